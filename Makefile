@@ -1,0 +1,107 @@
+# Everything a newcomer or a CI job needs, as targets. `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+INPUTS := pyproject.toml constraints.txt
+ARGS ?=
+
+# One thread per numeric library: tests and benchmarks should not fight each other for the cores.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test lint fmt bench docs constraints clean
+
+help: ## list these targets
+	@echo "Abidance. Start with: make demo"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## create .venv with everything development needs
+	@echo "Ready: $(VENV) holds Abidance and its development tools."
+
+demo: $(VENV)/.runtime ## install the runtime alone and run the demonstration
+	@$(VENV)/bin/abidance demo $(ARGS)
+
+test: $(VENV)/.installed ## run the tests (make test ARGS="-k ledger" picks some)
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/.installed ## check style, types and the import layers
+	@echo "ruff check";  $(PY) -m ruff check .
+	@echo "ruff format"; $(PY) -m ruff format --check .
+	@echo "mypy";        $(PY) -m mypy
+	@echo "layers";      $(VENV)/bin/lint-imports
+
+fmt: $(VENV)/.installed ## format the code and apply the safe fixes
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+bench: $(VENV)/.installed ## run every benchmarks/bench_*.py
+	@found=0; \
+	for file in benchmarks/bench_*.py; do \
+		[ -e "$$file" ] || continue; \
+		found=1; echo "== $$file"; $(PY) "$$file" $(ARGS) || exit 1; \
+	done; \
+	[ $$found = 1 ] || { echo "There is no benchmarks/bench_*.py to run."; exit 1; }
+
+docs: $(VENV)/.docs ## build the documentation into site/
+	@$(VENV)/bin/mkdocs build --strict
+	@echo "Built: site/index.html"
+
+constraints: $(VENV)/.created ## resolve the newest versions into constraints.txt
+	@echo "Resolving constraints.txt ..."
+	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--output-file constraints.txt pyproject.toml
+
+clean: ## remove .venv, caches and everything built
+	@rm -rf $(VENV) site build dist htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache \
+		.import_linter_cache .hypothesis
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- environments ---------------------------------------------------------------------------------
+# Each stamp says what .venv holds. `make demo` needs .runtime alone, and .installed implies it.
+
+# $(call pip-install,<what>): uv when it can, pip when it cannot. uv does not read pip's own
+# setting for a folder of wheels, so that one is handed over.
+define pip-install
+@$(PY) -c "" 2>/dev/null || { \
+	echo "$(VENV) does not work any more (was the folder moved, or Python removed?): run 'make clean' and try again." >&2; \
+	exit 1; }
+@env $${PIP_FIND_LINKS:+UV_FIND_LINKS="$$PIP_FIND_LINKS"} \
+	$(PY) -m uv pip install --python $(PY) --compile-bytecode -c constraints.txt $(1) \
+	|| { echo "uv could not install; trying pip."; $(PY) -m pip install -c constraints.txt $(1); }
+endef
+
+$(VENV)/.created:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { \
+		echo "Abidance needs Python 3.11 or newer, and '$(PYTHON)' is not here: install it, or name another with 'make PYTHON=python3.12 ...'." >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Abidance needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) -c 'import platform; print(platform.python_version())'): install a newer one and name it with 'make PYTHON=python3.12 ...'." >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "'$(PYTHON)' cannot make virtual environments: install its venv module (on Debian and Ubuntu: apt install python3-venv)." >&2; \
+		exit 1; }
+	@echo "[1/3] Creating $(VENV) (once; takes a few seconds)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "[2/3] Fetching the installer"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --progress-bar on uv \
+		|| echo "uv could not be fetched; pip will do the work."
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.created $(INPUTS)
+	@echo "[3/3] Installing Abidance and what it runs on (up to a minute the first time)"
+	$(call pip-install,-e .)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created $(INPUTS)
+	@echo "[3/3] Installing Abidance and its development tools (up to two minutes the first time)"
+	$(call pip-install,-e '.[dev]')
+	@touch $(VENV)/.runtime $@
+
+$(VENV)/.docs: $(VENV)/.created $(INPUTS)
+	@echo "[3/3] Installing what builds the documentation"
+	$(call pip-install,-e '.[docs]')
+	@touch $@
