@@ -1,0 +1,1 @@
+"""Backtests: the event engine over a replay, and the result that every executor returns."""

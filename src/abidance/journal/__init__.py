@@ -1,0 +1,1 @@
+"""What happened, kept: records, the append-only store, metrics, the report."""

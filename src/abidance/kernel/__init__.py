@@ -1,0 +1,1 @@
+"""What everybody stands on: ports, clock, ids, configuration, structured log."""

@@ -1,0 +1,66 @@
+"""Every seam of the system on one page, so that a simulation can replace each of them.
+
+A mode of operation is a choice of Feed, Gateway and Clock; only `run/` makes it.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from abidance.model.command import Command
+from abidance.model.event import AccountEvent, Event, MarketEvent
+
+
+class Clock(Protocol):
+    """The sole source of now."""
+
+    def now(self) -> int:
+        """Return the time in ns UTC."""
+        ...
+
+
+class Feed(Protocol):
+    """Market events in the order in which they may be known."""
+
+    def events(self, after: int | None = None) -> Iterator[MarketEvent]:
+        """Yield events with `ts` above `after`, oldest first; memory does not grow with the length."""
+        ...
+
+
+class Gateway(Protocol):
+    """Commands out; the answers come back as account events."""
+
+    def execute(self, commands: Iterable[Command]) -> Iterable[AccountEvent]:
+        """Send commands and return the answers that are known at once."""
+        ...
+
+
+class SimulatedVenue(Gateway, Protocol):
+    """A gateway that needs the market to know what happened to its orders."""
+
+    def advance(self, event: MarketEvent) -> Iterator[AccountEvent]:
+        """Yield, one by one, what `event` does to our orders.
+
+        Commands may be executed between two yields: a stop sent for an entry that filled at the open works within
+        the same bar.
+        """
+        ...
+
+
+class JournalStore(Protocol):
+    """The append-only record of a run."""
+
+    def append(self, event: Event, *, deferred: bool = False) -> None:
+        """Record an event before it is handled. Raises JournalError when it cannot; then take no new risk."""
+        ...
+
+    def sync(self) -> None:
+        """Return once everything appended is on the disk."""
+        ...
+
+
+class Notifier(Protocol):
+    """A way to tell people something."""
+
+    def notify(self, level: str, text: str) -> None:
+        """Deliver `text`; never blocks and never raises."""
+        ...

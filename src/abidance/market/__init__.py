@@ -1,0 +1,1 @@
+"""From raw events to what strategies read: bars, feeds, quality, the store."""

@@ -1,0 +1,59 @@
+"""Everything that can go wrong and that a user can mend.
+
+    AbidanceError                exit 1   the root; `remedy` says what to do next
+    ├── UsageError               exit 2   a flag, name or value that was typed
+    ├── ConfigError              exit 3   a configuration file, variable or key
+    ├── DataError                exit 4   market data: missing, malformed, overlapping, going backwards
+    ├── StrategyError            exit 5   a strategy's code: raises, wrong shape, NaN where none may be
+    ├── JournalError             exit 6   the journal: corrupt, from another run or version, disk full
+    └── InvariantError           exit 7   a broken promise of ours; never caught, always a bug
+
+Expected refusals (risk, a venue's filters) are values, not errors: see `model.outcome`.
+"""
+
+
+class AbidanceError(Exception):
+    """An error with a remedy: one sentence on what was found, one on what to do."""
+
+    exit_code = 1
+
+    def __init__(self, found: str, remedy: str = "") -> None:
+        super().__init__(f"{found} {remedy}".strip())
+        self.found = found
+        self.remedy = remedy
+
+
+class UsageError(AbidanceError):
+    """A flag, name or value typed by the user does not fit."""
+
+    exit_code = 2
+
+
+class ConfigError(AbidanceError):
+    """A configuration file, environment variable or key does not fit."""
+
+    exit_code = 3
+
+
+class DataError(AbidanceError):
+    """Market data is missing, malformed, overlapping or out of order."""
+
+    exit_code = 4
+
+
+class StrategyError(AbidanceError):
+    """A strategy's own code failed; names the file, the line and the remedy."""
+
+    exit_code = 5
+
+
+class JournalError(AbidanceError):
+    """The journal cannot be read or written."""
+
+    exit_code = 6
+
+
+class InvariantError(AbidanceError):
+    """A promise of this program is broken; report it."""
+
+    exit_code = 7

@@ -1,0 +1,193 @@
+"""Everything that may enter the engine: market data, answers about our account, timers, control."""
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from abidance.model.market import BarSlice, BookSnapshot, FundingRate, MarketEvent, Quote, Trade
+from abidance.model.order import Fill
+
+
+class OrderAccepted(msgspec.Struct, frozen=True, tag="accepted"):
+    """The venue holds the order."""
+
+    ts: int
+    order_id: str
+
+
+class OrderRejected(msgspec.Struct, frozen=True, tag="rejected"):
+    """The venue proved that it does not hold the order; `reason` is the venue's filter or text."""
+
+    ts: int
+    order_id: str
+    reason: str
+
+
+class OrderUnknown(msgspec.Struct, frozen=True, tag="unknown"):
+    """The outcome of a submit is not known: the order may be live."""
+
+    ts: int
+    order_id: str
+    reason: str
+
+
+class OrderAbandoned(msgspec.Struct, frozen=True, tag="abandoned"):
+    """Proof that an order never existed at the venue; `reason` names the proof."""
+
+    ts: int
+    order_id: str
+    reason: str
+
+
+class OrderFilled(msgspec.Struct, frozen=True, tag="filled"):
+    """One execution of one of our orders."""
+
+    ts: int
+    fill: Fill
+
+
+class OrderCancelled(msgspec.Struct, frozen=True, tag="cancelled"):
+    """The order is off the book; what it filled before stays filled."""
+
+    ts: int
+    order_id: str
+    reason: str = ""
+
+
+class OrderExpired(msgspec.Struct, frozen=True, tag="expired"):
+    """Time in force ran out (IOC, FOK, expiry)."""
+
+    ts: int
+    order_id: str
+    reason: str = ""
+
+
+class OrderAmended(msgspec.Struct, frozen=True, tag="amended"):
+    """The venue confirmed a change; the values are those now in force."""
+
+    ts: int
+    order_id: str
+    quantity: Decimal
+    price: Decimal | None
+    trigger: Decimal | None
+
+
+class ChangeRejected(msgspec.Struct, frozen=True, tag="change_rejected"):
+    """A cancel or amend was refused; the order is as it was, or already closed."""
+
+    ts: int
+    order_id: str
+    reason: str
+
+
+class FundingPaid(msgspec.Struct, frozen=True, tag="funding_paid"):
+    """Funding was booked on a perpetual position; `amount` is signed, positive when we receive."""
+
+    ts: int
+    instrument: str
+    strategy: str
+    amount: Decimal
+    asset: str
+
+
+class BalanceChanged(msgspec.Struct, frozen=True, tag="balance_changed"):
+    """Money came or went from outside: a deposit, a withdrawal, the opening balance."""
+
+    ts: int
+    venue: str
+    asset: str
+    amount: Decimal
+    reason: str
+
+
+class Timer(msgspec.Struct, frozen=True, tag="timer"):
+    """A moment that was asked for has come."""
+
+    ts: int
+    name: str
+    strategy: str = ""
+
+
+class ControlAction(StrEnum):
+    """What a person or a rule may order a running node to do."""
+
+    START = "start"
+    STOP = "stop"
+    PAUSE_ENTRIES = "pause_entries"
+    RESUME_ENTRIES = "resume_entries"
+    FLATTEN = "flatten"
+    SET_PARAMETERS = "set_parameters"
+    SET_ALLOCATION = "set_allocation"
+    KILL = "kill"
+    RELEASE = "release"
+
+
+class Control(msgspec.Struct, frozen=True, tag="control"):
+    """An order from outside; `strategy` empty means all. `actor` says who; `values` are the new parameters."""
+
+    ts: int
+    action: ControlAction
+    strategy: str = ""
+    actor: str = ""
+    values: dict[str, float | int | str | bool] = {}
+
+
+AccountEvent = (
+    OrderAccepted
+    | OrderRejected
+    | OrderUnknown
+    | OrderAbandoned
+    | OrderFilled
+    | OrderCancelled
+    | OrderExpired
+    | OrderAmended
+    | ChangeRejected
+    | FundingPaid
+    | BalanceChanged
+)
+Event = (
+    BarSlice
+    | Trade
+    | Quote
+    | BookSnapshot
+    | FundingRate
+    | OrderAccepted
+    | OrderRejected
+    | OrderUnknown
+    | OrderAbandoned
+    | OrderFilled
+    | OrderCancelled
+    | OrderExpired
+    | OrderAmended
+    | ChangeRejected
+    | FundingPaid
+    | BalanceChanged
+    | Timer
+    | Control
+)
+
+__all__ = [
+    "AccountEvent",
+    "BalanceChanged",
+    "BarSlice",
+    "BookSnapshot",
+    "ChangeRejected",
+    "Control",
+    "ControlAction",
+    "Event",
+    "FundingPaid",
+    "FundingRate",
+    "MarketEvent",
+    "OrderAbandoned",
+    "OrderAccepted",
+    "OrderAmended",
+    "OrderCancelled",
+    "OrderExpired",
+    "OrderFilled",
+    "OrderRejected",
+    "OrderUnknown",
+    "Quote",
+    "Timer",
+    "Trade",
+]

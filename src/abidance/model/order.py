@@ -1,0 +1,195 @@
+"""Orders: what is asked for, the legal life of an instruction, and our own executions (fills).
+
+    INTENDED -> SENT -> OPEN | UNKNOWN -> PARTIAL -> FILLED | CANCELLED | REJECTED | EXPIRED | ABANDONED
+
+An UNKNOWN order may be live: it holds its exposure until it is found or proven absent. A closed order still accepts
+fills, because a venue may report one late.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from abidance.model.money import ZERO
+
+
+class Side(StrEnum):
+    """The side of an order."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        """Return +1 for BUY, -1 for SELL."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> "Side":
+        """Return the other side."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class Direction(StrEnum):
+    """The side of a position."""
+
+    LONG = "long"
+    SHORT = "short"
+    FLAT = "flat"
+
+
+class OrderType(StrEnum):
+    """How an order becomes a trade. STOP trades at market once `trigger` is touched, STOP_LIMIT then rests at `price`."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+
+
+class TimeInForce(StrEnum):
+    """How long an order waits: until cancelled, now or never in part, now or never in whole."""
+
+    GTC = "gtc"
+    IOC = "ioc"
+    FOK = "fok"
+
+
+class Purpose(StrEnum):
+    """Why an order exists; exits carry the `exit_reason` that reports show."""
+
+    ENTRY = "entry"
+    SIGNAL = "signal"
+    STOP_LOSS = "stop_loss"
+    TRAILING_STOP = "trailing_stop"
+    BREAK_EVEN = "break_even"
+    TAKE_PROFIT = "take_profit"
+    TIME = "time"
+    FLATTEN = "flatten"
+    LIQUIDATION = "liquidation"
+    REBALANCE = "rebalance"
+
+
+class Protection(msgspec.Struct, frozen=True):
+    """Exit distances that ride with an entry, in quote units per base unit; None means none.
+
+    `trailing` moves the stop behind the best price seen since the entry. `max_bars` closes at market after so many
+    closed bars. `break_even` moves the stop to the entry price once the price has gone that far in our favour.
+    """
+
+    stop: float | None = None
+    take_profit: float | None = None
+    trailing: float | None = None
+    break_even: float | None = None
+    max_bars: int | None = None
+
+
+class OrderRequest(msgspec.Struct, frozen=True, tag="order"):
+    """A concrete wish to trade, not yet approved.
+
+    `quantity` is in base units and positive. `price` belongs to LIMIT and STOP_LIMIT, `trigger` to STOP and STOP_LIMIT.
+    `decision_price` is the price at which the strategy decided; slippage is measured against it.
+    `expire_after` cancels what is unfilled after so many seconds.
+    """
+
+    strategy: str
+    instrument: str
+    side: Side
+    quantity: Decimal
+    type: OrderType = OrderType.MARKET
+    price: Decimal | None = None
+    trigger: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    post_only: bool = False
+    reduce_only: bool = False
+    purpose: Purpose = Purpose.ENTRY
+    tag: str = ""
+    confidence: float = 1.0
+    decision_price: Decimal = ZERO
+    protection: Protection | None = None
+    expire_after: int | None = None
+
+
+class OrderState(StrEnum):
+    """Where an order is in its life."""
+
+    INTENDED = "intended"
+    SENT = "sent"
+    OPEN = "open"
+    UNKNOWN = "unknown"
+    PARTIAL = "partial"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    ABANDONED = "abandoned"
+
+    @property
+    def is_closed(self) -> bool:
+        """Return True when nothing more is expected of the order (a late fill is still booked)."""
+        return self in _CLOSED
+
+
+_S = OrderState
+_CLOSED = frozenset({_S.FILLED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED, _S.ABANDONED})
+_ENDS = frozenset({_S.PARTIAL, _S.FILLED, _S.CANCELLED, _S.EXPIRED})
+LEGAL: dict[OrderState, frozenset[OrderState]] = {
+    _S.INTENDED: frozenset({_S.SENT, _S.ABANDONED}),
+    _S.SENT: frozenset({_S.OPEN, _S.UNKNOWN, _S.REJECTED}) | _ENDS,
+    _S.UNKNOWN: frozenset({_S.OPEN, _S.REJECTED, _S.ABANDONED}) | _ENDS,
+    _S.OPEN: frozenset({_S.UNKNOWN, _S.REJECTED}) | _ENDS,
+    _S.PARTIAL: frozenset({_S.UNKNOWN}) | _ENDS,
+    _S.FILLED: frozenset({_S.FILLED}),
+    _S.CANCELLED: frozenset({_S.CANCELLED, _S.FILLED}),
+    _S.EXPIRED: frozenset({_S.EXPIRED, _S.FILLED}),
+    _S.REJECTED: frozenset({_S.FILLED, _S.PARTIAL}),
+    _S.ABANDONED: frozenset({_S.FILLED, _S.PARTIAL}),
+}
+"""From each state, the states that may follow. Closed states move only because of a late fill."""
+
+
+class Fill(msgspec.Struct, frozen=True):
+    """Our own execution. `id` is the venue's trade id; `fee` is positive when we pay, in units of `fee_asset`."""
+
+    id: str
+    order_id: str
+    instrument: str
+    strategy: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_asset: str
+    ts: int
+    is_maker: bool = False
+    purpose: Purpose = Purpose.ENTRY
+
+
+class Order(msgspec.Struct, frozen=True, tag="live_order"):
+    """An instruction with a life: the request, where it stands, and what it has filled so far.
+
+    `ts_intent` is when the strategy decided, `ts_sent` when the command left. `cost` is the sum of price times quantity
+    over the fills.
+    """
+
+    id: str
+    request: OrderRequest
+    state: OrderState
+    ts_intent: int
+    filled: Decimal = ZERO
+    cost: Decimal = ZERO
+    fees: Decimal = ZERO
+    ts_first_fill: int | None = None
+    ts_last: int = 0
+    reason: str = ""
+
+    @property
+    def remaining(self) -> Decimal:
+        """Return the quantity that has not filled."""
+        return self.request.quantity - self.filled
+
+    @property
+    def average_price(self) -> Decimal | None:
+        """Return the mean fill price, or None before the first fill."""
+        return self.cost / self.filled if self.filled else None

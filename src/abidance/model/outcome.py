@@ -1,0 +1,79 @@
+"""What one step of the engine decided: risk's verdicts, the commands that leave, notices for people."""
+
+from enum import StrEnum
+
+import msgspec
+
+from abidance.model.command import Command
+from abidance.model.event import Event
+from abidance.model.intent import Intent
+from abidance.model.order import OrderRequest
+
+
+class RefusalCode(StrEnum):
+    """Why risk said no; `docs/refusals.md` explains each."""
+
+    HALTED = "halted"
+    REDUCING = "reducing"
+    ENTRIES_PAUSED = "entries_paused"
+    STRATEGY_STOPPED = "strategy_stopped"
+    UNKNOWN_INSTRUMENT = "unknown_instrument"
+    NO_PRICE = "no_price"
+    STALE_DATA = "stale_data"
+    UNKNOWN_ORDER_OPEN = "unknown_order_open"
+    SHORT_NOT_ALLOWED = "short_not_allowed"
+    NOT_REDUCING = "not_reducing"
+    ZERO_QUANTITY = "zero_quantity"
+    MIN_QUANTITY = "min_quantity"
+    MIN_NOTIONAL = "min_notional"
+    EXIT_NOT_FEASIBLE = "exit_not_feasible"
+    PRICE_COLLAR = "price_collar"
+    MAX_ORDER_VALUE = "max_order_value"
+    MAX_EXPOSURE = "max_exposure"
+    MAX_ASSET_EXPOSURE = "max_asset_exposure"
+    MAX_VENUE_EXPOSURE = "max_venue_exposure"
+    MAX_POSITIONS = "max_positions"
+    MAX_LEVERAGE = "max_leverage"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    ORDER_RATE = "order_rate"
+    DUPLICATE = "duplicate"
+    MISSING_STOP = "missing_stop"
+    MALFORMED = "malformed"
+    BASKET = "basket"
+
+
+class Approved(msgspec.Struct, frozen=True, tag="approved"):
+    """Risk's yes. Only `risk.gate` makes one; execution accepts nothing else."""
+
+    request: OrderRequest
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """Risk's no: a code for machines, a reason with the numbers for people."""
+
+    request: OrderRequest
+    code: RefusalCode
+    reason: str
+
+
+Verdict = Approved | Refused
+
+
+class Notice(msgspec.Struct, frozen=True, tag="notice"):
+    """Something a person should know: a breaker tripped, a strategy failed. `level` is info, warning or error."""
+
+    ts: int
+    level: str
+    code: str
+    text: str
+    strategy: str = ""
+
+
+class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
+    """The record of one step: what entered, what was wished, what risk answered, what left."""
+
+    event: Event
+    intents: tuple[Intent, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    commands: tuple[Command, ...] = ()
+    notices: tuple[Notice, ...] = ()

@@ -1,0 +1,1 @@
+"""Risk turns wishes into `Approved` or `Refused`: sizing, limits, breakers. Nothing trades around it."""

@@ -1,0 +1,68 @@
+"""The limits and breakers of a run, with defaults that keep at least half of the money out of the market."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from abidance.kernel.config import Config
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class LimitsConfig(Config):
+    """Hard limits on every order. Worst case counts: open and unknown orders are taken as filled."""
+
+    max_exposure: Positive = 0.5
+    """Gross exposure of all positions and pending entries, as a share of equity."""
+    max_asset_exposure: Positive = 0.25
+    """Gross exposure to one base asset over all venues, as a share of equity."""
+    max_venue_exposure: Positive = 0.5
+    """Gross exposure on one venue, as a share of equity."""
+    max_positions: Annotated[int, Field(ge=1)] = 10
+    """Open positions, pending entries included."""
+    max_leverage: Annotated[float, Field(ge=1)] = 3.0
+    """Largest leverage of any position."""
+    max_order_value: Positive | None = None
+    """Largest value of one order in quote units."""
+    price_collar: Share = 0.05
+    """Largest distance of a limit or trigger price from the last price, on the side that would cost us."""
+    max_orders_per_minute: Annotated[int, Field(ge=1)] = 60
+    """Entries sent within any 60 seconds; exits are never held back."""
+    duplicate_window: Annotated[float, Field(ge=0)] = 0.5
+    """Seconds within which an equal entry (strategy, instrument, side, quantity, price) is taken as a mistake."""
+    stale_after: Positive = 2.0
+    """Prices older than this many bars of the strategy's timeframe are stale."""
+    require_stop: bool = False
+    """Refuse entries without a stop-loss or trailing stop."""
+    exit_margin: Annotated[float, Field(ge=1)] = 1.1
+    """An entry must be worth this many minimum notionals after its stop-loss, so that it can be sold again."""
+
+
+class BreakersConfig(Config):
+    """What makes the system stop taking risk by itself. None switches a breaker off."""
+
+    daily_loss: Share | None = 0.05
+    """Loss since midnight UTC, as a share of the equity then: REDUCING until the next day."""
+    max_drawdown: Share | None = 0.25
+    """Loss from the highest equity, as a share of it: HALTED until a person releases it."""
+    losing_streak: Annotated[int, Field(ge=2)] | None = 8
+    """Losing round trips in a row of one strategy: that strategy rests for `cooldown`."""
+    cooldown: Annotated[float, Field(gt=0)] = 24.0
+    """Hours of rest after a losing streak or a volatility spike."""
+    volatility_spike: Annotated[float, Field(gt=1)] | None = 8.0
+    """A bar's range against the average of the last 100 bars: that instrument takes no entries for `cooldown_bars`."""
+    cooldown_bars: Annotated[int, Field(ge=1)] = 6
+    """Bars of rest after a volatility spike."""
+    data_anomaly: Share | None = 0.5
+    """A close-to-close move beyond this share, or a bar whose high and low do not hold its open and close: no entries
+    on that instrument for `cooldown_bars`."""
+
+
+class RiskConfig(Config):
+    """Limits and breakers of a run."""
+
+    limits: LimitsConfig = LimitsConfig()
+    """Hard limits on every order."""
+    breakers: BreakersConfig = BreakersConfig()
+    """What makes the system stop taking risk."""

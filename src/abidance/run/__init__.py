@@ -1,0 +1,1 @@
+"""Composition roots: configuration, plugins, and one file per mode. Only here do modes have names."""

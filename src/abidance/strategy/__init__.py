@@ -1,0 +1,1 @@
+"""Strategies read bars and state wishes; they never send orders."""

@@ -1,0 +1,168 @@
+"""The two kinds of strategy that a user writes, and what they answer with.
+
+A `BarStrategy` looks at columns of closed bars and returns `Signals`. An `EventStrategy` is called for each event and
+returns intents. Neither sends anything: risk answers, execution acts.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from abidance.market.bars import Bars, FloatArray
+from abidance.model.account import Position
+from abidance.model.event import BookSnapshot, Quote, Timer, Trade
+from abidance.model.instrument import Instrument
+from abidance.model.intent import Intent
+from abidance.model.market import Bar
+from abidance.model.order import Fill, Order
+
+Number = float | FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """A strategy's opinion after each bar's close.
+
+    `target` has one value per bar: the wished position in [-1, 1] (sign = direction, size = share of a full stake),
+    0 = flat, NaN = no new opinion. An order follows only when the wish changes: a state repeated on each bar trades
+    once, and a position that was stopped out is entered again only by a new signal.
+
+    Distances are in quote units per base unit, one number or one per bar, NaN = none: `stop` and `take_profit` are
+    measured from the entry price, `trailing` from the best price since the entry (re-read at each close, so that it
+    follows volatility; the stop never moves away), `break_even` is the gain at which the stop moves to the entry.
+    `max_bars` leaves after so many bars. `confidence` in [0, 1] scales the stake.
+    """
+
+    target: FloatArray
+    confidence: Number = 1.0
+    stop: Number | None = None
+    take_profit: Number | None = None
+    trailing: Number | None = None
+    break_even: Number | None = None
+    max_bars: int | None = None
+    tag: str | Sequence[str] = ""
+
+    @staticmethod
+    def crossing(fast: FloatArray, slow: FloatArray, *, short: bool = False) -> FloatArray:
+        """Return a target: 1 where `fast` crosses above `slow`, 0 (or -1 with `short`) where it crosses below."""
+        above = fast > slow
+        known = ~(np.isnan(fast) | np.isnan(slow))
+        ready = known[1:] & known[:-1]
+        target = np.full(len(fast), np.nan)
+        target[1:][ready & above[1:] & ~above[:-1]] = 1.0
+        target[1:][ready & ~above[1:] & above[:-1]] = -1.0 if short else 0.0
+        return target
+
+    @staticmethod
+    def entries(
+        enter_long: np.ndarray,
+        exit_long: np.ndarray,
+        enter_short: np.ndarray | None = None,
+        exit_short: np.ndarray | None = None,
+    ) -> FloatArray:
+        """Return a target from boolean columns: 1 on entry, 0 on exit, NaN between; entry wins over exit.
+
+        With shorts, an exit concerns the side that is open: both exits are written as 0.
+        """
+        target = np.full(len(enter_long), np.nan)
+        target[exit_long] = 0.0
+        if exit_short is not None:
+            target[exit_short] = 0.0
+        if enter_short is not None:
+            target[enter_short] = -1.0
+        target[enter_long] = 1.0
+        return target
+
+
+class BarStrategy:
+    """A strategy over columns of closed bars; runs unchanged in every mode.
+
+    Declare parameters as class attributes with `Parameter`, and say in `warmup` after how many bars the first signal
+    can be trusted. Row t of what `signals` returns may depend on bars 0..t only.
+    """
+
+    timeframe: ClassVar[str] = "1h"
+    references: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def warmup(self) -> int:
+        """Return the number of bars needed before the first signal."""
+        return 0
+
+    def signals(self, bars: Bars) -> Signals:
+        """Return the opinion after each bar."""
+        raise NotImplementedError
+
+
+class View(Protocol):
+    """The read-only state that a strategy sees; its own positions and orders only."""
+
+    @property
+    def now(self) -> int:
+        """Return the time of the event in hand, ns UTC."""
+        ...
+
+    def price(self, instrument: str) -> float | None:
+        """Return the last known price, or None before the first."""
+        ...
+
+    def position(self, instrument: str) -> Position:
+        """Return the strategy's own position (flat when it has none)."""
+        ...
+
+    def orders(self, instrument: str | None = None) -> Iterable[Order]:
+        """Return the strategy's own open orders."""
+        ...
+
+    def equity(self) -> float:
+        """Return the equity allotted to the strategy, in the run's currency."""
+        ...
+
+    def instrument(self, instrument: str) -> Instrument:
+        """Return an instrument's steps and minima."""
+        ...
+
+    def bars(self, instrument: str, timeframe: str) -> Bars:
+        """Return the closed bars so far."""
+        ...
+
+
+Intents = Iterable[Intent] | None
+
+
+class EventStrategy:
+    """A strategy that is called for each event and answers with intents (None means nothing).
+
+    Override what you need; what is not overridden is not even called. `view` is valid during the call only.
+    `name` is set by the run: put it into the intents you make.
+    """
+
+    name: str = ""
+    timeframe: ClassVar[str] = "1m"
+    references: ClassVar[tuple[str, ...]] = ()
+
+    def on_start(self, view: View) -> Intents:
+        """Called once, before the first market event."""
+
+    def on_bar(self, bar: Bar, view: View) -> Intents:
+        """Called for each closed bar of the strategy's instruments and timeframe."""
+
+    def on_trade(self, trade: Trade, view: View) -> Intents:
+        """Called for each public trade."""
+
+    def on_quote(self, quote: Quote, view: View) -> Intents:
+        """Called for each change of the best bid or ask."""
+
+    def on_book(self, book: BookSnapshot, view: View) -> Intents:
+        """Called for each book."""
+
+    def on_fill(self, fill: Fill, view: View) -> Intents:
+        """Called for each of the strategy's own fills."""
+
+    def on_timer(self, timer: Timer, view: View) -> Intents:
+        """Called when a timer asked for by `TimerRequest` is due."""
+
+
+Strategy = BarStrategy | EventStrategy

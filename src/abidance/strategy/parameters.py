@@ -1,0 +1,80 @@
+"""Typed strategy parameters with ranges: class attributes that the command line, optimiser and dashboard read."""
+
+from typing import Any, Generic, TypeVar, overload
+
+from abidance.model.errors import UsageError
+
+T = TypeVar("T", int, float, str, bool)
+Value = int | float | str | bool
+
+
+class Parameter(Generic[T]):
+    """One tunable value: a default, and either a range [low, high] (with a step for searches) or a list of choices."""
+
+    def __init__(
+        self,
+        default: T,
+        low: T | None = None,
+        high: T | None = None,
+        step: T | None = None,
+        choices: tuple[T, ...] = (),
+    ) -> None:
+        self.default: T = default
+        self.low, self.high, self.step, self.choices = low, high, step, choices
+        self.name = ""
+        self.check(default)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Learn the attribute's name."""
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "Parameter[T]": ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> "Parameter[T] | T":
+        """Return the value on an instance, the parameter itself on the class."""
+        if instance is None:
+            return self
+        value: T = instance.__dict__.get(self.name, self.default)
+        return value
+
+    def __set__(self, instance: object, value: T) -> None:
+        """Set the value of an instance after checking it."""
+        instance.__dict__[self.name] = self.check(value)
+
+    def check(self, value: Any) -> T:
+        """Return `value` as this parameter's type. Raises UsageError when it does not fit."""
+        kind = type(self.default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            raise UsageError(f"Parameter {self.name} = {value!r} is not {kind.__name__}.")
+        if self.choices and value not in self.choices:
+            raise UsageError(f"Parameter {self.name} = {value!r} is none of {', '.join(map(str, self.choices))}.")
+        if (self.low is not None and not value >= self.low) or (self.high is not None and not value <= self.high):
+            raise UsageError(
+                f"Parameter {self.name} = {value} is out of range.", f"Choose from {self.low} to {self.high}."
+            )
+        result: T = value
+        return result
+
+
+def parameters_of(strategy: type) -> dict[str, Parameter[Any]]:
+    """Return the parameters that a strategy class declares, base classes first."""
+    found: dict[str, Parameter[Any]] = {}
+    for cls in reversed(strategy.__mro__):
+        found |= {name: value for name, value in vars(cls).items() if isinstance(value, Parameter)}
+    return found
+
+
+def set_parameters(strategy: object, values: dict[str, Value]) -> None:
+    """Set parameters by name. Raises UsageError for an unknown name, listing the known ones."""
+    known = parameters_of(type(strategy))
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(
+                f"{type(strategy).__name__} has no parameter {name!r}.",
+                f"It has: {', '.join(known) or 'none'}.",
+            )
+        setattr(strategy, name, value)

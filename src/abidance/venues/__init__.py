@@ -1,0 +1,1 @@
+"""The only code that talks to an exchange or a chain, real or simulated."""
