@@ -31,7 +31,7 @@ lint: $(VENV)/.installed ## check style, types and the import layers
 	@echo "ruff check";  $(PY) -m ruff check .
 	@echo "ruff format"; $(PY) -m ruff format --check .
 	@echo "mypy";        $(PY) -m mypy
-	@echo "layers";      $(VENV)/bin/lint-imports
+	@echo "layers";      $(VENV)/bin/lint-imports --no-logo
 
 fmt: $(VENV)/.installed ## format the code and apply the safe fixes
 	@$(PY) -m ruff format .
