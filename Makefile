@@ -46,7 +46,7 @@ bench: $(VENV)/.installed ## run every benchmarks/bench_*.py
 	[ $$found = 1 ] || { echo "There is no benchmarks/bench_*.py to run."; exit 1; }
 
 docs: $(VENV)/.docs ## build the documentation into site/
-	@$(VENV)/bin/mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 	@echo "Built: site/index.html"
 
 constraints: $(VENV)/.created ## resolve the newest versions into constraints.txt
