@@ -94,7 +94,8 @@ class Bars:
             raise StrategyError(f"align() got {len(values)} values for {len(source)} bars.")
         last = np.searchsorted(source.ts_close, self.ts_close, side="right") - 1
         padded = np.r_[np.nan, np.asarray(values, dtype=np.float64)]
-        return padded[last + 1]
+        aligned: FloatArray = padded[last + 1]
+        return aligned
 
     def other(self, instrument: str) -> "Bars":
         """Return another instrument's bars of the run, known up to our last close; use `align` to bring a column here.

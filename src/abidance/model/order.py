@@ -40,7 +40,7 @@ class Direction(StrEnum):
 
 
 class OrderType(StrEnum):
-    """How an order becomes a trade. STOP trades at market once `trigger` is touched, STOP_LIMIT then rests at `price`."""
+    """How an order becomes a trade. Once `trigger` is touched STOP trades at market, STOP_LIMIT rests at `price`."""
 
     MARKET = "market"
     LIMIT = "limit"

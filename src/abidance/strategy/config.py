@@ -33,7 +33,7 @@ class SizingConfig(Config):
 
 
 class ExitsConfig(Config):
-    """Exits that the framework adds where the strategy's own signals give none. Shares are fractions of the entry price."""
+    """Exits that the framework adds where the strategy's own signals give none. Shares are of the entry price."""
 
     stop_loss: Fraction | None = None
     """Stop-loss distance as a share of the price."""
@@ -64,7 +64,7 @@ class StrategyConfig(Config):
     """Instruments it trades; those of the run when empty."""
     timeframe: str = ""
     """Bar length; the run's when empty."""
-    parameters: dict[str, int | float | str | bool] = {}
+    parameters: dict[str, int | float | str | bool] = Field(default_factory=dict)
     """Values for the strategy's declared parameters."""
     allocation: Fraction = 1.0
     """Share of the run's equity that sizing may use."""

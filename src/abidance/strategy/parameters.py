@@ -20,7 +20,10 @@ class Parameter(Generic[T]):
         choices: tuple[T, ...] = (),
     ) -> None:
         self.default: T = default
-        self.low, self.high, self.step, self.choices = low, high, step, choices
+        self.low: T | None = low
+        self.high: T | None = high
+        self.step: T | None = step
+        self.choices: tuple[T, ...] = choices
         self.name = ""
         self.check(default)
 
