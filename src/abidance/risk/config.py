@@ -1,6 +1,6 @@
-"""The limits and breakers of a run, with defaults that keep at least half of the money out of the market."""
+"""Sizing, limits and breakers, with defaults that keep at least half of the money out of the market."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -8,6 +8,29 @@ from abidance.kernel.config import Config
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+
+
+class SizingConfig(Config):
+    """How much an entry buys; every method is scaled by the signal's strength and confidence."""
+
+    method: Literal["fixed_notional", "fixed_fraction", "risk_per_trade", "volatility_target", "kelly"] = (
+        "fixed_fraction"
+    )
+    """Which rule sizes an entry."""
+    amount: Annotated[float, Field(gt=0)] = 1000.0
+    """fixed_notional: quote units per entry."""
+    fraction: Share = 0.1
+    """fixed_fraction: share of the strategy's equity per entry."""
+    risk: Share = 0.01
+    """risk_per_trade: share of the strategy's equity lost if the stop is hit; needs a stop."""
+    volatility: Annotated[float, Field(gt=0)] = 0.2
+    """volatility_target: wished annual volatility of one position, as a share of the strategy's equity."""
+    lookback: Annotated[int, Field(ge=10)] = 72
+    """volatility_target: bars over which volatility is measured; kelly: closed round trips that are counted."""
+    kelly_cap: Share = 0.25
+    """kelly: the largest share of the strategy's equity, and what is used before enough round trips are known."""
+    max_fraction: Annotated[float, Field(gt=0)] = 1.0
+    """No entry takes more than this share of the strategy's equity, whatever the method says."""
 
 
 class LimitsConfig(Config):

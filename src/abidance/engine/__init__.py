@@ -1,0 +1,1 @@
+"""The one loop: state first, then strategies, risk, execution."""
