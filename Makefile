@@ -37,13 +37,8 @@ fmt: $(VENV)/.installed ## format the code and apply the safe fixes
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-bench: $(VENV)/.installed ## run every benchmarks/bench_*.py
-	@found=0; \
-	for file in benchmarks/bench_*.py; do \
-		[ -e "$$file" ] || continue; \
-		found=1; echo "== $$file"; $(PY) "$$file" $(ARGS) || exit 1; \
-	done; \
-	[ $$found = 1 ] || { echo "There is no benchmarks/bench_*.py to run."; exit 1; }
+bench: $(VENV)/.installed ## measure Abidance beside its peers (make bench ARGS="--only start" picks)
+	@$(PY) benchmarks/run.py $(ARGS)
 
 docs: $(VENV)/.docs ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
