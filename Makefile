@@ -28,10 +28,13 @@ test: $(VENV)/.installed ## run the tests (make test ARGS="-k ledger" picks some
 	@$(PY) -m pytest $(ARGS)
 
 lint: $(VENV)/.installed ## check style, types and the import layers
-	@echo "ruff check";  $(PY) -m ruff check .
-	@echo "ruff format"; $(PY) -m ruff format --check .
-	@echo "mypy";        $(PY) -m mypy
-	@echo "layers";      $(VENV)/bin/lint-imports --no-logo
+	@failed=0; \
+	check() { echo "-- $$*"; $(VENV)/bin/"$$@" || failed=1; }; \
+	check ruff check .; \
+	check ruff format --check --quiet .; \
+	check mypy; \
+	check lint-imports --no-logo; \
+	[ $$failed = 0 ] || { echo "Not clean. 'make fmt' repairs what can be repaired by itself." >&2; exit 1; }
 
 fmt: $(VENV)/.installed ## format the code and apply the safe fixes
 	@$(PY) -m ruff format .
