@@ -1,0 +1,82 @@
+"""Run one script as a whole process and read what the operating system says it cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from typing import IO, Any
+
+from harness import SPAWNED_AT
+
+TIME_LIMIT_S = 600.0
+_RSS_PER_MB = 1024 * 1024 if sys.platform == "darwin" else 1024
+
+
+class ScriptFailedError(Exception):
+    """A measured script ended badly or printed no result."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """What a whole process cost: wall and processor seconds, peak memory in MiB."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    code: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run: what the process cost, and what the script printed."""
+
+    process: Process
+    result: dict[str, Any]
+
+    @property
+    def steady_s(self) -> float:
+        """Return the seconds of simulation alone, as the script timed them."""
+        return float(self.result["steady_s"])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the run as plain values."""
+        return {**vars(self.process), **self.result, "peak_mb": self.process.peak_mb}
+
+
+def whole_process(command: list[str], out: IO[bytes] | int, err: IO[bytes] | int) -> Process:
+    """Spawn, wait, and return the cost; a process over the time limit is killed."""
+    spawned = time.perf_counter()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", SPAWNED_AT: repr(spawned)}
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
+    limit = threading.Timer(TIME_LIMIT_S, child.kill)
+    limit.start()
+    try:
+        _, status, usage = os.wait4(child.pid, 0)
+        wall_s = time.perf_counter() - spawned
+    finally:
+        limit.cancel()
+    child.returncode = os.waitstatus_to_exitcode(status)
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return Process(wall_s, cpu_s, usage.ru_maxrss / _RSS_PER_MB, child.returncode)
+
+
+def sample(command: list[str]) -> Sample:
+    """Run a measured script once; its last line of output is its result."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = whole_process(command, out, err)
+        out.seek(0)
+        err.seek(0)
+        lines = out.read().decode(errors="replace").strip().splitlines()
+        complaint = err.read().decode(errors="replace").strip()
+    if process.code != 0 or not lines:
+        raise ScriptFailedError(f"exit code {process.code}: {complaint[-2000:] or 'it printed nothing'}")
+    try:
+        return Sample(process, json.loads(lines[-1]))
+    except json.JSONDecodeError as error:
+        raise ScriptFailedError(f"its last line is no result: {lines[-1][:200]}") from error
