@@ -139,6 +139,16 @@ class BarHistory:
         self._columns[:, at] = (bar.open, bar.high, bar.low, bar.close, bar.volume)
         self._size = at + 1
 
+    def extend(self, bars: Bars) -> None:
+        """Add a block of bars."""
+        size = self._size + len(bars)
+        while len(self._ts) < size:
+            self._ts = np.concatenate((self._ts, np.empty_like(self._ts)))
+            self._columns = np.concatenate((self._columns, np.empty_like(self._columns)), axis=1)
+        self._ts[self._size : size] = bars.ts
+        self._columns[:, self._size : size] = bars.columns()
+        self._size = size
+
     def bars(self) -> Bars:
         """Return all bars so far, sharing memory, read-only."""
         ts, columns = self._ts[: self._size], self._columns[:, : self._size]

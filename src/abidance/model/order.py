@@ -85,7 +85,7 @@ class Protection(msgspec.Struct, frozen=True):
     max_bars: int | None = None
 
 
-class OrderRequest(msgspec.Struct, frozen=True, tag="order"):
+class OrderRequest(msgspec.Struct, frozen=True, tag="order", tag_field="kind"):
     """A concrete wish to trade, not yet approved.
 
     `quantity` is in base units and positive. `price` belongs to LIMIT and STOP_LIMIT, `trigger` to STOP and STOP_LIMIT.

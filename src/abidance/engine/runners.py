@@ -1,0 +1,130 @@
+"""How the engine calls strategies: one `BarRunner` per bar strategy and instrument, one `EventRunner` per event strategy.
+
+A runner turns a strategy's opinions into intents. It acts on a change of opinion only: a wish that is repeated, or that
+risk refused, is not stated again until the strategy has wished something else.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from abidance.engine.config import StrategyConfig
+from abidance.engine.series import Series
+from abidance.market.bars import FloatArray
+from abidance.model.intent import Intent, Target
+from abidance.model.market import Bar
+from abidance.model.order import Protection
+from abidance.strategy.base import BarStrategy, EventStrategy, View
+from abidance.strategy.decisions import Decisions, decide, strategy_error
+from abidance.strategy.parameters import Value, set_parameters
+
+
+class BarRunner:
+    """One bar strategy on one instrument."""
+
+    __slots__ = ("_decisions", "_rows", "_target", "config", "instrument", "name", "series", "strategy", "wish")
+
+    def __init__(self, name: str, strategy: BarStrategy, config: StrategyConfig, series: Series) -> None:
+        self.name = name
+        self.strategy = strategy
+        self.config = config
+        self.series = series
+        self.instrument = series.instrument
+        self.wish: float | None = None
+        self._decisions: Decisions | None = None
+        self._target: Sequence[float] | FloatArray = ()
+        self._rows = 0
+
+    def prepare(self) -> None:
+        """Evaluate the strategy over the whole tape, when there is one."""
+        tape = self.series.tape()
+        if tape is not None:
+            self._decisions = decide(self.strategy, tape, self.config.exits)
+            self._target = self._decisions.target.tolist()
+            self._rows = len(self._target)
+
+    def set_parameters(self, values: dict[str, Value]) -> None:
+        """Change parameters; the next close is decided with them."""
+        set_parameters(self.strategy, values)
+        self._rows = 0
+        self.prepare()
+
+    def on_bar(self, bar: Bar) -> Target | None:
+        """Return the new wish after a closed bar, or None when nothing changed."""
+        row = self.series.size - 1
+        if row >= self._rows:
+            self._decisions = decide(self.strategy, self.series.bars(), self.config.exits)
+            self._target = self._decisions.target
+            self._rows = row + 1
+        target = self._target[row]
+        if target != target or target == self.wish:
+            return None
+        return self._change(float(target), row, bar)
+
+    def _change(self, target: float, row: int, bar: Bar) -> Target | None:
+        wish = self.wish
+        same_side = wish is not None and (target > 0) == (wish > 0) and (target < 0) == (wish < 0)
+        if wish is not None and same_side and abs(target - wish) < self.config.rebalance_threshold:
+            return None
+        self.wish = target
+        if wish is None and target == 0:
+            return None
+        found = self._decisions
+        assert found is not None
+        return Target(
+            strategy=self.name,
+            instrument=self.instrument,
+            strength=target if target >= 0 or self.config.allow_short else 0.0,
+            price=bar.close,
+            confidence=float(found.confidence[row]),
+            protection=Protection(
+                stop=_number(found.stop, row),
+                take_profit=_number(found.take_profit, row),
+                trailing=_number(found.trailing, row),
+                break_even=_number(found.break_even, row),
+                max_bars=found.max_bars,
+            ),
+            tag=found.tags if isinstance(found.tags, str) else found.tags[row],
+        )
+
+    def trailing(self) -> float | None:
+        """Return the trailing distance as measured at the last close."""
+        return _number(self._decisions.trailing, self.series.size - 1) if self._decisions is not None else None
+
+
+def _number(column: FloatArray, row: int) -> float | None:
+    value = float(column[row])
+    return value if value == value else None
+
+
+class EventRunner:
+    """One event strategy with all its instruments."""
+
+    __slots__ = ("config", "instruments", "name", "strategy", "view")
+
+    def __init__(
+        self, name: str, strategy: EventStrategy, config: StrategyConfig, instruments: tuple[str, ...], view: View
+    ) -> None:
+        strategy.name = name
+        self.name = name
+        self.strategy = strategy
+        self.config = config
+        self.instruments = instruments
+        self.view = view
+
+    def hears(self, callback: str) -> bool:
+        """Return True when the strategy overrides `callback`."""
+        return getattr(type(self.strategy), callback) is not getattr(EventStrategy, callback)
+
+    def call(self, callback: Callable[..., Iterable[Intent] | None], *datum: object) -> Sequence[Intent]:
+        """Return what a callback wishes. Raises StrategyError that names the strategy's file and line."""
+        try:
+            wished = callback(*datum, self.view)
+            return tuple(wished) if wished is not None else ()
+        except Exception as error:
+            raise strategy_error(self.strategy, error) from error
+
+    def set_parameters(self, values: dict[str, Value]) -> None:
+        """Change parameters."""
+        set_parameters(self.strategy, values)
+
+
+Runner = BarRunner | EventRunner

@@ -1,0 +1,177 @@
+"""Protective exits: the stop, trailing stop, take-profit, break-even and time exit that ride with a position.
+
+Owns what each open position is protected by and says, as intents, which orders should stand at the venue. It sends
+nothing. One stop and one take-profit per position; their size follows the position; when it is flat they go.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from abidance.model.account import Position
+from abidance.model.instrument import Instrument
+from abidance.model.intent import AmendRequest, CancelRequest, Intent
+from abidance.model.market import Bar
+from abidance.model.money import ceil_to, floor_to, to_decimal, truncate_to
+from abidance.model.order import Order, OrderRequest, OrderType, Protection, Purpose, Side
+
+Key = tuple[str, str]
+STOPS = frozenset({Purpose.STOP_LOSS, Purpose.TRAILING_STOP, Purpose.BREAK_EVEN})
+
+
+@dataclass(slots=True)
+class Plan:
+    """What protects one position. Prices are floats; what goes to the venue is rounded to the tick against us."""
+
+    sign: int
+    entry: float
+    protection: Protection
+    ts_entry: int
+    best: float
+    stop: float | None = None
+    reason: Purpose = Purpose.STOP_LOSS
+    bars: int = 0
+    leaving: bool = False
+    orders: dict[Purpose, str] = field(default_factory=dict)
+
+    def tighten(self, stop: float, reason: Purpose) -> None:
+        """Move the stop to `stop` if that is closer to the market; a stop never moves away."""
+        if self.stop is None or (stop - self.stop) * self.sign > 0:
+            self.stop, self.reason = stop, reason
+
+    def measure(self) -> None:
+        """Derive the stop from the entry, the best price and the distances."""
+        wish = self.protection
+        if wish.stop is not None:
+            self.tighten(self.entry - self.sign * wish.stop, Purpose.STOP_LOSS)
+        if wish.break_even is not None and (self.best - self.entry) * self.sign >= wish.break_even:
+            self.tighten(self.entry, Purpose.BREAK_EVEN)
+        if wish.trailing is not None:
+            self.tighten(self.best - self.sign * wish.trailing, Purpose.TRAILING_STOP)
+
+
+class Exits:
+    """The exit plans of all open positions, by strategy and instrument."""
+
+    def __init__(self) -> None:
+        self._plans: dict[Key, Plan] = {}
+
+    def __bool__(self) -> bool:
+        """Return True while any position has a plan."""
+        return bool(self._plans)
+
+    def plan(self, strategy: str, instrument: str) -> Plan | None:
+        """Return the plan of a position, if it has one."""
+        return self._plans.get((strategy, instrument))
+
+    def reason(self, order: Order) -> Purpose:
+        """Return why an order that just filled was there, as the plan knows it now."""
+        plan = self._plans.get((order.request.strategy, order.request.instrument))
+        is_stop = plan is not None and plan.orders.get(Purpose.STOP_LOSS) == order.id
+        return plan.reason if plan is not None and is_stop else order.request.purpose
+
+    def attached(self, order_id: str, request: OrderRequest) -> None:
+        """Remember the id under which a protective request was sent."""
+        plan = self._plans.get((request.strategy, request.instrument))
+        if plan is not None and request.purpose in (Purpose.STOP_LOSS, Purpose.TAKE_PROFIT):
+            plan.orders[request.purpose] = order_id
+
+    def on_fill(self, position: Position, request: OrderRequest | None, ts: int, instrument: Instrument) -> list[Intent]:
+        """Return what must change at the venue after a fill left `position` behind."""
+        key = (position.strategy, position.instrument)
+        plan = self._plans.get(key)
+        sign = (position.quantity > 0) - (position.quantity < 0)
+        if abs(position.quantity) < instrument.lot:
+            sign = 0
+        if plan is not None and sign != plan.sign:
+            del self._plans[key]
+            cancels: list[Intent] = [CancelRequest(order_id) for order_id in plan.orders.values()]
+            return cancels + (self.on_fill(position, request, ts, instrument) if sign else [])
+        if not sign:
+            return []
+        if request is not None and request.protection is not None and request.purpose in _OPENING:
+            entry = float(position.average_price)
+            if plan is None:
+                plan = Plan(sign, entry, request.protection, ts, entry)
+                self._plans[key] = plan
+            else:
+                plan.entry, plan.protection, plan.stop = entry, request.protection, None
+            plan.measure()
+        return self._standing(plan, position, instrument) if plan is not None else []
+
+    def on_bar(self, bar: Bar, position: Position, trailing: float | None, instrument: Instrument) -> list[Intent]:
+        """Return what must change after a closed bar; `trailing` is the distance re-measured at this close."""
+        plan = self._plans.get((position.strategy, position.instrument))
+        if plan is None:
+            return []
+        # A bar in which the entry filled inside may have made its extreme before the entry: only its close is known.
+        seen = (bar.high if plan.sign > 0 else bar.low) if plan.ts_entry <= bar.ts else bar.close
+        if (seen - plan.best) * plan.sign > 0:
+            plan.best = seen
+        plan.bars += 1
+        wish = plan.protection
+        if trailing is not None and wish.trailing is not None and trailing != wish.trailing:
+            plan.protection = wish = Protection(
+                wish.stop, wish.take_profit, trailing, wish.break_even, wish.max_bars
+            )
+        before = plan.stop
+        plan.measure()
+        intents = self._standing(plan, position, instrument) if plan.stop != before else []
+        if wish.max_bars is not None and plan.bars >= wish.max_bars and not plan.leaving:
+            plan.leaving = True
+            intents.append(exit_request(position, Purpose.TIME, to_decimal(bar.close), instrument))
+        return intents
+
+    def _standing(self, plan: Plan, position: Position, instrument: Instrument) -> list[Intent]:
+        intents: list[Intent] = []
+        quantity = truncate_to(abs(position.quantity), instrument.lot)
+        if plan.stop is not None:
+            trigger = _against(to_decimal(plan.stop), instrument.tick, plan.sign)
+            if trigger > 0:
+                intents.append(self._stand(plan, position, Purpose.STOP_LOSS, quantity, trigger))
+        if plan.protection.take_profit is not None:
+            goal = to_decimal(plan.entry + plan.sign * plan.protection.take_profit)
+            price = _against(goal, instrument.tick, -plan.sign)
+            if price > 0:
+                intents.append(self._stand(plan, position, Purpose.TAKE_PROFIT, quantity, price))
+        return intents
+
+    @staticmethod
+    def _stand(plan: Plan, position: Position, purpose: Purpose, quantity: Decimal, price: Decimal) -> Intent:
+        is_stop = purpose is Purpose.STOP_LOSS
+        standing = plan.orders.get(purpose)
+        if standing is not None:
+            if is_stop:
+                return AmendRequest(standing, quantity=quantity, trigger=price)
+            return AmendRequest(standing, quantity=quantity, price=price)
+        return OrderRequest(
+            strategy=position.strategy,
+            instrument=position.instrument,
+            side=Side.SELL if plan.sign > 0 else Side.BUY,
+            quantity=quantity,
+            type=OrderType.STOP if is_stop else OrderType.LIMIT,
+            price=None if is_stop else price,
+            trigger=price if is_stop else None,
+            reduce_only=True,
+            purpose=purpose,
+            decision_price=price,
+        )
+
+
+_OPENING = frozenset({Purpose.ENTRY, Purpose.REBALANCE})
+
+
+def _against(price: Decimal, tick: Decimal, sign: int) -> Decimal:
+    return floor_to(price, tick) if sign > 0 else ceil_to(price, tick)
+
+
+def exit_request(position: Position, purpose: Purpose, price: Decimal, instrument: Instrument) -> OrderRequest:
+    """Return the market order that closes `position`; `price` is what the decision saw."""
+    return OrderRequest(
+        strategy=position.strategy,
+        instrument=position.instrument,
+        side=Side.SELL if position.quantity > 0 else Side.BUY,
+        quantity=truncate_to(abs(position.quantity), instrument.lot),
+        reduce_only=True,
+        purpose=purpose,
+        decision_price=price,
+    )
