@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,16 @@ IntArray = NDArray[np.int64]
 FIELDS = ("open", "high", "low", "close", "volume")
 _WEEK_NS = 604_800 * SECOND_NS
 _MONDAY_NS = 4 * 86_400 * SECOND_NS
+
+
+A = TypeVar("A", FloatArray, IntArray)
+
+
+def _read_only(column: A) -> A:
+    """Return a view that cannot be written to: what one strategy sees, another sees too."""
+    view = column.view()
+    view.flags.writeable = False
+    return view
 
 
 class Bars:
@@ -38,8 +49,8 @@ class Bars:
     ) -> None:
         self.instrument = instrument
         self.timeframe = timeframe
-        self.ts = ts
-        self.open, self.high, self.low, self.close, self.volume = columns
+        self.ts = _read_only(ts)
+        self.open, self.high, self.low, self.close, self.volume = map(_read_only, columns)
         self.universe: Mapping[str, Bars] = universe if universe is not None else {}
 
     def __len__(self) -> int:
@@ -55,7 +66,9 @@ class Bars:
     def slice(self, start: int, stop: int) -> "Bars":
         """Return the bars from `start` up to, not including, `stop`, sharing memory."""
         part = slice(start, stop)
-        return Bars(self.instrument, self.timeframe, self.ts[part], (c[part] for c in self.columns()), self.universe)
+        return Bars(
+            self.instrument, self.timeframe, self.ts[part], (c[part] for c in self.columns()), self.universe
+        )
 
     def columns(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
         """Return open, high, low, close, volume."""
@@ -64,20 +77,25 @@ class Bars:
     def higher(self, timeframe: str) -> "Bars":
         """Return the closed bars of a longer timeframe, built from these; a bar still forming is left out.
 
-        Bring a column back to this grid with `align`. Raises StrategyError unless `timeframe` is a multiple of ours.
+        So is a first bar whose beginning was not seen. Bring a column back to this grid with `align`. Raises
+        StrategyError unless `timeframe` is a multiple of ours.
         """
         step, own = timeframe_ns(timeframe), timeframe_ns(self.timeframe)
         if step < own or step % own:
             raise StrategyError(
-                f"Bars of {timeframe} cannot be built from bars of {self.timeframe}.", "Ask for a longer multiple."
+                f"Bars of {timeframe} cannot be built from bars of {self.timeframe}.",
+                "Ask for a longer multiple.",
             )
+        if step == own:
+            return self
         if not len(self):
-            return self.slice(0, 0)
+            return Bars(self.instrument, timeframe, self.ts, self.columns(), self.universe)
         offset = _MONDAY_NS if step % _WEEK_NS == 0 else 0
         group = (self.ts - offset) // step
         starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
         opens: IntArray = group[starts] * step + offset
         closed = opens + step <= self.ts[-1] + own
+        closed[0] &= opens[0] == self.ts[0]
         ends = np.r_[starts[1:], len(self)] - 1
         columns = (
             self.open[starts],
@@ -106,7 +124,7 @@ class Bars:
         if found is None:
             raise StrategyError(
                 f"The strategy asked for {instrument}, which this run does not load.",
-                "Add it to the strategy's `references`.",
+                "Trade it in the same run, or add it to the strategy's `references`.",
             )
         stop = int(np.searchsorted(found.ts_close, self.ts_close[-1], side="right")) if len(self) else 0
         return found.slice(0, stop)
@@ -151,6 +169,5 @@ class BarHistory:
 
     def bars(self) -> Bars:
         """Return all bars so far, sharing memory, read-only."""
-        ts, columns = self._ts[: self._size], self._columns[:, : self._size]
-        ts.flags.writeable = columns.flags.writeable = False
-        return Bars(self.instrument, self.timeframe, ts, columns, self.universe)
+        size = self._size
+        return Bars(self.instrument, self.timeframe, self._ts[:size], self._columns[:, :size], self.universe)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from abidance.market.bars import Bars, FloatArray
 from abidance.model.account import Position
+from abidance.model.errors import StrategyError
 from abidance.model.event import BookSnapshot, Quote, Timer, Trade
 from abidance.model.instrument import Instrument
 from abidance.model.intent import Intent
@@ -62,18 +64,36 @@ class Signals:
         enter_short: np.ndarray | None = None,
         exit_short: np.ndarray | None = None,
     ) -> FloatArray:
-        """Return a target from boolean columns: 1 on entry, 0 on exit, NaN between; entry wins over exit.
+        """Return a target from columns of true and false: 1 or -1 on entry, 0 on exit, NaN between.
 
-        With shorts, an exit concerns the side that is open: both exits are written as 0.
+        Entry wins over exit, long over short. An exit concerns its own side: it is passed over when the last entry
+        was on the other one.
         """
-        target = np.full(len(enter_long), np.nan)
-        target[exit_long] = 0.0
-        if exit_short is not None:
-            target[exit_short] = 0.0
-        if enter_short is not None:
-            target[enter_short] = -1.0
-        target[enter_long] = 1.0
+        into_long, out_of_long = _flags("enter_long", enter_long), _flags("exit_long", exit_long)
+        nothing = np.zeros(len(into_long), dtype=bool)
+        into_short = nothing if enter_short is None else _flags("enter_short", enter_short)
+        out_of_short = nothing if exit_short is None else _flags("exit_short", exit_short)
+        target = np.full(len(into_long), np.nan)
+        target[into_short] = -1.0
+        target[into_long] = 1.0
+        entered = ~np.isnan(target)
+        last = np.maximum.accumulate(np.where(entered, np.arange(len(target)), -1))
+        side = np.where(last >= 0, target[last], 0.0)
+        target[((out_of_long & (side >= 0)) | (out_of_short & (side <= 0))) & ~entered] = 0.0
         return target
+
+
+def _flags(name: str, column: np.ndarray) -> NDArray[np.bool_]:
+    """Return a column of true and false; whole numbers count as true unless 0.
+
+    Raises StrategyError for fractions, whose NaN would count as true.
+    """
+    flags = np.asarray(column)
+    if flags.dtype.kind not in "biu":
+        raise StrategyError(
+            f"{name} holds {flags.dtype} instead of true and false.", "Compare first, for example `rsi < 30`."
+        )
+    return flags.astype(bool)
 
 
 class BarStrategy:

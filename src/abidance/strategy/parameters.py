@@ -49,16 +49,17 @@ class Parameter(Generic[T]):
     def check(self, value: Any) -> T:
         """Return `value` as this parameter's type. Raises UsageError when it does not fit."""
         kind = type(self.default)
+        given = f"Parameter {self.name} = {value!r}" if self.name else f"The default {value!r} of a parameter"
         if kind is float and type(value) is int:
             value = float(value)
-        if type(value) is not kind:
-            raise UsageError(f"Parameter {self.name} = {value!r} is not {kind.__name__}.")
+        if type(value) is not kind or value != value:
+            raise UsageError(f"{given} is not {kind.__name__}.")
         if self.choices and value not in self.choices:
-            raise UsageError(f"Parameter {self.name} = {value!r} is none of {', '.join(map(str, self.choices))}.")
-        if (self.low is not None and not value >= self.low) or (self.high is not None and not value <= self.high):
-            raise UsageError(
-                f"Parameter {self.name} = {value} is out of range.", f"Choose from {self.low} to {self.high}."
-            )
+            raise UsageError(f"{given} is none of {', '.join(map(str, self.choices))}.")
+        if (self.low is not None and not value >= self.low) or (
+            self.high is not None and not value <= self.high
+        ):
+            raise UsageError(f"{given} is out of range.", f"Choose from {self.low} to {self.high}.")
         result: T = value
         return result
 

@@ -1,0 +1,80 @@
+"""Averages, channels and trailing lines: where the price has been going."""
+
+import numpy as np
+
+from abidance.indicators.arrays import FloatArray, IntArray, floats, previous
+
+
+def sma(values: FloatArray, period: int) -> FloatArray:
+    """Return the mean of the last `period` values."""
+    import talib
+
+    return talib.SMA(floats(values), period)
+
+
+def ema(values: FloatArray, period: int) -> FloatArray:
+    """Return the exponential average with weight 2 / (period + 1), seeded by the first value.
+
+    The recursion runs from the first value on; the first `period` - 1 results are NaN. `ema_from_mean` is the other
+    customary seed.
+    """
+    import talib
+
+    column = floats(values)
+    average = np.full(len(column), np.nan)
+    known = ~np.isnan(column)
+    if not known.any():
+        return average
+    start = int(np.argmax(known))
+    seed = column[start]
+    # TA-Lib seeds with the mean of `period` values, and a mean of equal values may miss them by a rounding error.
+    # So a lead-in of seeds goes before the column, and its last value is chosen to land on the seed exactly.
+    lead_in = np.full(period + 1, seed)
+    reached = talib.EMA(lead_in[:period], period)[-1]
+    lead_in[period] = reached + (seed - reached) * (period + 1) / 2
+    average[start:] = talib.EMA(np.concatenate((lead_in, column[start + 1 :])), period)[period:]
+    average[start : start + period - 1] = np.nan
+    return average
+
+
+def ema_from_mean(values: FloatArray, period: int) -> FloatArray:
+    """Return the exponential average with weight 2 / (period + 1), seeded by the mean of the first `period` values."""
+    import talib
+
+    return talib.EMA(floats(values), period)
+
+
+def highest(values: FloatArray, period: int, *, before: bool = False) -> FloatArray:
+    """Return the largest of the last `period` values; with `before`, of those that came before this one."""
+    import talib
+
+    result = talib.MAX(floats(values), period) if period > 1 else floats(values).copy()
+    return previous(result) if before else result
+
+
+def lowest(values: FloatArray, period: int, *, before: bool = False) -> FloatArray:
+    """Return the smallest of the last `period` values; with `before`, of those that came before this one."""
+    import talib
+
+    result = talib.MIN(floats(values), period) if period > 1 else floats(values).copy()
+    return previous(result) if before else result
+
+
+def donchian(
+    high: FloatArray, low: FloatArray, period: int, *, before: bool = True
+) -> tuple[FloatArray, FloatArray]:
+    """Return the highest high and the lowest low of `period` bars, by default of those before the current one."""
+    return highest(high, period, before=before), lowest(low, period, before=before)
+
+
+def supertrend(
+    high: FloatArray, low: FloatArray, close: FloatArray, period: int, multiple: float
+) -> tuple[FloatArray, IntArray]:
+    """Return the trailing line `multiple` average true ranges behind the price, and the trend it stands for.
+
+    The trend is 1 above the line, -1 below it, and 0 while there is not enough history.
+    """
+    import talib
+
+    line, trend = talib.SUPERTREND(floats(high), floats(low), floats(close), period, multiple)
+    return line, trend.astype(np.int64)

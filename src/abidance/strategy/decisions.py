@@ -1,0 +1,178 @@
+"""From a strategy's opinion to what an executor reads: `decide` checks `Signals` and lays them out as columns.
+
+This is the only way from a `BarStrategy` to an executor, so that every one of them reads the same decisions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from abidance.indicators.volatility import atr_distance
+from abidance.market.bars import Bars, FloatArray
+from abidance.model.errors import StrategyError
+from abidance.strategy.base import BarStrategy, Signals
+from abidance.strategy.config import ExitsConfig
+from abidance.strategy.mistakes import strategy_error
+
+DISTANCES = ("stop", "take_profit", "trailing", "break_even")
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What a strategy wishes after each bar's close: read-only columns of one length, checked.
+
+    NaN means no new opinion in `target`, and none in a distance (`stop`, `take_profit`, `trailing`, `break_even`).
+    Rows before the strategy's warm-up hold nothing. `tags` is one text for all rows, or one a row.
+    """
+
+    target: FloatArray
+    confidence: FloatArray
+    stop: FloatArray
+    take_profit: FloatArray
+    trailing: FloatArray
+    break_even: FloatArray
+    max_bars: int | None = None
+    tags: str | Sequence[str] = ""
+
+    def __len__(self) -> int:
+        """Return the number of bars."""
+        return len(self.target)
+
+    def tag(self, row: int) -> str:
+        """Return the tag of one row."""
+        return self.tags if isinstance(self.tags, str) else self.tags[row]
+
+
+def decide(strategy: BarStrategy, bars: Bars, exits: ExitsConfig) -> Decisions:
+    """Ask a strategy for its signals and return them checked, with the exits of `exits` where it gives none.
+
+    A strategy is not asked while there are no more bars than it needs to warm up. Raises StrategyError, naming the
+    file and line, when its code fails or its answer does not fit.
+    """
+    try:
+        warmup = _warmup(strategy)
+    except Exception as error:
+        raise strategy_error(strategy, error, "warmup") from error
+    if len(bars) <= warmup:
+        return _nothing(len(bars), exits)
+    try:
+        # A division by zero in an indicator gives inf or NaN; what comes of it is checked below, row by row.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            answer = strategy.signals(bars)
+        return _checked(answer, bars, exits, warmup)
+    except Exception as error:
+        raise strategy_error(strategy, error, "signals") from error
+
+
+def _warmup(strategy: BarStrategy) -> int:
+    warmup: object = strategy.warmup
+    if not isinstance(warmup, int | np.integer) or warmup < 0:
+        raise StrategyError(
+            f"The warm-up is {warmup!r}.", "Return the number of bars to wait for, 0 or more."
+        )
+    return int(warmup)
+
+
+def _nothing(length: int, exits: ExitsConfig) -> Decisions:
+    none = _sealed(np.full(length, np.nan))
+    return Decisions(none, _sealed(np.ones(length)), none, none, none, none, exits.max_bars)
+
+
+def _checked(answer: object, bars: Bars, exits: ExitsConfig, warmup: int) -> Decisions:
+    if not isinstance(answer, Signals):
+        remedy = "End with `return Signals(target)`."
+        raise StrategyError(f"signals() returned {type(answer).__name__} instead of Signals.", remedy)
+    target = _column("target", answer.target, bars, scalar=False)
+    target[:warmup] = np.nan
+    _refuse("target", target, np.abs(target) > 1, bars, "Keep it in [-1, 1], or NaN for no new opinion.")
+    confidence = _column("confidence", answer.confidence, bars)
+    confidence[np.isnan(target)] = 1.0  # nobody reads it there, and an indicator may still be warming up
+    bad = ~((confidence >= 0) & (confidence <= 1))
+    _refuse("confidence", confidence, bad, bars, "Keep it in [0, 1] wherever there is a target.")
+    distances = {name: _distance(name, getattr(answer, name), bars, warmup) for name in DISTANCES}
+    for name, column in _framework_exits(bars, exits).items():
+        gaps = np.isnan(distances[name])
+        gaps[:warmup] = False
+        distances[name][gaps] = column[gaps]
+    return Decisions(
+        target=_sealed(target),
+        confidence=_sealed(confidence),
+        **{name: _sealed(column) for name, column in distances.items()},
+        max_bars=_max_bars(answer.max_bars, exits),
+        tags=_tags(answer.tag, len(bars)),
+    )
+
+
+def _column(name: str, values: ArrayLike, bars: Bars, *, scalar: bool = True) -> FloatArray:
+    """Return a fresh float64 column with one value per bar; a single number is repeated."""
+    try:
+        column = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise StrategyError(
+            f"{name} is no column of numbers ({error}).", "Give a numpy array of floats."
+        ) from None
+    if scalar and column.ndim == 0:
+        return np.full(len(bars), column)
+    if column.shape != (len(bars),):
+        shape = "a single number" if column.ndim == 0 else f"of shape {column.shape}"
+        raise StrategyError(
+            f"{name} is {shape} for {len(bars)} bars.", f"Give {len(bars)} values, one per bar."
+        )
+    return column
+
+
+def _distance(name: str, values: ArrayLike | None, bars: Bars, warmup: int) -> FloatArray:
+    column = _column(name, np.nan if values is None else values, bars)
+    column[:warmup] = np.nan
+    bad = ~(np.isnan(column) | ((column > 0) & (column < np.inf)))
+    _refuse(name, column, bad, bars, "A distance is above 0, or NaN for none.")
+    return column
+
+
+def _refuse(name: str, column: FloatArray, bad: np.ndarray, bars: Bars, remedy: str) -> None:
+    """Raise StrategyError for the first bad row, if there is one."""
+    if bad.any():
+        row = int(np.argmax(bad))
+        opened = np.datetime_as_string(bars.ts[row].astype("datetime64[ns]"), unit="m").replace("T", " ")
+        more = f" ({int(bad.sum())} such rows)" if bad.sum() > 1 else ""
+        raise StrategyError(f"{name} is {column[row]} in row {row}, the bar of {opened} UTC{more}.", remedy)
+
+
+def _framework_exits(bars: Bars, exits: ExitsConfig) -> dict[str, FloatArray]:
+    """Return the distances that the configuration asks for; of two, the nearer."""
+    found: dict[str, FloatArray] = {}
+    shares = (exits.stop_loss, exits.take_profit, exits.trailing_stop, exits.break_even)
+    for name, share in zip(DISTANCES, shares, strict=True):
+        if share is not None:
+            found[name] = np.where(bars.close > 0, bars.close * share, np.nan)
+    for name, multiple in (("stop", exits.stop_atr), ("trailing", exits.trailing_atr)):
+        if multiple is not None:
+            ranges = atr_distance(bars.high, bars.low, bars.close, exits.atr_period, multiple)
+            found[name] = np.fmin(found[name], ranges) if name in found else ranges
+    return found
+
+
+def _max_bars(value: object, exits: ExitsConfig) -> int | None:
+    if value is None:
+        return exits.max_bars
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise StrategyError(f"max_bars is {value!r}.", "Give a whole number of bars, 1 or more, or None.")
+    return int(value)
+
+
+def _tags(tags: str | Sequence[str], length: int) -> str | Sequence[str]:
+    if isinstance(tags, str):
+        return tags
+    column = tuple(map(str, tags))
+    if len(column) != length:
+        raise StrategyError(
+            f"tag has {len(column)} texts for {length} bars.", "Give one text, or one per bar."
+        )
+    return column
+
+
+def _sealed(column: FloatArray) -> FloatArray:
+    column.flags.writeable = False
+    return column

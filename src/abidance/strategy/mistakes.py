@@ -1,0 +1,111 @@
+"""Mistakes in a strategy's code, told to its author: which class, which file and line, what was found, what to do."""
+
+import builtins
+import inspect
+import linecache
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from difflib import get_close_matches
+from types import CodeType, FrameType
+from typing import NamedTuple
+
+from abidance.model.errors import AbidanceError, StrategyError
+from abidance.strategy import base
+
+
+class Place(NamedTuple):
+    """A line of somebody's code, and the frame that was running there, if any was."""
+
+    file: str
+    line: int
+    frame: FrameType | None = None
+
+    def __str__(self) -> str:
+        """Return `file:line`, as editors understand it."""
+        return f"{self.file}:{self.line}"
+
+    @property
+    def text(self) -> str:
+        """Return what the line says, or an empty text when the file cannot be read."""
+        linecache.checkcache(self.file)
+        return linecache.getline(self.file, self.line).strip()
+
+
+def strategy_error(strategy: object, error: Exception, method: str = "") -> StrategyError:
+    """Return `error` as a StrategyError that names the last line it passed in the strategy's own file.
+
+    Costs nothing until something fails: `except Exception as e: raise strategy_error(strategy, e, "on_bar") from e`.
+    When no line of the file was running (a wrong signature, a wrong result), `method`'s definition is named.
+    """
+    cls = type(strategy)
+    codes = dict(_own_code(cls))
+    files = {code.co_filename for code in codes.values()}
+    place = _deepest(error, files)
+    if place is None:
+        place = _definition(cls, codes.get(method))
+    return _told(f"{cls.__name__}.{method}" if method else cls.__name__, error, place)
+
+
+def file_error(file: str, error: Exception) -> StrategyError:
+    """Return what went wrong while a strategy's file was imported as a StrategyError that names the line."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return _told("Reading it", error, Place(error.filename, error.lineno or 1))
+    return _told("Importing it", error, _deepest(error, {file}) or Place(file, 1))
+
+
+def _own_code(cls: type) -> Iterator[tuple[str, CodeType]]:
+    """Yield the methods written by the strategy's author, ancestors first."""
+    for owner in reversed(cls.__mro__):
+        if owner.__module__ in {base.__name__, "builtins"}:
+            continue
+        for name, value in vars(owner).items():
+            function = getattr(value, "fget", None) or getattr(value, "__func__", value)
+            code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
+            if isinstance(code, CodeType):
+                yield name, code
+
+
+def _definition(cls: type, code: CodeType | None) -> Place | None:
+    if code is not None:
+        return Place(code.co_filename, code.co_firstlineno)
+    try:
+        return Place(inspect.getfile(cls), inspect.getsourcelines(cls)[1])
+    except (OSError, TypeError):  # made at run time, or its file is gone
+        return None
+
+
+def _deepest(error: Exception, files: set[str]) -> Place | None:
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename in files:
+            found = Place(trace.tb_frame.f_code.co_filename, trace.tb_lineno, trace.tb_frame)
+        trace = trace.tb_next
+    return found
+
+
+def _told(subject: str, error: Exception, place: Place | None) -> StrategyError:
+    what = error.found if isinstance(error, AbidanceError) else f"{type(error).__name__}: {_text_of(error)}"
+    remedy = error.remedy if isinstance(error, AbidanceError) else _suggestion(error, place)
+    where = f" at {place}" if place else ""
+    line = f"The line reads `{place.text}`." if place and place.text else ""
+    return StrategyError(f"{subject} failed{where}: {what.rstrip('.')}.", f"{line} {remedy}".strip())
+
+
+def _text_of(error: Exception) -> str:
+    return error.msg if isinstance(error, SyntaxError) else str(error)
+
+
+def _suggestion(error: Exception, place: Place | None) -> str:
+    """Return `Did you mean ...?` when a name was nearly right."""
+    wanted, known = "", set[str]()
+    if isinstance(error, AttributeError):
+        wanted, known = error.name or "", set(dir(error.obj))
+    elif isinstance(error, NameError) and place and place.frame:
+        wanted, known = error.name or "", {*place.frame.f_locals, *place.frame.f_globals, *dir(builtins)}
+    elif unexpected := re.search(r"Signals.*unexpected keyword argument '(\w+)'", str(error)):
+        wanted, known = unexpected[1], {field.name for field in fields(base.Signals)}
+    if isinstance(error, NotImplementedError):
+        return "Write `def signals(self, bars)` in your class."
+    near = get_close_matches(wanted, sorted(known), n=1) if wanted else []
+    return f"Did you mean `{near[0]}`?" if near else ""
