@@ -1,0 +1,61 @@
+"""Several feeds as one, in an order that depends on nothing but their content."""
+
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heapreplace
+
+from abidance.kernel.ports import Feed
+from abidance.market.store.timerange import show
+from abidance.model.errors import DataError
+from abidance.model.market import BarSlice, BookSnapshot, FundingRate, MarketEvent, Quote, Trade
+
+_PRIORITY: dict[type, int] = {FundingRate: 0, Trade: 1, Quote: 2, BookSnapshot: 3, BarSlice: 4}
+
+
+class _Merged:
+    def __init__(self, feeds: Sequence[Feed]) -> None:
+        self._feeds = tuple(feeds)
+
+    def events(self, after: int | None = None) -> Iterator[MarketEvent]:
+        """Yield the events of all feeds; of equal times, funding before trades, quotes, books and bars."""
+        heap = []
+        for number, feed in enumerate(self._feeds):
+            events = feed.events(after)
+            first = next(events, None)
+            if first is not None:
+                heap.append((first.ts, _PRIORITY[type(first)], number, first, events))
+        heapify(heap)
+        counts = [1] * len(self._feeds)
+        while heap:
+            ts, _, number, event, events = heap[0]
+            rival = min(heap[1:3])[:3] if len(heap) > 1 else None
+            # Stay with one feed for as long as it leads: data comes in bursts, and the heap costs more than a look.
+            while True:
+                yield event
+                following = next(events, None)
+                if following is None:
+                    heappop(heap)
+                    break
+                event, last, ts = following, ts, following.ts
+                if ts < last:
+                    raise _backwards(number, counts[number] + 1, ts, last)
+                counts[number] += 1
+                key = (ts, _PRIORITY[type(event)], number)
+                if rival is not None and key > rival:
+                    heapreplace(heap, (*key, event, events))
+                    break
+
+
+def merge(*feeds: Feed) -> Feed:
+    """Return one feed of all `feeds`, ordered by time, then kind (funding, trade, quote, book, bars), then argument.
+
+    Its iterator raises DataError, naming the feed and the position, when one of them goes backwards in time.
+    """
+    return _Merged(feeds)
+
+
+def _backwards(number: int, position: int, ts: int, last: int) -> DataError:
+    return DataError(
+        f"Feed {number + 1} goes backwards in time: its event {position} is of {show(ts)}, the one before of {show(last)}"
+        f" ({(last - ts) / 1e9:g} s later).",
+        "Sort the data by time.",
+    )

@@ -1,0 +1,240 @@
+"""What is wrong with a series of bars, counted and judged. Nothing is repaired here.
+
+A series is refused when a backtest on it would be fiction: prices that are no prices, times out of order or off the
+grid, bars that contradict themselves. Gaps, wicks and jumps are facts of markets: they are told, not refused.
+"""
+
+from enum import StrEnum
+
+import msgspec
+import numpy as np
+
+from abidance.market.bars import Bars, FloatArray, IntArray
+from abidance.market.store.timerange import show
+from abidance.model.instrument import SECOND_NS, timeframe_ns
+
+BoolArray = np.ndarray
+
+CONTRADICTIONS = 0.001
+"""The share of bars whose prices contradict each other (a high below the close) from which a series is refused."""
+
+_MISSING = 0.001
+_LONG_GAP = 24
+_ZERO_VOLUME = 0.01
+_FLAT = 0.05
+_WICK = 2.0
+_OUTLIER_Z = 100.0
+_LARGE_MOVE = 0.5
+_NORMAL = 1.4826  # median absolute deviation to standard deviation, for a normal distribution
+_WEEK_NS = 604_800 * SECOND_NS
+_MONDAY_NS = 4 * 86_400 * SECOND_NS
+
+
+class Grade(StrEnum):
+    """The verdict on a series."""
+
+    OK = "ok"
+    WARNING = "warning"
+    REFUSED = "refused"
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A run of absent bars: the open time of the first (ns UTC) and how many."""
+
+    start: int
+    bars: int
+
+
+class QualityReport(msgspec.Struct, frozen=True):
+    """What a series of bars holds and lacks.
+
+    `largest_move` is close to close as a ratio (-0.182 = 18.2 % down) at `largest_move_ts`; `wick` is the largest of
+    high over body and body over low. Counts are of bars. `outliers` are moves far beyond what is usual in this series.
+    """
+
+    rows: int
+    first: int
+    last: int
+    missing: int
+    gaps: tuple[Gap, ...]
+    duplicates: int
+    out_of_order: int
+    misaligned: int
+    contradictions: int
+    bad_prices: int
+    bad_volumes: int
+    zero_volume: int
+    flat: int
+    outliers: int
+    largest_move: float
+    largest_move_ts: int
+    wick: float
+    wick_ts: int
+    grade: Grade
+    reasons: tuple[str, ...]
+
+    @property
+    def longest_gap(self) -> Gap | None:
+        """Return the longest run of absent bars; of equals the first."""
+        return max(self.gaps, key=lambda gap: gap.bars, default=None)
+
+
+def grid_offset(step: int) -> int:
+    """Return where the grid of a timeframe starts, in ns after the epoch: weeks open on Mondays."""
+    return _MONDAY_NS if step % _WEEK_NS == 0 else 0
+
+
+def inspect_bars(bars: Bars) -> QualityReport:
+    """Return what `inspect` says of `bars`."""
+    return inspect(bars.ts, bars.columns(), bars.timeframe)
+
+
+def inspect(ts: IntArray, columns: tuple[FloatArray, ...], timeframe: str) -> QualityReport:
+    """Return the report on bars with open times `ts` (ns UTC) and open, high, low, close, volume as `columns`.
+
+    The times may be in any order and hold duplicates; neither is mended. Prices count as moves between neighbouring
+    bars only, never across a gap.
+    """
+    step = timeframe_ns(timeframe)
+    facts: dict[str, object] = {
+        "rows": len(ts),
+        **_times(ts, step),
+        **_values(columns),
+        **_moves(ts, columns, step),
+    }
+    draft = QualityReport(**facts, grade=Grade.OK, reasons=())  # type: ignore[arg-type]
+    refusals, warnings = _refusals(draft), _warnings(draft)
+    grade = Grade.REFUSED if refusals else Grade.WARNING if warnings else Grade.OK
+    return msgspec.structs.replace(draft, grade=grade, reasons=(*refusals, *warnings))
+
+
+def _times(ts: IntArray, step: int) -> dict[str, object]:
+    unique = np.unique(ts)
+    skipped = np.diff(unique) // step - 1
+    at = np.flatnonzero(skipped > 0)
+    return {
+        "first": int(unique[0]) if len(ts) else 0,
+        "last": int(unique[-1]) if len(ts) else 0,
+        "missing": int(skipped[at].sum()),
+        "gaps": tuple(Gap(int(unique[i]) + step, int(skipped[i])) for i in at),
+        "duplicates": len(ts) - len(unique),
+        "out_of_order": int(np.count_nonzero(np.diff(ts) < 0)),
+        "misaligned": int(np.count_nonzero((ts - grid_offset(step)) % step)),
+    }
+
+
+def _values(columns: tuple[FloatArray, ...]) -> dict[str, object]:
+    opens, highs, lows, closes, volumes = columns
+    sound = sound_prices(columns)
+    contradicts = contradictions(columns)
+    flat = (opens == highs) & (highs == lows) & (lows == closes)
+    return {
+        "contradictions": int(np.count_nonzero(contradicts)),
+        "bad_prices": int(np.count_nonzero(~sound)),
+        "bad_volumes": int(np.count_nonzero(~(np.isfinite(volumes) & (volumes >= 0)))),
+        "zero_volume": int(np.count_nonzero(volumes == 0)),
+        "flat": int(np.count_nonzero(flat)),
+    }
+
+
+def sound_prices(columns: tuple[FloatArray, ...]) -> BoolArray:
+    """Return for each bar whether its four prices are finite and positive."""
+    prices = np.vstack(columns[:4])
+    return np.asarray((np.isfinite(prices) & (prices > 0)).all(axis=0))
+
+
+def contradictions(columns: tuple[FloatArray, ...]) -> BoolArray:
+    """Return for each bar whether its high is below, or its low above, another of its prices."""
+    opens, highs, lows, closes, _ = columns
+    return np.asarray(
+        (highs < np.maximum(opens, closes)) | (lows > np.minimum(opens, closes)) | (highs < lows)
+    )
+
+
+def _moves(ts: IntArray, columns: tuple[FloatArray, ...], step: int) -> dict[str, object]:
+    opens, highs, lows, closes, _ = columns
+    facts: dict[str, object] = {
+        "outliers": 0,
+        "largest_move": 0.0,
+        "largest_move_ts": 0,
+        "wick": 1.0,
+        "wick_ts": 0,
+    }
+    sound = sound_prices(columns)
+    if not sound.any():
+        return facts
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wicks = np.maximum(highs / np.maximum(opens, closes), np.minimum(opens, closes) / lows)
+        returns = np.log(closes[1:] / closes[:-1])
+    wicks = np.where(sound, wicks, 1.0)
+    facts |= {"wick": float(wicks.max()), "wick_ts": int(ts[wicks.argmax()])}
+    neighbours = (np.diff(ts) == step) & sound[1:] & sound[:-1]
+    if neighbours.any():
+        returns = np.where(neighbours, returns, 0.0)
+        at = int(np.abs(returns).argmax())
+        facts |= {
+            "outliers": _outliers(returns[neighbours]),
+            "largest_move": float(np.expm1(returns[at])),
+            "largest_move_ts": int(ts[at + 1]),
+        }
+    return facts
+
+
+def _outliers(returns: FloatArray) -> int:
+    """Count returns beyond a robust z-score, by the median absolute deviation of those that moved at all."""
+    moved = returns[returns != 0]
+    if len(moved) < 2:
+        return 0
+    middle = np.median(moved)
+    spread = _NORMAL * np.median(np.abs(moved - middle))
+    return int(np.count_nonzero(np.abs(returns - middle) > _OUTLIER_Z * spread)) if spread > 0 else 0
+
+
+def _refusals(report: QualityReport) -> list[str]:
+    reasons = []
+    if not report.rows:
+        return ["There are no bars."]
+    if report.bad_prices:
+        reasons.append(
+            f"{_bars(report.bad_prices)} with a price that is zero, negative, infinite or not a number."
+        )
+    if report.bad_volumes:
+        reasons.append(
+            f"{_bars(report.bad_volumes)} with a volume that is negative, infinite or not a number."
+        )
+    if report.out_of_order:
+        reasons.append(f"{_bars(report.out_of_order)} out of order.")
+    if report.duplicates:
+        reasons.append(f"{_bars(report.duplicates)} with the time of another.")
+    if report.misaligned:
+        reasons.append(f"{_bars(report.misaligned)} off the timeframe's grid.")
+    if report.contradictions > CONTRADICTIONS * report.rows:
+        reasons.append(f"{_bars(report.contradictions)} with a high below or a low above another price.")
+    return reasons
+
+
+def _warnings(report: QualityReport) -> list[str]:
+    reasons, rows = [], max(report.rows, 1)
+    gap = report.longest_gap
+    if gap and (report.missing > _MISSING * (rows + report.missing) or gap.bars > _LONG_GAP):
+        reasons.append(
+            f"{_bars(report.missing)} missing, at most {gap.bars} in a row from {show(gap.start)}."
+        )
+    if 0 < report.contradictions <= CONTRADICTIONS * rows:
+        reasons.append(f"{_bars(report.contradictions)} with a high below or a low above another price.")
+    if report.zero_volume > _ZERO_VOLUME * rows:
+        reasons.append(f"{_bars(report.zero_volume)} without volume.")
+    if report.flat > _FLAT * rows:
+        reasons.append(f"{_bars(report.flat)} with one price only.")
+    if report.wick > _WICK:
+        reasons.append(f"A wick of {report.wick:,.1f} times the body at {show(report.wick_ts)}.")
+    if report.outliers or abs(report.largest_move) > _LARGE_MOVE:
+        count = f"{_bars(report.outliers)} with an extreme move; the" if report.outliers else "The"
+        reasons.append(
+            f"{count} largest move is {report.largest_move:+.1%} at {show(report.largest_move_ts)}."
+        )
+    return reasons
+
+
+def _bars(count: int) -> str:
+    return f"{count:,} bar{'' if count == 1 else 's'}"

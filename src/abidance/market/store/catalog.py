@@ -1,0 +1,158 @@
+"""All bars that a run can have: the user's store first, then the bundled sample, then longer bars built from shorter.
+
+A series is taken whole from one place; two places are never mixed. Nothing is written here.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import as_file, files
+from typing import Protocol
+
+import numpy as np
+
+from abidance.market.bars import FIELDS, Bars
+from abidance.market.store.timerange import show
+from abidance.market.store.tree import BarStore, Holding
+from abidance.model.errors import DataError
+from abidance.model.instrument import MS_NS, parse_instrument_id, timeframe_ns
+
+_SAMPLE = "binance_spot_7coins_1h_2023-01_2025-06.parquet"
+_SAMPLE_TIMEFRAME = "1h"
+_SAMPLE_COINS = ("BTC", "ETH", "BNB", "SOL", "XRP", "ADA", "DOGE")
+
+
+class _Shelf(Protocol):
+    def holds(self, instrument: str, timeframe: str) -> bool: ...
+    def series(self) -> Iterator[tuple[str, str]]: ...
+    def read(
+        self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None
+    ) -> Bars: ...
+    def inventory(self) -> list[Holding]: ...
+
+
+class _Sample:
+    """The bundled file, behind the same questions as the user's store."""
+
+    def holds(self, instrument: str, timeframe: str) -> bool:
+        return (instrument, timeframe) in set(self.series())
+
+    def series(self) -> Iterator[tuple[str, str]]:
+        return ((f"{coin}/USDT@BINANCE", _SAMPLE_TIMEFRAME) for coin in _SAMPLE_COINS)
+
+    def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
+        return _cut(_sample()[instrument, timeframe], start, end)
+
+    def inventory(self) -> list[Holding]:
+        return [
+            Holding(bars.instrument, bars.timeframe, len(bars), int(bars.ts[0]), int(bars.ts[-1]), "bundled")
+            for bars in _sample().values()
+        ]
+
+
+@cache
+def _sample() -> dict[tuple[str, str], Bars]:
+    """Return the bundled bars by instrument and timeframe, in the file's order, as read-only arrays."""
+    import polars as pl
+
+    with as_file(files("abidance").joinpath("data", _SAMPLE)) as path:
+        frame = pl.read_parquet(path)
+    found = {}
+    for (symbol,), part in frame.group_by("symbol", maintain_order=True):
+        id = f"{str(symbol).replace('-', '/')}@BINANCE"
+        ts = part["ts"].to_numpy() * MS_NS
+        columns = [part[name].to_numpy() for name in FIELDS]
+        for column in (ts, *columns):
+            column.flags.writeable = False
+        found[id, _SAMPLE_TIMEFRAME] = Bars(id, _SAMPLE_TIMEFRAME, ts, columns)
+    return found
+
+
+def _cut(bars: Bars, start: int | None, end: int | None) -> Bars:
+    low = 0 if start is None else int(np.searchsorted(bars.ts, start))
+    high = len(bars) if end is None else int(np.searchsorted(bars.ts, end))
+    return bars.slice(low, max(low, high))
+
+
+class Catalog:
+    """The bars of the user's `store` and of the bundled sample, as one.
+
+    A series that is there as asked is preferred to one that must be built, and the user's to the bundled one.
+    """
+
+    def __init__(self, store: BarStore) -> None:
+        self.store = store
+        self._shelves: tuple[_Shelf, ...] = (store, _Sample())
+
+    def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
+        """Return the bars that open from `start` up to, not including, `end` (ns UTC), oldest first, never none.
+
+        A timeframe that is missing is built from the longest shorter one that divides it. Raises DataError, saying
+        what there is, when the instrument, the timeframe or the time range is not there.
+        """
+        parse_instrument_id(instrument)
+        shelf, base = self._find(instrument, timeframe)
+        if base == timeframe:
+            bars = shelf.read(instrument, timeframe, start, end)
+        else:
+            bars = _cut(shelf.read(instrument, base).higher(timeframe), start, end)
+        if not len(bars):
+            whole = shelf.read(instrument, base)
+            raise DataError(
+                f"There are no bars of {instrument} {timeframe} {_span(start, end)}.",
+                f"There are bars from {show(int(whole.ts[0]))} to {show(int(whole.ts[-1]))}.",
+            )
+        return bars
+
+    def inventory(self) -> list[Holding]:
+        """Return everything that can be read without being built; what the user's store hides is left out."""
+        found: dict[tuple[str, str], Holding] = {}
+        for shelf in self._shelves:
+            for holding in shelf.inventory():
+                found.setdefault((holding.instrument, holding.timeframe), holding)
+        return list(found.values())
+
+    def _find(self, instrument: str, timeframe: str) -> tuple[_Shelf, str]:
+        step = timeframe_ns(timeframe)
+        for shelf in self._shelves:
+            if shelf.holds(instrument, timeframe):
+                return shelf, timeframe
+        there = [(shelf, own) for shelf in self._shelves for id, own in shelf.series() if id == instrument]
+        for shelf in self._shelves:
+            shorter = [own for at, own in there if at is shelf and step % timeframe_ns(own) == 0]
+            if shorter:
+                return shelf, max(shorter, key=timeframe_ns)
+        raise self._missing(instrument, timeframe, [own for _, own in there])
+
+    def _missing(self, instrument: str, timeframe: str, there: list[str]) -> DataError:
+        remedy = f"Import them: abidance import-data FILE --instrument {instrument} -i {timeframe}"
+        if there:
+            has = ", ".join(sorted(set(there), key=timeframe_ns))
+            return DataError(f"There are no bars of {instrument} {timeframe}, only {has}.", remedy)
+        ids = list(dict.fromkeys(id for shelf in self._shelves for id, _ in shelf.series()))
+        near = get_close_matches(instrument, ids, n=3, cutoff=0.7)
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        return DataError(f"There are no bars of {instrument}; there are {_some(ids)}.", hint + remedy)
+
+
+def _some(ids: list[str], limit: int = 12) -> str:
+    more = f" and {len(ids) - limit} more" if len(ids) > limit else ""
+    return ", ".join(ids[:limit]) + more
+
+
+def _span(start: int | None, end: int | None) -> str:
+    since = f"from {show(start)}" if start is not None else ""
+    until = f"before {show(end)}" if end is not None else ""
+    return f"{since} {until}".strip()
+
+
+def fingerprint(*series: Bars) -> str:
+    """Return the SHA-256, in hex, of what the bars hold; the same content gives the same text in any order."""
+    digest = hashlib.sha256()
+    for bars in sorted(series, key=lambda b: (b.instrument, b.timeframe)):
+        digest.update(f"{bars.instrument} {bars.timeframe} {len(bars)}\n".encode())
+        digest.update(np.ascontiguousarray(bars.ts, dtype="<i8").tobytes())
+        for column in bars.columns():
+            digest.update(np.ascontiguousarray(column, dtype="<f8").tobytes())
+    return digest.hexdigest()
