@@ -75,7 +75,9 @@ class Exits:
         if plan is not None and request.purpose in (Purpose.STOP_LOSS, Purpose.TAKE_PROFIT):
             plan.orders[request.purpose] = order_id
 
-    def on_fill(self, position: Position, request: OrderRequest | None, ts: int, instrument: Instrument) -> list[Intent]:
+    def on_fill(
+        self, position: Position, request: OrderRequest | None, ts: int, instrument: Instrument
+    ) -> list[Intent]:
         """Return what must change at the venue after a fill left `position` behind."""
         key = (position.strategy, position.instrument)
         plan = self._plans.get(key)
@@ -98,7 +100,9 @@ class Exits:
             plan.measure()
         return self._standing(plan, position, instrument) if plan is not None else []
 
-    def on_bar(self, bar: Bar, position: Position, trailing: float | None, instrument: Instrument) -> list[Intent]:
+    def on_bar(
+        self, bar: Bar, position: Position, trailing: float | None, instrument: Instrument
+    ) -> list[Intent]:
         """Return what must change after a closed bar; `trailing` is the distance re-measured at this close."""
         plan = self._plans.get((position.strategy, position.instrument))
         if plan is None:
@@ -164,7 +168,9 @@ def _against(price: Decimal, tick: Decimal, sign: int) -> Decimal:
     return floor_to(price, tick) if sign > 0 else ceil_to(price, tick)
 
 
-def exit_request(position: Position, purpose: Purpose, price: Decimal, instrument: Instrument) -> OrderRequest:
+def exit_request(
+    position: Position, purpose: Purpose, price: Decimal, instrument: Instrument
+) -> OrderRequest:
     """Return the market order that closes `position`; `price` is what the decision saw."""
     return OrderRequest(
         strategy=position.strategy,

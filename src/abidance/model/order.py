@@ -169,8 +169,9 @@ class Fill(msgspec.Struct, frozen=True):
 class Order(msgspec.Struct, frozen=True, tag="live_order"):
     """An instruction with a life: the request, where it stands, and what it has filled so far.
 
-    `ts_intent` is when the strategy decided, `ts_sent` when the command left. `cost` is the sum of price times quantity
-    over the fills.
+    `ts_intent` is when the strategy decided and the command left, `ts_last` when anything last happened. `cost` is the
+    sum of price times quantity over the fills; `fees` is in quote units (fees in the base asset at the fill's price,
+    fees in a third asset not counted).
     """
 
     id: str
