@@ -1,0 +1,82 @@
+"""The event backtest: the truth. A replay goes through the pump, a recorder keeps what reports need."""
+
+from array import array
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abidance.engine.digest import OutcomeDigest
+from abidance.engine.engine import Engine
+from abidance.engine.pump import Pump
+from abidance.model.event import OrderFilled
+from abidance.model.instrument import SECOND_NS
+from abidance.model.market import BarSlice, MarketEvent
+from abidance.model.order import Fill
+from abidance.model.outcome import Notice, Outcome, Refused
+
+
+class Recorder:
+    """Keeps one point per time slice, and every fill, refusal and notice of a run.
+
+    Ticks add a point at most once a minute, so that memory does not grow with the length of a tick replay.
+    """
+
+    def __init__(self, engine: Engine, strategies: Sequence[str], *, digest: bool = True) -> None:
+        self.ts = array("q")
+        self.equity = array("d")
+        self.exposure = array("d")
+        self.profits = {name: array("d") for name in strategies}
+        self.fills: list[Fill] = []
+        self.refusals: list[tuple[int, Refused]] = []
+        self.notices: list[Notice] = []
+        self.digest = OutcomeDigest()
+        self._engine = engine
+        self._portfolio = engine.state.portfolio
+        self._hash = digest
+        self._next_point = 0
+
+    def observe(self, outcome: Outcome) -> None:
+        """Take the next outcome."""
+        event = outcome.event
+        if type(event) is BarSlice:
+            self._point(event.ts, self._engine.equity)
+        elif type(event) is OrderFilled:
+            order = self._engine.state.orders.get(event.fill.order_id)
+            strategy = order.request.strategy if order is not None else event.fill.strategy
+            self.fills.append(event.fill if strategy == event.fill.strategy else _of(event.fill, strategy))
+        elif event.ts >= self._next_point:
+            self._next_point = event.ts + 60 * SECOND_NS
+            if self.ts:
+                self._point(event.ts, self._portfolio.equity())
+        if outcome.verdicts:
+            self.refusals.extend((event.ts, v) for v in outcome.verdicts if isinstance(v, Refused))
+        if outcome.notices:
+            self.notices.extend(outcome.notices)
+        if self._hash:
+            self.digest.update(outcome)
+
+    def _point(self, ts: int, equity: float) -> None:
+        self.ts.append(ts)
+        self.equity.append(equity)
+        portfolio = self._portfolio
+        held = portfolio.exposure()
+        self.exposure.append(held / equity if equity > 0 else 0.0)
+        for name, profits in self.profits.items():
+            profits.append(portfolio.profit_of(name))
+
+
+def _of(fill: Fill, strategy: str) -> Fill:
+    import msgspec
+
+    return msgspec.structs.replace(fill, strategy=strategy)
+
+
+def columns(values: array[float]) -> NDArray[np.float64]:
+    """Return a recorded column as an array."""
+    return np.frombuffer(values, dtype=np.float64) if len(values) else np.empty(0)
+
+
+def run(pump: Pump, events: Iterable[MarketEvent]) -> None:
+    """Run a whole replay."""
+    pump.run(events)
