@@ -28,7 +28,7 @@ class SizingConfig(Config):
     lookback: Annotated[int, Field(ge=10)] = 72
     """volatility_target: bars over which volatility is measured; kelly: closed round trips that are counted."""
     kelly_cap: Share = 0.25
-    """kelly: the largest share of the strategy's equity, and what is used before enough round trips are known."""
+    """kelly: the largest share of the strategy's equity; a quarter of it is used until 20 round trips are known."""
     max_fraction: Annotated[float, Field(gt=0)] = 1.0
     """No entry takes more than this share of the strategy's equity, whatever the method says."""
 
@@ -45,7 +45,7 @@ class LimitsConfig(Config):
     max_positions: Annotated[int, Field(ge=1)] = 10
     """Open positions, pending entries included."""
     max_leverage: Annotated[float, Field(ge=1)] = 3.0
-    """Largest leverage of any position."""
+    """Largest leverage setting of a strategy's perpetuals, and largest value of any position as a multiple of equity."""
     max_order_value: Positive | None = None
     """Largest value of one order in quote units."""
     price_collar: Share = 0.05
@@ -72,14 +72,14 @@ class BreakersConfig(Config):
     losing_streak: Annotated[int, Field(ge=2)] | None = 8
     """Losing round trips in a row of one strategy: that strategy rests for `cooldown`."""
     cooldown: Annotated[float, Field(gt=0)] = 24.0
-    """Hours of rest after a losing streak or a volatility spike."""
+    """Hours of rest after a losing streak."""
     volatility_spike: Annotated[float, Field(gt=1)] | None = 8.0
-    """A bar's range against the average of the last 100 bars: that instrument takes no entries for `cooldown_bars`."""
+    """A bar's range against the average of the 100 bars before: no entries on that instrument for `cooldown_bars`."""
     cooldown_bars: Annotated[int, Field(ge=1)] = 6
-    """Bars of rest after a volatility spike."""
+    """Bars of rest after a volatility spike or a data anomaly."""
     data_anomaly: Share | None = 0.5
-    """A close-to-close move beyond this share, or a bar whose high and low do not hold its open and close: no entries
-    on that instrument for `cooldown_bars`."""
+    """A close-to-close move beyond this share, or a bar with impossible prices (not positive, not finite, open or close
+    outside high and low): no entries on that instrument for `cooldown_bars`."""
 
 
 class RiskConfig(Config):

@@ -1,0 +1,88 @@
+"""How much an entry buys: five methods, one cap, one rounding. Whether it may be bought is for the gate."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from math import isfinite
+
+from abidance.model.intent import Target
+from abidance.model.money import ZERO, to_decimal, truncate_to
+from abidance.model.order import Protection
+from abidance.risk.config import SizingConfig
+from abidance.risk.view import SizingView
+
+ENOUGH_RESULTS = 20
+"""Round trips from which Kelly's fraction is believed (fewer when `lookback` is shorter)."""
+
+
+def size(config: SizingConfig, target: Target, view: SizingView) -> Decimal:
+    """Return the quantity of a position that follows `target`, in base units, shortened to the lot; never negative.
+
+    Zero when there is nothing to size with: no strength, equity, price, stop (risk_per_trade), volatility, or edge
+    (kelly). The gate refuses it as ZERO_QUANTITY.
+    """
+    instrument, rate = view.instrument(target.instrument), view.quote_rate(target.instrument)
+    share = min(abs(target.strength), 1.0) * min(max(target.confidence, 0.0), 1.0)
+    if instrument is None or rate is None or not (rate > 0 and share > 0 and 0 < target.price < float("inf")):
+        return ZERO
+    equity = view.allotted(target.strategy) / rate
+    if not 0 < equity < float("inf"):
+        return ZERO
+    leverage = view.leverage(target.strategy) if instrument.is_perpetual else 1.0
+    # a full stake leaves room for its own costs, or it could never be paid
+    payable = leverage / (1.0 + leverage * view.cost_rate(target.instrument))
+    value = min(
+        _stake(config, target, equity, view) * share,
+        config.max_fraction * leverage * equity,
+        payable * equity,
+    )
+    quantity = value / target.price
+    if not (isfinite(quantity) and quantity > 0):
+        return ZERO
+    return truncate_to(to_decimal(quantity), instrument.lot)
+
+
+def stop_distance(protection: Protection | None) -> float | None:
+    """Return how far the price may go against an entry before its stop, in quote units; None without a stop.
+
+    With a fixed and a trailing stop the nearer one counts.
+    """
+    if protection is None:
+        return None
+    given = (protection.stop, protection.trailing)
+    distances = [distance for distance in given if distance is not None and distance > 0]
+    return min(distances, default=None)
+
+
+def kelly_fraction(config: SizingConfig, results: Sequence[float]) -> float:
+    """Return Kelly's share of equity, W - (1 - W) / R, within [0, kelly_cap].
+
+    W is the share of winners among the last `lookback` results, R the mean win over the mean loss. Before 20 results
+    (or `lookback`, if that is less) it is a quarter of `kelly_cap`: enough to learn, too little to hurt.
+    """
+    known = [result for result in results[-config.lookback :] if isfinite(result)]
+    if len(known) < min(ENOUGH_RESULTS, config.lookback):
+        return config.kelly_cap / 4
+    wins = [result for result in known if result > 0]
+    losses = [-result for result in known if result < 0]
+    if not wins:
+        return 0.0
+    won = len(wins) / len(known)
+    loss_to_win = (sum(losses) / len(losses)) / (sum(wins) / len(wins)) if losses else 0.0
+    return min(max(won - (1.0 - won) * loss_to_win, 0.0), config.kelly_cap)
+
+
+def _stake(config: SizingConfig, target: Target, equity: float, view: SizingView) -> float:
+    """Return the value of a full stake in quote units, not yet scaled or capped; 0 when it cannot be told."""
+    match config.method:
+        case "fixed_notional":
+            return config.amount
+        case "fixed_fraction":
+            return config.fraction * equity
+        case "risk_per_trade":
+            distance = stop_distance(target.protection)
+            return config.risk * equity * (target.price / distance) if distance else 0.0
+        case "volatility_target":
+            volatility = view.volatility(target.strategy, target.instrument, config.lookback)
+            return config.volatility / volatility * equity if volatility and volatility > 0 else 0.0
+        case "kelly":
+            return kelly_fraction(config, view.results(target.strategy)) * equity

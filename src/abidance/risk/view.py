@@ -1,0 +1,125 @@
+"""What risk asks of the state it judges: protocols only, the engine answers them.
+
+Worst case counts throughout: a pending entry is an open, sent, intended or UNKNOWN order that may still make a position
+larger, and it is taken as filled at its `worst_price`. An order that was approved is pending from that moment on.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Protocol
+
+from abidance.model.instrument import Instrument
+from abidance.model.order import OrderRequest
+
+
+def worst_price(request: OrderRequest, last: float | None) -> float:
+    """Return the price at which a request counts towards exposure, in quote units; 0 when nothing is known.
+
+    It is the highest of the last price, the limit and the trigger: a fill there makes the largest holding.
+    """
+    named = (float(price) for price in (request.price, request.trigger) if price is not None)
+    return max(0.0 if last is None else last, *named, 0.0)
+
+
+class SizingView(Protocol):
+    """What is needed to turn a target into a quantity. Values are in the run's currency, prices in quote units."""
+
+    def instrument(self, instrument: str) -> Instrument | None:
+        """Return an instrument's steps and minima, or None when the run does not hold it."""
+        ...
+
+    def price(self, instrument: str) -> float | None:
+        """Return the last known price, or None before the first."""
+        ...
+
+    def quote_rate(self, instrument: str) -> float | None:
+        """Return what one quote unit is worth in the run's currency: 1 when they are the same, None when not known."""
+        ...
+
+    def cost_rate(self, instrument: str) -> float:
+        """Return what an order that takes is expected to cost (fee, half spread), as a share of its value."""
+        ...
+
+    def allotted(self, strategy: str) -> float:
+        """Return the equity that a strategy may size with."""
+        ...
+
+    def leverage(self, strategy: str) -> float:
+        """Return the leverage of a strategy's perpetual positions."""
+        ...
+
+    def volatility(self, strategy: str, instrument: str, lookback: int) -> float | None:
+        """Return the annualised volatility of the last `lookback` closes on the strategy's timeframe.
+
+        None until that many are known.
+        """
+        ...
+
+    def results(self, strategy: str) -> Sequence[float]:
+        """Return a strategy's closed round trips, oldest first: net profit as a share of the entry's notional."""
+        ...
+
+
+class RiskView(SizingView, Protocol):
+    """What the limits need besides. Quantities of one strategy, exposures of the whole run, gross."""
+
+    @property
+    def now(self) -> int:
+        """Return the time of the event in hand, ns UTC."""
+        ...
+
+    def price_age_ns(self, instrument: str) -> int:
+        """Return how long ago the last price was seen."""
+        ...
+
+    def bar_ns(self, strategy: str) -> int:
+        """Return the length of a strategy's bars."""
+        ...
+
+    def equity(self) -> float:
+        """Return the equity of the run."""
+        ...
+
+    def exposure(self) -> float:
+        """Return the value of all positions and pending entries."""
+        ...
+
+    def exposure_of_asset(self, asset: str) -> float:
+        """Return the value of positions and pending entries whose base asset is `asset`, over all venues."""
+        ...
+
+    def exposure_of_venue(self, venue: str) -> float:
+        """Return the value of positions and pending entries on one venue."""
+        ...
+
+    def open_position_count(self) -> int:
+        """Return how many (strategy, instrument) pairs hold a position or have a pending entry."""
+        ...
+
+    def has_pending(self, strategy: str, instrument: str) -> bool:
+        """Return whether a strategy has a pending entry in an instrument."""
+        ...
+
+    def position_quantity(self, strategy: str, instrument: str) -> Decimal:
+        """Return a strategy's signed holding."""
+        ...
+
+    def pending_exit_quantity(self, strategy: str, instrument: str) -> Decimal:
+        """Return what all open orders against the position, resting stops included, have still to fill (>= 0)."""
+        ...
+
+    def closing_quantity(self, strategy: str, instrument: str) -> Decimal:
+        """Return what MARKET orders against the position have still to fill: they cannot be taken back (>= 0)."""
+        ...
+
+    def free(self, venue: str, asset: str) -> Decimal:
+        """Return what may be spent on one venue, after what positions and pending orders lock up."""
+        ...
+
+    def allow_short(self, strategy: str) -> bool:
+        """Return whether a strategy may hold negative quantities."""
+        ...
+
+    def unknown_open(self, instrument: str) -> bool:
+        """Return whether an order on the instrument is UNKNOWN."""
+        ...
