@@ -47,7 +47,7 @@ def strategy_error(strategy: object, error: Exception, method: str = "") -> Stra
     return _told(f"{cls.__name__}.{method}" if method else cls.__name__, error, place)
 
 
-def file_error(file: str, error: Exception) -> StrategyError:
+def file_error(file: str, error: BaseException) -> StrategyError:
     """Return what went wrong while a strategy's file was imported as a StrategyError that names the line."""
     if isinstance(error, SyntaxError) and error.filename:
         return _told("Reading it", error, Place(error.filename, error.lineno or 1))
@@ -75,8 +75,9 @@ def _definition(cls: type, code: CodeType | None) -> Place | None:
         return None
 
 
-def _deepest(error: Exception, files: set[str]) -> Place | None:
-    found, trace = None, error.__traceback__
+def _deepest(error: BaseException, files: set[str]) -> Place | None:
+    """Return the last line of `files` that the error passed; the first frame is whoever called the author's code."""
+    found, trace = None, error.__traceback__ and error.__traceback__.tb_next
     while trace is not None:
         if trace.tb_frame.f_code.co_filename in files:
             found = Place(trace.tb_frame.f_code.co_filename, trace.tb_lineno, trace.tb_frame)
@@ -84,7 +85,7 @@ def _deepest(error: Exception, files: set[str]) -> Place | None:
     return found
 
 
-def _told(subject: str, error: Exception, place: Place | None) -> StrategyError:
+def _told(subject: str, error: BaseException, place: Place | None) -> StrategyError:
     what = error.found if isinstance(error, AbidanceError) else f"{type(error).__name__}: {_text_of(error)}"
     remedy = error.remedy if isinstance(error, AbidanceError) else _suggestion(error, place)
     where = f" at {place}" if place else ""
@@ -92,11 +93,11 @@ def _told(subject: str, error: Exception, place: Place | None) -> StrategyError:
     return StrategyError(f"{subject} failed{where}: {what.rstrip('.')}.", f"{line} {remedy}".strip())
 
 
-def _text_of(error: Exception) -> str:
+def _text_of(error: BaseException) -> str:
     return error.msg if isinstance(error, SyntaxError) else str(error)
 
 
-def _suggestion(error: Exception, place: Place | None) -> str:
+def _suggestion(error: BaseException, place: Place | None) -> str:
     """Return `Did you mean ...?` when a name was nearly right."""
     wanted, known = "", set[str]()
     if isinstance(error, AttributeError):
