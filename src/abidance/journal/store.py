@@ -1,0 +1,372 @@
+"""The journal in a file: one writer, append-only, checked when opened, verified record by record on a restart.
+
+A record is written before its event is handled, with one system call and no buffer of ours, so that a killed process
+loses nothing. A record that a crash cut short is set aside when the file is opened for writing. Damage before the end
+is never repaired silently. What the records look like is `journal.record`'s business.
+"""
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Literal, NamedTuple, get_args
+
+import msgspec
+
+from abidance.journal.record import (
+    MAX_PAYLOAD,
+    Codec,
+    Mark,
+    Record,
+    RunHeader,
+    frame,
+    opening,
+    read_opening,
+    survivor,
+    walk,
+)
+from abidance.model.errors import JournalError
+from abidance.model.event import AccountEvent, Event
+
+SyncPolicy = Literal["always", "commands", "never"]
+
+_ACCOUNT = get_args(AccountEvent)
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class Tail(NamedTuple):
+    """What a crash left behind the last sound record; `saved` is the file it was moved to, if it was."""
+
+    seq: int
+    offset: int
+    size: int
+    saved: Path | None = None
+
+
+class Contents(NamedTuple):
+    """A journal as read: `records` is read from the file as it is consumed."""
+
+    header: RunHeader
+    records: Iterator[Record]
+    tail: Tail | None
+
+
+def is_input(event: Event) -> bool:
+    """Say whether a run over a simulated venue needs the event told: all but what the venue answers."""
+    return not isinstance(event, _ACCOUNT)
+
+
+def read(path: Path) -> Contents:
+    """Check a journal and return what it holds; the file is not changed and may be growing.
+
+    Raises JournalError when there is no journal, or when it is damaged anywhere but in its last record.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        header, start = read_opening(file, path.name)
+        codec = Codec(header.instruments)
+        last, tail = _check(file, start, codec, path)
+    return Contents(header, _records(path, start, last, codec), tail)
+
+
+class FileJournal:
+    """A run's journal, open for writing by this process alone (`kernel.ports.JournalStore`).
+
+    On a new path `header` starts the journal. On an existing one its own header holds, `header` may be None, and a
+    given one must agree in name, mode and configuration; `torn` tells what a crash left. The run then repeats itself:
+    while `recorded` is above 0, `append` compares each event with the one on record in place of writing it.
+
+    `sync` says when the disk must have it: at every record, at `sync()` (called before commands leave), or never.
+    Nothing is lost when the process dies; "never" may lose the last seconds when the machine does.
+    """
+
+    def __init__(self, path: Path, header: RunHeader | None = None, sync: SyncPolicy = "commands") -> None:
+        self.path = Path(os.path.realpath(path))
+        self.torn: Tail | None = None
+        self._policy = sync
+        self._dirty = self._writing = False
+        self._failure: tuple[str, str] | None = None
+        self._fd = -1
+        self._lock = _lock(self.path)
+        try:
+            if not self.path.exists():
+                _create(self.path, header)
+            self._resume(header)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise JournalError(f"The journal {path} cannot be opened ({error.strerror}).") from error
+            raise
+
+    def _resume(self, given: RunHeader | None) -> None:
+        with _open(self.path) as file:
+            self.header, self._start = read_opening(file, self.path.name)
+            _agree(self.header, given, self.path)
+            self._codec = Codec(self.header.instruments)
+            self._last, tail = _check(file, self._start, self._codec, self.path)
+            if tail:
+                self.torn = _set_aside(file, tail, self.path)
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        if self.torn:
+            os.ftruncate(self._fd, self._last.offset)
+            os.fsync(self._fd)
+        self._at: tuple[int, int, int] = self._last
+        self.recorded = self._last.seq
+        self._pending = _payloads(self.path, self._start, self._last)
+
+    @property
+    def seq(self) -> int:
+        """Return the number of records in the file."""
+        return self._at[2]
+
+    def inputs(self, wanted: Callable[[Event], bool] = is_input) -> Iterator[Record]:
+        """Yield, in file order, the events that were on record at opening and that the run cannot make by itself.
+
+        Handle each as when it was new, `append(event, deferred=...)` first. `recorded` is 0 when all came out as
+        before.
+        """
+        return (record for record in self._found() if wanted(record.event))
+
+    def _found(self) -> Iterator[Record]:
+        return _records(self.path, self._start, self._last, self._codec)
+
+    def append(self, event: Event, *, deferred: bool = False) -> None:
+        """Record an event before it is handled, or compare it with the next one on record while there is any.
+
+        Raises JournalError when it cannot be written (take no new risk; every further call raises too), and when it
+        differs from the record.
+        """
+        if self.recorded:
+            self._compare(event, deferred)
+            return
+        if self._failure:
+            raise JournalError(*self._failure)
+        offset, crc, seq = self._at
+        payload = self._codec.encode(seq + 1, deferred, event)
+        if len(payload) > MAX_PAYLOAD:
+            raise JournalError(f"An event of {len(payload)} bytes is too long for the journal.", "Report it.")
+        data, crc = frame(payload, crc)
+        try:
+            if self._writing:  # an interrupt left append half-way: what it wrote was never handled
+                os.ftruncate(self._fd, offset)
+            self._writing = True
+            written = os.write(self._fd, data)
+            while written < len(data):
+                written += os.write(self._fd, data[written:])
+        except OSError as error:
+            raise self._refuse(error) from error
+        self._at = (offset + len(data), crc, seq + 1)
+        self._writing = False
+        self._dirty = True
+        if self._policy == "always":
+            self.sync()
+
+    def sync(self) -> None:
+        """Return once everything appended is on the disk; with the policy "never", at once."""
+        if not self._dirty or self._policy == "never":
+            return
+        if self._failure:
+            raise JournalError(*self._failure)
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            # The kernel may have dropped the pages: what it says about a second attempt would mean nothing.
+            raise self._refuse(error) from error
+        self._dirty = False
+
+    def close(self) -> None:
+        """Sync, then let another process have the journal. A second call does nothing."""
+        fds, self._fd, self._lock = (self._fd, self._lock), -1, -1
+        try:
+            if self._dirty and not self._failure:
+                self._fd = fds[0]
+                self.sync()
+        finally:
+            self._fd = -1
+            self._failure = self._failure or (f"The journal {self.path.name} is closed.", "")
+            for fd in fds:
+                if fd >= 0:
+                    os.close(fd)
+
+    def __enter__(self) -> "FileJournal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _compare(self, event: Event, deferred: bool) -> None:
+        seq = self._last.seq - self.recorded + 1
+        payload = next(self._pending)
+        given = self._codec.encode(seq, deferred, event)
+        # Equal bytes are the rule; a field added since with a default differs in bytes alone.
+        if given != payload and self._codec.decode(given) != _decode(self._codec, payload, seq, self.path):
+            raise JournalError(
+                f"The journal {self.path.name} and this version of the program disagree at record {seq}: on record is "
+                f"{_shown(self._codec.decode(payload))}, now came {_shown(Record(seq, deferred, event))}.",
+                f"Go on with the version that wrote it ({self.header.code_version}), or start a new run.",
+            )
+        self.recorded -= 1
+
+    def _refuse(self, error: OSError) -> JournalError:
+        """Cut off what was half written, refuse everything from now on, and return what to raise."""
+        if error.errno in _FULL:
+            found = f"The disk is full: the journal {self.path} cannot grow ({error.strerror})."
+            remedy = "Free space, then start again: nothing is lost."
+        else:
+            found = f"The journal {self.path} cannot be written ({error.strerror})."
+            remedy = "Check the disk, then start again: what was recorded before is kept."
+        self._failure = (found, remedy)
+        try:
+            os.ftruncate(self._fd, self._at[0])
+        except OSError:
+            remedy += " The unfinished last record will be set aside then."
+        return JournalError(found, remedy)
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise JournalError(f"There is no journal {path}.", "Check the name, or start a new run.") from None
+    except OSError as error:
+        raise JournalError(f"The journal {path} cannot be opened ({error.strerror}).") from error
+
+
+def _lock(path: Path) -> int:
+    """Return a descriptor that holds the journal's lock until it is closed, by a crash too."""
+    name = path.with_name(path.name + ".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise JournalError(f"The journal {path} cannot be locked ({error.strerror}).") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(fd)
+        raise JournalError(
+            f"Another process ({owner}) is running this bot: it holds the journal {path.name}.",
+            "Stop that process first, or give this run another name.",
+        ) from None
+    except OSError as error:
+        os.close(fd)
+        raise JournalError(f"The journal {path} cannot be locked ({error.strerror}).") from error
+    with suppress(OSError):  # the pid is a courtesy: a full disk must not keep a journal from being opened
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    return fd
+
+
+def _create(path: Path, header: RunHeader | None) -> None:
+    """Write a journal without records; it appears under its name only when it is whole."""
+    if header is None:
+        raise JournalError(f"There is no journal {path}.", "Check the name, or start a new run.")
+    fresh = path.with_name(path.name + ".new")
+    try:
+        with fresh.open("wb") as file:
+            file.write(opening(header)[0])
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise JournalError(
+            f"The journal {path} cannot be created ({error.strerror}).", "Make room or give another place."
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _agree(found: RunHeader, given: RunHeader | None, path: Path) -> None:
+    if given is None:
+        return
+    for what in ("name", "mode", "config_hash"):
+        if getattr(found, what) != getattr(given, what):
+            raise JournalError(
+                f"The journal {path.name} belongs to a run with another {what.replace('config_hash', 'configuration')} "
+                f"({getattr(found, what)}, not {getattr(given, what)}).",
+                "Go on with the configuration of that run, or start a new run under another name.",
+            )
+
+
+def _check(file: BinaryIO, start: Mark, codec: Codec, path: Path) -> tuple[Mark, Tail | None]:
+    """Walk over all records from `start`, where `file` stands; return the last sound mark and what lies behind it."""
+    end = os.fstat(file.fileno()).st_size
+    last = start
+    for _payload, mark in walk(file, start, end):
+        last = mark
+    file.seek(last.offset)
+    rest = file.read(max(0, end - last.offset))
+    if not rest:
+        return last, None
+    found = survivor(rest, codec, last.seq + 1)
+    if found is not None:
+        raise JournalError(
+            f"The journal {path} is damaged at byte {last.offset}, record {last.seq + 1}: sound records follow at byte "
+            f"{last.offset + found}, so this is no crash while writing.",
+            f"Restore it from a backup; or keep a copy and drop all that follows with "
+            f"`truncate -s {last.offset} {path}`.",
+        )
+    return last, Tail(last.seq + 1, last.offset, len(rest))
+
+
+def _set_aside(file: BinaryIO, tail: Tail, path: Path) -> Tail:
+    saved = path.with_name(f"{path.name}.torn-{tail.seq}")
+    number = 1
+    while saved.exists():
+        number += 1
+        saved = path.with_name(f"{path.name}.torn-{tail.seq}.{number}")
+    file.seek(tail.offset)
+    try:
+        with saved.open("xb") as aside:
+            aside.write(file.read())
+            aside.flush()
+            os.fsync(aside.fileno())
+    except OSError as error:
+        raise JournalError(
+            f"The unfinished last record of the journal {path} cannot be set aside ({error.strerror}).",
+            "Free space, then start again: nothing is lost.",
+        ) from error
+    return tail._replace(saved=saved)
+
+
+def _payloads(path: Path, start: Mark, last: Mark) -> Iterator[bytes]:
+    """Yield the payloads between two marks, from a file of its own: the writer may append meanwhile."""
+    with _open(path) as file:
+        file.seek(start.offset)
+        for payload, _ in walk(file, start, last.offset):
+            yield payload
+
+
+def _records(path: Path, start: Mark, last: Mark, codec: Codec) -> Iterator[Record]:
+    for seq, payload in enumerate(_payloads(path, start, last), start.seq + 1):
+        yield _decode(codec, payload, seq, path)
+
+
+def _decode(codec: Codec, payload: bytes, seq: int, path: Path) -> Record:
+    try:
+        record = codec.decode(payload)
+    except msgspec.MsgspecError as error:
+        raise JournalError(
+            f"Record {seq} of the journal {path.name} cannot be read ({error}).",
+            "Use the version of the program that wrote it.",
+        ) from error
+    if record.seq != seq:
+        raise JournalError(
+            f"Record {seq} of the journal {path.name} says that it is {record.seq}.", "Restore a backup."
+        )
+    return record
+
+
+def _shown(record: Record) -> str:
+    text = f"{record.event}{' (deferred)' if record.deferred else ''}"
+    return text if len(text) <= 300 else text[:300] + "…"

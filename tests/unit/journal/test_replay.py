@@ -1,0 +1,32 @@
+from abidance.journal.record import Record
+from abidance.journal.replay import replay
+from abidance.model.event import BarSlice, Event, OrderAccepted, OrderCancelled, Timer
+
+BAR = BarSlice(1, ())
+NEXT = BarSlice(2, ())
+SENT = OrderAccepted(1, "a")
+GONE = OrderCancelled(1, "a")
+TICK = Timer(1, "t")
+
+
+def handled(*told: tuple[Event, bool]) -> list[Event]:
+    return list(replay(Record(seq, deferred, event) for seq, (event, deferred) in enumerate(told, 1)))
+
+
+def test_events_that_are_not_deferred_come_as_recorded() -> None:
+    assert handled((SENT, False), (BAR, False), (GONE, False), (TICK, False)) == [SENT, BAR, GONE, TICK]
+
+
+def test_a_deferred_bar_comes_after_the_account_events_behind_it() -> None:
+    told: list[tuple[Event, bool]] = [(BAR, True), (SENT, False), (GONE, False), (NEXT, True), (TICK, False)]
+
+    assert handled(*told) == [SENT, GONE, BAR, NEXT, TICK]
+
+
+def test_a_deferred_bar_at_the_end_is_not_lost() -> None:
+    assert handled((BAR, True), (SENT, False)) == [SENT, BAR]
+    assert handled((BAR, True)) == [BAR]
+
+
+def test_no_records_are_no_events() -> None:
+    assert handled() == []
