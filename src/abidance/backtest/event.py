@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 from abidance.engine.digest import OutcomeDigest
 from abidance.engine.engine import Engine
 from abidance.engine.pump import Pump
-from abidance.model.event import OrderFilled
 from abidance.model.instrument import SECOND_NS
 from abidance.model.market import BarSlice, MarketEvent
-from abidance.model.order import Fill
 from abidance.model.outcome import Notice, Outcome, Refused
 
 
 class Recorder:
-    """Keeps one point per time slice, and every fill, refusal and notice of a run.
+    """Keeps one point per time slice, and every refusal and notice of a run.
 
     Ticks add a point at most once a minute, so that memory does not grow with the length of a tick replay.
     """
@@ -26,8 +24,8 @@ class Recorder:
         self.ts = array("q")
         self.equity = array("d")
         self.exposure = array("d")
-        self.profits = {name: array("d") for name in strategies}
-        self.fills: list[Fill] = []
+        # What a lone strategy earned is the equity's change: no need to ask for it at each slice.
+        self.profits = {name: array("d") for name in strategies if len(strategies) > 1}
         self.refusals: list[tuple[int, Refused]] = []
         self.notices: list[Notice] = []
         self.digest = OutcomeDigest()
@@ -41,10 +39,6 @@ class Recorder:
         event = outcome.event
         if type(event) is BarSlice:
             self._point(event.ts, self._engine.equity)
-        elif type(event) is OrderFilled:
-            order = self._engine.state.orders.get(event.fill.order_id)
-            strategy = order.request.strategy if order is not None else event.fill.strategy
-            self.fills.append(event.fill if strategy == event.fill.strategy else _of(event.fill, strategy))
         elif event.ts >= self._next_point:
             self._next_point = event.ts + 60 * SECOND_NS
             if self.ts:
@@ -60,19 +54,13 @@ class Recorder:
         self.ts.append(ts)
         self.equity.append(equity)
         portfolio = self._portfolio
-        held = portfolio.exposure()
-        self.exposure.append(held / equity if equity > 0 else 0.0)
-        for name, profits in self.profits.items():
-            profits.append(portfolio.profit_of(name))
+        self.exposure.append(portfolio.exposure() / equity if equity > 0 else 0.0)
+        if self.profits:
+            for name, profits in self.profits.items():
+                profits.append(portfolio.profit_of(name))
 
 
-def _of(fill: Fill, strategy: str) -> Fill:
-    import msgspec
-
-    return msgspec.structs.replace(fill, strategy=strategy)
-
-
-def columns(values: array[float]) -> NDArray[np.float64]:
+def columns(values: "array[float]") -> NDArray[np.float64]:
     """Return a recorded column as an array."""
     return np.frombuffer(values, dtype=np.float64) if len(values) else np.empty(0)
 

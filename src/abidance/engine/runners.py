@@ -13,7 +13,8 @@ from abidance.model.intent import Intent, Target
 from abidance.model.market import Bar
 from abidance.model.order import Protection
 from abidance.strategy.base import BarStrategy, EventStrategy, View
-from abidance.strategy.decisions import Decisions, decide, strategy_error
+from abidance.strategy.decisions import Decisions, decide
+from abidance.strategy.mistakes import strategy_error
 from abidance.strategy.parameters import Value, set_parameters
 
 
@@ -82,7 +83,7 @@ class BarRunner:
                 break_even=_number(found.break_even, row),
                 max_bars=found.max_bars,
             ),
-            tag=found.tags if isinstance(found.tags, str) else found.tags[row],
+            tag=found.tag(row),
         )
 
     def trailing(self) -> float | None:
@@ -120,7 +121,7 @@ class EventRunner:
             wished = callback(*datum, self.view)
             return tuple(wished) if wished is not None else ()
         except Exception as error:
-            raise strategy_error(self.strategy, error) from error
+            raise strategy_error(self.strategy, error, callback.__name__) from error
 
     def set_parameters(self, values: dict[str, Value]) -> None:
         """Change parameters."""

@@ -12,9 +12,12 @@ from abidance.model.market import Bar
 
 
 class Series:
-    """The bars of one instrument and timeframe so far."""
+    """The bars of one instrument and timeframe so far.
 
-    __slots__ = ("_history", "_tape", "ahead", "instrument", "last_ts", "runners", "size", "timeframe", "universe")
+    The shortest timeframe of an instrument `drives`: it gives the price and is what breakers watch.
+    """
+
+    __slots__ = ("_history", "_tape", "ahead", "drives", "instrument", "last_ts", "runners", "size", "timeframe", "universe")
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class Series:
         self._tape = tape if tape is not None else past
         self._history: BarHistory | None = None
         self.runners: list[object] = []
+        self.drives = True
 
     def append(self, bar: Bar) -> None:
         """Take the next closed bar."""

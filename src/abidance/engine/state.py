@@ -3,8 +3,9 @@
 State is changed by the engine alone, one event at a time.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,15 +15,28 @@ from abidance.execution.orders import Orders
 from abidance.market.bars import Bars
 from abidance.model.account import Position
 from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
-from abidance.model.money import ZERO
-from abidance.model.order import Order, OrderState
+from abidance.model.money import ZERO, to_decimal
+from abidance.model.order import Order, OrderState, OrderType
 from abidance.portfolio.portfolio import Portfolio
+from abidance.risk.view import worst_price
 
 _YEAR_NS = 365 * 86_400 * SECOND_NS
 
 
+class _Pending(NamedTuple):
+    """What the open orders of one strategy in one instrument could add to its holding, at worst."""
+
+    strategy: str
+    instrument: Instrument
+    quantity: Decimal
+    price: float
+
+
 class State:
-    """Everything known after the last event; what risk reads (`risk.view.RiskView`)."""
+    """Everything known after the last event; what risk reads (`risk.view.RiskView`).
+
+    `cost_rates` holds, per instrument, what taking is expected to cost as a share of the value.
+    """
 
     def __init__(
         self,
@@ -30,6 +44,7 @@ class State:
         strategies: Mapping[str, StrategyConfig],
         portfolio: Portfolio,
         orders: Orders,
+        cost_rates: Mapping[str, float],
     ) -> None:
         self.now = 0
         self.instruments = instruments
@@ -40,12 +55,13 @@ class State:
         self.price_ts: dict[str, int] = {}
         self.series: dict[tuple[str, str], Series] = {}
         self.allocations = {name: config.allocation for name, config in strategies.items()}
+        self._cost_rates = cost_rates
 
     # --- prices and instruments
 
-    def instrument(self, instrument: str) -> Instrument:
-        """Return an instrument's steps and minima. Raises KeyError for one outside the run."""
-        return self.instruments[instrument]
+    def instrument(self, instrument: str) -> Instrument | None:
+        """Return an instrument's steps and minima, or None for one outside the run."""
+        return self.instruments.get(instrument)
 
     def price(self, instrument: str) -> float | None:
         """Return the last known price."""
@@ -56,15 +72,24 @@ class State:
         ts = self.price_ts.get(instrument)
         return self.now - ts if ts is not None else _YEAR_NS
 
-    def volatility(self, strategy: str, instrument: str) -> float | None:
-        """Return the annual volatility of closes over the strategy's sizing lookback, or None when too short."""
-        config = self.strategies[strategy]
-        series = self.series.get((instrument, config.timeframe))
-        lookback = config.sizing.lookback
-        if series is None or series.size <= lookback:
+    def quote_rate(self, instrument: str) -> float | None:
+        """Return what one quote unit is worth in the run's currency."""
+        return self.portfolio.worth(self.instruments[instrument].quote) or None
+
+    def cost_rate(self, instrument: str) -> float:
+        """Return what taking is expected to cost, as a share of the value."""
+        return self._cost_rates.get(instrument, 0.0)
+
+    def volatility(self, strategy: str, instrument: str, lookback: int) -> float | None:
+        """Return the annual volatility of the last `lookback` closes on the strategy's timeframe."""
+        timeframe = self.strategies[strategy].timeframe
+        series = self.series.get((instrument, timeframe))
+        if series is None or series.size < lookback:
             return None
-        closes = series.bars().slice(series.size - lookback - 1, series.size).close
-        per_year = _YEAR_NS / timeframe_ns(config.timeframe)
+        closes = series.bars().close[series.size - lookback :]
+        if not (closes > 0).all():
+            return None
+        per_year = _YEAR_NS / timeframe_ns(timeframe)
         return float(np.std(np.diff(np.log(closes)), ddof=1) * np.sqrt(per_year))
 
     # --- money
@@ -83,54 +108,57 @@ class State:
 
     def free(self, venue: str, asset: str) -> Decimal:
         """Return what may be spent: the balance less what pending entries and margin hold."""
-        return (
-            self.portfolio.balance(venue, asset)
-            - self.portfolio.used_margin(venue, asset)
-            - sum((self._needs(order, asset) for order in self._pending() if self._venue(order) == venue), ZERO)
-        )
-
-    def _needs(self, order: Order, asset: str) -> Decimal:
-        instrument = self.instruments[order.request.instrument]
-        if instrument.quote != asset:
-            return ZERO
-        value = self._value(order)
-        if instrument.is_perpetual:
-            return value / Decimal(str(self.leverage(order.request.strategy)))
-        return value if order.request.side.sign > 0 else ZERO
+        balance = self.portfolio.balance(venue, asset)
+        margin = self.portfolio.used_margin(venue)
+        rate = self.portfolio.worth(asset)
+        held = to_decimal(margin / rate) if margin and rate else ZERO
+        for pending in self._pending():
+            instrument = pending.instrument
+            if instrument.venue == venue and instrument.quote == asset:
+                value = float(pending.quantity) * pending.price * (1 + self.cost_rate(instrument.id))
+                held += to_decimal(value / (self.leverage(pending.strategy) if instrument.is_perpetual else 1.0))
+        return balance - held
 
     # --- exposure, worst case: every pending entry fills
 
-    def _pending(self) -> Iterable[Order]:
-        return (order for order in self.orders.open() if not order.request.reduce_only)
+    def _pending(self) -> Iterator[_Pending]:
+        """Yield, per strategy and instrument, what open orders could add: those against a position may close it first."""
+        places: dict[tuple[str, str], list[Order]] = {}
+        for order in self.orders.open():
+            if not order.request.reduce_only:
+                places.setdefault((order.request.strategy, order.request.instrument), []).append(order)
+        for (strategy, instrument), orders in places.items():
+            position = self.portfolio.position(strategy, instrument).quantity
+            longer = sum((o.remaining for o in orders if o.request.side.sign > 0), ZERO)
+            shorter = sum((o.remaining for o in orders if o.request.side.sign < 0), ZERO)
+            added = max(abs(position + longer), abs(position - shorter)) - abs(position)
+            if added > 0:
+                price = max(worst_price(o.request, self.prices.get(instrument)) for o in orders)
+                yield _Pending(strategy, self.instruments[instrument], added, price)
 
-    def _venue(self, order: Order) -> str:
-        return self.instruments[order.request.instrument].venue
-
-    def _value(self, order: Order) -> Decimal:
-        request = order.request
-        price = request.price or request.trigger or Decimal(repr(self.prices.get(request.instrument, 0.0)))
-        return order.remaining * price
+    def _pending_value(self, *, asset: str | None = None, venue: str | None = None) -> float:
+        return sum(
+            float(pending.quantity) * pending.price * (self.quote_rate(pending.instrument.id) or 0.0)
+            for pending in self._pending()
+            if asset in (None, pending.instrument.base) and venue in (None, pending.instrument.venue)
+        )
 
     def exposure(self) -> float:
         """Return gross exposure of positions and pending entries in the run's currency."""
-        return self.portfolio.exposure() + float(sum((self._value(order) for order in self._pending()), ZERO))
+        return self.portfolio.exposure() + self._pending_value()
 
     def exposure_of_asset(self, asset: str) -> float:
         """Return gross exposure to one base asset."""
-        return self.portfolio.exposure_of(asset=asset) + float(
-            sum((self._value(o) for o in self._pending() if self.instruments[o.request.instrument].base == asset), ZERO)
-        )
+        return self.portfolio.exposure_of(asset=asset) + self._pending_value(asset=asset)
 
     def exposure_of_venue(self, venue: str) -> float:
         """Return gross exposure on one venue."""
-        return self.portfolio.exposure_of(venue=venue) + float(
-            sum((self._value(order) for order in self._pending() if self._venue(order) == venue), ZERO)
-        )
+        return self.portfolio.exposure_of(venue=venue) + self._pending_value(venue=venue)
 
     def open_position_count(self) -> int:
         """Return how many positions are or may become open."""
         held = {(position.strategy, position.instrument) for position in self.portfolio.open_positions()}
-        return len(held | {(order.request.strategy, order.request.instrument) for order in self._pending()})
+        return len(held | {(pending.strategy, pending.instrument.id) for pending in self._pending()})
 
     def position(self, strategy: str, instrument: str) -> Position:
         """Return a strategy's position."""
@@ -142,9 +170,21 @@ class State:
 
     def has_pending(self, strategy: str, instrument: str) -> bool:
         """Return True while an entry of the strategy waits at the venue."""
-        return any(
-            not order.request.reduce_only for order in self.orders.open(strategy=strategy, instrument=instrument)
-        )
+        return any(pending.strategy == strategy and pending.instrument.id == instrument for pending in self._pending())
+
+    def pending_exit_quantity(self, strategy: str, instrument: str) -> Decimal:
+        """Return what all open orders against the position have still to fill."""
+        return sum((order.remaining for order in self._against(strategy, instrument)), ZERO)
+
+    def closing_quantity(self, strategy: str, instrument: str) -> Decimal:
+        """Return what market orders against the position have still to fill."""
+        orders = self._against(strategy, instrument)
+        return sum((o.remaining for o in orders if o.request.type is OrderType.MARKET), ZERO)
+
+    def _against(self, strategy: str, instrument: str) -> list[Order]:
+        position = self.portfolio.position(strategy, instrument).quantity
+        orders = self.orders.open(strategy=strategy, instrument=instrument)
+        return [order for order in orders if order.request.side.sign * position < 0]
 
     def unknown_open(self, instrument: str) -> bool:
         """Return True while an order's outcome on this instrument is unknown."""
@@ -196,8 +236,8 @@ class StrategyView:
         return self._state.allotted(self._strategy)
 
     def instrument(self, instrument: str) -> Instrument:
-        """Return an instrument's steps and minima."""
-        return self._state.instrument(instrument)
+        """Return an instrument's steps and minima. Raises KeyError for one outside the run."""
+        return self._state.instruments[instrument]
 
     def bars(self, instrument: str, timeframe: str) -> Bars:
         """Return the closed bars so far. Raises KeyError for a series that the run does not load."""

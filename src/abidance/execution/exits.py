@@ -90,7 +90,7 @@ class Exits:
             return cancels + (self.on_fill(position, request, ts, instrument) if sign else [])
         if not sign:
             return []
-        if request is not None and request.protection is not None and request.purpose in _OPENING:
+        if request is not None and request.protection and request.purpose in _OPENING:
             entry = float(position.average_price)
             if plan is None:
                 plan = Plan(sign, entry, request.protection, ts, entry)

@@ -50,7 +50,14 @@ class JournalStore(Protocol):
     """The append-only record of a run."""
 
     def append(self, event: Event, *, deferred: bool = False) -> None:
-        """Record an event before it is handled. Raises JournalError when it cannot; then take no new risk."""
+        """Record an event before it is handled. Raises JournalError when it cannot; then take no new risk.
+
+        A `deferred` market event is handled only after the account events that it caused: where `handled` is called.
+        """
+        ...
+
+    def handled(self) -> None:
+        """Record that the last deferred event is handled now."""
         ...
 
     def sync(self) -> None:

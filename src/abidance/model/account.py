@@ -8,7 +8,7 @@ from abidance.model.money import ZERO
 from abidance.model.order import Direction
 
 
-class Balance(msgspec.Struct, frozen=True):
+class Balance(msgspec.Struct, frozen=True, gc=False):
     """One asset's amount at one venue; `reserved` is locked by open orders or margin."""
 
     asset: str
@@ -21,7 +21,7 @@ class Balance(msgspec.Struct, frozen=True):
         return self.total - self.reserved
 
 
-class Position(msgspec.Struct, frozen=True):
+class Position(msgspec.Struct, frozen=True, gc=False):
     """A strategy's net holding in one instrument.
 
     `quantity` is signed (negative = short), `average_price` the mean entry price, `realised` the profit of what was
@@ -46,7 +46,7 @@ class Position(msgspec.Struct, frozen=True):
         return Direction.SHORT if self.quantity < 0 else Direction.FLAT
 
 
-class RoundTrip(msgspec.Struct, frozen=True):
+class RoundTrip(msgspec.Struct, frozen=True, gc=False):
     """From flat to flat in one instrument by one strategy, or still open (`ts_exit` None).
 
     Prices are means over the fills, `quantity` the largest holding, `pnl` is net of fees and funding in quote units.

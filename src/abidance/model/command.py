@@ -7,7 +7,7 @@ import msgspec
 from abidance.model.order import OrderRequest
 
 
-class Submit(msgspec.Struct, frozen=True, tag="submit"):
+class Submit(msgspec.Struct, frozen=True, gc=False, tag="submit"):
     """Send a new order under the client order id `order_id`; `ts` is the moment of the decision."""
 
     order_id: str
@@ -15,7 +15,7 @@ class Submit(msgspec.Struct, frozen=True, tag="submit"):
     ts: int
 
 
-class Amend(msgspec.Struct, frozen=True, tag="amend"):
+class Amend(msgspec.Struct, frozen=True, gc=False, tag="amend"):
     """Change a resting order; None leaves a value as it is."""
 
     order_id: str
@@ -25,7 +25,7 @@ class Amend(msgspec.Struct, frozen=True, tag="amend"):
     ts: int
 
 
-class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+class Cancel(msgspec.Struct, frozen=True, gc=False, tag="cancel"):
     """Take a resting order back."""
 
     order_id: str

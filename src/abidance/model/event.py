@@ -9,14 +9,14 @@ from abidance.model.market import BarSlice, BookSnapshot, FundingRate, MarketEve
 from abidance.model.order import Fill
 
 
-class OrderAccepted(msgspec.Struct, frozen=True, tag="accepted"):
+class OrderAccepted(msgspec.Struct, frozen=True, gc=False, tag="accepted"):
     """The venue holds the order."""
 
     ts: int
     order_id: str
 
 
-class OrderRejected(msgspec.Struct, frozen=True, tag="rejected"):
+class OrderRejected(msgspec.Struct, frozen=True, gc=False, tag="rejected"):
     """The venue proved that it does not hold the order; `reason` is the venue's filter or text."""
 
     ts: int
@@ -24,7 +24,7 @@ class OrderRejected(msgspec.Struct, frozen=True, tag="rejected"):
     reason: str
 
 
-class OrderUnknown(msgspec.Struct, frozen=True, tag="unknown"):
+class OrderUnknown(msgspec.Struct, frozen=True, gc=False, tag="unknown"):
     """The outcome of a submit is not known: the order may be live."""
 
     ts: int
@@ -32,7 +32,7 @@ class OrderUnknown(msgspec.Struct, frozen=True, tag="unknown"):
     reason: str
 
 
-class OrderAbandoned(msgspec.Struct, frozen=True, tag="abandoned"):
+class OrderAbandoned(msgspec.Struct, frozen=True, gc=False, tag="abandoned"):
     """Proof that an order never existed at the venue; `reason` names the proof."""
 
     ts: int
@@ -40,14 +40,14 @@ class OrderAbandoned(msgspec.Struct, frozen=True, tag="abandoned"):
     reason: str
 
 
-class OrderFilled(msgspec.Struct, frozen=True, tag="filled"):
+class OrderFilled(msgspec.Struct, frozen=True, gc=False, tag="filled"):
     """One execution of one of our orders."""
 
     ts: int
     fill: Fill
 
 
-class OrderCancelled(msgspec.Struct, frozen=True, tag="cancelled"):
+class OrderCancelled(msgspec.Struct, frozen=True, gc=False, tag="cancelled"):
     """The order is off the book; what it filled before stays filled."""
 
     ts: int
@@ -55,7 +55,7 @@ class OrderCancelled(msgspec.Struct, frozen=True, tag="cancelled"):
     reason: str = ""
 
 
-class OrderExpired(msgspec.Struct, frozen=True, tag="expired"):
+class OrderExpired(msgspec.Struct, frozen=True, gc=False, tag="expired"):
     """Time in force ran out (IOC, FOK, expiry)."""
 
     ts: int
@@ -63,7 +63,7 @@ class OrderExpired(msgspec.Struct, frozen=True, tag="expired"):
     reason: str = ""
 
 
-class OrderAmended(msgspec.Struct, frozen=True, tag="amended"):
+class OrderAmended(msgspec.Struct, frozen=True, gc=False, tag="amended"):
     """The venue confirmed a change; the values are those now in force."""
 
     ts: int
@@ -73,7 +73,7 @@ class OrderAmended(msgspec.Struct, frozen=True, tag="amended"):
     trigger: Decimal | None
 
 
-class ChangeRejected(msgspec.Struct, frozen=True, tag="change_rejected"):
+class ChangeRejected(msgspec.Struct, frozen=True, gc=False, tag="change_rejected"):
     """A cancel or amend was refused; the order is as it was, or already closed."""
 
     ts: int
@@ -81,7 +81,7 @@ class ChangeRejected(msgspec.Struct, frozen=True, tag="change_rejected"):
     reason: str
 
 
-class FundingPaid(msgspec.Struct, frozen=True, tag="funding_paid"):
+class FundingPaid(msgspec.Struct, frozen=True, gc=False, tag="funding_paid"):
     """Funding was booked on a perpetual position; `amount` is signed, positive when we receive."""
 
     ts: int
@@ -91,7 +91,7 @@ class FundingPaid(msgspec.Struct, frozen=True, tag="funding_paid"):
     asset: str
 
 
-class BalanceChanged(msgspec.Struct, frozen=True, tag="balance_changed"):
+class BalanceChanged(msgspec.Struct, frozen=True, gc=False, tag="balance_changed"):
     """Money came or went from outside: a deposit, a withdrawal, the opening balance."""
 
     ts: int
@@ -101,7 +101,7 @@ class BalanceChanged(msgspec.Struct, frozen=True, tag="balance_changed"):
     reason: str
 
 
-class Timer(msgspec.Struct, frozen=True, tag="timer"):
+class Timer(msgspec.Struct, frozen=True, gc=False, tag="timer"):
     """A moment that was asked for has come."""
 
     ts: int
@@ -123,7 +123,7 @@ class ControlAction(StrEnum):
     RELEASE = "release"
 
 
-class Control(msgspec.Struct, frozen=True, tag="control"):
+class Control(msgspec.Struct, frozen=True, gc=False, tag="control"):
     """An order from outside; `strategy` empty means all. `actor` says who; `values` are the new parameters."""
 
     ts: int

@@ -32,7 +32,7 @@ class InstrumentKind(StrEnum):
     PERPETUAL = "perpetual"
 
 
-class InstrumentName(msgspec.Struct, frozen=True):
+class InstrumentName(msgspec.Struct, frozen=True, gc=False):
     """The parts of an instrument id such as `BTC/USDT@BINANCE` or `BTC/USDT:USDT@BYBIT`."""
 
     base: str
@@ -58,7 +58,7 @@ def parse_instrument_id(text: str) -> InstrumentName:
     return InstrumentName(base, quote, settle if colon else None, venue)
 
 
-class Instrument(msgspec.Struct, frozen=True, tag=True):
+class Instrument(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A tradable pair or contract on one venue, with the steps and minima that the venue enforces.
 
     `tick` is the price step, `lot` the quantity step; quantities are in base units. `min_notional` is price times

@@ -7,7 +7,7 @@ import msgspec
 from abidance.model.order import OrderRequest, Protection
 
 
-class Target(msgspec.Struct, frozen=True, tag="target", tag_field="kind"):
+class Target(msgspec.Struct, frozen=True, gc=False, tag="target", tag_field="kind"):
     """A wished position: `strength` in [-1, 1] (sign = direction, size = share of a full stake), 0 = flat.
 
     `price` is the price at which the strategy decided (the close of its bar).
@@ -22,13 +22,13 @@ class Target(msgspec.Struct, frozen=True, tag="target", tag_field="kind"):
     tag: str = ""
 
 
-class CancelRequest(msgspec.Struct, frozen=True, tag="cancel_request", tag_field="kind"):
+class CancelRequest(msgspec.Struct, frozen=True, gc=False, tag="cancel_request", tag_field="kind"):
     """The wish to take an order back."""
 
     order_id: str
 
 
-class AmendRequest(msgspec.Struct, frozen=True, tag="amend_request", tag_field="kind"):
+class AmendRequest(msgspec.Struct, frozen=True, gc=False, tag="amend_request", tag_field="kind"):
     """The wish to change a resting order; None leaves a value as it is."""
 
     order_id: str
@@ -37,13 +37,13 @@ class AmendRequest(msgspec.Struct, frozen=True, tag="amend_request", tag_field="
     trigger: Decimal | None = None
 
 
-class Basket(msgspec.Struct, frozen=True, tag="basket", tag_field="kind"):
+class Basket(msgspec.Struct, frozen=True, gc=False, tag="basket", tag_field="kind"):
     """Requests that only make sense together: risk approves all or refuses all."""
 
     requests: tuple[OrderRequest, ...]
 
 
-class TimerRequest(msgspec.Struct, frozen=True, tag="timer_request", tag_field="kind"):
+class TimerRequest(msgspec.Struct, frozen=True, gc=False, tag="timer_request", tag_field="kind"):
     """The wish to be called at `ts` (ns UTC) through `on_timer` with `name`."""
 
     strategy: str

@@ -71,7 +71,7 @@ class Purpose(StrEnum):
     REBALANCE = "rebalance"
 
 
-class Protection(msgspec.Struct, frozen=True):
+class Protection(msgspec.Struct, frozen=True, gc=False):
     """Exit distances that ride with an entry, in quote units per base unit; None means none.
 
     `trailing` moves the stop behind the best price seen since the entry. `max_bars` closes at market after so many
@@ -84,8 +84,12 @@ class Protection(msgspec.Struct, frozen=True):
     break_even: float | None = None
     max_bars: int | None = None
 
+    def __bool__(self) -> bool:
+        """Return True when it asks for any exit."""
+        return any(wish is not None for wish in msgspec.structs.astuple(self))
 
-class OrderRequest(msgspec.Struct, frozen=True, tag="order", tag_field="kind"):
+
+class OrderRequest(msgspec.Struct, frozen=True, gc=False, tag="order", tag_field="kind"):
     """A concrete wish to trade, not yet approved.
 
     `quantity` is in base units and positive. `price` belongs to LIMIT and STOP_LIMIT, `trigger` to STOP and STOP_LIMIT.
@@ -149,7 +153,7 @@ LEGAL: dict[OrderState, frozenset[OrderState]] = {
 """From each state, the states that may follow. Closed states move only because of a late fill."""
 
 
-class Fill(msgspec.Struct, frozen=True):
+class Fill(msgspec.Struct, frozen=True, gc=False):
     """Our own execution. `id` is the venue's trade id; `fee` is positive when we pay, in units of `fee_asset`."""
 
     id: str
@@ -166,7 +170,7 @@ class Fill(msgspec.Struct, frozen=True):
     purpose: Purpose = Purpose.ENTRY
 
 
-class Order(msgspec.Struct, frozen=True, tag="live_order"):
+class Order(msgspec.Struct, frozen=True, gc=False, tag="live_order"):
     """An instruction with a life: the request, where it stands, and what it has filled so far.
 
     `ts_intent` is when the strategy decided and the command left, `ts_last` when anything last happened. `cost` is the

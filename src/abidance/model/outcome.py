@@ -42,13 +42,13 @@ class RefusalCode(StrEnum):
     BASKET = "basket"
 
 
-class Approved(msgspec.Struct, frozen=True, tag="approved"):
+class Approved(msgspec.Struct, frozen=True, gc=False, tag="approved"):
     """Risk's yes. Only `risk.gate` makes one; execution accepts nothing else."""
 
     request: OrderRequest
 
 
-class Refused(msgspec.Struct, frozen=True, tag="refused"):
+class Refused(msgspec.Struct, frozen=True, gc=False, tag="refused"):
     """Risk's no: a code for machines, a reason with the numbers for people."""
 
     request: OrderRequest
@@ -59,7 +59,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
 Verdict = Approved | Refused
 
 
-class Notice(msgspec.Struct, frozen=True, tag="notice"):
+class Notice(msgspec.Struct, frozen=True, gc=False, tag="notice"):
     """Something a person should know: a breaker tripped, a strategy failed. `level` is info, warning or error."""
 
     ts: int
@@ -69,7 +69,7 @@ class Notice(msgspec.Struct, frozen=True, tag="notice"):
     strategy: str = ""
 
 
-class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
+class Outcome(msgspec.Struct, frozen=True, gc=False, tag="outcome"):
     """The record of one step: what entered, what was wished, what risk answered, what left."""
 
     event: Event

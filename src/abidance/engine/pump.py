@@ -1,0 +1,91 @@
+"""Drive an engine and a simulated venue through events, in the one order that every mode keeps.
+
+For each market event: record it, let due timers fire, let the venue say what the event did to our orders (each answer is
+recorded and processed, and its commands reach the venue, before the next one), then let the engine decide on it.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable
+
+from abidance.engine.engine import Engine
+from abidance.kernel.ports import JournalStore, SimulatedVenue
+from abidance.model.event import AccountEvent, Control, Event, Timer
+from abidance.model.intent import TimerRequest
+from abidance.model.market import MarketEvent
+from abidance.model.outcome import Outcome
+
+Observer = Callable[[Outcome], None]
+
+
+class Pump:
+    """One engine, one simulated venue, optionally a journal and an observer of all outcomes."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        venue: SimulatedVenue,
+        journal: JournalStore | None = None,
+        observe: Observer | None = None,
+    ) -> None:
+        self.engine = engine
+        self.venue = venue
+        self._journal = journal
+        self._observe = observe
+        self._timers: list[tuple[int, str, str]] = []
+
+    def run(self, events: Iterable[MarketEvent]) -> None:
+        """Take market events until they end."""
+        if self._journal is not None:
+            for event in events:
+                self.market(event)
+            return
+        advance, process, observe = self.venue.advance, self.engine.process, self._observe
+        for event in events:
+            if self._timers:
+                self._fire(event.ts)
+            for news in advance(event):
+                self.step(news)
+            outcome = process(event)
+            if observe is not None:
+                observe(outcome)
+            if outcome.intents or outcome.commands:
+                self._follow(outcome)
+
+    def market(self, event: MarketEvent) -> None:
+        """Take one market event."""
+        if self._timers:
+            self._fire(event.ts)
+        if self._journal is not None:
+            self._journal.append(event, deferred=True)
+        for news in self.venue.advance(event):
+            self.step(news)
+        if self._journal is not None:
+            self._journal.handled()
+        self._step(event)
+
+    def step(self, event: AccountEvent | Control | Timer) -> None:
+        """Take an answer about our account, an order from outside, or a due timer."""
+        if self._journal is not None:
+            self._journal.append(event)
+        self._step(event)
+
+    def _step(self, event: Event) -> None:
+        outcome = self.engine.process(event)
+        if self._observe is not None:
+            self._observe(outcome)
+        self._follow(outcome)
+
+    def _follow(self, outcome: Outcome) -> None:
+        for intent in outcome.intents:
+            if type(intent) is TimerRequest:
+                heapq.heappush(self._timers, (intent.ts, intent.strategy, intent.name))
+        if outcome.commands:
+            if self._journal is not None:
+                self._journal.sync()
+            for news in self.venue.execute(outcome.commands):
+                self.step(news)
+
+    def _fire(self, ts: int) -> None:
+        while self._timers and self._timers[0][0] <= ts:
+            due, strategy, name = heapq.heappop(self._timers)
+            self.step(Timer(due, name, strategy))

@@ -1,0 +1,129 @@
+"""Backtest: a replay of the store, a simulated venue, event time."""
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abidance import __version__
+from abidance.backtest.event import Recorder, columns
+from abidance.backtest.result import BacktestResult
+from abidance.engine.pump import Pump
+from abidance.execution.analysis import analyse
+from abidance.kernel.ids import OrderIds
+from abidance.market.store import Catalog, fingerprint
+from abidance.model.instrument import timeframe_ns
+from abidance.run.config import RunConfig
+from abidance.run.setup import Core, Material, assemble, gather
+
+_CHUNK = 8192
+Progress = Callable[[int, int], None]
+
+
+def backtest(
+    config: RunConfig, catalog: Catalog, folder: Path | None = None, progress: Progress | None = None
+) -> BacktestResult:
+    """Run a backtest over the bars that `config` names; `progress(done, total)` is called now and then (bars)."""
+    started = time.perf_counter()
+    material = gather(config, catalog, folder)
+    core = assemble(material, OrderIds(0, 0, b"backtest").make, tape=material.bars, isolate=False)
+    recorder = Recorder(core.engine, tuple(material.strategies))
+    pump = Pump(core.engine, core.venue, observe=recorder.observe)
+    for event in core.opening:
+        pump.step(event)
+    loaded = time.perf_counter()
+    total = max(len(bars) for bars in material.bars.values())
+    events = material.replay().events()
+    with quick_collector():
+        done = 0
+        while chunk := list(islice(events, _CHUNK)):
+            pump.run(chunk)
+            done += len(chunk)
+            if progress is not None:
+                progress(min(done, total), total)
+    finished = time.perf_counter()
+    timings = {"load": loaded - started, "simulate": finished - loaded}
+    return result_of(material, core, recorder, timings)
+
+
+@contextmanager
+def quick_collector() -> Iterator[None]:
+    """Let the garbage collector look at new objects less often: a run makes millions that hold no cycles."""
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+
+
+def result_of(
+    material: Material, core: Core, recorder: Recorder, timings: Mapping[str, float]
+) -> BacktestResult:
+    """Gather what a finished run left behind."""
+    portfolio, orders = core.engine.state.portfolio, core.engine.state.orders
+    ts = np.frombuffer(recorder.ts, dtype=np.int64) if len(recorder.ts) else np.empty(0, dtype=np.int64)
+    start_equity = sum(material.config.wallets(material.venues).values())
+    return BacktestResult(
+        currency=material.config.currency,
+        start_equity=float(start_equity),
+        ts=ts,
+        equity=columns(recorder.equity),
+        exposure=columns(recorder.exposure),
+        benchmark=buy_and_hold(material, ts, float(start_equity)),
+        strategy_equity=_profits(material, recorder, float(start_equity)),
+        round_trips=[*portfolio.round_trips, *portfolio.open_round_trips()],
+        fills=core.engine.fills,
+        orders=orders.all(),
+        refusals=recorder.refusals,
+        notices=recorder.notices,
+        bars=material.shown(),
+        costs=_costs(core),
+        config=material.config.model_dump(mode="json"),
+        fingerprint=fingerprint(*material.bars.values()),
+        digest=recorder.digest.hexdigest(),
+        version=__version__,
+        elapsed=timings.get("simulate", 0.0),
+        timings=dict(timings),
+    )
+
+
+def _profits(material: Material, recorder: Recorder, start_equity: float) -> dict[str, NDArray[np.float64]]:
+    if len(material.strategies) == 1:
+        return {name: columns(recorder.equity) - start_equity for name in material.strategies}
+    return {name: columns(profits) for name, profits in recorder.profits.items()}
+
+
+def buy_and_hold(material: Material, ts: NDArray[np.int64], start_equity: float) -> NDArray[np.float64]:
+    """Return the equity, at each of `ts`, of buying all traded instruments in equal parts at their first open.
+
+    The purchase pays the taker's fee and slippage that the run pays; nothing is sold, no funding is paid.
+    """
+    shown = material.shown()
+    equity = np.zeros(len(ts))
+    for id, bars in shown.items():
+        config = material.config.venue_of(material.instruments[id].venue)
+        slippage = config.slippage.spread / 2 + config.slippage.fixed
+        price = float(bars.open[0]) * (1 + slippage)
+        units = start_equity / len(shown) / (price * (1 + max(tier.taker for tier in config.fees)))
+        row = np.searchsorted(bars.ts + timeframe_ns(bars.timeframe), ts, side="right") - 1
+        equity += np.where(row >= 0, units * bars.close[np.maximum(row, 0)], start_equity / len(shown))
+    return equity
+
+
+def _costs(core: Core) -> dict[str, float]:
+    state = core.engine.state
+    trips = [*state.portfolio.round_trips, *state.portfolio.open_round_trips()]
+    analysis = analyse(state.orders.all(), core.engine.fills)
+    return {
+        "fees": float(sum(trip.fees for trip in trips)),
+        "slippage": float(analysis.overall.slippage),
+        "funding": float(-sum(trip.funding for trip in trips)),
+    }

@@ -1,0 +1,209 @@
+"""From a configuration to a running core: instruments, bars, strategies, risk, portfolio, venue, wired once, here.
+
+Backtest and paper trading differ in the feed, the journal and whether the tape is known in advance, nowhere else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from abidance.engine.config import StrategyConfig
+from abidance.engine.engine import Engine
+from abidance.engine.runners import BarRunner, EventRunner
+from abidance.engine.series import Series
+from abidance.engine.state import State, StrategyView
+from abidance.execution.orders import Orders
+from abidance.market.bars import Bars
+from abidance.market.feed import BarReplay
+from abidance.market.reference import Source, resolve
+from abidance.market.store import Catalog, parse_timerange
+from abidance.model.errors import ConfigError, UsageError
+from abidance.model.event import BalanceChanged, Control, ControlAction
+from abidance.model.instrument import Instrument, timeframe_ns
+from abidance.model.money import to_decimal
+from abidance.portfolio.portfolio import Portfolio
+from abidance.risk.breaker import Breakers
+from abidance.risk.gate import Gate
+from abidance.run.config import RunConfig
+from abidance.run.plugins import find_strategy
+from abidance.strategy.base import BarStrategy, EventStrategy
+from abidance.strategy.parameters import set_parameters
+from abidance.venues.sim.config import VenueConfig
+from abidance.venues.sim.venue import SimVenue
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run stands on: its complete configuration, instruments and bars.
+
+    `past` holds the bars before the run's time range (they warm strategies up), `bars` those of the range, both by
+    instrument and timeframe. `notices` are sentences for the user.
+    """
+
+    config: RunConfig
+    strategies: Mapping[str, BarStrategy | EventStrategy]
+    instruments: Mapping[str, Instrument]
+    past: Mapping[Key, Bars]
+    bars: Mapping[Key, Bars]
+    drive: Mapping[str, str]
+    notices: tuple[str, ...]
+
+    @property
+    def start(self) -> int:
+        """Return when the first bar opens, ns UTC."""
+        return min(int(bars.ts[0]) for bars in self.bars.values())
+
+    @property
+    def venues(self) -> tuple[str, ...]:
+        """Return the names of the venues, sorted."""
+        return tuple(sorted({instrument.venue for instrument in self.instruments.values()}))
+
+    def replay(self) -> BarReplay:
+        """Return the bars of the range as a feed."""
+        return BarReplay(tuple(self.bars.values()), tuple(self.instruments))
+
+    def shown(self) -> dict[str, Bars]:
+        """Return per instrument the bars that a strategy decides on, for reports."""
+        found: dict[str, Bars] = {}
+        for config in self.config.strategies:
+            for instrument in config.instruments:
+                found.setdefault(instrument, self.bars[instrument, config.timeframe])
+        return found
+
+
+def gather(config: RunConfig, catalog: Catalog, folder: Path | None) -> Material:
+    """Load what `config` asks for. Raises UsageError, ConfigError, DataError or StrategyError, each with its remedy."""
+    config = config.resolved()
+    strategies = {each.name: _strategy(each, folder) for each in config.strategies}
+    keys = _keys(config, strategies)
+    start, end = parse_timerange(config.timerange) if config.timerange else (None, None)
+    past: dict[Key, Bars] = {}
+    bars: dict[Key, Bars] = {}
+    for key in keys:
+        bars[key] = catalog.read(*key, start, end)
+        if start is not None:
+            whole = catalog.read(*key, None, end)
+            past[key] = whole.slice(0, len(whole) - len(bars[key]))
+    instruments, notices = _instruments(keys, bars)
+    drive = {id: min((t for i, t in keys if i == id), key=timeframe_ns) for id in instruments}
+    _check_leverage(config, instruments)
+    return Material(config, strategies, instruments, past, bars, drive, notices)
+
+
+def _strategy(config: StrategyConfig, folder: Path | None) -> BarStrategy | EventStrategy:
+    found: BarStrategy | EventStrategy = find_strategy(config.strategy, folder)()
+    try:
+        set_parameters(found, dict(config.parameters))
+    except UsageError as error:
+        raise UsageError(f"{config.name}: {error.found}", error.remedy) from None
+    return found
+
+
+def _keys(config: RunConfig, strategies: Mapping[str, BarStrategy | EventStrategy]) -> tuple[Key, ...]:
+    keys: dict[Key, None] = {}
+    for each in config.strategies:
+        for instrument in (*each.instruments, *strategies[each.name].references):
+            keys[instrument, each.timeframe] = None
+    if config.detail_timeframe:
+        for instrument in {instrument: None for instrument, _ in keys}:
+            keys[instrument, config.detail_timeframe] = None
+    return tuple(keys)
+
+
+def _instruments(keys: Sequence[Key], bars: Mapping[Key, Bars]) -> tuple[dict[str, Instrument], tuple[str, ...]]:
+    found: dict[str, Instrument] = {}
+    notices: list[str] = []
+    for id, timeframe in keys:
+        if id in found:
+            continue
+        reference = resolve(id, bars[id, timeframe])
+        found[id] = reference.instrument
+        if reference.source is Source.INFERRED:
+            notices.append(reference.notice)
+    return found, tuple(notices)
+
+
+def _check_leverage(config: RunConfig, instruments: Mapping[str, Instrument]) -> None:
+    for each in config.strategies:
+        for id in each.instruments:
+            instrument = instruments[id]
+            if instrument.is_perpetual and to_decimal(each.leverage) > instrument.max_leverage:
+                raise ConfigError(
+                    f"{each.name} asks for leverage {each.leverage:g} on {id}.",
+                    f"The venue allows at most {instrument.max_leverage}.",
+                )
+
+
+@dataclass(frozen=True)
+class Core:
+    """A wired engine with its simulated venue, and the events that open the run."""
+
+    engine: Engine
+    venue: SimVenue
+    opening: tuple[BalanceChanged | Control, ...]
+
+
+def assemble(
+    material: Material, order_id: Callable[[int], str], *, tape: Mapping[Key, Bars] | None, isolate: bool
+) -> Core:
+    """Wire a core. `tape` holds the bars that are known in advance by series; None when nothing is."""
+    config = material.config
+    strategies = {each.name: each for each in config.strategies}
+    venues = {name: config.venue_of(name) for name in material.venues}
+    portfolio = Portfolio(
+        material.instruments, config.currency, {name: each.leverage for name, each in strategies.items()}
+    )
+    rates = {id: _cost_rate(venues[instrument.venue]) for id, instrument in material.instruments.items()}
+    state = State(material.instruments, strategies, portfolio, Orders(), rates)
+    engine = Engine(state, Gate(config.risk), Breakers(config.risk.breakers), order_id, isolate=isolate)
+    for (id, timeframe) in material.bars:
+        key = (id, timeframe)
+        series = Series(id, timeframe, material.past.get(key), _tape(material, tape, key))
+        series.drives = material.drive[id] == timeframe
+        engine.add_series(series)
+    _add_strategies(engine, material, strategies)
+    engine.prepare()
+    balances = {venue: {config.currency: amount} for venue, amount in config.wallets(material.venues).items()}
+    leverage = {name: to_decimal(each.leverage) for name, each in strategies.items()}
+    venue = SimVenue(venues, material.instruments, balances, material.drive, leverage)
+    return Core(engine, venue, _opening(material, balances))
+
+
+def _tape(material: Material, tape: Mapping[Key, Bars] | None, key: Key) -> Bars | None:
+    """Return past and known bars of a series in one piece."""
+    if tape is None or key not in tape:
+        return None
+    known, past = tape[key], material.past.get(key)
+    return known if past is None or not len(past) else past.followed_by(known)
+
+
+def _add_strategies(engine: Engine, material: Material, configs: Mapping[str, StrategyConfig]) -> None:
+    for name, config in configs.items():
+        strategy = material.strategies[name]
+        if isinstance(strategy, EventStrategy):
+            view = StrategyView(engine.state, name)
+            engine.add(EventRunner(name, strategy, config, config.instruments, view))
+            continue
+        for id in config.instruments:
+            engine.add(BarRunner(name, strategy, config, engine.state.series[id, config.timeframe]))
+
+
+def _cost_rate(config: VenueConfig) -> float:
+    slippage = config.slippage
+    return max(tier.taker for tier in config.fees) + slippage.spread / 2 + slippage.fixed
+
+
+def _opening(
+    material: Material, balances: Mapping[str, Mapping[str, Decimal]]
+) -> tuple[BalanceChanged | Control, ...]:
+    start = material.start
+    deposits = (
+        BalanceChanged(start, venue, asset, amount, "opening balance")
+        for venue, wallet in balances.items()
+        for asset, amount in wallet.items()
+    )
+    return (*deposits, Control(start, ControlAction.START, actor="run"))
+
