@@ -34,7 +34,7 @@ class SlippageConfig(Config):
 class VenueConfig(Config):
     """A simulated venue's costs and rules."""
 
-    fees: tuple[FeeTier, ...] = (FeeTier(volume=0, maker=0.001, taker=0.001),)
+    fees: Annotated[tuple[FeeTier, ...], Field(min_length=1)] = (FeeTier(volume=0, maker=0.001, taker=0.001),)
     """Fee tiers, lowest volume first."""
     fee_asset: Literal["quote", "received"] | str = "quote"
     """Where fees are taken: in quote units, in the asset received, or in a named asset such as BNB."""
