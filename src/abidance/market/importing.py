@@ -241,16 +241,13 @@ def _pick(frame: "pl.DataFrame", name: InstrumentName, file: str) -> "pl.DataFra
     spellings = {wanted + name.settle, f"{wanted}PERP"} if name.settle else {wanted}
     matches = [symbol for symbol, plain in symbols.items() if plain in spellings]
     if len(matches) != 1:
+        pair = f"{name.base}/{name.quote}" + (f":{name.settle}" if name.settle else "")
         there = sorted(map(str, symbols))
-        near = get_close_matches(f"{name.base}-{name.quote}", there, n=3, cutoff=0.6)
-        found = (
-            f"{len(there)} symbols, none of them"
-            if not matches
-            else f"several symbols that may be {matches} for"
-        )
+        near = get_close_matches(f"{name.base}-{name.quote}", there, n=3, cutoff=0.6) or there[:8]
+        found = f"{len(matches)} symbols that may be {pair}" if matches else f"no {pair}"
         raise DataError(
-            f"{file} holds {found} {name.base}/{name.quote}{':' + name.settle if name.settle else ''}.",
-            f"It has {', '.join(near or there[:8])}{', ...' if len(there) > len(near or there[:8]) else ''}.",
+            f"{file} is a panel of {len(there)} symbols and holds {found}.",
+            f"It has {', '.join(matches or near)}{', ...' if len(there) > len(matches or near) else ''}.",
         )
     return frame.filter(pl.col("symbol") == matches[0]).drop("symbol")
 

@@ -108,6 +108,22 @@ def inspect(ts: IntArray, columns: tuple[FloatArray, ...], timeframe: str) -> Qu
     return msgspec.structs.replace(draft, grade=grade, reasons=(*refusals, *warnings))
 
 
+def completeness(bars: Bars) -> list[tuple[str, float]]:
+    """Return each month from the first bar to the last, as `2024-03`, with the share of its bars that is there."""
+    if not len(bars):
+        return []
+    step = timeframe_ns(bars.timeframe)
+    first, last = int(bars.ts[0]), int(bars.ts[-1])
+    start, stop = (np.datetime64(ts, "ns").astype("datetime64[M]") for ts in (first, last))
+    months = np.arange(start, stop + 2)
+    bounds = months.astype("datetime64[ns]").astype(np.int64)
+    present = np.diff(np.searchsorted(bars.ts, bounds))
+    edges = np.clip(bounds, first, last + step)
+    expected = np.diff(-(-(edges - first) // step))
+    shares = np.divide(present, expected, out=np.ones(len(present)), where=expected > 0)
+    return [(str(month), float(share)) for month, share in zip(months, shares, strict=False)]
+
+
 def _times(ts: IntArray, step: int) -> dict[str, object]:
     unique = np.unique(ts)
     skipped = np.diff(unique) // step - 1
@@ -163,9 +179,9 @@ def _moves(ts: IntArray, columns: tuple[FloatArray, ...], step: int) -> dict[str
     sound = sound_prices(columns)
     if not sound.any():
         return facts
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         wicks = np.maximum(highs / np.maximum(opens, closes), np.minimum(opens, closes) / lows)
-        returns = np.log(closes[1:] / closes[:-1])
+        returns = np.diff(np.log(closes))
     wicks = np.where(sound, wicks, 1.0)
     facts |= {"wick": float(wicks.max()), "wick_ts": int(ts[wicks.argmax()])}
     neighbours = (np.diff(ts) == step) & sound[1:] & sound[:-1]
@@ -174,7 +190,7 @@ def _moves(ts: IntArray, columns: tuple[FloatArray, ...], step: int) -> dict[str
         at = int(np.abs(returns).argmax())
         facts |= {
             "outliers": _outliers(returns[neighbours]),
-            "largest_move": float(np.expm1(returns[at])),
+            "largest_move": float(closes[at + 1]) / float(closes[at]) - 1,
             "largest_move_ts": int(ts[at + 1]),
         }
     return facts

@@ -218,7 +218,7 @@ def _load(path: Path, columns: tuple[str, ...] = _COLUMNS) -> "pl.DataFrame":
                 "Import the bars again, or use the version that wrote them.",
             )
         return pl.read_parquet(path, columns=list(columns))
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(
             f"{path} cannot be read: {error}.", "Delete it and import its month again."
         ) from error

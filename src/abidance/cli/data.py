@@ -1,0 +1,180 @@
+"""Commands about market data: bring a file in, list what is there, judge it.
+
+Nothing heavy is imported before a command runs. Errors are left to the program's entry, which knows the exit codes.
+"""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.table import Table
+
+    from abidance.market.quality import QualityReport
+    from abidance.market.store import Catalog, Holding
+
+UserDir = Annotated[
+    Path,
+    typer.Option(
+        "--userdir", envvar="ABIDANCE_HOME", help="Where all state lives.", show_default="~/.abidance"
+    ),
+]
+InstrumentId = Annotated[str, typer.Option("--instrument", help="For example BTC/USDT@BINANCE.")]
+Timeframe = Annotated[str, typer.Option("--timeframe", "-i", help="For example 1m, 1h or 1d.")]
+
+DEFAULT_USERDIR = Path("~/.abidance")
+
+Months = list[tuple[str, float]]
+
+_YEARS_PER_LINE = 4
+_WHOLE, _FEW, _SOME, _MANY, _NONE = "█▓▒░·"
+_COLOURS = {"ok": "green", "warning": "yellow", "refused": "red"}
+
+
+def data_folder(userdir: Path) -> Path:
+    """Return where the user's market data lies."""
+    return userdir.expanduser() / "data"
+
+
+def import_data(
+    file: Annotated[
+        Path, typer.Argument(help="CSV, Parquet or Feather with ts, open, high, low, close, volume.")
+    ],
+    instrument: InstrumentId,
+    timeframe: Timeframe,
+    replace: Annotated[bool, typer.Option("--replace", help="Let the new bars win where stored ones differ.")] = False,
+    userdir: UserDir = DEFAULT_USERDIR,
+) -> None:
+    """Bring a file of bars into the store."""
+    from rich.console import Console
+
+    from abidance.market.importing import import_file
+    from abidance.market.store import BarStore, show
+
+    result = import_file(file, instrument, timeframe, BarStore(data_folder(userdir)), replace=replace)
+    report, console = result.report, Console(highlight=False)
+    console.print(
+        f"Imported {result.rows:,} bars of {instrument} {timeframe} from {show(report.first)} to {show(report.last)},"
+        f" {result.added:,} of them new."
+    )
+    for sentence in (*result.notices, *report.reasons):
+        console.print(f"[yellow]Note:[/] {sentence}")
+    console.print(
+        f"Look at it with: abidance check-data --instrument {instrument} -i {timeframe}", soft_wrap=True
+    )
+
+
+def list_data(userdir: UserDir = DEFAULT_USERDIR) -> None:
+    """List the bars that backtests and paper trading can use."""
+    from rich.console import Console
+
+    from abidance.market.store import show
+
+    table = _table("instrument", "tf", "from", "to", "bars>", "origin")
+    for holding in sorted(_catalog(userdir).inventory(), key=lambda h: (h.origin, h.instrument)):
+        first, last = show(holding.first)[:10], show(holding.last)[:10]
+        table.add_row(holding.instrument, holding.timeframe, first, last, f"{holding.rows:,}", holding.origin)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        "Longer timeframes are built from these. Add more with: abidance import-data FILE", soft_wrap=True
+    )
+
+
+def check_data(
+    instrument: Annotated[str, typer.Option("--instrument", help="One instrument; all by default.")] = "",
+    timeframe: Annotated[str, typer.Option("--timeframe", "-i", help="One timeframe; all by default.")] = "",
+    userdir: UserDir = DEFAULT_USERDIR,
+) -> None:
+    """Judge stored bars: gaps, contradictions, wicks, jumps. Exit code 4 when a series is refused."""
+    from rich.console import Console
+
+    from abidance.market.quality import Grade, completeness, inspect_bars
+    from abidance.model.errors import DataError
+
+    catalog, console = _catalog(userdir), Console(highlight=False)
+    checked = []
+    for holding in _chosen(catalog, instrument, timeframe):
+        bars = catalog.read(holding.instrument, holding.timeframe)
+        checked.append((holding, inspect_bars(bars), completeness(bars)))
+    table = _table("instrument", "tf", "bars>", "missing>", "gaps>", "no vol>", "largest>", "grade")
+    for holding, report, _ in checked:
+        colour = _COLOURS[report.grade]
+        numbers = (
+            f"{count:,}" for count in (report.rows, report.missing, len(report.gaps), report.zero_volume)
+        )
+        move, grade = f"{report.largest_move:+.1%}", f"[{colour}]{report.grade}[/]"
+        table.add_row(holding.instrument, holding.timeframe, *numbers, move, grade)
+    console.print(table)
+    for line in checked:
+        _explain(console.print, *line)
+    console.print(
+        f"\nMonths: {_WHOLE} whole  {_FEW} under 1 % missing  {_SOME} under 10 %  {_MANY} more  {_NONE} all"
+    )
+    if any(report.grade is Grade.REFUSED for _, report, _ in checked):
+        raise typer.Exit(DataError.exit_code)
+
+
+def _catalog(userdir: Path) -> "Catalog":
+    from abidance.market.store import BarStore, Catalog
+
+    return Catalog(BarStore(data_folder(userdir)))
+
+
+def _chosen(catalog: "Catalog", instrument: str, timeframe: str) -> "list[Holding]":
+    """Return what to check; a series that must be built first counts when it is asked for by name."""
+    holdings = [
+        h
+        for h in catalog.inventory()
+        if (not instrument or h.instrument == instrument) and (not timeframe or h.timeframe == timeframe)
+    ]
+    if holdings:
+        return holdings
+    from abidance.market.store import Holding
+    from abidance.model.errors import DataError
+
+    if not (instrument and timeframe):
+        what = instrument or f"the timeframe {timeframe}"
+        raise DataError(f"There are no bars of {what}.", "See what there is with: abidance list-data")
+    bars = catalog.read(instrument, timeframe)
+    return [Holding(instrument, timeframe, len(bars), int(bars.ts[0]), int(bars.ts[-1]), "built")]
+
+
+def _explain(
+    print_: "Callable[[str], None]", holding: "Holding", report: "QualityReport", months: "Months"
+) -> None:
+    """Print when bars are missing, month by month, and why the grade is what it is."""
+    print_(f"\n[bold]{holding.instrument} {holding.timeframe}[/]")
+    years: dict[str, str] = defaultdict(str)
+    for month, share in months:
+        year, number = month.split("-")
+        years[year] = years[year].ljust(int(number) - 1) + _mark(share)
+    blocks = [f"{year} {marks.ljust(12)}" for year, marks in years.items()]
+    for start in range(0, len(blocks), _YEARS_PER_LINE):
+        print_("  " + "  ".join(blocks[start : start + _YEARS_PER_LINE]).rstrip())
+    for sentence in report.reasons:
+        print_(f"  {sentence}")
+
+
+def _mark(share: float) -> str:
+    """Return the block for a month of which `share` is there."""
+    for least, mark in ((1.0, _WHOLE), (0.99, _FEW), (0.9, _SOME)):
+        if share >= least:
+            return mark
+    return _MANY if share > 0 else _NONE
+
+
+def _table(*columns: str) -> "Table":
+    """Return an empty table; a column whose name ends in `>` is aligned right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for name in columns:
+        justify: Literal["right", "left"] = "right" if name.endswith(">") else "left"
+        table.add_column(name.rstrip(">"), justify=justify, no_wrap=name != "instrument", overflow="fold")
+    return table
