@@ -6,6 +6,7 @@ own scripts by hash and nothing from elsewhere. Candles are parsed when their in
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -43,6 +44,7 @@ _TILES = (
     ("Max drawdown", wording.Figure("", "max_drawdown", "percent"), False),
     ("Sharpe", wording.Figure("", "sharpe", "ratio"), False),
 )
+_HYPHEN = re.compile(r"(?<![\w.-])-(?=\d)")
 _STEPS = [
     SECOND_NS * s for s in (1, 5, 15, 30, 60, 300, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 28_800, 43_200)
 ]
@@ -89,7 +91,12 @@ def render_report(
 def _headline(result: BacktestResult, run: Metrics, benchmark: Metrics) -> dict[str, object]:
     money = result.currency
     tiles = [
-        (label, wording.figure_text(figure, run), wording.figure_text(figure, benchmark), money if unit else "")
+        (
+            label,
+            wording.figure_text(figure, run),
+            wording.figure_text(figure, benchmark),
+            money if unit else "",
+        )
         for label, figure, unit in _TILES
     ]
     span = (int(result.ts[0]), int(result.ts[-1])) if len(result.ts) else (None, None)
@@ -310,8 +317,8 @@ def _asset(name: str) -> str:
 
 
 def _typographic(text: str) -> str:
-    """Return a figure with a true minus, and an en dash where nothing is known."""
-    return "–" if text == wording.NONE else "−" + text[1:] if text.startswith("-") else text
+    """Return figures with a true minus, and an en dash where nothing is known."""
+    return "–" if text == wording.NONE else _HYPHEN.sub("−", text)
 
 
 @cache

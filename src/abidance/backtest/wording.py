@@ -29,7 +29,8 @@ def format_money(value: float | None, currency: str = "") -> str:
     """Return an amount with its currency; amounts below one keep four significant digits."""
     if value is None:
         return NONE
-    text = f"{value:.4g}" if 0 < abs(value) < 1 and abs(value) >= 1e-4 else format_number(value)
+    is_small = 1e-4 <= abs(value) < 1 and abs(value * 100) % 1 > 1e-9
+    text = f"{value:.4g}" if is_small else format_number(value)
     return f"{text} {currency}".rstrip()
 
 
@@ -210,8 +211,7 @@ def _cautions(result: BacktestResult, metrics: Metrics, benchmark: Metrics) -> l
     elif costs.total > 0 and costs.gross <= 0:
         said.append("It would have lost money even without costs")
     if 0 < metrics.trades < 30:
-        trips = "one round trip" if metrics.trades == 1 else f"{metrics.trades} round trips"
-        said.append(f"With only {trips}, luck may explain all of it")
+        said.append(f"With only {_count(metrics.trades, 'round trip')}, luck may explain all of it")
     elif not metrics.trades:
         said.append("No round trip was closed, so the result rests on open positions")
     return said
@@ -222,9 +222,13 @@ def _why_idle(result: BacktestResult) -> str:
     if refused:
         total, first = sum(row.count for row in refused), refused[0]
         return (
-            f"Nothing was traded: {total:,} orders were refused by the risk rules and none was filled. "
-            f"Most often ({first.count:,}x) the reason was {first.code}: {first.reason}"
+            f"Nothing was traded: the risk rules refused {_count(total, 'order')} and none was filled. "
+            f"The most frequent reason was {first.code} ({first.count:,}x): {first.reason}"
         )
     if result.orders:
-        return f"Nothing was traded: {len(result.orders):,} orders were sent, but none was filled."
+        return f"Nothing was traded: {_count(len(result.orders), 'order')} sent, but none was filled."
     return "Nothing was traded: the strategy gave no entry signal on this data."
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

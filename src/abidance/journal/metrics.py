@@ -1,7 +1,7 @@
 """What a run earned and what it risked, from its equity curve and round trips; pure arithmetic, no I/O.
 
 Conventions. A year has 365 days. `equity[i]` is worth at `ts[i]`, the close of slice i; the money at the start stood
-one mean slice earlier. Risk ratios use daily returns: equity at the end of each UTC day (a close at 00:00 belongs to
+one usual slice earlier. Risk ratios use daily returns: equity at the end of each UTC day (a close at 00:00 belongs to
 the day before), days without slices repeat the last value, the first return counts from the start equity. Runs that
 touch fewer than ten days use the returns of slices, annualised by slices per year. An account at or below zero is
 ruined: its last return is -100 % and none follow. What is undefined is None, never NaN or infinite.
@@ -229,15 +229,16 @@ def underwater(equity: FloatArray, start: float) -> FloatArray:
     """Return how far each value stands below the highest so far (the start included), as a share: zero or negative."""
     peak = np.maximum.accumulate(np.r_[start, equity])[1:]
     below = np.zeros(len(equity))
-    np.divide(equity - peak, peak, out=below, where=peak > 0)
-    return below
+    with np.errstate(over="ignore"):
+        np.divide(equity - peak, peak, out=below, where=peak > 0)
+    return np.nan_to_num(below)
 
 
 def drawdowns(ts: IntArray, equity: FloatArray, start: float) -> list[Drawdown]:
     """Return every fall below an earlier peak, oldest first; the last one may not have recovered."""
     if not len(ts):
         return []
-    moments = np.r_[ts[0] - round(_span(ts) / len(ts)), ts]
+    moments = np.r_[ts[0] - _step(ts), ts]
     depth = np.r_[0.0, underwater(equity, start)]
     under = np.r_[False, depth[1:] < 0, False]
     edges = np.flatnonzero(under[1:] != under[:-1])
@@ -278,9 +279,14 @@ def check_curve(ts: IntArray, equity: FloatArray) -> None:
         raise InvariantError("The equity curve goes back in time.")
 
 
-def _span(ts: IntArray) -> float:
-    """Return the nanoseconds the run covers: one mean step more than from first to last; 0 below two slices."""
-    return float(ts[-1] - ts[0]) * len(ts) / (len(ts) - 1) if len(ts) > 1 else 0.0
+def _step(ts: IntArray) -> int:
+    """Return the usual time between two slices; 0 below two slices."""
+    return int(np.median(np.diff(ts))) if len(ts) > 1 else 0
+
+
+def _span(ts: IntArray) -> int:
+    """Return the nanoseconds the run covers, the first slice's own length included; 0 below two slices."""
+    return int(ts[-1] - ts[0]) + _step(ts) if len(ts) > 1 else 0
 
 
 def _returns(values: FloatArray) -> FloatArray:
@@ -289,31 +295,30 @@ def _returns(values: FloatArray) -> FloatArray:
         values = np.r_[values[: ruined[0]], 0.0]
     if len(values) < 2:
         return np.empty(0)
-    changes: FloatArray = values[1:] / values[:-1] - 1
+    with np.errstate(over="ignore"):
+        changes: FloatArray = values[1:] / values[:-1] - 1
     return changes
 
 
 def _ratios(returns: FloatArray, per_year: float) -> dict[str, float | None]:
-    """Return the ratios that need returns alone; all None below two returns."""
+    """Return the ratios that need returns alone; all None below two returns or where floats cannot hold them."""
     names = ("volatility", "sharpe", "sortino", "omega", "cvar_95")
     if len(returns) < 2 or not per_year:
         return dict.fromkeys(names)
-    mean, spread = float(returns.mean()), float(returns.std(ddof=1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, spread = float(returns.mean()), float(returns.std(ddof=1))
+        downside = float(np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2)))
+        gains, losses = float(returns[returns > 0].sum()), float(-returns[returns < 0].sum())
     if spread <= _FLAT * float(np.abs(returns).max()):
         spread = 0.0
-    downside = float(np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2)))
-    gains, losses = float(returns[returns > 0].sum()), float(-returns[returns < 0].sum())
     worst = int((len(returns) - 1) * _TAIL)
     scale = float(np.sqrt(per_year))
-    values = (
-        spread * scale,
-        _ratio(mean * scale, spread),
-        _ratio(mean * scale, downside),
-        _ratio(gains, losses),
-        float(np.partition(returns, worst)[: worst + 1].mean()),
-    )
     return {
-        name: None if value is None else _finite(value) for name, value in zip(names, values, strict=True)
+        "volatility": _finite(spread * scale),
+        "sharpe": _ratio(mean * scale, spread),
+        "sortino": _ratio(mean * scale, downside),
+        "omega": _ratio(gains, losses),
+        "cvar_95": _finite(float(np.partition(returns, worst)[: worst + 1].mean())),
     }
 
 

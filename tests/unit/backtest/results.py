@@ -10,7 +10,7 @@ from abidance.backtest.result import BacktestResult
 from abidance.market.bars import Bars
 from abidance.model.account import RoundTrip
 from abidance.model.order import Direction, Fill, Order, OrderRequest, OrderState, Purpose, Side
-from abidance.model.outcome import Notice, Refused, RefusalCode
+from abidance.model.outcome import Notice, RefusalCode, Refused
 
 HOUR = 3_600_000_000_000
 START = 1_704_067_200_000_000_000  # 2024-01-01T00:00:00Z
@@ -58,7 +58,9 @@ def make_request(**changes: Any) -> OrderRequest:
     return OrderRequest(**(values | changes))
 
 
-def make_refusal(code: RefusalCode = RefusalCode.MAX_EXPOSURE, reason: str = "60 % is above 50 %.") -> tuple[int, Refused]:
+def make_refusal(
+    code: RefusalCode = RefusalCode.MAX_EXPOSURE, reason: str = "60 % is above 50 %."
+) -> tuple[int, Refused]:
     return START, Refused(make_request(), code, reason)
 
 
@@ -105,7 +107,11 @@ def make_result(size: int = 500, *, bars: Sequence[Bars] | None = None, **change
         "exposure": draw.choice([0.0, 0.25], size),
         "benchmark": 10_000 * np.exp(np.cumsum(draw.normal(0.0001, 0.006, size))),
         "strategy_equity": {"trend": equity - 10_000},
-        "round_trips": [make_trip("10"), make_trip("-4", hour=30), make_trip("3", hour=60, instrument=ETH, hours=None)],
+        "round_trips": [
+            make_trip("10"),
+            make_trip("-4", hour=30),
+            make_trip("3", hour=60, instrument=ETH, hours=None),
+        ],
         "fills": [make_fill()],
         "orders": [make_order()],
         "refusals": [make_refusal()],

@@ -18,16 +18,17 @@
   const system = matchMedia("(prefers-color-scheme: dark)");
   const painters = [];
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const repaint = () => {
+  const label = () => {
     button.textContent = isDark() ? "Light" : "Dark";
     button.setAttribute("aria-label", `Switch to the ${isDark() ? "light" : "dark"} theme`);
-    painters.forEach((paint) => paint());
   };
+  const repaint = () => { label(); painters.forEach((paint) => paint()); };
   const recall = (value) => {
     try { return value === undefined ? localStorage.getItem("abidance-theme") : localStorage.setItem("abidance-theme", value); } catch { return null; }
   };
   const remembered = recall();
   if (remembered === "dark" || remembered === "light") root.dataset.theme = remembered;
+  label();
   button.hidden = false;
   button.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; recall(root.dataset.theme); repaint(); });
   system.addEventListener("change", repaint);
@@ -101,7 +102,7 @@
   });
   if (curve.t.length) {
     charts.forEach(steer);
-    readout($("readout"), [["Move over a chart to read its values.", ""]]);
+    readout($("readout"), [["Point at a chart to read its values.", ""]]);
     const log = $("log");
     if (Math.min(...curve.equity, ...curve.benchmark) <= 0) log.closest("label").hidden = true;
     log.addEventListener("change", () => {
@@ -121,7 +122,7 @@
 
   // ---- candles, parsed when first looked at
   const select = $("instrument");
-  if (!select) { repaint(); return; }
+  if (!select) return;
   const cache = new Map();
   const candlesOf = (index) => {
     if (!cache.has(index)) {
@@ -182,14 +183,14 @@
     current = candlesOf(Number(select.value));
     const highest = current.c.reduce((most, v) => Math.max(most, v), 0);
     const precision = digitsFor(highest);
-    candles.applyOptions({ priceFormat: { type: "price", precision, minMove: 10 ** -precision } });
+    candles.applyOptions({ priceFormat: { type: "custom", formatter: (price) => number(price, precision), minMove: 10 ** -precision } });
     candles.setData(current.bars);
     markers.setMarkers(markersOf(current));
     const last = current.t.length;
     chart.timeScale().setVisibleLogicalRange({ from: Math.max(0, last - 260), to: last + 4 });
     $("candle-note").textContent = `one candle is ${select.selectedOptions[0].dataset.step}`;
     $("tip").hidden = true;
-    readout($("candle-readout"), [["Move over a candle to read it. Ctrl and the wheel, or + and −, zoom.", ""]]);
+    readout($("candle-readout"), [["Point at a candle to read it. Ctrl and the wheel, or + and −, zoom.", ""]]);
     list();
   };
   const point = (event) => {
@@ -252,5 +253,4 @@
   new IntersectionObserver((entries, watcher) => { if (entries.some((e) => e.isIntersecting)) { watcher.disconnect(); show(); } }, { rootMargin: "400px" }).observe($("candles"));
   addEventListener("beforeprint", () => { if (!chart) show(); });
   painters.push(paintCandles);
-  repaint();
 })();
