@@ -3,6 +3,7 @@
 import numpy as np
 
 from abidance.indicators.arrays import FloatArray, IntArray, floats, previous
+from abidance.model.errors import StrategyError
 
 
 def sma(values: FloatArray, period: int) -> FloatArray:
@@ -16,10 +17,12 @@ def ema(values: FloatArray, period: int) -> FloatArray:
     """Return the exponential average with weight 2 / (period + 1), seeded by the first value.
 
     The recursion runs from the first value on; the first `period` - 1 results are NaN. `ema_from_mean` is the other
-    customary seed.
+    customary seed. Raises StrategyError for a period below 1.
     """
     import talib
 
+    if period < 1:
+        raise StrategyError(f"ema() got a period of {period}.", "Give 1 or more bars.")
     column = floats(values)
     average = np.full(len(column), np.nan)
     known = ~np.isnan(column)

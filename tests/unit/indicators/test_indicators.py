@@ -15,6 +15,7 @@ from abidance.indicators.momentum import macd, rate_of_change, rsi
 from abidance.indicators.patterns import PATTERNS, any_pattern, pattern
 from abidance.indicators.trend import donchian, ema, ema_from_mean, highest, lowest, sma, supertrend
 from abidance.indicators.volatility import atr, atr_distance, bollinger, realised_volatility, true_range
+from abidance.model.errors import StrategyError
 
 Candles = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
 Indicator = Callable[[FloatArray, FloatArray, FloatArray, FloatArray], object]
@@ -120,6 +121,11 @@ def test_the_ema_of_a_flat_price_is_exactly_that_price(value: float, period: int
     found = ema(np.full(period + 20, value), period)
 
     assert (found[period - 1 :] == value).all()
+
+
+def test_an_average_of_no_bars_is_refused() -> None:
+    with pytest.raises(StrategyError, match="period of 0"):
+        ema(np.ones(5), 0)
 
 
 def test_a_channel_before_the_bar_does_not_hold_the_bar() -> None:

@@ -11,10 +11,10 @@ import abidance
 from abidance.market.bars import Bars
 from abidance.model.errors import StrategyError
 from abidance.strategy import library
-from abidance.strategy.base import BarStrategy
+from abidance.strategy.base import BarStrategy, Signals
 from abidance.strategy.config import ExitsConfig
 from abidance.strategy.decisions import Decisions, decide
-from abidance.strategy.parameters import parameters_of
+from abidance.strategy.parameters import parameters_of, set_parameters
 
 SAMPLE = Path(abidance.__file__).parent / "data" / "binance_spot_7coins_1h_2023-01_2025-06.parquet"
 EXITS = ExitsConfig(stop_atr=2.0, trailing_stop=0.1, take_profit=0.2)
@@ -55,17 +55,57 @@ def columns(decisions: Decisions, stop: int | None = None) -> list[bytes]:
     return [np.ascontiguousarray(getattr(decisions, name)[:stop]).tobytes() for name in names]
 
 
+def rows_that_change(strategy: BarStrategy, bars: Bars) -> list[int]:
+    """Return the cuts at which what was decided before differs from what the whole history decides."""
+    whole = decide(strategy, bars, EXITS)
+    cuts = [*range(0, 700, 41), *np.random.default_rng(7).integers(700, len(bars), 40).tolist()]
+    return [
+        cut for cut in cuts if columns(decide(strategy, bars.slice(0, cut), EXITS)) != columns(whole, cut)
+    ]
+
+
 @pytest.mark.parametrize("short", [False, True])
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_what_was_decided_on_the_past_never_changes(name: str, short: bool) -> None:
+    assert rows_that_change(configured(name, short), market(3000)[SOL]) == []
+
+
+class Peeking(BarStrategy):
+    """A strategy that looks one bar ahead."""
+
+    def signals(self, bars: Bars) -> Signals:
+        return Signals((np.append(bars.close[1:], 0.0) > bars.close).astype(float))
+
+
+class Centring(BarStrategy):
+    """A strategy that measures the past by the whole history's mean."""
+
+    def signals(self, bars: Bars) -> Signals:
+        return Signals((bars.close > bars.close.mean()).astype(float))
+
+
+@pytest.mark.parametrize("strategy", [Peeking(), Centring()])
+def test_a_strategy_that_looks_ahead_would_be_seen(strategy: BarStrategy) -> None:
+    assert rows_that_change(strategy, market(3000)[SOL])
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_each_parameter_may_stand_at_either_end_of_its_range(name: str) -> None:
     bars = market(3000)[SOL]
-    whole = decide(configured(name, short), bars, EXITS)
-    cuts = [*range(0, 700, 41), *np.random.default_rng(7).integers(700, 3000, 40).tolist()]
+    for parameter in parameters_of(STRATEGIES[name]).values():
+        for end in (parameter.low, parameter.high, *parameter.choices):
+            if end is None or end == "15m":  # no multiple of the sample's hour
+                continue
+            strategy = configured(name)
+            if parameter.name == "fast":
+                set_parameters(strategy, {"slow": 300})
+            elif parameter.name == "slow":
+                set_parameters(strategy, {"fast": 2})
+            set_parameters(strategy, {parameter.name: end})
 
-    for cut in cuts:
-        part = decide(configured(name, short), bars.slice(0, cut), EXITS)
+            decisions = decide(strategy, bars, ExitsConfig())
 
-        assert columns(part) == columns(whole, cut), f"{name} decides otherwise before row {cut}"
+            assert len(decisions) == len(bars)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -1,4 +1,4 @@
-"""A grid of resting orders: the smallest honest strategy over events."""
+"""A grid of resting orders: the smallest complete strategy over events."""
 
 from decimal import Decimal
 
