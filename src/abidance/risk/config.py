@@ -45,7 +45,7 @@ class LimitsConfig(Config):
     max_positions: Annotated[int, Field(ge=1)] = 10
     """Open positions, pending entries included."""
     max_leverage: Annotated[float, Field(ge=1)] = 3.0
-    """Largest leverage setting of a strategy's perpetuals, and largest value of any position as a multiple of equity."""
+    """Largest leverage of a strategy's perpetuals, and largest value of any one position as a multiple of equity."""
     max_order_value: Positive | None = None
     """Largest value of one order in quote units."""
     price_collar: Share = 0.05

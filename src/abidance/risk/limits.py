@@ -358,7 +358,7 @@ def insufficient_funds(case: Case) -> str | None:
     if case.replaced is not None:
         needed -= _funds_needed(case.replaced)
     free = case.view.free(venue, asset)
-    if needed <= free:
+    if needed <= free * to_decimal(_TOLERANCE):
         return None
     return f"It needs {needed:.8g} {asset} on {venue} with its costs, and {free:.8g} are free."
 

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from math import isfinite
+from math import floor, inf, isfinite
 
 from abidance.model.intent import Target
-from abidance.model.money import ZERO, to_decimal, truncate_to
+from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import Protection
 from abidance.risk.config import SizingConfig
 from abidance.risk.view import SizingView
 
 ENOUGH_RESULTS = 20
 """Round trips from which Kelly's fraction is believed (fewer when `lookback` is shorter)."""
+
+# A stake that misses a lot by float noise alone keeps it; so much more cannot matter to any limit.
+_LAST_BIT = 1 + 1e-12
 
 
 def size(config: SizingConfig, target: Target, view: SizingView) -> Decimal:
@@ -22,10 +25,10 @@ def size(config: SizingConfig, target: Target, view: SizingView) -> Decimal:
     """
     instrument, rate = view.instrument(target.instrument), view.quote_rate(target.instrument)
     share = min(abs(target.strength), 1.0) * min(max(target.confidence, 0.0), 1.0)
-    if instrument is None or rate is None or not (rate > 0 and share > 0 and 0 < target.price < float("inf")):
+    if instrument is None or rate is None or not (rate > 0 and share > 0 and 0 < target.price < inf):
         return ZERO
     equity = view.allotted(target.strategy) / rate
-    if not 0 < equity < float("inf"):
+    if not 0 < equity < inf:
         return ZERO
     leverage = view.leverage(target.strategy) if instrument.is_perpetual else 1.0
     # a full stake leaves room for its own costs, or it could never be paid
@@ -35,10 +38,8 @@ def size(config: SizingConfig, target: Target, view: SizingView) -> Decimal:
         config.max_fraction * leverage * equity,
         payable * equity,
     )
-    quantity = value / target.price
-    if not (isfinite(quantity) and quantity > 0):
-        return ZERO
-    return truncate_to(to_decimal(quantity), instrument.lot)
+    lots = value / target.price / float(instrument.lot) * _LAST_BIT
+    return to_decimal(floor(lots)) * instrument.lot if 0 < lots < inf else ZERO
 
 
 def stop_distance(protection: Protection | None) -> float | None:
