@@ -106,6 +106,10 @@ class Portfolio:
                     self._add(own, asset, -amount)
         return self._worth(_mirror(own), ())
 
+    def worth(self, asset: str) -> float:
+        """Return what one unit of an asset is worth in currency at the last marks; zero when no instrument says."""
+        return self._prices.worth(asset)
+
     def exposure(self) -> float:
         """Return the gross notional of all positions at the last marks, in currency; longs do not offset shorts."""
         total, marks, home = 0.0, self._marks, self._currency

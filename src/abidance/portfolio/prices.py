@@ -13,14 +13,16 @@ from abidance.model.instrument import Instrument
 class Prices:
     """Last prices by instrument (`last`), and conversion between assets through them."""
 
-    __slots__ = ("_pairs", "currency", "last")
+    __slots__ = ("_pairs", "_quotes", "currency", "last")
 
     def __init__(self, instruments: Iterable[Instrument], currency: str) -> None:
         self.currency = currency
         self.last: dict[str, float] = {}
         self._pairs: dict[tuple[str, str], list[str]] = {}
+        self._quotes: dict[str, list[str]] = {}
         for instrument in sorted(instruments, key=lambda i: i.is_perpetual):
             self._pairs.setdefault((instrument.base, instrument.quote), []).append(instrument.id)
+            self._quotes.setdefault(instrument.base, []).append(instrument.quote)
 
     def mark(self, instrument: str, price: float) -> None:
         """Remember a price; what is no price (zero, negative, NaN, infinite) leaves the last one in force."""
@@ -32,15 +34,23 @@ class Prices:
 
         Spot prices come before those of perpetuals, then the run's order of instruments decides.
         """
-        direct = self._direct(asset, into)
-        if direct is not None:
+        if (direct := self._direct(asset, into)) is not None:
             return direct
-        first, second = self._direct(asset, self.currency), self._direct(into, self.currency)
-        return None if first is None or second is None else first / second
+        worth, unit = self.worth(asset), self.worth(into)
+        return worth / unit if worth and unit else None
 
     def worth(self, asset: str) -> float:
-        """Return what one unit of an asset is worth in the run's currency; zero when no instrument says."""
-        return self._direct(asset, self.currency) or 0.0
+        """Return what one unit of an asset is worth in the run's currency; zero when no instrument says.
+
+        Without a pair of its own with the currency, an asset is priced in what it is quoted in.
+        """
+        if (direct := self._direct(asset, self.currency)) is not None:
+            return direct
+        for quote in self._quotes.get(asset, ()):
+            price, rate = self._direct(asset, quote), self._direct(quote, self.currency)
+            if price is not None and rate is not None:
+                return price * rate
+        return 0.0
 
     def _direct(self, asset: str, into: str) -> float | None:
         if asset == into:

@@ -341,3 +341,55 @@ def test_an_empty_portfolio_is_worth_nothing() -> None:
     )
     assert portfolio.open_round_trips() == ()
     assert list(portfolio.closed_results("x")) == []
+
+
+def test_a_partial_exit_realises_its_share_and_leaves_the_mean_price() -> None:
+    desk = Desk()
+    desk.trade(Side.BUY, "4", "100", instrument=PERPETUAL)
+
+    closed = desk.trade(Side.SELL, "1", "120", instrument=PERPETUAL)
+
+    position = desk.portfolio.position("trend", PERPETUAL.id)
+    assert closed is None
+    assert (position.quantity, position.average_price, position.realised) == (
+        Decimal(3),
+        Decimal(100),
+        Decimal(20),
+    )
+    assert desk.portfolio.balance("BYBIT", "USDT") == 20
+
+
+def test_nothing_of_a_closed_round_trip_reaches_the_next() -> None:
+    desk = Desk()
+    desk.trade(Side.BUY, "1", "100", "0.1", tag="first")
+    desk.trade(Side.SELL, "1", "90", "0.1", tag="first")
+    desk.trade(Side.BUY, "1", "80", tag="second")
+
+    trip = desk.trade(Side.SELL, "1", "85", tag="second")
+
+    assert trip is not None
+    assert (trip.tags, trip.pnl, trip.fees, trip.ts_entry) == (("second",), Decimal(5), Decimal(0), 3)
+
+
+def test_an_asset_is_priced_by_the_inverse_of_a_pair_when_there_is_no_other() -> None:
+    euro = Instrument("USDT/EUR@KRAKEN", *STEPS)
+    coin = Instrument("BTC/EUR@KRAKEN", *STEPS)
+    portfolio = Portfolio({euro.id: euro, coin.id: coin}, "USDT")
+    portfolio.mark(euro.id, 0.8)
+    portfolio.mark(coin.id, 100.0)
+
+    portfolio.apply(BalanceChanged(0, "KRAKEN", "EUR", Decimal(400), "start"))
+
+    assert portfolio.equity() == pytest.approx(500)
+    assert portfolio.worth("EUR") == pytest.approx(1.25)
+    assert portfolio.worth("BTC") == pytest.approx(125)
+    assert portfolio.worth("XRP") == 0
+
+
+def test_two_stablecoins_are_two_assets() -> None:
+    desk = Desk()
+
+    desk.deposit("USDC", "500")
+
+    assert desk.portfolio.equity() == 1000
+    assert desk.portfolio.unvalued == {"USDC": Decimal(500)}
