@@ -105,8 +105,8 @@ class Scene:
         self.log += self.venue.execute([Cancel(order_id, self.now)])
 
     def amend(self, order_id: str, quantity: str = "", price: str = "", trigger: str = "") -> None:
-        values = (D(text) if text else None for text in (quantity, price, trigger))
-        self.log += self.venue.execute([Amend(order_id, *values, self.now)])
+        values = [D(text) if text else None for text in (quantity, price, trigger)]
+        self.log += self.venue.execute([Amend(order_id, values[0], values[1], values[2], self.now)])
 
     def bar(
         self,

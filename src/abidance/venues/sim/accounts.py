@@ -57,6 +57,13 @@ class Holding:
         """Return how much of a signed quantity would make this position smaller, unsigned."""
         return min(abs(self.quantity), abs(signed)) if self.quantity * signed < 0 else ZERO
 
+    def freed(self, closed: Decimal, price: Decimal) -> Decimal:
+        """Return the margin and profit that closing so much at `price` would set free."""
+        if not closed:
+            return ZERO
+        share = closed / abs(self.quantity)
+        return (self.margin - self.cost) * share + self.side * closed * price
+
     def change(self, signed: Decimal, price: Decimal, leverage: Decimal | None) -> Decimal:
         """Add a signed quantity at a price and return the profit realised; what is closed frees margin in proportion.
 

@@ -6,7 +6,7 @@ It turns what matching found into fills and books them. It decides no price and 
 from collections.abc import Mapping
 from decimal import Decimal
 
-from abidance.model.money import UNIT, ZERO, paid
+from abidance.model.money import ZERO, paid
 from abidance.model.order import Fill, OrderRequest, Purpose, Side
 from abidance.venues.sim.accounts import Accounts, Holding, Wallet
 from abidance.venues.sim.desk import Desk
@@ -46,7 +46,9 @@ class Clearing:
         amount = self._held_back(desk, request, request.quantity - order.filled * desk.instrument.lot, price)
         wallet, asset = self._wallet_of(desk, request)
         free = wallet.free + order.reserved
-        return f"insufficient balance: needs {amount:f} {asset}, {free:f} is free" if amount > free else ""
+        if amount <= free:
+            return ""
+        return f"insufficient balance: needs {_plain(amount)} {asset}, {_plain(free)} is free"
 
     def value(self, order: WorkingOrder) -> None:
         """Fix the price at which an order holds money back: once when it comes, again when it is amended."""
@@ -68,8 +70,9 @@ class Clearing:
             return ZERO
         if desk.is_perpetual:
             holding = self._accounts.holding(request.strategy, desk.instrument)
-            opening = quantity - holding.closing(request.side.sign * quantity)
-            return paid(opening * price / self._leverage_of(request.strategy))
+            closed = holding.closing(request.side.sign * quantity)
+            margin = paid((quantity - closed) * price / self._leverage_of(request.strategy))
+            return max(margin - holding.freed(closed, price), ZERO) if closed < quantity else ZERO
         return quantity * price if request.side is Side.BUY else quantity
 
     def _wallet_of(self, desk: Desk, request: OrderRequest) -> tuple[Wallet, str]:
@@ -113,7 +116,10 @@ class Clearing:
         if lots >= step.lots:
             return step.lots, ""
         lots = max(lots, 0)
-        return lots, f"insufficient balance: {lots * lot:f} of {order.left * lot:f} {desk.base} can be had"
+        return (
+            lots,
+            f"insufficient balance: {_plain(lots * lot)} of {_plain(order.left * lot)} {desk.base} can be had",
+        )
 
     def fill(self, desk: Desk, step: Execution, lots: int, price: Decimal) -> Fill:
         """Book `lots` of an execution and return the fill."""
@@ -178,27 +184,24 @@ class Clearing:
         """Return the lots that margin allows: closing is free, opening is paid from what closing leaves."""
         order, lot = step.order, desk.instrument.lot
         closed = holding.closing(order.side * step.lots * lot)
-        opening = step.lots * lot - closed
-        if not opening:
+        if closed == step.lots * lot:
             return step.lots
         rate = max(desk.fees.rate(step.ts, step.is_maker), ZERO)
-        money = self._available(desk, order) - 2 * UNIT
-        if closed:
-            money += (
-                holding.margin + holding.side * closed * price - holding.cost - paid(closed * price * rate)
-            )
-        unit = price * (1 / self._leverage_of(order.request.strategy) + rate)
-        return int((closed + min(opening, max(money, ZERO) / unit)) / lot)
+        leverage = self._leverage_of(order.request.strategy)
+        money = max(
+            self._available(desk, order) + holding.freed(closed, price) - paid(closed * price * rate), ZERO
+        )
+        opening = int(min(step.lots * lot - closed, money / (price * (1 / leverage + rate))) / lot)
+        while opening and paid(opening * lot * price / leverage) + paid(opening * lot * price * rate) > money:
+            opening -= 1
+        return int(closed / lot) + opening
 
     def _left_for_fee(self, desk: Desk, order: WorkingOrder, quantity: Decimal, price: Decimal) -> Decimal:
         """Return what remains for the fee of a perpetual: an isolated position never costs more than there is."""
         holding = self._accounts.holding(order.request.strategy, desk.instrument)
-        left = self._available(desk, order)
-        if closed := holding.closing(order.side * quantity):
-            share = closed / abs(holding.quantity)
-            left += holding.margin * share + holding.side * closed * price - holding.cost * share
-        opened = quantity - closed
-        return left - paid(opened * price / self._leverage_of(order.request.strategy))
+        closed = holding.closing(order.side * quantity)
+        margin = paid((quantity - closed) * price / self._leverage_of(order.request.strategy))
+        return self._available(desk, order) + holding.freed(closed, price) - margin
 
     def _fee(
         self, desk: Desk, step: Execution, quantity: Decimal, price: Decimal
@@ -227,3 +230,7 @@ class Clearing:
         if desk.fee_asset == desk.base and not desk.is_perpetual and order.side < 0:
             free += order.reserved - quantity
         return free
+
+
+def _plain(amount: Decimal) -> str:
+    return format(amount.normalize(), "f")
