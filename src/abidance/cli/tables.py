@@ -49,6 +49,7 @@ _STYLES = {"error": "bold red", "warning": "yellow"}
 def results_table(result: BacktestResult, metrics: Metrics, benchmark: Metrics) -> "RenderableType":
     """Return what a run did as one renderable no wider than 80 columns: verdict, figures, groups, refusals, notices."""
     from rich.console import Group
+    from rich.constrain import Constrain
     from rich.text import Text
 
     parts: list[RenderableType] = [_title(result), _wrapped(verdict(result, metrics, benchmark)), Text()]
@@ -61,15 +62,14 @@ def results_table(result: BacktestResult, metrics: Metrics, benchmark: Metrics) 
         parts += [Text(), *_refusals(result)]
     if result.notices:
         parts += [Text(), *_notices(result)]
-    return Group(*parts)
+    return Constrain(Group(*parts), WIDTH)
 
 
 def _title(result: BacktestResult) -> "Text":
     from rich.text import Text
 
-    text = Text(
-        ", ".join(result.strategy_equity) or "No strategy", style="bold", overflow="ellipsis", no_wrap=True
-    )
+    names = _visible(", ".join(result.strategy_equity) or "No strategy")
+    text = Text(names, style="bold", overflow="ellipsis", no_wrap=True)
     text.truncate(WIDTH, overflow="ellipsis")
     span = (
         f"{short_time(int(result.ts[0]))} to {short_time(int(result.ts[-1]))} UTC"
@@ -146,6 +146,7 @@ def _refusals(result: BacktestResult) -> Iterable["RenderableType"]:
     for row in rows:
         yield _wrapped(f"{row.count:>6,}  {row.code}")
         yield _wrapped(row.reason, indent=8, style="dim")
+    yield _wrapped("docs/refusals.md says what each code means and what to do.", style="dim")
 
 
 def _notices(result: BacktestResult) -> Iterable["RenderableType"]:
@@ -161,12 +162,10 @@ def _notices(result: BacktestResult) -> Iterable["RenderableType"]:
 
 
 def _wrapped(text: str, indent: int = 0, style: str = "") -> "RenderableType":
-    """Return text that wraps before column 80."""
-    from rich.constrain import Constrain
     from rich.padding import Padding
     from rich.text import Text
 
-    return Constrain(Padding(Text(_visible(text), style=style, overflow="fold"), (0, 0, 0, indent)), WIDTH)
+    return Padding(Text(_visible(text), style=style, overflow="fold"), (0, 0, 0, indent))
 
 
 def _table() -> "Table":
