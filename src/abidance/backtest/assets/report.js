@@ -251,6 +251,17 @@
   });
   select.addEventListener("change", show);
   new IntersectionObserver((entries, watcher) => { if (entries.some((e) => e.isIntersecting)) { watcher.disconnect(); show(); } }, { rootMargin: "400px" }).observe($("candles"));
-  addEventListener("beforeprint", () => { if (!chart) show(); });
+  // The chart repaints later than the printer looks, so paper gets a picture taken in the light theme.
+  addEventListener("beforeprint", () => {
+    if (!chart) show();
+    const still = chart.takeScreenshot();
+    still.className = "still";
+    $("candles").classList.add("has-still");
+    $("candles").after(still);
+  });
+  addEventListener("afterprint", () => {
+    document.querySelectorAll(".still").forEach((e) => e.remove());
+    $("candles").classList.remove("has-still");
+  });
   painters.push(paintCandles);
 })();
