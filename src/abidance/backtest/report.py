@@ -36,6 +36,9 @@ from abidance.model.instrument import SECOND_NS, timeframe_ns
 
 EQUITY_POINTS = 4_000
 CANDLES = 5_000
+"""The most candles of one instrument; many instruments share ALL_CANDLES, but none gets fewer than FEWEST_CANDLES."""
+ALL_CANDLES = 40_000
+FEWEST_CANDLES = 500
 TRIPS = 6_000
 """The most round trips drawn over all instruments; the page says when it leaves older ones out."""
 _TILES = (
@@ -72,8 +75,12 @@ def render_report(
 
     run, benchmark = metrics if metrics is not None else metrics_of(result)
     scripts = [_asset(name) for name in ("uplot.js", "lightweight-charts.js", "report.js")]
+    trips: dict[str, list[RoundTrip]] = {}
+    for trip in result.round_trips:
+        trips.setdefault(trip.instrument, []).append(trip)
     blocks = {"curve": _block(_curve(result))} | {
-        f"candles-{index}": _block(_candles(result, bars)) for index, bars in enumerate(result.bars.values())
+        f"candles-{index}": _block(_candles(bars, trips.get(bars.instrument, []), len(result.bars)))
+        for index, bars in enumerate(result.bars.values())
     }
     page: str = _template().render(
         **_headline(result, run, benchmark),
@@ -110,7 +117,10 @@ def _headline(result: BacktestResult, run: Metrics, benchmark: Metrics) -> dict[
         "tiles": tiles,
         "currency": money,
         "benchmark_name": result.benchmark_name,
-        "candle_steps": [wording.format_duration(_step(bars) / 3.6e12) for bars in result.bars.values()],
+        "candle_steps": [
+            wording.format_duration(_step(bars, _limit(len(result.bars))) / 3.6e12)
+            for bars in result.bars.values()
+        ],
         "most_traded": _most_traded(result),
     }
 
@@ -222,19 +232,23 @@ def _kept(columns: list[NDArray[np.float64]], limit: int) -> NDArray[np.int64]:
     return np.array(sorted(found), dtype=np.int64)
 
 
-def _step(bars: Bars) -> int:
-    """Return the shortest usual step (ns) in which the bars make no more than CANDLES candles."""
+def _limit(instruments: int) -> int:
+    return max(FEWEST_CANDLES, min(CANDLES, ALL_CANDLES // max(1, instruments)))
+
+
+def _step(bars: Bars, limit: int) -> int:
+    """Return the shortest usual step (ns) in which the bars make no more than `limit` candles."""
     own = timeframe_ns(bars.timeframe)
     span = int(bars.ts[-1] - bars.ts[0]) if len(bars) else 0
-    if len(bars) <= CANDLES:
+    if len(bars) <= limit:
         return own
-    fitting = [step for step in _STEPS if step >= own and step % own == 0 and span // step + 1 < CANDLES]
-    return fitting[0] if fitting else own * (span // own // (CANDLES - 2) + 1)
+    fitting = [step for step in _STEPS if step >= own and step % own == 0 and span // step + 1 < limit]
+    return fitting[0] if fitting else own * (span // own // (limit - 2) + 1)
 
 
-def _candles(result: BacktestResult, bars: Bars) -> dict[str, object]:
+def _candles(bars: Bars, trips: list[RoundTrip], instruments: int) -> dict[str, object]:
     """Return one instrument's candles and the round trips in it, times in seconds."""
-    step = _step(bars)
+    step = _step(bars, _limit(instruments))
     sane = np.isfinite(np.array(bars.columns()[:4])).all(axis=0) if len(bars) else np.zeros(0, dtype=bool)
     opens, highs, lows, closes = (column[sane] for column in bars.columns()[:4])
     group = bars.ts[sane] // step
@@ -242,8 +256,7 @@ def _candles(result: BacktestResult, bars: Bars) -> dict[str, object]:
         np.flatnonzero(np.r_[True, group[1:] != group[:-1]]) if len(group) else np.zeros(0, dtype=np.int64)
     )
     ends = np.r_[starts[1:], len(group)] - 1 if len(group) else starts
-    trips = [trip for trip in result.round_trips if trip.instrument == bars.instrument]
-    allowed = max(1, TRIPS // max(1, len(result.bars)))
+    allowed = max(1, TRIPS // instruments)
     return {
         "instrument": bars.instrument,
         "step": step // SECOND_NS,

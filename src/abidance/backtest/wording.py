@@ -208,7 +208,7 @@ def _cautions(result: BacktestResult, metrics: Metrics, benchmark: Metrics) -> l
     costs = costs_of(result, metrics)
     if costs.share_of_gross is not None and costs.share_of_gross > 0.1:
         said.append(f"Costs took {format_percent(costs.share_of_gross, 0)} of the profit before costs")
-    elif costs.total > 0 and costs.gross <= 0:
+    elif costs.total > 0 and costs.gross < 0:
         said.append("It would have lost money even without costs")
     if 0 < metrics.trades < 30:
         said.append(f"With only {_count(metrics.trades, 'round trip')}, luck may explain all of it")

@@ -215,6 +215,14 @@ def test_a_long_run_over_many_coins_stays_small_and_keeps_its_extremes() -> None
         assert candles["total"] == len(by_trips(trips, coin.instrument))
 
 
+def test_hundreds_of_instruments_share_the_room_for_candles() -> None:
+    coins = [make_bars(f"C{i}/USDT@BINANCE", 3_000, i) for i in range(100)]
+
+    blocks = page_of(make_result(3_000, bars=coins)).blocks
+
+    assert all(300 < len(blocks[f"candles-{i}"]["t"]) <= 500 for i in range(100))
+
+
 def by_trips(trips: list[Any], instrument: str) -> list[Any]:
     return [trip for trip in trips if trip.instrument == instrument]
 
