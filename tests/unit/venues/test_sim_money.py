@@ -273,7 +273,8 @@ def test_a_turn_that_the_money_does_not_carry_closes_and_opens_what_it_can() -> 
 
     position = scene.venue.positions()["s", PERP.id]
     assert position.quantity == -15
-    assert (scene.total(), scene.free()) == (600, 0)
+    assert scene.total() == 600
+    assert scene.free() == 0
     assert scene.names[-1] == "OrderCancelled"
 
 
