@@ -9,6 +9,7 @@ from abidance.model.order import OrderRequest, OrderType, Protection, Purpose, T
 from abidance.model.outcome import Approved, RefusalCode, Refused, Verdict
 from abidance.risk.config import LimitsConfig, RiskConfig
 from abidance.risk.gate import Gate
+from abidance.risk.limits import case_of
 from abidance.risk.state import ACTIVE, Standing, TradingState, strictest
 from tests.unit.risk.world import ETH, HOUR_NS, OTHER_SPOT, PERP, SPOT, World, buy, instrument, sell
 
@@ -147,6 +148,13 @@ def test_every_kind_of_order_can_pass(more: dict[str, object]) -> None:
     assert code(verdict(msgspec.structs.replace(buy(), **more))) is None
 
 
+def test_steps_of_eighteen_decimals_are_exact_at_any_size() -> None:
+    fine = World(instruments={SPOT: instrument(SPOT, lot="1E-18")}, money=1e25, cash=D(10) ** 25)
+
+    assert code(verdict(buy("1E+18"), fine)) is None
+    assert code(verdict(buy("999999999999999999.0000000000000000001"), fine)) is Code.MALFORMED
+
+
 def test_an_instrument_that_the_run_does_not_hold_is_refused() -> None:
     assert code(verdict(buy(name="XRP/USDT@BINANCE"))) is Code.UNKNOWN_INSTRUMENT
     assert code(verdict(buy(name="nonsense"))) is Code.UNKNOWN_INSTRUMENT
@@ -228,6 +236,7 @@ def test_an_unknown_order_blocks_entries_on_its_instrument_only() -> None:
         ("1", sell("1.001", reduce_only=True)),
         ("1", buy(reduce_only=True)),
         ("-1", buy("1.001", PERP, reduce_only=True)),
+        ("1", sell("1.001", reduce_only=True, type=OrderType.STOP, trigger=D(90))),
     ],
 )
 def test_reduce_only_that_does_not_reduce_is_refused(held: str, request_: OrderRequest) -> None:
@@ -290,6 +299,10 @@ def test_an_entry_must_leave_enough_to_be_sold_after_its_stop() -> None:
     assert code(verdict(buy("1", protection=Protection(stop=100.0)))) is Code.EXIT_NOT_FEASIBLE
     assert code(verdict(buy("0.055", protection=Protection(stop=1.0)), holding("1"))) is None
     assert code(verdict(buy("0.05"), exit_margin=1.0)) is None
+
+
+def test_closing_a_part_of_a_perpetual_without_the_flag_needs_no_feasible_exit() -> None:
+    assert code(verdict(sell("0.05", PERP), holding("1", PERP))) is None
 
 
 def test_a_shorts_stop_lies_above_and_shrinks_nothing() -> None:
@@ -467,6 +480,15 @@ def test_refused_entries_do_not_use_up_the_rate() -> None:
     assert code(subject.check(buy(), world, ACTIVE)) is None
 
 
+def test_exits_do_not_use_up_the_rate() -> None:
+    subject, world = gate(max_orders_per_minute=1), holding("1", ETH)
+
+    for _ in range(3):
+        subject.check(sell(name=ETH, reduce_only=True), world, ACTIVE)
+
+    assert code(subject.check(buy(), world, ACTIVE)) is None
+
+
 def test_an_equal_entry_within_the_window_is_a_mistake() -> None:
     subject, world = gate(duplicate_window=0.5), World()
 
@@ -565,7 +587,7 @@ def test_equal_legs_are_a_mistake() -> None:
 
 def test_an_amendment_counts_instead_of_what_it_replaces() -> None:
     before = buy("40", type=OrderType.LIMIT, price=D(100))
-    world = World(pending=[before], cash=D(10_000 - 4_008))
+    world = World(pending=[before], cash=D(1002))
     limits = gate(max_exposure=0.5, max_positions=1)
 
     smaller = limits.check(msgspec.structs.replace(before, quantity=D(30)), world, ACTIVE, replaces=before)
@@ -590,12 +612,21 @@ def test_amending_a_sale_does_not_count_the_old_one_as_for_sale() -> None:
 
 
 def test_replacing_an_order_against_the_position_earns_no_credit() -> None:
-    before = sell("40", PERP, type=OrderType.LIMIT, price=D(110))
+    before, amended = (sell(quantity, PERP, type=OrderType.LIMIT, price=D(110)) for quantity in ("80", "90"))
     world = holding("45", PERP, pending=[before])
 
-    found = gate(max_exposure=0.5).check(buy("10", PERP), world, ACTIVE, replaces=before)
+    case = case_of(amended, instrument(PERP), world, LimitsConfig(), replaces=before)
 
-    assert code(found) is Code.MAX_EXPOSURE
+    assert case.replaced is None
+    assert case.added == 0
+    assert code(gate(max_exposure=0.5).check(amended, world, ACTIVE, replaces=before)) is None
+
+
+def test_exits_of_different_positions_may_share_a_basket() -> None:
+    world = World(positions={("s", SPOT): D(1), ("s", ETH): D(1)})
+    exits = [sell(reduce_only=True), sell(name=ETH, reduce_only=True)]
+
+    assert codes(gate().check_all(exits, world, HALTED)) == [None, None]
 
 
 def test_protective_orders_of_every_purpose_pass_when_all_is_halted() -> None:
