@@ -33,8 +33,8 @@ class OrderIds:
     def __init__(self, install: int, epoch: int, key: bytes) -> None:
         if not (0 <= install < _INSTALLS and 0 <= epoch < _EPOCHS):
             raise InvariantError(f"Install {install} or boot epoch {epoch} does not fit into an order id.")
-        if not 16 <= len(key) <= 64:
-            raise InvariantError(f"A key of {len(key)} bytes cannot tag order ids: it takes 16 to 64.")
+        if not 1 <= len(key) <= 64:
+            raise InvariantError(f"A key of {len(key)} bytes cannot tag order ids: it takes 1 to 64.")
         self.install = install
         self.epoch = epoch
         self._prefix = (install << 18 | epoch) << 32
