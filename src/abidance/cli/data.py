@@ -46,7 +46,9 @@ def import_data(
     ],
     instrument: InstrumentId,
     timeframe: Timeframe,
-    replace: Annotated[bool, typer.Option("--replace", help="Let the new bars win where stored ones differ.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let the new bars win where stored ones differ.")
+    ] = False,
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """Bring a file of bars into the store."""

@@ -73,7 +73,9 @@ class Bars:
     def followed_by(self, later: "Bars") -> "Bars":
         """Return these bars and later ones of the same series in one piece."""
         joined = (np.concatenate(pair) for pair in zip(self.columns(), later.columns(), strict=True))
-        return Bars(self.instrument, self.timeframe, np.concatenate((self.ts, later.ts)), joined, self.universe)
+        return Bars(
+            self.instrument, self.timeframe, np.concatenate((self.ts, later.ts)), joined, self.universe
+        )
 
     def columns(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
         """Return open, high, low, close, volume."""

@@ -4,6 +4,7 @@ What can be understood without doubt is (names, units, order, exact duplicates),
 one sentence and a remedy. Prices are never repaired.
 """
 
+import io
 import re
 from difflib import get_close_matches
 from pathlib import Path
@@ -107,9 +108,9 @@ def _open(path: Path) -> "pl.DataFrame":
     kind = next((s for s in reversed(path.suffixes) if s != ".gz"), "").lower()
     try:
         if kind in {".parquet", ".pq"}:
-            return pl.read_parquet(path)
+            return pl.read_parquet(path, glob=False)
         if kind in {".feather", ".ipc", ".arrow"}:
-            return pl.read_ipc(path)
+            return pl.read_ipc(io.BytesIO(path.read_bytes()))
         if kind in {".csv", ".txt", ".tsv"}:
             return _open_csv(path, "\t" if kind == ".tsv" else ",")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeDecodeError) as error:
@@ -124,11 +125,11 @@ def _open_csv(path: Path, separator: str) -> "pl.DataFrame":
     """Return a CSV as text columns; without a header line the exchanges' order is meant: time, OHLC, volume."""
     import polars as pl
 
-    frame = pl.read_csv(path, separator=separator, infer_schema=False)
+    frame = pl.read_csv(path, separator=separator, infer_schema=False, glob=False)
     if len(frame.columns) >= len(_NEEDED) and all(
         re.fullmatch(r"[\d.eE+-]+", name) for name in frame.columns[:6]
     ):
-        frame = pl.read_csv(path, separator=separator, infer_schema=False, has_header=False)
+        frame = pl.read_csv(path, separator=separator, infer_schema=False, has_header=False, glob=False)
         return frame.select(frame.columns[:6]).rename(dict(zip(frame.columns[:6], _NEEDED, strict=True)))
     return frame
 

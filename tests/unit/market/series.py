@@ -25,7 +25,8 @@ def a_series(
     opens = price + np.sin(row - 1) + (row - 1) / 100
     highs, lows = np.maximum(opens, closes) + 0.5, np.minimum(opens, closes) - 0.5
     ts = start + row * timeframe_ns(timeframe)
-    return Bars(instrument, timeframe, ts, (opens, highs, lows, closes, 1.0 + row % 7))
+    volumes = (1.0 + row % 7).astype(np.float64)
+    return Bars(instrument, timeframe, ts, (opens, highs, lows, closes, volumes))
 
 
 def changed(bars: Bars, field: str, row: int, value: float) -> Bars:

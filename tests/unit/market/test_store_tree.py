@@ -67,6 +67,14 @@ def test_what_is_read_cannot_be_changed(tmp_path: Path) -> None:
         bars.close[0] = 1.0
 
 
+def test_signs_that_mean_something_to_a_shell_may_stand_in_the_folders_name(tmp_path: Path) -> None:
+    store = BarStore(tmp_path / "my [old] data*?" / "x=1")
+    store.write(a_series())
+
+    assert fingerprint(store.read(BTC, "1h")) == fingerprint(a_series())
+    assert len(store.inventory()) == 1
+
+
 def test_writing_the_same_bars_twice_adds_nothing(tmp_path: Path) -> None:
     store, bars = BarStore(tmp_path), a_series(1000)
     store.write(bars)
@@ -166,7 +174,8 @@ def test_the_next_write_finishes_the_work_of_a_killed_one_and_clears_its_leftove
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, bars = BarStore(tmp_path), a_series(2000)
-    real, renamed = os.replace, []
+    real = os.replace
+    renamed: list[Path] = []
 
     def kill_the_second(source: Path, target: Path) -> None:
         if renamed:

@@ -1,8 +1,9 @@
 """Stored trades, quotes and funding rates replayed one by one, a chunk of rows at a time.
 
-A source is a Parquet file or several in the order of time, of which only a chunk is in memory, or a mapping of columns.
-Times stand in `ts_ns`, in `ts` or `ts_ms` (both ms), or, where the venue gave none, in `local_ns`. Every feed raises
-DataError, naming the row, for a value that is missing or no number and for a time before the one before it.
+A source is a Parquet file or several in the order of time, of which a chunk, at most a row group, is in memory, or a
+mapping of columns. Times stand in `ts_ns`, in `ts` or `ts_ms` (both ms), or, where the venue gave none, in `local_ns`.
+Every feed raises DataError, naming the row, for a value that is missing or no number and for a time before the one
+before it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,13 +40,8 @@ class TradeReplay:
     def events(self, after: int | None = None) -> Iterator[Trade]:
         """Yield the trades later than `after` (ns UTC)."""
         for frame, ts in _chunks(self._source, ("price", "size", "side"), after):
-            sides = frame["side"].str.to_lowercase()
-            if not sides.is_in(_SIDES).all():
-                raise DataError(
-                    f"A trade of {self.instrument} has a side other than buy or sell.", "Mend the file."
-                )
             ids = frame["id"].fill_null("").to_list() if "id" in frame.columns else repeat("")
-            values = (frame["price"].to_list(), frame["size"].to_list(), (sides == "buy").to_list())
+            values = (frame["price"].to_list(), frame["size"].to_list(), (frame["side"] == "buy").to_list())
             yield from map(Trade, ts, repeat(self.instrument), *values, ids)
 
 
@@ -93,11 +89,11 @@ def _chunks(
     """Yield chunks of rows later than `after`, checked, with their times in ns; all `needed` but side are numbers."""
     last: int | None = None
     for name, table in _tables(source):
-        wanted = _columns(table.collect_schema().names(), needed, name)
+        wanted = _columns(_collect(table.head(0), name).columns, needed, name)
         row = 0
         while (frame := _collect(table.select(wanted).slice(row, _CHUNK), name)).height:
             ts = _times(frame, name, row)
-            _check(frame.select(column for column in needed if column != "side"), ts, last, name, row)
+            _check(frame.select(needed), ts, last, name, row)
             row, last = row + frame.height, int(ts[-1])
             start = 0 if after is None else int(np.searchsorted(ts, after, side="right"))
             if start < len(ts):
@@ -113,13 +109,7 @@ def _tables(source: Source) -> Iterator[tuple[str, "pl.LazyFrame"]]:
     for path in [source] if isinstance(source, Path) else source:
         if not path.is_file():
             raise DataError(f"There is no file {path}.", "Check the path.")
-        try:
-            pl.read_parquet_schema(path)
-        except pl.exceptions.PolarsError as error:
-            raise DataError(
-                f"{path.name} is not a readable Parquet file: {error}.", "Export it again."
-            ) from error
-        yield path.name, pl.scan_parquet(path)
+        yield path.name, pl.scan_parquet(path, glob=False)
 
 
 def _collect(table: "pl.LazyFrame", name: str) -> "pl.DataFrame":
@@ -128,7 +118,8 @@ def _collect(table: "pl.LazyFrame", name: str) -> "pl.DataFrame":
     try:
         return table.collect()
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"{name} is not readable: {error}.", "Export it again.") from error
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{name} is not a readable Parquet file: {reason}.", "Export it again.") from error
 
 
 def _columns(there: list[str], needed: tuple[str, ...], name: str) -> list["pl.Expr"]:
@@ -142,11 +133,12 @@ def _columns(there: list[str], needed: tuple[str, ...], name: str) -> list["pl.E
         raise DataError(
             f"Of {name} the column {lacks} is missing; there are {', '.join(there)}.", "Rename or add it."
         )
-    texts = [column for column in ("side", "id") if column in there and "side" in needed]
-    kinds = (
-        dict.fromkeys(times, pl.Int64) | dict.fromkeys(needed, pl.Float64) | dict.fromkeys(texts, pl.String)
-    )
-    return [pl.col(column).cast(kind, strict=False) for column, kind in kinds.items()]
+    numbers = [column for column in needed if column != "side"]
+    chosen = [pl.col(times).cast(pl.Int64, strict=False), pl.col(numbers).cast(pl.Float64, strict=False)]
+    if "side" in needed:
+        chosen.append(pl.col("side").cast(pl.String).str.to_lowercase())
+        chosen += [pl.col("id").cast(pl.String)] if "id" in there else []
+    return chosen
 
 
 def _times(frame: "pl.DataFrame", name: str, row: int) -> IntArray:
@@ -163,7 +155,7 @@ def _times(frame: "pl.DataFrame", name: str, row: int) -> IntArray:
 
 
 def _check(values: "pl.DataFrame", ts: IntArray, last: int | None, name: str, row: int) -> None:
-    """Refuse a time before the one before it, and a number that is missing, infinite or not one."""
+    """Refuse a time before the one before it, a number that is missing or infinite, and a side that is none."""
     late = np.flatnonzero(np.diff(ts, prepend=ts[0] if last is None else last) < 0)
     if len(late):
         at = int(late[0])
@@ -172,8 +164,9 @@ def _check(values: "pl.DataFrame", ts: IntArray, last: int | None, name: str, ro
             "Sort the data by time.",
         )
     for column in values:
-        wrong = (~column.is_finite()).fill_null(value=True).arg_true()
+        is_side = column.name == "side"
+        right = column.is_in(_SIDES) if is_side else column.is_finite()
+        wrong = (~right).fill_null(value=True).arg_true()
         if len(wrong):
-            raise DataError(
-                f"Row {row + wrong[0] + 1} of {name} has no number in {column.name}.", "Mend the data."
-            )
+            what = "neither buy nor sell as its side" if is_side else f"no number in {column.name}"
+            raise DataError(f"Row {row + wrong[0] + 1} of {name} has {what}.", "Mend the data.")

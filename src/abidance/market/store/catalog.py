@@ -57,7 +57,7 @@ def _sample() -> dict[tuple[str, str], Bars]:
     import polars as pl
 
     with as_file(files("abidance").joinpath("data", _SAMPLE)) as path:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path, glob=False)
     found = {}
     for (symbol,), part in frame.group_by("symbol", maintain_order=True):
         id = f"{str(symbol).replace('-', '/')}@BINANCE"

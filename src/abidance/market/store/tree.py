@@ -217,7 +217,7 @@ def _load(path: Path, columns: tuple[str, ...] = _COLUMNS) -> "pl.DataFrame":
                 f"{path} has the schema {version or 'of another program'}, this program knows {SCHEMA_VERSION}.",
                 "Import the bars again, or use the version that wrote them.",
             )
-        return pl.read_parquet(path, columns=list(columns))
+        return pl.read_parquet(path, columns=list(columns), glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(
             f"{path} cannot be read: {error}.", "Delete it and import its month again."

@@ -1,0 +1,149 @@
+"""The commands about market data, as typed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from abidance.cli.data import check_data, data_folder, import_data, list_data
+from abidance.market.bars import FIELDS
+from abidance.market.store import BarStore
+from abidance.model.errors import DataError
+from tests.unit.market.series import BTC, NEW_YEAR, a_series, changed
+
+app = typer.Typer()
+for command in (import_data, list_data, check_data):
+    app.command(command.__name__.replace("_", "-"))(command)
+
+
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("ABIDANCE_HOME", str(tmp_path / "home"))
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def a_file(tmp_path: Path, count: int = 48, leave_out: tuple[int, ...] = ()) -> Path:
+    bars = a_series(count, leave_out=leave_out)
+    frame = pl.DataFrame({"ts": bars.ts // 1_000_000, **dict(zip(FIELDS, bars.columns(), strict=True))})
+    frame.write_csv(tmp_path / "bars.csv")
+    return tmp_path / "bars.csv"
+
+
+def test_a_file_is_imported_and_listed_and_checked(tmp_path: Path) -> None:
+    path = a_file(tmp_path, leave_out=(5, 6))
+
+    imported = run("import-data", str(path), "--instrument", "BTC/USDT@KRAKEN", "-i", "1h")
+    listed = run("list-data")
+    checked = run("check-data", "--instrument", "BTC/USDT@KRAKEN")
+
+    assert (imported.exit_code, listed.exit_code, checked.exit_code) == (0, 0, 0)
+    assert "46 bars of BTC/USDT@KRAKEN 1h" in imported.output
+    assert "2 bars missing, at most 2 in a row from 2024-01-01 05:00." in imported.output
+    assert any("BTC/USDT@KRAKEN" in line and "stored" in line for line in listed.output.splitlines())
+    assert "warning" in checked.output
+    assert "2024 ▒" in checked.output
+
+
+def test_the_bundled_bars_are_listed_and_checked_before_anything_is_imported(tmp_path: Path) -> None:
+    listed, checked = run("list-data"), run("check-data")
+
+    assert listed.output.count("21,887") == checked.output.count("21,887") == 7
+    assert listed.output.count("bundled") == 7
+    assert "2023 ██▓█████████  2024 ████████████  2025 ██████" in checked.output
+    assert (listed.exit_code, checked.exit_code) == (0, 0)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_refused_series_ends_the_check_with_the_exit_code_of_data(tmp_path: Path) -> None:
+    store = BarStore(data_folder(tmp_path / "home"))
+    store.write(changed(a_series(), "low", 3, -1.0))
+
+    checked = run("check-data", "--instrument", BTC, "-i", "1h")
+
+    assert checked.exit_code == DataError.exit_code == 4
+    assert "refused" in checked.output
+    assert "1 bar with a price that is zero, negative" in checked.output
+
+
+def test_a_timeframe_that_must_be_built_can_be_checked_by_name() -> None:
+    checked = run("check-data", "--instrument", BTC, "-i", "1d")
+
+    assert checked.exit_code == 0
+    assert "912" in checked.output
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--instrument", "ETH/USDT@KRAKEN"), ("-i", "7m"), ("--instrument", BTC, "-i", "1m")]
+)
+def test_checking_what_is_not_there_raises_the_error_that_the_entry_explains(
+    arguments: tuple[str, ...],
+) -> None:
+    checked = run("check-data", *arguments)
+
+    assert isinstance(checked.exception, DataError)
+    assert checked.exception.remedy
+
+
+def test_a_differing_bar_needs_replace(tmp_path: Path) -> None:
+    store = BarStore(data_folder(tmp_path / "home"))
+    store.write(changed(a_series(), "close", 3, 99.5))
+    arguments = ("import-data", str(a_file(tmp_path)), "--instrument", BTC, "-i", "1h")
+
+    refused, replaced = run(*arguments), run(*arguments, "--replace")
+
+    assert isinstance(refused.exception, DataError)
+    assert replaced.exit_code == 0
+    assert store.read(BTC, "1h").close[3] == a_series().close[3]
+
+
+def test_the_user_directory_can_be_given_as_an_option(tmp_path: Path) -> None:
+    run(
+        "import-data",
+        str(a_file(tmp_path)),
+        "--instrument",
+        BTC,
+        "-i",
+        "1h",
+        "--userdir",
+        str(tmp_path / "other"),
+    )
+
+    assert BarStore(tmp_path / "other" / "data").holds(BTC, "1h")
+    assert not (tmp_path / "home").exists()
+
+
+def test_everything_fits_80_columns(tmp_path: Path) -> None:
+    store = BarStore(data_folder(tmp_path / "home"))
+    store.write(
+        a_series(4000, instrument="1000000MOG/USDT:USDT@BINANCE", timeframe="1d", start=NEW_YEAR // 2)
+    )
+
+    for output in (run("list-data").output, run("check-data").output):
+        assert max(map(len, output.splitlines())) <= 80
+        assert "1000000MOG" in output
+
+
+def test_a_name_with_brackets_is_printed_as_it_is(tmp_path: Path) -> None:
+    path = a_file(tmp_path).rename(tmp_path / "[bold]bars.csv")
+
+    assert run("import-data", str(path), "--instrument", BTC, "-i", "1h").exit_code == 0
+
+
+def test_the_module_loads_nothing_heavy() -> None:
+    script = (
+        "import sys, abidance.cli.data; print(sorted({'numpy', 'polars', 'rich.table'} & set(sys.modules)))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert done.stdout.strip() == "[]"
