@@ -435,6 +435,7 @@ def test_moments_of_answers_never_go_back_though_a_longer_bar_opened_earlier() -
         (100, 110, float("nan"), 1),
         (0, 0, 0, 0),
         (1, float("inf"), 1, 1),
+        (1e300, 1e301, 1e299, 1e300),
     ],
 )
 def test_a_bar_without_a_sound_price_fills_nothing(bar: tuple[float, float, float, float]) -> None:

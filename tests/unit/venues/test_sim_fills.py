@@ -54,7 +54,15 @@ def test_a_stop_trades_at_its_trigger_or_at_the_open_past_it(
 
 @pytest.mark.parametrize(
     ("volume", "used", "room"),
-    [(10.0, 0, 1000), (10.0, 400, 600), (10.0, 5000, 0), (0.0, 0, 0), (float("nan"), 0, 0)],
+    [
+        (10.0, 0, 1000),
+        (10.0, 400, 600),
+        (10.0, 5000, 0),
+        (0.0, 0, 0),
+        (-1.0, 0, 0),
+        (float("nan"), 0, 0),
+        (float("inf"), 1, fills.UNBOUNDED - 1),
+    ],
 )
 def test_room_is_a_share_of_the_volume_less_what_was_used(volume: float, used: int, room: int) -> None:
     assert fills.room_lots(volume, 0.1, 0.001, used) == room

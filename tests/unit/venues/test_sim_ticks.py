@@ -1,5 +1,9 @@
 """Prints, quotes and ladders that drive fills."""
 
+import math
+
+import pytest
+
 from abidance.model.market import Bar, BarSlice, BookSnapshot, Quote, Trade
 from abidance.model.order import Purpose, TimeInForce
 from tests.unit.venues.scene import PERP, SPOT, Scene, costing, fills_of
@@ -134,6 +138,21 @@ def test_an_empty_side_fills_and_liquidates_nothing() -> None:
 
     assert news == []
     assert len(scene.fills) == 1
+
+
+@pytest.mark.parametrize(
+    ("price", "size"),
+    [(math.nan, 1.0), (math.inf, 1.0), (0.0, 1.0), (-5.0, 1.0), (1e300, 1.0), (100.0, math.nan)],
+)
+def test_a_print_without_a_sound_price_and_size_fills_nothing(price: float, size: float) -> None:
+    scene = Scene(costing(unlimited_volume=False), drive="trade")
+    scene.order("buy", "1")
+    scene.order("buy", "1", "200")
+    scene.order("buy", "1", trigger="90")
+
+    show(scene, (1, price, size))
+
+    assert scene.fills == []
 
 
 def test_a_tick_past_the_liquidation_price_liquidates() -> None:

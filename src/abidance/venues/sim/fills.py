@@ -10,6 +10,9 @@ import math
 UNBOUNDED = 1 << 62
 """More lots than any order asks for."""
 
+HIGHEST_PRICE = 1e18
+"""A price beyond this is a fault in the data."""
+
 
 def slippage_rate(spread: float, fixed: float, impact: float, share: float) -> float:
     """Return by which share of the price an order that takes is worsened.
@@ -73,15 +76,17 @@ def is_marketable(limit_ticks: int, price: float, spread: float, tick: float, si
     return other <= limit_ticks if side > 0 else other >= limit_ticks
 
 
-def room_lots(volume: float, share: float, lot: float, used: int) -> int:
-    """Return how many lots may still fill in a bar: `share` of its volume less what was `used`, never below zero.
-
-    A volume of zero or NaN leaves no room.
-    """
-    if not volume > 0.0:
+def whole_lots(quantity: float, lot: float) -> int:
+    """Return how many whole lots a quantity holds; none for NaN and below zero."""
+    if not quantity > 0.0:
         return 0
-    room = math.floor(volume * share / lot + 1e-9) - used
-    return max(0, room)
+    count = quantity / lot + 1e-9
+    return math.floor(count) if count < UNBOUNDED else UNBOUNDED
+
+
+def room_lots(volume: float, share: float, lot: float, used: int) -> int:
+    """Return how many lots may still fill in a bar: `share` of its volume less what was `used`, never below zero."""
+    return max(0, whole_lots(volume * share, lot) - used)
 
 
 def volume_share(lots: int, lot: float, volume: float) -> float:

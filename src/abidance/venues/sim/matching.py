@@ -235,7 +235,7 @@ class Tick:
         self.ts = ts
         self._desk = desk
         self._bids, self._asks = (self._in_lots(side, printed is not None) for side in sides)
-        self._printed = None if printed is None else int(printed / desk.lot + 1e-9)
+        self._printed = None if printed is None else fills.whole_lots(printed, desk.lot)
         self.bid = self._bids[0][0] if self._bids else math.nan
         self.ask = self._asks[0][0] if self._asks else math.nan
 
@@ -266,7 +266,11 @@ class Tick:
         """Return a side's levels in lots, without those that have no price or no size."""
         endless = endless or self._desk.rules.unlimited
         lot = self._desk.lot
-        return [(p, fills.UNBOUNDED if endless else int(s / lot + 1e-9)) for p, s in side if p > 0 and s >= 0]
+        return [
+            (price, fills.UNBOUNDED if endless else fills.whole_lots(size, lot))
+            for price, size in side
+            if 0.0 < price < fills.HIGHEST_PRICE and size >= 0.0
+        ]
 
     def _arrive(self, order: WorkingOrder) -> Iterator[Step]:
         order.rested = True

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from abidance.model.market import BarSlice, BookSnapshot, Quote, Trade
 from abidance.model.money import to_decimal
+from abidance.venues.sim.fills import HIGHEST_PRICE
 
 TickEvent = Trade | Quote | BookSnapshot
 
@@ -30,7 +31,7 @@ class Prices:
             price = next((bar.close for bar in self.slice.bars if bar.instrument == instrument), None)
         if price is None and (tick := self.ticks.get(instrument)) is not None:
             price = middle(tick)
-        if price is not None and 0 < price < math.inf:
+        if price is not None and 0 < price < HIGHEST_PRICE:
             self._known[instrument] = to_decimal(price)
         return self._known.get(instrument)
 

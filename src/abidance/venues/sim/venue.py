@@ -31,6 +31,7 @@ from abidance.venues.sim.accounts import Accounts, FeeSchedule, Holding
 from abidance.venues.sim.clearing import Clearing
 from abidance.venues.sim.config import VenueConfig
 from abidance.venues.sim.desk import Desk, Rules
+from abidance.venues.sim.fills import HIGHEST_PRICE
 from abidance.venues.sim.matching import BarMatch, Ending, Execution, Liquidation, Step, Tick
 from abidance.venues.sim.orders import NEVER, Stage, WorkingOrder, filter_reason, first_stage
 from abidance.venues.sim.prices import Prices, TickEvent, middle, sides
@@ -70,6 +71,16 @@ class SimVenue:
     def balances(self) -> dict[tuple[str, str], Balance]:
         """Return every balance by (venue, asset)."""
         return self._accounts.balances()
+
+    @property
+    def is_idle(self) -> bool:
+        """Return True while no order works and no position can be liquidated."""
+        return not self._active
+
+    @property
+    def seen(self) -> dict[str, TickEvent]:
+        """Return the newest tick of each instrument; whoever skips `advance` while idle writes them here."""
+        return self._prices.ticks
 
     def positions(self) -> dict[tuple[str, str], Position]:
         """Return every open position by (strategy, instrument)."""
@@ -188,7 +199,7 @@ class SimVenue:
                 or not desk.concerns(bar)
             ):
                 continue
-            if 0.0 < bar.low <= bar.high < math.inf and 0.0 < bar.open < math.inf:
+            if 0.0 < bar.low <= bar.high < HIGHEST_PRICE and 0.0 < bar.open < HIGHEST_PRICE:
                 due.append((desk, BarMatch(desk, bar)))
         return due
 
@@ -240,7 +251,7 @@ class SimVenue:
     def _fund(self, desk: Desk, event: FundingRate) -> Iterator[AccountEvent]:
         """Move funding between the cash and the market; a rate or mark that is no number moves nothing."""
         self._now = max(self._now, event.ts)
-        if not (math.isfinite(event.rate) and 0 < event.mark < math.inf):
+        if not (math.isfinite(event.rate) and 0 < event.mark < HIGHEST_PRICE):
             return
         value = to_decimal(event.rate) * to_decimal(event.mark)
         for holding in tuple(desk.margined.values()):
