@@ -4,8 +4,10 @@ What can be understood without doubt is (names, units, order, exact duplicates),
 one sentence and a remedy. Prices are never repaired.
 """
 
+import gzip
 import io
 import re
+import zlib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "symbol": ("symbol", "pair", "instrument", "ticker"),
-    "ts": ("ts", "ts_ms", "timestamp", "time", "date", "datetime", "open_time", "opentime"),
+    "ts": ("ts", "ts_ms", "timestamp", "time", "unix", "date", "datetime", "open_time", "opentime"),
     "open": ("open", "o"),
     "high": ("high", "h"),
     "low": ("low", "l"),
@@ -36,6 +38,7 @@ _ISO = (
     r"^(?<date>\d{4}-\d{2}-\d{2})(?:[T ](?<time>\d{2}:\d{2})(?::(?<seconds>\d{2})(?:[.,](?<fraction>\d{1,9})\d*)?)?)?"
     r" ?(?:Z|UTC|(?<sign>[+-])(?<hours>\d{2}):?(?<minutes>\d{2})?)?$"
 )
+_NUMBER = re.compile(r"[\d.eE+-]+(_duplicated_\d+)?")  # a header that is none, as the CSV reader hands it on
 _EARLIEST, _LATEST = (int(np.datetime64(year, "ms").astype(np.int64)) for year in ("2009", "2100"))
 _FORMATS = "Give a CSV, Parquet or Feather file with the columns ts, open, high, low, close, volume."
 
@@ -112,8 +115,8 @@ def _open(path: Path) -> "pl.DataFrame":
         if kind in {".feather", ".ipc", ".arrow"}:
             return pl.read_ipc(io.BytesIO(path.read_bytes()))
         if kind in {".csv", ".txt", ".tsv"}:
-            return _open_csv(path, "\t" if kind == ".tsv" else ",")
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeDecodeError) as error:
+            return _open_csv(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, zlib.error) as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise DataError(
             f"{path.name} is not a readable {kind[1:]} file: {reason}.", "Download or export it again."
@@ -121,14 +124,15 @@ def _open(path: Path) -> "pl.DataFrame":
     raise DataError(f"{path.name} has an unknown format {kind or '(no suffix)'!r}.", _FORMATS)
 
 
-def _open_csv(path: Path, separator: str) -> "pl.DataFrame":
+def _open_csv(path: Path) -> "pl.DataFrame":
     """Return a CSV as text columns; without a header line the exchanges' order is meant: time, OHLC, volume."""
     import polars as pl
 
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        separator = max(",;\t", key=file.readline(4096).decode(errors="replace").count)
+
     frame = pl.read_csv(path, separator=separator, infer_schema=False, glob=False)
-    if len(frame.columns) >= len(_NEEDED) and all(
-        re.fullmatch(r"[\d.eE+-]+", name) for name in frame.columns[:6]
-    ):
+    if len(frame.columns) >= len(_NEEDED) and all(map(_NUMBER.fullmatch, frame.columns[:6])):
         frame = pl.read_csv(path, separator=separator, infer_schema=False, has_header=False, glob=False)
         return frame.select(frame.columns[:6]).rename(dict(zip(frame.columns[:6], _NEEDED, strict=True)))
     return frame
@@ -137,6 +141,7 @@ def _open_csv(path: Path, separator: str) -> "pl.DataFrame":
 def _floats(column: "pl.Series", file: str) -> "pl.Series":
     import polars as pl
 
+    _refuse_other_types(column, file)
     if column.dtype == pl.String:
         column = column.str.strip_chars()
     numbers = column.cast(pl.Float64, strict=False)
@@ -160,6 +165,7 @@ def _times(column: "pl.Series", file: str) -> "pl.Series":
     elif column.dtype == pl.Date:
         ms = column.cast(pl.Datetime("ms")).dt.timestamp("ms")
     else:
+        _refuse_other_types(column, file)
         text = column.str.strip_chars() if column.dtype == pl.String else column
         numbers = text.cast(pl.Int64, strict=False).fill_null(
             text.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
@@ -179,6 +185,15 @@ def _times(column: "pl.Series", file: str) -> "pl.Series":
             "Write ISO dates in UTC, or seconds, ms, us or ns since 1970, the same in all rows.",
         )
     return ms.alias("ts")
+
+
+def _refuse_other_types(column: "pl.Series", file: str) -> None:
+    import polars as pl
+
+    if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Null)):
+        raise DataError(
+            f"{file}: the column {column.name} holds {column.dtype}, not numbers.", "Export it as numbers."
+        )
 
 
 def _iso(column: "pl.Series") -> "pl.Series":

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime
+from datetime import time as clock
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,26 @@ def test_the_headerless_rows_that_exchanges_publish_are_understood(tmp_path: Pat
 
     assert import_file(path, BTC, "1h", store).added == 48
     assert fingerprint(store.read(BTC, "1h")) == fingerprint(a_series())
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_headerless_rows_of_equal_numbers_are_understood(tmp_path: Path, store: BarStore, unit: int) -> None:
+    rows = [f"{(NEW_YEAR // 1_000_000 + i * HOUR_MS) * unit},1,1,1,1,1,2" for i in range(5)]
+    (tmp_path / "flat.csv").write_text("\n".join(rows))
+
+    assert import_file(tmp_path / "flat.csv", BTC, "1h", store).rows == 5
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_dialects_of_spreadsheets_are_understood(
+    tmp_path: Path, separator: str, newline: str, mark: str
+) -> None:
+    text = a_frame().write_csv(separator=separator, quote_style="always").replace("\n", newline)
+    (tmp_path / "bars.csv").write_bytes((mark + text).encode())
+
+    assert read_file(tmp_path / "bars.csv").equals(a_frame())
 
 
 def test_rows_out_of_order_and_exact_duplicates_are_mended_and_said(tmp_path: Path, store: BarStore) -> None:
@@ -307,6 +328,12 @@ DAMAGED: dict[str, tuple[str, Callable[[Path], object], str]] = {
         "not a readable feather file",
     ),
     "not text": ("bars.csv", lambda p: p.write_bytes(bytes(range(256)) * 40), "bars.csv"),
+    "a torn archive": (
+        "bars.csv.gz",
+        lambda p: p.write_bytes(gzip.compress(a_frame().write_csv().encode())[:300]),
+        "not a readable csv file",
+    ),
+    "no archive": ("bars.csv.gz", lambda p: p.write_bytes(b"ts,open"), "not a readable csv file"),
     "ragged": (
         "bars.csv",
         lambda p: p.write_text("ts,open,high,low,close,volume\n1,2\n1,2,3,4,5,6,7,8\n"),
@@ -358,6 +385,22 @@ def test_a_wrong_name_is_a_mistake_of_usage_before_the_file_is_read(
 ) -> None:
     with pytest.raises(UsageError):
         import_file(tmp_path / "not there.csv", instrument, timeframe, store)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("close", [[1.0]]),
+        ("high", [True]),
+        ("low", [datetime(2024, 1, 1, tzinfo=UTC)]),
+        ("ts", [clock(1, 2)]),
+    ],
+)
+def test_a_column_of_another_kind_is_named(tmp_path: Path, column: str, values: list[object]) -> None:
+    frame = a_frame(1).with_columns(pl.Series(column, values))
+
+    with pytest.raises(DataError, match=rf"the column {column} holds \w+.*, not numbers"):
+        read_file(written(tmp_path, frame, "bars.parquet"))
 
 
 def test_a_single_bar_can_be_imported(tmp_path: Path, store: BarStore) -> None:

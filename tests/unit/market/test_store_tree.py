@@ -229,6 +229,24 @@ def test_bars_that_are_no_series_are_not_stored(tmp_path: Path, ts: list[int], s
     assert not list(tmp_path.rglob("*.parquet"))
 
 
+def test_a_disk_that_refuses_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where the folder should be")
+
+    with pytest.raises(DataError, match="data cannot be written: File exists") as error:
+        BarStore(tmp_path / "data").write(a_series())
+
+    assert "permissions" in error.value.remedy
+
+
+def test_a_value_that_is_no_number_equals_itself(tmp_path: Path) -> None:
+    store, odd = BarStore(tmp_path), changed(a_series(), "volume", 3, float("nan"))
+    store.write(odd)
+
+    assert store.write(odd) == 0
+    with pytest.raises(DataError, match="03:00 differs from the stored one: volume is 4, stored nan"):
+        store.write(a_series())
+
+
 @pytest.mark.parametrize(
     ("instrument", "timeframe"), [("../../etc@X", "1h"), ("BTC/USDT", "1h"), (BTC, "../1h")]
 )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from abidance.market.bars import FIELDS, Bars, FloatArray, IntArray
 from abidance.market.store.timerange import show
@@ -54,20 +55,28 @@ class BarStore:
         """Merge `bars` into what is stored and return how many bars are new; each file appears whole or not at all.
 
         Raises DataError when `ts` does not increase or is not in whole milliseconds, and when a stored bar differs
-        from the new one of the same time, unless `replace` lets the new ones win. Nothing is written then.
+        from the new one of the same time, unless `replace` lets the new ones win; nothing is written then. Raises it
+        too when the disk refuses, after which some months may be new and each of them whole.
         """
         _check(bars)
         target = self._place(bars.instrument, bars.timeframe)
-        with self._sole_writer():
-            _sweep(target)
-            months = [
-                (month, _merge(target / f"{month}.parquet", part, replace)) for month, part in _by_month(bars)
-            ]
-            staged = [_stage(target / f"{month}.parquet", merged) for month, (merged, _) in months]
-            for temporary, path in staged:
-                os.replace(temporary, path)  # noqa: PTH105  Path.replace hides the seam that the crash test needs
-            _sync_folder(target)
-        return sum(added for _, (_, added) in months)
+        try:
+            with self._sole_writer():
+                _sweep(target)
+                merged = {
+                    target / f"{month}.parquet": _merge(target / f"{month}.parquet", part, replace)
+                    for month, part in _by_month(bars)
+                }
+                staged = [_stage(path, rows) for path, (rows, _) in merged.items()]
+                for temporary, path in staged:
+                    os.replace(temporary, path)  # noqa: PTH105  the crash test stands in for os.replace
+                _sync_folder(target)
+        except OSError as error:
+            raise DataError(
+                f"{self.folder} cannot be written: {error.strerror or error}.",
+                "Check the disk and its permissions.",
+            ) from error
+        return sum(added for _, added in merged.values())
 
     def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
         """Return the stored bars that open from `start` up to, not including, `end` (ns UTC), perhaps none.
@@ -159,7 +168,7 @@ def _merge(path: Path, new: Bars, replace: bool) -> tuple[tuple[IntArray, FloatA
     old_ts, old = _numbers(frame, "ts"), np.vstack([_numbers(frame, name) for name in FIELDS])
     _, ours, theirs = np.intersect1d(ts, old_ts, assume_unique=True, return_indices=True)
     if not replace:
-        differs = np.flatnonzero((values[:, ours] != old[:, theirs]).any(axis=0))
+        differs = np.flatnonzero(_differs(values[:, ours], old[:, theirs]).any(axis=0))
         if len(differs):
             raise _conflict(new, ours[differs[0]], old[:, theirs[differs[0]]])
     kept = np.ones(len(old_ts), dtype=bool)
@@ -169,8 +178,12 @@ def _merge(path: Path, new: Bars, replace: bool) -> tuple[tuple[IntArray, FloatA
     return (joined[order], np.hstack((old[:, kept], values))[:, order]), len(ts) - len(ours)
 
 
+def _differs(ours: FloatArray, theirs: FloatArray) -> NDArray[np.bool_]:
+    return np.asarray((ours != theirs) & ~(np.isnan(ours) & np.isnan(theirs)))
+
+
 def _conflict(new: Bars, row: int, old: FloatArray) -> DataError:
-    field = next(i for i, column in enumerate(new.columns()) if column[row] != old[i])
+    field = int(_differs(np.array([column[row] for column in new.columns()]), old).argmax())
     return DataError(
         f"The bar of {new.instrument} {new.timeframe} at {show(int(new.ts[row]))} differs from the stored one:"
         f" {FIELDS[field]} is {new.columns()[field][row]:.12g}, stored {old[field]:.12g}.",
