@@ -21,7 +21,7 @@ from harness import bars_file, cache_home, ticks_file
 
 Columns = dict[str, np.ndarray]
 
-GENERATOR = 1
+GENERATOR = 2
 FIRST_MS = 1_672_531_200_000  # 2023-01-01T00:00:00Z
 BAR_COUNTS = (200_000, 1_000_000)
 TICK_COUNT = 1_000_000
@@ -96,8 +96,15 @@ def save(columns: Columns, npz: Path, parquet: Path) -> None:
         with draft.open("wb") as file:
             np.savez(file, allow_pickle=False, **columns)
 
+    def as_parquet(draft: Path) -> None:
+        table = dict(columns)
+        if "qty" in table:  # Parquet follows the field's names for trades: price, size, side in words
+            table["size"] = table.pop("qty")
+            table["side"] = np.where(table["side"] > 0, "buy", "sell")
+        pq.write_table(pa.table(table), draft, compression="zstd")
+
     _replace(npz, as_npz)
-    _replace(parquet, lambda draft: pq.write_table(pa.table(columns), draft, compression="zstd"))
+    _replace(parquet, as_parquet)
 
 
 def main() -> None:

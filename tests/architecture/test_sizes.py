@@ -33,7 +33,8 @@ def public_methods_of(node: ast.ClassDef) -> int:
 
 def takes_options(node: ast.FunctionDef | ast.AsyncFunctionDef, source: Source) -> bool:
     """Say whether the arguments are a command's options, which people give by name on a command line."""
-    return source.room == "cli" and bool(node.decorator_list)
+    commands = {each.name for each in source.tree.body if isinstance(each, type_of_function)}
+    return source.room == "cli" and node.name in commands and not node.name.startswith("_")
 
 
 def breaches(source: Source) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import os
 import sys
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -50,9 +50,10 @@ def _register() -> None:
             app.command(name, rich_help_panel=panel)(function)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with a stable code: 0 done, 1 unexpected, 2 usage, 3 config, 4 data, 5 strategy,
-    6 journal, 7 broken invariant, 130 interrupted.
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit with a stable code.
+
+    0 done, 1 unexpected, 2 usage, 3 config, 4 data, 5 strategy, 6 journal, 7 broken invariant, 130 interrupted.
     """
     _register()
     sys.exit(_run(arguments))

@@ -5,7 +5,7 @@ intents, lets risk answer, and turns approvals into commands. Callers hand in ac
 of market data, so that a strategy always decides on a state that knows its own fills.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
 import msgspec
@@ -37,7 +37,7 @@ from abidance.model.event import (
 )
 from abidance.model.instrument import SECOND_NS
 from abidance.model.intent import AmendRequest, Basket, CancelRequest, Intent, Target, TimerRequest
-from abidance.model.market import Bar, BarSlice, BookSnapshot, FundingRate, Quote, Trade
+from abidance.model.market import Bar, BarSlice, BookSnapshot, FundingRate, MarketEvent, Quote, Trade
 from abidance.model.money import to_decimal
 from abidance.model.order import Fill, OrderRequest, OrderType, Purpose, Side
 from abidance.model.outcome import Approved, Notice, Outcome, RefusalCode, Refused, Verdict
@@ -45,8 +45,11 @@ from abidance.risk.breaker import Breakers
 from abidance.risk.gate import Gate
 from abidance.risk.sizing import size
 from abidance.risk.state import Standing, TradingState, strictest
+from abidance.strategy.base import View
+from abidance.strategy.mistakes import strategy_error
 
-_Callbacks = dict[str, list[tuple[EventRunner, Callable[..., Iterable[Intent] | None]]]]
+_Callback = Callable[..., Iterable[Intent] | None]
+_Callbacks = dict[str, list[tuple[EventRunner, _Callback, View]]]
 
 
 class Engine:
@@ -68,21 +71,21 @@ class Engine:
         self._breakers = breakers
         self._order_id = order_id
         self._isolate = isolate
+        self.eventful = False
         self._sequence = 0
         self._check_at = 0
         self._stopped: set[str] = set(state.strategies)
         self._paused: set[str] = set()
-        self._on_trades: _Callbacks = {}
-        self._on_quotes: _Callbacks = {}
-        self._on_books: _Callbacks = {}
+        self._listeners: dict[type, _Callbacks] = {Trade: {}, Quote: {}}
+        self._listeners_of_books: _Callbacks = {}
         self._intents: list[Intent] = []
         self._verdicts: list[Verdict] = []
         self._commands: list[Command] = []
         self._notices: list[Notice] = []
-        self._handlers: dict[type, Callable[..., None]] = {
+        self.handlers: dict[type, Callable[..., None]] = {
             BarSlice: self._on_slice,
-            Trade: self._on_trade,
-            Quote: self._on_quote,
+            Trade: self._on_tick,
+            Quote: self._on_tick,
             BookSnapshot: self._on_book,
             FundingRate: self._on_funding_rate,
             OrderAccepted: self._on_order_news,
@@ -117,10 +120,13 @@ class Engine:
             if runner.hears("on_bar"):
                 self.state.series[instrument, runner.config.timeframe].runners.append(runner)
             for name, callbacks in (
-                ("on_trade", self._on_trades), ("on_quote", self._on_quotes), ("on_book", self._on_books)
+                ("on_trade", self._listeners[Trade]),
+                ("on_quote", self._listeners[Quote]),
+                ("on_book", self._listeners_of_books),
             ):
                 if runner.hears(name):
-                    callbacks.setdefault(instrument, []).append((runner, getattr(runner.strategy, name)))
+                    listener = (runner, getattr(runner.strategy, name), runner.view)
+                    callbacks.setdefault(instrument, []).append(listener)
 
     def prepare(self) -> None:
         """Evaluate all bar strategies over their tapes."""
@@ -132,16 +138,19 @@ class Engine:
 
     def process(self, event: Event) -> Outcome:
         """Take one event and return what it led to."""
-        self._handlers[type(event)](event)
-        if not (self._intents or self._verdicts or self._commands or self._notices):
+        self.handlers[type(event)](event)
+        return self.outcome(event)
+
+    def outcome(self, event: Event) -> Outcome:
+        """Return what has come of `event`, and forget it."""
+        if not self.eventful:
             return Outcome(event)
+        self.eventful = False
         outcome = Outcome(
             event, tuple(self._intents), tuple(self._verdicts), tuple(self._commands), tuple(self._notices)
         )
-        self._intents.clear()
-        self._verdicts.clear()
-        self._commands.clear()
-        self._notices.clear()
+        for found in (self._intents, self._verdicts, self._commands, self._notices):
+            found.clear()
         return outcome
 
     # --- market data
@@ -149,18 +158,19 @@ class Engine:
     def _on_slice(self, event: BarSlice) -> None:
         state = self.state
         state.now = now = event.ts
-        known, mark, on_bar = state.series, state.portfolio.mark, self._breakers.on_bar
+        known, boards, mark, on_bar = state.series, state.boards, state.portfolio.mark, self._breakers.on_bar
         for bar in event.bars:
             instrument = bar.instrument
             series = known[instrument, bar.timeframe]
             series.append(bar)
             if series.drives:
-                state.prices[instrument] = bar.close
-                state.price_ts[instrument] = now
+                board = boards[instrument]
+                board.price = bar.close
+                board.ts = now
                 mark(instrument, bar.close)
                 notice = on_bar(bar)
                 if notice is not None:
-                    self._notices.append(notice)
+                    self._tell(notice)
         self._watch(now)
         for bar in event.bars:
             for runner in known[bar.instrument, bar.timeframe].runners:
@@ -178,10 +188,15 @@ class Engine:
         self.equity = equity = state.portfolio.equity()
         notice = self._breakers.on_equity(now, equity)
         if notice is not None:
-            self._notices.append(notice)
+            self._tell(notice)
         due = state.orders.due(now)
         if due:
             self._commands.extend(due)
+            self.eventful = True
+
+    def _tell(self, notice: Notice) -> None:
+        self._notices.append(notice)
+        self.eventful = True
 
     def _run(self, runner: BarRunner, bar: Bar) -> None:
         if runner.name in self._stopped:
@@ -200,65 +215,61 @@ class Engine:
             trailing = runner.trailing() if runner is not None else None
             self._act(self.exits.on_bar(bar, position, trailing, self.state.instruments[bar.instrument]))
 
-    def _on_trade(self, event: Trade) -> None:
-        state = self.state
-        state.now = now = event.ts
-        instrument = event.instrument
-        state.prices[instrument] = event.price
-        state.price_ts[instrument] = now
-        state.portfolio.mark(instrument, event.price)
-        if now >= self._check_at:
-            self._check_at = now + SECOND_NS
-            self._watch(now)
-        callbacks = self._on_trades.get(instrument)
-        if callbacks is not None:
-            self._tell(callbacks, event)
+    def coast(self, event: MarketEvent, source: Iterator[MarketEvent], seen: dict[str, Trade | Quote]) -> MarketEvent:
+        """Take ticks from `source`, starting with `event`, for as long as they lead to nothing.
 
-    def _on_quote(self, event: Quote) -> None:
-        state = self.state
-        state.now = now = event.ts
-        price = (event.bid + event.ask) / 2
-        state.prices[event.instrument] = price
-        state.price_ts[event.instrument] = now
-        state.portfolio.mark(event.instrument, price)
-        if now >= self._check_at:
-            self._check_at = now + SECOND_NS
-            self._watch(now)
-        callbacks = self._on_quotes.get(event.instrument)
-        if callbacks is not None:
-            self._tell(callbacks, event)
+        Return the event that ended it: an eventful tick, already taken (`eventful` is set), or an event of another
+        kind, not taken. `seen` receives the newest tick of each instrument. When the source ends the last tick is
+        returned, taken. The same as one call per tick, at a quarter of the cost.
+        """
+        state, boards, listeners, stopped = self.state, self.state.boards, self._listeners, self._stopped
+        while True:
+            table = listeners.get(type(event))
+            if table is None:
+                return event
+            state.now = now = event.ts
+            instrument = event.instrument  # type: ignore[union-attr]
+            boards[instrument].tick = seen[instrument] = event  # type: ignore[assignment]
+            if now >= self._check_at:
+                self._check(now)
+            for runner, callback, view in table.get(instrument, ()):
+                if runner.name not in stopped:
+                    try:
+                        wished = callback(event, view)
+                    except Exception as error:
+                        self._fail(runner.name, strategy_error(runner.strategy, error, callback.__name__))
+                    else:
+                        if wished is not None:
+                            self._act(wished)
+            if self.eventful:
+                return event
+            try:
+                event = next(source)
+            except StopIteration:
+                return event
+
+    def _on_tick(self, event: Trade | Quote) -> None:
+        self.coast(event, iter(()), {})
 
     def _on_book(self, event: BookSnapshot) -> None:
-        state = self.state
-        state.now = event.ts
         if event.bids and event.asks:
-            price = (event.bids[0][0] + event.asks[0][0]) / 2
-            state.prices[event.instrument] = price
-            state.price_ts[event.instrument] = event.ts
-            state.portfolio.mark(event.instrument, price)
-        callbacks = self._on_books.get(event.instrument)
-        if callbacks is not None:
-            self._tell(callbacks, event)
+            (bid, bid_size), (ask, ask_size) = event.bids[0], event.asks[0]
+            self.state.boards[event.instrument].tick = Quote(event.ts, event.instrument, bid, bid_size, ask, ask_size)
+        self.state.now = event.ts
+        for runner, callback, _ in self._listeners_of_books.get(event.instrument, ()):
+            self._call(runner, callback, event)
 
     def _on_funding_rate(self, event: FundingRate) -> None:
         self.state.now = event.ts
 
-    def _tell(
-        self, callbacks: list[tuple[EventRunner, Callable[..., Iterable[Intent] | None]]], datum: object
-    ) -> None:
-        # Kept apart from `_call`: this runs once per tick, and most ticks are answered with None.
-        for runner, callback in callbacks:
-            if runner.name in self._stopped:
-                continue
-            try:
-                wished = callback(datum, runner.view)
-            except Exception:
-                self._call(runner, callback, datum)
-                continue
-            if wished is not None:
-                self._act(wished)
+    def _check(self, now: int) -> None:
+        """Watch equity and timeouts on ticks, once a second; an observer hears of it."""
+        self._check_at = now + SECOND_NS
+        self.state.settle()
+        self._watch(now)
+        self.eventful = True
 
-    def _call(self, runner: EventRunner, callback: Callable[..., Iterable[Intent] | None], *datum: object) -> None:
+    def _call(self, runner: EventRunner, callback: _Callback, *datum: object) -> None:
         if runner.name in self._stopped:
             return
         try:
@@ -274,12 +285,13 @@ class Engine:
         self._note("error", "strategy_failed", f"{strategy} was stopped: {error}", strategy)
 
     def _note(self, level: str, code: str, text: str, strategy: str = "") -> None:
-        self._notices.append(Notice(self.state.now, level, code, text, strategy))
+        self._tell(Notice(self.state.now, level, code, text, strategy))
 
     # --- intents
 
     def _act(self, intents: Iterable[Intent]) -> None:
         for intent in intents:
+            self.eventful = True
             if isinstance(intent, OrderRequest):
                 self._request(intent)
             elif isinstance(intent, Target):
@@ -348,6 +360,7 @@ class Engine:
     def _pursue(self, target: Target) -> None:
         """Turn a wished position into orders: leave what points the other way, then enter, grow or shrink."""
         self._intents.append(target)
+        self.eventful = True
         state = self.state
         instrument = state.instruments[target.instrument]
         position = state.position(target.strategy, target.instrument)
@@ -421,7 +434,7 @@ class Engine:
         if trip is not None:
             notice = self._breakers.on_round_trip(trip)
             if notice is not None:
-                self._notices.append(notice)
+                self._tell(notice)
         for runner in self.runners:
             if type(runner) is EventRunner and runner.name == fill.strategy and runner.hears("on_fill"):
                 self._call(runner, runner.strategy.on_fill, fill)
@@ -468,9 +481,9 @@ class Engine:
         for name in names:
             self._control(event, name)
         if event.action is ControlAction.KILL:
-            self._notices.append(self._breakers.kill(self.state.now, event.actor))
+            self._tell(self._breakers.kill(self.state.now, event.actor))
         elif event.action is ControlAction.RELEASE:
-            self._notices.append(self._breakers.release(self.state.now, event.actor))
+            self._tell(self._breakers.release(self.state.now, event.actor))
 
     def _control(self, event: Control, name: str) -> None:
         action = event.action

@@ -11,7 +11,7 @@ from abidance.engine.engine import Engine
 from abidance.kernel.ports import JournalStore, SimulatedVenue
 from abidance.model.event import AccountEvent, Control, Event, Timer
 from abidance.model.intent import TimerRequest
-from abidance.model.market import MarketEvent
+from abidance.model.market import BarSlice, MarketEvent, Quote, Trade
 from abidance.model.outcome import Outcome
 
 Observer = Callable[[Outcome], None]
@@ -39,17 +39,25 @@ class Pump:
             for event in events:
                 self.market(event)
             return
-        advance, process, observe = self.venue.advance, self.engine.process, self._observe
-        for event in events:
-            if self._timers:
-                self._fire(event.ts)
-            for news in advance(event):
-                self.step(news)
-            outcome = process(event)
-            if observe is not None:
-                observe(outcome)
-            if outcome.intents or outcome.commands:
-                self._follow(outcome)
+        source = iter(events)
+        engine, venue = self.engine, self.venue
+        handlers, advance = engine.handlers, venue.advance
+        for event in source:
+            kind = type(event)
+            taken = (kind is Trade or kind is Quote) and not self._timers and venue.is_idle
+            if taken:
+                event = engine.coast(event, source, venue.seen)
+                kind = type(event)
+                taken = kind is Trade or kind is Quote
+            if not taken:
+                if self._timers:
+                    self._fire(event.ts)
+                for news in advance(event):
+                    self.step(news)
+                handlers[kind](event)
+            # A tick that led to nothing is not worth an object: thousands pass between two that did.
+            if engine.eventful or kind is BarSlice:
+                self._conclude(event)
 
     def market(self, event: MarketEvent) -> None:
         """Take one market event."""
@@ -70,10 +78,16 @@ class Pump:
         self._step(event)
 
     def _step(self, event: Event) -> None:
-        outcome = self.engine.process(event)
+        self.engine.handlers[type(event)](event)
+        if self.engine.eventful or not isinstance(event, Trade | Quote):
+            self._conclude(event)
+
+    def _conclude(self, event: Event) -> None:
+        outcome = self.engine.outcome(event)
         if self._observe is not None:
             self._observe(outcome)
-        self._follow(outcome)
+        if outcome.intents or outcome.commands:
+            self._follow(outcome)
 
     def _follow(self, outcome: Outcome) -> None:
         for intent in outcome.intents:

@@ -5,6 +5,7 @@ State is changed by the engine alone, one event at a time.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +15,13 @@ from abidance.engine.series import Series
 from abidance.execution.orders import Orders
 from abidance.market.bars import Bars
 from abidance.model.account import Position
+from abidance.model.command import Amend
 from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
+from abidance.model.market import Quote, Trade
 from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import Order, OrderState, OrderType
 from abidance.portfolio.portfolio import Portfolio
-from abidance.risk.view import worst_price
+from abidance.risk.view import Terms, worst_price
 
 _YEAR_NS = 365 * 86_400 * SECOND_NS
 
@@ -30,6 +33,25 @@ class _Pending(NamedTuple):
     instrument: Instrument
     quantity: Decimal
     price: float
+
+
+class Board:
+    """The last price of one instrument. A tick is only noted; its price is taken over when somebody asks."""
+
+    __slots__ = ("price", "tick", "ts")
+
+    def __init__(self) -> None:
+        self.price: float | None = None
+        self.ts = 0
+        self.tick: Trade | Quote | None = None
+
+    def settle(self) -> None:
+        """Take over the noted tick's price; what is no price changes nothing."""
+        tick, self.tick = self.tick, None
+        if tick is not None:
+            price = tick.price if type(tick) is Trade else (tick.bid + tick.ask) / 2  # type: ignore[union-attr]
+            if 0.0 < price < inf:
+                self.price, self.ts = price, tick.ts
 
 
 class State:
@@ -51,11 +73,14 @@ class State:
         self.strategies = strategies
         self.portfolio = portfolio
         self.orders = orders
-        self.prices: dict[str, float] = {}
-        self.price_ts: dict[str, int] = {}
+        self.boards = {id: Board() for id in instruments}
         self.series: dict[tuple[str, str], Series] = {}
         self.allocations = {name: config.allocation for name, config in strategies.items()}
         self._cost_rates = cost_rates
+        self._terms = {
+            name: Terms(config.leverage, config.allow_short, timeframe_ns(config.timeframe))
+            for name, config in strategies.items()
+        }
 
     # --- prices and instruments
 
@@ -63,14 +88,24 @@ class State:
         """Return an instrument's steps and minima, or None for one outside the run."""
         return self.instruments.get(instrument)
 
+    def settle(self) -> None:
+        """Value everything at the ticks noted since the last time."""
+        for id, board in self.boards.items():
+            if board.tick is not None:
+                board.settle()
+                if board.price is not None:
+                    self.portfolio.mark(id, board.price)
+
     def price(self, instrument: str) -> float | None:
         """Return the last known price."""
-        return self.prices.get(instrument)
+        board = self.boards[instrument]
+        if board.tick is not None:
+            self.settle()
+        return board.price
 
     def price_age_ns(self, instrument: str) -> int:
         """Return how old the last price is; very old when there is none."""
-        ts = self.price_ts.get(instrument)
-        return self.now - ts if ts is not None else _YEAR_NS
+        return self.now - self.boards[instrument].ts if self.price(instrument) is not None else _YEAR_NS
 
     def quote_rate(self, instrument: str) -> float | None:
         """Return what one quote unit is worth in the run's currency."""
@@ -96,11 +131,12 @@ class State:
 
     def equity(self) -> float:
         """Return the run's equity in its currency."""
+        self.settle()
         return self.portfolio.equity()
 
     def allotted(self, strategy: str) -> float:
         """Return the equity that a strategy may size with."""
-        return self.portfolio.equity() * self.allocations[strategy]
+        return self.equity() * self.allocations[strategy]
 
     def results(self, strategy: str) -> Sequence[float]:
         """Return a strategy's closed round trips as shares of their entry value."""
@@ -116,7 +152,7 @@ class State:
             instrument = pending.instrument
             if instrument.venue == venue and instrument.quote == asset:
                 value = float(pending.quantity) * pending.price * (1 + self.cost_rate(instrument.id))
-                held += to_decimal(value / (self.leverage(pending.strategy) if instrument.is_perpetual else 1.0))
+                held += to_decimal(value / (self.terms(pending.strategy).leverage if instrument.is_perpetual else 1.0))
         return balance - held
 
     # --- exposure, worst case: every pending entry fills
@@ -129,12 +165,18 @@ class State:
                 places.setdefault((order.request.strategy, order.request.instrument), []).append(order)
         for (strategy, instrument), orders in places.items():
             position = self.portfolio.position(strategy, instrument).quantity
-            longer = sum((o.remaining for o in orders if o.request.side.sign > 0), ZERO)
-            shorter = sum((o.remaining for o in orders if o.request.side.sign < 0), ZERO)
+            longer = sum((self._worst(o) for o in orders if o.request.side.sign > 0), ZERO)
+            shorter = sum((self._worst(o) for o in orders if o.request.side.sign < 0), ZERO)
             added = max(abs(position + longer), abs(position - shorter)) - abs(position)
             if added > 0:
-                price = max(worst_price(o.request, self.prices.get(instrument)) for o in orders)
+                price = max(worst_price(o.request, self.price(instrument)) for o in orders)
                 yield _Pending(strategy, self.instruments[instrument], added, price)
+
+    def _worst(self, order: Order) -> Decimal:
+        """Return what an order may still fill, also when an amendment under way makes it larger."""
+        change = self.orders.change_of(order.id)
+        wished = change.quantity if isinstance(change, Amend) else None
+        return max(order.request.quantity, wished or ZERO) - order.filled
 
     def _pending_value(self, *, asset: str | None = None, venue: str | None = None) -> float:
         return sum(
@@ -143,17 +185,10 @@ class State:
             if asset in (None, pending.instrument.base) and venue in (None, pending.instrument.venue)
         )
 
-    def exposure(self) -> float:
+    def exposure(self, *, asset: str | None = None, venue: str | None = None) -> float:
         """Return gross exposure of positions and pending entries in the run's currency."""
-        return self.portfolio.exposure() + self._pending_value()
-
-    def exposure_of_asset(self, asset: str) -> float:
-        """Return gross exposure to one base asset."""
-        return self.portfolio.exposure_of(asset=asset) + self._pending_value(asset=asset)
-
-    def exposure_of_venue(self, venue: str) -> float:
-        """Return gross exposure on one venue."""
-        return self.portfolio.exposure_of(venue=venue) + self._pending_value(venue=venue)
+        held = self.portfolio.exposure_of(asset=asset, venue=venue)
+        return held + self._pending_value(asset=asset, venue=venue)
 
     def open_position_count(self) -> int:
         """Return how many positions are or may become open."""
@@ -172,14 +207,10 @@ class State:
         """Return True while an entry of the strategy waits at the venue."""
         return any(pending.strategy == strategy and pending.instrument.id == instrument for pending in self._pending())
 
-    def pending_exit_quantity(self, strategy: str, instrument: str) -> Decimal:
-        """Return what all open orders against the position have still to fill."""
-        return sum((order.remaining for order in self._against(strategy, instrument)), ZERO)
-
-    def closing_quantity(self, strategy: str, instrument: str) -> Decimal:
-        """Return what market orders against the position have still to fill."""
+    def exiting(self, strategy: str, instrument: str, *, at_market: bool = False) -> Decimal:
+        """Return what orders against the position (only MARKET ones with `at_market`) have still to fill."""
         orders = self._against(strategy, instrument)
-        return sum((o.remaining for o in orders if o.request.type is OrderType.MARKET), ZERO)
+        return sum((o.remaining for o in orders if not at_market or o.request.type is OrderType.MARKET), ZERO)
 
     def _against(self, strategy: str, instrument: str) -> list[Order]:
         position = self.portfolio.position(strategy, instrument).quantity
@@ -190,19 +221,9 @@ class State:
         """Return True while an order's outcome on this instrument is unknown."""
         return any(order.state is OrderState.UNKNOWN for order in self.orders.open(instrument=instrument))
 
-    # --- how a strategy is configured
-
-    def leverage(self, strategy: str) -> float:
-        """Return the leverage of a strategy's perpetual positions."""
-        return self.strategies[strategy].leverage
-
-    def allow_short(self, strategy: str) -> bool:
-        """Return whether the strategy may go short."""
-        return self.strategies[strategy].allow_short
-
-    def bar_ns(self, strategy: str) -> int:
-        """Return the length of the strategy's bars."""
-        return timeframe_ns(self.strategies[strategy].timeframe)
+    def terms(self, strategy: str) -> Terms:
+        """Return on which terms a strategy trades."""
+        return self._terms[strategy]
 
 
 class StrategyView:

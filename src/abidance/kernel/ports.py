@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from abidance.model.command import Command
-from abidance.model.event import AccountEvent, Event, MarketEvent
+from abidance.model.event import AccountEvent, Event, MarketEvent, Quote, Trade
 
 
 class Clock(Protocol):
@@ -36,6 +36,16 @@ class Gateway(Protocol):
 
 class SimulatedVenue(Gateway, Protocol):
     """A gateway that needs the market to know what happened to its orders."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Return True while no order works and no position can be liquidated: then ticks need not be advanced."""
+        ...
+
+    @property
+    def seen(self) -> dict[str, Trade | Quote]:
+        """Return the newest tick of each instrument; whoever skips `advance` while idle writes them here."""
+        ...
 
     def advance(self, event: MarketEvent) -> Iterator[AccountEvent]:
         """Yield, one by one, what `event` does to our orders.

@@ -13,12 +13,14 @@ Positive = Annotated[float, Field(gt=0)]
 class SizingConfig(Config):
     """How much an entry buys; every method is scaled by the signal's strength and confidence."""
 
-    method: Literal["fixed_notional", "fixed_fraction", "risk_per_trade", "volatility_target", "kelly"] = (
-        "fixed_fraction"
-    )
+    method: Literal[
+        "fixed_notional", "fixed_quantity", "fixed_fraction", "risk_per_trade", "volatility_target", "kelly"
+    ] = "fixed_fraction"
     """Which rule sizes an entry."""
     amount: Annotated[float, Field(gt=0)] = 1000.0
     """fixed_notional: quote units per entry."""
+    quantity: Annotated[float, Field(gt=0)] = 1.0
+    """fixed_quantity: base units per entry."""
     fraction: Share = 0.1
     """fixed_fraction: share of the strategy's equity per entry."""
     risk: Share = 0.01
@@ -69,11 +71,11 @@ class BreakersConfig(Config):
     """Loss since midnight UTC, as a share of the equity then: REDUCING until the next day."""
     max_drawdown: Share | None = 0.25
     """Loss from the highest equity, as a share of it: HALTED until a person releases it."""
-    losing_streak: Annotated[int, Field(ge=2)] | None = 8
+    losing_streak: Annotated[int, Field(ge=2)] | None = None
     """Losing round trips in a row of one strategy: that strategy rests for `cooldown`."""
     cooldown: Annotated[float, Field(gt=0)] = 24.0
     """Hours of rest after a losing streak."""
-    volatility_spike: Annotated[float, Field(gt=1)] | None = 8.0
+    volatility_spike: Annotated[float, Field(gt=1)] | None = None
     """A bar's range against the average of the 100 bars before: no entries on that instrument for `cooldown_bars`."""
     cooldown_bars: Annotated[int, Field(ge=1)] = 6
     """Bars of rest after a volatility spike or a data anomaly."""

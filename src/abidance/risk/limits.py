@@ -121,7 +121,7 @@ def _exits_pending(
 ) -> Decimal:
     """Return what stands or is about to stand against the position besides a request that is against it."""
     place = (request.strategy, request.instrument)
-    pending = view.pending_exit_quantity(*place)
+    pending = view.exiting(*place)
     for case in earlier:
         if case.place == place and case.request.side is request.side:
             pending += case.request.quantity
@@ -150,7 +150,7 @@ def not_reducing(case: Case) -> str | None:
         return f"{request.side} {request.quantity} does not reduce the position of {case.position}."
     if request.type is not OrderType.MARKET:
         return None
-    closing = case.view.closing_quantity(*case.place)
+    closing = case.view.exiting(*case.place, at_market=True)
     for other in case.earlier:
         if other.place == case.place and other.reduces and other.request.type is OrderType.MARKET:
             closing += other.request.quantity
@@ -167,7 +167,7 @@ def short_not_allowed(case: Case) -> str | None:
     request = case.request
     if case.reduces or request.side is Side.BUY:
         return None
-    if case.instrument.is_perpetual and case.view.allow_short(request.strategy):
+    if case.instrument.is_perpetual and case.view.terms(request.strategy).allow_short:
         return None
     held = max(case.position - case.exits, ZERO)
     if request.quantity <= held:
@@ -225,7 +225,7 @@ def price_collar(case: Case) -> str | None:
 def is_stale(case: Case) -> bool:
     """Return whether the last price is too old to take risk on."""
     age = case.view.price_age_ns(case.request.instrument)
-    return not age <= case.limits.stale_after * case.view.bar_ns(case.request.strategy)
+    return not age <= case.limits.stale_after * case.view.terms(case.request.strategy).bar_ns
 
 
 def no_price(case: Case) -> str | None:
@@ -241,7 +241,7 @@ def stale_data(case: Case) -> str | None:
     """Refuse an entry on an old price."""
     if not is_stale(case):
         return None
-    age, bar = case.view.price_age_ns(case.request.instrument), case.view.bar_ns(case.request.strategy)
+    age, bar = case.view.price_age_ns(case.request.instrument), case.view.terms(case.request.strategy).bar_ns
     return (
         f"The last price is {age / 1e9:.8g} s old, more than {case.limits.stale_after:g} bars of {bar / 1e9:g} s "
         "(`risk.limits.stale_after`)."
@@ -283,7 +283,7 @@ def max_leverage(case: Case) -> str | None:
     """Refuse a leverage above ours or the instrument's, and a position that is larger than ours times the equity."""
     ours, equity = case.limits.max_leverage, case.view.equity()
     if case.instrument.is_perpetual:
-        leverage, allowed = case.view.leverage(case.request.strategy), float(case.instrument.max_leverage)
+        leverage, allowed = case.view.terms(case.request.strategy).leverage, float(case.instrument.max_leverage)
         if not 0 < leverage <= min(ours, allowed):
             key = "`risk.limits.max_leverage`" if ours <= allowed else "the instrument's own limit"
             return f"The strategy's leverage of {leverage:g} is not within {min(ours, allowed):g} ({key})."
@@ -326,14 +326,14 @@ def max_exposure(case: Case) -> str | None:
 def max_asset_exposure(case: Case) -> str | None:
     """Refuse when too much would hang on one asset."""
     asset = case.instrument.base
-    total = case.total(case.view.exposure_of_asset(asset), asset=asset)
+    total = case.total(case.view.exposure(asset=asset), asset=asset)
     return _above(case, total, case.limits.max_asset_exposure, f"Exposure to {asset}", "max_asset_exposure")
 
 
 def max_venue_exposure(case: Case) -> str | None:
     """Refuse when too much would lie on one venue."""
     venue = case.instrument.venue
-    total = case.total(case.view.exposure_of_venue(venue), venue=venue)
+    total = case.total(case.view.exposure(venue=venue), venue=venue)
     return _above(case, total, case.limits.max_venue_exposure, f"Exposure on {venue}", "max_venue_exposure")
 
 
@@ -374,7 +374,7 @@ def _funds_needed(case: Case) -> Decimal:
     if not case.added:
         return ZERO
     costs = case.view.cost_rate(case.request.instrument)
-    share = 1.0 / case.view.leverage(case.request.strategy) if case.instrument.is_perpetual else 1.0
+    share = 1.0 / case.view.terms(case.request.strategy).leverage if case.instrument.is_perpetual else 1.0
     return case.added * to_decimal(case.worst) * to_decimal(share + costs)
 
 

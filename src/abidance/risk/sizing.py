@@ -1,4 +1,4 @@
-"""How much an entry buys: five methods, one cap, one rounding. Whether it may be bought is for the gate."""
+"""How much an entry buys: six methods, one cap, one rounding. Whether it may be bought is for the gate."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -30,7 +30,7 @@ def size(config: SizingConfig, target: Target, view: SizingView) -> Decimal:
     equity = view.allotted(target.strategy) / rate
     if not 0 < equity < inf:
         return ZERO
-    leverage = view.leverage(target.strategy) if instrument.is_perpetual else 1.0
+    leverage = view.terms(target.strategy).leverage if instrument.is_perpetual else 1.0
     # a full stake leaves room for its own costs, or it could never be paid
     payable = leverage / (1.0 + leverage * view.cost_rate(target.instrument))
     value = min(
@@ -77,6 +77,8 @@ def _stake(config: SizingConfig, target: Target, equity: float, view: SizingView
     match config.method:
         case "fixed_notional":
             return config.amount
+        case "fixed_quantity":
+            return config.quantity * target.price
         case "fixed_fraction":
             return config.fraction * equity
         case "risk_per_trade":

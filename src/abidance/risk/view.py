@@ -6,7 +6,7 @@ larger, and it is taken as filled at its `worst_price`. An order that was approv
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from abidance.model.instrument import Instrument
 from abidance.model.order import OrderRequest
@@ -19,6 +19,14 @@ def worst_price(request: OrderRequest, last: float | None) -> float:
     """
     named = (float(price) for price in (request.price, request.trigger) if price is not None)
     return max(0.0 if last is None else last, *named, 0.0)
+
+
+class Terms(NamedTuple):
+    """On which terms a strategy trades: leverage of its perpetuals, whether shorts are allowed, its bars' length in ns."""
+
+    leverage: float
+    allow_short: bool
+    bar_ns: int
 
 
 class SizingView(Protocol):
@@ -44,8 +52,8 @@ class SizingView(Protocol):
         """Return the equity that a strategy may size with."""
         ...
 
-    def leverage(self, strategy: str) -> float:
-        """Return the leverage of a strategy's perpetual positions."""
+    def terms(self, strategy: str) -> Terms:
+        """Return on which terms a strategy trades."""
         ...
 
     def volatility(self, strategy: str, instrument: str, lookback: int) -> float | None:
@@ -72,24 +80,12 @@ class RiskView(SizingView, Protocol):
         """Return how long ago the last price was seen."""
         ...
 
-    def bar_ns(self, strategy: str) -> int:
-        """Return the length of a strategy's bars."""
-        ...
-
     def equity(self) -> float:
         """Return the equity of the run."""
         ...
 
-    def exposure(self) -> float:
-        """Return the value of all positions and pending entries."""
-        ...
-
-    def exposure_of_asset(self, asset: str) -> float:
-        """Return the value of positions and pending entries whose base asset is `asset`, over all venues."""
-        ...
-
-    def exposure_of_venue(self, venue: str) -> float:
-        """Return the value of positions and pending entries on one venue."""
+    def exposure(self, *, asset: str | None = None, venue: str | None = None) -> float:
+        """Return the value of all positions and pending entries, of one base asset or on one venue if named."""
         ...
 
     def open_position_count(self) -> int:
@@ -104,20 +100,15 @@ class RiskView(SizingView, Protocol):
         """Return a strategy's signed holding."""
         ...
 
-    def pending_exit_quantity(self, strategy: str, instrument: str) -> Decimal:
-        """Return what all open orders against the position, resting stops included, have still to fill (>= 0)."""
-        ...
+    def exiting(self, strategy: str, instrument: str, *, at_market: bool = False) -> Decimal:
+        """Return what open orders against the position have still to fill (>= 0), resting stops included.
 
-    def closing_quantity(self, strategy: str, instrument: str) -> Decimal:
-        """Return what MARKET orders against the position have still to fill: they cannot be taken back (>= 0)."""
+        `at_market` counts only MARKET orders: they cannot be taken back.
+        """
         ...
 
     def free(self, venue: str, asset: str) -> Decimal:
         """Return what may be spent on one venue, after what positions and pending orders lock up."""
-        ...
-
-    def allow_short(self, strategy: str) -> bool:
-        """Return whether a strategy may hold negative quantities."""
         ...
 
     def unknown_open(self, instrument: str) -> bool:

@@ -16,21 +16,21 @@ from abidance.backtest.result import BacktestResult
 from abidance.engine.pump import Pump
 from abidance.execution.analysis import analyse
 from abidance.kernel.ids import OrderIds
-from abidance.market.store import Catalog, fingerprint
+from abidance.market.store import fingerprint
 from abidance.model.instrument import timeframe_ns
 from abidance.run.config import RunConfig
-from abidance.run.setup import Core, Material, assemble, gather
+from abidance.run.setup import BarSource, Core, Material, assemble, gather
 
 _CHUNK = 8192
 Progress = Callable[[int, int], None]
 
 
 def backtest(
-    config: RunConfig, catalog: Catalog, folder: Path | None = None, progress: Progress | None = None
+    config: RunConfig, source: BarSource, folder: Path | None = None, progress: Progress | None = None
 ) -> BacktestResult:
     """Run a backtest over the bars that `config` names; `progress(done, total)` is called now and then (bars)."""
     started = time.perf_counter()
-    material = gather(config, catalog, folder)
+    material = gather(config, source, folder)
     core = assemble(material, OrderIds(0, 0, b"backtest").make, tape=material.bars, isolate=False)
     recorder = Recorder(core.engine, tuple(material.strategies))
     pump = Pump(core.engine, core.venue, observe=recorder.observe)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Protocol
 
 from abidance.engine.config import StrategyConfig
 from abidance.engine.engine import Engine
@@ -17,7 +18,7 @@ from abidance.execution.orders import Orders
 from abidance.market.bars import Bars
 from abidance.market.feed import BarReplay
 from abidance.market.reference import Source, resolve
-from abidance.market.store import Catalog, parse_timerange
+from abidance.market.store import parse_timerange
 from abidance.model.errors import ConfigError, UsageError
 from abidance.model.event import BalanceChanged, Control, ControlAction
 from abidance.model.instrument import Instrument, timeframe_ns
@@ -28,11 +29,21 @@ from abidance.risk.gate import Gate
 from abidance.run.config import RunConfig
 from abidance.run.plugins import find_strategy
 from abidance.strategy.base import BarStrategy, EventStrategy
+from abidance.strategy.mistakes import strategy_error
 from abidance.strategy.parameters import set_parameters
 from abidance.venues.sim.config import VenueConfig
 from abidance.venues.sim.venue import SimVenue
 
 Key = tuple[str, str]
+
+
+class BarSource(Protocol):
+    """Where bars come from: the catalog, or anything else that can be asked the same."""
+
+    def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
+        """Return the bars that open from `start` up to, not including, `end`. Raises DataError when there are none."""
+        ...
+
 
 
 @dataclass(frozen=True)
@@ -74,18 +85,18 @@ class Material:
         return found
 
 
-def gather(config: RunConfig, catalog: Catalog, folder: Path | None) -> Material:
+def gather(config: RunConfig, source: BarSource, folder: Path | None) -> Material:
     """Load what `config` asks for. Raises UsageError, ConfigError, DataError or StrategyError, each with its remedy."""
-    config = config.resolved()
+    config = config.ready()
     strategies = {each.name: _strategy(each, folder) for each in config.strategies}
     keys = _keys(config, strategies)
     start, end = parse_timerange(config.timerange) if config.timerange else (None, None)
     past: dict[Key, Bars] = {}
     bars: dict[Key, Bars] = {}
     for key in keys:
-        bars[key] = catalog.read(*key, start, end)
+        bars[key] = source.read(*key, start, end)
         if start is not None:
-            whole = catalog.read(*key, None, end)
+            whole = source.read(*key, None, end)
             past[key] = whole.slice(0, len(whole) - len(bars[key]))
     instruments, notices = _instruments(keys, bars)
     drive = {id: min((t for i, t in keys if i == id), key=timeframe_ns) for id in instruments}
@@ -94,7 +105,11 @@ def gather(config: RunConfig, catalog: Catalog, folder: Path | None) -> Material
 
 
 def _strategy(config: StrategyConfig, folder: Path | None) -> BarStrategy | EventStrategy:
-    found: BarStrategy | EventStrategy = find_strategy(config.strategy, folder)()
+    kind = find_strategy(config.strategy, folder)
+    try:
+        found: BarStrategy | EventStrategy = kind()
+    except Exception as error:
+        raise strategy_error(kind, error, "__init__") from error
     try:
         set_parameters(found, dict(config.parameters))
     except UsageError as error:

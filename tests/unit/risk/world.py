@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from abidance.model.instrument import Instrument
 from abidance.model.order import OrderRequest, OrderType, Side
-from abidance.risk.view import worst_price
+from abidance.risk.view import Terms, worst_price
 
 HOUR_NS = 3_600_000_000_000
 SPOT = "BTC/USDT@BINANCE"
@@ -70,8 +70,8 @@ class World:
     def allotted(self, strategy: str) -> float:
         return self.money
 
-    def leverage(self, strategy: str) -> float:
-        return self.leverages
+    def terms(self, strategy: str) -> Terms:
+        return Terms(self.leverages, self.shorts, HOUR_NS)
 
     def volatility(self, strategy: str, instrument: str, lookback: int) -> float | None:
         return self.wildness
@@ -82,22 +82,19 @@ class World:
     def price_age_ns(self, instrument: str) -> int:
         return self.age
 
-    def bar_ns(self, strategy: str) -> int:
-        return HOUR_NS
-
     def equity(self) -> float:
         return self.money
 
-    def exposure(self) -> float:
-        return self._exposure(self.instruments)
+    def exposure(self, *, asset: str | None = None, venue: str | None = None) -> float:
+        return self._exposure(
+            [
+                name
+                for name, found in self.instruments.items()
+                if asset in (None, found.base) and venue in (None, found.venue)
+            ]
+        )
 
-    def exposure_of_asset(self, asset: str) -> float:
-        return self._exposure([name for name, found in self.instruments.items() if found.base == asset])
-
-    def exposure_of_venue(self, venue: str) -> float:
-        return self._exposure([name for name, found in self.instruments.items() if found.venue == venue])
-
-    def _exposure(self, names: Sequence[str] | dict[str, Instrument]) -> float:
+    def _exposure(self, names: Sequence[str]) -> float:
         rate = self.rate or 1.0
         held = sum(
             float(abs(q)) * self.prices.get(name, 0.0)
@@ -136,18 +133,12 @@ class World:
             if (o.strategy, o.instrument) == (strategy, instrument) and held * o.side.sign < 0
         ]
 
-    def pending_exit_quantity(self, strategy: str, instrument: str) -> Decimal:
-        return sum((o.quantity for o in self._against(strategy, instrument)), Decimal(0))
-
-    def closing_quantity(self, strategy: str, instrument: str) -> Decimal:
+    def exiting(self, strategy: str, instrument: str, *, at_market: bool = False) -> Decimal:
         against = self._against(strategy, instrument)
-        return sum((o.quantity for o in against if o.type is OrderType.MARKET), Decimal(0))
+        return sum((o.quantity for o in against if not at_market or o.type is OrderType.MARKET), Decimal(0))
 
     def free(self, venue: str, asset: str) -> Decimal:
         return self.cash
-
-    def allow_short(self, strategy: str) -> bool:
-        return self.shorts
 
     def unknown_open(self, instrument: str) -> bool:
         return instrument in self.unknown

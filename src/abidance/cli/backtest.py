@@ -1,0 +1,106 @@
+"""`abidance backtest`: run strategies over stored bars and show what came of it."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from abidance.cli import options
+from abidance.cli.data import DEFAULT_USERDIR, UserDir
+from abidance.cli.options import RunOptions
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from abidance.backtest.result import BacktestResult
+    from abidance.run.config import RunConfig
+
+
+def backtest(
+    config: options.Configs = None,
+    strategy: options.Strategies = None,
+    pairs: options.Pairs = None,
+    timeframe: options.Timeframe = None,
+    detail_timeframe: options.Detail = None,
+    timerange: options.Timerange = None,
+    fee: options.Fee = None,
+    slippage: options.Slippage = None,
+    stake_amount: options.Stake = None,
+    dry_run_wallet: options.Wallet = None,
+    setting: options.Settings = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole result as JSON.")] = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Write the report as one HTML page.")] = None,
+    userdir: UserDir = DEFAULT_USERDIR,
+) -> None:
+    """Run strategies over stored bars and show what came of it.
+
+    With no data of your own the bundled sample is used: BTC ETH BNB SOL XRP ADA DOGE /USDT@BINANCE, 1h, 2023-01 to
+    2025-06.
+    """
+    from rich.console import Console
+
+    from abidance.run.backtest import backtest as run
+
+    typed = RunOptions(
+        config, strategy, pairs, timeframe, detail_timeframe, timerange, fee, slippage, stake_amount,
+        dry_run_wallet, setting,
+    )  # fmt: skip
+    loaded = typed.load()
+    console = Console(highlight=False)
+    with Bar(loaded, "Backtesting") as bar:
+        result = run(loaded, options.catalog_of(userdir), options.strategies_folder(userdir), bar.advance)
+    present(result, console, json_file, report)
+
+
+def present(
+    result: "BacktestResult", console: "Console", json_file: Path | None, report: Path | None, command: str = ""
+) -> None:
+    """Print the results table and write the files that were asked for."""
+    from abidance.backtest.breakdown import metrics_of
+    from abidance.cli.tables import results_table
+
+    metrics = metrics_of(result)
+    console.print(results_table(result, *metrics))
+    if json_file is not None:
+        from abidance.backtest.export import write_json
+
+        write_json(result, json_file, metrics)
+        console.print(f"Result:  {json_file}", soft_wrap=True)
+    if report is not None:
+        from abidance.backtest.report import write_report
+
+        write_report(result, report, metrics=metrics, command=command or _command())
+        console.print(f"Report:  {report}", soft_wrap=True)
+
+
+def _command() -> str:
+    return shlex.join(["abidance", *sys.argv[1:]])
+
+
+class Bar:
+    """A progress bar on the error stream while a run goes on; silent when nobody watches."""
+
+    def __init__(self, config: "RunConfig", text: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        names = ", ".join(each.name or each.strategy for each in config.strategies)
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn(f"{text} {names}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
+            console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
+        self._task = self._progress.add_task(text, total=None)
+
+    def __enter__(self) -> "Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance(self, done: int, total: int) -> None:
+        """Show that `done` of `total` are through."""
+        self._progress.update(self._task, completed=done, total=total)

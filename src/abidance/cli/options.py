@@ -1,0 +1,125 @@
+"""The options that `backtest` and `trade` share, and how they lay over a configuration. Flags win over everything."""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from abidance.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from abidance.market.store import Catalog
+    from abidance.run.config import RunConfig
+
+DEFAULT_VENUE = "BINANCE"
+
+Configs = Annotated[list[Path] | None, typer.Option("-c", "--config", help="TOML file; repeatable, the last wins.")]
+Strategies = Annotated[
+    list[str] | None, typer.Option("-s", "--strategy", help="Strategy; repeatable, money is split evenly.")
+]
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option("-p", "--pairs", help=f"BTC/USDT@BINANCE; repeatable or comma-separated; @{DEFAULT_VENUE} if left out."),
+]
+Timeframe = Annotated[str | None, typer.Option("-i", "--timeframe", help="Bar length, such as 1h.")]
+Detail = Annotated[
+    str | None, typer.Option("--detail-timeframe", help="Shorter bars that decide fills inside a bar.")
+]
+Timerange = Annotated[str | None, typer.Option("--timerange", help="20240101-20240601, either end may be left open.")]
+Fee = Annotated[float | None, typer.Option("--fee", help="Fee of every fill, as a share: 0.001 is 0.1 %.")]
+Slippage = Annotated[
+    float | None, typer.Option("--slippage", help="Slippage of orders that take, as a share; replaces the model.")
+]
+Stake = Annotated[float | None, typer.Option("--stake-amount", help="Value of every entry, in quote units.")]
+Wallet = Annotated[float | None, typer.Option("--dry-run-wallet", help="Opening balance.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Any key: risk.limits.max_exposure=0.8. Repeatable.")
+]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What was typed; None means not typed."""
+
+    configs: list[Path] | None = None
+    strategies: list[str] | None = None
+    pairs: list[str] | None = None
+    timeframe: str | None = None
+    detail: str | None = None
+    timerange: str | None = None
+    fee: float | None = None
+    slippage: float | None = None
+    stake: float | None = None
+    wallet: float | None = None
+    settings: list[str] | None = None
+
+    def load(self) -> "RunConfig":
+        """Return the configuration: flags over environment over files over defaults."""
+        from abidance.risk.config import SizingConfig
+        from abidance.run.config import load
+
+        config = load(self.configs or [], self.overrides(), os.environ)
+        if self.stake is None:
+            return config
+        if self.stake <= 0:
+            raise UsageError(f"--stake-amount {self.stake:g} buys nothing.", "Give an amount above 0.")
+        sizing = SizingConfig(method="fixed_notional", amount=self.stake)
+        staked = tuple(each.model_copy(update={"sizing": sizing}) for each in config.strategies)
+        return config.model_copy(update={"strategies": staked})
+
+    def overrides(self) -> dict[str, object]:
+        """Return the flags as configuration keys."""
+        found: dict[str, Any] = {}
+        for text in self.settings or ():
+            _put(found, *_setting(text))
+        if self.strategies:
+            share = 1 / len(self.strategies)
+            found["strategies"] = [{"strategy": name, "allocation": share} for name in self.strategies]
+        if self.pairs:
+            pairs = [pair.strip() for text in self.pairs for pair in text.split(",") if pair.strip()]
+            found["instruments"] = [pair if "@" in pair else f"{pair}@{DEFAULT_VENUE}" for pair in pairs]
+        named = {
+            "timeframe": self.timeframe,
+            "detail_timeframe": self.detail,
+            "timerange": self.timerange,
+            "dry_run_wallet": self.wallet,
+        }
+        found |= {key: value for key, value in named.items() if value is not None}
+        if self.fee is not None:
+            _put(found, ["venue", "fees"], [{"volume": 0, "maker": self.fee, "taker": self.fee}])
+        if self.slippage is not None:
+            _put(found, ["venue", "slippage"], {"spread": 0, "fixed": self.slippage, "volume_share": 0})
+        return found
+
+
+def _setting(text: str) -> tuple[list[str], object]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--set {text!r} is not KEY=VALUE.", "For example --set risk.limits.max_exposure=0.8")
+    try:
+        return key.strip().split("."), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip().split("."), value.strip()
+
+
+def _put(found: dict[str, Any], path: list[str], value: object) -> None:
+    *parents, last = path
+    for name in parents:
+        found = found.setdefault(name, {})
+    found[last] = value
+
+
+def catalog_of(userdir: Path) -> "Catalog":
+    """Return the bars of the user's folder and the bundled sample."""
+    from abidance.cli.data import data_folder
+    from abidance.market.store import BarStore, Catalog
+
+    return Catalog(BarStore(data_folder(userdir)))
+
+
+def strategies_folder(userdir: Path) -> Path:
+    """Return where the user's own strategies lie."""
+    return userdir.expanduser() / "strategies"
