@@ -1,0 +1,312 @@
+"""The configuration of a run: what it may hold, how it is loaded, and what is said when it does not fit.
+
+A setting comes from the first of these that gives it: command line, environment, files (the last one wins), default.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from difflib import get_close_matches
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+from pydantic import Field, field_validator, model_validator
+
+from abidance.engine.config import StrategyConfig
+from abidance.kernel.config import Config
+from abidance.model.errors import ConfigError, UsageError
+from abidance.model.instrument import parse_instrument_id, timeframe_ns
+from abidance.model.money import received, to_decimal
+from abidance.risk.config import RiskConfig
+from abidance.run.loading import Given, MisfitError, assemble
+from abidance.run.reference import WORDS, Reference
+from abidance.run.sources import leaves, shown
+from abidance.venues.sim.config import VenueConfig
+
+FILE_NAME = "config.toml"
+"""The file in the user directory that `new-config` writes."""
+
+C = TypeVar("C", bound=Config)
+Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Balance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        json_schema_extra={WORDS: "up to 64 letters, digits, dots, dashes and underscores"},
+    ),
+]
+Asset = Annotated[
+    str, Field(pattern=r"^[A-Z0-9]{1,16}$", json_schema_extra={WORDS: "an asset in capitals, such as USDT"})
+]
+
+_QUOTES = ("USDT", "USDC", "FDUSD", "USD", "EUR", "BTC", "ETH")
+_DEFAULT_VENUE = "BINANCE"
+
+
+class RunConfig(Config):
+    """Everything that one run is told: with what, over which bars, by which strategies, under which rules."""
+
+    name: Name = "bot"
+    """Name of the run, in reports and as the name of its folder."""
+    currency: Asset = "USDT"
+    """Asset that equity, profit and limits are counted in."""
+    dry_run_wallet: Amount | dict[str, Balance] = 10_000.0
+    """Opening balance in the run's currency: one amount, split evenly over the venues, or one per venue."""
+    instruments: tuple[str, ...] = ()
+    """What is traded, written BASE/QUOTE@VENUE, or BASE/QUOTE:SETTLE@VENUE for perpetuals."""
+    timeframe: str = "1h"
+    """Bar length of strategies that do not name their own."""
+    detail_timeframe: str | None = None
+    """Shorter bars that decide what happened first inside a bar; it must divide every strategy's bar length."""
+    timerange: str = ""
+    """Which bars, as 20240101-20240601; either end may be left open, the end is not included, empty is all."""
+    strategies: tuple[StrategyConfig, ...] = ()
+    """The strategies of the run."""
+    risk: RiskConfig = RiskConfig()
+    """Limits and breakers."""
+    venue: VenueConfig = VenueConfig()
+    """Costs and rules of every simulated venue."""
+    venues: dict[str, VenueConfig] = Field(default_factory=dict)
+    """What differs at one venue, by its name: `[venues.KRAKEN]`; the rest is as in `[venue]`."""
+    journal_sync: Literal["always", "commands", "never"] = "commands"
+    """When the journal is forced to the disk: at each record, before orders leave, or when the system likes."""
+
+    @field_validator("instruments")
+    @classmethod
+    def _instruments_exist_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        _check_instruments(value)
+        return value
+
+    @field_validator("timeframe", "detail_timeframe")
+    @classmethod
+    def _timeframe_is_one(cls, value: str | None) -> str | None:
+        if value is not None:
+            _length(value)
+        return value
+
+    @field_validator("timerange")
+    @classmethod
+    def _timerange_is_one(cls, value: str) -> str:
+        if value:
+            from abidance.market.store.timerange import parse_timerange
+
+            try:
+                parse_timerange(value)
+            except UsageError as error:
+                raise MisfitError(error.found, error.remedy) from None
+        return value
+
+    @field_validator("strategies")
+    @classmethod
+    def _strategies_fit_together(cls, value: tuple[StrategyConfig, ...]) -> tuple[StrategyConfig, ...]:
+        names = [_name_of(each) for each in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise MisfitError(
+                    f"Two strategies are named {name}.", 'Give each its own, for example name = "slow".'
+                )
+        for each in value:
+            _check_instruments(each.instruments)
+            if each.timeframe:
+                _length(each.timeframe)
+        total = math.fsum(each.allocation for each in value)
+        if total > 1 + 1e-9:
+            raise MisfitError(
+                f"The allocations of {len(value)} strategies add up to {total:g}, more than there is.",
+                f"Give each its share, for example allocation = {math.floor(1000 / len(value)) / 1000:g}.",
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> "RunConfig":
+        if self.detail_timeframe:
+            detail = _length(self.detail_timeframe)
+            for timeframe in {
+                self.timeframe,
+                *(each.timeframe or self.timeframe for each in self.strategies),
+            }:
+                if detail >= _length(timeframe) or _length(timeframe) % detail:
+                    raise MisfitError(
+                        f"detail_timeframe {self.detail_timeframe} does not divide the bar length {timeframe}.",
+                        "Choose a shorter one that fits a whole number of times, for example 1m.",
+                    )
+        used = {parse_instrument_id(id).venue for id in self._traded()}
+        wallet = self.dry_run_wallet if isinstance(self.dry_run_wallet, dict) else {}
+        for name in (*self.venues, *wallet):
+            near = get_close_matches(name.upper(), used, 1)
+            if name not in used and near:
+                raise MisfitError(f"No instrument is traded at {name}.", f"Did you mean {near[0]}?")
+        return self
+
+    def _traded(self) -> tuple[str, ...]:
+        """Return the run's instruments and those that strategies add, each once."""
+        own = (id for each in self.strategies for id in each.instruments)
+        return tuple(dict.fromkeys((*self.instruments, *own)))
+
+    def resolved(self) -> "RunConfig":
+        """Return the same run with every strategy and venue complete: nothing is left to be taken from elsewhere."""
+        strategies = tuple(
+            each.model_copy(
+                update={
+                    "name": _name_of(each),
+                    "instruments": each.instruments or self.instruments,
+                    "timeframe": each.timeframe or self.timeframe,
+                }
+            )
+            for each in self.strategies
+        )
+        venues = {name: self.venue_of(name) for name in self.venues}
+        return self.model_copy(
+            update={"strategies": strategies, "instruments": self._traded(), "venues": venues}
+        )
+
+    def ready(self) -> "RunConfig":
+        """Return the resolved run. Raises ConfigError when there is nothing to run."""
+        if not self.strategies:
+            raise ConfigError(
+                "No strategy is given.",
+                "Name one with -s, or write [[strategies]] into a configuration file.",
+            )
+        resolved = self.resolved()
+        for each in resolved.strategies:
+            if not each.instruments:
+                raise ConfigError(
+                    f"The strategy {each.name} has nothing to trade.",
+                    "Name instruments with -p, for example -p BTC/USDT, or set `instruments` in a configuration file.",
+                )
+        return resolved
+
+    def venue_of(self, name: str) -> VenueConfig:
+        """Return a venue's settings: those of all venues, and over them its own."""
+        own = self.venues.get(name)
+        return _over(self.venue, own) if own else self.venue
+
+    def wallets(self, venues: Sequence[str]) -> dict[str, Decimal]:
+        """Return the opening balance of each venue in the run's currency.
+
+        Raises ConfigError when money lies at a venue that is not among them, or when there is none at all.
+        """
+        wallet = self.dry_run_wallet
+        if not isinstance(wallet, dict):
+            total = to_decimal(wallet)
+            share = received(total / len(venues))
+            return dict.fromkeys(venues, share) | {venues[0]: total - share * (len(venues) - 1)}
+        if unknown := sorted(set(wallet) - set(venues)):
+            raise ConfigError(
+                f"dry_run_wallet puts money at {', '.join(unknown)}, where nothing is traded.",
+                f"This run trades at {', '.join(venues)}.",
+            )
+        if not any(wallet.values()):
+            raise ConfigError("dry_run_wallet is empty.", "Give at least one venue an amount above 0.")
+        return {name: to_decimal(wallet.get(name, 0.0)) for name in venues}
+
+
+class Loaded(NamedTuple):
+    """A configuration and, by setting as it is written (`risk.limits.max_exposure`), where its value was given.
+
+    Settings at their default are not in `sources`.
+    """
+
+    config: RunConfig
+    sources: dict[str, str]
+
+
+def load(paths: Sequence[Path], overrides: Mapping[str, object], environ: Mapping[str, str]) -> RunConfig:
+    """Return the configuration that files, environment and command line give together.
+
+    `overrides` are what was typed: nested tables or dotted names, None where nothing was. Raises ConfigError.
+    """
+    return trace(paths, overrides, environ).config
+
+
+def trace(paths: Sequence[Path], overrides: Mapping[str, object], environ: Mapping[str, str]) -> Loaded:
+    """Do what `load` does, and tell where each value was given."""
+    config, settings = assemble(RunConfig, Given(paths, environ, overrides))
+    sources = {shown(key): settings.where(key) or "" for key, _ in leaves(settings.values) if key}
+    return Loaded(config, sources)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a configuration file."""
+    found = RunConfig.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **found,
+        "title": "Abidance configuration",
+    }
+
+
+def reference() -> str:
+    """Return Markdown tables of every setting."""
+    return Reference(schema()).tables()
+
+
+def template() -> str:
+    """Return a configuration file to begin with: the defaults, and one strategy on two instruments."""
+    title = "Settings of a run. What is commented out is not set. Every setting: docs/configuration.md"
+    return Reference(schema()).template(starter().model_dump(mode="json"), title)
+
+
+def starter() -> RunConfig:
+    """Return the run that `template` writes down."""
+    return RunConfig(
+        instruments=("BTC/USDT@BINANCE", "ETH/USDT@BINANCE"),
+        strategies=(StrategyConfig(strategy="EmaCross"),),
+    )
+
+
+# --- what a value may be
+
+
+def _length(timeframe: str) -> int:
+    try:
+        return timeframe_ns(timeframe)
+    except UsageError as error:
+        raise MisfitError(error.found, error.remedy) from None
+
+
+def _check_instruments(ids: Sequence[str]) -> None:
+    for id in ids:
+        try:
+            parse_instrument_id(id)
+        except UsageError as error:
+            near = _near_instrument(id)
+            raise MisfitError(error.found, f"Did you mean {near}?" if near else error.remedy) from None
+        if ids.count(id) > 1:
+            raise MisfitError(f"{id} is listed twice.", "List each instrument once.")
+
+
+def _near_instrument(text: str) -> str | None:
+    """Return the instrument that was probably meant by `btc-usdt`, `BTCUSDT` or `BTC/USDT`."""
+    pair, _, venue = text.strip().upper().partition("@")
+    pair = re.sub(r"[-_ ]", "/", pair, count=1)
+    for quote in _QUOTES:
+        if "/" not in pair and pair.endswith(quote) and pair != quote:
+            pair = f"{pair.removesuffix(quote)}/{quote}"
+    meant = f"{pair}@{venue or _DEFAULT_VENUE}"
+    try:
+        parse_instrument_id(meant)
+    except UsageError:
+        return None
+    return meant
+
+
+def _name_of(strategy: StrategyConfig) -> str:
+    """Return a strategy's name: as given, or its class, or its file."""
+    if strategy.name:
+        return strategy.name
+    path, colon, name = strategy.strategy.rpartition(":")
+    if colon and path.endswith(".py"):
+        return name
+    return PurePath(strategy.strategy).stem if strategy.strategy.endswith(".py") else strategy.strategy
+
+
+def _over(below: C, above: C) -> C:
+    """Return `below` with everything that was set in `above`."""
+    update = {}
+    for name in above.model_fields_set:
+        old, new = getattr(below, name), getattr(above, name)
+        update[name] = _over(old, new) if isinstance(new, Config) else new
+    return below.model_copy(update=update)
