@@ -90,7 +90,7 @@ class Codec:
             return self._encode((seq, deferred, self._short(event) or event))
         return self._encode((seq, deferred, event))
 
-    def decode(self, payload: bytes) -> Record:
+    def decode(self, payload: bytes | memoryview) -> Record:
         """Return the record in a payload. Raises msgspec.MsgspecError when there is none."""
         try:
             seq, deferred, event = self._decode(payload)
@@ -196,13 +196,14 @@ def survivor(damaged: bytes, codec: Codec, expected: int) -> int | None:
     `damaged` starts where the chain breaks and the record `expected` should stand. A crash leaves at most that record,
     unfinished; any other record that can still be read means that the damage lies in the middle.
     """
+    view = memoryview(damaged)
     at = damaged.find(_RECORD_MARK, _FRAME.size)
     while at >= 0:
         start = at - _FRAME.size
         (length,) = struct.unpack_from("<I", damaged, start)
         if 0 < length <= min(MAX_PAYLOAD, len(damaged) - at):
             try:
-                seq = codec.decode(damaged[at : at + length]).seq
+                seq = codec.decode(view[at : at + length]).seq
             except msgspec.MsgspecError:
                 pass
             else:

@@ -18,7 +18,7 @@ import structlog
 HIDDEN = "[hidden]"
 _WORDS = r"secret|key|token|passw|passphrase|authori[sz]ation|signature|credential|cookie|mnemonic"
 _SECRET_NAME = re.compile(rf"{_WORDS}|(?:^|[-_.])sign(?:$|[-_.])", re.IGNORECASE)
-_NAME = rf"[\w.-]*(?:{_WORDS})[\w.-]*"
+_NAME = rf"(?<![\w.-])[\w.-]{{0,64}}(?:{_WORDS})[\w.-]{{0,64}}"  # bounded: a long line must not take long
 _SCAN: tuple[tuple[re.Pattern[str], str], ...] = (
     # ?token=x, &signature=x, api_key=x, password='x'
     (re.compile(rf"""(?i)({_NAME}=)(?:b?"[^"]*"|b?'[^']*'|[^&\s"'#,;)]+)"""), rf"\1{HIDDEN}"),

@@ -97,7 +97,7 @@ def _plain(value: Any, key: Key, reference: Reference, settings: Settings) -> An
         return {name: _plain(item, (*key, name), reference, settings) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, (*key, number), reference, settings) for number, item in enumerate(value)]
-    if isinstance(value, bool | int):
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):

@@ -245,6 +245,13 @@ def test_ordinary_words_stay_readable() -> None:
 
 
 @pytest.mark.parametrize(
+    "piece", ["a", "key", "'key", "secret_", "://", "a:b@", "-----BEGIN PRIVATE KEY-----"]
+)
+def test_a_long_line_takes_no_time_worth_noting(piece: str) -> None:
+    assert Redaction([CANARY]).text(piece * (300_000 // len(piece)))
+
+
+@pytest.mark.parametrize(
     "name", ["apiKey", "API-Sign", "x_sign", "Passwd", "authorisation", "session.cookie"]
 )
 def test_names_of_secrets_are_known(name: str) -> None:
