@@ -6,16 +6,16 @@ of market data, so that a strategy always decides on a state that knows its own 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from decimal import Decimal
+from itertools import chain
+from typing import Any
 
 import msgspec
 
+from abidance.engine.actions import Actions, sign_of
 from abidance.engine.runners import BarRunner, EventRunner, Runner
 from abidance.engine.series import Series, Universe
-from abidance.engine.state import State
-from abidance.execution.exits import STOPS, Exits, exit_request
-from abidance.model.account import Position
-from abidance.model.command import Command
+from abidance.engine.state import Board, State
+from abidance.execution.exits import STOPS
 from abidance.model.errors import StrategyError
 from abidance.model.event import (
     AccountEvent,
@@ -36,18 +36,17 @@ from abidance.model.event import (
     Timer,
 )
 from abidance.model.instrument import SECOND_NS
-from abidance.model.intent import AmendRequest, Basket, CancelRequest, Intent, Target, TimerRequest
-from abidance.model.market import Bar, BarSlice, BookSnapshot, FundingRate, MarketEvent, Quote, Trade
+from abidance.model.intent import Intent
+from abidance.model.market import Bar, BarSlice, BookSnapshot, FundingRate, Quote, Trade
 from abidance.model.money import to_decimal
-from abidance.model.order import Fill, OrderRequest, OrderType, Purpose, Side
-from abidance.model.outcome import Approved, Notice, Outcome, RefusalCode, Refused, Verdict
+from abidance.model.order import Fill, Purpose
+from abidance.model.outcome import Outcome
 from abidance.risk.breaker import Breakers
 from abidance.risk.gate import Gate
-from abidance.risk.sizing import size
-from abidance.risk.state import Standing, TradingState, strictest
 from abidance.strategy.base import View
 from abidance.strategy.mistakes import strategy_error
 
+_ENDING = frozenset({ControlAction.STOP, ControlAction.PAUSE_ENTRIES, ControlAction.KILL})
 _Callback = Callable[..., Iterable[Intent] | None]
 _Callbacks = dict[str, list[tuple[EventRunner, _Callback, View]]]
 
@@ -63,25 +62,16 @@ class Engine:
         self, state: State, gate: Gate, breakers: Breakers, order_id: Callable[[int], str], *, isolate: bool
     ) -> None:
         self.state = state
+        self.actions = Actions(state, gate, breakers, order_id)
+        self.exits = self.actions.exits
         self.runners: list[Runner] = []
-        self.exits = Exits()
         self.fills: list[Fill] = []
         self.equity = 0.0
-        self._gate = gate
         self._breakers = breakers
-        self._order_id = order_id
         self._isolate = isolate
-        self.eventful = False
-        self._sequence = 0
-        self._check_at = 0
-        self._stopped: set[str] = set(state.strategies)
-        self._paused: set[str] = set()
+        self._check_at = self._beat_at = 0
         self._listeners: dict[type, _Callbacks] = {Trade: {}, Quote: {}}
         self._listeners_of_books: _Callbacks = {}
-        self._intents: list[Intent] = []
-        self._verdicts: list[Verdict] = []
-        self._commands: list[Command] = []
-        self._notices: list[Notice] = []
         self.handlers: dict[type, Callable[..., None]] = {
             BarSlice: self._on_slice,
             Trade: self._on_tick,
@@ -139,19 +129,7 @@ class Engine:
     def process(self, event: Event) -> Outcome:
         """Take one event and return what it led to."""
         self.handlers[type(event)](event)
-        return self.outcome(event)
-
-    def outcome(self, event: Event) -> Outcome:
-        """Return what has come of `event`, and forget it."""
-        if not self.eventful:
-            return Outcome(event)
-        self.eventful = False
-        outcome = Outcome(
-            event, tuple(self._intents), tuple(self._verdicts), tuple(self._commands), tuple(self._notices)
-        )
-        for found in (self._intents, self._verdicts, self._commands, self._notices):
-            found.clear()
-        return outcome
+        return self.actions.outcome(event)
 
     # --- market data
 
@@ -170,7 +148,7 @@ class Engine:
                 mark(instrument, bar.close)
                 notice = on_bar(bar)
                 if notice is not None:
-                    self._tell(notice)
+                    self.actions.tell(notice)
         self._watch(now)
         for bar in event.bars:
             for runner in known[bar.instrument, bar.timeframe].runners:
@@ -188,18 +166,13 @@ class Engine:
         self.equity = equity = state.portfolio.equity()
         notice = self._breakers.on_equity(now, equity)
         if notice is not None:
-            self._tell(notice)
+            self.actions.tell(notice)
         due = state.orders.due(now)
         if due:
-            self._commands.extend(due)
-            self.eventful = True
-
-    def _tell(self, notice: Notice) -> None:
-        self._notices.append(notice)
-        self.eventful = True
+            self.actions.send(due)
 
     def _run(self, runner: BarRunner, bar: Bar) -> None:
-        if runner.name in self._stopped:
+        if runner.name in self.actions.stopped:
             return
         try:
             target = runner.on_bar(bar)
@@ -207,46 +180,56 @@ class Engine:
             self._fail(runner.name, error)
             return
         if target is not None:
-            self._pursue(target)
+            self.actions.pursue(target)
 
     def _protect(self, strategy: str, bar: Bar, runner: BarRunner | None) -> None:
         if self.exits.plan(strategy, bar.instrument) is not None:
             position = self.state.position(strategy, bar.instrument)
             trailing = runner.trailing() if runner is not None else None
-            self._act(self.exits.on_bar(bar, position, trailing, self.state.instruments[bar.instrument]))
+            self.actions.act(
+                self.exits.on_bar(bar, position, trailing, self.state.instruments[bar.instrument])
+            )
 
-    def coast(self, event: MarketEvent, source: Iterator[MarketEvent], seen: dict[str, Trade | Quote]) -> MarketEvent:
-        """Take ticks from `source`, starting with `event`, for as long as they lead to nothing.
+    def coast(self, first: Any, source: Iterator[Any], seen: dict[str, Trade | Quote]) -> Any:
+        """Take ticks from `source`, starting with `first`, for as long as they lead to nothing.
 
         Return the event that ended it: an eventful tick, already taken (`eventful` is set), or an event of another
         kind, not taken. `seen` receives the newest tick of each instrument. When the source ends the last tick is
         returned, taken. The same as one call per tick, at a quarter of the cost.
         """
-        state, boards, listeners, stopped = self.state, self.state.boards, self._listeners, self._stopped
-        while True:
-            table = listeners.get(type(event))
-            if table is None:
-                return event
+        state, boards, actions = self.state, self.state.boards, self.actions
+        kind: Any = None
+        instrument = ""
+        board, heard = Board(), list[tuple[EventRunner, _Callback, View]]()
+        event, newest, check_at = first, first, self._check_at
+        for event in chain((first,), source):
+            if type(event) is not kind or event.instrument is not instrument:
+                if instrument:
+                    seen[instrument] = newest
+                kind = type(event)
+                table = self._listeners.get(kind)
+                if table is None:
+                    return event
+                instrument = event.instrument
+                board = boards[instrument]
+                heard = [each for each in table.get(instrument, ()) if each[0].name not in actions.stopped]
             state.now = now = event.ts
-            instrument = event.instrument  # type: ignore[union-attr]
-            boards[instrument].tick = seen[instrument] = event  # type: ignore[assignment]
-            if now >= self._check_at:
+            board.tick = newest = event
+            if now >= check_at:
                 self._check(now)
-            for runner, callback, view in table.get(instrument, ()):
-                if runner.name not in stopped:
-                    try:
-                        wished = callback(event, view)
-                    except Exception as error:
-                        self._fail(runner.name, strategy_error(runner.strategy, error, callback.__name__))
-                    else:
-                        if wished is not None:
-                            self._act(wished)
-            if self.eventful:
-                return event
-            try:
-                event = next(source)
-            except StopIteration:
-                return event
+                check_at = self._check_at
+            for runner, callback, view in heard:
+                try:
+                    wished = callback(event, view)
+                except Exception as error:  # noqa: BLE001 - a strategy may raise anything; its author is told where
+                    self._fail(runner.name, strategy_error(runner.strategy, error, callback.__name__))
+                else:
+                    if wished is not None:
+                        actions.act(wished)
+            if actions.eventful:
+                break
+        seen[instrument] = newest
+        return event
 
     def _on_tick(self, event: Trade | Quote) -> None:
         self.coast(event, iter(()), {})
@@ -254,7 +237,9 @@ class Engine:
     def _on_book(self, event: BookSnapshot) -> None:
         if event.bids and event.asks:
             (bid, bid_size), (ask, ask_size) = event.bids[0], event.asks[0]
-            self.state.boards[event.instrument].tick = Quote(event.ts, event.instrument, bid, bid_size, ask, ask_size)
+            self.state.boards[event.instrument].tick = Quote(
+                event.ts, event.instrument, bid, bid_size, ask, ask_size
+            )
         self.state.now = event.ts
         for runner, callback, _ in self._listeners_of_books.get(event.instrument, ()):
             self._call(runner, callback, event)
@@ -263,147 +248,29 @@ class Engine:
         self.state.now = event.ts
 
     def _check(self, now: int) -> None:
-        """Watch equity and timeouts on ticks, once a second; an observer hears of it."""
+        """Watch equity and timeouts on ticks once a second while anything is at stake; observers hear once a minute."""
         self._check_at = now + SECOND_NS
-        self.state.settle()
-        self._watch(now)
-        self.eventful = True
+        if self.state.is_exposed:
+            self.state.settle()
+            self._watch(now)
+        if now >= self._beat_at:
+            self._beat_at = now + 60 * SECOND_NS
+            self.actions.eventful = True
 
     def _call(self, runner: EventRunner, callback: _Callback, *datum: object) -> None:
-        if runner.name in self._stopped:
+        if runner.name in self.actions.stopped:
             return
         try:
-            self._act(runner.call(callback, *datum))
+            self.actions.act(runner.call(callback, *datum))
         except StrategyError as error:
             self._fail(runner.name, error)
 
     def _fail(self, strategy: str, error: StrategyError) -> None:
         if not self._isolate:
             raise error
-        self._stopped.add(strategy)
-        self._cancel_entries(strategy)
-        self._note("error", "strategy_failed", f"{strategy} was stopped: {error}", strategy)
-
-    def _note(self, level: str, code: str, text: str, strategy: str = "") -> None:
-        self._tell(Notice(self.state.now, level, code, text, strategy))
-
-    # --- intents
-
-    def _act(self, intents: Iterable[Intent]) -> None:
-        for intent in intents:
-            self.eventful = True
-            if isinstance(intent, OrderRequest):
-                self._request(intent)
-            elif isinstance(intent, Target):
-                self._pursue(intent)
-            elif isinstance(intent, CancelRequest):
-                command = self.state.orders.cancel(intent, self.state.now)
-                if command is not None:
-                    self._commands.append(command)
-            elif isinstance(intent, AmendRequest):
-                self._amend(intent)
-            elif isinstance(intent, Basket):
-                self._intents.append(intent)
-                standing = strictest(*map(self._standing, intent.requests))
-                self._verdicts.extend(verdicts := self._gate.check_all(intent.requests, self.state, standing))
-                for verdict in verdicts:
-                    if isinstance(verdict, Approved):
-                        self._send(verdict)
-            elif isinstance(intent, TimerRequest):
-                self._intents.append(intent)
-            else:
-                raise StrategyError(f"A strategy returned {intent!r}, which is not an intent.")
-
-    def _request(self, request: OrderRequest) -> bool:
-        self._intents.append(request)
-        verdict = self._gate.check(request, self.state, self._standing(request))
-        self._verdicts.append(verdict)
-        if isinstance(verdict, Refused):
-            return False
-        self._send(verdict)
-        return True
-
-    def _standing(self, request: OrderRequest) -> Standing:
-        if request.strategy in self._stopped:
-            reason = f"{request.strategy} is stopped."
-            return Standing(TradingState.HALTED, RefusalCode.STRATEGY_STOPPED, reason)
-        if request.strategy in self._paused:
-            reason = f"Entries of {request.strategy} are paused."
-            return Standing(TradingState.REDUCING, RefusalCode.ENTRIES_PAUSED, reason)
-        return self._breakers.state(request.strategy, request.instrument, self.state.now)
-
-    def _send(self, approved: Approved) -> None:
-        order_id = self._order_id(self._sequence)
-        self._sequence += 1
-        self._commands.append(self.state.orders.create(approved, order_id, self.state.now))
-        self.exits.attached(order_id, approved.request)
-
-    def _amend(self, intent: AmendRequest) -> None:
-        order = self.state.orders.get(intent.order_id)
-        if order is None or order.state.is_closed:
-            return
-        now = msgspec.structs.replace(order.request, quantity=order.remaining)
-        wish = msgspec.structs.replace(
-            now,
-            quantity=now.quantity if intent.quantity is None else intent.quantity - order.filled,
-            price=now.price if intent.price is None else intent.price,
-            trigger=now.trigger if intent.trigger is None else intent.trigger,
-        )
-        verdict = self._gate.check(wish, self.state, self._standing(wish), replaces=now)
-        if isinstance(verdict, Refused):
-            self._verdicts.append(verdict)
-            return
-        command = self.state.orders.amend(intent, self.state.now)
-        if command is not None:
-            self._commands.append(command)
-
-    def _pursue(self, target: Target) -> None:
-        """Turn a wished position into orders: leave what points the other way, then enter, grow or shrink."""
-        self._intents.append(target)
-        self.eventful = True
-        state = self.state
-        instrument = state.instruments[target.instrument]
-        position = state.position(target.strategy, target.instrument)
-        price = to_decimal(target.price)
-        wished = (target.strength > 0) - (target.strength < 0)
-        held = _sign(position, instrument.lot)
-        self._cancel_entries(target.strategy, target.instrument)
-        if held and held != wished:
-            self._leave(position, Purpose.SIGNAL, price, target.tag)
-        if not wished:
-            return
-        quantity = size(state.strategies[target.strategy].sizing, target, state)
-        current = abs(position.quantity) if held == wished else Decimal(0)
-        side = Side.BUY if wished > 0 else Side.SELL
-        if current and quantity < current:
-            reduction = _order(target, side.opposite, current - quantity, price, Purpose.REBALANCE)
-            self._request(msgspec.structs.replace(reduction, reduce_only=True, protection=None))
-        elif not current or quantity > current:
-            self._enter(target, side, quantity - current, price, Purpose.REBALANCE if current else Purpose.ENTRY)
-
-    def _enter(self, target: Target, side: Side, quantity: Decimal, price: Decimal, purpose: Purpose) -> None:
-        config = self.state.strategies[target.strategy]
-        request = _order(target, side, quantity, price, purpose)
-        if config.order_type == "limit":
-            request = msgspec.structs.replace(
-                request, type=OrderType.LIMIT, price=price, expire_after=config.entry_timeout
-            )
-        self._request(request)
-
-    def _leave(self, position: Position, purpose: Purpose, price: Decimal, tag: str = "") -> None:
-        instrument = self.state.instruments[position.instrument]
-        leaving = any(
-            order.request.reduce_only and order.request.type is OrderType.MARKET
-            for order in self.state.orders.open(strategy=position.strategy, instrument=position.instrument)
-        )
-        request = exit_request(position, purpose, price, instrument)
-        if request.quantity and not leaving:
-            self._request(msgspec.structs.replace(request, tag=tag))
-
-    def _cancel_entries(self, strategy: str = "", instrument: str | None = None) -> None:
-        for order in tuple(self.state.orders.open(strategy=strategy or None, instrument=instrument)):
-            if not order.request.reduce_only:
-                self._act((CancelRequest(order.id),))
+        self.actions.stopped.add(strategy)
+        self.actions.cancel_entries(strategy)
+        self.actions.note("error", "strategy_failed", f"{strategy} was stopped: {error}", strategy)
 
     # --- news about our account
 
@@ -428,21 +295,16 @@ class Engine:
         position = state.position(fill.strategy, fill.instrument)
         instrument = state.instruments[fill.instrument]
         request = order.request if order is not None else None
-        self._act(self.exits.on_fill(position, request, fill.ts, instrument))
-        if not _sign(position, instrument.lot):
-            self._cancel_exits(fill.strategy, fill.instrument)
+        self.actions.act(self.exits.on_fill(position, request, fill.ts, instrument))
+        if not sign_of(position, instrument.lot):
+            self.actions.cancel_exits(fill.strategy, fill.instrument)
         if trip is not None:
             notice = self._breakers.on_round_trip(trip)
             if notice is not None:
-                self._tell(notice)
-        for runner in self.runners:
-            if type(runner) is EventRunner and runner.name == fill.strategy and runner.hears("on_fill"):
+                self.actions.tell(notice)
+        for runner in self._runners_of(fill.strategy):
+            if isinstance(runner, EventRunner) and runner.hears("on_fill"):
                 self._call(runner, runner.strategy.on_fill, fill)
-
-    def _cancel_exits(self, strategy: str, instrument: str) -> None:
-        for order in tuple(self.state.orders.open(strategy=strategy, instrument=instrument)):
-            if order.request.reduce_only:
-                self._act((CancelRequest(order.id),))
 
     def _on_rejected(self, event: OrderRejected) -> None:
         self._on_order_news(event)
@@ -450,13 +312,15 @@ class Engine:
         if order is None:
             return
         request = order.request
-        self._note("warning", "order_rejected", f"{request.instrument}: {event.reason}", request.strategy)
+        self.actions.note(
+            "warning", "order_rejected", f"{request.instrument}: {event.reason}", request.strategy
+        )
         if request.purpose in STOPS:
             # A position whose stop the venue will not hold is left at once rather than kept unprotected.
             position = self.state.position(request.strategy, request.instrument)
             price = self.state.price(request.instrument)
             if position.quantity and price is not None:
-                self._leave(position, Purpose.STOP_LOSS, to_decimal(price))
+                self.actions.leave(position, Purpose.STOP_LOSS, to_decimal(price))
 
     def _on_cash(self, event: FundingPaid | BalanceChanged) -> None:
         self.state.now = max(self.state.now, event.ts)
@@ -469,68 +333,44 @@ class Engine:
 
     def _on_timer(self, event: Timer) -> None:
         self.state.now = max(self.state.now, event.ts)
-        for runner in self.runners:
-            if isinstance(runner, EventRunner) and runner.name == event.strategy:
+        for runner in self._runners_of(event.strategy):
+            if isinstance(runner, EventRunner):
                 self._call(runner, runner.strategy.on_timer, event)
 
     def _on_control(self, event: Control) -> None:
         self.state.now = max(self.state.now, event.ts)
         names = [name for name in self.state.strategies if event.strategy in ("", name)]
         if not names:
-            self._note("error", "unknown_strategy", f"No strategy {event.strategy!r} runs here.")
+            self.actions.note("error", "unknown_strategy", f"No strategy {event.strategy!r} runs here.")
         for name in names:
             self._control(event, name)
         if event.action is ControlAction.KILL:
-            self._tell(self._breakers.kill(self.state.now, event.actor))
+            self.actions.tell(self._breakers.kill(self.state.now, event.actor))
         elif event.action is ControlAction.RELEASE:
-            self._tell(self._breakers.release(self.state.now, event.actor))
+            self.actions.tell(self._breakers.release(self.state.now, event.actor))
 
     def _control(self, event: Control, name: str) -> None:
-        action = event.action
+        actions, action = self.actions, event.action
         if action is ControlAction.START:
-            self._stopped.discard(name)
-            for runner in self.runners:
-                if isinstance(runner, EventRunner) and runner.name == name:
+            actions.stopped.discard(name)
+            for runner in self._runners_of(name):
+                if isinstance(runner, EventRunner):
                     self._call(runner, runner.strategy.on_start)
-        elif action in (ControlAction.STOP, ControlAction.PAUSE_ENTRIES, ControlAction.KILL):
-            if action is ControlAction.STOP:
-                self._stopped.add(name)
-            elif action is ControlAction.PAUSE_ENTRIES:
-                self._paused.add(name)
-            self._cancel_entries(name)
+        elif action is ControlAction.STOP:
+            actions.stopped.add(name)
+        elif action is ControlAction.PAUSE_ENTRIES:
+            actions.paused.add(name)
         elif action is ControlAction.RESUME_ENTRIES:
-            self._paused.discard(name)
+            actions.paused.discard(name)
         elif action is ControlAction.SET_PARAMETERS:
-            for runner in self.runners:
-                if runner.name == name:
-                    runner.set_parameters(event.values)
+            for runner in self._runners_of(name):
+                runner.set_parameters(event.values)
         elif action is ControlAction.SET_ALLOCATION:
             self.state.allocations[name] = float(event.values["allocation"])
+        if action in _ENDING:
+            actions.cancel_entries(name)
         if action is ControlAction.FLATTEN or (action is ControlAction.KILL and event.values.get("flatten")):
-            self._flatten(name)
+            actions.flatten(name)
 
-    def _flatten(self, strategy: str) -> None:
-        self._cancel_entries(strategy)
-        for position in self.state.portfolio.open_positions():
-            price = self.state.price(position.instrument)
-            if position.strategy == strategy and price is not None:
-                self._leave(position, Purpose.FLATTEN, to_decimal(price))
-
-
-def _sign(position: Position, lot: Decimal) -> int:
-    quantity = position.quantity
-    return 0 if abs(quantity) < lot else (quantity > 0) - (quantity < 0)
-
-
-def _order(target: Target, side: Side, quantity: Decimal, price: Decimal, purpose: Purpose) -> OrderRequest:
-    return OrderRequest(
-        strategy=target.strategy,
-        instrument=target.instrument,
-        side=side,
-        quantity=quantity,
-        purpose=purpose,
-        tag=target.tag,
-        confidence=target.confidence,
-        decision_price=price,
-        protection=target.protection,
-    )
+    def _runners_of(self, name: str) -> list[Runner]:
+        return [runner for runner in self.runners if runner.name == name]

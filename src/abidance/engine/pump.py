@@ -1,7 +1,7 @@
 """Drive an engine and a simulated venue through events, in the one order that every mode keeps.
 
-For each market event: record it, let due timers fire, let the venue say what the event did to our orders (each answer is
-recorded and processed, and its commands reach the venue, before the next one), then let the engine decide on it.
+For each market event: record it, let due timers fire, let the venue say what the event did to our orders (each answer
+is recorded and processed, and its commands reach the venue, before the next one), then let the engine decide on it.
 """
 
 import heapq
@@ -56,7 +56,7 @@ class Pump:
                     self.step(news)
                 handlers[kind](event)
             # A tick that led to nothing is not worth an object: thousands pass between two that did.
-            if engine.eventful or kind is BarSlice:
+            if engine.actions.eventful or kind is BarSlice:
                 self._conclude(event)
 
     def market(self, event: MarketEvent) -> None:
@@ -79,11 +79,11 @@ class Pump:
 
     def _step(self, event: Event) -> None:
         self.engine.handlers[type(event)](event)
-        if self.engine.eventful or not isinstance(event, Trade | Quote):
+        if self.engine.actions.eventful or not isinstance(event, Trade | Quote):
             self._conclude(event)
 
     def _conclude(self, event: Event) -> None:
-        outcome = self.engine.outcome(event)
+        outcome = self.engine.actions.outcome(event)
         if self._observe is not None:
             self._observe(outcome)
         if outcome.intents or outcome.commands:

@@ -1,7 +1,7 @@
-"""How the engine calls strategies: one `BarRunner` per bar strategy and instrument, one `EventRunner` per event strategy.
+"""How the engine calls strategies: a `BarRunner` per bar strategy and instrument, an `EventRunner` per event strategy.
 
-A runner turns a strategy's opinions into intents. It acts on a change of opinion only: a wish that is repeated, or that
-risk refused, is not stated again until the strategy has wished something else.
+A runner turns a strategy's opinions into intents. It acts on a change of opinion only: a wish that is repeated, or
+that risk refused, is not stated again until the strategy has wished something else.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +21,17 @@ from abidance.strategy.parameters import Value, set_parameters
 class BarRunner:
     """One bar strategy on one instrument."""
 
-    __slots__ = ("_decisions", "_rows", "_target", "config", "instrument", "name", "series", "strategy", "wish")
+    __slots__ = (
+        "_decisions",
+        "_rows",
+        "_target",
+        "config",
+        "instrument",
+        "name",
+        "series",
+        "strategy",
+        "wish",
+    )
 
     def __init__(self, name: str, strategy: BarStrategy, config: StrategyConfig, series: Series) -> None:
         self.name = name
@@ -88,7 +98,9 @@ class BarRunner:
 
     def trailing(self) -> float | None:
         """Return the trailing distance as measured at the last close."""
-        return _number(self._decisions.trailing, self.series.size - 1) if self._decisions is not None else None
+        return (
+            _number(self._decisions.trailing, self.series.size - 1) if self._decisions is not None else None
+        )
 
 
 def _number(column: FloatArray, row: int) -> float | None:
@@ -102,7 +114,12 @@ class EventRunner:
     __slots__ = ("config", "instruments", "name", "strategy", "view")
 
     def __init__(
-        self, name: str, strategy: EventStrategy, config: StrategyConfig, instruments: tuple[str, ...], view: View
+        self,
+        name: str,
+        strategy: EventStrategy,
+        config: StrategyConfig,
+        instruments: tuple[str, ...],
+        view: View,
     ) -> None:
         strategy.name = name
         self.name = name

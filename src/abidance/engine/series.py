@@ -17,7 +17,18 @@ class Series:
     The shortest timeframe of an instrument `drives`: it gives the price and is what breakers watch.
     """
 
-    __slots__ = ("_history", "_tape", "ahead", "drives", "instrument", "last_ts", "runners", "size", "timeframe", "universe")
+    __slots__ = (
+        "_history",
+        "_tape",
+        "ahead",
+        "drives",
+        "instrument",
+        "last_ts",
+        "runners",
+        "size",
+        "timeframe",
+        "universe",
+    )
 
     def __init__(
         self,

@@ -96,6 +96,11 @@ class State:
                 if board.price is not None:
                     self.portfolio.mark(id, board.price)
 
+    @property
+    def is_exposed(self) -> bool:
+        """Return True while a position or an order is open: the next price may matter."""
+        return bool(self.portfolio.open_positions()) or bool(self.orders.open())
+
     def price(self, instrument: str) -> float | None:
         """Return the last known price."""
         board = self.boards[instrument]
@@ -152,13 +157,15 @@ class State:
             instrument = pending.instrument
             if instrument.venue == venue and instrument.quote == asset:
                 value = float(pending.quantity) * pending.price * (1 + self.cost_rate(instrument.id))
-                held += to_decimal(value / (self.terms(pending.strategy).leverage if instrument.is_perpetual else 1.0))
+                held += to_decimal(
+                    value / (self.terms(pending.strategy).leverage if instrument.is_perpetual else 1.0)
+                )
         return balance - held
 
     # --- exposure, worst case: every pending entry fills
 
     def _pending(self) -> Iterator[_Pending]:
-        """Yield, per strategy and instrument, what open orders could add: those against a position may close it first."""
+        """Yield, per strategy and instrument, what open orders could add; those against a position close it first."""
         places: dict[tuple[str, str], list[Order]] = {}
         for order in self.orders.open():
             if not order.request.reduce_only:
@@ -205,7 +212,10 @@ class State:
 
     def has_pending(self, strategy: str, instrument: str) -> bool:
         """Return True while an entry of the strategy waits at the venue."""
-        return any(pending.strategy == strategy and pending.instrument.id == instrument for pending in self._pending())
+        return any(
+            pending.strategy == strategy and pending.instrument.id == instrument
+            for pending in self._pending()
+        )
 
     def exiting(self, strategy: str, instrument: str, *, at_market: bool = False) -> Decimal:
         """Return what orders against the position (only MARKET ones with `at_market`) have still to fill."""

@@ -49,7 +49,7 @@ class Paper:
         self.material = gather(config, source, strategies)
         self.journal = FileJournal(folder / JOURNAL, _header(self.material), config.journal_sync)
         header = self.journal.header
-        recorded = [record for record in self.journal.inputs(_is_input)]
+        recorded = list(self.journal.inputs(_is_input))
         self.resumed = self.journal.recorded
         order_id = OrderIds(header.install, header.order_epoch, header.run_id.encode()).make
         tape = _tape(record.event for record in recorded)

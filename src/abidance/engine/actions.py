@@ -1,0 +1,230 @@
+"""From intents to commands: sizing, the gate's verdict, the order. Nothing leaves the engine by another way.
+
+`Actions` collects what one step led to (intents, verdicts, commands, notices) until the engine takes it away.
+"""
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+
+import msgspec
+
+from abidance.engine.state import State
+from abidance.execution.exits import Exits, exit_request
+from abidance.model.account import Position
+from abidance.model.command import Command
+from abidance.model.errors import StrategyError
+from abidance.model.event import Event
+from abidance.model.intent import AmendRequest, Basket, CancelRequest, Intent, Target, TimerRequest
+from abidance.model.money import ZERO, to_decimal
+from abidance.model.order import OrderRequest, OrderType, Purpose, Side
+from abidance.model.outcome import Approved, Notice, Outcome, RefusalCode, Refused, Verdict
+from abidance.risk.breaker import Breakers
+from abidance.risk.gate import Gate
+from abidance.risk.sizing import size
+from abidance.risk.state import Standing, TradingState, strictest
+
+
+class Actions:
+    """What is done about intents in one run, and what the step in hand has led to so far.
+
+    `order_id` makes the client order id of the n-th order. `stopped` strategies may send nothing new, `paused` ones
+    may only leave.
+    """
+
+    def __init__(self, state: State, gate: Gate, breakers: Breakers, order_id: Callable[[int], str]) -> None:
+        self.exits = Exits()
+        self.stopped: set[str] = set(state.strategies)
+        self.paused: set[str] = set()
+        self.eventful = False
+        self._state = state
+        self._gate = gate
+        self._breakers = breakers
+        self._order_id = order_id
+        self._sequence = 0
+        self._intents: list[Intent] = []
+        self._verdicts: list[Verdict] = []
+        self._commands: list[Command] = []
+        self._notices: list[Notice] = []
+
+    def outcome(self, event: Event) -> Outcome:
+        """Return what has come of `event`, and forget it."""
+        if not self.eventful:
+            return Outcome(event)
+        self.eventful = False
+        outcome = Outcome(
+            event, tuple(self._intents), tuple(self._verdicts), tuple(self._commands), tuple(self._notices)
+        )
+        for found in (self._intents, self._verdicts, self._commands, self._notices):
+            found.clear()
+        return outcome
+
+    def note(self, level: str, code: str, text: str, strategy: str = "") -> None:
+        """Tell people something."""
+        self.tell(Notice(self._state.now, level, code, text, strategy))
+
+    def tell(self, notice: Notice) -> None:
+        """Tell people something."""
+        self._notices.append(notice)
+        self.eventful = True
+
+    def send(self, commands: Iterable[Command]) -> None:
+        """Let commands leave that need nobody's approval: cancels."""
+        self._commands.extend(commands)
+        self.eventful = True
+
+    # --- intents
+
+    def act(self, intents: Iterable[Intent]) -> None:
+        """Do what the intents wish, as far as risk lets them. Raises StrategyError for what is no intent."""
+        for intent in intents:
+            self.eventful = True
+            if isinstance(intent, OrderRequest):
+                self._request(intent)
+            elif isinstance(intent, Target):
+                self.pursue(intent)
+            elif isinstance(intent, CancelRequest):
+                command = self._state.orders.cancel(intent, self._state.now)
+                if command is not None:
+                    self._commands.append(command)
+            elif isinstance(intent, AmendRequest):
+                self._amend(intent)
+            elif isinstance(intent, Basket):
+                self._intents.append(intent)
+                standing = strictest(*map(self._standing, intent.requests))
+                self._verdicts.extend(
+                    verdicts := self._gate.check_all(intent.requests, self._state, standing)
+                )
+                for verdict in verdicts:
+                    if isinstance(verdict, Approved):
+                        self._send(verdict)
+            elif isinstance(intent, TimerRequest):
+                self._intents.append(intent)
+            else:
+                raise StrategyError(f"A strategy returned {intent!r}, which is not an intent.")
+
+    def _request(self, request: OrderRequest) -> None:
+        self._intents.append(request)
+        verdict = self._gate.check(request, self._state, self._standing(request))
+        self._verdicts.append(verdict)
+        if isinstance(verdict, Approved):
+            self._send(verdict)
+
+    def _standing(self, request: OrderRequest) -> Standing:
+        if request.strategy in self.stopped:
+            reason = f"{request.strategy} is stopped."
+            return Standing(TradingState.HALTED, RefusalCode.STRATEGY_STOPPED, reason)
+        if request.strategy in self.paused:
+            reason = f"Entries of {request.strategy} are paused."
+            return Standing(TradingState.REDUCING, RefusalCode.ENTRIES_PAUSED, reason)
+        return self._breakers.state(request.strategy, request.instrument, self._state.now)
+
+    def _send(self, approved: Approved) -> None:
+        order_id = self._order_id(self._sequence)
+        self._sequence += 1
+        self._commands.append(self._state.orders.create(approved, order_id, self._state.now))
+        self.exits.attached(order_id, approved.request)
+
+    def _amend(self, intent: AmendRequest) -> None:
+        order = self._state.orders.get(intent.order_id)
+        if order is None or order.state.is_closed:
+            return
+        now = msgspec.structs.replace(order.request, quantity=order.remaining)
+        wish = msgspec.structs.replace(
+            now,
+            quantity=now.quantity if intent.quantity is None else intent.quantity - order.filled,
+            price=now.price if intent.price is None else intent.price,
+            trigger=now.trigger if intent.trigger is None else intent.trigger,
+        )
+        verdict = self._gate.check(wish, self._state, self._standing(wish), replaces=now)
+        if isinstance(verdict, Refused):
+            self._verdicts.append(verdict)
+            return
+        command = self._state.orders.amend(intent, self._state.now)
+        if command is not None:
+            self._commands.append(command)
+
+    def pursue(self, target: Target) -> None:
+        """Turn a wished position into orders: leave what points the other way, then enter, grow or shrink."""
+        self._intents.append(target)
+        self.eventful = True
+        state = self._state
+        instrument = state.instruments[target.instrument]
+        position = state.position(target.strategy, target.instrument)
+        price = to_decimal(target.price)
+        wished = (target.strength > 0) - (target.strength < 0)
+        held = sign_of(position, instrument.lot)
+        self.cancel_entries(target.strategy, target.instrument)
+        if held and held != wished:
+            self.leave(position, Purpose.SIGNAL, price, target.tag)
+        if not wished:
+            return
+        quantity = size(state.strategies[target.strategy].sizing, target, state)
+        current = abs(position.quantity) if held == wished else ZERO
+        side = Side.BUY if wished > 0 else Side.SELL
+        if current and quantity < current:
+            reduction = _order(target, side.opposite, current - quantity, price, Purpose.REBALANCE)
+            self._request(msgspec.structs.replace(reduction, reduce_only=True, protection=None))
+        elif not current or quantity > current:
+            self._enter(
+                target, side, quantity - current, price, Purpose.REBALANCE if current else Purpose.ENTRY
+            )
+
+    def _enter(self, target: Target, side: Side, quantity: Decimal, price: Decimal, purpose: Purpose) -> None:
+        config = self._state.strategies[target.strategy]
+        request = _order(target, side, quantity, price, purpose)
+        if config.order_type == "limit":
+            request = msgspec.structs.replace(
+                request, type=OrderType.LIMIT, price=price, expire_after=config.entry_timeout
+            )
+        self._request(request)
+
+    def leave(self, position: Position, purpose: Purpose, price: Decimal, tag: str = "") -> None:
+        """Close a position at market, unless that is under way; `price` is what the decision saw."""
+        instrument = self._state.instruments[position.instrument]
+        leaving = any(
+            order.request.reduce_only and order.request.type is OrderType.MARKET
+            for order in self._state.orders.open(strategy=position.strategy, instrument=position.instrument)
+        )
+        request = exit_request(position, purpose, price, instrument)
+        if request.quantity and not leaving:
+            self._request(msgspec.structs.replace(request, tag=tag))
+
+    def cancel_entries(self, strategy: str, instrument: str | None = None) -> None:
+        """Take back what a strategy has waiting at the venue to open or grow a position."""
+        for order in tuple(self._state.orders.open(strategy=strategy, instrument=instrument)):
+            if not order.request.reduce_only:
+                self.act((CancelRequest(order.id),))
+
+    def cancel_exits(self, strategy: str, instrument: str) -> None:
+        """Take back the exits of a position that is flat."""
+        for order in tuple(self._state.orders.open(strategy=strategy, instrument=instrument)):
+            if order.request.reduce_only:
+                self.act((CancelRequest(order.id),))
+
+    def flatten(self, strategy: str) -> None:
+        """Take back a strategy's entries and close all its positions at market."""
+        self.cancel_entries(strategy)
+        for position in self._state.portfolio.open_positions():
+            price = self._state.price(position.instrument)
+            if position.strategy == strategy and price is not None:
+                self.leave(position, Purpose.FLATTEN, to_decimal(price))
+
+
+def sign_of(position: Position, lot: Decimal) -> int:
+    """Return +1 for long, -1 for short, 0 for flat; less than one lot is flat."""
+    quantity = position.quantity
+    return 0 if abs(quantity) < lot else (quantity > 0) - (quantity < 0)
+
+
+def _order(target: Target, side: Side, quantity: Decimal, price: Decimal, purpose: Purpose) -> OrderRequest:
+    return OrderRequest(
+        strategy=target.strategy,
+        instrument=target.instrument,
+        side=side,
+        quantity=quantity,
+        purpose=purpose,
+        tag=target.tag,
+        confidence=target.confidence,
+        decision_price=price,
+        protection=target.protection,
+    )
