@@ -183,14 +183,18 @@ class Engine:
             self.actions.pursue(target)
 
     def _protect(self, strategy: str, bar: Bar, runner: BarRunner | None) -> None:
-        if self.exits.plan(strategy, bar.instrument) is not None:
-            position = self.state.position(strategy, bar.instrument)
-            trailing = runner.trailing() if runner is not None else None
-            self.actions.act(
-                self.exits.on_bar(bar, position, trailing, self.state.instruments[bar.instrument])
-            )
+        if self.exits.plan(strategy, bar.instrument) is None:
+            return
+        trailing = None
+        if runner is not None and strategy not in self.actions.stopped:
+            try:
+                trailing = runner.trailing()
+            except StrategyError as error:
+                self._fail(strategy, error)
+        position = self.state.position(strategy, bar.instrument)
+        self.actions.act(self.exits.on_bar(bar, position, trailing, self.state.instruments[bar.instrument]))
 
-    def coast(self, first: Any, source: Iterator[Any], seen: dict[str, Trade | Quote]) -> Any:
+    def coast(self, first: Any, source: Iterator[Any], seen: dict[str, Trade | Quote | BookSnapshot]) -> Any:
         """Take ticks from `source`, starting with `first`, for as long as they lead to nothing.
 
         Return the event that ended it: an eventful tick, already taken (`eventful` is set), or an event of another

@@ -60,11 +60,7 @@ class BarRunner:
 
     def on_bar(self, bar: Bar) -> Target | None:
         """Return the new wish after a closed bar, or None when nothing changed."""
-        row = self.series.size - 1
-        if row >= self._rows:
-            self._decisions = decide(self.strategy, self.series.bars(), self.config.exits)
-            self._target = self._decisions.target
-            self._rows = row + 1
+        row = self._row()
         target = self._target[row]
         if target != target or target == self.wish:
             return None
@@ -98,9 +94,17 @@ class BarRunner:
 
     def trailing(self) -> float | None:
         """Return the trailing distance as measured at the last close."""
-        return (
-            _number(self._decisions.trailing, self.series.size - 1) if self._decisions is not None else None
-        )
+        row = self._row()
+        return _number(self._decisions.trailing, row) if self._decisions is not None else None
+
+    def _row(self) -> int:
+        """Return the row of the last close, evaluating the bars so far when the tape did not hold it."""
+        row = self.series.size - 1
+        if row >= self._rows:
+            self._decisions = decide(self.strategy, self.series.bars(), self.config.exits)
+            self._target = self._decisions.target
+            self._rows = row + 1
+        return row
 
 
 def _number(column: FloatArray, row: int) -> float | None:

@@ -4,7 +4,8 @@
     frame      u32 length | u32 checksum | payload     (little-endian; the first frame is the run's header)
 
 A frame's checksum is the CRC-32 of its payload, started from the checksum of the frame before: a record that was
-changed, taken out, put in or moved breaks the chain. A payload is msgpack: `[seq, deferred, event]`. A `BarSlice`
+changed, taken out, put in or moved breaks the chain. A payload is msgpack: `[seq, deferred, event]`; nil for the
+event marks where a deferred one was handled. A `BarSlice`
 whose bars share one timeframe is written without names: `[ts, timeframe, [[instrument, o, h, l, c, v], ...]]`, with
 instruments numbered as in the header. This module opens no file.
 """
@@ -32,7 +33,7 @@ _RECORD_MARK = b"\x93"  # msgpack's array of three: how every record's payload s
 _START_CRC = zlib.crc32(MAGIC)
 
 _Slice = tuple[int, str, tuple[tuple[int, float, float, float, float, float], ...]]
-_Wire = tuple[int, bool, Event | _Slice]
+_Wire = tuple[int, bool, Event | _Slice | None]
 
 
 class RunHeader(msgspec.Struct, frozen=True):
@@ -58,13 +59,13 @@ class RunHeader(msgspec.Struct, frozen=True):
 class Record(NamedTuple):
     """One recorded event; `seq` counts from 1.
 
-    `deferred` belongs to market events: the event is handled after the account records that follow it, up to the next
-    record of another kind (the simulated venue turns a bar into fills first, then the engine sees the bar).
+    A `deferred` market event is handled after the account events that it caused at the simulated venue. A record
+    without an event marks the place: there the last deferred event was handled.
     """
 
     seq: int
     deferred: bool
-    event: Event
+    event: Event | None
 
 
 class Mark(NamedTuple):
@@ -84,7 +85,7 @@ class Codec:
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(_Wire).decode
 
-    def encode(self, seq: int, deferred: bool, event: Event) -> bytes:
+    def encode(self, seq: int, deferred: bool, event: Event | None) -> bytes:
         """Return a record's payload."""
         if type(event) is BarSlice:
             return self._encode((seq, deferred, self._short(event) or event))

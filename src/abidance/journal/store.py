@@ -127,7 +127,7 @@ class FileJournal:
         Handle each as when it was new, `append(event, deferred=...)` first. `recorded` is 0 when all came out as
         before.
         """
-        return (record for record in self._found() if wanted(record.event))
+        return (record for record in self._found() if record.event is not None and wanted(record.event))
 
     def _found(self) -> Iterator[Record]:
         return _records(self.path, self._start, self._last, self._codec)
@@ -138,6 +138,13 @@ class FileJournal:
         Raises JournalError when it cannot be written (take no new risk; every further call raises too), and when it
         differs from the record.
         """
+        self._put(event, deferred)
+
+    def handled(self) -> None:
+        """Record that the last deferred event is handled now: what it caused stands before this, its own after it."""
+        self._put(None, deferred=False)
+
+    def _put(self, event: Event | None, deferred: bool) -> None:
         if self.recorded:
             self._compare(event, deferred)
             return
@@ -196,7 +203,7 @@ class FileJournal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _compare(self, event: Event, deferred: bool) -> None:
+    def _compare(self, event: Event | None, deferred: bool) -> None:
         seq = self._last.seq - self.recorded + 1
         payload = next(self._pending)
         given = self._codec.encode(seq, deferred, event)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from abidance.model.command import Command
-from abidance.model.event import AccountEvent, Event, MarketEvent, Quote, Trade
+from abidance.model.event import AccountEvent, BookSnapshot, Event, MarketEvent, Quote, Trade
 
 
 class Clock(Protocol):
@@ -43,7 +43,7 @@ class SimulatedVenue(Gateway, Protocol):
         ...
 
     @property
-    def seen(self) -> dict[str, Trade | Quote]:
+    def seen(self) -> dict[str, Trade | Quote | BookSnapshot]:
         """Return the newest tick of each instrument; whoever skips `advance` while idle writes them here."""
         ...
 

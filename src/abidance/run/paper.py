@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -29,7 +30,7 @@ from abidance.run.config import RunConfig
 from abidance.run.setup import BarSource, Core, Key, Material, assemble, gather
 
 JOURNAL = "journal.abj"
-_MARKET = MarketEvent.__args__  # type: ignore[attr-defined]
+_MARKET = get_args(MarketEvent)
 
 
 @dataclass(frozen=True)
@@ -98,16 +99,16 @@ class Paper:
         self._pump.step(Control(self._core.engine.state.now, action, actor=actor, values=values))
 
     def _recover(self) -> int | None:
-        for event in self._core.opening:
-            self._pump.step(event)
+        for opening in self._core.opening:
+            self._pump.step(opening)
         last = None
         for record in self._recorded[_openings(self._recorded) :]:
             event = record.event
-            if isinstance(event, _MARKET):
+            if isinstance(event, Control):
+                self._pump.step(event)
+            elif isinstance(event, _MARKET):
                 self._pump.market(event)
                 last = event.ts
-            elif isinstance(event, Control):
-                self._pump.step(event)
         self._recorded = []
         return last
 
@@ -173,7 +174,7 @@ def _header(material: Material) -> RunHeader:
     )
 
 
-def _tape(events: Iterable[Event]) -> Mapping[Key, Bars] | None:
+def _tape(events: Iterable[Event | None]) -> Mapping[Key, Bars] | None:
     """Return the recorded bars by series: what a recovering run knows in advance."""
     rows: dict[Key, list[Bar]] = {}
     for event in events:

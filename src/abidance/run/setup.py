@@ -35,6 +35,9 @@ from abidance.venues.sim.config import VenueConfig
 from abidance.venues.sim.venue import SimVenue
 
 Key = tuple[str, str]
+LEAST_HISTORY, WARMUPS = 2_000, 50
+"""Bars before the time range that warm strategies up: so many, or so many times what they ask for. After that many an
+average that never forgets its beginning has forgotten it to the last bit."""
 
 
 class BarSource(Protocol):
@@ -43,7 +46,6 @@ class BarSource(Protocol):
     def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
         """Return the bars that open from `start` up to, not including, `end`. Raises DataError when there are none."""
         ...
-
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,15 @@ def gather(config: RunConfig, source: BarSource, folder: Path | None) -> Materia
     strategies = {each.name: _strategy(each, folder) for each in config.strategies}
     keys = _keys(config, strategies)
     start, end = parse_timerange(config.timerange) if config.timerange else (None, None)
+    history = max(LEAST_HISTORY, WARMUPS * max(_warmup(each) for each in strategies.values()))
     past: dict[Key, Bars] = {}
     bars: dict[Key, Bars] = {}
     for key in keys:
         bars[key] = source.read(*key, start, end)
         if start is not None:
             whole = source.read(*key, None, end)
-            past[key] = whole.slice(0, len(whole) - len(bars[key]))
+            first = len(whole) - len(bars[key])
+            past[key] = whole.slice(max(0, first - history), first)
     instruments, notices = _instruments(keys, bars)
     drive = {id: min((t for i, t in keys if i == id), key=timeframe_ns) for id in instruments}
     _check_leverage(config, instruments)
@@ -117,6 +121,10 @@ def _strategy(config: StrategyConfig, folder: Path | None) -> BarStrategy | Even
     return found
 
 
+def _warmup(strategy: BarStrategy | EventStrategy) -> int:
+    return strategy.warmup if isinstance(strategy, BarStrategy) else 0
+
+
 def _keys(config: RunConfig, strategies: Mapping[str, BarStrategy | EventStrategy]) -> tuple[Key, ...]:
     keys: dict[Key, None] = {}
     for each in config.strategies:
@@ -128,7 +136,9 @@ def _keys(config: RunConfig, strategies: Mapping[str, BarStrategy | EventStrateg
     return tuple(keys)
 
 
-def _instruments(keys: Sequence[Key], bars: Mapping[Key, Bars]) -> tuple[dict[str, Instrument], tuple[str, ...]]:
+def _instruments(
+    keys: Sequence[Key], bars: Mapping[Key, Bars]
+) -> tuple[dict[str, Instrument], tuple[str, ...]]:
     found: dict[str, Instrument] = {}
     notices: list[str] = []
     for id, timeframe in keys:
@@ -174,7 +184,7 @@ def assemble(
     rates = {id: _cost_rate(venues[instrument.venue]) for id, instrument in material.instruments.items()}
     state = State(material.instruments, strategies, portfolio, Orders(), rates)
     engine = Engine(state, Gate(config.risk), Breakers(config.risk.breakers), order_id, isolate=isolate)
-    for (id, timeframe) in material.bars:
+    for id, timeframe in material.bars:
         key = (id, timeframe)
         series = Series(id, timeframe, material.past.get(key), _tape(material, tape, key))
         series.drives = material.drive[id] == timeframe
@@ -221,4 +231,3 @@ def _opening(
         for asset, amount in wallet.items()
     )
     return (*deposits, Control(start, ControlAction.START, actor="run"))
-

@@ -7,9 +7,10 @@ NEXT = BarSlice(2, ())
 SENT = OrderAccepted(1, "a")
 GONE = OrderCancelled(1, "a")
 TICK = Timer(1, "t")
+MARK: tuple[Event | None, bool] = (None, False)
 
 
-def handled(*told: tuple[Event, bool]) -> list[Event]:
+def handled(*told: tuple[Event | None, bool]) -> list[Event]:
     return list(replay(Record(seq, deferred, event) for seq, (event, deferred) in enumerate(told, 1)))
 
 
@@ -17,10 +18,14 @@ def test_events_that_are_not_deferred_come_as_recorded() -> None:
     assert handled((SENT, False), (BAR, False), (GONE, False), (TICK, False)) == [SENT, BAR, GONE, TICK]
 
 
-def test_a_deferred_bar_comes_after_the_account_events_behind_it() -> None:
-    told: list[tuple[Event, bool]] = [(BAR, True), (SENT, False), (GONE, False), (NEXT, True), (TICK, False)]
+def test_a_deferred_bar_comes_where_it_was_marked_as_handled() -> None:
+    told = [(BAR, True), (SENT, False), MARK, (GONE, False), (NEXT, True), MARK, (TICK, False)]
 
-    assert handled(*told) == [SENT, GONE, BAR, NEXT, TICK]
+    assert handled(*told) == [SENT, BAR, GONE, NEXT, TICK]
+
+
+def test_a_deferred_bar_that_was_never_marked_is_not_lost() -> None:
+    assert handled((BAR, True), (SENT, False), (NEXT, True), MARK) == [SENT, BAR, NEXT]
 
 
 def test_a_deferred_bar_at_the_end_is_not_lost() -> None:
