@@ -110,6 +110,20 @@ def test_a_market_order_that_the_open_made_too_dear_fills_what_the_cash_buys() -
     assert 0 <= scene.total() < D("0.13")
 
 
+def test_a_reduce_only_sale_leaves_alone_what_another_order_holds_back() -> None:
+    scene = Scene()
+    scene.order("buy", "1", strategy="t")
+    scene.bar(FLAT)
+    scene.order("sell", "1", "200")
+
+    scene.order("sell", "2", reduce_only=True, strategy="t")
+    scene.bar(FLAT)
+
+    assert len(scene.fills) == 1
+    assert scene.names[-1] == "OrderCancelled"
+    assert scene.free("BTC") == 0
+
+
 def test_a_fill_or_kill_order_that_the_cash_cannot_buy_whole_buys_nothing() -> None:
     scene = Scene(cash="1000")
     scene.bar(FLAT)

@@ -101,25 +101,22 @@ class Clearing:
 
     def feasible(self, desk: Desk, step: Execution, price: Decimal) -> tuple[int, str]:
         """Return how many lots of an execution can be booked, and what stands against the rest."""
-        order, lot = step.order, desk.instrument.lot
+        order, lot, lots, reason = step.order, desk.instrument.lot, step.lots, ""
         holding = self._accounts.holding(order.request.strategy, desk.instrument)
         if order.request.reduce_only:
             position = int(holding.closing(order.side * order.left * lot) / lot)
-            if position < step.lots:
-                return position, NOTHING_TO_REDUCE
+            if position < lots:
+                lots, reason = position, NOTHING_TO_REDUCE
         if desk.is_perpetual:
-            lots = self._affordable_contracts(desk, step, holding, price)
+            affordable = self._affordable_contracts(desk, step, holding, lots, price)
         elif order.side < 0:
-            lots = int(self._available(desk, order) / lot)
+            affordable = max(int(self._available(desk, order) / lot), 0)
         else:
-            lots = self._affordable_assets(desk, step, price)
-        if lots >= step.lots:
-            return step.lots, ""
-        lots = max(lots, 0)
-        return (
-            lots,
-            f"insufficient balance: {_plain(lots * lot)} of {_plain(order.left * lot)} {desk.base} can be had",
-        )
+            affordable = self._affordable_assets(desk, step, lots, price)
+        if affordable >= lots:
+            return lots, reason
+        had, asked = _plain(affordable * lot), _plain(order.left * lot)
+        return affordable, f"insufficient balance: {had} of {asked} {desk.base} can be had"
 
     def fill(self, desk: Desk, step: Execution, lots: int, price: Decimal) -> Fill:
         """Book `lots` of an execution and return the fill."""
@@ -166,8 +163,8 @@ class Clearing:
         """Return what an order may spend: what is free, and what was held back for it."""
         return self._wallet_of(desk, order.request)[0].free + order.reserved
 
-    def _affordable_assets(self, desk: Desk, step: Execution, price: Decimal) -> int:
-        money, lots = self._available(desk, step.order), step.lots
+    def _affordable_assets(self, desk: Desk, step: Execution, lots: int, price: Decimal) -> int:
+        money = max(self._available(desk, step.order), ZERO)
         if self._price_with_fee(desk, step, lots, price) > money:
             rate = ZERO if desk.fee_asset == "received" else max(desk.fees.rate(step.ts, step.is_maker), ZERO)
             lots = min(lots, int(money / (price * desk.instrument.lot * (1 + rate))))
@@ -180,18 +177,18 @@ class Clearing:
         fee, asset, _ = self._fee(desk, step, quantity, price)
         return paid(quantity * price) + (fee if asset == desk.quote else ZERO)
 
-    def _affordable_contracts(self, desk: Desk, step: Execution, holding: Holding, price: Decimal) -> int:
+    def _affordable_contracts(
+        self, desk: Desk, step: Execution, holding: Holding, lots: int, price: Decimal
+    ) -> int:
         """Return the lots that margin allows: closing is free, opening is paid from what closing leaves."""
         order, lot = step.order, desk.instrument.lot
-        closed = holding.closing(order.side * step.lots * lot)
-        if closed == step.lots * lot:
-            return step.lots
+        closed = holding.closing(order.side * lots * lot)
+        if closed == lots * lot:
+            return lots
         rate = max(desk.fees.rate(step.ts, step.is_maker), ZERO)
         leverage = self._leverage_of(order.request.strategy)
-        money = max(
-            self._available(desk, order) + holding.freed(closed, price) - paid(closed * price * rate), ZERO
-        )
-        opening = int(min(step.lots * lot - closed, money / (price * (1 / leverage + rate))) / lot)
+        money = self._available(desk, order) + holding.freed(closed, price) - paid(closed * price * rate)
+        opening = int(min(lots * lot - closed, max(money, ZERO) / (price * (1 / leverage + rate))) / lot)
         while opening and paid(opening * lot * price / leverage) + paid(opening * lot * price * rate) > money:
             opening -= 1
         return int(closed / lot) + opening
