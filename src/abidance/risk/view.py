@@ -22,7 +22,7 @@ def worst_price(request: OrderRequest, last: float | None) -> float:
 
 
 class Terms(NamedTuple):
-    """On which terms a strategy trades: leverage of its perpetuals, whether shorts are allowed, its bars' length in ns."""
+    """On which terms a strategy trades: leverage on perpetuals, whether shorts are allowed, bar length in ns."""
 
     leverage: float
     allow_short: bool
