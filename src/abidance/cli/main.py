@@ -60,8 +60,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: list[str] | None) -> int:
-    from click.exceptions import ClickException
-
     from abidance.model.errors import AbidanceError
 
     command = typer.main.get_command(app)
@@ -71,8 +69,9 @@ def _run(arguments: list[str] | None) -> int:
     except AbidanceError as error:
         _complain(error.found, error.remedy)
         return error.exit_code
-    except ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        told = getattr(error, "format_message", error.__str__)()
+        _complain(told, "`abidance --help`, or the same after a command, shows what fits.")
         return 2
     except (KeyboardInterrupt, typer.Abort):
         _complain("Interrupted.", "")

@@ -43,6 +43,7 @@ from abidance.model.order import Fill, Purpose
 from abidance.model.outcome import Outcome
 from abidance.risk.breaker import Breakers
 from abidance.risk.gate import Gate
+from abidance.risk.state import TradingState
 from abidance.strategy.base import View
 from abidance.strategy.mistakes import strategy_error
 
@@ -167,6 +168,9 @@ class Engine:
         notice = self._breakers.on_equity(now, equity)
         if notice is not None:
             self.actions.tell(notice)
+            if self._breakers.state("", "", now).state is not TradingState.ACTIVE:
+                for name in state.strategies:
+                    self.actions.cancel_entries(name)
         due = state.orders.due(now)
         if due:
             self.actions.send(due)
