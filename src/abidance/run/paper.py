@@ -38,6 +38,7 @@ class Moment:
     """What an observer of a running bot may look at, between two events. `progress` is the share of the replay."""
 
     engine: Engine
+    recorder: Recorder
     progress: float
     resumed: int
     speed: float
@@ -114,7 +115,7 @@ class Paper:
 
     def _moment(self, last: int | None, start: int, end: int, speed: float) -> Moment:
         progress = 0.0 if last is None else (last - start) / (end - start)
-        return Moment(self._core.engine, progress, self.resumed, speed)
+        return Moment(self._core.engine, self._recorder, progress, self.resumed, speed)
 
 
 class _Pace:
