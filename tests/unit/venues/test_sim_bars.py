@@ -2,7 +2,7 @@
 
 import pytest
 
-from abidance.model.command import Cancel
+from abidance.model.command import Amend, Cancel
 from abidance.model.event import AccountEvent, OrderFilled
 from abidance.model.market import Bar, BarSlice
 from abidance.model.order import TimeInForce
@@ -457,3 +457,87 @@ def test_an_engine_that_answers_every_fill_with_an_order_comes_to_an_end() -> No
         scene.bar((100, 110, 90, 105), answer=flip)
 
     assert len(scene.fills) == 3
+
+
+def two_bars(start: int = 0) -> BarSlice:
+    """Return a slice in which ether comes before bitcoin."""
+    ether = Bar(ETHER.id, "1h", start, 55, 60, 40, 50, 1e9)
+    return BarSlice(start + HOUR, (ether, Bar(SPOT.id, "1h", start, 100, 110, 90, 105, 1e9)))
+
+
+def test_the_open_of_another_instrument_is_missed_whatever_the_order_of_the_bars() -> None:
+    scene = Scene()
+    hedge = scene.submit("buy", "1", instrument=SPOT.id)
+    scene.order("buy", "1", instrument=ETHER.id)
+    scene.order("buy", "9", "1")
+
+    first = scene.send(two_bars(), once(hedge))
+    second = scene.send(two_bars(HOUR))
+
+    assert [fill.instrument for fill in fills_of(first)] == [ETHER.id]
+    assert [fill.instrument for fill in fills_of(second)] == [SPOT.id]
+
+
+def test_a_stop_answering_another_instruments_intrabar_fill_is_held_against_its_own_bar() -> None:
+    scene = Scene()
+    follow = scene.submit("buy", "1", trigger="58", instrument=ETHER.id)
+
+    scene.order("buy", "1", "95")
+    scene.send(two_bars(), once(follow))
+
+    assert [(fill.instrument, fill.price) for fill in scene.fills] == [(SPOT.id, D(95)), (ETHER.id, D(58))]
+
+
+def test_a_stop_that_arrives_after_the_close_waits() -> None:
+    scene = Scene(costing(latency_ms=3_600_000), base="1")
+
+    scene.order("sell", "1", trigger="95")
+    first = scene.bar((100, 110, 90, 105))
+    second = scene.bar((100, 110, 90, 105))
+
+    assert first == []
+    assert len(fills_of(second)) == 1
+
+
+def test_volume_that_the_cash_left_over_is_there_for_the_next_order() -> None:
+    scene = Scene(costing(unlimited_volume=False, max_volume_share=0.1), cash="100", base="1")
+    scene.bar((100, 100, 100, 100))
+
+    scene.order("buy", "1")
+    scene.order("sell", "1")
+    scene.bar((200, 200, 200, 200), volume=10)
+
+    assert [fill.quantity for fill in scene.fills] == [D("0.5"), D("0.5")]
+
+
+def test_a_limit_amended_after_an_intrabar_fill_waits_for_the_next_bar() -> None:
+    scene = Scene(base="1")
+    goal = scene.order("sell", "1", "150")
+    scene.order("buy", "1", "95")
+
+    first = scene.bar((100, 110, 90, 105), answer=once(Amend(goal, None, D(108), None, 0)))
+    second = scene.bar((105, 110, 104, 105))
+
+    assert [fill.price for fill in fills_of(first)] == [D(95)]
+    assert [fill.price for fill in fills_of(second)] == [D(108)]
+
+
+def test_an_order_that_no_bar_comes_near_expires_all_the_same() -> None:
+    scene = Scene()
+    scene.order("buy", "1", "50", expire_after=3 * 3600)
+
+    news = [scene.bar((100, 110, 90, 105)) for _ in range(4)]
+
+    assert [len(each) for each in news] == [0, 0, 0, 1]
+    assert scene.names[-1] == "OrderExpired"
+
+
+def test_an_order_that_joins_a_far_stop_is_seen() -> None:
+    scene = Scene(base="1")
+    scene.order("sell", "1", trigger="10")
+    scene.bar((100, 110, 90, 105))
+
+    scene.order("buy", "1", trigger="107")
+    scene.bar((100, 110, 90, 105))
+
+    assert [fill.price for fill in scene.fills] == [D(107)]

@@ -98,6 +98,16 @@ def test_an_amendment_that_the_balance_does_not_cover_changes_nothing() -> None:
     assert scene.fills[0].quantity == 6
 
 
+def test_an_amendment_may_use_what_the_order_holds_back_itself() -> None:
+    scene = Scene(cash="1000")
+    order = scene.order("buy", "6", "100")
+
+    scene.amend(order, quantity="9")
+
+    assert scene.names == ["OrderAccepted", "OrderAmended"]
+    assert scene.free() == 100
+
+
 def test_a_market_order_that_the_open_made_too_dear_fills_what_the_cash_buys() -> None:
     scene = Scene(costing(fees=fees(0.001, 0.001)), cash="1000")
     scene.bar(FLAT)
@@ -192,6 +202,18 @@ def test_a_named_fee_asset_pays_while_it_lasts_and_the_quote_after_that() -> Non
 
     assert [(fill.fee, fill.fee_asset) for fill in scene.fills] == [(D("0.002"), "BNB"), (D(1), "USDT")]
     assert scene.total("BNB") == D("0.001")
+
+
+def test_a_fee_asset_that_is_sold_out_pays_no_fee() -> None:
+    scene = Scene(costing(fees=fees(0.01, 0.01), fee_asset="BTC"))
+
+    scene.order("buy", "1")
+    scene.bar(FLAT)
+    scene.order("sell", "1", reduce_only=True)
+    scene.bar(FLAT)
+
+    assert [fill.fee_asset for fill in scene.fills] == ["USDT", "USDT"]
+    assert scene.total("BTC") == 0
 
 
 def test_the_fee_tier_follows_the_value_traded_in_the_last_thirty_days() -> None:
@@ -381,6 +403,19 @@ def test_an_exit_that_slippage_takes_past_the_margin_is_a_liquidation() -> None:
     assert scene.total() == 950
 
 
+def test_a_fee_takes_no_more_than_an_exit_left() -> None:
+    costs = costing(fees=fees(0.0, 0.01), slippage={"spread": 0, "fixed": 0.007, "volume_share": 0})
+    scene = perp_scene("20", cash="50", config=costs)
+    scene.order("buy", "10", "100", instrument=PERP.id)
+    scene.bar((100.2, 101, 99.8, 100), instrument=PERP)
+    scene.order("sell", "10", trigger="96", reduce_only=True, instrument=PERP.id)
+
+    scene.bar((100, 101, 95.99, 97), instrument=PERP)
+
+    assert (scene.fills[-1].price, scene.fills[-1].fee) == (D("95.3"), D(3))
+    assert scene.total() == 0
+
+
 def test_a_position_opened_in_a_bar_may_be_liquidated_in_it() -> None:
     scene = perp_scene("20")
 
@@ -407,8 +442,10 @@ def test_funding_that_the_free_cash_cannot_pay_comes_out_of_the_margin() -> None
     trade(scene, "buy", "10", 100.0)
 
     scene.send(FundingRate(scene.now, PERP.id, 0.06, 100.0))
+    left = (scene.total(), scene.free())
     survived = scene.bar((100, 101, 96, 97), instrument=PERP)
 
+    assert left == (D(40), D(0))
     assert fills_of(survived)[0].purpose is Purpose.LIQUIDATION
     assert scene.total() == 0
 

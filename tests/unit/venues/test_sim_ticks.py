@@ -183,3 +183,35 @@ def test_an_order_expires_with_the_first_tick_after_its_time() -> None:
     show(scene, (999_999_999, 100.0, 1.0), (1_000_000_000, 40.0, 1.0))
 
     assert scene.names == ["OrderAccepted", "OrderExpired"]
+
+
+def test_a_stop_limit_takes_within_its_limit_when_a_print_pulls_it() -> None:
+    scene = Scene(drive="trade")
+
+    scene.order("buy", "1", "102", trigger="100")
+    show(scene, (1, 99.0, 1.0), (2, 101.0, 1.0))
+
+    assert prices(scene) == [("1", "101")]
+    assert not scene.fills[0].is_maker
+
+
+def test_two_limits_share_what_the_crossing_quote_brought() -> None:
+    scene = Scene(costing(unlimited_volume=False), drive="quote")
+    scene.order("buy", "2", "100")
+    scene.order("buy", "2", "100")
+    scene.send(Quote(1, SPOT.id, 99.0, 5.0, 101.0, 5.0))
+
+    scene.send(Quote(2, SPOT.id, 98.0, 5.0, 99.0, 3.0))
+
+    assert prices(scene) == [("2", "100"), ("1", "100")]
+
+
+def test_an_order_sent_between_ticks_arrives_by_its_own_moment() -> None:
+    scene = Scene(costing(latency_ms=1), drive="trade")
+    scene.order("buy", "1", "50", at=0)
+    show(scene, (0, 100.0, 1.0))
+
+    scene.order("buy", "1", at=2_000_000)
+    show(scene, (2_500_000, 100.0, 1.0), (3_000_000, 101.0, 1.0))
+
+    assert prices(scene) == [("1", "101")]
