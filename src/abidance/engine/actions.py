@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from math import inf
 
 import msgspec
 
@@ -16,25 +17,28 @@ from abidance.model.errors import StrategyError
 from abidance.model.event import Event
 from abidance.model.intent import AmendRequest, Basket, CancelRequest, Intent, Target, TimerRequest
 from abidance.model.money import ZERO, to_decimal
-from abidance.model.order import OrderRequest, OrderType, Purpose, Side
+from abidance.model.order import Order, OrderRequest, OrderType, Purpose, Side
 from abidance.model.outcome import Approved, Notice, Outcome, RefusalCode, Refused, Verdict
 from abidance.risk.breaker import Breakers
 from abidance.risk.gate import Gate
 from abidance.risk.sizing import size
 from abidance.risk.state import Standing, TradingState, strictest
 
+_BY_SIGNAL = frozenset({Purpose.SIGNAL, Purpose.REBALANCE})
+
 
 class Actions:
     """What is done about intents in one run, and what the step in hand has led to so far.
 
     `order_id` makes the client order id of the n-th order. `stopped` strategies may send nothing new, `paused` ones
-    may only leave.
+    may only leave. `aims` holds the side (+1, 0, -1) that was last wished of a place (strategy, instrument).
     """
 
     def __init__(self, state: State, gate: Gate, breakers: Breakers, order_id: Callable[[int], str]) -> None:
-        self.exits = Exits()
+        self.exits = Exits(state.orders)
         self.stopped: set[str] = set(state.strategies)
         self.paused: set[str] = set()
+        self.aims: dict[tuple[str, str], int] = {}
         self.eventful = False
         self._state = state
         self._gate = gate
@@ -104,19 +108,24 @@ class Actions:
 
     def _request(self, request: OrderRequest) -> None:
         self._intents.append(request)
+        self.eventful = True
         verdict = self._gate.check(request, self._state, self._standing(request))
         self._verdicts.append(verdict)
         if isinstance(verdict, Approved):
             self._send(verdict)
 
-    def _standing(self, request: OrderRequest) -> Standing:
-        if request.strategy in self.stopped:
-            reason = f"{request.strategy} is stopped."
+    def standing(self, strategy: str = "", instrument: str = "") -> Standing:
+        """Return what an entry meets now; empty names ask for the run's own standing."""
+        if strategy in self.stopped:
+            reason = f"{strategy} is stopped."
             return Standing(TradingState.HALTED, RefusalCode.STRATEGY_STOPPED, reason)
-        if request.strategy in self.paused:
-            reason = f"Entries of {request.strategy} are paused."
+        if strategy in self.paused:
+            reason = f"Entries of {strategy} are paused."
             return Standing(TradingState.REDUCING, RefusalCode.ENTRIES_PAUSED, reason)
-        return self._breakers.state(request.strategy, request.instrument, self._state.now)
+        return self._breakers.state(strategy, instrument, self._state.now)
+
+    def _standing(self, request: OrderRequest) -> Standing:
+        return self.standing(request.strategy, request.instrument)
 
     def _send(self, approved: Approved) -> None:
         order_id = self._order_id(self._sequence)
@@ -150,27 +159,39 @@ class Actions:
         state = self._state
         instrument = state.instruments[target.instrument]
         position = state.position(target.strategy, target.instrument)
-        price = to_decimal(target.price)
+        # A bar may close without a sound price; what is held must be left nevertheless.
+        seen = target.price if 0.0 < target.price < inf else state.price(target.instrument)
+        price = ZERO if seen is None else to_decimal(seen)
         wished = (target.strength > 0) - (target.strength < 0)
         held = sign_of(position, instrument.lot)
+        self.aims[target.strategy, target.instrument] = wished
         self.cancel_entries(target.strategy, target.instrument)
         if held and held != wished:
             self.leave(position, Purpose.SIGNAL, price, target.tag)
         if not wished:
             return
         quantity = size(state.strategies[target.strategy].sizing, target, state)
-        current = abs(position.quantity) if held == wished else ZERO
-        side = Side.BUY if wished > 0 else Side.SELL
-        if current and quantity < current:
-            reduction = _order(target, side.opposite, current - quantity, price, Purpose.REBALANCE)
-            self._request(msgspec.structs.replace(reduction, reduce_only=True, protection=None))
-        elif not current or quantity > current:
-            self._enter(
-                target, side, quantity - current, price, Purpose.REBALANCE if current else Purpose.ENTRY
-            )
+        if held == wished:
+            self._resize(target, position, quantity, price)
+        else:
+            self._enter(target, quantity, price, Purpose.ENTRY)
 
-    def _enter(self, target: Target, side: Side, quantity: Decimal, price: Decimal, purpose: Purpose) -> None:
+    def _resize(self, target: Target, position: Position, quantity: Decimal, price: Decimal) -> None:
+        """Bring a position on the wished side to `quantity`; what leaves already counts as gone, or is called back."""
+        held, exits = abs(position.quantity), self._exits_under_way(position)
+        left = held - sum((order.remaining for order in exits), ZERO)
+        if quantity < left:
+            side = Side.SELL if target.strength > 0 else Side.BUY
+            reduction = _order(target, side, left - quantity, price, Purpose.REBALANCE)
+            self._request(msgspec.structs.replace(reduction, reduce_only=True, protection=None))
+        elif quantity > left:
+            self.act(CancelRequest(order.id) for order in exits if order.request.purpose in _BY_SIGNAL)
+            if quantity > held:
+                self._enter(target, quantity - held, price, Purpose.REBALANCE)
+
+    def _enter(self, target: Target, quantity: Decimal, price: Decimal, purpose: Purpose) -> None:
         config = self._state.strategies[target.strategy]
+        side = Side.BUY if target.strength > 0 else Side.SELL
         request = _order(target, side, quantity, price, purpose)
         if config.order_type == "limit":
             request = msgspec.structs.replace(
@@ -179,15 +200,20 @@ class Actions:
         self._request(request)
 
     def leave(self, position: Position, purpose: Purpose, price: Decimal, tag: str = "") -> None:
-        """Close a position at market, unless that is under way; `price` is what the decision saw."""
+        """Close at market what of a position is not being closed already; `price` is what the decision saw."""
         instrument = self._state.instruments[position.instrument]
-        leaving = any(
-            order.request.reduce_only and order.request.type is OrderType.MARKET
-            for order in self._state.orders.open(strategy=position.strategy, instrument=position.instrument)
-        )
         request = exit_request(position, purpose, price, instrument)
-        if request.quantity and not leaving:
-            self._request(msgspec.structs.replace(request, tag=tag))
+        leaving = sum((order.remaining for order in self._exits_under_way(position)), ZERO)
+        if request.quantity > leaving:
+            self._request(msgspec.structs.replace(request, quantity=request.quantity - leaving, tag=tag))
+
+    def _exits_under_way(self, position: Position) -> list[Order]:
+        """Return the market orders that are making a position smaller."""
+        return [
+            order
+            for order in self._state.orders.open(strategy=position.strategy, instrument=position.instrument)
+            if order.request.reduce_only and order.request.type is OrderType.MARKET
+        ]
 
     def cancel_entries(self, strategy: str, instrument: str | None = None) -> None:
         """Take back what a strategy has waiting at the venue to open or grow a position."""
@@ -203,6 +229,7 @@ class Actions:
 
     def flatten(self, strategy: str) -> None:
         """Take back a strategy's entries and close all its positions at market."""
+        self.aims.update({place: 0 for place in self.aims if place[0] == strategy})
         self.cancel_entries(strategy)
         for position in self._state.portfolio.open_positions():
             price = self._state.price(position.instrument)

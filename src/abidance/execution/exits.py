@@ -1,17 +1,20 @@
 """Protective exits: the stop, trailing stop, take-profit, break-even and time exit that ride with a position.
 
 Owns what each open position is protected by and says, as intents, which orders should stand at the venue. It sends
-nothing. One stop and one take-profit per position; their size follows the position; when it is flat they go.
+nothing. One stop and one take-profit per position; their size follows the position; when it is flat they go. One that
+the venue ended while the position lives is stated anew.
 """
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from math import inf
 
+from abidance.execution.orders import Orders
 from abidance.model.account import Position
 from abidance.model.instrument import Instrument
 from abidance.model.intent import AmendRequest, CancelRequest, Intent
 from abidance.model.market import Bar
-from abidance.model.money import ceil_to, floor_to, to_decimal, truncate_to
+from abidance.model.money import ZERO, ceil_to, floor_to, to_decimal, truncate_to
 from abidance.model.order import Order, OrderRequest, OrderType, Protection, Purpose, Side
 
 Key = tuple[str, str]
@@ -31,6 +34,7 @@ class Plan:
     reason: Purpose = Purpose.STOP_LOSS
     bars: int = 0
     leaving: bool = False
+    asked: dict[Purpose, OrderRequest] = field(default_factory=dict)
     orders: dict[Purpose, str] = field(default_factory=dict)
 
     def tighten(self, stop: float, reason: Purpose) -> None:
@@ -50,9 +54,10 @@ class Plan:
 
 
 class Exits:
-    """The exit plans of all open positions, by strategy and instrument."""
+    """The exit plans of all open positions, by strategy and instrument; `orders` says what stands at the venue."""
 
-    def __init__(self) -> None:
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
         self._plans: dict[Key, Plan] = {}
 
     def __bool__(self) -> bool:
@@ -70,9 +75,9 @@ class Exits:
         return plan.reason if plan is not None and is_stop else order.request.purpose
 
     def attached(self, order_id: str, request: OrderRequest) -> None:
-        """Remember the id under which a protective request was sent."""
+        """Remember the id under which a protective request was sent; requests that are not ours are passed over."""
         plan = self._plans.get((request.strategy, request.instrument))
-        if plan is not None and request.purpose in (Purpose.STOP_LOSS, Purpose.TAKE_PROFIT):
+        if plan is not None and plan.asked.get(request.purpose) is request:
             plan.orders[request.purpose] = order_id
 
     def on_fill(
@@ -107,9 +112,10 @@ class Exits:
         plan = self._plans.get((position.strategy, position.instrument))
         if plan is None:
             return []
+        is_sound = 0.0 < bar.low <= bar.close <= bar.high < inf
         # A bar in which the entry filled inside may have made its extreme before the entry: only its close is known.
         seen = (bar.high if plan.sign > 0 else bar.low) if plan.ts_entry <= bar.ts else bar.close
-        if (seen - plan.best) * plan.sign > 0:
+        if is_sound and (seen - plan.best) * plan.sign > 0:
             plan.best = seen
         plan.bars += 1
         wish = plan.protection
@@ -122,8 +128,14 @@ class Exits:
         intents = self._standing(plan, position, instrument) if plan.stop != before else []
         if wish.max_bars is not None and plan.bars >= wish.max_bars and not plan.leaving:
             plan.leaving = True
-            intents.append(exit_request(position, Purpose.TIME, to_decimal(bar.close), instrument))
+            price = to_decimal(bar.close) if is_sound else ZERO
+            intents.append(exit_request(position, Purpose.TIME, price, instrument))
         return intents
+
+    def standing(self, position: Position, instrument: Instrument) -> list[Intent]:
+        """Return what must change at the venue so that the protection fits `position` again."""
+        plan = self._plans.get((position.strategy, position.instrument))
+        return self._standing(plan, position, instrument) if plan is not None else []
 
     def _standing(self, plan: Plan, position: Position, instrument: Instrument) -> list[Intent]:
         intents: list[Intent] = []
@@ -131,23 +143,28 @@ class Exits:
         if plan.stop is not None:
             trigger = _against(to_decimal(plan.stop), instrument.tick, plan.sign)
             if trigger > 0:
-                intents.append(self._stand(plan, position, Purpose.STOP_LOSS, quantity, trigger))
+                intents.extend(self._stand(plan, position, Purpose.STOP_LOSS, quantity, trigger))
         if plan.protection.take_profit is not None:
             goal = to_decimal(plan.entry + plan.sign * plan.protection.take_profit)
             price = _against(goal, instrument.tick, -plan.sign)
             if price > 0:
-                intents.append(self._stand(plan, position, Purpose.TAKE_PROFIT, quantity, price))
+                intents.extend(self._stand(plan, position, Purpose.TAKE_PROFIT, quantity, price))
         return intents
 
-    @staticmethod
-    def _stand(plan: Plan, position: Position, purpose: Purpose, quantity: Decimal, price: Decimal) -> Intent:
+    def _stand(
+        self, plan: Plan, position: Position, purpose: Purpose, quantity: Decimal, price: Decimal
+    ) -> list[Intent]:
         is_stop = purpose is Purpose.STOP_LOSS
-        standing = plan.orders.get(purpose)
-        if standing is not None:
+        standing = self._orders.get(plan.orders.get(purpose, ""))
+        if standing is not None and not standing.state.is_closed:
+            # An order's quantity counts what it has filled, the position does not.
+            whole, held = standing.filled + quantity, standing.request
+            if (whole, price) == (held.quantity, held.trigger if is_stop else held.price):
+                return []
             if is_stop:
-                return AmendRequest(standing, quantity=quantity, trigger=price)
-            return AmendRequest(standing, quantity=quantity, price=price)
-        return OrderRequest(
+                return [AmendRequest(standing.id, quantity=whole, trigger=price)]
+            return [AmendRequest(standing.id, quantity=whole, price=price)]
+        request = plan.asked[purpose] = OrderRequest(
             strategy=position.strategy,
             instrument=position.instrument,
             side=Side.SELL if plan.sign > 0 else Side.BUY,
@@ -159,6 +176,7 @@ class Exits:
             purpose=purpose,
             decision_price=price,
         )
+        return [request]
 
 
 _OPENING = frozenset({Purpose.ENTRY, Purpose.REBALANCE})
