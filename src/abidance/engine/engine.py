@@ -7,6 +7,7 @@ of market data, so that a strategy always decides on a state that knows its own 
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from math import inf
 from typing import Any
 
 import msgspec
@@ -16,9 +17,10 @@ from abidance.engine.runners import BarRunner, EventRunner, Runner
 from abidance.engine.series import Series, Universe
 from abidance.engine.state import Board, State
 from abidance.execution.exits import STOPS
-from abidance.model.errors import StrategyError
+from abidance.execution.orders import AnomalyCode
+from abidance.model.command import Cancel
+from abidance.model.errors import StrategyError, UsageError
 from abidance.model.event import (
-    AccountEvent,
     BalanceChanged,
     ChangeRejected,
     Control,
@@ -39,15 +41,29 @@ from abidance.model.instrument import SECOND_NS
 from abidance.model.intent import Intent
 from abidance.model.market import Bar, BarSlice, BookSnapshot, FundingRate, Quote, Trade
 from abidance.model.money import to_decimal
-from abidance.model.order import Fill, Purpose
+from abidance.model.order import Fill, Order, OrderState, Purpose
 from abidance.model.outcome import Outcome
+from abidance.portfolio.ledger import fill_ref
 from abidance.risk.breaker import Breakers
 from abidance.risk.gate import Gate
 from abidance.risk.state import TradingState
 from abidance.strategy.base import View
 from abidance.strategy.mistakes import strategy_error
+from abidance.strategy.parameters import Value, parameters_of
 
 _ENDING = frozenset({ControlAction.STOP, ControlAction.PAUSE_ENTRIES, ControlAction.KILL})
+# Duplicates and what was overtaken are harmless; these are not.
+_TOLD = frozenset(AnomalyCode) - {AnomalyCode.DUPLICATE, AnomalyCode.STALE}
+OrderNews = (
+    OrderAccepted
+    | OrderRejected
+    | OrderUnknown
+    | OrderAbandoned
+    | OrderCancelled
+    | OrderExpired
+    | OrderAmended
+    | ChangeRejected
+)
 _Callback = Callable[..., Iterable[Intent] | None]
 _Callbacks = dict[str, list[tuple[EventRunner, _Callback, View]]]
 
@@ -87,7 +103,7 @@ class Engine:
             OrderAmended: self._on_order_news,
             ChangeRejected: self._on_order_news,
             OrderFilled: self._on_filled,
-            OrderRejected: self._on_rejected,
+            OrderRejected: self._on_order_news,
             FundingPaid: self._on_cash,
             BalanceChanged: self._on_cash,
             Timer: self._on_timer,
@@ -143,10 +159,12 @@ class Engine:
             series = known[instrument, bar.timeframe]
             series.append(bar)
             if series.drives:
-                board = boards[instrument]
-                board.price = bar.close
-                board.ts = now
-                mark(instrument, bar.close)
+                close = bar.close
+                if 0.0 < close < inf:
+                    board = boards[instrument]
+                    board.price = close
+                    board.ts = now
+                    mark(instrument, close)
                 notice = on_bar(bar)
                 if notice is not None:
                     self.actions.tell(notice)
@@ -229,6 +247,8 @@ class Engine:
             for runner, callback, view in heard:
                 try:
                     wished = callback(event, view)
+                    if wished is not None:
+                        wished = runner.checked(wished)
                 except Exception as error:  # noqa: BLE001 - a strategy may raise anything; its author is told where
                     self._fail(runner.name, strategy_error(runner.strategy, error, callback.__name__))
                 else:
@@ -282,20 +302,58 @@ class Engine:
 
     # --- news about our account
 
-    def _on_order_news(self, event: AccountEvent) -> None:
-        self.state.now = max(self.state.now, event.ts)
-        self.state.orders.apply(event)
+    def _on_order_news(self, event: OrderNews) -> None:
+        state = self.state
+        state.now = max(state.now, event.ts)
+        was_asked = isinstance(state.orders.change_of(event.order_id), Cancel)
+        order = state.orders.apply(event)
+        self._tell_anomalies()
+        if order is None:
+            return
+        request = order.request
+        if type(event) is OrderRejected:
+            text = f"{request.instrument}: {event.reason}"
+            self.actions.note("warning", "order_rejected", text, request.strategy)
+        if not order.state.is_closed:
+            if self.exits.plan(request.strategy, request.instrument) is not None:
+                position = state.position(request.strategy, request.instrument)
+                self.actions.act(self.exits.standing(position, state.instruments[request.instrument]))
+        elif request.purpose in STOPS and request.trigger is not None and not was_asked:
+            self._unprotected(order)
+
+    def _unprotected(self, order: Order) -> None:
+        """Leave a position whose stop the venue does not hold (any more) rather than keep it unprotected."""
+        position = self.state.position(order.request.strategy, order.request.instrument)
+        price = self.state.price(order.request.instrument)
+        if position.quantity and price is not None and order.state is not OrderState.EXPIRED:
+            self.actions.leave(position, Purpose.STOP_LOSS, to_decimal(price))
+
+    def _tell_anomalies(self) -> None:
+        for anomaly in self.state.orders.take_anomalies():
+            if anomaly.code in _TOLD:
+                self.actions.note(
+                    "warning", anomaly.code.value, f"{anomaly.text} (order {anomaly.order_id})."
+                )
 
     def _on_filled(self, event: OrderFilled) -> None:
         state = self.state
         state.now = max(state.now, event.ts)
         order = state.orders.get(event.fill.order_id)
+        if order is None and not self._is_ours(event.fill):
+            return
+        stray = order is not None and self._is_taken_back(order)
         if order is not None:
             fill = msgspec.structs.replace(
                 event.fill, strategy=order.request.strategy, purpose=self.exits.reason(order)
             )
             event = OrderFilled(event.ts, fill)
-        if state.orders.apply(event) is None and order is not None:
+        applied = state.orders.apply(event)
+        if order is None and event.fill.purpose is Purpose.LIQUIDATION:
+            state.orders.take_anomalies()
+            text = f"The venue closed the position in {event.fill.instrument} at {event.fill.price}: its margin is lost."
+            self.actions.note("error", "liquidated", text, event.fill.strategy)
+        self._tell_anomalies()
+        if applied is None and order is not None:
             return
         fill = event.fill
         self.fills.append(fill)
@@ -306,36 +364,50 @@ class Engine:
         self.actions.act(self.exits.on_fill(position, request, fill.ts, instrument))
         if not sign_of(position, instrument.lot):
             self.actions.cancel_exits(fill.strategy, fill.instrument)
+        elif stray and self.actions.aims.get((fill.strategy, fill.instrument), 2) not in (
+            2,
+            sign_of(position, instrument.lot),
+        ):
+            self.actions.leave(position, Purpose.SIGNAL, fill.price)
         if trip is not None:
             notice = self._breakers.on_round_trip(trip)
             if notice is not None:
                 self.actions.tell(notice)
+                self.actions.cancel_entries(fill.strategy)
         for runner in self._runners_of(fill.strategy):
             if isinstance(runner, EventRunner) and runner.hears("on_fill"):
                 self._call(runner, runner.strategy.on_fill, fill)
 
-    def _on_rejected(self, event: OrderRejected) -> None:
-        self._on_order_news(event)
-        order = self.state.orders.get(event.order_id)
-        if order is None:
-            return
-        request = order.request
-        self.actions.note(
-            "warning", "order_rejected", f"{request.instrument}: {event.reason}", request.strategy
-        )
-        if request.purpose in STOPS:
-            # A position whose stop the venue will not hold is left at once rather than kept unprotected.
-            position = self.state.position(request.strategy, request.instrument)
-            price = self.state.price(request.instrument)
-            if position.quantity and price is not None:
-                self.actions.leave(position, Purpose.STOP_LOSS, to_decimal(price))
+    def _is_ours(self, fill: Fill) -> bool:
+        """Say whether a fill of no order of ours is to be booked: once, in an instrument of the run."""
+        if fill_ref(fill) in self.state.portfolio.ledger:
+            return False
+        if fill.instrument in self.state.instruments:
+            return True
+        text = f"A fill of {fill.instrument}, which this run does not hold, was passed over."
+        self.actions.note("warning", AnomalyCode.ORPHAN.value, text)
+        return False
+
+    def _is_taken_back(self, order: Order) -> bool:
+        """Say whether we had asked for an entry to be cancelled, or knew it to be, before it filled."""
+        change = self.state.orders.change_of(order.id)
+        return not order.request.reduce_only and (order.state.is_closed or isinstance(change, Cancel))
 
     def _on_cash(self, event: FundingPaid | BalanceChanged) -> None:
-        self.state.now = max(self.state.now, event.ts)
-        self.state.portfolio.apply(event)
+        state = self.state
+        state.now = max(state.now, event.ts)
         if isinstance(event, BalanceChanged):
-            before, self.equity = self.equity, self.state.portfolio.equity()
+            before = state.equity()
+            if before:
+                self._watch(state.now)  # a loss that nobody has looked at yet is not to be thinned by new money
+            state.portfolio.apply(event)
+            self.equity = state.equity()
             self._breakers.on_external(self.equity - before)
+        elif event.instrument in state.instruments:
+            state.portfolio.apply(event)
+        else:
+            text = f"Funding of {event.instrument}, which this run does not hold, was passed over."
+            self.actions.note("warning", AnomalyCode.ORPHAN.value, text)
 
     # --- timers and control
 
@@ -360,10 +432,11 @@ class Engine:
     def _control(self, event: Control, name: str) -> None:
         actions, action = self.actions, event.action
         if action is ControlAction.START:
-            actions.stopped.discard(name)
-            for runner in self._runners_of(name):
-                if isinstance(runner, EventRunner):
-                    self._call(runner, runner.strategy.on_start)
+            if name in actions.stopped:
+                actions.stopped.discard(name)
+                for runner in self._runners_of(name):
+                    if isinstance(runner, EventRunner):
+                        self._call(runner, runner.strategy.on_start)
         elif action is ControlAction.STOP:
             actions.stopped.add(name)
         elif action is ControlAction.PAUSE_ENTRIES:
@@ -371,14 +444,36 @@ class Engine:
         elif action is ControlAction.RESUME_ENTRIES:
             actions.paused.discard(name)
         elif action is ControlAction.SET_PARAMETERS:
-            for runner in self._runners_of(name):
-                runner.set_parameters(event.values)
+            self._set_parameters(name, event.values)
         elif action is ControlAction.SET_ALLOCATION:
-            self.state.allocations[name] = float(event.values["allocation"])
+            self._set_allocation(name, event.values.get("allocation"))
         if action in _ENDING:
             actions.cancel_entries(name)
         if action is ControlAction.FLATTEN or (action is ControlAction.KILL and event.values.get("flatten")):
             actions.flatten(name)
+
+    def _set_parameters(self, name: str, values: dict[str, Value]) -> None:
+        """Change a strategy's parameters, or none of them: what does not fit is told and the old ones stay."""
+        runners = self._runners_of(name)
+        before = {
+            key: getattr(runner.strategy, key)
+            for runner in runners
+            for key in parameters_of(type(runner.strategy)).keys() & values.keys()
+        }
+        try:
+            for runner in runners:
+                runner.set_parameters(values)
+        except (UsageError, StrategyError) as error:
+            for runner in runners:
+                runner.set_parameters(before)
+            self.actions.note("error", "parameters_refused", f"{name} keeps its parameters: {error}", name)
+
+    def _set_allocation(self, name: str, share: object) -> None:
+        if isinstance(share, int | float) and 0 < share <= 1:
+            self.state.allocations[name] = float(share)
+        else:
+            text = f"{name} keeps its allocation: {share!r} is no share above 0 and up to 1."
+            self.actions.note("error", "allocation_refused", text, name)
 
     def _runners_of(self, name: str) -> list[Runner]:
         return [runner for runner in self.runners if runner.name == name]

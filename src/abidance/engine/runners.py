@@ -5,13 +5,16 @@ that risk refused, is not stated again until the strategy has wished something e
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from math import inf
 
 from abidance.engine.config import StrategyConfig
 from abidance.engine.series import Series
 from abidance.market.bars import FloatArray
-from abidance.model.intent import Intent, Target
+from abidance.model.errors import StrategyError
+from abidance.model.intent import AmendRequest, Basket, Intent, Target, TimerRequest
 from abidance.model.market import Bar
-from abidance.model.order import Protection
+from abidance.model.order import OrderRequest, Protection
 from abidance.strategy.base import BarStrategy, EventStrategy, View
 from abidance.strategy.decisions import Decisions, decide
 from abidance.strategy.mistakes import strategy_error
@@ -64,6 +67,8 @@ class BarRunner:
         target = self._target[row]
         if target != target or target == self.wish:
             return None
+        if target and not 0.0 < bar.close < inf:
+            return None  # no position can be sized at a price that is none
         return self._change(float(target), row, bar)
 
     def _change(self, target: float, row: int, bar: Bar) -> Target | None:
@@ -140,13 +145,62 @@ class EventRunner:
         """Return what a callback wishes. Raises StrategyError that names the strategy's file and line."""
         try:
             wished = callback(*datum, self.view)
-            return tuple(wished) if wished is not None else ()
+            return self.checked(wished) if wished is not None else ()
         except Exception as error:
             raise strategy_error(self.strategy, error, callback.__name__) from error
+
+    def checked(self, wished: Iterable[Intent]) -> Sequence[Intent]:
+        """Return the intents as a sequence. Raises StrategyError for what is none, or not its own to wish."""
+        intents = tuple(wished)
+        for intent in intents:
+            check_intent(intent, self.name, self.instruments, self.view.now)
+        return intents
 
     def set_parameters(self, values: dict[str, Value]) -> None:
         """Change parameters."""
         set_parameters(self.strategy, values)
+
+
+def check_intent(intent: object, strategy: str, instruments: Sequence[str], now: int) -> None:
+    """Raise StrategyError for what no engine could act on; whether an order may be sent is for risk to say."""
+    if isinstance(intent, Basket):
+        for request in intent.requests:
+            check_intent(request, strategy, instruments, now)
+        return
+    if not isinstance(intent, Intent):
+        raise StrategyError(
+            f"A strategy returned {intent!r}, which is not an intent.", "Return a list of intents."
+        )
+    if isinstance(intent, Target | OrderRequest | TimerRequest) and intent.strategy != strategy:
+        raise StrategyError(f"An intent is in the name of {intent.strategy!r}.", "Write strategy=self.name.")
+    if isinstance(intent, OrderRequest) and type(intent.instrument) is not str:
+        raise StrategyError(f"An order is for the instrument {intent.instrument!r}.", "Write its id.")
+    if isinstance(intent, Target):
+        _check_target(intent, instruments)
+    elif isinstance(intent, AmendRequest):
+        values: tuple[object, ...] = (intent.quantity, intent.price, intent.trigger)
+        for value in values:
+            if value is not None and not (isinstance(value, Decimal) and value.is_finite()):
+                raise StrategyError(
+                    f"An amendment asks for {value!r}.", "Give a Decimal, or None for no change."
+                )
+    elif isinstance(intent, TimerRequest) and not (type(intent.ts) is int and intent.ts > now):
+        raise StrategyError(
+            f"A timer is set to {intent.ts!r}, and it is {now} now.", "Set it to a later moment."
+        )
+
+
+def _check_target(target: Target, instruments: Sequence[str]) -> None:
+    if target.instrument not in instruments:
+        raise StrategyError(
+            f"A target is for {target.instrument!r}, which the strategy does not trade.",
+            f"It trades {', '.join(instruments)}.",
+        )
+    if not (abs(target.strength) <= 1 and 0 <= target.confidence <= 1 and 0 < target.price < inf):
+        raise StrategyError(
+            f"A target has strength {target.strength}, confidence {target.confidence} and price {target.price}.",
+            "Keep them within [-1, 1], [0, 1] and above 0.",
+        )
 
 
 Runner = BarRunner | EventRunner

@@ -73,7 +73,7 @@ def parameters_of(strategy: type) -> dict[str, Parameter[Any]]:
 
 
 def set_parameters(strategy: object, values: dict[str, Value]) -> None:
-    """Set parameters by name. Raises UsageError for an unknown name, listing the known ones."""
+    """Set parameters by name, all or none. Raises UsageError for an unknown name, listing the known ones."""
     known = parameters_of(type(strategy))
     for name, value in values.items():
         if name not in known:
@@ -81,4 +81,6 @@ def set_parameters(strategy: object, values: dict[str, Value]) -> None:
                 f"{type(strategy).__name__} has no parameter {name!r}.",
                 f"It has: {', '.join(known) or 'none'}.",
             )
+        known[name].check(value)
+    for name, value in values.items():
         setattr(strategy, name, value)
