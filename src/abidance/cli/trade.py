@@ -1,0 +1,182 @@
+"""`abidance trade`: run a bot on paper, watch it, stop it, and go on later where it was."""
+
+import fcntl
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from abidance.cli import options
+from abidance.cli.data import DEFAULT_USERDIR, UserDir
+from abidance.cli.options import RunOptions
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from abidance.backtest.result import BacktestResult
+    from abidance.cli.view import View
+    from abidance.run.config import RunConfig
+    from abidance.run.paper import Paper
+
+SPEED = 86_400.0
+"""One day a second: hourly bars move visibly, and a year is over in six minutes."""
+
+
+def trade(
+    config: options.Configs = None,
+    strategy: options.Strategies = None,
+    pairs: options.Pairs = None,
+    timeframe: options.Timeframe = None,
+    detail_timeframe: options.Detail = None,
+    timerange: options.Timerange = None,
+    fee: options.Fee = None,
+    slippage: options.Slippage = None,
+    stake_amount: options.Stake = None,
+    dry_run_wallet: options.Wallet = None,
+    setting: options.Settings = None,
+    speed: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Seconds of market time in one second: 1 is real time, 86400 (the default) a day a second, 0 as fast"
+            " as possible.",
+            show_default=False,
+        ),
+    ] = SPEED,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Start anew; what the bot has on record is moved aside, never deleted."),
+    ] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Lines of text in place of the live view.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole result as JSON.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write the report as one HTML page.")
+    ] = None,
+    userdir: UserDir = DEFAULT_USERDIR,
+) -> None:
+    """Run a bot on paper: real rules and costs, no real orders.
+
+    In this version the market is a replay of stored data (the bundled sample, or yours), at the speed you choose.
+    Ctrl-C stops it cleanly; the same command goes on where it was. The bot lives in runs/NAME under the user
+    directory, where NAME is the configuration's `name` (--set name=NAME).
+    """
+    from rich.console import Console
+
+    from abidance.cli.backtest import present
+    from abidance.cli.view import view_of
+
+    loaded = RunOptions(
+        config, strategy, pairs, timeframe, detail_timeframe, timerange, fee, slippage, stake_amount,
+        dry_run_wallet, setting,
+    ).load()  # fmt: skip
+    console = Console(highlight=False)
+    folder = userdir.expanduser() / "runs" / loaded.name
+    if fresh:
+        _set_aside(folder, console)
+    with Stop() as stop, _open(loaded, userdir, folder) as paper:
+        is_over = follow(paper, view_of(paper.material.config, console, plain=plain), stop, speed)
+        result = paper.result()
+    present(result, console, json_file, report)
+    _conclude(console, result, folder, is_over=is_over)
+
+
+def follow(paper: "Paper", view: "View", stop: Callable[[], bool], speed: float) -> bool:
+    """Run a bot in a view until its replay is over (True) or it is told to stop (False)."""
+    with view:
+        return paper.run(speed, stop, view.watch)
+
+
+class Stop:
+    """Whether somebody asked us to stop: the first Ctrl-C or SIGTERM asks, the second one does not wait.
+
+    A signal that is ignored when we start, as in a shell's background job, stays ignored.
+    """
+
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __call__(self) -> bool:
+        """Say whether to stop."""
+        return self.asked
+
+    def __enter__(self) -> "Stop":
+        for number in self._SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+def _open(config: "RunConfig", userdir: Path, folder: Path) -> "Paper":
+    from abidance.model.errors import JournalError
+    from abidance.run.paper import Paper
+
+    try:
+        return Paper(config, options.catalog_of(userdir), options.strategies_folder(userdir), folder)
+    except JournalError as error:
+        if "configuration" not in error.found:
+            raise
+        raise JournalError(
+            f"A bot named {config.name} with other settings or other data is on record in {folder}.",
+            "Start anew with --fresh (the record is moved aside), or give this one its own name: --set name=NAME",
+        ) from error
+
+
+def _set_aside(folder: Path, console: "Console") -> None:
+    """Move a bot's folder out of the way. Raises JournalError while it runs."""
+    from abidance.model.errors import JournalError
+
+    if not folder.exists():
+        return
+    if _is_running(folder):
+        raise JournalError(
+            f"The bot in {folder} is running.", "Stop it first, or give this one its own name."
+        )
+    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    aside = folder.with_name(f"{folder.name}.{moment}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = folder.with_name(f"{folder.name}.{moment}-{number}")
+    folder.rename(aside)
+    console.print(f"What was on record is now in {aside}", soft_wrap=True)
+
+
+def _is_running(folder: Path) -> bool:
+    """Say whether a process holds the journal's lock; a damaged journal must not stand in the way."""
+    from abidance.run.paper import JOURNAL
+
+    try:
+        with (folder / f"{JOURNAL}.lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _conclude(console: "Console", result: "BacktestResult", folder: Path, *, is_over: bool) -> None:
+    from abidance.backtest.wording import short_time
+
+    moment = short_time(int(result.ts[-1])) if len(result.ts) else "its start"
+    if is_over:
+        text = f"The replay is over, at {moment} UTC. To start anew: the same command with --fresh"
+    else:
+        text = f"Stopped at {moment} UTC, nothing is lost. To go on: run the same command again."
+    console.print(f"\n{text}\nEverything is on record in {folder}", soft_wrap=True, markup=False)
