@@ -183,9 +183,8 @@ def verdict(result: BacktestResult, metrics: Metrics, benchmark: Metrics) -> str
     name = result.benchmark_name
     if metrics.total_return is None or benchmark.total_return is None:
         return f"{earned}."
-    ahead = metrics.total_return - benchmark.total_return
-    word = "the same as" if abs(ahead) < 5e-4 else "more than" if ahead > 0 else "less than"
-    sentence = f"{earned}, {word} {name} ({format_percent(benchmark.total_return, signed=True)})"
+    deed = "lost" if benchmark.total_return < 0 else "earned"
+    sentence = f"{earned}; {name} would have {deed} {format_percent(abs(benchmark.total_return))}"
     falls = f"Its deepest fall was {format_percent(metrics.max_drawdown)}"
     falls += f", that of {name} {format_percent(benchmark.max_drawdown)}"
     return ". ".join([sentence, falls, *_cautions(result, metrics, benchmark)]) + "."

@@ -1,0 +1,68 @@
+"""A paper run that is killed again and again ends as if it had never been: real processes, SIGKILL, no mercy."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KILLS = 50
+RUN = (
+    "trade", "-s", "Donchian", "-s", "EmaCross", "-p", "BTC/USDT,ETH/USDT,SOL/USDT",
+    "--timerange", "20240301-20240401", "--speed", "0", "--plain", "--set", "name=killed",
+)  # fmt: skip
+
+
+def command(home: Path, result: Path) -> list[str]:
+    return [sys.executable, "-m", "abidance", *RUN, "--userdir", str(home), "--json", str(result)]
+
+
+def finish(home: Path, result: Path) -> dict[str, object]:
+    done = subprocess.run(command(home, result), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return outcome_of(result)
+
+
+def outcome_of(result: Path) -> dict[str, object]:
+    """Return all that a run decided and earned; ids, which every run makes its own, are left out."""
+    found = json.loads(result.read_text())
+    for fill in found["fills"]:
+        del fill["id"], fill["order_id"]
+    return {key: found[key] for key in ("metrics", "round_trips", "fills", "equity", "refusals")}
+
+
+def journal_of(home: Path) -> Path:
+    return home / "runs" / "killed" / "journal.abj"
+
+
+def kill_after(home: Path, result: Path, growth: int) -> bool:
+    """Start the bot and kill it once it has written that many bytes more; False when it came to its end first."""
+    journal = journal_of(home)
+    goal = (journal.stat().st_size if journal.exists() else 0) + growth
+    bot = subprocess.Popen(command(home, result), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while bot.poll() is None:
+        if journal.exists() and journal.stat().st_size >= goal:
+            os.kill(bot.pid, signal.SIGKILL)
+            return bot.wait() == -signal.SIGKILL
+    return False
+
+
+@pytest.mark.timeout(300)
+def test_a_run_killed_at_fifty_random_points_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    undisturbed = finish(tmp_path / "calm", tmp_path / "calm.json")
+    length = journal_of(tmp_path / "calm").stat().st_size
+    chance = random.Random(7)
+
+    kills = [
+        kill_after(tmp_path / "mad", tmp_path / "mad.json", chance.randrange(1, length // KILLS))
+        for _ in range(KILLS)
+    ]
+    killed = finish(tmp_path / "mad", tmp_path / "mad.json")
+
+    assert all(kills), "the bot came to its end before it was killed often enough"
+    assert undisturbed["fills"]
+    assert killed == undisturbed
