@@ -54,6 +54,7 @@ from abidance.strategy.parameters import Value, parameters_of
 _ENDING = frozenset({ControlAction.STOP, ControlAction.PAUSE_ENTRIES, ControlAction.KILL})
 # Duplicates and what was overtaken are harmless; these are not.
 _TOLD = frozenset(AnomalyCode) - {AnomalyCode.DUPLICATE, AnomalyCode.STALE}
+_FOR_GOOD = STOPS | {Purpose.TAKE_PROFIT, Purpose.TIME}
 OrderNews = (
     OrderAccepted
     | OrderRejected
@@ -369,6 +370,9 @@ class Engine:
             sign_of(position, instrument.lot),
         ):
             self.actions.leave(position, Purpose.SIGNAL, fill.price)
+        if request is not None and request.purpose in _FOR_GOOD:
+            # What still waits of an entry would open again what was just left.
+            self.actions.cancel_entries(fill.strategy, fill.instrument)
         if trip is not None:
             notice = self._breakers.on_round_trip(trip)
             if notice is not None:

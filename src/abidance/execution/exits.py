@@ -42,6 +42,14 @@ class Plan:
         if self.stop is None or (stop - self.stop) * self.sign > 0:
             self.stop, self.reason = stop, reason
 
+    def grow(self, entry: float, protection: Protection) -> None:
+        """Measure from a new mean entry price; a stop that the new measures do not give stays where it is."""
+        before, self.stop = self.stop, None
+        self.entry, self.protection = entry, protection
+        self.measure()
+        if self.stop is None:
+            self.stop = before
+
     def measure(self) -> None:
         """Derive the stop from the entry, the best price and the distances."""
         wish = self.protection
@@ -101,7 +109,7 @@ class Exits:
                 plan = Plan(sign, entry, request.protection, ts, entry)
                 self._plans[key] = plan
             else:
-                plan.entry, plan.protection, plan.stop = entry, request.protection, None
+                plan.grow(entry, request.protection)
             plan.measure()
         return self._standing(plan, position, instrument) if plan is not None else []
 

@@ -12,7 +12,7 @@ from abidance.engine.pump import Pump
 from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
 from abidance.model.command import Amend, Cancel, Command, Submit
-from abidance.model.event import Control, ControlAction, Event, OrderAccepted, OrderFilled
+from abidance.model.event import AccountEvent, Control, ControlAction, OrderAccepted, OrderFilled, Timer
 from abidance.model.instrument import SECOND_NS, Instrument
 from abidance.model.market import Bar, BarSlice
 from abidance.model.order import Fill, Order, Side
@@ -48,7 +48,7 @@ Row = Sequence[float]
 class Scripted(BarStrategy):
     """Wishes what it is told, row by row, and nothing after that."""
 
-    def __init__(self, targets: Sequence[float], **given: object) -> None:
+    def __init__(self, targets: Sequence[float], **given: Any) -> None:
         self.targets = list(targets)
         self.given = given
 
@@ -139,7 +139,7 @@ class Rig:
         self.outcomes.append(outcome)
         self.commands.extend(outcome.commands)
 
-    def tell(self, event: Event) -> Outcome:
+    def tell(self, event: AccountEvent | Control | Timer) -> Outcome:
         """Hand in anything but bars."""
         if self.venue:
             before = len(self.outcomes)
@@ -149,7 +149,7 @@ class Rig:
         self.see(outcome)
         return outcome
 
-    def control(self, action: ControlAction, strategy: str = "", **values: object) -> Outcome:
+    def control(self, action: ControlAction, strategy: str = "", **values: Any) -> Outcome:
         return self.tell(Control(self.ts, action, strategy, "tester", values))
 
     def step(self, count: int = 1) -> list[Outcome]:

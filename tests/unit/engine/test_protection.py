@@ -11,7 +11,7 @@ from abidance.model.event import (
     OrderUnknown,
 )
 from abidance.model.market import Bar
-from abidance.model.order import OrderType, Purpose
+from abidance.model.order import OrderState, OrderType, Purpose
 from tests.unit.engine.rig import PERP, SPOT, D, Rig, Scripted, flat, rig_of
 
 NAN = float("nan")
@@ -249,3 +249,22 @@ def test_a_bar_of_another_instrument_moves_nothing() -> None:
     )
 
     assert unmoved == []
+
+
+def test_what_waits_of_an_entry_is_taken_back_when_its_first_part_was_stopped_out() -> None:
+    rows = [*flat(100), (101, 101, 99.8, 101, 0.4), (101, 101, 94, 95, 0.8), *flat(95, 95)]
+
+    rig = rig_of(Scripted([1], stop=3.0), rows, config={"order_type": "limit"}).run()
+
+    assert [trade[3] for trade in rig.trades] == ["entry", "stop_loss"]
+    assert rig.position() == 0
+    assert [order.state for order in rig.state.orders.all()] == [OrderState.CANCELLED, OrderState.FILLED]
+
+
+def test_a_stop_that_new_measures_do_not_give_stays_where_it_is() -> None:
+    rows = [*flat(100), (100, 103, 100, 103, 0.4), thin(103, 0.4), *flat(103)]
+
+    rig = rig_of(Scripted([1], break_even=3.0), rows).run()
+
+    stop = rig.open()[0].request
+    assert (stop.purpose, stop.quantity, stop.trigger) == (Purpose.STOP_LOSS, rig.position(), D("100.0"))
