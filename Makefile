@@ -68,7 +68,7 @@ define pip-install
 	echo "$(VENV) does not work any more (was the folder moved, or Python removed?): run 'make clean' and try again." >&2; \
 	exit 1; }
 @env $${PIP_FIND_LINKS:+UV_FIND_LINKS="$$PIP_FIND_LINKS"} \
-	$(PY) -m uv pip install --python $(PY) --compile-bytecode -c constraints.txt $(1) \
+	UV_SYSTEM_CERTS=1 $(PY) -m uv pip install --python $(PY) --compile-bytecode -c constraints.txt $(1) \
 	|| { echo "uv could not install; trying pip."; $(PY) -m pip install -c constraints.txt $(1); }
 endef
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from abidance.backtest.result import BacktestResult
+from abidance.execution.analysis import decided_price, slippage_of
 from abidance.journal.metrics import Metrics, TradeStats, measure, trade_stats
 from abidance.model.account import RoundTrip
 from abidance.model.instrument import SECOND_NS
@@ -104,14 +105,8 @@ def execution_of(result: BacktestResult) -> list[ExecutionRow]:
 
 def _execution_row(purpose: str, orders: Sequence[Order]) -> ExecutionRow:
     filled = [order for order in orders if order.filled]
-    priced = [order for order in filled if order.request.decision_price > 0]
-    value = float(sum(order.filled * order.request.decision_price for order in priced))
-    worse = float(
-        sum(
-            order.request.side.sign * (order.cost - order.filled * order.request.decision_price)
-            for order in priced
-        )
-    )
+    value = float(sum(order.filled * decided_price(order.request) for order in filled))
+    worse = sum(slippage[0] for order in filled if (slippage := slippage_of(order)) is not None)
     shares = sum(float(order.filled / order.request.quantity) for order in orders if order.request.quantity)
     delays = [order.ts_first_fill - order.ts_intent for order in filled if order.ts_first_fill is not None]
     return ExecutionRow(

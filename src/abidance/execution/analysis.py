@@ -6,13 +6,14 @@ guess of what would have been.
 """
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from math import ceil
 from statistics import median
 
 import msgspec
 
 from abidance.model.instrument import SECOND_NS, parse_instrument_id
-from abidance.model.order import Fill, Order, OrderType
+from abidance.model.order import Fill, Order, OrderRequest, OrderType, Purpose
 
 _RESTING = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 
@@ -48,14 +49,24 @@ class ExecutionReport(msgspec.Struct, frozen=True):
 def slippage_of(order: Order) -> tuple[float, float] | None:
     """Return what filling away from the decision price cost, in quote units and in basis points of the value decided.
 
-    Positive is a cost. None before the first fill and without a decision price.
+    For a stop that is the trigger as it last stood (a trailing stop moves), for a take-profit its price. Positive is a
+    cost. None before the first fill and without a decision price.
     """
-    decided = order.request.decision_price
+    decided = decided_price(order.request)
     if not order.filled or not decided > 0:
         return None
     expected = decided * order.filled
     cost = (order.cost - expected) * order.request.side.sign
     return float(cost), float(cost / expected * 10_000)
+
+
+def decided_price(request: OrderRequest) -> Decimal:
+    """Return the price that an order was meant to trade at; zero when nobody said."""
+    if request.type in (OrderType.STOP, OrderType.STOP_LIMIT) and request.trigger is not None:
+        return request.trigger
+    if request.purpose is Purpose.TAKE_PROFIT and request.price is not None:
+        return request.price
+    return request.decision_price
 
 
 def analyse(
