@@ -76,7 +76,7 @@ class Picture:
     def figures(self, moment: "Moment") -> Figures:
         """Return what the run amounts to."""
         engine, recorder = moment.engine, moment.recorder
-        self._peak = max(self._peak, engine.equity, *recorder.equity[self._points :])
+        self._peak = max(self._peak, engine.equity, max(recorder.equity[self._points :], default=0.0))
         self._points = len(recorder.equity)
         portfolio, equity = engine.state.portfolio, engine.equity
         return Figures(
@@ -180,11 +180,11 @@ class Picture:
         standing = engine.actions.standing()
         line = Text.assemble("Risk      ", (standing.state.name, _STATES[standing.state]))
         if standing.reason:
-            return line.append(f"  {standing.reason}")
+            return line.append(f"  {visible(standing.reason)}")
         resting = [each.name for each in self._config.strategies if engine.actions.standing(each.name).code]
         wild = [id for id in self._config.instruments if engine.actions.standing("", id).code]
         if resting:
-            line.append("  resting: ", "dim").append(", ".join(resting), "yellow")
+            line.append("  resting: ", "dim").append(visible(", ".join(resting)), "yellow")
         if wild:
             line.append("  no entries in ", "dim").append(", ".join(map(self._short, wild)), "yellow")
         return line
@@ -239,14 +239,10 @@ class Picture:
 
     def _orders(self, engine: "Engine") -> list[list[Cell]]:
         """Return entries that wait, then the latest fills; the stops that wait stand with their positions."""
-        rows = []
-        for order in engine.state.orders.open():
-            request = order.request
-            if not request.reduce_only:
-                rows.append(self._order(engine, request, ("waiting", order.remaining, request.price)))
-        for fill in engine.fills[: -_FILLS - 1 : -1]:
-            rows.append(self._order(engine, fill, (short_time(fill.ts)[5:], fill.quantity, fill.price)))
-        return rows
+        entries = (order for order in engine.state.orders.open() if not order.request.reduce_only)
+        waiting = [self._order(engine, e.request, ("waiting", e.remaining, e.request.price)) for e in entries]
+        latest = engine.fills[: -_FILLS - 1 : -1]
+        return waiting + [self._order(engine, f, (short_time(f.ts)[5:], f.quantity, f.price)) for f in latest]
 
     def _order(
         self, engine: "Engine", it: "Fill | OrderRequest", told: tuple[str, Decimal, Decimal | None]
@@ -290,10 +286,12 @@ def pace(speed: float) -> str:
         return "full speed"
     if speed == 1:
         return "real time"
-    for name, seconds in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if speed >= seconds:
-            return f"{speed / seconds:,.3g} {name} a second"
-    return f"{speed:g} seconds a second"
+    for name, seconds in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
+        if speed >= seconds or seconds == 1:
+            count = speed / seconds
+            number = f"{count:,.0f}" if count >= 100 else f"{count:.3g}"
+            return f"{number} {name}{'' if number == '1' else 's'} a second"
+    raise AssertionError(speed)
 
 
 def _replayed(progress: float, width: int) -> Text:

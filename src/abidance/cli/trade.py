@@ -77,9 +77,13 @@ def trade(
     folder = userdir.expanduser() / "runs" / loaded.name
     if fresh:
         _set_aside(folder, console)
-    with Stop() as stop, _open(loaded, userdir, folder) as paper:
-        is_over = follow(paper, view_of(paper.material.config, console, plain=plain), stop, speed)
-        result = paper.result()
+    try:
+        with Stop() as stop, _open(loaded, userdir, folder) as paper:
+            is_over = follow(paper, view_of(paper.material.config, console, plain=plain), stop, speed)
+            result = paper.result()
+    except KeyboardInterrupt:
+        typer.echo("Interrupted at once; nothing is lost. To go on: run the same command again.", err=True)
+        raise typer.Exit(130) from None
     present(result, console, json_file, report)
     _conclude(console, result, folder, is_over=is_over)
 

@@ -1,6 +1,7 @@
 """How people follow a running bot: a picture that fills the terminal, or lines of text where there is none."""
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -45,17 +46,20 @@ def view_of(config: "RunConfig", console: Console, *, plain: bool) -> View:
 
 
 class Screen:
-    """The whole terminal as a picture; leaving it gives the terminal back as it was."""
+    """The whole terminal as a picture; leaving it gives the terminal back as it was. `clock` counts seconds."""
 
-    def __init__(self, config: "RunConfig", console: Console) -> None:
+    def __init__(
+        self, config: "RunConfig", console: Console, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._picture = Picture(config)
         self._console = console
         self._live = Live(Text("Starting"), console=console, screen=True, auto_refresh=False)
+        self._clock = clock
         self._due = 0.0
 
     def watch(self, moment: "Moment") -> None:
         """Draw the moment if a picture is due."""
-        started = time.monotonic()
+        started = self._clock()
         if started < self._due:
             return
         width, height = self._console.size
@@ -63,7 +67,7 @@ class Screen:
         if self._console.options.ascii_only:
             picture = in_ascii(picture)
         self._live.update(picture, refresh=True)
-        ended = time.monotonic()
+        ended = self._clock()
         self._due = max(started + FASTEST, ended + (ended - started) * (1 / EFFORT - 1))
 
     def __enter__(self) -> "Screen":

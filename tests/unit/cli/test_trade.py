@@ -1,0 +1,152 @@
+"""Stopping on request, setting a record aside, and what the commands say about themselves."""
+
+import fcntl
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from abidance.cli import demo, main, trade
+from abidance.cli.trade import Stop
+from abidance.model.errors import JournalError
+from abidance.model.order import Fill
+from abidance.run.paper import JOURNAL
+from tests.unit.backtest.results import make_fill
+
+
+def test_the_first_signal_asks_and_the_second_does_not_wait() -> None:
+    with Stop() as stop:
+        before = stop()
+        signal.raise_signal(signal.SIGTERM)
+        asked = stop()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+
+    assert not before
+    assert asked
+
+
+def test_signals_mean_afterwards_what_they_meant_before() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    with pytest.raises(ZeroDivisionError), Stop():
+        raise ZeroDivisionError
+
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with Stop() as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+            assert not stop()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def quiet() -> Console:
+    return Console(quiet=True)
+
+
+def test_what_is_set_aside_is_kept_however_often(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "bot"
+    for number in range(3):
+        folder.mkdir(parents=True)
+        (folder / JOURNAL).write_text(str(number))
+        trade._set_aside(folder, quiet())
+
+    kept = sorted((path / JOURNAL).read_text() for path in folder.parent.iterdir())
+
+    assert kept == ["0", "1", "2"]
+    assert not folder.exists()
+
+
+def test_nothing_to_set_aside_is_no_trouble(tmp_path: Path) -> None:
+    trade._set_aside(tmp_path / "bot", quiet())
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_running_bot_is_not_set_aside(tmp_path: Path) -> None:
+    folder = tmp_path / "bot"
+    folder.mkdir()
+    with (folder / f"{JOURNAL}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        with pytest.raises(JournalError, match="is running"):
+            trade._set_aside(folder, quiet())
+
+    assert folder.exists()
+
+
+def test_help_says_that_this_is_paper_and_a_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    app = main.app
+    app.command("trade")(trade.trade)
+
+    text = CliRunner().invoke(app, ["trade", "--help"]).output
+
+    assert "no real orders" in text
+    assert "replay of stored data" in text
+    assert "--speed" in text
+    assert "--live" not in text
+
+
+@pytest.mark.parametrize(
+    ("called", "typed"),
+    [
+        (".venv/bin/abidance", ".venv/bin/abidance"),
+        ("{here}/.venv/bin/abidance", ".venv/bin/abidance"),
+        ("/opt/some where/abidance", "'/opt/some where/abidance'"),
+    ],
+)
+def test_commands_are_shown_as_one_types_them_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, called: str, typed: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("sys.argv", [called.format(here=tmp_path)])
+
+    assert demo.executable() == typed
+
+
+def test_a_program_on_the_path_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "abidance"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.argv", [str(program)])
+
+    assert demo.executable() == "abidance"
+
+
+def test_a_module_is_called_through_its_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/somewhere/abidance/__main__.py"])
+    monkeypatch.setattr("sys.executable", "/usr/bin/python3")
+
+    assert demo.executable() == "/usr/bin/python3 -m abidance"
+
+
+def test_paths_under_home_are_short_and_odd_ones_are_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert demo.typed(tmp_path / "a b" / "demo.toml") == "~/'a b/demo.toml'"
+    assert demo.typed(Path("/srv/demo.toml")) == "/srv/demo.toml"
+
+
+def fills(*prices: str) -> list[Fill]:
+    return [make_fill(price=price) for price in prices]
+
+
+def test_agreement_ends_at_the_first_difference() -> None:
+    assert demo.agreeing(fills("1", "2", "3"), fills("1", "2", "3")) == 3
+    assert demo.agreeing(fills("1", "2", "3"), fills("1", "9", "3")) == 1
+    assert demo.agreeing(fills("1", "2", "3"), fills("1")) == 1
+    assert demo.agreeing([], fills("1")) == 0
