@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,7 @@ from abidance.cli.data import DEFAULT_USERDIR, UserDir
 from abidance.cli.trade import Stop, follow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from rich.console import Console
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from abidance.market.bars import Bars
     from abidance.model.order import Fill
     from abidance.run.config import RunConfig
+    from abidance.run.setup import BarSource
 
 PAPER = "20250501-"
 """What the paper bot trades: the last two months of the bundled data."""
@@ -146,7 +147,7 @@ def _paper(
 class Recent:
     """Bars since a moment: a bot that decides bar by bar looks at all bars it knows each time."""
 
-    def __init__(self, source: Any, since: int) -> None:
+    def __init__(self, source: "BarSource", since: int) -> None:
         self._source = source
         self._since = since
 
@@ -154,11 +155,10 @@ class Recent:
         self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None
     ) -> "Bars":
         """Return the bars that open from `start` up to, not including, `end`."""
-        bars: Bars = self._source.read(instrument, timeframe, max(self._since, start or 0), end)
-        return bars
+        return self._source.read(instrument, timeframe, max(self._since, start or 0), end)
 
 
-def _span(series: "Any") -> float:
+def _span(series: "Collection[Bars]") -> float:
     """Return how many seconds of market time the bars cover."""
     first = min(int(bars.ts[0]) for bars in series)
     return float(max(int(bars.ts_close[-1]) for bars in series) - first) / 1e9
