@@ -14,7 +14,7 @@ from abidance.model.account import Position
 from abidance.model.instrument import Instrument
 from abidance.model.intent import AmendRequest, CancelRequest, Intent
 from abidance.model.market import Bar
-from abidance.model.money import ZERO, ceil_to, floor_to, to_decimal, truncate_to
+from abidance.model.money import ZERO, ceil_to, floor_to, nearest_to, to_decimal, truncate_to
 from abidance.model.order import Order, OrderRequest, OrderType, Protection, Purpose, Side
 
 Key = tuple[str, str]
@@ -187,10 +187,14 @@ class Exits:
         return [request]
 
 
+_NOISE = Decimal("0.000001")
+"""The part of a tick that is no price but what float arithmetic left behind."""
 _OPENING = frozenset({Purpose.ENTRY, Purpose.REBALANCE})
 
 
 def _against(price: Decimal, tick: Decimal, sign: int) -> Decimal:
+    """Round to the grid against us; a price that misses it by float noise alone stays where it is."""
+    price = nearest_to(price, tick * _NOISE)
     return floor_to(price, tick) if sign > 0 else ceil_to(price, tick)
 
 

@@ -96,8 +96,7 @@ def material_of(
             "risk": LOOSE,
             "venue": FREE,
             "strategies": tuple(
-                StrategyConfig(strategy="Given", name=name, **each)
-                for name, each in given.items()
+                StrategyConfig(strategy="Given", name=name, **each) for name, each in given.items()
             ),
             **run,
         }

@@ -268,3 +268,10 @@ def test_a_stop_that_new_measures_do_not_give_stays_where_it_is() -> None:
 
     stop = rig.open()[0].request
     assert (stop.purpose, stop.quantity, stop.trigger) == (Purpose.STOP_LOSS, rig.position(), D("100.0"))
+
+
+def test_a_stop_that_misses_the_grid_by_float_noise_alone_keeps_its_tick() -> None:
+    rig = rig_of(Scripted([1], stop=0.7), flat(100.1, 100.1, 100.1)).run()
+
+    assert 100.1 - 0.7 < 99.4  # what floats make of it
+    assert [order.request.trigger for order in rig.open()] == [D("99.4")]
