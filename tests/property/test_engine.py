@@ -1,6 +1,6 @@
 """What holds for a whole core whatever the market does and whatever is wished.
 
-The engine's ledger and the simulated venue's own books are kept apart and must agree to the last unit after every event.
+The engine's ledger and the simulated venue's own books are kept apart and must agree to the last unit after each event.
 """
 
 from collections.abc import Sequence
@@ -11,16 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from abidance.engine.pump import Pump
+from abidance.engine.state import State
 from abidance.kernel.ids import OrderIds
 from abidance.model.event import OrderFilled
 from abidance.model.market import FundingRate, MarketEvent
-from abidance.model.order import OrderType, Purpose
-from abidance.model.outcome import Approved, Outcome
+from abidance.model.order import OrderRequest, OrderType
+from abidance.model.outcome import Approved, Outcome, Verdict
 from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig, SizingConfig
+from abidance.risk.gate import Gate
+from abidance.risk.state import Standing
 from abidance.run.setup import Core, Material, assemble
 from abidance.strategy.config import ExitsConfig
-from abidance.venues.sim.orders import Stage
 from abidance.venues.sim.config import FeeTier, SlippageConfig, VenueConfig
+from abidance.venues.sim.orders import Stage
 from tests.unit.engine.rig import PERP, SPOT, D, Scripted, bars_of, material_of
 
 NAN = float("nan")
@@ -66,7 +69,9 @@ def scripts(draw: st.DrawFn, size: int) -> Scripted:
 
 venues = st.builds(
     VenueConfig,
-    fees=st.just((FeeTier(volume=0, maker=-0.0001, taker=0.0013), FeeTier(volume=900, maker=0.0002, taker=0.0007))),
+    fees=st.just(
+        (FeeTier(volume=0, maker=-0.0001, taker=0.0013), FeeTier(volume=900, maker=0.0002, taker=0.0007))
+    ),
     fee_asset=st.sampled_from(["quote", "received", "BTC"]),
     slippage=st.builds(
         SlippageConfig,
@@ -117,7 +122,9 @@ def configs(draw: st.DrawFn) -> dict[str, object]:
         "order_type": draw(st.sampled_from(["market", "limit"])),
         "entry_timeout": draw(st.sampled_from([None, 1800, 7200])),
         "sizing": draw(sizings),
-        "exits": draw(st.sampled_from([ExitsConfig(), ExitsConfig(stop_loss=0.02), ExitsConfig(trailing_stop=0.05)])),
+        "exits": draw(
+            st.sampled_from([ExitsConfig(), ExitsConfig(stop_loss=0.02), ExitsConfig(trailing_stop=0.05)])
+        ),
     }
 
 
@@ -133,19 +140,48 @@ def materials(draw: st.DrawFn, size: int = 14, broken: bool = True) -> Material:
 
 
 @dataclass
+class WatchedGate:
+    """A gate whose approvals are held against the exposure that they lead to."""
+
+    inner: Gate
+    before: float | None = None
+
+    def check(
+        self, request: OrderRequest, view: State, standing: Standing, replaces: OrderRequest | None = None
+    ) -> Verdict:
+        self.settle(view)
+        before = view.exposure()
+        verdict = self.inner.check(request, view, standing, replaces)
+        if isinstance(verdict, Approved):
+            self.before = before
+        return verdict
+
+    def settle(self, view: State) -> None:
+        """What was approved last kept the exposure within the limit, or did not add to one that prices had broken."""
+        places = [
+            (o.request.strategy, o.request.instrument)
+            for o in view.orders.open()
+            if not o.request.reduce_only
+        ]
+        # While an entry's cancel is on its way, the view counts it and its successor at the higher price of the two.
+        if self.before is not None and len(places) == len(set(places)):
+            allowed = max(self.before, MAX_EXPOSURE * view.equity())
+            assert view.exposure() <= allowed * (1 + 1e-9)
+        self.before = None
+
+
+@dataclass
 class Witness:
     """Compares both books after every event and holds approvals against the limits."""
 
     core: Core
 
-    def see(self, outcome: Outcome) -> None:
-        approved = [each.request for each in outcome.verdicts if isinstance(each, Approved)]
-        if any(not each.reduce_only and each.purpose in (Purpose.ENTRY, Purpose.REBALANCE) for each in approved):
-            self.check_exposure()
+    def __post_init__(self) -> None:
+        self.gate = WatchedGate(self.core.engine.actions._gate)
+        self.core.engine.actions._gate = self.gate  # type: ignore[assignment]
 
-    def check_exposure(self) -> None:
-        state = self.core.engine.state
-        assert state.exposure() <= MAX_EXPOSURE * state.equity() * (1 + 1e-9)
+    def see(self, outcome: Outcome) -> None:
+        self.gate.settle(self.core.engine.state)
 
     def check_books(self) -> None:
         portfolio, venue = self.core.engine.state.portfolio, self.core.venue
@@ -183,7 +219,9 @@ class Witness:
             assert len(stops) <= 1
             for stop in stops:
                 # A stop worth less than the venue takes cannot be made so small; the venue cuts it to the position.
-                too_small = stop.request.trigger is not None and held * stop.request.trigger < steps.min_notional
+                too_small = (
+                    stop.request.trigger is not None and held * stop.request.trigger < steps.min_notional
+                )
                 assert stop.remaining == held or (too_small and stop.remaining > held)
 
     def is_triggered(self, order_id: str) -> bool:
@@ -227,9 +265,11 @@ def run(material: Material, rates: Sequence[float], *, tape: bool = True) -> tup
 rates = st.lists(st.sampled_from([0.0, 0.001, -0.002]), min_size=1, max_size=4)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(material=materials(), funding=rates)
-def test_ledger_and_venue_agree_to_the_last_unit_whatever_happens(material: Material, funding: list[float]) -> None:
+def test_ledger_and_venue_agree_to_the_last_unit_whatever_happens(
+    material: Material, funding: list[float]
+) -> None:
     seen, core = run(material, funding)
 
     assert all(fill.quantity > 0 and fill.price >= 0 for fill in core.engine.fills)
@@ -237,7 +277,7 @@ def test_ledger_and_venue_agree_to_the_last_unit_whatever_happens(material: Mate
     assert sum(isinstance(each.event, OrderFilled) for each in seen) == len(core.engine.fills)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(material=materials(), funding=rates)
 def test_two_runs_are_equal_outcome_by_outcome(material: Material, funding: list[float]) -> None:
     first, _ = run(material, funding)
@@ -246,12 +286,10 @@ def test_two_runs_are_equal_outcome_by_outcome(material: Material, funding: list
     assert list(map(repr, first)) == list(map(repr, second))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(material=materials(), funding=rates)
 def test_a_tape_known_in_advance_changes_no_decision(material: Material, funding: list[float]) -> None:
     ahead, _ = run(material, funding)
     along, _ = run(material, funding, tape=False)
 
     assert list(map(repr, ahead)) == list(map(repr, along))  # NaN equals itself in writing
-
-
