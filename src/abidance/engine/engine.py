@@ -48,7 +48,7 @@ from abidance.risk.breaker import Breakers
 from abidance.risk.gate import Gate
 from abidance.risk.state import TradingState
 from abidance.strategy.base import View
-from abidance.strategy.mistakes import strategy_error
+from abidance.strategy.mistakes import FAILURES, strategy_error
 from abidance.strategy.parameters import Value, parameters_of
 
 _ENDING = frozenset({ControlAction.STOP, ControlAction.PAUSE_ENTRIES, ControlAction.KILL})
@@ -250,7 +250,7 @@ class Engine:
                     wished = callback(event, view)
                     if wished is not None:
                         wished = runner.checked(wished)
-                except Exception as error:  # noqa: BLE001 - a strategy may raise anything; its author is told where
+                except FAILURES as error:
                     self._fail(runner.name, strategy_error(runner.strategy, error, callback.__name__))
                 else:
                     if wished is not None:

@@ -17,7 +17,7 @@ from abidance.model.market import Bar
 from abidance.model.order import OrderRequest, Protection
 from abidance.strategy.base import BarStrategy, EventStrategy, View
 from abidance.strategy.decisions import Decisions, decide
-from abidance.strategy.mistakes import strategy_error
+from abidance.strategy.mistakes import FAILURES, strategy_error
 from abidance.strategy.parameters import Value, set_parameters
 
 
@@ -146,7 +146,7 @@ class EventRunner:
         try:
             wished = callback(*datum, self.view)
             return self.checked(wished) if wished is not None else ()
-        except Exception as error:
+        except FAILURES as error:
             raise strategy_error(self.strategy, error, callback.__name__) from error
 
     def checked(self, wished: Iterable[Intent]) -> Sequence[Intent]:

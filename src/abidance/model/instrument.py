@@ -1,5 +1,6 @@
 """Assets, instruments and timeframes: what can be traded, in which steps, over which grid of time."""
 
+import re
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
@@ -9,6 +10,8 @@ import msgspec
 from abidance.model.errors import UsageError
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_TIMEFRAME = re.compile("([1-9][0-9]{0,7})([smhdw])")
+_LONGEST_SECONDS = 366 * 86_400
 SECOND_NS = 1_000_000_000
 MS_NS = 1_000_000
 
@@ -19,10 +22,13 @@ def timeframe_ns(timeframe: str) -> int:
 
     Raises UsageError for anything else.
     """
-    count, unit = timeframe[:-1], timeframe[-1:]
-    if not count.isdigit() or int(count) == 0 or unit not in _UNIT_SECONDS:
-        raise UsageError(f"Unknown timeframe {timeframe!r}.", "Use a number and s, m, h, d or w, for example 1h.")
-    return int(count) * _UNIT_SECONDS[unit] * SECOND_NS
+    found = _TIMEFRAME.fullmatch(timeframe)
+    length = int(found[1]) * _UNIT_SECONDS[found[2]] if found else 0
+    if not 0 < length <= _LONGEST_SECONDS:
+        raise UsageError(
+            f"Unknown timeframe {timeframe!r}.", "Use a number and s, m, h, d or w, for example 1h."
+        )
+    return length * SECOND_NS
 
 
 class InstrumentKind(StrEnum):
@@ -41,6 +47,11 @@ class InstrumentName(msgspec.Struct, frozen=True, gc=False):
     venue: str
 
 
+def _is_part(text: str) -> bool:
+    """Say whether text can name an asset or a venue; the length is that of a folder's name on any disk."""
+    return text.isalnum() and text == text.upper() and len(text.encode()) <= 64
+
+
 @lru_cache(maxsize=4096)
 def parse_instrument_id(text: str) -> InstrumentName:
     """Split an instrument id into its parts.
@@ -51,9 +62,10 @@ def parse_instrument_id(text: str) -> InstrumentName:
     base, slash, rest = pair.partition("/")
     quote, colon, settle = rest.partition(":")
     parts = [base, quote, venue] + ([settle] if colon else [])
-    if not at or not slash or not all(part.isalnum() and part == part.upper() for part in parts):
+    if not at or not slash or not all(map(_is_part, parts)):
         raise UsageError(
-            f"Unknown instrument {text!r}.", "Write BASE/QUOTE@VENUE in capitals, for example BTC/USDT@BINANCE."
+            f"Unknown instrument {text!r}.",
+            "Write BASE/QUOTE@VENUE in capitals, for example BTC/USDT@BINANCE.",
         )
     return InstrumentName(base, quote, settle if colon else None, venue)
 

@@ -29,7 +29,7 @@ from abidance.risk.gate import Gate
 from abidance.run.config import RunConfig
 from abidance.run.plugins import find_strategy
 from abidance.strategy.base import BarStrategy, EventStrategy
-from abidance.strategy.mistakes import strategy_error
+from abidance.strategy.mistakes import FAILURES, strategy_error
 from abidance.strategy.parameters import set_parameters
 from abidance.venues.sim.config import VenueConfig
 from abidance.venues.sim.venue import SimVenue
@@ -112,7 +112,7 @@ def _strategy(config: StrategyConfig, folder: Path | None) -> BarStrategy | Even
     kind = find_strategy(config.strategy, folder)
     try:
         found: BarStrategy | EventStrategy = kind()
-    except Exception as error:
+    except FAILURES as error:
         raise strategy_error(kind, error, "__init__") from error
     try:
         set_parameters(found, dict(config.parameters))

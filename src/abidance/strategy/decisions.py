@@ -14,7 +14,7 @@ from abidance.market.bars import Bars, FloatArray
 from abidance.model.errors import StrategyError
 from abidance.strategy.base import BarStrategy, Signals
 from abidance.strategy.config import ExitsConfig
-from abidance.strategy.mistakes import strategy_error
+from abidance.strategy.mistakes import FAILURES, strategy_error
 
 DISTANCES = ("stop", "take_profit", "trailing", "break_even")
 
@@ -53,7 +53,7 @@ def decide(strategy: BarStrategy, bars: Bars, exits: ExitsConfig) -> Decisions:
     """
     try:
         warmup = _warmup(strategy)
-    except Exception as error:
+    except FAILURES as error:
         raise strategy_error(strategy, error, "warmup") from error
     if len(bars) <= warmup:
         return _nothing(len(bars), exits)
@@ -62,7 +62,7 @@ def decide(strategy: BarStrategy, bars: Bars, exits: ExitsConfig) -> Decisions:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             answer = strategy.signals(bars)
         return _checked(answer, bars, exits, warmup)
-    except Exception as error:
+    except FAILURES as error:
         raise strategy_error(strategy, error, "signals") from error
 
 

@@ -13,6 +13,9 @@ from typing import NamedTuple
 from abidance.model.errors import AbidanceError, StrategyError
 from abidance.strategy import base
 
+FAILURES = (Exception, SystemExit, GeneratorExit)
+"""What a strategy's code may raise and is caught wherever it is called: `sys.exit()` must not take the run along."""
+
 
 class Place(NamedTuple):
     """A line of somebody's code, and the frame that was running there, if any was."""
@@ -32,13 +35,13 @@ class Place(NamedTuple):
         return linecache.getline(self.file, self.line).strip()
 
 
-def strategy_error(strategy: object, error: Exception, method: str = "") -> StrategyError:
+def strategy_error(strategy: object, error: BaseException, method: str = "") -> StrategyError:
     """Return `error` as a StrategyError that names the last line it passed in the strategy's own file.
 
-    Costs nothing until something fails: `except Exception as e: raise strategy_error(strategy, e, "on_bar") from e`.
+    Costs nothing until something fails: `except FAILURES as e: raise strategy_error(strategy, e, "on_bar") from e`.
     When no line of the file was running (a wrong signature, a wrong result), `method`'s definition is named.
     """
-    cls = type(strategy)
+    cls = strategy if isinstance(strategy, type) else type(strategy)
     codes = dict(_own_code(cls))
     files = {code.co_filename for code in codes.values()}
     place = _deepest(error, files)
@@ -86,7 +89,7 @@ def _deepest(error: BaseException, files: set[str]) -> Place | None:
 
 
 def _told(subject: str, error: BaseException, place: Place | None) -> StrategyError:
-    what = error.found if isinstance(error, AbidanceError) else f"{type(error).__name__}: {_text_of(error)}"
+    what = error.found if isinstance(error, AbidanceError) else f"{type(error).__name__}{_text_of(error)}"
     remedy = error.remedy if isinstance(error, AbidanceError) else _suggestion(error, place)
     where = f" at {place}" if place else ""
     line = f"The line reads `{place.text}`." if place and place.text else ""
@@ -94,7 +97,12 @@ def _told(subject: str, error: BaseException, place: Place | None) -> StrategyEr
 
 
 def _text_of(error: BaseException) -> str:
-    return error.msg if isinstance(error, SyntaxError) else str(error)
+    """Return `: ` and what the error says, if anything; its words are the author's code, too."""
+    try:
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:  # noqa: BLE001 - an author's __str__ may raise anything
+        return ""
+    return f": {text}" if text else ""
 
 
 def _suggestion(error: BaseException, place: Place | None) -> str:

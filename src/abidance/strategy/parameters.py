@@ -7,6 +7,8 @@ from abidance.model.errors import UsageError
 T = TypeVar("T", int, float, str, bool)
 Value = int | float | str | bool
 
+_WORDS: dict[type, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
 
 class Parameter(Generic[T]):
     """One tunable value: a default, and either a range [low, high] (with a step for searches) or a list of choices."""
@@ -53,9 +55,13 @@ class Parameter(Generic[T]):
         if kind is float and type(value) is int:
             value = float(value)
         if type(value) is not kind or value != value:
-            raise UsageError(f"{given} is not {kind.__name__}.")
+            raise UsageError(
+                f"{given} is not {_WORDS[kind]}.", f"Give {_WORDS[kind]}, such as {self.default!r}."
+            )
         if self.choices and value not in self.choices:
-            raise UsageError(f"{given} is none of {', '.join(map(str, self.choices))}.")
+            raise UsageError(
+                f"{given} is none of its choices.", f"Choose from {', '.join(map(str, self.choices))}."
+            )
         if (self.low is not None and not value >= self.low) or (
             self.high is not None and not value <= self.high
         ):
