@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from abidance.market.quality import QualityReport
+    from abidance.market.quality import FundingReport, QualityReport
     from abidance.market.store import Catalog, Holding
 
 UserDir = Annotated[
@@ -42,44 +42,71 @@ def data_folder(userdir: Path) -> Path:
 
 def import_data(
     file: Annotated[
-        Path, typer.Argument(help="CSV, Parquet or Feather with ts, open, high, low, close, volume.")
+        Path,
+        typer.Argument(
+            help="CSV, Parquet or Feather with ts, open, high, low, close, volume; for --funding ts, funding_rate."
+        ),
     ],
     instrument: InstrumentId,
-    timeframe: Timeframe,
+    timeframe: Timeframe = "",
+    funding: Annotated[
+        bool, typer.Option("--funding", help="The file holds a perpetual's funding rates, not bars.")
+    ] = False,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Let the new bars win where stored ones differ.")
+        bool, typer.Option("--replace", help="Let the new rows win where stored ones differ.")
     ] = False,
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
-    """Bring a file of bars into the store."""
+    """Bring a file of bars, or of a perpetual's funding rates, into the store."""
     from rich.console import Console
 
-    from abidance.market.importing import import_file
-    from abidance.market.store import BarStore, show
+    from abidance.market.importing import FundingImport, ImportResult, import_file, import_funding
+    from abidance.market.store import BarStore, FundingStore, show
 
-    result = import_file(file, instrument, timeframe, BarStore(data_folder(userdir)), replace=replace)
+    _check_choice(timeframe, is_funding=funding)
+    folder = data_folder(userdir)
+    result: ImportResult | FundingImport
+    if funding:
+        result = import_funding(file, instrument, FundingStore(folder), replace=replace)
+        what, asked = f"funding rates of {instrument}", f"--instrument {instrument}"
+    else:
+        result = import_file(file, instrument, timeframe, BarStore(folder), replace=replace)
+        what, asked = f"bars of {instrument} {timeframe}", f"--instrument {instrument} -i {timeframe}"
     report, console = result.report, Console(highlight=False)
     console.print(
-        f"Imported {result.rows:,} bars of {instrument} {timeframe} from {show(report.first)} to {show(report.last)},"
-        f" {result.added:,} of them new."
+        f"Imported {result.rows:,} {what} from {show(report.first)} to {show(report.last)}, {result.added:,} of them new."
     )
     for sentence in (*result.notices, *report.reasons):
         console.print(f"[yellow]Note:[/] {sentence}")
-    console.print(
-        f"Look at it with: abidance check-data --instrument {instrument} -i {timeframe}", soft_wrap=True
-    )
+    console.print(f"Look at it with: abidance check-data {asked}", soft_wrap=True)
+
+
+def _check_choice(timeframe: str, *, is_funding: bool) -> None:
+    from abidance.model.errors import UsageError
+
+    if is_funding and timeframe:
+        raise UsageError(
+            "Funding rates have no timeframe.", "Leave out -i, or --funding if the file holds bars."
+        )
+    if not (is_funding or timeframe):
+        raise UsageError(
+            "The timeframe of the bars is missing.",
+            "Say it with -i, such as -i 1h; for funding rates say --funding.",
+        )
 
 
 def list_data(userdir: UserDir = DEFAULT_USERDIR) -> None:
-    """List the bars that backtests and paper trading can use."""
+    """List the bars and funding rates that backtests and paper trading can use."""
     from rich.console import Console
 
     from abidance.market.store import show
 
-    table = _table("instrument", "tf", "from", "to", "bars>", "origin")
+    table = _table("instrument", "tf", "from", "to", "rows>", "origin")
     for holding in sorted(_catalog(userdir).inventory(), key=lambda h: (h.origin, h.instrument)):
         first, last = show(holding.first)[:10], show(holding.last)[:10]
-        table.add_row(holding.instrument, holding.timeframe, first, last, f"{holding.rows:,}", holding.origin)
+        table.add_row(
+            holding.instrument, _series_name(holding), first, last, f"{holding.rows:,}", holding.origin
+        )
     console = Console(highlight=False)
     console.print(table)
     console.print(
@@ -92,33 +119,42 @@ def check_data(
     timeframe: Annotated[str, typer.Option("--timeframe", "-i", help="One timeframe; all by default.")] = "",
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
-    """Judge stored bars: gaps, contradictions, wicks, jumps. Exit code 4 when a series is refused."""
+    """Judge stored bars (gaps, contradictions, wicks, jumps) and funding rates. Exit code 4 when one is refused."""
     from rich.console import Console
 
-    from abidance.market.quality import Grade, completeness, inspect_bars
+    from abidance.market.quality import Grade
     from abidance.model.errors import DataError
 
     catalog, console = _catalog(userdir), Console(highlight=False)
-    checked = []
-    for holding in _chosen(catalog, instrument, timeframe):
-        bars = catalog.read(holding.instrument, holding.timeframe)
-        checked.append((holding, inspect_bars(bars), completeness(bars)))
-    table = _table("instrument", "tf", "bars>", "missing>", "gaps>", "no vol>", "largest>", "grade")
-    for holding, report, _ in checked:
-        colour = _COLOURS[report.grade]
-        numbers = (
-            f"{count:,}" for count in (report.rows, report.missing, len(report.gaps), report.zero_volume)
-        )
-        move, grade = f"{report.largest_move:+.1%}", f"[{colour}]{report.grade}[/]"
-        table.add_row(holding.instrument, holding.timeframe, *numbers, move, grade)
+    table = _table("instrument", "tf", "rows>", "missing>", "gaps>", "no vol>", "largest>", "grade")
+    checked = [(holding, *_judge(catalog, holding)) for holding in _chosen(catalog, instrument, timeframe)]
+    for holding, figures, report, _ in checked:
+        grade = f"[{_COLOURS[report.grade]}]{report.grade}[/]"
+        table.add_row(holding.instrument, _series_name(holding), f"{holding.rows:,}", *figures, grade)
     console.print(table)
-    for line in checked:
-        _explain(console.print, *line)
+    for holding, _, report, months in checked:
+        _explain(console.print, holding, report, months)
     console.print(
         f"\nMonths: {_WHOLE} whole  {_FEW} under 1 % missing  {_SOME} under 10 %  {_MANY} more  {_NONE} all"
     )
-    if any(report.grade is Grade.REFUSED for _, report, _ in checked):
+    if any(report.grade is Grade.REFUSED for _, _, report, _ in checked):
         raise typer.Exit(DataError.exit_code)
+
+
+def _judge(
+    catalog: "Catalog", holding: "Holding"
+) -> "tuple[tuple[str, ...], QualityReport | FundingReport, Months]":
+    """Return a series' figures (missing, gaps, no volume, largest), the report on it and its months."""
+    from abidance.market.quality import completeness, inspect_bars, inspect_funding
+
+    funding = catalog.funding(holding.instrument) if holding.is_funding else None
+    if funding is not None:
+        rates = inspect_funding(funding)
+        return ("", f"{len(rates.holes):,}", "", f"{rates.largest:+.3%}"), rates, []
+    bars = catalog.read(holding.instrument, holding.timeframe)
+    report = inspect_bars(bars)
+    counts = (f"{count:,}" for count in (report.missing, len(report.gaps), report.zero_volume))
+    return (*counts, f"{report.largest_move:+.1%}"), report, completeness(bars)
 
 
 def _catalog(userdir: Path) -> "Catalog":
@@ -147,10 +183,15 @@ def _chosen(catalog: "Catalog", instrument: str, timeframe: str) -> "list[Holdin
 
 
 def _explain(
-    print_: "Callable[[str], None]", holding: "Holding", report: "QualityReport", months: "Months"
+    print_: "Callable[[str], None]",
+    holding: "Holding",
+    report: "QualityReport | FundingReport",
+    months: "Months",
 ) -> None:
     """Print when bars are missing, month by month, and why the grade is what it is."""
-    print_(f"\n[bold]{holding.instrument} {holding.timeframe}[/]")
+    if not (months or report.reasons):
+        return
+    print_(f"\n[bold]{holding.instrument} {_series_name(holding)}[/]")
     years: dict[str, str] = defaultdict(str)
     for month, share in months:
         year, number = month.split("-")
@@ -160,6 +201,10 @@ def _explain(
         print_("  " + "  ".join(blocks[start : start + _YEARS_PER_LINE]).rstrip())
     for sentence in report.reasons:
         print_(f"  {sentence}")
+
+
+def _series_name(holding: "Holding") -> str:
+    return "funding" if holding.is_funding else holding.timeframe
 
 
 def _mark(share: float) -> str:

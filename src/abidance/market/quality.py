@@ -1,4 +1,4 @@
-"""What is wrong with a series of bars, counted and judged. Nothing is repaired here.
+"""What is wrong with a series of bars or funding rates, counted and judged. Nothing is repaired here.
 
 A series is refused when a backtest on it would be fiction: prices that are no prices, times out of order or off the
 grid, bars that contradict themselves. Gaps, wicks and jumps are facts of markets: they are told, not refused.
@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from abidance.market.bars import Bars, FloatArray, IntArray
+from abidance.market.funding import Funding
 from abidance.market.store.timerange import show
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 
@@ -25,6 +26,8 @@ _FLAT = 0.05
 _WICK = 2.0
 _OUTLIER_Z = 100.0
 _LARGE_MOVE = 0.5
+_MOST_FUNDING = 0.05
+_USUAL_FUNDING = 0.002
 _NORMAL = 1.4826  # median absolute deviation to standard deviation, for a normal distribution
 _WEEK_NS = 604_800 * SECOND_NS
 _MONDAY_NS = 4 * 86_400 * SECOND_NS
@@ -106,6 +109,50 @@ def inspect(ts: IntArray, columns: tuple[FloatArray, ...], timeframe: str) -> Qu
     refusals, warnings = _refusals(draft), _warnings(draft)
     grade = Grade.REFUSED if refusals else Grade.WARNING if warnings else Grade.OK
     return msgspec.structs.replace(draft, grade=grade, reasons=(*refusals, *warnings))
+
+
+class FundingReport(msgspec.Struct, frozen=True):
+    """What is wrong with a series of funding rates; times are ns UTC, `holes` where rates must be missing.
+
+    `largest` is the rate furthest from zero, 0.01 for 1 %.
+    """
+
+    rows: int
+    first: int
+    last: int
+    holes: tuple[tuple[int, int], ...]
+    largest: float
+    grade: Grade
+    reasons: tuple[str, ...]
+
+
+def inspect_funding(funding: Funding) -> FundingReport:
+    """Return the report on funding rates, of which there is at least one."""
+    size = np.abs(funding.rate)
+    first, last = int(funding.ts[0]), int(funding.ts[-1])
+    absurd = np.flatnonzero(~(size <= _MOST_FUNDING))
+    holes = tuple(funding.holes(first, last))
+    reasons = []
+    if len(absurd):
+        rate, count = (
+            float(funding.rate[absurd[0]]),
+            f" ({len(absurd):,} such rates)" if len(absurd) > 1 else "",
+        )
+        reasons.append(
+            f"The rate at {show(int(funding.ts[absurd[0]]))} is {rate:.6g}{count}; no venue charges more than"
+            f" {_MOST_FUNDING:.0%} of the position at once, and 0.01 means 1 %."
+        )
+    elif np.median(size) > _USUAL_FUNDING:
+        reasons.append(f"Half of the rates are above {_USUAL_FUNDING:.1%} at a time: are they in percent?")
+    if holes:
+        longest = max(holes, key=lambda hole: hole[1] - hole[0])
+        many = "1 stretch" if len(holes) == 1 else f"{len(holes):,} stretches"
+        reasons.append(
+            f"{many} of more than 8 hours without a rate, the longest from {show(longest[0])} to {show(longest[1])}."
+        )
+    grade = Grade.REFUSED if len(absurd) else Grade.WARNING if reasons else Grade.OK
+    largest = float(funding.rate[size.argmax()])
+    return FundingReport(len(funding), first, last, holes, largest, grade, tuple(reasons))
 
 
 def completeness(bars: Bars) -> list[tuple[str, float]]:

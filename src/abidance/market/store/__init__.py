@@ -1,7 +1,7 @@
-"""Bars at rest: a Parquet tree of the user's, the bundled sample, and the one place to read both from."""
+"""Market data at rest: the user's Parquet tree, the bundled sample, and the one place to read both from."""
 
 from abidance.market.store.catalog import Catalog, fingerprint
+from abidance.market.store.shelves import BarStore, FundingStore, Holding
 from abidance.market.store.timerange import parse_timerange, show
-from abidance.market.store.tree import BarStore, Holding
 
-__all__ = ["BarStore", "Catalog", "Holding", "fingerprint", "parse_timerange", "show"]
+__all__ = ["BarStore", "Catalog", "FundingStore", "Holding", "fingerprint", "parse_timerange", "show"]

@@ -1,6 +1,7 @@
 """All bars that a run can have: the user's store first, then the bundled sample, then longer bars built from shorter.
 
-A series is taken whole from one place; two places are never mixed. Nothing is written here.
+A series is taken whole from one place; two places are never mixed. Funding rates are the user's alone. Nothing is
+written here.
 """
 
 import hashlib
@@ -13,8 +14,9 @@ from typing import Protocol
 import numpy as np
 
 from abidance.market.bars import FIELDS, Bars
+from abidance.market.funding import Funding
+from abidance.market.store.shelves import BarStore, FundingStore, Holding
 from abidance.market.store.timerange import show
-from abidance.market.store.tree import BarStore, Holding
 from abidance.model.errors import DataError
 from abidance.model.instrument import MS_NS, parse_instrument_id, timeframe_ns
 
@@ -76,13 +78,14 @@ def _cut(bars: Bars, start: int | None, end: int | None) -> Bars:
 
 
 class Catalog:
-    """The bars of the user's `store` and of the bundled sample, as one.
+    """The bars of the user's `store` and of the bundled sample, as one, and the funding rates beside the user's.
 
     A series that is there as asked is preferred to one that must be built, and the user's to the bundled one.
     """
 
     def __init__(self, store: BarStore) -> None:
         self.store = store
+        self._funding = FundingStore(store.folder)
         self._shelves: tuple[_Shelf, ...] = (store, _Sample())
 
     def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
@@ -105,13 +108,17 @@ class Catalog:
             )
         return bars
 
+    def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> Funding | None:
+        """Return the rates due from `start` up to, not including, `end` (ns UTC), or None when there are none."""
+        return self._funding.read(instrument, start, end) or None
+
     def inventory(self) -> list[Holding]:
         """Return everything that can be read without being built; what the user's store hides is left out."""
         found: dict[tuple[str, str], Holding] = {}
         for shelf in self._shelves:
             for holding in shelf.inventory():
                 found.setdefault((holding.instrument, holding.timeframe), holding)
-        return list(found.values())
+        return [*found.values(), *self._funding.inventory()]
 
     def _find(self, instrument: str, timeframe: str) -> tuple[_Shelf, str]:
         step = timeframe_ns(timeframe)
@@ -147,12 +154,17 @@ def _span(start: int | None, end: int | None) -> str:
     return f"{since} {until}".strip()
 
 
-def fingerprint(*series: Bars) -> str:
-    """Return the SHA-256, in hex, of what the bars hold; the same content gives the same text in any order."""
+def fingerprint(*series: Bars | Funding) -> str:
+    """Return the SHA-256, in hex, of what the series hold; the same content gives the same text in any order."""
     digest = hashlib.sha256()
-    for bars in sorted(series, key=lambda b: (b.instrument, b.timeframe)):
-        digest.update(f"{bars.instrument} {bars.timeframe} {len(bars)}\n".encode())
-        digest.update(np.ascontiguousarray(bars.ts, dtype="<i8").tobytes())
-        for column in bars.columns():
+    for name, each in sorted(((_name(each), each) for each in series), key=lambda named: named[0]):
+        columns = each.columns() if isinstance(each, Bars) else (each.rate,)
+        digest.update(f"{' '.join(name)} {len(each)}\n".encode())
+        digest.update(np.ascontiguousarray(each.ts, dtype="<i8").tobytes())
+        for column in columns:
             digest.update(np.ascontiguousarray(column, dtype="<f8").tobytes())
     return digest.hexdigest()
+
+
+def _name(series: Bars | Funding) -> tuple[str, str]:
+    return series.instrument, series.timeframe if isinstance(series, Bars) else "funding"

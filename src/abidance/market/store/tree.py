@@ -1,11 +1,9 @@
-"""The user's bars on disk: one Parquet file per month, replaced whole or not at all.
+"""Tables on disk: one Parquet file per month, replaced whole or not at all.
 
-    <folder>/BINANCE/BTC-USDT/bars/1h/2024-03.parquet      BTC/USDT@BINANCE
-    <folder>/BYBIT/BTC-USDT-USDT/bars/1h/2024-03.parquet   BTC/USDT:USDT@BYBIT
-
-Columns are `ts` (open time, int64 ms UTC) and five float64; the schema's version stands in the file's metadata. A file
-that is being written has a name that no reader looks for. Only one process writes at a time. What bars look like inside
-is not checked here: that is `quality`.
+A table is a folder of files `2024-03.parquet` with a column `ts` (int64 ms UTC) and float64 columns beside it; the
+schema's version stands in each file's metadata. A file that is being written has a name that no reader looks for. Only
+one process writes at a time. Which tables there are and where they lie is not decided here, and what their rows look
+like inside is not checked: that is `shelves` and `quality`.
 """
 
 import fcntl
@@ -13,64 +11,76 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from abidance.market.bars import FIELDS, Bars, FloatArray, IntArray
+from abidance.market.bars import FloatArray, IntArray
 from abidance.market.store.timerange import show
-from abidance.model.errors import DataError, UsageError
-from abidance.model.instrument import MS_NS, parse_instrument_id, timeframe_ns
+from abidance.model.errors import DataError
+from abidance.model.instrument import MS_NS
 
 if TYPE_CHECKING:
     import polars as pl
 
 SCHEMA_VERSION = 1
 _VERSION_KEY = "abidance.schema"
-_COLUMNS = ("ts", *FIELDS)
 _TEMPORARY = ".writing"
 _MONTHS = "[0-9][0-9][0-9][0-9]-[0-9][0-9].parquet"
 
 
-class Holding(msgspec.Struct, frozen=True):
-    """A stored series: `first` and `last` are open times in ns UTC, `origin` is `stored` or `bundled`."""
+class Kind(NamedTuple):
+    """What the rows of a table are: the word for one, and the names of its columns beside `ts`."""
 
-    instrument: str
-    timeframe: str
+    noun: str
+    fields: tuple[str, ...]
+
+
+class Rows(NamedTuple):
+    """Rows of a table: `ts` in ns UTC, increasing, and `values` with one row per column of the kind."""
+
+    ts: IntArray
+    values: FloatArray
+
+
+class Span(NamedTuple):
+    """How many rows a table has, and the times of its first and last in ns UTC."""
+
     rows: int
     first: int
     last: int
-    origin: str = "stored"
 
 
-class BarStore:
-    """A folder of bars. It need not exist until something is written."""
+class Tree:
+    """Tables of one kind below `folder`, which need not exist until something is written.
 
-    def __init__(self, folder: Path) -> None:
+    A `place` is a table's folder, `name` what messages call it.
+    """
+
+    def __init__(self, folder: Path, kind: Kind) -> None:
         self.folder = folder
+        self._kind = kind
 
-    def write(self, bars: Bars, *, replace: bool = False) -> int:
-        """Merge `bars` into what is stored and return how many bars are new; each file appears whole or not at all.
+    def write(self, place: Path, name: str, rows: Rows, *, replace: bool = False) -> int:
+        """Merge `rows` into a table and return how many are new; each file appears whole or not at all.
 
-        Raises DataError when `ts` does not increase or is not in whole milliseconds, and when a stored bar differs
+        Raises DataError when `ts` does not increase or is not in whole milliseconds, and when a stored row differs
         from the new one of the same time, unless `replace` lets the new ones win; nothing is written then. Raises it
         too when the disk refuses, after which some months may be new and each of them whole.
         """
-        _check(bars)
-        target = self._place(bars.instrument, bars.timeframe)
+        _check(rows.ts, self._kind, name)
         try:
             with self._sole_writer():
-                _sweep(target)
+                _sweep(place)
                 merged = {
-                    target / f"{month}.parquet": _merge(target / f"{month}.parquet", part, replace)
-                    for month, part in _by_month(bars)
+                    place / f"{month}.parquet": self._merge(place / f"{month}.parquet", name, part, replace)
+                    for month, part in _by_month(rows)
                 }
-                staged = [_stage(path, rows) for path, (rows, _) in merged.items()]
+                staged = [_stage(path, self._kind, joined) for path, (joined, _) in merged.items()]
                 for temporary, path in staged:
                     os.replace(temporary, path)  # noqa: PTH105  the crash test stands in for os.replace
-                _sync_folder(target)
+                _sync_folder(place)
         except OSError as error:
             raise DataError(
                 f"{self.folder} cannot be written: {error.strerror or error}.",
@@ -78,53 +88,59 @@ class BarStore:
             ) from error
         return sum(added for _, added in merged.values())
 
-    def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
-        """Return the stored bars that open from `start` up to, not including, `end` (ns UTC), perhaps none.
+    def read(self, place: Path, start: int | None = None, end: int | None = None) -> Rows:
+        """Return the rows from `start` up to, not including, `end` (ns UTC), perhaps none, as read-only arrays.
 
         Raises DataError when a file cannot be read or was written by a newer version.
         """
-        wanted = [p for p in self._months(instrument, timeframe) if _overlaps(p.stem, start, end)]
-        if not wanted:
-            return Bars(instrument, timeframe, np.empty(0, np.int64), np.empty((5, 0)))
-        frames = [_load(path) for path in wanted]
-        ts = np.concatenate([_numbers(frame, "ts") for frame in frames]) * MS_NS
+        wanted = [path for path in _months(place) if _overlaps(path.stem, start, end)]
+        months = [_load(path, self._kind) for path in wanted]
+        if not months:
+            return Rows(np.empty(0, np.int64), np.empty((len(self._kind.fields), 0)))
+        ts = np.concatenate([rows.ts for rows in months])
         low = 0 if start is None else int(np.searchsorted(ts, start))
         high = len(ts) if end is None else int(np.searchsorted(ts, end))
-        columns = [np.concatenate([_numbers(frame, name) for frame in frames])[low:high] for name in FIELDS]
-        for column in (ts, *columns):
-            column.flags.writeable = False
-        return Bars(instrument, timeframe, ts[low:high], columns)
+        values = np.hstack([rows.values for rows in months])[:, low:high]
+        ts.flags.writeable = values.flags.writeable = False
+        return Rows(ts[low:high], values)
 
-    def holds(self, instrument: str, timeframe: str) -> bool:
-        """Say whether there is anything of this series."""
-        return bool(self._months(instrument, timeframe))
+    def holds(self, place: Path) -> bool:
+        """Say whether there is a table."""
+        return bool(_months(place))
 
-    def series(self) -> Iterator[tuple[str, str]]:
-        """Yield the instrument and timeframe of everything stored, in order; other files are passed over."""
-        for folder in sorted(self.folder.glob("*/*/bars/*")):
-            venue, pair, _, timeframe = folder.parts[-4:]
-            instrument = _instrument(venue, pair)
-            if instrument and _is_timeframe(timeframe) and self.holds(instrument, timeframe):
-                yield instrument, timeframe
+    def span(self, place: Path) -> Span:
+        """Return how much there is in a table that `holds`."""
+        months = [_frame(path, ("ts",))["ts"] for path in _months(place)]
+        return Span(sum(map(len, months)), int(months[0][0]) * MS_NS, int(months[-1][-1]) * MS_NS)
 
-    def inventory(self) -> list[Holding]:
-        """Return what is stored."""
-        return [self._holding(instrument, timeframe) for instrument, timeframe in self.series()]
+    def _merge(self, path: Path, name: str, new: Rows, replace: bool) -> tuple[Rows, int]:
+        """Return one month's rows, old and new, and how many of them are new."""
+        if not path.exists():
+            return new, len(new.ts)
+        old = _load(path, self._kind)
+        _, ours, theirs = np.intersect1d(new.ts, old.ts, assume_unique=True, return_indices=True)
+        if not replace:
+            differs = np.flatnonzero(_differs(new.values[:, ours], old.values[:, theirs]).any(axis=0))
+            if len(differs):
+                first = differs[0]
+                raise self._conflict(
+                    name, int(new.ts[ours[first]]), new.values[:, ours[first]], old.values[:, theirs[first]]
+                )
+        kept = np.ones(len(old.ts), dtype=bool)
+        kept[theirs] = False
+        joined = np.concatenate((old.ts[kept], new.ts))
+        order = np.argsort(joined, kind="stable")
+        values = np.hstack((old.values[:, kept], new.values))[:, order]
+        return Rows(joined[order], values), len(new.ts) - len(ours)
 
-    def _holding(self, instrument: str, timeframe: str) -> Holding:
-        frames = [_load(path, ("ts",)) for path in self._months(instrument, timeframe)]
-        rows = sum(frame.height for frame in frames)
-        first, last = _numbers(frames[0], "ts")[0], _numbers(frames[-1], "ts")[-1]
-        return Holding(instrument, timeframe, rows, int(first) * MS_NS, int(last) * MS_NS)
-
-    def _place(self, instrument: str, timeframe: str) -> Path:
-        name = parse_instrument_id(instrument)
-        timeframe_ns(timeframe)
-        pair = "-".join(part for part in (name.base, name.quote, name.settle) if part)
-        return self.folder / name.venue / pair / "bars" / timeframe
-
-    def _months(self, instrument: str, timeframe: str) -> list[Path]:
-        return sorted(self._place(instrument, timeframe).glob(_MONTHS))
+    def _conflict(self, name: str, ts: int, new: FloatArray, old: FloatArray) -> DataError:
+        noun, fields = self._kind
+        at = int(_differs(new, old).argmax())
+        return DataError(
+            f"The {noun} of {name} at {show(ts)} differs from the stored one: {fields[at]} is {new[at]:.12g}, stored"
+            f" {old[at]:.12g}.",
+            f"Use --replace to let the new {noun}s win.",
+        )
 
     @contextmanager
     def _sole_writer(self) -> Iterator[None]:
@@ -135,68 +151,36 @@ class BarStore:
             yield
 
 
-def _check(bars: Bars) -> None:
-    ts = bars.ts
+def _check(ts: IntArray, kind: Kind, name: str) -> None:
     if not len(ts):
-        raise DataError(f"There are no bars of {bars.instrument} {bars.timeframe} to store.")
+        raise DataError(f"There are no {kind.noun}s of {name} to store.")
     late = np.flatnonzero(ts[1:] <= ts[:-1])
     if len(late):
         raise DataError(
-            f"Bar {late[0] + 2} of {bars.instrument} {bars.timeframe} at {show(int(ts[late[0] + 1]))} does not come"
-            " after the one before it.",
-            "Sort the bars and drop duplicates first.",
+            f"{kind.noun.capitalize()} {late[0] + 2} of {name} at {show(int(ts[late[0] + 1]))} does not come after the"
+            " one before it.",
+            f"Sort the {kind.noun}s and drop duplicates first.",
         )
     if np.any(ts % MS_NS):
-        raise DataError(
-            f"The open times of {bars.instrument} {bars.timeframe} are not in whole milliseconds."
-        )
+        raise DataError(f"The times of the {kind.noun}s of {name} are not in whole milliseconds.")
 
 
-def _by_month(bars: Bars) -> Iterator[tuple[str, Bars]]:
-    months = bars.ts.astype("datetime64[ns]").astype("datetime64[M]")
+def _by_month(rows: Rows) -> Iterator[tuple[str, Rows]]:
+    months = rows.ts.astype("datetime64[ns]").astype("datetime64[M]")
     starts = np.flatnonzero(np.r_[True, months[1:] != months[:-1]])
-    for start, stop in zip(starts, np.r_[starts[1:], len(bars)], strict=True):
-        yield str(months[start]), bars.slice(int(start), int(stop))
-
-
-def _merge(path: Path, new: Bars, replace: bool) -> tuple[tuple[IntArray, FloatArray], int]:
-    """Return one month's rows, old and new, and how many of them are new."""
-    ts, values = new.ts // MS_NS, np.vstack(new.columns())
-    if not path.exists():
-        return (ts, values), len(ts)
-    frame = _load(path)
-    old_ts, old = _numbers(frame, "ts"), np.vstack([_numbers(frame, name) for name in FIELDS])
-    _, ours, theirs = np.intersect1d(ts, old_ts, assume_unique=True, return_indices=True)
-    if not replace:
-        differs = np.flatnonzero(_differs(values[:, ours], old[:, theirs]).any(axis=0))
-        if len(differs):
-            raise _conflict(new, ours[differs[0]], old[:, theirs[differs[0]]])
-    kept = np.ones(len(old_ts), dtype=bool)
-    kept[theirs] = False
-    joined = np.concatenate((old_ts[kept], ts))
-    order = np.argsort(joined, kind="stable")
-    return (joined[order], np.hstack((old[:, kept], values))[:, order]), len(ts) - len(ours)
+    for start, stop in zip(starts, np.r_[starts[1:], len(rows.ts)], strict=True):
+        yield str(months[start]), Rows(rows.ts[start:stop], rows.values[:, start:stop])
 
 
 def _differs(ours: FloatArray, theirs: FloatArray) -> NDArray[np.bool_]:
     return np.asarray((ours != theirs) & ~(np.isnan(ours) & np.isnan(theirs)))
 
 
-def _conflict(new: Bars, row: int, old: FloatArray) -> DataError:
-    field = int(_differs(np.array([column[row] for column in new.columns()]), old).argmax())
-    return DataError(
-        f"The bar of {new.instrument} {new.timeframe} at {show(int(new.ts[row]))} differs from the stored one:"
-        f" {FIELDS[field]} is {new.columns()[field][row]:.12g}, stored {old[field]:.12g}.",
-        "Use --replace to let the new bars win.",
-    )
-
-
-def _stage(path: Path, merged: tuple[IntArray, FloatArray]) -> tuple[Path, Path]:
+def _stage(path: Path, kind: Kind, rows: Rows) -> tuple[Path, Path]:
     """Write one month beside its place and return both names, once its bytes are on the disk."""
     import polars as pl
 
-    ts, values = merged
-    frame = pl.DataFrame({"ts": ts, **dict(zip(FIELDS, values, strict=True))})
+    frame = pl.DataFrame({"ts": rows.ts // MS_NS, **dict(zip(kind.fields, rows.values, strict=True))})
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}{_TEMPORARY}")
     with temporary.open("wb") as file:
@@ -220,7 +204,16 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _load(path: Path, columns: tuple[str, ...] = _COLUMNS) -> "pl.DataFrame":
+def _months(place: Path) -> list[Path]:
+    return sorted(place.glob(_MONTHS))
+
+
+def _load(path: Path, kind: Kind) -> Rows:
+    frame = _frame(path, ("ts", *kind.fields))
+    return Rows(frame["ts"].to_numpy() * MS_NS, np.vstack([frame[name].to_numpy() for name in kind.fields]))
+
+
+def _frame(path: Path, columns: tuple[str, ...]) -> "pl.DataFrame":
     import polars as pl
 
     try:
@@ -228,7 +221,7 @@ def _load(path: Path, columns: tuple[str, ...] = _COLUMNS) -> "pl.DataFrame":
         if version != str(SCHEMA_VERSION):
             raise DataError(
                 f"{path} has the schema {version or 'of another program'}, this program knows {SCHEMA_VERSION}.",
-                "Import the bars again, or use the version that wrote them.",
+                "Import the data again, or use the version that wrote them.",
             )
         return pl.read_parquet(path, columns=list(columns), glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
@@ -237,30 +230,7 @@ def _load(path: Path, columns: tuple[str, ...] = _COLUMNS) -> "pl.DataFrame":
         ) from error
 
 
-def _numbers(frame: "pl.DataFrame", column: str) -> np.ndarray:
-    return frame[column].to_numpy()
-
-
 def _overlaps(month: str, start: int | None, end: int | None) -> bool:
     first = np.datetime64(month, "M")
     opens, closes = (int(m.astype("datetime64[ns]").astype(np.int64)) for m in (first, first + 1))
     return (start is None or closes > start) and (end is None or opens < end)
-
-
-def _instrument(venue: str, pair: str) -> str:
-    """Return the id that a folder stands for, or nothing."""
-    base, _, rest = pair.partition("-")
-    quote, dash, settle = rest.partition("-")
-    id = f"{base}/{quote}{':' if dash else ''}{settle}@{venue}"
-    try:
-        parse_instrument_id(id)
-    except UsageError:
-        return ""
-    return id
-
-
-def _is_timeframe(text: str) -> bool:
-    try:
-        return timeframe_ns(text) > 0
-    except UsageError:
-        return False
