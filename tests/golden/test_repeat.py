@@ -20,6 +20,9 @@ class TwoVenues:
         bars = store.read(f"{pair}@BINANCE", timeframe, start, end)
         return Bars(instrument, timeframe, bars.ts, bars.columns())
 
+    def funding(self, instrument, start=None, end=None):
+        return None
+
 ids = [f"{pair}@{venue}" for venue in ("BINANCE", "KRAKEN") for pair in ("BTC/USDT", "ETH/USDT", "SOL/USDT")]
 names = ("EmaCross", "Donchian", "Grid", "TimeSeriesMomentum", "CandleTrend")
 config = RunConfig(
