@@ -37,6 +37,9 @@ def main() -> None:
         def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
             return bars
 
+        def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> None:
+            """Return None: a spot pair has no funding."""
+
     everything = 1e9
     config = RunConfig(
         instruments=(ID,),

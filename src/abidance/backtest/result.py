@@ -11,6 +11,9 @@ from abidance.model.account import RoundTrip
 from abidance.model.order import Fill, Order
 from abidance.model.outcome import Notice, Refused
 
+DATA_NOTICE = "data"
+"""The code of notices about what a run stood on, known before it began; all others tell what happened in it."""
+
 
 @dataclass(frozen=True)
 class BacktestResult:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from abidance.backtest.result import BacktestResult
     from abidance.market.bars import Bars
+    from abidance.market.funding import Funding
     from abidance.model.order import Fill
     from abidance.run.config import RunConfig
     from abidance.run.setup import BarSource
@@ -156,6 +157,10 @@ class Recent:
     ) -> "Bars":
         """Return the bars that open from `start` up to, not including, `end`."""
         return self._source.read(instrument, timeframe, max(self._since, start or 0), end)
+
+    def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> "Funding | None":
+        """Return the funding rates due from `start` up to, not including, `end`."""
+        return self._source.funding(instrument, max(self._since, start or 0), end)
 
 
 def _span(series: "Collection[Bars]") -> float:

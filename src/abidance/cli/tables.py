@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from abidance.backtest.breakdown import by_instrument, by_strategy, refusals_of
-from abidance.backtest.result import BacktestResult
+from abidance.backtest.result import DATA_NOTICE, BacktestResult
 from abidance.backtest.wording import (
     NONE,
     SECTIONS,
@@ -21,6 +21,7 @@ from abidance.backtest.wording import (
     short_time,
     verdict,
 )
+from abidance.cli.terminal import visible
 from abidance.journal.metrics import Metrics, TradeStats
 
 if TYPE_CHECKING:
@@ -42,17 +43,22 @@ GROUPS = 20
 """The most rows of a table of strategies or instruments: those that won or lost most."""
 NOTICES = 8
 """The latest notices shown; the report and the JSON hold them all."""
+DATA_NOTICES = 4
 _SIGNED = {"profit", "total_return", "cagr"}
 _STYLES = {"error": "bold red", "warning": "yellow"}
 
 
 def results_table(result: BacktestResult, metrics: Metrics, benchmark: Metrics) -> "RenderableType":
-    """Return what a run did as one renderable no wider than 80 columns: verdict, figures, groups, refusals, notices."""
+    """Return what a run did as one renderable no wider than 80 columns.
+
+    What there is to say about its data comes first, then verdict, figures, groups, refusals, notices.
+    """
     from rich.console import Group
     from rich.constrain import Constrain
     from rich.text import Text
 
-    parts: list[RenderableType] = [_title(result), _wrapped(verdict(result, metrics, benchmark)), Text()]
+    parts: list[RenderableType] = [*_about_data(result), _title(result)]
+    parts += [_wrapped(verdict(result, metrics, benchmark)), Text()]
     parts.append(_figures(result, metrics, benchmark))
     if result.round_trips:
         profits = {name: float(curve[-1]) for name, curve in result.strategy_equity.items() if len(curve)}
@@ -60,7 +66,7 @@ def results_table(result: BacktestResult, metrics: Metrics, benchmark: Metrics) 
         parts += [Text(), _groups("Instrument", by_instrument(result), {}, result.currency)]
     if result.refusals:
         parts += [Text(), *_refusals(result)]
-    if result.notices:
+    if any(notice.code != DATA_NOTICE for notice in result.notices):
         parts += [Text(), *_notices(result)]
     return Constrain(Group(*parts), WIDTH)
 
@@ -68,7 +74,7 @@ def results_table(result: BacktestResult, metrics: Metrics, benchmark: Metrics) 
 def _title(result: BacktestResult) -> "Text":
     from rich.text import Text
 
-    names = _visible(", ".join(result.strategy_equity) or "No strategy")
+    names = visible(", ".join(result.strategy_equity) or "No strategy")
     text = Text(names, style="bold", overflow="ellipsis", no_wrap=True)
     text.truncate(WIDTH, overflow="ellipsis")
     span = (
@@ -85,9 +91,9 @@ def _figures(result: BacktestResult, metrics: Metrics, benchmark: Metrics) -> "T
     from rich.text import Text
 
     table = _table()
-    table.add_column(Text(f"in {_visible(result.currency)}"), min_width=24)
+    table.add_column(Text(f"in {visible(result.currency)}"), min_width=24)
     table.add_column("Strategy", justify="right", min_width=16)
-    name = Text(_visible(result.benchmark_name.capitalize()))
+    name = Text(visible(result.benchmark_name.capitalize()))
     table.add_column(
         name, justify="right", min_width=16, max_width=24, overflow="ellipsis", no_wrap=True, style="dim"
     )
@@ -114,7 +120,7 @@ def _groups(
 
     table = _table()
     table.add_column(title, overflow="ellipsis", no_wrap=True, max_width=24)
-    for name in ("Trips", "Open", "Win rate", Text(f"Profit {_visible(currency)}"), "Factor", "Holding"):
+    for name in ("Trips", "Open", "Win rate", Text(f"Profit {visible(currency)}"), "Factor", "Holding"):
         table.add_column(name, justify="right", no_wrap=True)
     profit_of = {name: profits.get(name, s.profit + s.open_profit) for name, s in groups.items()}
     shown = (
@@ -125,7 +131,7 @@ def _groups(
     for name in shown:
         stats = groups[name]
         table.add_row(
-            Text(_visible(name)),
+            Text(visible(name)),
             format_number(stats.trades, 0),
             format_number(stats.open_trades, 0),
             format_percent(stats.win_rate),
@@ -149,12 +155,27 @@ def _refusals(result: BacktestResult) -> Iterable["RenderableType"]:
     yield _wrapped("docs/refusals.md says what each code means and what to do.", style="dim")
 
 
+def _about_data(result: BacktestResult) -> Iterable["RenderableType"]:
+    from rich.text import Text
+
+    notices = [notice for notice in result.notices if notice.code == DATA_NOTICE]
+    for notice in notices[:DATA_NOTICES]:
+        yield _wrapped(f"Note: {notice.text}", style="yellow")
+    if len(notices) > DATA_NOTICES:
+        yield _wrapped(
+            f"Note: {len(notices) - DATA_NOTICES:,} more about the data, which the JSON holds.", style="yellow"
+        )
+    if notices:
+        yield Text()
+
+
 def _notices(result: BacktestResult) -> Iterable["RenderableType"]:
     from rich.text import Text
 
-    total = len(result.notices)
+    notices = [notice for notice in result.notices if notice.code != DATA_NOTICE]
+    total = len(notices)
     yield Text("Notices" + (f" (the last {NOTICES} of {total:,})" if total > NOTICES else ""), style="bold")
-    for notice in list(result.notices)[-NOTICES:]:
+    for notice in notices[-NOTICES:]:
         who = f" {notice.strategy}:" if notice.strategy else ""
         yield _wrapped(
             f"{short_time(notice.ts)} {notice.level}{who} {notice.text}", style=_STYLES.get(notice.level, "")
@@ -165,7 +186,7 @@ def _wrapped(text: str, indent: int = 0, style: str = "") -> "RenderableType":
     from rich.padding import Padding
     from rich.text import Text
 
-    return Padding(Text(_visible(text), style=style, overflow="fold"), (0, 0, 0, indent))
+    return Padding(Text(visible(text), style=style, overflow="fold"), (0, 0, 0, indent))
 
 
 def _table() -> "Table":
@@ -173,11 +194,6 @@ def _table() -> "Table":
     from rich.table import Table
 
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", width=None)
-
-
-def _visible(text: str) -> str:
-    """Return text without what could steer a terminal: escapes, control and direction marks become `?`."""
-    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text)
 
 
 def _gain(value: float | None) -> str:

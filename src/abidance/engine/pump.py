@@ -11,7 +11,7 @@ from abidance.engine.engine import Engine
 from abidance.kernel.ports import JournalStore, SimulatedVenue
 from abidance.model.event import AccountEvent, Control, Event, Timer
 from abidance.model.intent import TimerRequest
-from abidance.model.market import BarSlice, MarketEvent, Quote, Trade
+from abidance.model.market import BarSlice, FundingRate, MarketEvent, Quote, Trade
 from abidance.model.outcome import Outcome
 
 Observer = Callable[[Outcome], None]
@@ -56,7 +56,7 @@ class Pump:
                     self.step(news)
                 handlers[kind](event)
             # A tick that led to nothing is not worth an object: thousands pass between two that did.
-            if engine.actions.eventful or kind is BarSlice:
+            if engine.actions.eventful or kind is BarSlice or kind is FundingRate:
                 self._conclude(event)
 
     def market(self, event: MarketEvent) -> None:

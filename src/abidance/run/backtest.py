@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from abidance import __version__
 from abidance.backtest.event import Recorder, columns
-from abidance.backtest.result import BacktestResult
+from abidance.backtest.result import DATA_NOTICE, BacktestResult
 from abidance.engine.pump import Pump
 from abidance.execution.analysis import analyse
 from abidance.kernel.ids import OrderIds
 from abidance.market.store import fingerprint
 from abidance.model.instrument import timeframe_ns
+from abidance.model.outcome import Notice
 from abidance.run.config import RunConfig
 from abidance.run.setup import BarSource, Core, Material, assemble, gather
 
@@ -83,16 +84,20 @@ def result_of(
         fills=core.engine.fills,
         orders=orders.all(),
         refusals=recorder.refusals,
-        notices=recorder.notices,
+        notices=[*_about_data(material), *recorder.notices],
         bars=material.shown(),
         costs=_costs(core),
         config=material.config.model_dump(mode="json"),
-        fingerprint=fingerprint(*material.bars.values()),
+        fingerprint=fingerprint(*material.bars.values(), *material.funding.values()),
         digest=recorder.digest.hexdigest(),
         version=__version__,
         elapsed=timings.get("simulate", 0.0),
         timings=dict(timings),
     )
+
+
+def _about_data(material: Material) -> list[Notice]:
+    return [Notice(material.start, "info", DATA_NOTICE, text) for text in material.notices]
 
 
 def _profits(material: Material, recorder: Recorder, start_equity: float) -> dict[str, NDArray[np.float64]]:

@@ -8,6 +8,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import get_args
 
@@ -77,11 +78,12 @@ class Paper:
         `speed` is how many seconds of market time pass in one second, 0 = as fast as possible. `watch` is called after
         each event and while waiting.
         """
-        last = self._recover()
+        last, skip = self._recover()
         ends = [int(bars.ts_close[-1]) for bars in self.material.bars.values()]
         start, end = self.material.start, max(ends)
         pace = _Pace(speed, stop, lambda: watch(self._moment(last, start, end, speed)))
-        for event in self.material.replay().events(after=last):
+        feed = self.material.replay().events(after=None if last is None else last - 1)
+        for event in islice(feed, skip, None):
             if not pace.wait(event.ts):
                 return False
             self._pump.market(event)
@@ -99,19 +101,21 @@ class Paper:
         """Give the running engine an order, recorded like every event."""
         self._pump.step(Control(self._core.engine.state.now, action, actor=actor, values=values))
 
-    def _recover(self) -> int | None:
+    def _recover(self) -> tuple[int | None, int]:
+        """Repeat what is on record; return the moment that it reached and how many market events it has of it."""
         for opening in self._core.opening:
             self._pump.step(opening)
-        last = None
+        last, count = None, 0
         for record in self._recorded[_openings(self._recorded) :]:
             event = record.event
             if isinstance(event, Control):
                 self._pump.step(event)
             elif isinstance(event, _MARKET):
                 self._pump.market(event)
+                count = count + 1 if event.ts == last else 1
                 last = event.ts
         self._recorded = []
-        return last
+        return last, count
 
     def _moment(self, last: int | None, start: int, end: int, speed: float) -> Moment:
         progress = 0.0 if last is None else (last - start) / (end - start)

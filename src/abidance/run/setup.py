@@ -4,7 +4,7 @@ Backtest and paper trading differ in the feed, the journal and whether the tape 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
@@ -15,13 +15,15 @@ from abidance.engine.runners import BarRunner, EventRunner
 from abidance.engine.series import Series
 from abidance.engine.state import State, StrategyView
 from abidance.execution.orders import Orders
+from abidance.kernel.ports import Feed
 from abidance.market.bars import Bars
-from abidance.market.feed import BarReplay
+from abidance.market.feed import BarReplay, FundingReplay, merge
+from abidance.market.funding import Funding
 from abidance.market.reference import Source, resolve
-from abidance.market.store import parse_timerange
+from abidance.market.store import parse_timerange, show
 from abidance.model.errors import ConfigError, UsageError
 from abidance.model.event import BalanceChanged, Control, ControlAction
-from abidance.model.instrument import Instrument, timeframe_ns
+from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
 from abidance.model.money import to_decimal
 from abidance.portfolio.portfolio import Portfolio
 from abidance.risk.breaker import Breakers
@@ -41,10 +43,14 @@ average that never forgets its beginning has forgotten it to the last bit."""
 
 
 class BarSource(Protocol):
-    """Where bars come from: the catalog, or anything else that can be asked the same."""
+    """Where bars and funding rates come from: the catalog, or anything else that can be asked the same."""
 
     def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
         """Return the bars that open from `start` up to, not including, `end`. Raises DataError when there are none."""
+        ...
+
+    def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> Funding | None:
+        """Return the rates due from `start` up to, not including, `end`, or None when there are none."""
         ...
 
 
@@ -53,7 +59,8 @@ class Material:
     """What a run stands on: its complete configuration, instruments and bars.
 
     `past` holds the bars before the run's time range (they warm strategies up), `bars` those of the range, both by
-    instrument and timeframe. `notices` are sentences for the user.
+    instrument and timeframe; `funding` holds the rates that fall due in the range, by perpetual. `notices` are
+    sentences for the user.
     """
 
     config: RunConfig
@@ -63,6 +70,7 @@ class Material:
     bars: Mapping[Key, Bars]
     drive: Mapping[str, str]
     notices: tuple[str, ...]
+    funding: Mapping[str, Funding] = field(default_factory=dict)
 
     @property
     def start(self) -> int:
@@ -74,9 +82,16 @@ class Material:
         """Return the names of the venues, sorted."""
         return tuple(sorted({instrument.venue for instrument in self.instruments.values()}))
 
-    def replay(self) -> BarReplay:
-        """Return the bars of the range as a feed."""
-        return BarReplay(tuple(self.bars.values()), tuple(self.instruments))
+    def replay(self) -> Feed:
+        """Return the bars of the range and the funding that falls due in it as a feed."""
+        bars = BarReplay(tuple(self.bars.values()), tuple(self.instruments))
+        return merge(bars, *map(self._payments, self.funding.values())) if self.funding else bars
+
+    def _payments(self, funding: Funding) -> FundingReplay:
+        id = funding.instrument
+        marks = self.bars[id, self.drive[id]]
+        booked = funding.booked_over(marks)
+        return FundingReplay(id, {"ts_ns": booked.ts, "funding_rate": booked.rate}, marks)
 
     def shown(self) -> dict[str, Bars]:
         """Return per instrument the bars that a strategy decides on, for reports."""
@@ -105,7 +120,10 @@ def gather(config: RunConfig, source: BarSource, folder: Path | None) -> Materia
     instruments, notices = _instruments(keys, bars)
     drive = {id: min((t for i, t in keys if i == id), key=timeframe_ns) for id in instruments}
     _check_leverage(config, instruments)
-    return Material(config, strategies, instruments, past, bars, drive, notices)
+    traded = dict.fromkeys(id for each in config.strategies for id in each.instruments)
+    perpetuals = [id for id in traded if instruments[id].is_perpetual]
+    funding, lacking = _funding({id: bars[id, drive[id]] for id in perpetuals}, source)
+    return Material(config, strategies, instruments, past, bars, drive, (*notices, *lacking), funding)
 
 
 def _strategy(config: StrategyConfig, folder: Path | None) -> BarStrategy | EventStrategy:
@@ -149,6 +167,33 @@ def _instruments(
         if reference.source is Source.INFERRED:
             notices.append(reference.notice)
     return found, tuple(notices)
+
+
+def _funding(marks: Mapping[str, Bars], source: BarSource) -> tuple[dict[str, Funding], list[str]]:
+    """Return the funding of each perpetual while its bars last, and sentences about what is not there.
+
+    What falls due at the last close is left to those who hold on.
+    """
+    found: dict[str, Funding] = {}
+    notices = []
+    for id, bars in marks.items():
+        start, end = int(bars.ts[0]), int(bars.ts_close[-1])
+        funding = source.funding(id, start, end)
+        if funding is None:
+            continue
+        found[id] = funding
+        if holes := funding.holes(start, end):
+            hours = sum(until - since for since, until in holes) / 3_600 / SECOND_NS
+            notices.append(
+                f"The funding rates of {id} leave out {hours:,.0f} h of the run, first from {show(holes[0][0])} to"
+                f" {show(holes[0][1])}: none is paid then."
+            )
+    if missing := [id for id in marks if id not in found]:
+        notices.append(
+            f"No funding rates are stored for {' or '.join(missing)} in this time: the run pays none. Import them with:"
+            f" abidance import-data FILE --instrument {missing[0]} --funding"
+        )
+    return found, notices
 
 
 def _check_leverage(config: RunConfig, instruments: Mapping[str, Instrument]) -> None:

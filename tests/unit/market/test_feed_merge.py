@@ -11,7 +11,7 @@ from abidance.model.errors import DataError
 from abidance.model.market import BarSlice, BookSnapshot, FundingRate, MarketEvent, Quote, Trade
 from tests.unit.market.series import BTC, NEW_YEAR, a_series
 
-KINDS = (FundingRate, Trade, Quote, BookSnapshot, BarSlice)
+KINDS = (Trade, Quote, BookSnapshot, BarSlice, FundingRate)
 
 
 class Listed:
@@ -35,7 +35,7 @@ def event(kind: type, ts: int, mark: str) -> MarketEvent:
     return made[kind]
 
 
-def test_of_equal_times_funding_comes_before_trades_before_quotes_before_books_before_bars() -> None:
+def test_of_equal_times_trades_come_before_quotes_before_books_before_bars_before_funding() -> None:
     feeds = [Listed([event(kind, 5, "X")]) for kind in reversed(KINDS)]
 
     assert [type(e) for e in merge(*feeds).events()] == list(KINDS)
@@ -99,4 +99,4 @@ def test_the_kinds_of_replay_merge() -> None:
 
     merged = list(merge(BarReplay([bars]), quotes, trades, funding).events())
 
-    assert [type(e) for e in merged] == [FundingRate, Trade, Quote, BarSlice, BarSlice, BarSlice]
+    assert [type(e) for e in merged] == [Trade, Quote, BarSlice, FundingRate, BarSlice, BarSlice]

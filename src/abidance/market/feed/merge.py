@@ -8,7 +8,8 @@ from abidance.market.store.timerange import show
 from abidance.model.errors import DataError
 from abidance.model.market import BarSlice, BookSnapshot, FundingRate, MarketEvent, Quote, Trade
 
-_PRIORITY: dict[type, int] = {FundingRate: 0, Trade: 1, Quote: 2, BookSnapshot: 3, BarSlice: 4}
+# Funding comes last: whoever holds at its moment pays, and what a bar filled is only known when the bar has closed.
+_PRIORITY: dict[type, int] = {Trade: 0, Quote: 1, BookSnapshot: 2, BarSlice: 3, FundingRate: 4}
 
 
 class _Merged:
@@ -16,7 +17,7 @@ class _Merged:
         self._feeds = tuple(feeds)
 
     def events(self, after: int | None = None) -> Iterator[MarketEvent]:
-        """Yield the events of all feeds; of equal times, funding before trades, quotes, books and bars."""
+        """Yield the events of all feeds; of equal times, trades before quotes, books, bars and funding."""
         heap = []
         for number, feed in enumerate(self._feeds):
             events = feed.events(after)
@@ -46,7 +47,7 @@ class _Merged:
 
 
 def merge(*feeds: Feed) -> Feed:
-    """Return one feed of all `feeds`, ordered by time, then kind (funding, trade, quote, book, bars), then argument.
+    """Return one feed of all `feeds`, ordered by time, then kind (trade, quote, book, bars, funding), then argument.
 
     Its iterator raises DataError, naming the feed and the position, when one of them goes backwards in time.
     """
