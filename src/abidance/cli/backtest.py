@@ -3,13 +3,12 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from abidance.cli import options
 from abidance.cli.data import DEFAULT_USERDIR, UserDir
 from abidance.cli.options import RunOptions
+from abidance.cli.terminal import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,8 +29,8 @@ def backtest(
     stake_amount: options.Stake = None,
     dry_run_wallet: options.Wallet = None,
     setting: options.Settings = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole result as JSON.")] = None,
-    report: Annotated[Path | None, typer.Option("--report", help="Write the report as one HTML page.")] = None,
+    json_file: options.JsonFile = None,
+    report: options.ReportFile = None,
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """Run strategies over stored bars and show what came of it.
@@ -55,24 +54,32 @@ def backtest(
 
 
 def present(
-    result: "BacktestResult", console: "Console", json_file: Path | None, report: Path | None, command: str = ""
+    result: "BacktestResult",
+    console: "Console",
+    json_file: Path | None,
+    report: Path | None,
+    command: str = "",
 ) -> None:
     """Print the results table and write the files that were asked for."""
     from abidance.backtest.breakdown import metrics_of
     from abidance.cli.tables import results_table
 
     metrics = metrics_of(result)
-    console.print(results_table(result, *metrics))
-    if json_file is not None:
-        from abidance.backtest.export import write_json
+    written = []
+    try:  # the files come first, so that a reader who leaves costs none of them; the table comes in any case
+        if json_file is not None:
+            from abidance.backtest.export import write_json
 
-        write_json(result, json_file, metrics)
-        console.print(f"Result:  {json_file}", soft_wrap=True)
-    if report is not None:
-        from abidance.backtest.report import write_report
+            written.append(f"Result:  {write_json(result, json_file, metrics)}")
+        if report is not None:
+            from abidance.backtest.report import write_report
 
-        write_report(result, report, metrics=metrics, command=command or _command())
-        console.print(f"Report:  {report}", soft_wrap=True)
+            page = write_report(result, report, metrics=metrics, command=command or _command())
+            written.append(f"Report:  {page}")
+    finally:
+        console.print(results_table(result, *metrics))
+    for line in written:
+        console.print(visible(line), soft_wrap=True, markup=False)
 
 
 def _command() -> str:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from abidance.cli.terminal import visible
+
 Cell = tuple[str, str]
 """A text and its style."""
 
@@ -81,13 +83,6 @@ def clipped(line: Text, width: int) -> Text:
     if line.cell_len > width:
         line.truncate(width, overflow="ellipsis")
     return line
-
-
-def visible(text: str) -> str:
-    """Return text without what could steer a terminal: escapes, control and direction marks become `?`."""
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text)
 
 
 def gain(value: float | None) -> str:

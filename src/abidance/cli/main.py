@@ -1,13 +1,14 @@
 """`abidance`: the commands, each in the file of its noun. Heavy libraries load only when a command needs them."""
 
-import os
 import sys
+import traceback
 from importlib import import_module
 from typing import Any, NoReturn
 
 import typer
 
 from abidance import __version__
+from abidance.cli import terminal
 
 app = typer.Typer(
     name="abidance",
@@ -55,6 +56,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
     0 done, 1 unexpected, 2 usage, 3 config, 4 data, 5 strategy, 6 journal, 7 broken invariant, 130 interrupted.
     """
+    terminal.prepare()
     _register()
     sys.exit(_run(arguments))
 
@@ -65,28 +67,40 @@ def _run(arguments: list[str] | None) -> int:
     command = typer.main.get_command(app)
     try:
         code: Any = command.main(args=arguments, prog_name="abidance", standalone_mode=False)
+        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except AbidanceError as error:
-        _complain(error.found, error.remedy)
+        terminal.complain(error.found, error.remedy)
         return error.exit_code
     except typer.TyperException as error:
-        told = getattr(error, "format_message", error.__str__)()
-        _complain(told, "`abidance --help`, or the same after a command, shows what fits.")
+        terminal.complain(*_mistyped(error))
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        _complain("Interrupted.", "")
+        terminal.complain("Interrupted.")
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`); silence the interpreter's own complaint at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        terminal.silence()  # the reader of our output has seen enough (`| head`)
         return 0
     except OSError as error:
-        _complain(f"{error.strerror or error}: {error.filename or 'an input or output failed'}.", "Nothing was lost.")
+        terminal.silence()
+        where = f"{error.filename}: " if error.filename else "The output cannot be written: "
+        terminal.complain(f"{where}{error.strerror or error}.", "Check the disk and its permissions.")
+        return 1
+    except MemoryError:
+        terminal.complain("There is not enough memory.", "Ask for fewer instruments or a shorter time range.")
+        return 1
+    except Exception as error:  # noqa: BLE001 - whatever else comes here is a mistake of ours, to be reported
+        traceback.print_exc()
+        told = f"This is a defect of the program ({type(error).__name__}), not of what you typed."
+        terminal.complain(told, "Please report it, with the lines above.")
         return 1
 
 
-def _complain(found: str, remedy: str) -> None:
-    red, plain = ("\033[31m", "\033[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")
-    print(f"{red}Error:{plain} {found}", file=sys.stderr)
-    if remedy:
-        print(f"       {remedy}", file=sys.stderr)
+def _mistyped(error: typer.TyperException) -> tuple[str, str]:
+    """Return what was found and what to do about arguments that do not parse."""
+    told = str(getattr(error, "format_message", error.__str__)())
+    problems: Any = getattr(error.__cause__, "errors", list)()  # what pydantic says of a value
+    if problems and "input" in problems[0]:
+        told = told.replace(": ", f" {problems[0]['input']!r}: ", 1)
+    context: Any = getattr(error, "ctx", None)
+    return told, f"`{context.command_path if context else 'abidance'} --help` shows what fits."

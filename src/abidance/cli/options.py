@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from abidance.cli import paths
 from abidance.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,27 +17,42 @@ if TYPE_CHECKING:
 
 DEFAULT_VENUE = "BINANCE"
 
-Configs = Annotated[list[Path] | None, typer.Option("-c", "--config", help="TOML file; repeatable, the last wins.")]
+Configs = Annotated[
+    list[Path] | None, typer.Option("-c", "--config", help="TOML file; repeatable, the last wins.")
+]
 Strategies = Annotated[
     list[str] | None, typer.Option("-s", "--strategy", help="Strategy; repeatable, money is split evenly.")
 ]
 Pairs = Annotated[
     list[str] | None,
-    typer.Option("-p", "--pairs", help=f"BTC/USDT@BINANCE; repeatable or comma-separated; @{DEFAULT_VENUE} if left out."),
+    typer.Option(
+        "-p",
+        "--pairs",
+        help=f"BTC/USDT@BINANCE; repeatable or comma-separated; @{DEFAULT_VENUE} if left out.",
+    ),
 ]
 Timeframe = Annotated[str | None, typer.Option("-i", "--timeframe", help="Bar length, such as 1h.")]
 Detail = Annotated[
     str | None, typer.Option("--detail-timeframe", help="Shorter bars that decide fills inside a bar.")
 ]
-Timerange = Annotated[str | None, typer.Option("--timerange", help="20240101-20240601, either end may be left open.")]
+Timerange = Annotated[
+    str | None, typer.Option("--timerange", help="20240101-20240601, either end may be left open.")
+]
 Fee = Annotated[float | None, typer.Option("--fee", help="Fee of every fill, as a share: 0.001 is 0.1 %.")]
 Slippage = Annotated[
-    float | None, typer.Option("--slippage", help="Slippage of orders that take, as a share; replaces the model.")
+    float | None,
+    typer.Option("--slippage", help="Slippage of orders that take, as a share; replaces the model."),
 ]
 Stake = Annotated[float | None, typer.Option("--stake-amount", help="Value of every entry, in quote units.")]
 Wallet = Annotated[float | None, typer.Option("--dry-run-wallet", help="Opening balance.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Any key: risk.limits.max_exposure=0.8. Repeatable.")
+]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", callback=paths.output, help="Write the whole result as JSON.")
+]
+ReportFile = Annotated[
+    Path | None, typer.Option("--report", callback=paths.output, help="Write the report as one HTML page.")
 ]
 
 
@@ -59,13 +75,16 @@ class RunOptions:
     def load(self) -> "RunConfig":
         """Return the configuration: flags over environment over files over defaults."""
         from abidance.risk.config import SizingConfig
-        from abidance.run.config import load
+        from abidance.run.config import LARGEST, load
 
         config = load(self.configs or [], self.overrides(), os.environ)
         if self.stake is None:
             return config
-        if self.stake <= 0:
-            raise UsageError(f"--stake-amount {self.stake:g} buys nothing.", "Give an amount above 0.")
+        if not 0 < self.stake <= LARGEST:
+            raise UsageError(
+                f"--stake-amount {self.stake:g} is no amount to buy for.",
+                f"Give one above 0, up to {LARGEST:g}.",
+            )
         sizing = SizingConfig(method="fixed_notional", amount=self.stake)
         staked = tuple(each.model_copy(update={"sizing": sizing}) for each in config.strategies)
         return config.model_copy(update={"strategies": staked})
@@ -98,18 +117,24 @@ class RunOptions:
 def _setting(text: str) -> tuple[list[str], object]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UsageError(f"--set {text!r} is not KEY=VALUE.", "For example --set risk.limits.max_exposure=0.8")
+        raise UsageError(
+            f"--set {text!r} is not KEY=VALUE.", "For example --set risk.limits.max_exposure=0.8"
+        )
     try:
         return key.strip().split("."), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # not TOML, or so long or deep that nobody means it
         return key.strip().split("."), value.strip()
 
 
 def _put(found: dict[str, Any], path: list[str], value: object) -> None:
     *parents, last = path
-    for name in parents:
-        found = found.setdefault(name, {})
-    found[last] = value
+    table: Any = found
+    for depth, name in enumerate(parents, 1):
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            whole, part = ".".join(path[:depth]), ".".join(path)
+            raise UsageError(f"Given are both {whole} and {part}, which is inside it.", "Give one of them.")
+    table[last] = value
 
 
 def catalog_of(userdir: Path) -> "Catalog":

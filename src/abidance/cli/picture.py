@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.text import Text
 
 from abidance.backtest.wording import short_time
-from abidance.cli.grid import Cell, Column, Grid, clipped, gain, meter, spark, thinned, visible
+from abidance.cli.grid import Cell, Column, Grid, clipped, gain, meter, spark, thinned
+from abidance.cli.terminal import visible
 from abidance.engine.state import Board
 from abidance.model.instrument import Instrument, parse_instrument_id, timeframe_ns
 from abidance.model.market import Trade

@@ -28,8 +28,10 @@ FILE_NAME = "config.toml"
 """The file in the user directory that `new-config` writes."""
 
 C = TypeVar("C", bound=Config)
-Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Balance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+LARGEST = 1e12
+"""The largest amount of money: what comes of it must still be exact to the ledger's unit."""
+Amount = Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False)]
+Balance = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
 Name = Annotated[
     str,
     Field(
@@ -216,7 +218,8 @@ class Loaded(NamedTuple):
 def load(paths: Sequence[Path], overrides: Mapping[str, object], environ: Mapping[str, str]) -> RunConfig:
     """Return the configuration that files, environment and command line give together.
 
-    `overrides` are what was typed: nested tables or dotted names, None where nothing was. Raises ConfigError.
+    `overrides` are what was typed: nested tables or dotted names, None where nothing was. Raises ConfigError, or
+    UsageError when nothing but what was typed is wrong.
     """
     return trace(paths, overrides, environ).config
 

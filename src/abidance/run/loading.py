@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from abidance.kernel.config import Config
-from abidance.model.errors import ConfigError
+from abidance.model.errors import ConfigError, UsageError
 from abidance.run.reference import NONE, Node, Reference
-from abidance.run.sources import Key, Layer, Settings, read_file, read_overrides, shown
+from abidance.run.sources import COMMAND_LINE, Key, Layer, Settings, read_file, read_overrides, shown
 
 ENVIRONMENT = "ABIDANCE__"
 """How variables that hold settings begin; `ABIDANCE_HOME`, with one underscore, is none of them."""
@@ -43,7 +43,7 @@ class Given(NamedTuple):
 
 
 def assemble(model: type[C], given: Given) -> tuple[C, Settings]:
-    """Return the configuration and the settings it was made of. Raises ConfigError."""
+    """Return the configuration and the settings it was made of. Raises ConfigError, or UsageError (see `load`)."""
     reference = Reference(model.model_json_schema())
     settings = Settings()
     for path in given.paths:
@@ -79,13 +79,19 @@ def _environment(environ: Mapping[str, str], reference: Reference) -> Iterator[L
         yield Layer(value, lambda _, variable=variable: _VARIABLE + variable)  # type: ignore[misc]
 
 
+def _misfit(found: str, remedy: str, places: set[str]) -> ConfigError | UsageError:
+    """Return the error for settings that do not fit: a UsageError when all of them were typed."""
+    kind = UsageError if places == {COMMAND_LINE} else ConfigError
+    return kind(found, remedy)
+
+
 def _from_text(text: str, node: Node | None, reference: Reference) -> object:
     """Return a variable's value: text where only text may stand, else JSON, else text after all."""
     if node is None or reference.kinds(node) <= {"string", "null"}:
         return text
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -101,19 +107,19 @@ def _plain(value: Any, key: Key, reference: Reference, settings: Settings) -> An
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ConfigError(
-                f"{shown(key)} = {value} ({settings.where(key)}) is no number.", "Give a finite one."
-            )
+            found = f"{shown(key)} = {value} ({settings.where(key)}) is no number."
+            raise _misfit(found, "Give a finite one.", settings.places(key))
         return value
     text = str(value)
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise ConfigError(f"{shown(key)} ({settings.where(key)}) is not UTF-8 text.", "Type it again.")
+        found = f"{shown(key)} ({settings.where(key)}) is not UTF-8 text."
+        raise _misfit(found, "Type it again.", settings.places(key))
     if text.lower() == NONE and (node := reference.at(key)) and "null" in reference.kinds(node):
         return None
     return text
 
 
-def _refusal(error: ValidationError, reference: Reference, settings: Settings) -> ConfigError:
+def _refusal(error: ValidationError, reference: Reference, settings: Settings) -> ConfigError | UsageError:
     """Return one error that tells of every setting that does not fit."""
     found: dict[Key, tuple[str, str]] = {}
     for detail in error.errors():
@@ -126,10 +132,13 @@ def _refusal(error: ValidationError, reference: Reference, settings: Settings) -
         for key, told in found.items()
         if not any(key == other[: len(key)] != other for other in found)
     }
+    places = set[str]().union(*map(settings.places, found))
     if len(found) == 1:
-        return ConfigError(*next(iter(found.values())))
+        return _misfit(*next(iter(found.values())), places)
     lines = [f"{what} {remedy}".strip() for what, remedy in found.values()]
-    return ConfigError(f"{len(lines)} settings do not fit:\n" + "\n".join(f"- {line}" for line in lines))
+    return _misfit(
+        f"{len(lines)} settings do not fit:\n" + "\n".join(f"- {line}" for line in lines), "", places
+    )
 
 
 def _key(detail: ErrorDetails, values: object) -> Key:

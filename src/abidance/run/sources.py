@@ -52,6 +52,12 @@ class Settings:
         layer = next(inside, None)
         return layer.where(key) if layer else None
 
+    def places(self, key: Key) -> set[str]:
+        """Return where the setting and all inside it were given; for the root every place there is."""
+        inside = {layer.where(found) for found, layer in self._origin.items() if found[: len(key)] == key}
+        around = self.where(key)
+        return inside or ({around} if around else set())
+
     def _merge(self, below: Values, above: Values, at: Key, layer: Layer) -> None:
         for name, value in above.items():
             key = (*at, name)
@@ -99,13 +105,19 @@ def read_file(path: Path) -> Layer:
             "Check the name, or write one with `abidance new-config`.",
         ) from None
     except OSError as error:
-        raise ConfigError(f"The configuration file {path} cannot be read ({error.strerror}).") from error
+        raise ConfigError(
+            f"The configuration file {path} cannot be read ({error.strerror}).",
+            "Name a file that you may read, or write one with `abidance new-config`.",
+        ) from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}, line {line}, is not UTF-8 text.", "Save the file as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
+        raise ConfigError(_malformed(path, str(error)), _remedy(str(error))) from None
+    except (RecursionError, ValueError):
         raise ConfigError(
-            _malformed(path, str(error)), "Text needs quotes; lists are written [1, 2]."
+            f"{path} holds a number too long or lists too deep to be meant.",
+            "Write it with `abidance new-config`.",
         ) from None
     places = _places(text)
     return Layer(values, lambda key: _at_line(path, _line(places, key)))
@@ -136,6 +148,13 @@ def _malformed(path: Path, message: str) -> str:
         return f"{path} is not valid TOML: {message}."
     place = f"line {found[2]}, column {found[3]}" if found[2] else "end of the file"
     return f"{path}, {place}: {found[1]}."
+
+
+def _remedy(message: str) -> str:
+    is_twice = any(word in message for word in ("overwrite", "twice", "already", "mutate"))
+    return (
+        "Write every setting and table once." if is_twice else "Text needs quotes; lists are written [1, 2]."
+    )
 
 
 def _at_line(path: Path, line: int | None) -> str:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from abidance.engine.config import StrategyConfig
-from abidance.model.errors import ConfigError
+from abidance.model.errors import ConfigError, UsageError
 from abidance.run.config import RunConfig, load, reference, schema, starter, template, trace
 
 DOCS = Path(__file__).parents[3] / "docs" / "configuration.md"
@@ -22,7 +22,7 @@ def file(folder: Path, text: str, name: str = "a.toml") -> Path:
 
 
 def refusal(*paths: Path, environ: dict[str, str] | None = None, **overrides: object) -> str:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(UsageError if overrides and not paths and not environ else ConfigError) as caught:
         load(paths, overrides, environ or {})
     return str(caught.value)
 
@@ -166,8 +166,8 @@ def test_an_unknown_setting_in_the_environment_names_the_variable() -> None:
         ("instruments = 'BTC/USDT@BINANCE'\n", 'instruments = "BTC/USDT@BINANCE" (F, line 1) does not fit. Give a list of texts.'),
         ("risk = 5\n", "risk = 5 (F, line 1) does not fit. Give a table."),
         ("name = 'a b'\n", 'name = "a b" (F, line 1) does not fit. Give up to 64 letters, digits, dots, dashes and underscores.'),
-        ("dry_run_wallet = -1\n", "dry_run_wallet = -1 (F, line 1) does not fit. Give a number above 0 or a table of names, each with a number of at least 0."),
-        ("[dry_run_wallet]\nBINANCE = 'x'\n", 'dry_run_wallet.BINANCE = "x" (F, line 2) does not fit. Give a number of at least 0.'),
+        ("dry_run_wallet = -1\n", "dry_run_wallet = -1 (F, line 1) does not fit. Give a number above 0 and of at most 1e+12 or a table of names, each with a number of at least 0 and of at most 1e+12."),
+        ("[dry_run_wallet]\nBINANCE = 'x'\n", 'dry_run_wallet.BINANCE = "x" (F, line 2) does not fit. Give a number of at least 0 and of at most 1e+12.'),
         ("[[strategies]]\nname = 'x'\n", "strategies[0].strategy is missing (F, line 1). Give text."),
         ("[risk.limits]\nmax_exposure = inf\n", "risk.limits.max_exposure = inf (F, line 2) is no number. Give a finite one."),
         ("[risk.limits]\nmax_exposure = nan\n", "risk.limits.max_exposure = nan (F, line 2) is no number. Give a finite one."),
