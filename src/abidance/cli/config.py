@@ -22,16 +22,14 @@ def new_config(
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """Write a commented configuration file to begin with."""
+    from abidance.backtest.export import write_whole
     from abidance.model.errors import UsageError
     from abidance.run.config import FILE_NAME, template
 
     path = userdir.expanduser() / FILE_NAME
     if path.exists() and not force:
         raise UsageError(f"There is a configuration file {path}.", "Edit it, or replace it with --force.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(template(), "utf-8")
-    fresh.replace(path)
+    write_whole(path, template().encode())
     typer.echo(f"Wrote {path}")
     typer.echo(f"Next: abidance backtest -c {path}")
 

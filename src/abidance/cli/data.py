@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from abidance.cli import paths
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
 UserDir = Annotated[
     Path,
     typer.Option(
-        "--userdir", envvar="ABIDANCE_HOME", help="Where all state lives.", show_default="~/.abidance"
+        "--userdir",
+        envvar="ABIDANCE_HOME",
+        callback=paths.folder,
+        help="Where all state lives.",
+        show_default="~/.abidance",
     ),
 ]
 InstrumentId = Annotated[str, typer.Option("--instrument", help="For example BTC/USDT@BINANCE.")]

@@ -52,10 +52,8 @@ def trade(
         typer.Option("--fresh", help="Start anew; what the bot has on record is moved aside, never deleted."),
     ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Lines of text in place of the live view.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole result as JSON.")] = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", help="Write the report as one HTML page.")
-    ] = None,
+    json_file: options.JsonFile = None,
+    report: options.ReportFile = None,
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """Run a bot on paper: real rules and costs, no real orders.
@@ -79,6 +77,7 @@ def trade(
         _set_aside(folder, console)
     try:
         with Stop() as stop, _open(loaded, userdir, folder) as paper:
+            _tell_torn(paper, console)
             is_over = follow(paper, view_of(paper.material.config, console, plain=plain), stop, speed)
             result = paper.result()
     except KeyboardInterrupt:
@@ -86,12 +85,16 @@ def trade(
         raise typer.Exit(130) from None
     present(result, console, json_file, report)
     _conclude(console, result, folder, is_over=is_over)
+    _refuse_failures(result)
 
 
 def follow(paper: "Paper", view: "View", stop: Callable[[], bool], speed: float) -> bool:
     """Run a bot in a view until its replay is over (True) or it is told to stop (False)."""
-    with view:
-        return paper.run(speed, stop, view.watch)
+    try:
+        with view:
+            return paper.run(speed, stop, view.watch)
+    except BrokenPipeError:  # nobody reads any more: to go on unseen, or to look done, would be a surprise
+        raise KeyboardInterrupt from None
 
 
 class Stop:
@@ -139,6 +142,25 @@ def _open(config: "RunConfig", userdir: Path, folder: Path) -> "Paper":
             f"A bot named {config.name} with other settings or other data is on record in {folder}.",
             "Start anew with --fresh (the record is moved aside), or give this one its own name: --set name=NAME",
         ) from error
+
+
+def _tell_torn(paper: "Paper", console: "Console") -> None:
+    if (torn := paper.journal.torn) is not None:
+        console.print(
+            f"The last record was cut off by a crash and never acted on: it is now in {torn.saved}. The run goes on.",
+            soft_wrap=True,
+            markup=False,
+        )
+
+
+def _refuse_failures(result: "BacktestResult") -> None:
+    """Raise StrategyError when a strategy failed on the way: the run went on without it."""
+    from abidance.model.errors import StrategyError
+
+    if failed := [notice.text for notice in result.notices if notice.code == "strategy_failed"]:
+        raise StrategyError(
+            failed[0], "Mend it, then start anew with --fresh: what is on record was decided without it."
+        )
 
 
 def _set_aside(folder: Path, console: "Console") -> None:

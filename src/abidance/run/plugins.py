@@ -19,9 +19,13 @@ from types import ModuleType
 from abidance.model.errors import StrategyError, UsageError
 from abidance.strategy import library
 from abidance.strategy.base import BarStrategy, EventStrategy
-from abidance.strategy.mistakes import file_error
+from abidance.strategy.mistakes import FAILURES, file_error
 
 StrategyClass = type[BarStrategy] | type[EventStrategy]
+
+_DERIVE = (
+    "Derive a class from BarStrategy or EventStrategy; `abidance new-strategy` writes one to start from."
+)
 
 
 def shipped() -> dict[str, StrategyClass]:
@@ -52,6 +56,8 @@ def find_strategy(spec: str, folder: Path | None = None) -> StrategyClass:
             f"There are {len(found)} strategies named {spec}: in {' and in '.join(places)}.", remedy
         )
     if not found:
+        if error := _unreadable(spec, folder):
+            raise error
         raise UsageError(f"There is no strategy {spec!r}.", _hint(spec, folder))
     return found[0]
 
@@ -74,8 +80,8 @@ def available(folder: Path | None = None) -> dict[str, StrategyClass | StrategyE
     return found
 
 
-def write_strategy(name: str, folder: Path) -> Path:
-    """Write a small strategy that runs, as a beginning, and return its path.
+def write_strategy(name: str, folder: Path) -> tuple[Path, str]:
+    """Write a small strategy that runs, as a beginning, and return its path and the name of its class.
 
     `name` may be written as `MyIdea`, `my_idea` or `my-idea`. Raises UsageError for a name that cannot be a class, is
     shipped already, or whose file is there already: nothing is overwritten.
@@ -99,7 +105,7 @@ def write_strategy(name: str, folder: Path) -> Path:
         raise UsageError(f"{path} is there already.", "Choose another name, or move it away.") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another folder.") from None
-    return path
+    return path, cls
 
 
 def _existing(path: str, folder: Path | None) -> Path:
@@ -120,7 +126,7 @@ def _class_names(file: Path) -> set[str]:
     """Return the classes that a file defines at its top, read without running it; none when it has no syntax."""
     try:
         tree = ast.parse(file.read_bytes(), str(file))
-    except (SyntaxError, ValueError, OSError):
+    except (SyntaxError, ValueError, OSError, RecursionError, MemoryError):
         return set()
     return {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
 
@@ -133,8 +139,14 @@ def _in_file(file: Path, name: str = "") -> StrategyClass:
         return next(iter(classes.values()))
     listed = ", ".join(classes) or "none"
     if name:
-        raise UsageError(f"{file} holds no strategy {name}.", f"Its strategies: {listed}.")
-    raise UsageError(f"{file} holds {len(classes)} strategies: {listed}.", "Write `file.py:Class`.")
+        raise UsageError(
+            f"{file} holds no strategy {name}.", f"Its strategies: {listed}." if classes else _DERIVE
+        )
+    if not classes:
+        raise UsageError(f"{file} holds no strategy.", _DERIVE)
+    raise UsageError(
+        f"{file} holds {len(classes)} strategies: {listed}.", f"Write one: {file.name}:{listed.split(',')[0]}"
+    )
 
 
 def _strategies(module: ModuleType) -> dict[str, StrategyClass]:
@@ -161,13 +173,25 @@ def _imported(file: Path) -> ModuleType:
     sys.path.append(str(file.parent))
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a file that exits must not take the program along
+    except FAILURES as error:
         sys.modules.pop(name, None)
         raise file_error(str(file), error) from error
     finally:
         with suppress(ValueError):
             sys.path.remove(str(file.parent))
     return module
+
+
+def _unreadable(spec: str, folder: Path | None) -> StrategyError | None:
+    """Return what is wrong with the syntax of a file that seems to define `spec`."""
+    for file in _files(folder):
+        text = file.read_bytes()
+        try:
+            ast.parse(text, str(file))
+        except (SyntaxError, ValueError) as error:
+            if re.search(rb"class\s+" + re.escape(spec.encode()) + rb"\b", text):
+                return file_error(str(file), error)
+    return None
 
 
 def _hint(spec: str, folder: Path | None) -> str:

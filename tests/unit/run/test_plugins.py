@@ -97,8 +97,8 @@ def test_other_files_are_not_run_to_find_a_class(tmp_path: Path) -> None:
         ("mine.py:Other", "mine.py holds no strategy Other. Its strategies: Mine."),
         ("mine.py:EmaCross", "holds no strategy EmaCross"),
         ("mine.py:_Hidden", "holds no strategy _Hidden"),
-        ("two.py", "two.py holds 2 strategies: First, Second. Write `file.py:Class`"),
-        ("none.py", "none.py holds 0 strategies: none"),
+        ("two.py", "two.py holds 2 strategies: First, Second. Write one: two.py:First"),
+        ("none.py", "none.py holds no strategy. Derive a class from BarStrategy"),
     ],
 )
 def test_what_cannot_be_found_is_told_with_what_can(tmp_path: Path, spec: str, words: str) -> None:
@@ -160,6 +160,13 @@ def test_an_unknown_name_mentions_files_that_cannot_be_read(tmp_path: Path) -> N
     path = write(tmp_path, "broken.py", "class Mine(:\n")
 
     with pytest.raises(UsageError, match=re.escape(f"{path}:1")):
+        find_strategy("Other", tmp_path)
+
+
+def test_a_class_in_a_file_that_cannot_be_read_is_a_mistake_in_that_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "broken.py", "class Mine(:\n")
+
+    with pytest.raises(StrategyError, match=re.escape(f"{path}:1")):
         find_strategy("Mine", tmp_path)
 
 
@@ -190,13 +197,13 @@ def test_a_folder_that_does_not_exist_holds_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_a_new_strategy_is_written_and_runs(tmp_path: Path, name: str, file: str, cls: str) -> None:
-    path = write_strategy(name, tmp_path / "new")
+    path, written = write_strategy(name, tmp_path / "new")
     strategy = find_strategy(cls, tmp_path / "new")()
     random = np.random.default_rng(3)
     close = 100 * np.exp(np.cumsum(random.standard_normal(600) * 0.01))
     bars = Bars("BTC/USDT@BINANCE", "1h", np.arange(600) * 3_600 * 10**9, [close] * 5)
 
-    assert path == tmp_path / "new" / file
+    assert (path, written) == (tmp_path / "new" / file, cls)
     assert path.read_text("utf-8").count("\n") <= 45
     assert isinstance(strategy, BarStrategy)
     target = decide(strategy, bars, ExitsConfig()).target
@@ -231,7 +238,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 
 def test_a_new_strategy_passes_the_linter_and_the_type_checker(tmp_path: Path) -> None:
-    path = write_strategy("FreshIdea", tmp_path)
+    path, _ = write_strategy("FreshIdea", tmp_path)
     config = ROOT / "pyproject.toml"
     tools = (
         ["ruff", "check", "--no-cache", "--config", str(config), str(path)],
