@@ -73,13 +73,15 @@ def _run(arguments: list[str] | None) -> int:
         terminal.complain(error.found, error.remedy)
         return error.exit_code
     except typer.TyperException as error:
-        terminal.complain(*_mistyped(error))
+        found, remedy = _mistyped(error)
+        if found:  # without arguments the help is shown, and that says it all
+            terminal.complain(found, remedy)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         terminal.complain("Interrupted.")
         return 130
-    except BrokenPipeError:
-        terminal.silence()  # the reader of our output has seen enough (`| head`)
+    except (BrokenPipeError, SystemExit):
+        terminal.silence()  # the reader of our output has seen enough (`| head`); rich and typer leave by SystemExit
         return 0
     except OSError as error:
         terminal.silence()

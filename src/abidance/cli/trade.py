@@ -93,7 +93,7 @@ def follow(paper: "Paper", view: "View", stop: Callable[[], bool], speed: float)
     try:
         with view:
             return paper.run(speed, stop, view.watch)
-    except BrokenPipeError:  # nobody reads any more: to go on unseen, or to look done, would be a surprise
+    except (BrokenPipeError, SystemExit):  # nobody reads any more, and rich leaves: this is not the end of the run
         raise KeyboardInterrupt from None
 
 
