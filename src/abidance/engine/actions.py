@@ -15,14 +15,18 @@ from abidance.model.account import Position
 from abidance.model.command import Command
 from abidance.model.errors import StrategyError
 from abidance.model.event import Event
+from abidance.model.instrument import SECOND_NS
 from abidance.model.intent import AmendRequest, Basket, CancelRequest, Intent, Target, TimerRequest
-from abidance.model.money import ZERO, to_decimal
+from abidance.model.money import ZERO, nearest_to, to_decimal
 from abidance.model.order import Order, OrderRequest, OrderType, Purpose, Side
 from abidance.model.outcome import Approved, Notice, Outcome, RefusalCode, Refused, Verdict
 from abidance.risk.breaker import Breakers
 from abidance.risk.gate import Gate
 from abidance.risk.sizing import size
 from abidance.risk.state import Standing, TradingState, strictest
+
+ATTEMPTS = 3
+"""How often an exit at market that came to nothing is sent again, once a bar."""
 
 _BY_SIGNAL = frozenset({Purpose.SIGNAL, Purpose.REBALANCE})
 
@@ -31,7 +35,8 @@ class Actions:
     """What is done about intents in one run, and what the step in hand has led to so far.
 
     `order_id` makes the client order id of the n-th order. `stopped` strategies may send nothing new, `paused` ones
-    may only leave. `aims` holds the side (+1, 0, -1) that was last wished of a place (strategy, instrument).
+    may only leave. `aims` holds the side (+1, 0, -1) that was last wished of a place (strategy, instrument), `owed` the
+    places whose exit at market was refused or rejected, with its purpose and the attempts since.
     """
 
     def __init__(self, state: State, gate: Gate, breakers: Breakers, order_id: Callable[[int], str]) -> None:
@@ -39,7 +44,9 @@ class Actions:
         self.stopped: set[str] = set(state.strategies)
         self.paused: set[str] = set()
         self.aims: dict[tuple[str, str], int] = {}
+        self.owed: dict[tuple[str, str], tuple[Purpose, int]] = {}
         self.eventful = False
+        self._replaced: dict[str, int] = {}
         self._state = state
         self._gate = gate
         self._breakers = breakers
@@ -106,13 +113,16 @@ class Actions:
             else:
                 raise StrategyError(f"A strategy returned {intent!r}, which is not an intent.")
 
-    def _request(self, request: OrderRequest) -> None:
+    def _request(self, request: OrderRequest) -> str | None:
+        """Return the id under which the request was sent, or None when it was refused."""
         self._intents.append(request)
         self.eventful = True
         verdict = self._gate.check(request, self._state, self._standing(request))
         self._verdicts.append(verdict)
         if isinstance(verdict, Approved):
-            self._send(verdict)
+            return self._send(verdict)
+        self.failed(request)
+        return None
 
     def standing(self, strategy: str = "", instrument: str = "") -> Standing:
         """Return what an entry meets now; empty names ask for the run's own standing."""
@@ -127,11 +137,12 @@ class Actions:
     def _standing(self, request: OrderRequest) -> Standing:
         return self.standing(request.strategy, request.instrument)
 
-    def _send(self, approved: Approved) -> None:
+    def _send(self, approved: Approved) -> str:
         order_id = self._order_id(self._sequence)
         self._sequence += 1
         self._commands.append(self._state.orders.create(approved, order_id, self._state.now))
         self.exits.attached(order_id, approved.request)
+        return order_id
 
     def _amend(self, intent: AmendRequest) -> None:
         order = self._state.orders.get(intent.order_id)
@@ -206,6 +217,44 @@ class Actions:
         leaving = sum((order.remaining for order in self._exits_under_way(position)), ZERO)
         if request.quantity > leaving:
             self._request(msgspec.structs.replace(request, quantity=request.quantity - leaving, tag=tag))
+
+    def failed(self, request: OrderRequest) -> None:
+        """Remember an exit at market that came to nothing: the position is still to be left."""
+        if request.reduce_only and request.type is OrderType.MARKET:
+            self.owed.setdefault((request.strategy, request.instrument), (request.purpose, 0))
+
+    def leave_owed(self) -> None:
+        """Try again to leave what is owed, and tell people when that does not help."""
+        for place, (purpose, attempts) in tuple(self.owed.items()):
+            position = self._state.position(*place)
+            held = sign_of(position, self._state.instruments[place[1]].lot)
+            price = self._state.price(place[1])
+            if not held or price is None or (purpose in _BY_SIGNAL and self.aims.get(place) == held):
+                del self.owed[place]
+            elif attempts == ATTEMPTS:
+                del self.owed[place]
+                text = f"{position.quantity} of {place[1]} could not be left ({purpose}): it is still held."
+                self.note("error", "exit_failed", text, place[0])
+            else:
+                self.owed[place] = (purpose, attempts + 1)
+                self.leave(position, purpose, to_decimal(price))
+
+    def replace(self, order: Order) -> None:
+        """Send an entry that timed out again, at the price of now, as often as its strategy allows."""
+        request, attempts = order.request, self._replaced.pop(order.id, 0)
+        place = (request.strategy, request.instrument)
+        price = self._state.price(request.instrument)
+        allowed = self._state.strategies[request.strategy].entry_retries
+        timed_out = self._state.now >= order.ts_intent + (request.expire_after or 0) * SECOND_NS
+        if attempts >= allowed or not timed_out or price is None or self.aims.get(place) != request.side.sign:
+            return
+        tick = self._state.instruments[request.instrument].tick
+        again = msgspec.structs.replace(
+            request, quantity=order.remaining, price=nearest_to(to_decimal(price), tick)
+        )
+        order_id = self._request(again)
+        if order_id is not None:
+            self._replaced[order_id] = attempts + 1
 
     def _exits_under_way(self, position: Position) -> list[Order]:
         """Return the market orders that are making a position smaller."""

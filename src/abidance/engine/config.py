@@ -36,6 +36,8 @@ class StrategyConfig(Config):
     """How entries are sent; limit rests at the decision price."""
     entry_timeout: Annotated[int, Field(ge=1)] | None = None
     """Seconds after which an unfilled limit entry is cancelled."""
+    entry_retries: Annotated[int, Field(ge=0)] = 0
+    """How often a limit entry that timed out is sent again, at the price of that moment."""
     sizing: SizingConfig = SizingConfig()
     """How much an entry buys."""
     exits: ExitsConfig = ExitsConfig()

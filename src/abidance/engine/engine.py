@@ -170,6 +170,8 @@ class Engine:
                 if notice is not None:
                     self.actions.tell(notice)
         self._watch(now)
+        if self.actions.owed:
+            self.actions.leave_owed()
         for bar in event.bars:
             for runner in known[bar.instrument, bar.timeframe].runners:
                 if type(runner) is BarRunner:
@@ -315,12 +317,15 @@ class Engine:
         if type(event) is OrderRejected:
             text = f"{request.instrument}: {event.reason}"
             self.actions.note("warning", "order_rejected", text, request.strategy)
+            self.actions.failed(request)
         if not order.state.is_closed:
             if self.exits.plan(request.strategy, request.instrument) is not None:
                 position = state.position(request.strategy, request.instrument)
                 self.actions.act(self.exits.standing(position, state.instruments[request.instrument]))
         elif request.purpose in STOPS and request.trigger is not None and not was_asked:
             self._unprotected(order)
+        elif request.expire_after is not None and not request.reduce_only and order.remaining > 0:
+            self.actions.replace(order)
 
     def _unprotected(self, order: Order) -> None:
         """Leave a position whose stop the venue does not hold (any more) rather than keep it unprotected."""
@@ -403,7 +408,9 @@ class Engine:
         if isinstance(event, BalanceChanged):
             before = state.equity()
             if before:
-                self._watch(state.now)  # a loss that nobody has looked at yet is not to be thinned by new money
+                self._watch(
+                    state.now
+                )  # a loss that nobody has looked at yet is not to be thinned by new money
             state.portfolio.apply(event)
             self.equity = state.equity()
             self._breakers.on_external(self.equity - before)

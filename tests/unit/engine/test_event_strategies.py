@@ -102,7 +102,7 @@ GARBAGE: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("wished", GARBAGE, ids=repr)
+@pytest.mark.parametrize("wished", GARBAGE, ids=lambda wished: getattr(wished, "__name__", repr(wished)))
 def test_garbage_stops_the_strategy_that_said_it_and_no_other(wished: Any) -> None:
     says = Says(wished)
 
@@ -113,7 +113,7 @@ def test_garbage_stops_the_strategy_that_said_it_and_no_other(wished: Any) -> No
     assert [what for what, _ in says.heard] == ["start", "bar"]
 
 
-@pytest.mark.parametrize("wished", GARBAGE, ids=repr)
+@pytest.mark.parametrize("wished", GARBAGE, ids=lambda wished: getattr(wished, "__name__", repr(wished)))
 def test_garbage_is_raised_in_a_backtest(wished: Any) -> None:
     rig = rig_of(Says(wished), flat(100, 100, 100))
 

@@ -1,0 +1,95 @@
+"""What is sent again: exits at market that came to nothing, limit entries that timed out."""
+
+import itertools
+import math
+
+from abidance.engine.actions import ATTEMPTS
+from abidance.model.event import OrderRejected
+from abidance.model.order import OrderState, Purpose
+from tests.unit.engine.rig import Rig, Scripted, flat, rig_of
+
+NAN = math.nan
+
+
+def leaving(bars: int) -> Rig:
+    """Return a rig that holds one unit and has just asked to leave it at market."""
+    rig = rig_of(Scripted([1.0, 0.0]), flat(*([100.0] * bars)), venue=False)
+    rig.step()
+    rig.fill(rig.submits[0], "1.000", "100")
+    rig.step()
+    return rig
+
+
+def test_a_rejected_exit_is_sent_again_at_the_next_bars_and_then_people_are_told() -> None:
+    rig = leaving(8)
+
+    for _ in range(6):
+        if rig.submits[-1].request.reduce_only and rig.open():
+            rig.tell(OrderRejected(rig.ts, rig.submits[-1].order_id, "no orders today"))
+        rig.step()
+
+    exits = [submit for submit in rig.submits if submit.request.reduce_only]
+    assert len(exits) == 1 + ATTEMPTS
+    assert [notice.code for notice in rig.notices].count("exit_failed") == 1
+
+
+def test_an_exit_that_works_at_the_second_try_is_forgotten() -> None:
+    rig = leaving(6)
+    rig.tell(OrderRejected(rig.ts, rig.submits[-1].order_id, "not now"))
+
+    rig.step()
+    rig.fill(rig.submits[-1], "1.000", "100")
+    rig.step(2)
+
+    assert rig.position() == 0
+    assert not rig.engine.actions.owed
+    assert "exit_failed" not in [notice.code for notice in rig.notices]
+
+
+def test_a_failed_exit_is_dropped_when_the_wish_returns() -> None:
+    rig = rig_of(Scripted([1.0, 0.0, 1.0]), flat(*([100.0] * 6)), venue=False)
+    rig.step()
+    rig.fill(rig.submits[0], "1.000", "100")
+    rig.step()
+    rig.tell(OrderRejected(rig.ts, rig.submits[-1].order_id, "not now"))
+    rig.step(1)
+    again = rig.submits[-1]
+    rig.tell(OrderRejected(rig.ts, again.order_id, "not now"))
+
+    rig.step(2)
+
+    assert rig.submits[-1] is again
+    assert rig.position() == 1
+
+
+def entering(retries: int) -> Rig:
+    """Return a rig whose limit entry at 100 never fills because the price has gone up; each bar is an hour."""
+    rows = flat(100.0, 110.0, 111.0, 112.0, 113.0, 114.0)
+    config = {"order_type": "limit", "entry_timeout": 3_600, "entry_retries": retries}
+    return rig_of(Scripted([1.0]), rows, config=config).run()
+
+
+def test_an_entry_that_timed_out_is_not_sent_again_unless_asked_for() -> None:
+    rig = entering(0)
+
+    assert [str(submit.request.price) for submit in rig.submits] == ["100.0"]
+    assert not rig.fills
+
+
+def test_an_entry_that_timed_out_is_sent_again_at_the_price_of_now_as_often_as_allowed() -> None:
+    rig = entering(2)
+
+    prices = [submit.request.price for submit in rig.submits]
+    assert len(prices) == 3
+    assert all(later > earlier for earlier, later in itertools.pairwise(prices))  # type: ignore[operator]
+    assert {submit.request.purpose for submit in rig.submits} == {Purpose.ENTRY}
+
+
+def test_an_entry_is_not_sent_again_once_the_wish_has_gone() -> None:
+    rows = flat(100.0, 110.0, 111.0, 112.0)
+    config = {"order_type": "limit", "entry_timeout": 3_600, "entry_retries": 5}
+
+    rig = rig_of(Scripted([1.0, 0.0]), rows, config=config).run()
+
+    assert len(rig.submits) == 1
+    assert rig.state.orders.all()[0].state in (OrderState.CANCELLED, OrderState.EXPIRED)
