@@ -127,8 +127,11 @@ def configure(
     *,
     redaction: Redaction | None = None,
     console: TextIO | None = None,
+    to_console: bool = True,
 ) -> Redaction:
     """Send all logs of this process to the file at `path` and to the console (standard error), from `level` on.
+
+    With `to_console` off they go to the file alone, as beside a live view.
 
     The file is kept below 50 MB, and the last five are kept. A second call replaces the first. Returns what hides
     secrets, so that a vault can tell it more of them.
@@ -143,15 +146,19 @@ def configure(
         structlog.processors.format_exc_info,
         redaction,
     ]
-    stream = console or sys.stderr
-    handlers: list[logging.Handler] = [logging.StreamHandler(stream)]
-    handlers[0].setFormatter(_formatter(before, _readable(stream)))
+    handlers: list[logging.Handler] = []
+    if to_console:
+        stream = console or sys.stderr
+        handlers.append(logging.StreamHandler(stream))
+        handlers[-1].setFormatter(_formatter(before, _readable(stream)))
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(
             RotatingFileHandler(path, maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8")
         )
-        handlers[1].setFormatter(_formatter(before, structlog.processors.JSONRenderer(ensure_ascii=False)))
+        handlers[-1].setFormatter(_formatter(before, structlog.processors.JSONRenderer(ensure_ascii=False)))
+    if not handlers:
+        handlers.append(logging.NullHandler())
     root = logging.getLogger()
     for old in root.handlers[:]:
         if getattr(old, "of_abidance", False):

@@ -23,14 +23,17 @@ from abidance.engine.pump import Pump
 from abidance.journal.record import Record, RunHeader
 from abidance.journal.store import FileJournal
 from abidance.kernel.ids import OrderIds
+from abidance.kernel.log import configure, logger
 from abidance.market.bars import FIELDS, Bars
+from abidance.market.store import show
 from abidance.model.event import BarSlice, Control, ControlAction, Event, MarketEvent
 from abidance.model.market import Bar
+from abidance.model.outcome import Outcome, Refused
 from abidance.run.backtest import result_of
 from abidance.run.config import RunConfig
 from abidance.run.setup import BarSource, Core, Key, Material, assemble, gather
 
-JOURNAL = "journal.abj"
+JOURNAL, LOG = "journal.abj", "bot.log"
 _MARKET = get_args(MarketEvent)
 
 
@@ -46,7 +49,7 @@ class Moment:
 
 
 class Paper:
-    """One paper-trading run, kept in `folder`; open it, `run` it, close it."""
+    """One paper-trading run, kept in `folder` with its journal and its log; open it, `run` it, close it."""
 
     def __init__(self, config: RunConfig, source: BarSource, strategies: Path | None, folder: Path) -> None:
         self.material = gather(config, source, strategies)
@@ -59,12 +62,16 @@ class Paper:
         self._recorded = recorded
         self._core: Core = assemble(self.material, order_id, tape=tape, isolate=True)
         self._recorder = Recorder(self._core.engine, tuple(self.material.strategies))
-        self._pump = Pump(self._core.engine, self._core.venue, self.journal, self._recorder.observe)
+        configure(folder / LOG, to_console=False)
+        self._log = logger("paper").bind(run=header.run_id, bot=header.name)
+        self._pump = Pump(self._core.engine, self._core.venue, self.journal, self._observe)
 
     def __enter__(self) -> "Paper":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._log.info("stopped", records=self.journal.seq)
+        configure(None, to_console=False)
         self.journal.close()
 
     @property
@@ -79,6 +86,7 @@ class Paper:
         each event and while waiting.
         """
         last, skip = self._recover()
+        self._log.info("started", resumed=self.resumed, speed=speed, version=__version__)
         ends = [int(bars.ts_close[-1]) for bars in self.material.bars.values()]
         start, end = self.material.start, max(ends)
         pace = _Pace(speed, stop, lambda: watch(self._moment(last, start, end, speed)))
@@ -100,6 +108,22 @@ class Paper:
     def control(self, action: ControlAction, actor: str, **values: float | int | str | bool) -> None:
         """Give the running engine an order, recorded like every event."""
         self._pump.step(Control(self._core.engine.state.now, action, actor=actor, values=values))
+
+    def _observe(self, outcome: Outcome) -> None:
+        self._recorder.observe(outcome)
+        if self.journal.recorded or not (outcome.verdicts or outcome.commands or outcome.notices):
+            return  # what is only repeated was logged when it was new
+        for verdict in outcome.verdicts:
+            if isinstance(verdict, Refused):
+                told = {"strategy": verdict.request.strategy, "instrument": verdict.request.instrument}
+                self._log.info("refused", code=verdict.code.value, reason=verdict.reason, **told)
+        for command in outcome.commands:
+            self._log.info(
+                "command", market_time=show(outcome.event.ts), command=msgspec.to_builtins(command)
+            )
+        for notice in outcome.notices:
+            level = {"error": 40, "warning": 30}.get(notice.level, 20)
+            self._log.log(level, notice.code, text=notice.text, strategy=notice.strategy)
 
     def _recover(self) -> tuple[int | None, int]:
         """Repeat what is on record; return the moment that it reached and how many market events it has of it."""
