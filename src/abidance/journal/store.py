@@ -8,7 +8,7 @@ is never repaired silently. What the records look like is `journal.record`'s bus
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, get_args
@@ -89,6 +89,7 @@ class FileJournal:
         self._dirty = self._writing = False
         self._failure: tuple[str, str] | None = None
         self._fd = -1
+        self._pending: Generator[bytes] | None = None
         self._lock = _lock(self.path)
         try:
             if not self.path.exists():
@@ -186,6 +187,8 @@ class FileJournal:
     def close(self) -> None:
         """Sync, then let another process have the journal. A second call does nothing."""
         fds, self._fd, self._lock = (self._fd, self._lock), -1, -1
+        if self._pending is not None:
+            self._pending.close()
         try:
             if self._dirty and not self._failure:
                 self._fd = fds[0]
@@ -205,6 +208,7 @@ class FileJournal:
 
     def _compare(self, event: Event | None, deferred: bool) -> None:
         seq = self._last.seq - self.recorded + 1
+        assert self._pending is not None
         payload = next(self._pending)
         given = self._codec.encode(seq, deferred, event)
         # Equal bytes are the rule; a field added since with a default differs in bytes alone.
@@ -215,6 +219,8 @@ class FileJournal:
                 f"Go on with the version that wrote it ({self.header.code_version}), or start a new run.",
             )
         self.recorded -= 1
+        if not self.recorded:
+            self._pending.close()
 
     def _refuse(self, error: OSError) -> JournalError:
         """Cut off what was half written, refuse everything from now on, and return what to raise."""
@@ -346,7 +352,7 @@ def _set_aside(file: BinaryIO, tail: Tail, path: Path) -> Tail:
     return tail._replace(saved=saved)
 
 
-def _payloads(path: Path, start: Mark, last: Mark) -> Iterator[bytes]:
+def _payloads(path: Path, start: Mark, last: Mark) -> Generator[bytes]:
     """Yield the payloads between two marks, from a file of its own: the writer may append meanwhile."""
     with _open(path) as file:
         file.seek(start.offset)
