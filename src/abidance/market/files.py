@@ -33,7 +33,8 @@ _EARLIEST, _LATEST = (int(np.datetime64(year, "ms").astype(np.int64)) for year i
 class Layout(msgspec.Struct, frozen=True):
     """Which columns a file is to have: ours by name, each with the names that others give it, the likeliest first.
 
-    `needed` must be there, `ts` first; they are also the order of the columns of a file without a header line.
+    `needed` must be there, `ts` first; they are also the order of the columns of a file without a header line. The
+    others are read where they are there: `symbol` as text, the rest as numbers.
     """
 
     names: Mapping[str, Sequence[str]]
@@ -42,7 +43,7 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 def read_columns(path: Path, layout: Layout) -> "pl.DataFrame":
-    """Return the rows of a file as they stand in it: `ts` (ms UTC), float columns, `symbol` if there is one.
+    """Return the rows of a file as they stand in it: `ts` (ms UTC), then the layout's other columns that are there.
 
     Times may be ISO text, dates, or numbers in seconds, ms, us or ns. Raises DataError for a file that is missing,
     empty, truncated or no table, and for columns that are missing or hold something else.
@@ -64,9 +65,10 @@ def read_columns(path: Path, layout: Layout) -> "pl.DataFrame":
     if not frame.height:
         raise DataError(f"{path.name} holds no rows.", layout.shape)
     columns = [_times(frame[str(chosen["ts"])], path.name)]
-    columns += [_floats(frame[str(chosen[name])].alias(name), path.name) for name in layout.needed[1:]]
-    if chosen.get("symbol") is not None:
-        columns.append(frame[str(chosen["symbol"])].cast(pl.String).alias("symbol"))
+    for ours, theirs in chosen.items():
+        if theirs is not None and ours != "ts":
+            column = frame[theirs].alias(ours)
+            columns.append(column.cast(pl.String) if ours == "symbol" else _floats(column, path.name))
     return pl.DataFrame(columns)
 
 

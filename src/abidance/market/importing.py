@@ -47,11 +47,11 @@ _BARS = Layout(
     ("ts", *FIELDS),
     "Give a CSV, Parquet or Feather file with the columns ts, open, high, low, close, volume.",
 )
-# Freqtrade keeps a rate as the open of a bar that has nothing else.
-_RATE = ("funding_rate", "fundingrate", "last_funding_rate", "rate", "open")
+_RATE = ("funding_rate", "fundingrate", "last_funding_rate", "rate")
 _DUE = ("funding_time", "fundingtime", "fundingratetimestamp", "calc_time", *_TIME)
 _FUNDING = Layout(
-    {"symbol": _SYMBOL, "ts": _DUE, "funding_rate": _RATE},
+    # Freqtrade keeps a rate as the open of a bar that has nothing else.
+    {"symbol": _SYMBOL, "ts": _DUE, "funding_rate": (*_RATE, "open"), "rate": _RATE, "high": ("high",)},
     ("ts", "funding_rate"),
     "Give a CSV, Parquet or Feather file with the columns ts and funding_rate.",
 )
@@ -113,15 +113,24 @@ def import_funding(
             f"{instrument} is a spot pair, which has no funding.",
             "A perpetual is named with what it settles in, such as BTC/USDT:USDT@BINANCE.",
         )
-    read = read_columns(path, _FUNDING)
-    cut = read.with_columns(read["ts"] - read["ts"] % _MINUTE_MS)
-    frame, notices = _orderly(cut, instrument, "rates", path.name)
+    frame, notices = _orderly(_read_rates(path), instrument, "rates", path.name)
     funding = Funding(instrument, frame["ts"].to_numpy() * MS_NS, frame["funding_rate"].to_numpy())
     report = inspect_funding(funding)
     if report.grade is Grade.REFUSED:
         raise DataError(f"{path.name}: {report.reasons[0]}", "Give rates as shares, or mend the file first.")
     added = store.write(funding, replace=replace)
     return FundingImport(instrument, len(funding), added, report, notices)
+
+
+def _read_rates(path: Path) -> "pl.DataFrame":
+    frame = read_columns(path, _FUNDING)
+    if "rate" not in frame.columns and "high" in frame.columns and (frame["high"] != 0).any():
+        raise DataError(
+            f"{path.name} holds bars, not funding rates.",
+            "Leave out --funding, or name the column of the rates funding_rate.",
+        )
+    due = frame["ts"] - frame["ts"] % _MINUTE_MS
+    return frame.with_columns(due).drop("rate", "high", strict=False)
 
 
 def read_file(path: Path) -> "pl.DataFrame":

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import typer
@@ -11,9 +12,13 @@ from typer.testing import CliRunner, Result
 
 from abidance.cli.data import check_data, data_folder, import_data, list_data
 from abidance.market.bars import FIELDS
-from abidance.market.store import BarStore
-from abidance.model.errors import DataError
+from abidance.market.funding import Funding
+from abidance.market.store import BarStore, FundingStore
+from abidance.model.errors import DataError, UsageError
 from tests.unit.market.series import BTC, NEW_YEAR, a_series, changed
+
+PERP = "BTC/USDT:USDT@BINANCE"
+RECORDED = Path(__file__).parents[2] / "data" / "binance_usdm_btc_funding_2024-03.csv"
 
 app = typer.Typer()
 for command in (import_data, list_data, check_data):
@@ -102,6 +107,50 @@ def test_a_differing_bar_needs_replace(tmp_path: Path) -> None:
     assert isinstance(refused.exception, DataError)
     assert replaced.exit_code == 0
     assert store.read(BTC, "1h").close[3] == a_series().close[3]
+
+
+def test_funding_rates_are_imported_and_listed_and_checked(tmp_path: Path) -> None:
+    arguments = ("import-data", str(RECORDED), "--instrument", PERP, "--funding")
+
+    imported, again, listed, checked = run(*arguments), run(*arguments), run("list-data"), run("check-data")
+
+    assert [each.exit_code for each in (imported, again, listed, checked)] == [0, 0, 0, 0]
+    assert f"Imported 93 funding rates of {PERP} from 2024-03-01 00:00" in imported.output
+    assert "93 of them new" in " ".join(imported.output.split())
+    assert " 0 of them new" in " ".join(again.output.split())
+    (line,) = [line for line in listed.output.splitlines() if PERP in line]
+    assert line.split() == [PERP, "funding", "2024-03-01", "2024-03-31", "93", "stored"]
+    assert "+0.088%" in checked.output
+    assert max(map(len, checked.output.splitlines())) <= 80
+
+
+def test_stored_funding_that_is_absurd_is_refused_by_the_check(tmp_path: Path) -> None:
+    rates = Funding(PERP, np.array([NEW_YEAR]), np.array([7.0]))
+    FundingStore(data_folder(tmp_path / "home")).write(rates)
+
+    checked = run("check-data", "--instrument", PERP)
+
+    assert checked.exit_code == DataError.exit_code
+    assert "no venue charges more than" in " ".join(checked.output.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--instrument", BTC, "--funding"), "is a spot pair"),
+        (("--instrument", PERP, "--funding", "-i", "1h"), "have no timeframe"),
+        (("--instrument", PERP), "timeframe of the bars is missing"),
+    ],
+)
+def test_an_import_that_makes_no_sense_is_refused_with_a_sentence(
+    tmp_path: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    refused = run("import-data", str(RECORDED), *arguments)
+
+    assert isinstance(refused.exception, UsageError)
+    assert sentence in refused.exception.found
+    assert refused.exception.remedy
+    assert not (tmp_path / "home").exists()
 
 
 def test_the_user_directory_can_be_given_as_an_option(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from abidance.backtest.breakdown import metrics_of
-from abidance.backtest.result import BacktestResult
+from abidance.backtest.result import DATA_NOTICE, BacktestResult
 from abidance.cli.tables import (
     format_days,
     format_duration,
@@ -218,3 +218,26 @@ def test_small_numbers_keep_their_digits() -> None:
         "3.00",
         "-2.50",
     ]
+
+
+def test_what_there_is_to_say_about_the_data_comes_first_and_once() -> None:
+    about = [Notice(START, "info", DATA_NOTICE, f"About {number}, [bold]\x1b[2J.") for number in range(6)]
+
+    text = shown(make_result(3, notices=about))
+
+    lines = text.splitlines()
+    assert lines[0].startswith("Note: About 0, [bold]?[2J.")
+    assert lines[4] == "Note: 2 more about the data, which the JSON holds.".ljust(80)
+    assert text.count("About 0") == 1
+    assert "Notices" not in text
+
+
+def test_what_happened_in_a_run_is_told_apart_from_its_data() -> None:
+    notices = [
+        Notice(START, "info", DATA_NOTICE, "About data."),
+        Notice(START, "error", "kill", "It was stopped."),
+    ]
+
+    text = shown(make_result(3, notices=notices))
+
+    assert text.index("About data.") < text.index("Notices") < text.index("It was stopped.")

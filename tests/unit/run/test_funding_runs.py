@@ -11,21 +11,23 @@ import polars as pl
 import pytest
 
 from abidance.backtest.breakdown import metrics_of
+from abidance.backtest.event import Recorder
 from abidance.backtest.export import to_json
 from abidance.backtest.report import write_report
 from abidance.backtest.result import DATA_NOTICE, BacktestResult
 from abidance.engine.config import StrategyConfig
+from abidance.engine.pump import Pump
+from abidance.kernel.ids import OrderIds
 from abidance.market.bars import FIELDS, Bars
 from abidance.market.funding import Funding
 from abidance.market.importing import import_funding
 from abidance.market.store import BarStore, Catalog, FundingStore
-from abidance.model.errors import JournalError
 from abidance.model.instrument import MS_NS, timeframe_ns
 from abidance.risk.config import SizingConfig
 from abidance.run.backtest import backtest
 from abidance.run.config import RunConfig
 from abidance.run.paper import JOURNAL, Moment, Paper
-from abidance.run.setup import gather
+from abidance.run.setup import assemble, gather
 
 DATA = Path(__file__).parents[2] / "data"
 PERP = "BTC/USDT:USDT@BINANCE"
@@ -256,6 +258,28 @@ def test_the_json_holds_what_the_run_said_about_its_data(home: Path) -> None:
     assert (notice["level"], notice["code"]) == ("info", DATA_NOTICE)
 
 
+def digest(run: RunConfig, home: Path, *, journaled: bool) -> str:
+    """Return the digest of a run whose pump takes events as a journaled run does, one by one, or in bulk."""
+    material = gather(run, catalog(home), home / "strategies")
+    core = assemble(material, OrderIds(0, 0, b"t").make, tape=None, isolate=False)
+    recorder = Recorder(core.engine, tuple(material.strategies))
+    pump = Pump(core.engine, core.venue, observe=recorder.observe)
+    for opening in core.opening:
+        pump.step(opening)
+    if journaled:
+        for event in material.replay().events():
+            pump.market(event)
+    else:
+        pump.run(material.replay().events())
+    return recorder.digest.hexdigest()
+
+
+def test_the_outcomes_of_a_journaled_run_are_those_of_a_backtest(funded: Path) -> None:
+    run = config(funded, "in_and_out", timerange="20240301-20240308")
+
+    assert digest(run, funded, journaled=True) == digest(run, funded, journaled=False)
+
+
 # --- paper
 
 
@@ -319,5 +343,3 @@ def test_a_paper_run_killed_in_the_middle_of_a_rate_goes_on_as_if_it_had_not_bee
 
         assert is_over
         assert essence(result) == expected
-    with pytest.raises(JournalError):
-        on_paper(funded, run.model_copy(update={"dry_run_wallet": 1.0}))
