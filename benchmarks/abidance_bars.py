@@ -34,7 +34,9 @@ def main() -> None:
     class Memory:
         """The one series of the workload."""
 
-        def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
+        def read(
+            self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None
+        ) -> Bars:
             return bars
 
         def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> None:

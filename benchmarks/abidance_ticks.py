@@ -50,7 +50,9 @@ def main() -> None:
             self.average += TICK_EMA_ALPHA * (trade.price - self.average)
 
     with phases.measure("engine"):
-        instruments = {ID: Instrument(ID, Decimal("0.01"), Decimal("0.000001"), Decimal("0.000001"), Decimal(5))}
+        instruments = {
+            ID: Instrument(ID, Decimal("0.01"), Decimal("0.000001"), Decimal("0.000001"), Decimal(5))
+        }
         config = StrategyConfig(strategy="TickAverage", name="TickAverage", instruments=(ID,), timeframe="1m")
         risk = RiskConfig()
         state = State(instruments, {"TickAverage": config}, Portfolio(instruments, "USDT"), Orders(), {})

@@ -16,7 +16,11 @@ def to_decimal(value: float | int | str | Decimal) -> Decimal:
 
     Raises ValueError for NaN and infinities, which are never money.
     """
-    number = value if type(value) is Decimal else Decimal(repr(float(value)) if isinstance(value, float) else value)
+    number = (
+        value
+        if type(value) is Decimal
+        else Decimal(repr(float(value)) if isinstance(value, float) else value)
+    )
     if not number.is_finite():
         raise ValueError(f"{value!r} is not an amount of money")
     return number

@@ -283,7 +283,10 @@ def max_leverage(case: Case) -> str | None:
     """Refuse a leverage above ours or the instrument's, and a position that is larger than ours times the equity."""
     ours, equity = case.limits.max_leverage, case.view.equity()
     if case.instrument.is_perpetual:
-        leverage, allowed = case.view.terms(case.request.strategy).leverage, float(case.instrument.max_leverage)
+        leverage, allowed = (
+            case.view.terms(case.request.strategy).leverage,
+            float(case.instrument.max_leverage),
+        )
         if not 0 < leverage <= min(ours, allowed):
             key = "`risk.limits.max_leverage`" if ours <= allowed else "the instrument's own limit"
             return f"The strategy's leverage of {leverage:g} is not within {min(ours, allowed):g} ({key})."

@@ -19,7 +19,9 @@ def test_events_that_are_not_deferred_come_as_recorded() -> None:
 
 
 def test_a_deferred_bar_comes_where_it_was_marked_as_handled() -> None:
-    told = [(BAR, True), (SENT, False), MARK, (GONE, False), (NEXT, True), MARK, (TICK, False)]
+    told: list[tuple[Event | None, bool]] = [
+        (BAR, True), (SENT, False), MARK, (GONE, False), (NEXT, True), MARK, (TICK, False),
+    ]  # fmt: skip
 
     assert handled(*told) == [SENT, BAR, GONE, NEXT, TICK]
 

@@ -126,6 +126,7 @@ def test_a_restart_compares_what_is_on_record_and_then_appends(path: Path) -> No
     with FileJournal(path) as journal:
         recorded = [journal.recorded]
         for record in journal.inputs():
+            assert record.event is not None
             journal.append(record.event, deferred=record.deferred)
             recorded.append(journal.recorded)
         journal.append(OrderFilled(9, FILL))
@@ -148,6 +149,7 @@ def test_fills_that_a_crash_kept_from_the_record_are_appended_on_the_second_run(
 
     with FileJournal(path) as journal:
         for record in journal.inputs():
+            assert record.event is not None
             journal.append(record.event, deferred=record.deferred)
             journal.append(OrderFilled(9, FILL))
             journal.append(second)
@@ -222,6 +224,7 @@ def test_a_torn_record_is_set_aside_and_reported(path: Path) -> None:
     with FileJournal(path) as journal:
         torn = journal.torn
         for record in journal.inputs():
+            assert record.event is not None
             journal.append(record.event)
         journal.append(hour(3))
 
@@ -499,6 +502,7 @@ from abidance.model.event import Timer
 
 with FileJournal(Path(sys.argv[1])) as journal:
     for record in journal.inputs():
+        assert record.event is not None
         journal.append(record.event)
     while True:
         journal.append(Timer(journal.seq, "t" * (journal.seq % 300)))
