@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from difflib import get_close_matches
 from hashlib import sha256
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 from abidance.model.errors import StrategyError, UsageError
 from abidance.strategy import library
@@ -162,10 +164,18 @@ def _strategies(module: ModuleType) -> dict[str, StrategyClass]:
     }
 
 
+class _AlwaysFresh(SourceFileLoader):
+    """Compiles a user's file at each import: a cached copy may be older than an edit within the same second."""
+
+    def path_stats(self, path: object) -> NoReturn:
+        """Say that the file has no date, so that no compiled copy is read or written."""
+        raise OSError(f"{path} is never taken from a cache")
+
+
 def _imported(file: Path) -> ModuleType:
     """Run a user's file as a module of its own; its folder may be imported from meanwhile."""
     name = f"{file.stem}_{sha256(str(file).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, file)
+    spec = importlib.util.spec_from_file_location(name, file, loader=_AlwaysFresh(name, str(file)))
     if spec is None or spec.loader is None:
         raise UsageError(f"{file} is no Python file.", "Its name must end with .py.")
     module = importlib.util.module_from_spec(spec)

@@ -270,3 +270,17 @@ def test_the_first_example_of_the_documentation_runs(tmp_path: Path) -> None:
 
     assert isinstance(strategy, BarStrategy)
     assert {0.0, 1.0} <= set(decide(strategy, bars, ExitsConfig()).target.tolist())
+
+
+def test_an_edit_within_the_same_second_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    text = "from abidance.strategy.base import BarStrategy\n\n\nclass Edited(BarStrategy):\n    mark = {}\n"
+    file = tmp_path / "edited.py"
+    for mark in (1, 2):
+        file.write_text(text.format(mark))
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+
+        found = find_strategy("Edited", tmp_path)
+
+        assert vars(found)["mark"] == mark
+    assert not (tmp_path / "__pycache__").exists()
