@@ -1,0 +1,1 @@
+"""Research: search ideas widely, and say plainly whether what was found is more than luck."""
