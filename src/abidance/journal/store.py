@@ -34,6 +34,7 @@ SyncPolicy = Literal["always", "commands", "never"]
 
 _ACCOUNT = get_args(AccountEvent)
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_PLACE = "Check the folder's permissions, or give another place: nothing is lost."
 
 
 class Tail(NamedTuple):
@@ -98,7 +99,9 @@ class FileJournal:
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):
-                raise JournalError(f"The journal {path} cannot be opened ({error.strerror}).") from error
+                raise JournalError(
+                    f"The journal {path} cannot be opened ({error.strerror}).", _PLACE
+                ) from error
             raise
 
     def _resume(self, given: RunHeader | None) -> None:
@@ -244,7 +247,7 @@ def _open(path: Path) -> BinaryIO:
     except FileNotFoundError:
         raise JournalError(f"There is no journal {path}.", "Check the name, or start a new run.") from None
     except OSError as error:
-        raise JournalError(f"The journal {path} cannot be opened ({error.strerror}).") from error
+        raise JournalError(f"The journal {path} cannot be opened ({error.strerror}).", _PLACE) from error
 
 
 def _lock(path: Path) -> int:
@@ -254,7 +257,7 @@ def _lock(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise JournalError(f"The journal {path} cannot be locked ({error.strerror}).") from error
+        raise JournalError(f"The journal {path} cannot be locked ({error.strerror}).", _PLACE) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -266,7 +269,7 @@ def _lock(path: Path) -> int:
         ) from None
     except OSError as error:
         os.close(fd)
-        raise JournalError(f"The journal {path} cannot be locked ({error.strerror}).") from error
+        raise JournalError(f"The journal {path} cannot be locked ({error.strerror}).", _PLACE) from error
     with suppress(OSError):  # the pid is a courtesy: a full disk must not keep a journal from being opened
         os.ftruncate(fd, 0)
         os.pwrite(fd, b"%d\n" % os.getpid(), 0)

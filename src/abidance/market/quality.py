@@ -12,6 +12,7 @@ import numpy as np
 from abidance.market.bars import Bars, FloatArray, IntArray
 from abidance.market.funding import Funding
 from abidance.market.store.timerange import show
+from abidance.model.errors import DataError
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 
 BoolArray = np.ndarray
@@ -198,6 +199,30 @@ def _values(columns: tuple[FloatArray, ...]) -> dict[str, object]:
         "zero_volume": int(np.count_nonzero(volumes == 0)),
         "flat": int(np.count_nonzero(flat)),
     }
+
+
+def checked(bars: Bars) -> Bars:
+    """Return the bars when a run may be made of them: times that go forward, prices and volumes that can be.
+
+    Raises DataError for the first bar that is none; everything else that may be wrong is `inspect_bars`'s to tell.
+    """
+    late = np.r_[False, bars.ts[1:] <= bars.ts[:-1]]
+    faults = {
+        "does not come after the one before it": late,
+        "has a price that is zero, negative, infinite or not a number": ~sound_prices(bars.columns()),
+        "has a high below or a low above another price": contradictions(bars.columns()),
+        "has a volume that is negative, infinite or not a number": ~(
+            np.isfinite(bars.volume) & (bars.volume >= 0)
+        ),
+    }
+    for fault, where in faults.items():
+        if where.any():
+            at = show(int(bars.ts[where.argmax()]))
+            raise DataError(
+                f"The bar of {bars.instrument} {bars.timeframe} at {at} {fault}.",
+                "See what is wrong with `abidance check-data`, then import these bars again with --replace.",
+            )
+    return bars
 
 
 def sound_prices(columns: tuple[FloatArray, ...]) -> BoolArray:

@@ -57,3 +57,8 @@ class InvariantError(AbidanceError):
     """A promise of this program is broken; report it."""
 
     exit_code = 7
+
+    def __init__(
+        self, found: str, remedy: str = "This is a defect of the program: please report it."
+    ) -> None:
+        super().__init__(found, remedy)

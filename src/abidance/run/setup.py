@@ -19,6 +19,7 @@ from abidance.kernel.ports import Feed
 from abidance.market.bars import Bars
 from abidance.market.feed import BarReplay, FundingReplay, merge
 from abidance.market.funding import Funding
+from abidance.market.quality import checked
 from abidance.market.reference import Source, resolve
 from abidance.market.store import parse_timerange, show
 from abidance.model.errors import ConfigError, UsageError
@@ -31,6 +32,7 @@ from abidance.risk.gate import Gate
 from abidance.run.config import RunConfig
 from abidance.run.plugins import find_strategy
 from abidance.strategy.base import BarStrategy, EventStrategy
+from abidance.strategy.decisions import warmup_of
 from abidance.strategy.mistakes import FAILURES, strategy_error
 from abidance.strategy.parameters import set_parameters
 from abidance.venues.sim.config import VenueConfig
@@ -108,13 +110,13 @@ def gather(config: RunConfig, source: BarSource, folder: Path | None) -> Materia
     strategies = {each.name: _strategy(each, folder) for each in config.strategies}
     keys = _keys(config, strategies)
     start, end = parse_timerange(config.timerange) if config.timerange else (None, None)
-    history = max(LEAST_HISTORY, WARMUPS * max(_warmup(each) for each in strategies.values()))
+    history = max(LEAST_HISTORY, WARMUPS * max(map(_warmup, strategies.values())))
     past: dict[Key, Bars] = {}
     bars: dict[Key, Bars] = {}
     for key in keys:
-        bars[key] = source.read(*key, start, end)
+        bars[key] = checked(source.read(*key, start, end))
         if start is not None:
-            whole = source.read(*key, None, end)
+            whole = checked(source.read(*key, None, end))
             first = len(whole) - len(bars[key])
             past[key] = whole.slice(max(0, first - history), first)
     instruments, notices = _instruments(keys, bars)
@@ -140,7 +142,7 @@ def _strategy(config: StrategyConfig, folder: Path | None) -> BarStrategy | Even
 
 
 def _warmup(strategy: BarStrategy | EventStrategy) -> int:
-    return strategy.warmup if isinstance(strategy, BarStrategy) else 0
+    return warmup_of(strategy) if isinstance(strategy, BarStrategy) else 0
 
 
 def _keys(config: RunConfig, strategies: Mapping[str, BarStrategy | EventStrategy]) -> tuple[Key, ...]:

@@ -51,10 +51,7 @@ def decide(strategy: BarStrategy, bars: Bars, exits: ExitsConfig) -> Decisions:
     A strategy is not asked while there are no more bars than it needs to warm up. Raises StrategyError, naming the
     file and line, when its code fails or its answer does not fit.
     """
-    try:
-        warmup = _warmup(strategy)
-    except FAILURES as error:
-        raise strategy_error(strategy, error, "warmup") from error
+    warmup = warmup_of(strategy)
     if len(bars) <= warmup:
         return _nothing(len(bars), exits)
     try:
@@ -66,8 +63,15 @@ def decide(strategy: BarStrategy, bars: Bars, exits: ExitsConfig) -> Decisions:
         raise strategy_error(strategy, error, "signals") from error
 
 
-def _warmup(strategy: BarStrategy) -> int:
-    warmup: object = strategy.warmup
+def warmup_of(strategy: BarStrategy) -> int:
+    """Return how many bars a strategy waits for. Raises StrategyError, naming the file and line, if it is no count."""
+    try:
+        return _count(strategy.warmup)
+    except FAILURES as error:
+        raise strategy_error(strategy, error, "warmup") from error
+
+
+def _count(warmup: object) -> int:
     if not isinstance(warmup, int | np.integer) or warmup < 0:
         raise StrategyError(
             f"The warm-up is {warmup!r}.", "Return the number of bars to wait for, 0 or more."

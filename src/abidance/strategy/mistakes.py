@@ -16,6 +16,9 @@ from abidance.strategy import base
 FAILURES = (Exception, SystemExit, GeneratorExit)
 """What a strategy's code may raise and is caught wherever it is called: `sys.exit()` must not take the run along."""
 
+_LONGEST = 400
+"""Letters of somebody else's message that are repeated."""
+
 
 class Place(NamedTuple):
     """A line of somebody's code, and the frame that was running there, if any was."""
@@ -99,10 +102,10 @@ def _told(subject: str, error: BaseException, place: Place | None) -> StrategyEr
 def _text_of(error: BaseException) -> str:
     """Return `: ` and what the error says, if anything; its words are the author's code, too."""
     try:
-        text = error.msg if isinstance(error, SyntaxError) else str(error)
+        text = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
     except Exception:  # noqa: BLE001 - an author's __str__ may raise anything
         return ""
-    return f": {text}" if text else ""
+    return f": {text[:_LONGEST]}" if text else ""
 
 
 def _suggestion(error: BaseException, place: Place | None) -> str:
