@@ -115,7 +115,7 @@ def _suggestion(error: BaseException, place: Place | None) -> str:
         wanted, known = error.name or "", set(dir(error.obj))
     elif isinstance(error, NameError) and place and place.frame:
         wanted, known = error.name or "", {*place.frame.f_locals, *place.frame.f_globals, *dir(builtins)}
-    elif unexpected := re.search(r"Signals.*unexpected keyword argument '(\w+)'", str(error)):
+    elif unexpected := re.search(r"Signals.*unexpected keyword argument '(\w+)'", _text_of(error)):
         wanted, known = unexpected[1], {field.name for field in fields(base.Signals)}
     if isinstance(error, NotImplementedError):
         return "Write `def signals(self, bars)` in your class."
