@@ -15,14 +15,18 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from abidance.backtest.result import BacktestResult
 from abidance.market.bars import Bars
 from abidance.model.errors import DataError, InvariantError
+from abidance.model.order import Side
 from abidance.research.luck import column_sharpes
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 BAND = (0.05, 0.5, 0.95)
+POINTS = 120
+"""The most moments that a fan is drawn at."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +34,16 @@ class Paths:
     """Equity paths, one value a path: `final` as a multiple of the start, `drawdown` and `lowest` as shares.
 
     `drawdown` is the deepest fall below an earlier peak, negative; `lowest` the lowest equity as a multiple of the
-    start; `sharpe` is that of one period.
+    start; `sharpe` is that of one period. `fan` holds the BAND of equity (one line a share) after each of `rows`
+    periods.
     """
 
     final: FloatArray
     drawdown: FloatArray
     sharpe: FloatArray
     lowest: FloatArray
+    rows: IntArray
+    fan: FloatArray
 
     @staticmethod
     def of(returns: FloatArray) -> "Paths":
@@ -44,8 +51,14 @@ class Paths:
         growth = np.maximum(1.0 + returns, 0.0)
         equity = np.concatenate((np.ones((1, returns.shape[1])), np.cumprod(growth, axis=0)))
         peak = np.maximum.accumulate(equity, axis=0)
+        rows = np.unique(np.linspace(0, len(returns), min(len(returns), POINTS) + 1).astype(np.int64))
         return Paths(
-            equity[-1], (equity / peak).min(axis=0) - 1.0, column_sharpes(returns), equity.min(axis=0)
+            final=equity[-1],
+            drawdown=(equity / peak).min(axis=0) - 1.0,
+            sharpe=column_sharpes(returns),
+            lowest=equity.min(axis=0),
+            rows=rows,
+            fan=np.quantile(equity[rows], BAND, axis=1),
         )
 
     def ruined(self, share: float) -> float:
@@ -172,3 +185,41 @@ def shifted_returns(weights: FloatArray, changes: FloatArray, cost: FloatArray, 
     traded = np.abs(np.diff(held, axis=0, prepend=0.0))
     found: FloatArray = (held * changes - traded * cost).sum(axis=1)
     return found
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What a run held, for `shifted_returns`: rows are its moments, columns its instruments."""
+
+    weights: FloatArray
+    changes: FloatArray
+    cost: FloatArray
+
+
+def holdings(result: BacktestResult) -> Holdings:
+    """Return what a run held after each moment, at what prices, and what its trading cost on average."""
+    weights = np.zeros((len(result.ts), len(result.bars)))
+    changes = np.zeros_like(weights)
+    equity = np.where(result.equity > 0, result.equity, np.inf)
+    for column, (id, bars) in enumerate(result.bars.items()):
+        row = np.searchsorted(bars.ts_close, result.ts, side="right") - 1
+        price = np.where(row >= 0, bars.close[np.maximum(row, 0)], np.nan)
+        known = np.isfinite(price) & (price > 0)
+        moments, held = _positions(result, id)
+        units = held[np.searchsorted(moments, result.ts, side="right")]
+        weights[:, column] = np.where(known, units * np.where(known, price, 0.0), 0.0) / equity
+        both = known[1:] & known[:-1]
+        np.divide(price[1:], price[:-1], out=changes[:-1, column], where=both)
+        changes[:-1, column][both] -= 1.0
+    traded = sum(float(fill.price * fill.quantity) for fill in result.fills)
+    paid = result.costs.get("fees", 0.0) + result.costs.get("slippage", 0.0)
+    return Holdings(weights, changes, np.full(len(result.bars), max(paid, 0.0) / traded if traded else 0.0))
+
+
+def _positions(result: BacktestResult, instrument: str) -> tuple[IntArray, FloatArray]:
+    """Return the moments of fills and the units held before the first and after each."""
+    fills = [fill for fill in result.fills if fill.instrument == instrument]
+    moments = np.array([fill.ts for fill in fills], dtype=np.int64)
+    steps = [float(fill.quantity) * (1 if fill.side is Side.BUY else -1) for fill in fills]
+    order = np.argsort(moments, kind="stable")
+    return moments[order], np.concatenate(([0.0], np.cumsum(np.array(steps)[order] if steps else [])))

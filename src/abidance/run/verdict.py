@@ -1,0 +1,365 @@
+"""A verdict on a run: the backtest itself, and hundreds of others that differ from it in one thing each.
+
+What the runs are held against stands in `research.validate`. Equal seeds give equal verdicts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from abidance.backtest.result import BacktestResult
+from abidance.backtest.wording import short_time
+from abidance.journal.metrics import DAY_NS
+from abidance.model.errors import DataError, StrategyError, UsageError
+from abidance.research import validate
+from abidance.research.luck import Record, overfitting, sharpe
+from abidance.research.montecarlo import (
+    Paths,
+    bootstrap,
+    holdings,
+    shifted_returns,
+    shifts,
+    shuffle_trades,
+)
+from abidance.research.splits import Purge, Span, walk_forward
+from abidance.research.trials import Trial, TrialCounter, Tried
+from abidance.research.validate import Check, Luck, Verdict
+from abidance.research.variants import Values, is_tunable, neighbours, values_of
+from abidance.research.walk import OBJECTIVES, Walk, annual, crossed, daily_returns, walk
+from abidance.run.config import RunConfig
+from abidance.run.reruns import Reruns
+from abidance.run.setup import BarSource, gather
+from abidance.strategy.base import BarStrategy
+
+FloatArray = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+COSTS = (0.0, 1.0, 2.0, 3.0)
+NOISE = 0.25
+"""How much prices are disturbed, as a share of the deviation of returns from bar to bar."""
+FOLDS, ROLLING = 5, 2
+"""Tests of a walk forward; rolling training is as long as so many of them."""
+GROUPS, TESTED = 8, 2
+BLOCKS, DAYS_IN_BLOCK = 16, 10
+RESAMPLES = 2_000
+FEWEST_SHIFTS, APPROXIMATE_SHIFTS = 39, 500
+"""Fewer runs than this cannot tell a chance of 5 % apart: then shifts are approximated."""
+_RERUN_BARS = 4_500_000
+"""About half a minute of runs: the most bars that shifts are run again over."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How widely to look. Numbers of runs are upper bounds; None lets the number of bars decide."""
+
+    seed: int = 1
+    variants: int | None = None
+    permutations: int | None = None
+    noise: int | None = None
+    metric: str = "sharpe"
+    trials: int = 1
+    """Trials of this idea in all, those made elsewhere included."""
+
+    def __post_init__(self) -> None:
+        if self.metric not in OBJECTIVES:
+            raise UsageError(
+                f"There is no metric {self.metric!r} to choose by.", f"Choose from {', '.join(OBJECTIVES)}."
+            )
+
+    def budget(self, bars: int) -> "Budget":
+        """Return the numbers of runs for a run of so many bars."""
+        room = max(1, _RERUN_BARS // max(bars, 1))
+        return Budget(
+            variants=min(40, max(16, room // 4)) if self.variants is None else self.variants,
+            permutations=min(200, room) if self.permutations is None else self.permutations,
+            noise=min(20, max(8, room // 8)) if self.noise is None else self.noise,
+        )
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many runs of each kind."""
+
+    variants: int
+    permutations: int
+    noise: int
+
+
+def judge(
+    config: RunConfig,
+    source: BarSource,
+    folder: Path | None = None,
+    *,
+    counter: TrialCounter | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Verdict:
+    """Run a backtest and all that tells whether it is more than luck; `progress(done, total)` counts runs.
+
+    The run is counted as a trial when there is a `counter`. Raises DataError when there are too few days, UsageError
+    when nothing is traded, and what a backtest raises.
+    """
+    case = _Case(settings or Settings(), progress or (lambda *_: None))
+    case.runs = Reruns(gather(config, source, folder), case.advance)
+    case.take_base()
+    tried = Tried(())
+    if counter is not None and (trial := Trial.of(case.base)) is not None:
+        counter.count(trial)
+        tried = counter.tried(trial.strategy, trial.data)
+    return case.verdict(tried)
+
+
+class _Case:
+    """The evidence on one run, gathered piece by piece."""
+
+    runs: Reruns
+    base: BacktestResult
+    returns: FloatArray
+    """Daily returns of the run itself."""
+
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        self.settings = settings
+        self.budget = Budget(0, 0, 0)
+        self.details: dict[str, object] = {}
+        self._progress = progress
+        self._done = self._total = 0
+
+    def advance(self) -> None:
+        """Count one run."""
+        self._done += 1
+        self._progress(self._done, max(self._done, self._total))
+
+    def take_base(self) -> None:
+        """Run the backtest itself. Raises DataError or UsageError when there is nothing to judge."""
+        names = ", ".join(self.runs.material.strategies)
+        first, last = self.runs.days
+        if last - first < validate.FEWEST_DAYS:
+            raise DataError(
+                f"{last - first} days are too few for a verdict: its folds would be shorter than ten days.",
+                f"Take {validate.FEWEST_DAYS} days or more with --timerange.",
+            )
+        self.base = self.runs.run(self.runs.material)
+        if not self.base.fills:
+            raise UsageError(
+                f"{names} traded nothing on these bars, so that there is nothing to judge.",
+                "`abidance backtest` with the same settings says why.",
+            )
+        self.returns = daily_returns(self.base, self.runs.days)
+        if sharpe(self.returns) is None:
+            raise UsageError(
+                f"The returns of {names} do not vary, so that there is nothing to judge.",
+                "Take a longer time range, or larger stakes.",
+            )
+        self.budget = self.settings.budget(sum(map(len, self.runs.material.bars.values())))
+        tunable = self.budget.variants * any(map(is_tunable, self.runs.material.strategies.values()))
+        shifted = self.budget.permutations * self._is_shiftable
+        self._total = 1 + len(COSTS) - 1 + self.budget.noise + tunable + 2 * FOLDS + shifted
+
+    def verdict(self, tried: Tried) -> Verdict:
+        """Make all checks."""
+        record = Record.of(self.returns)
+        observed = annual(record.sharpe) or 0.0
+        benchmark = replace(self.base, equity=self.base.benchmark)
+        holding = annual(sharpe(daily_returns(benchmark, self.runs.days)))
+        values, matrix = self._variants()
+        ratios = np.array([sharpe(column) or 0.0 for column in matrix.T])
+        tries = Luck.of(tried, self.settings.trials, ratios[1:], len(self.returns))
+        closed = sum(trip.ts_exit is not None for trip in self.base.round_trips)
+        checks = [
+            validate.enough_trades(closed),
+            validate.skill(record),
+            validate.luck(record, tries),
+            validate.yardstick(observed, holding),
+            self._timing(observed),
+            validate.plateau(ratios * (annual(1.0) or 1.0)),
+            *self._choices(values, matrix),
+            self._costs(),
+            self._noise(observed),
+            *self._resampled(),
+        ]
+        mark, sentence = validate.overall(checks)
+        return Verdict(
+            strategy=", ".join(self.runs.material.strategies),
+            instruments=list(self.base.bars),
+            period=[short_time(int(self.base.ts[0])), short_time(int(self.base.ts[-1]))],
+            mark=mark,
+            sentence=sentence,
+            checks=checks,
+            details=self.details | {"runs": self._done, "seed": self.settings.seed},
+            version=self.base.version,
+            fingerprint=self.base.fingerprint,
+        )
+
+    def _draw(self, stream: int) -> Generator:
+        """Return the generator of one kind of draws: none depends on how many another kind makes."""
+        return np.random.default_rng((self.settings.seed, stream))
+
+    # --- settings
+
+    def _variants(self) -> tuple[list[dict[str, Values]], FloatArray]:
+        """Return the settings that were run, the chosen ones first, and their daily returns as columns."""
+        strategies = self.runs.material.strategies
+        values = [{name: values_of(each) for name, each in strategies.items()}]
+        columns, refused = [self.returns], 0
+        for drawn in neighbours(strategies, self._draw(1)):
+            if len(columns) > self.budget.variants or refused > self.budget.variants:
+                break
+            try:
+                columns.append(self.runs.returns(self.runs.with_values(drawn)))
+            except StrategyError:  # the strategy says that these values do not fit together
+                refused += 1
+                continue
+            values.append(drawn)
+        return values, np.column_stack(columns)
+
+    def _choices(self, values: list[dict[str, Values]], matrix: FloatArray) -> list[Check]:
+        """Return the checks of choosing among settings in one time and judging in another."""
+        days, count = matrix.shape
+        objective = OBJECTIVES[self.settings.metric]
+        blocks = min(BLOCKS, days // DAYS_IN_BLOCK // 2 * 2)
+        found = overfitting(matrix, blocks) if count > 3 else None
+        purge = Purge(self._holding_days(), max(1, days // 100))
+        crossing = crossed(matrix, GROUPS, TESTED, objective, purge) if count > 3 else []
+        ratios = np.array([annual(sharpe(path)) or 0.0 for path in crossing])
+        known: dict[tuple[int, Span], FloatArray] = {}
+
+        def outside(setting: int, span: Span) -> FloatArray:
+            if (setting, span) not in known:
+                known[setting, span] = self._within(values[setting], span)
+            return known[setting, span]
+
+        length = days // (FOLDS + ROLLING)
+        walks = {
+            "anchored": walk(
+                matrix, walk_forward(days, FOLDS, first=days - length * FOLDS), objective, outside
+            ),
+            "rolling": walk(
+                matrix,
+                walk_forward(days, FOLDS, anchored=False, first=days - length * FOLDS),
+                objective,
+                outside,
+            ),
+        }
+        if found is not None:
+            self.details["logits"] = found.logits.tolist()
+        self.details["walks"] = {name: self._told(each, values) for name, each in walks.items()}
+        return [
+            validate.overfit(found),
+            *(
+                validate.forward(each, anchored=name == "anchored", choices=count)
+                for name, each in walks.items()
+            ),
+            validate.combinations(ratios if len(ratios) else None),
+        ]
+
+    def _within(self, values: dict[str, Values], span: Span) -> FloatArray:
+        """Return the daily returns of a run that begins with the first of some days and ends with the last."""
+        days = self.runs.days[0] + span[0], self.runs.days[0] + span[1]
+        result = self.runs.run(self.runs.within(self.runs.with_values(values), days))
+        return daily_returns(result, days)
+
+    def _holding_days(self) -> int:
+        """Return how many days the middle round trip lasts, rounded up: so long an outcome takes to be known."""
+        lasted = [trip.ts_exit - trip.ts_entry for trip in self.base.round_trips if trip.ts_exit is not None]
+        days = int(np.ceil(np.median(lasted) / DAY_NS)) if lasted else 1
+        return min(max(days, 1), len(self.returns) // (4 * GROUPS))
+
+    def _told(self, found: Walk, values: list[dict[str, Values]]) -> list[dict[str, object]]:
+        def date(day: int) -> str:
+            return short_time((self.runs.days[0] + day) * DAY_NS)[:10]
+
+        return [
+            {
+                "train": [date(step.train[0]), date(step.train[1])],
+                "test": [date(step.test[0]), date(step.test[1])],
+                "values": values[step.chosen],
+                "inside": step.inside,
+                "outside": step.outside,
+            }
+            for step in found.steps
+        ]
+
+    # --- moments
+
+    @cached_property
+    def _is_shiftable(self) -> bool:
+        """Return whether opinions stand in columns, and there is room to run them again."""
+        strategies = self.runs.material.strategies.values()
+        return self.budget.permutations >= FEWEST_SHIFTS and all(
+            isinstance(s, BarStrategy) for s in strategies
+        )
+
+    def _timing(self, observed: float) -> Check:
+        draw = self._draw(2)
+        if self._is_shiftable:
+            size = min(len(bars) for bars in self.base.bars.values())
+            moved = [
+                self.runs.returns(self.runs.with_shift(int(shift)))
+                for shift in shifts(size, self.budget.permutations, draw)
+            ]
+            found = np.array([annual(sharpe(each)) or 0.0 for each in moved])
+        else:
+            held = holdings(self.base)
+            count = APPROXIMATE_SHIFTS if self.settings.permutations is None else self.settings.permutations
+            scale = np.sqrt(365 * len(self.base.ts) / len(self.returns))
+            rows = [0, *shifts(len(self.base.ts), count, draw).tolist()]
+            per_slice = [
+                sharpe(shifted_returns(held.weights, held.changes, held.cost, row)) or 0.0 for row in rows
+            ]
+            observed, found = float(per_slice[0] * scale), np.array(per_slice[1:]) * scale
+        self.details["timing"] = {"observed": observed, "shifted": found.tolist()}
+        return validate.timing(observed, found, is_rerun=self._is_shiftable)
+
+    # --- costs, noise, other orders of things
+
+    def _costs(self) -> Check:
+        found = {}
+        for factor in COSTS:
+            returns = self.returns if factor == 1 else self.runs.returns(self.runs.with_costs(factor))
+            found[factor] = float(np.prod(1.0 + returns) - 1.0)
+        self.details["costs"] = {f"{factor:g}": total for factor, total in found.items()}
+        return validate.costs(found)
+
+    def _noise(self, observed: float) -> Check:
+        draw = self._draw(3)
+        runs = [self.runs.returns(self.runs.with_noise(NOISE, draw)) for _ in range(self.budget.noise)]
+        found = np.array([annual(sharpe(each)) or 0.0 for each in runs])
+        self.details["noise"] = found.tolist()
+        return validate.noise(observed, found)
+
+    def _resampled(self) -> list[Check]:
+        redrawn = bootstrap(self.returns, RESAMPLES, self._draw(4))
+        gains = self._gains()
+        shuffled = (
+            shuffle_trades(gains, RESAMPLES, self._draw(5)) if len(gains) >= validate.FEW_TRADES else None
+        )
+        limit = self.runs.material.config.risk.breakers.max_drawdown or validate.DEEPEST
+        self.details["fan"] = self._fan(redrawn)
+        self.details["falls"] = redrawn.drawdown.tolist()
+        return [
+            validate.resampled(redrawn),
+            validate.falls(redrawn, shuffled, limit),
+            validate.ruin(redrawn),
+        ]
+
+    def _gains(self) -> FloatArray:
+        """Return what each closed round trip earned, as a share of the equity when it began."""
+        closed = [trip for trip in self.base.round_trips if trip.ts_exit is not None]
+        row = np.searchsorted(self.base.ts, [trip.ts_entry for trip in closed], side="right")
+        equity = np.r_[self.base.start_equity, self.base.equity][row]
+        pnl = np.array([float(trip.pnl) for trip in closed])
+        gains: FloatArray = pnl[equity > 0] / equity[equity > 0]
+        return gains
+
+    def _fan(self, redrawn: Paths) -> dict[str, object]:
+        own = np.cumprod(np.r_[1.0, 1.0 + self.returns])
+        return {
+            "rows": redrawn.rows.tolist(),
+            "bands": redrawn.fan.tolist(),
+            "own": own[redrawn.rows].tolist(),
+        }
