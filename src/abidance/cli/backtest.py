@@ -28,6 +28,7 @@ def backtest(
     slippage: options.Slippage = None,
     stake_amount: options.Stake = None,
     dry_run_wallet: options.Wallet = None,
+    parameter: options.Parameters = None,
     setting: options.Settings = None,
     json_file: options.JsonFile = None,
     report: options.ReportFile = None,
@@ -44,7 +45,7 @@ def backtest(
 
     typed = RunOptions(
         config, strategy, pairs, timeframe, detail_timeframe, timerange, fee, slippage, stake_amount,
-        dry_run_wallet, setting,
+        dry_run_wallet, setting, parameter,
     )  # fmt: skip
     loaded = typed.load()
     console = Console(highlight=False)

@@ -45,6 +45,10 @@ Slippage = Annotated[
 ]
 Stake = Annotated[float | None, typer.Option("--stake-amount", help="Value of every entry, in quote units.")]
 Wallet = Annotated[float | None, typer.Option("--dry-run-wallet", help="Opening balance.")]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--param", help="Strategy parameter: fast=10. Repeatable, for all strategies."),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Any key: risk.limits.max_exposure=0.8. Repeatable.")
 ]
@@ -71,6 +75,7 @@ class RunOptions:
     stake: float | None = None
     wallet: float | None = None
     settings: list[str] | None = None
+    parameters: list[str] | None = None
 
     def load(self) -> "RunConfig":
         """Return the configuration: flags over environment over files over defaults."""
@@ -78,22 +83,33 @@ class RunOptions:
         from abidance.run.config import LARGEST, load
 
         config = load(self.configs or [], self.overrides(), os.environ)
-        if self.stake is None:
+        typed: dict[str, object] = {}
+        if self.stake is not None:
+            if not 0 < self.stake <= LARGEST:
+                raise UsageError(
+                    f"--stake-amount {self.stake:g} is no amount to buy for.",
+                    f"Give one above 0, up to {LARGEST:g}.",
+                )
+            typed["sizing"] = SizingConfig(method="fixed_notional", amount=self.stake)
+        values = {".".join(path): value for path, value in map(_parameter, self.parameters or ())}
+        if not typed and not values:
             return config
-        if not 0 < self.stake <= LARGEST:
-            raise UsageError(
-                f"--stake-amount {self.stake:g} is no amount to buy for.",
-                f"Give one above 0, up to {LARGEST:g}.",
-            )
-        sizing = SizingConfig(method="fixed_notional", amount=self.stake)
-        staked = tuple(each.model_copy(update={"sizing": sizing}) for each in config.strategies)
-        return config.model_copy(update={"strategies": staked})
+        strategies = tuple(
+            each.model_copy(update={**typed, "parameters": {**each.parameters, **values}})
+            for each in config.strategies
+        )
+        return config.model_copy(update={"strategies": strategies})
 
     def overrides(self) -> dict[str, object]:
         """Return the flags as configuration keys."""
         found: dict[str, Any] = {}
         for text in self.settings or ():
             _put(found, *_setting(text))
+        if self.strategies and "strategies" in found:
+            raise UsageError(
+                "--set strategies... and -s both say which strategies run.",
+                "Use --param NAME=VALUE for parameters, or a configuration file for everything else.",
+            )
         if self.strategies:
             share = 1 / len(self.strategies)
             found["strategies"] = [{"strategy": name, "allocation": share} for name in self.strategies]
@@ -115,11 +131,17 @@ class RunOptions:
 
 
 def _setting(text: str) -> tuple[list[str], object]:
+    return _assignment(text, "--set", "risk.limits.max_exposure=0.8")
+
+
+def _parameter(text: str) -> tuple[list[str], object]:
+    return _assignment(text, "--param", "fast=10")
+
+
+def _assignment(text: str, flag: str, example: str) -> tuple[list[str], object]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UsageError(
-            f"--set {text!r} is not KEY=VALUE.", "For example --set risk.limits.max_exposure=0.8"
-        )
+        raise UsageError(f"{flag} {text!r} is not KEY=VALUE.", f"For example {flag} {example}")
     try:
         return key.strip().split("."), tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError):  # not TOML, or so long or deep that nobody means it

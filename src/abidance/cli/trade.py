@@ -37,6 +37,7 @@ def trade(
     slippage: options.Slippage = None,
     stake_amount: options.Stake = None,
     dry_run_wallet: options.Wallet = None,
+    parameter: options.Parameters = None,
     setting: options.Settings = None,
     speed: Annotated[
         float,
@@ -69,7 +70,7 @@ def trade(
 
     loaded = RunOptions(
         config, strategy, pairs, timeframe, detail_timeframe, timerange, fee, slippage, stake_amount,
-        dry_run_wallet, setting,
+        dry_run_wallet, setting, parameter,
     ).load()  # fmt: skip
     console = Console(highlight=False)
     folder = userdir.expanduser() / "runs" / loaded.name
@@ -93,7 +94,10 @@ def follow(paper: "Paper", view: "View", stop: Callable[[], bool], speed: float)
     try:
         with view:
             return paper.run(speed, stop, view.watch)
-    except (BrokenPipeError, SystemExit):  # nobody reads any more, and rich leaves: this is not the end of the run
+    except (
+        BrokenPipeError,
+        SystemExit,
+    ):  # nobody reads any more, and rich leaves: this is not the end of the run
         raise KeyboardInterrupt from None
 
 
