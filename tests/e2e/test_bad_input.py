@@ -100,6 +100,7 @@ TYPED: dict[str, tuple[Any, ...]] = {
     "a speed backwards": (("trade", *RUN, "--speed", "-1"), 2, "-1", "--speed"),
     "a result into a folder": ((*BACKTEST, "--json", "."), 2, "folder"),
     "a report under a file": ((*BACKTEST, "--report", "taken/x.html"), 2, "taken"),
+    "a file name without end": ((*BACKTEST, "--report", "a" * 5_000), 2, "too long"),
     "a user directory that is a file": (("list-data", "--userdir", "taken"), 2, "taken", "--userdir"),
     "a user directory under a file": (("trade", *RUN, "--userdir", "taken/x"), 2, "taken", "--userdir"),
     "a strategy that is a path": (("new-strategy", "../x"), 2, "MyIdea"),
@@ -342,8 +343,10 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "returns no confidence": (answering("Signals(np.ones(n), np.full(n, np.nan))"), "confidence is nan"),
     "returns an unknown column": (answering("Signals(np.ones(n), stopp=1)"), "stopp"),
     "writes into the bars": (answering("1", "bars.close[:] = 0"), "read-only"),
+    "tags what is no text": (answering("Signals(np.ones(n), tag='\\ud800')"), "UnicodeEncodeError"),
     "has no signals": ("class Mine(BarStrategy):\n    pass\n", "def signals"),
     "event: raises": ("class Mine(EventStrategy):\n    def on_bar(self, bar, view):\n        1 / 0\n", "ZeroDivisionError"),
+    "event: never ends": ("class Mine(EventStrategy):\n    def on_bar(self, bar, view):\n        while True: yield 3\n", "intent"),
     "event: exits": ("class Mine(EventStrategy):\n    def on_bar(self, bar, view):\n        exit(0)\n", "SystemExit"),
     "event: returns a number": ("class Mine(EventStrategy):\n    def on_bar(self, bar, view):\n        return [3]\n", "intent"),
 }  # fmt: skip
@@ -355,6 +358,8 @@ UNUSABLE: dict[str, tuple[str | bytes, int, str]] = {
     "exits when made": ("class Mine(BarStrategy):\n    def __init__(self): exit(0)\n", 5, "mine.py:5"),
     "wants more": ("class Mine(BarStrategy):\n    def __init__(self, x): pass\n", 5, "mine.py:5"),
     "has no syntax": ("class Mine(BarStrategy)\n    pass\n", 5, "mine.py:4"),
+    "reads what has no name": ("class Mine(BarStrategy):\n    references = 5\n", 5, "references"),
+    "waits for no number": ("class Mine(BarStrategy):\n    warmup = 'long'\n", 5, "warm-up"),
     "has a bad parameter": ("class Mine(BarStrategy):\n    x = Parameter(5, 10, 20)\n", 5, "from 10 to 20"),
     "has no such class": ("class Other(BarStrategy): pass\n", 2, "Other"),
     "is no strategy": ("class Mine: pass\n", 2, "new-strategy"),
@@ -395,6 +400,8 @@ def test_a_file_that_gives_no_strategy_is_told_and_leaves_no_run_behind(program:
 def test_two_classes_in_a_file_are_told_apart_and_a_broken_file_is_only_listed(program: Program) -> None:
     program.strategy("class A(BarStrategy): pass\n" + GOOD)
     program.strategy("import sys; sys.exit(0)\n", "broken.py")
+    (program.userdir / "strategies" / "folder.py").mkdir()
+    (program.userdir / "strategies" / "loop.py").symlink_to("loop.py")
 
     refused = program("backtest", "-s", "mine.py", "-p", "BTC/USDT")
     works = program("backtest", "-s", "mine.py:Mine", "-p", "BTC/USDT", "--timerange", "20240101-20240103")

@@ -1,5 +1,6 @@
 """Paths that are typed: told apart from what cannot be one before any work is done."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -22,8 +23,13 @@ def output(path: Path | None) -> Path | None:
     if path is None:
         return None
     whole = path.expanduser()
-    if whole.is_dir():
+    if os.path.isdir(whole):  # noqa: PTH112 - it says no where Path raises, as for a name without end
         raise UsageError(f"{path} is a folder.", "Name a file in it.")
+    try:
+        whole.lstat()
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
+            raise UsageError(f"{path} cannot be written: {error.strerror}.", "Name another file.") from None
     nearest = _nearest(whole)
     if nearest != whole and not nearest.is_dir():
         raise UsageError(

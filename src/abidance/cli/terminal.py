@@ -4,6 +4,9 @@ import os
 import sys
 from typing import TextIO
 
+_LONGEST = 1_000
+"""Letters of a line in a complaint; a typed name may have any number."""
+
 
 def visible(text: str) -> str:
     """Return text without what could steer a terminal: escapes, control and direction marks become `?`."""
@@ -45,4 +48,8 @@ def complain(found: str, remedy: str = "") -> None:
 
 
 def _by_line(text: str) -> str:
-    return "\n".join(visible(line) for line in text.split("\n") if line.strip())
+    return "\n".join(_cut(visible(line)) for line in text.split("\n") if line.strip())
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]}…{line[-_LONGEST // 2 :]}"

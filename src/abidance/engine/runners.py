@@ -151,9 +151,10 @@ class EventRunner:
 
     def checked(self, wished: Iterable[Intent]) -> Sequence[Intent]:
         """Return the intents as a sequence. Raises StrategyError for what is none, or not its own to wish."""
-        intents = tuple(wished)
-        for intent in intents:
+        intents = []
+        for intent in wished:  # one by one: a generator may never end
             check_intent(intent, self.name, self.instruments, self.view.now)
+            intents.append(intent)
         return intents
 
     def set_parameters(self, values: dict[str, Value]) -> None:
@@ -175,6 +176,8 @@ def check_intent(intent: object, strategy: str, instruments: Sequence[str], now:
         raise StrategyError(f"An intent is in the name of {intent.strategy!r}.", "Write strategy=self.name.")
     if isinstance(intent, OrderRequest) and type(intent.instrument) is not str:
         raise StrategyError(f"An order is for the instrument {intent.instrument!r}.", "Write its id.")
+    if isinstance(intent, Target | OrderRequest):
+        intent.tag.encode()  # raises for what cannot be recorded
     if isinstance(intent, Target):
         _check_target(intent, instruments)
     elif isinstance(intent, AmendRequest):

@@ -121,7 +121,8 @@ def _existing(path: str, folder: Path | None) -> Path:
 
 def _files(folder: Path | None) -> list[Path]:
     """Return the user's files in order; names that begin with _ are left alone."""
-    return sorted(f.resolve() for f in folder.glob("*.py") if not f.name.startswith("_")) if folder else []
+    found = folder.glob("*.py") if folder else ()
+    return sorted(file.resolve() for file in found if file.is_file() and not file.name.startswith("_"))
 
 
 def _class_names(file: Path) -> set[str]:

@@ -22,9 +22,9 @@ from abidance.market.funding import Funding
 from abidance.market.quality import checked
 from abidance.market.reference import Source, resolve
 from abidance.market.store import parse_timerange, show
-from abidance.model.errors import ConfigError, UsageError
+from abidance.model.errors import ConfigError, StrategyError, UsageError
 from abidance.model.event import BalanceChanged, Control, ControlAction
-from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
+from abidance.model.instrument import SECOND_NS, Instrument, parse_instrument_id, timeframe_ns
 from abidance.model.money import to_decimal
 from abidance.portfolio.portfolio import Portfolio
 from abidance.risk.breaker import Breakers
@@ -145,10 +145,24 @@ def _warmup(strategy: BarStrategy | EventStrategy) -> int:
     return warmup_of(strategy) if isinstance(strategy, BarStrategy) else 0
 
 
+def _references(strategy: BarStrategy | EventStrategy) -> tuple[str, ...]:
+    try:
+        named: object = strategy.references
+        if not isinstance(named, tuple | list):
+            raise StrategyError(
+                f"references is {named!r}.", 'Write a tuple: references = ("BTC/USDT@BINANCE",)'
+            )
+        for id in named:
+            parse_instrument_id(id)
+    except FAILURES as error:
+        raise strategy_error(strategy, error, "references") from error
+    return tuple(named)
+
+
 def _keys(config: RunConfig, strategies: Mapping[str, BarStrategy | EventStrategy]) -> tuple[Key, ...]:
     keys: dict[Key, None] = {}
     for each in config.strategies:
-        for instrument in (*each.instruments, *strategies[each.name].references):
+        for instrument in (*each.instruments, *_references(strategies[each.name])):
             keys[instrument, each.timeframe] = None
     if config.detail_timeframe:
         for instrument in {instrument: None for instrument, _ in keys}:

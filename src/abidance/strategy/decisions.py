@@ -168,8 +168,10 @@ def _max_bars(value: object, exits: ExitsConfig) -> int | None:
 
 def _tags(tags: str | Sequence[str], length: int) -> str | Sequence[str]:
     if isinstance(tags, str):
+        tags.encode()  # raises, here and below, for what cannot be recorded
         return tags
     column = tuple(map(str, tags))
+    "".join(column).encode()
     if len(column) != length:
         raise StrategyError(
             f"tag has {len(column)} texts for {length} bars.", "Give one text, or one per bar."
