@@ -22,7 +22,7 @@ app = typer.Typer(
 _PANELS = {
     "Start here": {"demo": "demo"},
     "Trade": {"backtest": "backtest", "trade": "trade"},
-    "Strategies": {"new-strategy": "strategies", "list-strategies": "strategies"},
+    "Strategies": {"new-strategy": "strategies", "list-strategies": "strategies", "check-strategy": "check"},
     "Data": {"import-data": "data", "list-data": "data", "check-data": "data"},
     "Configuration": {"new-config": "config", "show-config": "config"},
 }

@@ -1,1 +1,1 @@
-"""Research: search ideas widely, and say plainly whether what was found is more than luck."""
+"""The workshop: is an idea more than luck, and is it honest."""

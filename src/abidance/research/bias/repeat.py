@@ -1,0 +1,97 @@
+"""Repetition: the same bars must give the same decisions, however often and in whatever process they are asked for."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from abidance.model.errors import StrategyError
+from abidance.research.bias.lookahead import Culprit, culprit_of, evidence
+from abidance.research.bias.report import Check, Verdict
+from abidance.research.bias.rules import CHANCE, STATE, Finding
+from abidance.research.bias.source import Source
+from abidance.research.bias.subject import COLUMNS, Difference, Subject, differences, moment, shown
+from abidance.research.bias.tracing import signals_of
+from abidance.strategy.decisions import Decisions, decide
+
+NAME = "determinism"
+_CHANCE = "Use nothing but the bars and the parameters: no clock, no randomness, no file, no order of a set."
+_STATE = "Compute everything from the bars in each call, and keep nothing in `self`, the class or the module."
+
+
+def check_repeat(
+    subject: Subject,
+    sources: Sequence[Source],
+    findings: Sequence[Finding],
+    elsewhere: Decisions | str | None,
+) -> Check:
+    """Decide again with a new and with a used instance, and compare with what another process decided.
+
+    `elsewhere` is that process's decision (another hash seed, another clock), what it failed with, or None when there
+    is no such process.
+    """
+    again = next(differences(subject.whole, subject.decide(subject.bars)), None)
+    if again is not None:
+        culprit = culprit_of(sources, findings, *(signals_of(subject.make(), subject.bars) for _ in range(2)))
+        return _failed("asked twice with the same bars", subject, again, culprit, _CHANCE)
+    used = subject.make()
+    try:
+        decide(used, subject.known(max(len(subject.bars) * 2 // 3, 1)), subject.exits)
+        kept = next(differences(subject.whole, decide(used, subject.bars, subject.exits)), None)
+    except StrategyError as error:
+        return Check(
+            NAME, Verdict.FAIL, f"Asked a second time, it fails: {error.found}", error.remedy or _STATE
+        )
+    if kept is not None:
+        culprit = culprit_of(
+            sources, findings, signals_of(subject.make(), subject.bars), signals_of(used, subject.bars)
+        )
+        return _failed("asked before about fewer bars", subject, kept, culprit, _STATE)
+    return _elsewhere(subject, findings, elsewhere)
+
+
+def _elsewhere(subject: Subject, findings: Sequence[Finding], other: Decisions | str | None) -> Check:
+    if other is None:
+        return Check(NAME, Verdict.PASS, "Asked again, it decides alike; another process was not asked.")
+    if isinstance(other, str):
+        return Check(NAME, Verdict.FAIL, f"In another process it fails: {other}", _CHANCE)
+    parted = next(differences(subject.whole, other), None)
+    if parted is None:
+        told = "Asked again, and in another process with another hash seed and clock, it decides alike."
+        return Check(NAME, Verdict.PASS, told)
+    guilty = [each for each in findings if each.kind in {CHANCE, STATE}]
+    seen = f" Look at {guilty[0].place}: `{guilty[0].place.text}`. {guilty[0].message}" if guilty else ""
+    told = _told("asked in another process, with another hash seed and another clock,", subject, parted)
+    places = tuple(each.place for each in guilty[:1])
+    return Check(NAME, Verdict.FAIL, told + seen, _CHANCE, places, evidence(subject, parted))
+
+
+def _failed(when: str, subject: Subject, parted: Difference, culprit: Culprit | None, remedy: str) -> Check:
+    told = f"{_told(f'{when},', subject, parted)} {culprit.sentence if culprit else ''}".strip()
+    places = (culprit.blame.place,) if culprit else ()
+    return Check(NAME, Verdict.FAIL, told, remedy, places, evidence(subject, parted))
+
+
+def _told(when: str, subject: Subject, parted: Difference) -> str:
+    return (
+        f"It is not the same each time: {when} at {moment(subject.closes(parted.row))} UTC {parted.column} is"
+        f" {shown(parted.second)} and not {shown(parted.first)}."
+    )
+
+
+def packed(decisions: Decisions) -> dict[str, np.ndarray]:
+    """Return decisions as plain arrays, to be carried to another process."""
+    tags = decisions.tags if isinstance(decisions.tags, str) else list(decisions.tags)
+    return {name: getattr(decisions, name) for name in COLUMNS} | {
+        "max_bars": np.array(decisions.max_bars or 0),
+        "tags": np.array(tags, dtype=np.str_),
+    }
+
+
+def unpacked(columns: Mapping[str, np.ndarray]) -> Decisions:
+    """Return the decisions that `packed` laid out."""
+    tags = columns["tags"]
+    return Decisions(
+        **{name: columns[name] for name in COLUMNS},
+        max_bars=int(columns["max_bars"]) or None,
+        tags=tuple(tags.tolist()) if tags.ndim else str(tags),
+    )
