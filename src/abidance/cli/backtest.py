@@ -9,6 +9,7 @@ from abidance.cli import options
 from abidance.cli.data import DEFAULT_USERDIR, UserDir
 from abidance.cli.options import RunOptions
 from abidance.cli.terminal import visible
+from abidance.cli.trials import NoCount, count_trial
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +33,7 @@ def backtest(
     setting: options.Settings = None,
     json_file: options.JsonFile = None,
     report: options.ReportFile = None,
+    no_count: NoCount = False,
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """Run strategies over stored bars and show what came of it.
@@ -51,6 +53,8 @@ def backtest(
     console = Console(highlight=False)
     with Bar(loaded, "Backtesting") as bar:
         result = run(loaded, options.catalog_of(userdir), options.strategies_folder(userdir), bar.advance)
+    if not no_count:
+        count_trial(result, userdir)
     present(result, console, json_file, report)
 
 

@@ -37,7 +37,9 @@ def render(found: Verdict, command: str = "") -> str:
         command=command,
         counts=[(mark, sum(check.mark == mark for check in found.checks)) for mark in _WORDS],
         pictures=_pictures(details),
-        costs=[(factor, format_percent(value, signed=True)) for factor, value in details.get("costs", {}).items()],
+        costs=[
+            (factor, format_percent(value, signed=True)) for factor, value in details.get("costs", {}).items()
+        ],
         walks=[(name, [_step(step) for step in steps]) for name, steps in details.get("walks", {}).items()],
         style=Markup(_report_style() + _asset("verdict.css")),  # noqa: S704 - our own files
     )
@@ -119,7 +121,9 @@ def _fan(fan: Mapping[str, Any]) -> dict[str, object]:
         "middle": " ".join(points(bands[1])),
         "own": " ".join(points(own)),
         "marks": [(round(x(row), 1), f"{row:,.0f}") for row in (rows[0], rows[len(rows) // 2], rows[-1])],
-        "levels": [(round(y(value), 1), format_number(value)) for value in (low, 1.0, high) if low <= value <= high],
+        "levels": [
+            (round(y(value), 1), format_number(value)) for value in (low, 1.0, high) if low <= value <= high
+        ],
     }
 
 

@@ -33,6 +33,8 @@ ENOUGH_TRADES, FEW_TRADES = 30, 10
 SURE, LIKELY = 0.95, 0.90
 """Probabilities from which a skill passes, and below which it fails."""
 OVERFIT, COIN = 0.20, 0.50
+LOST_SELDOM, LOST_OFTEN = 0.05, 0.25
+"""How often a chosen setting may lose afterwards: seldom excuses a bad rank, often condemns it."""
 KEPT = 0.5
 """The share of the promised Sharpe ratio that must be left out of sample, or on disturbed bars."""
 NEIGHBOURS, HALF = 0.7, 0.5
@@ -245,19 +247,25 @@ def plateau(sharpes: FloatArray) -> Check:
 
 
 def overfit(found: Overfitting | None) -> Check:
-    """Judge whether choosing the best setting of one half of the time helps in the other half."""
+    """Judge whether choosing the best setting of one half of the time helps in the other half.
+
+    Among settings that are all good the rank is a toss-up: then it counts that the chosen one hardly ever lost.
+    """
     name = "Choosing settings"
     if found is None:
         return _skipped("overfitting", name, "There are no neighbouring settings to choose from.")
-    chance = found.probability
+    chance, lost = found.probability, found.loss_probability
+    mark = Mark.PASS if chance <= OVERFIT or lost <= LOST_SELDOM else Mark.WARN
+    if chance > COIN and lost > LOST_OFTEN:
+        mark = Mark.FAIL
     sentence = (
         f"The best setting of one half of the time was in the worse half of the settings afterwards in {_share(chance)}"
-        f" of {len(found.logits):,} splits, and lost money in {_share(found.loss_probability)}."
+        f" of {len(found.logits):,} splits, and lost money in {_share(lost)}."
     )
     figures = {
-        "probability": chance, "loss_probability": found.loss_probability, "degradation": found.degradation
+        "probability": chance, "loss_probability": lost, "degradation": found.degradation
     }  # fmt: skip
-    return Check("overfitting", name, _mark(chance, OVERFIT, COIN, low=True), sentence, figures)
+    return Check("overfitting", name, mark, sentence, figures)
 
 
 def forward(found: Walk, *, anchored: bool, choices: int) -> Check:
