@@ -42,3 +42,29 @@ class StrategyConfig(Config):
     """How much an entry buys."""
     exits: ExitsConfig = ExitsConfig()
     """Exits that the framework adds."""
+
+
+class AllocationConfig(Config):
+    """How the run's equity is divided among its strategies, and when it is divided anew."""
+
+    method: Literal[
+        "fixed", "equal", "inverse_volatility", "risk_parity", "hrp", "volatility_target", "kelly"
+    ] = "fixed"
+    """fixed: the strategies' own `allocation`. All others begin with it, and set the shares anew as time goes."""
+    lookback: Annotated[int, Field(ge=2, le=3_650)] = 30
+    """Full days (UTC) of each strategy's profit that a method looks at; it changes nothing before there are as many."""
+    rebalance: Literal["daily", "weekly", "monthly"] | Annotated[int, Field(ge=1)] = "weekly"
+    """When shares are looked at: at 00:00 UTC each day, Monday or first of a month, or every so many bars of the run's
+    timeframe."""
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """Shares stay as they are while none would change by this much."""
+    floor: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Smallest share of a strategy: without any it could no longer show what it can do."""
+    cap: Fraction = 1.0
+    """Largest share of a strategy."""
+    volatility: Annotated[float, Field(gt=0)] = 0.2
+    """volatility_target: highest annual volatility of all strategies together, as a share of the run's equity."""
+    kelly_cap: Fraction = 0.25
+    """kelly: the largest share of a strategy before `floor` and `cap`."""
+    reserve: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of equity that no strategy gets."""

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from abidance.engine.actions import Actions, sign_of
+from abidance.engine.allocator import Allocator
 from abidance.engine.runners import BarRunner, EventRunner, Runner
 from abidance.engine.series import Series, Universe
 from abidance.engine.state import Board, State
@@ -54,6 +55,7 @@ from abidance.strategy.parameters import Value, parameters_of
 _ENDING = frozenset({ControlAction.STOP, ControlAction.PAUSE_ENTRIES, ControlAction.KILL})
 # Duplicates and what was overtaken are harmless; these are not.
 _TOLD = frozenset(AnomalyCode) - {AnomalyCode.DUPLICATE, AnomalyCode.STALE}
+_NEVER = 2**63 - 1
 _FOR_GOOD = STOPS | {Purpose.TAKE_PROFIT, Purpose.TIME}
 OrderNews = (
     OrderAccepted
@@ -72,12 +74,19 @@ _Callbacks = dict[str, list[tuple[EventRunner, _Callback, View]]]
 class Engine:
     """The decision core of one run.
 
-    `order_id` makes the client order id of the n-th order. With `isolate`, a strategy that fails is stopped with a
-    notice and the others go on; without it the error is raised.
+    `order_id` makes the client order id of the n-th order. Without an `allocator` the strategies keep their shares.
+    With `isolate`, a strategy that fails is stopped with a notice and the others go on; without it the error is raised.
     """
 
     def __init__(
-        self, state: State, gate: Gate, breakers: Breakers, order_id: Callable[[int], str], *, isolate: bool
+        self,
+        state: State,
+        gate: Gate,
+        breakers: Breakers,
+        order_id: Callable[[int], str],
+        allocator: Allocator | None = None,
+        *,
+        isolate: bool,
     ) -> None:
         self.state = state
         self.actions = Actions(state, gate, breakers, order_id)
@@ -87,6 +96,8 @@ class Engine:
         self.equity = 0.0
         self._breakers = breakers
         self._isolate = isolate
+        self._allocator = allocator
+        self._allocate_at = _NEVER if allocator is None else allocator.due
         self._check_at = self._beat_at = 0
         self._listeners: dict[type, _Callbacks] = {Trade: {}, Quote: {}}
         self._listeners_of_books: _Callbacks = {}
@@ -195,6 +206,15 @@ class Engine:
         due = state.orders.due(now)
         if due:
             self.actions.send(due)
+        if now >= self._allocate_at:
+            self._allocate(now)
+
+    def _allocate(self, now: int) -> None:
+        if self._allocator is not None:
+            notice = self._allocator.on_moment(now, self.fills)
+            self._allocate_at = self._allocator.due
+            if notice is not None:
+                self.actions.tell(notice)
 
     def _run(self, runner: BarRunner, bar: Bar) -> None:
         if runner.name in self.actions.stopped:
@@ -281,7 +301,7 @@ class Engine:
     def _check(self, now: int) -> None:
         """Watch equity and timeouts on ticks once a second while anything is at stake; observers hear once a minute."""
         self._check_at = now + SECOND_NS
-        if self.state.is_exposed:
+        if self.state.is_exposed or now >= self._allocate_at:
             self.state.settle()
             self._watch(now)
         if now >= self._beat_at:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from abidance.engine.config import StrategyConfig
+from abidance.engine.config import AllocationConfig, StrategyConfig
 from abidance.kernel.config import Config
 from abidance.model.errors import ConfigError, UsageError
 from abidance.model.instrument import parse_instrument_id, timeframe_ns
@@ -66,6 +66,8 @@ class RunConfig(Config):
     """Which bars, as 20240101-20240601; either end may be left open, the end is not included, empty is all."""
     strategies: tuple[StrategyConfig, ...] = ()
     """The strategies of the run."""
+    allocation: AllocationConfig = AllocationConfig()
+    """How equity is divided among the strategies."""
     risk: RiskConfig = RiskConfig()
     """Limits and breakers."""
     venue: VenueConfig = VenueConfig()
@@ -134,6 +136,7 @@ class RunConfig(Config):
                         f"detail_timeframe {self.detail_timeframe} does not divide the bar length {timeframe}.",
                         "Choose a shorter one that fits a whole number of times, for example 1m.",
                     )
+        _check_allocation(self.allocation, len(self.strategies))
         used = {parse_instrument_id(id).venue for id in self._traded()}
         wallet = self.dry_run_wallet if isinstance(self.dry_run_wallet, dict) else {}
         for name in (*self.venues, *wallet):
@@ -279,6 +282,22 @@ def _check_instruments(ids: Sequence[str]) -> None:
             raise MisfitError(error.found, f"Did you mean {near}?" if near else error.remedy) from None
         if ids.count(id) > 1:
             raise MisfitError(f"{id} is listed twice.", "List each instrument once.")
+
+
+def _check_allocation(config: AllocationConfig, count: int) -> None:
+    if config.method == "fixed":
+        return
+    if config.floor > config.cap:
+        raise MisfitError(
+            f"allocation.floor {config.floor:g} is above allocation.cap {config.cap:g}.",
+            "Make the smallest share of a strategy smaller than the largest.",
+        )
+    left = 1 - config.reserve
+    if config.floor * count > left + 1e-9:
+        raise MisfitError(
+            f"allocation.floor promises {count} strategies {config.floor:g} each, but {left:g} is what there is.",
+            f"Lower it, for example floor = {math.floor(1000 * left / count) / 1000:g}.",
+        )
 
 
 def _near_instrument(text: str) -> str | None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
+from abidance.engine.allocator import Allocator
 from abidance.engine.config import StrategyConfig
 from abidance.engine.engine import Engine
 from abidance.engine.runners import BarRunner, EventRunner
@@ -244,7 +245,8 @@ def assemble(
     )
     rates = {id: _cost_rate(venues[instrument.venue]) for id, instrument in material.instruments.items()}
     state = State(material.instruments, strategies, portfolio, Orders(), rates)
-    engine = Engine(state, Gate(config.risk), Breakers(config.risk.breakers), order_id, isolate=isolate)
+    gate, breakers = Gate(config.risk), Breakers(config.risk.breakers)
+    engine = Engine(state, gate, breakers, order_id, _allocator(material, state), isolate=isolate)
     for id, timeframe in material.bars:
         key = (id, timeframe)
         series = Series(id, timeframe, material.past.get(key), _tape(material, tape, key))
@@ -256,6 +258,13 @@ def assemble(
     leverage = {name: to_decimal(each.leverage) for name, each in strategies.items()}
     venue = SimVenue(venues, material.instruments, balances, material.drive, leverage)
     return Core(engine, venue, _opening(material, balances))
+
+
+def _allocator(material: Material, state: State) -> Allocator | None:
+    config = material.config
+    if config.allocation.method == "fixed":
+        return None
+    return Allocator(config.allocation, state, material.start, timeframe_ns(config.timeframe))
 
 
 def _tape(material: Material, tape: Mapping[Key, Bars] | None, key: Key) -> Bars | None:
