@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +23,15 @@ from abidance.model.errors import AbidanceError, StrategyError
 from abidance.research.bias.clock import set_ahead
 from abidance.research.bias.events import check_events
 from abidance.research.bias.lint import check_source, lint
-from abidance.research.bias.lookahead import check_lookahead
+from abidance.research.bias.lookahead import NAME as LOOKAHEAD
+from abidance.research.bias.lookahead import Author, check_lookahead
+from abidance.research.bias.repaint import NAME as REPAINT
 from abidance.research.bias.repaint import check_repaint
-from abidance.research.bias.repeat import check_repeat, packed, unpacked
+from abidance.research.bias.repeat import check_repeat, packed, unpacked, untold
 from abidance.research.bias.report import Check, StrategyReport, joined
-from abidance.research.bias.rules import Finding
-from abidance.research.bias.source import Source, sources_of
+from abidance.research.bias.source import sources_of
 from abidance.research.bias.subject import Subject
+from abidance.research.bias.warmup import NAME as WARMUP
 from abidance.research.bias.warmup import check_warmup
 from abidance.run.backtest import backtest
 from abidance.run.config import RunConfig
@@ -47,14 +48,6 @@ CLOCK_SHIFT = dt.timedelta(days=235, hours=5, minutes=17, seconds=13)
 
 Progress = Callable[[int, int], None]
 Elsewhere = Mapping[str, Decisions | str]
-
-
-@dataclass(frozen=True)
-class _Author:
-    """What the source says of a strategy."""
-
-    sources: list[Source]
-    findings: list[Finding]
 
 
 def check_strategies(
@@ -101,14 +94,12 @@ def _subjects(material: Material, name: str) -> dict[str, Subject]:
     universe = Universe(series, config.timeframe, whole=True)
     found = {}
     for id in config.instruments:
-        key = (id, config.timeframe)
         whole = universe[id]
         skipped = max(0, len(whole) - LONGEST)
         bars = Bars(
             id, config.timeframe, whole.ts[skipped:], (c[skipped:] for c in whole.columns()), universe
         )
-        past = len(material.past[key]) if key in material.past else 0
-        found[id] = Subject(make, bars, max(0, past - skipped))
+        found[id] = Subject(make, bars)
     return found
 
 
@@ -126,7 +117,7 @@ def _examined(
 ) -> StrategyReport:
     kind = type(material.strategies[config.name])
     sources = sources_of(kind)
-    author = _Author(sources, lint(sources, kind))
+    author = Author(sources, lint(sources, kind))
     if subjects:
         checks = _answers(config.name, subjects, author, elsewhere)
     else:
@@ -148,9 +139,7 @@ def _examined(
     )
 
 
-def _answers(
-    name: str, subjects: Mapping[str, Subject], author: _Author, elsewhere: Elsewhere
-) -> list[Check]:
+def _answers(name: str, subjects: Mapping[str, Subject], author: Author, elsewhere: Elsewhere) -> list[Check]:
     """Return the answer of each check, joined over the instruments."""
     found: dict[str, dict[str, Check]] = {}
     for id, subject in subjects.items():
@@ -159,11 +148,14 @@ def _answers(
     return [joined(checks) for checks in found.values()]
 
 
-def _asked(subject: Subject, author: _Author, elsewhere: Decisions | str | None) -> Iterator[Check]:
-    yield check_lookahead(subject, author.sources, author.findings)
-    yield check_warmup(subject, max(LEAST_HISTORY, WARMUPS * subject.warmup))
-    yield check_repaint(subject, author.sources, author.findings)
-    yield check_repeat(subject, author.sources, author.findings, elsewhere)
+def _asked(subject: Subject, author: Author, elsewhere: Decisions | str | None) -> Iterator[Check]:
+    if subject.again is None:
+        yield check_lookahead(subject, author)
+        yield check_warmup(subject, max(LEAST_HISTORY, WARMUPS * subject.warmup))
+        yield check_repaint(subject, author)
+    else:
+        yield from map(untold, (LOOKAHEAD, WARMUP, REPAINT))
+    yield check_repeat(subject, author, elsewhere)
 
 
 def _alone(config: RunConfig, strategy: StrategyConfig) -> RunConfig:

@@ -1,26 +1,22 @@
 """Repaint: one instance asked at each close, as on paper and live, must decide what it decides on the whole tape."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from abidance.model.errors import StrategyError
-from abidance.research.bias.lookahead import culprit_of, evidence
+from abidance.research.bias.lookahead import Asked, Author, evidence
 from abidance.research.bias.report import Check, Verdict
-from abidance.research.bias.rules import Finding
-from abidance.research.bias.source import Source
 from abidance.research.bias.subject import COLUMNS, Difference, Subject, differences, moment, shown
-from abidance.research.bias.tracing import signals_of
 from abidance.strategy.base import BarStrategy
 from abidance.strategy.decisions import Decisions, decide
 
 NAME = "repaint"
+KEEP_NOTHING = (
+    "Compute everything from the bars in each call, and keep nothing in `self`, the class or the module."
+)
 STRETCH = 120
 
 
-def check_repaint(
-    subject: Subject, sources: Sequence[Source], findings: Sequence[Finding], stretch: int = STRETCH
-) -> Check:
+def check_repaint(subject: Subject, author: Author, stretch: int = STRETCH) -> Check:
     """Decide bar by bar over the stretch with the most new opinions, and compare each last row with the whole."""
     rows = busiest(subject, stretch)
     if not len(rows):
@@ -39,12 +35,12 @@ def check_repaint(
     if not found:
         told = f"Asked at each of {len(rows)} closes, as on paper, it decides what it decides on the whole history."
         return Check(NAME, Verdict.PASS, told)
-    return _parted(subject, strategy, found, len(rows), (sources, findings))
+    return _parted(subject, strategy, found, author, len(rows))
 
 
 def busiest(subject: Subject, stretch: int) -> range:
     """Return up to `stretch` rows, past the warm-up, that hold the most new opinions; the latest of equals."""
-    low, length = max(subject.first, subject.warmup), len(subject.bars)
+    low, length = subject.warmup, len(subject.bars)
     if length - low <= stretch:
         return range(low, length)
     turns = np.zeros(length + 1, dtype=np.int64)
@@ -64,30 +60,22 @@ def _last_row(whole: Decisions, part: Decisions, row: int) -> list[Difference]:
 
 
 def _parted(
-    subject: Subject,
-    strategy: BarStrategy,
-    found: list[Difference],
-    closes: int,
-    about: tuple[Sequence[Source], Sequence[Finding]],
+    subject: Subject, used: BarStrategy, found: list[Difference], author: Author, closes: int
 ) -> Check:
     parted = found[0]
     known = subject.known(parted.row + 1)
-    alone = list(differences(subject.whole, subject.decide(known), 0))
-    if alone:  # a new instance that is asked once differs too: it is the bars, not what was kept
-        culprit = culprit_of(
-            *about, signals_of(subject.make(), subject.bars), signals_of(subject.make(), known)
-        )
+    fresh = Asked(subject.make(), known)
+    if any(differences(subject.whole, subject.decide(known))):
+        culprit = author.culprit(Asked(subject.make(), subject.bars), fresh)
         why, remedy = "", "Row t may look at rows 0 to t only."
     else:
-        culprit = culprit_of(*about, signals_of(subject.make(), known), signals_of(strategy, known))
-        why = " A new instance would not: it keeps something from one call to the next."
-        remedy = "Compute everything from the bars in each call, and keep nothing in `self`, the class or the module."
+        culprit = author.culprit(fresh, Asked(used, known))
+        why, remedy = " A new instance would not: it keeps something from one call to the next.", KEEP_NOTHING
     told = (
         f"Asked at each close, as on paper, it decides otherwise at {len(found)} of {closes} closes: at"
         f" {moment(subject.closes(parted.row))} UTC {parted.column} is {shown(parted.second)}, but {shown(parted.first)} on"
         f" the whole history.{why} {culprit.sentence if culprit else ''}"
     )
-    places = (culprit.blame.place,) if culprit else ()
-    return Check(
-        NAME, Verdict.FAIL, told.strip(), remedy, places, evidence(subject, parted) | {"closes": len(found)}
-    )
+    places = (culprit.place,) if culprit else ()
+    more = {"closes": len(found)}
+    return Check(NAME, Verdict.FAIL, told.strip(), remedy, places, evidence(subject, parted) | more)

@@ -5,48 +5,43 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from abidance.model.errors import StrategyError
-from abidance.research.bias.lookahead import Culprit, culprit_of, evidence
+from abidance.research.bias.lookahead import Asked, Author, Culprit, evidence
+from abidance.research.bias.repaint import KEEP_NOTHING
 from abidance.research.bias.report import Check, Verdict
 from abidance.research.bias.rules import CHANCE, STATE, Finding
-from abidance.research.bias.source import Source
 from abidance.research.bias.subject import COLUMNS, Difference, Subject, differences, moment, shown
-from abidance.research.bias.tracing import signals_of
 from abidance.strategy.decisions import Decisions, decide
 
 NAME = "determinism"
 _CHANCE = "Use nothing but the bars and the parameters: no clock, no randomness, no file, no order of a set."
-_STATE = "Compute everything from the bars in each call, and keep nothing in `self`, the class or the module."
 
 
-def check_repeat(
-    subject: Subject,
-    sources: Sequence[Source],
-    findings: Sequence[Finding],
-    elsewhere: Decisions | str | None,
-) -> Check:
+def check_repeat(subject: Subject, author: Author, elsewhere: Decisions | str | None) -> Check:
     """Decide again with a new and with a used instance, and compare with what another process decided.
 
     `elsewhere` is that process's decision (another hash seed, another clock), what it failed with, or None when there
     is no such process.
     """
-    again = next(differences(subject.whole, subject.decide(subject.bars)), None)
-    if again is not None:
-        culprit = culprit_of(sources, findings, *(signals_of(subject.make(), subject.bars) for _ in range(2)))
-        return _failed("asked twice with the same bars", subject, again, culprit, _CHANCE)
+    if subject.again is not None:
+        culprit = author.culprit(*(Asked(subject.make(), subject.bars) for _ in range(2)))
+        return _failed("asked twice about the same bars", subject, subject.again, culprit, _CHANCE)
     used = subject.make()
     try:
         decide(used, subject.known(max(len(subject.bars) * 2 // 3, 1)), subject.exits)
         kept = next(differences(subject.whole, decide(used, subject.bars, subject.exits)), None)
     except StrategyError as error:
-        return Check(
-            NAME, Verdict.FAIL, f"Asked a second time, it fails: {error.found}", error.remedy or _STATE
-        )
+        told = f"Asked a second time, it fails: {error.found}"
+        return Check(NAME, Verdict.FAIL, told, error.remedy or KEEP_NOTHING)
     if kept is not None:
-        culprit = culprit_of(
-            sources, findings, signals_of(subject.make(), subject.bars), signals_of(used, subject.bars)
-        )
-        return _failed("asked before about fewer bars", subject, kept, culprit, _STATE)
-    return _elsewhere(subject, findings, elsewhere)
+        culprit = author.culprit(Asked(subject.make(), subject.bars), Asked(used, subject.bars))
+        return _failed("asked before about fewer bars", subject, kept, culprit, KEEP_NOTHING)
+    return _elsewhere(subject, author.findings, elsewhere)
+
+
+def untold(name: str) -> Check:
+    """Return the answer of a check that compares, about a strategy that is not the same each time."""
+    told = "It cannot be told: what it decides about the same bars is not the same each time."
+    return Check(name, Verdict.UNCHECKED, told)
 
 
 def _elsewhere(subject: Subject, findings: Sequence[Finding], other: Decisions | str | None) -> Check:
@@ -67,7 +62,7 @@ def _elsewhere(subject: Subject, findings: Sequence[Finding], other: Decisions |
 
 def _failed(when: str, subject: Subject, parted: Difference, culprit: Culprit | None, remedy: str) -> Check:
     told = f"{_told(f'{when},', subject, parted)} {culprit.sentence if culprit else ''}".strip()
-    places = (culprit.blame.place,) if culprit else ()
+    places = (culprit.place,) if culprit else ()
     return Check(NAME, Verdict.FAIL, told, remedy, places, evidence(subject, parted))
 
 

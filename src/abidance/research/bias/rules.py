@@ -42,7 +42,7 @@ class Surroundings:
     windows: set[str] = field(default_factory=set)
 
     def full(self, node: ast.AST) -> str:
-        """Return the dotted name with imports resolved: `numpy.roll` for `np.roll`, `.mean` for a method of anything."""
+        """Return the dotted name with imports resolved: `numpy.roll` for `np.roll`, `.mean` for any method."""
         name = dotted(node)
         first, dot, rest = name.partition(".")
         if first in self.names:

@@ -25,14 +25,10 @@ Value = float | str | int | None
 
 @dataclass(frozen=True)
 class Subject:
-    """A strategy to examine on `bars`, of which the rows before `first` only warm it up.
-
-    `make` returns a new, configured instance each time.
-    """
+    """A strategy to examine on `bars`; `make` returns a new, configured instance each time."""
 
     make: Callable[[], BarStrategy]
     bars: Bars
-    first: int = 0
     exits: ExitsConfig = _NO_EXITS
 
     @cached_property
@@ -44,6 +40,11 @@ class Subject:
     def whole(self) -> Decisions:
         """Return what a new instance decides on all bars. Raises StrategyError when it cannot."""
         return self.decide(self.bars)
+
+    @cached_property
+    def again(self) -> "Difference | None":
+        """Return where a second new instance decides otherwise on the same bars, or None as it should be."""
+        return next(differences(self.whole, self.decide(self.bars)), None)
 
     def decide(self, bars: Bars) -> Decisions:
         """Return what a new instance decides. Raises StrategyError when it cannot."""

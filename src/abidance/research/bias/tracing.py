@@ -57,10 +57,14 @@ class _Step:
         return self.call, self.file, self.line
 
 
-def blame(sources: list[Source], first: Run, second: Run) -> Blame | None:
-    """Return the statement at which two runs part, or None when none does. What they raise ends them quietly."""
+def blame(sources: list[Source], first: Run, second: Run, rows: tuple[int, int]) -> list[Blame]:
+    """Return the statements that may be why two runs part, the likeliest first; none when they do not.
+
+    `rows` says over how many rows each runs. A column of another length may end otherwise for an honest reason, so
+    that the search goes on from it to the first column of rows. What the runs raise ends them quietly.
+    """
     told = _Story(sources)
-    return _Comparison(sources, told.of(first), told.of(second)).verdict()
+    return _Comparison(sources, told.of(first), told.of(second), rows).verdict()
 
 
 def signals_of(strategy: BarStrategy, bars: Bars) -> Run:
@@ -164,36 +168,37 @@ class _Call:
 class _Comparison:
     """Walks two stories side by side."""
 
-    def __init__(self, sources: list[Source], first: list[_Step], second: list[_Step]) -> None:
+    def __init__(
+        self, sources: list[Source], first: list[_Step], second: list[_Step], rows: tuple[int, int]
+    ) -> None:
         self._sources = {source.file: source for source in sources}
+        self._rows = rows
+        self._found: list[Blame] = []
         self._first, self._second = first, second
         self._suspects: dict[str, _Step] = {}
         self._now: tuple[dict[tuple[int, str], Leaves], ...] = ({}, {})
 
-    def verdict(self) -> Blame | None:
-        """Return who is to blame."""
+    def verdict(self) -> list[Blame]:
+        """Return who may be to blame."""
         at, other = 0, 0
         last: _Step | None = None
         while at < len(self._first) and other < len(self._second):
             one, two = self._first[at], self._second[other]
-            if one.key != two.key:
-                met = self._meet(at, other) if last is not None and self._is_loop(last) else None
-                if met is None:
-                    return self._traced_back(last or one, "")
-                for step in self._first[at : met[0]]:
-                    self._learn(0, step)
-                for step in self._second[other : met[1]]:
-                    self._learn(1, step)
-                at, other = met
+            if one.key == two.key:
+                if self._is_shown(one, two):
+                    return self._found
+                at, other, last = at + 1, other + 1, one
                 continue
-            name = self._parted(one, two)
-            if name:
-                writer = one.writers.get(name) or two.writers.get(name) or one.line
-                return self._traced_back(_Step(one.call, one.file, writer), name)
-            at, other, last = at + 1, other + 1, one
-        for name, step in self._suspects.items():
-            return self._blame(step, name)
-        return None
+            met = self._meet(at, other) if last is not None and self._is_loop(last) else None
+            if met is None:
+                self._found.append(self._traced_back(last or one, ""))
+                return self._found
+            for step in self._first[at : met[0]]:
+                self._learn(0, step)
+            for step in self._second[other : met[1]]:
+                self._learn(1, step)
+            at, other = met
+        return self._found or [self._blame(step, name) for name, step in self._suspects.items()]
 
     def _meet(self, at: int, other: int) -> tuple[int, int] | None:
         """Return where both go on together after a loop that one of them left sooner."""
@@ -210,23 +215,27 @@ class _Comparison:
         for name, held in step.changed.items():
             self._now[which][step.call, name] = held
 
-    def _parted(self, one: _Step, two: _Step) -> str:
-        """Return the name of a column that differs after a step; remember numbers that do."""
+    def _is_shown(self, one: _Step, two: _Step) -> bool:
+        """Say whether a column of rows differs after a step; remember what else differs."""
         self._learn(0, one)
         self._learn(1, two)
         if not one.line:
-            return ""  # what a call was given is nobody's doing here
+            return False  # what a call was given is nobody's doing here
         for name in (*one.changed, *(name for name in two.changed if name not in one.changed)):
             first, second = (now.get((one.call, name)) for now in self._now)
             if first is None or second is None:
                 continue
-            if any(_columns_part(a, b) for a, b in zip(first, second, strict=False)):
-                return name
-            if self._numbers_part(first, second):
+            parted = [(a, b) for a, b in zip(first, second, strict=False) if _columns_part(a, b)]
+            if parted:
+                writer = one.writers.get(name) or two.writers.get(name) or one.line
+                self._found.append(self._traced_back(_Step(one.call, one.file, writer), name))
+                if any(self._rows == (_length(a), _length(b)) for a, b in parted):
+                    return True
+            elif self._numbers_part(first, second):
                 self._suspects.setdefault(name, one)
             else:
                 self._suspects.pop(name, None)
-        return ""
+        return False
 
     def _numbers_part(self, first: Leaves, second: Leaves) -> bool:
         if len(first) != len(second):
@@ -323,6 +332,11 @@ def _digest(held: Leaves) -> bytes:
         else:
             digest.update(repr(leaf.tolist() if isinstance(leaf, np.ndarray) else leaf).encode())
     return digest.digest()
+
+
+def _length(column: Any) -> int:
+    """Return how many rows a column has; a stack of columns lies on its side when it is wider than long."""
+    return int(max(column.shape))
 
 
 def _columns_part(first: Any, second: Any) -> bool:

@@ -36,6 +36,12 @@ class _Drift:
 
 def check_warmup(subject: Subject, provided: int) -> Check:
     """Decide on the same windows after histories of growing length; runs give `provided` bars of it when they can."""
+    least = subject.warmup + 1
+    if len(subject.bars) >= least:
+        try:
+            subject.decide(subject.known(len(subject.bars), len(subject.bars) - least))
+        except StrategyError as error:
+            return _failed(f"It fails on {least:,} bars, one more than its warm-up: {error.found}", error)
     lengths = _lengths(subject, provided)
     longest = lengths[-1] if lengths else 0
     if len(lengths) < 2:
@@ -47,12 +53,16 @@ def check_warmup(subject: Subject, provided: int) -> Check:
         try:
             parts = {length: _decided(subject, start, length) for length in lengths}
         except StrategyError as error:
-            told = f"It fails on a short history that ends at {moment(subject.closes(start + WINDOW - 1))} UTC: {error.found}"
-            remedy = error.remedy or "It must work on any history longer than its warm-up."
-            return Check(NAME, Verdict.FAIL, told, remedy)
+            when = moment(subject.closes(start + WINDOW - 1))
+            return _failed(f"It fails on a short history that ends at {when} UTC: {error.found}", error)
         for length in drifts:
             drifts[length] += _drift(parts[length], parts[longest])
     return _judged(subject.warmup, drifts, (longest, provided, WINDOW * len(windows)))
+
+
+def _failed(told: str, error: StrategyError) -> Check:
+    remedy = error.remedy or "Declare the number of bars that it needs as its warm-up."
+    return Check(NAME, Verdict.FAIL, told, remedy)
 
 
 def _lengths(subject: Subject, provided: int) -> list[int]:
@@ -107,7 +117,7 @@ def _judged(warmup: int, drifts: Mapping[int, _Drift], about: tuple[int, int, in
         first = drifts[drifting[0]]
         told = (
             f"It settles within {settled:,} bars of history; runs give {provided:,} when they are there. With only"
-            f" {drifting[0]:,}, {first.flips} of {rows} opinions are others."
+            f" {drifting[0]:,}, {first.flips} of {rows} opinions differ."
         )
         remedy = f"Declare a warm-up of {settled:,} to be safe where the data begin." if first.flips else ""
         return Check(NAME, Verdict.PASS, told, remedy, evidence=figures)
@@ -115,9 +125,9 @@ def _judged(warmup: int, drifts: Mapping[int, _Drift], about: tuple[int, int, in
         told = f"History beyond the warm-up of {warmup:,} bars moves numbers by {drift.largest:.1g} of their size at most."
         return Check(NAME, Verdict.PASS, told, evidence=figures)
     told = (
-        f"What it decides depends on where the history begins: with {drifting[-1]:,} bars of it instead of {longest:,},"
-        f" {drift.flips} of {rows} opinions and {drift.rows} of {rows} rows are others. A run that starts elsewhere decides"
-        f" otherwise."
+        f"What it decides depends on where the history begins: with {drifting[-1]:,} bars of it instead of {longest:,} it has"
+        f" another opinion on {drift.flips}, and other distances or confidence with it on {drift.rows} of {rows} bars."
+        f" A run that starts elsewhere decides otherwise."
     )
     remedy = (
         f"Declare a warm-up of {settled:,} or more bars, or look back over a fixed number of bars; count hours and days"
