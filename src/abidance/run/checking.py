@@ -223,7 +223,7 @@ def _answer(job: Mapping[str, str]) -> None:
         subjects = _subjects(material, each.name)
         for id, subject in subjects.items():
             try:
-                subject.decide(subject.known(max(1, len(subject.bars) * 2 // 3)))
+                subject.decide(subject.known(len(subject.bars) * 2 // 3))
                 columns = packed(subject.whole)
             except StrategyError as error:
                 held[f"{each.name} {id} said"] = np.array(error.found)

@@ -115,9 +115,11 @@ def test_what_depends_on_the_beginning_of_the_history_is_a_warning(name: str) ->
 @cache
 def shipped() -> dict[str, StrategyReport]:
     configs = [StrategyConfig(strategy=name) for name in SHIPPED]
-    for name in SHIPPED:
-        if "short" in parameters_of(getattr(library, name)):
-            configs.append(StrategyConfig(strategy=name, name=f"{name} short", parameters={"short": True}))
+    configs += [
+        StrategyConfig(strategy=name, name=f"{name} short", parameters={"short": True})
+        for name in SHIPPED
+        if "short" in parameters_of(getattr(library, name))
+    ]
     asks = StrategyConfig(
         strategy="TrendFilter", name="TrendFilter asks", parameters={"reference": BTC}, instruments=(SOL, BTC)
     )

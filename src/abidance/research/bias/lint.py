@@ -22,6 +22,7 @@ from abidance.strategy.mistakes import Place
 NAME = "source"
 _MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 _MAKERS = {"list", "dict", "set", "defaultdict", "deque", "Counter", "OrderedDict", "bytearray"}
+_CACHES = {"cache", "lru_cache"}
 _GROWING = {
     "append",
     "extend",
@@ -109,6 +110,10 @@ class _Walk(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         """Remember in which method we are, and which names hold stretches of rows."""
+        for decorator in node.decorator_list:
+            name = dotted(decorator.func if isinstance(decorator, ast.Call) else decorator)
+            if name.rpartition(".")[2] in _CACHES:
+                self._note(STATE, decorator, f"`{name}` outlives the call and may keep what it saw.")
         outer, self._function = self._function, self._function or node.name
         for each in ast.walk(node):
             if isinstance(each, ast.For):
@@ -187,7 +192,10 @@ class _Walk(ast.NodeVisitor):
             name = dotted(held)
             if self._keeps(name):
                 self._note(STATE, node, f"`{name}` is kept from one call to the next.")
-            elif self._function and isinstance(target, ast.Subscript) and name in self._shared:
+            elif self._function and (
+                (isinstance(target, ast.Subscript) and name in self._shared) or _of_class(held)
+            ):
+                name = ast.unparse(held)
                 self._note(STATE, node, f"`{name}` outlives the call and may keep what it saw.")
 
     def _keeps(self, name: str) -> bool:
@@ -211,6 +219,15 @@ def _shared(tree: ast.Module) -> Iterator[str]:
             yield node.target.id
         elif isinstance(node, Definition) and isinstance(node, ast.ClassDef):
             yield from (f"{node.name}.{name}" for name in _shared(ast.Module(node.body, [])))
+
+
+def _of_class(node: ast.expr) -> bool:
+    """Say whether something is assigned to a class: `type(self).x`, `self.__class__.x`."""
+    if not isinstance(node, ast.Attribute):
+        return False
+    owner = node.value
+    is_type = isinstance(owner, ast.Call) and dotted(owner.func) == "type"
+    return is_type or (isinstance(owner, ast.Attribute) and owner.attr == "__class__")
 
 
 def _is_mutable(node: ast.AST | None) -> bool:

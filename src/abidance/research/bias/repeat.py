@@ -22,19 +22,20 @@ def check_repeat(subject: Subject, author: Author, elsewhere: Decisions | str | 
     `elsewhere` is that process's decision (another hash seed, another clock), what it failed with, or None when there
     is no such process.
     """
+    suspect = _suspect(author.findings)
     if subject.again is not None:
         culprit = author.culprit(*(Asked(subject.make(), subject.bars) for _ in range(2)))
-        return _failed("asked twice about the same bars", subject, subject.again, culprit, _CHANCE)
+        return _failed("asked twice about the same bars", subject, subject.again, culprit or suspect, _CHANCE)
     used = subject.make()
     try:
-        decide(used, subject.known(max(len(subject.bars) * 2 // 3, 1)), subject.exits)
+        decide(used, subject.known(len(subject.bars) * 2 // 3), subject.exits)
         kept = next(differences(subject.whole, decide(used, subject.bars, subject.exits)), None)
     except StrategyError as error:
         told = f"Asked a second time, it fails: {error.found}"
         return Check(NAME, Verdict.FAIL, told, error.remedy or KEEP_NOTHING)
     if kept is not None:
         culprit = author.culprit(Asked(subject.make(), subject.bars), Asked(used, subject.bars))
-        return _failed("asked before about fewer bars", subject, kept, culprit, KEEP_NOTHING)
+        return _failed("asked before about fewer bars", subject, kept, culprit or suspect, KEEP_NOTHING)
     return _elsewhere(subject, author.findings, elsewhere)
 
 
@@ -53,24 +54,28 @@ def _elsewhere(subject: Subject, findings: Sequence[Finding], other: Decisions |
     if parted is None:
         told = "Asked again, and in another process with another hash seed and clock, it decides alike."
         return Check(NAME, Verdict.PASS, told)
-    guilty = [each for each in findings if each.kind in {CHANCE, STATE}]
-    seen = f" Look at {guilty[0].place}: `{guilty[0].place.text}`. {guilty[0].message}" if guilty else ""
-    told = _told("asked in another process, with another hash seed and another clock,", subject, parted)
-    places = tuple(each.place for each in guilty[:1])
-    return Check(NAME, Verdict.FAIL, told + seen, _CHANCE, places, evidence(subject, parted))
+    when = "asked in another process, with another hash seed and another clock"
+    return _failed(when, subject, parted, _suspect(findings), _CHANCE)
 
 
-def _failed(when: str, subject: Subject, parted: Difference, culprit: Culprit | None, remedy: str) -> Check:
-    told = f"{_told(f'{when},', subject, parted)} {culprit.sentence if culprit else ''}".strip()
-    places = (culprit.place,) if culprit else ()
-    return Check(NAME, Verdict.FAIL, told, remedy, places, evidence(subject, parted))
+def _suspect(findings: Sequence[Finding]) -> Finding | None:
+    """Return what the source alone says of chance or memory, when no trace shows who is to blame."""
+    return next((each for each in findings if each.kind in {CHANCE, STATE}), None)
 
 
-def _told(when: str, subject: Subject, parted: Difference) -> str:
-    return (
-        f"It is not the same each time: {when} at {moment(subject.closes(parted.row))} UTC {parted.column} is"
+def _failed(
+    when: str, subject: Subject, parted: Difference, guilty: Culprit | Finding | None, remedy: str
+) -> Check:
+    told = (
+        f"It is not the same each time: {when}, at {moment(subject.closes(parted.row))} UTC {parted.column} is"
         f" {shown(parted.second)} and not {shown(parted.first)}."
     )
+    if isinstance(guilty, Finding):
+        told += f" Look at {guilty.place}: `{guilty.place.text}`. {guilty.message}"
+    elif guilty is not None:
+        told += f" {guilty.sentence}"
+    places = (guilty.place,) if guilty is not None else ()
+    return Check(NAME, Verdict.FAIL, told, remedy, places, evidence(subject, parted))
 
 
 def packed(decisions: Decisions) -> dict[str, np.ndarray]:

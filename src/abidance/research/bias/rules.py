@@ -78,6 +78,7 @@ _PLACES = {
     "nanargmin",
     "argsort",
     "sort",
+    "sorted",
     "arg_max",
     "arg_min",
     "arg_sort",

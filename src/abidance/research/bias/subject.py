@@ -53,7 +53,8 @@ class Subject:
     def known(self, stop: int, start: int = 0) -> Bars:
         """Return the rows from `start` up to, not including, `stop`, as known at the last one's close."""
         since = int(self.bars.ts[start]) if start else 0
-        return _copy(self.bars, start, stop, _Known(self.bars.universe, since, self.closes(stop - 1)))
+        until = self.closes(stop - 1) if stop else 0
+        return _copy(self.bars, start, stop, _Known(self.bars.universe, since, until))
 
     def closes(self, row: int) -> int:
         """Return when a row's bar closes, ns UTC."""

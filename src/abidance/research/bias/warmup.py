@@ -41,7 +41,9 @@ def check_warmup(subject: Subject, provided: int) -> Check:
         try:
             subject.decide(subject.known(len(subject.bars), len(subject.bars) - least))
         except StrategyError as error:
-            return _failed(f"It fails on {least:,} bars, one more than its warm-up: {error.found}", error)
+            return _failed(
+                f"It fails on the first bar after its warm-up of {subject.warmup:,}: {error.found}", error
+            )
     lengths = _lengths(subject, provided)
     longest = lengths[-1] if lengths else 0
     if len(lengths) < 2:
