@@ -19,7 +19,7 @@ from abidance.backtest.result import BacktestResult
 from abidance.market.bars import Bars
 from abidance.model.errors import DataError, InvariantError
 from abidance.model.order import Side
-from abidance.research.luck import column_sharpes
+from abidance.research.luck import column_sharpes, sharpe
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -79,7 +79,7 @@ def band(values: FloatArray, shares: Sequence[float] = BAND) -> tuple[float, ...
 def block_length(returns: FloatArray) -> float:
     """Return the mean block length that suits the stationary bootstrap of `returns`, 1 or more (Politis and White)."""
     size = len(returns)
-    if size < 10 or not returns.std() > 0:
+    if size < 10 or sharpe(returns) is None:
         return 1.0
     run = max(5, int(log10(size)))
     longest = min(ceil(sqrt(size)) + run, size - 1)

@@ -20,6 +20,7 @@ from abidance.research.luck import (
     expected_maximum,
     minimum_length,
     probabilistic,
+    sharpe,
 )
 from abidance.research.montecarlo import Paths, band, p_value
 from abidance.research.trials import Tried
@@ -38,6 +39,7 @@ LOST_SELDOM, LOST_OFTEN = 0.05, 0.25
 KEPT = 0.5
 """The share of the promised Sharpe ratio that must be left out of sample, or on disturbed bars."""
 NEIGHBOURS, HALF = 0.7, 0.5
+FEWEST_NEIGHBOURS = 3
 NOISE_PROFITS, NOISE_FEW = 0.9, 0.5
 BY_CHANCE, PERHAPS = 0.05, 0.10
 RUIN = 0.5
@@ -246,14 +248,15 @@ def plateau(sharpes: FloatArray) -> Check:
     return Check("neighbours", name, _mark(good, NEIGHBOURS, HALF), sentence, figures)
 
 
-def overfit(found: Overfitting | None) -> Check:
+def overfit(found: Overfitting | str) -> Check:
     """Judge whether choosing the best setting of one half of the time helps in the other half.
 
     Among settings that are all good the rank is a toss-up: then it counts that the chosen one hardly ever lost.
+    A text instead of the outcome says why there is none.
     """
     name = "Choosing settings"
-    if found is None:
-        return _skipped("overfitting", name, "There are no neighbouring settings to choose from.")
+    if isinstance(found, str):
+        return _skipped("overfitting", name, found)
     chance, lost = found.probability, found.loss_probability
     mark = Mark.PASS if chance <= OVERFIT or lost <= LOST_SELDOM else Mark.WARN
     if chance > COIN and lost > LOST_OFTEN:
@@ -268,9 +271,14 @@ def overfit(found: Overfitting | None) -> Check:
     return Check("overfitting", name, mark, sentence, figures)
 
 
-def forward(found: Walk, *, anchored: bool, choices: int) -> Check:
-    """Judge what was left of the promised Sharpe ratio where settings were chosen before and judged after."""
+def forward(found: Walk | str, *, anchored: bool, choices: int) -> Check:
+    """Judge what was left of the promised Sharpe ratio where settings were chosen before and judged after.
+
+    A text instead of a walk says why there is none.
+    """
     key, name = ("anchored", "Walk forward, anchored") if anchored else ("rolling", "Walk forward, rolling")
+    if isinstance(found, str):
+        return _skipped(key, name, found)
     inside, outside, left = found.inside, found.outside, found.efficiency
     if outside is None:
         return _skipped(key, name, "Nothing was traded in the tests of the walk.")
@@ -285,11 +293,12 @@ def forward(found: Walk, *, anchored: bool, choices: int) -> Check:
     return Check(key, name, mark, sentence, {"inside": inside, "outside": outside, "efficiency": left})
 
 
-def combinations(sharpes: FloatArray | None) -> Check:
-    """Judge the annual Sharpe ratios of the paths of combinatorial purged cross-validation."""
+def combinations(found: Sequence[FloatArray] | str) -> Check:
+    """Judge the paths of combinatorial purged cross-validation; a text instead of them says why there are none."""
     name = "Combinatorial paths"
-    if sharpes is None or not len(sharpes):
-        return _skipped("paths", name, "There are no neighbouring settings to choose from.")
+    if isinstance(found, str):
+        return _skipped("paths", name, found)
+    sharpes = np.array([annual(sharpe(path)) or 0.0 for path in found])
     low, middle = float(sharpes.min()), float(np.median(sharpes))
     mark = Mark.PASS if low > 0 else Mark.WARN if middle > 0 else Mark.FAIL
     sentence = (

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.random import Generator
@@ -17,7 +18,7 @@ from abidance.backtest.wording import short_time
 from abidance.journal.metrics import DAY_NS
 from abidance.model.errors import DataError, StrategyError, UsageError
 from abidance.research import validate
-from abidance.research.luck import Record, overfitting, sharpe
+from abidance.research.luck import Overfitting, Record, overfitting, sharpe
 from abidance.research.montecarlo import (
     Paths,
     bootstrap,
@@ -51,6 +52,19 @@ FEWEST_SHIFTS, APPROXIMATE_SHIFTS = 39, 500
 """Fewer runs than this cannot tell a chance of 5 % apart: then shifts are approximated."""
 _RERUN_BARS = 4_500_000
 """About half a minute of runs: the most bars that shifts are run again over."""
+
+
+NO_CHOICE = "There are too few neighbouring settings to choose from."
+
+T = TypeVar("T")
+
+
+def _or_why(make: Callable[[], T]) -> T | str:
+    """Return what `make` does, or the sentence that says why the data do not allow it."""
+    try:
+        return make()
+    except DataError as error:
+        return error.found
 
 
 @dataclass(frozen=True)
@@ -125,7 +139,8 @@ class _Case:
     def __init__(self, settings: Settings, progress: Progress) -> None:
         self.settings = settings
         self.budget = Budget(0, 0, 0)
-        self.details: dict[str, object] = {}
+        self._walks: dict[str, object] = {}
+        self.details: dict[str, object] = {"walks": self._walks}
         self._progress = progress
         self._done = self._total = 0
 
@@ -221,41 +236,32 @@ class _Case:
         """Return the checks of choosing among settings in one time and judging in another."""
         days, count = matrix.shape
         objective = OBJECTIVES[self.settings.metric]
-        blocks = min(BLOCKS, days // DAYS_IN_BLOCK // 2 * 2)
-        found = overfitting(matrix, blocks) if count > 3 else None
-        purge = Purge(self._holding_days(), max(1, days // 100))
-        crossing = crossed(matrix, GROUPS, TESTED, objective, purge) if count > 3 else []
-        ratios = np.array([annual(sharpe(path)) or 0.0 for path in crossing])
-        known: dict[tuple[int, Span], FloatArray] = {}
-
-        def outside(setting: int, span: Span) -> FloatArray:
-            if (setting, span) not in known:
-                known[setting, span] = self._within(values[setting], span)
-            return known[setting, span]
-
-        length = days // (FOLDS + ROLLING)
-        walks = {
-            "anchored": walk(
-                matrix, walk_forward(days, FOLDS, first=days - length * FOLDS), objective, outside
-            ),
-            "rolling": walk(
-                matrix,
-                walk_forward(days, FOLDS, anchored=False, first=days - length * FOLDS),
-                objective,
-                outside,
-            ),
-        }
-        if found is not None:
+        found: Overfitting | str = NO_CHOICE
+        paths: list[FloatArray] | str = NO_CHOICE
+        if count > validate.FEWEST_NEIGHBOURS:
+            found = overfitting(matrix, min(BLOCKS, days // DAYS_IN_BLOCK // 2 * 2))
             self.details["logits"] = found.logits.tolist()
-        self.details["walks"] = {name: self._told(each, values) for name, each in walks.items()}
+            purge = Purge(self._holding_days(), max(1, days // 100))
+            paths = _or_why(lambda: crossed(matrix, GROUPS, TESTED, objective, purge))
         return [
             validate.overfit(found),
-            *(
-                validate.forward(each, anchored=name == "anchored", choices=count)
-                for name, each in walks.items()
-            ),
-            validate.combinations(ratios if len(ratios) else None),
+            self._walk(values, matrix, anchored=True),
+            self._walk(values, matrix, anchored=False),
+            validate.combinations(paths),
         ]
+
+    def _walk(self, values: list[dict[str, Values]], matrix: FloatArray, *, anchored: bool) -> Check:
+        """Return the check of a walk forward; what it chooses is run anew in the time that follows."""
+        days, count = matrix.shape
+        first = days - days // (FOLDS + ROLLING) * FOLDS
+        splits = walk_forward(days, FOLDS, anchored=anchored, first=first)
+        objective = OBJECTIVES[self.settings.metric]
+        found = _or_why(
+            lambda: walk(matrix, splits, objective, lambda at, span: self._within(values[at], span))
+        )
+        if isinstance(found, Walk):
+            self._walks["anchored" if anchored else "rolling"] = self._told(found, values)
+        return validate.forward(found, anchored=anchored, choices=count)
 
     def _within(self, values: dict[str, Values], span: Span) -> FloatArray:
         """Return the daily returns of a run that begins with the first of some days and ends with the last."""
