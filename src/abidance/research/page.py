@@ -99,7 +99,7 @@ def _histogram(title: str, told: str, values: Sequence[float], line: float) -> d
         for at, count in enumerate(counts)
         if count
     ]
-    marks = [(round(x(value), 1), format_number(value)) for value in (low, (low + high) / 2, high)]
+    marks = [(round(x(value), 1), format_number(round(value, 6))) for value in (low, (low + high) / 2, high)]
     return {"title": title, "told": told, "bars": bars, "line": round(x(line), 1), "marks": marks}
 
 
@@ -121,10 +121,17 @@ def _fan(fan: Mapping[str, Any]) -> dict[str, object]:
         "middle": " ".join(points(bands[1])),
         "own": " ".join(points(own)),
         "marks": [(round(x(row), 1), f"{row:,.0f}") for row in (rows[0], rows[len(rows) // 2], rows[-1])],
-        "levels": [
-            (round(y(value), 1), format_number(value)) for value in (low, 1.0, high) if low <= value <= high
-        ],
+        "levels": _apart([(round(y(value), 1), format_number(value)) for value in (low, high, 1.0)]),
     }
+
+
+def _apart(levels: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Return the levels inside the picture that can be read beside those before them."""
+    kept: list[tuple[float, str]] = []
+    for level, text in levels:
+        if TOP <= level <= HEIGHT - BOTTOM and all(abs(level - other) >= 14 for other, _ in kept):
+            kept.append((level, text))
+    return kept
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Any:

@@ -221,8 +221,9 @@ def timing(observed: float, shifted: FloatArray, *, is_rerun: bool) -> Check:
     chance = p_value(observed, shifted)
     how = "run again" if is_rerun else "approximated from its positions"
     sentence = (
-        f"Of {len(shifted):,} runs with the same decisions moved in time ({how}), {_share(chance, 1)} do as well:"
-        f" the middle one has a Sharpe ratio of {_ratio(float(np.median(shifted)))}, this one {_ratio(observed)}."
+        f"The same decisions moved in time ({how}) did as well in {int(np.sum(shifted >= observed)):,} of"
+        f" {len(shifted):,} runs (p = {_share(chance, 1)}): the middle one has a Sharpe ratio of"
+        f" {_ratio(float(np.median(shifted)))}, this one {_ratio(observed)}."
     )
     figures = {"p_value": chance, "observed": observed, "median": float(np.median(shifted))}
     return Check("timing", name, _mark(chance, BY_CHANCE, PERHAPS, low=True), sentence, figures)
@@ -234,10 +235,9 @@ def timing(observed: float, shifted: FloatArray, *, is_rerun: bool) -> Check:
 def plateau(sharpes: FloatArray) -> Check:
     """Judge whether neighbouring settings (annual Sharpe ratios, the chosen one first) earn too."""
     name = "Neighbouring settings"
-    if len(sharpes) < 4:
-        return _skipped(
-            "neighbours", name, "There are fewer than three neighbouring settings to compare with."
-        )
+    if len(sharpes) <= FEWEST_NEIGHBOURS:
+        why = f"There are fewer than {FEWEST_NEIGHBOURS} neighbouring settings to compare with."
+        return _skipped("neighbours", name, why)
     others = sharpes[1:]
     good = float(np.mean(others > 0))
     sentence = (
@@ -262,8 +262,8 @@ def overfit(found: Overfitting | str) -> Check:
     if chance > COIN and lost > LOST_OFTEN:
         mark = Mark.FAIL
     sentence = (
-        f"The best setting of one half of the time was in the worse half of the settings afterwards in {_share(chance)}"
-        f" of {len(found.logits):,} splits, and lost money in {_share(lost)}."
+        f"The best setting of one half of the time was in the worse half of the settings afterwards in {_share(chance, 1)}"
+        f" of {len(found.logits):,} splits, and lost money in {_share(lost, 1)}."
     )
     figures = {
         "probability": chance, "loss_probability": lost, "degradation": found.degradation
