@@ -1,6 +1,8 @@
 """`abidance check-strategy`: is a strategy honest? A verdict and a plain sentence for each check."""
 
+import io
 import json
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,7 +50,8 @@ def check_strategy(
 
     typed = RunOptions(config, strategy, pairs, timeframe, timerange=timerange, settings=setting)
     loaded = typed.load()
-    with Bar(loaded, "Checking") as bar:
+    # A strategy that prints would do so some hundred times, and into the JSON.
+    with Bar(loaded, "Checking") as bar, redirect_stdout(io.StringIO()):
         reports = check_strategies(
             loaded, options.catalog_of(userdir), options.strategies_folder(userdir), bar.advance
         )

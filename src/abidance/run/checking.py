@@ -182,7 +182,7 @@ def _ask(config: RunConfig, catalog: Catalog, folder: Path | None) -> dict[str, 
             "out": str(out),
         }
         done = subprocess.run(
-            [sys.executable, "-m", "abidance.run.checking"],
+            [sys.executable, "-P", "-m", "abidance.run.checking"],
             input=json.dumps(job),
             env=environment,
             capture_output=True,

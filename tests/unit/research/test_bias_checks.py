@@ -337,6 +337,37 @@ def test_the_deepest_line_is_blamed_and_the_length_of_the_bars_is_not() -> None:
     assert found[0].name == "moved"
 
 
+class Odd:
+    """A value that does not let itself be read."""
+
+    __slots__ = ()
+
+    def to_numpy(self) -> np.ndarray:
+        raise RuntimeError("no")
+
+
+class Stubborn(BarStrategy):
+    """Looks ahead beside values that cannot be compared."""
+
+    def signals(self, bars: Bars) -> Signals:
+        odd, nothing, words = Odd(), None, [None, "x"]
+        wished = [None if row % 2 else float(close) for row, close in enumerate(bars.close)]
+        wished = [*wished[1:], None]
+        assert isinstance(odd, Odd)
+        assert nothing is None
+        assert words
+        return Signals(np.array([0.0 if each is None or each < 1 else 1.0 for each in wished]))
+
+
+def test_values_that_cannot_be_read_do_not_stop_the_search() -> None:
+    bars = a_walk(400)
+    runs = (signals_of(Stubborn(), bars), signals_of(Stubborn(), bars.slice(0, 300)))
+
+    found = blame(sources_of(Stubborn), *runs, (400, 300))
+
+    assert found[0].place.text == "wished = [*wished[1:], None]"
+
+
 def test_nobody_is_blamed_for_what_is_alike() -> None:
     bars = a_walk(400)
     runs = (signals_of(EmaCross(), bars), signals_of(EmaCross(), bars.slice(0, 301)))
@@ -354,5 +385,8 @@ def test_of_several_instruments_the_gravest_answer_counts_and_is_counted() -> No
     found = joined(checks)
 
     assert (found.verdict, found.sentence) == (Verdict.FAIL, "B: Bad. (fail on 2 of 3 instruments.)")
+    assert joined({"A": checks["A"], "D": Check("x", Verdict.PASS, "Well.", "Do.")}).sentence == (
+        "Well. (D; 1 more pass too.)"
+    )
     assert worst([]) is Verdict.UNCHECKED
     assert worst([Verdict.UNCHECKED, Verdict.PASS]) is Verdict.PASS

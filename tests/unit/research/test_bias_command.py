@@ -61,6 +61,17 @@ def test_a_suspicion_that_no_replay_confirms_is_a_warning_and_ends_well(tmp_path
     assert "No replay confirms it" in words(result)
 
 
+def test_a_strategy_that_prints_does_not_spoil_the_answers(tmp_path: Path) -> None:
+    text = (FOLDER / "honest" / "expanding_peak.py").read_text("utf-8")
+    file = tmp_path / "talkative.py"
+    file.write_text(text.replace("        return", "        print('hello')\n        return"))
+
+    result = run("-s", str(file), "-p", "SOL/USDT", "--json")
+
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)[0]["strategy"] == "talkative"
+
+
 def test_json_says_the_same_for_machines() -> None:
     cheat = FOLDER / "cheating" / "negative_roll.py"
 

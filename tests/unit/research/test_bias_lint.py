@@ -172,6 +172,7 @@ def test_a_column_that_all_instances_share_is_suspected() -> None:
         "np.convolve(x, k)[: len(x)]",
         "np.convolve(x, k[::-1], mode='valid')",
         "x.rolling(9).mean()",
+        "x.rolling(9).rank(pct=True)",
         "x.expanding().max()",
         "x.ewm(span=9).std()",
         "frame.group_by('day').agg(pl.col('close').max())",

@@ -200,7 +200,7 @@ class _Walk(ast.NodeVisitor):
 
     def _keeps(self, name: str) -> bool:
         is_own = name.startswith(("self.", "cls."))
-        return is_own and not self._remembers and self._function not in {"", "__init__"}
+        return is_own and not self._remembers and self._function not in {"", "__init__", "__post_init__"}
 
     def _note(self, kind: str, node: ast.stmt | ast.expr, message: str) -> None:
         if kind == STATE and self._remembers and "instances" not in message and "outlives" not in message:

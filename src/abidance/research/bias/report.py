@@ -84,11 +84,13 @@ def joined(found: Mapping[str, Check]) -> Check:
     """Return one check for those of several instruments: the gravest, which says where it was found."""
     gravest = worst([check.verdict for check in found.values()])
     alike = [id for id, check in found.items() if check.verdict is gravest]
-    first = found[alike[0]]
     if len(found) == 1:
-        return first
-    if gravest is Verdict.PASS:
-        return replace(first, sentence=f"{first.sentence} ({alike[0]}; so do the other {len(found) - 1}.)")
+        return found[alike[0]]
+    if gravest is Verdict.PASS:  # the one with advice says more
+        said = next((id for id in alike if found[id].remedy), alike[0])
+        rest = f"{said}; {len(alike) - 1} more pass too" if len(alike) > 1 else said
+        return replace(found[said], sentence=f"{found[said].sentence} ({rest}.)")
+    first = found[alike[0]]
     count = f"{len(alike)} of {len(found)} instruments"
     return replace(
         first,

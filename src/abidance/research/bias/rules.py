@@ -173,7 +173,8 @@ def _fitted(node: ast.Call, name: str, around: Surroundings) -> str | None:
         return None
     if name.startswith("sklearn.") and not name.rpartition(".")[2].islower():
         return None  # a model is made, not fitted
-    if any(_is_window(each, around) for each in node.args):
+    windowed = isinstance(node.func, ast.Attribute) and not _may_be_column(node.func.value, around)
+    if windowed or any(_is_window(each, around) for each in node.args):
         return None
     return f"`{_last(name)}` fits all rows at once, later ones too."
 

@@ -137,7 +137,7 @@ class _Call:
         elif event == "return":
             self._visits.clear()
             self._finish(frame)
-            done = {_RESULT: tuple(leaves(result))}
+            done = {_RESULT: _held(result)}
             self._story.steps.append(_Step(self._number, self._file, self._line, done))
         return self.trace
 
@@ -157,7 +157,7 @@ class _Call:
     def _changes(self, frame: FrameType) -> dict[str, Leaves]:
         found: dict[str, Leaves] = {}
         for name, value in _names(frame):
-            held = tuple(leaves(value))
+            held = _held(value)
             digest = _digest(held)
             if self._held.get(name) != digest:
                 self._held[name] = digest
@@ -281,6 +281,14 @@ class _Comparison:
         return Blame(Place(step.file, step.line), name, self._statement(step))
 
 
+def _held(value: object) -> Leaves:
+    """Return the columns and numbers in a value, none when it does not let itself be read."""
+    try:
+        return tuple(leaves(value))
+    except Exception:  # noqa: BLE001 - an author's or a library's own class may raise anything
+        return ()
+
+
 def leaves(value: object, depth: int = 0) -> Iterator[Any]:
     """Yield the columns (arrays) and numbers in a value, in a fixed order; other things are passed over."""
     if isinstance(value, np.ndarray):
@@ -292,10 +300,7 @@ def leaves(value: object, depth: int = 0) -> Iterator[Any]:
     elif isinstance(value, Bars):
         yield from (column.copy() for column in (value.ts, *value.columns()))
     elif hasattr(value, "to_numpy"):
-        try:
-            yield np.array(value.to_numpy())
-        except Exception:  # noqa: BLE001 - a library's own container; what cannot be read cannot be compared
-            return
+        yield np.array(value.to_numpy())
     elif isinstance(value, list | tuple):
         yield from _row(value, depth)
     elif isinstance(value, dict):
@@ -308,8 +313,9 @@ def leaves(value: object, depth: int = 0) -> Iterator[Any]:
 
 def _row(values: list[Any] | tuple[Any, ...], depth: int) -> Iterator[Any]:
     """Yield a row of plain values as one column, any other row part by part."""
-    if isinstance(values, list) and values and all(isinstance(v, bool | int | float | str) for v in values):
-        yield np.array(values)
+    plain = bool | int | float | str | np.generic | None
+    if isinstance(values, list) and values and all(isinstance(each, plain) for each in values):
+        yield np.array([np.nan if each is None else each for each in values])
     else:
         for each in values[: _REPEATS * 10]:
             yield from leaves(each, depth + 1)
@@ -318,7 +324,7 @@ def _row(values: list[Any] | tuple[Any, ...], depth: int) -> Iterator[Any]:
 def _names(frame: FrameType) -> Iterator[tuple[str, object]]:
     for name, value in dict(frame.f_locals).items():
         if name == "self":
-            yield from ((f"self.{key}", held) for key, held in vars(value).items())
+            yield from ((f"self.{key}", held) for key, held in getattr(value, "__dict__", {}).items())
         else:
             yield name, value
 
