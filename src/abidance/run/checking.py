@@ -143,7 +143,7 @@ def _answers(name: str, subjects: Mapping[str, Subject], author: Author, elsewhe
     """Return the answer of each check, joined over the instruments."""
     found: dict[str, dict[str, Check]] = {}
     for id, subject in subjects.items():
-        for check in _asked(subject, author, elsewhere.get(f"{name} {id}", elsewhere.get(""))):
+        for check in _asked(subject, author, elsewhere.get(f"{name} {id}", elsewhere.get(name))):
             found.setdefault(check.name, {})[id] = check
     return [joined(checks) for checks in found.values()]
 
@@ -170,7 +170,7 @@ def _digest(config: RunConfig, catalog: Catalog, folder: Path | None) -> str:
 
 
 def _ask(config: RunConfig, catalog: Catalog, folder: Path | None) -> dict[str, Decisions | str]:
-    """Return what another process decides, by strategy and instrument; under "" what it failed with as a whole."""
+    """Return what another process decides, by strategy and instrument, or by strategy alone when it failed."""
     own = os.environ.get("PYTHONHASHSEED")
     environment = {**os.environ, "PYTHONHASHSEED": next(seed for seed in HASH_SEEDS if seed != own)}
     with tempfile.TemporaryDirectory(prefix="abidance-") as scratch:
@@ -190,9 +190,11 @@ def _ask(config: RunConfig, catalog: Catalog, folder: Path | None) -> dict[str, 
             check=False,
         )
         if done.returncode or not out.exists():
-            lines = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
-            failed = {each.name: f"error: {lines[-1]}" for each in config.strategies}
-            return {"": lines[-1], **failed}
+            if len(config.strategies) > 1:  # one must not answer for another
+                each_alone = (_ask(_alone(config, each), catalog, folder) for each in config.strategies)
+                return {name: said for found in each_alone for name, said in found.items()}
+            lines = done.stderr.strip().splitlines() or [f"It ended with code {done.returncode}."]
+            return {config.strategies[0].name: f"error: {lines[-1]}"}
         with np.load(out, allow_pickle=False) as held:
             return _read({key: held[key] for key in held.files})
 
@@ -240,4 +242,7 @@ def _answer(job: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    _answer(json.loads(sys.stdin.read()))
+    try:
+        _answer(json.loads(sys.stdin.read()))
+    except AbidanceError as error:
+        sys.exit(error.found)

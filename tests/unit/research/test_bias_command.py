@@ -19,6 +19,7 @@ app.command("check-strategy")(check_strategy)
 @pytest.fixture(autouse=True)
 def _terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
     monkeypatch.setenv("ABIDANCE_HOME", str(tmp_path / "home"))
 
 
@@ -59,6 +60,24 @@ def test_a_suspicion_that_no_replay_confirms_is_a_warning_and_ends_well(tmp_path
     assert "WARN" in result.output
     assert "FAIL" not in result.output
     assert "No replay confirms it" in words(result)
+
+
+def test_a_strategy_that_fails_in_the_other_process_does_not_answer_for_another(tmp_path: Path) -> None:
+    text = (FOLDER / "honest" / "expanding_peak.py").read_text("utf-8")
+    file = tmp_path / "expired.py"
+    file.write_text(
+        f"{text}\n\nimport os\n\nif os.environ.get('PYTHONHASHSEED'):\n    raise ValueError('late')\n"
+    )
+
+    result = run("-s", str(file), "-s", "EmaCross", "-p", "SOL/USDT", "--json")
+
+    expired, cross = json.loads(result.stdout)
+    determinism = {check["check"]: check for check in expired["checks"]}["determinism"]
+    assert result.exit_code == StrategyError.exit_code
+    assert determinism["verdict"] == "fail"
+    assert "In another process it fails: Importing it failed" in determinism["sentence"]
+    assert "ValueError: late" in determinism["sentence"]
+    assert cross["verdict"] == "pass"
 
 
 def test_a_strategy_that_prints_does_not_spoil_the_answers(tmp_path: Path) -> None:

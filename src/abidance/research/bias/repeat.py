@@ -49,7 +49,9 @@ def _elsewhere(subject: Subject, findings: Sequence[Finding], other: Decisions |
     if other is None:
         return Check(NAME, Verdict.PASS, "Asked again, it decides alike; another process was not asked.")
     if isinstance(other, str):
-        return Check(NAME, Verdict.FAIL, f"In another process it fails: {other}", _CHANCE)
+        return Check(
+            NAME, Verdict.FAIL, f"In another process it fails: {other.removeprefix('error: ')}", _CHANCE
+        )
     parted = next(differences(subject.whole, other), None)
     if parted is None:
         told = "Asked again, and in another process with another hash seed and clock, it decides alike."
