@@ -23,7 +23,7 @@ _PANELS = {
     "Start here": {"demo": "demo"},
     "Trade": {"backtest": "backtest", "trade": "trade"},
     "Strategies": {"new-strategy": "strategies", "list-strategies": "strategies", "check-strategy": "check"},
-    "Research": {"verdict": "verdict", "simulate": "simulate"},
+    "Research": {"optimize": "optimize", "verdict": "verdict", "simulate": "simulate"},
     "Data": {"import-data": "data", "list-data": "data", "check-data": "data"},
     "Configuration": {"new-config": "config", "show-config": "config"},
 }

@@ -1,0 +1,220 @@
+"""What a worker needs to score a setting, here or elsewhere, and what identifies a search. It runs nothing itself.
+
+`Executor` is the one seam to what runs a backtest.
+"""
+
+import hashlib
+import inspect
+import runpy
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from abidance.backtest.result import BacktestResult
+from abidance.engine.config import StrategyConfig
+from abidance.market.bars import Bars
+from abidance.market.funding import Funding
+from abidance.market.store import fingerprint
+from abidance.model.errors import ConfigError, StrategyError, UsageError
+from abidance.research.objective import Aim, Function, Outcome, Refusal, UnscoredError, score
+from abidance.research.space import Values
+from abidance.run.backtest import backtest
+from abidance.run.config import RunConfig
+from abidance.run.plugins import find_strategy
+from abidance.run.setup import BarSource, gather
+from abidance.run.tuning import Tuning
+from abidance.strategy.mistakes import FAILURES, file_error
+
+Evaluate = Callable[[RunConfig], BacktestResult]
+Executor = Callable[[RunConfig, BarSource, Path | None], BacktestResult]
+"""Makes an Evaluate of a source of bars and a folder of strategies; a function of a module, so that it pickles."""
+
+_REFUSED = (StrategyError, UsageError, ConfigError, UnscoredError)
+"""What speaks of one setting only; anything else that is raised ends the search."""
+
+
+@dataclass
+class Remembering:
+    """A source of bars that reads everything once; it pickles with what it has read, for workers elsewhere."""
+
+    source: BarSource | None
+    bars: dict[tuple[Any, ...], Bars] = field(default_factory=dict)
+    rates: dict[tuple[Any, ...], Funding | None] = field(default_factory=dict)
+
+    def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
+        """Return bars as the source does."""
+        key = (instrument, timeframe, start, end)
+        if key not in self.bars:
+            assert self.source is not None, f"{key} was not read where the search began"
+            self.bars[key] = self.source.read(*key)
+        return self.bars[key]
+
+    def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> Funding | None:
+        """Return rates as the source does."""
+        key = (instrument, start, end)
+        if key not in self.rates:
+            assert self.source is not None, f"{key} was not read where the search began"
+            self.rates[key] = self.source.funding(*key)
+        return self.rates[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the source behind: files of this host may not be there elsewhere."""
+        return {"source": None, "bars": self.bars, "rates": self.rates}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a worker needs to score a setting, here or on another host; called, it returns what scores."""
+
+    tuning: Tuning
+    aim: Aim
+    source: Remembering
+    folder: Path | None
+    executor: Executor = backtest
+    files: Mapping[str, bytes] | None = None
+    """The user's files when the worker is on another host: they are laid out there in a folder of its own."""
+
+    def evaluate(self, config: RunConfig) -> BacktestResult:
+        """Run a configuration over the bars of the search."""
+        return self.executor(config, self.source, self.folder)
+
+    def __call__(self) -> Callable[[Values], Outcome | Refusal]:
+        """Return the function that scores a setting."""
+        recipe = self if self.files is None else replace(self, folder=_laid_out(self.files), files=None)
+        functions = {
+            each.name: _function(each.name, recipe.folder)
+            for each in recipe.aim.objectives
+            if each.is_function
+        }
+        return _Scorer(recipe, functions)
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    recipe: Recipe
+    functions: Mapping[str, Function]
+
+    def __call__(self, values: Values) -> Outcome | Refusal:
+        try:
+            return score(
+                self.recipe.evaluate(self.recipe.tuning.configured(values)), self.recipe.aim, self.functions
+            )
+        except _REFUSED as error:
+            return Refusal(error.found)
+
+
+def portable(recipe: Recipe) -> Recipe:
+    """Return the recipe with the user's files in it, for workers that do not see this disk."""
+    files: dict[str, bytes] = {}
+    strategies = []
+    for each in recipe.tuning.config.strategies:
+        file = file_of(each, recipe.folder)
+        if file is not None:
+            files |= {near.name: near.read_bytes() for near in file.parent.glob("*.py") if near.is_file()}
+            cls = find_strategy(each.strategy, recipe.folder).__name__
+            each = each.model_copy(update={"strategy": f"{file.name}:{cls}"})
+        strategies.append(each)
+    objectives = []
+    for objective in recipe.aim.objectives:
+        if objective.is_function:
+            path, _, name = objective.name.rpartition(":")
+            found = _found(path, recipe.folder)
+            files[found.name] = found.read_bytes()
+            objective = replace(objective, name=f"{found.name}:{name}")
+        objectives.append(objective)
+    config = recipe.tuning.config.model_copy(update={"strategies": tuple(strategies)})
+    return replace(
+        recipe,
+        tuning=replace(recipe.tuning, config=config),
+        aim=replace(recipe.aim, objectives=tuple(objectives)),
+        files=files,
+    )
+
+
+def _laid_out(files: Mapping[str, bytes]) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="abidance-"))
+    for name, content in files.items():
+        (folder / Path(name).name).write_bytes(content)
+    return folder
+
+
+def file_of(each: StrategyConfig, folder: Path | None) -> Path | None:
+    """Return the user's file that a strategy is in, None for a shipped one."""
+    cls = find_strategy(each.strategy, folder)
+    if cls.__module__.startswith("abidance."):
+        return None
+    return Path(inspect.getfile(cls))
+
+
+def _function(text: str, folder: Path | None) -> Function:
+    """Return the user's function `path.py:name`, made so that what it raises names its line."""
+    path, _, name = text.rpartition(":")
+    file = str(_found(path, folder))
+    try:
+        function = runpy.run_path(file).get(name)
+    except FAILURES as error:
+        raise file_error(file, error) from error
+    if not callable(function):
+        raise UsageError(f"{path} holds no function {name}.", "Define it as: def name(result): return 1.0")
+
+    def guarded(result: BacktestResult) -> object:
+        try:
+            return function(result)
+        except FAILURES as error:
+            told = file_error(file, error)
+            raise StrategyError(told.found.replace("Importing it", f"{name}()", 1), told.remedy) from error
+
+    return guarded
+
+
+def _found(path: str, folder: Path | None) -> Path:
+    for candidate in (Path(path), *([folder / path] if folder else [])):
+        if candidate.is_file():
+            return candidate.resolve()
+    raise UsageError(f"There is no file {path}.", "Name the file of the objective's function.")
+
+
+# --- what a study is made of
+
+
+def pins(recipe: Recipe) -> dict[str, str]:
+    """Return what identifies strategy, bars and settings of a search; reads everything that the search will read.
+
+    What is searched is no part of it, nor is where files lie.
+    """
+    config = recipe.tuning.config
+    material = gather(config, recipe.source, recipe.folder)
+    data = fingerprint(*material.bars.values(), *material.past.values(), *material.funding.values())
+    code = hashlib.sha256()
+    for each in config.strategies:
+        code.update(_source(find_strategy(each.strategy, recipe.folder)).encode())
+    for objective in recipe.aim.objectives:
+        if objective.is_function:
+            code.update(_found(objective.name.rpartition(":")[0], recipe.folder).read_bytes())
+    settings = recipe.tuning.configured(_neutral(recipe.tuning)).model_dump(mode="json")
+    for each in settings["strategies"]:
+        each.pop("strategy")
+    text = repr(sorted(_flat(settings))).encode()
+    return {"strategy": code.hexdigest(), "data": data, "settings": hashlib.sha256(text).hexdigest()}
+
+
+def _neutral(tuned: Tuning) -> Values:
+    """Return one fixed point of the space: what is searched must not count as a setting."""
+    return {
+        name: each.choices[0] if each.choices else each.low for name, each in tuned.space.dimensions.items()
+    }
+
+
+def _source(cls: type) -> str:
+    try:
+        return Path(inspect.getfile(cls)).read_text("utf-8", "replace")
+    except (OSError, TypeError):
+        return cls.__qualname__
+
+
+def _flat(value: Any, at: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, dict):
+        return [pair for name, item in value.items() for pair in _flat(item, f"{at}.{name}")]
+    return [(at, repr(value))]
