@@ -51,7 +51,7 @@ class AllocationConfig(Config):
         "fixed", "equal", "inverse_volatility", "risk_parity", "hrp", "volatility_target", "kelly"
     ] = "fixed"
     """fixed: the strategies' own `allocation`. All others begin with it, and set the shares anew as time goes."""
-    lookback: Annotated[int, Field(ge=2, le=3_650)] = 30
+    lookback: Annotated[int, Field(ge=2, le=3_650)] = 60
     """Full days (UTC) of each strategy's profit that a method looks at; it changes nothing before there are as many."""
     rebalance: Literal["daily", "weekly", "monthly"] | Annotated[int, Field(ge=1)] = "weekly"
     """When shares are looked at: at 00:00 UTC each day, Monday or first of a month, or every so many bars of the run's

@@ -57,12 +57,10 @@ def volatility_target(returns: Array, target: float, per_year: float) -> Array:
     `per_year` is how many rows make a year. They are never scaled up: the sum stays at most 1. Fewer than two rows
     scale nothing.
     """
-    rows, weights = _finite(returns), inverse_volatility(returns)
+    (rows, peak), weights = _scaled(returns), inverse_volatility(returns)
     if len(rows) < 2:
         return weights
-    whole = rows @ weights
-    peak = float(np.abs(whole).max(initial=0.0))
-    volatility = peak * float(np.std(whole / peak, ddof=1)) * per_year**0.5 if peak else 0.0
+    volatility = peak * float(np.std(rows @ weights, ddof=1)) * per_year**0.5
     return weights * (target / volatility) if volatility > target else weights
 
 

@@ -374,6 +374,28 @@ def test_bars_as_long_as_a_day_are_measured_too() -> None:
     assert made.state.allocations["calm"] == pytest.approx(5 / 6, abs=0.01)
 
 
+def test_a_year_has_as_many_days_as_were_seen_of_it() -> None:
+    def shares(step: int) -> float:
+        rows = flat(100.0, 100.0, 101.0, 99.0, 102.0, 100.0, 101.0)
+        strategies = {"calm": Scripted([0.9]), "wild": Scripted([1.0])}
+        tapes = {each: bars_of(each.id, rows, "1d", step) for each in (OTHER, SPOT)}
+        configs = {
+            name: {"instruments": (each.id,), "sizing": HALF}
+            for name, each in zip(strategies, tapes, strict=True)
+        }
+        allocation = AllocationConfig(
+            **{**DAILY, "method": "volatility_target", "volatility": 0.05, "threshold": 0}
+        )
+        made = Rig(
+            material_of(strategies, tapes, configs=configs, timeframe="1d", allocation=allocation)
+        ).run()
+        return sum(made.state.allocations.values())
+
+    # the same moves on every other day are half as many a year
+    assert shares(2 * DAY) == pytest.approx(shares(DAY) * 2**0.5, abs=1e-4)
+    assert shares(2 * DAY) < 0.9
+
+
 class Daily(EventStrategy):
     """Buys on the first trade after 02:00 and sells on the first after 16:00."""
 

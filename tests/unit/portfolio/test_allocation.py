@@ -94,15 +94,14 @@ def test_hierarchical_risk_parity_pairs_what_moves_together() -> None:
     assert_allclose(weights, [0.4, 0.1, 0.4, 0.1], rtol=1e-9)
 
 
-def test_single_linkage_joins_what_scipy_joins() -> None:
-    hierarchy = pytest.importorskip(
-        "scipy.cluster.hierarchy", reason="scipy, which is optional, is not installed"
-    )
-    spatial = pytest.importorskip("scipy.spatial.distance")
-    covariance = np.cov(
-        np.random.default_rng(3).normal(size=(40, 9)) @ np.random.default_rng(4).normal(size=(9, 9)).T,
-        rowvar=False,
-    )
+@pytest.mark.parametrize("seed", range(8))
+def test_single_linkage_joins_what_scipy_joins(seed: int) -> None:
+    reason = "scipy, which is optional, is not installed"
+    hierarchy = pytest.importorskip("scipy.cluster.hierarchy", reason=reason)
+    spatial = pytest.importorskip("scipy.spatial.distance", reason=reason)
+    chance = np.random.default_rng(seed)
+    covariance = np.cov(chance.normal(size=(40, 9)) @ chance.normal(size=(9, 9)), rowvar=False)
+
     order = allocation._order(covariance)
 
     distance = np.sqrt((1 - allocation._correlation(covariance)) / 2)
