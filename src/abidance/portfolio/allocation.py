@@ -18,7 +18,7 @@ STILL = 1e-9
 """A column whose deviation is below this share of the largest return has not moved: the rest is rounding."""
 
 _RIDGE = 1e-10  # keeps a perfect hedge, whose risk is zero at any size, from growing without end
-_STEPS = 200
+_STEPS = 120
 _LARGEST_SCALE = 1e12
 
 
@@ -95,6 +95,9 @@ def bounded(weights: Array, limit: float, floor: float, cap: float) -> Array:
     count, total = len(weights), min(float(weights.sum()), limit)
     if count * floor >= total:
         return np.full(count, min(floor, limit / max(count, 1)))
+    plain: Array = weights * (total / weights.sum())
+    if plain.min() >= floor and plain.max() <= cap:
+        return plain
     low, high = 0.0, _LARGEST_SCALE
     for _ in range(_STEPS):
         middle = (low + high) / 2
