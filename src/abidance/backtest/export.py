@@ -124,7 +124,9 @@ def _export_error(path: Path, error: OSError, size: int) -> ExportError:
             f"{path} may not be written: {error.strerror}.", "Name a file in a folder of yours."
         )
     if error.errno == errno.EISDIR:
-        return ExportError(f"{path} is a folder.", f"Name a file in it, for example {path / 'backtest.json'}.")
+        return ExportError(
+            f"{path} is a folder.", f"Name a file in it, for example {path / 'backtest.json'}."
+        )
     return ExportError(f"{path} cannot be written: {error.strerror or error}.", "Name another file.")
 
 

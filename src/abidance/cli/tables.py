@@ -163,7 +163,8 @@ def _about_data(result: BacktestResult) -> Iterable["RenderableType"]:
         yield _wrapped(f"Note: {notice.text}", style="yellow")
     if len(notices) > DATA_NOTICES:
         yield _wrapped(
-            f"Note: {len(notices) - DATA_NOTICES:,} more about the data, which the JSON holds.", style="yellow"
+            f"Note: {len(notices) - DATA_NOTICES:,} more about the data, which the JSON holds.",
+            style="yellow",
         )
     if notices:
         yield Text()
