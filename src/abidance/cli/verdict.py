@@ -92,9 +92,11 @@ def verdict(
             settings=Settings(seed, variants, permutations, noise, metric, trials),
             progress=bar.advance,
         )
-    written = _write(found, html_file, json_file)
-    console = Console(highlight=False)
-    console.print(_shown(found))
+    console, written = Console(highlight=False), []
+    try:  # what took a minute is shown, whatever becomes of the files
+        written = _write(found, html_file, json_file)
+    finally:
+        console.print(_shown(found))
     for line in written:
         console.print(visible(line), soft_wrap=True, markup=False)
     if strict and found.mark == "fail":

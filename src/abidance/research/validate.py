@@ -276,7 +276,7 @@ def forward(found: Walk | str, *, anchored: bool, choices: int) -> Check:
 
     A text instead of a walk says why there is none.
     """
-    key, name = ("anchored", "Walk forward, anchored") if anchored else ("rolling", "Walk forward, rolling")
+    key, name = ("anchored", "Anchored walk forward") if anchored else ("rolling", "Rolling walk forward")
     if isinstance(found, str):
         return _skipped(key, name, found)
     inside, outside, left = found.inside, found.outside, found.efficiency

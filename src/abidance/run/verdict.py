@@ -49,7 +49,7 @@ GROUPS, TESTED = 8, 2
 BLOCKS, DAYS_IN_BLOCK = 16, 10
 RESAMPLES = 2_000
 FEWEST_SHIFTS, APPROXIMATE_SHIFTS = 39, 500
-"""Fewer runs than this cannot tell a chance of 5 % apart: then shifts are approximated."""
+"""Where there is no room for as many runs as tell a chance of 5 % apart well, shifts are approximated."""
 _RERUN_BARS = 4_500_000
 """About half a minute of runs: the most bars that shifts are run again over."""
 
@@ -88,9 +88,10 @@ class Settings:
     def budget(self, bars: int) -> "Budget":
         """Return the numbers of runs for a run of so many bars."""
         room = max(1, _RERUN_BARS // max(bars, 1))
+        shifted = min(200, room) if room >= FEWEST_SHIFTS else 0
         return Budget(
             variants=min(40, max(16, room // 4)) if self.variants is None else self.variants,
-            permutations=min(200, room) if self.permutations is None else self.permutations,
+            permutations=shifted if self.permutations is None else self.permutations,
             noise=min(20, max(8, room // 8)) if self.noise is None else self.noise,
         )
 
@@ -294,11 +295,9 @@ class _Case:
 
     @cached_property
     def _is_shiftable(self) -> bool:
-        """Return whether opinions stand in columns, and there is room to run them again."""
+        """Return whether opinions stand in columns, and are to be run again."""
         strategies = self.runs.material.strategies.values()
-        return self.budget.permutations >= FEWEST_SHIFTS and all(
-            isinstance(s, BarStrategy) for s in strategies
-        )
+        return self.budget.permutations > 0 and all(isinstance(each, BarStrategy) for each in strategies)
 
     def _timing(self, observed: float) -> Check:
         draw = self._draw(2)

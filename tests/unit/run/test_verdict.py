@@ -298,3 +298,22 @@ def test_longer_bars_are_disturbed_as_the_shorter_ones_that_they_are_made_of() -
     assert longer.close.tolist() == built.close.tolist()
     assert longer.high.tolist() == built.high.tolist()
     assert longer.close.tolist() != made.material.bars[BTC, "4h"].close.tolist()
+
+
+@pytest.mark.parametrize(
+    ("bars", "asked", "runs"),
+    [
+        (22_000, Settings(), (40, 200, 20)),
+        (100_000, Settings(), (16, 45, 8)),
+        (150_000, Settings(), (16, 0, 8)),
+        (10_000_000, Settings(), (16, 0, 8)),
+        (0, Settings(), (40, 200, 20)),
+        (150_000, Settings(variants=0, permutations=60, noise=1), (0, 60, 1)),
+    ],
+)
+def test_longer_runs_are_made_less_often_unless_asked_for(
+    bars: int, asked: Settings, runs: tuple[int, int, int]
+) -> None:
+    found = asked.budget(bars)
+
+    assert (found.variants, found.permutations, found.noise) == runs
