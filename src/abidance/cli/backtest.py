@@ -3,13 +3,23 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 from abidance.cli import options
 from abidance.cli.data import DEFAULT_USERDIR, UserDir
 from abidance.cli.options import RunOptions
 from abidance.cli.terminal import visible
 from abidance.cli.trials import NoCount, count_trial
+
+DIFFERENT = "different"
+Engine = Annotated[
+    Literal["event", "compiled", "both"],
+    typer.Option(
+        "--engine", help="What runs it: event by event, compiled, or both, which are then compared."
+    ),
+]
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +43,7 @@ def backtest(
     setting: options.Settings = None,
     json_file: options.JsonFile = None,
     report: options.ReportFile = None,
+    engine: Engine = "event",
     no_count: NoCount = False,
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
@@ -43,8 +54,6 @@ def backtest(
     """
     from rich.console import Console
 
-    from abidance.run.backtest import backtest as run
-
     typed = RunOptions(
         config, strategy, pairs, timeframe, detail_timeframe, timerange, fee, slippage, stake_amount,
         dry_run_wallet, setting, parameter,
@@ -52,10 +61,35 @@ def backtest(
     loaded = typed.load()
     console = Console(highlight=False)
     with Bar(loaded, "Backtesting") as bar:
-        result = run(loaded, options.catalog_of(userdir), options.strategies_folder(userdir), bar.advance)
+        result, told = _run(engine, loaded, userdir, bar)
     if not no_count:
         count_trial(result, userdir)
     present(result, console, json_file, report)
+    for line in told:
+        console.print(visible(line), soft_wrap=True, markup=False)
+    if any(line.startswith(DIFFERENT) for line in told):
+        raise typer.Exit(1)
+
+
+def _run(engine: str, config: "RunConfig", userdir: Path, bar: "Bar") -> "tuple[BacktestResult, list[str]]":
+    """Return the result of an executor, and what is to be said about it; `both` is that of the event engine."""
+    source, folder = options.catalog_of(userdir), options.strategies_folder(userdir)
+    if engine == "event":
+        from abidance.run.backtest import backtest as run
+
+        return run(config, source, folder, bar.advance), []
+    from abidance.backtest.parity import TOLERANCE, first_difference
+    from abidance.run.compiled import compiled_backtest, fallback_of
+
+    result = compiled_backtest(config, source, folder, bar.advance, bar.say)
+    if (reason := fallback_of(result)) or engine == "compiled":
+        return result, [f"Note: {reason}"] if reason else []
+    from abidance.run.backtest import backtest as run
+
+    truth = run(config, source, folder, bar.advance)
+    if (difference := first_difference(truth, result)) is not None:
+        return truth, [f"{DIFFERENT} (event engine, then compiled): {difference}"]
+    return truth, [f"identical: {len(truth.fills):,} fills, equity equal to {TOLERANCE:g}"]
 
 
 def present(
@@ -112,6 +146,10 @@ class Bar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Show a line above the bar."""
+        self._progress.console.print(visible(text), markup=False)
 
     def advance(self, done: int, total: int) -> None:
         """Show that `done` of `total` are through."""

@@ -1,0 +1,341 @@
+"""The compiled executor: a scene of decisions, bars and rules in, fills, orders, refusals and equity out.
+
+It runs what `run.compiled` has found to be within its rules; the rules are those of the event engine, held equal by
+tests. Kernels are compiled at the first run of an installed version and kept on disk.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Context, Decimal
+from math import inf, nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abidance.backtest import tables
+from abidance.backtest.tables import World
+from abidance.engine.config import StrategyConfig
+from abidance.market.bars import Bars
+from abidance.model.errors import AbidanceError
+from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
+from abidance.model.money import to_decimal
+from abidance.risk.config import RiskConfig
+from abidance.strategy.decisions import Decisions
+from abidance.venues.sim.config import VenueConfig
+
+ORDERS_OF_PLACE, SPARE_ORDERS = 8, 8
+UNKNOWN = 2
+"""The side that nobody has wished for yet."""
+_FIRST_LOG = 1 << 12
+_EXACT = Context(prec=60)
+_METHODS = {
+    "fixed_notional": tables.NOTIONAL,
+    "fixed_quantity": tables.QUANTITY,
+    "fixed_fraction": tables.FRACTION,
+    "risk_per_trade": tables.RISK,
+    "volatility_target": tables.VOLATILITY,
+}
+SIZINGS = frozenset(_METHODS)
+_REASONS = {
+    tables.TOO_MANY_ORDERS: "more orders were open at once than it holds",
+    tables.UNSOUND_PRICE: "an order was sent at a close that is no price",
+    tables.VENUE_MINIMUM: "an order came too near to the venue's smallest value",
+    tables.FINE_GRID: "a stop fell too near to the edge of a price step",
+    tables.VENUE_BALANCE: "an order came too near to the whole balance",
+    tables.BIG_NUMBER: "an order was too large to count",
+}
+
+
+class CannotTellError(AbidanceError):
+    """What happened in a run is beyond the compiled executor; the event engine is to run it."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One strategy in one instrument: its decisions, of which row `first` belongs to the first bar of the run.
+
+    `volatility` holds, in the same rows, what sizing by volatility reads; empty when it does not.
+    """
+
+    strategy: str
+    series: int
+    decisions: Decisions
+    first: int
+    volatility: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that a compiled run needs. `series` are in the order of a slice, `drives` says which of them fill."""
+
+    start: int
+    wallets: Mapping[str, Decimal]
+    instruments: Mapping[str, Instrument]
+    venues: Mapping[str, VenueConfig]
+    strategies: Mapping[str, StrategyConfig]
+    risk: RiskConfig
+    series: Sequence[Bars]
+    drives: Sequence[bool]
+    places: Sequence[Place]
+
+
+def first_time() -> str:
+    """Return a sentence for the user when the next run is the one that compiles; empty when it is not."""
+    from abidance.backtest import jit
+
+    return "Compiling the executor, once for this version: about half a minute." if jit.IS_FIRST else ""
+
+
+def simulate(scene: Scene, *, keeps_logs: bool = True) -> World:
+    """Run a scene to its end. Raises CannotTellError when something happens that only the event engine can tell."""
+    from abidance.backtest import kernels
+
+    world = build(scene)
+    run = world.run[0]
+    run["keeps_logs"] = keeps_logs
+    for number, (_, amount) in enumerate(scene.wallets.items()):
+        kernels.deposit(world, number, *_pair(amount), scene.start)
+    kernels.play(world)
+    while run["status"] == tables.LOGS_FULL:
+        world = _grown(world)
+        run["status"] = tables.DONE
+        kernels.play(world)
+    if run["status"] != tables.DONE:
+        raise CannotTellError(f"The compiled executor gave up: {_REASONS[int(run['status'])]}.")
+    return world
+
+
+def _grown(world: World) -> World:
+    """Return the same world with more room in its logs."""
+    names = ("fill_log", "order_log", "refusal_log", "notice_log")
+    longer = {
+        name: np.concatenate((log := getattr(world, name), np.zeros(3 * len(log), dtype=log.dtype)))
+        for name in names
+    }
+    return replace(world, **longer)
+
+
+def build(scene: Scene) -> World:
+    """Lay a scene out as tables."""
+    venue_ids = {name: number for number, name in enumerate(scene.wallets)}
+    tool_ids = {id: number for number, id in enumerate(scene.instruments)}
+    strategy_ids = {name: number for number, name in enumerate(scene.strategies)}
+    places = _places(scene, strategy_ids, tool_ids)
+    per_tool = np.bincount(places["tool"], minlength=1).max() * ORDERS_OF_PLACE + SPARE_ORDERS
+    capacity = len(places) * ORDERS_OF_PLACE + SPARE_ORDERS
+    columns = zip(*(bars.columns() for bars in scene.series), strict=True)
+    opened, high, low, close, volume = (_joined(parts) for parts in columns)
+    moments = [bars.ts_close for bars in scene.series]
+    when = moments[0] if _equal(moments) else np.unique(np.concatenate(moments))
+    several = len(scene.strategies) if len(scene.strategies) > 1 else 0
+    orders = np.zeros(capacity, dtype=tables.ORDER)
+    orders["log"] = -1
+    decided = [place.decisions for place in scene.places]
+    return World(
+        run=_run(scene.risk, capacity),
+        venues=np.zeros(len(venue_ids), dtype=tables.VENUE),
+        tools=_tools(scene, venue_ids),
+        strategies=_strategies(scene.strategies),
+        series=_series(scene, tool_ids),
+        places=places,
+        orders=orders,
+        book=np.zeros((len(tool_ids), per_tool), dtype=np.int64),
+        scan=np.zeros(per_tool, dtype=np.int64),
+        entries=np.zeros(capacity, dtype=np.int64),
+        held=np.zeros(len(places), dtype=np.int64),
+        owed=np.zeros(len(places), dtype=np.int64),
+        free=np.arange(capacity)[::-1].astype(np.int64),
+        commands=np.zeros(2 * capacity, dtype=tables.COMMAND),
+        news=np.zeros(4 * capacity, dtype=tables.COMMAND),
+        sent=np.zeros(min(scene.risk.limits.max_orders_per_minute, 1 << 16) + 1, dtype=np.int64),
+        widths=np.zeros((len(scene.series), 100)),
+        by_series=_by_series(scene),
+        when=_sealed(when),
+        ts=_joined([bars.ts for bars in scene.series]),
+        open=opened,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
+        target=_joined([each.target for each in decided]),
+        confidence=_joined([each.confidence for each in decided]),
+        stop=_joined([each.stop for each in decided]),
+        goal=_joined([each.take_profit for each in decided]),
+        trailing=_joined([each.trailing for each in decided]),
+        even=_joined([each.break_even for each in decided]),
+        volatility=_joined([place.volatility for place in scene.places]),
+        equity=np.zeros(len(when)),
+        exposure=np.zeros(len(when)),
+        profits=np.zeros((several, len(when))),
+        fill_log=np.zeros(_log_size(capacity), dtype=tables.FILL_LOG),
+        order_log=np.zeros(_log_size(capacity), dtype=tables.ORDER_LOG),
+        refusal_log=np.zeros(_log_size(capacity), dtype=tables.REFUSAL_LOG),
+        notice_log=np.zeros(_log_size(capacity), dtype=tables.NOTICE_LOG),
+    )
+
+
+def _log_size(capacity: int) -> int:
+    return _FIRST_LOG + 8 * capacity
+
+
+def _equal(moments: Sequence[NDArray[np.int64]]) -> bool:
+    first = moments[0]
+    return all(each is first or np.array_equal(each, first) for each in moments[1:])
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return columns in one read-only piece; a single one is not copied."""
+    return _sealed(np.ascontiguousarray(parts[0]) if len(parts) == 1 else np.concatenate(parts))
+
+
+def _sealed(column: NDArray[Any]) -> NDArray[Any]:
+    view = column.view()
+    view.flags.writeable = False
+    return view
+
+
+def _pair(amount: Decimal) -> tuple[float, float]:
+    """Return an amount as the two floats that `exact` counts with."""
+    high = float(amount)
+    return high, float(_EXACT.subtract(amount, Decimal(high)))
+
+
+def _run(risk: RiskConfig, capacity: int) -> Any:
+    limits, breakers = risk.limits, risk.breakers
+    run = np.zeros(1, dtype=tables.RUN)
+    values: dict[str, float] = {
+        "moment": -1,
+        "n_free": capacity,
+        "max_positions": limits.max_positions,
+        "rate_limit": min(limits.max_orders_per_minute, 1 << 16),
+        "require_stop": limits.require_stop,
+        "losing_streak": breakers.losing_streak or 0,
+        "cooldown": round(breakers.cooldown * 3600 * SECOND_NS),
+        "cooldown_bars": breakers.cooldown_bars,
+        "max_exposure": limits.max_exposure,
+        "max_asset": limits.max_asset_exposure,
+        "max_venue": limits.max_venue_exposure,
+        "max_leverage": limits.max_leverage,
+        "max_order_value": limits.max_order_value or inf,
+        "collar": limits.price_collar,
+        "stale_after": limits.stale_after,
+        "exit_margin": limits.exit_margin,
+        "daily_loss": breakers.daily_loss or 0.0,
+        "max_drawdown": breakers.max_drawdown or 0.0,
+        "spike": breakers.volatility_spike or inf,
+        "jump": breakers.data_anomaly or inf,
+        "peak": -inf,
+        "floor": -inf,
+    }
+    _set(run[0], values)
+    return run
+
+
+def _set(row: Any, values: Mapping[str, float]) -> None:
+    for name, value in values.items():
+        row[name] = value
+
+
+def _tools(scene: Scene, venue_ids: Mapping[str, int]) -> Any:
+    found = np.zeros(len(scene.instruments), dtype=tables.TOOL)
+    assets: dict[str, int] = {}
+    for row, instrument in zip(found, scene.instruments.values(), strict=True):
+        config = scene.venues[instrument.venue]
+        slippage = config.slippage
+        unit = _EXACT.multiply(instrument.tick, instrument.lot)
+        values: dict[str, float] = {
+            "venue": venue_ids[instrument.venue],
+            "asset": assets.setdefault(instrument.base, len(assets)),
+            "min_lots": int((instrument.min_quantity / instrument.lot).to_integral_value("ROUND_CEILING")),
+            "unlimited": config.unlimited_volume,
+            "on_touch": config.fill_on_touch,
+            "latency": config.latency_ms * 1_000_000,
+            "tick": float(instrument.tick),
+            "lot": float(instrument.lot),
+            "min_notional": float(instrument.min_notional),
+            "spread": slippage.spread,
+            "fixed": slippage.fixed,
+            "impact": slippage.volume_share,
+            "share": config.max_volume_share,
+            "cost_rate": max(tier.taker for tier in config.fees) + slippage.spread / 2 + slippage.fixed,
+            "mark": nan,
+            "desk_price": nan,
+        }
+        _set(row, values)
+        row["tick_num"], row["tick_den"] = instrument.tick.as_integer_ratio()
+        row["lot_num"], row["lot_den"] = instrument.lot.as_integer_ratio()
+        row["unit"], row["unit_low"] = _pair(unit)
+        for name in ("taker", "maker"):
+            rate = to_decimal(getattr(config.fees[0], name))
+            units = _EXACT.multiply(_EXACT.multiply(unit, rate), Decimal(10**12))
+            row[name], row[f"{name}_low"] = _pair(units)
+    return found
+
+
+def _strategies(configs: Mapping[str, StrategyConfig]) -> Any:
+    found = np.zeros(len(configs), dtype=tables.STRATEGY)
+    for row, config in zip(found, configs.values(), strict=True):
+        sizing = config.sizing
+        values: dict[str, float] = {
+            "method": _METHODS[sizing.method],
+            "bar_ns": timeframe_ns(config.timeframe),
+            "allow_short": config.allow_short,
+            "allocation": config.allocation,
+            "amount": sizing.amount,
+            "quantity": sizing.quantity,
+            "fraction": sizing.fraction,
+            "risk": sizing.volatility if sizing.method == "volatility_target" else sizing.risk,
+            "max_fraction": sizing.max_fraction,
+            "threshold": config.rebalance_threshold,
+            "leverage": config.leverage,
+        }
+        _set(row, values)
+    return found
+
+
+def _series(scene: Scene, tool_ids: Mapping[str, int]) -> Any:
+    found = np.zeros(len(scene.series), dtype=tables.SERIES)
+    first = 0
+    for row, bars, drives in zip(found, scene.series, scene.drives, strict=True):
+        values = {
+            "tool": tool_ids[bars.instrument],
+            "first": first,
+            "count": len(bars),
+            "span": timeframe_ns(bars.timeframe),
+            "drives": drives,
+        }
+        _set(row, values)
+        first += len(bars)
+    return found
+
+
+def _places(scene: Scene, strategy_ids: Mapping[str, int], tool_ids: Mapping[str, int]) -> Any:
+    found = np.zeros(len(scene.places), dtype=tables.PLACE)
+    first = 0
+    for row, place in zip(found, scene.places, strict=True):
+        values = {
+            "strategy": strategy_ids[place.strategy],
+            "tool": tool_ids[scene.series[place.series].instrument],
+            "series": place.series,
+            "row0": first + place.first,
+            "max_bars": place.decisions.max_bars or 0,
+            "stop_order": -1,
+            "goal_order": -1,
+            "owed": -1,
+            "aim": UNKNOWN,
+            "wish": nan,
+        }
+        _set(row, values)
+        first += len(place.decisions)
+    return found
+
+
+def _by_series(scene: Scene) -> NDArray[np.int64]:
+    lists: list[list[int]] = [[] for _ in scene.series]
+    for number, place in enumerate(scene.places):
+        lists[place.series].append(number)
+    found = np.full((len(lists), max(map(len, lists))), -1, dtype=np.int64)
+    for row, numbers in zip(found, lists, strict=True):
+        row[: len(numbers)] = numbers
+    return found

@@ -1,0 +1,335 @@
+"""Compiled: how much an entry buys and whether it may. The rules are those of `risk`, in the same order of arithmetic.
+
+Comparisons repeat `risk.limits` and `risk.sizing` operation by operation, so that no decision differs by a last bit.
+"""
+
+# The rows of record tables have no types that mypy could see.
+# mypy: warn-return-any=False
+
+import math
+
+from abidance.backtest.jit import kernel
+from abidance.backtest.tables import (
+    APPROVED,
+    BIG_NUMBER,
+    FRACTION,
+    LIMIT,
+    MARKET,
+    NOTIONAL,
+    QUANTITY,
+    REFUSALS,
+    RISK,
+    VOLATILITY,
+    World,
+)  # fmt: skip
+from abidance.model.outcome import RefusalCode
+
+_TOLERANCE = 1 + 1e-9
+_LAST_BIT = 1 + 1e-12
+_MOST_LOTS = 1e14
+_MINUTE_NS = 60_000_000_000
+_YEAR_NS = 365 * 86_400 * 1_000_000_000
+
+HALTED = REFUSALS.index(RefusalCode.HALTED)
+REDUCING = REFUSALS.index(RefusalCode.REDUCING)
+STRATEGY_STOPPED = REFUSALS.index(RefusalCode.STRATEGY_STOPPED)
+ENTRIES_PAUSED = REFUSALS.index(RefusalCode.ENTRIES_PAUSED)
+ZERO_QUANTITY = REFUSALS.index(RefusalCode.ZERO_QUANTITY)
+NOT_REDUCING = REFUSALS.index(RefusalCode.NOT_REDUCING)
+SHORT_NOT_ALLOWED = REFUSALS.index(RefusalCode.SHORT_NOT_ALLOWED)
+MIN_QUANTITY = REFUSALS.index(RefusalCode.MIN_QUANTITY)
+MIN_NOTIONAL = REFUSALS.index(RefusalCode.MIN_NOTIONAL)
+PRICE_COLLAR = REFUSALS.index(RefusalCode.PRICE_COLLAR)
+NO_PRICE = REFUSALS.index(RefusalCode.NO_PRICE)
+STALE_DATA = REFUSALS.index(RefusalCode.STALE_DATA)
+MISSING_STOP = REFUSALS.index(RefusalCode.MISSING_STOP)
+EXIT_NOT_FEASIBLE = REFUSALS.index(RefusalCode.EXIT_NOT_FEASIBLE)
+MAX_LEVERAGE = REFUSALS.index(RefusalCode.MAX_LEVERAGE)
+MAX_ORDER_VALUE = REFUSALS.index(RefusalCode.MAX_ORDER_VALUE)
+MAX_POSITIONS = REFUSALS.index(RefusalCode.MAX_POSITIONS)
+MAX_EXPOSURE = REFUSALS.index(RefusalCode.MAX_EXPOSURE)
+MAX_ASSET_EXPOSURE = REFUSALS.index(RefusalCode.MAX_ASSET_EXPOSURE)
+MAX_VENUE_EXPOSURE = REFUSALS.index(RefusalCode.MAX_VENUE_EXPOSURE)
+INSUFFICIENT_FUNDS = REFUSALS.index(RefusalCode.INSUFFICIENT_FUNDS)
+ORDER_RATE = REFUSALS.index(RefusalCode.ORDER_RATE)
+
+ALL, ASSET, VENUE = 0, 1, 2
+
+
+@kernel
+def quantity_of(w: World, tool: int, lots: int) -> float:
+    """Return lots in base units: the float of the exact quantity."""
+    return lots * w.tools[tool].lot_num / w.tools[tool].lot_den
+
+
+@kernel
+def price_of(w: World, tool: int, ticks: int) -> float:
+    """Return ticks as a price: the float of the exact price."""
+    return ticks * w.tools[tool].tick_num / w.tools[tool].tick_den
+
+
+@kernel
+def equity(w: World) -> float:
+    """Return what everything is worth at the last marks."""
+    total = w.run[0].pool
+    for at in range(w.run[0].n_held):
+        place = w.places[w.held[at]]
+        total += place.size * (w.tools[place.tool].mark - place.entry)
+    return total
+
+
+@kernel
+def pending(w: World, at: int) -> int:
+    """Return by how many lots the entries of one place could make it larger; zero but for the first in the list."""
+    p = w.orders[w.entries[at]].place
+    longer = shorter = 0
+    for other in range(w.run[0].n_entries):
+        order = w.orders[w.entries[other]]
+        if order.place != p:
+            continue
+        if other < at:
+            return 0
+        if order.side > 0:
+            longer += order.lots - order.filled
+        else:
+            shorter += order.lots - order.filled
+    lots = w.places[p].lots
+    return max(abs(lots + longer), abs(lots - shorter)) - abs(lots)
+
+
+@kernel
+def exposure(w: World, kind: int, key: int) -> float:
+    """Return the gross value of positions and pending entries: of all, of one asset, or on one venue."""
+    total = 0.0
+    for at in range(w.run[0].n_held):
+        place = w.places[w.held[at]]
+        tool = w.tools[place.tool]
+        if kind == ALL or (tool.asset if kind == ASSET else tool.venue) == key:
+            total += abs(place.size) * tool.mark
+    waiting = 0.0
+    for at in range(w.run[0].n_entries):
+        t = w.orders[w.entries[at]].tool
+        tool = w.tools[t]
+        if kind == ALL or (tool.asset if kind == ASSET else tool.venue) == key:
+            added = pending(w, at)
+            if added > 0:
+                waiting += quantity_of(w, t, added) * max(tool.mark, 0.0)
+    return total + waiting
+
+
+@kernel
+def free_cash(w: World, venue: int) -> float:
+    """Return what may be spent at a venue, after what pending entries will cost."""
+    left = w.venues[venue].wallet
+    for at in range(w.run[0].n_entries):
+        t = w.orders[w.entries[at]].tool
+        tool = w.tools[t]
+        if tool.venue == venue:
+            added = pending(w, at)
+            if added > 0:
+                left -= quantity_of(w, t, added) * tool.mark * (1 + tool.cost_rate)
+    return left
+
+
+@kernel
+def stop_distance(w: World, row: int) -> float:
+    """Return how far the nearer of a row's stops is away; NaN without one."""
+    fixed, trailing = w.stop[row], w.trailing[row]
+    if fixed != fixed:
+        return trailing
+    return fixed if trailing != trailing or fixed < trailing else trailing
+
+
+@kernel
+def size(w: World, p: int, strength: float, row: int, price: float) -> int:
+    """Return the lots of a position that follows a wish."""
+    place = w.places[p]
+    config, tool = w.strategies[place.strategy], w.tools[place.tool]
+    share = min(abs(strength), 1.0) * min(max(w.confidence[row], 0.0), 1.0)
+    allotted = equity(w) * config.allocation
+    if not (share > 0 and 0.0 < price < math.inf and 0.0 < allotted < math.inf):
+        return 0
+    stake = 0.0
+    if config.method == NOTIONAL:
+        stake = config.amount
+    elif config.method == QUANTITY:
+        stake = config.quantity * price
+    elif config.method == FRACTION:
+        stake = config.fraction * allotted
+    elif config.method == RISK:
+        distance = stop_distance(w, row)
+        if distance == distance:
+            stake = config.risk * allotted * (price / distance)
+    elif config.method == VOLATILITY:
+        volatility = w.volatility[row]
+        if volatility > 0:
+            stake = config.risk / volatility * allotted
+    leverage = 1.0
+    payable = leverage / (1.0 + leverage * tool.cost_rate)
+    value = min(stake * share, config.max_fraction * leverage * allotted, payable * allotted)
+    lots = value / price / tool.lot * _LAST_BIT
+    if lots >= _MOST_LOTS:
+        w.run[0].status = BIG_NUMBER
+    return math.floor(lots) if 0 < lots < _MOST_LOTS else 0
+
+
+@kernel
+def exiting(w: World, p: int, at_market: bool) -> int:
+    """Return the lots that open orders against a position have still to fill."""
+    total, t, held = 0, w.places[p].tool, w.places[p].lots
+    for at in range(w.tools[t].n_orders):
+        order = w.orders[w.book[t, at]]
+        if (
+            order.known
+            and order.place == p
+            and order.side * held < 0
+            and not (at_market and order.kind != MARKET)
+        ):
+            total += order.lots - order.filled
+    return total
+
+
+@kernel
+def is_stale(w: World, p: int) -> bool:
+    """Say whether the last price is too old to take risk on."""
+    place = w.places[p]
+    tool = w.tools[place.tool]
+    age = w.run[0].now - tool.mark_ts if tool.mark == tool.mark else _YEAR_NS
+    return not age <= w.run[0].stale_after * w.strategies[place.strategy].bar_ns
+
+
+@kernel
+def standing(w: World, p: int) -> int:
+    """Return the refusal that an entry meets now whatever it is, or APPROVED."""
+    run, place = w.run[0], w.places[p]
+    if run.halted:
+        return HALTED
+    if run.now < run.lost_until:
+        return REDUCING
+    if run.now < w.strategies[place.strategy].rest_until:
+        return STRATEGY_STOPPED
+    return ENTRIES_PAUSED if run.now < w.tools[place.tool].rest_until else APPROVED
+
+
+@kernel
+def verdict(
+    w: World, p: int, wish: tuple[int, int, int, int], reduce_only: bool, replaced: int, row: int
+) -> int:
+    """Return APPROVED or the code of the first rule that refuses `wish`: side, lots, kind, ticks.
+
+    `replaced` is what remains of the order that it amends. An approved entry is remembered by the caller.
+    """
+    side, lots, kind, ticks = wish
+    place = w.places[p]
+    t, held = place.tool, place.lots
+    if lots <= 0:
+        return ZERO_QUANTITY
+    exits = max(exiting(w, p, False) - replaced, 0) if held * side < 0 else 0
+    reduces = held * side < 0 and lots <= abs(held) and (reduce_only or lots + exits <= abs(held))
+    tool = w.tools[t]
+    if reduce_only and (not reduces or (kind == MARKET and exiting(w, p, True) + lots > abs(held))):
+        return NOT_REDUCING
+    if not reduces and side < 0 and lots > max(held - exits, 0):
+        return SHORT_NOT_ALLOWED
+    if lots < tool.min_lots:
+        return MIN_QUANTITY
+    own = tool.mark if kind == MARKET else price_of(w, t, ticks)
+    if own == own and not quantity_of(w, t, lots) * own * _TOLERANCE >= tool.min_notional:
+        return MIN_NOTIONAL
+    if kind == LIMIT and reduces and tool.mark == tool.mark and not is_stale(w, p):
+        beyond = (own / tool.mark - 1) * side
+        if not beyond <= w.run[0].collar * _TOLERANCE:
+            return PRICE_COLLAR
+    if reduces:
+        return APPROVED
+    code = standing(w, p)
+    if code != APPROVED:
+        return code
+    signed = lots * side
+    left = max(abs(held) - exits, 0) * (1 if held > 0 else -1)
+    added = max(abs(held + signed), abs(left + signed), abs(held)) - abs(held)
+    return entry_verdict(w, p, (side, lots, added), row)
+
+
+@kernel
+def entry_verdict(w: World, p: int, wish: tuple[int, int, int], row: int) -> int:
+    """Return what the rules for entries say of a market order: side, lots, lots added to the position."""
+    side, lots, added = wish
+    run, place = w.run[0], w.places[p]
+    t = place.tool
+    tool = w.tools[t]
+    price = tool.mark
+    if price != price:
+        return NO_PRICE
+    if is_stale(w, p):
+        return STALE_DATA
+    distance = stop_distance(w, row)
+    if run.require_stop and distance != distance:
+        return MISSING_STOP
+    if added:
+        exit_price = price - (distance if distance == distance else 0.0) if side > 0 else price
+        joined = abs(place.lots) if place.lots * side > 0 else 0
+        if not (exit_price > 0 and quantity_of(w, t, lots + joined) * exit_price * _TOLERANCE
+                >= tool.min_notional * run.exit_margin):  # fmt: skip
+            return EXIT_NOT_FEASIBLE
+    worth = equity(w)
+    if (
+        added
+        and not quantity_of(w, t, abs(place.lots) + added) * price <= run.max_leverage * worth * _TOLERANCE
+    ):
+        return MAX_LEVERAGE
+    if not quantity_of(w, t, lots) * price <= run.max_order_value * _TOLERANCE:
+        return MAX_ORDER_VALUE
+    if not may_open(w, p):
+        return MAX_POSITIONS
+    if added:
+        code = exposed_verdict(w, t, quantity_of(w, t, added) * price, worth)
+        if code != APPROVED:
+            return code
+    return too_often(w)
+
+
+@kernel
+def exposed_verdict(w: World, t: int, value: float, worth: float) -> int:
+    """Return what the limits of exposure and the free cash say of so much more in an instrument."""
+    run, tool = w.run[0], w.tools[t]
+    if not (worth > 0 and exposure(w, ALL, 0) + value <= run.max_exposure * worth * _TOLERANCE):
+        return MAX_EXPOSURE
+    if not exposure(w, ASSET, tool.asset) + value <= run.max_asset * worth * _TOLERANCE:
+        return MAX_ASSET_EXPOSURE
+    if not exposure(w, VENUE, tool.venue) + value <= run.max_venue * worth * _TOLERANCE:
+        return MAX_VENUE_EXPOSURE
+    if not value * (1.0 + tool.cost_rate) <= free_cash(w, tool.venue) * _TOLERANCE:
+        return INSUFFICIENT_FUNDS
+    return APPROVED
+
+
+@kernel
+def may_open(w: World, p: int) -> bool:
+    """Say whether one position more is allowed, when this would be one more."""
+    count = w.run[0].n_held
+    awaited = w.places[p].lots != 0
+    for at in range(w.run[0].n_entries):
+        if pending(w, at) > 0:
+            other = w.orders[w.entries[at]].place
+            awaited |= other == p
+            count += w.places[other].lots == 0
+    return awaited or count + 1 <= w.run[0].max_positions
+
+
+@kernel
+def too_often(w: World) -> int:
+    """Return ORDER_RATE when a minute has seen as many entries as it may, or APPROVED."""
+    run = w.run[0]
+    while run.sent_count and run.now - w.sent[run.sent_first] >= _MINUTE_NS:
+        run.sent_first = (run.sent_first + 1) % len(w.sent)
+        run.sent_count -= 1
+    return ORDER_RATE if run.sent_count + 1 > run.rate_limit else APPROVED
+
+
+@kernel
+def remember(w: World) -> None:
+    """Count an approved entry towards the rate."""
+    run = w.run[0]
+    w.sent[(run.sent_first + run.sent_count) % len(w.sent)] = run.now
+    run.sent_count += 1

@@ -1,0 +1,130 @@
+"""Compiled: the loop over time slices, the same steps in the same order as the pump and the engine take them."""
+
+import math
+
+from abidance.backtest import actions, desk, exact, gate, watch
+from abidance.backtest.jit import entrance, kernel
+from abidance.backtest.tables import DONE, LOGS_FULL, World
+from abidance.venues.sim import fills
+
+_HIGHEST = fills.HIGHEST_PRICE
+_MARGIN = 64
+
+
+@entrance
+def play(w: World) -> None:
+    """Run slices until there are none, until a log needs room, or until something cannot be told here (`status`)."""
+    run = w.run[0]
+    margin = _MARGIN + 4 * len(w.orders)
+    while run.at < len(w.when):
+        if run.keeps_logs and (
+            run.n_orders_log + margin > len(w.order_log) or run.n_fills_log + margin > len(w.fill_log)
+            or run.n_refusals_log + margin > len(w.refusal_log) or run.n_notices_log + margin > len(w.notice_log)
+        ):  # fmt: skip
+            run.status = LOGS_FULL
+            return
+        step(w, w.when[run.at])
+        if run.status != DONE:
+            return
+        record(w, run.at)
+        run.at += 1
+
+
+@kernel
+def step(w: World, now: int) -> None:
+    """Let one slice touch orders, then let strategies decide on it."""
+    run = w.run[0]
+    busy = False
+    for s in range(len(w.series)):
+        series = w.series[s]
+        b = series.first + series.at
+        series.present = series.at < series.count and w.ts[b] + series.span == now
+        busy |= series.present and series.drives and w.tools[series.tool].n_orders > 0
+    if busy:
+        fill(w)
+        run.moment = -1
+    run.venue_now = max(run.venue_now, now)
+    run.now = now
+    for s in range(len(w.series)):
+        series = w.series[s]
+        if series.present and series.drives:
+            b = series.first + series.at
+            tool, close = w.tools[series.tool], w.close[b]
+            if 0.0 < close < math.inf:
+                tool.mark, tool.mark_ts = close, now
+            watch.on_bar(w, s, b)
+    watch.watch(w, now)
+    if run.n_owed:
+        actions.leave_owed(w)
+    for s in range(len(w.series)):
+        if w.series[s].present:
+            judge(w, s)
+            w.series[s].at += 1
+    desk.follow(w)
+
+
+@kernel
+def fill(w: World) -> None:
+    """Run all opens, then all insides, of the bars that drive fills and are sound."""
+    before = w.run[0].order_seq
+    for s in range(len(w.series)):
+        series = w.series[s]
+        b = series.first + series.at
+        touches = series.present and series.drives and w.tools[series.tool].n_orders > 0
+        if touches and 0.0 < w.low[b] <= w.high[b] < _HIGHEST and 0.0 < w.open[b] < _HIGHEST:
+            series.present = 2
+            desk.at_open(w, series.tool, (b, w.ts[b], w.ts[b] + series.span), before)
+    for s in range(len(w.series)):
+        series = w.series[s]
+        if series.present == 2:
+            b = series.first + series.at
+            desk.inside(w, series.tool, (b, w.ts[b], w.ts[b] + series.span))
+
+
+@kernel
+def judge(w: World, s: int) -> None:
+    """Let the strategies of a series see its closed bar."""
+    series = w.series[s]
+    b = series.first + series.at
+    for at in range(w.by_series.shape[1]):
+        p = w.by_series[s, at]
+        if p < 0:
+            break
+        row = w.places[p].row0 + series.at
+        if w.places[p].planned:
+            actions.protect_bar(w, p, b, row)
+        if w.target[row] == w.target[row]:
+            actions.decide(w, p, row, w.close[b])
+
+
+@kernel
+def record(w: World, at: int) -> None:
+    """Write down the equity, the exposure and what each strategy has earned."""
+    run = w.run[0]
+    w.equity[at] = run.equity
+    total = 0.0
+    for n in range(run.n_held):
+        place = w.places[w.held[n]]
+        total += abs(place.size) * w.tools[place.tool].mark
+    w.exposure[at] = total / run.equity if run.equity > 0 else 0.0
+    for strategy in range(w.profits.shape[0]):
+        earned = w.strategies[strategy].settled
+        for n in range(run.n_held):
+            place = w.places[w.held[n]]
+            if place.strategy == strategy:
+                earned += place.size * (w.tools[place.tool].mark - place.entry)
+        w.profits[strategy, at] = earned
+
+
+@entrance
+def deposit(w: World, venue: int, amount: float, low: float, now: int) -> None:
+    """Take an opening balance, as the engine takes it."""
+    run = w.run[0]
+    before = gate.equity(w)
+    if before != 0.0:
+        watch.watch(w, now)
+    run.pool, run.pool_low = exact.add((run.pool, run.pool_low), (amount, low))
+    row = w.venues[venue]
+    row.wallet, row.wallet_low = exact.add((row.wallet, row.wallet_low), (amount, low))
+    run.equity = gate.equity(w)
+    watch.on_external(w, run.equity - before)

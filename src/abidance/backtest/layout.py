@@ -1,0 +1,103 @@
+"""How kernels see a `World`: as one pointer, whose attributes are its tables.
+
+numba hands an array over as seven numbers; forty of them at each call would cost a minute of compiling. Nothing is
+counted or checked here: the Python object must live, and keep its tables, as long as a kernel runs.
+"""
+
+# numba's extension interface is untyped, and what it compiles is no Python that mypy could follow.
+# mypy: ignore-errors
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, types
+from numba.core import cgutils
+from numba.extending import (
+    NativeValue,
+    intrinsic,
+    models,
+    overload_attribute,
+    register_model,
+    typeof_impl,
+    unbox,
+)  # fmt: skip
+
+from abidance.backtest.tables import RECORDS, TABLES, WHOLE, WIDE, World
+
+
+class WorldType(types.Type):
+    """The type of a world in compiled code."""
+
+    def __init__(self) -> None:
+        super().__init__(name="World")
+
+
+@typeof_impl.register(World)
+def _typeof(_value: World, _context: Any) -> WorldType:
+    return WorldType()
+
+
+@register_model(WorldType)
+class _WorldModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, ir.IntType(64))
+
+
+@unbox(WorldType)
+def _unbox(_kind: WorldType, value: Any, context: Any) -> NativeValue:
+    address = context.pyapi.object_getattr_string(value, "address")
+    native = context.pyapi.long_as_longlong(address)
+    context.pyapi.decref(address)
+    failed = cgutils.is_not_null(context.builder, context.pyapi.err_occurred())
+    return NativeValue(native, is_error=failed)
+
+
+@intrinsic
+def _address(_typing: Any, world: Any) -> Any:
+    """Return where a world's head lies."""
+
+    def code(_context: Any, _builder: Any, _signature: Any, arguments: Any) -> Any:
+        return arguments[0]
+
+    return types.int64(world), code
+
+
+@intrinsic
+def _pointer(_typing: Any, address: Any) -> Any:
+    """Return an address as a pointer."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(address), code
+
+
+def _attribute(position: int, name: str) -> None:
+    words = 3 * len(TABLES)
+    kind = RECORDS.get(name) or np.dtype(np.int64 if name in WHOLE else np.float64)
+    at = 3 * position
+
+    if name in WIDE:
+
+        @overload_attribute(WorldType, name)
+        def wide(_world: Any) -> Any:
+            def read(_world: Any) -> Any:
+                head = carray(_pointer(_address(_world)), words, np.int64)
+                return carray(_pointer(head[at]), (head[at + 1], head[at + 2]), kind)
+
+            return read
+
+    else:
+
+        @overload_attribute(WorldType, name)
+        def plain(_world: Any) -> Any:
+            def read(_world: Any) -> Any:
+                head = carray(_pointer(_address(_world)), words, np.int64)
+                return carray(_pointer(head[at]), head[at + 1], kind)
+
+            return read
+
+
+for _position, _name in enumerate(TABLES):
+    _attribute(_position, _name)

@@ -1,0 +1,198 @@
+"""What a compiled run wrote down, told in the words of the event engine: fills, orders, refusals, round trips."""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from abidance.backtest import tables
+from abidance.backtest.compiled import Scene
+from abidance.backtest.tables import World
+from abidance.model.account import RoundTrip
+from abidance.model.event import OrderFilled
+from abidance.model.instrument import Instrument
+from abidance.model.money import ZERO, paid, to_decimal
+from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Protection, Purpose, Side
+from abidance.model.outcome import Notice, Refused
+from abidance.portfolio.portfolio import Portfolio
+from abidance.strategy.decisions import Decisions
+
+_TYPES = {tables.MARKET: OrderType.MARKET, tables.STOP: OrderType.STOP, tables.LIMIT: OrderType.LIMIT}
+_STATES = {
+    tables.OPEN: OrderState.OPEN,
+    tables.PARTIAL: OrderState.PARTIAL,
+    tables.FILLED: OrderState.FILLED,
+    tables.ENDED: OrderState.CANCELLED,
+}
+_NOTICES = (
+    ("error", "daily_loss", "Lost {share:.2%} since midnight UTC (`risk.breakers.daily_loss`)."),
+    (
+        "error",
+        "max_drawdown",
+        "Lost {share:.2%} from the highest equity (`risk.breakers.max_drawdown`); halted.",
+    ),
+    ("error", "equity_unknown", "The equity is not a number; halted."),
+    ("warning", "losing_streak", "{name} lost too often in a row (`risk.breakers.losing_streak`): it rests."),
+    (
+        "warning",
+        "data_anomaly",
+        "A bar of {name} was wild or impossible (`risk.breakers.data_anomaly`): no entries.",
+    ),
+    (
+        "warning",
+        "volatility_spike",
+        "A bar of {name} was wild (`risk.breakers.volatility_spike`): no entries.",
+    ),
+    ("error", "exit_failed", "What {name} holds could not be left: it is still held."),
+)
+
+
+class Story:
+    """The logs of a finished run; `order_id` makes the client order id of the n-th order."""
+
+    def __init__(self, scene: Scene, world: World, order_id: Callable[[int], str], currency: str) -> None:
+        self._scene = scene
+        self._world = world
+        self._currency = currency
+        self._instruments = list(scene.instruments.values())
+        run = world.run[0]
+        self._ids = [order_id(number) for number in range(int(run["order_seq"]))]
+        self._tools = world.places["tool"].tolist()
+
+    @cached_property
+    def fills(self) -> Sequence[Fill]:
+        """Return the fills in the order in which they happened."""
+        found = []
+        log = self._world.fill_log[: int(self._world.run[0]["n_fills_log"])]
+        for number, row in enumerate(log.tolist(), 1):
+            seq, place, side, lots, ticks, maker, purpose, ts = row
+            instrument = self._instruments[self._tools[place]]
+            config = self._scene.venues[instrument.venue].fees[0]
+            quantity, price = lots * instrument.lot, ticks * instrument.tick
+            fee = paid(quantity * price * to_decimal(config.maker if maker else config.taker))
+            id = self._ids[seq]
+            found.append(
+                Fill(
+                    f"{id}-{number}", id, instrument.id, self._scene.places[place].strategy, _side(side), quantity,
+                    price, fee, instrument.quote, ts, bool(maker), tables.PURPOSES[purpose],
+                )
+            )  # fmt: skip
+        return found
+
+    @cached_property
+    def orders(self) -> Sequence[Order]:
+        """Return every order that was sent, oldest first."""
+        costs: dict[str, tuple[Decimal, Decimal]] = {}
+        for fill in self.fills:
+            cost, fees = costs.get(fill.order_id, (ZERO, ZERO))
+            costs[fill.order_id] = cost + fill.quantity * fill.price, fees + fill.fee
+        log = self._world.order_log[: int(self._world.run[0]["n_orders_log"])]
+        found = []
+        for id, row in zip(self._ids, log, strict=True):
+            request = self._request(row)
+            cost, fees = costs.get(id, (ZERO, ZERO))
+            filled = int(row["filled"]) * self._instrument(row).lot
+            first = int(row["ts_first"]) if filled else None
+            state = _STATES[int(row["state"])]
+            found.append(
+                Order(
+                    id, request, state, int(row["ts_intent"]), filled, cost, fees, first, int(row["ts_last"])
+                )
+            )
+        return found
+
+    def refusals(self) -> list[tuple[int, Refused]]:
+        """Return what risk refused, and when; the wording leaves the numbers to the event engine."""
+        found = []
+        for row in self._world.refusal_log[: int(self._world.run[0]["n_refusals_log"])]:
+            code = tables.REFUSALS[int(row["code"])]
+            reason = f"Refused as {code}; the event engine gives the numbers (--engine event)."
+            found.append((int(row["ts"]), Refused(self._request(row), code, reason)))
+        return found
+
+    def notices(self) -> list[Notice]:
+        """Return what the breakers had to tell."""
+        found = []
+        for row in self._world.notice_log[: int(self._world.run[0]["n_notices_log"])]:
+            level, code, text = _NOTICES[int(row["code"])]
+            subject, before = int(row["subject"]), float(row["second"])
+            name = ""
+            if code == "exit_failed":
+                name = self._scene.places[subject].strategy
+            elif code == "losing_streak":
+                name = list(self._scene.strategies)[subject]
+            elif subject >= 0:
+                name = self._scene.series[subject].instrument
+            share = 1 - float(row["first"]) / before if before else 0.0
+            strategy = name if code in ("losing_streak", "exit_failed") else ""
+            found.append(Notice(int(row["ts"]), level, code, text.format(share=share, name=name), strategy))
+        return found
+
+    def round_trips(self) -> list[RoundTrip]:
+        """Return the closed round trips, then the open ones, as the portfolio books the fills."""
+        leverage = {name: config.leverage for name, config in self._scene.strategies.items()}
+        portfolio = Portfolio(self._scene.instruments, self._currency, leverage)
+        tags = {id: order.request.tag for id, order in zip(self._ids, self.orders, strict=True)}
+        for fill in self.fills:
+            portfolio.apply(OrderFilled(fill.ts, fill), tags[fill.order_id])
+        for instrument, mark in zip(self._instruments, self._world.tools["mark"].tolist(), strict=True):
+            portfolio.mark(instrument.id, mark)
+        return [*portfolio.round_trips, *portfolio.open_round_trips()]
+
+    def digest(self) -> str:
+        """Return a hash of all fills and of the equity: two equal runs of this executor have equal digests."""
+        world = self._world
+        digest = sha256(b"compiled")
+        digest.update(world.fill_log[: int(world.run[0]["n_fills_log"])].tobytes())
+        digest.update(world.equity.tobytes())
+        return digest.hexdigest()
+
+    def _instrument(self, row: Any) -> Instrument:
+        found: Instrument = self._instruments[self._tools[int(row["place"])]]
+        return found
+
+    def _request(self, row: Any) -> OrderRequest:
+        """Return the request behind a line of the log of orders or refusals."""
+        instrument, place = self._instrument(row), self._scene.places[int(row["place"])]
+        kind, purpose, reduce_only = (
+            _TYPES[int(row["kind"])],
+            tables.PURPOSES[int(row["purpose"])],
+            bool(row["reduce_only"]),
+        )
+        price = int(row["ticks"]) * instrument.tick if kind is not OrderType.MARKET else None
+        at = int(row["row"]) - self._first_row(int(row["place"]))
+        decisions = place.decisions
+        entering = purpose in (Purpose.ENTRY, Purpose.REBALANCE)
+        protection = None
+        if entering and not reduce_only:
+            protection = _protection(decisions, at)
+        return OrderRequest(
+            strategy=place.strategy,
+            instrument=instrument.id,
+            side=_side(int(row["side"])),
+            quantity=int(row["lots"]) * instrument.lot,
+            type=kind,
+            price=price if kind is OrderType.LIMIT else None,
+            trigger=price if kind is OrderType.STOP else None,
+            reduce_only=reduce_only,
+            purpose=purpose,
+            tag=decisions.tag(at) if int(row["row"]) >= 0 else "",
+            confidence=float(decisions.confidence[at]) if entering else 1.0,
+            decision_price=to_decimal(float(row["decision"])),
+            protection=protection,
+        )
+
+    def _first_row(self, place: int) -> int:
+        return sum(len(each.decisions) for each in self._scene.places[:place])
+
+
+def _protection(decisions: Decisions, at: int) -> Protection:
+    columns = (decisions.stop, decisions.take_profit, decisions.trailing, decisions.break_even)
+    distances = [float(column[at]) for column in columns]
+    stop, goal, trailing, even = (each if each == each else None for each in distances)
+    return Protection(stop, goal, trailing, even, decisions.max_bars)
+
+
+def _side(sign: int) -> Side:
+    return Side.BUY if sign > 0 else Side.SELL

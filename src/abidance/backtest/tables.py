@@ -1,0 +1,153 @@
+"""What the compiled executor works on: flat tables, one row per venue, instrument, strategy, place, series, order.
+
+A place is one strategy in one instrument. Rows name each other by number. Every table is a numpy record array, so that
+a run can stop between two slices, have its logs made longer, and go on.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abidance.model.order import Purpose
+from abidance.model.outcome import RefusalCode
+
+PURPOSES = tuple(Purpose)
+REFUSALS = tuple(RefusalCode)
+
+# what an order is, what it waits for, what is said about it
+MARKET, STOP, LIMIT = 0, 1, 2
+FOR_TRIGGER, FOR_MARKET, FOR_LIMIT = 0, 1, 2
+SUBMIT, CANCEL, AMEND = 0, 1, 2
+ACCEPTED, CANCELLED, AMENDED, UNCHANGED = 0, 1, 2, 3
+OPEN, PARTIAL, FILLED, ENDED = 0, 1, 2, 3
+# how a strategy sizes
+NOTIONAL, QUANTITY, FRACTION, RISK, VOLATILITY = 0, 1, 2, 3, 4
+# how a kernel came back
+DONE, LOGS_FULL, TOO_MANY_ORDERS, UNSOUND_PRICE, VENUE_MINIMUM, FINE_GRID, VENUE_BALANCE, BIG_NUMBER = range(
+    8
+)
+APPROVED = -1
+
+_I, _F = np.int64, np.float64
+
+
+def _record(whole: str, real: str) -> np.dtype[Any]:
+    return np.dtype([(name, _I) for name in whole.split()] + [(name, _F) for name in real.split()])
+
+
+RUN = _record(
+    "at status keeps_logs now venue_now moment order_seq fill_seq refused n_held n_owed n_entries n_free n_commands n_news"
+    " n_orders_log n_fills_log n_refusals_log n_notices_log sent_first sent_count max_positions rate_limit require_stop"
+    " halted lost_until midnight losing_streak cooldown cooldown_bars closed_trips",
+    "equity pool pool_low max_exposure max_asset max_venue max_leverage max_order_value collar stale_after exit_margin"
+    " daily_loss max_drawdown spike jump day_open peak floor seen_equity",
+)
+VENUE = _record("", "wallet wallet_low reserved reserved_low")
+TOOL = _record(
+    "venue asset tick_num tick_den lot_num lot_den min_lots unlimited on_touch latency mark_ts n_orders used rest_until",
+    "tick lot unit unit_low taker taker_low maker maker_low min_notional spread fixed impact share cost_rate mark"
+    " desk_price",
+)
+STRATEGY = _record(
+    "method bar_ns allow_short losses rest_until",
+    "allocation amount quantity fraction risk max_fraction threshold leverage settled settled_low",
+)
+SERIES = _record("tool first count at span drives watch_at watch_full present", "watch_close watch_total")
+PLACE = _record(
+    "strategy tool series row0 max_bars has_exits lots planned sign ts_entry best_bars leaving has_stop reason"
+    " stop_order goal_order owed owed_tries aim",
+    "wish size entry cost cost_low profit profit_low plan_entry best stop stop_distance goal_distance trailing even",
+)
+ORDER = _record(
+    "known working place tool side kind stage lots ticks venue_lots venue_ticks filled purpose reduce_only cancelling"
+    " amending seq arrival rested tried row ts_intent log",
+    "level reference decision held held_low",
+)
+COMMAND = _record("kind order lots ticks", "")
+FILL_LOG = _record("seq place side lots ticks maker purpose ts", "")
+ORDER_LOG = _record(
+    "place side kind lots ticks filled purpose reduce_only row ts_intent ts_last ts_first state", "decision"
+)
+REFUSAL_LOG = _record("ts place code side lots ticks kind purpose reduce_only row", "decision")
+NOTICE_LOG = _record("ts code subject until", "first second")
+
+Table = Any
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """Everything a compiled run reads and writes.
+
+    `head` tells kernels where each table lies: an address, a number of rows and of columns for every other field.
+    """
+
+    run: Table
+    venues: Table
+    tools: Table
+    strategies: Table
+    series: Table
+    places: Table
+    orders: Table
+    book: NDArray[np.int64]
+    """Orders of each instrument, oldest first."""
+    scan: NDArray[np.int64]
+    entries: NDArray[np.int64]
+    """Orders that could make a position larger, oldest first."""
+    held: NDArray[np.int64]
+    """Places with a position, in the order in which they were opened."""
+    owed: NDArray[np.int64]
+    """Places whose exit at market was refused, in that order."""
+    free: NDArray[np.int64]
+    commands: Table
+    news: Table
+    sent: NDArray[np.int64]
+    widths: NDArray[np.float64]
+    by_series: NDArray[np.int64]
+    """Places of each series, in the order in which their strategies were added; -1 ends the row."""
+    when: NDArray[np.int64]
+    ts: NDArray[np.int64]
+    open: NDArray[np.float64]
+    high: NDArray[np.float64]
+    low: NDArray[np.float64]
+    close: NDArray[np.float64]
+    volume: NDArray[np.float64]
+    target: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    stop: NDArray[np.float64]
+    goal: NDArray[np.float64]
+    trailing: NDArray[np.float64]
+    even: NDArray[np.float64]
+    volatility: NDArray[np.float64]
+    equity: NDArray[np.float64]
+    exposure: NDArray[np.float64]
+    profits: NDArray[np.float64]
+    fill_log: Table
+    order_log: Table
+    refusal_log: Table
+    notice_log: Table
+    head: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        tables = (getattr(self, name) for name in TABLES)
+        words = [(table.ctypes.data, len(table), table.shape[-1]) for table in tables]
+        object.__setattr__(self, "head", np.array(words, dtype=np.int64).ravel())
+
+    @property
+    def address(self) -> int:
+        """Return where `head` lies; it stays there as long as the world lives."""
+        return int(self.head.ctypes.data)
+
+
+TABLES = tuple(each.name for each in fields(World) if each.init)
+RECORDS = {
+    "run": RUN, "venues": VENUE, "tools": TOOL, "strategies": STRATEGY, "series": SERIES, "places": PLACE,
+    "orders": ORDER, "commands": COMMAND, "news": COMMAND, "fill_log": FILL_LOG, "order_log": ORDER_LOG,
+    "refusal_log": REFUSAL_LOG, "notice_log": NOTICE_LOG,
+}  # fmt: skip
+"""The record of each table that has one; the others hold plain numbers."""
+WHOLE = frozenset({"book", "scan", "entries", "held", "owed", "free", "sent", "by_series", "when", "ts"})
+"""The plain tables of int64; the rest are float64."""
+WIDE = frozenset({"book", "by_series", "widths", "profits"})
+"""The tables with columns."""

@@ -1,0 +1,222 @@
+"""Backtests by the compiled executor: from the same material as the event engine, to a result of the same type.
+
+`unsupported` says what the compiled executor does not cover; the event engine then runs, and the result says so.
+Nothing is ever computed by other rules in silence.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abidance import __version__
+from abidance.backtest import compiled
+from abidance.backtest.compiled import CannotTellError, Place, Scene
+from abidance.backtest.logs import Story
+from abidance.backtest.result import DATA_NOTICE, BacktestResult
+from abidance.engine.config import StrategyConfig
+from abidance.engine.series import Series, Universe
+from abidance.execution.analysis import analyse
+from abidance.kernel.ids import OrderIds
+from abidance.market.bars import Bars
+from abidance.market.store import fingerprint
+from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
+from abidance.model.money import UNIT
+from abidance.model.outcome import Notice
+from abidance.run.backtest import Progress, backtest, buy_and_hold
+from abidance.run.config import RunConfig
+from abidance.run.setup import BarSource, Key, Material, gather
+from abidance.strategy.base import BarStrategy
+from abidance.strategy.decisions import Decisions, decide
+
+FALLBACK = "fallback"
+"""The code of the notice that the event engine ran in place of the compiled executor."""
+_EXACT_INTEGER = 1 << 53
+_YEAR_NS = 365 * 86_400 * SECOND_NS
+
+
+def compiled_backtest(
+    config: RunConfig,
+    source: BarSource,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> BacktestResult:
+    """Run a backtest in compiled code, or by the event engine where it cannot be; a notice then says why.
+
+    `say` is told when kernels are about to be compiled, which happens once for an installed version.
+    """
+    started = time.perf_counter()
+    material = gather(config, source, folder)
+    reason = unsupported(material)
+    if reason is None:
+        try:
+            if say is not None and (text := compiled.first_time()):
+                say(text)
+            return _run(material, started)
+        except CannotTellError as error:
+            reason = error.found
+    result = backtest(config, source, folder, progress)
+    text = f"The event engine ran this backtest, not the compiled executor: {reason}"
+    return _with_notice(result, Notice(material.start, "info", FALLBACK, text))
+
+
+def fallback_of(result: BacktestResult) -> str:
+    """Return why the event engine ran in place of the compiled executor; empty when it did not."""
+    return next((notice.text for notice in result.notices if notice.code == FALLBACK), "")
+
+
+def _with_notice(result: BacktestResult, notice: Notice) -> BacktestResult:
+    return replace(result, notices=[notice, *result.notices])
+
+
+def _run(material: Material, started: float) -> BacktestResult:
+    scene = scene_of(material)
+    loaded = time.perf_counter()
+    world = compiled.simulate(scene)
+    story = Story(scene, world, OrderIds(0, 0, b"backtest").make, material.config.currency)
+    finished = time.perf_counter()
+    start_equity = float(sum(material.config.wallets(material.venues).values()))
+    profits = {
+        name: world.profits[at] for at, name in enumerate(scene.strategies) if len(scene.strategies) > 1
+    }
+    trips = story.round_trips()
+    costs = {
+        "fees": float(sum(trip.fees for trip in trips)),
+        "slippage": float(analyse(story.orders, story.fills).overall.slippage),
+        "funding": float(-sum(trip.funding for trip in trips)),
+    }
+    return BacktestResult(
+        currency=material.config.currency,
+        start_equity=start_equity,
+        ts=world.when,
+        equity=world.equity,
+        exposure=world.exposure,
+        benchmark=buy_and_hold(material, world.when, start_equity),
+        strategy_equity=profits or dict.fromkeys(scene.strategies, world.equity - start_equity),
+        round_trips=trips,
+        fills=story.fills,
+        orders=story.orders,
+        refusals=story.refusals(),
+        notices=[
+            *(Notice(material.start, "info", DATA_NOTICE, text) for text in material.notices),
+            *story.notices(),
+        ],
+        bars=material.shown(),
+        costs=costs,
+        config=material.config.model_dump(mode="json"),
+        fingerprint=fingerprint(*material.bars.values(), *material.funding.values()),
+        digest=story.digest(),
+        version=__version__,
+        elapsed=finished - loaded,
+        timings={"load": loaded - started, "simulate": finished - loaded},
+    )
+
+
+# --- what is covered
+
+
+def unsupported(material: Material) -> str | None:
+    """Return, as a sentence, why the compiled executor does not cover a run, or None when it does."""
+    if material.config.allocation.method != "fixed":
+        return f"Equity is divided anew as time goes (`allocation.method` is {material.config.allocation.method})."
+    for config in material.config.strategies:
+        if (reason := _unsupported_strategy(material, config)) is not None:
+            return reason
+    for id, instrument in material.instruments.items():
+        if (reason := _unsupported_instrument(material, instrument)) is not None:
+            return f"{id} {reason}."
+    window = material.config.risk.limits.duplicate_window * SECOND_NS
+    if any(len(bars) > 1 and np.diff(bars.ts).min() <= window for bars in material.bars.values()):
+        return "`risk.limits.duplicate_window` is not shorter than the bars."
+    return None
+
+
+def _unsupported_strategy(material: Material, config: StrategyConfig) -> str | None:
+    if not isinstance(material.strategies[config.name], BarStrategy):
+        return f"{config.name} decides on events, not on columns of bars."
+    if config.sizing.method not in compiled.SIZINGS:
+        return f"{config.name} is sized by {config.sizing.method}."
+    if config.order_type != "market":
+        return f"{config.name} enters by limit orders."
+    if config.allow_short:
+        return f"{config.name} may go short."
+    return None
+
+
+def _unsupported_instrument(material: Material, instrument: Instrument) -> str | None:
+    venue = material.config.venue_of(instrument.venue)
+    steps = (*instrument.tick.as_integer_ratio(), *instrument.lot.as_integer_ratio())
+    if instrument.is_perpetual:
+        return "is a perpetual"
+    if instrument.quote != material.config.currency:
+        return f"is not quoted in {material.config.currency}"
+    if len(venue.fees) > 1:
+        return "trades under fee tiers"
+    if venue.fee_asset not in ("quote", instrument.quote):
+        return f"pays its fees in {venue.fee_asset}"
+    if (instrument.tick * instrument.lot) % UNIT or max(steps) > _EXACT_INTEGER:
+        return "trades in steps that are too fine"
+    return None
+
+
+# --- the scene
+
+
+def scene_of(material: Material) -> Scene:
+    """Return what the compiled executor needs of a run that it covers."""
+    config = material.config
+    order = {id: rank for rank, id in enumerate(material.instruments)}
+    keys = sorted(material.bars, key=lambda key: (timeframe_ns(key[1]), order[key[0]]))
+    tapes = _tapes(material)
+    places = []
+    for each in config.strategies:
+        strategy = material.strategies[each.name]
+        assert isinstance(strategy, BarStrategy)
+        for id in each.instruments:
+            key = (id, each.timeframe)
+            tape = tapes[key].tape()
+            assert tape is not None
+            decisions = decide(strategy, tape, each.exits)
+            first = len(tape) - len(material.bars[key])
+            volatility = _volatility(each, tape, decisions)
+            places.append(Place(each.name, keys.index(key), decisions, first, volatility))
+    return Scene(
+        start=material.start,
+        wallets=config.wallets(material.venues),
+        instruments=material.instruments,
+        venues={name: config.venue_of(name) for name in material.venues},
+        strategies={each.name: each for each in config.strategies},
+        risk=config.risk,
+        series=[material.bars[key] for key in keys],
+        drives=[material.drive[id] == timeframe for id, timeframe in keys],
+        places=places,
+    )
+
+
+def _tapes(material: Material) -> Mapping[Key, Series]:
+    """Return every series with all its bars known, as the engine lays them before strategies."""
+    series: dict[Key, Series] = {}
+    for (id, timeframe), bars in material.bars.items():
+        past = material.past.get((id, timeframe))
+        tape = bars if past is None or not len(past) else past.followed_by(bars)
+        series[id, timeframe] = Series(id, timeframe, past, tape)
+    for each in series.values():
+        each.universe = Universe(series, each.timeframe, whole=True)
+    return series
+
+
+def _volatility(config: StrategyConfig, tape: Bars, decisions: Decisions) -> NDArray[np.float64]:
+    """Return what sizing by volatility would read at each wish (`engine.state.State.volatility`); NaN elsewhere."""
+    if config.sizing.method != "volatility_target":
+        return np.empty(0)
+    lookback, per_year = config.sizing.lookback, _YEAR_NS / timeframe_ns(config.timeframe)
+    found = np.full(len(tape), np.nan)
+    for row in np.flatnonzero(decisions.target == decisions.target):
+        closes = tape.close[max(0, row + 1 - lookback) : row + 1]
+        if len(closes) == lookback and (closes > 0).all():
+            found[row] = float(np.std(np.diff(np.log(closes)), ddof=1) * np.sqrt(per_year))
+    return found

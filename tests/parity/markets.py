@@ -1,0 +1,121 @@
+"""Random markets, strategies and rules on which two executors are to agree."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from abidance.market.bars import Bars
+from abidance.market.funding import Funding
+from abidance.model.instrument import timeframe_ns
+from abidance.run.setup import Key
+from abidance.strategy.base import BarStrategy, Signals
+from abidance.strategy.parameters import Parameter
+
+START = 1_704_067_200_000_000_000
+COINS = ("BTC", "ETH", "SOL")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bars by instrument and timeframe, as a run asks for them."""
+
+    series: Mapping[Key, Bars]
+
+    def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
+        return self.series[instrument, timeframe]
+
+    def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> Funding | None:
+        return None
+
+
+class Scripted(BarStrategy):
+    """Says what a seed says: wishes, stops, targets, trails, all at random."""
+
+    seed = Parameter(0)
+    often = Parameter(0.2)
+    protect = Parameter("")
+
+    def signals(self, bars: Bars) -> Signals:
+        name = sum(map(ord, bars.instrument))
+        rng = np.random.default_rng((self.seed, name))
+        size = len(bars)
+        wishes = rng.choice([0.0, 0.0, 0.3, 0.55, 1.0, 1.0, -1.0], size)
+        target = np.where(rng.random(size) < self.often, wishes, np.nan)
+        close = np.where(bars.close > 0, bars.close, 1.0)
+
+        def distance(low: float, high: float) -> Any:
+            column = close * rng.uniform(low, high, size)
+            return np.where(rng.random(size) < 0.15, np.nan, column)
+
+        asked = {"s": None, "g": None, "t": None, "e": None} | dict.fromkeys(self.protect, True)
+        return Signals(
+            target,
+            confidence=rng.choice([1.0, 1.0, 0.8, 0.35], size),
+            stop=distance(0.002, 0.06) if asked["s"] else None,
+            take_profit=distance(0.002, 0.06) if asked["g"] else None,
+            trailing=distance(0.003, 0.05) if asked["t"] else None,
+            break_even=distance(0.002, 0.03) if asked["e"] else None,
+            max_bars=int(rng.integers(1, 9)) if "m" in self.protect else None,
+            tag=[f"row {n}" for n in range(size)],
+        )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a series of bars looks: its length and seed, how wild, how thin, how full of holes."""
+
+    seed: int
+    length: int
+    wild: float
+    thin: float
+    holes: float
+    price: float
+
+
+shapes = st.builds(
+    Shape,
+    seed=st.integers(0, 2**32 - 1),
+    length=st.integers(3, 160),
+    wild=st.sampled_from([0.002, 0.01, 0.03, 0.08]),
+    thin=st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0]),
+    holes=st.sampled_from([0.0, 0.0, 0.05, 0.3]),
+    price=st.sampled_from([61_234.5, 101.25, 1.0, 0.0731]),
+)
+
+
+def market(shape: Shape, ids: Sequence[str], timeframe: str, detail: str | None = None) -> Memory:
+    """Make the series of a run; with `detail`, the longer bars are built from the shorter."""
+    series: dict[Key, Bars] = {}
+    for number, id in enumerate(ids):
+        base = detail or timeframe
+        ratio = timeframe_ns(timeframe) // timeframe_ns(base)
+        fine = _series(shape, number, id, base, shape.length * ratio)
+        series[id, base] = fine
+        if detail:
+            series[id, timeframe] = fine.higher(timeframe)
+    return Memory(series)
+
+
+def _series(shape: Shape, number: int, id: str, timeframe: str, length: int) -> Bars:
+    rng = np.random.default_rng((shape.seed, number))
+    moves = rng.normal(0.0, shape.wild, length) * np.where(rng.random(length) < 0.03, 6.0, 1.0)
+    level = shape.price * (1 + 0.3 * number) * np.exp(np.clip(np.cumsum(moves), -3.0, 3.0))
+    opened = np.r_[level[0], level[:-1]] * np.where(
+        rng.random(length) < 0.1, 1 + rng.normal(0, shape.wild, length), 1.0
+    )
+    spread = np.abs(rng.normal(0.0, shape.wild / 2, (2, length)))
+    opened, close = np.round(opened, 6), np.round(level, 6)
+    high = np.round(np.maximum(opened, close) * (1 + spread[0]), 6)
+    low = np.round(np.minimum(opened, close) * (1 - np.minimum(spread[1], 0.9)), 6)
+    high, low = np.maximum(high, np.maximum(opened, close)), np.minimum(low, np.minimum(opened, close))
+    volume = np.exp(rng.normal(0, 1, length)) * (30_000 / shape.price if shape.thin else 1e7 / shape.price)
+    volume[rng.random(length) < min(shape.thin, 0.4)] = 0.0
+    kept = rng.random(length) >= shape.holes
+    kept[0] = True
+    ts = START + np.arange(length) * timeframe_ns(timeframe)
+    return Bars(
+        id, timeframe, ts[kept], [each[kept] for each in (opened, high, low, close, np.round(volume, 4))]
+    )

@@ -1,0 +1,195 @@
+"""The compiled executor against the event engine on random markets: the same fills, money, orders and refusals."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import strategies as st
+
+from abidance.backtest.parity import first_difference
+from abidance.backtest.result import BacktestResult
+from abidance.engine.config import StrategyConfig
+from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig, SizingConfig
+from abidance.run.backtest import backtest
+from abidance.run.compiled import FALLBACK, compiled_backtest
+from abidance.run.config import RunConfig
+from abidance.venues.sim.config import FeeTier, SlippageConfig, VenueConfig
+from tests.parity.markets import COINS, Memory, Shape, market, shapes
+
+HERE = "tests/parity/markets.py"
+QUIET = BreakersConfig(daily_loss=None, max_drawdown=None, data_anomaly=None)
+OPEN = LimitsConfig(max_exposure=1.0, max_asset_exposure=1.0, max_venue_exposure=1.0)
+LISTED = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    phases=(Phase.generate,),
+)
+
+sizings = st.one_of(
+    st.builds(
+        SizingConfig,
+        method=st.just("fixed_notional"),
+        amount=st.sampled_from([12.0, 400.0, 3_000.0, 50_000.0]),
+    ),
+    st.builds(SizingConfig, method=st.just("fixed_quantity"), quantity=st.sampled_from([0.01, 1.0, 300.0])),
+    st.builds(
+        SizingConfig,
+        fraction=st.sampled_from([0.05, 0.1, 0.37, 1.0]),
+        max_fraction=st.sampled_from([0.2, 1.0]),
+    ),
+    st.builds(SizingConfig, method=st.just("risk_per_trade"), risk=st.sampled_from([0.001, 0.01])),
+    st.builds(
+        SizingConfig,
+        method=st.just("volatility_target"),
+        volatility=st.sampled_from([0.1, 2.0]),
+        lookback=st.just(10),
+    ),
+)
+venues = st.builds(
+    VenueConfig,
+    fees=st.builds(
+        lambda maker, taker: (FeeTier(volume=0, maker=maker, taker=taker),),
+        st.sampled_from([0.0, 0.001, -0.0001, 0.00075]),
+        st.sampled_from([0.0, 0.001, 0.00037, 0.0123456]),
+    ),
+    slippage=st.builds(
+        SlippageConfig,
+        spread=st.sampled_from([0.0, 0.0002, 0.003]),
+        fixed=st.sampled_from([0.0, 0.0005]),
+        volume_share=st.sampled_from([0.0, 0.1]),
+    ),
+    unlimited_volume=st.booleans(),
+    max_volume_share=st.sampled_from([0.1, 0.01, 1.0]),
+    fill_on_touch=st.booleans(),
+    latency_ms=st.sampled_from([0, 0, 0, 250]),
+)
+scripts = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 2**32 - 1),
+        "often": st.sampled_from([0.05, 0.2, 0.7]),
+        "protect": st.sampled_from(["", "s", "g", "sg", "t", "sgtem", "te", "m", "sgm", "ste"]),
+    }
+)
+
+
+limits = st.builds(
+    LimitsConfig,
+    max_exposure=st.sampled_from([0.5, 1.0, 0.2]),
+    max_asset_exposure=st.sampled_from([0.25, 1.0]),
+    max_venue_exposure=st.sampled_from([0.5, 1.0]),
+    max_positions=st.sampled_from([1, 2, 10]),
+    max_order_value=st.sampled_from([None, 900.0]),
+    max_orders_per_minute=st.sampled_from([1, 60]),
+    stale_after=st.sampled_from([2.0, 0.5]),
+    require_stop=st.booleans(),
+    exit_margin=st.sampled_from([1.0, 1.1]),
+    price_collar=st.sampled_from([0.05, 0.002]),
+)
+breakers = st.builds(
+    BreakersConfig,
+    daily_loss=st.sampled_from([None, 0.01, 0.05]),
+    max_drawdown=st.sampled_from([None, 0.03, 0.25]),
+    losing_streak=st.sampled_from([None, 2]),
+    cooldown=st.sampled_from([3.0, 24.0]),
+    volatility_spike=st.sampled_from([None, 2.0]),
+    data_anomaly=st.sampled_from([None, 0.02, 0.5]),
+    cooldown_bars=st.sampled_from([1, 6]),
+)
+
+
+def ids(count: int, venues: Sequence[str] = ("BINANCE",)) -> tuple[str, ...]:
+    return tuple(f"{coin}/USDT@{venues[n % len(venues)]}" for n, coin in enumerate(COINS[:count]))
+
+
+def scripted(number: int, script: dict[str, Any], **settings: Any) -> StrategyConfig:
+    return StrategyConfig(strategy=f"{HERE}:Scripted", name=f"s{number}", parameters=script, **settings)
+
+
+def agree(config: RunConfig, memory: Memory) -> BacktestResult:
+    """Run both executors and hold them to one story; return the compiled one's."""
+    truth, other = backtest(config, memory), compiled_backtest(config, memory)
+
+    fell_back = [notice.text for notice in other.notices if notice.code == FALLBACK]
+    if fell_back:
+        event(fell_back[0][70:])
+    else:
+        event("compiled, " + ("with fills" if other.fills else "no fills"))
+    assert first_difference(truth, other) is None, str(first_difference(truth, other))
+    if not fell_back:
+        assert [order.state for order in other.orders] == [order.state for order in truth.orders]
+        assert [order.request for order in other.orders] == [order.request for order in truth.orders]
+        assert [(n.ts, n.code) for n in other.notices] == [
+            (n.ts, n.code) for n in truth.notices if n.code in TOLD
+        ]
+        for name, profits in truth.strategy_equity.items():
+            assert np.allclose(other.strategy_equity[name], profits, rtol=1e-9, atol=1e-6)
+    return other
+
+
+TOLD = {
+    "daily_loss",
+    "max_drawdown",
+    "losing_streak",
+    "data_anomaly",
+    "volatility_spike",
+    "data",
+    "exit_failed",
+}
+
+
+@LISTED
+@given(shape=shapes, script=scripts, venue=venues, sizing=sizings)
+def test_one_instrument_trades_the_same(
+    shape: Shape, script: dict[str, Any], venue: VenueConfig, sizing: SizingConfig
+) -> None:
+    config = RunConfig(
+        instruments=ids(1),
+        strategies=(scripted(0, script, sizing=sizing, rebalance_threshold=0.2),),
+        risk=RiskConfig(limits=OPEN, breakers=QUIET),
+        venue=venue,
+    )
+
+    agree(config, market(shape, config.instruments, "1h"))
+
+
+@LISTED
+@given(
+    shape=shapes, many=st.lists(scripts, min_size=1, max_size=3), venue=venues, sizing=sizings, limit=limits,
+    breaker=breakers, count=st.integers(1, 3), sites=st.sampled_from([("BINANCE",), ("BINANCE", "KRAKEN")]),
+)  # fmt: skip
+def test_portfolios_under_limits_and_breakers_trade_the_same(
+    shape: Shape, many: list[dict[str, Any]], venue: VenueConfig, sizing: SizingConfig, limit: LimitsConfig,
+    breaker: BreakersConfig, count: int, sites: Sequence[str],
+) -> None:  # fmt: skip
+    strategies = tuple(
+        scripted(n, script, sizing=sizing, allocation=1 / len(many)) for n, script in enumerate(many)
+    )
+    config = RunConfig(
+        instruments=ids(count, sites),
+        strategies=strategies,
+        risk=RiskConfig(limits=limit, breakers=breaker),
+        venue=venue,
+    )
+
+    agree(config, market(shape, config.instruments, "1h"))
+
+
+@LISTED
+@given(shape=shapes, script=scripts, venue=venues, sizing=sizings, count=st.integers(1, 2))
+def test_finer_bars_decide_fills_the_same(
+    shape: Shape, script: dict[str, Any], venue: VenueConfig, sizing: SizingConfig, count: int
+) -> None:
+    config = RunConfig(
+        instruments=ids(count),
+        timeframe="1h",
+        detail_timeframe="15m",
+        strategies=(scripted(0, script, sizing=sizing),),
+        risk=RiskConfig(limits=OPEN, breakers=QUIET),
+        venue=venue,
+    )
+
+    agree(config, market(shape, config.instruments, "1h", "15m"))
