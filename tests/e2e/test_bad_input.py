@@ -276,6 +276,21 @@ def test_rows_out_of_order_and_rows_twice_are_put_right_and_said(program: Progra
     assert "exact duplicate" in done.out
 
 
+def test_a_full_disk_is_told_by_the_import_and_the_stored_bars_stay(program: Program) -> None:
+    program.file("a.csv", bars(24 * 28))
+    program.file("b.csv", bars(24 * 90))
+    program("import-data", "a.csv", *TEST)
+    before = program.files()
+
+    full = program("import-data", "b.csv", *TEST, before=("sh", "-c", 'ulimit -f 1; exec "$@"', "sh"))
+    after = program.files()
+    done = program("import-data", "b.csv", *TEST)
+
+    assert_refused(full, 4, "no room", "Make room")
+    assert after == before
+    assert done.code == 0
+
+
 def test_a_folder_or_a_missing_file_is_no_data(program: Program) -> None:
     assert_refused(program("import-data", ".", *TEST), 4, "path")
     assert_refused(program("import-data", "nope.csv", *TEST), 4, "nope.csv")

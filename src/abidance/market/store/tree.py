@@ -6,7 +6,9 @@ one process writes at a time. Which tables there are and where they lie is not d
 like inside is not checked: that is `shelves` and `quality`.
 """
 
+import errno
 import fcntl
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 _VERSION_KEY = "abidance.schema"
 _TEMPORARY = ".writing"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MONTHS = "[0-9][0-9][0-9][0-9]-[0-9][0-9].parquet"
 
 
@@ -77,15 +80,16 @@ class Tree:
                     place / f"{month}.parquet": self._merge(place / f"{month}.parquet", name, part, replace)
                     for month, part in _by_month(rows)
                 }
-                staged = [_stage(path, self._kind, joined) for path, (joined, _) in merged.items()]
-                for temporary, path in staged:
-                    os.replace(temporary, path)  # noqa: PTH105  the crash test stands in for os.replace
+                try:
+                    staged = [_stage(path, self._kind, joined) for path, (joined, _) in merged.items()]
+                    for temporary, path in staged:
+                        os.replace(temporary, path)  # noqa: PTH105  the crash test stands in for os.replace
+                except OSError:
+                    _sweep(place)
+                    raise
                 _sync_folder(place)
         except OSError as error:
-            raise DataError(
-                f"{self.folder} cannot be written: {error.strerror or error}.",
-                "Check the disk and its permissions.",
-            ) from error
+            raise self._refused(name, error) from error
         return sum(added for _, added in merged.values())
 
     def read(self, place: Path, start: int | None = None, end: int | None = None) -> Rows:
@@ -142,6 +146,15 @@ class Tree:
             f"Use --replace to let the new {noun}s win.",
         )
 
+    def _refused(self, name: str, error: OSError) -> DataError:
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            return DataError(
+                f"There is no room in {self.folder} for the {self._kind.noun}s of {name}: {reason}.",
+                "Make room on the disk and start again; what was stored before is whole.",
+            )
+        return DataError(f"{self.folder} cannot be written: {reason}.", "Check the disk and its permissions.")
+
     @contextmanager
     def _sole_writer(self) -> Iterator[None]:
         """Wait until no other process writes; the lock falls with the process that holds it."""
@@ -177,14 +190,19 @@ def _differs(ours: FloatArray, theirs: FloatArray) -> NDArray[np.bool_]:
 
 
 def _stage(path: Path, kind: Kind, rows: Rows) -> tuple[Path, Path]:
-    """Write one month beside its place and return both names, once its bytes are on the disk."""
+    """Write one month beside its place and return both names, once its bytes are on the disk.
+
+    The bytes are made in memory: a disk that refuses them is then an OSError, which no library has made its own.
+    """
     import polars as pl
 
     frame = pl.DataFrame({"ts": rows.ts // MS_NS, **dict(zip(kind.fields, rows.values, strict=True))})
+    content = io.BytesIO()
+    frame.write_parquet(content, compression="zstd", metadata={_VERSION_KEY: str(SCHEMA_VERSION)})
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}{_TEMPORARY}")
     with temporary.open("wb") as file:
-        frame.write_parquet(file, compression="zstd", metadata={_VERSION_KEY: str(SCHEMA_VERSION)})
+        file.write(content.getbuffer())
         file.flush()
         os.fsync(file.fileno())
     return temporary, path
