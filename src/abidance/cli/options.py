@@ -12,6 +12,8 @@ from abidance.cli import paths
 from abidance.model.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from abidance.market.store import Catalog
     from abidance.run.config import RunConfig
 
@@ -101,33 +103,45 @@ class RunOptions:
         return config.model_copy(update={"strategies": strategies})
 
     def overrides(self) -> dict[str, object]:
-        """Return the flags as configuration keys."""
+        """Return the flags as configuration keys. Raises UsageError when a flag and --set speak of the same key."""
         found: dict[str, Any] = {}
         for text in self.settings or ():
             _put(found, *_setting(text))
-        if self.strategies and "strategies" in found:
-            raise UsageError(
-                "--set strategies... and -s both say which strategies run.",
-                "Use --param NAME=VALUE for parameters, or a configuration file for everything else.",
-            )
-        if self.strategies:
-            share = 1 / len(self.strategies)
-            found["strategies"] = [{"strategy": name, "allocation": share} for name in self.strategies]
-        if self.pairs:
-            pairs = [pair.strip() for text in self.pairs for pair in text.split(",") if pair.strip()]
-            found["instruments"] = [pair if "@" in pair else f"{pair}@{DEFAULT_VENUE}" for pair in pairs]
-        named = {
-            "timeframe": self.timeframe,
-            "detail_timeframe": self.detail,
-            "timerange": self.timerange,
-            "dry_run_wallet": self.wallet,
-        }
-        found |= {key: value for key, value in named.items() if value is not None}
-        if self.fee is not None:
-            _put(found, ["venue", "fees"], [{"volume": 0, "maker": self.fee, "taker": self.fee}])
-        if self.slippage is not None:
-            _put(found, ["venue", "slippage"], {"spread": 0, "fixed": self.slippage, "volume_share": 0})
+        for flag, path, value in self._flags():
+            if value is None:
+                continue
+            if _is_given(found, path):
+                remedy = "Use --param NAME=VALUE for parameters." if flag == "-s" else "Give one of them."
+                raise UsageError(f"{flag} and --set {'.'.join(path)} say the same thing twice.", remedy)
+            _put(found, path, value)
         return found
+
+    def _flags(self) -> "Iterator[tuple[str, list[str], object]]":
+        """Yield each flag with the key that it stands for and what was typed, None for nothing."""
+        names = self.strategies or []
+        chosen = [{"strategy": name, "allocation": 1 / len(names)} for name in names]
+        yield "-s", ["strategies"], chosen or None
+        pairs = [pair.strip() for text in self.pairs or () for pair in text.split(",") if pair.strip()]
+        ids = [pair if "@" in pair else f"{pair}@{DEFAULT_VENUE}" for pair in pairs]
+        yield "-p", ["instruments"], ids if self.pairs else None
+        yield "-i", ["timeframe"], self.timeframe
+        yield "--detail-timeframe", ["detail_timeframe"], self.detail
+        yield "--timerange", ["timerange"], self.timerange
+        yield "--dry-run-wallet", ["dry_run_wallet"], self.wallet
+        fees = [{"volume": 0, "maker": self.fee, "taker": self.fee}]
+        yield "--fee", ["venue", "fees"], fees if self.fee is not None else None
+        slippage = {"spread": 0, "fixed": self.slippage, "volume_share": 0}
+        yield "--slippage", ["venue", "slippage"], slippage if self.slippage is not None else None
+
+
+def _is_given(found: dict[str, Any], path: list[str]) -> bool:
+    """Say whether a key, or anything inside it, is there already."""
+    table: Any = found
+    for name in path:
+        if not isinstance(table, dict) or name not in table:
+            return False
+        table = table[name]
+    return True
 
 
 def _setting(text: str) -> tuple[list[str], object]:

@@ -17,7 +17,7 @@ class StrategyConfig(Config):
     strategy: str
     """Class name of a shipped strategy, or of one in the user's strategies folder, or `path/to/file.py:Class`."""
     name: str = ""
-    """Name in reports and journals; the class name when empty. Must be unique in a run."""
+    """Name in reports and journals; when empty the class name, or the file's for `path/to/file.py`. Unique in a run."""
     instruments: tuple[str, ...] = ()
     """Instruments it trades; those of the run when empty."""
     timeframe: str = ""

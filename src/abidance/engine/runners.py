@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from math import inf
 
+import numpy as np
+
 from abidance.engine.config import StrategyConfig
 from abidance.engine.series import Series
 from abidance.market.bars import FloatArray
@@ -19,6 +21,9 @@ from abidance.strategy.base import BarStrategy, EventStrategy, View
 from abidance.strategy.decisions import Decisions, decide
 from abidance.strategy.mistakes import FAILURES, strategy_error
 from abidance.strategy.parameters import Value, set_parameters
+
+LONG_SILENCE = 500
+"""Bars after which a strategy without a single opinion is taken as broken rather than patient."""
 
 
 class BarRunner:
@@ -54,6 +59,12 @@ class BarRunner:
             self._decisions = decide(self.strategy, tape, self.config.exits)
             self._target = self._decisions.target.tolist()
             self._rows = len(self._target)
+
+    @property
+    def is_silent(self) -> bool:
+        """Return True when a known tape of some length leads to no opinion at all, in any row."""
+        found = self._decisions
+        return found is not None and len(found) >= LONG_SILENCE and bool(np.isnan(found.target).all())
 
     def set_parameters(self, values: dict[str, Value]) -> None:
         """Change parameters; the next close is decided with them."""

@@ -109,7 +109,7 @@ def _measure(
         if slipped is not None:
             measured += 1
             cost += slipped[0] * worth
-            expected += float(order.request.decision_price * order.filled) * worth
+            expected += float(decided_price(order.request) * order.filled) * worth
     seconds = sorted(_seconds_to_fill(orders, by_order))
     shares = [min(float(o.filled / o.request.quantity), 1.0) for o in orders if _counts_for_rate(o)]
     return ExecutionStats(

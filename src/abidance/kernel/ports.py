@@ -73,11 +73,3 @@ class JournalStore(Protocol):
     def sync(self) -> None:
         """Return once everything appended is on the disk."""
         ...
-
-
-class Notifier(Protocol):
-    """A way to tell people something."""
-
-    def notify(self, level: str, text: str) -> None:
-        """Deliver `text`; never blocks and never raises."""
-        ...

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from abidance import __version__
 from abidance.backtest.event import Recorder, columns
 from abidance.backtest.result import DATA_NOTICE, BacktestResult
+from abidance.engine.engine import Engine
 from abidance.engine.pump import Pump
+from abidance.engine.runners import BarRunner
 from abidance.execution.analysis import analyse
 from abidance.kernel.ids import OrderIds
 from abidance.market.store import fingerprint
+from abidance.model.errors import StrategyError
 from abidance.model.instrument import timeframe_ns
 from abidance.model.outcome import Notice
 from abidance.run.config import RunConfig
@@ -33,6 +36,7 @@ def backtest(
     started = time.perf_counter()
     material = gather(config, source, folder)
     core = assemble(material, OrderIds(0, 0, b"backtest").make, tape=material.bars, isolate=False)
+    check_opinions(core.engine)
     recorder = Recorder(core.engine, tuple(material.strategies))
     pump = Pump(core.engine, core.venue, observe=recorder.observe)
     for event in core.opening:
@@ -50,6 +54,20 @@ def backtest(
     finished = time.perf_counter()
     timings = {"load": loaded - started, "simulate": finished - loaded}
     return result_of(material, core, recorder, timings)
+
+
+def check_opinions(engine: Engine) -> None:
+    """Refuse a strategy that has no opinion on any bar of any of its instruments: most often NaN has spread."""
+    runners: dict[str, list[BarRunner]] = {}
+    for runner in engine.runners:
+        if isinstance(runner, BarRunner):
+            runners.setdefault(runner.name, []).append(runner)
+    for name, own in runners.items():
+        if all(runner.is_silent for runner in own):
+            raise StrategyError(
+                f"{name} has no opinion on any bar: its target is NaN in every row.",
+                "Return 1, 0 or -1 where it has one, and look for NaN that spreads through an indicator.",
+            )
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from abidance.market.funding import Funding
 from abidance.market.quality import checked
 from abidance.market.reference import Source, resolve
 from abidance.market.store import parse_timerange, show
-from abidance.model.errors import ConfigError, StrategyError, UsageError
+from abidance.model.errors import ConfigError, DataError, StrategyError, UsageError
 from abidance.model.event import BalanceChanged, Control, ControlAction
 from abidance.model.instrument import SECOND_NS, Instrument, parse_instrument_id, timeframe_ns
 from abidance.model.money import to_decimal
@@ -120,6 +120,7 @@ def gather(config: RunConfig, source: BarSource, folder: Path | None) -> Materia
             whole = checked(source.read(*key, None, end))
             first = len(whole) - len(bars[key])
             past[key] = whole.slice(max(0, first - history), first)
+    _check_history(config, strategies, past, bars)
     instruments, notices = _instruments(keys, bars)
     drive = {id: min((t for i, t in keys if i == id), key=timeframe_ns) for id in instruments}
     _check_leverage(config, instruments)
@@ -211,6 +212,26 @@ def _funding(marks: Mapping[str, Bars], source: BarSource) -> tuple[dict[str, Fu
             f" abidance import-data FILE --instrument {missing[0]} --funding"
         )
     return found, notices
+
+
+def _check_history(
+    config: RunConfig,
+    strategies: Mapping[str, BarStrategy | EventStrategy],
+    past: Mapping[Key, Bars],
+    bars: Mapping[Key, Bars],
+) -> None:
+    """Refuse a run in which a strategy would still be warming up when the bars end."""
+    for each in config.strategies:
+        needed = _warmup(strategies[each.name])
+        for id in each.instruments:
+            key = (id, each.timeframe)
+            there = len(bars[key]) + (len(past[key]) if key in past else 0)
+            if there <= needed:
+                raise DataError(
+                    f"{each.name} needs more than {needed} bars of {each.timeframe} before its first signal; of {id}"
+                    f" there are {there}.",
+                    "Choose a shorter timeframe or a later end, import more bars, or ask for less warm-up.",
+                )
 
 
 def _check_leverage(config: RunConfig, instruments: Mapping[str, Instrument]) -> None:

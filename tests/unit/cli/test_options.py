@@ -41,3 +41,27 @@ def test_a_stake_and_parameters_go_together() -> None:
         500.0,
     )
     assert loaded.strategies[0].parameters == {"slow": 40}
+
+
+@pytest.mark.parametrize(
+    ("options", "setting"),
+    [
+        (RunOptions(pairs=["BTC/USDT"], settings=['instruments=["ETH/USDT@BINANCE"]']), "instruments"),
+        (RunOptions(slippage=0.0, settings=["venue.slippage.fixed=0.01"]), "venue.slippage"),
+        (RunOptions(fee=0.0, settings=["venue.fees=[]"]), "venue.fees"),
+        (RunOptions(wallet=5.0, settings=["dry_run_wallet=7"]), "dry_run_wallet"),
+        (RunOptions(timeframe="1h", settings=["timeframe=4h"]), "timeframe"),
+    ],
+)
+def test_a_flag_and_a_setting_may_not_say_the_same_thing(options: RunOptions, setting: str) -> None:
+    with pytest.raises(UsageError, match=f"--set {setting} say the same thing twice"):
+        options.overrides()
+
+
+def test_settings_beside_a_flag_are_both_kept() -> None:
+    found = RunOptions(fee=0.002, settings=["venue.latency_ms=50"]).overrides()
+
+    assert found["venue"] == {
+        "latency_ms": 50,
+        "fees": [{"volume": 0, "maker": 0.002, "taker": 0.002}],
+    }

@@ -11,19 +11,24 @@ import pytest
 from abidance.backtest.event import Recorder
 from abidance.backtest.result import BacktestResult
 from abidance.engine.config import StrategyConfig
+from abidance.engine.engine import Engine
 from abidance.engine.pump import Pump
+from abidance.engine.runners import LONG_SILENCE
 from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
 from abidance.market.funding import Funding
 from abidance.market.store import BarStore, Catalog
+from abidance.model.errors import DataError, StrategyError
 from abidance.model.instrument import timeframe_ns
 from abidance.model.order import Purpose
 from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig, SizingConfig
-from abidance.run.backtest import backtest, buy_and_hold
+from abidance.run.backtest import backtest, buy_and_hold, check_opinions
 from abidance.run.config import RunConfig
 from abidance.run.setup import Key, assemble, gather
 from abidance.strategy import library
+from abidance.strategy.base import BarStrategy, Signals
 from abidance.strategy.config import ExitsConfig
+from tests.unit.engine.rig import SPOT, Rig, bars_of, flat, material_of
 
 BTC, ETH, SOL = (f"{coin}/USDT@BINANCE" for coin in ("BTC", "ETH", "SOL"))
 BUSY: Mapping[str, Mapping[str, int | float | str | bool]] = {
@@ -236,3 +241,32 @@ def test_a_lone_result_holds_every_fill_of_its_orders() -> None:
 
     assert filled == sum(fill.quantity for fill in result.fills)
     assert set(chain(*(bars.instrument for bars in result.bars.values()))) >= set("BTC")
+
+
+class Silent(BarStrategy):
+    """Has no opinion, ever."""
+
+    def signals(self, bars: Bars) -> Signals:
+        return Signals(np.full(len(bars), np.nan))
+
+
+def silent_engine(bars: int) -> Engine:
+    return Rig(material_of({"one": Silent()}, {SPOT: bars_of(SPOT.id, flat(*([100.0] * bars)))})).engine
+
+
+def test_a_strategy_without_a_single_opinion_is_refused() -> None:
+    with pytest.raises(StrategyError, match="one has no opinion on any bar"):
+        check_opinions(silent_engine(LONG_SILENCE))
+
+
+def test_a_short_silence_is_no_mistake() -> None:
+    check_opinions(silent_engine(LONG_SILENCE - 1))
+
+
+def test_a_strategy_that_would_still_be_warming_up_at_the_end_is_refused(tmp_path: Path) -> None:
+    config = RunConfig(
+        instruments=("BTC/USDT@BINANCE",), timeframe="1w", strategies=(StrategyConfig(strategy="Donchian"),)
+    )
+
+    with pytest.raises(DataError, match="Donchian needs more than 240 bars of 1w"):
+        backtest(config, Catalog(BarStore(tmp_path)))

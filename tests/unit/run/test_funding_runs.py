@@ -93,7 +93,7 @@ def config(home: Path, strategy: str, *, decided: int = 0, **given: object) -> R
             "strategies": (own,),
             **given,
         }
-    )  # type: ignore[arg-type]
+    )
 
 
 def run(home: Path, strategy: str, **given: object) -> BacktestResult:

@@ -84,8 +84,22 @@ def test_finer_bars_drive_the_fills_of_every_instrument() -> None:
 
 def test_two_timeframes_of_one_instrument_are_driven_by_the_shorter() -> None:
     strategies = (
-        StrategyConfig(strategy="EmaCross", name="slow", timeframe="4h", allocation=0.5, instruments=(BTC,)),
-        StrategyConfig(strategy="EmaCross", name="fast", timeframe="1h", allocation=0.5, instruments=(BTC,)),
+        StrategyConfig(
+            strategy="EmaCross",
+            parameters={"fast": 5, "slow": 10},
+            name="slow",
+            timeframe="4h",
+            allocation=0.5,
+            instruments=(BTC,),
+        ),
+        StrategyConfig(
+            strategy="EmaCross",
+            parameters={"fast": 5, "slow": 10},
+            name="fast",
+            timeframe="1h",
+            allocation=0.5,
+            instruments=(BTC,),
+        ),
     )
 
     material = gather(RunConfig(strategies=strategies), Shelf(), None)
