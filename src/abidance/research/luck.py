@@ -53,6 +53,7 @@ class Record:
                 "Judge a run that trades for at least a few days.",
             )
         centred = returns - returns.mean()
+        centred = centred / np.abs(centred).max()  # the shape has no scale, and powers of tiny returns have no floats
         variance = float(np.mean(centred**2))
         skew = float(np.mean(centred**3)) / variance**1.5
         return Record(len(returns), ratio, skew, float(np.mean(centred**4)) / variance**2)

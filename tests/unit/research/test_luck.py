@@ -5,7 +5,7 @@ from math import inf, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from abidance.model.errors import DataError, InvariantError
@@ -97,6 +97,7 @@ def test_impossible_trials_are_a_broken_promise(trials: float, variance: float) 
 
 
 @given(st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=60))
+@example([0.0, 1.6e-108])
 def test_the_shape_of_any_returns_is_one_that_a_probability_can_be_had_of(values: list[float]) -> None:
     returns = np.array(values)
     if sharpe(returns) is None:
