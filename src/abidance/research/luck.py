@@ -53,7 +53,8 @@ class Record:
                 "Judge a run that trades for at least a few days.",
             )
         centred = returns - returns.mean()
-        centred = centred / np.abs(centred).max()  # the shape has no scale, and powers of tiny returns have no floats
+        # The shape has no scale, and powers of tiny returns have no floats.
+        centred = centred / np.abs(centred).max()
         variance = float(np.mean(centred**2))
         skew = float(np.mean(centred**3)) / variance**1.5
         return Record(len(returns), ratio, skew, float(np.mean(centred**4)) / variance**2)
