@@ -150,7 +150,7 @@ def _table(simulation: "Simulation", found: "Outlook") -> "Table":
     from rich import box
     from rich.table import Table
 
-    from abidance.backtest.wording import format_money, format_percent
+    from abidance.backtest.wording import format_money
     from abidance.run.outlook import SHARES
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
@@ -161,9 +161,9 @@ def _table(simulation: "Simulation", found: "Outlook") -> "Table":
         table.add_row(
             f"{share:.0%}" if share != 0.5 else "50% (middle)",
             format_money(found.final_equity[at], simulation.config.currency),
-            format_percent(found.total_return[at], signed=True),
-            format_percent(found.max_drawdown[at]),
-            format_percent(found.buy_and_hold[at], signed=True),
+            f"{found.total_return[at]:+,.1%}",
+            f"{found.max_drawdown[at]:,.1%}",
+            f"{found.buy_and_hold[at]:+,.1%}",
         )
     return table
 
@@ -180,7 +180,7 @@ def _histogram(returns: Sequence[float], block: str) -> "list[RenderableType]":
     digits = 1 if edges[1] - edges[0] >= 0.002 else 3
     lines: list[RenderableType] = [Text("Returns of the paths", style="bold")]
     for low, high, count in zip(edges[:-1], edges[1:], counts.tolist(), strict=True):
-        sides = " to ".join(f"{format_percent(float(each), digits, signed=True):>9}" for each in (low, high))
+        sides = " to ".join(f"{each:>+9,.{digits}%}" for each in (low, high))
         style = "red" if high <= 0 else "green" if low >= 0 else "yellow"
         bar = block * round(_BAR * count / counts.max()) or ("." if count else "")
         lines.append(Text.assemble(f"{sides} ", (f"{bar} ", style), (str(count or ""), "dim")))

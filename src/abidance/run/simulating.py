@@ -4,6 +4,7 @@ Each path is a whole backtest in the event engine. What a path draws depends on 
 that more paths, other jobs and an added stress leave the markets of the others as they were.
 """
 
+import gc
 import os
 import signal
 from collections import Counter
@@ -372,16 +373,15 @@ def _batches(work: Work) -> Iterator[list[PathResult]]:
     """Yield the results of batches of paths, in the order in which they are done."""
     paths, size = work.plan.paths, max(1, _BATCH_BARS // work.stage.count)
     jobs = work.plan.jobs or max(1, min(_cores(), paths // size // 2))
-    if min(jobs, paths) == 1:
-        for number in range(paths):
-            yield [work.run(number)]
-        return
     size = max(1, min(size, paths // (2 * jobs)))
     numbers = [range(first, min(first + size, paths)) for first in range(0, paths, size)]
+    if min(jobs, paths) == 1:
+        yield from (_run_batch(work, each) for each in numbers)
+        return
     context = get_context("spawn")  # a fork would copy locks that other threads hold
     with ProcessPoolExecutor(jobs, context, _leave_interrupts_to_the_parent) as pool:
         try:
-            for future in as_completed([pool.submit(_run_batch, work, each) for each in numbers]):
+            for future in as_completed([pool.submit(_sent_batch, work, each) for each in numbers]):
                 found = future.result()
                 if isinstance(found, _Failure):
                     raise found.kind(found.found, found.remedy)
@@ -402,8 +402,14 @@ def _leave_interrupts_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _run_batch(work: Work, numbers: range) -> list[PathResult] | _Failure:
+def _run_batch(work: Work, numbers: range) -> list[PathResult]:
+    found = [work.run(number) for number in numbers]
+    gc.collect()  # what a finished run leaves behind is old to the collector, which would let it pile up
+    return found
+
+
+def _sent_batch(work: Work, numbers: range) -> list[PathResult] | _Failure:
     try:
-        return [work.run(number) for number in numbers]
+        return _run_batch(work, numbers)
     except AbidanceError as error:  # its two sentences would not survive the way back as an exception
         return _Failure(type(error), error.found, error.remedy)
