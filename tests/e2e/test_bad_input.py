@@ -218,6 +218,11 @@ IMPORTED: dict[str, tuple[str, str | bytes, str]] = {
     "no number": ("a.csv", bars(prices="1,nan,0.5,1.5,10"), "not a number"),
     "an infinite price": ("a.csv", bars(prices="1,inf,0.5,1.5,10"), "infinite"),
     "a high below": ("a.csv", bars(prices="1,0.2,0.1,1.5,10"), "high below"),
+    "one low above": (
+        "a.csv",
+        bars(5_000) + f"{START + 5_000 * HOUR},1,2,3,1.5,10\n",
+        "2024-07-27 08:00: open 1, high 2, low 3",
+    ),
     "a negative volume": ("a.csv", bars(prices="1,2,0.5,1.5,-1"), "volume"),
     "two bars at once": ("a.csv", bars() + f"{START},1,3,0.5,1.5,10\n", "two different bars"),
     "another timeframe": ("a.csv", bars(step=HOUR // 60), "-i 1m"),
@@ -298,7 +303,12 @@ def test_a_folder_or_a_missing_file_is_no_data(program: Program) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "word"),
-    [("cut", "cannot be read"), ("backwards", "does not come after"), ("nan", "not a number")],
+    [
+        ("cut", "cannot be read"),
+        ("backwards", "does not come after"),
+        ("nan", "not a number"),
+        ("one low above", "low above another price"),
+    ],
 )
 def test_a_damaged_store_is_not_traded_on_and_a_new_import_mends_it(
     program: Program, fault: str, word: str
@@ -312,19 +322,26 @@ def test_a_damaged_store_is_not_traded_on_and_a_new_import_mends_it(
     if fault == "cut":
         path.write_bytes(path.read_bytes()[:-50])
     else:
-        broken = frame.reverse() if fault == "backwards" else frame.with_columns(close=pl.lit(float("nan")))
+        lows = pl.when(pl.int_range(pl.len()) == 5).then(3.0).otherwise("low")
+        broken = {
+            "backwards": frame.reverse(),
+            "nan": frame.with_columns(close=pl.lit(float("nan"))),
+            "one low above": frame.with_columns(low=lows),
+        }[fault]
         broken.write_parquet(path, metadata={"abidance.schema": version})
 
     refused = [
         program(mode, "-s", "BuyAndHold", "-p", "TST/USDT", *more)
         for mode, *more in (("backtest",), ("trade", "--speed", "0", "--plain"))
     ]
+    graded = program("check-data", "--instrument", "TST/USDT@BINANCE")
     path.unlink()
     mended = program("import-data", "a.csv", *TEST)
     works = program("backtest", "-s", "BuyAndHold", "-p", "TST/USDT")
 
     for outcome in refused:
         assert_refused(outcome, 4, word)
+    assert graded.code == 4
     assert not program.journal.exists()
     assert (mended.code, works.code) == (0, 0)
 

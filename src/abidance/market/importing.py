@@ -19,10 +19,9 @@ from abidance.market.quality import (
     FundingReport,
     Grade,
     QualityReport,
-    contradictions,
+    first_fault,
     inspect_bars,
     inspect_funding,
-    sound_prices,
 )
 from abidance.market.store import BarStore, FundingStore, show
 from abidance.model.errors import DataError, UsageError
@@ -82,9 +81,10 @@ def import_file(
     bars, notices = _series(read_file(path), instrument, timeframe, path.name)
     _check_step(bars.ts, step, path.name)
     report = inspect_bars(bars)
-    if report.grade is Grade.REFUSED:
+    if fault := first_fault(bars):
         raise DataError(
-            f"{path.name}: {' '.join(report.reasons)} {_first_fault(bars)}".strip(), "Mend the file first."
+            f"{path.name}: {' '.join(report.refusals)} The first is at {show(fault.ts)}: {fault.bar}.",
+            "Mend or remove such rows, then import the file again; nothing was stored.",
         )
     added = store.write(bars, replace=replace)
     return ImportResult(instrument, timeframe, len(bars), added, report, notices)
@@ -215,8 +215,3 @@ def _duration(ns: int) -> str:
         if ns % (seconds * SECOND_NS) == 0:
             return f"{ns // (seconds * SECOND_NS)}{unit}"
     return f"{ns / SECOND_NS:g}s"
-
-
-def _first_fault(bars: Bars) -> str:
-    faulty = np.flatnonzero(~sound_prices(bars.columns()) | contradictions(bars.columns()))
-    return f"The first is at {show(int(bars.ts[faulty[0]]))}." if len(faulty) else ""

@@ -1,24 +1,33 @@
 """What is wrong with a series of bars or funding rates, counted and judged. Nothing is repaired here.
 
-A series is refused when a backtest on it would be fiction: prices that are no prices, times out of order or off the
-grid, bars that contradict themselves. Gaps, wicks and jumps are facts of markets: they are told, not refused.
+What cannot be true is refused, be it a single bar: prices that are no prices, times out of order or off the grid, bars
+that contradict themselves. Gaps, wicks and jumps are facts of markets: they are told, not refused. `impossible` is the
+one rule for it: an import, a check and a run ask the same.
 """
 
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from abidance.market.bars import Bars, FloatArray, IntArray
+from abidance.market.bars import FIELDS, Bars, FloatArray, IntArray
 from abidance.market.funding import Funding
 from abidance.market.store.timerange import show
 from abidance.model.errors import DataError
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 
-BoolArray = np.ndarray
+BoolArray = NDArray[np.bool_]
 
-CONTRADICTIONS = 0.001
-"""The share of bars whose prices contradict each other (a high below the close) from which a series is refused."""
+_NOISE = 1e-9
+"""The share of a price by which it may leave its bar: what arithmetic with floats leaves behind, and no tick is."""
+
+_LATE = "a time that does not come after the one before it"
+_MISALIGNED = "a time off the timeframe's grid"
+_PRICE = "a price that is zero, negative, infinite or not a number"
+_VOLUME = "a volume that is negative, infinite or not a number"
+_CONTRADICTION = "a high below or a low above another price"
 
 _MISSING = 0.001
 _LONG_GAP = 24
@@ -78,6 +87,11 @@ class QualityReport(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...]
 
     @property
+    def refusals(self) -> tuple[str, ...]:
+        """Return those of the reasons for which the series is refused."""
+        return tuple(_refusals(self))
+
+    @property
     def longest_gap(self) -> Gap | None:
         """Return the longest run of absent bars; of equals the first."""
         return max(self.gaps, key=lambda gap: gap.bars, default=None)
@@ -103,11 +117,11 @@ def inspect(ts: IntArray, columns: tuple[FloatArray, ...], timeframe: str) -> Qu
     facts: dict[str, object] = {
         "rows": len(ts),
         **_times(ts, step),
-        **_values(columns),
+        **_values(ts, columns, step),
         **_moves(ts, columns, step),
     }
     draft = QualityReport(**facts, grade=Grade.OK, reasons=())  # type: ignore[arg-type]
-    refusals, warnings = _refusals(draft), _warnings(draft)
+    refusals, warnings = draft.refusals, _warnings(draft)
     grade = Grade.REFUSED if refusals else Grade.WARNING if warnings else Grade.OK
     return msgspec.structs.replace(draft, grade=grade, reasons=(*refusals, *warnings))
 
@@ -183,46 +197,67 @@ def _times(ts: IntArray, step: int) -> dict[str, object]:
         "gaps": tuple(Gap(int(unique[i]) + step, int(skipped[i])) for i in at),
         "duplicates": len(ts) - len(unique),
         "out_of_order": int(np.count_nonzero(np.diff(ts) < 0)),
-        "misaligned": int(np.count_nonzero((ts - grid_offset(step)) % step)),
     }
 
 
-def _values(columns: tuple[FloatArray, ...]) -> dict[str, object]:
+def _values(ts: IntArray, columns: tuple[FloatArray, ...], step: int) -> dict[str, object]:
     opens, highs, lows, closes, volumes = columns
-    sound = sound_prices(columns)
-    contradicts = contradictions(columns)
+    found = {fault: int(np.count_nonzero(rows)) for fault, rows in impossible(ts, columns, step).items()}
     flat = (opens == highs) & (highs == lows) & (lows == closes)
     return {
-        "contradictions": int(np.count_nonzero(contradicts)),
-        "bad_prices": int(np.count_nonzero(~sound)),
-        "bad_volumes": int(np.count_nonzero(~(np.isfinite(volumes) & (volumes >= 0)))),
+        "misaligned": found[_MISALIGNED],
+        "contradictions": found[_CONTRADICTION],
+        "bad_prices": found[_PRICE],
+        "bad_volumes": found[_VOLUME],
         "zero_volume": int(np.count_nonzero(volumes == 0)),
         "flat": int(np.count_nonzero(flat)),
     }
 
 
 def checked(bars: Bars) -> Bars:
-    """Return the bars when a run may be made of them: times that go forward, prices and volumes that can be.
+    """Return the bars when a run may be made of them, which is when none of them is `impossible`.
 
-    Raises DataError for the first bar that is none; everything else that may be wrong is `inspect_bars`'s to tell.
+    Raises DataError for the first that is; everything else that may be wrong is `inspect_bars`'s to tell.
     """
-    late = np.r_[False, bars.ts[1:] <= bars.ts[:-1]]
-    faults = {
-        "does not come after the one before it": late,
-        "has a price that is zero, negative, infinite or not a number": ~sound_prices(bars.columns()),
-        "has a high below or a low above another price": contradictions(bars.columns()),
-        "has a volume that is negative, infinite or not a number": ~(
-            np.isfinite(bars.volume) & (bars.volume >= 0)
-        ),
-    }
-    for fault, where in faults.items():
-        if where.any():
-            at = show(int(bars.ts[where.argmax()]))
-            raise DataError(
-                f"The bar of {bars.instrument} {bars.timeframe} at {at} {fault}.",
-                "See what is wrong with `abidance check-data`, then import these bars again with --replace.",
-            )
+    if fault := first_fault(bars):
+        raise DataError(
+            f"The bar of {bars.instrument} {bars.timeframe} at {show(fault.ts)} has {fault.what} ({fault.bar}).",
+            "Mend that row and import it with --replace, or delete its month in the data folder and import it again.",
+        )
     return bars
+
+
+class Fault(NamedTuple):
+    """A bar that cannot be: when it opens (ns UTC), what it has that none can have, and its values as text."""
+
+    ts: int
+    what: str
+    bar: str
+
+
+def first_fault(bars: Bars) -> Fault | None:
+    """Return the first bar that cannot be, or None when all can."""
+    faults = impossible(bars.ts, bars.columns(), timeframe_ns(bars.timeframe))
+    firsts = [(int(rows.argmax()), what) for what, rows in faults.items() if rows.any()]
+    if not firsts:
+        return None
+    row, what = min(firsts, key=lambda first: first[0])
+    values = (f"{name} {column[row]:.12g}" for name, column in zip(FIELDS, bars.columns(), strict=True))
+    return Fault(int(bars.ts[row]), what, ", ".join(values))
+
+
+def impossible(ts: IntArray, columns: tuple[FloatArray, ...], step: int) -> dict[str, BoolArray]:
+    """Return, for each fault that a bar cannot have, which of the bars have it; the fault reads on after `has`."""
+    volumes = columns[4]
+    late = np.zeros(len(ts), dtype=bool)
+    late[1:] = ts[1:] <= ts[:-1]
+    return {
+        _LATE: late,
+        _MISALIGNED: (ts - grid_offset(step)) % step != 0,
+        _PRICE: ~sound_prices(columns),
+        _VOLUME: ~(np.isfinite(volumes) & (volumes >= 0)),
+        _CONTRADICTION: contradictions(columns),
+    }
 
 
 def sound_prices(columns: tuple[FloatArray, ...]) -> BoolArray:
@@ -232,11 +267,15 @@ def sound_prices(columns: tuple[FloatArray, ...]) -> BoolArray:
 
 
 def contradictions(columns: tuple[FloatArray, ...]) -> BoolArray:
-    """Return for each bar whether its high is below, or its low above, another of its prices."""
+    """Return for each bar whether its high is below, or its low above, another of its prices, beyond mere noise."""
     opens, highs, lows, closes, _ = columns
-    return np.asarray(
-        (highs < np.maximum(opens, closes)) | (lows > np.minimum(opens, closes)) | (highs < lows)
-    )
+    share = 1 - _NOISE
+    with np.errstate(invalid="ignore"):  # what is not a number contradicts nothing: it is no price
+        return np.asarray(
+            (highs < np.maximum(opens, closes) * share)
+            | (lows * share > np.minimum(opens, closes))
+            | (highs < lows * share)
+        )
 
 
 def _moves(ts: IntArray, columns: tuple[FloatArray, ...], step: int) -> dict[str, object]:
@@ -283,21 +322,17 @@ def _refusals(report: QualityReport) -> list[str]:
     if not report.rows:
         return ["There are no bars."]
     if report.bad_prices:
-        reasons.append(
-            f"{_bars(report.bad_prices)} with a price that is zero, negative, infinite or not a number."
-        )
+        reasons.append(f"{_bars(report.bad_prices)} with {_PRICE}.")
     if report.bad_volumes:
-        reasons.append(
-            f"{_bars(report.bad_volumes)} with a volume that is negative, infinite or not a number."
-        )
+        reasons.append(f"{_bars(report.bad_volumes)} with {_VOLUME}.")
     if report.out_of_order:
         reasons.append(f"{_bars(report.out_of_order)} out of order.")
     if report.duplicates:
         reasons.append(f"{_bars(report.duplicates)} with the time of another.")
     if report.misaligned:
-        reasons.append(f"{_bars(report.misaligned)} off the timeframe's grid.")
-    if report.contradictions > CONTRADICTIONS * report.rows:
-        reasons.append(f"{_bars(report.contradictions)} with a high below or a low above another price.")
+        reasons.append(f"{_bars(report.misaligned)} with {_MISALIGNED}.")
+    if report.contradictions:
+        reasons.append(f"{_bars(report.contradictions)} with {_CONTRADICTION}.")
     return reasons
 
 
@@ -308,8 +343,6 @@ def _warnings(report: QualityReport) -> list[str]:
         reasons.append(
             f"{_bars(report.missing)} missing, at most {gap.bars} in a row from {show(gap.start)}."
         )
-    if 0 < report.contradictions <= CONTRADICTIONS * rows:
-        reasons.append(f"{_bars(report.contradictions)} with a high below or a low above another price.")
     if report.zero_volume > _ZERO_VOLUME * rows:
         reasons.append(f"{_bars(report.zero_volume)} without volume.")
     if report.flat > _FLAT * rows:

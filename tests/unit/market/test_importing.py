@@ -258,7 +258,14 @@ HOSTILE: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], str]] = {
     "infinity": (one_value("high", float("inf")), "infinite"),
     "a negative price": (one_value("low", -1.0), "zero, negative"),
     "a negative volume": (one_value("volume", -1.0), "volume that is negative"),
-    "a high below the close": (one_value("high", 1.0), "1 bar with a high below"),
+    "a high below the close": (
+        one_value("high", 1.0),
+        r"1 bar with a high below .* at 2024-01-01 16:00: .*high 1,",
+    ),
+    "one high below in many bars": (
+        lambda f: one_value("high", 1.0)(a_frame(9_000)),
+        "1 bar with a high below",
+    ),
     "a time that is missing": (one_value("ts", None), "row 17 has no readable time"),
     "a time that is words": (
         lambda f: one_value("ts", "soon")(f.cast({"ts": pl.String})),
@@ -279,7 +286,10 @@ HOSTILE: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], str]] = {
         lambda f: f.gather_every(4),
         r"the bars are 4h apart, not 1h\. Import them with -i 4h",
     ),
-    "off the grid": (lambda f: f.with_columns(pl.col("ts") + 60_000), "48 bars off the timeframe's grid"),
+    "off the grid": (
+        lambda f: f.with_columns(pl.col("ts") + 60_000),
+        "48 bars with a time off the timeframe's grid",
+    ),
     "another symbol": (
         lambda f: f.with_columns(symbol=pl.lit("ETH-USDT")),
         r"panel of 1 symbols and holds no BTC/USDT\. It has ETH-USDT",

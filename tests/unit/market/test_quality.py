@@ -1,12 +1,16 @@
 """What is found in a series of bars, and how it is judged."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from abidance.market.bars import Bars
-from abidance.market.quality import Gap, Grade, completeness, inspect, inspect_bars
+from abidance.market.quality import Gap, Grade, checked, completeness, first_fault, inspect, inspect_bars
+from abidance.market.store import show
+from abidance.model.errors import DataError
 from tests.unit.market.series import BTC, NEW_YEAR, a_series, changed
 
 HOUR = 3_600_000_000_000
@@ -59,16 +63,41 @@ def test_a_volume_that_is_none_refuses_the_series(value: float) -> None:
 @pytest.mark.parametrize(
     ("field", "value"), [("high", 1.0), ("low", 1000.0), ("close", 1000.0), ("open", 1.0)]
 )
-def test_a_bar_that_contradicts_itself_is_told_when_rare_and_refused_when_not(
-    field: str, value: float
-) -> None:
-    rare, common = (
-        inspect_bars(changed(a_series(2000), field, 7, value)),
-        inspect_bars(changed(a_series(100), field, 7, value)),
-    )
+def test_a_single_bar_that_contradicts_itself_refuses_any_series(field: str, value: float) -> None:
+    report = inspect_bars(changed(a_series(20_000), field, 7, value))
 
-    assert (rare.contradictions, rare.grade) == (1, Grade.WARNING)
-    assert (common.contradictions, common.grade) == (1, Grade.REFUSED)
+    assert (report.contradictions, report.grade) == (1, Grade.REFUSED)
+    assert report.refusals == ("1 bar with a high below or a low above another price.",)
+
+
+@pytest.mark.parametrize("field", ["open", "close"])
+def test_what_floats_leave_behind_is_no_contradiction(field: str) -> None:
+    bars = a_series(100)
+    over = changed(bars, field, 7, bars.high[7] * (1 + 1e-12))
+    under = changed(bars, field, 7, bars.low[7] * (1 - 1e-12))
+    beyond = changed(bars, field, 7, bars.high[7] * (1 + 1e-7))
+
+    assert [inspect_bars(each).grade for each in (over, under, beyond)] == [Grade.OK, Grade.OK, Grade.REFUSED]
+    assert (checked(over), checked(under)) == (over, under)
+
+
+@given(
+    field=st.sampled_from(["open", "high", "low", "close", "volume"]),
+    row=st.integers(0, 99),
+    value=st.one_of(st.floats(), st.floats(98, 103)),
+    late=st.sampled_from([0, HOUR, 2 * HOUR, 60_000_000_000]),
+)
+def test_a_run_and_a_check_refuse_the_same_series(field: str, row: int, value: float, late: int) -> None:
+    bars = changed(a_series(100), field, row, value)
+    ts = bars.ts.copy()
+    ts[row] += late
+    bars = Bars(BTC, "1h", ts, bars.columns())
+
+    refused = inspect_bars(bars).grade is Grade.REFUSED
+
+    with pytest.raises(DataError, match=show(first.ts)) if (first := first_fault(bars)) else nullcontext():
+        checked(bars)
+    assert (first is not None) is refused
 
 
 def test_times_out_of_order_twice_and_off_the_grid_are_counted_and_refused() -> None:
