@@ -346,6 +346,35 @@ def test_a_damaged_store_is_not_traded_on_and_a_new_import_mends_it(
     assert (mended.code, works.code) == (0, 0)
 
 
+@pytest.mark.parametrize("damage", ["junk", "a column gone"])
+def test_a_file_that_cannot_be_read_hides_no_other_series(program: Program, damage: str) -> None:
+    import polars as pl
+
+    program.file("a.csv", bars(60))
+    for name in ("TST", "OTHER"):
+        program("import-data", "a.csv", "--instrument", f"{name}/USDT@BINANCE", "-i", "1h")
+    (path,) = program.userdir.rglob("TST-USDT/**/*.parquet")
+    if damage == "junk":
+        path.write_bytes(b"PAR1 junk")
+    else:
+        version = pl.read_parquet_metadata(path)["abidance.schema"]
+        pl.read_parquet(path).drop("close").write_parquet(path, metadata={"abidance.schema": version})
+
+    listed, checked = program("list-data"), program("check-data")
+    sound = program("backtest", "-s", "BuyAndHold", "-p", "OTHER/USDT")
+
+    for outcome in (listed, checked):
+        assert "Traceback" not in outcome.err
+        assert all(
+            word in outcome.out for word in ("TST/USDT@BINANCE", "OTHER/USDT@BINANCE", "BTC/USDT@BINANCE")
+        )
+    assert checked.code == 4
+    assert listed.code == (4 if damage == "junk" else 0)  # a list reads the times alone
+    assert "2024-01.parquet cannot be read" in "".join(checked.out.replace("\n  ", " ").split("\n"))
+    assert "refused" in checked.out
+    assert sound.code == 0
+
+
 # --- strategies: 5
 
 

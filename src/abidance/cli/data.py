@@ -5,18 +5,17 @@ Nothing heavy is imported before a command runs. Errors are left to the program'
 
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
 from abidance.cli import paths
+from abidance.cli.terminal import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from rich.console import Console
     from rich.table import Table
 
-    from abidance.market.quality import FundingReport, QualityReport
     from abidance.market.store import Catalog, Holding
 
 UserDir = Annotated[
@@ -102,22 +101,29 @@ def _check_choice(timeframe: str, *, is_funding: bool) -> None:
 
 
 def list_data(userdir: UserDir = DEFAULT_USERDIR) -> None:
-    """List the bars and funding rates that backtests and paper trading can use."""
+    """List the bars and funding rates that can be used. Exit code 4 when something stored cannot be read."""
     from rich.console import Console
 
     from abidance.market.store import show
+    from abidance.model.errors import DataError
 
     table = _table("instrument", "tf", "from", "to", "rows>", "origin")
-    for holding in sorted(_catalog(userdir).inventory(), key=lambda h: (h.origin, h.instrument)):
-        first, last = show(holding.first)[:10], show(holding.last)[:10]
-        table.add_row(
-            holding.instrument, _series_name(holding), first, last, f"{holding.rows:,}", holding.origin
-        )
+    holdings = sorted(_catalog(userdir).inventory(), key=lambda h: (h.origin, h.instrument))
+    for holding in holdings:
+        figures: tuple[str, ...] = ("", "", "[red]unreadable[/]")
+        if not holding.fault:
+            figures = (show(holding.first)[:10], show(holding.last)[:10], f"{holding.rows:,}")
+        table.add_row(holding.instrument, _series_name(holding), *figures, holding.origin)
     console = Console(highlight=False)
     console.print(table)
+    unreadable = [holding for holding in holdings if holding.fault]
+    for holding in unreadable:
+        _explain(console, holding, (holding.fault,))
     console.print(
         "Longer timeframes are built from these. Add more with: abidance import-data FILE", soft_wrap=True
     )
+    if unreadable:
+        raise typer.Exit(DataError.exit_code)
 
 
 def check_data(
@@ -133,34 +139,48 @@ def check_data(
 
     catalog, console = _catalog(userdir), Console(highlight=False)
     table = _table("instrument", "tf", "rows>", "missing>", "gaps>", "no vol>", "largest>", "grade")
-    checked = [(holding, *_judge(catalog, holding)) for holding in _chosen(catalog, instrument, timeframe)]
-    for holding, figures, report, _ in checked:
-        grade = f"[{_COLOURS[report.grade]}]{report.grade}[/]"
-        table.add_row(holding.instrument, _series_name(holding), f"{holding.rows:,}", *figures, grade)
+    checked = [_judged(catalog, holding) for holding in _chosen(catalog, instrument, timeframe)]
+    for each in checked:
+        holding, grade = each.holding, f"[{_COLOURS[each.grade]}]{each.grade}[/]"
+        table.add_row(holding.instrument, _series_name(holding), f"{holding.rows:,}", *each.figures, grade)
     console.print(table)
-    for holding, _, report, months in checked:
-        _explain(console.print, holding, report, months)
+    for each in checked:
+        _explain(console, each.holding, each.reasons, each.months)
     console.print(
         f"\nMonths: {_WHOLE} whole  {_FEW} under 1 % missing  {_SOME} under 10 %  {_MANY} more  {_NONE} all"
     )
-    if any(report.grade is Grade.REFUSED for _, _, report, _ in checked):
+    if any(each.grade == Grade.REFUSED for each in checked):
         raise typer.Exit(DataError.exit_code)
 
 
-def _judge(
-    catalog: "Catalog", holding: "Holding"
-) -> "tuple[tuple[str, ...], QualityReport | FundingReport, Months]":
-    """Return a series' figures (missing, gaps, no volume, largest), the report on it and its months."""
-    from abidance.market.quality import completeness, inspect_bars, inspect_funding
+class _Judged(NamedTuple):
+    """A series with its figures (missing, gaps, no volume, largest), its grade, why, and its months."""
 
-    funding = catalog.funding(holding.instrument) if holding.is_funding else None
-    if funding is not None:
-        rates = inspect_funding(funding)
-        return ("", f"{len(rates.holes):,}", "", f"{rates.largest:+.3%}"), rates, []
-    bars = catalog.read(holding.instrument, holding.timeframe)
+    holding: "Holding"
+    figures: tuple[str, ...]
+    grade: str
+    reasons: tuple[str, ...]
+    months: Months
+
+
+def _judged(catalog: "Catalog", holding: "Holding") -> _Judged:
+    from abidance.market.quality import Grade, completeness, inspect_bars, inspect_funding
+    from abidance.model.errors import DataError
+
+    if holding.fault:
+        return _Judged(holding, ("",) * 4, Grade.REFUSED, (holding.fault,), [])
+    try:
+        if holding.is_funding and (funding := catalog.funding(holding.instrument)) is not None:
+            rates = inspect_funding(funding)
+            figures: tuple[str, ...] = ("", f"{len(rates.holes):,}", "", f"{rates.largest:+.3%}")
+            return _Judged(holding, figures, rates.grade, rates.reasons, [])
+        bars = catalog.read(holding.instrument, holding.timeframe)
+    except DataError as error:  # the times could be read, and something else cannot
+        return _Judged(holding, ("",) * 4, Grade.REFUSED, (str(error),), [])
     report = inspect_bars(bars)
     counts = (f"{count:,}" for count in (report.missing, len(report.gaps), report.zero_volume))
-    return (*counts, f"{report.largest_move:+.1%}"), report, completeness(bars)
+    figures = (*counts, f"{report.largest_move:+.1%}")
+    return _Judged(holding, figures, report.grade, report.reasons, completeness(bars))
 
 
 def _catalog(userdir: Path) -> "Catalog":
@@ -189,24 +209,24 @@ def _chosen(catalog: "Catalog", instrument: str, timeframe: str) -> "list[Holdin
 
 
 def _explain(
-    print_: "Callable[[str], None]",
-    holding: "Holding",
-    report: "QualityReport | FundingReport",
-    months: "Months",
+    console: "Console", holding: "Holding", reasons: tuple[str, ...], months: Months | None = None
 ) -> None:
     """Print when bars are missing, month by month, and why the grade is what it is."""
-    if not (months or report.reasons):
+    from rich.markup import escape
+
+    months = months or []
+    if not (months or reasons):
         return
-    print_(f"\n[bold]{holding.instrument} {_series_name(holding)}[/]")
+    console.print(f"\n[bold]{holding.instrument} {_series_name(holding)}[/]")
     years: dict[str, str] = defaultdict(str)
     for month, share in months:
         year, number = month.split("-")
         years[year] = years[year].ljust(int(number) - 1) + _mark(share)
     blocks = [f"{year} {marks.ljust(12)}" for year, marks in years.items()]
     for start in range(0, len(blocks), _YEARS_PER_LINE):
-        print_("  " + "  ".join(blocks[start : start + _YEARS_PER_LINE]).rstrip())
-    for sentence in report.reasons:
-        print_(f"  {sentence}")
+        console.print("  " + "  ".join(blocks[start : start + _YEARS_PER_LINE]).rstrip())
+    for sentence in reasons:
+        console.print(f"  {escape(visible(sentence))}")
 
 
 def _series_name(holding: "Holding") -> str:

@@ -284,6 +284,22 @@ def test_a_damaged_file_is_named_with_a_remedy(tmp_path: Path, content: bytes) -
     assert "import" in error.value.remedy
 
 
+def test_a_series_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    store = BarStore(tmp_path)
+    for instrument in (BTC, ETH, PERPETUAL):
+        store.write(a_series(instrument=instrument))
+    (tmp_path / "BINANCE/BTC-USDT/bars/1h/2024-01.parquet").write_bytes(b"not at all")
+    empty = tmp_path / "BYBIT/BTC-USDT-USDT/bars/1h/2024-01.parquet"
+    pl.read_parquet(empty).clear().write_parquet(empty, metadata={"abidance.schema": str(SCHEMA_VERSION)})
+
+    found = {h.instrument: (h.rows, h.fault) for h in store.inventory()}
+
+    assert found[ETH] == (48, "")
+    assert "2024-01.parquet cannot be read" in found[BTC][1]
+    assert "without a row" in found[PERPETUAL][1]
+    assert all("Delete it" in fault for _, fault in found.values() if fault)
+
+
 @pytest.mark.parametrize("metadata", [{"abidance.schema": "99"}, {}])
 def test_a_file_with_another_schema_is_refused(tmp_path: Path, metadata: dict[str, str]) -> None:
     store = BarStore(tmp_path)

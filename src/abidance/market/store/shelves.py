@@ -16,14 +16,14 @@ import numpy as np
 from abidance.market.bars import FIELDS, Bars
 from abidance.market.funding import Funding
 from abidance.market.store.tree import Kind, Rows, Tree
-from abidance.model.errors import UsageError
+from abidance.model.errors import DataError, UsageError
 from abidance.model.instrument import parse_instrument_id, timeframe_ns
 
 
 class Holding(msgspec.Struct, frozen=True):
     """A stored series: `first` and `last` are times of rows in ns UTC, `origin` is `stored` or `bundled`.
 
-    Funding rates have no timeframe.
+    Funding rates have no timeframe. `fault` says why a series cannot be read and what to do; it has no rows then.
     """
 
     instrument: str
@@ -32,6 +32,7 @@ class Holding(msgspec.Struct, frozen=True):
     first: int
     last: int
     origin: str = "stored"
+    fault: str = ""
 
     @property
     def is_funding(self) -> bool:
@@ -71,8 +72,8 @@ class BarStore:
                 yield instrument, place.name
 
     def inventory(self) -> list[Holding]:
-        """Return what is stored."""
-        return [Holding(*key, *self._tree.span(self._place(*key))) for key in self.series()]
+        """Return what is stored; a series that cannot be read is there with its fault."""
+        return [_holding(self._tree, self._place(*key), *key) for key in self.series()]
 
     def _place(self, instrument: str, timeframe: str) -> Path:
         timeframe_ns(timeframe)
@@ -97,13 +98,20 @@ class FundingStore:
         return Funding(instrument, ts, values[0])
 
     def inventory(self) -> list[Holding]:
-        """Return what is stored; other files are passed over."""
+        """Return what is stored; a series that cannot be read is there with its fault, other files are passed over."""
         places = [place for place in sorted(self.folder.glob("*/*/funding")) if self._tree.holds(place)]
         found = ((_instrument(place.parent), place) for place in places)
-        return [Holding(id, "", *self._tree.span(place)) for id, place in found if id]
+        return [_holding(self._tree, place, id) for id, place in found if id]
 
     def _place(self, instrument: str) -> Path:
         return _home(self.folder, instrument) / "funding"
+
+
+def _holding(tree: Tree, place: Path, instrument: str, timeframe: str = "") -> Holding:
+    try:
+        return Holding(instrument, timeframe, *tree.span(place))
+    except DataError as error:
+        return Holding(instrument, timeframe, 0, 0, 0, fault=str(error))
 
 
 def _home(folder: Path, instrument: str) -> Path:

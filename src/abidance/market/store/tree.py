@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 _VERSION_KEY = "abidance.schema"
 _TEMPORARY = ".writing"
+_LONGEST = 160
+"""Letters of a library's complaint that are repeated."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MONTHS = "[0-9][0-9][0-9][0-9]-[0-9][0-9].parquet"
 
@@ -113,8 +115,10 @@ class Tree:
         return bool(_months(place))
 
     def span(self, place: Path) -> Span:
-        """Return how much there is in a table that `holds`."""
-        months = [_frame(path, ("ts",))["ts"] for path in _months(place)]
+        """Return how much there is in a table that `holds`. Raises DataError as `read` does, and when it is empty."""
+        months = [ts for path in _months(place) if len(ts := _frame(path, ("ts",))["ts"])]
+        if not months:
+            raise DataError(f"{place} has files without a row.", "Delete it and import its months again.")
         return Span(sum(map(len, months)), int(months[0][0]) * MS_NS, int(months[-1][-1]) * MS_NS)
 
     def _merge(self, path: Path, name: str, new: Rows, replace: bool) -> tuple[Rows, int]:
@@ -243,8 +247,9 @@ def _frame(path: Path, columns: tuple[str, ...]) -> "pl.DataFrame":
             )
         return pl.read_parquet(path, columns=list(columns), glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        reason = next(iter(str(error).splitlines()), "")[:_LONGEST].rstrip(".") or type(error).__name__
         raise DataError(
-            f"{path} cannot be read: {error}.", "Delete it and import its month again."
+            f"{path} cannot be read: {reason}.", "Delete it and import its month again."
         ) from error
 
 
