@@ -1,18 +1,21 @@
 """The compiled executor against the event engine on random markets: the same fills, money, orders and refusals."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from abidance.backtest.parity import first_difference
 from abidance.backtest.result import BacktestResult
-from abidance.engine.config import StrategyConfig
+from abidance.engine.config import AllocationConfig, StrategyConfig
 from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig, SizingConfig
 from abidance.run.backtest import backtest
-from abidance.run.compiled import FALLBACK, compiled_backtest
+from abidance.run.compiled import compiled_backtest, fallback_of
 from abidance.run.config import RunConfig
 from abidance.venues.sim.config import FeeTier, SlippageConfig, VenueConfig
 from tests.parity.markets import COINS, Memory, Shape, market, shapes
@@ -113,9 +116,9 @@ def agree(config: RunConfig, memory: Memory) -> BacktestResult:
     """Run both executors and hold them to one story; return the compiled one's."""
     truth, other = backtest(config, memory), compiled_backtest(config, memory)
 
-    fell_back = [notice.text for notice in other.notices if notice.code == FALLBACK]
+    fell_back = fallback_of(other)
     if fell_back:
-        event(fell_back[0][70:])
+        event(fell_back[70:])
     else:
         event("compiled, " + ("with fills" if other.fills else "no fills"))
     assert first_difference(truth, other) is None, str(first_difference(truth, other))
@@ -193,3 +196,57 @@ def test_finer_bars_decide_fills_the_same(
     )
 
     agree(config, market(shape, config.instruments, "1h", "15m"))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"strategies": (scripted(0, {}, order_type="limit"),)}, "limit orders"),
+        ({"strategies": (scripted(0, {}, sizing=SizingConfig(method="kelly")),)}, "kelly"),
+        ({"strategies": (scripted(0, {}, allow_short=True),)}, "go short"),
+        ({"strategies": (StrategyConfig(strategy="Grid"),)}, "events"),
+        ({"instruments": ("BTC/USDT:USDT@BINANCE",)}, "perpetual"),
+        ({"currency": "USDC"}, "not quoted in USDC"),
+        ({"venue": VenueConfig(fee_asset="BNB")}, "BNB"),
+        ({"venue": VenueConfig(fees=(FeeTier(volume=0, maker=0, taker=0), FeeTier(volume=9, maker=0, taker=0)))}, "tiers"),
+        ({"risk": RiskConfig(limits=LimitsConfig(duplicate_window=3_600))}, "duplicate_window"),
+        ({"allocation": AllocationConfig(method="equal")}, "divided anew"),
+    ],
+)  # fmt: skip
+def test_what_is_not_covered_is_run_by_the_event_engine_and_said(change: dict[str, Any], reason: str) -> None:
+    config = RunConfig(**{"instruments": ids(1), "strategies": (scripted(0, {}),), **change})
+    memory = market(Shape(1, 80, 0.01, 0.0, 0.0, 101.25), config.instruments, "1h")
+
+    result = compiled_backtest(config, memory)
+
+    assert reason in fallback_of(result)
+    assert first_difference(backtest(config, memory), result) is None
+
+
+def test_more_orders_than_there_is_room_for_are_left_to_the_event_engine() -> None:
+    script = {"seed": 3, "often": 1.0, "protect": ""}
+    thin = VenueConfig(max_volume_share=0.000001)
+    config = RunConfig(
+        instruments=ids(1),
+        strategies=(scripted(0, script, rebalance_threshold=0.01, sizing=SizingConfig(fraction=0.2)),),
+        venue=thin,
+    )
+    memory = market(Shape(5, 600, 0.002, 0.0, 0.0, 101.25), config.instruments, "1h")
+
+    result = compiled_backtest(config, memory)
+
+    assert first_difference(backtest(config, memory), result) is None
+
+
+def test_a_difference_is_told_by_time_place_and_field() -> None:
+    config = RunConfig(instruments=ids(1), strategies=(scripted(0, {"often": 0.5}),))
+    memory = market(Shape(1, 80, 0.01, 0.0, 0.0, 101.25), config.instruments, "1h")
+    truth = compiled_backtest(config, memory)
+    fills = list(truth.fills)
+    fills[1] = msgspec.structs.replace(fills[1], fee=fills[1].fee + 1)
+
+    found = first_difference(truth, replace(truth, fills=fills))
+
+    assert found is not None
+    assert (found.ts, found.field, found.truth) == (fills[1].ts, "fee", fills[1].fee - 1)
+    assert "fill 2 in BTC/USDT@BINANCE of s0: fee is" in str(found)

@@ -4,7 +4,10 @@ It runs what `run.compiled` has found to be within its rules; the rules are thos
 tests. Kernels are compiled at the first run of an installed version and kept on disk.
 """
 
-from collections.abc import Mapping, Sequence
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from math import inf, nan
@@ -24,7 +27,12 @@ from abidance.risk.config import RiskConfig
 from abidance.strategy.decisions import Decisions
 from abidance.venues.sim.config import VenueConfig
 
+DAY_NS = 86_400 * SECOND_NS
 ORDERS_OF_PLACE, SPARE_ORDERS = 8, 8
+_CHANGED = (
+    "run", "venues", "tools", "strategies", "series", "places", "orders", "book", "scan", "entries", "held", "owed",
+    "free", "commands", "news", "sent", "widths", "when_scored", "equity", "exposure",
+)  # fmt: skip
 UNKNOWN = 2
 """The side that nobody has wished for yet."""
 _FIRST_LOG = 1 << 12
@@ -87,22 +95,95 @@ def first_time() -> str:
     return "Compiling the executor, once for this version: about half a minute." if jit.IS_FIRST else ""
 
 
+@dataclass(frozen=True)
+class Score:
+    """What a sweep keeps of one run: `ts` and `equity` at the end of each day (UTC), and totals.
+
+    `max_drawdown` is over all slices, zero or negative; `trades` counts closed round trips.
+    """
+
+    ts: NDArray[np.int64]
+    equity: NDArray[np.float64]
+    max_drawdown: float
+    trades: int
+    fills: int
+    fees: float
+    refusals: int
+
+
+def sweep(
+    scene: Scene, choices: Iterable[Sequence[Decisions]], workers: int | None = None
+) -> Iterator[Score]:
+    """Yield the score of each choice of decisions (one per place of `scene`), in order, computed on several threads.
+
+    Memory grows with the distinct columns of the choices and with the days, not with bars times choices. Raises
+    CannotTellError, when it comes to it, for a choice that only the event engine can tell.
+    """
+    template = build(scene, keeps_logs=False)
+    _deposit(scene, template)
+    workers = workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        running: deque[Future[World]] = deque()
+        for choice in choices:
+            running.append(pool.submit(_played, _with_decisions(template, choice)))
+            if len(running) > 4 * workers:
+                yield _score(running.popleft().result())
+        while running:
+            yield _score(running.popleft().result())
+
+
+def _with_decisions(template: World, choice: Sequence[Decisions]) -> World:
+    """Return a world that has not begun, with other decisions; what a run changes is its own."""
+    own: dict[str, Any] = {name: getattr(template, name).copy() for name in _CHANGED}
+    own["places"]["max_bars"] = [each.max_bars or 0 for each in choice]
+    return replace(template, **(own | _columns(choice)))
+
+
+def _score(world: World) -> Score:
+    run = world.run[0]
+    days = int(run["days"])
+    return Score(
+        world.when_scored[:days].copy(), world.equity[:days].copy(), float(run["deepest"]), int(run["closed_trips"]),
+        int(run["fill_seq"]), float(run["fees"]), int(run["refused"]),
+    )  # fmt: skip
+
+
+def _columns(decided: Sequence[Decisions]) -> dict[str, NDArray[np.float64]]:
+    return {
+        "target": _joined([each.target for each in decided]),
+        "confidence": _joined([each.confidence for each in decided]),
+        "stop": _joined([each.stop for each in decided]),
+        "goal": _joined([each.take_profit for each in decided]),
+        "trailing": _joined([each.trailing for each in decided]),
+        "even": _joined([each.break_even for each in decided]),
+    }
+
+
 def simulate(scene: Scene, *, keeps_logs: bool = True) -> World:
     """Run a scene to its end. Raises CannotTellError when something happens that only the event engine can tell."""
+    world = build(scene, keeps_logs=keeps_logs)
+    _deposit(scene, world)
+    return _played(world)
+
+
+def _deposit(scene: Scene, world: World) -> None:
     from abidance.backtest import kernels
 
-    world = build(scene)
-    run = world.run[0]
-    run["keeps_logs"] = keeps_logs
-    for number, (_, amount) in enumerate(scene.wallets.items()):
+    for number, amount in enumerate(scene.wallets.values()):
         kernels.deposit(world, number, *_pair(amount), scene.start)
+
+
+def _played(world: World) -> World:
+    from abidance.backtest import kernels
+
     kernels.play(world)
-    while run["status"] == tables.LOGS_FULL:
+    while world.run[0]["status"] == tables.LOGS_FULL:
         world = _grown(world)
-        run["status"] = tables.DONE
+        world.run[0]["status"] = tables.DONE
         kernels.play(world)
-    if run["status"] != tables.DONE:
-        raise CannotTellError(f"The compiled executor gave up: {_REASONS[int(run['status'])]}.")
+    status = int(world.run[0]["status"])
+    if status != tables.DONE:
+        raise CannotTellError(f"The compiled executor gave up: {_REASONS[status]}.")
     return world
 
 
@@ -116,8 +197,8 @@ def _grown(world: World) -> World:
     return replace(world, **longer)
 
 
-def build(scene: Scene) -> World:
-    """Lay a scene out as tables."""
+def build(scene: Scene, *, keeps_logs: bool) -> World:
+    """Lay a scene out as tables; without logs it keeps no curves either, only what `Score` holds."""
     venue_ids = {name: number for number, name in enumerate(scene.wallets)}
     tool_ids = {id: number for number, id in enumerate(scene.instruments)}
     strategy_ids = {name: number for number, name in enumerate(scene.strategies)}
@@ -128,12 +209,13 @@ def build(scene: Scene) -> World:
     opened, high, low, close, volume = (_joined(parts) for parts in columns)
     moments = [bars.ts_close for bars in scene.series]
     when = moments[0] if _equal(moments) else np.unique(np.concatenate(moments))
-    several = len(scene.strategies) if len(scene.strategies) > 1 else 0
+    several = len(scene.strategies) if keeps_logs and len(scene.strategies) > 1 else 0
+    points = len(when) if keeps_logs else int((when[-1] - when[0]) // DAY_NS) + 2
+    lines = _FIRST_LOG + 8 * capacity if keeps_logs else 0
     orders = np.zeros(capacity, dtype=tables.ORDER)
     orders["log"] = -1
-    decided = [place.decisions for place in scene.places]
     return World(
-        run=_run(scene.risk, capacity),
+        run=_run(scene, capacity, keeps_logs),
         venues=np.zeros(len(venue_ids), dtype=tables.VENUE),
         tools=_tools(scene, venue_ids),
         strategies=_strategies(scene.strategies),
@@ -158,25 +240,17 @@ def build(scene: Scene) -> World:
         low=low,
         close=close,
         volume=volume,
-        target=_joined([each.target for each in decided]),
-        confidence=_joined([each.confidence for each in decided]),
-        stop=_joined([each.stop for each in decided]),
-        goal=_joined([each.take_profit for each in decided]),
-        trailing=_joined([each.trailing for each in decided]),
-        even=_joined([each.break_even for each in decided]),
+        **_columns([place.decisions for place in scene.places]),
         volatility=_joined([place.volatility for place in scene.places]),
-        equity=np.zeros(len(when)),
-        exposure=np.zeros(len(when)),
+        when_scored=np.zeros(0 if keeps_logs else points, dtype=np.int64),
+        equity=np.zeros(points),
+        exposure=np.zeros(points),
         profits=np.zeros((several, len(when))),
-        fill_log=np.zeros(_log_size(capacity), dtype=tables.FILL_LOG),
-        order_log=np.zeros(_log_size(capacity), dtype=tables.ORDER_LOG),
-        refusal_log=np.zeros(_log_size(capacity), dtype=tables.REFUSAL_LOG),
-        notice_log=np.zeros(_log_size(capacity), dtype=tables.NOTICE_LOG),
+        fill_log=np.zeros(lines, dtype=tables.FILL_LOG),
+        order_log=np.zeros(lines, dtype=tables.ORDER_LOG),
+        refusal_log=np.zeros(lines, dtype=tables.REFUSAL_LOG),
+        notice_log=np.zeros(lines, dtype=tables.NOTICE_LOG),
     )
-
-
-def _log_size(capacity: int) -> int:
-    return _FIRST_LOG + 8 * capacity
 
 
 def _equal(moments: Sequence[NDArray[np.int64]]) -> bool:
@@ -201,10 +275,13 @@ def _pair(amount: Decimal) -> tuple[float, float]:
     return high, float(_EXACT.subtract(amount, Decimal(high)))
 
 
-def _run(risk: RiskConfig, capacity: int) -> Any:
-    limits, breakers = risk.limits, risk.breakers
+def _run(scene: Scene, capacity: int, keeps_logs: bool) -> Any:
+    limits, breakers = scene.risk.limits, scene.risk.breakers
     run = np.zeros(1, dtype=tables.RUN)
     values: dict[str, float] = {
+        "keeps_logs": keeps_logs,
+        "keeps_curves": keeps_logs,
+        "highest": float(sum(scene.wallets.values())),
         "moment": -1,
         "n_free": capacity,
         "max_positions": limits.max_positions,

@@ -293,6 +293,7 @@ def book(w: World, slot: int, lots: int, ticks: int, maker: int) -> None:
             hold(w, p, True)
     place.cost, place.cost_low = cost
     run.fill_seq += 1
+    run.fees += fee[0]
 
 
 @kernel

@@ -9,6 +9,7 @@ from abidance.venues.sim import fills
 
 _HIGHEST = fills.HIGHEST_PRICE
 _MARGIN = 64
+_DAY_NS = 86_400_000_000_000
 
 
 @entrance
@@ -23,11 +24,68 @@ def play(w: World) -> None:
         ):  # fmt: skip
             run.status = LOGS_FULL
             return
+        if len(w.places) == 1 and len(w.series) == 1:
+            coast(w)
+            if run.at == len(w.when):
+                return
         step(w, w.when[run.at])
         if run.status != DONE:
             return
         record(w, run.at)
         run.at += 1
+
+
+@kernel
+def coast(w: World) -> None:
+    """Take the slices of a lone strategy in a lone instrument for as long as nothing waits and nothing is decided.
+
+    The same as `step`, which has nothing to fill, protect, decide or send then.
+    """
+    run, place, series = w.run[0], w.places[0], w.series[0]
+    tool = w.tools[place.tool]
+    if tool.n_orders or place.planned or run.n_owed or series.tool != place.tool:
+        return
+    closes, targets, when = w.close, w.target, w.when
+    is_held, is_watched = run.n_held > 0, run.jump < math.inf or run.spike < math.inf
+    while run.at < len(when):
+        b, row = series.first + series.at, place.row0 + series.at
+        if targets[row] == targets[row]:
+            return
+        now, close = when[run.at], closes[b]
+        if 0.0 < close < math.inf:
+            tool.mark, tool.mark_ts = close, now
+        if is_watched:
+            watch.on_bar(w, 0, b)
+        worth = run.pool + place.size * (tool.mark - place.entry) if is_held else run.pool
+        run.now = run.venue_now = now
+        if run.floor < worth <= run.peak and now < run.midnight:
+            run.equity = run.seen_equity = worth
+        else:
+            watch.watch(w, now)
+        series.at += 1
+        if run.keeps_curves:
+            w.equity[run.at] = run.equity
+            exposed = abs(place.size) * tool.mark if is_held else 0.0
+            w.exposure[run.at] = exposed / run.equity if run.equity > 0 else 0.0
+        else:
+            score(w, now)
+        run.at += 1
+
+
+@kernel
+def score(w: World, now: int) -> None:
+    """Keep of a curve what metrics need: the equity at the end of each day (UTC) and the deepest fall."""
+    run = w.run[0]
+    day = (now - 1) // _DAY_NS
+    if day != run.day or run.days == 0:
+        run.day = day
+        run.days += 1
+    w.when_scored[run.days - 1] = now
+    w.equity[run.days - 1] = run.equity
+    if run.equity > run.highest:
+        run.highest = run.equity
+    elif run.highest > 0:
+        run.deepest = min(run.deepest, (run.equity - run.highest) / run.highest)
 
 
 @kernel
@@ -101,6 +159,9 @@ def judge(w: World, s: int) -> None:
 def record(w: World, at: int) -> None:
     """Write down the equity, the exposure and what each strategy has earned."""
     run = w.run[0]
+    if not run.keeps_curves:
+        score(w, run.now)
+        return
     w.equity[at] = run.equity
     total = 0.0
     for n in range(run.n_held):

@@ -38,11 +38,11 @@ def _record(whole: str, real: str) -> np.dtype[Any]:
 
 
 RUN = _record(
-    "at status keeps_logs now venue_now moment order_seq fill_seq refused n_held n_owed n_entries n_free n_commands n_news"
+    "at status keeps_logs keeps_curves day days now venue_now moment order_seq fill_seq refused n_held n_owed n_entries n_free n_commands n_news"
     " n_orders_log n_fills_log n_refusals_log n_notices_log sent_first sent_count max_positions rate_limit require_stop"
     " halted lost_until midnight losing_streak cooldown cooldown_bars closed_trips",
     "equity pool pool_low max_exposure max_asset max_venue max_leverage max_order_value collar stale_after exit_margin"
-    " daily_loss max_drawdown spike jump day_open peak floor seen_equity",
+    " daily_loss max_drawdown spike jump day_open peak floor seen_equity highest deepest fees",
 )
 VENUE = _record("", "wallet wallet_low reserved reserved_low")
 TOOL = _record(
@@ -120,6 +120,8 @@ class World:
     trailing: NDArray[np.float64]
     even: NDArray[np.float64]
     volatility: NDArray[np.float64]
+    when_scored: NDArray[np.int64]
+    """The last moment of each day, where the run keeps no curves."""
     equity: NDArray[np.float64]
     exposure: NDArray[np.float64]
     profits: NDArray[np.float64]
@@ -147,7 +149,9 @@ RECORDS = {
     "refusal_log": REFUSAL_LOG, "notice_log": NOTICE_LOG,
 }  # fmt: skip
 """The record of each table that has one; the others hold plain numbers."""
-WHOLE = frozenset({"book", "scan", "entries", "held", "owed", "free", "sent", "by_series", "when", "ts"})
+WHOLE = frozenset(
+    {"book", "scan", "entries", "held", "owed", "free", "sent", "by_series", "when", "when_scored", "ts"}
+)
 """The plain tables of int64; the rest are float64."""
 WIDE = frozenset({"book", "by_series", "widths", "profits"})
 """The tables with columns."""

@@ -18,6 +18,7 @@ from abidance.backtest.compiled import CannotTellError, Place, Scene
 from abidance.backtest.logs import Story
 from abidance.backtest.result import DATA_NOTICE, BacktestResult
 from abidance.engine.config import StrategyConfig
+from abidance.engine.runners import LONG_SILENCE
 from abidance.engine.series import Series, Universe
 from abidance.execution.analysis import analyse
 from abidance.kernel.ids import OrderIds
@@ -75,6 +76,7 @@ def _with_notice(result: BacktestResult, notice: Notice) -> BacktestResult:
 
 def _run(material: Material, started: float) -> BacktestResult:
     scene = scene_of(material)
+    _check_opinions(scene)
     loaded = time.perf_counter()
     world = compiled.simulate(scene)
     story = Story(scene, world, OrderIds(0, 0, b"backtest").make, material.config.currency)
@@ -114,6 +116,14 @@ def _run(material: Material, started: float) -> BacktestResult:
         elapsed=finished - loaded,
         timings={"load": loaded - started, "simulate": finished - loaded},
     )
+
+
+def _check_opinions(scene: Scene) -> None:
+    """Leave strategies without an opinion to the event engine, which refuses those that are silent for too long."""
+    for name in scene.strategies:
+        own = [place.decisions.target for place in scene.places if place.strategy == name]
+        if all(len(target) >= LONG_SILENCE and np.isnan(target).all() for target in own):
+            raise CannotTellError(f"{name} has no opinion on any bar.")
 
 
 # --- what is covered
