@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from abidance.market.importing import FundingImport, ImportResult
     from abidance.market.store import Catalog, Holding
 
 UserDir = Annotated[
@@ -65,25 +66,51 @@ def import_data(
     """Bring a file of bars, or of a perpetual's funding rates, into the store."""
     from rich.console import Console
 
-    from abidance.market.importing import FundingImport, ImportResult, import_file, import_funding
-    from abidance.market.store import BarStore, FundingStore, show
+    from abidance.market.importing import import_file, import_funding
+    from abidance.market.store import BarStore, FundingStore
 
     _check_choice(timeframe, is_funding=funding)
     folder = data_folder(userdir)
     result: ImportResult | FundingImport
     if funding:
         result = import_funding(file, instrument, FundingStore(folder), replace=replace)
-        what, asked = f"funding rates of {instrument}", f"--instrument {instrument}"
+        what = f"funding rates of {instrument}"
     else:
         result = import_file(file, instrument, timeframe, BarStore(folder), replace=replace)
-        what, asked = f"bars of {instrument} {timeframe}", f"--instrument {instrument} -i {timeframe}"
-    report, console = result.report, Console(highlight=False)
-    console.print(
-        f"Imported {result.rows:,} {what} from {show(report.first)} to {show(report.last)}, {result.added:,} of them new."
-    )
-    for sentence in (*result.notices, *report.reasons):
+        what = f"bars of {instrument} {timeframe}"
+    console = Console(highlight=False)
+    console.print(f"Imported {result.rows:,} {what}, {result.added:,} of them new.")
+    console.print(_figures(result))
+    for sentence in (*result.notices, *result.report.reasons):
         console.print(f"[yellow]Note:[/] {sentence}")
-    console.print(f"Look at it with: abidance check-data {asked}", soft_wrap=True)
+
+
+def _figures(result: "ImportResult | FundingImport") -> "Table":
+    """Return the quality of what was imported, one figure a line."""
+    from rich import box
+    from rich.table import Table
+
+    from abidance.market.quality import QualityReport
+    from abidance.market.store import show
+
+    report = result.report
+    table = Table(box=box.SIMPLE, show_header=False, pad_edge=False, padding=(0, 1))
+    table.add_row("rows", f"{result.rows:,}")
+    table.add_row("first", show(report.first))
+    table.add_row("last", show(report.last))
+    table.add_row("duplicates", f"{result.duplicates:,} dropped" if result.duplicates else "0")
+    if isinstance(report, QualityReport):
+        move = f"{report.largest_move:+.1%}"
+        at = f" at {show(report.largest_move_ts)}" if report.largest_move else ""
+        missing = f" ({report.missing:,} missing)" if report.gaps else ""
+        table.add_row("gaps", f"{len(report.gaps):,}{missing}")
+        table.add_row("no volume", f"{report.zero_volume:,}")
+        table.add_row("largest move", move + at)
+    else:
+        table.add_row("gaps", f"{len(report.holes):,}")
+        table.add_row("largest rate", f"{report.largest:+.3%}")
+    table.add_row("grade", f"[{_COLOURS[report.grade]}]{report.grade}[/]")
+    return table
 
 
 def _check_choice(timeframe: str, *, is_funding: bool) -> None:
@@ -119,6 +146,8 @@ def list_data(userdir: UserDir = DEFAULT_USERDIR) -> None:
     unreadable = [holding for holding in holdings if holding.fault]
     for holding in unreadable:
         _explain(console, holding, (holding.fault,))
+    if unreadable:
+        console.print()
     console.print(
         "Longer timeframes are built from these. Add more with: abidance import-data FILE", soft_wrap=True
     )

@@ -58,11 +58,15 @@ _MINUTE_MS = 60_000
 
 
 class ImportResult(msgspec.Struct, frozen=True):
-    """What an import did: `rows` were read, `added` are new in the store; `notices` say what was mended on the way."""
+    """What an import did: `rows` were read, `added` are new in the store; `notices` say what was mended on the way.
+
+    `duplicates` rows stood in the file again and are not among `rows`.
+    """
 
     instrument: str
     timeframe: str
     rows: int
+    duplicates: int
     added: int
     report: QualityReport
     notices: tuple[str, ...]
@@ -78,7 +82,9 @@ def import_file(
     """
     parse_instrument_id(instrument)
     step = timeframe_ns(timeframe)
-    bars, notices = _series(read_file(path), instrument, timeframe, path.name)
+    frame, duplicates, notices = _orderly(read_file(path), instrument, "bars", path.name)
+    ts = frame["ts"].to_numpy() * MS_NS
+    bars = Bars(instrument, timeframe, ts, [frame[name].to_numpy() for name in FIELDS])
     _check_step(bars.ts, step, path.name)
     report = inspect_bars(bars)
     if fault := first_fault(bars):
@@ -87,7 +93,7 @@ def import_file(
             "Mend or remove such rows, then import the file again; nothing was stored.",
         )
     added = store.write(bars, replace=replace)
-    return ImportResult(instrument, timeframe, len(bars), added, report, notices)
+    return ImportResult(instrument, timeframe, len(bars), duplicates, added, report, notices)
 
 
 class FundingImport(msgspec.Struct, frozen=True):
@@ -95,6 +101,7 @@ class FundingImport(msgspec.Struct, frozen=True):
 
     instrument: str
     rows: int
+    duplicates: int
     added: int
     report: FundingReport
     notices: tuple[str, ...]
@@ -113,13 +120,13 @@ def import_funding(
             f"{instrument} is a spot pair, which has no funding.",
             "A perpetual is named with what it settles in, such as BTC/USDT:USDT@BINANCE.",
         )
-    frame, notices = _orderly(_read_rates(path), instrument, "rates", path.name)
+    frame, duplicates, notices = _orderly(_read_rates(path), instrument, "rates", path.name)
     funding = Funding(instrument, frame["ts"].to_numpy() * MS_NS, frame["funding_rate"].to_numpy())
     report = inspect_funding(funding)
     if report.grade is Grade.REFUSED:
         raise DataError(f"{path.name}: {report.reasons[0]}", "Give rates as shares, or mend the file first.")
     added = store.write(funding, replace=replace)
-    return FundingImport(instrument, len(funding), added, report, notices)
+    return FundingImport(instrument, len(funding), duplicates, added, report, notices)
 
 
 def _read_rates(path: Path) -> "pl.DataFrame":
@@ -138,19 +145,10 @@ def read_file(path: Path) -> "pl.DataFrame":
     return read_columns(path, _BARS)
 
 
-def _series(
-    frame: "pl.DataFrame", instrument: str, timeframe: str, file: str
-) -> tuple[Bars, tuple[str, ...]]:
-    """Return the bars of one instrument and what had to be done to them."""
-    frame, notices = _orderly(frame, instrument, "bars", file)
-    ts = frame["ts"].to_numpy() * MS_NS
-    return Bars(instrument, timeframe, ts, [frame[name].to_numpy() for name in FIELDS]), notices
-
-
 def _orderly(
     frame: "pl.DataFrame", instrument: str, what: str, file: str
-) -> tuple["pl.DataFrame", tuple[str, ...]]:
-    """Return the rows of one instrument, sorted, without exact duplicates, and what had to be done for that."""
+) -> tuple["pl.DataFrame", int, tuple[str, ...]]:
+    """Return the rows of one instrument, sorted, how many exact duplicates were dropped, and what was mended."""
     notices = []
     if "symbol" in frame.columns:
         frame = _pick(frame, parse_instrument_id(instrument), file)
@@ -159,16 +157,16 @@ def _orderly(
         notices.append("The rows were not in the order of time and have been sorted.")
     whole = frame.height
     frame = frame.unique(maintain_order=True)
-    if frame.height < whole:
-        count = whole - frame.height
-        notices.append(f"{count:,} row{'s were' if count > 1 else ' was'} an exact duplicate and left out.")
+    if duplicates := whole - frame.height:
+        were = "s were" if duplicates > 1 else " was"
+        notices.append(f"{duplicates:,} row{were} an exact duplicate and left out.")
     twice = frame["ts"].is_duplicated().arg_true()
     if len(twice):
         raise DataError(
             f"{file} has two different {what} at {show_ms(frame['ts'][twice[0]])} ({len(twice):,} such rows).",
             "Keep one of each; a file with several symbols needs a column `symbol`.",
         )
-    return frame, tuple(notices)
+    return frame, duplicates, tuple(notices)
 
 
 def _pick(frame: "pl.DataFrame", name: InstrumentName, file: str) -> "pl.DataFrame":

@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 from abidance.cli.data import check_data, data_folder, import_data, list_data
 from abidance.market.bars import FIELDS
 from abidance.market.funding import Funding
-from abidance.market.store import BarStore, FundingStore
+from abidance.market.quality import inspect_bars
+from abidance.market.store import BarStore, FundingStore, show
 from abidance.model.errors import DataError, UsageError
 from tests.unit.market.series import BTC, NEW_YEAR, a_series, changed
 
@@ -55,6 +56,34 @@ def test_a_file_is_imported_and_listed_and_checked(tmp_path: Path) -> None:
     assert any("BTC/USDT@KRAKEN" in line and "stored" in line for line in listed.output.splitlines())
     assert "warning" in checked.output
     assert "2024 ▒" in checked.output
+
+
+def test_an_import_shows_the_quality_of_what_it_took(tmp_path: Path) -> None:
+    path = a_file(tmp_path, leave_out=(5, 6, 9))
+    lines = path.read_text().splitlines()
+    silent = lines[3].rpartition(",")[0] + ",0"
+    path.write_text("\n".join([*lines[:3], silent, *lines[4:], *lines[10:12]]))
+    report = inspect_bars(a_series(leave_out=(5, 6, 9)))
+
+    imported = run("import-data", str(path), "--instrument", "1000000MOG/USDT:USDT@BINANCE", "-i", "1h")
+
+    shown = {
+        name.strip(): value.strip()
+        for name, _, value in (
+            line.strip().partition("   ") for line in imported.output.splitlines() if "  " in line.strip()
+        )
+    }
+    assert shown == {
+        "rows": "45",
+        "first": "2024-01-01 00:00",
+        "last": "2024-01-02 23:00",
+        "gaps": "2 (3 missing)",
+        "duplicates": "2 dropped",
+        "no volume": "1",
+        "largest move": f"{report.largest_move:+.1%} at {show(report.largest_move_ts)}",
+        "grade": "warning",
+    }
+    assert max(map(len, imported.output.splitlines())) <= 80
 
 
 def test_the_bundled_bars_are_listed_and_checked_before_anything_is_imported(tmp_path: Path) -> None:
@@ -115,8 +144,9 @@ def test_funding_rates_are_imported_and_listed_and_checked(tmp_path: Path) -> No
     imported, again, listed, checked = run(*arguments), run(*arguments), run("list-data"), run("check-data")
 
     assert [each.exit_code for each in (imported, again, listed, checked)] == [0, 0, 0, 0]
-    assert f"Imported 93 funding rates of {PERP} from 2024-03-01 00:00" in imported.output
-    assert "93 of them new" in " ".join(imported.output.split())
+    assert f"Imported 93 funding rates of {PERP}, 93 of them new." in imported.output
+    assert "first          2024-03-01 00:00" in imported.output
+    assert "largest rate   +0.088%" in imported.output
     assert " 0 of them new" in " ".join(again.output.split())
     (line,) = [line for line in listed.output.splitlines() if PERP in line]
     assert line.split() == [PERP, "funding", "2024-03-01", "2024-03-31", "93", "stored"]
