@@ -510,6 +510,18 @@ def test_a_new_strategy_runs_as_it_says(program: Program) -> None:
     assert tried.code == 0, tried
 
 
+def test_a_new_strategy_without_room_is_told_and_not_there(program: Program) -> None:
+    before = program.files()
+
+    full = program("new-strategy", "MyIdea", before=("sh", "-c", 'ulimit -f 0; exec "$@"', "sh"))
+    after = program.files()
+    done = program("new-strategy", "MyIdea")
+
+    assert_refused(full, 1, "my_idea.py cannot be written: File too large", "--userdir")
+    assert after == before
+    assert done.code == 0
+
+
 # --- outputs
 
 
@@ -585,18 +597,18 @@ def test_a_folder_that_may_not_be_written_is_told(program: Program) -> None:
     program.userdir.mkdir()
     program.userdir.chmod(0o555)
 
-    outcomes = {
-        6: program(*TRADE, before=powerless),
-        4: program("import-data", "good.csv", *TEST, before=powerless),
-        2: program("new-strategy", "MyIdea", before=powerless),
-        1: program("new-config", before=powerless),
-    }
+    outcomes = [
+        (6, program(*TRADE, before=powerless)),
+        (4, program("import-data", "good.csv", *TEST, before=powerless)),
+        (1, program("new-strategy", "MyIdea", before=powerless)),
+        (1, program("new-config", before=powerless)),
+    ]
     unread = program("import-data", "secret.csv", *TEST, before=powerless)
     result = program(*BACKTEST, "--json", "abidance/a.json", before=powerless)
     program.userdir.chmod(0o755)
     works = program(*TRADE)
 
-    for code, outcome in outcomes.items():
+    for code, outcome in outcomes:
         assert_refused(outcome, code, "ermission denied")
     assert_refused(unread, 2, "secret.csv", "not readable")
     assert_refused(result, 2, "abidance/a.json")

@@ -7,6 +7,7 @@ syntax first. Errors name the file and the line.
 import ast
 import importlib.util
 import keyword
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from abidance.model.errors import StrategyError, UsageError
+from abidance.model.errors import AbidanceError, StrategyError, UsageError
 from abidance.strategy import library
 from abidance.strategy.base import BarStrategy, EventStrategy
 from abidance.strategy.mistakes import FAILURES, file_error
@@ -86,7 +87,8 @@ def write_strategy(name: str, folder: Path) -> tuple[Path, str]:
     """Write a small strategy that runs, as a beginning, and return its path and the name of its class.
 
     `name` may be written as `MyIdea`, `my_idea` or `my-idea`. Raises UsageError for a name that cannot be a class, is
-    shipped already, or whose file is there already: nothing is overwritten.
+    shipped already, or whose file is there already: nothing is overwritten. Raises AbidanceError when the disk refuses
+    the file; then there is none.
     """
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", name)
     cls = "".join(word[:1].upper() + word[1:] for word in words)
@@ -101,13 +103,33 @@ def write_strategy(name: str, folder: Path) -> tuple[Path, str]:
     text = (Path(__file__).parent / "new_strategy.txt").read_text("utf-8")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text.replace("MyIdea", cls))
-    except FileExistsError:
-        raise UsageError(f"{path} is there already.", "Choose another name, or move it away.") from None
+        is_new = _write_new(path, text.replace("MyIdea", cls))
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another folder.") from None
+        raise AbidanceError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            "Make room or mend its permissions, or name another folder with --userdir.",
+        ) from error
+    if not is_new:
+        raise UsageError(f"{path} is there already.", "Choose another name, or move it away.")
     return path, cls
+
+
+def _write_new(path: Path, text: str) -> bool:
+    """Write a file whole or not at all; return False, and leave what is there, when there is one of that name."""
+    staged = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    try:
+        with staged.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        path.touch(exist_ok=False)  # the name is ours from here on, and no other process's file is replaced
+        staged.replace(path)
+    except FileExistsError:
+        return False
+    finally:
+        with suppress(OSError):
+            staged.unlink(missing_ok=True)
+    return True
 
 
 def _existing(path: str, folder: Path | None) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from abidance.market.bars import Bars
-from abidance.model.errors import StrategyError, UsageError
+from abidance.model.errors import AbidanceError, StrategyError, UsageError
 from abidance.run.plugins import available, find_strategy, shipped, write_strategy
 from abidance.strategy import library
 from abidance.strategy.base import BarStrategy
@@ -228,13 +228,18 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         write_strategy("MyIdea", tmp_path)
 
     assert path.read_text("utf-8") == "mine\n"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     write(tmp_path, "file", "")
 
-    with pytest.raises(UsageError, match=r"cannot be written|is there already"):
+    with pytest.raises(
+        AbidanceError, match=r"my_idea\.py cannot be written: File exists\. .*--userdir"
+    ) as error:
         write_strategy("MyIdea", tmp_path / "file")
+
+    assert error.value.exit_code == 1
 
 
 def test_a_new_strategy_passes_the_linter_and_the_type_checker(tmp_path: Path) -> None:
