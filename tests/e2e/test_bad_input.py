@@ -409,12 +409,18 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "event: raises": ("class Mine(EventStrategy):\n    def on_bar(self, bar, view):\n        1 / 0\n", "ZeroDivisionError"),
     "event: never ends": ("class Mine(EventStrategy):\n    def on_bar(self, bar, view):\n        while True: yield 3\n", "intent"),
     "event: exits": ("class Mine(EventStrategy):\n    def on_bar(self, bar, view):\n        exit(0)\n", "SystemExit"),
+    "event: returns no list": ("class Mine(EventStrategy):\n    def on_bar(self, bar, view):\n        return 5\n", "Return a list of intents"),
     "event: returns a number": ("class Mine(EventStrategy):\n    def on_bar(self, bar, view):\n        return [3]\n", "intent"),
 }  # fmt: skip
 UNUSABLE: dict[str, tuple[str | bytes, int, str]] = {
     "raises when imported": ("raise ValueError('boom')\nclass Mine(BarStrategy): pass\n", 5, "boom"),
     "exits when imported": ("import sys; sys.exit(0)\nclass Mine(BarStrategy): pass\n", 5, "SystemExit"),
     "imports what is not there": ("import nothere\nclass Mine(BarStrategy): pass\n", 5, "nothere"),
+    "imports from elsewhere": (
+        "from abidance.strategy import BarStrategy\nclass Mine(BarStrategy): pass\n",
+        5,
+        "It is in abidance.strategy.base",
+    ),
     "raises when made": ("class Mine(BarStrategy):\n    def __init__(self): 1 / 0\n", 5, "mine.py:5"),
     "exits when made": ("class Mine(BarStrategy):\n    def __init__(self): exit(0)\n", 5, "mine.py:5"),
     "wants more": ("class Mine(BarStrategy):\n    def __init__(self, x): pass\n", 5, "mine.py:5"),

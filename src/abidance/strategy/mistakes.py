@@ -4,6 +4,7 @@ import builtins
 import inspect
 import linecache
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from difflib import get_close_matches
@@ -18,6 +19,9 @@ FAILURES = (Exception, SystemExit, GeneratorExit)
 
 _LONGEST = 400
 """Letters of somebody else's message that are repeated."""
+
+_HOMES = ("abidance.strategy", "abidance.indicators", "abidance.model", "abidance")
+"""Where to look for a name that an author wants, the likeliest first."""
 
 
 class Place(NamedTuple):
@@ -50,6 +54,11 @@ def strategy_error(strategy: object, error: BaseException, method: str = "") -> 
     place = _deepest(error, files)
     if place is None:
         place = _definition(cls, codes.get(method))
+        if method.startswith("on_") and "object is not iterable" in _text_of(error):
+            error = StrategyError(
+                f"TypeError{_text_of(error)}",
+                "Return a list of intents, such as `[intent]`, or None when there is nothing to do.",
+            )
     return _told(f"{cls.__name__}.{method}" if method else cls.__name__, error, place)
 
 
@@ -109,9 +118,13 @@ def _text_of(error: BaseException) -> str:
 
 
 def _suggestion(error: BaseException, place: Place | None) -> str:
-    """Return `Did you mean ...?` when a name was nearly right."""
+    """Return `Did you mean ...?` when a name was nearly right, or where it is."""
     wanted, known = "", set[str]()
-    if isinstance(error, AttributeError):
+    if isinstance(error, ImportError) and (home := _home(error, place)):
+        return f"It is in {home}."
+    if isinstance(error, ImportError) and (name := _imported(error, place)):
+        wanted, known = name, set(vars(sys.modules.get(error.name or "", base)))
+    elif isinstance(error, AttributeError):
         wanted, known = error.name or "", set(dir(error.obj))
     elif isinstance(error, NameError) and place and place.frame:
         wanted, known = error.name or "", {*place.frame.f_locals, *place.frame.f_globals, *dir(builtins)}
@@ -121,3 +134,33 @@ def _suggestion(error: BaseException, place: Place | None) -> str:
         return "Write `def signals(self, bars)` in your class."
     near = get_close_matches(wanted, sorted(known), n=1) if wanted else []
     return f"Did you mean `{near[0]}`?" if near else ""
+
+
+def _imported(error: ImportError, place: Place | None) -> str:
+    """Return the name that could not be imported from one of our modules, or nothing."""
+    if (error.name or "").partition(".")[0] != "abidance":
+        return ""
+    if isinstance(error, ModuleNotFoundError):  # says which module alone
+        found = re.search(r"\bimport \(?\s*(\w+)", place.text if place else "")
+    else:
+        found = re.search(r"cannot import name '(\w+)'", _text_of(error))
+    return found[1] if found else ""
+
+
+def _home(error: ImportError, place: Place | None) -> str:
+    """Return the loaded module that defines what could not be imported, or nothing."""
+    name = _imported(error, place)
+    if not name or name.startswith("_"):
+        return ""
+    homes = {
+        module
+        for module, loaded in list(sys.modules.items())
+        if module.startswith("abidance.")
+        and getattr(vars(loaded).get(name), "__module__", "") == module
+        and not any(part.startswith("_") for part in module.split("."))
+    }
+    return min(
+        homes,
+        key=lambda home: (next(i for i, room in enumerate(_HOMES) if home.startswith(room)), home),
+        default="",
+    )
