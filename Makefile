@@ -25,7 +25,7 @@ demo: $(VENV)/.runtime ## install the runtime alone and run the demonstration
 	@$(VENV)/bin/abidance demo $(ARGS)
 
 test: $(VENV)/.installed ## run the tests (make test ARGS="-k ledger" picks some)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.installed ## check style, types and the import layers
 	@failed=0; \
