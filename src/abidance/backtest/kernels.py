@@ -4,7 +4,7 @@ import math
 
 from abidance.backtest import actions, desk, exact, gate, watch
 from abidance.backtest.jit import entrance, kernel
-from abidance.backtest.tables import DONE, LOGS_FULL, World
+from abidance.backtest.tables import DONE, FOR_LIMIT, FOR_MARKET, FOR_TRIGGER, LOGS_FULL, World
 from abidance.venues.sim import fills
 
 _HIGHEST = fills.HIGHEST_PRICE
@@ -26,7 +26,7 @@ def play(w: World) -> None:
             return
         if len(w.places) == 1 and len(w.series) == 1:
             coast(w)
-            if run.at == len(w.when):
+            if run.at == len(w.when) or run.status != DONE:
                 return
         step(w, w.when[run.at])
         if run.status != DONE:
@@ -37,19 +37,22 @@ def play(w: World) -> None:
 
 @kernel
 def coast(w: World) -> None:
-    """Take the slices of a lone strategy in a lone instrument for as long as nothing waits and nothing is decided.
+    """Take the slices of a lone strategy in a lone instrument for as long as they touch and decide nothing.
 
-    The same as `step`, which has nothing to fill, protect, decide or send then.
+    The same as `step`, which has nothing to fill, decide or send then. What protects a position is followed here too;
+    the slice in which that leads to something is the last one taken.
     """
     run, place, series = w.run[0], w.places[0], w.series[0]
     tool = w.tools[place.tool]
-    if tool.n_orders or place.planned or run.n_owed or series.tool != place.tool:
+    low, high = watched(w, place.tool)
+    if run.n_owed or low > high:
         return
-    closes, targets, when = w.close, w.target, w.when
+    lows, highs, closes, targets, when = w.low, w.high, w.close, w.target, w.when
     is_held, is_watched = run.n_held > 0, run.jump < math.inf or run.spike < math.inf
-    while run.at < len(when):
+    acted, told = False, run.refused + run.n_notices_log
+    while run.at < len(when) and not acted and run.refused + run.n_notices_log == told:
         b, row = series.first + series.at, place.row0 + series.at
-        if targets[row] == targets[row]:
+        if targets[row] == targets[row] or not (lows[b] > low and highs[b] < high):
             return
         now, close = when[run.at], closes[b]
         if 0.0 < close < math.inf:
@@ -62,6 +65,10 @@ def coast(w: World) -> None:
             run.equity = run.seen_equity = worth
         else:
             watch.watch(w, now)
+        if place.planned:
+            actions.protect_bar(w, 0, b, row)
+            acted = run.n_commands > 0
+            desk.follow(w)
         series.at += 1
         if run.keeps_curves:
             w.equity[run.at] = run.equity
@@ -70,6 +77,21 @@ def coast(w: World) -> None:
         else:
             score(w, now)
         run.at += 1
+
+
+@kernel
+def watched(w: World, t: int) -> exact.Pair:
+    """Return between which prices a bar touches no order of an instrument; crossed when any bar may touch one."""
+    low, high = -math.inf, math.inf
+    for at in range(w.tools[t].n_orders):
+        order = w.orders[w.book[t, at]]
+        if order.stage == FOR_MARKET or (order.stage == FOR_LIMIT and not order.rested):
+            return math.inf, -math.inf
+        if (order.stage == FOR_TRIGGER) == (order.side > 0):
+            high = min(high, order.level)
+        else:
+            low = max(low, order.level)
+    return low, high
 
 
 @kernel

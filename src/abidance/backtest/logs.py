@@ -1,7 +1,7 @@
 """What a compiled run wrote down, told in the words of the event engine: fills, orders, refusals, round trips."""
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -10,12 +10,12 @@ from abidance.backtest import tables
 from abidance.backtest.compiled import Scene
 from abidance.backtest.tables import World
 from abidance.model.account import RoundTrip
-from abidance.model.event import OrderFilled
 from abidance.model.instrument import Instrument
 from abidance.model.money import ZERO, paid, to_decimal
 from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Protection, Purpose, Side
 from abidance.model.outcome import Notice, Refused
-from abidance.portfolio.portfolio import Portfolio
+from abidance.portfolio.holding import Holding, Movement
+from abidance.portfolio.ledger import EXACT
 from abidance.strategy.decisions import Decisions
 
 _TYPES = {tables.MARKET: OrderType.MARKET, tables.STOP: OrderType.STOP, tables.LIMIT: OrderType.LIMIT}
@@ -51,10 +51,9 @@ _NOTICES = (
 class Story:
     """The logs of a finished run; `order_id` makes the client order id of the n-th order."""
 
-    def __init__(self, scene: Scene, world: World, order_id: Callable[[int], str], currency: str) -> None:
+    def __init__(self, scene: Scene, world: World, order_id: Callable[[int], str]) -> None:
         self._scene = scene
         self._world = world
-        self._currency = currency
         self._instruments = list(scene.instruments.values())
         run = world.run[0]
         self._ids = [order_id(number) for number in range(int(run["order_seq"]))]
@@ -130,15 +129,30 @@ class Story:
         return found
 
     def round_trips(self) -> list[RoundTrip]:
-        """Return the closed round trips, then the open ones, as the portfolio books the fills."""
-        leverage = {name: config.leverage for name, config in self._scene.strategies.items()}
-        portfolio = Portfolio(self._scene.instruments, self._currency, leverage)
-        tags = {id: order.request.tag for id, order in zip(self._ids, self.orders, strict=True)}
-        for fill in self.fills:
-            portfolio.apply(OrderFilled(fill.ts, fill), tags[fill.order_id])
-        for instrument, mark in zip(self._instruments, self._world.tools["mark"].tolist(), strict=True):
-            portfolio.mark(instrument.id, mark)
-        return [*portfolio.round_trips, *portfolio.open_round_trips()]
+        """Return the closed round trips, then the open ones, as the portfolio's holdings tell them.
+
+        Fees are in the quote and no dust is left, so that a fill moves a holding by its quantity and its fee.
+        """
+        closed: list[RoundTrip] = []
+        held: dict[tuple[str, str], Holding] = {}
+        marks = dict(zip(self._scene.instruments, self._world.tools["mark"].tolist(), strict=True))
+        tags = {order.id: order.request.tag for order in self.orders if order.request.tag}
+        with localcontext(EXACT):
+            for fill in self.fills:
+                key = (fill.strategy, fill.instrument)
+                holding = held.get(key)
+                if holding is None:
+                    holding = held[key] = Holding(*key, fill.fee_asset)
+                moved = fill.quantity * fill.side.sign
+                _, trip = holding.apply(Movement(fill, moved, fill.fee, tags.get(fill.order_id, "")))
+                if trip is not None:
+                    closed.append(trip)
+                    del held[key]
+            still = [
+                each.trip(None, "", each.value_change(to_decimal(marks[each.instrument])))
+                for each in held.values()
+            ]
+        return closed + still
 
     def digest(self) -> str:
         """Return a hash of all fills and of the equity: two equal runs of this executor have equal digests."""

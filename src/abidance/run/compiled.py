@@ -27,7 +27,7 @@ from abidance.market.store import fingerprint
 from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
 from abidance.model.money import UNIT
 from abidance.model.outcome import Notice
-from abidance.run.backtest import Progress, backtest, buy_and_hold
+from abidance.run.backtest import Progress, backtest, buy_and_hold, quick_collector
 from abidance.run.config import RunConfig
 from abidance.run.setup import BarSource, Key, Material, gather
 from abidance.strategy.base import BarStrategy
@@ -57,7 +57,8 @@ def compiled_backtest(
         try:
             if say is not None and (text := compiled.first_time()):
                 say(text)
-            return _run(material, started)
+            with quick_collector():
+                return _run(material, started)
         except CannotTellError as error:
             reason = error.found
     result = backtest(config, source, folder, progress)
@@ -79,7 +80,7 @@ def _run(material: Material, started: float) -> BacktestResult:
     _check_opinions(scene)
     loaded = time.perf_counter()
     world = compiled.simulate(scene)
-    story = Story(scene, world, OrderIds(0, 0, b"backtest").make, material.config.currency)
+    story = Story(scene, world, OrderIds(0, 0, b"backtest").make)
     finished = time.perf_counter()
     start_equity = float(sum(material.config.wallets(material.venues).values()))
     profits = {
