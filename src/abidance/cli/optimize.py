@@ -4,9 +4,10 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,7 +16,7 @@ from abidance.cli.data import DEFAULT_USERDIR, UserDir
 from abidance.cli.options import RunOptions
 from abidance.cli.terminal import visible
 from abidance.cli.trials import NoCount, trial_counter
-from abidance.model.errors import UsageError
+from abidance.model.errors import ConfigError, StrategyError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from abidance.research.findings import Findings
     from abidance.research.optimise import Standing
     from abidance.run.optimising import Optimisation
+    from abidance.run.recipe import Executor
 
 SHOWN = 10
 """Rows of the table of trials."""
@@ -33,7 +35,7 @@ Objectives = Annotated[
     typer.Option(
         "-o",
         "--objective",
-        help="sharpe, calmar, turnover:min, path.py:function ...; repeatable [default: sharpe].",
+        help="sharpe, calmar, turnover:min, path.py:function ...; repeatable (default: sharpe).",
     ),
 ]
 Requirements = Annotated[
@@ -49,22 +51,26 @@ Tunes = Annotated[
     typer.Option("--tune", help="Search exits or sizing too: exits.stop_loss=0.01:0.1. Repeatable."),
 ]
 Sampler = Annotated[
-    str | None, typer.Option("--sampler", help="tpe, cmaes, nsga2, qmc, grid or random [default: tpe].")
+    str | None, typer.Option("--sampler", help="tpe, cmaes, nsga2, qmc, grid or random (default: tpe).")
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option("-e", "--epochs", min=1, help="Trials in the whole study [default: 100, or the grid]."),
+    typer.Option("-e", "--epochs", min=1, help="Trials in the whole study (default: 100, or the grid)."),
 ]
 Patience = Annotated[
     int | None, typer.Option("--patience", min=1, help="Stop after so many trials without a better one.")
 ]
-Jobs = Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="Processes [default: one a core].")]
+Jobs = Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="Processes (default: one a core).")]
+Engine = Annotated[
+    Literal["event", "compiled"],
+    typer.Option("--engine", help="What runs the trials; what compiled code lacks, the event engine runs."),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="With -j 1, equal seeds give equal searches.")]
 TrainUntil = Annotated[
     str | None,
     typer.Option("--train-until", help="Recommended: search before this date, judge on what comes after."),
 ]
-Name = Annotated[str, typer.Option("--name", help="Name of the study [default: the strategy's].")]
+Name = Annotated[str, typer.Option("--name", help="Name of the study (default: the strategy's).")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget the study of that name and begin anew.")]
 StorageUrl = Annotated[
     str | None, typer.Option("--storage", help="postgresql://user:password@host/database, for several hosts.")
@@ -110,6 +116,7 @@ def optimize(
     param: options.Parameters = None,
     json_file: JsonFile = None,
     html: HtmlFile = None,
+    engine: Engine = "compiled",
     no_count: NoCount = False,
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
@@ -148,8 +155,10 @@ def optimize(
     counter = None if no_count else trial_counter(userdir)
     folder = options.strategies_folder(userdir)
     home = Home(options.catalog_of(userdir), folder, userdir.expanduser() / "studies", counter)
-    search = Optimisation(typed.load(), home, request)
+    search = Optimisation(typed.load(), home, request, _executor(engine))
     console = Console(highlight=False)
+    if engine == "compiled":
+        _compile(search)
     if search.resumed:
         console.print(
             visible(f"The study {search.name} goes on: it has {search.resumed:,} trials."), markup=False
@@ -168,6 +177,33 @@ def optimize(
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _executor(engine: str) -> "Executor":
+    if engine == "compiled":
+        from abidance.run.compiled import compiled_backtest
+
+        return compiled_backtest
+    from abidance.run.backtest import backtest
+
+    return backtest
+
+
+def _compile(search: "Optimisation") -> None:
+    """Run the search's starting point once: what must be compiled is then ready for all workers, and told."""
+    from abidance.run.compiled import compiled_backtest, fallback_of
+
+    def say(text: str) -> None:
+        typer.echo(visible(text), err=True)
+
+    with suppress(
+        StrategyError, UsageError, ConfigError
+    ):  # it is no setting to start from, and that is told later
+        result = compiled_backtest(
+            search.tuning.config, search.recipe.source, search.recipe.folder, None, say
+        )
+        if reason := fallback_of(result):
+            say(f"Note: {reason}")
 
 
 def _apply(

@@ -3,11 +3,14 @@
 A crew knows nothing of strategies: it is given a picklable recipe, a function that makes the function that evaluates.
 """
 
+import logging
 import multiprocessing
 import os
 import signal
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -21,8 +24,6 @@ from abidance.research.space import Values
 
 Score = Callable[[Values], Outcome | Refusal]
 Recipe = Callable[[], Score]
-DEATHS = 5
-"""So many workers that die one after another, without an answer between them, end the search."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "POLARS_MAX_THREADS")
 
 
@@ -98,7 +99,6 @@ class Processes:
         self._recipe = recipe
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
-        self._deaths = 0
 
     def send(self, number: int, values: Values) -> None:
         """Hand a setting to a worker that is free, starting one when none is."""
@@ -108,7 +108,7 @@ class Processes:
             worker.pipe.send(values)
 
     def receive(self) -> list[tuple[int, Answer]]:
-        """Wait until a worker answers or dies. Raises CrewError when all die or one fails."""
+        """Wait until a worker answers or dies. Raises what a worker cannot get over."""
         busy = {each.pipe: each for each in self._workers if each.number is not None}
         return [self._answer(busy[pipe]) for pipe in wait(list(busy)) if isinstance(pipe, Connection)]
 
@@ -145,21 +145,14 @@ class Processes:
             return number, self._bury(worker)
         if isinstance(answer, _Failure):
             answer.tell()
-        self._deaths = 0
         return number, answer
 
     def _bury(self, worker: _Worker) -> Lost:
         worker.process.join(5)
         worker.pipe.close()
         self._workers.remove(worker)
-        self._deaths += 1
         code = worker.process.exitcode
         how = f"killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
-        if self._deaths >= DEATHS:
-            raise CrewError(
-                f"{DEATHS} workers died one after another; the last was {how}.",
-                "Look for a lack of memory, or try -j 1 to see the strategy fail. The study is kept.",
-            )
         return Lost(f"its worker was {how}")
 
 
@@ -241,6 +234,10 @@ def _score_on_worker(key: str, recipe: Recipe, values: Values) -> Outcome | Refu
         return _Failure(_portable(error), "")
 
 
+def _same(recipe: Recipe) -> Recipe:
+    return recipe
+
+
 class Cluster:
     """Evaluates on the workers of a Dask scheduler. Raises UsageError without Dask, CrewError without a cluster."""
 
@@ -252,24 +249,28 @@ class Cluster:
         import distributed
 
         self._dask: Any = distributed
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told as an error of ours
         self._address = address
         try:
             self._client: Any = self._dask.Client(address, timeout=10, set_as_default=False)
-            self._recipe: Any = self._client.scatter(recipe, broadcast=True, hash=True) if self.size else None
         except (OSError, ValueError, TypeError) as error:
             raise CrewError(
                 f"The cluster {address} does not answer: {str(error).strip().splitlines()[0]}",
                 "Start it with `dask scheduler` and `dask worker`, and give the address that the scheduler prints.",
             ) from None
-        if self._recipe is None:
-            self.close()
+        if not self._workers():
+            self._client.close(timeout=5)
             raise CrewError(f"The cluster {address} has no workers.", f"Start some: dask worker {address}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is large, and sent once
+            # a task, not scattered data: those are lost with the workers that hold them
+            self._recipe: Any = self._client.submit(_same, recipe, pure=False)
         self._futures: dict[Any, int] = {}
 
     @property
     def size(self) -> int:
         """Return how many workers there are now; at least one while any are due back."""
-        return max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        return max(1, self._workers())
 
     def send(self, number: int, values: Values) -> None:
         """Submit a setting."""
@@ -285,7 +286,11 @@ class Cluster:
 
     def receive(self) -> list[tuple[int, Answer]]:
         """Wait until a setting is done or its worker is gone."""
-        done = self._dask.wait(list(self._futures), return_when="FIRST_COMPLETED").done
+        try:
+            with self._client.as_current():
+                done = self._dask.wait(list(self._futures), return_when="FIRST_COMPLETED").done
+        except CancelledError:
+            raise self._gone() from None
         return [(self._futures.pop(future), self._answer(future)) for future in done]
 
     def close(self) -> None:
@@ -294,9 +299,15 @@ class Cluster:
             self._client.cancel(list(getattr(self, "_futures", ())), force=True)
         self._client.close(timeout=5)
 
+    def _workers(self) -> int:
+        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def _gone(self) -> CrewError:
+        return CrewError(f"The cluster {self._address} is gone.", "Start it again; the study is kept.")
+
     def _answer(self, future: Any) -> Answer:
         if future.status == "cancelled":
-            raise CrewError(f"The cluster {self._address} is gone.", "Start it again; the study is kept.")
+            raise self._gone()
         error = future.exception()
         if error is None:
             answer: Any = future.result()

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from abidance.model.errors import StrategyError
-from abidance.research.crew import Answer, Crew, Lost
+from abidance.research.crew import Answer, Crew, CrewError, Lost
 from abidance.research.landscape import best_of, front_of
 from abidance.research.objective import Outcome
 from abidance.research.study import Row, Study
 
 PAUSE = 0.1
 """Seconds between two looks at how a search stands: telling must not cost more than searching."""
+DEATHS = 8
+"""So many workers that die one after another, without an answer between them, end the search."""
 HOPELESS = 20
 """So many trials without a single score end a search that has none."""
 
@@ -67,6 +69,7 @@ class Search:
         self._count = count
         self._open: set[int] = set()
         self._shown = -PAUSE
+        self._deaths = 0
 
     def run(self) -> Ending:
         """Search until there is enough, or Ctrl-C. What is not done then is given out again by whoever goes on.
@@ -91,6 +94,8 @@ class Search:
 
     def _hand_out(self) -> None:
         while len(self._open) < self._crew.size and self._study.spent() < self._effort.epochs:
+            if self._study.is_exhausted():
+                return
             row = self._study.ask()
             if row.state != "running":
                 self._show(row)
@@ -104,15 +109,22 @@ class Search:
         self._open.discard(number)
         if isinstance(answer, Lost):
             self._study.give_back(number, answer.reason)
+            self._deaths += 1
+            if self._deaths >= DEATHS:
+                raise CrewError(
+                    f"{DEATHS} workers died one after another; of the last: {answer.reason}.",
+                    "Look for a lack of memory, or try -j 1 to see the strategy fail. The study is kept.",
+                )
         else:
             self._study.tell(number, answer)
+            self._deaths = 0
         if isinstance(answer, Outcome):
             self._count(answer)
         self._show(self._study.rows()[number])
 
     def _withdraw(self, reason: str) -> None:
         for number in sorted(self._open):
-            self._study.give_back(number, reason)
+            self._study.give_back(number, reason, is_its_fault=False)
         self._open.clear()
 
     def _show(self, last: Row) -> None:

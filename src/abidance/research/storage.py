@@ -1,9 +1,12 @@
 """Where studies are kept: an Optuna journal file for the processes of one host, PostgreSQL for those of several."""
 
+import errno
 import fcntl
+import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -35,6 +38,33 @@ class _Lock:
             self._file = None
 
 
+class _Journal(JournalFileBackend):
+    """A journal file that is forced to the disk once a trial, not at each of the ten lines that a trial takes.
+
+    A process that dies loses nothing; a machine that does loses the trials in hand.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held = _Lock(path)
+        super().__init__(str(path), lock_obj=self._held)  # type: ignore[arg-type]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append lines, whole or not at all as far as other processes see."""
+        content = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+        self._held.acquire()
+        try:
+            with self._path.open("ab", buffering=0) as file:
+                begin = file.tell()
+                if file.write(content) < len(content):
+                    file.truncate(begin)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+                if any("state" in log for log in logs):
+                    os.fsync(file.fileno())
+        finally:
+            self._held.release()
+
+
 def journal(path: Path) -> BaseStorage:
     """Open the journal file of a study, making it when it is not there; a line that a crash tore is cut off.
 
@@ -48,7 +78,7 @@ def journal(path: Path) -> BaseStorage:
             _mend(path)
         finally:
             lock.release()
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))  # type: ignore[arg-type]
+        return JournalStorage(_Journal(path))
     except OSError as error:
         raise StudyError(
             f"The study {path} cannot be opened: {error.strerror or error}.",
@@ -61,13 +91,18 @@ def journal(path: Path) -> BaseStorage:
 
 
 def _mend(path: Path) -> None:
-    """Cut off a last line without its end."""
+    """Cut off a last line without its end. Raises ValueError when the first or the last one is none of a journal."""
     if not path.exists():
         return
     with path.open("r+b") as file:
         content = file.read()
-        if content and not content.endswith(b"\n"):
-            file.truncate(content.rfind(b"\n") + 1)
+        whole = content.rfind(b"\n") + 1
+        for line in content[:whole].splitlines()[:: max(1, content.count(b"\n") - 1)]:
+            if not isinstance(json.loads(line), dict):
+                raise ValueError(line)
+        if content and not whole:
+            raise ValueError(content)
+        file.truncate(whole)
 
 
 def database(url: str) -> BaseStorage:

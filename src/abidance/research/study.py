@@ -24,7 +24,7 @@ from abidance.research.sampling import Key, distribution, key_of, sampler_named
 from abidance.research.space import Space, Values, tidy
 from abidance.research.storage import StudyError
 
-TRIES = 3
+TRIES = 2
 """How often a setting is given out again whose run ended without an answer."""
 _NAMELESS = timedelta(minutes=1)
 _STATES = {
@@ -112,6 +112,8 @@ class Study:
                 self._study.set_user_attr("pins", plan.pinned())
             self._study.sampler = sampler_named(plan.sampler, plan.seed, plan.space, self._taken)
         self._space = {name: distribution(each) for name, each in plan.space.dimensions.items()}
+        is_grid = plan.sampler == "grid"
+        self._points = {key_of(point) for point in plan.space.grid()} if is_grid else None
         self._asked: dict[int, optuna.Trial] = {}
         self._spent: dict[Key, int] = {}
         self._failed: set[Key] = set()
@@ -148,7 +150,7 @@ class Study:
     def tell(self, number: int, answer: Outcome | Refusal) -> None:
         """Keep what came of a trial that was asked for here; what another process has ended already stays so."""
         trial = self._asked.pop(number)
-        with _told(), suppress(optuna.exceptions.UpdateFinishedTrialError):
+        with _told(), suppress(optuna.exceptions.UpdateFinishedTrialError, ValueError):
             if isinstance(answer, Refusal):
                 trial.set_user_attr("reason", answer.reason)
                 self._study.tell(trial, state=TrialState.PRUNED)
@@ -160,11 +162,11 @@ class Study:
                 trial.set_constraint(str(requirement), excess)
             self._study.tell(trial, list(answer.scores))
 
-    def give_back(self, number: int, reason: str) -> None:
-        """End a trial without an answer; its setting is given out again, up to TRIES times."""
+    def give_back(self, number: int, reason: str, *, is_its_fault: bool = True) -> None:
+        """End a trial without an answer; its setting is given out again, up to TRIES times if the fault may be its."""
         trial = self._asked.pop(number)
         with _told():
-            self._return(self._trials()[trial.number], reason)
+            self._return(self._trials()[trial.number], reason, is_its_fault)
 
     def rows(self) -> list[Row]:
         """Return every trial by number."""
@@ -180,6 +182,14 @@ class Study:
         """Return how many trials count towards those that were asked for."""
         with _told():
             return sum(_STATES[trial.state] in {"complete", "refused", "running"} for trial in self._trials())
+
+    def is_exhausted(self) -> bool:
+        """Return whether a grid has no point left to give out; other searches have no end of their own."""
+        if self._points is None:
+            return False
+        with _told():
+            is_waiting = any(trial.state is TrialState.WAITING for trial in self._trials())
+            return not is_waiting and self._points <= self._taken()
 
     def importance(self) -> dict[str, float]:
         """Return the share of each dimension in what moves the (first) objective; empty when it cannot be told."""
@@ -246,20 +256,20 @@ class Study:
             self.tell(number, Refusal(row.reason))
         return Row(number, row.state, row.values, row.scores, row.excess, row.metrics, row.reason)
 
-    def _return(self, trial: FrozenTrial, reason: str) -> int:
+    def _return(self, trial: FrozenTrial, reason: str, is_its_fault: bool = True) -> int:
         """Fail a trial and queue its setting again; return 1, or 0 when somebody else was quicker."""
-        tries = int(trial.user_attrs.get("tries", 1))
+        tries = int(trial.user_attrs.get("tries", 0)) + is_its_fault
         is_whole = trial.params.keys() == self._space.keys()
         try:
             self._storage.set_trial_user_attr(trial._trial_id, "reason", reason)  # noqa: SLF001  no public way
             self._study.tell(trial.number, state=TrialState.FAIL)
-        except optuna.exceptions.UpdateFinishedTrialError:
+        except (optuna.exceptions.UpdateFinishedTrialError, ValueError):  # somebody else was quicker
             return 0
         if is_whole and tries < TRIES:
             again = create_trial(
                 state=TrialState.WAITING,
                 system_attrs={"fixed_params": dict(trial.params)},
-                user_attrs={"tries": tries + 1},
+                user_attrs={"tries": tries},
             )
             self._study.add_trial(again)
         return 1

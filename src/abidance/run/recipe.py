@@ -3,9 +3,11 @@
 `Executor` is the one seam to what runs a backtest.
 """
 
+import atexit
 import hashlib
 import inspect
 import runpy
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -135,6 +137,7 @@ def portable(recipe: Recipe) -> Recipe:
 
 def _laid_out(files: Mapping[str, bytes]) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="abidance-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name, content in files.items():
         (folder / Path(name).name).write_bytes(content)
     return folder

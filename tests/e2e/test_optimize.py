@@ -1,0 +1,376 @@
+"""`abidance optimize` as typed: studies that outlive their processes, and what is done with what they find."""
+
+import json
+import os
+import pwd
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.program import Program, assert_refused
+
+pytest.importorskip("optuna", reason="the extra `optimise` is not installed")
+pytestmark = pytest.mark.e2e
+
+RUN = (
+    "optimize",
+    "-s",
+    "EmaCross",
+    "-p",
+    "BTC/USDT",
+    "--timerange",
+    "20240101-20240201",
+    "--engine",
+    "event",
+)
+SPACE = ("--space", "fast=5:25:5", "--space", "slow=30:90:10")
+
+SCORE = """
+import os, signal, time
+from pathlib import Path
+
+LOG = Path(__file__).with_name("log.txt")
+
+def note():
+    with LOG.open("a") as file:
+        file.write(f"{os.getpid()}\\n")
+    return LOG.read_text().split()
+
+def killed(result):
+    if len(note()) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return float(result.equity[-1])
+
+def interrupts(result):
+    if len(note()) == 5:
+        os.kill(os.getppid(), signal.SIGINT)
+    return float(result.equity[-1])
+
+def together(result):
+    deadline = time.monotonic() + 30
+    note()
+    while len(set(LOG.read_text().split())) < 2 and time.monotonic() < deadline:
+        pass
+    return float(result.equity[-1])
+
+def undefined(result):
+    return float("nan")
+
+def broken(result):
+    return 1 / 0
+
+def profit(result):
+    return float(result.equity[-1])
+"""
+
+
+@pytest.fixture
+def abidance(tmp_path: Path) -> Program:
+    program = Program(tmp_path)
+    program.file("score.py", SCORE)
+    return program
+
+
+def found(program: Program, *typed: str, code: int = 0) -> dict[str, Any]:
+    """Run a search and return its JSON."""
+    path = program.home / "found.json"
+    done = program(*typed, "--json", str(path))
+    assert done.code == code, done
+    return json.loads(path.read_text("utf-8"))  # type: ignore[no-any-return]
+
+
+def trials(document: dict[str, Any], *states: str) -> list[dict[str, Any]]:
+    return [trial for trial in document["trials"] if not states or trial["state"] in states]
+
+
+def test_a_search_finds_shows_writes_and_its_choice_works_as_printed(abidance: Program) -> None:
+    page, document = abidance.home / "study.html", abidance.home / "study.json"
+
+    done = abidance(
+        *RUN, *SPACE, "--tune", "exits.stop_loss=0.02:0.1:0.02", "--train-until", "20240120", "-e", "16", "-j", "1",
+        "--require", "trades >= 2", "--html", str(page), "--json", str(document), "--apply",
+    )  # fmt: skip
+
+    assert done.code == 0, done
+    assert done.err == ""
+    searched = json.loads(document.read_text("utf-8"))
+    best = searched["trials"][searched["best"]]
+    assert best["scores"][0] == max(t["scores"][0] for t in trials(searched) if t["meets_requirements"])
+    assert best["metrics"]["trades"] >= 2
+    assert searched["period"] == {"searched": "20240101-20240120", "held_back": "20240120-20240201"}
+    assert searched["ground"]["shape"] in {"plateau", "ridge", "peak", "slope"}
+    assert 0.99 < sum(searched["importance"].values()) < 1.01
+    html = page.read_text("utf-8")
+    assert "<script" not in html
+    assert "http" not in html.replace("http-equiv", "")
+    assert html.count("<svg") >= 4
+    # what is printed is typed, and earns what the search says that it earned after its own time
+    (command,) = [
+        line.removeprefix("Use it:  ") for line in done.out.splitlines() if line.startswith("Use it:")
+    ]
+    result = abidance.home / "result.json"
+    typed = shlex.split(command)
+    assert typed[0] == "abidance"
+    assert abidance(*typed[1:], "--json", str(result)).code == 0
+    run = json.loads(result.read_text("utf-8"))
+    assert run["metrics"]["final_equity"] == searched["judged"][0]["after"]["final_equity"]
+    assert run["config"]["strategies"][0]["exits"]["stop_loss"] == best["parameters"]["exits.stop_loss"]
+
+
+def test_one_worker_repeats_and_what_is_complete_is_not_searched_again(abidance: Program) -> None:
+    first = found(abidance, *RUN, "-e", "6", "-j", "1", "--seed", "3", "--name", "one")
+    second = found(abidance, *RUN, "-e", "6", "-j", "1", "--seed", "3", "--name", "two")
+    again = found(abidance, *RUN, "-e", "6", "-j", "1", "--seed", "3", "--name", "one")
+
+    assert trials(first) == trials(second) == trials(again)
+
+
+def test_a_killed_search_goes_on_with_its_trials_and_numbers(abidance: Program) -> None:
+    typed = (*RUN, *SPACE, "-o", "score.py:killed", "-e", "9", "-j", "1", "--seed", "1")
+
+    killed = abidance(*typed)
+    kept = (abidance.userdir / "studies" / "EmaCross.journal").read_bytes()
+    document = found(abidance, *typed)
+
+    assert killed.code == -9
+    assert (abidance.userdir / "studies" / "EmaCross.journal").read_bytes().startswith(kept)
+    assert [trial["number"] for trial in trials(document)] == list(range(10))
+    (lost,) = trials(document, "failed")
+    assert lost["reason"] == "its process died"
+    assert trials(document)[lost["number"] + 1]["parameters"] == lost["parameters"]
+    assert len(trials(document, "complete")) == 9
+
+
+def test_two_processes_search_one_study_together(abidance: Program) -> None:
+    typed = abidance.command(
+        *RUN, *SPACE, "-o", "score.py:together", "-e", "14", "-j", "1", "--sampler", "random"
+    )
+
+    both = [
+        subprocess.Popen(typed, cwd=abidance.home, env=abidance.environ, stdout=subprocess.DEVNULL)
+        for _ in "ab"
+    ]
+    codes = [each.wait(60) for each in both]
+    document = found(
+        abidance, *RUN, *SPACE, "-o", "score.py:together", "-e", "14", "-j", "1", "--sampler", "random"
+    )
+
+    assert codes == [0, 0]
+    assert {each.pid for each in both} <= {*map(int, (abidance.home / "log.txt").read_text().split())}
+    numbers = [trial["number"] for trial in trials(document)]
+    assert numbers == list(range(len(numbers)))
+    assert 14 <= len(trials(document, "complete")) <= 16
+    assert not trials(document, "failed", "running")
+
+
+def test_a_worker_that_dies_costs_its_trial_alone(abidance: Program) -> None:
+    document = found(abidance, *RUN, *SPACE, "-o", "score.py:killed", "-e", "8", "-j", "2")
+
+    (lost,) = trials(document, "failed")
+    assert "killed by signal 9" in lost["reason"]
+    assert len(trials(document, "complete")) == 8
+
+
+def test_ctrl_c_shows_what_there_is_and_keeps_the_study(abidance: Program) -> None:
+    typed = (*RUN, *SPACE, "-o", "score.py:interrupts", "-e", "9", "-j", "2")
+
+    document = found(abidance, *typed, code=130)
+    whole = found(abidance, *typed)
+
+    assert document["ending"] == "interrupted"
+    assert 1 <= len(trials(document, "complete")) < 9
+    assert {trial["reason"] for trial in trials(document, "failed")} <= {"interrupted"}
+    assert len(trials(whole, "complete")) == 9
+
+
+def test_several_objectives_give_a_front_to_choose_from(abidance: Program) -> None:
+    typed = (*RUN, *SPACE, "-o", "sharpe", "-o", "turnover", "-e", "12", "-j", "1", "--html", "front.html")
+
+    document = found(abidance, *typed)
+    nameless = abidance(*typed, "--apply")
+    chosen = abidance(*typed, "--trial", str(document["front"][0]))
+
+    front = [trials(document)[number]["scores"] for number in document["front"]]
+    assert front == sorted(front, reverse=True)
+    assert [score[1] for score in front] == sorted((score[1] for score in front), reverse=True)
+    assert_refused(nameless, 2, "no one best trial", "--trial")
+    assert f"trial {document['front'][0]}" in chosen.out
+    assert "polyline" in (abidance.home / "front.html").read_text("utf-8")
+
+
+def test_a_study_of_another_strategy_version_is_refused_until_it_is_begun_anew(abidance: Program) -> None:
+    body = "class Mine(BarStrategy):\n    x = Parameter(1, 1, 9)\n    def signals(self, bars):\n"
+    body += "        return Signals((np.arange(len(bars)) // (5 * self.x) % 2).astype(float))\n"
+    abidance.strategy(body)
+    typed = (
+        "optimize", "-s", "Mine", "-p", "BTC/USDT", "--timerange", "20240101-20240115", "-e", "3", "-j", "1",
+        "--engine", "event",
+    )  # fmt: skip
+
+    first = abidance(*typed)
+    abidance.strategy(body + "# another thought\n")
+
+    assert first.code == 0
+    assert_refused(abidance(*typed), 2, "study Mine", "another version of the strategy", "--fresh")
+    assert abidance(*typed, "--fresh").code == 0
+    assert_refused(abidance(*typed, "--set", "dry_run_wallet=500"), 2, "other settings of the run")
+    assert_refused(abidance(*typed[:6], "20240101-20240116", *typed[7:]), 2, "other bars")
+
+
+def test_a_file_of_the_users_is_not_replaced_by_a_choice(abidance: Program) -> None:
+    mine = abidance.file("abidance/strategies/EmaCross.toml", "# mine\n")
+
+    done = abidance(*RUN, "-e", "2", "-j", "1", "--apply")
+
+    assert_refused(done, 2, "EmaCross.toml was not written by a search")
+    assert mine.read_text() == "# mine\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "words"),
+    [
+        (("-o", "sharp"), 2, ("sharp", "sharpe")),
+        (("-o", "score.py:nothing"), 2, ("no function nothing",)),
+        ((*SPACE, "-o", "score.py:undefined"), 5, ("None of the first 3 settings", "nan")),
+        ((*SPACE, "-o", "score.py:broken"), 5, ("score.py:33", "ZeroDivisionError")),
+        (("--require", "trades above 3"), 2, ("trades above 3",)),
+        (("--space", "fats=1:5"), 2, ("fats", "fast")),
+        (("--space", "fast=1:5"), 2, ("fast", "range")),
+        (("--space", "fast=5", "--space", "slow=50"), 2, ("nothing to search",)),
+        (("--tune", "exits.stop_loss=1:2"), 2, ("exits.stop_loss",)),
+        (("--sampler", "gird"), 2, ("gird", "grid")),
+        (("--train-until", "20250101"), 2, ("not inside",)),
+        (("--name", "../other"), 2, ("../other",)),
+        (("--storage", "mysql://me:secret@host/x"), 2, ("me:***@host",)),
+        (("--storage", "postgresql://me:secret@127.0.0.1:1/x"), 1, ("me:***@127.0.0.1",)),
+    ],
+)  # fmt: skip
+def test_bad_input_gets_one_sentence_and_leaves_no_study(
+    abidance: Program, typed: tuple[str, ...], code: int, words: tuple[str, ...]
+) -> None:
+    done = abidance(*RUN, "-e", "3", "-j", "1", *typed)
+
+    assert_refused(done, code, *words)
+    assert "secret" not in done.err
+    is_begun = "score.py:broken" in typed or "score.py:undefined" in typed
+    assert is_begun or not (abidance.userdir / "studies").exists()
+
+
+# --- several hosts
+
+
+CLUSTER = """
+import sys
+from distributed import LocalCluster
+
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """Start a scheduler and two workers, in a folder that holds none of the user's files."""
+    pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    script = folder / "cluster.py"
+    script.write_text(CLUSTER)
+    with subprocess.Popen(
+        [sys.executable, str(script)], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.communicate()
+
+
+def test_a_cluster_of_two_workers_finds_what_one_process_finds(abidance: Program, cluster: str) -> None:
+    body = "class Mine(BarStrategy):\n    x = Parameter(1, 1, 6)\n    def signals(self, bars):\n"
+    body += "        return Signals((np.arange(len(bars)) // (5 * self.x) % 2).astype(float))\n"
+    abidance.strategy(body)
+    typed = (
+        "optimize", "-s", "Mine", "-p", "BTC/USDT", "--timerange", "20240101-20240201", "--sampler", "grid", "--engine", "event",
+        "-o", "score.py:profit",
+    )  # fmt: skip
+
+    there = found(abidance, *typed, "--name", "there", "--cluster", cluster)
+    here = found(abidance, *typed, "--name", "here", "-j", "1")
+
+    def scores(document: dict[str, Any]) -> list[tuple[Any, Any]]:
+        return sorted((trial["parameters"]["x"], trial["scores"]) for trial in trials(document))
+
+    assert len(trials(there, "complete")) == 6
+    assert scores(there) == scores(here)
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[str]:
+    """Start a PostgreSQL server of our own and return a URL of it."""
+    missing = [name for name in ("initdb", "postgres") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"not on this machine: {', '.join(missing)}")
+    pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    user = next(name for name in ("postgres", "nobody") if name in names) if os.getuid() == 0 else None
+    folder = (
+        Path("/tmp") / f"abidance-postgres-{os.getpid()}"
+    )  # others must reach it, and a socket's path be short
+    folder.mkdir()
+    if user is not None:
+        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    data = str(folder / "data")
+    quiet: dict[str, Any] = {
+        "user": user,
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.PIPE,
+        "cwd": "/",
+    }
+    subprocess.run(["initdb", "-D", data, "-U", "me", "--auth=trust", "--no-sync"], check=True, **quiet)
+    server = subprocess.Popen(
+        ["postgres", "-D", data, "-p", str(port), "-k", str(folder), "-c", "fsync=off", "-h", "127.0.0.1"],
+        text=True, **quiet,
+    )  # fmt: skip
+    try:
+        assert server.stderr is not None
+        assert any("ready to accept connections" in line for line in server.stderr)
+        yield f"postgresql://me:secret@127.0.0.1:{port}/postgres"
+    finally:
+        server.terminate()
+        server.communicate()
+        shutil.rmtree(folder)
+
+
+def test_a_study_in_postgres_is_shared_and_goes_on(abidance: Program, postgres: str) -> None:
+    typed = (
+        *RUN,
+        *SPACE,
+        "-o",
+        "score.py:killed",
+        "-j",
+        "1",
+        "--storage",
+        postgres,
+        "--require",
+        "trades>=1",
+    )
+
+    killed = abidance(*typed, "-e", "6")
+    document = found(abidance, *typed, "-e", "6", "--html", "page.html")
+
+    assert killed.code == -9
+    assert [trial["state"] for trial in trials(document)].count("complete") == 6
+    assert [trial["reason"] for trial in trials(document, "failed")] == ["its process died"]
+    assert "secret" not in (abidance.home / "page.html").read_text("utf-8")
+    assert not (abidance.userdir / "studies").exists()
