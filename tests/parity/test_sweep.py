@@ -17,6 +17,7 @@ from abidance.strategy.decisions import Decisions
 from tests.parity.markets import Memory, Shape, market
 from tests.parity.test_compiled import OPEN, QUIET, ids, scripted
 
+pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
 SHAPE = Shape(seed=7, length=900, wild=0.01, thin=0.0, holes=0.05, price=101.25)
 SEEDS = range(12)
 
