@@ -36,12 +36,12 @@ _SOURCES = (
 
 
 def _folder() -> Path:
-    """Return where compiled code of exactly these sources is kept."""
+    """Return where compiled code of exactly these sources is kept: in the user directory, like everything else."""
     digest = sha256(numba.__version__.encode())
     for path in _SOURCES:
         digest.update(path.read_bytes())
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "abidance" / "compiled" / digest.hexdigest()[:16]
+    root = Path(os.environ.get("ABIDANCE_HOME") or Path.home() / ".abidance")
+    return root / "cache" / "compiled" / digest.hexdigest()[:16]
 
 
 def _usable(folder: Path) -> bool:

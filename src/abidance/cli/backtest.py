@@ -1,5 +1,6 @@
 """`abidance backtest`: run strategies over stored bars and show what came of it."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -78,6 +79,7 @@ def _run(engine: str, config: "RunConfig", userdir: Path, bar: "Bar") -> "tuple[
         from abidance.run.backtest import backtest as run
 
         return run(config, source, folder, bar.advance), []
+    os.environ["ABIDANCE_HOME"] = str(userdir.expanduser())  # numba asks for its folder when a kernel is imported
     from abidance.backtest.parity import TOLERANCE, first_difference
     from abidance.run.compiled import compiled_backtest, fallback_of
 
