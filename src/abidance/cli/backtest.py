@@ -79,7 +79,8 @@ def _run(engine: str, config: "RunConfig", userdir: Path, bar: "Bar") -> "tuple[
         from abidance.run.backtest import backtest as run
 
         return run(config, source, folder, bar.advance), []
-    os.environ["ABIDANCE_HOME"] = str(userdir.expanduser())  # numba asks for its folder when a kernel is imported
+    # The folder of compiled code is asked for when a kernel is imported.
+    os.environ["ABIDANCE_HOME"] = str(userdir.expanduser())
     from abidance.backtest.parity import TOLERANCE, first_difference
     from abidance.run.compiled import compiled_backtest, fallback_of
 

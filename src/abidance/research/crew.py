@@ -213,6 +213,11 @@ def _one_thread_each() -> Iterator[None]:
 
 # --- a cluster
 
+_LOOK, _AWAY = 5, 6
+"""Seconds between two looks at who is there while nobody answers, and after how many without anybody to give up."""
+_FETCH = 60
+"""Seconds to wait for an answer that is there; one that was lost with its worker is not made again behind our back."""
+
 
 @dataclass
 class _Remembered:
@@ -249,7 +254,8 @@ class Cluster:
         import distributed
 
         self._dask: Any = distributed
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told as an error of ours
+        for name in ("distributed", "distributed.client"):  # what matters is told as an error of ours
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._address = address
         try:
             self._client: Any = self._dask.Client(address, timeout=10, set_as_default=False)
@@ -258,6 +264,8 @@ class Cluster:
                 f"The cluster {address} does not answer: {str(error).strip().splitlines()[0]}",
                 "Start it with `dask scheduler` and `dask worker`, and give the address that the scheduler prints.",
             ) from None
+        with suppress(TimeoutError):  # they may be on their way back
+            self._client.wait_for_workers(1, timeout=5)
         if not self._workers():
             self._client.close(timeout=5)
             raise CrewError(f"The cluster {address} has no workers.", f"Start some: dask worker {address}")
@@ -286,11 +294,7 @@ class Cluster:
 
     def receive(self) -> list[tuple[int, Answer]]:
         """Wait until a setting is done or its worker is gone."""
-        try:
-            with self._client.as_current():
-                done = self._dask.wait(list(self._futures), return_when="FIRST_COMPLETED").done
-        except CancelledError:
-            raise self._gone() from None
+        done = self._done()
         return [(self._futures.pop(future), self._answer(future)) for future in done]
 
     def close(self) -> None:
@@ -298,6 +302,25 @@ class Cluster:
         with suppress(Exception):
             self._client.cancel(list(getattr(self, "_futures", ())), force=True)
         self._client.close(timeout=5)
+
+    def _done(self) -> set[Any]:
+        """Return what is done, at least one. Raises CrewError when the cluster, or all of its workers, stay away."""
+        deserted = 0
+        while deserted < _AWAY:
+            try:
+                with self._client.as_current():
+                    found: set[Any] = self._dask.wait(
+                        list(self._futures), timeout=_LOOK, return_when="FIRST_COMPLETED"
+                    ).done
+                return found
+            except CancelledError:
+                raise self._gone() from None
+            except TimeoutError:
+                deserted = 0 if self._workers() else deserted + 1
+        raise CrewError(
+            f"The cluster {self._address} has had no workers for {_AWAY * _LOOK} seconds.",
+            f"Start some: dask worker {self._address}. The study is kept.",
+        )
 
     def _workers(self) -> int:
         return len(self._client.scheduler_info(n_workers=-1)["workers"])
@@ -308,9 +331,14 @@ class Cluster:
     def _answer(self, future: Any) -> Answer:
         if future.status == "cancelled":
             raise self._gone()
-        error = future.exception()
+        try:
+            error = future.exception(timeout=_FETCH)
+            answer: Any = None if error is not None else future.result(timeout=_FETCH)
+        except TimeoutError:
+            return Lost("its answer was lost with its worker")
+        except CancelledError:
+            raise self._gone() from None
         if error is None:
-            answer: Any = future.result()
             if isinstance(answer, _Failure):
                 answer.tell()
             return answer  # type: ignore[no-any-return]
