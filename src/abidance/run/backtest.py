@@ -37,11 +37,21 @@ def backtest(
     material = gather(config, source, folder)
     core = assemble(material, OrderIds(0, 0, b"backtest").make, tape=material.bars, isolate=False)
     check_opinions(core.engine)
-    recorder = Recorder(core.engine, tuple(material.strategies))
+    loaded = time.perf_counter()
+    recorder = play(material, core, progress)
+    finished = time.perf_counter()
+    timings = {"load": loaded - started, "simulate": finished - loaded}
+    return result_of(material, core, recorder, timings)
+
+
+def play(
+    material: Material, core: Core, progress: Progress | None = None, *, digest: bool = True
+) -> Recorder:
+    """Replay the material through a core from its opening to its end and return what was kept of it."""
+    recorder = Recorder(core.engine, tuple(material.strategies), digest=digest)
     pump = Pump(core.engine, core.venue, observe=recorder.observe)
     for event in core.opening:
         pump.step(event)
-    loaded = time.perf_counter()
     total = max(len(bars) for bars in material.bars.values())
     events = material.replay().events()
     with quick_collector():
@@ -51,9 +61,7 @@ def backtest(
             done += len(chunk)
             if progress is not None:
                 progress(min(done, total), total)
-    finished = time.perf_counter()
-    timings = {"load": loaded - started, "simulate": finished - loaded}
-    return result_of(material, core, recorder, timings)
+    return recorder
 
 
 def check_opinions(engine: Engine) -> None:

@@ -10,9 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from abidance.backtest.event import Recorder
 from abidance.backtest.result import BacktestResult
-from abidance.engine.pump import Pump
 from abidance.journal.metrics import DAY_NS
 from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
@@ -23,7 +21,7 @@ from abidance.research.montecarlo import noisy
 from abidance.research.splits import Span
 from abidance.research.variants import Shifted, Values, fresh
 from abidance.research.walk import daily_returns
-from abidance.run.backtest import quick_collector, result_of
+from abidance.run.backtest import play, result_of
 from abidance.run.setup import LEAST_HISTORY, WARMUPS, Key, Material, assemble
 from abidance.strategy.base import BarStrategy
 from abidance.venues.sim.config import FeeTier, VenueConfig
@@ -55,12 +53,7 @@ class Reruns:
         }
         material = replace(material, strategies=strategies)
         core = assemble(material, OrderIds(0, 0, b"backtest").make, tape=material.bars, isolate=False)
-        recorder = Recorder(core.engine, tuple(strategies), digest=False)
-        pump = Pump(core.engine, core.venue, observe=recorder.observe)
-        with quick_collector():
-            for event in core.opening:
-                pump.step(event)
-            pump.run(material.replay().events())
+        recorder = play(material, core, digest=False)
         self.made()
         return result_of(material, core, recorder, {})
 
