@@ -53,6 +53,12 @@ class JournalError(AbidanceError):
     exit_code = 6
 
 
+class VenueError(AbidanceError):
+    """An exchange or the way to it failed: no connection, a refusal, an answer that means nothing."""
+
+    exit_code = 8
+
+
 class InvariantError(AbidanceError):
     """A promise of this program is broken; report it."""
 

@@ -5,7 +5,17 @@ from enum import StrEnum
 
 import msgspec
 
-from abidance.model.market import BarSlice, BookSnapshot, FundingRate, MarketEvent, Quote, Trade
+from abidance.model.market import (
+    Anomaly,
+    BarSlice,
+    BookSnapshot,
+    FeedStatus,
+    FundingRate,
+    MarketEvent,
+    MarkPrice,
+    Quote,
+    Trade,
+)
 from abidance.model.order import Fill
 
 
@@ -152,6 +162,9 @@ Event = (
     | Quote
     | BookSnapshot
     | FundingRate
+    | MarkPrice
+    | FeedStatus
+    | Anomaly
     | OrderAccepted
     | OrderRejected
     | OrderUnknown
@@ -169,6 +182,7 @@ Event = (
 
 __all__ = [
     "AccountEvent",
+    "Anomaly",
     "BalanceChanged",
     "BarSlice",
     "BookSnapshot",
@@ -176,8 +190,10 @@ __all__ = [
     "Control",
     "ControlAction",
     "Event",
+    "FeedStatus",
     "FundingPaid",
     "FundingRate",
+    "MarkPrice",
     "MarketEvent",
     "OrderAbandoned",
     "OrderAccepted",

@@ -1,4 +1,9 @@
-"""Market data as events: bars, trades, quotes, books, funding rates. Prices and sizes are float64, time is ns UTC."""
+"""Market data as events: bars, trades, quotes, books, funding rates, and how far each may be trusted.
+
+Prices and sizes are float64, time is ns UTC.
+"""
+
+from enum import StrEnum
 
 import msgspec
 
@@ -73,4 +78,79 @@ class FundingRate(msgspec.Struct, frozen=True, gc=False, tag="funding"):
     mark: float
 
 
-MarketEvent = BarSlice | Trade | Quote | BookSnapshot | FundingRate
+class MarkPrice(msgspec.Struct, frozen=True, gc=False, tag="mark"):
+    """A perpetual's mark price; `rate` is the funding rate that falls due at `ts_funding` (NaN and 0 when unknown)."""
+
+    ts: int
+    instrument: str
+    mark: float
+    index: float
+    rate: float
+    ts_funding: int
+
+
+class DataKind(StrEnum):
+    """What a stream carries."""
+
+    TRADES = "trades"
+    QUOTES = "quotes"
+    BOOK = "book"
+    BARS = "bars"
+    MARK = "mark"
+
+
+class FeedState(StrEnum):
+    """Whether a stream may be acted on: only CERTIFIED lets new risk be taken."""
+
+    CERTIFIED = "certified"
+    STALE = "stale"
+    GAP = "gap"
+    CROSSED = "crossed"
+
+
+class FeedStatus(msgspec.Struct, frozen=True, gc=False, tag="feed_status"):
+    """From `ts` on a stream of one instrument is in `state`; `reason` is a sentence for people."""
+
+    ts: int
+    instrument: str
+    kind: DataKind
+    state: FeedState
+    reason: str = ""
+
+
+class Anomaly(msgspec.Struct, frozen=True, gc=False, tag="anomaly"):
+    """Something unlikely in a live stream: `code` such as `price_jump`, `score` in deviations from the usual."""
+
+    ts: int
+    instrument: str
+    code: str
+    score: float
+    text: str
+
+
+MarketEvent = BarSlice | Trade | Quote | BookSnapshot | FundingRate | MarkPrice | FeedStatus | Anomaly
+
+
+class BookDelta(msgspec.Struct, frozen=True, gc=False):
+    """A change of a ladder as a venue tells it, or with `is_snapshot` the whole ladder. No event: books take it in.
+
+    Levels are (price, size); size 0 removes the level. `first`, `last` and `previous` are the venue's update ids (0
+    when it sends none), `checksum` is what the venue computes over the ladder after this change (-1 when none).
+    """
+
+    ts: int
+    instrument: str
+    bids: list[tuple[float, float]]
+    asks: list[tuple[float, float]]
+    is_snapshot: bool = False
+    first: int = 0
+    last: int = 0
+    previous: int = 0
+    checksum: int = -1
+
+
+class BarUpdate(msgspec.Struct, frozen=True, gc=False):
+    """A venue's own bar, perhaps still open. No event: only closed bars become one."""
+
+    bar: Bar
+    is_closed: bool

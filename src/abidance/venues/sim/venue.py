@@ -25,7 +25,17 @@ from abidance.model.event import (
     OrderRejected,
 )
 from abidance.model.instrument import SECOND_NS, Instrument
-from abidance.model.market import BarSlice, BookSnapshot, FundingRate, MarketEvent, Quote, Trade
+from abidance.model.market import (
+    Anomaly,
+    BarSlice,
+    BookSnapshot,
+    FeedStatus,
+    FundingRate,
+    MarketEvent,
+    MarkPrice,
+    Quote,
+    Trade,
+)
 from abidance.model.money import received, to_decimal
 from abidance.venues.sim.accounts import Accounts, FeeSchedule, Holding
 from abidance.venues.sim.clearing import Clearing
@@ -178,6 +188,8 @@ class SimVenue:
 
         Commands may be executed between two yields. Costs next to nothing while nothing works here.
         """
+        if isinstance(event, MarkPrice | FeedStatus | Anomaly):
+            return _NOTHING
         if not isinstance(event, BarSlice):
             return self._other(event)
         if self._active and (due := self._due(event, ())):

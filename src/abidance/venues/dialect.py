@@ -1,0 +1,162 @@
+"""What a venue's folder must say so that the one connection code of `venues.net` can speak to it.
+
+A venue differs by what stands here: symbols, frames, limits and the rule by which its book updates follow each other.
+Nothing here opens a socket. Decoders are pure: bytes in, values out, and never an exception for what a venue sends.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from abidance.model.instrument import Instrument
+from abidance.model.market import (
+    BarUpdate,
+    BookDelta,
+    DataKind,
+    FundingRate,
+    MarkPrice,
+    Quote,
+    Trade,
+)
+
+Frame = bytes | str
+"""What travels over a socket: text frames as str, binary ones as bytes."""
+
+
+class Channel(msgspec.Struct, frozen=True, gc=False):
+    """One stream of one instrument. `timeframe` is for bars alone, `depth` (levels a side, 0 = all) for books."""
+
+    instrument: str
+    kind: DataKind
+    timeframe: str = ""
+    depth: int = 0
+
+
+class Answered(msgspec.Struct, frozen=True, gc=False):
+    """The venue confirmed (or refused, with its reason) what was asked under `request`; some name channels instead."""
+
+    request: int
+    error: str = ""
+    channels: tuple[str, ...] = ()
+
+
+class Alive(msgspec.Struct, frozen=True, gc=False):
+    """A sign of life without data: a pong, a heartbeat, a status line. `reply` must be sent back when there is one."""
+
+    reply: Frame | None = None
+
+
+class Dropped(msgspec.Struct, frozen=True, gc=False):
+    """A frame that means nothing we can trust: it is counted and logged, never guessed at."""
+
+    reason: str
+    sample: str = ""
+
+
+class Closing(msgspec.Struct, frozen=True, gc=False):
+    """The venue announces that it will end this connection: open another before it does."""
+
+    reason: str = ""
+
+
+Decoded = (
+    Trade | Quote | BookDelta | BarUpdate | MarkPrice | FundingRate | Answered | Alive | Dropped | Closing
+)
+
+
+class Decoder(Protocol):
+    """Turn the frames of one connection into values; unknown instruments and fields are dropped, not errors."""
+
+    def decode(self, frame: Frame) -> Sequence[Decoded]:
+        """Return what a frame says, in its order. Never raises: what cannot be read is `Dropped`."""
+        ...
+
+
+class Continuity(StrEnum):
+    """How a venue's book updates prove that none is missing."""
+
+    RANGE = "range"
+    """first <= last applied + 1 <= last (Binance spot, KuCoin)."""
+    PREVIOUS = "previous"
+    """previous equals the last applied (Binance futures)."""
+    STEP = "step"
+    """last rises by exactly one (Bybit, MEXC)."""
+    CHECKSUM = "checksum"
+    """the checksum over the top of the book is equal (Kraken)."""
+
+
+@dataclass(frozen=True)
+class BookRule:
+    """How a ladder is begun and kept. `snapshot` says whether it comes in the stream or must be asked for by REST."""
+
+    continuity: Continuity
+    snapshot_in_stream: bool
+    depths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StreamLimits:
+    """What a venue lets one connection do; times are in seconds, 0 means no limit is known."""
+
+    channels_per_connection: int
+    channels_per_request: int
+    requests_per_second: float
+    connections_per_minute: float
+    lifetime: float = 0.0
+    """After so long the venue ends a connection: it is replaced before, with an overlap."""
+    ping_every: float = 0.0
+    """How often the client must send `Dialect.ping`; 0 when the protocol's own pings are enough."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where to connect: the address and what the venue said about this very connection."""
+
+    url: str
+    ping_every: float = 0.0
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Fetch = Callable[[str, str, Mapping[str, str]], Awaitable[bytes]]
+"""`await fetch(method, path, query)`: one public REST request within the venue's budget, the body of its answer."""
+
+
+class Dialect(Protocol):
+    """One venue and market (`BINANCE` spot, `BINANCE` perpetuals, ...): everything that makes it different."""
+
+    venue: str
+    rest_url: str
+    stream_url: str
+    limits: StreamLimits
+    books: BookRule
+
+    def symbol(self, instrument: Instrument) -> str:
+        """Return the venue's own name of an instrument."""
+        ...
+
+    def decoder(self, instruments: Sequence[Instrument]) -> Decoder:
+        """Return a new decoder that knows these instruments."""
+        ...
+
+    async def endpoint(self, fetch: Fetch) -> Endpoint:
+        """Return where to connect now; venues that hand out tokens are asked here."""
+        ...
+
+    def subscribe(self, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
+        """Return the frames that ask for channels; the venue answers under `request` (and the numbers after it)."""
+        ...
+
+    def unsubscribe(self, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
+        """Return the frames that end channels."""
+        ...
+
+    def ping(self, request: int) -> Frame | None:
+        """Return the venue's own ping, or None where the protocol's pings are enough."""
+        ...
+
+    async def snapshot(self, fetch: Fetch, channel: Channel) -> BookDelta:
+        """Return the whole ladder by REST. Raises VenueError; only where `books.snapshot_in_stream` is False."""
+        ...
