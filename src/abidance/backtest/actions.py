@@ -394,25 +394,37 @@ def begin_plan(w: World, p: int, row: int, ts: int) -> None:
 
 @kernel
 def protect_bar(w: World, p: int, b: int, row: int) -> None:
-    """Follow a closed bar with the plan: the best price, the trailing distance, the stop, the last bar."""
+    """Follow a closed bar with the plan; leave when its time is over."""
     place = w.places[p]
-    sound = 0.0 < w.low[b] <= w.close[b] <= w.high[b] < math.inf
-    seen = w.close[b]
-    if place.ts_entry <= w.ts[b]:
-        seen = w.high[b] if place.sign > 0 else w.low[b]
-    if sound and (seen - place.best) * place.sign > 0:
-        place.best = seen
-    place.best_bars += 1
-    if w.trailing[row] == w.trailing[row] and place.trailing == place.trailing:
-        place.trailing = w.trailing[row]
-    had, before = place.has_stop, place.stop
-    measure(w, p)
-    if place.has_stop and (not had or place.stop != before):
+    if follow_bar(w, p, b, w.trailing[row]):
         stand(w, p)
     if place.max_bars and place.best_bars >= place.max_bars and not place.leaving:
         place.leaving = 1
-        price = w.close[b] if sound else 0.0
+        price = w.close[b] if is_sound(w, b) else 0.0
         request(w, p, (-place.sign, abs(place.lots), MARKET, 0), True, (TIME, -1, price))
+
+
+@kernel
+def is_sound(w: World, b: int) -> bool:
+    """Say whether a bar's prices may be believed."""
+    return 0.0 < w.low[b] <= w.close[b] <= w.high[b] < math.inf
+
+
+@kernel
+def follow_bar(w: World, p: int, b: int, trailing: float) -> bool:
+    """Bring a plan up to a closed bar: the best price, the trailing distance, the stop; return whether that moved."""
+    place = w.places[p]
+    seen = w.close[b]
+    if place.ts_entry <= w.ts[b]:
+        seen = w.high[b] if place.sign > 0 else w.low[b]
+    if is_sound(w, b) and (seen - place.best) * place.sign > 0:
+        place.best = seen
+    place.best_bars += 1
+    if trailing == trailing and place.trailing == place.trailing:
+        place.trailing = trailing
+    had, before = place.has_stop, place.stop
+    measure(w, p)
+    return bool(place.has_stop) and (not had or place.stop != before)
 
 
 # --- a new wish
@@ -463,12 +475,21 @@ def resize(w: World, p: int, wished: int, lots: int, why: tuple[int, float]) -> 
 
 @kernel
 def decide(w: World, p: int, row: int, close: float) -> None:
-    """Act on a change of opinion, as `engine.runners` tells one."""
+    """Act on a change of opinion."""
+    if minds(w, p, row, close):
+        target = w.target[row]
+        strength = target if target >= 0 or w.strategies[w.places[p].strategy].allow_short else 0.0
+        pursue(w, p, strength, row, close)
+
+
+@kernel
+def minds(w: World, p: int, row: int, close: float) -> bool:
+    """Take an opinion and return whether it is one to act on, as `engine.runners` tells one."""
     place, target = w.places[p], w.target[row]
     wish = place.wish
     config = w.strategies[place.strategy]
     if target == wish or (target != 0.0 and not 0.0 < close < math.inf):
-        return
+        return False
     known = wish == wish
     if (
         known
@@ -476,8 +497,6 @@ def decide(w: World, p: int, row: int, close: float) -> None:
         and (target < 0) == (wish < 0)
         and abs(target - wish) < config.threshold
     ):
-        return
+        return False
     place.wish = target
-    if not known and target == 0:
-        return
-    pursue(w, p, target if target >= 0 or config.allow_short else 0.0, row, close)
+    return bool(known or target != 0)

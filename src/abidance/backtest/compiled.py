@@ -119,8 +119,7 @@ def sweep(
     Memory grows with the distinct columns of the choices and with the days, not with bars times choices. Raises
     CannotTellError, when it comes to it, for a choice that only the event engine can tell.
     """
-    template = build(scene, keeps_logs=False)
-    _deposit(scene, template)
+    template = laid_out(scene, keeps_logs=False)
     workers = workers or os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
         running: deque[Future[World]] = deque()
@@ -161,16 +160,17 @@ def _columns(decided: Sequence[Decisions]) -> dict[str, NDArray[np.float64]]:
 
 def simulate(scene: Scene, *, keeps_logs: bool = True) -> World:
     """Run a scene to its end. Raises CannotTellError when something happens that only the event engine can tell."""
-    world = build(scene, keeps_logs=keeps_logs)
-    _deposit(scene, world)
-    return _played(world)
+    return _played(laid_out(scene, keeps_logs=keeps_logs))
 
 
-def _deposit(scene: Scene, world: World) -> None:
+def laid_out(scene: Scene, *, keeps_logs: bool) -> World:
+    """Return a scene as tables, its opening balances taken in."""
     from abidance.backtest import kernels
 
+    world = build(scene, keeps_logs=keeps_logs)
     for number, amount in enumerate(scene.wallets.values()):
         kernels.deposit(world, number, *_pair(amount), scene.start)
+    return world
 
 
 def _played(world: World) -> World:

@@ -28,7 +28,7 @@ _settings: Any = config
 _types: Any = types
 
 _HERE = Path(__file__).parent
-_NAMES = ("jit", "exact", "tables", "gate", "actions", "watch", "desk", "kernels")
+_NAMES = ("jit", "exact", "tables", "gate", "actions", "watch", "desk", "kernels", "lane")
 _SOURCES = (
     *(_HERE / f"{name}.py" for name in _NAMES),
     *(Path(str(each.__file__)) for each in (layout, fills, actions, order, outcome)),

@@ -28,6 +28,11 @@ NOTIONAL, QUANTITY, FRACTION, RISK, VOLATILITY = 0, 1, 2, 3, 4
 DONE, LOGS_FULL, TOO_MANY_ORDERS, UNSOUND_PRICE, VENUE_MINIMUM, FINE_GRID, VENUE_BALANCE, BIG_NUMBER = range(
     8
 )
+# what waits for the next open in the fast lane, and where the trailing distance of a bar comes from
+NOTHING, ENTERING, LEAVING = 0, 1, 2
+NO_TRAIL, SHARE, COLUMN = 0, 1, 2
+BEYOND = 100
+"""The fast lane's word for what the whole executor has to run."""
 APPROVED = -1
 
 _I, _F = np.int64, np.float64
@@ -64,6 +69,10 @@ ORDER = _record(
     "known working place tool side kind stage lots ticks venue_lots venue_ticks filled purpose reduce_only cancelling"
     " amending seq arrival rested tried row ts_intent log",
     "level reference decision held held_low",
+)
+LANE = _record("at event rest day active", "worst")
+LEG = _record(
+    "first pending lots row stop_ticks goal_ticks rested used follows follow follow_first", "stop goal share"
 )
 COMMAND = _record("kind order lots ticks", "")
 FILL_LOG = _record("seq place side lots ticks maker purpose ts", "")
@@ -129,12 +138,33 @@ class World:
     order_log: Table
     refusal_log: Table
     notice_log: Table
+    lane: Table = field(default_factory=lambda: np.zeros(1, LANE))
+    """Where the fast lane is."""
+    legs: Table = field(default_factory=lambda: np.zeros(0, LEG))
+    """What the fast lane keeps of each place."""
+    event_at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
+    """The slice of each turn, in order, and the place that it concerns."""
+    event_place: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
+    day_ends: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
+    """The last slice of each day (UTC)."""
+    rest_at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
+    """After which slice an instrument rests, which one, and until when."""
+    rest_tool: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
+    rest_until: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
+    follow: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0, _F))
+    """Trailing distances of every bar, of the places that have such a column."""
     head: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
         tables = (getattr(self, name) for name in TABLES)
         words = [(table.ctypes.data, len(table), table.shape[-1]) for table in tables]
         object.__setattr__(self, "head", np.array(words, dtype=np.int64).ravel())
+
+    def lend(self, name: str, column: NDArray[Any]) -> None:
+        """Let kernels see another column in the place of a table; whoever lends it keeps it alive."""
+        at = 3 * TABLES.index(name)
+        object.__setattr__(self, name, column)
+        self.head[at], self.head[at + 1] = column.__array_interface__["data"][0], len(column)
 
     @property
     def address(self) -> int:
@@ -146,11 +176,14 @@ TABLES = tuple(each.name for each in fields(World) if each.init)
 RECORDS = {
     "run": RUN, "venues": VENUE, "tools": TOOL, "strategies": STRATEGY, "series": SERIES, "places": PLACE,
     "orders": ORDER, "commands": COMMAND, "news": COMMAND, "fill_log": FILL_LOG, "order_log": ORDER_LOG,
-    "refusal_log": REFUSAL_LOG, "notice_log": NOTICE_LOG,
+    "refusal_log": REFUSAL_LOG, "notice_log": NOTICE_LOG, "lane": LANE, "legs": LEG,
 }  # fmt: skip
 """The record of each table that has one; the others hold plain numbers."""
 WHOLE = frozenset(
-    {"book", "scan", "entries", "held", "owed", "free", "sent", "by_series", "when", "when_scored", "ts"}
+    {
+        "book", "scan", "entries", "held", "owed", "free", "sent", "by_series", "when", "when_scored", "ts",
+        "event_at", "event_place", "day_ends", "rest_at", "rest_tool", "rest_until",
+    }  # fmt: skip
 )
 """The plain tables of int64; the rest are float64."""
 WIDE = frozenset({"book", "by_series", "widths", "profits"})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from abidance.indicators.volatility import atr_distance
 from abidance.market.bars import Bars, FloatArray
@@ -45,6 +45,29 @@ class Decisions:
         return self.tags if isinstance(self.tags, str) else self.tags[row]
 
 
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The same decisions, but only at the `rows` where a strategy changes its mind: what a sweep reads.
+
+    `follow` is the trailing distance of every bar: a column, a share of the close, or None where nothing trails.
+    """
+
+    rows: NDArray[np.int64]
+    target: FloatArray
+    confidence: FloatArray
+    stop: FloatArray
+    take_profit: FloatArray
+    trailing: FloatArray
+    break_even: FloatArray
+    follow: FloatArray | float | None
+    max_bars: int | None
+
+    @property
+    def breaks_even(self) -> bool:
+        """Say whether any turn asks for a stop at the entry price."""
+        return bool((self.break_even == self.break_even).any())
+
+
 def decide(strategy: BarStrategy, bars: Bars, exits: ExitsConfig) -> Decisions:
     """Ask a strategy for its signals and return them checked, with the exits of `exits` where it gives none.
 
@@ -61,6 +84,87 @@ def decide(strategy: BarStrategy, bars: Bars, exits: ExitsConfig) -> Decisions:
         return _checked(answer, bars, exits, warmup)
     except FAILURES as error:
         raise strategy_error(strategy, error, "signals") from error
+
+
+def turns(strategy: BarStrategy, bars: Bars, exits: ExitsConfig, first: int = 0) -> Turns:
+    """Return what `decide` would, from row `first` on, at the rows where it differs from the row before.
+
+    Columns that nobody looks at are never made, which is most of the work. Raises StrategyError as `decide` does.
+    """
+    warmup = warmup_of(strategy)
+    if len(bars) <= warmup:
+        return _turns(Signals(np.full(len(bars), np.nan)), bars, exits, len(bars))
+    try:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            answer = strategy.signals(bars)
+        if not isinstance(answer, Signals) or not _is_plain(answer, bars, exits):
+            return _turns(_as_signals(_checked(answer, bars, exits, warmup)), bars, ExitsConfig(), first)
+        found = _turns(answer, bars, exits, max(first, warmup))
+        if (np.abs(found.target) > 1).any():
+            _checked(answer, bars, exits, warmup)  # tells which row of them
+        return found
+    except FAILURES as error:
+        raise strategy_error(strategy, error, "signals") from error
+
+
+def _is_plain(answer: Signals, bars: Bars, exits: ExitsConfig) -> bool:
+    """Say whether an answer is a column of sound targets without columns or tags of its own."""
+    target = answer.target
+    return (
+        isinstance(target, np.ndarray) and target.dtype == np.float64 and target.shape == (len(bars),)
+        and isinstance(answer.confidence, int | float) and 0 <= answer.confidence <= 1
+        and all(getattr(answer, name) is None for name in DISTANCES)
+        and isinstance(answer.tag, str) and answer.max_bars is None
+        and exits.trailing_atr is None and exits.stop_atr is None
+    )  # fmt: skip
+
+
+def _as_signals(checked: Decisions) -> Signals:
+    return Signals(
+        checked.target, checked.confidence, checked.stop, checked.take_profit, checked.trailing, checked.break_even,
+        checked.max_bars,
+    )  # fmt: skip
+
+
+def _turns(answer: Signals, bars: Bars, exits: ExitsConfig, first: int) -> Turns:
+    """Return the turns of an answer from row `first` on; all but its target is checked."""
+    rows = turning(answer.target, first)
+    target = answer.target[rows]
+    close = bars.close[rows]
+    shares = (exits.stop_loss, exits.take_profit, exits.trailing_stop, exits.break_even)
+    distances = [
+        _at(getattr(answer, name), rows, close, share) for name, share in zip(DISTANCES, shares, strict=True)
+    ]
+    confidence = np.broadcast_to(answer.confidence, len(bars))[rows]
+    trailing = answer.trailing
+    if isinstance(trailing, np.ndarray):
+        follow = trailing if (trailing == trailing).any() else None
+    else:
+        follow = exits.trailing_stop
+    return Turns(rows, target, confidence, *distances, follow, answer.max_bars or exits.max_bars)
+
+
+def turning(target: FloatArray, first: int) -> NDArray[np.int64]:
+    """Return the rows from `first` on whose target is known and differs from the last known one before."""
+    known = target[first:]
+    if not len(known):
+        return np.empty(0, np.int64)
+    differs = known[1:] != known[:-1]
+    differs &= known[1:] == known[1:]
+    rows = np.flatnonzero(differs) + 1
+    if known[0] == known[0]:
+        rows = np.concatenate(([0], rows))
+    values = known[rows]
+    kept = np.ones(len(rows), dtype=bool)
+    kept[1:] = values[1:] != values[:-1]
+    return rows[kept] + first
+
+
+def _at(given: object, rows: NDArray[np.int64], close: FloatArray, share: float | None) -> FloatArray:
+    """Return a distance at some rows: as given, or a share of the close."""
+    if isinstance(given, np.ndarray):
+        return given[rows]
+    return np.full(len(rows), np.nan) if share is None else np.where(close > 0, close * share, np.nan)
 
 
 def warmup_of(strategy: BarStrategy) -> int:

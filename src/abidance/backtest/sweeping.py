@@ -1,0 +1,168 @@
+"""Sweeps: many choices of decisions over one scene, each scored as a whole run of it would be, without its logs.
+
+What all choices share (bars, instruments, rules) is laid out once as a `Track`; a choice costs its own turns and what
+it trades. The fast lane (`lane`) runs a choice where it can, the whole compiled executor where it cannot.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abidance.backtest import compiled, tables
+from abidance.backtest.compiled import Scene, Score
+from abidance.backtest.tables import COLUMN, SHARE
+from abidance.market.bars import Bars
+from abidance.model.instrument import timeframe_ns
+from abidance.strategy.decisions import Turns
+from abidance.venues.sim.fills import HIGHEST_PRICE
+
+_COLUMNS = ("event_at", "event_place", "target", "confidence", "stop", "goal", "trailing", "even")
+_OWN = (
+    "run", "venues", "tools", "strategies", "places", "orders", "scan", "entries", "held", "sent", "lane", "legs",
+)  # fmt: skip
+"""What a run of the lane changes."""
+_NO_FLOATS = np.empty(0)
+
+
+def reason_against(scene: Scene) -> str:
+    """Return why the fast lane cannot run a scene; empty when it can."""
+    if len(scene.places) != len(scene.series) or not all(scene.drives):
+        return "Not every series is decided on by one strategy."
+    first = scene.series[0].ts
+    if any(each.ts is not first and not np.array_equal(each.ts, first) for each in scene.series):
+        return "The bars of its instruments do not stand side by side."
+    if any(venue.latency_ms or len(venue.fees) > 1 for venue in scene.venues.values()):
+        return "A venue has latency or fee tiers."
+    if any(each.is_perpetual for each in scene.instruments.values()):
+        return "It trades perpetuals."
+    for each in scene.strategies.values():
+        if each.order_type != "market" or each.allow_short or each.sizing.method not in _SIZINGS:
+            return f"{each.name} goes short, enters by limit orders or is sized by what came before."
+    if scene.risk.breakers.volatility_spike is not None:
+        return "Wild bars let instruments rest."
+    return "" if all(map(_is_sound, scene.series)) else "Some of its bars have impossible prices."
+
+
+_SIZINGS = ("fixed_notional", "fixed_quantity", "fixed_fraction", "risk_per_trade")
+
+
+def _is_sound(bars: Bars) -> bool:
+    opened, high, low, close = bars.open, bars.high, bars.low, bars.close
+    inside = (low > 0) & (low <= opened) & (low <= close) & (opened <= high) & (close <= high)
+    return bool((inside & (high < HIGHEST_PRICE)).all())
+
+
+class Track:
+    """A scene laid out for one thread, to be run by the fast lane again and again."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._first = [place.first for place in scene.places]
+        template = compiled.laid_out(scene, keeps_logs=False)
+        count = len(scene.places)
+        day_ends = _day_ends(template.when)
+        own: dict[str, Any] = {
+            "orders": np.zeros(count, dtype=tables.ORDER),
+            "scan": np.zeros(count, dtype=np.int64),
+            "entries": np.zeros(count, dtype=np.int64),
+            "book": np.zeros((len(scene.instruments), 1), dtype=np.int64),
+            "equity": np.zeros(len(day_ends)),
+            "legs": np.zeros(count, dtype=tables.LEG),
+            "lane": np.zeros(1, dtype=tables.LANE),
+            "day_ends": day_ends,
+            **dict(zip(("rest_at", "rest_tool", "rest_until"), _rests(scene), strict=True)),
+        }
+        own["lane"]["worst"] = np.inf
+        own["legs"]["first"] = template.series["first"][template.places["series"]]
+        self._start = replace(template, **own)
+        self._world = replace(self._start, **{name: getattr(self._start, name).copy() for name in _OWN})
+        self._tables = [
+            (_bytes(getattr(self._world, name)), _bytes(getattr(self._start, name))) for name in _OWN
+        ]
+        self._when = template.when[day_ends]
+
+    def run(self, choice: Sequence[Turns]) -> Score | None:
+        """Return the score of one choice (the turns of each place), or None where the lane cannot tell."""
+        from abidance.backtest.lane import run_lane
+
+        world = self._world
+        for own, start in self._tables:
+            own[:] = start
+        self._lend(choice)
+        run_lane(world)
+        run = world.run[0]
+        if run["status"] != tables.DONE:
+            return None
+        return Score(
+            self._when, world.equity.copy(), float(run["deepest"]), int(run["closed_trips"]),
+            int(run["fill_seq"]), float(run["fees"]), int(run["refused"]),
+        )  # fmt: skip
+
+    def _lend(self, choice: Sequence[Turns]) -> None:
+        """Lay the turns of a choice before the kernels."""
+        world = self._world
+        slices, places, columns = _merged(choice, self._first)
+        for name, column in zip(_COLUMNS, (slices, places, *columns), strict=True):
+            world.lend(name, column)
+        follow, at = [], 0
+        for number, (first, each) in enumerate(zip(self._first, choice, strict=True)):
+            leg = world.legs[number]
+            leg["follows"] = each.follow is not None or bool(each.max_bars) or each.breaks_even
+            if isinstance(each.follow, np.ndarray):
+                leg["follow"], leg["follow_first"] = COLUMN, at
+                follow.append(each.follow[first:])
+                at += len(follow[-1])
+            elif each.follow is not None:
+                leg["follow"], leg["share"] = SHARE, each.follow
+            if each.max_bars:
+                world.places[number]["max_bars"] = each.max_bars
+        if follow:
+            world.lend("follow", np.concatenate(follow))
+
+
+def _bytes(table: NDArray[Any]) -> NDArray[np.int64]:
+    """Return a table as plain words, which are copied faster than records."""
+    return table.reshape(-1).view(np.int64)
+
+
+def _merged(
+    choice: Sequence[Turns], first: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[NDArray[np.float64]]]:
+    """Return the slice and place of every turn in the order in which they come, and their columns."""
+    slices = [each.rows - start for each, start in zip(choice, first, strict=True)]
+    columns = [
+        (each.target, each.confidence, each.stop, each.take_profit, each.trailing, each.break_even)
+        for each in choice
+    ]
+    if len(choice) == 1:
+        return slices[0], np.zeros(len(slices[0]), np.int64), list(map(np.ascontiguousarray, columns[0]))
+    whens = np.concatenate(slices)
+    places = np.repeat(np.arange(len(choice)), list(map(len, slices)))
+    order = np.argsort(whens, kind="stable")
+    return whens[order], places[order], [np.concatenate(parts)[order] for parts in zip(*columns, strict=True)]
+
+
+def _day_ends(when: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the last slice of each day (UTC)."""
+    day = (when - 1) // compiled.DAY_NS
+    return np.flatnonzero(np.append(day[1:] != day[:-1], True))
+
+
+def _rests(scene: Scene) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return after which slices which instrument rests and until when: a close that jumped (`watch.on_bar`)."""
+    jump = scene.risk.breakers.data_anomaly
+    found = [np.empty((0, 3), dtype=np.int64)]
+    for tool, bars in enumerate(scene.series):
+        if jump is None:
+            break
+        before, change = bars.close[:-1], np.diff(bars.close)
+        at = np.flatnonzero(~((-jump * before <= change) & (change <= jump * before))) + 1
+        span = timeframe_ns(bars.timeframe)
+        until = bars.ts[at] + span + scene.risk.breakers.cooldown_bars * span
+        found.append(np.column_stack((at, np.full(len(at), tool), until)))
+    rests = np.concatenate(found)
+    rests = rests[np.argsort(rests[:, 0], kind="stable")]
+    at, tools, until = (np.ascontiguousarray(column) for column in rests.T)
+    return at, tools, until
