@@ -26,6 +26,7 @@ from abidance.backtest.tables import (
     SHARE,
     World,
 )  # fmt: skip
+from abidance.kernel.jit import ahead
 from abidance.venues.sim import fills
 
 _TOLERANCE = 1 + 1e-9
@@ -93,6 +94,7 @@ def hold(w: World, until: int) -> bool:
     goal = math.inf
     if leg.goal_ticks:
         goal = leg.goal + (0.0 if tool.on_touch else tool.tick * 0.999999)
+    is_guarded = leg.stop_ticks > 0 or leg.goal_ticks > 0
     pool, size, entry, first = run.pool, place.size, place.entry, leg.first
     lows, highs, closes = w.low, w.high, w.close
     at, equity = began, run.equity
@@ -100,23 +102,27 @@ def hold(w: World, until: int) -> bool:
         # Within a day nothing but a new high, a new deepest fall or a breaker's floor is worth a look.
         day = w.day_ends[state.day]
         last = min(until, day if at <= day else until)
-        if w.when[at] < run.midnight:
+        if state.clear != state.day and at < day and w.when[day - 1] < run.midnight:
+            state.clear = state.day
+        if state.clear == state.day:
             above, below = min(run.peak, run.highest), max(run.floor, state.worst)
             while at < last:
                 b = first + at
                 now = pool + size * (closes[b] - entry)
-                if lows[b] <= stop or highs[b] >= goal or not below < now <= above:
+                if (is_guarded and (lows[b] <= stop or highs[b] >= goal)) or not below < now <= above:
                     break
                 equity = now
                 at += 1
                 if moves:
                     run.now = w.when[at - 1]
                     protect(w, p, at - 1)
-                    stop = leg.stop if leg.stop_ticks else stop
+                    stop, is_guarded = leg.stop if leg.stop_ticks else stop, is_guarded or leg.stop_ticks > 0
                     if leg.pending or run.status != DONE:
                         break
         b = first + at
-        if at >= until or leg.pending or run.status != DONE or lows[b] <= stop or highs[b] >= goal:
+        if at >= until or leg.pending or run.status != DONE:
+            break
+        if is_guarded and (lows[b] <= stop or highs[b] >= goal):
             break
         if at > began:
             run.seen_equity = equity
@@ -130,7 +136,7 @@ def hold(w: World, until: int) -> bool:
         at += 1
         if moves:
             protect(w, p, at - 1)
-            stop = leg.stop if leg.stop_ticks else stop
+            stop, is_guarded = leg.stop if leg.stop_ticks else stop, is_guarded or leg.stop_ticks > 0
             if leg.pending:
                 break
     if at == began:
@@ -186,6 +192,19 @@ def listen(w: World, at: int) -> None:
         if actions.minds(w, p, state.event, close):
             pursue(w, p, state.event, close)
         state.event += 1
+    look_ahead(w)
+
+
+@kernel
+def look_ahead(w: World) -> None:
+    """Let memory bring what the turn after next will read: runs of a million bars wait for little else."""
+    soon = w.lane[0].event + 1
+    if soon < len(w.event_at) and w.event_at[soon] + 1 < len(w.when):
+        at = w.event_at[soon]
+        b = w.legs[w.event_place[soon]].first + at
+        ahead(w.close, b)
+        ahead(w.open, b + 1)
+        ahead(w.when, at)
 
 
 # --- what a change of mind leads to
@@ -286,7 +305,7 @@ def at_open(w: World, p: int, at: int) -> None:
     """Do what the open does: to what protects the position first, then to what waits."""
     place, leg = w.places[p], w.legs[p]
     tool, b = w.tools[place.tool], leg.first + at
-    price, ts = w.open[b], w.ts[b]
+    price, ts = w.open[b], w.when[at] - leg.span
     sign = 1 if place.lots > 0 else -1
     leg.used = 0
     if place.lots and leg.stop_ticks and fills.is_touched(leg.stop, price, price, -sign):
@@ -308,7 +327,7 @@ def at_open(w: World, p: int, at: int) -> None:
 def inside(w: World, p: int, at: int) -> None:
     """Do what happens within the bar: the stop before the goal."""
     place, leg = w.places[p], w.legs[p]
-    if not place.lots:
+    if not (place.lots and (leg.stop_ticks or leg.goal_ticks)):
         return
     tool, b = w.tools[place.tool], leg.first + at
     opened, low, high, ts = w.open[b], w.low[b], w.high[b], w.when[at] - 1
@@ -353,7 +372,7 @@ def take(w: World, p: int, b: int, order: tuple[int, int, int], price: float, ts
     if not is_room(w, p, b, lots):
         return
     tool = w.tools[w.places[p].tool]
-    share = fills.volume_share(leg.used + lots, tool.lot, w.volume[b])
+    share = fills.volume_share(leg.used + lots, tool.lot, w.volume[b]) if tool.impact > 0.0 else 0.0
     rate = fills.slippage_rate(tool.spread, tool.fixed, tool.impact, share)
     ticks = fills.taker_ticks(price, rate, tool.tick, side)
     if limit:

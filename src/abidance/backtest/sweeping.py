@@ -74,8 +74,9 @@ class Track:
             "day_ends": day_ends,
             **dict(zip(("rest_at", "rest_tool", "rest_until"), _rests(scene), strict=True)),
         }
-        own["lane"]["worst"] = np.inf
-        own["legs"]["first"] = template.series["first"][template.places["series"]]
+        own["lane"]["worst"], own["lane"]["clear"] = np.inf, -1
+        for name in ("first", "span"):
+            own["legs"][name] = template.series[name][template.places["series"]]
         self._start = replace(template, **own)
         self._world = replace(self._start, **{name: getattr(self._start, name).copy() for name in _OWN})
         self._tables = [

@@ -70,9 +70,9 @@ ORDER = _record(
     " amending seq arrival rested tried row ts_intent log",
     "level reference decision held held_low",
 )
-LANE = _record("at event rest day active", "worst")
+LANE = _record("at event rest day clear active", "worst")
 LEG = _record(
-    "first pending lots row stop_ticks goal_ticks rested used follows follow follow_first", "stop goal share"
+    "first span pending lots row stop_ticks goal_ticks rested used follows follow follow_first", "stop goal share"
 )
 COMMAND = _record("kind order lots ticks", "")
 FILL_LOG = _record("seq place side lots ticks maker purpose ts", "")

@@ -3,8 +3,10 @@
 import numpy as np
 
 from abidance.indicators.arrays import FloatArray, floats, previous
+from abidance.indicators.memory import remembered
 
 
+@remembered
 def rsi(values: FloatArray, period: int) -> FloatArray:
     """Return the relative strength index in [0, 100], with Wilder's smoothing."""
     import talib
@@ -12,6 +14,7 @@ def rsi(values: FloatArray, period: int) -> FloatArray:
     return talib.RSI(floats(values), period)
 
 
+@remembered
 def macd(
     values: FloatArray, fast: int, slow: int, smoothing: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -21,6 +24,7 @@ def macd(
     return talib.MACD(floats(values), fast, slow, smoothing)
 
 
+@remembered
 def rate_of_change(values: FloatArray, period: int) -> FloatArray:
     """Return the change over `period` bars as a share of the value then: 0.1 is a tenth more."""
     column = floats(values)

@@ -3,9 +3,11 @@
 import numpy as np
 
 from abidance.indicators.arrays import FloatArray, IntArray, floats, previous
+from abidance.indicators.memory import is_remembering, remembered
 from abidance.model.errors import StrategyError
 
 
+@remembered
 def sma(values: FloatArray, period: int) -> FloatArray:
     """Return the mean of the last `period` values."""
     import talib
@@ -13,33 +15,34 @@ def sma(values: FloatArray, period: int) -> FloatArray:
     return talib.SMA(floats(values), period)
 
 
+@remembered
 def ema(values: FloatArray, period: int) -> FloatArray:
     """Return the exponential average with weight 2 / (period + 1), seeded by the first value.
 
     The recursion runs from the first value on; the first `period` - 1 results are NaN. `ema_from_mean` is the other
     customary seed. Raises StrategyError for a period below 1.
     """
-    import talib
+    from abidance.indicators.recursions import exponential
 
     if period < 1:
         raise StrategyError(f"ema() got a period of {period}.", "Give 1 or more bars.")
+    return exponential(floats(values), period)
+
+
+def ema_cross(values: FloatArray, fast: int, slow: int, below: float = 0.0) -> FloatArray:
+    """Return 1 where `ema` of `fast` comes to stand above that of `slow`, `below` where it no longer does, else NaN.
+
+    The same as asking for both averages and comparing them, in a fraction of the time.
+    """
+    from abidance.indicators.recursions import crossed, exponential_crossed
+
     column = floats(values)
-    average = np.full(len(column), np.nan)
-    known = ~np.isnan(column)
-    if not known.any():
-        return average
-    start = int(np.argmax(known))
-    seed = column[start]
-    # TA-Lib seeds with the mean of `period` values, and a mean of equal values may miss them by a rounding error.
-    # So a lead-in of seeds goes before the column, and its last value is chosen to land on the seed exactly.
-    lead_in = np.full(period + 1, seed)
-    reached = talib.EMA(lead_in[:period], period)[-1]
-    lead_in[period] = reached + (seed - reached) * (period + 1) / 2
-    average[start:] = talib.EMA(np.concatenate((lead_in, column[start + 1 :])), period)[period:]
-    average[start : start + period - 1] = np.nan
-    return average
+    if is_remembering() or fast < 1 or slow < 1 or not len(column) or np.isnan(column).any():
+        return crossed(ema(column, fast), ema(column, slow), below)
+    return exponential_crossed(column, fast, slow, below)
 
 
+@remembered
 def ema_from_mean(values: FloatArray, period: int) -> FloatArray:
     """Return the exponential average with weight 2 / (period + 1), seeded by the mean of the first `period` values."""
     import talib
@@ -47,6 +50,7 @@ def ema_from_mean(values: FloatArray, period: int) -> FloatArray:
     return talib.EMA(floats(values), period)
 
 
+@remembered
 def highest(values: FloatArray, period: int, *, before: bool = False) -> FloatArray:
     """Return the largest of the last `period` values; with `before`, of those that came before this one."""
     import talib
@@ -55,6 +59,7 @@ def highest(values: FloatArray, period: int, *, before: bool = False) -> FloatAr
     return previous(result) if before else result
 
 
+@remembered
 def lowest(values: FloatArray, period: int, *, before: bool = False) -> FloatArray:
     """Return the smallest of the last `period` values; with `before`, of those that came before this one."""
     import talib
@@ -70,6 +75,7 @@ def donchian(
     return highest(high, period, before=before), lowest(low, period, before=before)
 
 
+@remembered
 def supertrend(
     high: FloatArray, low: FloatArray, close: FloatArray, period: int, multiple: float
 ) -> tuple[FloatArray, IntArray]:

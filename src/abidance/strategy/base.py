@@ -49,13 +49,10 @@ class Signals:
     @staticmethod
     def crossing(fast: FloatArray, slow: FloatArray, *, short: bool = False) -> FloatArray:
         """Return a target: 1 where `fast` crosses above `slow`, 0 (or -1 with `short`) where it crosses below."""
-        above = fast > slow
-        known = ~(np.isnan(fast) | np.isnan(slow))
-        ready = known[1:] & known[:-1]
-        target = np.full(len(fast), np.nan)
-        target[1:][ready & above[1:] & ~above[:-1]] = 1.0
-        target[1:][ready & ~above[1:] & above[:-1]] = -1.0 if short else 0.0
-        return target
+        from abidance.indicators.recursions import crossed
+
+        one, two = (np.ascontiguousarray(column, dtype=np.float64) for column in (fast, slow))
+        return crossed(one, two, -1.0 if short else 0.0)
 
     @staticmethod
     def entries(

@@ -86,85 +86,110 @@ def decide(strategy: BarStrategy, bars: Bars, exits: ExitsConfig) -> Decisions:
         raise strategy_error(strategy, error, "signals") from error
 
 
-def turns(strategy: BarStrategy, bars: Bars, exits: ExitsConfig, first: int = 0) -> Turns:
-    """Return what `decide` would, from row `first` on, at the rows where it differs from the row before.
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a strategy answered over a tape, and the rows where that changes; exits are still to be laid over it."""
 
-    Columns that nobody looks at are never made, which is most of the work. Raises StrategyError as `decide` does.
+    bars: Bars
+    signals: Signals
+    rows: NDArray[np.int64]
+
+    def turns(self, exits: ExitsConfig) -> Turns:
+        """Return what `decide` would with these exits, at the rows where the opinion changes."""
+        close = self.bars.close[self.rows]
+        distances = [self._distance(name, close, exits) for name in DISTANCES]
+        confidence = np.broadcast_to(self.signals.confidence, len(self.bars))[self.rows]
+        given, follow = self.signals.trailing, _follow(self.bars, exits)
+        if isinstance(given, np.ndarray) and not np.isnan(given).all():
+            if isinstance(follow, float):
+                follow = np.where(self.bars.close > 0, self.bars.close * follow, np.nan)
+            follow = given if follow is None else np.where(np.isnan(given), follow, given)
+        max_bars = _max_bars(self.signals.max_bars, exits)
+        return Turns(
+            self.rows, self.signals.target[self.rows], confidence, *distances, follow=follow, max_bars=max_bars
+        )
+
+    def _distance(self, name: str, close: FloatArray, exits: ExitsConfig) -> FloatArray:
+        """Return a distance at the rows: as given, or as the configuration asks for it."""
+        wished, given = np.full(len(close), np.nan), getattr(self.signals, name)
+        share = getattr(exits, _SHARES[name])
+        if share is not None:
+            wished = np.where(close > 0, close * share, np.nan)
+        if name in _MULTIPLES and (multiple := getattr(exits, _MULTIPLES[name])) is not None:
+            wished = np.fmin(wished, _ranges(self.bars, exits, multiple)[self.rows])
+        if given is None:
+            return wished
+        column: FloatArray = given[self.rows]
+        return np.where(np.isnan(column), wished, column)
+
+
+_SHARES = dict(zip(DISTANCES, ("stop_loss", "take_profit", "trailing_stop", "break_even"), strict=True))
+_MULTIPLES = {"stop": "stop_atr", "trailing": "trailing_atr"}
+
+
+def opinion(strategy: BarStrategy, bars: Bars, first: int = 0) -> Opinion:
+    """Return what `decide` would, from row `first` on, before exits; columns that nobody looks at are never made.
+
+    Raises StrategyError as `decide` does.
     """
     warmup = warmup_of(strategy)
     if len(bars) <= warmup:
-        return _turns(Signals(np.full(len(bars), np.nan)), bars, exits, len(bars))
+        return Opinion(bars, Signals(np.full(len(bars), np.nan)), np.empty(0, np.int64))
     try:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             answer = strategy.signals(bars)
-        if not isinstance(answer, Signals) or not _is_plain(answer, bars, exits):
-            return _turns(_as_signals(_checked(answer, bars, exits, warmup)), bars, ExitsConfig(), first)
-        found = _turns(answer, bars, exits, max(first, warmup))
-        if (np.abs(found.target) > 1).any():
-            _checked(answer, bars, exits, warmup)  # tells which row of them
-        return found
+        start = max(first, warmup)
+        if _is_plain(answer, bars):
+            rows = turning(answer.target, start)
+            if (np.abs(answer.target[rows]) <= 1).all():
+                return Opinion(bars, answer, rows)
+        checked = _checked(answer, bars, ExitsConfig(), warmup)
     except FAILURES as error:
         raise strategy_error(strategy, error, "signals") from error
+    columns = (checked.stop, checked.take_profit, checked.trailing, checked.break_even)
+    signals = Signals(checked.target, checked.confidence, *columns, max_bars=checked.max_bars)
+    return Opinion(bars, signals, turning(checked.target, start))
 
 
-def _is_plain(answer: Signals, bars: Bars, exits: ExitsConfig) -> bool:
-    """Say whether an answer is a column of sound targets without columns or tags of its own."""
-    target = answer.target
+def _is_plain(answer: Signals, bars: Bars) -> bool:
+    """Say whether an answer is a column of targets and nothing else that has to be looked through."""
     return (
-        isinstance(target, np.ndarray) and target.dtype == np.float64 and target.shape == (len(bars),)
+        isinstance(answer, Signals)
+        and isinstance(answer.target, np.ndarray) and answer.target.dtype == np.float64
+        and answer.target.shape == (len(bars),)
         and isinstance(answer.confidence, int | float) and 0 <= answer.confidence <= 1
         and all(getattr(answer, name) is None for name in DISTANCES)
         and isinstance(answer.tag, str) and answer.max_bars is None
-        and exits.trailing_atr is None and exits.stop_atr is None
     )  # fmt: skip
-
-
-def _as_signals(checked: Decisions) -> Signals:
-    return Signals(
-        checked.target, checked.confidence, checked.stop, checked.take_profit, checked.trailing, checked.break_even,
-        checked.max_bars,
-    )  # fmt: skip
-
-
-def _turns(answer: Signals, bars: Bars, exits: ExitsConfig, first: int) -> Turns:
-    """Return the turns of an answer from row `first` on; all but its target is checked."""
-    rows = turning(answer.target, first)
-    target = answer.target[rows]
-    close = bars.close[rows]
-    shares = (exits.stop_loss, exits.take_profit, exits.trailing_stop, exits.break_even)
-    distances = [
-        _at(getattr(answer, name), rows, close, share) for name, share in zip(DISTANCES, shares, strict=True)
-    ]
-    confidence = np.broadcast_to(answer.confidence, len(bars))[rows]
-    trailing = answer.trailing
-    if isinstance(trailing, np.ndarray):
-        follow = trailing if (trailing == trailing).any() else None
-    else:
-        follow = exits.trailing_stop
-    return Turns(rows, target, confidence, *distances, follow, answer.max_bars or exits.max_bars)
 
 
 def turning(target: FloatArray, first: int) -> NDArray[np.int64]:
     """Return the rows from `first` on whose target is known and differs from the last known one before."""
-    known = target[first:]
-    if not len(known):
+    part = target[first:]
+    if not len(part):
         return np.empty(0, np.int64)
-    differs = known[1:] != known[:-1]
-    differs &= known[1:] == known[1:]
-    rows = np.flatnonzero(differs) + 1
-    if known[0] == known[0]:
-        rows = np.concatenate(([0], rows))
-    values = known[rows]
+    differs = np.empty(len(part), dtype=bool)
+    differs[0] = True
+    np.not_equal(part[1:], part[:-1], out=differs[1:])
+    differs &= part == part
+    rows = np.flatnonzero(differs)
+    values = part[rows]
     kept = np.ones(len(rows), dtype=bool)
-    kept[1:] = values[1:] != values[:-1]
+    np.not_equal(values[1:], values[:-1], out=kept[1:])
     return rows[kept] + first
 
 
-def _at(given: object, rows: NDArray[np.int64], close: FloatArray, share: float | None) -> FloatArray:
-    """Return a distance at some rows: as given, or a share of the close."""
-    if isinstance(given, np.ndarray):
-        return given[rows]
-    return np.full(len(rows), np.nan) if share is None else np.where(close > 0, close * share, np.nan)
+def _follow(bars: Bars, exits: ExitsConfig) -> FloatArray | float | None:
+    """Return how far a stop trails by configuration: a share of the close, or a column of distances."""
+    share, multiple = exits.trailing_stop, exits.trailing_atr
+    if multiple is None:
+        return share
+    ranges = _ranges(bars, exits, multiple)
+    return ranges if share is None else np.fmin(np.where(bars.close > 0, bars.close * share, np.nan), ranges)
+
+
+def _ranges(bars: Bars, exits: ExitsConfig, multiple: float) -> FloatArray:
+    return atr_distance(bars.high, bars.low, bars.close, exits.atr_period, multiple)
 
 
 def warmup_of(strategy: BarStrategy) -> int:
@@ -257,7 +282,7 @@ def _framework_exits(bars: Bars, exits: ExitsConfig) -> dict[str, FloatArray]:
             found[name] = np.where(bars.close > 0, bars.close * share, np.nan)
     for name, multiple in (("stop", exits.stop_atr), ("trailing", exits.trailing_atr)):
         if multiple is not None:
-            ranges = atr_distance(bars.high, bars.low, bars.close, exits.atr_period, multiple)
+            ranges = _ranges(bars, exits, multiple)
             found[name] = np.fmin(found[name], ranges) if name in found else ranges
     return found
 

@@ -1,0 +1,69 @@
+"""Compiled: indicators whose every value needs the one before, and comparisons of whole columns."""
+
+# mypy: warn-return-any=False
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from abidance.indicators.arrays import FloatArray
+from abidance.kernel import jit
+
+_UNIT = jit.Compiler((Path(__file__), Path(str(jit.__file__))))
+
+
+@_UNIT.entrance
+def exponential(values: FloatArray, period: int) -> FloatArray:
+    """Return the exponential average seeded by the first known value; NaN in its first `period` - 1 rows."""
+    found = np.empty(len(values))
+    start = 0
+    while start < len(values) and values[start] != values[start]:
+        start += 1
+    first = min(len(values), start + period - 1)
+    found[:first] = math.nan
+    if start == len(values):
+        return found
+    gain = 2.0 / (period + 1)
+    rest, average = 1.0 - gain, values[start]
+    for row in range(start + 1, first):
+        average = average * rest + values[row] * gain
+    if first == start:
+        found[start] = average
+        first += 1
+    for row in range(first, len(values)):
+        average = average * rest + values[row] * gain
+        found[row] = average
+    return found
+
+
+@_UNIT.entrance
+def crossed(fast: FloatArray, slow: FloatArray, below: float) -> FloatArray:
+    """Return 1 where `fast` comes to stand above `slow`, `below` where it no longer does, NaN elsewhere."""
+    found = np.full(len(fast), math.nan)
+    was_known = was_above = False
+    for row in range(len(fast)):
+        one, two = fast[row], slow[row]
+        is_above, is_known = one > two, one == one and two == two
+        if is_above != was_above and is_known and was_known:
+            found[row] = 1.0 if is_above else below
+        was_known, was_above = is_known, is_above
+    return found
+
+
+@_UNIT.entrance
+def exponential_crossed(values: FloatArray, fast: int, slow: int, below: float) -> FloatArray:
+    """Return `crossed` of two `exponential` averages of a column without NaN; the averages are never laid down."""
+    found = np.empty(len(values))
+    gain, slow_gain = 2.0 / (fast + 1), 2.0 / (slow + 1)
+    rest, slow_rest = 1.0 - gain, 1.0 - slow_gain
+    first = max(fast, slow) - 1
+    average = slow_average = values[0]
+    found[0], was_above = math.nan, False
+    for row in range(1, len(values)):
+        average = average * rest + values[row] * gain
+        slow_average = slow_average * slow_rest + values[row] * slow_gain
+        is_above = average > slow_average
+        found[row] = (1.0 if is_above else below) if is_above != was_above and row > first else math.nan
+        was_above = is_above
+    return found

@@ -1,0 +1,97 @@
+"""How numeric code is compiled: by numba, without fast-math, kept on disk under a name that its sources make.
+
+numba looks at one file only when it asks whether its cache still holds. Functions call those of other files, so the
+folder of the cache carries a hash of all of them: a rule that changed is compiled anew. Importing this module imports
+numba, which takes a quarter of a second: import it where compiled code is about to run.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+from llvmlite import ir
+from numba.core import cgutils, config, types
+from numba.extending import intrinsic
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# numba says little of its own types
+_numba: Any = numba
+_settings: Any = config
+_types: Any = types
+
+
+class Compiler:
+    """Compiles functions that make one unit: `sources` are all the files that any of them takes code from."""
+
+    def __init__(self, sources: Iterable[Path]) -> None:
+        digest = sha256(numba.__version__.encode())
+        for path in sources:
+            digest.update(path.read_bytes())
+        root = Path(os.environ.get("ABIDANCE_HOME") or Path.home() / ".abidance")
+        self.folder = root / "cache" / "compiled" / digest.hexdigest()[:16]
+        self.is_first = not any(self.folder.glob("**/*.nbc"))
+        """Whether the first run is about to compile, which takes some seconds once."""
+        self._is_kept = _usable(self.folder)
+
+    def kernel(self, function: F) -> F:
+        """Compile a function that only other compiled ones call."""
+        return cast(F, self._compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True))
+
+    def entrance(self, function: F) -> F:
+        """Compile a function that Python calls."""
+        return cast(F, self._compiled(function, no_cfunc_wrapper=True))
+
+    def _compiled(self, function: Callable[..., Any], **options: bool) -> Any:
+        before, _settings.CACHE_DIR = _settings.CACHE_DIR, str(self.folder)
+        try:
+            return _once(
+                _numba.njit(cache=self._is_kept, fastmath=False, nogil=True, **options)(function)
+            )
+        finally:
+            _settings.CACHE_DIR = before
+
+
+def _usable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+def _plain(kind: Any) -> Any:
+    """Return a type without the values that numba knows of its numbers."""
+    if isinstance(kind, _types.BaseTuple):
+        return _types.BaseTuple.from_types([_plain(each) for each in kind])
+    return _types.unliteral(kind)
+
+
+def _once(dispatcher: Any) -> Any:
+    """Let constants in a call count as plain numbers: numba would compile the function anew for each of them."""
+    resolve = dispatcher.get_call_template
+
+    def resolve_plain(arguments: Any, named: Any) -> Any:
+        return resolve(tuple(_plain(each) for each in arguments), named)
+
+    dispatcher.get_call_template = resolve_plain
+    return dispatcher
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def ahead(_typing: Any, column: Any, row: Any) -> Any:
+    """Ask memory for a row that will be read soon; compiled code goes on meanwhile. Rows are not checked."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.voidptr_t)
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, flag, flag, flag])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(prefetch, [address, flag(0), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return _types.void(column, _types.int64), code
