@@ -1,5 +1,6 @@
 """The unit that the compiled executor makes: its kernels, and the fill rules themselves, not a copy of them."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ _UNIT = jit.Compiler(
     )
 )
 kernel, entrance = _UNIT.kernel, _UNIT.entrance
+inlined = partial(_UNIT.kernel, forceinline=True)
+"""Compile a kernel into each of its callers."""
 FOLDER, IS_FIRST = _UNIT.folder, _UNIT.is_first
 
 for _rule in (
@@ -29,3 +32,4 @@ for _rule in (
     fills.liquidation_price, fills.is_liquidated,
 ):  # fmt: skip
     _register(_rule)
+

@@ -13,7 +13,7 @@ executor then runs the choice.
 import math
 
 from abidance.backtest import actions, desk, exact, gate, watch
-from abidance.backtest.jit import entrance, kernel
+from abidance.backtest.jit import entrance, inlined
 from abidance.backtest.tables import (
     APPROVED,
     BEYOND,
@@ -54,20 +54,32 @@ def run_lane(w: World) -> None:
             listen(w, event)
 
 
-@kernel
+@inlined
 def idle(w: World, until: int) -> None:
     """Pass over slices in which nothing is held."""
     run, state = w.run[0], w.lane[0]
     run.now = run.venue_now = w.when[until - 1]
-    watch.watch(w, run.now)
-    deepen(w)
+    if not is_clear(w) or until > w.day_ends[state.day]:
+        watch.watch(w, run.now)
+        deepen(w)
     while state.day < len(w.day_ends) and w.day_ends[state.day] < until:
         w.equity[state.day] = run.equity
         state.day += 1
     state.at = until
 
 
-@kernel
+@inlined
+def is_clear(w: World) -> bool:
+    """Say whether no midnight comes before the last slice of this day: the breakers have nothing to begin anew."""
+    state = w.lane[0]
+    if state.clear != state.day:
+        end = w.day_ends[state.day]
+        if state.at < end and w.when[end - 1] < w.run[0].midnight:
+            state.clear = state.day
+    return bool(state.clear == state.day)
+
+
+@inlined
 def deepen(w: World) -> None:
     """Keep the highest equity and the deepest fall from it."""
     run, state = w.run[0], w.lane[0]
@@ -80,7 +92,7 @@ def deepen(w: World) -> None:
     state.worst = run.highest * (1.0 + run.deepest) * _TOLERANCE if run.highest > 0 else -math.inf
 
 
-@kernel
+@inlined
 def hold(w: World, until: int) -> bool:
     """Follow a lone position up to `until`, or to the slice in which it may fill; return whether there was a slice."""
     run, state = w.run[0], w.lane[0]
@@ -102,9 +114,8 @@ def hold(w: World, until: int) -> bool:
         # Within a day nothing but a new high, a new deepest fall or a breaker's floor is worth a look.
         day = w.day_ends[state.day]
         last = min(until, day if at <= day else until)
-        if state.clear != state.day and at < day and w.when[day - 1] < run.midnight:
-            state.clear = state.day
-        if state.clear == state.day:
+        state.at = at
+        if is_clear(w):
             above, below = min(run.peak, run.highest), max(run.floor, state.worst)
             while at < last:
                 b = first + at
@@ -148,7 +159,7 @@ def hold(w: World, until: int) -> bool:
     return True
 
 
-@kernel
+@inlined
 def take_slice(w: World) -> None:
     """Take one slice: opens, insides, equity, plans."""
     run, state = w.run[0], w.lane[0]
@@ -177,7 +188,7 @@ def take_slice(w: World) -> None:
     state.at = at + 1
 
 
-@kernel
+@inlined
 def listen(w: World, at: int) -> None:
     """Hear who changes his mind at the close of a slice."""
     run, state = w.run[0], w.lane[0]
@@ -195,7 +206,7 @@ def listen(w: World, at: int) -> None:
     look_ahead(w)
 
 
-@kernel
+@inlined
 def look_ahead(w: World) -> None:
     """Let memory bring what the turn after next will read: runs of a million bars wait for little else."""
     soon = w.lane[0].event + 1
@@ -210,7 +221,7 @@ def look_ahead(w: World) -> None:
 # --- what a change of mind leads to
 
 
-@kernel
+@inlined
 def pursue(w: World, p: int, row: int, close: float) -> None:
     """Turn a wished position into what waits for the next open."""
     run, place, leg = w.run[0], w.places[p], w.legs[p]
@@ -234,7 +245,7 @@ def pursue(w: World, p: int, row: int, close: float) -> None:
         enter(w, p, lots - place.lots, (row, close))
 
 
-@kernel
+@inlined
 def leave(w: World, p: int, lots: int) -> None:
     """Sell at the next open; an exit that risk might refuse is beyond this lane."""
     place, leg = w.places[p], w.legs[p]
@@ -246,7 +257,7 @@ def leave(w: World, p: int, lots: int) -> None:
     leg.pending, leg.lots = LEAVING, lots
 
 
-@kernel
+@inlined
 def enter(w: World, p: int, lots: int, why: tuple[int, float]) -> None:
     """Ask the gate for an entry at the next open."""
     run, place, leg, state = w.run[0], w.places[p], w.legs[p], w.lane[0]
@@ -274,7 +285,7 @@ def enter(w: World, p: int, lots: int, why: tuple[int, float]) -> None:
     state.active += 1
 
 
-@kernel
+@inlined
 def reserved(w: World, venue: int, but: int) -> float:
     """Return what the entries at a venue hold back, but for one place's."""
     total = 0.0
@@ -285,7 +296,7 @@ def reserved(w: World, venue: int, but: int) -> float:
     return total
 
 
-@kernel
+@inlined
 def forget_entry(w: World, p: int) -> None:
     """Take an entry off the list: it filled, or an exit took it back."""
     run, count = w.run[0], 0
@@ -300,7 +311,7 @@ def forget_entry(w: World, p: int) -> None:
 # --- one bar
 
 
-@kernel
+@inlined
 def at_open(w: World, p: int, at: int) -> None:
     """Do what the open does: to what protects the position first, then to what waits."""
     place, leg = w.places[p], w.legs[p]
@@ -323,7 +334,7 @@ def at_open(w: World, p: int, at: int) -> None:
         take(w, p, b, (1, leg.lots, 0), price, ts)
 
 
-@kernel
+@inlined
 def inside(w: World, p: int, at: int) -> None:
     """Do what happens within the bar: the stop before the goal."""
     place, leg = w.places[p], w.legs[p]
@@ -343,7 +354,7 @@ def inside(w: World, p: int, at: int) -> None:
         make(w, p, b, ts)
 
 
-@kernel
+@inlined
 def arrive(w: World, p: int, b: int, price: float, ts: int) -> None:
     """Check a goal against the market once: it takes, or rests."""
     place, leg = w.places[p], w.legs[p]
@@ -354,7 +365,7 @@ def arrive(w: World, p: int, b: int, price: float, ts: int) -> None:
         take(w, p, b, (-sign, abs(place.lots), leg.goal_ticks), price, ts)
 
 
-@kernel
+@inlined
 def is_room(w: World, p: int, b: int, lots: int) -> bool:
     """Say whether the bar's volume fills an order whole."""
     tool = w.tools[w.places[p].tool]
@@ -364,7 +375,7 @@ def is_room(w: World, p: int, b: int, lots: int) -> bool:
     return False
 
 
-@kernel
+@inlined
 def take(w: World, p: int, b: int, order: tuple[int, int, int], price: float, ts: int) -> None:
     """Fill at a worsened price: side, lots and, for a limit, its ticks."""
     side, lots, limit = order
@@ -381,7 +392,7 @@ def take(w: World, p: int, b: int, order: tuple[int, int, int], price: float, ts
     trade(w, p, (side, lots, ticks, 0), ts)
 
 
-@kernel
+@inlined
 def make(w: World, p: int, b: int, ts: int) -> None:
     """Fill the goal at its price."""
     place, leg = w.places[p], w.legs[p]
@@ -394,7 +405,7 @@ def make(w: World, p: int, b: int, ts: int) -> None:
 # --- fills
 
 
-@kernel
+@inlined
 def trade(w: World, p: int, fill: tuple[int, int, int, int], ts: int) -> None:
     """Book a fill (side, lots, ticks, whether it made) and bring in line what protects the position."""
     side, lots, ticks, maker = fill
@@ -437,14 +448,14 @@ def trade(w: World, p: int, fill: tuple[int, int, int, int], ts: int) -> None:
     stand(w, p)
 
 
-@kernel
+@inlined
 def paid(units: float) -> float:
     """Return an amount given in units of 1e-12, rounded up to a whole one."""
     floor = math.floor(units)
     return (floor + 1.0 if units - floor > _NOISE else floor) / _UNITS
 
 
-@kernel
+@inlined
 def end_trip(w: World, p: int, ts: int) -> None:
     """End a round trip: nothing protects, nothing waits any more."""
     run, place, leg = w.run[0], w.places[p], w.legs[p]
@@ -463,7 +474,7 @@ def end_trip(w: World, p: int, ts: int) -> None:
 # --- what protects a position
 
 
-@kernel
+@inlined
 def stand(w: World, p: int) -> None:
     """Bring the stop and the goal in line with the plan; one that risk might refuse is beyond this lane."""
     place, leg = w.places[p], w.legs[p]
@@ -489,7 +500,7 @@ def stand(w: World, p: int) -> None:
                 w.run[0].status = BEYOND
 
 
-@kernel
+@inlined
 def sound(w: World, p: int, level: float) -> None:
     """See to it that an exit at a level is worth enough for risk and venue."""
     place = w.places[p]
@@ -499,7 +510,7 @@ def sound(w: World, p: int, level: float) -> None:
         w.run[0].status = BEYOND
 
 
-@kernel
+@inlined
 def protect(w: World, p: int, at: int) -> None:
     """Follow a closed bar with the plan; leave when its time is over."""
     place, leg = w.places[p], w.legs[p]

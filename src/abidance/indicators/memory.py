@@ -52,11 +52,6 @@ def remembering(memory: Memory) -> Iterator[None]:
         _memory.reset(token)
 
 
-def is_remembering() -> bool:
-    """Say whether results are remembered here."""
-    return _memory.get() is not None
-
-
 def remembered(function: Callable[P, R]) -> Callable[P, R]:
     """Let a pure function of columns and numbers give its result of before, within `remembering`."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from abidance.indicators.arrays import FloatArray
+from abidance.indicators.arrays import FloatArray, IntArray
 from abidance.kernel import jit
 
 _UNIT = jit.Compiler((Path(__file__), Path(str(jit.__file__))))
@@ -52,18 +52,23 @@ def crossed(fast: FloatArray, slow: FloatArray, below: float) -> FloatArray:
 
 
 @_UNIT.entrance
-def exponential_crossed(values: FloatArray, fast: int, slow: int, below: float) -> FloatArray:
-    """Return `crossed` of two `exponential` averages of a column without NaN; the averages are never laid down."""
-    found = np.empty(len(values))
+def exponential_crossings(values: FloatArray, fast: int, slow: int) -> tuple[IntArray, FloatArray]:
+    """Return where two `exponential` averages of a column without NaN cross, and whether the fast one is above then.
+
+    The averages are never laid down: this takes the time of one of them.
+    """
+    rows, above = np.empty(len(values), np.int64), np.empty(len(values))
     gain, slow_gain = 2.0 / (fast + 1), 2.0 / (slow + 1)
     rest, slow_rest = 1.0 - gain, 1.0 - slow_gain
-    first = max(fast, slow) - 1
+    first, count = max(fast, slow) - 1, 0
     average = slow_average = values[0]
-    found[0], was_above = math.nan, False
+    was_above = False
     for row in range(1, len(values)):
         average = average * rest + values[row] * gain
         slow_average = slow_average * slow_rest + values[row] * slow_gain
         is_above = average > slow_average
-        found[row] = (1.0 if is_above else below) if is_above != was_above and row > first else math.nan
+        if is_above != was_above and row > first:
+            rows[count], above[count] = row, 1.0 if is_above else 0.0
+            count += 1
         was_above = is_above
-    return found
+    return rows[:count].copy(), above[:count].copy()

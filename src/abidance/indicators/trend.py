@@ -3,7 +3,7 @@
 import numpy as np
 
 from abidance.indicators.arrays import FloatArray, IntArray, floats, previous
-from abidance.indicators.memory import is_remembering, remembered
+from abidance.indicators.memory import remembered
 from abidance.model.errors import StrategyError
 
 
@@ -29,17 +29,24 @@ def ema(values: FloatArray, period: int) -> FloatArray:
     return exponential(floats(values), period)
 
 
-def ema_cross(values: FloatArray, fast: int, slow: int, below: float = 0.0) -> FloatArray:
-    """Return 1 where `ema` of `fast` comes to stand above that of `slow`, `below` where it no longer does, else NaN.
+@remembered
+def ema_crossings(values: FloatArray, fast: int, slow: int) -> tuple[IntArray, FloatArray]:
+    """Return the rows where `ema` of `fast` crosses that of `slow`, and 1 where it is above then, 0 where it is not.
 
     The same as asking for both averages and comparing them, in a fraction of the time.
     """
-    from abidance.indicators.recursions import crossed, exponential_crossed
+    from abidance.indicators.recursions import exponential_crossings
 
     column = floats(values)
-    if is_remembering() or fast < 1 or slow < 1 or not len(column) or np.isnan(column).any():
-        return crossed(ema(column, fast), ema(column, slow), below)
-    return exponential_crossed(column, fast, slow, below)
+    if fast < 1 or slow < 1 or not len(column) or np.isnan(column).any():
+        return _crossings(ema(column, fast), ema(column, slow))
+    return exponential_crossings(column, fast, slow)
+
+
+def _crossings(fast: FloatArray, slow: FloatArray) -> tuple[IntArray, FloatArray]:
+    known, above = ~(np.isnan(fast) | np.isnan(slow)), fast > slow
+    rows = np.flatnonzero(known[1:] & known[:-1] & (above[1:] != above[:-1])) + 1
+    return rows, above[rows].astype(np.float64)
 
 
 @remembered

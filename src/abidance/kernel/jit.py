@@ -37,9 +37,9 @@ class Compiler:
         """Whether the first run is about to compile, which takes some seconds once."""
         self._is_kept = _usable(self.folder)
 
-    def kernel(self, function: F) -> F:
+    def kernel(self, function: F, **options: bool) -> F:
         """Compile a function that only other compiled ones call."""
-        return cast(F, self._compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True))
+        return cast(F, self._compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options))
 
     def entrance(self, function: F) -> F:
         """Compile a function that Python calls."""

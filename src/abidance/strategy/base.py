@@ -24,11 +24,26 @@ Number = float | FloatArray
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """A target that is known at some rows only, ascending: what would otherwise be a column of NaN between them."""
+
+    rows: NDArray[np.int64]
+    values: FloatArray
+    length: int
+
+    def column(self) -> FloatArray:
+        """Return the target of every row."""
+        target = np.full(self.length, np.nan)
+        target[self.rows] = self.values
+        return target
+
+
+@dataclass(frozen=True, slots=True)
 class Signals:
     """A strategy's opinion after each bar's close.
 
     `target` has one value per bar: the wished position in [-1, 1] (sign = direction, size = share of a full stake),
-    0 = flat, NaN = no new opinion. An order follows only when the wish changes: a state repeated on each bar trades
+    0 = flat, NaN = no new opinion; `Changes` give only the rows that have one. An order follows only when the wish changes: a state repeated on each bar trades
     once, and a position that was stopped out is entered again only by a new signal.
 
     Distances are in quote units per base unit, one number or one per bar, NaN = none: `stop` and `take_profit` are
@@ -37,7 +52,7 @@ class Signals:
     `max_bars` leaves after so many bars. `confidence` in [0, 1] scales the stake.
     """
 
-    target: FloatArray
+    target: FloatArray | Changes
     confidence: Number = 1.0
     stop: Number | None = None
     take_profit: Number | None = None

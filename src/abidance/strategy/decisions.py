@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from abidance.indicators.volatility import atr_distance
 from abidance.market.bars import Bars, FloatArray
 from abidance.model.errors import StrategyError
-from abidance.strategy.base import BarStrategy, Signals
+from abidance.strategy.base import BarStrategy, Changes, Signals
 from abidance.strategy.config import ExitsConfig
 from abidance.strategy.mistakes import FAILURES, strategy_error
 
@@ -93,6 +93,7 @@ class Opinion:
     bars: Bars
     signals: Signals
     rows: NDArray[np.int64]
+    target: FloatArray
 
     def turns(self, exits: ExitsConfig) -> Turns:
         """Return what `decide` would with these exits, at the rows where the opinion changes."""
@@ -106,7 +107,7 @@ class Opinion:
             follow = given if follow is None else np.where(np.isnan(given), follow, given)
         max_bars = _max_bars(self.signals.max_bars, exits)
         return Turns(
-            self.rows, self.signals.target[self.rows], confidence, *distances, follow=follow, max_bars=max_bars
+            self.rows, self.target, confidence, *distances, follow=follow, max_bars=max_bars
         )
 
     def _distance(self, name: str, close: FloatArray, exits: ExitsConfig) -> FloatArray:
@@ -134,49 +135,57 @@ def opinion(strategy: BarStrategy, bars: Bars, first: int = 0) -> Opinion:
     """
     warmup = warmup_of(strategy)
     if len(bars) <= warmup:
-        return Opinion(bars, Signals(np.full(len(bars), np.nan)), np.empty(0, np.int64))
+        return Opinion(bars, Signals(_NOTHING), _NOTHING.rows, _NOTHING.values)
     try:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             answer = strategy.signals(bars)
         start = max(first, warmup)
         if _is_plain(answer, bars):
-            rows = turning(answer.target, start)
-            if (np.abs(answer.target[rows]) <= 1).all():
-                return Opinion(bars, answer, rows)
+            rows, target = turning(answer.target, start)
+            if (np.abs(target) <= 1).all():
+                return Opinion(bars, answer, rows, target)
         checked = _checked(answer, bars, ExitsConfig(), warmup)
     except FAILURES as error:
         raise strategy_error(strategy, error, "signals") from error
     columns = (checked.stop, checked.take_profit, checked.trailing, checked.break_even)
     signals = Signals(checked.target, checked.confidence, *columns, max_bars=checked.max_bars)
-    return Opinion(bars, signals, turning(checked.target, start))
+    return Opinion(bars, signals, *turning(checked.target, start))
+
+
+_NOTHING = Changes(np.empty(0, np.int64), np.empty(0), 0)
 
 
 def _is_plain(answer: Signals, bars: Bars) -> bool:
-    """Say whether an answer is a column of targets and nothing else that has to be looked through."""
+    """Say whether an answer is a target and nothing else that has to be looked through."""
     return (
-        isinstance(answer, Signals)
-        and isinstance(answer.target, np.ndarray) and answer.target.dtype == np.float64
-        and answer.target.shape == (len(bars),)
+        isinstance(answer, Signals) and _is_target(answer.target, len(bars))
         and isinstance(answer.confidence, int | float) and 0 <= answer.confidence <= 1
         and all(getattr(answer, name) is None for name in DISTANCES)
         and isinstance(answer.tag, str) and answer.max_bars is None
     )  # fmt: skip
 
 
-def turning(target: FloatArray, first: int) -> NDArray[np.int64]:
-    """Return the rows from `first` on whose target is known and differs from the last known one before."""
-    part = target[first:]
-    if not len(part):
-        return np.empty(0, np.int64)
-    differs = np.empty(len(part), dtype=bool)
-    differs[0] = True
-    np.not_equal(part[1:], part[:-1], out=differs[1:])
-    differs &= part == part
-    rows = np.flatnonzero(differs)
-    values = part[rows]
+def _is_target(target: object, length: int) -> bool:
+    if isinstance(target, Changes):
+        return target.length == length
+    return isinstance(target, np.ndarray) and target.dtype == np.float64 and target.shape == (length,)
+
+
+def turning(target: FloatArray | Changes, first: int) -> tuple[NDArray[np.int64], FloatArray]:
+    """Return the rows from `first` on whose target is known and differs from the last known one, and the targets."""
+    if isinstance(target, Changes):
+        start = int(np.searchsorted(target.rows, first))
+        rows, values = target.rows[start:], target.values[start:]
+    else:
+        part = target[first:]
+        differs = np.ones(len(part), dtype=bool)
+        np.not_equal(part[1:], part[:-1], out=differs[1:])
+        differs &= part == part
+        rows = np.flatnonzero(differs) + first
+        values = target[rows]
     kept = np.ones(len(rows), dtype=bool)
     np.not_equal(values[1:], values[:-1], out=kept[1:])
-    return rows[kept] + first
+    return (rows, values) if kept.all() else (rows[kept], values[kept])
 
 
 def _follow(bars: Bars, exits: ExitsConfig) -> FloatArray | float | None:
@@ -217,7 +226,8 @@ def _checked(answer: object, bars: Bars, exits: ExitsConfig, warmup: int) -> Dec
     if not isinstance(answer, Signals):
         remedy = "End with `return Signals(target)`."
         raise StrategyError(f"signals() returned {type(answer).__name__} instead of Signals.", remedy)
-    target = _column("target", answer.target, bars, scalar=False)
+    given = answer.target.column() if isinstance(answer.target, Changes) else answer.target
+    target = _column("target", given, bars, scalar=False)
     target[:warmup] = np.nan
     _refuse("target", target, np.abs(target) > 1, bars, "Keep it in [-1, 1], or NaN for no new opinion.")
     confidence = _column("confidence", answer.confidence, bars)

@@ -3,11 +3,11 @@
 import numpy as np
 
 from abidance.indicators.momentum import macd
-from abidance.indicators.trend import ema, ema_cross
+from abidance.indicators.trend import ema, ema_crossings
 from abidance.market.bars import Bars, FloatArray
 from abidance.model.errors import StrategyError
 from abidance.model.instrument import timeframe_ns
-from abidance.strategy.base import BarStrategy, Signals
+from abidance.strategy.base import BarStrategy, Changes, Signals
 from abidance.strategy.parameters import Parameter
 
 
@@ -37,8 +37,8 @@ class EmaCross(BarStrategy):
     def signals(self, bars: Bars) -> Signals:
         """Enter where the fast average crosses above the slow one, leave or turn where it crosses below."""
         _in_order(self.fast, self.slow)
-        below = -1.0 if self.short else 0.0
-        return Signals(ema_cross(bars.close, self.fast, self.slow, below), tag="ema cross")
+        rows, above = ema_crossings(bars.close, self.fast, self.slow)
+        return Signals(Changes(rows, 2 * above - 1 if self.short else above, len(bars)), tag="ema cross")
 
 
 class Macd(BarStrategy):
@@ -93,7 +93,7 @@ class TrendFilter(BarStrategy):
         agreed = self._rising(bars, bars)
         if self.reference and self.reference != bars.instrument:
             agreed &= self._rising(bars, bars.other(self.reference))
-        target = ema_cross(bars.close, self.fast, self.slow)
+        target = Signals.crossing(ema(bars.close, self.fast), ema(bars.close, self.slow))
         target[(target > 0) & ~agreed] = np.nan
         return Signals(target, tag="filtered cross")
 
