@@ -4,10 +4,7 @@ It runs what `run.compiled` has found to be within its rules; the rules are thos
 tests. Kernels are compiled at the first run of an installed version and kept on disk.
 """
 
-import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from math import inf, nan
@@ -19,6 +16,7 @@ from numpy.typing import NDArray
 from abidance.backtest import tables
 from abidance.backtest.tables import World
 from abidance.engine.config import StrategyConfig
+from abidance.journal.metrics import sharpe_of
 from abidance.market.bars import Bars
 from abidance.model.errors import AbidanceError
 from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
@@ -29,10 +27,6 @@ from abidance.venues.sim.config import VenueConfig
 
 DAY_NS = 86_400 * SECOND_NS
 ORDERS_OF_PLACE, SPARE_ORDERS = 8, 8
-_CHANGED = (
-    "run", "venues", "tools", "strategies", "series", "places", "orders", "book", "scan", "entries", "held", "owed",
-    "free", "commands", "news", "sent", "widths", "when_scored", "equity", "exposure",
-)  # fmt: skip
 UNKNOWN = 2
 """The side that nobody has wished for yet."""
 _FIRST_LOG = 1 << 12
@@ -102,6 +96,7 @@ class Score:
     `max_drawdown` is over all slices, zero or negative; `trades` counts closed round trips.
     """
 
+    start_equity: float
     ts: NDArray[np.int64]
     equity: NDArray[np.float64]
     max_drawdown: float
@@ -110,39 +105,24 @@ class Score:
     fees: float
     refusals: int
 
+    @property
+    def total_return(self) -> float:
+        """Return the profit as a share of the money at the start."""
+        return float(self.equity[-1]) / self.start_equity - 1
 
-def sweep(
-    scene: Scene, choices: Iterable[Sequence[Decisions]], workers: int | None = None
-) -> Iterator[Score]:
-    """Yield the score of each choice of decisions (one per place of `scene`), in order, computed on several threads.
-
-    Memory grows with the distinct columns of the choices and with the days, not with bars times choices. Raises
-    CannotTellError, when it comes to it, for a choice that only the event engine can tell.
-    """
-    template = laid_out(scene, keeps_logs=False)
-    workers = workers or os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        running: deque[Future[World]] = deque()
-        for choice in choices:
-            running.append(pool.submit(_played, _with_decisions(template, choice)))
-            if len(running) > 4 * workers:
-                yield _score(running.popleft().result())
-        while running:
-            yield _score(running.popleft().result())
+    @property
+    def sharpe(self) -> float | None:
+        """Return the annual Sharpe ratio of daily returns; None where it is undefined, and below ten days."""
+        return sharpe_of(self.ts, self.equity, self.start_equity)
 
 
-def _with_decisions(template: World, choice: Sequence[Decisions]) -> World:
-    """Return a world that has not begun, with other decisions; what a run changes is its own."""
-    own: dict[str, Any] = {name: getattr(template, name).copy() for name in _CHANGED}
-    own["places"]["max_bars"] = [each.max_bars or 0 for each in choice]
-    return replace(template, **(own | _columns(choice)))
-
-
-def _score(world: World) -> Score:
+def score_of(world: World) -> Score:
+    """Return the score of a world that was played without logs."""
     run = world.run[0]
     days = int(run["days"])
+    start = float(world.run[0]["start_equity"])
     return Score(
-        world.when_scored[:days].copy(), world.equity[:days].copy(), float(run["deepest"]), int(run["closed_trips"]),
+        start, world.when_scored[:days].copy(), world.equity[:days].copy(), float(run["deepest"]), int(run["closed_trips"]),
         int(run["fill_seq"]), float(run["fees"]), int(run["refused"]),
     )  # fmt: skip
 
@@ -218,7 +198,7 @@ def build(scene: Scene, *, keeps_logs: bool) -> World:
         run=_run(scene, capacity, keeps_logs),
         venues=np.zeros(len(venue_ids), dtype=tables.VENUE),
         tools=_tools(scene, venue_ids),
-        strategies=_strategies(scene.strategies),
+        strategies=strategy_rows(scene.strategies),
         series=_series(scene, tool_ids),
         places=places,
         orders=orders,
@@ -281,6 +261,7 @@ def _run(scene: Scene, capacity: int, keeps_logs: bool) -> Any:
     values: dict[str, float] = {
         "keeps_logs": keeps_logs,
         "keeps_curves": keeps_logs,
+        "start_equity": float(sum(scene.wallets.values())),
         "highest": float(sum(scene.wallets.values())),
         "moment": -1,
         "n_free": capacity,
@@ -350,7 +331,7 @@ def _tools(scene: Scene, venue_ids: Mapping[str, int]) -> Any:
     return found
 
 
-def _strategies(configs: Mapping[str, StrategyConfig]) -> Any:
+def strategy_rows(configs: Mapping[str, StrategyConfig]) -> Any:
     found = np.zeros(len(configs), dtype=tables.STRATEGY)
     for row, config in zip(found, configs.values(), strict=True):
         sizing = config.sizing

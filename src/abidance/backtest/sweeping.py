@@ -4,8 +4,8 @@ What all choices share (bars, instruments, rules) is laid out once as a `Track`;
 it trades. The fast lane (`lane`) runs a choice where it can, the whole compiled executor where it cannot.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from abidance.backtest import compiled, tables
 from abidance.backtest.compiled import Scene, Score
 from abidance.backtest.tables import COLUMN, SHARE
+from abidance.engine.config import StrategyConfig
 from abidance.market.bars import Bars
 from abidance.model.instrument import timeframe_ns
 from abidance.strategy.decisions import Turns
@@ -24,7 +25,7 @@ _OWN = (
     "run", "venues", "tools", "strategies", "places", "orders", "scan", "entries", "held", "sent", "lane", "legs",
 )  # fmt: skip
 """What a run of the lane changes."""
-_NO_FLOATS = np.empty(0)
+_SIZINGS = ("fixed_notional", "fixed_quantity", "fixed_fraction", "risk_per_trade")
 
 
 def reason_against(scene: Scene) -> str:
@@ -46,9 +47,6 @@ def reason_against(scene: Scene) -> str:
     return "" if all(map(_is_sound, scene.series)) else "Some of its bars have impossible prices."
 
 
-_SIZINGS = ("fixed_notional", "fixed_quantity", "fixed_fraction", "risk_per_trade")
-
-
 def _is_sound(bars: Bars) -> bool:
     opened, high, low, close = bars.open, bars.high, bars.low, bars.close
     inside = (low > 0) & (low <= opened) & (low <= close) & (opened <= high) & (close <= high)
@@ -59,6 +57,7 @@ class Track:
     """A scene laid out for one thread, to be run by the fast lane again and again."""
 
     def __init__(self, scene: Scene) -> None:
+        self._strategies = scene.strategies
         self._first = [place.first for place in scene.places]
         template = compiled.laid_out(scene, keeps_logs=False)
         count = len(scene.places)
@@ -84,20 +83,25 @@ class Track:
         ]
         self._when = template.when[day_ends]
 
-    def run(self, choice: Sequence[Turns]) -> Score | None:
-        """Return the score of one choice (the turns of each place), or None where the lane cannot tell."""
+    def run(self, strategies: Mapping[str, StrategyConfig], choice: Sequence[Turns]) -> Score | None:
+        """Return the score of one choice (the turns of each place), or None where the lane cannot tell.
+
+        `strategies` are those of the scene, perhaps sized otherwise.
+        """
         from abidance.backtest.lane import run_lane
 
         world = self._world
         for own, start in self._tables:
             own[:] = start
+        if strategies is not self._strategies:
+            world.strategies[:] = compiled.strategy_rows(strategies)
         self._lend(choice)
         run_lane(world)
         run = world.run[0]
         if run["status"] != tables.DONE:
             return None
         return Score(
-            self._when, world.equity.copy(), float(run["deepest"]), int(run["closed_trips"]),
+            float(run["start_equity"]), self._when, world.equity.copy(), float(run["deepest"]), int(run["closed_trips"]),
             int(run["fill_seq"]), float(run["fees"]), int(run["refused"]),
         )  # fmt: skip
 

@@ -47,7 +47,7 @@ RUN = _record(
     " n_orders_log n_fills_log n_refusals_log n_notices_log sent_first sent_count max_positions rate_limit require_stop"
     " halted lost_until midnight losing_streak cooldown cooldown_bars closed_trips",
     "equity pool pool_low max_exposure max_asset max_venue max_leverage max_order_value collar stale_after exit_margin"
-    " daily_loss max_drawdown spike jump day_open peak floor seen_equity highest deepest fees",
+    " daily_loss max_drawdown spike jump day_open peak floor seen_equity start_equity highest deepest fees",
 )
 VENUE = _record("", "wallet wallet_low reserved reserved_low")
 TOOL = _record(

@@ -225,6 +225,16 @@ def risk_returns(ts: IntArray, equity: FloatArray, start: float) -> tuple[FloatA
     return _returns(np.r_[start, equity]), YEAR_DAYS * DAY_NS * len(ts) / span if span else None
 
 
+def sharpe_of(ts: IntArray, days_equity: FloatArray, start: float) -> float | None:
+    """Return the annual Sharpe ratio of equity at the end of days, as `measure` gives it; None below ten days."""
+    day = (ts - 1) // DAY_NS
+    if not len(day) or day[-1] - day[0] + 1 < FEWEST_DAYS:
+        return None
+    if day[-1] - day[0] + 1 > len(day):  # days without slices repeat the last value
+        days_equity = days_equity[np.searchsorted(day, np.arange(day[0], day[-1] + 1), side="right") - 1]
+    return _sharpe(_returns(np.concatenate(([start], days_equity))), float(YEAR_DAYS))
+
+
 def underwater(equity: FloatArray, start: float) -> FloatArray:
     """Return how far each value stands below the highest so far (the start included), as a share: zero or negative."""
     peak = np.maximum.accumulate(np.r_[start, equity])[1:]
@@ -306,11 +316,9 @@ def _ratios(returns: FloatArray, per_year: float) -> dict[str, float | None]:
     if len(returns) < 2 or not per_year:
         return dict.fromkeys(names)
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, spread = float(returns.mean()), float(returns.std(ddof=1))
+        mean, spread = _moments(returns)
         downside = float(np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2)))
         gains, losses = float(returns[returns > 0].sum()), float(-returns[returns < 0].sum())
-    if spread <= _FLAT * float(np.abs(returns).max()):
-        spread = 0.0
     worst = int((len(returns) - 1) * _TAIL)
     scale = float(np.sqrt(per_year))
     return {
@@ -320,6 +328,20 @@ def _ratios(returns: FloatArray, per_year: float) -> dict[str, float | None]:
         "omega": _ratio(gains, losses),
         "cvar_95": _finite(float(np.partition(returns, worst)[: worst + 1].mean())),
     }
+
+
+def _moments(returns: FloatArray) -> tuple[float, float]:
+    """Return the mean and the sample deviation of returns; a deviation that is rounding alone is none."""
+    spread = float(returns.std(ddof=1))
+    return float(returns.mean()), 0.0 if spread <= _FLAT * float(np.abs(returns).max()) else spread
+
+
+def _sharpe(returns: FloatArray, per_year: float) -> float | None:
+    if len(returns) < 2:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, spread = _moments(returns)
+    return _ratio(mean * float(np.sqrt(per_year)), spread)
 
 
 def _growth(start: float, final: float, years: float) -> float | None:

@@ -31,10 +31,12 @@ from abidance.run.backtest import Progress, backtest, buy_and_hold, quick_collec
 from abidance.run.config import RunConfig
 from abidance.run.setup import BarSource, Key, Material, gather
 from abidance.strategy.base import BarStrategy
+from abidance.strategy.config import ExitsConfig
 from abidance.strategy.decisions import Decisions, decide
 
 FALLBACK = "fallback"
 """The code of the notice that the event engine ran in place of the compiled executor."""
+Decide = Callable[[BarStrategy, Bars, ExitsConfig], Decisions]
 _EXACT_INTEGER = 1 << 53
 _YEAR_NS = 365 * 86_400 * SECOND_NS
 
@@ -177,12 +179,12 @@ def _unsupported_instrument(material: Material, instrument: Instrument) -> str |
 # --- the scene
 
 
-def scene_of(material: Material) -> Scene:
-    """Return what the compiled executor needs of a run that it covers."""
+def scene_of(material: Material, decided: Decide = decide) -> Scene:
+    """Return what the compiled executor needs of a run that it covers; `decided` asks strategies."""
     config = material.config
     order = {id: rank for rank, id in enumerate(material.instruments)}
     keys = sorted(material.bars, key=lambda key: (timeframe_ns(key[1]), order[key[0]]))
-    tapes = _tapes(material)
+    tapes = tapes_of(material)
     places = []
     for each in config.strategies:
         strategy = material.strategies[each.name]
@@ -191,7 +193,7 @@ def scene_of(material: Material) -> Scene:
             key = (id, each.timeframe)
             tape = tapes[key].tape()
             assert tape is not None
-            decisions = decide(strategy, tape, each.exits)
+            decisions = decided(strategy, tape, each.exits)
             first = len(tape) - len(material.bars[key])
             volatility = _volatility(each, tape, decisions)
             places.append(Place(each.name, keys.index(key), decisions, first, volatility))
@@ -208,7 +210,7 @@ def scene_of(material: Material) -> Scene:
     )
 
 
-def _tapes(material: Material) -> Mapping[Key, Series]:
+def tapes_of(material: Material) -> Mapping[Key, Series]:
     """Return every series with all its bars known, as the engine lays them before strategies."""
     series: dict[Key, Series] = {}
     for (id, timeframe), bars in material.bars.items():

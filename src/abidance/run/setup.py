@@ -131,7 +131,13 @@ def gather(config: RunConfig, source: BarSource, folder: Path | None) -> Materia
 
 
 def _strategy(config: StrategyConfig, folder: Path | None) -> BarStrategy | EventStrategy:
-    kind = find_strategy(config.strategy, folder)
+    return made(find_strategy(config.strategy, folder), config)
+
+
+def made(
+    kind: type[BarStrategy] | type[EventStrategy], config: StrategyConfig
+) -> BarStrategy | EventStrategy:
+    """Return a strategy with the parameters of its configuration. Raises StrategyError or UsageError."""
     try:
         found: BarStrategy | EventStrategy = kind()
     except FAILURES as error:

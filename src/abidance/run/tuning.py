@@ -1,6 +1,6 @@
 """What a search may change in a configuration: knobs by name, and the run that each setting of them makes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Tuning:
 
     def configured(self, values: Values) -> RunConfig:
         """Return the configuration with `values` in it. Raises UsageError when one does not fit."""
-        return _configured(self.config, {self.knobs[name]: value for name, value in values.items()})
+        return configured(self.config, {self.knobs[name]: value for name, value in values.items()})
 
     def current(self) -> Values:
         """Return the values that the configuration has now."""
@@ -87,8 +87,30 @@ def tuning(
         for end in ends:
             if own is not None:
                 own.check(end)
-            _configured(config, {knobs[name]: end})
-    return Tuning(_configured(config, fixed), Space(dimensions), {name: knobs[name] for name in dimensions})
+            configured(config, {knobs[name]: end})
+    return Tuning(configured(config, fixed), Space(dimensions), {name: knobs[name] for name in dimensions})
+
+
+def knobs_of(config: RunConfig, folder: Path | None, names: Iterable[str]) -> dict[str, Knob]:
+    """Return where settings are, by name: declared parameters, or what `--tune` names."""
+    _, declared = _declared(config, folder)
+    return {name: declared[name][0] if name in declared else _tuned(config, name) for name in names}
+
+
+def placed(config: RunConfig, values: Mapping[Knob, Any]) -> RunConfig:
+    """Return the configuration with values that are known to fit; a search sets millions of them."""
+    strategies = list(config.strategies)
+    for knob, value in values.items():
+        strategies[knob.strategy] = _placed(strategies[knob.strategy], knob.path, value)
+    return config.model_copy(update={"strategies": tuple(strategies)})
+
+
+def _placed(table: Any, path: tuple[str, ...], value: Any) -> Any:
+    first, *rest = path
+    inner = _placed(getattr(table, first), tuple(rest), value) if rest and first != "parameters" else value
+    if first == "parameters":
+        inner = table.parameters | {rest[0]: value}
+    return table.model_copy(update={first: inner})
 
 
 def _declared(
@@ -127,7 +149,7 @@ def _fields(table: str) -> list[str]:
     return list(kind.model_fields)
 
 
-def _configured(config: RunConfig, values: Mapping[Knob, Any]) -> RunConfig:
+def configured(config: RunConfig, values: Mapping[Knob, Any]) -> RunConfig:
     strategies = list(config.strategies)
     for number, each in enumerate(strategies):
         own = {knob.path: value for knob, value in values.items() if knob.strategy == number}

@@ -76,7 +76,7 @@ def decide(strategy: BarStrategy, bars: Bars, exits: ExitsConfig) -> Decisions:
     """
     warmup = warmup_of(strategy)
     if len(bars) <= warmup:
-        return _nothing(len(bars), exits)
+        return nothing(len(bars), exits)
     try:
         # A division by zero in an indicator gives inf or NaN; what comes of it is checked below, row by row.
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -143,7 +143,7 @@ def opinion(strategy: BarStrategy, bars: Bars, first: int = 0) -> Opinion:
         if _is_plain(answer, bars):
             rows, target = turning(answer.target, start)
             if (np.abs(target) <= 1).all():
-                return Opinion(bars, answer, rows, target)
+                return Opinion(bars, Signals(_NOTHING, answer.confidence), rows, target)
         checked = _checked(answer, bars, ExitsConfig(), warmup)
     except FAILURES as error:
         raise strategy_error(strategy, error, "signals") from error
@@ -217,7 +217,8 @@ def _count(warmup: object) -> int:
     return int(warmup)
 
 
-def _nothing(length: int, exits: ExitsConfig) -> Decisions:
+def nothing(length: int, exits: ExitsConfig) -> Decisions:
+    """Return decisions without a single opinion."""
     none = _sealed(np.full(length, np.nan))
     return Decisions(none, _sealed(np.ones(length)), none, none, none, none, exits.max_bars)
 

@@ -1,0 +1,171 @@
+"""Sweeps: thousands of settings of a run, each scored as a whole backtest of it would be, at memory speed.
+
+What settings share is done once: bars are laid out, indicators are remembered by what they were computed from, and
+signals by the parameters that made them. A setting that the compiled executor does not cover is run by the event
+engine; the score is the same, it only takes longer.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice, product
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from abidance.backtest import compiled
+from abidance.backtest.compiled import CannotTellError, Scene, Score, score_of
+from abidance.backtest.result import BacktestResult
+from abidance.backtest.sweeping import Track, reason_against
+from abidance.indicators.memory import Memory, remembering
+from abidance.journal.metrics import DAY_NS, underwater
+from abidance.market.bars import Bars
+from abidance.run.backtest import play, result_of
+from abidance.run.compiled import scene_of, tapes_of, unsupported
+from abidance.run.config import RunConfig
+from abidance.run.setup import BarSource, assemble, gather, made
+from abidance.run.tuning import configured, knobs_of, placed
+from abidance.strategy.base import BarStrategy
+from abidance.strategy.config import ExitsConfig
+from abidance.strategy.decisions import Decisions, Opinion, nothing, opinion
+
+_CHUNK = 20
+"""Settings that a thread takes at once: handing over costs about as much as scoring one."""
+_OPINIONS = 64
+"""Signals that are kept: settings that differ in their exits alone come one after another."""
+
+Setting = Mapping[str, Any]
+
+
+def sweep(
+    config: RunConfig,
+    source: BarSource,
+    grid: Mapping[str, Sequence[Any]],
+    folder: Path | None = None,
+    workers: int | None = None,
+) -> Iterator[tuple[Setting, Score]]:
+    """Yield every setting of a grid and its score, in order.
+
+    Names are parameters of the strategy (`fast`), or settings of it (`exits.stop_loss`, `sizing.fraction`); None is a
+    value like any other there. With several strategies a name begins with the strategy's. Name last what changes no
+    signal: it costs least there. Raises UsageError for what does not fit, and whatever a run of a setting raises.
+    """
+    arena = Arena(config, source, folder)
+    knobs = knobs_of(arena.config, folder, grid)
+    for name, values in grid.items():
+        for value in values:
+            configured(arena.config, {knobs[name]: value})
+    settings = (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
+    workers = workers or os.cpu_count() or 1
+
+    def scored(chunk: list[Setting]) -> list[tuple[Setting, Score]]:
+        placings = ({knobs[name]: value for name, value in setting.items()} for setting in chunk)
+        return [
+            (setting, arena.score(placed(arena.config, values)))
+            for setting, values in zip(chunk, placings, strict=True)
+        ]
+
+    if workers == 1:
+        while chunk := list(islice(settings, _CHUNK)):
+            yield from scored(chunk)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        running: deque[Future[list[tuple[Setting, Score]]]] = deque()
+        while chunk := list(islice(settings, _CHUNK)):
+            running.append(pool.submit(scored, chunk))
+            if len(running) > 2 * workers:
+                yield from running.popleft().result()
+        for chunk_scored in running:
+            yield from chunk_scored.result()
+
+
+class Arena:
+    """A run laid out to be scored again and again with other settings of its strategies; threads may share it."""
+
+    def __init__(self, config: RunConfig, source: BarSource, folder: Path | None = None) -> None:
+        self._material = gather(config, source, folder)
+        self._kinds = {name: type(each) for name, each in self._material.strategies.items()}
+        self.config = self._material.config
+        self._reason = unsupported(self._material)
+        self._tracks: SimpleQueue[Track] = SimpleQueue()
+        self._memory = Memory()
+        self._opinions: dict[Any, Opinion] = {}
+        self._lane: Scene | None = None
+        if self._reason is None:
+            scene = scene_of(self._material, _silence)
+            self._lane = scene if not reason_against(scene) else None
+        tapes = tapes_of(self._material) if self._lane is not None else {}
+        self._tapes = {key: series.tape() for key, series in tapes.items()}
+
+    def score(self, config: RunConfig) -> Score:
+        """Score a setting: the run's configuration with other parameters, exits or sizes of its strategies."""
+        if self._lane is not None and (found := self._fast(self._lane, config)) is not None:
+            return found
+        strategies = {each.name: made(self._kinds[each.name], each) for each in config.strategies}
+        material = replace(self._material, config=config, strategies=strategies)
+        if unsupported(material) is None:
+            try:
+                return score_of(compiled.simulate(scene_of(material), keeps_logs=False))
+            except CannotTellError:
+                pass
+        core = assemble(material)
+        return _told(result_of(material, core, play(material, core, digest=False), {}))
+
+    def _fast(self, scene: Scene, config: RunConfig) -> Score | None:
+        with remembering(self._memory):
+            choice = [
+                self._opinion(number, scene, config).turns(exits)
+                for number, exits in enumerate(self._exits(scene, config))
+            ]
+        try:
+            track = self._tracks.get_nowait()
+        except Empty:
+            track = Track(scene)
+        found = track.run({each.name: each for each in config.strategies}, choice)
+        self._tracks.put(track)
+        return found
+
+    def _exits(self, scene: Scene, config: RunConfig) -> list[ExitsConfig]:
+        by_name = {each.name: each.exits for each in config.strategies}
+        return [by_name[place.strategy] for place in scene.places]
+
+    def _opinion(self, number: int, scene: Scene, config: RunConfig) -> Opinion:
+        """Return what a strategy says in one place, as it said it last time where it can have said nothing else."""
+        place = scene.places[number]
+        chosen = next(each for each in config.strategies if each.name == place.strategy)
+        key = (number, *chosen.parameters.items())
+        found = self._opinions.get(key)
+        if found is None:
+            strategy = made(self._kinds[chosen.name], chosen)
+            assert isinstance(strategy, BarStrategy)
+            tape = self._tapes[scene.series[place.series].instrument, chosen.timeframe]
+            assert tape is not None
+            found = self._opinions[key] = opinion(strategy, tape, place.first)
+            while len(self._opinions) > max(_OPINIONS, 2 * len(scene.places)):
+                self._opinions.pop(next(iter(self._opinions)), None)
+        return found
+
+
+def _silence(_strategy: BarStrategy, _tape: Bars, exits: ExitsConfig) -> Decisions:
+    """Stand in for a strategy's decisions where a scene is laid out and nobody is asked yet."""
+    return nothing(0, exits)
+
+
+def _told(result: BacktestResult) -> Score:
+    """Return the score of a run of the event engine."""
+    day = (result.ts - 1) // DAY_NS
+    ends = np.flatnonzero(np.append(day[1:] != day[:-1], True))
+    return Score(
+        start_equity=result.start_equity,
+        ts=result.ts[ends],
+        equity=result.equity[ends],
+        max_drawdown=float(underwater(result.equity, result.start_equity).min()),
+        trades=sum(trip.ts_exit is not None for trip in result.round_trips),
+        fills=len(result.fills),
+        fees=float(sum(fill.fee for fill in result.fills)),
+        refusals=len(result.refusals),
+    )
