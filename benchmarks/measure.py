@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -66,17 +67,20 @@ def whole_process(command: list[str], out: IO[bytes] | int, err: IO[bytes] | int
     return Process(wall_s, cpu_s, usage.ru_maxrss / _RSS_PER_MB, child.returncode)
 
 
-def sample(command: list[str]) -> Sample:
-    """Run a measured script once; its last line of output is its result."""
+def sample(command: list[str], read: Callable[[str], dict[str, Any]] | None = None) -> Sample:
+    """Run a measured script once; its last line of output is its result, unless `read` makes one of all of it."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = whole_process(command, out, err)
         out.seek(0)
         err.seek(0)
-        lines = out.read().decode(errors="replace").strip().splitlines()
+        text = out.read().decode(errors="replace").strip()
         complaint = err.read().decode(errors="replace").strip()
-    if process.code != 0 or not lines:
+    if process.code != 0 or not text:
         raise ScriptFailedError(f"exit code {process.code}: {complaint[-2000:] or 'it printed nothing'}")
+    if read is not None:
+        return Sample(process, read(text))
+    last = text.splitlines()[-1]
     try:
-        return Sample(process, json.loads(lines[-1]))
+        return Sample(process, json.loads(last))
     except json.JSONDecodeError as error:
-        raise ScriptFailedError(f"its last line is no result: {lines[-1][:200]}") from error
+        raise ScriptFailedError(f"its last line is no result: {last[:200]}") from error
