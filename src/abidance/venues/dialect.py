@@ -6,11 +6,11 @@ Nothing here opens a socket. Decoders are pure: bytes in, values out, and never 
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
+from abidance.market.book import BookRule
 from abidance.model.instrument import Instrument
 from abidance.model.market import (
     BarUpdate,
@@ -36,7 +36,10 @@ class Channel(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False):
-    """The venue confirmed (or refused, with its reason) what was asked under `request`; some name channels instead."""
+    """The venue confirmed (or refused, with its reason) what was asked under `request`.
+
+    `request` is -1 where the venue does not repeat the number: then `channels` holds the topics (`Dialect.topic`).
+    """
 
     request: int
     error: str = ""
@@ -68,33 +71,15 @@ Decoded = (
 
 
 class Decoder(Protocol):
-    """Turn the frames of one connection into values; unknown instruments and fields are dropped, not errors."""
+    """Turn the frames of one connection into values; unknown instruments and fields are dropped, not errors.
+
+    A `ts` of 0 says that the venue names no time: whoever receives the value puts in the time of receipt. A quote may
+    be crossed: whoever certifies it looks. A closed BarUpdate of a bar that was closed before corrects it.
+    """
 
     def decode(self, frame: Frame) -> Sequence[Decoded]:
         """Return what a frame says, in its order. Never raises: what cannot be read is `Dropped`."""
         ...
-
-
-class Continuity(StrEnum):
-    """How a venue's book updates prove that none is missing."""
-
-    RANGE = "range"
-    """first <= last applied + 1 <= last (Binance spot, KuCoin)."""
-    PREVIOUS = "previous"
-    """previous equals the last applied (Binance futures)."""
-    STEP = "step"
-    """last rises by exactly one (Bybit, MEXC)."""
-    CHECKSUM = "checksum"
-    """the checksum over the top of the book is equal (Kraken)."""
-
-
-@dataclass(frozen=True)
-class BookRule:
-    """How a ladder is begun and kept. `snapshot` says whether it comes in the stream or must be asked for by REST."""
-
-    continuity: Continuity
-    snapshot_in_stream: bool
-    depths: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -132,6 +117,10 @@ class Dialect(Protocol):
     stream_url: str
     limits: StreamLimits
     books: BookRule
+    kinds: frozenset[DataKind]
+    """What the venue streams; asking for another kind raises UsageError."""
+    timeframes: Mapping[str, str]
+    """The bars it streams, with the venue's own name of each; asking for another raises UsageError."""
 
     def symbol(self, instrument: Instrument) -> str:
         """Return the venue's own name of an instrument."""
@@ -141,8 +130,19 @@ class Dialect(Protocol):
         """Return a new decoder that knows these instruments."""
         ...
 
-    async def endpoint(self, fetch: Fetch) -> Endpoint:
-        """Return where to connect now; venues that hand out tokens are asked here."""
+    def topic(self, channel: Channel) -> str:
+        """Return the venue's own name of a channel. Raises UsageError for what it does not stream."""
+        ...
+
+    def route(self, channel: Channel) -> str:
+        """Return which entrance of the venue serves a channel: one connection carries channels of one route only.
+
+        Binance's perpetuals have two; everybody else has one, the empty text.
+        """
+        ...
+
+    async def endpoint(self, fetch: Fetch, route: str = "") -> Endpoint:
+        """Return where to connect now; venues that hand out tokens are asked here. Raises VenueError."""
         ...
 
     def subscribe(self, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
