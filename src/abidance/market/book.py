@@ -7,6 +7,7 @@ socket and no clock: it is told, and says what it made of it. A book that is not
 import math
 import zlib
 from bisect import bisect_left, insort
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +19,7 @@ from abidance.model.order import Side
 
 NOWHERE = math.nan
 _KEPT_UPDATES = 20_000
+_KEPT_APPLIED = 256
 _KNOWN_PRICES = 65_536
 _CHECKED_LEVELS = 10
 _ECHO_NS = 5_000_000_000
@@ -186,6 +188,7 @@ class OrderBook:
         self._whole = False
         self._fresh = False
         self._waiting: list[BookDelta] = []
+        self._applied: deque[BookDelta] = deque(maxlen=0 if rule.snapshot_in_stream else _KEPT_APPLIED)
         self._standing: Callable[[BookDelta], Taken] = {
             Continuity.RANGE: self._in_range,
             Continuity.PREVIOUS: self._after_previous,
@@ -231,6 +234,13 @@ class OrderBook:
     def _begin(self, snapshot: BookDelta) -> Taken:
         """Start from a snapshot, then apply what waited for it."""
         rule = self._rule
+        if self._whole and self._applied:
+            # A second snapshot deepens a ladder: what was applied after it is applied again, or it is of no use.
+            oldest = self._applied[0]
+            if snapshot.last < (oldest.previous or oldest.first - 1):
+                return Taken.OLD
+            self._waiting = list(self._applied)
+            self._applied.clear()
         if not snapshot.bids and not snapshot.asks:
             return self._fail(Taken.EMPTY, "the snapshot holds no level")
         certain = 0 if rule.snapshot_in_stream else rule.snapshot_levels
@@ -260,6 +270,7 @@ class OrderBook:
         if not (self._bids.take(delta.bids) and self._asks.take(delta.asks)):
             return self._off_tick(delta)
         self._fresh = False
+        self._applied.append(delta)
         return self._settle(delta)
 
     def _settle(self, delta: BookDelta) -> Taken:
@@ -288,6 +299,7 @@ class OrderBook:
         self.reason = reason
         self._bids.clear()
         self._asks.clear()
+        self._applied.clear()
         return found
 
     def _in_range(self, delta: BookDelta) -> Taken:

@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from abidance.market.book import BookRule
+from abidance.model.errors import UsageError
 from abidance.model.instrument import Instrument
 from abidance.model.market import (
     BarUpdate,
@@ -134,16 +135,16 @@ class Dialect(Protocol):
         """Return the venue's own name of a channel. Raises UsageError for what it does not stream."""
         ...
 
-    def route(self, channel: Channel) -> str:
+    def route(self, channel: Channel) -> str:  # noqa: ARG002 (most venues need not look)
         """Return which entrance of the venue serves a channel: one connection carries channels of one route only.
 
         Binance's perpetuals have two; everybody else has one, the empty text.
         """
-        ...
+        return ""
 
-    async def endpoint(self, fetch: Fetch, route: str = "") -> Endpoint:
+    async def endpoint(self, fetch: Fetch, route: str = "") -> Endpoint:  # noqa: ARG002 (KuCoin asks)
         """Return where to connect now; venues that hand out tokens are asked here. Raises VenueError."""
-        ...
+        return Endpoint(self.stream_url)
 
     def subscribe(self, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
         """Return the frames that ask for channels; the venue answers under `request` (and the numbers after it)."""
@@ -153,10 +154,10 @@ class Dialect(Protocol):
         """Return the frames that end channels."""
         ...
 
-    def ping(self, request: int) -> Frame | None:
+    def ping(self, request: int) -> Frame | None:  # noqa: ARG002 (where there is none)
         """Return the venue's own ping, or None where the protocol's pings are enough."""
-        ...
+        return None
 
-    async def snapshot(self, fetch: Fetch, channel: Channel) -> BookDelta:
+    async def snapshot(self, fetch: Fetch, channel: Channel) -> BookDelta:  # noqa: ARG002 (where there is none)
         """Return the whole ladder by REST. Raises VenueError; only where `books.snapshot_in_stream` is False."""
-        ...
+        raise UsageError(f"{self.venue} sends the whole ladder in its stream.", "Subscribe again.")
