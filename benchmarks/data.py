@@ -159,13 +159,13 @@ def _replace(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def save(name: str, columns: Columns) -> None:
-    """Write the columns as uncompressed npz, and as Parquet when they are of one series."""
+    """Write the columns as uncompressed npz and, for what is imported, as Parquet: a file a pair."""
 
     def as_npz(draft: Path) -> None:
         with draft.open("wb") as file:
             np.savez(file, allow_pickle=False, **columns)
 
-    def as_parquet(draft: Path) -> None:
+    def as_parquet(draft: Path, columns: Columns) -> None:
         table = dict(columns)
         if "qty" in table:  # Parquet follows the field's names for trades: price, size, side in words
             table["size"] = table.pop("qty")
@@ -173,8 +173,12 @@ def save(name: str, columns: Columns) -> None:
         pq.write_table(pa.table(table), draft, compression="zstd")
 
     _replace(set_file(name, "npz"), as_npz)
-    if next(iter(columns.values())).shape == list(columns.values())[-1].shape:
-        _replace(set_file(name, "parquet"), as_parquet)
+    rows = [field for field in columns if columns[field].ndim == 2]
+    if not rows:
+        _replace(set_file(name, "parquet"), lambda draft: as_parquet(draft, columns))
+    for pair in range(len(columns[rows[0]]) if rows and name == "year" else 0):
+        own = {field: column[pair] if field in rows else column for field, column in columns.items()}
+        _replace(set_file(f"{name}_{pair:02d}", "parquet"), lambda draft, own=own: as_parquet(draft, own))
 
 
 def main() -> None:

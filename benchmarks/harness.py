@@ -57,6 +57,11 @@ def rough_file() -> Path:
     return set_file("rough_1000000")
 
 
+def home_of(name: str) -> Path:
+    """Return Abidance's user directory that holds a set."""
+    return cache_home() / "users" / name
+
+
 class Phases:
     """Seconds spent by phase, from the moment the process was spawned.
 

@@ -9,8 +9,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import nan
+from types import MappingProxyType
 from typing import IO, Any
 
 from harness import SPAWNED_AT
@@ -42,18 +44,24 @@ class Sample:
 
     @property
     def steady_s(self) -> float:
-        """Return the seconds of simulation alone, as the script timed them."""
-        return float(self.result["steady_s"])
+        """Return the seconds of simulation alone, as the script timed them; NaN for a program that tells none."""
+        return float(self.result.get("steady_s", nan))
 
     def as_json(self) -> dict[str, Any]:
         """Return the run as plain values."""
         return {**vars(self.process), **self.result, "peak_mb": self.process.peak_mb}
 
 
-def whole_process(command: list[str], out: IO[bytes] | int, err: IO[bytes] | int) -> Process:
+def whole_process(
+    command: list[str],
+    out: IO[bytes] | int,
+    err: IO[bytes] | int,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Process:
     """Spawn, wait, and return the cost; a process over the time limit is killed."""
     spawned = time.perf_counter()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", SPAWNED_AT: repr(spawned)}
+    threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    environment = {**os.environ, **threads, SPAWNED_AT: repr(spawned), **environment}
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
     limit = threading.Timer(TIME_LIMIT_S, child.kill)
     limit.start()
@@ -67,10 +75,14 @@ def whole_process(command: list[str], out: IO[bytes] | int, err: IO[bytes] | int
     return Process(wall_s, cpu_s, usage.ru_maxrss / _RSS_PER_MB, child.returncode)
 
 
-def sample(command: list[str], read: Callable[[str], dict[str, Any]] | None = None) -> Sample:
+def sample(
+    command: list[str],
+    read: Callable[[str], dict[str, Any]] | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Sample:
     """Run a measured script once; its last line of output is its result, unless `read` makes one of all of it."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = whole_process(command, out, err)
+        process = whole_process(command, out, err, environment)
         out.seek(0)
         err.seek(0)
         text = out.read().decode(errors="replace").strip()

@@ -85,20 +85,22 @@ def table(rows: list[list[str]]) -> str:
 def figure_rows(measured: Measured) -> list[list[str]]:
     """Return the table of medians."""
     unit = measured.workload.unit
-    rows = [["engine", "version", f"steady {unit}/s", "steady s", "whole s", "cpu s", "peak MiB"]]
-    for name, taken in measured.samples.items():
-        rows.append(
-            [
-                name,
-                str(taken[0].result["version"]),
-                f"{median(taken, lambda each: each.result['items_per_s']):,.0f}",
-                f"{median(taken, lambda each: each.steady_s):.4f}",
-                f"{median(taken, lambda each: each.process.wall_s):.3f}",
-                f"{median(taken, lambda each: each.process.cpu_s):.3f}",
-                f"{median(taken, lambda each: each.process.peak_mb):.0f}",
-            ]
-        )
-    return rows
+    heads: dict[str, Callable[[list[Sample]], str]] = {
+        "engine": lambda taken: "",
+        "version": lambda taken: str(taken[0].result["version"]),
+        f"steady {unit}/s": lambda taken: f"{median(taken, lambda each: each.result['items_per_s']):,.0f}",
+        "steady s": lambda taken: f"{median(taken, lambda each: each.steady_s):.4f}",
+        "whole s": lambda taken: f"{median(taken, lambda each: each.process.wall_s):.3f}",
+        "cpu s": lambda taken: f"{median(taken, lambda each: each.process.cpu_s):.3f}",
+        "peak MiB": lambda taken: f"{median(taken, lambda each: each.process.peak_mb):.0f}",
+    }
+    if "steady" not in measured.workload.costs:
+        heads = {head: read for head, read in heads.items() if not head.startswith("steady")}
+    rows = [
+        [name, *(read(taken) for read in list(heads.values())[1:])]
+        for name, taken in measured.samples.items()
+    ]
+    return [list(heads), *rows]
 
 
 ALSO = {"bare_s": "without metrics", "first_s": "first call", "full_s": "with every order and fill told"}

@@ -32,14 +32,18 @@ START = "start"
 USUAL = ("bars", "ticks", START)
 
 
-def prepare(chosen: list[Workload], heavy: bool) -> None:
-    """Install the peers of the chosen workloads and write their data."""
+def prepare(chosen: list[Workload], heavy: bool, program: Path) -> None:
+    """Install the peers of the chosen workloads, write their data, and let `program` import it."""
     peers.install(peers.PEERS["data"])
     for name in dict.fromkeys(each.peer for workload in chosen for each in workload.contestants):
         if name in peers.PEERS and (heavy or not peers.PEERS[name].heavy):
             peers.install(peers.PEERS[name])
     sets = list(dict.fromkeys(name for workload in chosen for name in workload.data))
-    subprocess.run([str(peers.PEERS["data"].python), str(SCRIPTS / "data.py"), *sets], check=True)
+    if sets:
+        subprocess.run([str(peers.PEERS["data"].python), str(SCRIPTS / "data.py"), *sets], check=True)
+    homes = dict.fromkeys(name for workload in chosen for name in workload.homes)
+    if homes and program.is_file():
+        subprocess.run([sys.executable, str(SCRIPTS / "abidance_home.py"), str(program), *homes], check=True)
 
 
 def take_turns(workload: Workload, rounds: int) -> Measured:
@@ -56,7 +60,8 @@ def take_turns(workload: Workload, rounds: int) -> Measured:
                 continue
             progress(f"{workload.key}: {label}: {each.name}")
             try:
-                taken = sample(each.command, each.read)
+                each.clear()
+                taken = sample(each.command, each.read, each.environment)
             except ScriptFailedError as error:
                 measured.failed[each.name] = str(error)
                 measured.samples.pop(each.name, None)
@@ -138,7 +143,7 @@ def main() -> int:
     wanted = asked.only or ((*WORKLOADS, START) if asked.heavy else USUAL)
     chosen = [WORKLOADS[name](asked.python) for name in wanted if name != START]
     if not asked.offline and chosen:
-        prepare(chosen, asked.heavy)
+        prepare(chosen, asked.heavy, asked.python.with_name(OURS))
     here = machine()
     print(", ".join(f"{key} {value}" for key, value in here.items()))
     done = []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import REPOSITORY
+from cli_output import counted
+from harness import REPOSITORY, cache_home, home_of
 from peers import PEERS
 from sweep_grid import COMBINATIONS, STOP_NAMES
 
@@ -20,41 +22,50 @@ Read = Callable[[str], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Contestant:
-    """One engine on one workload: an interpreter, a script of this folder and its arguments.
+    """One engine on one workload: a program and its arguments.
 
-    `peer` names its environment; with `read` it is a program that knows nothing of this folder, and `read` makes a
-    result of what it prints.
+    `peer` names its environment. The program is an interpreter that runs `script`, which prints a result, or, with
+    `read`, one that knows nothing of this folder: `read` makes a result of what it prints. `cache` is emptied before
+    each run, for workloads that measure the first run of all.
     """
 
     name: str
     peer: str
-    python: Path
-    script: str
-    arguments: tuple[str, ...] = ()
+    program: Path
+    arguments: tuple[str, ...]
+    script: str = ""
     read: Read | None = None
+    cache: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def command(self) -> list[str]:
         """Return what to spawn."""
-        program = self.script if self.read else str(SCRIPTS / self.script)
-        return [str(self.python), program, *self.arguments]
+        scripts = [str(SCRIPTS / self.script)] if self.script else []
+        return [str(self.program), *scripts, *self.arguments]
 
     @property
     def absence(self) -> str | None:
         """Return why this engine cannot run here, or None when it can."""
-        if self.read is None and not (SCRIPTS / self.script).is_file():
+        if self.script and not (SCRIPTS / self.script).is_file():
             return f"not present (no benchmarks/{self.script})"
-        if not self.python.exists():
+        if not self.program.exists():
             remedy = "make install" if self.peer == OURS else f"python benchmarks/peers.py {self.peer}"
             return f"not installed (run: {remedy})"
         return None
+
+    def clear(self) -> None:
+        """Empty the cache that a first run does not have."""
+        if self.cache is not None:
+            shutil.rmtree(self.cache, ignore_errors=True)
 
 
 @dataclass(frozen=True)
 class Workload:
     """One piece of work, the same for every engine, and what proves that it was the same.
 
-    `near` holds relative tolerances. `data` are the sets that it reads.
+    `near` holds relative tolerances. `data` are the sets that it reads, `homes` those that Abidance's program reads
+    from a user directory.
     """
 
     key: str
@@ -68,15 +79,16 @@ class Workload:
     shown: tuple[str, ...] = ()
     costs: tuple[str, ...] = ALL_COSTS
     note: str = ""
+    homes: tuple[str, ...] = ()
     warms_up: bool = True
 
 
 def _peer(name: str, script: str, *arguments: object) -> Contestant:
-    return Contestant(name, name, PEERS[name].python, script, tuple(map(str, arguments)))
+    return Contestant(name, name, PEERS[name].python, tuple(map(str, arguments)), script)
 
 
 def _ours(python: Path, script: str, *arguments: object, name: str = OURS) -> Contestant:
-    return Contestant(name, OURS, python, script, tuple(map(str, arguments)))
+    return Contestant(name, OURS, python, tuple(map(str, arguments)), script)
 
 
 def bars(python: Path) -> Workload:
@@ -133,6 +145,102 @@ def single(python: Path) -> Workload:
     )
 
 
+def single_short(python: Path) -> Workload:
+    """Return the single workload over fewer bars, against those that take minutes for a million."""
+    return Workload(
+        key="single-short",
+        title="the same over 200,000 bars",
+        unit="bars",
+        count=200_000,
+        contestants=(
+            _peer("nautilus", "nautilus_bars.py", 200_000),
+            _peer("jesse", "jesse_single.py", 200_000),
+            _peer("freqtrade", "freqtrade_single.py", 200_000),
+            _ours(python, "abidance_single.py", 200_000),
+        ),
+        data=("bars_200000",),
+        exact=("trades", "closed"),
+        near={"pnl": 1e-6},
+        shown=("fill",),
+        costs=("steady", "without metrics"),
+        note="NautilusTrader and Jesse fill at the close that decides, freqtrade and Abidance at the next open, "
+        "which in this data is the same price.",
+    )
+
+
+def _program(python: Path, name: str, count: int, *arguments: object) -> Contestant:
+    """Return `abidance backtest` over the user directory of a set, as a user types it."""
+    typed = ("backtest", "--engine", "compiled", "--userdir", home_of(name), *arguments)
+    return Contestant(
+        OURS, OURS, python.with_name(OURS), tuple(map(str, typed)), read=lambda text: counted(text, count)
+    )
+
+
+def whole(python: Path) -> Workload:
+    """Return the single workload as whole processes."""
+    return Workload(
+        key="whole",
+        title="the single workload as a whole process: `abidance backtest --engine compiled`, or a script that "
+        "imports the peer, reads the bars, runs and prints",
+        unit="bars",
+        count=1_000_000,
+        contestants=(
+            _peer("vectorbt", "vectorbt_single.py", 1_000_000, "once"),
+            _peer("backtesting", "backtesting_bars.py", 1_000_000),
+            _program(python, "bars_1000000", 1_000_000, "-c", SCRIPTS / "configs" / "whole.toml"),
+        ),
+        data=("bars_1000000",),
+        homes=("bars_1000000",),
+        exact=("trades", "closed"),
+        near={"pnl": 1e-6},
+        costs=WHOLE_COSTS,
+    )
+
+
+def whole_short(python: Path) -> Workload:
+    """Return the single workload over fewer bars as whole processes."""
+    return Workload(
+        key="whole-short",
+        title="the same over 200,000 bars",
+        unit="bars",
+        count=200_000,
+        contestants=(
+            _peer("nautilus", "nautilus_bars.py", 200_000),
+            _peer("jesse", "jesse_single.py", 200_000),
+            _peer("freqtrade", "freqtrade_single.py", 200_000),
+            _program(python, "bars_200000", 200_000, "-c", SCRIPTS / "configs" / "whole.toml"),
+        ),
+        data=("bars_200000",),
+        homes=("bars_200000",),
+        exact=("trades", "closed"),
+        near={"pnl": 1e-6},
+        costs=WHOLE_COSTS,
+    )
+
+
+def cold(python: Path) -> Workload:
+    """Return the first run of all: what is compiled is compiled in it."""
+    ours = _program(python, "bars_1000000", 1_000_000, "-c", SCRIPTS / "configs" / "whole.toml")
+    numba = cache_home() / "cold-vectorbt"
+    peer = _peer("vectorbt", "vectorbt_single.py", 1_000_000, "once")
+    return Workload(
+        key="cold",
+        title="the first whole process after an installation, in which code is compiled",
+        unit="bars",
+        count=1_000_000,
+        contestants=(
+            replace(peer, cache=numba, environment={"NUMBA_CACHE_DIR": str(numba)}),
+            replace(ours, cache=home_of("bars_1000000") / "cache"),
+        ),
+        data=("bars_1000000",),
+        homes=("bars_1000000",),
+        exact=("trades", "closed"),
+        near={"pnl": 1e-6},
+        costs=WHOLE_COSTS,
+        warms_up=False,
+    )
+
+
 def sweep(python: Path) -> Workload:
     """Return the sweep workload on one thread each."""
     return Workload(
@@ -169,6 +277,10 @@ WORKLOADS: dict[str, Callable[[Path], Workload]] = {
     "bars": bars,
     "ticks": ticks,
     "single": single,
+    "single-short": single_short,
+    "whole": whole,
+    "whole-short": whole_short,
+    "cold": cold,
     "sweep": sweep,
     "long-sweep": long_sweep,
 }
