@@ -23,6 +23,7 @@ _KEPT_APPLIED = 256
 _KNOWN_PRICES = 65_536
 _CHECKED_LEVELS = 10
 _ECHO_NS = 5_000_000_000
+_FINER = 1_000
 
 
 class Continuity(StrEnum):
@@ -78,14 +79,16 @@ class Taken(StrEnum):
 
 
 class _Ladder:
-    """One side: sorted keys with the best one last, and the size at each. A key is a tick, negative for asks."""
+    """One side: sorted keys with the best one last, and the size at each.
 
-    __slots__ = ("_known", "_scale", "_sign", "_step", "edge", "keys", "sizes")
+    A key is a price in thousandths of the tick's last decimal, negative for asks: when a venue makes a tick coarser,
+    older orders stay at their finer prices.
+    """
 
-    def __init__(self, sign: int, tick: Decimal) -> None:
-        exponent = int(tick.normalize().as_tuple().exponent)
-        self._scale: int = 10 ** max(0, -exponent)
-        self._step = int(tick * self._scale)
+    __slots__ = ("_known", "_scale", "_sign", "edge", "keys", "sizes")
+
+    def __init__(self, sign: int, decimals: int) -> None:
+        self._scale: int = 10**decimals * _FINER
         self._sign = sign
         self._known: dict[float, int] = {}
         self.keys: list[int] = []
@@ -93,7 +96,7 @@ class _Ladder:
         self.edge: int | None = None
 
     def take(self, levels: Iterable[tuple[float, float]]) -> bool:
-        """Put levels in, removing those of size 0; False, half done, at the first price between two ticks."""
+        """Put levels in, removing those of size 0; False, half done, at the first price that is none here."""
         known, keys, sizes = self._known.get, self.keys, self.sizes
         for price, size in levels:
             key = known(price)
@@ -132,7 +135,7 @@ class _Ladder:
 
     def price(self, key: int) -> float:
         """Return the price of a key, the very float that its decimal text reads as."""
-        return key * self._sign * self._step / self._scale
+        return key * self._sign / self._scale
 
     def levels(self) -> Iterator[tuple[float, float]]:
         """Yield (price, size), best first, as far as is known."""
@@ -149,28 +152,33 @@ class _Ladder:
     def digits(self, lots: int) -> str:
         """Return the best ten levels as a checksum reads them: digits of price and size without a point."""
         best = self.keys[: -_CHECKED_LEVELS - 1 : -1]
-        step = self._sign * self._step
-        return "".join(f"{key * step}{round(self.sizes[key] * lots)}" for key in best)
+        unit = self._sign * _FINER
+        return "".join(f"{key // unit}{round(self.sizes[key] * lots)}" for key in best)
 
     def _learn(self, price: float) -> int | None:
-        """Return the key of a price not seen before, None when it is on no tick."""
+        """Return the key of a price not seen before, None when it is far finer than the tick."""
         if not 0.0 < price < math.inf:
             return None
-        ticks = round(price * self._scale / self._step)
+        key = round(price * self._scale)
         # Both sides are the float nearest to one decimal number, so that equality is exact.
-        if ticks * self._step / self._scale != price:
+        if key / self._scale != price:
             return None
         if len(self._known) >= _KNOWN_PRICES:
             self._known.clear()
-        self._known[price] = key = ticks * self._sign
+        self._known[price] = key = key * self._sign
         return key
+
+
+def _decimals(step: Decimal) -> int:
+    """Return how many digits a step has after the point."""
+    return max(0, -int(step.normalize().as_tuple().exponent))
 
 
 class OrderBook:
     """The ladder of one instrument. Feed it all updates of the venue in their order; it says what each did to it.
 
     Where snapshots come by REST, updates that arrive before one are kept and applied on top of it. After a gap, a
-    crossing, a wrong checksum or a price off the tick the ladder is empty until the next snapshot.
+    crossing, a wrong checksum or an impossible price the ladder is empty until the next snapshot.
     """
 
     def __init__(self, instrument: Instrument, rule: BookRule, depth: int = 0) -> None:
@@ -181,10 +189,10 @@ class OrderBook:
         self.reason = "no snapshot yet"
         self._rule = rule
         self._depth = depth if rule.continuity is Continuity.CHECKSUM else 0
-        self._lots: int = 10 ** max(0, -int(instrument.lot.normalize().as_tuple().exponent))
+        self._lots: int = 10 ** _decimals(instrument.lot)
         self._tick = instrument.tick
-        self._bids = _Ladder(1, instrument.tick)
-        self._asks = _Ladder(-1, instrument.tick)
+        self._bids = _Ladder(1, _decimals(instrument.tick))
+        self._asks = _Ladder(-1, _decimals(instrument.tick))
         self._whole = False
         self._fresh = False
         self._waiting: list[BookDelta] = []
@@ -291,7 +299,7 @@ class OrderBook:
 
     def _off_tick(self, delta: BookDelta) -> Taken:
         return self._fail(
-            Taken.OFF_TICK, f"a price of update {delta.last} is no multiple of the tick {self._tick}"
+            Taken.OFF_TICK, f"update {delta.last} holds a price much finer than the tick {self._tick}"
         )
 
     def _fail(self, found: Taken, reason: str) -> Taken:

@@ -6,13 +6,14 @@ Nothing here opens a socket. Decoders are pure: bytes in, values out, and never 
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 import msgspec
 
 from abidance.market.book import BookRule
 from abidance.model.errors import UsageError
-from abidance.model.instrument import Instrument
+from abidance.model.instrument import Instrument, InstrumentName, parse_instrument_id
 from abidance.model.market import (
     BarUpdate,
     BookDelta,
@@ -123,9 +124,20 @@ class Dialect(Protocol):
     timeframes: Mapping[str, str]
     """The bars it streams, with the venue's own name of each; asking for another raises UsageError."""
 
+    renamed: Mapping[str, str] = MappingProxyType({})
+    """The venue's names of instruments that do not follow its rule, by our id; reference data may set it."""
+
+    def spelt(self, name: InstrumentName) -> str:
+        """Return how the venue names an instrument as a rule."""
+        ...
+
+    def symbol_of(self, instrument: str) -> str:
+        """Return the venue's own name of an instrument, given our id."""
+        return self.renamed.get(instrument) or self.spelt(parse_instrument_id(instrument))
+
     def symbol(self, instrument: Instrument) -> str:
         """Return the venue's own name of an instrument."""
-        ...
+        return self.symbol_of(instrument.id)
 
     def decoder(self, instruments: Sequence[Instrument]) -> Decoder:
         """Return a new decoder that knows these instruments."""

@@ -4,12 +4,13 @@ A frame is read by typed structs, so that a wrong type, a NaN or a negative size
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
 from abidance.model.errors import UsageError, VenueError
-from abidance.model.instrument import MS_NS, Instrument
+from abidance.model.instrument import Instrument
 from abidance.venues.dialect import Channel, Dropped, Frame
 
 T = TypeVar("T")
@@ -21,11 +22,14 @@ Rate = Annotated[float, msgspec.Meta(ge=-1.0, le=1.0)]
 Level = tuple[Price, Size]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=9_000_000_000_000)]
 Nanos = Annotated[int, msgspec.Meta(ge=0, le=9_000_000_000_000_000_000)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 UpdateId = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 UNREADABLE: Final = (ValueError, RecursionError)
 """What hostile bytes may raise: msgspec's errors and broken Unicode are ValueErrors; the other is deep nesting."""
 _SAMPLE = 200
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_SECONDS = 86_400
 _REQUEST_DIGITS = 15
 
 
@@ -68,9 +72,10 @@ def names_of(instruments: Sequence[Instrument], symbol: Callable[[Instrument], s
     return {symbol(each): each.id for each in instruments}
 
 
-def milliseconds(ts: int) -> int:
-    """Return ns of a time in ms."""
-    return ts * MS_NS
+def nanoseconds(moment: datetime) -> int:
+    """Return a time of a calendar as ns UTC, exact to the microsecond that it holds."""
+    since = moment - _EPOCH
+    return ((since.days * _DAY_SECONDS + since.seconds) * 1_000_000 + since.microseconds) * 1_000
 
 
 def unknown_channel(venue: str, channel: Channel) -> UsageError:

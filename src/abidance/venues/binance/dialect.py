@@ -6,7 +6,7 @@ from typing import ClassVar
 import msgspec
 
 from abidance.market.book import BookRule, Continuity
-from abidance.model.instrument import MS_NS, Instrument, parse_instrument_id
+from abidance.model.instrument import MS_NS, Instrument, InstrumentName
 from abidance.model.market import BookDelta, DataKind
 from abidance.venues.binance.decode import TIMEFRAMES, BinanceDecoder
 from abidance.venues.dialect import Channel, Decoder, Dialect, Endpoint, Fetch, Frame, StreamLimits
@@ -59,8 +59,8 @@ class BinanceSpot(Dialect):
         DataKind.MARK: "markPrice@1s",
     }
 
-    def symbol(self, instrument: Instrument) -> str:
-        return f"{instrument.base}{instrument.quote}"
+    def spelt(self, name: InstrumentName) -> str:
+        return f"{name.base}{name.quote}"
 
     def decoder(self, instruments: Sequence[Instrument]) -> Decoder:
         return BinanceDecoder(names_of(instruments, self.symbol))
@@ -68,7 +68,7 @@ class BinanceSpot(Dialect):
     def topic(self, channel: Channel) -> str:
         if channel.kind not in self.kinds:
             raise unknown_channel(self.venue, channel)
-        symbol = _symbol(channel).lower()
+        symbol = self.symbol_of(channel.instrument).lower()
         if channel.kind is not DataKind.BARS:
             return f"{symbol}@{self._events[channel.kind]}"
         if channel.timeframe not in self.timeframes:
@@ -85,7 +85,7 @@ class BinanceSpot(Dialect):
         return self._asked("UNSUBSCRIBE", channels, request)
 
     async def snapshot(self, fetch: Fetch, channel: Channel) -> BookDelta:
-        symbol = _symbol(channel)
+        symbol = self.symbol_of(channel.instrument)
         body = await fetch("GET", self._depth_path, {"symbol": symbol, "limit": str(_LEVELS)})
         found = answered("Binance", body, _read_ladder, f"ladder of {symbol}")
         return BookDelta(
@@ -126,8 +126,3 @@ class BinancePerpetuals(BinanceSpot):
 
     async def endpoint(self, fetch: Fetch, route: str = "") -> Endpoint:  # noqa: ARG002 (nobody is asked)
         return Endpoint(f"{self.stream_url}/{route or 'market'}/stream")
-
-
-def _symbol(channel: Channel) -> str:
-    name = parse_instrument_id(channel.instrument)
-    return f"{name.base}{name.quote}"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from abidance.market.book import BookRule, Continuity
-from abidance.model.instrument import Instrument, InstrumentName, parse_instrument_id
+from abidance.model.instrument import Instrument, InstrumentName
 from abidance.model.market import DataKind
 from abidance.venues.bybit.decode import TIMEFRAMES, BybitDecoder
 from abidance.venues.dialect import Channel, Decoder, Dialect, Frame, StreamLimits
@@ -27,8 +27,8 @@ class BybitSpot(Dialect):
     kinds = frozenset({DataKind.TRADES, DataKind.QUOTES, DataKind.BOOK, DataKind.BARS})
     timeframes = TIMEFRAMES
 
-    def symbol(self, instrument: Instrument) -> str:
-        return _symbol(instrument.name)
+    def spelt(self, name: InstrumentName) -> str:
+        return f"{name.base}{name.quote}"
 
     def decoder(self, instruments: Sequence[Instrument]) -> Decoder:
         return BybitDecoder(names_of(instruments, self.symbol))
@@ -37,7 +37,7 @@ class BybitSpot(Dialect):
         kind = channel.kind
         if kind not in self.kinds or (kind is DataKind.BARS and channel.timeframe not in self.timeframes):
             raise unknown_channel(self.venue, channel)
-        symbol = _symbol(parse_instrument_id(channel.instrument))
+        symbol = self.symbol_of(channel.instrument)
         return {
             DataKind.TRADES: f"publicTrade.{symbol}",
             DataKind.QUOTES: f"orderbook.1.{symbol}",
@@ -69,7 +69,5 @@ class BybitLinear(BybitSpot):
     stream_url = "wss://stream.bybit.com/v5/public/linear"
     kinds = BybitSpot.kinds | {DataKind.MARK}
 
-
-def _symbol(name: InstrumentName) -> str:
-    """Return `BTCUSDT`, and `BTCPERP` for perpetuals that settle in USDC."""
-    return f"{name.base}PERP" if name.settle == "USDC" else f"{name.base}{name.quote}"
+    def spelt(self, name: InstrumentName) -> str:
+        return f"{name.base}PERP" if name.settle == "USDC" else super().spelt(name)
