@@ -1,10 +1,11 @@
 """Abidance on the single workload: one strategy over one series, by the compiled executor.
 
 `steady_s` is from the columns of bars to the metrics, as a search does it: signals, simulation, return, drawdown,
-Sharpe ratio. `full_s` is a whole `compiled_backtest`, which also tells every order, fill, round trip and refusal, and
+Sharpe ratio. With `full` it is `compiled_backtest`, which also tells every order, fill, round trip and refusal, and
 takes the fingerprint of the data.
 
     python abidance_single.py 1000000
+    python abidance_single.py 1000000 full
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def main() -> None:
         from abidance_setup import Memory, as_bars, one_unit
 
         import abidance
-        from abidance.backtest.compiled import Score, sweep
+        from abidance.backtest.compiled import sweep
         from abidance.journal.metrics import YEAR_DAYS
         from abidance.run.compiled import compiled_backtest, fallback_of, scene_of
         from abidance.run.setup import gather
@@ -33,9 +34,6 @@ def main() -> None:
         bars = as_bars({name: stored[name] for name in stored.files})
     config = one_unit("EmaCross", {"fast": FAST, "slow": SLOW})
     source = Memory(bars)
-    with phases.measure("full"):
-        full, full_s, full_first_s = repeated(lambda: compiled_backtest(config, source))
-    assert not fallback_of(full), fallback_of(full)
     with phases.measure("scene"):
         material = gather(config, source, None)
         scene = scene_of(material)
@@ -43,27 +41,26 @@ def main() -> None:
     exits = config.strategies[0].exits
     assert isinstance(strategy, BarStrategy)
 
-    def run() -> tuple[Score, float]:
+    def whole() -> dict[str, float]:
+        result = compiled_backtest(config, source)
+        assert not fallback_of(result), fallback_of(result)
+        closed = sum(trip.ts_exit is not None for trip in result.round_trips)
+        return {"closed": closed, "pnl": float(result.equity[-1]) - CASH}
+
+    def scored() -> dict[str, float]:
         score = next(iter(sweep(scene, [[decide(strategy, bars, exits)]], workers=1)))
         returns = np.diff(score.equity, prepend=CASH) / np.append(CASH, score.equity[:-1])
-        return score, float(returns.mean() / returns.std(ddof=1) * YEAR_DAYS**0.5)
+        return {
+            "closed": score.trades,
+            "pnl": float(score.equity[-1]) - CASH,
+            "max_drawdown": score.max_drawdown,
+            "sharpe_daily": float(returns.mean() / returns.std(ddof=1) * YEAR_DAYS**0.5),
+        }
 
     with phases.measure("run"):
-        (score, sharpe), steady_s, _ = repeated(run)
-    profit = float(score.equity[-1]) - CASH
-    assert score.trades == sum(trip.ts_exit is not None for trip in full.round_trips)
-    assert abs(profit - (float(full.equity[-1]) - CASH)) < 1e-6
-    outcome = {
-        "trades": len(full.round_trips),
-        "closed": score.trades,
-        "pnl": profit,
-        "max_drawdown": score.max_drawdown,
-        "sharpe_daily": sharpe,
-    }
-    emit(
-        "abidance", abidance.__version__, count, steady_s, phases, outcome,
-        first_s=full_first_s, full_s=full_s,
-    )  # fmt: skip
+        outcome, steady_s, first_s = repeated(whole if "full" in sys.argv else scored)
+    outcome["fill"] = "next open"
+    emit("abidance", abidance.__version__, count, steady_s, phases, outcome, first_s=first_s)
 
 
 if __name__ == "__main__":

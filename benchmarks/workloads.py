@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from cli_output import counted
-from harness import REPOSITORY, cache_home, home_of
+from harness import MAX_OPEN, PAIRS, PORTFOLIO_BARS, REPOSITORY, cache_home, home_of
 from peers import PEERS
 from sweep_grid import COMBINATIONS, STOP_NAMES
 
 SCRIPTS = Path(__file__).resolve().parent
 OURS = "abidance"
+FULL = "abidance, all told"
 ALL_COSTS = ("steady", "without metrics", "whole process", "peak memory")
 WHOLE_COSTS = ("whole process", "peak memory")
 Read = Callable[[str], dict[str, Any]]
@@ -137,11 +138,13 @@ def single(python: Path) -> Workload:
             _peer("vectorbt", "vectorbt_single.py", 1_000_000),
             _peer("backtesting", "backtesting_bars.py", 1_000_000),
             _ours(python, "abidance_single.py", 1_000_000),
+            _ours(python, "abidance_single.py", 1_000_000, "full", name=FULL),
         ),
         data=("bars_1000000",),
-        exact=("trades", "closed"),
+        exact=("closed",),
         near={"pnl": 1e-6, "max_drawdown": 1e-6},
         costs=("steady", "without metrics"),
+        note=f"{FULL}: with a list of every order, fill and round trip, which a search does not need.",
     )
 
 
@@ -157,9 +160,10 @@ def single_short(python: Path) -> Workload:
             _peer("jesse", "jesse_single.py", 200_000),
             _peer("freqtrade", "freqtrade_single.py", 200_000),
             _ours(python, "abidance_single.py", 200_000),
+            _ours(python, "abidance_single.py", 200_000, "full", name=FULL),
         ),
         data=("bars_200000",),
-        exact=("trades", "closed"),
+        exact=("closed",),
         near={"pnl": 1e-6},
         shown=("fill",),
         costs=("steady", "without metrics"),
@@ -191,7 +195,7 @@ def whole(python: Path) -> Workload:
         ),
         data=("bars_1000000",),
         homes=("bars_1000000",),
-        exact=("trades", "closed"),
+        exact=("closed",),
         near={"pnl": 1e-6},
         costs=WHOLE_COSTS,
     )
@@ -212,7 +216,7 @@ def whole_short(python: Path) -> Workload:
         ),
         data=("bars_200000",),
         homes=("bars_200000",),
-        exact=("trades", "closed"),
+        exact=("closed",),
         near={"pnl": 1e-6},
         costs=WHOLE_COSTS,
     )
@@ -234,7 +238,7 @@ def cold(python: Path) -> Workload:
         ),
         data=("bars_1000000",),
         homes=("bars_1000000",),
-        exact=("trades", "closed"),
+        exact=("closed",),
         near={"pnl": 1e-6},
         costs=WHOLE_COSTS,
         warms_up=False,
@@ -273,6 +277,63 @@ def long_sweep(python: Path) -> Workload:
     )
 
 
+def portfolio(python: Path) -> Workload:
+    """Return the portfolio workload without a limit on positions, which vectorbt does not have."""
+    return Workload(
+        key="portfolio",
+        title="50 pairs that share cash, EMA 20/50 cross, target 3 %, trailing stop 1.5 %, any number of positions",
+        unit="pair-bars",
+        count=PAIRS * PORTFOLIO_BARS,
+        contestants=(
+            _peer("vectorbt", "vectorbt_portfolio.py"),
+            _ours(python, "abidance_portfolio.py"),
+            _ours(python, "abidance_portfolio.py", "--full", name=FULL),
+        ),
+        data=("portfolio",),
+        exact=("closed",),
+        near={"pnl": 5e-3, "max_drawdown": 5e-3},
+        note="A trailing distance is a share of the best price for vectorbt, and of the last close for Abidance.",
+    )
+
+
+def portfolio_short(python: Path) -> Workload:
+    """Return the portfolio workload over fewer bars, for freqtrade."""
+    return Workload(
+        key="portfolio-short",
+        title="the same over 20,000 bars",
+        unit="pair-bars",
+        count=PAIRS * 20_000,
+        contestants=(
+            _peer("freqtrade", "freqtrade_portfolio.py", 20_000, PAIRS),
+            _ours(python, "abidance_portfolio.py", "--bars", 20_000),
+        ),
+        data=("portfolio",),
+        exact=("closed",),
+        near={"pnl": 0.05},
+        note="freqtrade holds the low of a bar against a trailing stop that the same bar's high has raised, Abidance "
+        "against the stop as it was when the bar began.",
+    )
+
+
+def portfolio_ten(python: Path) -> Workload:
+    """Return the portfolio workload with ten positions at most."""
+    return Workload(
+        key="portfolio-ten",
+        title="the same over 20,000 bars, ten positions at most",
+        unit="pair-bars",
+        count=PAIRS * 20_000,
+        contestants=(
+            _peer("freqtrade", "freqtrade_portfolio.py", 20_000, MAX_OPEN),
+            _ours(python, "abidance_portfolio.py", "--positions", MAX_OPEN, "--bars", 20_000),
+        ),
+        data=("portfolio",),
+        near={"closed": 0.06, "pnl": 0.12},
+        shown=("refused",),
+        note="freqtrade fills a place in the bar that frees it, for pairs later in its list; Abidance takes a place as "
+        "free once the position's exit is filled, and so refuses a few entries more.",
+    )
+
+
 WORKLOADS: dict[str, Callable[[Path], Workload]] = {
     "bars": bars,
     "ticks": ticks,
@@ -283,6 +344,9 @@ WORKLOADS: dict[str, Callable[[Path], Workload]] = {
     "cold": cold,
     "sweep": sweep,
     "long-sweep": long_sweep,
+    "portfolio": portfolio,
+    "portfolio-short": portfolio_short,
+    "portfolio-ten": portfolio_ten,
 }
 
 

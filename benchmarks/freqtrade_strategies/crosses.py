@@ -45,15 +45,9 @@ class OneUnit(IStrategy):
 
 
 class WithExits(OneUnit):
-    """The same with a stop of 2 %, a target of 3 % and a trailing stop of 1.5 %, and a fixed stake."""
+    """The same with a target and a trailing stop, which is nearer than the fixed one ever is, and a fixed stake."""
 
-    stoploss = -0.02
+    stoploss = -0.015
+    trailing_stop = True
     minimal_roi: ClassVar[dict[str, float]] = {"0": 0.03}
     custom_stake_amount = IStrategy.custom_stake_amount
-
-    trailing = 0.015
-    use_custom_stoploss = True
-
-    def custom_stoploss(self, *_: Any, **__: Any) -> float:
-        """Follow the best price at a distance."""
-        return -self.trailing
