@@ -46,8 +46,6 @@ class Slices:
         self._late: dict[Series, set[int]] = {key: set() for key in following}
         self._ready: list[Bar] = []
         self._stuck: int | None = None
-        self.late = 0
-        """Bars that came too late to be let in."""
 
     @property
     def following(self) -> Mapping[Series, int]:
@@ -81,19 +79,11 @@ class Slices:
             if bar.ts not in self._late[key]:
                 return False
             self._late[key].discard(bar.ts)
-            if any(ts > bar.ts for ts in self._gone(key)):
-                self.late += 1
-                return False
             self._ready.append(bar)
             return True
         self._waiting.setdefault(close, {})[key] = bar  # the same bar again is a correction
         self._arrived.setdefault(close, now)
         return True
-
-    def _gone(self, key: Series) -> Sequence[int]:
-        """Return the open of the last bar of a series that has left, if any, when it is behind `following`."""
-        last = self._next[key] - self._length[key]
-        return () if last in self._late[key] else (last,)
 
     def give_up(self, hole: Hole) -> None:
         """Stop waiting for the bars of a hole: the venue has none."""
@@ -104,7 +94,10 @@ class Slices:
 
     def due(self, now: int) -> list[BarSlice]:
         """Return the slices that may leave now, oldest first."""
-        found = [BarSlice(bar.ts_close, (bar,)) for bar in sorted(self._ready, key=lambda bar: bar.ts_close)]
+        found = []
+        for bar in sorted(self._ready, key=lambda bar: bar.ts_close):
+            self._pass((bar.instrument, bar.timeframe), bar.ts)
+            found.append(BarSlice(bar.ts_close, (bar,)))
         self._ready.clear()
         while (close := self._earliest(now)) is not None:
             bars = self._waiting.get(close, {})
@@ -115,6 +108,10 @@ class Slices:
                 break
             found.extend(self._leave(close, absent))
         return found
+
+    def _pass(self, key: Series, ts: int) -> None:
+        """Give up the bars behind one that leaves: they could not be let in any more."""
+        self._late[key] = {late for late in self._late[key] if late > ts}
 
     def _earliest(self, now: int) -> int | None:
         """Return the next moment at which something closes or has come; a series that is behind comes first."""
@@ -139,7 +136,7 @@ class Slices:
             self._next[key] = close
         if bars:
             self._stuck = None
-        for key in bars:
-            self._late[key].clear()  # a bar behind this one could not be let in any more
+        for key, bar in bars.items():
+            self._pass(key, bar.ts)
             self._next[key] = close
         return [BarSlice(close, tuple(bars[key] for key in self._order if key in bars))] if bars else []

@@ -50,6 +50,11 @@ _KINDS: dict[type, DataKind] = {
 class Listener(Protocol):
     """Who hears what lines have to say; `line` is the number of the line."""
 
+    @property
+    def has_room(self) -> bool:
+        """Return False while nothing more should be read: the venue then feels that we are slow."""
+        ...
+
     def on_data(self, line: int, value: Data, received: int) -> None:
         """Take market data, received at `received` (ns UTC)."""
         ...
@@ -174,6 +179,8 @@ class Line:
             read += 1
             if read % _BURST == 0:
                 await asyncio.sleep(0)  # a full buffer never suspends us by itself
+                while not self._listener.has_room:
+                    await pulse.sleep(0.01)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.ensure_future(self._guarded(work))
@@ -275,7 +282,7 @@ class Line:
         for _attempt in range(2):
             await self._ask(channels)
             await self._world.pulse.sleep(CONFIRM)
-            open_ = [c for c in channels if not self._streams[c.instrument, c.kind].is_ready]
+            open_ = [c for c in channels if not self._streams[c.instrument, c.kind].is_answered]
             if not open_:
                 return
             channels = open_

@@ -22,7 +22,7 @@ _FAULTS = {Taken.CROSSED: FeedState.CROSSED}
 
 
 class Stream:
-    """One channel's liveness. It is certified by data that is on time, a public tape by the confirmation alone."""
+    """One channel's liveness. It is certified by data that is on time, a tape and bars by confirmation alone."""
 
     def __init__(self, channel: Channel, find: Find, now: float, untried: float = 0.0) -> None:
         self.channel = channel
@@ -35,15 +35,20 @@ class Stream:
         self._lead: int | None = None
 
     @property
+    def is_answered(self) -> bool:
+        """Return True once the venue has confirmed or refused the subscription, or sent data."""
+        return self.is_confirmed or bool(self.refusal)
+
+    @property
     def is_ready(self) -> bool:
-        """Return True when nothing more is to be expected than what came: it is certified, confirmed or refused."""
-        return self.state is FeedState.CERTIFIED or self.is_confirmed or bool(self.refusal)
+        """Return True when the stream can be followed, or never will be."""
+        return self.state is FeedState.CERTIFIED or bool(self.refusal)
 
     def confirm(self) -> None:
         """Note that the venue holds the subscription."""
         self.is_confirmed = True
         self.refusal = ""
-        if self.channel.kind is DataKind.TRADES and self.state is FeedState.STALE:
+        if self.channel.kind in _QUIET and self.state is FeedState.STALE:
             self.become(FeedState.CERTIFIED)
 
     def refuse(self, reason: str) -> None:
