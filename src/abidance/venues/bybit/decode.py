@@ -135,15 +135,12 @@ def _book(found: _Book, instrument: str, symbol: str) -> Sequence[Decoded]:
     return (BookDelta(ts, instrument, ladder.b, ladder.a, whole, ladder.u, ladder.u),)
 
 
-def _quote(found: _Book, instrument: str, symbol: str) -> Sequence[Decoded]:
-    """Read the ladder of one level, which always comes whole."""
-    ladder = found.data
-    if ladder.s != symbol:
-        return _foreign(ladder.s, symbol)
-    if found.type != "snapshot" or not ladder.b or not ladder.a:
-        return (dropped("", f"a quote of {symbol} without both sides"),)
-    (bid, bid_size), (ask, ask_size) = ladder.b[0], ladder.a[0]
-    return (Quote((found.cts or found.ts) * MS_NS, instrument, bid, bid_size, ask, ask_size),)
+class _Top(NamedTuple):
+    """The ladder of one level as it stands, and the number of the update that made it."""
+
+    update: int
+    bid: Level | None
+    ask: Level | None
 
 
 def _trades(found: _Trades, instrument: str, symbol: str) -> Sequence[Decoded]:
@@ -189,6 +186,7 @@ class BybitDecoder:
         self._instruments = dict(instruments)
         self._routes: dict[str, _Route] = {}
         self._marks = Marks()
+        self._tops: dict[str, _Top] = {}
 
     def decode(self, frame: Frame) -> Sequence[Decoded]:
         """Return what a frame says; what cannot be read is `Dropped`."""
@@ -228,7 +226,7 @@ class BybitDecoder:
         if instrument is None:
             return None
         ways: dict[str, tuple[Callable[[str], Any], Callable[[Any, str, str], Sequence[Decoded]]]] = {
-            "orderbook": (_read_book, _quote if detail == _QUOTE_DEPTH else _book),
+            "orderbook": (_read_book, self._quote if detail == _QUOTE_DEPTH else _book),
             "publicTrade": (_read_trades, _trades),
             "kline": (_read_bars, _bars),
             "tickers": (_read_tickers, self._mark),
@@ -239,6 +237,26 @@ class BybitDecoder:
             self._routes.clear()
         self._routes[topic] = route = _Route(*ways[kind], symbol, instrument)
         return route
+
+    def _quote(self, found: _Book, instrument: str, symbol: str) -> Sequence[Decoded]:
+        """Read the ladder of one level: whole nowadays, changes too in former years."""
+        ladder = found.data
+        if ladder.s != symbol:
+            return _foreign(ladder.s, symbol)
+        if found.type == "snapshot":
+            before = _Top(ladder.u, None, None)
+        else:
+            known = self._tops.get(symbol)
+            if known is None or ladder.u != known.update + 1:
+                self._tops.pop(symbol, None)
+                return (dropped("", f"a change of {symbol}'s quote that follows nothing known"),)
+            before = known
+        bid = max((level for level in ladder.b if level[1]), default=None) if ladder.b else before.bid
+        ask = min((level for level in ladder.a if level[1]), default=None) if ladder.a else before.ask
+        self._tops[symbol] = _Top(ladder.u, bid, ask)
+        if bid is None or ask is None:
+            return (dropped("", f"a quote of {symbol} without both sides"),)
+        return (Quote((found.cts or found.ts) * MS_NS, instrument, *bid, *ask),)
 
     def _mark(self, found: _Tickers, instrument: str, symbol: str) -> Sequence[Decoded]:
         """Read a ticker: whole at first, then only what changed."""
