@@ -24,6 +24,7 @@ _KNOWN_PRICES = 65_536
 _CHECKED_LEVELS = 10
 _ECHO_NS = 5_000_000_000
 _FINER = 1_000
+_HIGHEST = 1e15
 
 
 class Continuity(StrEnum):
@@ -157,7 +158,7 @@ class _Ladder:
 
     def _learn(self, price: float) -> int | None:
         """Return the key of a price not seen before, None when it is far finer than the tick."""
-        if not 0.0 < price < math.inf:
+        if not 0.0 < price <= _HIGHEST:
             return None
         key = round(price * self._scale)
         # Both sides are the float nearest to one decimal number, so that equality is exact.
