@@ -5,15 +5,19 @@ Standard library only, because it is imported inside every peer's environment.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
+import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SPAWNED_AT = "ABIDANCE_BENCH_SPAWNED_AT"
@@ -23,6 +27,10 @@ QUANTITY = 1.0
 FEE = 0.001
 CASH = 1_000_000_000.0
 TICK_EMA_ALPHA = 0.01
+STAKE = 10_000.0
+STOP, TAKE_PROFIT, TRAILING, MAX_OPEN = 0.02, 0.03, 0.015, 10
+PAIRS, PORTFOLIO_BARS = 50, 100_000
+YEAR_PAIRS, MINUTES_OF_YEAR = 20, 525_600
 
 
 def cache_home() -> Path:
@@ -31,14 +39,29 @@ def cache_home() -> Path:
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "abidance-bench"
 
 
+def set_file(name: str, suffix: str = "npz") -> Path:
+    """Return the path of a set of data, `npz` or `parquet`."""
+    return cache_home() / "data" / f"{name}.{suffix}"
+
+
 def bars_file(count: int, suffix: str = "npz") -> Path:
-    """Return the path of the one-minute bars, `npz` or `parquet`."""
-    return cache_home() / "data" / f"bars_{count}.{suffix}"
+    """Return the path of the one-minute bars."""
+    return set_file(f"bars_{count}", suffix)
 
 
 def ticks_file(count: int, suffix: str = "npz") -> Path:
-    """Return the path of the trade ticks, `npz` or `parquet`."""
-    return cache_home() / "data" / f"ticks_{count}.{suffix}"
+    """Return the path of the trade ticks."""
+    return set_file(f"ticks_{count}", suffix)
+
+
+def rough_file() -> Path:
+    """Return the path of the bars in which stops are hit; a shorter workload takes its first rows."""
+    return set_file("rough_1000000")
+
+
+def home_of(name: str) -> Path:
+    """Return Abidance's user directory that holds a set."""
+    return cache_home() / "users" / name
 
 
 class Phases:
@@ -63,6 +86,20 @@ class Phases:
         self.seconds[name] = self.seconds.get(name, 0.0) + spent
 
 
+def repeated(call: Callable[[], T], least: int = 3, seconds: float = 2.0) -> tuple[T, float, float]:
+    """Call once uncounted, then for some seconds; return the last answer, the median and the first call's time."""
+    began = time.perf_counter()
+    answer = call()
+    first = time.perf_counter() - began
+    taken: list[float] = []
+    while len(taken) < least or sum(taken) < seconds:
+        gc.collect()  # what the call before has left behind is not this one's
+        began = time.perf_counter()
+        answer = call()
+        taken.append(time.perf_counter() - began)
+    return answer, statistics.median(taken), first
+
+
 def peak_mb() -> float:
     """Return this process's peak resident memory in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -76,11 +113,14 @@ def emit(
     steady_s: float,
     phases: Phases,
     outcome: dict[str, Any],
+    **also: float,
 ) -> None:
     """Print the result of a measured script as the last line of its output.
 
-    `items` are bars or ticks, `steady_s` the seconds of simulation alone, and `outcome`
-    what the run decided (trades, PnL, ...): the harness compares it between engines.
+    `items` are bars, ticks or combinations, `steady_s` the seconds of the measured work alone, and
+    `outcome` what the run decided (trades, PnL, ...): the harness compares it between engines.
+    `also` are further seconds of interest; `bare_s` is the work without metrics, `first_s` the
+    first call in the process.
     """
     line = {
         "engine": engine,
@@ -91,5 +131,6 @@ def emit(
         "phases": phases.seconds,
         "peak_mb": peak_mb(),
         "outcome": outcome,
+        "also": also,
     }
     print(json.dumps(line), flush=True)

@@ -1,7 +1,7 @@
 """Install the peers that Abidance is measured against, each into its own environment.
 
     python benchmarks/peers.py              # nautilus, backtesting and the data tools
-    python benchmarks/peers.py --heavy      # freqtrade, jesse and vectorbt too
+    python benchmarks/peers.py --heavy      # vectorbt, jesse, freqtrade and hftbacktest too
     python benchmarks/peers.py nautilus     # just the named ones
 
 Running it again does nothing for an environment that already holds what is asked for.
@@ -60,9 +60,10 @@ PEERS = {
         Peer("data", ("numpy==2.4.6", "pyarrow==26.0.1")),
         Peer("nautilus", ("nautilus_trader==1.221.0", "pandas==2.3.3", "numpy==2.4.6")),
         Peer("backtesting", ("backtesting==0.6.6", "pandas==3.1.1", "numpy==2.4.6")),
-        Peer("freqtrade", ("freqtrade==2026.9",), heavy=True),
-        Peer("jesse", ("jesse==3.5.3",), heavy=True),
         Peer("vectorbt", ("vectorbt==1.2.0", "vectorbt-rust==1.2.0"), heavy=True),
+        Peer("jesse", ("jesse==3.5.3",), heavy=True),
+        Peer("freqtrade", ("freqtrade==2026.9",), heavy=True),
+        Peer("hftbacktest", ("hftbacktest==2.4.4",), heavy=True),
     )
 }
 
@@ -93,7 +94,7 @@ def main() -> None:
     """Install what is asked for."""
     parser = argparse.ArgumentParser(description="Install the peers to measure against.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PEERS)}")
-    parser.add_argument("--heavy", action="store_true", help="freqtrade, jesse, vectorbt too")
+    parser.add_argument("--heavy", action="store_true", help="vectorbt, jesse, freqtrade, hftbacktest too")
     asked = parser.parse_args()
     unknown = sorted(set(asked.names) - set(PEERS))
     if unknown:

@@ -2,95 +2,352 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from harness import REPOSITORY
+from cli_output import counted
+from harness import MAX_OPEN, PAIRS, PORTFOLIO_BARS, REPOSITORY, cache_home, home_of
 from peers import PEERS
+from sweep_grid import COMBINATIONS, STOP_NAMES
 
 SCRIPTS = Path(__file__).resolve().parent
 OURS = "abidance"
+FULL = "abidance, all told"
+ALL_COSTS = ("steady", "without metrics", "whole process", "peak memory")
+WHOLE_COSTS = ("whole process", "peak memory")
+Read = Callable[[str], dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """One engine on one workload: an interpreter, a script of this folder and its arguments."""
+    """One engine on one workload: a program and its arguments.
+
+    `peer` names its environment. The program is an interpreter that runs `script`, which prints a result, or, with
+    `read`, one that knows nothing of this folder: `read` makes a result of what it prints. `cache` is emptied before
+    each run, for workloads that measure the first run of all.
+    """
 
     name: str
-    python: Path
-    script: str
-    arguments: tuple[str, ...] = ()
-    ours: bool = False
+    peer: str
+    program: Path
+    arguments: tuple[str, ...]
+    script: str = ""
+    read: Read | None = None
+    cache: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def command(self) -> list[str]:
         """Return what to spawn."""
-        return [str(self.python), str(SCRIPTS / self.script), *self.arguments]
+        scripts = [str(SCRIPTS / self.script)] if self.script else []
+        return [str(self.program), *scripts, *self.arguments]
 
     @property
     def absence(self) -> str | None:
         """Return why this engine cannot run here, or None when it can."""
-        if not (SCRIPTS / self.script).is_file():
+        if self.script and not (SCRIPTS / self.script).is_file():
             return f"not present (no benchmarks/{self.script})"
-        if not self.python.exists():
-            remedy = "make install" if self.ours else f"python benchmarks/peers.py {self.name}"
+        if not self.program.exists():
+            remedy = "make install" if self.peer == OURS else f"python benchmarks/peers.py {self.peer}"
             return f"not installed (run: {remedy})"
         return None
+
+    def clear(self) -> None:
+        """Empty the cache that a first run does not have."""
+        if self.cache is not None:
+            shutil.rmtree(self.cache, ignore_errors=True)
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One piece of work, the same for every engine, and what proves that it was the same."""
+    """One piece of work, the same for every engine, and what proves that it was the same.
+
+    `near` holds relative tolerances. `data` are the sets that it reads, `homes` those that Abidance's program reads
+    from a user directory.
+    """
 
     key: str
     title: str
     unit: str
     count: int
     contestants: tuple[Contestant, ...]
-    exact: tuple[str, ...]
-    near: tuple[str, ...] = ()
+    data: tuple[str, ...]
+    exact: tuple[str, ...] = ()
+    near: Mapping[str, float] = field(default_factory=dict)
     shown: tuple[str, ...] = ()
+    costs: tuple[str, ...] = ALL_COSTS
+    note: str = ""
+    homes: tuple[str, ...] = ()
+    warms_up: bool = True
 
 
-def _peer(name: str, script: str, count: int) -> Contestant:
-    return Contestant(name, PEERS[name].python, script, (str(count),))
+def _peer(name: str, script: str, *arguments: object) -> Contestant:
+    return Contestant(name, name, PEERS[name].python, tuple(map(str, arguments)), script)
 
 
-def _ours(python: Path, script: str, count: int) -> Contestant:
-    return Contestant(OURS, python, script, (str(count),), ours=True)
+def _ours(python: Path, script: str, *arguments: object, name: str = OURS) -> Contestant:
+    return Contestant(name, OURS, python, tuple(map(str, arguments)), script)
 
 
-def bars(python: Path, count: int) -> Workload:
-    """Return the bars workload; `python` is the interpreter that holds Abidance."""
+def bars(python: Path) -> Workload:
+    """Return the bars workload; `python` is the interpreter that holds Abidance, here and below."""
     return Workload(
         key="bars",
         title="EMA 20/50 cross, long or flat, one unit, 0.1 % fee, event by event",
         unit="bars",
-        count=count,
+        count=200_000,
         contestants=(
-            _peer("nautilus", "nautilus_bars.py", count),
-            _peer("backtesting", "backtesting_bars.py", count),
-            _ours(python, "abidance_bars.py", count),
+            _peer("nautilus", "nautilus_bars.py", 200_000),
+            _peer("backtesting", "backtesting_bars.py", 200_000),
+            _ours(python, "abidance_bars.py", 200_000),
         ),
+        data=("bars_200000",),
         exact=("trades", "closed"),
         shown=("pnl", "fill"),
     )
 
 
-def ticks(python: Path, count: int) -> Workload:
-    """Return the ticks workload; `python` is the interpreter that holds Abidance."""
+def ticks(python: Path) -> Workload:
+    """Return the ticks workload."""
     return Workload(
         key="ticks",
         title="every trade tick enters a Python callback that keeps an average",
         unit="ticks",
-        count=count,
+        count=1_000_000,
         contestants=(
-            _peer("nautilus", "nautilus_ticks.py", count),
-            _ours(python, "abidance_ticks.py", count),
+            _peer("nautilus", "nautilus_ticks.py", 1_000_000),
+            _ours(python, "abidance_ticks.py", 1_000_000),
         ),
+        data=("ticks_1000000",),
         exact=("ticks",),
-        near=("average",),
+        near={"average": 1e-9},
     )
+
+
+def single(python: Path) -> Workload:
+    """Return the single workload over a million bars, against those that take seconds for it."""
+    return Workload(
+        key="single",
+        title="EMA 20/50 cross, long or flat, one unit, 0.1 % fee; compiled, warm, metrics included",
+        unit="bars",
+        count=1_000_000,
+        contestants=(
+            _peer("vectorbt", "vectorbt_single.py", 1_000_000),
+            _peer("backtesting", "backtesting_bars.py", 1_000_000),
+            _ours(python, "abidance_single.py", 1_000_000),
+            _ours(python, "abidance_single.py", 1_000_000, "full", name=FULL),
+        ),
+        data=("bars_1000000",),
+        exact=("closed",),
+        near={"pnl": 1e-6, "max_drawdown": 1e-6},
+        costs=("steady", "without metrics"),
+        note=f"{FULL}: with a list of every order, fill and round trip, which a search does not need.",
+    )
+
+
+def single_short(python: Path) -> Workload:
+    """Return the single workload over fewer bars, against those that take minutes for a million."""
+    return Workload(
+        key="single-short",
+        title="the same over 200,000 bars",
+        unit="bars",
+        count=200_000,
+        contestants=(
+            _peer("nautilus", "nautilus_bars.py", 200_000),
+            _peer("jesse", "jesse_single.py", 200_000),
+            _peer("freqtrade", "freqtrade_single.py", 200_000),
+            _ours(python, "abidance_single.py", 200_000),
+            _ours(python, "abidance_single.py", 200_000, "full", name=FULL),
+        ),
+        data=("bars_200000",),
+        exact=("closed",),
+        near={"pnl": 1e-6},
+        shown=("fill",),
+        costs=("steady", "without metrics"),
+        note="NautilusTrader and Jesse fill at the close that decides, freqtrade and Abidance at the next open, "
+        "which in this data is the same price.",
+    )
+
+
+def _program(python: Path, name: str, count: int, *arguments: object) -> Contestant:
+    """Return `abidance backtest` over the user directory of a set, as a user types it."""
+    typed = ("backtest", "--engine", "compiled", "--userdir", home_of(name), *arguments)
+    return Contestant(
+        OURS, OURS, python.with_name(OURS), tuple(map(str, typed)), read=lambda text: counted(text, count)
+    )
+
+
+def whole(python: Path) -> Workload:
+    """Return the single workload as whole processes."""
+    return Workload(
+        key="whole",
+        title="the single workload as a whole process: `abidance backtest --engine compiled`, or a script that "
+        "imports the peer, reads the bars, runs and prints",
+        unit="bars",
+        count=1_000_000,
+        contestants=(
+            _peer("vectorbt", "vectorbt_single.py", 1_000_000, "once"),
+            _peer("backtesting", "backtesting_bars.py", 1_000_000),
+            _program(python, "bars_1000000", 1_000_000, "-c", SCRIPTS / "configs" / "whole.toml"),
+        ),
+        data=("bars_1000000",),
+        homes=("bars_1000000",),
+        exact=("closed",),
+        near={"pnl": 1e-6},
+        costs=WHOLE_COSTS,
+    )
+
+
+def whole_short(python: Path) -> Workload:
+    """Return the single workload over fewer bars as whole processes."""
+    return Workload(
+        key="whole-short",
+        title="the same over 200,000 bars",
+        unit="bars",
+        count=200_000,
+        contestants=(
+            _peer("nautilus", "nautilus_bars.py", 200_000),
+            _peer("jesse", "jesse_single.py", 200_000),
+            _peer("freqtrade", "freqtrade_single.py", 200_000),
+            _program(python, "bars_200000", 200_000, "-c", SCRIPTS / "configs" / "whole.toml"),
+        ),
+        data=("bars_200000",),
+        homes=("bars_200000",),
+        exact=("closed",),
+        near={"pnl": 1e-6},
+        costs=WHOLE_COSTS,
+    )
+
+
+def cold(python: Path) -> Workload:
+    """Return the first run of all: what is compiled is compiled in it."""
+    ours = _program(python, "bars_1000000", 1_000_000, "-c", SCRIPTS / "configs" / "whole.toml")
+    numba = cache_home() / "cold-vectorbt"
+    peer = _peer("vectorbt", "vectorbt_single.py", 1_000_000, "once")
+    return Workload(
+        key="cold",
+        title="the first whole process after an installation, in which code is compiled",
+        unit="bars",
+        count=1_000_000,
+        contestants=(
+            replace(peer, cache=numba, environment={"NUMBA_CACHE_DIR": str(numba)}),
+            replace(ours, cache=home_of("bars_1000000") / "cache"),
+        ),
+        data=("bars_1000000",),
+        homes=("bars_1000000",),
+        exact=("closed",),
+        near={"pnl": 1e-6},
+        costs=WHOLE_COSTS,
+        warms_up=False,
+    )
+
+
+def sweep(python: Path) -> Workload:
+    """Return the sweep workload on one thread each."""
+    return Workload(
+        key="sweep",
+        title="1,000 combinations of two averages and a stop over 100,000 bars, with metrics; one thread",
+        unit="combinations",
+        count=COMBINATIONS,
+        contestants=(
+            _peer("vectorbt", "vectorbt_sweep.py", 100_000),
+            _ours(python, "abidance_sweep.py", 100_000),
+        ),
+        data=("rough_1000000",),
+        exact=("trades",),
+        near={**dict.fromkeys(STOP_NAMES, 1e-4), "max_drawdown": 1e-3},
+        note="Abidance rounds a stop to the price step, vectorbt does not; fees fall into the next bar's equity.",
+    )
+
+
+def long_sweep(python: Path) -> Workload:
+    """Return the sweep over a million bars, which takes vectorbt minutes: it runs here alone, on all cores."""
+    return Workload(
+        key="long-sweep",
+        title="the same 1,000 combinations over 1,000,000 bars; two threads",
+        unit="combinations",
+        count=COMBINATIONS,
+        contestants=(_ours(python, "abidance_sweep.py", 1_000_000, "--workers", 2),),
+        data=("rough_1000000",),
+        exact=("trades",),
+        shown=STOP_NAMES,
+    )
+
+
+def portfolio(python: Path) -> Workload:
+    """Return the portfolio workload without a limit on positions, which vectorbt does not have."""
+    return Workload(
+        key="portfolio",
+        title="50 pairs that share cash, EMA 20/50 cross, target 3 %, trailing stop 1.5 %, any number of positions",
+        unit="pair-bars",
+        count=PAIRS * PORTFOLIO_BARS,
+        contestants=(
+            _peer("vectorbt", "vectorbt_portfolio.py"),
+            _ours(python, "abidance_portfolio.py"),
+            _ours(python, "abidance_portfolio.py", "--full", name=FULL),
+        ),
+        data=("portfolio",),
+        exact=("closed",),
+        near={"pnl": 5e-3, "max_drawdown": 5e-3},
+        note="A trailing distance is a share of the best price for vectorbt, and of the last close for Abidance.",
+    )
+
+
+def portfolio_short(python: Path) -> Workload:
+    """Return the portfolio workload over fewer bars, for freqtrade."""
+    return Workload(
+        key="portfolio-short",
+        title="the same over 20,000 bars",
+        unit="pair-bars",
+        count=PAIRS * 20_000,
+        contestants=(
+            _peer("freqtrade", "freqtrade_portfolio.py", 20_000, PAIRS),
+            _ours(python, "abidance_portfolio.py", "--bars", 20_000),
+        ),
+        data=("portfolio",),
+        exact=("closed",),
+        near={"pnl": 0.05},
+        note="freqtrade holds the low of a bar against a trailing stop that the same bar's high has raised, Abidance "
+        "against the stop as it was when the bar began.",
+    )
+
+
+def portfolio_ten(python: Path) -> Workload:
+    """Return the portfolio workload with ten positions at most."""
+    return Workload(
+        key="portfolio-ten",
+        title="the same over 20,000 bars, ten positions at most",
+        unit="pair-bars",
+        count=PAIRS * 20_000,
+        contestants=(
+            _peer("freqtrade", "freqtrade_portfolio.py", 20_000, MAX_OPEN),
+            _ours(python, "abidance_portfolio.py", "--positions", MAX_OPEN, "--bars", 20_000),
+        ),
+        data=("portfolio",),
+        near={"closed": 0.06, "pnl": 0.12},
+        shown=("refused",),
+        note="freqtrade fills a place in the bar that frees it, for pairs later in its list; Abidance takes a place as "
+        "free once the position's exit is filled, and so refuses a few entries more.",
+    )
+
+
+WORKLOADS: dict[str, Callable[[Path], Workload]] = {
+    "bars": bars,
+    "ticks": ticks,
+    "single": single,
+    "single-short": single_short,
+    "whole": whole,
+    "whole-short": whole_short,
+    "cold": cold,
+    "sweep": sweep,
+    "long-sweep": long_sweep,
+    "portfolio": portfolio,
+    "portfolio-short": portfolio_short,
+    "portfolio-ten": portfolio_ten,
+}
 
 
 def default_python() -> Path:

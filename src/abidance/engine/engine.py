@@ -38,9 +38,20 @@ from abidance.model.event import (
     OrderUnknown,
     Timer,
 )
-from abidance.model.instrument import SECOND_NS
+from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.model.intent import Intent
-from abidance.model.market import Bar, BarSlice, BookSnapshot, FundingRate, Quote, Trade
+from abidance.model.market import (
+    Anomaly,
+    Bar,
+    BarSlice,
+    BookSnapshot,
+    FeedState,
+    FeedStatus,
+    FundingRate,
+    MarkPrice,
+    Quote,
+    Trade,
+)
 from abidance.model.money import to_decimal
 from abidance.model.order import Fill, Order, OrderState, Purpose
 from abidance.model.outcome import Outcome
@@ -107,6 +118,9 @@ class Engine:
             Quote: self._on_tick,
             BookSnapshot: self._on_book,
             FundingRate: self._on_funding_rate,
+            MarkPrice: self._on_mark,
+            FeedStatus: self._on_feed_status,
+            Anomaly: self._on_anomaly,
             OrderAccepted: self._on_order_news,
             OrderUnknown: self._on_order_news,
             OrderAbandoned: self._on_order_news,
@@ -132,6 +146,7 @@ class Engine:
     def add(self, runner: Runner) -> None:
         """Add a strategy. Series must be there before; signals over the tape are computed by `prepare`."""
         self.runners.append(runner)
+        self.state.feeds.references[runner.name] = tuple(runner.strategy.references)
         if isinstance(runner, BarRunner):
             runner.series.runners.append(runner)
             return
@@ -297,6 +312,27 @@ class Engine:
 
     def _on_funding_rate(self, event: FundingRate) -> None:
         self.state.now = event.ts
+
+    def _on_mark(self, event: MarkPrice) -> None:
+        self.state.now = event.ts
+        self.state.feeds.marks[event.instrument] = event
+
+    def _on_feed_status(self, event: FeedStatus) -> None:
+        state = self.state
+        state.now = max(state.now, event.ts)
+        is_news = state.feeds.take(event)
+        if event.state is FeedState.CERTIFIED or not is_news or event.instrument not in state.instruments:
+            return
+        text = f"{event.instrument}: no new risk is taken, its {event.kind} are {event.state}. {event.reason}"
+        self.actions.note("warning", "feed_not_certified", text.rstrip())
+
+    def _on_anomaly(self, event: Anomaly) -> None:
+        state = self.state
+        state.now = max(state.now, event.ts)
+        lengths = [timeframe_ns(timeframe) for id, timeframe in state.series if id == event.instrument]
+        notice = self._breakers.on_anomaly(event, min(lengths, default=60 * SECOND_NS))
+        if notice is not None:
+            self.actions.tell(notice)
 
     def _check(self, now: int) -> None:
         """Watch equity and timeouts on ticks once a second while anything is at stake; observers hear once a minute."""

@@ -17,10 +17,11 @@ from abidance.market.bars import Bars
 from abidance.model.account import Position
 from abidance.model.command import Amend
 from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
-from abidance.model.market import Quote, Trade
+from abidance.model.market import DataKind, FeedState, MarkPrice, Quote, Trade
 from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import Order, OrderState, OrderType
 from abidance.portfolio.portfolio import Portfolio
+from abidance.risk.feeds import Feeds
 from abidance.risk.view import Terms, worst_price
 
 _YEAR_NS = 365 * 86_400 * SECOND_NS
@@ -74,6 +75,7 @@ class State:
         self.portfolio = portfolio
         self.orders = orders
         self.boards = {id: Board() for id in instruments}
+        self.feeds = Feeds()
         self.series: dict[tuple[str, str], Series] = {}
         self.allocations = {name: config.allocation for name, config in strategies.items()}
         self._cost_rates = cost_rates
@@ -273,3 +275,11 @@ class StrategyView:
     def bars(self, instrument: str, timeframe: str) -> Bars:
         """Return the closed bars so far. Raises KeyError for a series that the run does not load."""
         return self._state.series[instrument, timeframe].bars()
+
+    def feed(self, instrument: str, kind: DataKind) -> FeedState | None:
+        """Return whether a stream may be acted on, or None when no feed spoke of it."""
+        return self._state.feeds.state(instrument, kind)
+
+    def mark(self, instrument: str) -> MarkPrice | None:
+        """Return a perpetual's last mark price."""
+        return self._state.feeds.marks.get(instrument)

@@ -20,6 +20,7 @@ class RefusalCode(StrEnum):
     UNKNOWN_INSTRUMENT = "unknown_instrument"
     NO_PRICE = "no_price"
     STALE_DATA = "stale_data"
+    FEED_NOT_CERTIFIED = "feed_not_certified"
     UNKNOWN_ORDER_OPEN = "unknown_order_open"
     SHORT_NOT_ALLOWED = "short_not_allowed"
     NOT_REDUCING = "not_reducing"

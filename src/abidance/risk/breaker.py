@@ -9,12 +9,13 @@ from math import inf, isfinite
 from abidance.model.account import RoundTrip
 from abidance.model.errors import InvariantError
 from abidance.model.instrument import SECOND_NS, timeframe_ns
-from abidance.model.market import Bar
+from abidance.model.market import Anomaly, Bar
 from abidance.model.outcome import Notice, RefusalCode
 from abidance.risk.config import BreakersConfig
 from abidance.risk.state import ACTIVE, Standing, TradingState
 
 DAY_NS = 86_400 * SECOND_NS
+_WELCOME = frozenset({"volume_burst"})  # unlikely, but no sign that prices are wrong
 SPIKE_BARS = 100
 """Bars that a bar's range is measured against; no spike is seen before as many are known."""
 
@@ -169,20 +170,28 @@ class Breakers:
             return self._rest(bar, "volatility_spike", text)
         return None
 
+    def on_anomaly(self, event: Anomaly, bar_ns: int) -> Notice | None:
+        """Take something unlikely in a live stream; all but a burst of volume let the instrument rest some bars."""
+        if event.code in _WELCOME or self._jump == inf:
+            return Notice(event.ts, "info", event.code, f"{event.instrument}: {event.text}")
+        return self._pause(event.instrument, event.ts, bar_ns, "data_anomaly", event.text.rstrip("."))
+
     def _rest(self, bar: Bar, key: str, text: str) -> Notice | None:
-        """Let an instrument rest; told once, prolonged silently."""
         length = timeframe_ns(bar.timeframe)
-        closed, before = bar.ts + length, self._until(self._instruments, bar.instrument)
-        until = max(closed + self._config.cooldown_bars * length, before)
-        reason = (
-            f"The bar of {bar.instrument} that closed at {_moment(closed)} {text} (`risk.breakers.{key}`): "
-            f"no entries until {_moment(until)}."
-        )
-        self._instruments[bar.instrument] = (
+        closed = bar.ts + length
+        what = f"The bar of {bar.instrument} that closed at {_moment(closed)} {text}"
+        return self._pause(bar.instrument, closed, length, key, what)
+
+    def _pause(self, instrument: str, ts: int, bar_ns: int, key: str, what: str) -> Notice | None:
+        """Let an instrument rest; told once, prolonged silently."""
+        before = self._until(self._instruments, instrument)
+        until = max(ts + self._config.cooldown_bars * bar_ns, before)
+        reason = f"{what} (`risk.breakers.{key}`): no entries until {_moment(until)}."
+        self._instruments[instrument] = (
             until,
             Standing(TradingState.REDUCING, RefusalCode.ENTRIES_PAUSED, reason),
         )
-        return Notice(closed, "warning", key, reason) if closed >= before else None
+        return Notice(ts, "warning", key, reason) if ts >= before else None
 
     @staticmethod
     def _until(rests: dict[str, tuple[int, Standing]], name: str) -> int:

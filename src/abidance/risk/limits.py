@@ -248,6 +248,15 @@ def stale_data(case: Case) -> str | None:
     )
 
 
+def feed_not_certified(case: Case) -> str | None:
+    """Refuse an entry on market data that is not known to be whole and fresh."""
+    status = case.view.feeds.doubt(case.request.strategy, case.request.instrument)
+    if status is None:
+        return None
+    why = f": {status.reason}" if status.reason else "."
+    return f"The {status.kind} of {status.instrument} are not certified, they are {status.state}{why}"
+
+
 def unknown_order_open(case: Case) -> str | None:
     """Refuse an entry while an order on the instrument may or may not be live."""
     if not case.view.unknown_open(case.request.instrument):
@@ -395,6 +404,7 @@ ALWAYS: tuple[Rule, ...] = (
 ENTRIES: tuple[Rule, ...] = (
     (RefusalCode.NO_PRICE, no_price),
     (RefusalCode.STALE_DATA, stale_data),
+    (RefusalCode.FEED_NOT_CERTIFIED, feed_not_certified),
     (RefusalCode.UNKNOWN_ORDER_OPEN, unknown_order_open),
     (RefusalCode.MISSING_STOP, missing_stop),
     (RefusalCode.EXIT_NOT_FEASIBLE, exit_not_feasible),

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from abidance.model.instrument import Instrument
 from abidance.model.order import OrderRequest
+from abidance.risk.feeds import Feeds
 
 
 def worst_price(request: OrderRequest, last: float | None) -> float:
@@ -74,6 +75,11 @@ class RiskView(SizingView, Protocol):
     @property
     def now(self) -> int:
         """Return the time of the event in hand, ns UTC."""
+        ...
+
+    @property
+    def feeds(self) -> Feeds:
+        """Return the certificates of the streams of market data."""
         ...
 
     def price_age_ns(self, instrument: str) -> int:

@@ -17,7 +17,7 @@ from abidance.model.errors import StrategyError
 from abidance.model.event import BookSnapshot, Quote, Timer, Trade
 from abidance.model.instrument import Instrument
 from abidance.model.intent import Intent
-from abidance.model.market import Bar
+from abidance.model.market import Bar, DataKind, FeedState, MarkPrice
 from abidance.model.order import Fill, Order
 
 Number = float | FloatArray
@@ -158,6 +158,14 @@ class View(Protocol):
 
     def bars(self, instrument: str, timeframe: str) -> Bars:
         """Return the closed bars so far."""
+        ...
+
+    def feed(self, instrument: str, kind: DataKind) -> FeedState | None:
+        """Return whether a live stream may be acted on; None where no feed says so, as in a backtest."""
+        ...
+
+    def mark(self, instrument: str) -> MarkPrice | None:
+        """Return a perpetual's last mark price, None before the first or without a live feed."""
         ...
 
 

@@ -6,12 +6,14 @@ Nothing here opens a socket. Decoders are pure: bytes in, values out, and never 
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from types import MappingProxyType
 from typing import Protocol
 
 import msgspec
 
-from abidance.model.instrument import Instrument
+from abidance.market.book import BookRule
+from abidance.model.errors import UsageError
+from abidance.model.instrument import Instrument, InstrumentName, parse_instrument_id
 from abidance.model.market import (
     BarUpdate,
     BookDelta,
@@ -36,7 +38,10 @@ class Channel(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False):
-    """The venue confirmed (or refused, with its reason) what was asked under `request`; some name channels instead."""
+    """The venue confirmed (or refused, with its reason) what was asked under `request`.
+
+    `request` is -1 where the venue does not repeat the number: then `channels` holds the topics (`Dialect.topic`).
+    """
 
     request: int
     error: str = ""
@@ -68,33 +73,15 @@ Decoded = (
 
 
 class Decoder(Protocol):
-    """Turn the frames of one connection into values; unknown instruments and fields are dropped, not errors."""
+    """Turn the frames of one connection into values; unknown instruments and fields are dropped, not errors.
+
+    A `ts` of 0 says that the venue names no time: whoever receives the value puts in the time of receipt. A quote may
+    be crossed: whoever certifies it looks. A closed BarUpdate of a bar that was closed before corrects it.
+    """
 
     def decode(self, frame: Frame) -> Sequence[Decoded]:
         """Return what a frame says, in its order. Never raises: what cannot be read is `Dropped`."""
         ...
-
-
-class Continuity(StrEnum):
-    """How a venue's book updates prove that none is missing."""
-
-    RANGE = "range"
-    """first <= last applied + 1 <= last (Binance spot, KuCoin)."""
-    PREVIOUS = "previous"
-    """previous equals the last applied (Binance futures)."""
-    STEP = "step"
-    """last rises by exactly one (Bybit, MEXC)."""
-    CHECKSUM = "checksum"
-    """the checksum over the top of the book is equal (Kraken)."""
-
-
-@dataclass(frozen=True)
-class BookRule:
-    """How a ladder is begun and kept. `snapshot` says whether it comes in the stream or must be asked for by REST."""
-
-    continuity: Continuity
-    snapshot_in_stream: bool
-    depths: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -132,18 +119,44 @@ class Dialect(Protocol):
     stream_url: str
     limits: StreamLimits
     books: BookRule
+    kinds: frozenset[DataKind]
+    """What the venue streams; asking for another kind raises UsageError."""
+    timeframes: Mapping[str, str]
+    """The bars it streams, with the venue's own name of each; asking for another raises UsageError."""
+
+    renamed: Mapping[str, str] = MappingProxyType({})
+    """The venue's names of instruments that do not follow its rule, by our id; reference data may set it."""
+
+    def spelt(self, name: InstrumentName) -> str:
+        """Return how the venue names an instrument as a rule."""
+        ...
+
+    def symbol_of(self, instrument: str) -> str:
+        """Return the venue's own name of an instrument, given our id."""
+        return self.renamed.get(instrument) or self.spelt(parse_instrument_id(instrument))
 
     def symbol(self, instrument: Instrument) -> str:
         """Return the venue's own name of an instrument."""
-        ...
+        return self.symbol_of(instrument.id)
 
     def decoder(self, instruments: Sequence[Instrument]) -> Decoder:
         """Return a new decoder that knows these instruments."""
         ...
 
-    async def endpoint(self, fetch: Fetch) -> Endpoint:
-        """Return where to connect now; venues that hand out tokens are asked here."""
+    def topic(self, channel: Channel) -> str:
+        """Return the venue's own name of a channel. Raises UsageError for what it does not stream."""
         ...
+
+    def route(self, channel: Channel) -> str:  # noqa: ARG002 (most venues need not look)
+        """Return which entrance of the venue serves a channel: one connection carries channels of one route only.
+
+        Binance's perpetuals have two; everybody else has one, the empty text.
+        """
+        return ""
+
+    async def endpoint(self, fetch: Fetch, route: str = "") -> Endpoint:  # noqa: ARG002 (KuCoin asks)
+        """Return where to connect now; venues that hand out tokens are asked here. Raises VenueError."""
+        return Endpoint(self.stream_url)
 
     def subscribe(self, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
         """Return the frames that ask for channels; the venue answers under `request` (and the numbers after it)."""
@@ -153,10 +166,10 @@ class Dialect(Protocol):
         """Return the frames that end channels."""
         ...
 
-    def ping(self, request: int) -> Frame | None:
+    def ping(self, request: int) -> Frame | None:  # noqa: ARG002 (where there is none)
         """Return the venue's own ping, or None where the protocol's pings are enough."""
-        ...
+        return None
 
-    async def snapshot(self, fetch: Fetch, channel: Channel) -> BookDelta:
+    async def snapshot(self, fetch: Fetch, channel: Channel) -> BookDelta:  # noqa: ARG002 (where there is none)
         """Return the whole ladder by REST. Raises VenueError; only where `books.snapshot_in_stream` is False."""
-        ...
+        raise UsageError(f"{self.venue} sends the whole ladder in its stream.", "Subscribe again.")

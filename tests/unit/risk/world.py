@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from abidance.model.instrument import Instrument
 from abidance.model.order import OrderRequest, OrderType, Side
+from abidance.risk.feeds import Feeds
 from abidance.risk.view import Terms, worst_price
 
 HOUR_NS = 3_600_000_000_000
@@ -54,6 +55,7 @@ class World:
     leverages: float = 1.0
     wildness: float | None = None
     past: Sequence[float] = ()
+    feeds: Feeds = field(default_factory=Feeds)
 
     def instrument(self, instrument: str) -> Instrument | None:
         return self.instruments.get(instrument)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from abidance.market.bars import Bars
 from abidance.model.account import Position
 from abidance.model.instrument import Instrument
-from abidance.model.market import Bar
+from abidance.model.market import Bar, DataKind, FeedState, MarkPrice
 from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Side
 from abidance.strategy.base import Intents
 from abidance.strategy.library import Grid
@@ -47,6 +47,12 @@ class FakeView:
 
     def bars(self, instrument: str, timeframe: str) -> Bars:
         raise NotImplementedError
+
+    def feed(self, instrument: str, kind: DataKind) -> FeedState | None:
+        return None
+
+    def mark(self, instrument: str) -> MarkPrice | None:
+        return None
 
 
 def bar(close: float) -> Bar:

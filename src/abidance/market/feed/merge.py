@@ -6,10 +6,30 @@ from heapq import heapify, heappop, heapreplace
 from abidance.kernel.ports import Feed
 from abidance.market.store.timerange import show
 from abidance.model.errors import DataError
-from abidance.model.market import BarSlice, BookSnapshot, FundingRate, MarketEvent, Quote, Trade
+from abidance.model.market import (
+    Anomaly,
+    BarSlice,
+    BookSnapshot,
+    FeedStatus,
+    FundingRate,
+    MarketEvent,
+    MarkPrice,
+    Quote,
+    Trade,
+)
 
 # Funding comes last: whoever holds at its moment pays, and what a bar filled is only known when the bar has closed.
-_PRIORITY: dict[type, int] = {Trade: 0, Quote: 1, BookSnapshot: 2, BarSlice: 3, FundingRate: 4}
+# What a stream's data may be trusted for is known before the data of the same moment.
+_PRIORITY: dict[type, int] = {
+    FeedStatus: -1,
+    Trade: 0,
+    Quote: 1,
+    BookSnapshot: 2,
+    MarkPrice: 2,
+    BarSlice: 3,
+    FundingRate: 4,
+    Anomaly: 5,
+}
 
 
 class _Merged:

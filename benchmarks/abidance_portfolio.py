@@ -1,0 +1,102 @@
+"""Abidance on the portfolio workload: pairs that share cash, a stop, a target and a trailing stop.
+
+python abidance_portfolio.py                            # as many positions as there are pairs
+python abidance_portfolio.py --positions 10 --bars 20000
+python abidance_portfolio.py --full                     # with every order, fill and round trip told
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from harness import (
+    CASH,
+    FAST,
+    MAX_OPEN,
+    PAIRS,
+    PORTFOLIO_BARS,
+    SLOW,
+    STAKE,
+    STOP,
+    TAKE_PROFIT,
+    TRAILING,
+    Phases,
+    emit,
+    repeated,
+    set_file,
+)  # fmt: skip
+
+
+def main() -> None:
+    """Run the workload and print the result."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bars", type=int, default=PORTFOLIO_BARS)
+    parser.add_argument("--positions", type=int, default=PAIRS, help=f"{MAX_OPEN} against freqtrade")
+    parser.add_argument("--full", action="store_true")
+    asked = parser.parse_args()
+    phases = Phases()
+    with phases.measure("import"):
+        import numpy as np
+        from abidance_setup import EVERYTHING, Memory, as_bars, unlimited, venue
+
+        import abidance
+        from abidance.backtest.compiled import sweep
+        from abidance.engine.config import StrategyConfig
+        from abidance.risk.config import SizingConfig
+        from abidance.run.compiled import compiled_backtest, fallback_of, scene_of
+        from abidance.run.config import RunConfig
+        from abidance.run.setup import gather
+        from abidance.strategy.config import ExitsConfig
+        from abidance.strategy.decisions import decide
+    with phases.measure("load"), np.load(set_file("portfolio")) as stored:
+        columns = {name: stored[name] for name in stored.files}
+        ids = [f"P{number:02d}/USDT@BINANCE" for number in range(PAIRS)]
+        series = []
+        for number, id in enumerate(ids):
+            own = {name: values[number] for name, values in columns.items() if name != "ts"}
+            series.append(as_bars({"ts": columns["ts"], **own}, asked.bars, id))
+    sizing = SizingConfig(method="fixed_notional", amount=STAKE, max_fraction=EVERYTHING)
+    exits = ExitsConfig(stop_loss=STOP, take_profit=TAKE_PROFIT, trailing_stop=TRAILING)
+    strategy = StrategyConfig(
+        strategy="EmaCross", parameters={"fast": FAST, "slow": SLOW}, sizing=sizing, exits=exits
+    )
+    config = RunConfig(
+        instruments=tuple(ids),
+        timeframe="1m",
+        dry_run_wallet=CASH,
+        strategies=(strategy,),
+        risk=unlimited(max_positions=asked.positions),
+        venue=venue().model_copy(update={"fill_on_touch": True}),
+    )
+    source = Memory(*series)
+    del columns, own
+
+    def whole() -> dict[str, float]:
+        result = compiled_backtest(config, source)
+        assert not fallback_of(result), fallback_of(result)
+        closed = sum(trip.ts_exit is not None for trip in result.round_trips)
+        return {"closed": closed, "pnl": float(result.equity[-1]) - CASH, "refused": len(result.refusals)}
+
+    with phases.measure("scene"):
+        material = gather(config, source, None)
+        scene = None if asked.full else scene_of(material)
+    cross = material.strategies["EmaCross"]
+
+    def scored() -> dict[str, float]:
+        choice = [decide(cross, bars, exits) for bars in series]
+        score = next(iter(sweep(scene, [choice], workers=1)))
+        return {
+            "closed": score.trades,
+            "pnl": float(score.equity[-1]) - CASH,
+            "refused": score.refusals,
+            "max_drawdown": score.max_drawdown,
+        }
+
+    with phases.measure("run"):
+        outcome, steady_s, first_s = repeated(whole if asked.full else scored)
+    items = len(ids) * asked.bars
+    emit("abidance", abidance.__version__, items, steady_s, phases, outcome, first_s=first_s)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a live feed makes of what venues send: trust, order, whole slices. No socket, no clock but the caller's."""

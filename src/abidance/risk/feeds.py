@@ -1,0 +1,50 @@
+"""Which streams of market data may be acted on: the last word of the feed on each, as it came in events.
+
+A stream that no feed ever spoke of is not judged here: a backtest on stored data has no certificates, and trades.
+"""
+
+from collections.abc import Mapping
+
+from abidance.model.market import DataKind, FeedState, FeedStatus, MarkPrice
+
+
+class Feeds:
+    """The certificates of a run's streams, and the last mark price of each perpetual.
+
+    `references` names per strategy the instruments that it looks at besides those it trades.
+    """
+
+    def __init__(self) -> None:
+        self.references: dict[str, tuple[str, ...]] = {}
+        self.marks: dict[str, MarkPrice] = {}
+        self._known: dict[tuple[str, DataKind], FeedStatus] = {}
+        self._doubted: dict[str, dict[DataKind, FeedStatus]] = {}
+
+    @property
+    def known(self) -> Mapping[tuple[str, DataKind], FeedStatus]:
+        """Return the last status of each stream that a feed spoke of."""
+        return self._known
+
+    def take(self, status: FeedStatus) -> bool:
+        """Take a new status; return whether the state is another one than before."""
+        key = (status.instrument, status.kind)
+        before = self._known.get(key)
+        self._known[key] = status
+        doubted = self._doubted.setdefault(status.instrument, {})
+        if status.state is FeedState.CERTIFIED:
+            doubted.pop(status.kind, None)
+        else:
+            doubted[status.kind] = status
+        return before is None or before.state is not status.state
+
+    def state(self, instrument: str, kind: DataKind) -> FeedState | None:
+        """Return the state of a stream, or None when no feed ever spoke of it."""
+        found = self._known.get((instrument, kind))
+        return found.state if found is not None else None
+
+    def doubt(self, strategy: str, instrument: str) -> FeedStatus | None:
+        """Return a stream that an entry of `strategy` in `instrument` needs and that is not certified, if any."""
+        for id in (instrument, *self.references.get(strategy, ())):
+            if doubted := self._doubted.get(id):
+                return next(iter(doubted.values()))
+        return None

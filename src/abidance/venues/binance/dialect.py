@@ -1,0 +1,128 @@
+"""Speak to Binance: spot, and USD-M perpetuals, which differ in addresses, limits and the rule of their books."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import msgspec
+
+from abidance.market.book import BookRule, Continuity
+from abidance.model.instrument import MS_NS, Instrument, InstrumentName
+from abidance.model.market import BookDelta, DataKind
+from abidance.venues.binance.decode import TIMEFRAMES, BinanceDecoder
+from abidance.venues.dialect import Channel, Decoder, Dialect, Endpoint, Fetch, Frame, StreamLimits
+from abidance.venues.frames import (
+    Level,
+    Millis,
+    UpdateId,
+    answered,
+    names_of,
+    portions,
+    reader,
+    said,
+    unknown_channel,
+)
+
+_LEVELS = 1000
+
+
+class _Ladder(msgspec.Struct, gc=False):
+    lastUpdateId: UpdateId  # noqa: N815 (the venue's own name)
+    bids: list[Level]
+    asks: list[Level]
+    T: Millis = 0
+
+
+_read_ladder = reader(_Ladder)
+
+
+class BinanceSpot(Dialect):
+    """Binance spot."""
+
+    venue = "BINANCE"
+    rest_url = "https://api.binance.com"
+    stream_url = "wss://stream.binance.com:9443"
+    limits = StreamLimits(
+        channels_per_connection=1024,
+        channels_per_request=100,
+        requests_per_second=4.0,
+        connections_per_minute=50.0,
+        lifetime=86_400.0,
+    )
+    books = BookRule(Continuity.RANGE, snapshot_in_stream=False, depths=(0,), snapshot_levels=_LEVELS)
+    kinds = frozenset({DataKind.TRADES, DataKind.QUOTES, DataKind.BOOK, DataKind.BARS})
+    timeframes = TIMEFRAMES
+    _depth_path = "/api/v3/depth"
+    _events: ClassVar[Mapping[DataKind, str]] = {
+        DataKind.TRADES: "aggTrade",
+        DataKind.QUOTES: "bookTicker",
+        DataKind.BOOK: "depth@100ms",
+        DataKind.MARK: "markPrice@1s",
+    }
+
+    def spelt(self, name: InstrumentName) -> str:
+        return f"{name.base}{name.quote}"
+
+    def decoder(self, instruments: Sequence[Instrument]) -> Decoder:
+        return BinanceDecoder(names_of(instruments, self.symbol))
+
+    def topic(self, channel: Channel) -> str:
+        if channel.kind not in self.kinds:
+            raise unknown_channel(self.venue, channel)
+        symbol = self.symbol_of(channel.instrument).lower()
+        if channel.kind is not DataKind.BARS:
+            return f"{symbol}@{self._events[channel.kind]}"
+        if channel.timeframe not in self.timeframes:
+            raise unknown_channel(self.venue, channel)
+        return f"{symbol}@kline_{self.timeframes[channel.timeframe]}"
+
+    async def endpoint(self, fetch: Fetch, route: str = "") -> Endpoint:  # noqa: ARG002 (nobody is asked)
+        return Endpoint(f"{self.stream_url}/stream")
+
+    def subscribe(self, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
+        return self._asked("SUBSCRIBE", channels, request)
+
+    def unsubscribe(self, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
+        return self._asked("UNSUBSCRIBE", channels, request)
+
+    async def snapshot(self, fetch: Fetch, channel: Channel) -> BookDelta:
+        symbol = self.symbol_of(channel.instrument)
+        body = await fetch("GET", self._depth_path, {"symbol": symbol, "limit": str(_LEVELS)})
+        found = answered("Binance", body, _read_ladder, f"ladder of {symbol}")
+        return BookDelta(
+            found.T * MS_NS,
+            channel.instrument,
+            found.bids,
+            found.asks,
+            is_snapshot=True,
+            last=found.lastUpdateId,
+        )
+
+    def _asked(self, method: str, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
+        topics = [self.topic(channel) for channel in channels]
+        return [
+            said({"method": method, "params": portion, "id": request + at})
+            for at, portion in enumerate(portions(topics, self.limits.channels_per_request))
+        ]
+
+
+class BinancePerpetuals(BinanceSpot):
+    """Binance USD-M perpetuals; books and quotes have an entrance of their own since 2026."""
+
+    rest_url = "https://fapi.binance.com"
+    stream_url = "wss://fstream.binance.com"
+    limits = StreamLimits(
+        channels_per_connection=200,
+        channels_per_request=100,
+        requests_per_second=8.0,
+        connections_per_minute=50.0,
+        lifetime=86_400.0,
+    )
+    books = BookRule(Continuity.PREVIOUS, snapshot_in_stream=False, depths=(0,), snapshot_levels=_LEVELS)
+    kinds = BinanceSpot.kinds | {DataKind.MARK}
+    _depth_path = "/fapi/v1/depth"
+
+    def route(self, channel: Channel) -> str:
+        return "public" if channel.kind in {DataKind.BOOK, DataKind.QUOTES} else "market"
+
+    async def endpoint(self, fetch: Fetch, route: str = "") -> Endpoint:  # noqa: ARG002 (nobody is asked)
+        return Endpoint(f"{self.stream_url}/{route or 'market'}/stream")

@@ -1,0 +1,73 @@
+"""Speak to Bybit V5: spot and linear perpetuals."""
+
+from collections.abc import Sequence
+
+from abidance.market.book import BookRule, Continuity
+from abidance.model.instrument import Instrument, InstrumentName
+from abidance.model.market import DataKind
+from abidance.venues.bybit.decode import TIMEFRAMES, BybitDecoder
+from abidance.venues.dialect import Channel, Decoder, Dialect, Frame, StreamLimits
+from abidance.venues.frames import names_of, portions, said, unknown_channel
+
+
+class BybitSpot(Dialect):
+    """Bybit spot."""
+
+    venue = "BYBIT"
+    rest_url = "https://api.bybit.com"
+    stream_url = "wss://stream.bybit.com/v5/public/spot"
+    limits = StreamLimits(
+        channels_per_connection=200,
+        channels_per_request=10,
+        requests_per_second=10.0,
+        connections_per_minute=90.0,
+        ping_every=20.0,
+    )
+    books = BookRule(Continuity.STEP, snapshot_in_stream=True, depths=(50, 200, 1000))
+    kinds = frozenset({DataKind.TRADES, DataKind.QUOTES, DataKind.BOOK, DataKind.BARS})
+    timeframes = TIMEFRAMES
+
+    def spelt(self, name: InstrumentName) -> str:
+        return f"{name.base}{name.quote}"
+
+    def decoder(self, instruments: Sequence[Instrument]) -> Decoder:
+        return BybitDecoder(names_of(instruments, self.symbol))
+
+    def topic(self, channel: Channel) -> str:
+        kind = channel.kind
+        if kind not in self.kinds or (kind is DataKind.BARS and channel.timeframe not in self.timeframes):
+            raise unknown_channel(self.venue, channel)
+        symbol = self.symbol_of(channel.instrument)
+        return {
+            DataKind.TRADES: f"publicTrade.{symbol}",
+            DataKind.QUOTES: f"orderbook.1.{symbol}",
+            DataKind.BOOK: f"orderbook.{self.books.depth_for(channel.depth)}.{symbol}",
+            DataKind.BARS: f"kline.{self.timeframes.get(channel.timeframe)}.{symbol}",
+            DataKind.MARK: f"tickers.{symbol}",
+        }[kind]
+
+    def subscribe(self, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
+        return self._asked("subscribe", channels, request)
+
+    def unsubscribe(self, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
+        return self._asked("unsubscribe", channels, request)
+
+    def ping(self, request: int) -> Frame | None:
+        return said({"op": "ping", "req_id": str(request)})
+
+    def _asked(self, op: str, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
+        topics = [self.topic(channel) for channel in channels]
+        return [
+            said({"op": op, "req_id": str(request + at), "args": portion})
+            for at, portion in enumerate(portions(topics, self.limits.channels_per_request))
+        ]
+
+
+class BybitLinear(BybitSpot):
+    """Bybit perpetuals that settle in USDT or USDC."""
+
+    stream_url = "wss://stream.bybit.com/v5/public/linear"
+    kinds = BybitSpot.kinds | {DataKind.MARK}
+
+    def spelt(self, name: InstrumentName) -> str:
+        return f"{name.base}PERP" if name.settle == "USDC" else super().spelt(name)

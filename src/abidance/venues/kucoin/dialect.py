@@ -1,0 +1,140 @@
+"""Speak to KuCoin: spot. Every connection needs a token, which is asked for by REST."""
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Annotated
+from urllib.parse import quote
+
+import msgspec
+
+from abidance.market.book import BookRule, Continuity
+from abidance.model.instrument import MS_NS, Instrument, InstrumentName
+from abidance.model.market import BookDelta, DataKind
+from abidance.venues.dialect import Channel, Decoder, Dialect, Endpoint, Fetch, Frame, StreamLimits
+from abidance.venues.frames import (
+    Level,
+    Millis,
+    UpdateId,
+    answered,
+    names_of,
+    portions,
+    reader,
+    said,
+    unknown_channel,
+)
+from abidance.venues.kucoin.decode import TIMEFRAMES, KuCoinDecoder
+
+_LEVELS = 100
+
+
+class _Server(msgspec.Struct, rename="camel"):
+    endpoint: Annotated[str, msgspec.Meta(pattern="^wss?://")]
+    ping_interval: Annotated[int, msgspec.Meta(ge=1_000)] = 18_000
+
+
+class _Admission(msgspec.Struct, rename="camel"):
+    token: Annotated[str, msgspec.Meta(min_length=1)]
+    instance_servers: Annotated[list[_Server], msgspec.Meta(min_length=1)]
+
+
+class _AdmissionAnswer(msgspec.Struct):
+    data: _Admission
+
+
+class _Ladder(msgspec.Struct, gc=False):
+    sequence: UpdateId
+    bids: list[Level]
+    asks: list[Level]
+    time: Millis = 0
+
+
+class _LadderAnswer(msgspec.Struct):
+    data: _Ladder
+
+
+_read_admission = reader(_AdmissionAnswer)
+_read_ladder = reader(_LadderAnswer)
+
+
+class KuCoin(Dialect):
+    """KuCoin spot."""
+
+    venue = "KUCOIN"
+    rest_url = "https://api.kucoin.com"
+    stream_url = "wss://ws-api-spot.kucoin.com"
+    limits = StreamLimits(
+        channels_per_connection=300,
+        channels_per_request=100,
+        requests_per_second=8.0,
+        connections_per_minute=25.0,
+        lifetime=86_400.0,
+        ping_every=18.0,
+    )
+    books = BookRule(Continuity.RANGE, snapshot_in_stream=False, depths=(0,), snapshot_levels=_LEVELS)
+    kinds = frozenset({DataKind.TRADES, DataKind.QUOTES, DataKind.BOOK, DataKind.BARS})
+    timeframes = TIMEFRAMES
+    renamed = MappingProxyType({"BSV/USDT@KUCOIN": "BCHSV-USDT"})
+
+    def spelt(self, name: InstrumentName) -> str:
+        return f"{name.base}-{name.quote}"
+
+    def decoder(self, instruments: Sequence[Instrument]) -> Decoder:
+        return KuCoinDecoder(names_of(instruments, self.symbol))
+
+    def topic(self, channel: Channel) -> str:
+        kind = channel.kind
+        if kind not in self.kinds or (kind is DataKind.BARS and channel.timeframe not in self.timeframes):
+            raise unknown_channel(self.venue, channel)
+        symbol = self.symbol_of(channel.instrument)
+        return {
+            DataKind.TRADES: f"/market/match:{symbol}",
+            DataKind.QUOTES: f"/spotMarket/level1:{symbol}",
+            DataKind.BOOK: f"/market/level2:{symbol}",
+            DataKind.BARS: f"/market/candles:{symbol}_{self.timeframes.get(channel.timeframe)}",
+        }[kind]
+
+    async def endpoint(self, fetch: Fetch, route: str = "") -> Endpoint:  # noqa: ARG002 (there is one)
+        found = answered(
+            "KuCoin", await fetch("POST", "/api/v1/bullet-public", {}), _read_admission, "stream token"
+        )
+        server = found.data.instance_servers[0]
+        token = quote(found.data.token, safe="")
+        return Endpoint(f"{server.endpoint}?token={token}", server.ping_interval / 1000.0)
+
+    def subscribe(self, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
+        return self._asked("subscribe", channels, request)
+
+    def unsubscribe(self, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
+        return self._asked("unsubscribe", channels, request)
+
+    def ping(self, request: int) -> Frame | None:
+        return said({"id": str(request), "type": "ping"})
+
+    async def snapshot(self, fetch: Fetch, channel: Channel) -> BookDelta:
+        symbol = self.symbol_of(channel.instrument)
+        body = await fetch("GET", f"/api/v1/market/orderbook/level2_{_LEVELS}", {"symbol": symbol})
+        found = answered("KuCoin", body, _read_ladder, f"ladder of {symbol}").data
+        return BookDelta(
+            found.time * MS_NS,
+            channel.instrument,
+            found.bids,
+            found.asks,
+            is_snapshot=True,
+            last=found.sequence,
+        )
+
+    def _asked(self, what: str, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
+        """Name up to a hundred symbols of one kind in a frame."""
+        symbols: dict[str, list[str]] = {}
+        for channel in channels:
+            name, _, symbol = self.topic(channel).partition(":")
+            symbols.setdefault(name, []).append(symbol)
+        topics = [
+            f"{name}:{','.join(portion)}"
+            for name, asked in symbols.items()
+            for portion in portions(asked, self.limits.channels_per_request)
+        ]
+        return [
+            said({"id": str(request + at), "type": what, "topic": topic, "response": True})
+            for at, topic in enumerate(topics)
+        ]

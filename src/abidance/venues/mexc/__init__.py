@@ -1,0 +1,1 @@
+"""MEXC spot V3, protobuf frames."""

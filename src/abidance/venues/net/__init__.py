@@ -1,0 +1,1 @@
+"""Connections to venues, whatever the venue: sockets, subscriptions, watchdogs, reconnects, rate budgets."""

@@ -1,0 +1,32 @@
+"""How live market data is got: addresses, depth, doubled connections, venues that stand in for others."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from abidance.kernel.config import Config
+
+
+class AddressConfig(Config):
+    """Where a venue is reached; empty means its own public addresses."""
+
+    rest_url: str = ""
+    """Base address of its REST interface."""
+    stream_url: str = ""
+    """Base address of its WebSocket streams."""
+
+
+class FeedConfig(Config):
+    """Live market data (`abidance trade --feed live`)."""
+
+    book_levels: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Levels a side of the books that strategies see."""
+    redundancy: Annotated[int, Field(ge=1, le=3)] = 1
+    """Connections that carry each stream at the same time: with 2, one may fail unnoticed."""
+    stand_in: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Instruments of other venues whose prices value positions and exits of an instrument while its own venue is
+    silent. New risk is not taken then."""
+    addresses: dict[str, AddressConfig] = Field(default_factory=dict)
+    """Other addresses of a venue, by its name, or by name and kind: `[feed.addresses.BINANCE-perpetual]`."""
+    history: bool = True
+    """Whether bars up to now are asked of the venues at the start, and missed ones later."""

@@ -1,0 +1,356 @@
+"""The live feed: all streams of a run, of all its venues, as one sequence of market events with their certificates.
+
+It decides which connection is followed, lets each trade through once, gathers closed bars to slices, asks history for
+bars that did not come, and states a `FeedStatus` whenever the trust in a stream changes. Consumers take events one by
+one with `next`; `arrived` waits for them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from abidance.market.bars import Bars
+from abidance.market.build import TimeBarBuilder
+from abidance.market.composite import Composite
+from abidance.market.live.certificates import Certificates
+from abidance.market.live.inbox import Inbox
+from abidance.market.live.sieve import Sieve
+from abidance.market.live.slices import Hole, Series, Slices
+from abidance.model.errors import AbidanceError, UsageError
+from abidance.model.instrument import SECOND_NS, Instrument
+from abidance.model.market import (
+    Bar,
+    BarUpdate,
+    BookSnapshot,
+    DataKind,
+    FeedState,
+    FeedStatus,
+    FundingRate,
+    MarketEvent,
+    MarkPrice,
+    Quote,
+    Trade,
+)
+from abidance.venues.dialect import Channel, Dialect
+from abidance.venues.net.line import Data, World
+from abidance.venues.net.rest import Rest
+from abidance.venues.net.stream import BookStream
+from abidance.venues.net.streams import Streams
+from abidance.venues.net.transport import stop
+
+BEAT = 0.1
+"""Seconds between two looks at what is due."""
+GRACE = SECOND_NS
+"""How long a bar built from trades waits for late ones, in ns."""
+ROOM = 50_000
+"""So many events may wait; beyond that nothing more is read, and the venues feel it."""
+ASK_AGAIN = 5.0
+"""Seconds between two attempts to get a bar that did not come."""
+GIVEN_UP = 30 * SECOND_NS
+"""A bar that history does not have either so long after its close does not exist, in ns."""
+_OURS = 0
+_PRICED = {DataKind.QUOTES, DataKind.TRADES, DataKind.BOOK, DataKind.MARK}
+
+History = Callable[[str, str, int, int], Awaitable[Bars]]
+"""`await history(instrument, timeframe, start, end)`: the closed bars that open from `start` up to `end`, ns UTC."""
+Tap = Callable[[MarketEvent, int], None]
+"""Receives each event as the venue told it, with the time of its receipt: for whoever keeps data."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a run needs: `kinds` of each instrument besides bars, and the bars of `following`.
+
+    `following` says where each series goes on: the open of the first bar that is not known yet. `stand_in` names the
+    instruments that lend an instrument their prices. Instruments that only lend are in `kinds` too, not in `shown`.
+    """
+
+    instruments: Mapping[str, Instrument]
+    kinds: Mapping[str, frozenset[DataKind]]
+    following: Mapping[Series, int] = field(default_factory=dict)
+    stand_in: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    levels: int = 10
+    redundancy: int = 1
+
+    @property
+    def shown(self) -> frozenset[str]:
+        """Return the instruments whose events are handed over."""
+        lending = {id for lenders in self.stand_in.values() for id in lenders}
+        own = {id for id, _ in self.following} | set(self.stand_in)
+        return frozenset((self.kinds.keys() - lending) | own)
+
+
+class LiveFeed:
+    """All live data of a run. `dialect_of` picks the dialect of an instrument, `rest_of` makes requests for it."""
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        dialect_of: Callable[[Instrument], Dialect],
+        rest_of: Callable[[Dialect], Rest],
+        world: World,
+        history: History | None = None,
+        tap: Tap | None = None,
+        last: int = 0,
+    ) -> None:
+        self.inbox = Inbox(last)
+        self.certificates = Certificates(self._tell)
+        self.slices = Slices(wanted.following)
+        self._wanted = wanted
+        self._world = world
+        self._history = history
+        self._tap = tap
+        self._shown = wanted.shown
+        self._waiting = asyncio.Event()
+        self._sieves: dict[str, Sieve] = {}
+        self._bar_lines: dict[str, set[int]] = {}
+        self._builders: dict[str, list[TimeBarBuilder]] = {}
+        self._funded: dict[str, int] = {}
+        self._asked: dict[Hole, float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._composites = {id: Composite(id, lenders) for id, lenders in wanted.stand_in.items()}
+        self._lends = {lender: id for id, lenders in wanted.stand_in.items() for lender in lenders}
+        self.streams = [
+            Streams(dialect, wanted.instruments, channels, rest_of(dialect), world, self, wanted.redundancy)
+            for dialect, channels in self._plan(dialect_of)
+        ]
+
+    def _plan(self, dialect_of: Callable[[Instrument], Dialect]) -> list[tuple[Dialect, list[Channel]]]:
+        """Return each dialect with the channels that are wanted of it."""
+        wanted, now = self._wanted, self._world.pulse.wall()
+        found: dict[tuple[str, str], tuple[Dialect, list[Channel]]] = {}
+        for id in dict.fromkeys((*wanted.kinds, *(id for id, _ in wanted.following))):
+            instrument = wanted.instruments[id]
+            market = (instrument.venue, instrument.kind.value)
+            if market not in found:
+                found[market] = (dialect_of(instrument), [])
+            dialect, channels = found[market]
+            timeframes = [timeframe for each, timeframe in wanted.following if each == id]
+            kinds = set(wanted.kinds.get(id, ())) & dialect.kinds
+            for timeframe in timeframes:
+                if timeframe in dialect.timeframes and DataKind.BARS in dialect.kinds:
+                    channels.append(Channel(id, DataKind.BARS, timeframe))
+                else:
+                    kinds.add(DataKind.TRADES)
+                    builder = TimeBarBuilder(id, timeframe, since=now, grace=GRACE, fill=True)
+                    self._builders.setdefault(id, []).append(builder)
+            if timeframes:
+                self.certificates.expect(now, (id, DataKind.BARS))
+            for kind in sorted(kinds - {DataKind.BARS}):
+                if kind not in dialect.kinds:
+                    raise UsageError(
+                        f"{instrument.venue} does not stream the {kind} of {id}.", "Trade it elsewhere."
+                    )
+                depth = dialect.books.depth_for(wanted.levels) if kind is DataKind.BOOK else 0
+                channels.append(Channel(id, kind, depth=depth))
+                self.certificates.expect(now, (id, kind))
+        return list(found.values())
+
+    # --- for the consumer
+
+    async def run(self) -> None:
+        """Keep the feed alive until cancelled."""
+        tasks = [asyncio.ensure_future(each.run()) for each in self.streams]
+        tasks.append(asyncio.ensure_future(self._beats()))
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            await stop(*tasks)
+            await stop(*self._tasks)
+
+    async def arrived(self) -> None:
+        """Return once an event waits."""
+        await self._waiting.wait()
+
+    def next(self) -> MarketEvent | None:
+        """Take the next event, None when none waits."""
+        event = self.inbox.next()
+        if event is None:
+            self._waiting.clear()
+        return event
+
+    def _put(self, event: MarketEvent, received: int) -> None:
+        self.inbox.put(event, received)
+        self._waiting.set()
+
+    def _tell(self, status: FeedStatus) -> None:
+        if self._tap is not None:
+            self._tap(status, status.ts)
+        if status.state is not FeedState.CERTIFIED and (borrower := self._lends.get(status.instrument)):
+            self._composites[borrower].exclude(status.instrument)
+        if status.instrument in self._shown:
+            self._put(status, status.ts)
+
+    # --- what lines say (`net.line.Listener`)
+
+    @property
+    def has_room(self) -> bool:
+        """Return False while so much waits that nothing more should be read."""
+        return len(self.inbox) < ROOM
+
+    def on_data(self, line: int, value: Data, received: int) -> None:
+        """Take market data of a line."""
+        kind = type(value)
+        if kind is Quote:
+            self._on_quote(line, value, received)  # type: ignore[arg-type]
+        elif kind is Trade:
+            self._on_trade(line, value, received)  # type: ignore[arg-type]
+        elif kind is BarUpdate:
+            if value.is_closed:  # type: ignore[union-attr]
+                self._on_bar(value.bar, received)  # type: ignore[union-attr]
+        elif kind is MarkPrice:
+            if self.certificates.followed((value.instrument, DataKind.MARK)) == line:  # type: ignore[union-attr]
+                self._show(value, received)  # type: ignore[arg-type]
+        elif value.ts > self._funded.get(value.instrument, 0):  # type: ignore[union-attr]
+            self._funded[value.instrument] = value.ts  # type: ignore[union-attr]
+            self._show(value, received)  # type: ignore[arg-type]
+
+    def on_book(self, line: int, stream: BookStream, received: int) -> None:
+        """Take note of a ladder that changed; it is written down when the engine is ready for it."""
+        id = stream.channel.instrument
+        if self.certificates.followed((id, DataKind.BOOK)) != line or id not in self._shown:
+            return
+        levels = self._wanted.levels
+        if self._tap is not None:
+            self._tap(stream.book.top(levels), received)
+
+        def top() -> BookSnapshot | None:
+            return stream.book.top(levels) if stream.book.is_whole else None
+
+        self.inbox.put_book(id, top, received)
+        self._waiting.set()
+
+    def on_finding(self, line: int, channel: Channel, state: FeedState, reason: str) -> None:
+        """Take what a line makes of one of its streams."""
+        now = self._world.pulse.wall()
+        if channel.kind is DataKind.BARS:
+            lines = self._bar_lines.setdefault(channel.instrument, set())
+            (lines.add if state is FeedState.CERTIFIED else lines.discard)(line)
+            return
+        self.certificates.find(now, (channel.instrument, channel.kind), line, state, reason)
+        self._look_at_tape(channel, now)
+
+    def on_end(self, line: int, reason: str) -> None:
+        """Take note that a line has ended."""
+        now = self._world.pulse.wall()
+        for lines in self._bar_lines.values():
+            lines.discard(line)
+        before = self.certificates.all()
+        self.certificates.lose(now, line, reason)
+        for (id, kind), state in self.certificates.all().items():
+            if before[id, kind] is not state:
+                self._look_at_tape(Channel(id, kind), now)
+
+    def _look_at_tape(self, channel: Channel, now: int) -> None:
+        """Throw away bars in the making when trades may be missing from them."""
+        if (
+            channel.kind is DataKind.TRADES
+            and self.certificates.followed((channel.instrument, channel.kind)) is None
+        ):
+            for builder in self._builders.get(channel.instrument, ()):
+                builder.interrupt(now)
+
+    def _on_quote(self, line: int, quote: Quote, received: int) -> None:
+        if self.certificates.followed((quote.instrument, DataKind.QUOTES)) != line:
+            return
+        self._show(quote, received)
+        borrower = self._lends.get(quote.instrument)
+        if borrower is None:
+            return
+        composite = self._composites[borrower]
+        composite.take(quote, received)
+        if self.certificates.followed((borrower, DataKind.QUOTES)) is None:
+            lent = composite.quote(received)
+            if lent is not None:
+                self._show(lent, received)
+
+    def _on_trade(self, line: int, trade: Trade, received: int) -> None:
+        id = trade.instrument
+        sieve = self._sieves.get(id)
+        if sieve is None:
+            sieve = self._sieves[id] = Sieve()
+        if not sieve.is_new(trade, line):
+            return
+        for builder in self._builders.get(id, ()):
+            for bar in builder.take(trade):
+                self._on_bar(bar, received)
+        self._show(trade, received)
+
+    def _on_bar(self, bar: Bar, received: int) -> None:
+        if self.slices.take(bar, received):
+            self._release(received)
+
+    def _show(self, event: Trade | Quote | MarkPrice | FundingRate, received: int) -> None:
+        if self._tap is not None:
+            self._tap(event, received)
+        if event.instrument in self._shown:
+            self._put(event, received)
+
+    # --- bars
+
+    def _release(self, now: int) -> None:
+        for due in self.slices.due(now):
+            if self._tap is not None:
+                self._tap(due, now)
+            self._put(due, now)
+
+    async def _beats(self) -> None:
+        pulse = self._world.pulse
+        while True:
+            self._beat(pulse.wall())
+            await pulse.sleep(BEAT)
+
+    def _beat(self, now: int) -> None:
+        for builders in self._builders.values():
+            for builder in builders:
+                for bar in builder.advance(now):
+                    self._on_bar(bar, now)
+        self._release(now)
+        holes = self.slices.missing(now)
+        self._judge_bars(now, holes)
+        if self._history is not None:
+            self._fill(holes, self._history)
+
+    def _judge_bars(self, now: int, holes: Iterable[Hole]) -> None:
+        lacking = {hole.series[0]: hole for hole in holes}
+        for id in dict.fromkeys(id for id, _ in self._wanted.following):
+            key, hole = (id, DataKind.BARS), lacking.get(id)
+            tape = self.certificates.state((id, DataKind.TRADES)) if id in self._builders else None
+            is_fed = bool(self._bar_lines.get(id)) or tape is FeedState.CERTIFIED
+            if hole is not None and is_fed:
+                opened = msgspec.to_builtins(hole.start // SECOND_NS)
+                reason = f"Its {hole.series[1]} bar that opened at {opened} s UTC has not come."
+                self.certificates.find(now, key, _OURS, FeedState.GAP, reason)
+            elif is_fed:
+                self.certificates.find(now, key, _OURS, FeedState.CERTIFIED)
+            elif self.certificates.state(key) is FeedState.CERTIFIED:
+                self.certificates.find(now, key, _OURS, FeedState.STALE, "No connection brings them.")
+
+    def _fill(self, holes: Iterable[Hole], history: History) -> None:
+        now = self._world.pulse.steady()
+        self._asked = {hole: at for hole, at in self._asked.items() if now - at < ASK_AGAIN}
+        for hole in holes:
+            if not any(asked.series == hole.series for asked in self._asked):
+                self._asked[hole] = now
+                task = asyncio.ensure_future(self._ask(hole, history))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, hole: Hole, history: History) -> None:
+        try:
+            bars = await history(*hole.series, hole.start, hole.end)
+        except AbidanceError as error:
+            self._world.log.warning("no_history", series=hole.series, reason=error.found)
+            return
+        now = self._world.pulse.wall()
+        rows = zip(bars.ts.tolist(), *(column.tolist() for column in bars.columns()), strict=True)
+        for row in rows:
+            if hole.start <= row[0] < hole.end:
+                self.slices.take(Bar(*hole.series, *row), now)
+        if not len(bars) and now - hole.end >= GIVEN_UP:
+            self.slices.give_up(hole)
+        self._release(now)

@@ -1,0 +1,119 @@
+"""The real world behind the ports of `net.transport`: aiohttp and the machine's clocks."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+import aiohttp
+
+from abidance.venues.dialect import Endpoint, Frame
+from abidance.venues.net.transport import Answer, DisconnectedError
+
+_LARGEST_FRAME = 1 << 24
+_LARGEST_BODY = 1 << 26
+_PATIENCE = aiohttp.ClientTimeout(total=30, connect=10)
+_NETWORK = "Check the network; it is tried again."
+
+
+class RealPulse:
+    """The machine's clocks."""
+
+    def wall(self) -> int:
+        """Return the time in ns UTC."""
+        return time.time_ns()
+
+    def steady(self) -> float:
+        """Return seconds that only ever go forward."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so long."""
+        await asyncio.sleep(seconds)
+
+
+class AiohttpSocket:
+    """A WebSocket of aiohttp; text is left as bytes, which decoders read faster."""
+
+    def __init__(self, inner: "aiohttp.ClientWebSocketResponse[bool]") -> None:
+        self._inner = inner
+
+    async def send(self, frame: Frame) -> None:
+        """Send a frame: str as text, bytes as binary."""
+        try:
+            if isinstance(frame, str):
+                await self._inner.send_str(frame)
+            else:
+                await self._inner.send_bytes(frame)
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise _ended(error) from error
+
+    async def receive(self) -> Frame:
+        """Return the next frame."""
+        message = await self._inner.receive()
+        if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+            data: Frame = message.data
+            return data
+        reason = message.data if message.type is aiohttp.WSMsgType.ERROR else self._inner.close_code
+        raise _ended(reason or self._inner.exception() or "no reason given")
+
+    async def close(self) -> None:
+        """End the connection."""
+        try:
+            await self._inner.close()
+        except (aiohttp.ClientError, OSError):
+            return
+
+
+class AiohttpTransport:
+    """Connections and requests over one aiohttp session; enter it before use, within a running loop."""
+
+    def __init__(self, heartbeat: float = 15.0) -> None:
+        self._heartbeat = heartbeat
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "AiohttpTransport":
+        self._session = aiohttp.ClientSession(timeout=_PATIENCE, headers={"User-Agent": "abidance"})
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def connect(self, endpoint: Endpoint) -> AiohttpSocket:
+        """Open a WebSocket that is closed when the other side stops answering the protocol's pings."""
+        assert self._session is not None
+        try:
+            inner = await self._session.ws_connect(
+                endpoint.url,
+                headers=dict(endpoint.headers),
+                heartbeat=self._heartbeat,
+                max_msg_size=_LARGEST_FRAME,
+                timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+                decode_text=False,
+            )
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise DisconnectedError(f"No connection: {_told(error)}.", _NETWORK) from error
+        return AiohttpSocket(inner)
+
+    async def request(self, method: str, url: str, query: Mapping[str, str]) -> Answer:
+        """Make a request; bodies beyond 64 MB are refused."""
+        assert self._session is not None
+        try:
+            async with self._session.request(method, url, params=dict(query)) as response:
+                body = bytearray()
+                async for chunk in response.content.iter_chunked(1 << 16):
+                    body += chunk
+                    if len(body) > _LARGEST_BODY:
+                        raise DisconnectedError("The answer is longer than 64 MB.", "Report it.")
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, headers, bytes(body))
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise DisconnectedError(f"No answer: {_told(error)}.", _NETWORK) from error
+
+
+def _told(error: object) -> str:
+    return str(error) or type(error).__name__
+
+
+def _ended(reason: object) -> DisconnectedError:
+    return DisconnectedError(f"The connection ended ({_told(reason)}).", _NETWORK)

@@ -1,0 +1,216 @@
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from abidance.model.errors import VenueError
+from abidance.venues.net.budget import RESERVE, Budgets, Meter
+from abidance.venues.net.limits import HostLimits, Rule, Window, limits_of, table
+from abidance.venues.net.rest import Rest
+from abidance.venues.net.transport import Answer, Backoff, DisconnectedError, within
+from tests.unit.venues.net_world import FakeVenue, HandPulse, result_of
+
+MINUTE = Window("weight", 100, 60.0, used="x-used")
+LIMITS = HostLimits("FAKE", (MINUTE,), 10.0)
+
+
+async def took(budgets: Budgets, pulse: HandPulse, count: int, *, urgent: bool = False) -> list[float]:
+    """Return when each of `count` requests of weight 10 was let go, within two minutes."""
+    times: list[float] = []
+
+    async def ask() -> None:
+        await budgets.of("host", LIMITS).take("/any", {}, urgent=urgent)
+        times.append(pulse.now)
+
+    tasks = [asyncio.ensure_future(ask()) for _ in range(count)]
+    await pulse.advance(120)
+    await asyncio.gather(*tasks)
+    return times
+
+
+async def test_ordinary_requests_leave_a_reserve_and_then_wait_for_room() -> None:
+    pulse = HandPulse()
+
+    times = await took(Budgets(pulse), pulse, 12)
+
+    assert times[:8] == [0.0] * 8
+    assert all(60.0 <= at <= 60.1 for at in times[8:])
+
+
+async def test_cancels_may_use_the_reserve_and_overtake_those_who_wait() -> None:
+    pulse = HandPulse()
+    budgets = Budgets(pulse)
+    ordinary = [asyncio.ensure_future(budgets.of("host", LIMITS).take("/any", {})) for _ in range(12)]
+    await pulse.advance(0.1)
+
+    urgent = asyncio.ensure_future(budgets.of("host", LIMITS).take("/any", {}, urgent=True))
+    await pulse.advance(0.1)
+
+    assert urgent.done()
+    assert sum(task.done() for task in ordinary) == 8
+    await pulse.advance(120)
+    await asyncio.gather(*ordinary)
+
+
+async def test_what_others_used_at_the_same_address_counts() -> None:
+    pulse = HandPulse()
+    budgets = Budgets(pulse)
+    budget = budgets.of("host", LIMITS)
+
+    budget.heed(Answer(200, {"x-used": "75"}, b""))
+
+    assert budget.delay(5.0) == 0.0
+    assert budget.delay(10.0) == pytest.approx(60.0)
+
+
+@pytest.mark.parametrize("header", ["", "nan", "-5", "inf", "many", "1e400"])
+async def test_a_header_that_means_nothing_changes_nothing(header: str) -> None:
+    budget = Budgets(HandPulse()).of("host", LIMITS)
+
+    budget.heed(Answer(200, {"x-used": header, "retry-after": header}, b""))
+
+    assert budget.delay(10.0) == 0.0
+
+
+@pytest.mark.parametrize("status", [418, 429])
+async def test_nothing_leaves_before_the_venue_allows_it_not_even_cancels(status: int) -> None:
+    pulse = HandPulse()
+    budget = Budgets(pulse).of("host", LIMITS)
+
+    refused = budget.heed(Answer(status, {"retry-after": "30"}, b""))
+
+    assert refused
+    assert budget.delay(1.0, urgent=True) == pytest.approx(30.0)
+    await pulse.advance(30)
+    assert budget.delay(1.0) == 0.0
+
+
+async def test_a_ban_holds_for_every_account_at_the_address_and_for_no_other() -> None:
+    budgets = Budgets(HandPulse())
+    budgets.of("host", LIMITS, account="a").heed(Answer(418, {}, b""))
+
+    assert budgets.of("host", LIMITS, account="b").delay(1.0) == pytest.approx(120.0)
+    assert budgets.of("host", LIMITS, account="a", address="other").delay(1.0) == 0.0
+
+
+async def test_accounts_share_the_address_window_and_not_the_account_window() -> None:
+    limits = HostLimits("FAKE", (Window("w", 100, 60.0), Window("orders", 10, 60.0, per="account")), 8.0)
+    budgets = Budgets(HandPulse())
+
+    await budgets.of("host", limits, account="a").take("/", {})
+
+    assert budgets.of("host", limits, account="a").delay(8.0) > 0
+    assert budgets.of("host", limits, account="b").delay(8.0) == 0.0
+    assert budgets.of("host", limits, account="b").delay(75.0) > 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 40)), max_size=60))
+def test_no_window_ever_holds_more_than_its_share(requests: list[tuple[float, float]]) -> None:
+    meter, now, log = Meter(MINUTE), 0.0, list[tuple[float, float]]()
+    for pause, weight in requests:
+        now += pause
+        while (delay := meter.delay(now, weight, urgent=False)) > 0:
+            now += delay
+        meter.spend(now, weight)
+        log.append((now, weight))
+        used = sum(w for at, w in log if at > now - MINUTE.seconds)
+        assert used <= MINUTE.limit * (1 - RESERVE) + 1e-6
+
+
+# --- the data
+
+
+def test_every_bundled_rule_can_be_read() -> None:
+    assert {each.venue for each in table().values()} == {"BINANCE", "KRAKEN", "KUCOIN", "BYBIT", "MEXC"}
+    assert all(
+        window.limit > 0 and window.seconds > 0 for each in table().values() for window in each.windows
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "path", "query", "weight"),
+    [
+        ("https://api.binance.com", "/api/v3/depth", {"limit": "100"}, 5),
+        ("https://api.binance.com", "/api/v3/depth", {"limit": "1000"}, 50),
+        ("https://api.binance.com", "/api/v3/depth", {"limit": "5000"}, 250),
+        ("https://api.binance.com", "/api/v3/depth", {}, 5),
+        ("https://api.binance.com", "/api/v3/klines", {"limit": "1000"}, 2),
+        ("https://fapi.binance.com", "/fapi/v1/klines", {"limit": "1500"}, 10),
+        ("https://fapi.binance.com", "/fapi/v1/depth", {"limit": "1000"}, 20),
+        ("https://api.mexc.com", "/api/v3/exchangeInfo", {}, 10),
+        ("https://api.kraken.com", "/0/public/Depth", {}, 1),
+    ],
+)
+def test_requests_weigh_what_their_venue_says(
+    url: str, path: str, query: dict[str, str], weight: float
+) -> None:
+    assert limits_of(url).weight(path, query) == weight
+
+
+@pytest.mark.parametrize("value", ["", "all", "nan", "-"])
+def test_a_parameter_that_cannot_be_read_weighs_most(value: str) -> None:
+    rule = Rule("/depth", by="limit", steps=((100, 5), (1000, 50)))
+
+    assert rule.of({"limit": value}) == 50
+
+
+def test_an_unknown_host_is_asked_with_care() -> None:
+    assert limits_of("https://example.org/v1").windows[0].limit == 10
+
+
+# --- requests
+
+
+async def test_a_refusal_is_an_error_and_the_next_request_waits() -> None:
+    venue = FakeVenue()
+    venue.replies = [Answer(429, {"retry-after": "7"}, b"slow down"), Answer(200, {}, b"here")]
+    rest = Rest("https://fake", venue, Budgets(venue.pulse), venue.pulse)
+
+    with pytest.raises(VenueError, match="429"):
+        await rest.fetch("GET", "/depth", {})
+    again = asyncio.ensure_future(rest.fetch("GET", "/depth", {}))
+    await venue.pulse.advance(6.9)
+    early = again.done()
+    await venue.pulse.advance(0.2)
+
+    assert not early
+    assert await again == b"here"
+
+
+async def test_an_answer_that_is_no_success_is_an_error_with_its_text() -> None:
+    venue = FakeVenue()
+    venue.replies = [Answer(502, {}, b"<html>Bad Gateway</html>")]
+    rest = Rest("https://fake", venue, Budgets(venue.pulse), venue.pulse)
+
+    with pytest.raises(VenueError, match="502: <html>"):
+        await rest.fetch("GET", "/depth", {})
+
+
+async def test_an_answer_that_never_comes_is_given_up() -> None:
+    pulse = HandPulse()
+    never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    with pytest.raises(DisconnectedError, match="longer than 5 s"):
+        await result_of(within(pulse, 5.0, never, "It"), pulse)
+
+    assert never.cancelled()
+
+
+# --- backoff
+
+
+def test_pauses_grow_to_a_limit_and_start_anew_after_a_steady_connection() -> None:
+    backoff = Backoff(lambda: 1.0 - 1e-12, first=1.0, longest=60.0, steady=60.0)
+
+    pauses = [round(backoff.delay(1.0), 3) for _ in range(9)]
+
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+    assert round(backoff.delay(3_600.0), 3) == 1.0
+
+
+def test_no_two_processes_come_back_at_the_same_moment() -> None:
+    pauses = {Backoff(lambda draw=draw: draw / 10).delay() for draw in range(10)}  # type: ignore[misc]
+
+    assert len(pauses) == 10
+    assert min(pauses) >= 0.25
