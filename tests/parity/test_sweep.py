@@ -1,42 +1,74 @@
-"""A sweep scores each choice as a whole run of it would: end-of-day equity, deepest fall, trades, fees, refusals."""
+"""A sweep scores each setting as a whole run of it would: end-of-day equity, deepest fall, trades, fees, refusals."""
 
 from dataclasses import replace
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
 
-from abidance.backtest.compiled import Score, sweep
+from abidance.backtest import compiled
+from abidance.backtest.compiled import CannotTellError, Score
 from abidance.backtest.result import BacktestResult
+from abidance.engine.config import StrategyConfig
 from abidance.journal.metrics import measure, underwater
-from abidance.risk.config import RiskConfig, SizingConfig
+from abidance.model.errors import StrategyError, UsageError
+from abidance.risk.config import BreakersConfig, RiskConfig, SizingConfig
 from abidance.run.backtest import backtest
-from abidance.run.compiled import scene_of
+from abidance.run.compiled import scene_of, unsupported
 from abidance.run.config import RunConfig
 from abidance.run.setup import gather
-from abidance.strategy.decisions import Decisions
-from tests.parity.markets import Memory, Shape, market
-from tests.parity.test_compiled import OPEN, QUIET, ids, scripted
+from abidance.run.sweeping import Arena, sweep
+from abidance.strategy.config import ExitsConfig
+from abidance.venues.sim.config import VenueConfig
+from tests.parity.markets import Memory, Shape, market, shapes
+from tests.parity.test_compiled import LISTED, OPEN, QUIET, ids, limits, scripted, scripts, venues
 
 pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
 SHAPE = Shape(seed=7, length=900, wild=0.01, thin=0.0, holes=0.05, price=101.25)
 SEEDS = range(12)
+sizings = st.one_of(
+    st.builds(SizingConfig, method=st.just("fixed_notional"), amount=st.sampled_from([400.0, 3_000.0])),
+    st.builds(SizingConfig, method=st.just("fixed_quantity"), quantity=st.sampled_from([0.01, 1.0])),
+    st.builds(SizingConfig, fraction=st.sampled_from([0.05, 0.1, 0.37, 1.0])),
+    st.builds(SizingConfig, method=st.just("risk_per_trade"), risk=st.sampled_from([0.001, 0.01])),
+)
+exits = st.builds(
+    ExitsConfig,
+    stop_loss=st.sampled_from([None, 0.01, 0.03]),
+    take_profit=st.sampled_from([None, 0.02]),
+    trailing_stop=st.sampled_from([None, 0.015]),
+    trailing_atr=st.sampled_from([None, None, 2.0]),
+    stop_atr=st.sampled_from([None, None, 1.5]),
+    break_even=st.sampled_from([None, 0.01]),
+    max_bars=st.sampled_from([None, None, 5]),
+    atr_period=st.just(5),
+)
+breakers = st.builds(
+    BreakersConfig,
+    daily_loss=st.sampled_from([None, 0.01, 0.05]),
+    max_drawdown=st.sampled_from([None, 0.03, 0.25]),
+    losing_streak=st.sampled_from([None, 2]),
+    cooldown=st.sampled_from([3.0, 24.0]),
+    data_anomaly=st.sampled_from([None, 0.02, 0.5]),
+    cooldown_bars=st.sampled_from([1, 6]),
+)
 
 
-def config(count: int, seed: int) -> RunConfig:
+def config(count: int, seed: int, **venue: Any) -> RunConfig:
     script = {"seed": seed, "often": 0.1, "protect": "sgt" if seed % 2 else ""}
     return RunConfig(
         instruments=ids(count),
         strategies=(scripted(0, script, sizing=SizingConfig(fraction=0.2)),),
         risk=RiskConfig(limits=OPEN, breakers=QUIET),
+        venue=VenueConfig(**venue),
     )
 
 
-def memory(count: int) -> Memory:
-    return market(SHAPE, ids(count), "1h")
-
-
-def decisions(count: int, seed: int) -> list[Decisions]:
-    return [place.decisions for place in scene_of(gather(config(count, seed), memory(count), None)).places]
+def memory(count: int, **shape: float) -> Memory:
+    return market(replace(SHAPE, **shape), ids(count), "1h")  # type: ignore[arg-type]
 
 
 def is_told(score: Score, truth: BacktestResult) -> bool:
@@ -54,36 +86,163 @@ def is_told(score: Score, truth: BacktestResult) -> bool:
     )
 
 
+def whole(config: RunConfig, memory: Memory) -> Score | None:
+    """Return the score by the whole compiled executor, None where only the event engine can tell."""
+    material = gather(config, memory, None)
+    if unsupported(material) is not None:
+        return None
+    try:
+        return compiled.score_of(compiled.simulate(scene_of(material), keeps_logs=False))
+    except CannotTellError:
+        return None
+
+
+def are_equal(one: Score, other: Score) -> bool:
+    return (
+        np.array_equal(one.ts, other.ts)
+        and np.allclose(one.equity, other.equity, rtol=1e-11)
+        and (one.trades, one.fills, one.refusals) == (other.trades, other.fills, other.refusals)
+        and one.max_drawdown == pytest.approx(other.max_drawdown, rel=1e-9, abs=1e-12)
+        and one.fees == pytest.approx(other.fees, rel=1e-9, abs=1e-9)
+    )
+
+
 @pytest.mark.parametrize("count", [1, 3])
-def test_each_choice_of_a_sweep_scores_as_the_event_engine_runs_it(count: int) -> None:
-    scene = scene_of(gather(config(count, 0), memory(count), None))
+@pytest.mark.parametrize("holes", [0.0, 0.05])
+def test_each_setting_of_a_sweep_scores_as_the_event_engine_runs_it(count: int, holes: float) -> None:
+    bars = memory(count, holes=holes)
 
-    scores = list(sweep(scene, (decisions(count, seed) for seed in SEEDS), workers=2))
+    scores = [score for _, score in sweep(config(count, 0), bars, {"seed": SEEDS}, workers=2)]
 
-    truths = [backtest(config(count, seed), memory(count)) for seed in SEEDS]
+    for seed, score in zip(SEEDS, scores, strict=True):
+        base = config(count, 0).strategies[0]
+        chosen = base.model_copy(update={"parameters": base.parameters | {"seed": seed}})
+        truth = backtest(config(count, 0).model_copy(update={"strategies": (chosen,)}), bars)
+        assert is_told(score, truth)
     assert len({score.trades for score in scores}) > 3
-    assert all(is_told(score, truth) for score, truth in zip(scores, truths, strict=True))
 
 
-def test_a_score_gives_the_metrics_of_the_run() -> None:
-    scene = scene_of(gather(config(1, 3), memory(1), None))
+@LISTED
+@given(
+    shape=shapes,
+    count=st.sampled_from([1, 1, 2, 3]),
+    script=scripts,
+    sizing=sizings,
+    exits=exits,
+    limits=limits,
+    breakers=breakers,
+    venue=venues,
+)
+def test_the_fast_lane_scores_as_the_whole_executor(
+    shape: Shape,
+    count: int,
+    script: dict[str, Any],
+    sizing: SizingConfig,
+    exits: ExitsConfig,
+    limits: Any,
+    breakers: BreakersConfig,
+    venue: VenueConfig,
+) -> None:
+    bars = market(replace(shape, holes=0.0), ids(count), "1h")
+    run = RunConfig(
+        instruments=ids(count),
+        strategies=(scripted(0, script, sizing=sizing, exits=exits),),
+        risk=RiskConfig(limits=limits, breakers=breakers),
+        venue=venue.model_copy(update={"latency_ms": 0, "unlimited_volume": True}),
+    )
+    truth, arena = whole(run, bars), Arena(run, bars)
 
-    (score,) = sweep(scene, [decisions(1, 3)])
+    found = arena._fast(arena._lane, arena.config) if arena._lane is not None else None
+
+    event("told" if found is not None else "beyond")
+    assert found is None or truth is None or are_equal(found, truth)
+
+
+def test_the_fast_lane_tells_most_of_what_it_is_asked() -> None:
+    arena = Arena(config(3, 0, unlimited_volume=True), memory(3, holes=0.0))
+    settings = [arena.config.strategies[0].parameters | {"seed": seed} for seed in range(0, 80, 2)]
+
+    told = [
+        arena._fast(arena._lane, arena.config.model_copy(update={"strategies": (chosen,)}))  # type: ignore[arg-type]
+        for chosen in (
+            arena.config.strategies[0].model_copy(update={"parameters": each}) for each in settings
+        )
+    ]
+
+    assert sum(score is not None for score in told) > 0.9 * len(told)
+
+
+def test_exits_sizes_and_parameters_are_swept_together() -> None:
+    base = RunConfig(
+        instruments=ids(1),
+        strategies=(StrategyConfig(strategy="EmaCross"),),
+        risk=RiskConfig(limits=OPEN, breakers=QUIET),
+        venue=VenueConfig(unlimited_volume=True),
+    )
+    grid: dict[str, list[Any]] = {
+        "fast": [3, 8],
+        "slow": [20],
+        "sizing.fraction": [0.1, 0.4],
+        "exits.stop_loss": [None, 0.02],
+    }
+
+    found = list(sweep(base, memory(1), grid, workers=1))
+
+    assert [tuple(setting.values()) for setting, _ in found] == list(product(*grid.values()))
+    for setting, score in found:
+        chosen = base.strategies[0].model_copy(
+            update={
+                "parameters": {"fast": setting["fast"], "slow": 20},
+                "sizing": SizingConfig(fraction=setting["sizing.fraction"]),
+                "exits": ExitsConfig(stop_loss=setting["exits.stop_loss"]),
+            }
+        )
+        assert is_told(score, backtest(base.model_copy(update={"strategies": (chosen,)}), memory(1)))
+    assert len({(score.trades, round(score.fees, 6)) for _, score in found}) == 8
+
+
+def test_a_score_gives_the_sharpe_ratio_of_the_run() -> None:
+    ((_, score),) = sweep(config(1, 3), memory(1), {"seed": [3]})
 
     truth = backtest(config(1, 3), memory(1))
-    whole = measure(truth.ts, truth.equity, start_equity=10_000.0)
-    short = measure(score.ts, score.equity, start_equity=10_000.0)
-    assert short.sharpe == pytest.approx(whole.sharpe, rel=1e-9)
-    assert short.sortino == pytest.approx(whole.sortino, rel=1e-9)
+    metrics = measure(truth.ts, truth.equity, start_equity=10_000.0)
+    assert metrics.sharpe is not None
+    assert score.sharpe == pytest.approx(metrics.sharpe, rel=1e-9)
+    assert score.total_return == pytest.approx(metrics.total_return, rel=1e-9)
 
 
-def test_a_sweep_leaves_its_choices_apart() -> None:
-    scene = scene_of(gather(config(1, 0), memory(1), None))
-    one = decisions(1, 1)
-    none = [replace(each, target=np.full(len(each), np.nan)) for each in one]
+def test_settings_do_not_see_each_other() -> None:
+    run = config(1, 1, unlimited_volume=True)
 
-    first, idle, again = sweep(scene, [one, none, one], workers=2)
+    (_, first), (_, other), (_, again) = sweep(run, memory(1), {"seed": [1, 2, 1]}, workers=1)
 
-    assert (first.trades, first.equity.tolist()) == (again.trades, again.equity.tolist())
     assert first.trades > 0
-    assert (idle.trades, idle.fees, idle.max_drawdown) == (0, 0.0, 0.0)
+    assert (first.trades, first.equity.tolist()) == (again.trades, again.equity.tolist())
+    assert first.equity.tolist() != other.equity.tolist()
+
+
+def test_threads_change_no_score() -> None:
+    grid = {"seed": list(range(50))}
+
+    alone = list(sweep(config(1, 0, unlimited_volume=True), memory(1), grid, workers=1))
+    together = list(sweep(config(1, 0, unlimited_volume=True), memory(1), grid, workers=4))
+
+    assert [setting for setting, _ in alone] == [setting for setting, _ in together]
+    assert all(
+        one.equity.tolist() == two.equity.tolist() for (_, one), (_, two) in zip(alone, together, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "grid", [{"sed": [1]}, {"exits.stop": [0.1]}, {"seed": ["x"]}, {"exits.stop_loss": [-1]}]
+)
+def test_a_grid_that_does_not_fit_is_refused_before_anything_runs(grid: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        next(sweep(config(1, 0), memory(1), grid))
+
+
+def test_a_setting_that_its_strategy_refuses_is_told_as_in_a_backtest() -> None:
+    run = RunConfig(instruments=ids(1), strategies=(StrategyConfig(strategy="EmaCross"),))
+
+    with pytest.raises(StrategyError, match="fast = 60 is not below slow = 50"):
+        list(sweep(run, memory(1), {"fast": [60]}, workers=1))

@@ -220,7 +220,7 @@ def build(scene: Scene, *, keeps_logs: bool) -> World:
         low=low,
         close=close,
         volume=volume,
-        **_columns([place.decisions for place in scene.places]),
+        **_columns([place.decisions for place in scene.places]),  # type: ignore[arg-type]
         volatility=_joined([place.volatility for place in scene.places]),
         when_scored=np.zeros(0 if keeps_logs else points, dtype=np.int64),
         equity=np.zeros(points),
@@ -332,6 +332,7 @@ def _tools(scene: Scene, venue_ids: Mapping[str, int]) -> Any:
 
 
 def strategy_rows(configs: Mapping[str, StrategyConfig]) -> Any:
+    """Return the table of strategies."""
     found = np.zeros(len(configs), dtype=tables.STRATEGY)
     for row, config in zip(found, configs.values(), strict=True):
         sizing = config.sizing

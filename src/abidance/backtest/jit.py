@@ -32,4 +32,3 @@ for _rule in (
     fills.liquidation_price, fills.is_liquidated,
 ):  # fmt: skip
     _register(_rule)
-

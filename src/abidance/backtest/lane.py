@@ -14,6 +14,7 @@ import math
 
 from abidance.backtest import actions, desk, exact, gate, watch
 from abidance.backtest.jit import entrance, inlined
+from abidance.backtest.layout import ahead
 from abidance.backtest.tables import (
     APPROVED,
     BEYOND,
@@ -26,7 +27,6 @@ from abidance.backtest.tables import (
     SHARE,
     World,
 )  # fmt: skip
-from abidance.kernel.jit import ahead
 from abidance.venues.sim import fills
 
 _TOLERANCE = 1 + 1e-9
@@ -98,65 +98,72 @@ def hold(w: World, until: int) -> bool:
     run, state = w.run[0], w.lane[0]
     p, began = w.scan[0], state.at
     place, leg = w.places[p], w.legs[p]
+    tool = w.tools[place.tool]
+    while state.at < until and leg.pending == NOTHING and run.status == DONE:
+        end = w.day_ends[state.day]
+        if is_clear(w) and glide(w, p, min(until, end)):
+            continue
+        b = leg.first + state.at
+        if may_fill(w, p, b):
+            break
+        run.seen_equity, run.now = run.equity, w.when[state.at]
+        run.equity = run.pool + place.size * (w.close[b] - place.entry)
+        watch.on_equity(w, run.now, run.equity)
+        deepen(w)
+        if state.at == end:
+            w.equity[state.day] = run.equity
+            state.day += 1
+        if place.planned and leg.follows:
+            protect(w, p, state.at)
+        state.at += 1
+    if state.at == began:
+        return False
+    run.now = run.venue_now = w.when[state.at - 1]
+    run.seen_equity, tool.mark = run.equity, w.close[leg.first + state.at - 1]
+    return True
+
+
+@inlined
+def may_fill(w: World, p: int, b: int) -> bool:
+    """Say whether a bar touches what protects a long position; a goal that has just been sent may fill in any."""
+    leg, tool = w.legs[p], w.tools[w.places[p].tool]
+    if leg.stop_ticks and w.low[b] <= leg.stop:
+        return True
+    beyond = 0.0 if tool.on_touch else tool.tick * 0.999999
+    return bool(leg.goal_ticks and (not leg.rested or w.high[b] >= leg.goal + beyond))
+
+
+@inlined
+def glide(w: World, p: int, last: int) -> bool:
+    """Take the bars before `last` that are worth no look: no fill, no new high, no deeper fall, no breaker's floor."""
+    run, state = w.run[0], w.lane[0]
+    place, leg, tool = w.places[p], w.legs[p], w.tools[w.places[p].tool]
     if leg.goal_ticks and not leg.rested:
         return False
-    tool = w.tools[place.tool]
-    moves = place.planned and leg.follows
     stop = leg.stop if leg.stop_ticks else -math.inf
-    goal = math.inf
-    if leg.goal_ticks:
-        goal = leg.goal + (0.0 if tool.on_touch else tool.tick * 0.999999)
-    is_guarded = leg.stop_ticks > 0 or leg.goal_ticks > 0
+    goal = leg.goal + (0.0 if tool.on_touch else tool.tick * 0.999999) if leg.goal_ticks else math.inf
+    is_guarded, moves = leg.stop_ticks > 0 or leg.goal_ticks > 0, place.planned and leg.follows
+    above, below = min(run.peak, run.highest), max(run.floor, state.worst)
     pool, size, entry, first = run.pool, place.size, place.entry, leg.first
     lows, highs, closes = w.low, w.high, w.close
-    at, equity = began, run.equity
-    while at < until:
-        # Within a day nothing but a new high, a new deepest fall or a breaker's floor is worth a look.
-        day = w.day_ends[state.day]
-        last = min(until, day if at <= day else until)
-        state.at = at
-        if is_clear(w):
-            above, below = min(run.peak, run.highest), max(run.floor, state.worst)
-            while at < last:
-                b = first + at
-                now = pool + size * (closes[b] - entry)
-                if (is_guarded and (lows[b] <= stop or highs[b] >= goal)) or not below < now <= above:
-                    break
-                equity = now
-                at += 1
-                if moves:
-                    run.now = w.when[at - 1]
-                    protect(w, p, at - 1)
-                    stop, is_guarded = leg.stop if leg.stop_ticks else stop, is_guarded or leg.stop_ticks > 0
-                    if leg.pending or run.status != DONE:
-                        break
+    began = at = state.at
+    equity = run.equity
+    while at < last:
         b = first + at
-        if at >= until or leg.pending or run.status != DONE:
+        now = pool + size * (closes[b] - entry)
+        if (is_guarded and (lows[b] <= stop or highs[b] >= goal)) or not below < now <= above:
             break
-        if is_guarded and (lows[b] <= stop or highs[b] >= goal):
-            break
-        if at > began:
-            run.seen_equity = equity
-        equity = pool + size * (closes[b] - entry)
-        run.now, run.equity = w.when[at], equity
-        watch.on_equity(w, run.now, equity)
-        deepen(w)
-        if at == day:
-            w.equity[state.day] = equity
-            state.day += 1
+        equity = now
         at += 1
         if moves:
+            run.now = w.when[at - 1]
             protect(w, p, at - 1)
-            stop, is_guarded = leg.stop if leg.stop_ticks else stop, is_guarded or leg.stop_ticks > 0
-            if leg.pending:
+            if leg.stop_ticks:
+                stop, is_guarded = leg.stop, True
+            if leg.pending or run.status != DONE:
                 break
-    if at == began:
-        return False
-    run.now = run.venue_now = w.when[at - 1]
-    run.equity = run.seen_equity = equity
-    tool.mark = closes[first + at - 1]
-    state.at = at
-    return True
+    state.at, run.equity = at, equity
+    return bool(at > began)
 
 
 @inlined
@@ -213,7 +220,7 @@ def look_ahead(w: World) -> None:
     if soon < len(w.event_at) and w.event_at[soon] + 1 < len(w.when):
         at = w.event_at[soon]
         b = w.legs[w.event_place[soon]].first + at
-        ahead(w.close, b)
+        ahead(w.close, b)  # type: ignore[call-arg]
         ahead(w.open, b + 1)
         ahead(w.when, at)
 
@@ -272,7 +279,10 @@ def enter(w: World, p: int, lots: int, why: tuple[int, float]) -> None:
     w.entries[run.n_entries] = p
     run.n_entries += 1
     value = gate.quantity_of(w, place.tool, lots) * price
-    if not value >= tool.min_notional * (1 + _NEAR) or not reserved(w, tool.venue, -1) < w.venues[tool.venue].wallet:
+    if (
+        not value >= tool.min_notional * (1 + _NEAR)
+        or not reserved(w, tool.venue, -1) < w.venues[tool.venue].wallet
+    ):
         run.status = BEYOND
     leg.pending, leg.lots, leg.row = ENTERING, lots, row
     if place.lots:
@@ -417,7 +427,9 @@ def trade(w: World, p: int, fill: tuple[int, int, int, int], ts: int) -> None:
     amount = value * tool.unit
     fee = paid(value * (tool.maker if maker else tool.taker))
     opens = place.lots * side >= 0
-    if value > _MOST or (opens and not (amount + fee) * (1 + _NEAR) < venue.wallet - reserved(w, tool.venue, p)):
+    if value > _MOST or (
+        opens and not (amount + fee) * (1 + _NEAR) < venue.wallet - reserved(w, tool.venue, p)
+    ):
         run.status = BEYOND
         return
     venue.wallet -= side * amount + fee

@@ -73,6 +73,22 @@ def _pointer(_typing: Any, address: Any) -> Any:
     return types.voidptr(address), code
 
 
+@intrinsic
+def ahead(_typing: Any, column: Any, _row: Any) -> Any:
+    """Ask memory for a row that will be read soon; compiled code goes on meanwhile. Rows are not checked."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.voidptr_t)
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, flag, flag, flag])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(prefetch, [address, flag(0), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(column, types.int64), code
+
+
 def _attribute(position: int, name: str) -> None:
     words = 3 * len(TABLES)
     kind = RECORDS.get(name) or np.dtype(np.int64 if name in WHOLE else np.float64)

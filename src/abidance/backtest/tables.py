@@ -72,7 +72,8 @@ ORDER = _record(
 )
 LANE = _record("at event rest day clear active", "worst")
 LEG = _record(
-    "first span pending lots row stop_ticks goal_ticks rested used follows follow follow_first", "stop goal share"
+    "first span pending lots row stop_ticks goal_ticks rested used follows follow follow_first",
+    "stop goal share",
 )
 COMMAND = _record("kind order lots ticks", "")
 FILL_LOG = _record("seq place side lots ticks maker purpose ts", "")
@@ -183,8 +184,8 @@ WHOLE = frozenset(
     {
         "book", "scan", "entries", "held", "owed", "free", "sent", "by_series", "when", "when_scored", "ts",
         "event_at", "event_place", "day_ends", "rest_at", "rest_tool", "rest_until",
-    }  # fmt: skip
-)
+    }
+)  # fmt: skip
 """The plain tables of int64; the rest are float64."""
 WIDE = frozenset({"book", "by_series", "widths", "profits"})
 """The tables with columns."""

@@ -25,14 +25,14 @@ def exponential(values: FloatArray, period: int) -> FloatArray:
     if start == len(values):
         return found
     gain = 2.0 / (period + 1)
-    rest, average = 1.0 - gain, values[start]
+    average = values[start]
     for row in range(start + 1, first):
-        average = average * rest + values[row] * gain
+        average += (values[row] - average) * gain
     if first == start:
         found[start] = average
         first += 1
     for row in range(first, len(values)):
-        average = average * rest + values[row] * gain
+        average += (values[row] - average) * gain
         found[row] = average
     return found
 
@@ -59,13 +59,12 @@ def exponential_crossings(values: FloatArray, fast: int, slow: int) -> tuple[Int
     """
     rows, above = np.empty(len(values), np.int64), np.empty(len(values))
     gain, slow_gain = 2.0 / (fast + 1), 2.0 / (slow + 1)
-    rest, slow_rest = 1.0 - gain, 1.0 - slow_gain
     first, count = max(fast, slow) - 1, 0
     average = slow_average = values[0]
     was_above = False
     for row in range(1, len(values)):
-        average = average * rest + values[row] * gain
-        slow_average = slow_average * slow_rest + values[row] * slow_gain
+        average += (values[row] - average) * gain
+        slow_average += (values[row] - slow_average) * slow_gain
         is_above = average > slow_average
         if is_above != was_above and row > first:
             rows[count], above[count] = row, 1.0 if is_above else 0.0

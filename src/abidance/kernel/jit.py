@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
-from llvmlite import ir
-from numba.core import cgutils, config, types
-from numba.extending import intrinsic
+from numba.core import config, types
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,9 +46,7 @@ class Compiler:
     def _compiled(self, function: Callable[..., Any], **options: bool) -> Any:
         before, _settings.CACHE_DIR = _settings.CACHE_DIR, str(self.folder)
         try:
-            return _once(
-                _numba.njit(cache=self._is_kept, fastmath=False, nogil=True, **options)(function)
-            )
+            return _once(_numba.njit(cache=self._is_kept, fastmath=False, nogil=True, **options)(function))
         finally:
             _settings.CACHE_DIR = before
 
@@ -79,19 +75,3 @@ def _once(dispatcher: Any) -> Any:
 
     dispatcher.get_call_template = resolve_plain
     return dispatcher
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def ahead(_typing: Any, column: Any, row: Any) -> Any:
-    """Ask memory for a row that will be read soon; compiled code goes on meanwhile. Rows are not checked."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.voidptr_t)
-        flag = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, flag, flag, flag])
-        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        builder.call(prefetch, [address, flag(0), flag(3), flag(1)])
-        return context.get_dummy_value()
-
-    return _types.void(column, _types.int64), code

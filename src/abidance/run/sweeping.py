@@ -23,6 +23,7 @@ from abidance.backtest.result import BacktestResult
 from abidance.backtest.sweeping import Track, reason_against
 from abidance.indicators.memory import Memory, remembering
 from abidance.journal.metrics import DAY_NS, underwater
+from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
 from abidance.run.backtest import play, result_of
 from abidance.run.compiled import scene_of, tapes_of, unsupported
@@ -59,7 +60,7 @@ def sweep(
     for name, values in grid.items():
         for value in values:
             configured(arena.config, {knobs[name]: value})
-    settings = (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
+    settings: Iterator[Setting] = (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
     workers = workers or os.cpu_count() or 1
 
     def scored(chunk: list[Setting]) -> list[tuple[Setting, Score]]:
@@ -112,7 +113,7 @@ class Arena:
                 return score_of(compiled.simulate(scene_of(material), keeps_logs=False))
             except CannotTellError:
                 pass
-        core = assemble(material)
+        core = assemble(material, OrderIds(0, 0, b"backtest").make, tape=material.bars, isolate=False)
         return _told(result_of(material, core, play(material, core, digest=False), {}))
 
     def _fast(self, scene: Scene, config: RunConfig) -> Score | None:

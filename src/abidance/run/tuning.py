@@ -150,6 +150,7 @@ def _fields(table: str) -> list[str]:
 
 
 def configured(config: RunConfig, values: Mapping[Knob, Any]) -> RunConfig:
+    """Return the configuration with `values` in it. Raises UsageError when one does not fit."""
     strategies = list(config.strategies)
     for number, each in enumerate(strategies):
         own = {knob.path: value for knob, value in values.items() if knob.strategy == number}

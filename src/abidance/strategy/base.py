@@ -5,7 +5,7 @@ returns intents. Neither sends anything: risk answers, execution acts.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -38,12 +38,12 @@ class Changes:
         return target
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Signals:
     """A strategy's opinion after each bar's close.
 
     `target` has one value per bar: the wished position in [-1, 1] (sign = direction, size = share of a full stake),
-    0 = flat, NaN = no new opinion; `Changes` give only the rows that have one. An order follows only when the wish changes: a state repeated on each bar trades
+    0 = flat, NaN = no new opinion. An order follows only when the wish changes: a state repeated on each bar trades
     once, and a position that was stopped out is entered again only by a new signal.
 
     Distances are in quote units per base unit, one number or one per bar, NaN = none: `stop` and `take_profit` are
@@ -52,7 +52,7 @@ class Signals:
     `max_bars` leaves after so many bars. `confidence` in [0, 1] scales the stake.
     """
 
-    target: FloatArray | Changes
+    target: FloatArray
     confidence: Number = 1.0
     stop: Number | None = None
     take_profit: Number | None = None
@@ -60,6 +60,29 @@ class Signals:
     break_even: Number | None = None
     max_bars: int | None = None
     tag: str | Sequence[str] = ""
+    changes: Changes | None = field(default=None, init=False, repr=False, compare=False)
+    """The target as it was given, until somebody asks for its column."""
+
+    def __post_init__(self) -> None:
+        given: object = self.target
+        if isinstance(given, Changes):
+            object.__setattr__(self, "changes", given)
+            object.__delattr__(self, "target")
+
+    def __getattr__(self, name: str) -> FloatArray:
+        """Return the column of a target that was given as changes; whoever has it may write into it."""
+        changes = self.__dict__.get("changes")
+        if name != "target" or changes is None:
+            raise AttributeError(name)
+        column: FloatArray = changes.column()
+        object.__setattr__(self, "target", column)
+        object.__setattr__(self, "changes", None)
+        return column
+
+    @classmethod
+    def at(cls, rows: NDArray[np.int64], targets: FloatArray, length: int, tag: str = "") -> "Signals":
+        """Return signals whose target is known at some rows of `length` only: quicker than a column of NaN."""
+        return cls(Changes(rows, targets, length), tag=tag)  # type: ignore[arg-type]
 
     @staticmethod
     def crossing(fast: FloatArray, slow: FloatArray, *, short: bool = False) -> FloatArray:

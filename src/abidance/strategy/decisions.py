@@ -98,7 +98,7 @@ class Opinion:
     def turns(self, exits: ExitsConfig) -> Turns:
         """Return what `decide` would with these exits, at the rows where the opinion changes."""
         close = self.bars.close[self.rows]
-        distances = [self._distance(name, close, exits) for name in DISTANCES]
+        stop, goal, trailing, even = (self._distance(name, close, exits) for name in DISTANCES)
         confidence = np.broadcast_to(self.signals.confidence, len(self.bars))[self.rows]
         given, follow = self.signals.trailing, _follow(self.bars, exits)
         if isinstance(given, np.ndarray) and not np.isnan(given).all():
@@ -106,9 +106,7 @@ class Opinion:
                 follow = np.where(self.bars.close > 0, self.bars.close * follow, np.nan)
             follow = given if follow is None else np.where(np.isnan(given), follow, given)
         max_bars = _max_bars(self.signals.max_bars, exits)
-        return Turns(
-            self.rows, self.target, confidence, *distances, follow=follow, max_bars=max_bars
-        )
+        return Turns(self.rows, self.target, confidence, stop, goal, trailing, even, follow, max_bars)
 
     def _distance(self, name: str, close: FloatArray, exits: ExitsConfig) -> FloatArray:
         """Return a distance at the rows: as given, or as the configuration asks for it."""
@@ -135,15 +133,15 @@ def opinion(strategy: BarStrategy, bars: Bars, first: int = 0) -> Opinion:
     """
     warmup = warmup_of(strategy)
     if len(bars) <= warmup:
-        return Opinion(bars, Signals(_NOTHING), _NOTHING.rows, _NOTHING.values)
+        return Opinion(bars, Signals(_UNREAD), np.empty(0, np.int64), np.empty(0))
     try:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             answer = strategy.signals(bars)
         start = max(first, warmup)
         if _is_plain(answer, bars):
-            rows, target = turning(answer.target, start)
+            rows, target = turning(answer.changes or answer.target, start)
             if (np.abs(target) <= 1).all():
-                return Opinion(bars, Signals(_NOTHING, answer.confidence), rows, target)
+                return Opinion(bars, Signals(_UNREAD, answer.confidence), rows, target)
         checked = _checked(answer, bars, ExitsConfig(), warmup)
     except FAILURES as error:
         raise strategy_error(strategy, error, "signals") from error
@@ -152,13 +150,14 @@ def opinion(strategy: BarStrategy, bars: Bars, first: int = 0) -> Opinion:
     return Opinion(bars, signals, *turning(checked.target, start))
 
 
-_NOTHING = Changes(np.empty(0, np.int64), np.empty(0), 0)
+_UNREAD = np.empty(0)
+"""Stands for a target of which its turns are all that anybody reads."""
 
 
-def _is_plain(answer: Signals, bars: Bars) -> bool:
+def _is_plain(answer: object, bars: Bars) -> bool:
     """Say whether an answer is a target and nothing else that has to be looked through."""
     return (
-        isinstance(answer, Signals) and _is_target(answer.target, len(bars))
+        isinstance(answer, Signals) and _is_target(answer.changes or answer.target, len(bars))
         and isinstance(answer.confidence, int | float) and 0 <= answer.confidence <= 1
         and all(getattr(answer, name) is None for name in DISTANCES)
         and isinstance(answer.tag, str) and answer.max_bars is None
@@ -227,8 +226,7 @@ def _checked(answer: object, bars: Bars, exits: ExitsConfig, warmup: int) -> Dec
     if not isinstance(answer, Signals):
         remedy = "End with `return Signals(target)`."
         raise StrategyError(f"signals() returned {type(answer).__name__} instead of Signals.", remedy)
-    given = answer.target.column() if isinstance(answer.target, Changes) else answer.target
-    target = _column("target", given, bars, scalar=False)
+    target = _column("target", answer.target, bars, scalar=False)
     target[:warmup] = np.nan
     _refuse("target", target, np.abs(target) > 1, bars, "Keep it in [-1, 1], or NaN for no new opinion.")
     confidence = _column("confidence", answer.confidence, bars)

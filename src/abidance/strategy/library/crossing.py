@@ -7,7 +7,7 @@ from abidance.indicators.trend import ema, ema_crossings
 from abidance.market.bars import Bars, FloatArray
 from abidance.model.errors import StrategyError
 from abidance.model.instrument import timeframe_ns
-from abidance.strategy.base import BarStrategy, Changes, Signals
+from abidance.strategy.base import BarStrategy, Signals
 from abidance.strategy.parameters import Parameter
 
 
@@ -38,7 +38,7 @@ class EmaCross(BarStrategy):
         """Enter where the fast average crosses above the slow one, leave or turn where it crosses below."""
         _in_order(self.fast, self.slow)
         rows, above = ema_crossings(bars.close, self.fast, self.slow)
-        return Signals(Changes(rows, 2 * above - 1 if self.short else above, len(bars)), tag="ema cross")
+        return Signals.at(rows, 2 * above - 1 if self.short else above, len(bars), tag="ema cross")
 
 
 class Macd(BarStrategy):
