@@ -163,8 +163,12 @@ class LiveFeed:
             await stop(*self._tasks)
 
     async def arrived(self) -> None:
-        """Return once an event waits."""
+        """Return once an event waits, or a `BEAT` has passed, or somebody called `wake`."""
         await self._waiting.wait()
+
+    def wake(self) -> None:
+        """Let `arrived` return."""
+        self._waiting.set()
 
     def next(self) -> MarketEvent | None:
         """Take the next event, None when none waits."""
@@ -302,6 +306,7 @@ class LiveFeed:
         pulse = self._world.pulse
         while True:
             self._beat(pulse.wall())
+            self.wake()
             await pulse.sleep(BEAT)
 
     def _beat(self, now: int) -> None:
