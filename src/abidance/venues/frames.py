@@ -56,9 +56,9 @@ def said(message: object) -> str:
 
 def request_of(answer: object) -> int:
     """Return the request number that an answer repeats, -1 when it repeats none of ours."""
-    if isinstance(answer, str):
-        return int(answer) if answer.isdecimal() and len(answer) <= _REQUEST_DIGITS else -1
-    return answer if isinstance(answer, int) else -1
+    if isinstance(answer, str) and answer.isdecimal() and len(answer) <= _REQUEST_DIGITS:
+        return int(answer)
+    return answer if isinstance(answer, int) and 0 <= answer < 10**_REQUEST_DIGITS else -1
 
 
 def portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
