@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from cli_output import counted
-from harness import MAX_OPEN, PAIRS, PORTFOLIO_BARS, REPOSITORY, cache_home, home_of
+from harness import (
+    MAX_OPEN,
+    MINUTES_OF_YEAR,
+    PAIRS,
+    PORTFOLIO_BARS,
+    REPOSITORY,
+    YEAR_PAIRS,
+    cache_home,
+    home_of,
+)  # fmt: skip
 from peers import PEERS
 from sweep_grid import COMBINATIONS, STOP_NAMES
 
@@ -334,6 +343,72 @@ def portfolio_ten(python: Path) -> Workload:
     )
 
 
+def tape(python: Path) -> Workload:
+    """Return the tape workload against NautilusTrader."""
+    return Workload(
+        key="tape",
+        title="5,000,000 trade ticks to one-minute bars, EMA 5/20 cross on their closes, a limit that rests 0.05 % "
+        "below, then a stop and a target of 0.2 %",
+        unit="ticks",
+        count=5_000_000,
+        contestants=(
+            _peer("nautilus", "nautilus_tape.py", 5_000_000),
+            _ours(python, "abidance_tape.py", 5_000_000),
+        ),
+        data=("tape_5000000",),
+        exact=("bars", "entries", "stops", "targets", "left"),
+        near={"pnl": 0.02},
+        note="NautilusTrader fills a stop at its trigger and a market order at the last price, Abidance both at the "
+        "next price that trades.",
+    )
+
+
+def tape_short(python: Path) -> Workload:
+    """Return the tape workload over fewer ticks, for hftbacktest, which wants 64 bytes for each of five events a tick."""
+    return Workload(
+        key="tape-short",
+        title="the same over 1,000,000 ticks",
+        unit="ticks",
+        count=1_000_000,
+        contestants=(
+            _peer("hftbacktest", "hftbacktest_tape.py", 1_000_000),
+            _ours(python, "abidance_tape.py", 1_000_000),
+        ),
+        data=("tape_5000000",),
+        exact=("bars",),
+        shown=("fills", "entries"),
+        note="Not the same work: hftbacktest replays a book and a queue, and has no stop orders, so that its strategy "
+        "looks once a minute. The ratio tells the speed of the replay.",
+    )
+
+
+def detail(python: Path) -> Workload:
+    """Return the detail workload as whole processes."""
+    freqtrade = _peer("freqtrade", "freqtrade_detail.py")
+    return Workload(
+        key="detail",
+        title="20 pairs, a year of bars of five minutes, EMA 20/50 cross, target 3 %, trailing stop 1.5 %, filled "
+        "inside by bars of one minute; whole processes",
+        unit="pair-bars",
+        count=YEAR_PAIRS * MINUTES_OF_YEAR // 5,
+        contestants=(
+            replace(freqtrade, name="freqtrade, no detail"),
+            replace(freqtrade, arguments=("detail",)),
+            _program(
+                python, "year", YEAR_PAIRS * MINUTES_OF_YEAR // 5, "-c", SCRIPTS / "configs" / "detail.toml"
+            ),
+        ),
+        data=("year",),
+        homes=("year",),
+        exact=("trades", "closed"),
+        near={"pnl": 0.15},
+        costs=WHOLE_COSTS,
+        note="freqtrade holds the low of a bar against a trailing stop that the same bar's high has raised, Abidance "
+        "against the stop as it was when the bar began; a trailing distance is a share of the best price for "
+        "freqtrade, and of the last close for Abidance.",
+    )
+
+
 WORKLOADS: dict[str, Callable[[Path], Workload]] = {
     "bars": bars,
     "ticks": ticks,
@@ -347,6 +422,9 @@ WORKLOADS: dict[str, Callable[[Path], Workload]] = {
     "portfolio": portfolio,
     "portfolio-short": portfolio_short,
     "portfolio-ten": portfolio_ten,
+    "tape": tape,
+    "tape-short": tape_short,
+    "detail": detail,
 }
 
 
