@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from contest import Workload
 from measure import Sample
-from workloads import Workload
 
 
 @dataclass

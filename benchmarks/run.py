@@ -23,10 +23,11 @@ from typing import Any
 
 import cli_start
 import peers
+from contest import OURS, SCRIPTS, Workload
 from harness import REPOSITORY, cache_home
 from measure import ScriptFailedError, sample
 from report import Measured, as_json, disagreements, report, report_start
-from workloads import OURS, SCRIPTS, WORKLOADS, Workload, default_python
+from workloads import WORKLOADS, default_python
 
 START = "start"
 USUAL = ("bars", "ticks", START)
