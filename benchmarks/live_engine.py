@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -113,11 +114,11 @@ async def serve(rate: float, seconds: float, pipe: Connection) -> None:
         message = await socket.receive()
         assert message.type is WSMsgType.TEXT
         await socket.send_json({"result": None, "id": json.loads(message.data)["id"]})
-        try:
+        with suppress(ConnectionError):
             await shout(socket)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
         over.set()
+        async for _ in socket:  # stay, in silence, until the bot leaves
+            pass
         return socket
 
     async def shout(socket: web.WebSocketResponse) -> None:
@@ -130,7 +131,7 @@ async def serve(rate: float, seconds: float, pipe: Connection) -> None:
                 at = time.time() - origin
                 text = market.quote(at) if turn < 5 else market.change() if turn < 8 else market.trade(at)
                 await socket.send_str(text)
-            sent["count"] = made = due
+            sent["count"], sent["seconds"] = (made := due), elapsed
             await asyncio.sleep(_BATCH)
 
     app = web.Application()
@@ -196,8 +197,8 @@ class Listener(EventStrategy):
 
 def resident_mb() -> float:
     """Return this process's resident memory."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def configured(folder: Path, port: int) -> Any:
@@ -225,18 +226,28 @@ def configured(folder: Path, port: int) -> Any:
 
 
 class Watch:
-    """Looks at memory while the bot runs."""
+    """Looks at memory while the bot runs. `cold` is how many decisions the warm-up held."""
 
     def __init__(self, warm_up: float) -> None:
         self.started = time.monotonic()
         self.sizes: list[tuple[float, float]] = []
+        self.cold: int | None = None
+        self.doubted: dict[str, str] = {}
         self._warm_up = warm_up
 
-    def look(self) -> None:
-        """Note the memory once a second."""
+    def look(self, paper: Any) -> None:
+        """Note the memory once a second, and what is not certified."""
         now = time.monotonic() - self.started
-        if not self.sizes or now - self.sizes[-1][0] >= 1.0:
-            self.sizes.append((now, resident_mb()))
+        if self.sizes and now - self.sizes[-1][0] < 1.0:
+            return
+        self.sizes.append((now, resident_mb()))
+        if self.cold is None and now >= self._warm_up:
+            self.cold = len(heard_by(paper).DELAYS)
+
+    def judge(self, paper: Any) -> None:
+        """Note what is not certified at the end."""
+        states = paper.feed.certificates.all().items()
+        self.doubted = {f"{id} {kind}": str(state) for (id, kind), state in states if state != "certified"}
 
     def growth(self, own: float) -> float:
         """Return by how much memory grew after the warm-up, without `own` MB of the measurement itself."""
@@ -247,6 +258,11 @@ class Watch:
         return float(np.median(after[-tenth:]) - np.median(after[:tenth])) - own
 
 
+def heard_by(paper: Any) -> Any:
+    """Return the module of the strategy, where it keeps what it heard."""
+    return sys.modules[type(paper.engine.runners[0].strategy).__module__]
+
+
 async def run_bot(folder: Path, port: int, pipe: Connection, warm_up: float) -> dict[str, Any]:
     """Run the bot until the venue has said all; return what came of it."""
     from abidance.run.live import open_live
@@ -255,44 +271,39 @@ async def run_bot(folder: Path, port: int, pipe: Connection, warm_up: float) -> 
     watch, done, sent = Watch(warm_up), [0.0], dict[str, Any]()
 
     def stop() -> bool:
-        watch.look()
+        watch.look(paper)
         if not done[0] and pipe.poll():
             sent.update(pipe.recv())
-            done[0] = time.monotonic() + 0.8  # what is on its way arrives before the venue hangs up
+            watch.judge(paper)
+            done[0] = time.monotonic() + 0.8  # what is on its way arrives before the bot leaves
         return bool(done[0]) and time.monotonic() > done[0]
 
     with paper:
         processor = time.process_time()
         await paper.run(stop, lambda _: None)
         used = time.process_time() - processor
-        module = sys.modules[type(paper.engine.runners[0].strategy).__module__]
-        return told(paper, module, watch, sent, used)
+        return told(paper, watch, sent, used)
 
 
-def told(paper: Any, module: Any, watch: Watch, sent: dict[str, Any], used: float) -> dict[str, Any]:
-    """Return the figures of a finished run."""
-    delays = np.frombuffer(module.DELAYS, dtype=np.float64) * 1e3
-    measured = delays.nbytes / 2**20 * (1 - watch._warm_up / max(watch.sizes[-1][0], 1.0))
-    seen, feed = dict(module.SEEN), paper.feed
+def told(paper: Any, watch: Watch, sent: dict[str, Any], used: float) -> dict[str, Any]:
+    """Return the figures of a finished run; delays are those after the warm-up."""
+    module, feed = heard_by(paper), paper.feed
+    delays = np.frombuffer(module.DELAYS, dtype=np.float64)[watch.cold or 0 :] * 1e3
+    seen, length = dict(module.SEEN), watch.sizes[-1][0]
     return {
         "sent": sent["count"],
         "venue_late_ms": round(sent["late"] * 1e3, 1),
         "heard": seen,
         "merged": feed.inbox.merged,
-        "rate": round(sent["count"] / max(watch.sizes[-1][0] - 1.0, 1.0)),
+        "rate": round(sent["count"] / sent["seconds"]),
         "account_events_lost": lost(paper, seen["fills"]),
         "fills": len(paper.engine.fills),
-        "p50_ms": round(float(np.percentile(delays, 50)), 3),
-        "p99_ms": round(float(np.percentile(delays, 99)), 3),
-        "p999_ms": round(float(np.percentile(delays, 99.9)), 3),
-        "max_ms": round(float(delays.max()), 3),
-        "growth_mb": round(watch.growth(measured), 2),
+        **{f"p{share:g}_ms": round(float(np.percentile(delays, share)), 3) for share in (50, 99, 99.9, 100)},
+        "growth_mb": round(watch.growth(delays.nbytes / 2**20), 2),
         "resident_mb": round(watch.sizes[-1][1], 1),
-        "processor_share": round(used / watch.sizes[-1][0], 3),
+        "processor_share": round(used / length, 3),
         "journal_mb": round(paper.journal.path.stat().st_size / 2**20),
-        "doubted": {
-            f"{id} {kind}": str(s) for (id, kind), s in feed.certificates.all().items() if s != "certified"
-        },
+        "doubted": watch.doubted,
     }
 
 
