@@ -20,14 +20,14 @@ import numpy as np
 from abidance import __version__
 from abidance.backtest.result import BacktestResult
 from abidance.engine.runners import EventRunner
-from abidance.kernel.log import logger
+from abidance.kernel.log import configure, logger
 from abidance.market.bars import FIELDS, Bars
 from abidance.market.quality import grid_offset
 from abidance.market.reference import resolve
 from abidance.model.errors import AbidanceError, DataError
 from abidance.model.instrument import Instrument, timeframe_ns
 from abidance.model.market import DataKind, FeedState
-from abidance.run.bot import Bot, Moment
+from abidance.run.bot import LOG, Bot, Moment
 from abidance.run.config import RunConfig
 from abidance.run.setup import BarSource, Key, gather_live, history_needed
 from abidance.venues.dialect import Dialect
@@ -142,6 +142,7 @@ class LivePaper(Bot):
             {id: ids for id, ids in config.stand_in.items() if id in material.instruments},
             config.book_levels,
             config.redundancy,
+            config.anomalies,
         )
 
     def result(self) -> BacktestResult:
@@ -207,6 +208,7 @@ def run_live(
     """Run a bot on live data until `stop()`, on uvloop where it is installed, and return it, still open."""
 
     async def work() -> LivePaper:
+        configure(folder / LOG, to_console=False)
         paper = await open_live(config, history, strategies, folder)
         try:
             await paper.run(stop, watch, history)
