@@ -1,4 +1,4 @@
-"""Abidance on the tape workload: trade ticks become bars, orders rest, ticks fill them; event by event where any can act.
+"""Abidance on the tape workload: trade ticks become bars, orders rest, ticks fill them; skipped where none can act.
 
 The strategy is Python and is called at every bar's close and fill. The steady figure includes making the bars.
 
@@ -12,8 +12,18 @@ from collections import Counter
 from decimal import Decimal
 
 from harness import (
-    FEE, TAPE_FAST, TAPE_OFFSET, TAPE_QUANTITY, TAPE_SLOW, TAPE_STOP, TAPE_TARGET, TAPE_WALLET, Phases, emit,
-    repeated, tape_file,
+    FEE,
+    TAPE_FAST,
+    TAPE_OFFSET,
+    TAPE_QUANTITY,
+    TAPE_SLOW,
+    TAPE_STOP,
+    TAPE_TARGET,
+    TAPE_WALLET,
+    Phases,
+    emit,
+    repeated,
+    tape_file,
 )  # fmt: skip
 
 ID = "BTC/USDT@BINANCE"
@@ -26,6 +36,7 @@ def main() -> None:
     count = int(sys.argv[1])
     with phases.measure("import"):
         import numpy as np
+        import polars as pl
         from abidance_setup import unlimited, venue
 
         import abidance
@@ -86,7 +97,7 @@ def main() -> None:
 
     with phases.measure("load"), np.load(tape_file()) as stored:
         ts, price, size = (stored[name][:count] for name in ("ts", "price", "qty"))
-        sides = np.where(stored["side"][:count] > 0, "buy", "sell")
+        sides = pl.Series(np.where(stored["side"][:count] > 0, "buy", "sell"))
     tape = Tape(ts * 1_000_000, price, size)
     columns = {"ts_ns": tape.ts, "price": price, "size": size, "side": sides}
     instruments = {ID: instrument(ID)}

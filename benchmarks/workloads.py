@@ -22,6 +22,7 @@ from peers import PEERS
 from sweep_grid import COMBINATIONS, STOP_NAMES
 
 FULL = "abidance, all told"
+WARM_COSTS = ("steady", "without metrics", "peak memory")
 WHOLE_COSTS = ("whole process", "peak memory")
 
 
@@ -200,6 +201,7 @@ def sweep(python: Path) -> Workload:
         data=("rough_1000000",),
         exact=("trades",),
         near={**dict.fromkeys(STOP_NAMES, 1e-4), "max_drawdown": 1e-3},
+        costs=WARM_COSTS,
         note="Abidance rounds a stop to the price step, vectorbt does not; fees fall into the next bar's equity.",
     )
 
@@ -215,6 +217,7 @@ def long_sweep(python: Path) -> Workload:
         data=("rough_1000000",),
         exact=("trades",),
         shown=STOP_NAMES,
+        costs=WARM_COSTS,
     )
 
 
@@ -234,6 +237,7 @@ def portfolio(python: Path) -> Workload:
         exact=("closed",),
         near={"pnl": 5e-3, "max_drawdown": 5e-3},
         note="A trailing distance is a share of the best price for vectorbt, and of the last close for Abidance.",
+        costs=WARM_COSTS,
     )
 
 
@@ -253,6 +257,7 @@ def portfolio_short(python: Path) -> Workload:
         near={"pnl": 0.05},
         note="freqtrade holds the low of a bar against a trailing stop that the same bar's high has raised, Abidance "
         "against the stop as it was when the bar began.",
+        costs=WARM_COSTS,
     )
 
 
@@ -272,6 +277,7 @@ def portfolio_ten(python: Path) -> Workload:
         shown=("refused",),
         note="freqtrade fills a place in the bar that frees it, for pairs later in its list; Abidance takes a place as "
         "free once the position's exit is filled, and so refuses a few entries more.",
+        costs=WARM_COSTS,
     )
 
 
@@ -292,6 +298,7 @@ def tape(python: Path) -> Workload:
         near={"pnl": 0.02},
         note="NautilusTrader fills a stop at its trigger and a market order at the last price, Abidance both at the "
         "next price that trades.",
+        costs=WARM_COSTS,
     )
 
 
@@ -311,6 +318,7 @@ def tape_short(python: Path) -> Workload:
         shown=("fills", "entries"),
         note="Not the same work: hftbacktest replays a book and a queue, and has no stop orders, so that its strategy "
         "looks once a minute. The ratio tells the speed of the replay.",
+        costs=WARM_COSTS,
     )
 
 
