@@ -29,6 +29,8 @@ CASH = 1_000_000_000.0
 TICK_EMA_ALPHA = 0.01
 STAKE = 10_000.0
 STOP, TAKE_PROFIT, TRAILING, MAX_OPEN = 0.02, 0.03, 0.015, 10
+TAPE_FAST, TAPE_SLOW, TAPE_OFFSET, TAPE_STOP, TAPE_TARGET = 5, 20, 0.0005, 0.002, 0.002
+TAPE_QUANTITY, TAPE_WALLET = 0.001, 1_000_000.0
 PAIRS, PORTFOLIO_BARS = 50, 100_000
 YEAR_PAIRS, MINUTES_OF_YEAR = 20, 525_600
 
@@ -52,6 +54,11 @@ def bars_file(count: int, suffix: str = "npz") -> Path:
 def ticks_file(count: int, suffix: str = "npz") -> Path:
     """Return the path of the trade ticks."""
     return set_file(f"ticks_{count}", suffix)
+
+
+def tape_file() -> Path:
+    """Return the path of the trade ticks on which orders rest; a shorter workload takes its first rows."""
+    return set_file("tape_5000000")
 
 
 def rough_file() -> Path:

@@ -1,4 +1,4 @@
-"""NautilusTrader set up once for both of its workloads: instrument, engine, venue.
+"""NautilusTrader set up once for all of its workloads: instrument, engine, venue.
 
 The set-up takes nothing from the peer that a measured user would not switch off too:
 logging is bypassed and the closing analysis is not run.
@@ -49,8 +49,11 @@ def instrument() -> CurrencyPair:
     )
 
 
-def quiet_engine() -> BacktestEngine:
-    """Return an engine with one cash venue, without logging or closing analysis."""
+def quiet_engine(wallet: float = CASH, *, trade_execution: bool = False) -> BacktestEngine:
+    """Return an engine with one cash venue, without logging or closing analysis.
+
+    Limit orders lock cash, and with 10^9 of it the floats of its account no longer add up: give less then.
+    """
     engine = BacktestEngine(
         BacktestEngineConfig(
             trader_id=TraderId("BENCH-001"),
@@ -63,14 +66,15 @@ def quiet_engine() -> BacktestEngine:
         oms_type=OmsType.NETTING,
         account_type=AccountType.CASH,
         base_currency=None,
-        starting_balances=[Money(CASH, USDT), Money(FIRST_BTC, BTC)],
+        starting_balances=[Money(wallet, USDT), Money(FIRST_BTC, BTC)],
+        trade_execution=trade_execution,
     )
     return engine
 
 
-def profit(engine: BacktestEngine, last_price: float) -> float:
+def profit(engine: BacktestEngine, last_price: float, wallet: float = CASH) -> float:
     """Return the change of the account's worth, what is still held marked at `last_price`."""
     account = engine.cache.account_for_venue(VENUE)
-    cash = account.balance_total(USDT).as_double() - CASH
+    cash = account.balance_total(USDT).as_double() - wallet
     held = account.balance_total(BTC).as_double() - FIRST_BTC
     return cash + held * last_price

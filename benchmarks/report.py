@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from contest import Workload
 from measure import Sample
-from workloads import Workload
 
 
 @dataclass
@@ -191,7 +191,10 @@ def as_json(measured: Measured, baseline: str) -> dict[str, Any]:
     """Return one workload's samples, checks and ratios as plain values."""
     comparable = baseline in measured.samples and not measured.disagreements
     return {
+        "key": measured.workload.key,
         "title": measured.workload.title,
+        "note": measured.workload.note,
+        "costs": measured.workload.costs,
         "unit": measured.workload.unit,
         "items": measured.workload.count,
         "rounds": {name: [each.as_json() for each in taken] for name, taken in measured.samples.items()},

@@ -23,10 +23,12 @@ from typing import Any
 
 import cli_start
 import peers
+from contest import OURS, SCRIPTS, Workload
 from harness import REPOSITORY, cache_home
 from measure import ScriptFailedError, sample
 from report import Measured, as_json, disagreements, report, report_start
-from workloads import OURS, SCRIPTS, WORKLOADS, Workload, default_python
+from table import markdown
+from workloads import WORKLOADS, default_python
 
 START = "start"
 USUAL = ("bars", "ticks", START)
@@ -112,8 +114,11 @@ def save(content: dict[str, Any]) -> Path:
     path = SCRIPTS / "results" / f"{today}.json"
     path.parent.mkdir(exist_ok=True)
     before = json.loads(path.read_text()) if path.is_file() else {}
-    content["workloads"] = before.get("workloads", {}) | content["workloads"]
-    path.write_text(json.dumps({"date": today, **before, **content}, indent=1) + "\n")
+    kept = {key: each for key, each in before.get("workloads", {}).items() if "costs" in each}
+    content["workloads"] = kept | content["workloads"]
+    whole = {"date": today, **before, **content}
+    path.write_text(json.dumps(whole, indent=1) + "\n")
+    path.with_suffix(".md").write_text(markdown(whole))
     return path
 
 
@@ -130,7 +135,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--baseline", default=OURS, help="the engine that ratios are over (abidance)")
     parser.add_argument("--python", type=Path, default=default_python(), help="the one that holds Abidance")
     parser.add_argument("--offline", action="store_true", help="install and write nothing beforehand")
-    parser.add_argument("--save", action="store_true", help="write benchmarks/results/<date>.json")
+    parser.add_argument(
+        "--save", action="store_true", help="write benchmarks/results/<date>.json and its table"
+    )
     asked = parser.parse_args()
     if asked.rounds < 1:
         parser.error("--rounds must be 1 or more")

@@ -2,86 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from cli_output import counted
-from harness import MAX_OPEN, PAIRS, PORTFOLIO_BARS, REPOSITORY, cache_home, home_of
+from contest import OURS, SCRIPTS, Contestant, Workload
+from harness import (
+    MAX_OPEN,
+    MINUTES_OF_YEAR,
+    PAIRS,
+    PORTFOLIO_BARS,
+    REPOSITORY,
+    YEAR_PAIRS,
+    cache_home,
+    home_of,
+)  # fmt: skip
 from peers import PEERS
 from sweep_grid import COMBINATIONS, STOP_NAMES
 
-SCRIPTS = Path(__file__).resolve().parent
-OURS = "abidance"
 FULL = "abidance, all told"
-ALL_COSTS = ("steady", "without metrics", "whole process", "peak memory")
+WARM_COSTS = ("steady", "without metrics", "peak memory")
 WHOLE_COSTS = ("whole process", "peak memory")
-Read = Callable[[str], dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """One engine on one workload: a program and its arguments.
-
-    `peer` names its environment. The program is an interpreter that runs `script`, which prints a result, or, with
-    `read`, one that knows nothing of this folder: `read` makes a result of what it prints. `cache` is emptied before
-    each run, for workloads that measure the first run of all.
-    """
-
-    name: str
-    peer: str
-    program: Path
-    arguments: tuple[str, ...]
-    script: str = ""
-    read: Read | None = None
-    cache: Path | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def command(self) -> list[str]:
-        """Return what to spawn."""
-        scripts = [str(SCRIPTS / self.script)] if self.script else []
-        return [str(self.program), *scripts, *self.arguments]
-
-    @property
-    def absence(self) -> str | None:
-        """Return why this engine cannot run here, or None when it can."""
-        if self.script and not (SCRIPTS / self.script).is_file():
-            return f"not present (no benchmarks/{self.script})"
-        if not self.program.exists():
-            remedy = "make install" if self.peer == OURS else f"python benchmarks/peers.py {self.peer}"
-            return f"not installed (run: {remedy})"
-        return None
-
-    def clear(self) -> None:
-        """Empty the cache that a first run does not have."""
-        if self.cache is not None:
-            shutil.rmtree(self.cache, ignore_errors=True)
-
-
-@dataclass(frozen=True)
-class Workload:
-    """One piece of work, the same for every engine, and what proves that it was the same.
-
-    `near` holds relative tolerances. `data` are the sets that it reads, `homes` those that Abidance's program reads
-    from a user directory.
-    """
-
-    key: str
-    title: str
-    unit: str
-    count: int
-    contestants: tuple[Contestant, ...]
-    data: tuple[str, ...]
-    exact: tuple[str, ...] = ()
-    near: Mapping[str, float] = field(default_factory=dict)
-    shown: tuple[str, ...] = ()
-    costs: tuple[str, ...] = ALL_COSTS
-    note: str = ""
-    homes: tuple[str, ...] = ()
-    warms_up: bool = True
 
 
 def _peer(name: str, script: str, *arguments: object) -> Contestant:
@@ -259,6 +201,7 @@ def sweep(python: Path) -> Workload:
         data=("rough_1000000",),
         exact=("trades",),
         near={**dict.fromkeys(STOP_NAMES, 1e-4), "max_drawdown": 1e-3},
+        costs=WARM_COSTS,
         note="Abidance rounds a stop to the price step, vectorbt does not; fees fall into the next bar's equity.",
     )
 
@@ -274,6 +217,7 @@ def long_sweep(python: Path) -> Workload:
         data=("rough_1000000",),
         exact=("trades",),
         shown=STOP_NAMES,
+        costs=WARM_COSTS,
     )
 
 
@@ -293,6 +237,7 @@ def portfolio(python: Path) -> Workload:
         exact=("closed",),
         near={"pnl": 5e-3, "max_drawdown": 5e-3},
         note="A trailing distance is a share of the best price for vectorbt, and of the last close for Abidance.",
+        costs=WARM_COSTS,
     )
 
 
@@ -312,6 +257,7 @@ def portfolio_short(python: Path) -> Workload:
         near={"pnl": 0.05},
         note="freqtrade holds the low of a bar against a trailing stop that the same bar's high has raised, Abidance "
         "against the stop as it was when the bar began.",
+        costs=WARM_COSTS,
     )
 
 
@@ -331,6 +277,75 @@ def portfolio_ten(python: Path) -> Workload:
         shown=("refused",),
         note="freqtrade fills a place in the bar that frees it, for pairs later in its list; Abidance takes a place as "
         "free once the position's exit is filled, and so refuses a few entries more.",
+        costs=WARM_COSTS,
+    )
+
+
+def tape(python: Path) -> Workload:
+    """Return the tape workload against NautilusTrader."""
+    return Workload(
+        key="tape",
+        title="5,000,000 trade ticks to one-minute bars, EMA 5/20 cross on their closes, a limit that rests 0.05 % "
+        "below, then a stop and a target of 0.2 %",
+        unit="ticks",
+        count=5_000_000,
+        contestants=(
+            _peer("nautilus", "nautilus_tape.py", 5_000_000),
+            _ours(python, "abidance_tape.py", 5_000_000),
+        ),
+        data=("tape_5000000",),
+        exact=("bars", "entries", "stops", "targets", "left"),
+        near={"pnl": 0.02},
+        note="NautilusTrader fills a stop at its trigger and a market order at the last price, Abidance both at the "
+        "next price that trades.",
+        costs=WARM_COSTS,
+    )
+
+
+def tape_short(python: Path) -> Workload:
+    """Return the tape workload over fewer ticks: hftbacktest needs 320 bytes for each."""
+    return Workload(
+        key="tape-short",
+        title="the same over 1,000,000 ticks",
+        unit="ticks",
+        count=1_000_000,
+        contestants=(
+            _peer("hftbacktest", "hftbacktest_tape.py", 1_000_000),
+            _ours(python, "abidance_tape.py", 1_000_000),
+        ),
+        data=("tape_5000000",),
+        exact=("bars",),
+        shown=("fills", "entries"),
+        note="Not the same work: hftbacktest replays a book and a queue, and has no stop orders, so that its strategy "
+        "looks once a minute. The ratio tells the speed of the replay.",
+        costs=WARM_COSTS,
+    )
+
+
+def detail(python: Path) -> Workload:
+    """Return the detail workload as whole processes."""
+    freqtrade = _peer("freqtrade", "freqtrade_detail.py")
+    return Workload(
+        key="detail",
+        title="20 pairs, a year of bars of five minutes, EMA 20/50 cross, target 3 %, trailing stop 1.5 %, filled "
+        "inside by bars of one minute; whole processes",
+        unit="pair-bars",
+        count=YEAR_PAIRS * MINUTES_OF_YEAR // 5,
+        contestants=(
+            replace(freqtrade, name="freqtrade, no detail"),
+            replace(freqtrade, arguments=("detail",)),
+            _program(
+                python, "year", YEAR_PAIRS * MINUTES_OF_YEAR // 5, "-c", SCRIPTS / "configs" / "detail.toml"
+            ),
+        ),
+        data=("year",),
+        homes=("year",),
+        exact=("trades", "closed"),
+        near={"pnl": 0.15},
+        costs=WHOLE_COSTS,
+        note="freqtrade holds the low of a bar against a trailing stop that the same bar's high has raised, Abidance "
+        "against the stop as it was when the bar began; a trailing distance is a share of the best price for "
+        "freqtrade, and of the last close for Abidance.",
     )
 
 
@@ -347,6 +362,9 @@ WORKLOADS: dict[str, Callable[[Path], Workload]] = {
     "portfolio": portfolio,
     "portfolio-short": portfolio_short,
     "portfolio-ten": portfolio_ten,
+    "tape": tape,
+    "tape-short": tape_short,
+    "detail": detail,
 }
 
 

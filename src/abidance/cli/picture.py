@@ -96,7 +96,7 @@ class Picture:
         now = self.figures(moment)
         share = _percent(now.profit / self._start, 2)
         return (
-            f"{moment.progress:4.0%}  {short_time(now.ts)} UTC  equity {now.equity:,.2f} {self._config.currency}"
+            f"{moment.feeds or f'{moment.progress:4.0%}'}  {short_time(now.ts)} UTC  equity {now.equity:,.2f} {self._config.currency}"
             f" ({share})  positions {now.positions}  fills {now.fills:,}  refused {now.refusals:,}"
             f"  {moment.engine.actions.standing().state.name}"
         )
@@ -106,7 +106,7 @@ class Picture:
         now = self.figures(moment)
         head = [
             self._title(moment, now, width),
-            _replayed(moment.progress, width),
+            _trusted(moment.feeds) if moment.feeds else _replayed(moment.progress, width),
             *self._account(moment, now, width),
         ]
         beside = width >= BESIDE
@@ -293,6 +293,10 @@ def pace(speed: float) -> str:
             number = f"{count:,.0f}" if count >= 100 else f"{count:.3g}"
             return f"{number} {name}{'' if number == '1' else 's'} a second"
     raise AssertionError(speed)
+
+
+def _trusted(feeds: str) -> Text:
+    return Text.assemble(("Live  ", "dim"), (feeds, "yellow" if "," in feeds else "green"))
 
 
 def _replayed(progress: float, width: int) -> Text:

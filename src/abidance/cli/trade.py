@@ -2,8 +2,10 @@
 
 import fcntl
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,11 +21,19 @@ if TYPE_CHECKING:
 
     from abidance.backtest.result import BacktestResult
     from abidance.cli.view import View
+    from abidance.run.bot import Bot
     from abidance.run.config import RunConfig
     from abidance.run.paper import Paper
 
 SPEED = 86_400.0
 """One day a second: hourly bars move visibly, and a year is over in six minutes."""
+
+
+class FeedKind(StrEnum):
+    """Where the market comes from."""
+
+    REPLAY = "replay"
+    LIVE = "live"
 
 
 def trade(
@@ -39,15 +49,21 @@ def trade(
     dry_run_wallet: options.Wallet = None,
     parameter: options.Parameters = None,
     setting: options.Settings = None,
+    feed: Annotated[
+        FeedKind,
+        typer.Option(
+            "--feed", help="Where the market comes from: stored data, or the exchanges' live streams."
+        ),
+    ] = FeedKind.REPLAY,
     speed: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0,
-            help="Seconds of market time in one second: 1 is real time, 86400 (the default) a day a second, 0 as fast"
-            " as possible.",
+            help="Replay: seconds of market time in one second: 1 is real time, 86400 (the default) a day a second, 0 as"
+            " fast as possible.",
             show_default=False,
         ),
-    ] = SPEED,
+    ] = None,
     fresh: Annotated[
         bool,
         typer.Option("--fresh", help="Start anew; what the bot has on record is moved aside, never deleted."),
@@ -59,14 +75,15 @@ def trade(
 ) -> None:
     """Run a bot on paper: real rules and costs, no real orders.
 
-    In this version the market is a replay of stored data (the bundled sample, or yours), at the speed you choose.
-    Ctrl-C stops it cleanly; the same command goes on where it was. The bot lives in runs/NAME under the user
-    directory, where NAME is the configuration's `name` (--set name=NAME).
+    The market is a replay of stored data (the bundled sample, or yours) at the speed you choose, or with --feed live
+    what happens now: no account is needed for it. Ctrl-C stops the bot cleanly; the same command goes on where it was.
+    The bot lives in runs/NAME under the user directory, where NAME is the configuration's `name` (--set name=NAME).
     """
     from rich.console import Console
 
     from abidance.cli.backtest import present
     from abidance.cli.view import view_of
+    from abidance.model.errors import UsageError
 
     loaded = RunOptions(
         config, strategy, pairs, timeframe, detail_timeframe, timerange, fee, slippage, stake_amount,
@@ -76,16 +93,57 @@ def trade(
     folder = userdir.expanduser() / "runs" / loaded.name
     if fresh:
         _set_aside(folder, console)
+    if feed is FeedKind.LIVE:
+        if speed is not None or loaded.timerange:
+            raise UsageError(
+                "Live data has neither a speed nor a time range.", "Leave out --speed and --timerange."
+            )
+        _trade_live(loaded, userdir, folder, console, plain=plain, json_file=json_file, report=report)
+        return
     try:
         with Stop() as stop, _open(loaded, userdir, folder) as paper:
             _tell_torn(paper, console)
-            is_over = follow(paper, view_of(paper.material.config, console, plain=plain), stop, speed)
+            view = view_of(paper.material.config, console, plain=plain)
+            is_over = follow(paper, view, stop, SPEED if speed is None else speed)
             result = paper.result()
     except KeyboardInterrupt:
         typer.echo("Interrupted at once; nothing is lost. To go on: run the same command again.", err=True)
         raise typer.Exit(130) from None
     present(result, console, json_file, report)
     _conclude(console, result, folder, is_over=is_over)
+    _refuse_failures(result)
+
+
+def _trade_live(
+    config: "RunConfig",
+    userdir: Path,
+    folder: Path,
+    console: "Console",
+    *,
+    plain: bool,
+    json_file: Path | None,
+    report: Path | None,
+) -> None:
+    """Run a bot on live data until it is told to stop, then tell what came of it."""
+    from abidance.cli.backtest import present
+    from abidance.cli.view import view_of
+    from abidance.model.errors import DataError
+    from abidance.run.live import run_live, stored
+
+    history = stored(options.catalog_of(userdir)) if config.feed.history else None
+    with Stop() as stop:
+        view = view_of(config, console, plain=plain)
+        with view, _telling_apart(config, folder):
+            paper = run_live(config, history, options.strategies_folder(userdir), folder, stop, view.watch)
+    with paper:
+        _tell_torn(paper, console)
+        try:
+            result = paper.result()
+        except DataError as error:
+            console.print(f"{error.found} Everything is on record in {folder}", soft_wrap=True, markup=False)
+            return
+    present(result, console, json_file, report)
+    _conclude(console, result, folder, is_over=False)
     _refuse_failures(result)
 
 
@@ -134,13 +192,21 @@ class Stop:
 
 
 def _open(config: "RunConfig", userdir: Path, folder: Path) -> "Paper":
-    from abidance.model.errors import JournalError
     from abidance.run.paper import Paper
 
-    try:
+    with _telling_apart(config, folder):
         return Paper(config, options.catalog_of(userdir), options.strategies_folder(userdir), folder)
+
+
+@contextmanager
+def _telling_apart(config: "RunConfig", folder: Path) -> Iterator[None]:
+    """Say what to do when another bot of the same name is on record."""
+    from abidance.model.errors import JournalError
+
+    try:
+        yield
     except JournalError as error:
-        if "configuration" not in error.found:
+        if not any(word in error.found for word in ("configuration", "another mode")):
             raise
         raise JournalError(
             f"A bot named {config.name} with other settings or other data is on record in {folder}.",
@@ -148,7 +214,7 @@ def _open(config: "RunConfig", userdir: Path, folder: Path) -> "Paper":
         ) from error
 
 
-def _tell_torn(paper: "Paper", console: "Console") -> None:
+def _tell_torn(paper: "Bot", console: "Console") -> None:
     if (torn := paper.journal.torn) is not None:
         console.print(
             f"The last record was cut off by a crash and never acted on: it is now in {torn.saved}. The run goes on.",

@@ -22,6 +22,7 @@ from abidance.risk.config import RiskConfig
 from abidance.run.loading import Given, MisfitError, assemble
 from abidance.run.reference import WORDS, Reference
 from abidance.run.sources import leaves, shown
+from abidance.venues.net.config import FeedConfig
 from abidance.venues.sim.config import VenueConfig
 
 FILE_NAME = "config.toml"
@@ -74,6 +75,8 @@ class RunConfig(Config):
     """Costs and rules of every simulated venue."""
     venues: dict[str, VenueConfig] = Field(default_factory=dict)
     """What differs at one venue, by its name: `[venues.KRAKEN]`; the rest is as in `[venue]`."""
+    feed: FeedConfig = FeedConfig()
+    """Live market data."""
     journal_sync: Literal["always", "commands", "never"] = "commands"
     """When the journal is forced to the disk: at each record, before orders leave, or when the system likes."""
 

@@ -63,7 +63,8 @@ class Material:
 
     `past` holds the bars before the run's time range (they warm strategies up), `bars` those of the range, both by
     instrument and timeframe; `funding` holds the rates that fall due in the range, by perpetual. `notices` are
-    sentences for the user.
+    sentences for the user. `drive` is the timeframe that gives each instrument's price, `fills` says what else fills
+    its orders. On live data `bars` are those that have come so far, and `opened` is when the run began.
     """
 
     config: RunConfig
@@ -74,10 +75,19 @@ class Material:
     drive: Mapping[str, str]
     notices: tuple[str, ...]
     funding: Mapping[str, Funding] = field(default_factory=dict)
+    fills: Mapping[str, str] = field(default_factory=dict)
+    opened: int | None = None
+
+    @property
+    def mode(self) -> str:
+        """Return what a journal of this run is of."""
+        return "paper" if self.opened is None else "paper on live data"
 
     @property
     def start(self) -> int:
-        """Return when the first bar opens, ns UTC."""
+        """Return when the run begins, with the open of its first bar where it is a replay, ns UTC."""
+        if self.opened is not None:
+            return self.opened
         return min(int(bars.ts[0]) for bars in self.bars.values())
 
     @property
@@ -128,6 +138,43 @@ def gather(config: RunConfig, source: BarSource, folder: Path | None) -> Materia
     perpetuals = [id for id in traded if instruments[id].is_perpetual]
     funding, lacking = _funding({id: bars[id, drive[id]] for id in perpetuals}, source)
     return Material(config, strategies, instruments, past, bars, drive, (*notices, *lacking), funding)
+
+
+def history_needed(config: RunConfig, folder: Path | None) -> dict[Key, int]:
+    """Return the series that a run needs and how many bars before its start warm each of them up."""
+    config = config.ready()
+    strategies = {each.name: _strategy(each, folder) for each in config.strategies}
+    count = max(LEAST_HISTORY, WARMUPS * max(map(_warmup, strategies.values())))
+    return dict.fromkeys(_keys(config, strategies), count)
+
+
+def gather_live(config: RunConfig, past: Mapping[Key, Bars], opened: int, folder: Path | None) -> Material:
+    """Return what a run on live data stands on, which began at `opened` (ns UTC) with the bars of `past`.
+
+    Orders fill from quotes. Raises UsageError, ConfigError or StrategyError, each with its remedy.
+    """
+    config = config.ready()
+    strategies = {each.name: _strategy(each, folder) for each in config.strategies}
+    keys = _keys(config, strategies)
+    instruments, notices = _instruments(keys, past)
+    _check_leverage(config, instruments)
+    lacking = [
+        f"{each.name} needs {needed} bars before its first signal; of {id} {each.timeframe} {there} are known."
+        for each in config.strategies
+        for id in each.instruments
+        if (there := len(past[id, each.timeframe])) <= (needed := _warmup(strategies[each.name]))
+    ]
+    return Material(
+        config,
+        strategies,
+        instruments,
+        past,
+        {key: past[key].slice(0, 0) for key in keys},
+        {id: min((t for i, t in keys if i == id), key=timeframe_ns) for id in instruments},
+        (*notices, *lacking),
+        fills=dict.fromkeys(instruments, "quote"),
+        opened=opened,
+    )
 
 
 def _strategy(config: StrategyConfig, folder: Path | None) -> BarStrategy | EventStrategy:
@@ -283,7 +330,7 @@ def assemble(
     engine.prepare()
     balances = {venue: {config.currency: amount} for venue, amount in config.wallets(material.venues).items()}
     leverage = {name: to_decimal(each.leverage) for name, each in strategies.items()}
-    venue = SimVenue(venues, material.instruments, balances, material.drive, leverage)
+    venue = SimVenue(venues, material.instruments, balances, {**material.drive, **material.fills}, leverage)
     return Core(engine, venue, _opening(material, balances))
 
 

@@ -5,6 +5,8 @@ from typing import cast
 
 from abidance.model.errors import UsageError
 from abidance.model.instrument import Instrument, InstrumentKind
+from abidance.venues.ccxt.dialect import CcxtDialect
+from abidance.venues.ccxt.loading import streamed_venues
 from abidance.venues.dialect import Dialect
 
 _PLACES = {
@@ -19,20 +21,23 @@ _PLACES = {
 
 
 def is_spoken(instrument: Instrument) -> bool:
-    """Return True when the instrument's market has a dialect; others go through `venues.ccxt`."""
+    """Return True when the instrument's market has a dialect; others go through ccxt."""
     return (instrument.venue, instrument.kind) in _PLACES
 
 
 def dialect_of(instrument: Instrument) -> Dialect:
     """Return a new dialect for the instrument's venue and market; its addresses may be set to other ones.
 
-    Raises UsageError for a market that is not spoken.
+    A venue that is not spoken is read through ccxt, by the name that it has there. Raises UsageError where ccxt does
+    not stream it either.
     """
     place = _PLACES.get((instrument.venue, instrument.kind))
     if place is None:
+        if instrument.venue.lower() in streamed_venues():
+            return CcxtDialect(instrument.venue)
         raise UsageError(
-            f"There is no own stream of {instrument.kind.value} markets on {instrument.venue}.",
-            "Read it through ccxt.",
+            f"Nothing streams {instrument.kind.value} markets of {instrument.venue}.",
+            "Name the venue as ccxt does: OKX, GATE, KRAKENFUTURES.",
         )
     module, name = place
     return cast("Dialect", getattr(import_module(module), name)())

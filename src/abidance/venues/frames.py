@@ -33,7 +33,7 @@ _DAY_SECONDS = 86_400
 _REQUEST_DIGITS = 15
 
 
-def reader(kind: type[T]) -> Callable[[str | bytes], T]:
+def reader(kind: type[T]) -> Callable[[Frame], T]:
     """Return a function that reads JSON as `kind`, taking numbers in quotes too."""
     return msgspec.json.Decoder(kind, strict=False).decode
 
@@ -44,9 +44,9 @@ def dropped(frame: Frame, reason: str) -> Dropped:
     return Dropped(reason, sample if isinstance(sample, str) else sample.decode("utf-8", "backslashreplace"))
 
 
-def text_of(frame: Frame) -> str:
-    """Return a frame as text. Raises UnicodeDecodeError."""
-    return frame if isinstance(frame, str) else str(frame, "utf-8")
+def bytes_of(frame: Frame) -> bytes:
+    """Return a frame as bytes, in which connections hand over text too. Raises UnicodeEncodeError."""
+    return frame if isinstance(frame, bytes) else frame.encode()
 
 
 def said(message: object) -> str:
@@ -56,9 +56,9 @@ def said(message: object) -> str:
 
 def request_of(answer: object) -> int:
     """Return the request number that an answer repeats, -1 when it repeats none of ours."""
-    if isinstance(answer, str):
-        return int(answer) if answer.isdecimal() and len(answer) <= _REQUEST_DIGITS else -1
-    return answer if isinstance(answer, int) else -1
+    if isinstance(answer, str) and answer.isdecimal() and len(answer) <= _REQUEST_DIGITS:
+        return int(answer)
+    return answer if isinstance(answer, int) and 0 <= answer < 10**_REQUEST_DIGITS else -1
 
 
 def portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

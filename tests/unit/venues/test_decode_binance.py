@@ -177,9 +177,10 @@ def test_a_shutdown_is_announced() -> None:
         ("<html><body>502 Bad Gateway</body></html>", "malformed"),
         ("", "truncated"),
         ('{"x":' + "[" * 100_000, "recursion"),
-        (b"\xff\xfe\x00", "decode"),
+        (b"\xff\xfe\x00", "malformed"),
         ('{"stream":"btcusdt@depth@100ms","data":', "truncated"),
         ("null", "object"),
+        ("\ud800", "surrogates"),
     ],
 )
 def test_what_cannot_be_trusted_is_dropped_with_a_reason(frame: object, reason: str) -> None:

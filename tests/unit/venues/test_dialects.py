@@ -233,12 +233,16 @@ def test_a_stream_that_the_venue_does_not_have_is_refused(name: str, channel: Ch
         dialect_of(traded(name)).subscribe([channel], 1)
 
 
-def test_a_market_without_a_dialect_is_sent_to_ccxt() -> None:
-    with pytest.raises(UsageError, match="through ccxt"):
-        dialect_of(traded("BTC/USDT:USDT@KRAKEN"))
-
+def test_a_venue_without_a_dialect_is_read_through_ccxt() -> None:
     assert not is_spoken(traded("BTC/USDT@OKX"))
     assert all(is_spoken(traded(name)) for name in SPOKEN)
+    assert dialect_of(traded("BTC/USDT@OKX")).stream_url == "ccxt://okx"
+    assert dialect_of(traded("BTC/USD:USD@KRAKENFUTURES")).venue == "KRAKENFUTURES"
+
+
+def test_a_venue_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(UsageError, match="Nothing streams spot markets of NOWHERE"):
+        dialect_of(traded("BTC/USDT@NOWHERE"))
 
 
 @pytest.mark.parametrize(

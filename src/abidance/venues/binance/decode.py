@@ -23,16 +23,16 @@ from abidance.venues.frames import (
     Size,
     TradedSize,
     UpdateId,
+    bytes_of,
     dropped,
     plain,
     reader,
     request_of,
-    text_of,
 )
 
 _INTERVALS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w")
 TIMEFRAMES: Mapping[str, str] = {each: each for each in _INTERVALS}
-_HEAD = '{"stream":"'
+_HEAD = b'{"stream":"'
 _MOST_ROUTES = 20_000
 
 Payload = TypeVar("Payload")
@@ -156,7 +156,7 @@ class _Kind(NamedTuple):
 
 
 class _Route(NamedTuple):
-    read: Callable[[str], Any]
+    read: Callable[[Frame], Any]
     build: Callable[[Any, str], tuple[Decoded, ...]]
     symbol: str
     instrument: str
@@ -179,20 +179,20 @@ class BinanceDecoder:
 
     def __init__(self, instruments: Mapping[str, str]) -> None:
         self._instruments = dict(instruments)
-        self._routes: dict[str, _Route] = {}
+        self._routes: dict[bytes, _Route] = {}
         self._marks = Marks()
 
     def decode(self, frame: Frame) -> Sequence[Decoded]:
         """Return what a frame says; what cannot be read is `Dropped`."""
         try:
-            return self._read(text_of(frame))
+            return self._read(bytes_of(frame))
         except UNREADABLE as error:
             return (dropped(frame, str(error)),)
 
-    def _read(self, text: str) -> Sequence[Decoded]:
+    def _read(self, text: bytes) -> Sequence[Decoded]:
         """Know a frame by its first words, which spares a second look at nearly all of them."""
         if text.startswith(_HEAD):
-            route = self._routes.get(text[11 : text.find('"', 11)])
+            route = self._routes.get(text[11 : text.find(b'"', 11)])
             if route is not None:
                 found = route.read(text).data
                 if found.s == route.symbol:
@@ -200,7 +200,7 @@ class BinanceDecoder:
                 return (dropped(text, f"{plain(found.s)} in the stream of {route.symbol}"),)
         return self._look(text)
 
-    def _look(self, text: str) -> Sequence[Decoded]:
+    def _look(self, text: bytes) -> Sequence[Decoded]:
         """Read a frame whose kind is not known yet."""
         seen = _read_envelope(text)
         if seen.stream:
@@ -231,7 +231,7 @@ class BinanceDecoder:
             return False
         if len(self._routes) >= _MOST_ROUTES:
             self._routes.clear()
-        self._routes[stream] = _Route(
+        self._routes[stream.encode()] = _Route(
             kind.framed, kind.build or self._mark, symbol, self._instruments[symbol]
         )
         return True

@@ -23,11 +23,11 @@ from abidance.venues.frames import (
     Size,
     TradedSize,
     UpdateId,
+    bytes_of,
     dropped,
     plain,
     reader,
     request_of,
-    text_of,
 )
 
 TIMEFRAMES: Mapping[str, str] = {
@@ -45,7 +45,7 @@ TIMEFRAMES: Mapping[str, str] = {
     "1w": "W",
 }
 _TIMEFRAME_OF = {theirs: ours for ours, theirs in TIMEFRAMES.items()}
-_HEAD = '{"topic":"'
+_HEAD = b'{"topic":"'
 _MOST_ROUTES = 20_000
 _QUOTE_DEPTH = "1"
 
@@ -116,7 +116,7 @@ class _Envelope(msgspec.Struct, gc=False):
 
 
 class _Route(NamedTuple):
-    read: Callable[[str], Any]
+    read: Callable[[Frame], Any]
     build: Callable[[Any, str, str], Sequence[Decoded]]
     symbol: str
     instrument: str
@@ -184,30 +184,30 @@ class BybitDecoder:
 
     def __init__(self, instruments: Mapping[str, str]) -> None:
         self._instruments = dict(instruments)
-        self._routes: dict[str, _Route] = {}
+        self._routes: dict[bytes, _Route] = {}
         self._marks = Marks()
         self._tops: dict[str, _Top] = {}
 
     def decode(self, frame: Frame) -> Sequence[Decoded]:
         """Return what a frame says; what cannot be read is `Dropped`."""
         try:
-            return self._read(text_of(frame))
+            return self._read(bytes_of(frame))
         except UNREADABLE as error:
             return (dropped(frame, str(error)),)
 
-    def _read(self, text: str) -> Sequence[Decoded]:
+    def _read(self, text: bytes) -> Sequence[Decoded]:
         """Know a frame by its first words, which spares a second look at nearly all of them."""
         if text.startswith(_HEAD):
-            route = self._routes.get(text[10 : text.find('"', 10)])
+            route = self._routes.get(text[10 : text.find(b'"', 10)])
             if route is not None:
                 return route.build(route.read(text), route.instrument, route.symbol)
         return self._look(text)
 
-    def _look(self, text: str) -> Sequence[Decoded]:
+    def _look(self, text: bytes) -> Sequence[Decoded]:
         """Read a frame whose kind is not known yet."""
         seen = _read_envelope(text)
         if seen.topic:
-            route = self._routes.get(seen.topic) or self._learn(seen.topic)
+            route = self._routes.get(seen.topic.encode()) or self._learn(seen.topic)
             if route is None:
                 return (dropped(text, f"unknown topic {plain(seen.topic)}"),)
             return route.build(route.read(text), route.instrument, route.symbol)
@@ -225,7 +225,7 @@ class BybitDecoder:
         instrument = self._instruments.get(symbol)
         if instrument is None:
             return None
-        ways: dict[str, tuple[Callable[[str], Any], Callable[[Any, str, str], Sequence[Decoded]]]] = {
+        ways: dict[str, tuple[Callable[[Frame], Any], Callable[[Any, str, str], Sequence[Decoded]]]] = {
             "orderbook": (_read_book, self._quote if detail == _QUOTE_DEPTH else _book),
             "publicTrade": (_read_trades, _trades),
             "kline": (_read_bars, _bars),
@@ -235,7 +235,7 @@ class BybitDecoder:
             return None
         if len(self._routes) >= _MOST_ROUTES:
             self._routes.clear()
-        self._routes[topic] = route = _Route(*ways[kind], symbol, instrument)
+        self._routes[topic.encode()] = route = _Route(*ways[kind], symbol, instrument)
         return route
 
     def _quote(self, found: _Book, instrument: str, symbol: str) -> Sequence[Decoded]:

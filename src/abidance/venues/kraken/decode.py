@@ -19,12 +19,12 @@ from abidance.venues.frames import (
     Size,
     TradedSize,
     UpdateId,
+    bytes_of,
     dropped,
     nanoseconds,
     plain,
     reader,
     request_of,
-    text_of,
 )
 
 TIMEFRAMES: Mapping[str, str] = {
@@ -110,7 +110,7 @@ class _Envelope(msgspec.Struct, gc=False):
 
 
 _read_envelope = reader(_Envelope)
-_HEAD = '{"channel":"'
+_HEAD = b'{"channel":"'
 _ALIVE = frozenset({"heartbeat", "status"})
 
 
@@ -120,27 +120,29 @@ class KrakenDecoder:
     def __init__(self, instruments: Mapping[str, str]) -> None:
         self._instruments = dict(instruments)
         self._bars = Bars()
-        self._ways: dict[str, tuple[Callable[[str], Any], Callable[[Any, Any, str], Sequence[Decoded]]]] = {
-            "book": (reader(_Book), self._book),
-            "trade": (reader(_Trades), self._trade),
-            "ticker": (reader(_Tickers), self._quote),
-            "ohlc": (reader(_Candles), self._bar),
+        self._ways: dict[
+            bytes, tuple[Callable[[Frame], Any], Callable[[Any, Any, str], Sequence[Decoded]]]
+        ] = {
+            b"book": (reader(_Book), self._book),
+            b"trade": (reader(_Trades), self._trade),
+            b"ticker": (reader(_Tickers), self._quote),
+            b"ohlc": (reader(_Candles), self._bar),
         }
 
     def decode(self, frame: Frame) -> Sequence[Decoded]:
         """Return what a frame says; what cannot be read is `Dropped`."""
         try:
-            return self._read(text_of(frame))
+            return self._read(bytes_of(frame))
         except UNREADABLE as error:
             return (dropped(frame, str(error)),)
 
-    def _read(self, text: str) -> Sequence[Decoded]:
+    def _read(self, text: bytes) -> Sequence[Decoded]:
         way = None
         if text.startswith(_HEAD):
-            way = self._ways.get(text[12 : text.find('"', 12)])
+            way = self._ways.get(text[12 : text.find(b'"', 12)])
         if way is None:
             seen = _read_envelope(text)
-            way = self._ways.get(seen.channel)
+            way = self._ways.get(seen.channel.encode())
             if way is None:
                 return (self._notice(seen, text),)
         read, build = way
@@ -153,7 +155,7 @@ class KrakenDecoder:
             said += build(found, each, instrument)
         return said
 
-    def _notice(self, seen: _Envelope, text: str) -> Decoded:
+    def _notice(self, seen: _Envelope, text: bytes) -> Decoded:
         """Read what carries no data."""
         if seen.channel in _ALIVE or seen.method == "pong":
             return Alive()

@@ -24,11 +24,11 @@ from abidance.venues.frames import (
     Size,
     TradedSize,
     UpdateId,
+    bytes_of,
     dropped,
     plain,
     reader,
     request_of,
-    text_of,
 )
 
 TIMEFRAMES: Mapping[str, str] = {
@@ -127,7 +127,7 @@ class _Envelope(msgspec.Struct, gc=False):
 
 
 class _Route(NamedTuple):
-    read: Callable[[str], Any]
+    read: Callable[[Frame], Any]
     build: Callable[[Any, "_Route"], Sequence[Decoded]]
     symbol: str
     instrument: str
@@ -135,7 +135,7 @@ class _Route(NamedTuple):
 
 
 _read_envelope = reader(_Envelope)
-_HEAD = '{"topic":"'
+_HEAD = b'{"topic":"'
 
 
 def _levels(changes: list[_Change]) -> list[tuple[float, float]]:
@@ -178,9 +178,9 @@ class KuCoinDecoder:
 
     def __init__(self, instruments: Mapping[str, str]) -> None:
         self._instruments = dict(instruments)
-        self._routes: dict[str, _Route] = {}
+        self._routes: dict[bytes, _Route] = {}
         self._bars = Bars()
-        self._ways: dict[str, tuple[Callable[[str], Any], Callable[[Any, _Route], Sequence[Decoded]]]] = {
+        self._ways: dict[str, tuple[Callable[[Frame], Any], Callable[[Any, _Route], Sequence[Decoded]]]] = {
             "/market/level2": (reader(_BookFrame), _book),
             "/market/match": (reader(_TradeFrame), _trade),
             "/spotMarket/level1": (reader(_Level1Frame), _level1),
@@ -191,23 +191,23 @@ class KuCoinDecoder:
     def decode(self, frame: Frame) -> Sequence[Decoded]:
         """Return what a frame says; what cannot be read is `Dropped`."""
         try:
-            return self._read(text_of(frame))
+            return self._read(bytes_of(frame))
         except UNREADABLE as error:
             return (dropped(frame, str(error)),)
 
-    def _read(self, text: str) -> Sequence[Decoded]:
+    def _read(self, text: bytes) -> Sequence[Decoded]:
         """Know a frame by its first words, which spares a second look at nearly all of them."""
-        route = self._routes.get(text[10 : text.find('"', 10)]) if text.startswith(_HEAD) else None
+        route = self._routes.get(text[10 : text.find(b'"', 10)]) if text.startswith(_HEAD) else None
         if route is None:
             seen = _read_envelope(text)
             if seen.type != "message":
                 return (self._notice(seen, text),)
-            route = self._routes.get(seen.topic) or self._learn(seen.topic)
+            route = self._routes.get(seen.topic.encode()) or self._learn(seen.topic)
             if route is None:
                 return (dropped(text, f"unknown topic {plain(seen.topic)}"),)
         return route.build(route.read(text), route)
 
-    def _notice(self, seen: _Envelope, text: str) -> Decoded:
+    def _notice(self, seen: _Envelope, text: bytes) -> Decoded:
         """Read what carries no data."""
         if seen.type in {"welcome", "pong"}:
             return Alive()
@@ -228,7 +228,9 @@ class KuCoinDecoder:
             return None
         if len(self._routes) >= _MOST_ROUTES:
             self._routes.clear()
-        self._routes[topic] = route = _Route(*way, symbol, instrument, _TIMEFRAME_OF.get(interval, ""))
+        self._routes[topic.encode()] = route = _Route(
+            *way, symbol, instrument, _TIMEFRAME_OF.get(interval, "")
+        )
         return route
 
     def _bar(self, found: _CandleFrame, route: _Route) -> Sequence[Decoded]:

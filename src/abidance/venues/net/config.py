@@ -28,5 +28,7 @@ class FeedConfig(Config):
     silent. New risk is not taken then."""
     addresses: dict[str, AddressConfig] = Field(default_factory=dict)
     """Other addresses of a venue, by its name, or by name and kind: `[feed.addresses.BINANCE-perpetual]`."""
+    anomalies: bool = True
+    """Whether trades and quotes are watched for what is unlikely; see `risk.breakers.data_anomaly` for what follows."""
     history: bool = True
     """Whether bars up to now are asked of the venues at the start, and missed ones later."""

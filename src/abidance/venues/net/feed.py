@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from abidance.market.anomaly import AnomalyDetector
 from abidance.market.bars import Bars
 from abidance.market.build import TimeBarBuilder
 from abidance.market.composite import Composite
@@ -18,6 +19,7 @@ from abidance.market.live.certificates import Certificates
 from abidance.market.live.inbox import Inbox
 from abidance.market.live.sieve import Sieve
 from abidance.market.live.slices import Hole, Series, Slices
+from abidance.market.store.timerange import show
 from abidance.model.errors import AbidanceError, UsageError
 from abidance.model.instrument import SECOND_NS, Instrument
 from abidance.model.market import (
@@ -51,7 +53,7 @@ ASK_AGAIN = 5.0
 GIVEN_UP = 30 * SECOND_NS
 """A bar that history does not have either so long after its close does not exist, in ns."""
 _OURS = 0
-_PRICED = {DataKind.QUOTES, DataKind.TRADES, DataKind.BOOK, DataKind.MARK}
+_replace = msgspec.structs.replace
 
 History = Callable[[str, str, int, int], Awaitable[Bars]]
 """`await history(instrument, timeframe, start, end)`: the closed bars that open from `start` up to `end`, ns UTC."""
@@ -73,6 +75,7 @@ class Wanted:
     stand_in: Mapping[str, Sequence[str]] = field(default_factory=dict)
     levels: int = 10
     redundancy: int = 1
+    anomalies: bool = True
 
     @property
     def shown(self) -> frozenset[str]:
@@ -103,6 +106,7 @@ class LiveFeed:
         self._history = history
         self._tap = tap
         self._shown = wanted.shown
+        self._detectors = {id: AnomalyDetector(id) for id in wanted.shown if wanted.anomalies}
         self._waiting = asyncio.Event()
         self._sieves: dict[str, Sieve] = {}
         self._bar_lines: dict[str, set[int]] = {}
@@ -163,8 +167,12 @@ class LiveFeed:
             await stop(*self._tasks)
 
     async def arrived(self) -> None:
-        """Return once an event waits."""
+        """Return once an event waits, or a `BEAT` has passed, or somebody called `wake`."""
         await self._waiting.wait()
+
+    def wake(self) -> None:
+        """Let `arrived` return."""
+        self._waiting.set()
 
     def next(self) -> MarketEvent | None:
         """Take the next event, None when none waits."""
@@ -257,7 +265,10 @@ class LiveFeed:
     def _on_quote(self, line: int, quote: Quote, received: int) -> None:
         if self.certificates.followed((quote.instrument, DataKind.QUOTES)) != line:
             return
+        if not quote.ts:
+            quote = _replace(quote, ts=received)
         self._show(quote, received)
+        self._detect(quote, received)
         borrower = self._lends.get(quote.instrument)
         if borrower is None:
             return
@@ -275,10 +286,13 @@ class LiveFeed:
             sieve = self._sieves[id] = Sieve()
         if not sieve.is_new(trade, line):
             return
+        if not trade.ts:
+            trade = _replace(trade, ts=received)
         for builder in self._builders.get(id, ()):
             for bar in builder.take(trade):
                 self._on_bar(bar, received)
         self._show(trade, received)
+        self._detect(trade, received)
 
     def _on_bar(self, bar: Bar, received: int) -> None:
         if self.slices.take(bar, received):
@@ -289,6 +303,12 @@ class LiveFeed:
             self._tap(event, received)
         if event.instrument in self._shown:
             self._put(event, received)
+
+    def _detect(self, event: Trade | Quote, received: int) -> None:
+        detector = self._detectors.get(event.instrument)
+        if detector is not None:
+            for found in detector.take(event):
+                self._put(found, received)
 
     # --- bars
 
@@ -302,6 +322,7 @@ class LiveFeed:
         pulse = self._world.pulse
         while True:
             self._beat(pulse.wall())
+            self.wake()
             await pulse.sleep(BEAT)
 
     def _beat(self, now: int) -> None:
@@ -322,8 +343,7 @@ class LiveFeed:
             tape = self.certificates.state((id, DataKind.TRADES)) if id in self._builders else None
             is_fed = bool(self._bar_lines.get(id)) or tape is FeedState.CERTIFIED
             if hole is not None and is_fed:
-                opened = msgspec.to_builtins(hole.start // SECOND_NS)
-                reason = f"Its {hole.series[1]} bar that opened at {opened} s UTC has not come."
+                reason = f"Its {hole.series[1]} bar that opened at {show(hole.start)} has not come."
                 self.certificates.find(now, key, _OURS, FeedState.GAP, reason)
             elif is_fed:
                 self.certificates.find(now, key, _OURS, FeedState.CERTIFIED)

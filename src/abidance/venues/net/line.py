@@ -157,6 +157,9 @@ class Line:
             await stop(*self._tasks)
             if self._socket is not None:
                 await self._socket.close()
+            self._log.info(
+                "line_ended", reason=reason, after=round(self._world.pulse.steady() - self.opened, 1)
+            )
             self._listener.on_end(self.number, reason)
         return reason
 

@@ -1,0 +1,302 @@
+"""Paper trading on live data: the venues' streams outside, the engine inside, real rules and no real orders.
+
+The shell around the engine is asynchronous: connections are read and kept alive while the engine takes one event after
+the other. History is asked once, when the run begins, and kept beside the journal: a restart repeats what is on record
+on the very bars that it began with, then asks for the bars that it slept through. Nothing new is risked before the
+streams are certified.
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from abidance import __version__
+from abidance.backtest.result import BacktestResult
+from abidance.engine.runners import EventRunner
+from abidance.kernel.log import configure, logger
+from abidance.market.bars import FIELDS, Bars
+from abidance.market.quality import grid_offset
+from abidance.market.reference import resolve
+from abidance.model.errors import AbidanceError, DataError
+from abidance.model.instrument import Instrument, timeframe_ns
+from abidance.model.market import DataKind, FeedState
+from abidance.run.bot import LOG, Bot, Moment
+from abidance.run.config import RunConfig
+from abidance.run.setup import BarSource, Key, gather_live, history_needed
+from abidance.venues.dialect import Dialect
+from abidance.venues.dialects import dialect_of
+from abidance.venues.net.budget import Budgets
+from abidance.venues.net.config import FeedConfig
+from abidance.venues.net.feed import History, LiveFeed, Tap, Wanted
+from abidance.venues.net.line import World
+from abidance.venues.net.real import AiohttpTransport, RealPulse
+from abidance.venues.net.rest import Rest
+
+HISTORY = "history.parquet"
+TURN = 0.005
+"""Seconds that the engine may work before connections are read again."""
+_HEARD = {"on_trade": DataKind.TRADES, "on_book": DataKind.BOOK}
+
+
+class LivePaper(Bot):
+    """A bot on live data; open it with `open_live`, `run` it in an event loop, close it."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        past: Mapping[Key, Bars],
+        opened: int,
+        strategies: Path | None,
+        folder: Path,
+    ) -> None:
+        super().__init__(gather_live(config, past, opened, strategies), folder)
+        self.feed: LiveFeed | None = None
+
+    async def run(
+        self,
+        stop: Callable[[], bool],
+        watch: Callable[[Moment], None],
+        history: History | None = None,
+        tap: Tap | None = None,
+    ) -> None:
+        """Recover, then take live data until `stop()`. `watch` is called between events and while waiting."""
+        last, _ = self._recover()
+        self._log.info("started", resumed=self.resumed, feed="live", version=__version__)
+        pulse = RealPulse()
+        async with AiohttpTransport() as transport:
+            world = World(transport, pulse, Budgets(pulse), random.random, logger("feed"))
+            addresses = Addresses(self.material.config.feed, world)
+            feed = LiveFeed(
+                self.wanted(pulse.wall()),
+                addresses.dialect_of,
+                addresses.rest_of,
+                world,
+                history,
+                tap,
+                last or 0,
+            )
+            self.feed = feed
+            reading = asyncio.ensure_future(feed.run())
+            reading.add_done_callback(lambda _: feed.wake())
+            try:
+                while not (stop() or reading.done()):
+                    await self._turn(feed, watch)
+            finally:
+                reading.cancel()
+                with suppress(asyncio.CancelledError):
+                    await reading
+
+    async def _turn(self, feed: LiveFeed, watch: Callable[[Moment], None]) -> None:
+        """Let the engine take what waits, for a moment, then let others work."""
+        until = time.monotonic() + TURN
+        market, next_event = self._pump.market, feed.next
+        while (event := next_event()) is not None:
+            market(event)
+            if time.monotonic() > until:
+                break
+        watch(self._moment(feed))
+        if event is not None:
+            await asyncio.sleep(0)
+            return
+        await feed.arrived()
+        if not len(feed.inbox):
+            self._pump.wake(max(self._core.engine.state.now, time.time_ns()))
+
+    def _moment(self, feed: LiveFeed) -> Moment:
+        states = Counter(feed.certificates.all().values())
+        certified, doubtful = states.pop(FeedState.CERTIFIED, 0), sum(states.values())
+        told = f"{certified} streams certified"
+        if doubtful:
+            told += ", " + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        return Moment(self._core.engine, self._recorder, 0.0, self.resumed, 1.0, told)
+
+    def wanted(self, now: int) -> Wanted:
+        """Return what the run needs of the venues; its series go on where the bars on record end."""
+        material, config = self.material, self.material.config.feed
+        kinds: dict[str, set[DataKind]] = {}
+        for runner in self._core.engine.runners:
+            for id in runner.config.instruments:
+                found = kinds.setdefault(id, {DataKind.QUOTES})
+                if material.instruments[id].is_perpetual:
+                    found.add(DataKind.MARK)
+                if isinstance(runner, EventRunner):
+                    found |= {kind for callback, kind in _HEARD.items() if runner.hears(callback)}
+        lenders = {id: resolve(id).instrument for ids in config.stand_in.values() for id in ids}
+        for id in lenders:
+            kinds.setdefault(id, set()).add(DataKind.QUOTES)
+        following = {
+            key: _next_open(key[1], series.last_ts, now)
+            for key, series in self._core.engine.state.series.items()
+        }
+        return Wanted(
+            {**lenders, **material.instruments},
+            {id: frozenset(found) for id, found in kinds.items()},
+            following,
+            {id: ids for id, ids in config.stand_in.items() if id in material.instruments},
+            config.book_levels,
+            config.redundancy,
+            config.anomalies,
+        )
+
+    def result(self) -> BacktestResult:
+        """Return the run so far. Raises DataError while an instrument has not closed a bar."""
+        series = self._core.engine.state.series
+        past = self.material.past
+        bars = {key: series[key].bars().slice(len(past[key]), series[key].size) for key in self.material.bars}
+        if missing := [id for (id, _), each in bars.items() if not len(each)]:
+            raise DataError(f"No bar of {missing[0]} has closed yet.", "There is nothing to report so far.")
+        self.material = replace(self.material, bars=bars)
+        return super().result()
+
+
+class Addresses:
+    """Picks dialects and makes requests for them, at the addresses of a configuration."""
+
+    def __init__(self, config: FeedConfig, world: World) -> None:
+        self._config = config
+        self._world = world
+
+    def dialect_of(self, instrument: Instrument) -> Dialect:
+        """Return the dialect of an instrument's market. Raises UsageError when it is not spoken."""
+        dialect, given = dialect_of(instrument), self._config.addresses
+        found = given.get(f"{instrument.venue}-{instrument.kind.value}") or given.get(instrument.venue)
+        if found is not None:
+            dialect.rest_url = found.rest_url or dialect.rest_url
+            dialect.stream_url = found.stream_url or dialect.stream_url
+        return dialect
+
+    def rest_of(self, dialect: Dialect) -> Rest:
+        """Return what makes requests for a dialect, at the pace of the venue that it speaks for."""
+        world = self._world
+        known_as = type(dialect).rest_url
+        return Rest(dialect.rest_url, world.transport, world.budgets, world.pulse, known_as=known_as)
+
+
+async def open_live(
+    config: RunConfig, history: History | None, strategies: Path | None, folder: Path
+) -> LivePaper:
+    """Return a bot on live data with the history that it began with, which is asked for when it begins now.
+
+    A series of which no history can be had warms up on live bars; the run says so.
+    """
+    kept = folder / HISTORY
+    needed = history_needed(config, strategies)
+    if kept.exists():
+        opened, past = _load(kept, needed)
+    else:
+        opened = time.time_ns()
+        past = {key: await _ask(key, count, opened, history) for key, count in needed.items()}
+        _save(kept, opened, past)
+    return LivePaper(config, past, opened, strategies, folder)
+
+
+def run_live(
+    config: RunConfig,
+    history: History | None,
+    strategies: Path | None,
+    folder: Path,
+    stop: Callable[[], bool],
+    watch: Callable[[Moment], None],
+) -> LivePaper:
+    """Run a bot on live data until `stop()`, on uvloop where it is installed, and return it, still open."""
+
+    async def work() -> LivePaper:
+        configure(folder / LOG, to_console=False)
+        paper = await open_live(config, history, strategies, folder)
+        try:
+            await paper.run(stop, watch, history)
+        except BaseException:
+            paper.__exit__()
+            raise
+        return paper
+
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work())
+    return uvloop.run(work())
+
+
+def stored(source: BarSource) -> History:
+    """Return a history that knows what is stored."""
+
+    async def history(instrument: str, timeframe: str, start: int, end: int) -> Bars:
+        return source.read(instrument, timeframe, start, end)
+
+    return history
+
+
+def _next_open(timeframe: str, last: int, now: int) -> int:
+    """Return the open of the first bar that is not known yet: after the last one, or the one that is forming now."""
+    step = timeframe_ns(timeframe)
+    if last >= 0:
+        return last + step
+    offset = grid_offset(step)
+    return (now - offset) // step * step + offset
+
+
+async def _ask(key: Key, count: int, now: int, history: History | None) -> Bars:
+    """Return the closed bars before `now` that history has, none when it has none."""
+    step = timeframe_ns(key[1])
+    nothing = Bars(*key, np.empty(0, dtype=np.int64), np.empty((5, 0)))
+    if history is None:
+        return nothing
+    start = _next_open(key[1], -1, now) - count * step
+    try:
+        bars = await history(*key, start, now)
+    except AbidanceError as error:
+        logger("feed").warning("no_history", series=key, reason=error.found)
+        return nothing
+    closed = int(np.searchsorted(bars.ts_close, now, side="right"))
+    return bars.slice(0, closed)
+
+
+def _save(path: Path, opened: int, past: Mapping[Key, Bars]) -> None:
+    """Keep the bars that a run begins with; the file appears under its name only when it is whole."""
+    import polars as pl
+
+    frames = [
+        pl.DataFrame(
+            {
+                "instrument": [key[0]] * len(bars),
+                "timeframe": [key[1]] * len(bars),
+                "ts": bars.ts,
+                **dict(zip(FIELDS, bars.columns(), strict=True)),
+            },
+            schema_overrides={"instrument": pl.String, "timeframe": pl.String},
+        )
+        for key, bars in past.items()
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".new")
+    pl.concat(frames).write_parquet(fresh, metadata={"opened": str(opened)})
+    fresh.replace(path)
+
+
+def _load(path: Path, keys: Mapping[Key, int]) -> tuple[int, dict[Key, Bars]]:
+    """Return when a run began and the bars that it began with. Raises DataError when they cannot be read."""
+    import polars as pl
+
+    try:
+        opened = int(pl.read_parquet_metadata(path)["opened"])
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, KeyError, ValueError, OSError) as error:
+        raise DataError(
+            f"The history that this run began with, {path}, cannot be read ({error}).",
+            "Start anew with --fresh: what is on record cannot be repeated without it.",
+        ) from error
+    past = {}
+    for key in keys:
+        own = frame.filter((pl.col("instrument") == key[0]) & (pl.col("timeframe") == key[1]))
+        past[key] = Bars(*key, own["ts"].to_numpy(), [own[name].to_numpy() for name in FIELDS])
+    return opened, past
+
+
+__all__ = ["Addresses", "LivePaper", "open_live", "run_live", "stored"]

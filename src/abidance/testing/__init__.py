@@ -1,0 +1,1 @@
+"""What plugin authors prove their work with: it may build anything, and nothing that ships may import it."""

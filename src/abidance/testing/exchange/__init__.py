@@ -1,0 +1,26 @@
+"""A local exchange: five venues' public REST and WebSocket on loopback, over one real matching core.
+
+Plugin authors prove feeds, gateways and strategies with it: the markets are decided by a seed or by recordings, time
+moves when it is told to, and what goes wrong stands in a script. It keeps the truth that clients are compared with.
+"""
+
+from abidance.testing.exchange.crowd import BarPath, Crowd, Player, Walk
+from abidance.testing.exchange.faults import Fault, Faults, Wrong
+from abidance.testing.exchange.market import Market
+from abidance.testing.exchange.server import LocalExchange
+from abidance.testing.exchange.stage import generated, guided, played
+
+__all__ = [
+    "BarPath",
+    "Crowd",
+    "Fault",
+    "Faults",
+    "LocalExchange",
+    "Market",
+    "Player",
+    "Walk",
+    "Wrong",
+    "generated",
+    "guided",
+    "played",
+]

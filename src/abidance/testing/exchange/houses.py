@@ -1,0 +1,18 @@
+"""Which venues the local exchange can be: the one place that picks a house."""
+
+from collections.abc import Sequence
+
+from abidance.model.errors import UsageError
+from abidance.testing.exchange.binance import Binance
+from abidance.testing.exchange.bybit import Bybit
+from abidance.testing.exchange.house import House, Place
+from abidance.testing.exchange.market import Market
+
+HOUSES: dict[str, type[House]] = {"BINANCE": Binance, "BYBIT": Bybit}
+
+
+def house_of(venue: str, markets: Sequence[Market], place: Place) -> House:
+    """Return the house of a venue. Raises UsageError for one that is not played."""
+    if venue not in HOUSES:
+        raise UsageError(f"{venue} is not played here.", f"Choose one of {', '.join(HOUSES)}.")
+    return HOUSES[venue](markets, place)

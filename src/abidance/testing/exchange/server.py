@@ -1,0 +1,446 @@
+"""The local exchange itself: a venue's REST and WebSocket on loopback, playing markets in a time that can be moved.
+
+Owns the sockets, the course of time and the faults. What is said is the house's business, what happens the markets'.
+"""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from itertools import count
+from typing import Final
+
+import msgspec
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from abidance.kernel.ports import Clock
+from abidance.model.errors import UsageError
+from abidance.model.instrument import SECOND_NS
+from abidance.model.market import DataKind
+from abidance.testing.exchange.core import Change, Print
+from abidance.testing.exchange.faults import Fault, Faults, Wrong, truncated, with_wrong_checksum
+from abidance.testing.exchange.house import Asked, House, Line, Refusal
+from abidance.testing.exchange.houses import house_of
+from abidance.testing.exchange.market import NEVER, Market
+from abidance.venues.dialect import Channel, Dialect, Frame
+
+_ROOM = 100_000
+_BEAT = 0.002
+_PATIENCE = 5.0
+_BATCH = 512
+_FLUSH, _ACT = 0, 1
+_TOLD_BY_TRADES = frozenset({DataKind.TRADES, DataKind.BARS})
+_PROXY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body><center>nginx</center></body></html>"
+
+
+class Session:
+    """One connection of a client, with the faults that befall it."""
+
+    def __init__(
+        self, exchange: "LocalExchange", socket: web.WebSocketResponse, path: str, number: int
+    ) -> None:
+        self.path = path
+        self.number = number
+        self.born = exchange.now
+        self.sent = 0
+        self._exchange = exchange
+        self._socket = socket
+        self._queue: deque[Frame | None] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._held: Frame | None = None
+        self._silent_until = 0
+        self._transport: asyncio.Transport | None = None
+
+    def say(self, frame: Frame) -> None:
+        """Send a frame to this client alone."""
+        self.push("", frame)
+
+    def listen(self, topic: str, market: Market, channel: Channel, every: int = 0) -> None:
+        """Push a topic to this client from now on."""
+        self._exchange.join(self, Line(topic, market, channel, every))
+
+    def leave(self, topic: str) -> bool:
+        """Push a topic no longer."""
+        return self._exchange.part(self, topic)
+
+    def push(self, topic: str, frame: Frame) -> None:
+        """Send a frame unless the script of faults has other plans with it."""
+        if self.is_silent:
+            return
+        script = self._exchange.faults
+        if script.script:
+            for fault in script.on_frame(topic, frame):
+                if self._befall(fault, topic, frame):
+                    return
+                if fault.what is Wrong.TRUNCATE:
+                    frame = truncated(frame)
+                elif fault.what is Wrong.CHECKSUM:
+                    frame = with_wrong_checksum(frame)
+        self._put(frame)
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._put(held)
+
+    @property
+    def is_silent(self) -> bool:
+        """Return True while nothing is said at all."""
+        return self._exchange.now < self._silent_until
+
+    async def drained(self) -> None:
+        """Return when every frame is on the wire, or the connection is over."""
+        await self._idle.wait()
+
+    def end(self) -> None:
+        """Say farewell and close in order."""
+        for frame in self._exchange.house.farewell():
+            self._put(frame)
+        self._put(None)
+
+    def abort(self) -> None:
+        """Break the connection without a word."""
+        self._queue.clear()
+        self._idle.set()
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def serve(self, transport: asyncio.Transport | None) -> None:
+        """Hear the client until it leaves."""
+        self._transport = transport
+        writer = asyncio.create_task(self._write())
+        try:
+            async for message in self._socket:
+                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    self._exchange.catch_up()
+                    if not self.is_silent:
+                        self._exchange.house.hear(self, message.data)
+                elif message.type is WSMsgType.PING and not self.is_silent:
+                    await self._socket.pong(message.data)
+        except ConnectionError:
+            pass
+        finally:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+    def _befall(self, fault: Fault, topic: str, frame: Frame) -> bool:
+        """Let a fault do what it does; True when the frame itself goes no further."""
+        match fault.what:
+            case Wrong.SILENCE:
+                self._silent_until = (
+                    self._exchange.now + int(fault.seconds * SECOND_NS) if fault.seconds else NEVER
+                )
+            case Wrong.GAP:
+                pass
+            case Wrong.REORDER:
+                self._held = frame
+            case Wrong.DISCONNECT:
+                self.abort()
+            case Wrong.CLOSE:
+                self.end()
+            case Wrong.DUPLICATE:
+                self._put(frame)
+                return False
+            case _:
+                return False
+        del topic
+        return True
+
+    def _put(self, frame: Frame | None) -> None:
+        if len(self._queue) >= _ROOM:
+            # A client that does not read is let go, as venues do.
+            self.abort()
+            return
+        self._queue.append(frame)
+        self._idle.clear()
+        self._wake.set()
+
+    async def _write(self) -> None:
+        queue, socket = self._queue, self._socket
+        try:
+            while True:
+                self._wake.clear()
+                while queue:
+                    frame = queue[0]
+                    if frame is None:
+                        await socket.close(code=WSCloseCode.GOING_AWAY)
+                        return
+                    if isinstance(frame, str):
+                        await socket.send_str(frame)
+                    else:
+                        await socket.send_bytes(frame)
+                    self.sent += 1
+                    if queue:
+                        queue.popleft()
+                self._idle.set()
+                await self._wake.wait()
+        except ConnectionError:
+            return
+        finally:
+            self._idle.set()
+
+
+class LocalExchange:
+    """One venue on loopback with its markets; enter it to open it, within a running loop.
+
+    Without a clock its time begins at `start` and stands still until `advance`: what a test asks then is the same in
+    every run. With a clock (`WallClock()`) it runs by itself. Markets must be of one venue.
+    """
+
+    def __init__(
+        self,
+        markets: Sequence[Market],
+        *,
+        start: int,
+        clock: Clock | None = None,
+        faults: Faults | None = None,
+        port: int = 0,
+    ) -> None:
+        venues = {market.instrument.venue for market in markets}
+        if len(venues) != 1:
+            raise UsageError(
+                f"A local exchange is one venue, not {', '.join(sorted(venues)) or 'none'}.",
+                "Make one for each venue.",
+            )
+        self.markets: Final = {market.instrument.id: market for market in markets}
+        self.faults = faults or Faults()
+        self.now = start
+        self.house: House = house_of(venues.pop(), list(markets), self)
+        self.sessions: list[Session] = []
+        self.requests: list[Asked] = []
+        self._clock = clock
+        self._port = port
+        self._lines: dict[str, Line] = {}
+        self._by_market: dict[str, list[Line]] = {id: [] for id in self.markets}
+        self._dirty: list[Line] = []
+        self._due: list[tuple[int, int, int, Line | Market]] = []
+        self._numbers = count(1)
+        self._runner: web.AppRunner | None = None
+        self._task: asyncio.Task[None] | None = None
+        for market in markets:
+            self._open(market)
+
+    async def __aenter__(self) -> "LocalExchange":
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        if self._clock is not None:
+            self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for session in list(self.sessions):
+            session.abort()
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    @property
+    def address(self) -> str:
+        """Return host and port."""
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def rest_url(self) -> str:
+        """Return the base address of the REST interface."""
+        return f"http://{self.address}"
+
+    @property
+    def stream_url(self) -> str:
+        """Return the base address of the streams."""
+        return f"ws://{self.address}"
+
+    def point(self, dialect: Dialect) -> Dialect:
+        """Let one of our dialects speak to this exchange instead of the venue, and return it."""
+        dialect.rest_url = self.rest_url
+        host, _, path = dialect.stream_url.partition("://")[2].partition("/")
+        dialect.stream_url = f"{self.stream_url}/{path}" if host and path else self.stream_url
+        return dialect
+
+    async def advance(self, seconds: float) -> None:
+        """Let so much time pass, and return when every frame of it is on the wire."""
+        self._step(self.now + round(seconds * SECOND_NS))
+        await self.drain()
+
+    async def drain(self) -> None:
+        """Return when every frame is on the wire. Raises TimeoutError when a client does not read for 5 s."""
+        async with asyncio.timeout(_PATIENCE):
+            for session in list(self.sessions):
+                await session.drained()
+
+    def catch_up(self) -> None:
+        """Bring the markets to the clock's time."""
+        if self._clock is not None:
+            self._step(self._clock.now())
+
+    def join(self, session: Session, line: Line) -> None:
+        """Let a session listen to a topic; those who listen already are told first what is new."""
+        known = self._lines.get(line.topic)
+        if known is None:
+            known = self._lines[line.topic] = line
+            self._by_market[line.market.instrument.id].append(line)
+            if line.channel.kind in {DataKind.BARS, DataKind.MARK}:
+                self._schedule(line)
+        elif session in known.listeners:
+            return
+        else:
+            self._tell(known)
+        for frame in self.house.greeting(known):
+            session.push(known.topic, frame)
+        known.listeners.append(session)
+
+    def part(self, session: Session, topic: str) -> bool:
+        """Let a session no longer listen to a topic."""
+        line = self._lines.get(topic)
+        if line is None or session not in line.listeners:
+            return False
+        line.listeners.remove(session)
+        if not line.listeners:
+            del self._lines[topic]
+            self._by_market[line.market.instrument.id].remove(line)
+        return True
+
+    def _open(self, market: Market) -> None:
+        lines = self._by_market[market.instrument.id]
+
+        def changed(change: Change) -> None:
+            for line in lines:
+                if line.channel.kind in (DataKind.BOOK, DataKind.QUOTES):
+                    if not line.is_dirty:
+                        self._dirty.append(line)
+                    line.note_change(change)
+
+        def printed(found: Print) -> None:
+            for line in lines:
+                if line.channel.kind in _TOLD_BY_TRADES:
+                    if not line.is_dirty:
+                        self._dirty.append(line)
+                    line.note_print(found)
+
+        market.on_change, market.on_print = changed, printed
+        market.begin(self.now)
+        self._await(market)
+
+    def _await(self, market: Market) -> None:
+        if market.next_ts < NEVER:
+            heapq.heappush(self._due, (market.next_ts, _ACT, next(self._numbers), market))
+
+    def _schedule(self, line: Line) -> None:
+        every = line.every or SECOND_NS
+        heapq.heappush(self._due, ((self.now // every + 1) * every, _FLUSH, next(self._numbers), line))
+
+    def _step(self, until: int) -> None:
+        """Let everything happen that is due up to `until`, in its order."""
+        due = self._due
+        while due and due[0][0] <= until:
+            ts, _, _, what = heapq.heappop(due)
+            self.now = max(self.now, ts)
+            if isinstance(what, Market):
+                what.act()
+                self._await(what)
+                self._after()
+            else:
+                self._flush(what)
+        self.now = max(self.now, until)
+        for market in self.markets.values():
+            market.now = self.now
+        self._retire()
+
+    def _after(self) -> None:
+        """Tell at once what is told at once, and plan the rest."""
+        dirty, self._dirty = self._dirty, []
+        for line in dirty:
+            if line.channel.kind is DataKind.BARS:
+                continue
+            if line.every:
+                self._schedule(line)
+            else:
+                self._tell(line)
+
+    def _flush(self, line: Line) -> None:
+        """Tell a topic what was gathered; bars and marks come round again."""
+        if self._lines.get(line.topic) is not line:
+            return
+        line.market.now = self.now
+        self._tell(line)
+        if line.channel.kind in {DataKind.BARS, DataKind.MARK}:
+            self._schedule(line)
+
+    def _tell(self, line: Line) -> None:
+        for frame in self.house.frames(line):
+            for listener in line.listeners:
+                assert isinstance(listener, Session)
+                listener.push(line.topic, frame)
+        line.settle()
+
+    def _retire(self) -> None:
+        """End the connections that have reached the age at which the venue ends them."""
+        lifetime = self.house.lifetime
+        if lifetime:
+            for session in [each for each in self.sessions if self.now - each.born >= lifetime]:
+                session.born = self.now
+                session.end()
+
+    async def _run(self) -> None:
+        """Follow the clock."""
+        while True:
+            self.catch_up()
+            await asyncio.sleep(_BEAT)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._let_in(request)
+        asked = Asked(
+            request.method, request.path, dict(request.query), dict(request.headers), await request.read()
+        )
+        self.requests.append(asked)
+        fault = self.faults.on_request(asked.path, Wrong.SLOW)
+        if fault is not None:
+            await asyncio.sleep(fault.seconds)
+        fault = self.faults.on_request(asked.path, Wrong.LIMIT, Wrong.BAN, Wrong.ERROR)
+        if fault is not None and fault.what is Wrong.ERROR:
+            return web.Response(status=502, text=_PROXY_PAGE, content_type="text/html")
+        self.catch_up()
+        try:
+            if fault is not None:
+                raise self.house.crowded(int(fault.seconds), is_ban=fault.what is Wrong.BAN)
+            handler = self.house.routes.get(f"{asked.method} {asked.path}")
+            if handler is None:
+                return web.Response(status=404, text="<html>404 Not Found</html>", content_type="text/html")
+            return _json(200, handler(asked))
+        except Refusal as refusal:
+            return _json(refusal.status, refusal.body, refusal.headers)
+
+    async def _let_in(self, request: web.Request) -> web.StreamResponse:
+        fault = self.faults.on_request(request.path, Wrong.SLOW, Wrong.REFUSE)
+        if fault is not None and fault.what is Wrong.SLOW:
+            await asyncio.sleep(fault.seconds)
+        elif fault is not None:
+            return web.Response(status=503, text="Service Unavailable")
+        if not self.house.accepts(request.path_qs):
+            return web.Response(status=404, text="Not Found")
+        socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=1 << 20)
+        await socket.prepare(request)
+        self.catch_up()
+        session = Session(self, socket, request.path_qs, next(self._numbers))
+        self.sessions.append(session)
+        try:
+            self.house.welcome(session)
+            await session.serve(request.transport)
+        finally:
+            self.sessions.remove(session)
+            for topic in [each.topic for each in self._lines.values() if session in each.listeners]:
+                self.part(session, topic)
+        return socket
+
+
+def _json(status: int, body: object, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(
+        status=status, body=msgspec.json.encode(body), headers=headers, content_type="application/json"
+    )

@@ -1,0 +1,1 @@
+"""Venues that have no dialect of their own, read through ccxt."""
