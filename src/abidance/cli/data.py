@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from abidance.market.bars import Bars
     from abidance.market.importing import FundingImport, ImportResult
     from abidance.market.store import Catalog, Holding
 
@@ -37,7 +38,8 @@ DEFAULT_USERDIR = Path("~/.abidance")
 Months = list[tuple[str, float]]
 
 _YEARS_PER_LINE = 4
-_WHOLE, _FEW, _SOME, _MANY, _NONE = "█▓▒░·"
+_BLOCKS, _LETTERS = "█▓▒░·", "#+=-."
+_MOST_FINDINGS = 5
 _COLOURS = {"ok": "green", "warning": "yellow", "refused": "red"}
 
 
@@ -158,32 +160,83 @@ def list_data(userdir: UserDir = DEFAULT_USERDIR) -> None:
 def check_data(
     instrument: Annotated[str, typer.Option("--instrument", help="One instrument; all by default.")] = "",
     timeframe: Annotated[str, typer.Option("--timeframe", "-i", help="One timeframe; all by default.")] = "",
+    repair: Annotated[
+        str,
+        typer.Option(
+            "--repair", help="Fill the holes of stored bars: flat, or from a second venue (second)."
+        ),
+    ] = "leave",
+    second: Annotated[
+        str, typer.Option("--second", help="The instrument that --repair second takes bars from.")
+    ] = "",
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
-    """Judge stored bars (gaps, contradictions, wicks, jumps) and funding rates. Exit code 4 when one is refused."""
+    """Judge stored bars and funding rates, say what is odd in them and where. Exit code 4 when one is refused."""
     from rich.console import Console
 
     from abidance.market.quality import Grade
     from abidance.model.errors import DataError
 
     catalog, console = _catalog(userdir), Console(highlight=False)
-    table = _table("instrument", "tf", "rows>", "missing>", "gaps>", "no vol>", "largest>", "grade")
-    checked = [_judged(catalog, holding) for holding in _chosen(catalog, instrument, timeframe)]
+    table = _table("instrument", "tf", "rows>", "missing>", "no vol>", "odd>", "largest>", "grade")
+    chosen = _chosen(catalog, instrument, timeframe)
+    for sentence in _repaired(catalog, chosen, repair, second):
+        console.print(sentence)
+        chosen = _chosen(catalog, instrument, timeframe)
+    checked = [_judged(catalog, holding) for holding in chosen]
     for each in checked:
         holding, grade = each.holding, f"[{_COLOURS[each.grade]}]{each.grade}[/]"
         table.add_row(holding.instrument, _series_name(holding), f"{holding.rows:,}", *each.figures, grade)
     console.print(table)
+    marks = _marks(console.encoding)
     for each in checked:
         _explain(console, each.holding, each.reasons, each.months)
+    whole, few, some, many, none = tuple(marks)
     console.print(
-        f"\nMonths: {_WHOLE} whole  {_FEW} under 1 % missing  {_SOME} under 10 %  {_MANY} more  {_NONE} all"
+        f"\nMonths: {whole} whole  {few} under 1 % missing  {some} under 10 %  {many} more  {none} all"
     )
     if any(each.grade == Grade.REFUSED for each in checked):
         raise typer.Exit(DataError.exit_code)
 
 
+def _marks(encoding: str) -> str:
+    """Return the marks of a month from whole to absent, in letters that the terminal has."""
+    try:
+        _BLOCKS.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return _LETTERS
+    return _BLOCKS
+
+
+def _repaired(catalog: "Catalog", chosen: "list[Holding]", policy: str, second: str) -> "list[str]":
+    """Fill the holes of the chosen stored bars and return what was done in sentences."""
+    from abidance.market.ledger import load, save
+    from abidance.market.repair import Policy, repair
+    from abidance.model.errors import UsageError
+
+    if policy not in set(Policy):
+        raise UsageError(f"Unknown repair {policy!r}.", f"Known are {', '.join(Policy)}.")
+    if policy == Policy.LEAVE:
+        return []
+    if (policy == Policy.SECOND) != bool(second):
+        raise UsageError("--second and --repair second belong together.", "Give both, or neither.")
+    told = []
+    for holding in chosen:
+        if holding.origin != "stored" or holding.is_funding or holding.fault or holding.instrument == second:
+            continue
+        name = f"{holding.instrument} {holding.timeframe}"
+        other = catalog.read(second, holding.timeframe) if second else None
+        bars, marks = repair(catalog.read(holding.instrument, holding.timeframe), Policy(policy), other)
+        if marks:
+            folder = catalog.store.place(holding.instrument, holding.timeframe)
+            save(folder, load(folder).marked(*marks))  # marked before they are there: no repair goes unseen
+            catalog.store.write(bars)
+        told.append(f"{name}: {sum(mark.bars for mark in marks):,} bars put in, in {len(marks):,} holes.")
+    return told
+
+
 class _Judged(NamedTuple):
-    """A series with its figures (missing, gaps, no volume, largest), its grade, why, and its months."""
+    """A series with its figures (missing, gaps, no volume, odd, largest), its grade, why, and its months."""
 
     holding: "Holding"
     figures: tuple[str, ...]
@@ -201,15 +254,55 @@ def _judged(catalog: "Catalog", holding: "Holding") -> _Judged:
     try:
         if holding.is_funding and (funding := catalog.funding(holding.instrument)) is not None:
             rates = inspect_funding(funding)
-            figures: tuple[str, ...] = ("", f"{len(rates.holes):,}", "", f"{rates.largest:+.3%}")
+            figures: tuple[str, ...] = (f"{len(rates.holes):,}", "", "", f"{rates.largest:+.3%}")
             return _Judged(holding, figures, rates.grade, rates.reasons, [])
         bars = catalog.read(holding.instrument, holding.timeframe)
     except DataError as error:  # the times could be read, and something else cannot
         return _Judged(holding, ("",) * 4, Grade.REFUSED, (str(error),), [])
     report = inspect_bars(bars)
-    counts = (f"{count:,}" for count in (report.missing, len(report.gaps), report.zero_volume))
-    figures = (*counts, f"{report.largest_move:+.1%}")
-    return _Judged(holding, figures, report.grade, report.reasons, completeness(bars))
+    odd, sentences = _odd(catalog, holding, bars)
+    counts = (report.missing, report.zero_volume, odd)
+    figures = (*(f"{count:,}" for count in counts), f"{report.largest_move:+.1%}")
+    return _Judged(holding, figures, report.grade, (*report.reasons, *sentences), completeness(bars))
+
+
+def _odd(catalog: "Catalog", holding: "Holding", bars: "Bars") -> tuple[int, list[str]]:
+    """Return how many places of a series deserve a look, and the oddest in sentences; the ledger learns of them."""
+    from abidance.kernel.clock import WallClock
+    from abidance.market.findings import disagreements, findings
+    from abidance.market.ledger import review
+    from abidance.market.store import show
+    from abidance.model.errors import DataError
+
+    found, sentences = findings(bars), []
+    for other in _same_pair(catalog, holding):
+        found += disagreements(bars, catalog.read(other, holding.timeframe))
+    oddest = sorted(found, key=lambda finding: -finding.score)[:_MOST_FINDINGS]
+    sentences = [f"{show(f.ts)} {f.kind}: {f.text}" for f in sorted(oddest, key=lambda f: f.ts)]
+    if len(found) > len(oddest):
+        sentences.append(f"and {len(found) - len(oddest):,} odd places less so.")
+    if holding.origin == "stored":
+        try:
+            folder = catalog.store.place(holding.instrument, holding.timeframe)
+            ledger = review(folder, bars, WallClock().now())
+        except DataError as error:  # a disk that may only be read is no reason not to check
+            return len(found), [*sentences, str(error)]
+        if put_in := sum(mark.bars for mark in ledger.marks):
+            sentences.append(f"{put_in:,} of the bars were put in by repairs.")
+    return len(found), sentences
+
+
+def _same_pair(catalog: "Catalog", holding: "Holding") -> list[str]:
+    """Return the same pair at other venues, where there are bars of the same timeframe."""
+    pair = holding.instrument.partition("@")[0]
+    return [
+        h.instrument
+        for h in catalog.inventory()
+        if h.timeframe == holding.timeframe
+        and not h.fault
+        and h.instrument != holding.instrument
+        and h.instrument.partition("@")[0] == pair
+    ]
 
 
 def _catalog(userdir: Path) -> "Catalog":
@@ -243,15 +336,15 @@ def _explain(
     """Print when bars are missing, month by month, and why the grade is what it is."""
     from rich.markup import escape
 
-    months = months or []
+    months, marks = months or [], _marks(console.encoding)
     if not (months or reasons):
         return
     console.print(f"\n[bold]{holding.instrument} {_series_name(holding)}[/]")
     years: dict[str, str] = defaultdict(str)
     for month, share in months:
         year, number = month.split("-")
-        years[year] = years[year].ljust(int(number) - 1) + _mark(share)
-    blocks = [f"{year} {marks.ljust(12)}" for year, marks in years.items()]
+        years[year] = years[year].ljust(int(number) - 1) + _mark(share, marks)
+    blocks = [f"{year} {line.ljust(12)}" for year, line in years.items()]
     for start in range(0, len(blocks), _YEARS_PER_LINE):
         console.print("  " + "  ".join(blocks[start : start + _YEARS_PER_LINE]).rstrip())
     for sentence in reasons:
@@ -262,12 +355,12 @@ def _series_name(holding: "Holding") -> str:
     return "funding" if holding.is_funding else holding.timeframe
 
 
-def _mark(share: float) -> str:
-    """Return the block for a month of which `share` is there."""
-    for least, mark in ((1.0, _WHOLE), (0.99, _FEW), (0.9, _SOME)):
+def _mark(share: float, marks: str) -> str:
+    """Return the mark for a month of which `share` is there."""
+    for least, mark in zip((1.0, 0.99, 0.9), marks, strict=False):
         if share >= least:
             return mark
-    return _MANY if share > 0 else _NONE
+    return marks[3] if share > 0 else marks[4]
 
 
 def _table(*columns: str) -> "Table":

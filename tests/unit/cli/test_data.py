@@ -1,5 +1,6 @@
 """The commands about market data, as typed."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -226,3 +227,46 @@ def test_the_module_loads_nothing_heavy() -> None:
     )
 
     assert done.stdout.strip() == "[]"
+
+
+def test_holes_are_repaired_on_demand_and_the_ledger_says_so(tmp_path: Path) -> None:
+    store = BarStore(data_folder(tmp_path / "home"))
+    store.write(a_series(48, leave_out=(5, 6)))
+
+    repaired = run("check-data", "--instrument", BTC, "-i", "1h", "--repair", "flat")
+    again = run("check-data", "--instrument", BTC, "-i", "1h")
+
+    assert "2 bars put in, in 1 holes" in repaired.output
+    assert len(store.read(BTC, "1h")) == 48
+    assert "2 of the bars were put in by repairs." in again.output
+
+
+def test_holes_are_repaired_from_a_second_venue(tmp_path: Path) -> None:
+    store = BarStore(data_folder(tmp_path / "home"))
+    store.write(a_series(48, leave_out=(20,)))
+    store.write(a_series(48, instrument="BTC/USDT@KRAKEN"))
+
+    run("check-data", "--instrument", BTC, "--repair", "second", "--second", "BTC/USDT@KRAKEN")
+
+    assert store.read(BTC, "1h").close[20] == pytest.approx(a_series(48).close[20])
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--repair", "magic"), ("--repair", "second"), ("--repair", "flat", "--second", BTC)]
+)
+def test_a_repair_that_means_nothing_is_refused(arguments: tuple[str, ...]) -> None:
+    checked = run("check-data", *arguments)
+
+    assert isinstance(checked.exception, UsageError)
+
+
+def test_a_terminal_without_block_letters_gets_others() -> None:
+    drawn = subprocess.run(
+        [sys.executable, "-m", "abidance", "check-data", "--instrument", "DOGE/USDT@BINANCE"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=True,
+    ).stdout.decode("ascii")
+
+    assert "2023 ##+#########" in drawn
+    assert "?" not in drawn

@@ -49,7 +49,7 @@ class BarStore:
 
     def write(self, bars: Bars, *, replace: bool = False) -> int:
         """Merge `bars` into what is stored and return how many are new. Raises DataError as `Tree.write` does."""
-        place = self._place(bars.instrument, bars.timeframe)
+        place = self.place(bars.instrument, bars.timeframe)
         rows = Rows(bars.ts, np.vstack(bars.columns()))
         return self._tree.write(place, f"{bars.instrument} {bars.timeframe}", rows, replace=replace)
 
@@ -58,11 +58,11 @@ class BarStore:
 
         Raises DataError when a file cannot be read or was written by a newer version.
         """
-        return Bars(instrument, timeframe, *self._tree.read(self._place(instrument, timeframe), start, end))
+        return Bars(instrument, timeframe, *self._tree.read(self.place(instrument, timeframe), start, end))
 
     def holds(self, instrument: str, timeframe: str) -> bool:
         """Say whether there is anything of this series."""
-        return self._tree.holds(self._place(instrument, timeframe))
+        return self._tree.holds(self.place(instrument, timeframe))
 
     def series(self) -> Iterator[tuple[str, str]]:
         """Yield the instrument and timeframe of everything stored, in order; other files are passed over."""
@@ -73,9 +73,10 @@ class BarStore:
 
     def inventory(self) -> list[Holding]:
         """Return what is stored; a series that cannot be read is there with its fault."""
-        return [_holding(self._tree, self._place(*key), *key) for key in self.series()]
+        return [_holding(self._tree, self.place(*key), *key) for key in self.series()]
 
-    def _place(self, instrument: str, timeframe: str) -> Path:
+    def place(self, instrument: str, timeframe: str) -> Path:
+        """Return the folder of a series, whether or not there is anything in it."""
         timeframe_ns(timeframe)
         return _home(self.folder, instrument) / "bars" / timeframe
 
