@@ -207,6 +207,10 @@ class House(Protocol):
         """Greet a new connection."""
         ...
 
+    def heartbeat(self) -> Sequence[Frame]:
+        """Return what every connection hears each second, where the venue has such a thing."""
+        return ()
+
     def hear(self, listener: Listener, frame: Frame) -> None:
         """Answer what a connection says."""
         ...

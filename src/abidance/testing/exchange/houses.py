@@ -6,9 +6,18 @@ from abidance.model.errors import UsageError
 from abidance.testing.exchange.binance import Binance
 from abidance.testing.exchange.bybit import Bybit
 from abidance.testing.exchange.house import House, Place
+from abidance.testing.exchange.kraken import Kraken
+from abidance.testing.exchange.kucoin import KuCoin
 from abidance.testing.exchange.market import Market
+from abidance.testing.exchange.mexc import Mexc
 
-HOUSES: dict[str, type[House]] = {"BINANCE": Binance, "BYBIT": Bybit}
+HOUSES: dict[str, type[House]] = {
+    "BINANCE": Binance,
+    "BYBIT": Bybit,
+    "KRAKEN": Kraken,
+    "KUCOIN": KuCoin,
+    "MEXC": Mexc,
+}
 
 
 def house_of(venue: str, markets: Sequence[Market], place: Place) -> House:

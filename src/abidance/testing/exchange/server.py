@@ -30,6 +30,8 @@ _PATIENCE = 5.0
 _BATCH = 512
 _FLUSH, _ACT = 0, 1
 _TOLD_BY_TRADES = frozenset({DataKind.TRADES, DataKind.BARS})
+_ROUND = frozenset({DataKind.BARS, DataKind.MARK})
+"""Told each second or so, whether anything happened or not."""
 _PROXY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body><center>nginx</center></body></html>"
 
 
@@ -213,12 +215,14 @@ class LocalExchange:
         self._lines: dict[str, Line] = {}
         self._by_market: dict[str, list[Line]] = {id: [] for id in self.markets}
         self._dirty: list[Line] = []
-        self._due: list[tuple[int, int, int, Line | Market]] = []
+        self._due: list[tuple[int, int, int, Line | Market | None]] = []
         self._numbers = count(1)
         self._runner: web.AppRunner | None = None
         self._task: asyncio.Task[None] | None = None
         for market in markets:
             self._open(market)
+        if self.house.heartbeat():
+            self._beat()
 
     async def __aenter__(self) -> "LocalExchange":
         app = web.Application()
@@ -285,7 +289,7 @@ class LocalExchange:
         if known is None:
             known = self._lines[line.topic] = line
             self._by_market[line.market.instrument.id].append(line)
-            if line.channel.kind in {DataKind.BARS, DataKind.MARK}:
+            if line.channel.kind in _ROUND:
                 self._schedule(line)
         elif session in known.listeners:
             return
@@ -327,6 +331,13 @@ class LocalExchange:
         market.begin(self.now)
         self._await(market)
 
+    def _beat(self) -> None:
+        """Let every connection hear that the venue is alive, once a second."""
+        for frame in self.house.heartbeat():
+            for session in self.sessions:
+                session.say(frame)
+        heapq.heappush(self._due, (self.now + SECOND_NS, _FLUSH, next(self._numbers), None))
+
     def _await(self, market: Market) -> None:
         if market.next_ts < NEVER:
             heapq.heappush(self._due, (market.next_ts, _ACT, next(self._numbers), market))
@@ -345,6 +356,8 @@ class LocalExchange:
                 what.act()
                 self._await(what)
                 self._after()
+            elif what is None:
+                self._beat()
             else:
                 self._flush(what)
         self.now = max(self.now, until)
@@ -369,10 +382,12 @@ class LocalExchange:
             return
         line.market.now = self.now
         self._tell(line)
-        if line.channel.kind in {DataKind.BARS, DataKind.MARK}:
+        if line.channel.kind in _ROUND:
             self._schedule(line)
 
     def _tell(self, line: Line) -> None:
+        if not line.is_dirty and line.channel.kind not in _ROUND:
+            return
         for frame in self.house.frames(line):
             for listener in line.listeners:
                 assert isinstance(listener, Session)
