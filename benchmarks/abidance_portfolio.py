@@ -40,14 +40,12 @@ def main() -> None:
         from abidance_setup import EVERYTHING, Memory, as_bars, unlimited, venue
 
         import abidance
-        from abidance.backtest.compiled import sweep
         from abidance.engine.config import StrategyConfig
         from abidance.risk.config import SizingConfig
-        from abidance.run.compiled import compiled_backtest, fallback_of, scene_of
+        from abidance.run.compiled import compiled_backtest, fallback_of
         from abidance.run.config import RunConfig
-        from abidance.run.setup import gather
+        from abidance.run.sweeping import Arena
         from abidance.strategy.config import ExitsConfig
-        from abidance.strategy.decisions import decide
     with phases.measure("load"), np.load(set_file("portfolio")) as stored:
         columns = {name: stored[name] for name in stored.files}
         ids = [f"P{number:02d}/USDT@BINANCE" for number in range(PAIRS)]
@@ -78,13 +76,11 @@ def main() -> None:
         return {"closed": closed, "pnl": float(result.equity[-1]) - CASH, "refused": len(result.refusals)}
 
     with phases.measure("scene"):
-        material = gather(config, source, None)
-        scene = None if asked.full else scene_of(material)
-    cross = material.strategies["EmaCross"]
+        arena = None if asked.full else Arena(config, source, remembers=False)
 
     def scored() -> dict[str, float]:
-        choice = [decide(cross, bars, exits) for bars in series]
-        score = next(iter(sweep(scene, [choice], workers=1)))
+        assert arena is not None
+        score = arena.score(arena.config)
         return {
             "closed": score.trades,
             "pnl": float(score.equity[-1]) - CASH,

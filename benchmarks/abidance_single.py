@@ -24,22 +24,14 @@ def main() -> None:
         from abidance_setup import Memory, as_bars, one_unit
 
         import abidance
-        from abidance.backtest.compiled import sweep
-        from abidance.journal.metrics import YEAR_DAYS
-        from abidance.run.compiled import compiled_backtest, fallback_of, scene_of
-        from abidance.run.setup import gather
-        from abidance.strategy.base import BarStrategy
-        from abidance.strategy.decisions import decide
+        from abidance.run.compiled import compiled_backtest, fallback_of
+        from abidance.run.sweeping import Arena
     with phases.measure("load"), np.load(bars_file(count)) as stored:
         bars = as_bars({name: stored[name] for name in stored.files})
     config = one_unit("EmaCross", {"fast": FAST, "slow": SLOW})
     source = Memory(bars)
     with phases.measure("scene"):
-        material = gather(config, source, None)
-        scene = scene_of(material)
-    strategy = material.strategies["EmaCross"]
-    exits = config.strategies[0].exits
-    assert isinstance(strategy, BarStrategy)
+        arena = Arena(config, source, remembers=False)
 
     def whole() -> dict[str, float]:
         result = compiled_backtest(config, source)
@@ -48,13 +40,12 @@ def main() -> None:
         return {"closed": closed, "pnl": float(result.equity[-1]) - CASH}
 
     def scored() -> dict[str, float]:
-        score = next(iter(sweep(scene, [[decide(strategy, bars, exits)]], workers=1)))
-        returns = np.diff(score.equity, prepend=CASH) / np.append(CASH, score.equity[:-1])
+        score = arena.score(arena.config)
         return {
             "closed": score.trades,
             "pnl": float(score.equity[-1]) - CASH,
             "max_drawdown": score.max_drawdown,
-            "sharpe_daily": float(returns.mean() / returns.std(ddof=1) * YEAR_DAYS**0.5),
+            "sharpe_daily": score.sharpe or 0.0,
         }
 
     with phases.measure("run"):

@@ -1,6 +1,6 @@
 """Abidance on the sweep workload: combinations of two averages and a stop, scored by the compiled executor.
 
-Each average and each pair's crosses are computed once, as in the peer's script; stops share their columns.
+One call of `sweep` with a grid, as a user writes it.
 
     python abidance_sweep.py 100000                # one thread
     python abidance_sweep.py 1000000 --workers 2
@@ -22,47 +22,24 @@ def main() -> None:
     asked = parser.parse_args()
     phases = Phases()
     with phases.measure("import"):
-        from collections.abc import Iterator
-        from dataclasses import replace
-
         import numpy as np
         from abidance_setup import Memory, as_bars, one_unit
         from sweep_grid import FASTS, PAIRS, SLOWS, STOPS, told
 
         import abidance
-        from abidance.backtest.compiled import Score, sweep
-        from abidance.indicators.trend import ema
-        from abidance.run.compiled import scene_of
-        from abidance.run.setup import gather
-        from abidance.strategy.base import BarStrategy, Signals
-        from abidance.strategy.config import ExitsConfig
-        from abidance.strategy.decisions import Decisions, decide
+        from abidance.backtest.compiled import Score
+        from abidance.run.sweeping import sweep
     with phases.measure("load"), np.load(rough_file()) as stored:
         bars = as_bars({name: stored[name] for name in stored.files}, asked.bars)
+    config, source = one_unit("EmaCross"), Memory(bars)
     pairs = PAIRS[: asked.pairs]
-    with phases.measure("scene"):
-        scene = scene_of(gather(one_unit("EmaCross"), Memory(bars), None))
-
-    class Given(BarStrategy):
-        """Crosses of averages that are already there."""
-
-        def signals(self, bars: object) -> Signals:
-            """Return the crosses of the pair in hand."""
-            return Signals(self.target)
-
-    def choices() -> Iterator[list[Decisions]]:
-        averages = {length: ema(bars.close, length) for length in (*FASTS, *SLOWS)}
-        nothing = np.full(len(bars), np.nan)
-        stops = [nothing if each is None else bars.close * each for each in STOPS]
-        strategy = Given()
-        for fast, slow in pairs:
-            strategy.target = Signals.crossing(averages[fast], averages[slow])
-            decisions = decide(strategy, bars, ExitsConfig())
-            for stop in stops:
-                yield [replace(decisions, stop=stop)]
+    grid = {"fast": FASTS, "slow": SLOWS, "exits.stop_loss": STOPS}
+    if asked.pairs is not None:
+        assert len({fast for fast, _ in pairs}) == 1 or len(pairs) % len(SLOWS) == 0, "whole rows of the grid"
+        grid |= {"fast": list(dict.fromkeys(fast for fast, _ in pairs)), "slow": SLOWS[: len(pairs)]}
 
     def run() -> list[Score]:
-        return list(sweep(scene, choices(), workers=asked.workers))
+        return [score for _, score in sweep(config, source, grid, workers=asked.workers)]
 
     with phases.measure("run"):
         scores, steady_s, first_s = repeated(run, least=1, seconds=0.0)

@@ -20,7 +20,7 @@ class Contestant:
 
     `peer` names its environment. The program is an interpreter that runs `script`, which prints a result, or, with
     `read`, one that knows nothing of this folder: `read` makes a result of what it prints. `cache` is emptied before
-    each run, for workloads that measure the first run of all.
+    each run, for workloads that measure the first run of all, and `warms_up` says whether an uncounted run comes first.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Contestant:
     read: Read | None = None
     cache: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    warms_up: bool = True
 
     @property
     def command(self) -> list[str]:
@@ -59,7 +60,7 @@ class Workload:
     """One piece of work, the same for every engine, and what proves that it was the same.
 
     `near` holds relative tolerances. `data` are the sets that it reads, `homes` those that Abidance's program reads
-    from a user directory.
+    from a user directory. `most_rounds` bounds what takes minutes each time.
     """
 
     key: str
@@ -74,4 +75,4 @@ class Workload:
     costs: tuple[str, ...] = ALL_COSTS
     note: str = ""
     homes: tuple[str, ...] = ()
-    warms_up: bool = True
+    most_rounds: int = 100

@@ -265,9 +265,14 @@ def heard_by(paper: Any) -> Any:
 
 async def run_bot(folder: Path, port: int, pipe: Connection, warm_up: float) -> dict[str, Any]:
     """Run the bot until the venue has said all; return what came of it."""
+    from abidance.kernel.log import logger
     from abidance.run.live import open_live
+    from abidance.venues.net.budget import Budgets
+    from abidance.venues.net.line import World
+    from abidance.venues.net.real import AiohttpTransport, RealPulse
 
-    paper = await open_live(configured(folder, port), None, None, folder / "run")
+    pulse = RealPulse()
+    paper = await open_live(configured(folder, port), None, None, folder / "run", pulse.wall())
     watch, done, sent = Watch(warm_up), [0.0], dict[str, Any]()
 
     def stop() -> bool:
@@ -280,7 +285,9 @@ async def run_bot(folder: Path, port: int, pipe: Connection, warm_up: float) -> 
 
     with paper:
         processor = time.process_time()
-        await paper.run(stop, lambda _: None)
+        async with AiohttpTransport() as transport:
+            world = World(transport, pulse, Budgets(pulse), random.random, logger("feed"))
+            await paper.run(world, stop, lambda _: None)
         used = time.process_time() - processor
         return told(paper, watch, sent, used)
 

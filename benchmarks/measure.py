@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from harness import SPAWNED_AT
 
-TIME_LIMIT_S = 600.0
+TIME_LIMIT_S = 1_800.0
 _RSS_PER_MB = 1024 * 1024 if sys.platform == "darwin" else 1024
 
 

@@ -148,9 +148,10 @@ def ratio_rows(found: dict[str, dict[str, list[float]]], baseline: str) -> list[
     return rows
 
 
-def report(measured: Measured, baseline: str, rounds: int) -> None:
+def report(measured: Measured, baseline: str) -> None:
     """Print one workload: figures, then whether the work was the same, then ratios."""
     workload = measured.workload
+    rounds = max((len(taken) for taken in measured.samples.values()), default=0)
     print(f"\n{workload.key}: {workload.count:,} {workload.unit}, median of {rounds}: {workload.title}")
     for name, reason in measured.absent.items():
         print(f"  {name}: {reason}")

@@ -54,11 +54,12 @@ def take_turns(workload: Workload, rounds: int) -> Measured:
     measured.absent = {each.name: each.absence for each in workload.contestants if each.absence}
     running = [each for each in workload.contestants if not each.absence]
     measured.samples = {each.name: [] for each in running}
-    for turn in range(0 if workload.warms_up else 1, rounds + 1):
+    rounds = min(rounds, workload.most_rounds)
+    for turn in range(rounds + 1):
         label = f"round {turn} of {rounds}" if turn else "warm-up"
         shift = turn % max(len(running), 1)
         for each in running[shift:] + running[:shift]:
-            if each.name in measured.failed:
+            if each.name in measured.failed or (turn == 0 and not each.warms_up):
                 continue
             progress(f"{workload.key}: {label}: {each.name}")
             try:
@@ -157,7 +158,7 @@ def main() -> int:
     for workload in chosen:
         measured = take_turns(workload, asked.rounds)
         measured.disagreements = disagreements(measured)
-        report(measured, asked.baseline, asked.rounds)
+        report(measured, asked.baseline)
         done.append(measured)
     content: dict[str, Any] = {"machine": here, "code": code_version()}
     content["workloads"] = {each.workload.key: as_json(each, asked.baseline) for each in done}

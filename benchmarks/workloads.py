@@ -175,15 +175,14 @@ def cold(python: Path) -> Workload:
         unit="bars",
         count=1_000_000,
         contestants=(
-            replace(peer, cache=numba, environment={"NUMBA_CACHE_DIR": str(numba)}),
-            replace(ours, cache=home_of("bars_1000000") / "cache"),
+            replace(peer, warms_up=False, cache=numba, environment={"NUMBA_CACHE_DIR": str(numba)}),
+            replace(ours, warms_up=False, cache=home_of("bars_1000000") / "cache"),
         ),
         data=("bars_1000000",),
         homes=("bars_1000000",),
         exact=("closed",),
         near={"pnl": 1e-6},
         costs=WHOLE_COSTS,
-        warms_up=False,
     )
 
 
@@ -324,7 +323,7 @@ def tape_short(python: Path) -> Workload:
 
 def detail(python: Path) -> Workload:
     """Return the detail workload as whole processes."""
-    freqtrade = _peer("freqtrade", "freqtrade_detail.py")
+    freqtrade = replace(_peer("freqtrade", "freqtrade_detail.py"), warms_up=False)
     return Workload(
         key="detail",
         title="20 pairs, a year of bars of five minutes, EMA 20/50 cross, target 3 %, trailing stop 1.5 %, filled "
@@ -343,6 +342,7 @@ def detail(python: Path) -> Workload:
         exact=("trades", "closed"),
         near={"pnl": 0.15},
         costs=WHOLE_COSTS,
+        most_rounds=1,
         note="freqtrade holds the low of a bar against a trailing stop that the same bar's high has raised, Abidance "
         "against the stop as it was when the bar began; a trailing distance is a share of the best price for "
         "freqtrade, and of the last close for Abidance.",
