@@ -38,6 +38,7 @@ from abidance.venues.net.feed import History, LiveFeed, Tap, Wanted
 from abidance.venues.net.line import World
 from abidance.venues.net.real import AiohttpTransport, RealPulse
 from abidance.venues.net.rest import Rest
+from abidance.venues.net.transport import Pulse
 
 HISTORY = "history.parquet"
 TURN = 0.005
@@ -61,6 +62,7 @@ class LivePaper(Bot):
 
     async def run(
         self,
+        world: World,
         stop: Callable[[], bool],
         watch: Callable[[Moment], None],
         history: History | None = None,
@@ -69,32 +71,23 @@ class LivePaper(Bot):
         """Recover, then take live data until `stop()`. `watch` is called between events and while waiting."""
         last, _ = self._recover()
         self._log.info("started", resumed=self.resumed, feed="live", version=__version__)
-        pulse = RealPulse()
-        async with AiohttpTransport() as transport:
-            world = World(transport, pulse, Budgets(pulse), random.random, logger("feed"))
-            addresses = Addresses(self.material.config.feed, world)
-            feed = LiveFeed(
-                self.wanted(pulse.wall()),
-                addresses.dialect_of,
-                addresses.rest_of,
-                world,
-                history,
-                tap,
-                last or 0,
-            )
-            self.feed = feed
-            reading = asyncio.ensure_future(feed.run())
-            reading.add_done_callback(lambda _: feed.wake())
-            try:
-                while not (stop() or reading.done()):
-                    await self._turn(feed, watch)
-            finally:
-                reading.cancel()
-                with suppress(asyncio.CancelledError):
-                    await reading
+        addresses = Addresses(self.material.config.feed, world)
+        wanted = self.wanted(world.pulse.wall())
+        feed = LiveFeed(wanted, addresses.dialect_of, addresses.rest_of, world, history, tap, last or 0)
+        self.feed = feed
+        reading = asyncio.ensure_future(feed.run())
+        reading.add_done_callback(lambda _: feed.wake())
+        try:
+            while not (stop() or reading.done()):
+                self._turn(feed, watch)
+                await self._rest(feed, world.pulse)
+        finally:
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
 
-    async def _turn(self, feed: LiveFeed, watch: Callable[[Moment], None]) -> None:
-        """Let the engine take what waits, for a moment, then let others work."""
+    def _turn(self, feed: LiveFeed, watch: Callable[[Moment], None]) -> None:
+        """Let the engine take what waits, for a moment."""
         until = time.monotonic() + TURN
         market, next_event = self._pump.market, feed.next
         while (event := next_event()) is not None:
@@ -102,12 +95,15 @@ class LivePaper(Bot):
             if time.monotonic() > until:
                 break
         watch(self._moment(feed))
-        if event is not None:
+
+    async def _rest(self, feed: LiveFeed, pulse: Pulse) -> None:
+        """Let connections be read, and wait when nothing has come."""
+        if len(feed.inbox):
             await asyncio.sleep(0)
             return
         await feed.arrived()
         if not len(feed.inbox):
-            self._pump.wake(max(self._core.engine.state.now, time.time_ns()))
+            self._pump.wake(max(self._core.engine.state.now, pulse.wall()))
 
     def _moment(self, feed: LiveFeed) -> Moment:
         states = Counter(feed.certificates.all().values())
@@ -180,9 +176,9 @@ class Addresses:
 
 
 async def open_live(
-    config: RunConfig, history: History | None, strategies: Path | None, folder: Path
+    config: RunConfig, history: History | None, strategies: Path | None, folder: Path, now: int
 ) -> LivePaper:
-    """Return a bot on live data with the history that it began with, which is asked for when it begins now.
+    """Return a bot on live data with the history that it began with; one that begins now asks for it.
 
     A series of which no history can be had warms up on live bars; the run says so.
     """
@@ -191,7 +187,7 @@ async def open_live(
     if kept.exists():
         opened, past = _load(kept, needed)
     else:
-        opened = time.time_ns()
+        opened = now
         past = {key: await _ask(key, count, opened, history) for key, count in needed.items()}
         _save(kept, opened, past)
     return LivePaper(config, past, opened, strategies, folder)
@@ -209,9 +205,12 @@ def run_live(
 
     async def work() -> LivePaper:
         configure(folder / LOG, to_console=False)
-        paper = await open_live(config, history, strategies, folder)
+        pulse = RealPulse()
+        paper = await open_live(config, history, strategies, folder, pulse.wall())
         try:
-            await paper.run(stop, watch, history)
+            async with AiohttpTransport() as transport:
+                world = World(transport, pulse, Budgets(pulse), random.random, logger("feed"))
+                await paper.run(world, stop, watch, history)
         except BaseException:
             paper.__exit__()
             raise

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from structlog.stdlib import BoundLogger
 
@@ -30,6 +30,7 @@ from abidance.venues.net.rest import Rest
 from abidance.venues.net.stream import BookStream, Stream
 from abidance.venues.net.transport import Backoff, DisconnectedError, Pulse, Socket, Transport, stop, within
 
+A = TypeVar("A")
 CONNECT = 10.0
 """Seconds in which a connection must stand."""
 CONFIRM = 10.0
@@ -171,7 +172,7 @@ class Line:
         opening = world.transport.connect(self._endpoint)
         self._socket = await within(world.pulse, CONNECT, opening, "Connecting")
         self._heard = self._pinged = world.pulse.steady()
-        self._spawn(self._subscribe(self._channels))
+        self._spawn(self._subscribe, self._channels)
         return await self._read(self._socket)
 
     async def _read(self, socket: Socket) -> str:
@@ -185,15 +186,15 @@ class Line:
                 while not self._listener.has_room:
                     await pulse.sleep(0.01)
 
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.ensure_future(self._guarded(work))
+    def _spawn(self, work: Callable[[A], Coroutine[object, object, None]], about: A) -> None:
+        task = asyncio.ensure_future(self._guarded(work, about))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _guarded(self, work: Coroutine[object, object, None]) -> None:
+    async def _guarded(self, work: Callable[[A], Coroutine[object, object, None]], about: A) -> None:
         """Do work beside reading; when it fails the line is of no use any more."""
         try:
-            await work
+            await work(about)
         except VenueError as error:
             self.leaving = self.leaving or error.found
             if isinstance(error, DisconnectedError) and self._socket is not None:
@@ -239,14 +240,14 @@ class Line:
             self._listener.on_book(self.number, stream, received)
         if stream.wants_snapshot and stream.channel not in self._asking:
             self._asking.add(stream.channel)
-            self._spawn(self._renew(stream))
+            self._spawn(self._renew, stream)
 
     def _on_word(self, value: Answered | Alive | Dropped | Closing) -> None:
         if isinstance(value, Answered):
             self._on_answer(value)
         elif isinstance(value, Alive):
             if value.reply is not None:
-                self._spawn(self._send(value.reply))
+                self._spawn(self._send, value.reply)
         elif isinstance(value, Closing):
             self.leaving = self.leaving or f"the venue announced the end ({value.reason})"
         else:
@@ -353,10 +354,13 @@ class Line:
         """Look at the age of everything and send the venue's ping when it is due; call this a few times a second."""
         if self._socket is None:
             return
+        is_silent = self._pace.is_silent(now)
         for stream in self._streams.values():
-            if stream.watch(now) and not self._pace.is_silent(now):
+            if is_silent:
+                stream.doubt(f"Nothing on its connection for {now - self._pace.last:.1f} s.")
+            elif stream.watch(now):
                 self._nudge(stream, now)
-        if self._pace.is_silent(now):
+        if is_silent:
             self.leaving = self.leaving or f"no data for {now - self._pace.last:.1f} s"
         elif now - self._heard > DEAD:
             self.leaving = self.leaving or "the other side is gone"
@@ -366,7 +370,7 @@ class Line:
             self._request += 1
             ping = self._dialect.ping(self._request - 1)
             if ping is not None:
-                self._spawn(self._send(ping))
+                self._spawn(self._send, ping)
 
     def _nudge(self, stream: Stream, now: float) -> None:
         """Subscribe anew to a channel that fell silent on a line that has not; each time it is given longer."""
@@ -374,7 +378,7 @@ class Line:
         stream.begin_anew(Pace(now, 2 * silence))
         if not stream.refusal:
             self._log.info("silent", topic=self._dialect.topic(stream.channel), seconds=round(silence, 1))
-            self._spawn(self._resubscribe(stream.channel))
+            self._spawn(self._resubscribe, stream.channel)
 
 
 @dataclass

@@ -65,7 +65,10 @@ class AiohttpSocket:
 
 
 class AiohttpTransport:
-    """Connections and requests over one aiohttp session; enter it before use, within a running loop."""
+    """Connections and requests over one aiohttp session; enter it before use, within a running loop.
+
+    Every `heartbeat` seconds (0 = never) the other side must answer a ping of the protocol.
+    """
 
     def __init__(self, heartbeat: float = 15.0) -> None:
         self._heartbeat = heartbeat
@@ -86,7 +89,7 @@ class AiohttpTransport:
             inner = await self._session.ws_connect(
                 endpoint.url,
                 headers=dict(endpoint.headers),
-                heartbeat=self._heartbeat,
+                heartbeat=self._heartbeat or None,
                 max_msg_size=_LARGEST_FRAME,
                 timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
                 decode_text=False,

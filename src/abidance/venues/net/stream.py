@@ -81,9 +81,13 @@ class Stream:
         """Return whether the stream has been silent for too long; then it is stale."""
         if not self.pace.is_silent(now):
             return False
-        if self.state is FeedState.CERTIFIED:
-            self.become(FeedState.STALE, f"Nothing new for {now - self.pace.last:.1f} s.")
+        self.doubt(f"Nothing new for {now - self.pace.last:.1f} s.")
         return True
+
+    def doubt(self, reason: str) -> None:
+        """Take the stream as stale."""
+        if self.state is FeedState.CERTIFIED:
+            self.become(FeedState.STALE, reason)
 
     def begin_anew(self, pace: Pace) -> None:
         """Forget what is usual: the channel is subscribed to again."""
