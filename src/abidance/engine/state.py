@@ -51,7 +51,7 @@ class Board:
         tick, self.tick = self.tick, None
         if tick is not None:
             price = tick.price if type(tick) is Trade else (tick.bid + tick.ask) / 2  # type: ignore[union-attr]
-            if 0.0 < price < inf:
+            if 0.0 < price < inf and tick.ts >= self.ts:  # a bar that closed since knows better
                 self.price, self.ts = price, tick.ts
 
 
