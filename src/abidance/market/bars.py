@@ -21,6 +21,11 @@ _WEEK_NS = 604_800 * SECOND_NS
 _MONDAY_NS = 4 * 86_400 * SECOND_NS
 
 
+def grid_offset(step: int) -> int:
+    """Return where the grid of a timeframe starts, in ns after the epoch: weeks open on Mondays."""
+    return _MONDAY_NS if step % _WEEK_NS == 0 else 0
+
+
 A = TypeVar("A", FloatArray, IntArray)
 
 
@@ -97,7 +102,7 @@ class Bars:
             return self
         if not len(self):
             return Bars(self.instrument, timeframe, self.ts, self.columns(), self.universe)
-        offset = _MONDAY_NS if step % _WEEK_NS == 0 else 0
+        offset = grid_offset(step)
         group = (self.ts - offset) // step
         starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
         opens: IntArray = group[starts] * step + offset

@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from abidance.market.bars import Bars, FloatArray, IntArray
-from abidance.market.quality import grid_offset
+from abidance.market.bars import Bars, FloatArray, IntArray, grid_offset
 from abidance.model.errors import DataError
 from abidance.model.instrument import timeframe_ns
 from abidance.model.market import Bar, Trade

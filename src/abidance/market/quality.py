@@ -12,11 +12,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from abidance.market.bars import FIELDS, Bars, FloatArray, IntArray
+from abidance.market.bars import FIELDS, Bars, FloatArray, IntArray, grid_offset
 from abidance.market.funding import Funding
 from abidance.market.store.timerange import show
 from abidance.model.errors import DataError
-from abidance.model.instrument import SECOND_NS, timeframe_ns
+from abidance.model.instrument import timeframe_ns
 
 BoolArray = NDArray[np.bool_]
 
@@ -39,8 +39,6 @@ _LARGE_MOVE = 0.5
 _MOST_FUNDING = 0.05
 _USUAL_FUNDING = 0.002
 _NORMAL = 1.4826  # median absolute deviation to standard deviation, for a normal distribution
-_WEEK_NS = 604_800 * SECOND_NS
-_MONDAY_NS = 4 * 86_400 * SECOND_NS
 
 
 class Grade(StrEnum):
@@ -95,11 +93,6 @@ class QualityReport(msgspec.Struct, frozen=True):
     def longest_gap(self) -> Gap | None:
         """Return the longest run of absent bars; of equals the first."""
         return max(self.gaps, key=lambda gap: gap.bars, default=None)
-
-
-def grid_offset(step: int) -> int:
-    """Return where the grid of a timeframe starts, in ns after the epoch: weeks open on Mondays."""
-    return _MONDAY_NS if step % _WEEK_NS == 0 else 0
 
 
 def inspect_bars(bars: Bars) -> QualityReport:
