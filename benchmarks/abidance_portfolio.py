@@ -89,9 +89,9 @@ def main() -> None:
         }
 
     with phases.measure("run"):
-        outcome, steady_s, first_s = repeated(whole if asked.full else scored)
+        outcome, timed = repeated(whole if asked.full else scored)
     items = len(ids) * asked.bars
-    emit("abidance", abidance.__version__, items, steady_s, phases, outcome, first_s=first_s)
+    emit("abidance", abidance.__version__, items, timed.wall_s, phases, outcome, **timed.also)
 
 
 if __name__ == "__main__":

@@ -49,9 +49,9 @@ def main() -> None:
         }
 
     with phases.measure("run"):
-        outcome, steady_s, first_s = repeated(whole if "full" in sys.argv else scored)
+        outcome, timed = repeated(whole if "full" in sys.argv else scored)
     outcome["fill"] = "next open"
-    emit("abidance", abidance.__version__, count, steady_s, phases, outcome, first_s=first_s)
+    emit("abidance", abidance.__version__, count, timed.wall_s, phases, outcome, **timed.also)
 
 
 if __name__ == "__main__":

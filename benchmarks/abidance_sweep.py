@@ -42,13 +42,13 @@ def main() -> None:
         return [score for _, score in sweep(config, source, grid, workers=asked.workers)]
 
     with phases.measure("run"):
-        scores, steady_s, first_s = repeated(run, least=1, seconds=0.0)
+        scores, timed = repeated(run, least=1, seconds=0.0)
     figures = {
         "trades": np.array([score.trades for score in scores]),
         "pnl": np.array([score.equity[-1] - CASH for score in scores]),
         "max_drawdown": np.array([score.max_drawdown for score in scores]),
     }
-    emit("abidance", abidance.__version__, len(scores), steady_s, phases, told(figures), first_s=first_s)
+    emit("abidance", abidance.__version__, len(scores), timed.wall_s, phases, told(figures), **timed.also)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice, product
 from pathlib import Path
@@ -85,14 +86,20 @@ def sweep(
 
 
 class Arena:
-    """A run laid out to be scored again and again with other settings of its strategies; threads may share it."""
+    """A run laid out to be scored again and again with other settings of its strategies; threads may share it.
 
-    def __init__(self, config: RunConfig, source: BarSource, folder: Path | None = None) -> None:
+    Without `remembers` each score asks the strategies anew, and they compute everything anew.
+    """
+
+    def __init__(
+        self, config: RunConfig, source: BarSource, folder: Path | None = None, *, remembers: bool = True
+    ) -> None:
         self._material = gather(config, source, folder)
         self._kinds = {name: type(each) for name, each in self._material.strategies.items()}
         self.config = self._material.config
         self._reason = unsupported(self._material)
         self._tracks: SimpleQueue[Track] = SimpleQueue()
+        self._remembers = remembers
         self._memory = Memory()
         self._opinions: dict[Any, Opinion] = {}
         self._lane: Scene | None = None
@@ -117,7 +124,7 @@ class Arena:
         return _told(result_of(material, core, play(material, core, digest=False), {}))
 
     def _fast(self, scene: Scene, config: RunConfig) -> Score | None:
-        with remembering(self._memory):
+        with remembering(self._memory) if self._remembers else nullcontext():
             choice = [
                 self._opinion(number, scene, config).turns(exits)
                 for number, exits in enumerate(self._exits(scene, config))
@@ -146,7 +153,8 @@ class Arena:
             tape = self._tapes[scene.series[place.series].instrument, chosen.timeframe]
             assert tape is not None
             found = self._opinions[key] = opinion(strategy, tape, place.first)
-            while len(self._opinions) > max(_OPINIONS, 2 * len(scene.places)):
+            most = max(_OPINIONS, 2 * len(scene.places)) if self._remembers else 0
+            while len(self._opinions) > most:
                 self._opinions.pop(next(iter(self._opinions)), None)
         return found
 
