@@ -21,8 +21,7 @@ from abidance import __version__
 from abidance.backtest.result import BacktestResult
 from abidance.engine.runners import EventRunner
 from abidance.kernel.log import configure, logger
-from abidance.market.bars import FIELDS, Bars
-from abidance.market.quality import grid_offset
+from abidance.market.bars import FIELDS, Bars, grid_offset
 from abidance.market.reference import resolve
 from abidance.model.errors import AbidanceError, DataError
 from abidance.model.instrument import Instrument, timeframe_ns
