@@ -10,7 +10,7 @@ from abidance.engine.digest import OutcomeDigest
 from abidance.engine.engine import Engine
 from abidance.engine.pump import Pump
 from abidance.model.instrument import SECOND_NS
-from abidance.model.market import BarSlice, MarketEvent, Quote, Trade
+from abidance.model.market import BarSlice, BookSnapshot, MarketEvent, Quote, Trade
 from abidance.model.outcome import Notice, Outcome, Refused
 
 
@@ -39,7 +39,7 @@ class Recorder:
         event = outcome.event
         if type(event) is BarSlice:
             self._point(event.ts, self._engine.equity)
-        elif isinstance(event, Trade | Quote) and event.ts >= self._next_point:
+        elif isinstance(event, Trade | Quote | BookSnapshot) and event.ts >= self._next_point:
             self._next_point = event.ts + 60 * SECOND_NS
             self._point(event.ts, self._engine.equity)
         if outcome.verdicts:

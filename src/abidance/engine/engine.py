@@ -5,7 +5,7 @@ intents, lets risk answer, and turns approvals into commands. Callers hand in ac
 of market data, so that a strategy always decides on a state that knows its own fills.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from math import inf
 from typing import Any
@@ -16,9 +16,11 @@ from abidance.engine.actions import Actions, sign_of
 from abidance.engine.allocator import Allocator
 from abidance.engine.runners import BarRunner, EventRunner, Runner
 from abidance.engine.series import Series, Universe
-from abidance.engine.state import Board, State
+from abidance.engine.state import Board, State, bands
 from abidance.execution.exits import STOPS
 from abidance.execution.orders import AnomalyCode
+from abidance.kernel.ports import SimulatedVenue
+from abidance.market.feed.stream import Lane, Passed, Watch
 from abidance.model.command import Cancel
 from abidance.model.errors import StrategyError, UsageError
 from abidance.model.event import (
@@ -297,16 +299,58 @@ class Engine:
         seen[instrument] = newest
         return event
 
+    # --- ticks that nobody notices
+
+    def watch(self, lanes: Sequence[Lane], venue: SimulatedVenue, until: int) -> Watch:
+        """Return what about ticks of `lanes`, before `until`, could be noticed here or at the venue."""
+        reach = [
+            (0.0, inf, 0) if self._hears(each) else venue.reach(each.kind, each.instrument) for each in lanes
+        ]
+        check_until, exposed = min(self._beat_at, self._allocate_at), self.state.is_exposed
+        found: dict[str, tuple[float, float]] | None = {}
+        if exposed:
+            floor, peak, midnight = self._breakers.room
+            due = self.state.orders.next_due
+            check_until = min(check_until, midnight, _NEVER if due is None else due)
+            found = bands(self.state, floor, peak)
+        if found is None:
+            check_until = 0
+        return Watch(until, reach, self._check_at, check_until, SECOND_NS, found or {}, exposed)
+
+    def _hears(self, lane: Lane) -> bool:
+        table = self._listeners.get(lane.kind, self._listeners_of_books)
+        return any(runner.name not in self.actions.stopped for runner, _, _ in table.get(lane.instrument, ()))
+
+    def pass_over(self, passed: Passed) -> None:
+        """Take ticks that a `watch` let pass as if they had come one by one."""
+        state = self.state
+        if passed.checked_at >= 0:
+            for tick in passed.seen:
+                self._note(tick)
+            state.now, self._check_at = passed.checked_at, passed.check_at
+            if passed.seen:
+                state.settle()
+                self._watch(state.now)
+        for tick in passed.since:
+            self._note(tick)
+        state.now = passed.newest[-1].ts
+
+    def _note(self, event: Trade | Quote | BookSnapshot) -> None:
+        if not isinstance(event, BookSnapshot):
+            self.state.boards[event.instrument].tick = event
+        elif event.bids and event.asks:
+            (bid, bid_size), (ask, ask_size) = event.bids[0], event.asks[0]
+            quote = Quote(event.ts, event.instrument, bid, bid_size, ask, ask_size)
+            self.state.boards[event.instrument].tick = quote
+
     def _on_tick(self, event: Trade | Quote) -> None:
         self.coast(event, iter(()), {})
 
     def _on_book(self, event: BookSnapshot) -> None:
-        if event.bids and event.asks:
-            (bid, bid_size), (ask, ask_size) = event.bids[0], event.asks[0]
-            self.state.boards[event.instrument].tick = Quote(
-                event.ts, event.instrument, bid, bid_size, ask, ask_size
-            )
+        self._note(event)
         self.state.now = event.ts
+        if event.ts >= self._check_at:
+            self._check(event.ts)
         for runner, callback, _ in self._listeners_of_books.get(event.instrument, ()):
             self._call(runner, callback, event)
 

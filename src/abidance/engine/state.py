@@ -36,6 +36,11 @@ class _Pending(NamedTuple):
     price: float
 
 
+def mid(tick: Trade | Quote) -> float:
+    """Return the price that a tick says: the print's, or the middle of the quote."""
+    return tick.price if type(tick) is Trade else (tick.bid + tick.ask) / 2  # type: ignore[union-attr]
+
+
 class Board:
     """The last price of one instrument. A tick is only noted; its price is taken over when somebody asks."""
 
@@ -50,7 +55,7 @@ class Board:
         """Take over the noted tick's price; what is no price changes nothing."""
         tick, self.tick = self.tick, None
         if tick is not None:
-            price = tick.price if type(tick) is Trade else (tick.bid + tick.ask) / 2  # type: ignore[union-attr]
+            price = mid(tick)
             if 0.0 < price < inf and tick.ts >= self.ts:  # a bar that closed since knows better
                 self.price, self.ts = price, tick.ts
 
@@ -236,6 +241,16 @@ class State:
     def terms(self, strategy: str) -> Terms:
         """Return on which terms a strategy trades."""
         return self._terms[strategy]
+
+
+def bands(state: State, floor: float, peak: float) -> dict[str, tuple[float, float]] | None:
+    """Return `portfolio.bands`, or None when a noted tick of what is held is outside of them already."""
+    found = state.portfolio.bands(floor, peak)
+    for id, (low, high) in (found or {}).items():
+        tick = state.boards[id].tick
+        if tick is not None and not low <= mid(tick) <= high:
+            return None
+    return found
 
 
 class StrategyView:

@@ -162,6 +162,11 @@ class Orders:
             heappush(deadlines, deadline)
         return cancels
 
+    @property
+    def next_due(self) -> int | None:
+        """Return when `due` may next have something to cancel, or None."""
+        return self._deadlines[0][0] if self._deadlines else None
+
     # --- what is known ---
 
     def get(self, order_id: str) -> Order | None:

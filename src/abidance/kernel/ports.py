@@ -47,6 +47,14 @@ class SimulatedVenue(Gateway, Protocol):
         """Return the newest tick of each instrument; whoever skips `advance` while idle writes them here."""
         ...
 
+    def reach(self, kind: type[Trade | Quote | BookSnapshot], instrument: str) -> tuple[float, float, int]:
+        """Return between which prices (bounds excluded) ticks of a kind touch nothing, and from when on any may."""
+        ...
+
+    def pass_over(self, ticks: Iterable[Trade | Quote | BookSnapshot]) -> None:
+        """Take ticks that touched nothing, oldest first, in place of `advance`."""
+        ...
+
     def advance(self, event: MarketEvent) -> Iterator[AccountEvent]:
         """Yield, one by one, what `event` does to our orders.
 

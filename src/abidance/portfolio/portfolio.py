@@ -110,6 +110,30 @@ class Portfolio:
         """Return what one unit of an asset is worth in currency at the last marks; zero when no instrument says."""
         return self._prices.worth(asset)
 
+    def bands(self, floor: float, peak: float) -> dict[str, tuple[float, float]] | None:
+        """Return between which marks of each held instrument the equity surely stays above `floor` and up to `peak`.
+
+        None when that cannot be told: the equity is not between them, or something is worth what other prices say.
+        """
+        if any(asset != self._currency for asset in self._floats):
+            return None
+        sizes: dict[str, float] = {}
+        for held in self._held.values():
+            before = sizes.setdefault(held.instrument, 0.0)
+            if held.quote != self._currency or before * held.size < 0:
+                return None
+            sizes[held.instrument] += held.size
+        equity = self.equity()
+        if not (floor < equity <= peak and sizes):
+            return {} if floor < equity <= peak else None
+        noise = 1e-9 * abs(equity)
+        rise, fall = (max(0.0, room - noise) / len(sizes) for room in (peak - equity, equity - floor))
+        found = {}
+        for instrument, size in sizes.items():
+            mark, up, down = self._marks[instrument], rise / abs(size), fall / abs(size)
+            found[instrument] = (mark - down, mark + up) if size > 0 else (mark - up, mark + down)
+        return found
+
     def exposure(self) -> float:
         """Return the gross notional of all positions at the last marks, in currency; longs do not offset shorts."""
         total, marks, home = 0.0, self._marks, self._currency

@@ -61,6 +61,11 @@ class Breakers:
             return None
         return self._on_extreme(ts, equity)
 
+    @property
+    def room(self) -> tuple[float, float, int]:
+        """Return above which equity and up to which, and until when, `on_equity` only takes note."""
+        return self._floor, self._peak, self._midnight
+
     def on_external(self, amount: float) -> None:
         """Take a deposit (positive) or withdrawal in the run's currency, before the equity that contains it.
 

@@ -1,7 +1,8 @@
 """Replays of stored market data as feeds, one for each kind of event, and their merge into one order of time."""
 
 from abidance.market.feed.bars import BarReplay
+from abidance.market.feed.books import BookReplay
 from abidance.market.feed.merge import merge
 from abidance.market.feed.ticks import FundingReplay, QuoteReplay, TradeReplay
 
-__all__ = ["BarReplay", "FundingReplay", "QuoteReplay", "TradeReplay", "merge"]
+__all__ = ["BarReplay", "BookReplay", "FundingReplay", "QuoteReplay", "TradeReplay", "merge"]

@@ -6,15 +6,16 @@ Every feed raises DataError, naming the row, for a value that is missing or no n
 before it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from abidance.market.bars import Bars, IntArray
+from abidance.market.feed.stream import Lane, TickStream
 from abidance.market.store.timerange import show
 from abidance.model.errors import DataError
 from abidance.model.instrument import MS_NS
@@ -30,33 +31,54 @@ _SIDES = ("buy", "sell")
 _TIMES = {"ts_ns": 1, "ts": MS_NS, "ts_ms": MS_NS, "local_ns": 1}
 
 
-class TradeReplay:
+E = TypeVar("E", Trade, Quote)
+
+
+class Replay(Generic[E]):
+    """A lane of ticks that is a feed by itself."""
+
+    kind: type[E]
+    reach: tuple[str, str]
+
+    def __init__(self, instrument: str, source: Source) -> None:
+        self.instrument = instrument
+        self._source = source
+
+    def events(self, after: int | None = None) -> Iterator[E]:
+        """Yield the ticks later than `after` (ns UTC)."""
+        return cast(Iterator[E], TickStream([((0, 0), cast(Lane, self))], iter(()), after))
+
+    def make(self, *columns: Iterable[Any]) -> Iterable[E]:
+        """Return the events of some rows."""
+        return map(self.kind, columns[0], repeat(self.instrument), *columns[1:])
+
+
+class TradeReplay(Replay[Trade]):
     """A feed of one instrument's public trades: `price`, `size`, `side` (buy or sell, the taker's), perhaps `id`."""
 
-    def __init__(self, instrument: str, source: Source) -> None:
-        self.instrument = instrument
-        self._source = source
+    kind = Trade
+    reach = ("price", "price")
 
-    def events(self, after: int | None = None) -> Iterator[Trade]:
-        """Yield the trades later than `after` (ns UTC)."""
-        for frame, ts in _chunks(self._source, ("price", "size", "side"), after):
-            ids = frame["id"].fill_null("").to_list() if "id" in frame.columns else repeat("")
-            values = (frame["price"].to_list(), frame["size"].to_list(), (frame["side"] == "buy").to_list())
-            yield from map(Trade, ts, repeat(self.instrument), *values, ids)
+    def frames(self, after: int | None) -> "Iterator[pl.DataFrame]":
+        """Yield chunks of columns later than `after`."""
+        import polars as pl
+
+        for frame in _chunks(self._source, ("price", "size", "side"), after):
+            ids = pl.col("id").fill_null("") if "id" in frame.columns else pl.lit("").alias("id")
+            yield frame.select("ts", "price", "size", pl.col("side") == "buy", ids)
 
 
-class QuoteReplay:
+class QuoteReplay(Replay[Quote]):
     """A feed of one instrument's best quotes: `bid`, `bid_size`, `ask`, `ask_size`."""
 
-    def __init__(self, instrument: str, source: Source) -> None:
-        self.instrument = instrument
-        self._source = source
+    kind = Quote
+    reach = ("bid", "ask")
 
-    def events(self, after: int | None = None) -> Iterator[Quote]:
-        """Yield the quotes later than `after` (ns UTC)."""
+    def frames(self, after: int | None) -> "Iterator[pl.DataFrame]":
+        """Yield chunks of columns later than `after`."""
         names = ("bid", "bid_size", "ask", "ask_size")
-        for frame, ts in _chunks(self._source, names, after):
-            yield from map(Quote, ts, repeat(self.instrument), *(frame[name].to_list() for name in names))
+        for frame in _chunks(self._source, names, after):
+            yield frame.select("ts", *names)
 
 
 class FundingReplay:
@@ -74,8 +96,9 @@ class FundingReplay:
     def events(self, after: int | None = None) -> Iterator[FundingRate]:
         """Yield the funding due after `after` (ns UTC)."""
         closes = self._marks.ts_close
-        for frame, ts in _chunks(self._source, ("funding_rate",), after):
-            known = np.searchsorted(closes, np.array(ts, dtype=np.int64), side="right")
+        for frame in _chunks(self._source, ("funding_rate",), after):
+            ts = frame["ts"].to_list()
+            known = np.searchsorted(closes, frame["ts"].to_numpy(), side="right")
             skip = int(np.searchsorted(known, 1))
             marks = self._marks.close[known[skip:] - 1].tolist()
             yield from map(
@@ -83,10 +106,63 @@ class FundingReplay:
             )
 
 
-def _chunks(
-    source: Source, needed: tuple[str, ...], after: int | None
-) -> Iterator[tuple["pl.DataFrame", list[int]]]:
-    """Yield chunks of rows later than `after`, checked, with their times in ns; all `needed` but side are numbers."""
+def book_chunks(source: Source) -> Iterator["pl.DataFrame"]:
+    """Yield chunks of the rows of a recorded book: `ts`, U, u, pu (-1 for none), is_snapshot, side, price, size.
+
+    An update without a time has that of the one before it: venues send snapshots without. Times of receipt count where
+    the venue gave none at all.
+    """
+    import polars as pl
+
+    last: int | None = None
+    is_local = True
+    for name, table in _tables(source):
+        there = _collect(table.head(0), name).columns
+        wanted = _columns(there, ("price", "size", "side"), name)
+        ids = [
+            pl.col(id).cast(pl.Int64, strict=False).fill_null(-1) if id in there else pl.lit(-1).alias(id)
+            for id in ("U", "u", "pu")
+        ]
+        whole = pl.col("is_snapshot").cast(pl.Boolean).fill_null(False) if "is_snapshot" in there else pl.lit(False).alias("is_snapshot")  # fmt: skip
+        row = 0
+        while (frame := _collect(table.select(*wanted, *ids, whole).slice(row, _CHUNK), name)).height:
+            is_local = is_local and not _is_timed(frame)
+            ts = _times(frame, name, row) if is_local else _book_times(frame, last)
+            _check(frame.select("price", "size", "side"), ts, last, name, row, ("bid", "ask"))
+            row, last = row + frame.height, int(ts[-1])
+            yield frame.select(pl.Series("ts", ts), "U", "u", "pu", "is_snapshot", "side", "price", "size")
+
+
+def _venue_times(frame: "pl.DataFrame") -> "pl.Expr":
+    import polars as pl
+
+    given = [pl.col(c) * scale for c, scale in _TIMES.items() if c in frame.columns and c != "local_ns"]
+    return pl.coalesce(given or [pl.lit(None, dtype=pl.Int64)]).alias("ts")
+
+
+def _is_timed(frame: "pl.DataFrame") -> bool:
+    return bool(frame.select(_venue_times(frame).is_not_null().any()).item())
+
+
+def _book_times(frame: "pl.DataFrame", last: int | None) -> IntArray:
+    """Return when each row was known: snapshots are kept between the changes that they stand between."""
+    import polars as pl
+
+    change = pl.when(~pl.col("is_snapshot")).then("ts")
+    before = change.fill_null(strategy="forward").fill_null(pl.lit(last, dtype=pl.Int64))
+    after = change.fill_null(strategy="backward")
+    known = pl.min_horizontal(pl.max_horizontal("ts", before), after)
+    ts = frame.select("is_snapshot", _venue_times(frame)).select(
+        pl.when("is_snapshot").then(known).otherwise(before).alias("ts")
+    )["ts"]
+    filled = ts.fill_null(strategy="forward").fill_null(strategy="backward")
+    return filled.fill_null(last).to_numpy() if last is not None else filled.to_numpy()
+
+
+def _chunks(source: Source, needed: tuple[str, ...], after: int | None) -> Iterator["pl.DataFrame"]:
+    """Yield chunks of rows later than `after`, checked, their time in ns as `ts`; all `needed` but side are numbers."""
+    import polars as pl
+
     last: int | None = None
     for name, table in _tables(source):
         wanted = _columns(_collect(table.head(0), name).columns, needed, name)
@@ -97,7 +173,7 @@ def _chunks(
             row, last = row + frame.height, int(ts[-1])
             start = 0 if after is None else int(np.searchsorted(ts, after, side="right"))
             if start < len(ts):
-                yield frame.slice(start), ts[start:].tolist()
+                yield frame.with_columns(pl.Series("ts", ts)).slice(start)
 
 
 def _tables(source: Source) -> Iterator[tuple[str, "pl.LazyFrame"]]:
@@ -154,7 +230,14 @@ def _times(frame: "pl.DataFrame", name: str, row: int) -> IntArray:
     return ts.to_numpy()
 
 
-def _check(values: "pl.DataFrame", ts: IntArray, last: int | None, name: str, row: int) -> None:
+def _check(
+    values: "pl.DataFrame",
+    ts: IntArray,
+    last: int | None,
+    name: str,
+    row: int,
+    sides: tuple[str, str] = _SIDES,
+) -> None:
     """Refuse a time before the one before it, a number that is missing or infinite, and a side that is none."""
     late = np.flatnonzero(np.diff(ts, prepend=ts[0] if last is None else last) < 0)
     if len(late):
@@ -165,8 +248,10 @@ def _check(values: "pl.DataFrame", ts: IntArray, last: int | None, name: str, ro
         )
     for column in values:
         is_side = column.name == "side"
-        right = column.is_in(_SIDES) if is_side else column.is_finite()
+        right = column.is_in(sides) if is_side else column.is_finite()
         wrong = (~right).fill_null(value=True).arg_true()
         if len(wrong):
-            what = "neither buy nor sell as its side" if is_side else f"no number in {column.name}"
+            what = (
+                f"neither {sides[0]} nor {sides[1]} as its side" if is_side else f"no number in {column.name}"
+            )
             raise DataError(f"Row {row + wrong[0] + 1} of {name} has {what}.", "Mend the data.")

@@ -82,6 +82,31 @@ class Desk:
             self._watch()
         return self._eager or not (bar.low > self._low and bar.high < self._high)
 
+    def reach(self) -> tuple[float, float, int]:
+        """Return between which prices (bounds excluded) a tick touches nothing, and from when on any may."""
+        low, high, wake = -math.inf, math.inf, NEVER
+        for order in self.orders.values():
+            wake = min(wake, order.expiry)
+            if order.stage is Stage.MARKET or (order.stage is Stage.LIMIT and not order.rested):
+                wake = min(wake, order.arrival)
+                continue
+            price = order.trigger if order.stage is Stage.TRIGGER else self._beyond(order)
+            if (order.stage is Stage.TRIGGER) == (order.side > 0):
+                high = min(high, price)
+            else:
+                low = max(low, price)
+        for holding in self.margined.values():
+            if holding.side > 0:
+                low = max(low, holding.liquidation)
+            else:
+                high = min(high, holding.liquidation)
+        return low, high, wake
+
+    def _beyond(self, order: WorkingOrder) -> float:
+        """Return the first price at which a resting limit may fill, in the very terms of `fills.is_passed`."""
+        beyond = 0.0 if self.rules.on_touch else self.tick * 0.999999
+        return order.price - order.side * beyond
+
     def _watch(self) -> None:
         low, high, eager = -math.inf, math.inf, False
         for order in self.orders.values():

@@ -47,6 +47,7 @@ from abidance.venues.sim.orders import NEVER, Stage, WorkingOrder, filter_reason
 from abidance.venues.sim.prices import Prices, TickEvent, middle, sides
 
 _NOTHING: Iterator[AccountEvent] = iter(())
+_UNTOUCHED = (-math.inf, math.inf, NEVER)
 _DRIVES: dict[type, str] = {Trade: "trade", Quote: "quote", BookSnapshot: "book"}
 
 
@@ -91,6 +92,22 @@ class SimVenue:
     def seen(self) -> dict[str, TickEvent]:
         """Return the newest tick of each instrument; whoever skips `advance` while idle writes them here."""
         return self._prices.ticks
+
+    def reach(self, kind: type[TickEvent], instrument: str) -> tuple[float, float, int]:
+        """Return between which prices (bounds excluded) ticks of a kind touch nothing, and from when on any may."""
+        desk = self._active.get(instrument)
+        if desk is None or desk.drive != _DRIVES[kind]:
+            return _UNTOUCHED
+        return desk.reach()
+
+    def pass_over(self, ticks: Iterable[TickEvent]) -> None:
+        """Take ticks, oldest first, that `reach` says touch nothing; the newest of each instrument and kind will do."""
+        for tick in ticks:
+            self._prices.ticks[tick.instrument] = tick
+            self._now = max(self._now, tick.ts)
+            desk = self._active.get(tick.instrument)
+            if desk is not None and desk.drive == _DRIVES[type(tick)]:
+                desk.price = middle(tick)
 
     def positions(self) -> dict[tuple[str, str], Position]:
         """Return every open position by (strategy, instrument)."""
