@@ -134,8 +134,8 @@ def main() -> None:
         }
 
     with phases.measure("run"):
-        outcome, steady_s, first_s = repeated(run, least=1, seconds=0.0)
-    emit("abidance", abidance.__version__, count, steady_s, phases, outcome, first_s=first_s)
+        outcome, timed = repeated(run, least=1, seconds=0.0)
+    emit("abidance", abidance.__version__, count, timed.wall_s, phases, outcome, **timed.also)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -93,18 +93,33 @@ class Phases:
         self.seconds[name] = self.seconds.get(name, 0.0) + spent
 
 
-def repeated(call: Callable[[], T], least: int = 3, seconds: float = 2.0) -> tuple[T, float, float]:
-    """Call once uncounted, then for some seconds; return the last answer, the median and the first call's time."""
+class Timed(NamedTuple):
+    """What repeated calls cost: medians of wall and processor seconds, and the wall seconds of the first call."""
+
+    wall_s: float
+    cpu_s: float
+    first_s: float
+
+    @property
+    def also(self) -> dict[str, float]:
+        """Return what is told beside the wall seconds."""
+        return {"cpu_s": self.cpu_s, "first_s": self.first_s}
+
+
+def repeated(call: Callable[[], T], least: int = 3, seconds: float = 2.0) -> tuple[T, Timed]:
+    """Call once uncounted, then again for some seconds; return the last answer and what it took."""
     began = time.perf_counter()
     answer = call()
-    first = time.perf_counter() - began
-    taken: list[float] = []
-    while len(taken) < least or sum(taken) < seconds:
+    first_s = time.perf_counter() - began
+    walls: list[float] = []
+    cpus: list[float] = []
+    while len(walls) < least or sum(walls) < seconds:
         gc.collect()  # what the call before has left behind is not this one's
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         answer = call()
-        taken.append(time.perf_counter() - began)
-    return answer, statistics.median(taken), first
+        walls.append(time.perf_counter() - began)
+        cpus.append(time.process_time() - busy)
+    return answer, Timed(statistics.median(walls), statistics.median(cpus), first_s)
 
 
 def peak_mb() -> float:
@@ -126,8 +141,8 @@ def emit(
 
     `items` are bars, ticks or combinations, `steady_s` the seconds of the measured work alone, and
     `outcome` what the run decided (trades, PnL, ...): the harness compares it between engines.
-    `also` are further seconds of interest; `bare_s` is the work without metrics, `first_s` the
-    first call in the process.
+    `also` are further seconds of interest: `cpu_s` is the processor's time of the same work, which
+    other programs disturb less, `bare_s` the work without metrics, `first_s` the first call.
     """
     line = {
         "engine": engine,

@@ -118,8 +118,8 @@ def main() -> None:
         return {"bars": bars, "orders sent": sent, "fills": fills}
 
     with phases.measure("run"):
-        outcome, steady_s, first_s = repeated(run)
-    emit("hftbacktest", version("hftbacktest"), count, steady_s, phases, outcome, first_s=first_s)
+        outcome, timed = repeated(run)
+    emit("hftbacktest", version("hftbacktest"), count, timed.wall_s, phases, outcome, **timed.also)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def median(taken: list[Sample], read: Callable[[Sample], float]) -> float:
 
 COSTS: dict[str, Callable[[Sample], float | None]] = {
     "steady": lambda each: each.steady_s,
+    "processor": lambda each: each.result["also"].get("cpu_s"),
     "without metrics": lambda each: each.result["also"].get("bare_s"),
     "whole process": lambda each: each.process.wall_s,
     "peak memory": lambda each: each.process.peak_mb,
@@ -103,7 +104,12 @@ def figure_rows(measured: Measured) -> list[list[str]]:
     return [list(heads), *rows]
 
 
-ALSO = {"bare_s": "without metrics", "first_s": "first call", "full_s": "with every order and fill told"}
+ALSO = {
+    "cpu_s": "processor",
+    "bare_s": "without metrics",
+    "first_s": "first call",
+    "full_s": "with every order and fill told",
+}
 
 
 def phase_lines(measured: Measured) -> list[str]:

@@ -23,6 +23,7 @@ NAMES = {
 }
 RATIOS = {
     "steady": "warm",
+    "processor": "its processor time",
     "without metrics": "warm, its metrics left out",
     "whole process": "whole process",
     "peak memory": "memory",

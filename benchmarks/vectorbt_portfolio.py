@@ -62,10 +62,19 @@ def main() -> None:
         }
 
     with phases.measure("run"):
-        outcome, steady_s, first_s = repeated(run, least=2, seconds=0.0)
+        outcome, timed = repeated(run, least=2, seconds=0.0)
     with phases.measure("simulate"):
-        _, bare_s, _ = repeated(simulate, least=1, seconds=0.0)
-    emit("vectorbt", vbt.__version__, close.size, steady_s, phases, outcome, bare_s=bare_s, first_s=first_s)
+        _, bare = repeated(simulate, least=1, seconds=0.0)
+    emit(
+        "vectorbt",
+        vbt.__version__,
+        close.size,
+        timed.wall_s,
+        phases,
+        outcome,
+        bare_s=bare.wall_s,
+        **timed.also,
+    )
 
 
 if __name__ == "__main__":

@@ -53,9 +53,9 @@ def main() -> None:
         emit("vectorbt", vbt.__version__, count, phases.seconds["run"], phases, outcome)
         return
     with phases.measure("run"):
-        outcome, steady_s, first_s = repeated(run)
-        _, bare_s, _ = repeated(simulate)
-    emit("vectorbt", vbt.__version__, count, steady_s, phases, outcome, bare_s=bare_s, first_s=first_s)
+        outcome, timed = repeated(run)
+        _, bare = repeated(simulate)
+    emit("vectorbt", vbt.__version__, count, timed.wall_s, phases, outcome, bare_s=bare.wall_s, **timed.also)
 
 
 if __name__ == "__main__":

@@ -99,12 +99,14 @@ def main() -> None:
     with phases.measure("warm-up"):
         run(prices, PAIRS[: asked.chunk], asked.chunk)
     pairs = PAIRS[: asked.pairs]
+    busy = time.process_time()
     with phases.measure("run"):
         figures, bare_s = run(prices, pairs, asked.chunk)
+    cpu_s = time.process_time() - busy
     count = len(pairs) * len(STOPS)
     assert asked.pairs < len(PAIRS) or count == COMBINATIONS
     steady_s = phases.seconds["run"]
-    emit("vectorbt", vbt.__version__, count, steady_s, phases, told(figures), bare_s=bare_s)
+    emit("vectorbt", vbt.__version__, count, steady_s, phases, told(figures), bare_s=bare_s, cpu_s=cpu_s)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from peers import PEERS
 from sweep_grid import COMBINATIONS, STOP_NAMES
 
 FULL = "abidance, all told"
-WARM_COSTS = ("steady", "without metrics", "peak memory")
+WARM_COSTS = ("steady", "processor", "without metrics", "peak memory")
 WHOLE_COSTS = ("whole process", "peak memory")
 
 
@@ -85,7 +85,7 @@ def single(python: Path) -> Workload:
         data=("bars_1000000",),
         exact=("closed",),
         near={"pnl": 1e-6, "max_drawdown": 1e-6},
-        costs=("steady", "without metrics"),
+        costs=("steady", "processor", "without metrics"),
         note=f"{FULL}: with a list of every order, fill and round trip, which a search does not need.",
     )
 
@@ -108,7 +108,7 @@ def single_short(python: Path) -> Workload:
         exact=("closed",),
         near={"pnl": 1e-6},
         shown=("fill",),
-        costs=("steady", "without metrics"),
+        costs=("steady", "processor", "without metrics"),
         note="NautilusTrader and Jesse fill at the close that decides, freqtrade and Abidance at the next open, "
         "which in this data is the same price.",
     )
