@@ -177,7 +177,7 @@ def _ask(config: RunConfig, catalog: Catalog, folder: Path | None) -> dict[str, 
         out = Path(scratch) / "decisions.npz"
         job = {
             "config": config.model_dump(mode="json"),
-            "data": str(catalog.store.folder),
+            "data": catalog.store.tables.where,
             "strategies": str(folder) if folder else None,
             "out": str(out),
         }
@@ -214,7 +214,7 @@ def _read(held: Mapping[str, np.ndarray]) -> dict[str, Decisions | str]:
 def _answer(job: Mapping[str, str]) -> None:
     """Decide everything once more and write it down; each strategy is asked about a part of the bars first."""
     catalog, folder = (
-        Catalog(BarStore(Path(job["data"]))),
+        Catalog(BarStore(job["data"])),
         Path(job["strategies"]) if job["strategies"] else None,
     )
     config = RunConfig.model_validate_json(json.dumps(job["config"]))

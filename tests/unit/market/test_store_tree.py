@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from abidance.market.bars import Bars
 from abidance.market.store import BarStore, fingerprint
-from abidance.market.store.tree import SCHEMA_VERSION
+from abidance.market.store.tables import SCHEMA_VERSION
 from abidance.model.errors import DataError, UsageError
 from tests.unit.market.series import BTC, ETH, NEW_YEAR, a_series, changed
 

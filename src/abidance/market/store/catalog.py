@@ -85,7 +85,7 @@ class Catalog:
 
     def __init__(self, store: BarStore) -> None:
         self.store = store
-        self._funding = FundingStore(store.folder)
+        self._funding = FundingStore(store.tables)
         self._shelves: tuple[_Shelf, ...] = (store, _Sample())
 
     def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:

@@ -1,259 +1,320 @@
-"""Tables on disk: one Parquet file per month, replaced whole or not at all.
+"""The store on disk: Parquet files by venue, instrument, kind, timeframe and month.
 
-A table is a folder of files `2024-03.parquet` with a column `ts` (int64 ms UTC) and float64 columns beside it; the
-schema's version stands in each file's metadata. A file that is being written has a name that no reader looks for. Only
-one process writes at a time. Which tables there are and where they lie is not decided here, and what their rows look
-like inside is not checked: that is `shelves` and `quality`.
+    <folder>/BINANCE/BTC-USDT/bars/1h/2024-03.parquet            BTC/USDT@BINANCE
+    <folder>/BYBIT/BTC-USDT-USDT/bars/1h/2024-03.parquet         BTC/USDT:USDT@BYBIT
+    <folder>/BYBIT/BTC-USDT-USDT/funding/2024-03.parquet
+    <folder>/BYBIT/BTC-USDT-USDT/trades/2024-03.parquet          what was compacted
+    <folder>/BYBIT/BTC-USDT-USDT/trades/2024-03+000017.parquet   what was appended since, in this order
+    <folder>/BYBIT/BTC-USDT-USDT/trades/spans.json               which times are whole, and where holes are
+
+Series have `ts` in ms UTC, tapes in ns; the schema's version stands in each file's metadata. A month of a series is
+replaced whole. A tape grows by pieces; a compacted file names the last piece that it took in, so that a piece that a
+kill left behind counts no more. A file that is being written has a name that no reader looks for. Only one process
+writes at a time. What rows look like inside is not checked: that is `quality`.
 """
 
-import errno
-import fcntl
-import io
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from abidance.market.bars import FloatArray, IntArray
-from abidance.market.store.timerange import show
-from abidance.model.errors import DataError
-from abidance.model.instrument import MS_NS
+from abidance.market.store import disk
+from abidance.market.store.spans import Spans
+from abidance.market.store.tables import (
+    SCHEMA_VERSION,
+    SERIES,
+    TAPES,
+    Place,
+    Rows,
+    Span,
+    check,
+    merged,
+    tape_schema,
+    unknown_rows,
+)
+from abidance.model.errors import DataError, UsageError
+from abidance.model.instrument import MS_NS, parse_instrument_id, timeframe_ns
 
 if TYPE_CHECKING:
     import polars as pl
 
-SCHEMA_VERSION = 1
-_VERSION_KEY = "abidance.schema"
-_TEMPORARY = ".writing"
-_LONGEST = 160
-"""Letters of a library's complaint that are repeated."""
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_MONTHS = "[0-9][0-9][0-9][0-9]-[0-9][0-9].parquet"
+_MONTH = "[0-9][0-9][0-9][0-9]-[0-9][0-9]"
+_PIECE = "[0-9][0-9][0-9][0-9][0-9][0-9]"
+_SPANS = "spans.json"
+_MOST_PIECES = 200
+"""So many pieces may a month of a tape have before appending to it compacts it."""
 
 
-class Kind(NamedTuple):
-    """What the rows of a table are: the word for one, and the names of its columns beside `ts`."""
+class _Month(NamedTuple):
+    """The files of one month of a tape that count, oldest first, and the number of the last piece ever written."""
 
-    noun: str
-    fields: tuple[str, ...]
-
-
-class Rows(NamedTuple):
-    """Rows of a table: `ts` in ns UTC, increasing, and `values` with one row per column of the kind."""
-
-    ts: IntArray
-    values: FloatArray
-
-
-class Span(NamedTuple):
-    """How many rows a table has, and the times of its first and last in ns UTC."""
-
-    rows: int
-    first: int
+    files: list[Path]
     last: int
+    dead: list[Path]
 
 
-class Tree:
-    """Tables of one kind below `folder`, which need not exist until something is written.
+class Folder:
+    """A store in a folder, which need not exist until something is written."""
 
-    A `place` is a table's folder, `name` what messages call it.
-    """
-
-    def __init__(self, folder: Path, kind: Kind) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._kind = kind
 
-    def write(self, place: Path, name: str, rows: Rows, *, replace: bool = False) -> int:
-        """Merge `rows` into a table and return how many are new; each file appears whole or not at all.
+    @property
+    def where(self) -> str:
+        """Return the folder."""
+        return str(self.folder)
 
-        Raises DataError when `ts` does not increase or is not in whole milliseconds, and when a stored row differs
-        from the new one of the same time, unless `replace` lets the new ones win; nothing is written then. Raises it
-        too when the disk refuses, after which some months may be new and each of them whole.
-        """
-        _check(rows.ts, self._kind, name)
+    # --- series
+
+    def write(self, place: Place, rows: Rows, *, replace: bool = False) -> int:
+        """Merge rows into a series; a disk that refuses leaves some months new, and each of them whole."""
+        check(place, rows)
+        home = self.home(place)
         try:
-            with self._sole_writer():
-                _sweep(place)
-                merged = {
-                    place / f"{month}.parquet": self._merge(place / f"{month}.parquet", name, part, replace)
+            with disk.sole_writer(self.folder):
+                disk.sweep(home)
+                joined = [
+                    (home / f"{month}.parquet", *self._merge(home / f"{month}.parquet", place, part, replace))
                     for month, part in _by_month(rows)
-                }
-                try:
-                    staged = [_stage(path, self._kind, joined) for path, (joined, _) in merged.items()]
-                    for temporary, path in staged:
-                        os.replace(temporary, path)  # noqa: PTH105  the crash test stands in for os.replace
-                except OSError:
-                    _sweep(place)
-                    raise
-                _sync_folder(place)
+                ]
+                disk.put((path, _series_file(place.kind, each)) for path, each, _ in joined)
         except OSError as error:
-            raise self._refused(name, error) from error
-        return sum(added for _, added in merged.values())
+            what = f"the {SERIES[place.kind].noun}s of {place.name}"
+            raise disk.refusal(self.folder, what, error) from error
+        return sum(added for _, _, added in joined)
 
-    def read(self, place: Path, start: int | None = None, end: int | None = None) -> Rows:
-        """Return the rows from `start` up to, not including, `end` (ns UTC), perhaps none, as read-only arrays.
+    def _merge(self, path: Path, place: Place, new: Rows, replace: bool) -> tuple[Rows, int]:
+        old = _load([path], place.kind) if path.exists() else None
+        return merged(place, new, old, replace=replace) if old is not None else (new, len(new.ts))
 
-        Raises DataError when a file cannot be read or was written by a newer version.
-        """
-        wanted = [path for path in _months(place) if _overlaps(path.stem, start, end)]
-        months = [_load(path, self._kind) for path in wanted]
-        if not months:
-            return Rows(np.empty(0, np.int64), np.empty((len(self._kind.fields), 0)))
-        ts = np.concatenate([rows.ts for rows in months])
-        low = 0 if start is None else int(np.searchsorted(ts, start))
-        high = len(ts) if end is None else int(np.searchsorted(ts, end))
-        values = np.hstack([rows.values for rows in months])[:, low:high]
-        ts.flags.writeable = values.flags.writeable = False
-        return Rows(ts[low:high], values)
+    def read(self, place: Place, start: int | None = None, end: int | None = None) -> Rows:
+        """Return a series' rows between two moments."""
+        wanted = [path for path in _months(self.home(place)) if _overlaps(path.stem, start, end)]
+        return _load(wanted, place.kind).between(start, end)
 
-    def holds(self, place: Path) -> bool:
-        """Say whether there is a table."""
-        return bool(_months(place))
+    # --- tapes
 
-    def span(self, place: Path) -> Span:
-        """Return how much there is in a table that `holds`. Raises DataError as `read` does, and when it is empty."""
-        months = [ts for path in _months(place) if len(ts := _frame(path, ("ts",))["ts"])]
-        if not months:
-            raise DataError(f"{place} has files without a row.", "Delete it and import its months again.")
-        return Span(sum(map(len, months)), int(months[0][0]) * MS_NS, int(months[-1][-1]) * MS_NS)
+    def append(self, place: Place, frame: "pl.DataFrame") -> int:
+        """Add rows to a tape as one piece a month; those that are there already are left out."""
+        import polars as pl
 
-    def _merge(self, path: Path, name: str, new: Rows, replace: bool) -> tuple[Rows, int]:
-        """Return one month's rows, old and new, and how many of them are new."""
-        if not path.exists():
-            return new, len(new.ts)
-        old = _load(path, self._kind)
-        _, ours, theirs = np.intersect1d(new.ts, old.ts, assume_unique=True, return_indices=True)
-        if not replace:
-            differs = np.flatnonzero(_differs(new.values[:, ours], old.values[:, theirs]).any(axis=0))
-            if len(differs):
-                first = differs[0]
-                raise self._conflict(
-                    name, int(new.ts[ours[first]]), new.values[:, ours[first]], old.values[:, theirs[first]]
-                )
-        kept = np.ones(len(old.ts), dtype=bool)
-        kept[theirs] = False
-        joined = np.concatenate((old.ts[kept], new.ts))
-        order = np.argsort(joined, kind="stable")
-        values = np.hstack((old.values[:, kept], new.values))[:, order]
-        return Rows(joined[order], values), len(new.ts) - len(ours)
+        frame = frame.select(pl.col(name).cast(type) for name, type in tape_schema(place.kind).items())
+        if not frame.height:
+            return 0
+        home, added = self.home(place), 0
+        month = pl.from_epoch("ts", time_unit="ns").dt.strftime("%Y-%m")
+        try:
+            with disk.sole_writer(self.folder):
+                disk.sweep(home)
+                pieces = []
+                for (name,), part in frame.group_by(month, maintain_order=True):
+                    known = self._pieces(home, str(name))
+                    part = part.sort("ts", maintain_order=True)
+                    first, last = int(part["ts"][0]), int(part["ts"][-1])
+                    fresh = unknown_rows(place.kind, part, _tape(known.files, place.kind, first, last + 1))
+                    if not fresh.height:
+                        continue
+                    added += fresh.height
+                    if len(known.files) > _MOST_PIECES:
+                        known = self._compact(place, str(name), known)
+                    path = home / f"{name}+{known.last + 1:06d}.parquet"
+                    pieces.append((path, disk.parquet(fresh, SCHEMA_VERSION)))
+                disk.put(pieces)
+        except OSError as error:
+            what = f"the {TAPES[place.kind].noun}s of {place.name}"
+            raise disk.refusal(self.folder, what, error) from error
+        return added
 
-    def _conflict(self, name: str, ts: int, new: FloatArray, old: FloatArray) -> DataError:
-        noun, fields = self._kind
-        at = int(_differs(new, old).argmax())
-        return DataError(
-            f"The {noun} of {name} at {show(ts)} differs from the stored one: {fields[at]} is {new[at]:.12g}, stored"
-            f" {old[at]:.12g}.",
-            f"Use --replace to let the new {noun}s win.",
-        )
+    def tape(self, place: Place, start: int | None = None, end: int | None = None) -> "pl.DataFrame":
+        """Return a tape's rows between two moments; what has the same time stays in the order of its appending."""
+        return _tape(self.files(place, start, end), place.kind, start, end)
 
-    def _refused(self, name: str, error: OSError) -> DataError:
-        reason = error.strerror or str(error)
-        if error.errno in _FULL:
-            return DataError(
-                f"There is no room in {self.folder} for the {self._kind.noun}s of {name}: {reason}.",
-                "Make room on the disk and start again; what was stored before is whole.",
+    def files(self, place: Place, start: int | None = None, end: int | None = None) -> list[Path]:
+        """Return the files that hold the rows between two moments."""
+        home = self.home(place)
+        if place.kind in SERIES:
+            return [path for path in _months(home) if _overlaps(path.stem, start, end)]
+        names = sorted({path.name[:7] for path in home.glob(f"{_MONTH}*.parquet")})
+        wanted = [name for name in names if _overlaps(name, start, end)]
+        return [path for name in wanted for path in self._pieces(home, name).files]
+
+    def compact(self, place: Place) -> int:
+        """Bring each month of a tape into one file; series are always compact."""
+        if place.kind in SERIES:
+            return 0
+        home, gone = self.home(place), 0
+        if not home.is_dir():
+            return 0
+        try:
+            with disk.sole_writer(self.folder):
+                disk.sweep(home)
+                for name in sorted({path.name[:7] for path in home.glob(f"{_MONTH}+{_PIECE}.parquet")}):
+                    known = self._pieces(home, name)
+                    self._compact(place, name, known)
+                    gone += len(known.files) + len(known.dead) - 1
+        except OSError as error:
+            raise disk.refusal(self.folder, f"the compacted {place.kind} of {place.name}", error) from error
+        return gone
+
+    def _compact(self, place: Place, month: str, known: _Month) -> _Month:
+        home = self.home(place)
+        whole = home / f"{month}.parquet"
+        if known.files != [whole]:
+            frame = _tape(known.files, place.kind)
+            disk.put([(whole, disk.parquet(frame, SCHEMA_VERSION, last=str(known.last)))])
+        for piece in (*known.files, *known.dead):
+            if piece != whole:
+                piece.unlink(missing_ok=True)
+        disk.sync_folder(home)
+        return _Month([whole], known.last, [])
+
+    def _pieces(self, home: Path, month: str) -> _Month:
+        whole = home / f"{month}.parquet"
+        files = [whole] if whole.exists() else []
+        taken = int(disk.metadata(files, SCHEMA_VERSION)[0].get("last", "0")) if files else 0
+        pieces = sorted(home.glob(f"{month}+{_PIECE}.parquet"))
+        live = [path for path in pieces if _number(path) > taken]
+        dead = [path for path in pieces if _number(path) <= taken]
+        return _Month(files + live, _number(live[-1]) if live else taken, dead)
+
+    # --- what there is
+
+    def holds(self, place: Place) -> bool:
+        """Say whether there is a file."""
+        home = self.home(place)
+        return any(home.glob(f"{_MONTH}.parquet")) or any(home.glob(f"{_MONTH}+{_PIECE}.parquet"))
+
+    def span(self, place: Place) -> Span:
+        """Return how much there is. Raises DataError as `read` does, and when it is empty."""
+        scale = MS_NS if place.kind in SERIES else 1
+        times = [
+            ts for path in self.files(place) if len(ts := disk.read([path], ["ts"], SCHEMA_VERSION)["ts"])
+        ]
+        if not times:
+            raise DataError(
+                f"{self.home(place)} has files without a row.", "Delete it and import its months again."
             )
-        return DataError(f"{self.folder} cannot be written: {reason}.", "Check the disk and its permissions.")
+        first, last = (min(int(ts[0]) for ts in times), max(int(ts[-1]) for ts in times))
+        return Span(sum(map(len, times)), first * scale, last * scale)
 
-    @contextmanager
-    def _sole_writer(self) -> Iterator[None]:
-        """Wait until no other process writes; the lock falls with the process that holds it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def places(self, kind: str) -> Iterator[Place]:
+        """Yield everything of a kind, in order; folders with other names are passed over."""
+        for home in sorted(self.folder.glob(f"*/*/{kind}/*" if kind == "bars" else f"*/*/{kind}")):
+            timeframe = home.name if kind == "bars" else ""
+            own = home.parents[1] if kind == "bars" else home.parent
+            if (instrument := _instrument(own)) and (not timeframe or _is_timeframe(timeframe)):
+                place = Place(instrument, kind, timeframe)
+                if self.holds(place):
+                    yield place
+
+    def spans(self, place: Place) -> Spans:
+        """Return what is known of the times of a place. Raises DataError when that cannot be read."""
+        path = self.home(place) / _SPANS
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Spans)
+        except FileNotFoundError:
+            return Spans()
+        except (OSError, msgspec.DecodeError) as error:
+            raise DataError(
+                f"{path} cannot be read: {error}.", "Delete it: what is whole is then asked for again."
+            ) from error
+
+    def note(self, place: Place, spans: Spans) -> None:
+        """Join `spans` with what is known."""
+        path = self.home(place) / _SPANS
+        try:
+            with disk.sole_writer(self.folder):
+                disk.put([(path, msgspec.json.encode(self.spans(place).joined(spans)))])
+        except OSError as error:
+            raise disk.refusal(self.folder, f"the spans of {place.name}", error) from error
+
+    def sql(self, query: str, rows: int | None = None) -> "pl.DataFrame":
+        """Answer a query with DuckDB, in memory."""
+        from abidance.market.store.sql import ask
+
+        return ask(self, query, rows)
+
+    def home(self, place: Place) -> Path:
+        """Return the folder of a place. Raises UsageError for a name that is none."""
+        name = parse_instrument_id(place.instrument)
+        pair = "-".join(part for part in (name.base, name.quote, name.settle) if part)
+        home = self.folder / name.venue / pair / place.kind
+        if place.timeframe:
+            timeframe_ns(place.timeframe)
+            return home / place.timeframe
+        return home
 
 
-def _check(ts: IntArray, kind: Kind, name: str) -> None:
-    if not len(ts):
-        raise DataError(f"There are no {kind.noun}s of {name} to store.")
-    late = np.flatnonzero(ts[1:] <= ts[:-1])
-    if len(late):
-        raise DataError(
-            f"{kind.noun.capitalize()} {late[0] + 2} of {name} at {show(int(ts[late[0] + 1]))} does not come after the"
-            " one before it.",
-            f"Sort the {kind.noun}s and drop duplicates first.",
-        )
-    if np.any(ts % MS_NS):
-        raise DataError(f"The times of the {kind.noun}s of {name} are not in whole milliseconds.")
+def _series_file(kind: str, rows: Rows) -> bytes:
+    import polars as pl
+
+    columns = dict(zip(SERIES[kind].fields, rows.values, strict=True))
+    return disk.parquet(pl.DataFrame({"ts": rows.ts // MS_NS, **columns}), SCHEMA_VERSION)
+
+
+def _load(paths: list[Path], kind: str) -> Rows:
+    fields = SERIES[kind].fields
+    if not paths:
+        return Rows(np.empty(0, np.int64), tuple(np.empty(0) for _ in fields))
+    frame = disk.read(paths, ["ts", *fields], SCHEMA_VERSION)
+    return Rows(frame["ts"].to_numpy() * MS_NS, tuple(frame[name].to_numpy() for name in fields))
+
+
+def _tape(files: list[Path], kind: str, start: int | None = None, end: int | None = None) -> "pl.DataFrame":
+    import polars as pl
+
+    schema = tape_schema(kind)
+    if not files:
+        return pl.DataFrame(schema=schema)
+    # A stable sort: what has the same time stays in the order in which it was appended.
+    frame = disk.read(files, list(schema), SCHEMA_VERSION)
+    if start is not None:
+        frame = frame.filter(pl.col("ts") >= start)
+    if end is not None:
+        frame = frame.filter(pl.col("ts") < end)
+    return frame if frame["ts"].is_sorted() else frame.sort("ts", maintain_order=True)
 
 
 def _by_month(rows: Rows) -> Iterator[tuple[str, Rows]]:
     months = rows.ts.astype("datetime64[ns]").astype("datetime64[M]")
     starts = np.flatnonzero(np.r_[True, months[1:] != months[:-1]])
     for start, stop in zip(starts, np.r_[starts[1:], len(rows.ts)], strict=True):
-        yield str(months[start]), Rows(rows.ts[start:stop], rows.values[:, start:stop])
+        yield (
+            str(months[start]),
+            Rows(rows.ts[start:stop], tuple(column[start:stop] for column in rows.values)),
+        )
 
 
-def _differs(ours: FloatArray, theirs: FloatArray) -> NDArray[np.bool_]:
-    return np.asarray((ours != theirs) & ~(np.isnan(ours) & np.isnan(theirs)))
+def _months(home: Path) -> list[Path]:
+    return sorted(home.glob(f"{_MONTH}.parquet"))
 
 
-def _stage(path: Path, kind: Kind, rows: Rows) -> tuple[Path, Path]:
-    """Write one month beside its place and return both names, once its bytes are on the disk.
-
-    The bytes are made in memory: a disk that refuses them is then an OSError, which no library has made its own.
-    """
-    import polars as pl
-
-    frame = pl.DataFrame({"ts": rows.ts // MS_NS, **dict(zip(kind.fields, rows.values, strict=True))})
-    content = io.BytesIO()
-    frame.write_parquet(content, compression="zstd", metadata={_VERSION_KEY: str(SCHEMA_VERSION)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}{_TEMPORARY}")
-    with temporary.open("wb") as file:
-        file.write(content.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary, path
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a killed writer left behind; only the sole writer may."""
-    for leftover in folder.glob(f".*{_TEMPORARY}"):
-        leftover.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _months(place: Path) -> list[Path]:
-    return sorted(place.glob(_MONTHS))
-
-
-def _load(path: Path, kind: Kind) -> Rows:
-    frame = _frame(path, ("ts", *kind.fields))
-    return Rows(frame["ts"].to_numpy() * MS_NS, np.vstack([frame[name].to_numpy() for name in kind.fields]))
-
-
-def _frame(path: Path, columns: tuple[str, ...]) -> "pl.DataFrame":
-    import polars as pl
-
-    try:
-        version = pl.read_parquet_metadata(path).get(_VERSION_KEY)
-        if version != str(SCHEMA_VERSION):
-            raise DataError(
-                f"{path} has the schema {version or 'of another program'}, this program knows {SCHEMA_VERSION}.",
-                "Import the data again, or use the version that wrote them.",
-            )
-        return pl.read_parquet(path, columns=list(columns), glob=False)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        reason = next(iter(str(error).splitlines()), "")[:_LONGEST].rstrip(".") or type(error).__name__
-        raise DataError(
-            f"{path} cannot be read: {reason}.", "Delete it and import its month again."
-        ) from error
+def _number(piece: Path) -> int:
+    return int(piece.stem.partition("+")[2])
 
 
 def _overlaps(month: str, start: int | None, end: int | None) -> bool:
     first = np.datetime64(month, "M")
     opens, closes = (int(m.astype("datetime64[ns]").astype(np.int64)) for m in (first, first + 1))
     return (start is None or closes > start) and (end is None or opens < end)
+
+
+def _instrument(home: Path) -> str:
+    """Return the id that a folder stands for, or nothing."""
+    base, _, rest = home.name.partition("-")
+    quote, dash, settle = rest.partition("-")
+    id = f"{base}/{quote}{':' if dash else ''}{settle}@{home.parent.name}"
+    try:
+        parse_instrument_id(id)
+    except UsageError:
+        return ""
+    return id
+
+
+def _is_timeframe(text: str) -> bool:
+    try:
+        return timeframe_ns(text) > 0
+    except UsageError:
+        return False
