@@ -1,5 +1,7 @@
 """Holes in what was seen live, as spans: from the moment a stream lost its certificate until it had it again."""
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 
 from abidance.model.market import DataKind, FeedState, FeedStatus
@@ -45,3 +47,49 @@ class Gaps:
 
 def _span(first: FeedStatus, end: int) -> GapSpan:
     return GapSpan(first.instrument, first.kind, first.ts, end, first.state, first.reason)
+
+
+class GapReplay:
+    """A feed of what `spans` say: a backtest on recorded data meets the holes that the live run met."""
+
+    def __init__(self, spans: Iterable[GapSpan]) -> None:
+        self._spans = sorted(spans, key=lambda span: (span.instrument, span.kind, span.start, span.end))
+
+    def events(self, after: int | None = None) -> Iterator[FeedStatus]:
+        """Yield the changes of trust later than `after` (ns UTC), beginning with the holes that are open then."""
+        since = -1 if after is None else after
+        changes = sorted(self._changes(), key=lambda change: change[0])
+        ends = {(status.instrument, status.kind): status for _, status in changes if status.ts <= since}
+        for status in ends.values():
+            if status.state is not FeedState.CERTIFIED:
+                yield msgspec.structs.replace(status, ts=since + 1)
+        yield from (status for _, status in changes if status.ts > since)
+
+    def _changes(self) -> Iterator[tuple[tuple[int, str, DataKind], FeedStatus]]:
+        """Yield both ends of each hole; holes of a stream that touch or overlap are one."""
+        for span, end in _merged(self._spans):
+            stream = (span.instrument, span.kind)
+            for ts, state, reason in (
+                (span.start, span.state, span.reason),
+                (end, FeedState.CERTIFIED, ""),
+            ):
+                yield (ts, *stream), FeedStatus(ts, *stream, state, reason)
+
+
+def _merged(spans: Iterable[GapSpan]) -> Iterator[tuple[GapSpan, int]]:
+    """Yield the first of the spans of a stream that touch, and where the last of them ends."""
+    first: GapSpan | None = None
+    end = 0
+    for span in spans:
+        if (
+            first is not None
+            and (span.instrument, span.kind) == (first.instrument, first.kind)
+            and span.start <= end
+        ):
+            end = max(end, span.end)
+            continue
+        if first is not None:
+            yield first, end
+        first, end = span, span.end
+    if first is not None:
+        yield first, end
