@@ -23,6 +23,7 @@ from abidance.testing.exchange.house import (
     said,
     texts,
     turnover,
+    word,
 )
 from abidance.testing.exchange.market import NEVER, Market
 from abidance.testing.exchange.tape import Candle
@@ -97,7 +98,7 @@ class Binance(House):
         """Answer SUBSCRIBE, UNSUBSCRIBE and LIST_SUBSCRIPTIONS."""
         asked = read(frame)
         number, names = asked.get("id"), asked.get("params", [])
-        match asked.get("method"):
+        match word(asked, "method"):
             case "SUBSCRIBE" if isinstance(names, list):
                 # Binance answers the good and the unknown names alike: an unknown one is just never told.
                 listener.say(said({"result": None, "id": number}))

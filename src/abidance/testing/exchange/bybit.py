@@ -19,6 +19,7 @@ from abidance.testing.exchange.house import (
     said,
     texts,
     turnover,
+    word,
 )
 from abidance.testing.exchange.market import NEVER, Market
 from abidance.testing.exchange.tape import Candle
@@ -74,7 +75,7 @@ class Bybit(House):
     def hear(self, listener: Listener, frame: Frame) -> None:
         """Answer subscribe, unsubscribe and ping."""
         asked = read(frame)
-        op, names, number = asked.get("op"), asked.get("args", []), str(asked.get("req_id", ""))
+        op, names, number = word(asked, "op"), asked.get("args", []), word(asked, "req_id")
         answer: dict[str, Any] = {
             "success": True,
             "ret_msg": "",
@@ -103,7 +104,8 @@ class Bybit(House):
     def greeting(self, line: Line) -> Sequence[Frame]:
         """Tell the whole ladder, quote, or ticker."""
         if line.channel.kind is DataKind.BOOK:
-            line.number += 1
+            # Those who listen already know this state under this number: the next change follows for all.
+            line.number = line.number or line.market.book.update
             return (self._ladder(line, "snapshot", line.shown.whole(line.market.book, line.channel.depth)),)
         if line.channel.kind is DataKind.MARK:
             return (self._push(line, self._ticker(line.market), "snapshot"),)

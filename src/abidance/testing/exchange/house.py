@@ -251,6 +251,12 @@ def read(frame: Frame) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def word(asked: Mapping[str, Any], name: str) -> str:
+    """Return a text that a client said under a name, the empty one when it said something else."""
+    found = asked.get(name)
+    return found if isinstance(found, str) else ""
+
+
 def texts(market: Market, levels: Levels) -> list[list[str]]:
     """Return levels as pairs of texts."""
     price, size = market.ticks.text, market.lots.text

@@ -25,6 +25,7 @@ from abidance.testing.exchange.house import (
     read,
     said,
     turnover,
+    word,
 )
 from abidance.testing.exchange.market import NEVER, Market
 from abidance.testing.exchange.tape import Candle
@@ -108,7 +109,7 @@ class Kraken(House):
     def hear(self, listener: Listener, frame: Frame) -> None:
         """Answer subscribe, unsubscribe and ping."""
         asked = read(frame)
-        method, params = asked.get("method"), asked.get("params")
+        method, params = word(asked, "method"), asked.get("params")
         number = {"req_id": asked["req_id"]} if isinstance(asked.get("req_id"), int) else {}
         now = _moment(self._place.now)
         times = {"time_in": now, "time_out": now}
@@ -117,9 +118,9 @@ class Kraken(House):
         elif method in {"subscribe", "unsubscribe"} and isinstance(params, dict):
             names = params.get("symbol")
             for name in names if isinstance(names, list) else [names]:
-                self._change(listener, str(method), params, str(name), {**number, **times})
+                self._change(listener, method, params, str(name), {**number, **times})
         else:
-            error = {"error": "Malformed request", "method": str(method), "success": False}
+            error = {"error": "Malformed request", "method": method, "success": False}
             listener.say(said({**error, **number, **times}))
 
     def greeting(self, line: Line) -> Sequence[Frame]:

@@ -21,6 +21,7 @@ from abidance.testing.exchange.house import (
     said,
     texts,
     turnover,
+    word,
 )
 from abidance.testing.exchange.market import NEVER, Market
 from abidance.testing.exchange.tape import Candle
@@ -80,7 +81,7 @@ class KuCoin(House):
     def hear(self, listener: Listener, frame: Frame) -> None:
         """Answer subscribe, unsubscribe and ping."""
         asked = read(frame)
-        number, what, topic = str(asked.get("id", "")), asked.get("type"), str(asked.get("topic", ""))
+        number, what, topic = str(asked.get("id", "")), word(asked, "type"), word(asked, "topic")
         if what == "ping":
             listener.say(said({"id": number, "type": "pong", "timestamp": self._place.now // 1000}))
             return

@@ -25,6 +25,7 @@ from abidance.testing.exchange.house import (
     said,
     texts,
     turnover,
+    word,
 )
 from abidance.testing.exchange.market import NEVER, Market
 from abidance.testing.exchange.tape import Candle
@@ -87,7 +88,7 @@ class Mexc(House):
     def hear(self, listener: Listener, frame: Frame) -> None:
         """Answer SUBSCRIPTION, UNSUBSCRIPTION and PING."""
         asked = read(frame)
-        method, names = str(asked.get("method", "")).upper(), asked.get("params", [])
+        method, names = word(asked, "method").upper(), asked.get("params", [])
         if method == "PING":
             listener.say(said({"id": 0, "code": 0, "msg": "PONG"}))
         elif method in {"SUBSCRIPTION", "UNSUBSCRIPTION"} and isinstance(names, list):

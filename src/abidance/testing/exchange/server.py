@@ -5,10 +5,11 @@ Owns the sockets, the course of time and the faults. What is said is the house's
 
 import asyncio
 import heapq
+import re
 from collections import deque
 from collections.abc import Sequence
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -32,6 +33,7 @@ _FLUSH, _ACT = 0, 1
 _TOLD_BY_TRADES = frozenset({DataKind.TRADES, DataKind.BARS})
 _ROUND = frozenset({DataKind.BARS, DataKind.MARK})
 """Told each second or so, whether anything happened or not."""
+_ADDRESS = re.compile(r"(https?|wss?)://([^/]+)(.*)")
 _PROXY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body><center>nginx</center></body></html>"
 
 
@@ -266,6 +268,20 @@ class LocalExchange:
         host, _, path = dialect.stream_url.partition("://")[2].partition("/")
         dialect.stream_url = f"{self.stream_url}/{path}" if host and path else self.stream_url
         return dialect
+
+    def redirect(self, urls: Any) -> Any:
+        """Return addresses (a text, or mappings and lists of them) with this exchange in place of each host.
+
+        `client.urls["api"] = exchange.redirect(client.urls["api"])` points a client of ccxt here.
+        """
+        if isinstance(urls, dict):
+            return {name: self.redirect(each) for name, each in urls.items()}
+        if isinstance(urls, list):
+            return [self.redirect(each) for each in urls]
+        found = _ADDRESS.match(urls) if isinstance(urls, str) else None
+        if found is None:
+            return urls
+        return f"{'ws' if found[1] in ('ws', 'wss') else 'http'}://{self.address}{found[3]}"
 
     async def advance(self, seconds: float) -> None:
         """Let so much time pass, and return when every frame of it is on the wire."""
