@@ -35,8 +35,7 @@ class Gaps:
                     self._open[key] = msgspec.structs.replace(status, ts=first.ts)
             return None
         self._begun.add(key)
-        first = self._open.pop(key, None)  # type: ignore[arg-type]
-        return _span(first, status.ts) if first is not None else None
+        return _span(self._open.pop(key), status.ts) if key in self._open else None
 
     def close(self, now: int) -> list[GapSpan]:
         """End all spans: nothing more is recorded from `now` on."""
