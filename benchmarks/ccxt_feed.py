@@ -32,7 +32,7 @@ class Client:
         self.futures: dict[str, Any] = {}
         self.rejections: dict[str, Any] = {}
         self.options: dict[str, Any] = {}
-        self.lastPong = 0  # noqa: N815 (ccxt's name)
+        self.lastPong = 0
 
     def resolve(self, result: Any, _name: str) -> Any:
         return result

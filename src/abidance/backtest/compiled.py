@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abidance.backtest import tables
+from abidance.backtest import native, tables
 from abidance.backtest.tables import World
 from abidance.engine.config import StrategyConfig
 from abidance.journal.metrics import sharpe_of
@@ -84,9 +84,7 @@ class Scene:
 
 def first_time() -> str:
     """Return a sentence for the user when the next run is the one that compiles; empty when it is not."""
-    from abidance.backtest import jit
-
-    return "Compiling the executor, once for this version: about half a minute." if jit.IS_FIRST else ""
+    return "Compiling the executor, once for this version: about half a minute." if native.is_first() else ""
 
 
 @dataclass(frozen=True)
@@ -145,22 +143,18 @@ def simulate(scene: Scene, *, keeps_logs: bool = True) -> World:
 
 def laid_out(scene: Scene, *, keeps_logs: bool) -> World:
     """Return a scene as tables, its opening balances taken in."""
-    from abidance.backtest import kernels
-
     world = build(scene, keeps_logs=keeps_logs)
     for number, amount in enumerate(scene.wallets.values()):
-        kernels.deposit(world, number, *_pair(amount), scene.start)
+        native.deposit(world.address, number, *_pair(amount), scene.start)
     return world
 
 
 def _played(world: World) -> World:
-    from abidance.backtest import kernels
-
-    kernels.play(world)
+    native.play(world.address)
     while world.run[0]["status"] == tables.LOGS_FULL:
         world = _grown(world)
         world.run[0]["status"] = tables.DONE
-        kernels.play(world)
+        native.play(world.address)
     status = int(world.run[0]["status"])
     if status != tables.DONE:
         raise CannotTellError(f"The compiled executor gave up: {_REASONS[status]}.")

@@ -24,6 +24,7 @@ from numba.extending import (
 )  # fmt: skip
 
 from abidance.backtest.tables import RECORDS, TABLES, WHOLE, WIDE, World
+from abidance.kernel.jit import pointer
 
 
 class WorldType(types.Type):
@@ -64,13 +65,13 @@ def _address(_typing: Any, world: Any) -> Any:
 
 
 @intrinsic
-def _pointer(_typing: Any, address: Any) -> Any:
-    """Return an address as a pointer."""
+def world_at(_typing: Any, _address: Any) -> Any:
+    """Return the world whose head lies at an address."""
 
-    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+    def code(_context: Any, _builder: Any, _signature: Any, arguments: Any) -> Any:
+        return arguments[0]
 
-    return types.voidptr(address), code
+    return WorldType()(types.int64), code
 
 
 @intrinsic
@@ -99,8 +100,8 @@ def _attribute(position: int, name: str) -> None:
         @overload_attribute(WorldType, name)
         def wide(_world: Any) -> Any:
             def read(_world: Any) -> Any:
-                head = carray(_pointer(_address(_world)), words, np.int64)
-                return carray(_pointer(head[at]), (head[at + 1], head[at + 2]), kind)
+                head = carray(pointer(_address(_world)), words, np.int64)
+                return carray(pointer(head[at]), (head[at + 1], head[at + 2]), kind)
 
             return read
 
@@ -109,8 +110,8 @@ def _attribute(position: int, name: str) -> None:
         @overload_attribute(WorldType, name)
         def plain(_world: Any) -> Any:
             def read(_world: Any) -> Any:
-                head = carray(_pointer(_address(_world)), words, np.int64)
-                return carray(_pointer(head[at]), head[at + 1], kind)
+                head = carray(pointer(_address(_world)), words, np.int64)
+                return carray(pointer(head[at]), head[at + 1], kind)
 
             return read
 

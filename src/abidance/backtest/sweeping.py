@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abidance.backtest import compiled, tables
+from abidance.backtest import compiled, native, tables
 from abidance.backtest.compiled import Scene, Score
 from abidance.backtest.tables import COLUMN, SHARE
 from abidance.engine.config import StrategyConfig
@@ -88,15 +88,13 @@ class Track:
 
         `strategies` are those of the scene, perhaps sized otherwise.
         """
-        from abidance.backtest.lane import run_lane
-
         world = self._world
         for own, start in self._tables:
             own[:] = start
         if strategies is not self._strategies:
             world.strategies[:] = compiled.strategy_rows(strategies)
         self._lend(choice)
-        run_lane(world)
+        native.run_lane(world.address)
         run = world.run[0]
         if run["status"] != tables.DONE:
             return None

@@ -1,73 +1,53 @@
-"""Compiled: indicators whose every value needs the one before, and comparisons of whole columns."""
+"""Indicators whose every value needs the one before, and comparisons of whole columns, as compiled code.
 
-# mypy: warn-return-any=False
+They give the same values to the last bit as the indicators that stand on TA-Lib and numpy, which ask here first and go
+their own way unless `use` was called: compiling takes some seconds, once for a version, so that only those call it who
+compute for long or often. Columns are contiguous float64.
+"""
 
-import math
 from pathlib import Path
 
 import numpy as np
 
 from abidance.indicators.arrays import FloatArray, IntArray
-from abidance.kernel import jit
+from abidance.kernel import ports
+from abidance.kernel.native import Unit
 
-_UNIT = jit.Compiler((Path(__file__), Path(str(jit.__file__))))
+_HERE = Path(__file__)
+SOURCES = (_HERE, _HERE.with_name("loops.py"), Path(str(ports.__file__)).with_name("jit.py"))
+_UNIT = Unit("abidance.indicators.loops", SOURCES)
+_exponential = _UNIT.function("exponential", "int64", "int64", "int64", "int64")
+_crossings = _UNIT.function("exponential_crossings", *["int64"] * 6)
 
 
-@_UNIT.entrance
+_in_use = False
+
+
+def use() -> None:
+    """Let indicators of this process be computed by compiled code from now on."""
+    global _in_use  # noqa: PLW0603  a process computes for a search, or it does not
+    _in_use = True
+
+
+def are_used() -> bool:
+    """Say whether indicators are computed by compiled code."""
+    return _in_use
+
+
 def exponential(values: FloatArray, period: int) -> FloatArray:
     """Return the exponential average seeded by the first known value; NaN in its first `period` - 1 rows."""
     found = np.empty(len(values))
-    start = 0
-    while start < len(values) and values[start] != values[start]:
-        start += 1
-    first = min(len(values), start + period - 1)
-    found[:first] = math.nan
-    if start == len(values):
-        return found
-    gain = 2.0 / (period + 1)
-    average = values[start]
-    for row in range(start + 1, first):
-        average += (values[row] - average) * gain
-    if first == start:
-        found[start] = average
-        first += 1
-    for row in range(first, len(values)):
-        average += (values[row] - average) * gain
-        found[row] = average
+    _exponential(_at(values), len(values), period, _at(found))
     return found
 
 
-@_UNIT.entrance
-def crossed(fast: FloatArray, slow: FloatArray, below: float) -> FloatArray:
-    """Return 1 where `fast` comes to stand above `slow`, `below` where it no longer does, NaN elsewhere."""
-    found = np.full(len(fast), math.nan)
-    was_known = was_above = False
-    for row in range(len(fast)):
-        one, two = fast[row], slow[row]
-        is_above, is_known = one > two, one == one and two == two
-        if is_above != was_above and is_known and was_known:
-            found[row] = 1.0 if is_above else below
-        was_known, was_above = is_known, is_above
-    return found
-
-
-@_UNIT.entrance
 def exponential_crossings(values: FloatArray, fast: int, slow: int) -> tuple[IntArray, FloatArray]:
-    """Return where two `exponential` averages of a column without NaN cross, and whether the fast one is above then.
-
-    The averages are never laid down: this takes the time of one of them.
-    """
+    """Return where two averages of a column without NaN cross, and whether the fast one is above then (1 or 0)."""
     rows, above = np.empty(len(values), np.int64), np.empty(len(values))
-    gain, slow_gain = 2.0 / (fast + 1), 2.0 / (slow + 1)
-    first, count = max(fast, slow) - 1, 0
-    average = slow_average = values[0]
-    was_above = False
-    for row in range(1, len(values)):
-        average += (values[row] - average) * gain
-        slow_average += (values[row] - slow_average) * slow_gain
-        is_above = average > slow_average
-        if is_above != was_above and row > first:
-            rows[count], above[count] = row, 1.0 if is_above else 0.0
-            count += 1
-        was_above = is_above
+    count = _crossings(_at(values), len(values), fast, slow, _at(rows), _at(above))
     return rows[:count].copy(), above[:count].copy()
+
+
+def _at(column: FloatArray | IntArray) -> int:
+    """Return where a column lies."""
+    return int(column.__array_interface__["data"][0])

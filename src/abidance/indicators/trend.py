@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from abidance.indicators import recursions
 from abidance.indicators.arrays import FloatArray, IntArray, floats, previous
 from abidance.indicators.memory import remembered
 from abidance.model.errors import StrategyError
@@ -22,11 +23,34 @@ def ema(values: FloatArray, period: int) -> FloatArray:
     The recursion runs from the first value on; the first `period` - 1 results are NaN. `ema_from_mean` is the other
     customary seed. Raises StrategyError for a period below 1.
     """
-    from abidance.indicators.recursions import exponential
-
     if period < 1:
         raise StrategyError(f"ema() got a period of {period}.", "Give 1 or more bars.")
-    return exponential(floats(values), period)
+    column = floats(values)
+    return recursions.exponential(column, period) if recursions.are_used() else _ema(column, period)
+
+
+def _ema(column: FloatArray, period: int) -> FloatArray:
+    import talib
+
+    average = np.full(len(column), np.nan)
+    known = ~np.isnan(column)
+    if not known.any():
+        return average
+    start = int(np.argmax(known))
+    seed = column[start]
+    # TA-Lib seeds with the mean of `period` values, and a mean of equal values may miss them by a rounding error.
+    # So a lead-in of seeds goes before the column, and its last value is chosen to land on the seed exactly.
+    lead_in = np.full(period + 1, seed)
+    reached = talib.EMA(lead_in[:period], period)[-1]
+    lead_in[period] = reached + (seed - reached) * (period + 1) / 2
+    step = np.spacing(seed) * (period + 1) / 8  # rounding may miss the seed by a bit: a quarter of one at a time
+    for _ in range(32):
+        if (landed := talib.EMA(lead_in, period)[-1]) == seed:
+            break
+        lead_in[period] += step if landed < seed else -step
+    average[start:] = talib.EMA(np.concatenate((lead_in, column[start + 1 :])), period)[period:]
+    average[start : start + period - 1] = np.nan
+    return average
 
 
 @remembered
@@ -35,15 +59,14 @@ def ema_crossings(values: FloatArray, fast: int, slow: int) -> tuple[IntArray, F
 
     The same as asking for both averages and comparing them, in a fraction of the time.
     """
-    from abidance.indicators.recursions import exponential_crossings
-
     column = floats(values)
-    if fast < 1 or slow < 1 or not len(column) or np.isnan(column).any():
-        return _crossings(ema(column, fast), ema(column, slow))
-    return exponential_crossings(column, fast, slow)
+    if fast < 1 or slow < 1 or not recursions.are_used() or not len(column) or np.isnan(column).any():
+        return crossings(ema(column, fast), ema(column, slow))
+    return recursions.exponential_crossings(column, fast, slow)
 
 
-def _crossings(fast: FloatArray, slow: FloatArray) -> tuple[IntArray, FloatArray]:
+def crossings(fast: FloatArray, slow: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Return the rows where `fast` comes to stand above `slow` (1) or no longer does (0)."""
     known, above = ~(np.isnan(fast) | np.isnan(slow)), fast > slow
     rows = np.flatnonzero(known[1:] & known[:-1] & (above[1:] != above[:-1])) + 1
     return rows, above[rows].astype(np.float64)

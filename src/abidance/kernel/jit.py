@@ -2,8 +2,11 @@
 
 numba looks at one file only when it asks whether its cache still holds. Functions call those of other files, so the
 folder of the cache carries a hash of all of them: a rule that changed is compiled anew. Importing this module imports
-numba, which takes a quarter of a second: import it where compiled code is about to run.
+numba, which takes half a second: only what compiles does so, and `kernel.native` runs what was compiled before.
 """
+
+# numba's extension interface is untyped.
+# mypy: disable-error-code="no-untyped-call,untyped-decorator,no-any-return,attr-defined,call-arg"
 
 import os
 from collections.abc import Callable, Iterable
@@ -12,7 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core import config, types
+import numpy as np
+from numba import carray
+from numba.core import cgutils, config, types
+from numba.extending import intrinsic, register_jitable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,6 +26,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 _numba: Any = numba
 _settings: Any = config
 _types: Any = types
+
+
+_BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 class Compiler:
@@ -31,22 +40,28 @@ class Compiler:
             digest.update(path.read_bytes())
         root = Path(os.environ.get("ABIDANCE_HOME") or Path.home() / ".abidance")
         self.folder = root / "cache" / "compiled" / digest.hexdigest()[:16]
-        self.is_first = not any(self.folder.glob("**/*.nbc"))
-        """Whether the first run is about to compile, which takes some seconds once."""
         self._is_kept = _usable(self.folder)
 
     def kernel(self, function: F, **options: bool) -> F:
         """Compile a function that only other compiled ones call."""
-        return cast(F, self._compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options))
+        return cast(F, self._compiled(function, **_BARE, **options))
 
     def entrance(self, function: F) -> F:
         """Compile a function that Python calls."""
         return cast(F, self._compiled(function, no_cfunc_wrapper=True))
 
+    def bare(self, function: F) -> F:
+        """Compile a function of plain numbers that `native` keeps as an object file."""
+        return cast(F, _numba.njit(nogil=True, error_model="numpy", **_BARE)(function))
+
     def _compiled(self, function: Callable[..., Any], **options: bool) -> Any:
         before, _settings.CACHE_DIR = _settings.CACHE_DIR, str(self.folder)
         try:
-            return _once(_numba.njit(cache=self._is_kept, fastmath=False, nogil=True, **options)(function))
+            return _once(
+                _numba.njit(cache=self._is_kept, fastmath=False, nogil=True, error_model="numpy", **options)(
+                    function
+                )
+            )
         finally:
             _settings.CACHE_DIR = before
 
@@ -75,3 +90,25 @@ def _once(dispatcher: Any) -> Any:
 
     dispatcher.get_call_template = resolve_plain
     return dispatcher
+
+
+@intrinsic
+def pointer(_typing: Any, address: Any) -> Any:
+    """Return an address as a pointer."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(address), code
+
+
+@register_jitable
+def floats_at(address: int, count: int) -> Any:
+    """Return the float64 column that lies at an address."""
+    return carray(pointer(address), count, np.float64)
+
+
+@register_jitable
+def ints_at(address: int, count: int) -> Any:
+    """Return the int64 column that lies at an address."""
+    return carray(pointer(address), count, np.int64)

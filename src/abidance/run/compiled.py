@@ -21,6 +21,7 @@ from abidance.engine.config import StrategyConfig
 from abidance.engine.runners import LONG_SILENCE
 from abidance.engine.series import Series, Universe
 from abidance.execution.analysis import analyse
+from abidance.indicators import recursions
 from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
 from abidance.market.store import fingerprint
@@ -59,6 +60,7 @@ def compiled_backtest(
         try:
             if say is not None and (text := compiled.first_time()):
                 say(text)
+            recursions.use()
             with quick_collector():
                 return _run(material, started)
         except CannotTellError as error:

@@ -22,6 +22,7 @@ from abidance.backtest import compiled
 from abidance.backtest.compiled import CannotTellError, Scene, Score, score_of
 from abidance.backtest.result import BacktestResult
 from abidance.backtest.sweeping import Track, reason_against
+from abidance.indicators import recursions
 from abidance.indicators.memory import Memory, remembering
 from abidance.journal.metrics import DAY_NS, underwater
 from abidance.kernel.ids import OrderIds
@@ -94,6 +95,7 @@ class Arena:
     def __init__(
         self, config: RunConfig, source: BarSource, folder: Path | None = None, *, remembers: bool = True
     ) -> None:
+        recursions.use()
         self._material = gather(config, source, folder)
         self._kinds = {name: type(each) for name, each in self._material.strategies.items()}
         self.config = self._material.config

@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from abidance.indicators.trend import crossings
 from abidance.market.bars import Bars, FloatArray
 from abidance.model.account import Position
 from abidance.model.errors import StrategyError
@@ -87,10 +88,10 @@ class Signals:
     @staticmethod
     def crossing(fast: FloatArray, slow: FloatArray, *, short: bool = False) -> FloatArray:
         """Return a target: 1 where `fast` crosses above `slow`, 0 (or -1 with `short`) where it crosses below."""
-        from abidance.indicators.recursions import crossed
-
-        one, two = (np.ascontiguousarray(column, dtype=np.float64) for column in (fast, slow))
-        return crossed(one, two, -1.0 if short else 0.0)
+        rows, above = crossings(np.asarray(fast, dtype=np.float64), np.asarray(slow, dtype=np.float64))
+        target = np.full(len(fast), np.nan)
+        target[rows] = 2 * above - 1 if short else above
+        return target
 
     @staticmethod
     def entries(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from abidance.indicators import recursions, trend
 from abidance.indicators.memory import Memory, remembered, remembering
 from abidance.indicators.trend import ema, ema_crossings
 
@@ -92,3 +93,26 @@ def test_crossings_are_those_of_the_two_averages(fast: int, slow: int, missing: 
     turns = [t for t in range(1, 400) if known[t] and known[t - 1] and is_above[t] != is_above[t - 1]]
     assert rows.tolist() == turns
     assert above.tolist() == [float(is_above[t]) for t in turns]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("period", [1, 2, 20, 50, 399, 400, 500])
+@pytest.mark.parametrize("missing", [0, 7, 400])
+def test_compiled_averages_equal_the_others_to_the_last_bit(period: int, missing: int) -> None:
+    for seed in range(5):
+        values = column(seed).copy()
+        values[:missing] = np.nan
+
+        assert recursions.exponential(values, period).tobytes() == trend._ema(values, period).tobytes()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("fast", "slow"), [(3, 9), (9, 3), (1, 2), (20, 50), (5, 5), (300, 399)])
+def test_compiled_crossings_are_those_of_the_two_averages(fast: int, slow: int) -> None:
+    for seed in range(5):
+        values = column(seed)
+
+        rows, above = recursions.exponential_crossings(values, fast, slow)
+
+        told = trend.crossings(trend._ema(values, fast), trend._ema(values, slow))
+        assert (rows.tolist(), above.tolist()) == (told[0].tolist(), told[1].tolist())

@@ -1,0 +1,33 @@
+"""The compiled executor as Python calls it: compiled at the first call of a version, loaded at later starts.
+
+Each function takes the address of a `tables.World`, which must live, and keep its tables, until it returns.
+"""
+
+from pathlib import Path
+
+from abidance.engine import actions
+from abidance.kernel import ports
+from abidance.kernel.native import Unit
+from abidance.model import order, outcome
+from abidance.venues.sim import fills
+
+_HERE = Path(__file__).parent
+_NAMES = (
+    "jit", "layout", "exact", "tables", "gate", "actions", "watch", "desk", "kernels", "lane", "entrances",
+)  # fmt: skip
+SOURCES = (
+    *(_HERE / f"{name}.py" for name in _NAMES),
+    *(Path(str(each.__file__)) for each in (fills, actions, order, outcome)),
+    Path(str(ports.__file__)).with_name("jit.py"),
+)
+"""Everything that any kernel takes code or numbers from."""
+
+_UNIT = Unit("abidance.backtest.entrances", SOURCES)
+play = _UNIT.function("play", "int64")
+deposit = _UNIT.function("deposit", "int64", "int64", "float64", "float64", "int64")
+run_lane = _UNIT.function("run_lane", "int64")
+
+
+def is_first() -> bool:
+    """Return whether the next call is about to compile."""
+    return _UNIT.is_first

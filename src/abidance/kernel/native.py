@@ -1,0 +1,137 @@
+"""Compiled code kept as object files: made by numba once for a version and a processor, then loaded without numba.
+
+Importing numba costs half a second and a hundred megabytes, at every start; an object file is loaded in a hundredth of
+both. A unit's functions take and return C's plain numbers: columns go in by address. They must not raise.
+"""
+
+import ctypes
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+# numba and llvmlite have no types.
+# mypy: disable-error-code="no-untyped-call,import-untyped"
+from abidance.model.errors import InvariantError
+
+_KINDS: dict[str, Any] = {"int64": ctypes.c_int64, "float64": ctypes.c_double}
+_UNREACHABLE = ("numba_do_raise", "numba_unpickle", "numba_runtime_build_excinfo_struct", "NRT_Free")
+"""What numba's code would call if a function raised."""
+
+
+class Unit:
+    """The compiled functions of one module, and all the files that any of them takes code from."""
+
+    def __init__(self, module: str, sources: Iterable[Path]) -> None:
+        self._module = module
+        self._sources = tuple(sources)
+
+    @property
+    def is_first(self) -> bool:
+        """Return whether the first call is about to compile, which takes some seconds once."""
+        return not any(self._folder.glob("*.o"))
+
+    @property
+    def _folder(self) -> Path:
+        return _folder(self._sources)
+
+    def function(self, name: str, *arguments: str) -> Callable[..., int]:
+        """Return the module's `name`, which takes `arguments` (int64 or float64) and returns int64.
+
+        It is compiled or loaded when it is first called, and other Python threads run meanwhile.
+        """
+        return _Function(self, name, arguments)
+
+    def load(self, name: str, arguments: tuple[str, ...]) -> tuple[Any, Any]:
+        """Return a function of C and what keeps it alive."""
+        path = self._folder / f"{name}.o"
+        try:
+            code = path.read_bytes()
+        except OSError:
+            code = self._made(name, arguments)
+            _kept(path, code)
+        symbol, _, code = code.partition(b"\0")
+        engine = _engine(code)
+        kinds: list[Any] = [_KINDS[each] for each in arguments]
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *kinds)
+        return prototype(engine.get_function_address(symbol.decode())), engine
+
+    def _made(self, name: str, arguments: tuple[str, ...]) -> bytes:
+        """Compile a function; return the name of its symbol and its object code."""
+        from numba import types
+
+        dispatcher: Any = getattr(import_module(self._module), name)
+        signature = tuple(getattr(types, each) for each in arguments)
+        dispatcher.compile(signature)
+        found = dispatcher.overloads[signature]
+        assert str(types.unliteral(found.signature.return_type)) == "int64", name
+        code = found.library._get_compiled_object()  # noqa: SLF001  numba has no other way to its object code
+        return bytes(found.fndesc.mangled_name.encode() + b"\0" + code)
+
+
+class _Function:
+    """One function of a unit, loaded when it is first called."""
+
+    def __init__(self, unit: Unit, name: str, arguments: tuple[str, ...]) -> None:
+        self._unit, self._name, self._arguments = unit, name, arguments
+        self._call: Any = None
+
+    def __call__(self, *values: float) -> int:
+        if self._call is None:
+            self._call, self._engine = self._unit.load(self._name, self._arguments)
+        result, raised = ctypes.c_int64(), ctypes.c_void_p()
+        if self._call(ctypes.addressof(result), ctypes.addressof(raised), *values) != 0:
+            raise InvariantError(f"The compiled function {self._name} raised.")
+        return result.value
+
+
+def _kept(path: Path, code: bytes) -> None:
+    """Write an object file whole or not at all; a disk that refuses costs time at the next start, nothing else."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(code)
+        Path(temporary).replace(path)
+
+
+@cache
+def _folder(sources: tuple[Path, ...]) -> Path:
+    """Return where the code of exactly these sources for this very processor is kept."""
+    import llvmlite.binding as llvm
+
+    digest = sha256(f"{version('numba')} {version('llvmlite')} {llvm.get_host_cpu_name()}".encode())
+    digest.update(llvm.get_host_cpu_features().flatten().encode())
+    for path in (*sources, Path(__file__)):
+        digest.update(path.read_bytes())
+    root = Path(os.environ.get("ABIDANCE_HOME") or Path.home() / ".abidance")
+    return root / "cache" / "compiled" / digest.hexdigest()[:16]
+
+
+@cache
+def _target() -> Any:
+    """Return the processor that code is laid out for."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    abort = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
+    for name in _UNREACHABLE:
+        llvm.add_symbol(name, abort)
+    return llvm.Target.from_default_triple().create_target_machine()
+
+
+def _engine(code: bytes) -> Any:
+    """Return object code, laid out to be called."""
+    import llvmlite.binding as llvm
+
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine
