@@ -43,11 +43,6 @@ def _ema(column: FloatArray, period: int) -> FloatArray:
     lead_in = np.full(period + 1, seed)
     reached = talib.EMA(lead_in[:period], period)[-1]
     lead_in[period] = reached + (seed - reached) * (period + 1) / 2
-    step = np.spacing(seed) * (period + 1) / 8  # rounding may miss the seed by a bit: a quarter of one at a time
-    for _ in range(32):
-        if (landed := talib.EMA(lead_in, period)[-1]) == seed:
-            break
-        lead_in[period] += step if landed < seed else -step
     average[start:] = talib.EMA(np.concatenate((lead_in, column[start + 1 :])), period)[period:]
     average[start : start + period - 1] = np.nan
     return average
