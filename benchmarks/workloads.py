@@ -23,7 +23,7 @@ from sweep_grid import COMBINATIONS, STOP_NAMES
 
 FULL = "abidance, all told"
 WARM_COSTS = ("steady", "processor", "without metrics", "peak memory")
-WHOLE_COSTS = ("whole process", "peak memory")
+WHOLE_COSTS = ("whole process", "its processor time", "peak memory")
 
 
 def _peer(name: str, script: str, *arguments: object) -> Contestant:
@@ -94,7 +94,7 @@ def single_short(python: Path) -> Workload:
     """Return the single workload over fewer bars, against those that take minutes for a million."""
     return Workload(
         key="single-short",
-        title="the same over 200,000 bars",
+        title="the single workload over 200,000 bars",
         unit="bars",
         count=200_000,
         contestants=(
@@ -147,7 +147,7 @@ def whole_short(python: Path) -> Workload:
     """Return the single workload over fewer bars as whole processes."""
     return Workload(
         key="whole-short",
-        title="the same over 200,000 bars",
+        title="the whole-process workload over 200,000 bars",
         unit="bars",
         count=200_000,
         contestants=(
@@ -209,7 +209,7 @@ def long_sweep(python: Path) -> Workload:
     """Return the sweep over a million bars, which takes vectorbt minutes: it runs here alone, on all cores."""
     return Workload(
         key="long-sweep",
-        title="the same 1,000 combinations over 1,000,000 bars; two threads",
+        title="the sweep's 1,000 combinations over 1,000,000 bars; two threads",
         unit="combinations",
         count=COMBINATIONS,
         contestants=(_ours(python, "abidance_sweep.py", 1_000_000, "--workers", 2),),
@@ -244,7 +244,7 @@ def portfolio_short(python: Path) -> Workload:
     """Return the portfolio workload over fewer bars, for freqtrade."""
     return Workload(
         key="portfolio-short",
-        title="the same over 20,000 bars",
+        title="the portfolio workload over 20,000 bars",
         unit="pair-bars",
         count=PAIRS * 20_000,
         contestants=(
@@ -264,7 +264,7 @@ def portfolio_ten(python: Path) -> Workload:
     """Return the portfolio workload with ten positions at most."""
     return Workload(
         key="portfolio-ten",
-        title="the same over 20,000 bars, ten positions at most",
+        title="the portfolio workload over 20,000 bars, ten positions at most",
         unit="pair-bars",
         count=PAIRS * 20_000,
         contestants=(
@@ -305,7 +305,7 @@ def tape_short(python: Path) -> Workload:
     """Return the tape workload over fewer ticks: hftbacktest needs 320 bytes for each."""
     return Workload(
         key="tape-short",
-        title="the same over 1,000,000 ticks",
+        title="the tape workload over 1,000,000 ticks",
         unit="ticks",
         count=1_000_000,
         contestants=(
