@@ -6,6 +6,7 @@ Views: one per kind (`bars`, `funding`, `trades`, `quotes`, `books`, `marks`, an
 
 # ruff: noqa: S608  statements are put together from this package's own names; texts are quoted
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -35,8 +36,9 @@ def ask(folder: "Folder", query: str, rows: int | None = None) -> "pl.DataFrame"
             database.execute("SET allowed_directories = [" + _quoted(str(where)) + "]")
         database.execute("SET enable_external_access = false")
         database.execute("SET lock_configuration = true")
-        answer = database.sql(query)
-        frame: pl.DataFrame = (answer.limit(rows) if rows is not None else answer).pl()
+        answer = database.execute(query)
+        names = [column[0] for column in answer.description or ()]
+        found = answer.fetchall() if rows is None else answer.fetchmany(rows)
     except duckdb.IOException as error:
         raise DataError(_first_line(error), "Check the store with: abidance check-data") from error
     except duckdb.Error as error:
@@ -46,7 +48,20 @@ def ask(folder: "Folder", query: str, rows: int | None = None) -> "pl.DataFrame"
         ) from error
     finally:
         database.close()
-    return frame
+    return as_frame(names, found)
+
+
+def as_frame(names: list[str], rows: list[tuple[object, ...]]) -> "pl.DataFrame":
+    """Return the rows of an answer as columns; names that stand twice are numbered."""
+    import polars as pl
+
+    seen: Counter[str] = Counter()
+    columns: dict[str, list[object]] = {}
+    for at, name in enumerate(names):
+        seen[name] += 1
+        key = name if seen[name] == 1 else f"{name}_{seen[name]}"
+        columns[key] = [row[at] for row in rows]
+    return pl.DataFrame(columns, strict=False)
 
 
 def only_reading(database: "duckdb.DuckDBPyConnection", query: str) -> None:

@@ -168,6 +168,10 @@ class Tables(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of what is held open; the next use opens it again."""
+        ...
+
 
 def tape_schema(kind: str) -> "dict[str, pl.DataType]":
     """Return the columns of a tape with their types."""
