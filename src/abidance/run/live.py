@@ -26,6 +26,7 @@ from abidance.market.reference import resolve
 from abidance.model.errors import AbidanceError, DataError
 from abidance.model.instrument import Instrument, timeframe_ns
 from abidance.model.market import DataKind, FeedState
+from abidance.run.backtest import quick_collector
 from abidance.run.bot import LOG, Bot, Moment
 from abidance.run.config import RunConfig
 from abidance.run.setup import BarSource, Key, gather_live, history_needed
@@ -77,9 +78,10 @@ class LivePaper(Bot):
         reading = asyncio.ensure_future(feed.run())
         reading.add_done_callback(lambda _: feed.wake())
         try:
-            while not (stop() or reading.done()):
-                self._turn(feed, watch)
-                await self._rest(feed, world.pulse)
+            with quick_collector():
+                while not (stop() or reading.done()):
+                    self._turn(feed, watch)
+                    await self._rest(feed, world.pulse)
         finally:
             reading.cancel()
             with suppress(asyncio.CancelledError):
