@@ -6,8 +6,7 @@ import pytest
 
 from abidance.market.store import BarStore, Place, Tables, open_tables
 from abidance.model.errors import DataError, UsageError
-from abidance.testing.store_spec import *  # noqa: F403
-from abidance.testing.store_spec import START, TRADES, some_bars, some_trades
+from abidance.testing.store_spec import START, TRADES, StoreSpec, some_bars, some_trades
 from tests.postgres import server
 
 psycopg = pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
@@ -96,3 +95,7 @@ def test_a_range_is_cut_within_a_microsecond(store: Tables) -> None:
     found = store.tape(Place(TRADES.instrument, "trades"), START + 2, START + 3)
 
     assert found["id"].to_list() == ["b"]
+
+
+class TestPostgres(StoreSpec):
+    pass

@@ -8,8 +8,10 @@ Views: one per kind (`bars`, `funding`, `trades`, `quotes`, `books`, `marks`, an
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
+from abidance.market.store.spans import Spans
 from abidance.market.store.tables import SERIES, TAPES, Place, tape_schema
 from abidance.model.errors import DataError, UsageError
 
@@ -17,12 +19,29 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-    from abidance.market.store.tree import Folder
+
+class Shelved(Protocol):
+    """The store on disk as queries see it."""
+
+    folder: Path
+
+    def places(self, kind: str) -> Iterator[Place]:
+        """Yield everything of a kind."""
+        ...
+
+    def files(self, place: Place) -> list[Path]:
+        """Return the files that hold the rows of a place."""
+        ...
+
+    def spans(self, place: Place) -> Spans:
+        """Return what is known of the times of a place."""
+        ...
+
 
 _TYPES = {"float": "DOUBLE", "bool": "BOOLEAN", "text": "VARCHAR", "whole": "BIGINT", "floats": "DOUBLE[]"}
 
 
-def ask(folder: "Folder", query: str, rows: int | None = None) -> "pl.DataFrame":
+def ask(folder: Shelved, query: str, rows: int | None = None) -> "pl.DataFrame":
     """Return what a query says, at most `rows` rows. Raises UsageError for one that is wrong or would change things."""
     import duckdb
 
@@ -81,7 +100,7 @@ def only_reading(database: "duckdb.DuckDBPyConnection", query: str) -> None:
         )
 
 
-def views(folder: "Folder") -> Iterator[tuple[str, str]]:
+def views(folder: Shelved) -> Iterator[tuple[str, str]]:
     """Yield the name of each view and what it selects."""
     for kind in (*SERIES, *TAPES):
         parts: dict[str, list[str]] = {}
@@ -118,7 +137,7 @@ _NO_HOLES = (
 )
 
 
-def _holes(folder: "Folder") -> Iterator[str]:
+def _holes(folder: Shelved) -> Iterator[str]:
     for kind in (*SERIES, *TAPES):
         for place in folder.places(kind):
             for hole in folder.spans(place).holes:
