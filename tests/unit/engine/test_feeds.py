@@ -63,7 +63,8 @@ def test_an_entry_on_a_stream_that_is_not_certified_is_refused_with_its_reason(r
 
     assert codes(rig) == [RefusalCode.FEED_NOT_CERTIFIED]
     assert (
-        "stream of quotes of BTC/USDT@SIM is not certified but stale: no data for 5 s" in rig.refusals[0].reason
+        "stream of quotes of BTC/USDT@SIM is not certified but stale: no data for 5 s"
+        in rig.refusals[0].reason
     )
 
 
