@@ -87,7 +87,8 @@ class OrderBook:
         self.last = 0
         self.reason = "no snapshot yet"
         self._rule = rule
-        self._depth = depth
+        # Sums are over the ladder that the venue keeps: no other depth than one on offer can have been meant.
+        self._depth = rule.depth_for(depth) if rule.continuity is Continuity.CHECKSUM else 0
         self._is_summed = rule.continuity is Continuity.CHECKSUM
         self._is_cut = rule.snapshot_levels > 0 and not rule.snapshot_in_stream
         self._lots: int = 10 ** decimals(instrument.lot)
@@ -185,9 +186,8 @@ class OrderBook:
 
     def _wrong_sum(self, checksum: int) -> str:
         """Cut the ladder to its depth; say what is wrong with the venue's checksum, nothing when it is right."""
-        if self._depth:
-            self._bids.cut(self._depth)
-            self._asks.cut(self._depth)
+        self._bids.cut(self._depth)
+        self._asks.cut(self._depth)
         if checksum < 0:
             return "the update carries no checksum"
         found = self.checksum()

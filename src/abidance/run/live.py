@@ -30,6 +30,7 @@ from abidance.run.backtest import quick_collector
 from abidance.run.bot import LOG, Bot, Moment
 from abidance.run.config import RunConfig
 from abidance.run.setup import BarSource, Key, gather_live, history_needed
+from abidance.venues.ccxt.socket import CcxtTransport
 from abidance.venues.dialect import Dialect
 from abidance.venues.dialects import dialect_of
 from abidance.venues.net.budget import Budgets
@@ -210,7 +211,7 @@ def run_live(
         paper = await open_live(config, history, strategies, folder, pulse.wall())
         try:
             async with AiohttpTransport() as transport:
-                world = World(transport, pulse, Budgets(pulse), random.random, logger("feed"))
+                world = World(CcxtTransport(transport), pulse, Budgets(pulse), random.random, logger("feed"))
                 await paper.run(world, stop, watch, history)
         except BaseException:
             paper.__exit__()
