@@ -31,6 +31,7 @@ _PANELS = {
         "refresh-instruments": "instruments",
         "list-instruments": "instruments",
         "show-instrument": "instruments",
+        "download-sentiment": "sentiment",
     },
     "Configuration": {"new-config": "config", "show-config": "config"},
 }

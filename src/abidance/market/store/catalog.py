@@ -15,6 +15,7 @@ import numpy as np
 
 from abidance.market.bars import FIELDS, Bars
 from abidance.market.funding import Funding
+from abidance.market.store.moods import MoodStore
 from abidance.market.store.shelves import BarStore, FundingStore, Holding
 from abidance.market.store.timerange import show
 from abidance.market.store.tree import Folder
@@ -88,7 +89,8 @@ class Catalog:
     def __init__(self, store: BarStore) -> None:
         self.store = store
         self._funding = FundingStore(store.tables)
-        self._shelves: tuple[_Shelf, ...] = (store, _Sample())
+        self._moods = MoodStore(store.tables)
+        self._shelves: tuple[_Shelf, ...] = (store, _Sample(), self._moods)
 
     def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
         """Return the bars that open from `start` up to, not including, `end` (ns UTC), oldest first, never none.

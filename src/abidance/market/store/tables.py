@@ -30,7 +30,11 @@ class Kind(NamedTuple):
     fields: tuple[str, ...]
 
 
-SERIES: Mapping[str, Kind] = {"bars": Kind("bar", FIELDS), "funding": Kind("funding rate", ("rate",))}
+SERIES: Mapping[str, Kind] = {
+    "bars": Kind("bar", FIELDS),
+    "funding": Kind("funding rate", ("rate",)),
+    "sentiment": Kind("reading", ("value", "count")),
+}
 
 
 class TapeKind(NamedTuple):
