@@ -5,7 +5,7 @@ Knows prices and sizes, and nothing of venues, sequence numbers or trust: that i
 
 import math
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import islice
 
@@ -14,6 +14,7 @@ _FINER = 1_000
 _HIGHEST = 1e15
 _LEAST_ROOM = 256
 _CHECKED_LEVELS = 10
+_MANY = 200
 
 
 def decimals(step: Decimal) -> int:
@@ -41,9 +42,10 @@ class Ladder:
         self.best = NOWHERE
         self.edge: int | None = None
 
-    def take(self, levels: Iterable[tuple[float, float]]) -> bool:
+    def take(self, levels: Sequence[tuple[float, float]]) -> bool:
         """Put levels in, removing those of size 0; False, half done, at the first price that is none here."""
         keys, sizes = self.keys, self.sizes
+        are_many = len(levels) > _MANY
         for price, size in levels:
             if price in sizes:
                 sizes[price] = size
@@ -51,8 +53,13 @@ class Ladder:
                 key = self._key(price)
                 if not key:
                     return False
-                insort(keys, key)
+                if are_many:
+                    keys.append(key)
+                else:
+                    insort(keys, key)
                 sizes[price] = size
+        if are_many:
+            keys.sort()
         scale = self._scale * self._sign
         while keys:
             best = keys[-1] / scale

@@ -87,6 +87,17 @@ def test_levels_that_come_and_go_leave_no_trace_and_no_memory() -> None:
     assert len(book._asks.keys) == len(book._asks.sizes) <= 257
 
 
+def test_a_ladder_of_many_levels_in_any_order_is_sorted_at_once() -> None:
+    prices = [round(0.1 * at, 1) for at in range(1, 100_001)]
+    book = OrderBook(pair(), STEP)
+
+    first = book.apply(whole(1, [(price, 1.0) for price in prices[::2]], []))
+    second = book.apply(change(2, 2, [(price, 2.0) for price in prices[1::2][::-1]]))
+
+    assert (first, second) == (Taken.APPLIED, Taken.APPLIED)
+    assert [price for price, _ in book.top().bids] == prices[::-1]
+
+
 @pytest.mark.parametrize("price", [100.00001, 1e300, math.inf, math.nan, -1.0, 0.0, 5e-324])
 def test_a_price_that_no_tick_ever_had_drops_the_ladder(price: float) -> None:
     book = begun()
