@@ -22,6 +22,7 @@ from abidance.backtest.result import BacktestResult
 from abidance.engine.runners import EventRunner
 from abidance.kernel.log import configure, logger
 from abidance.market.bars import FIELDS, Bars, grid_offset
+from abidance.market.quality import checked
 from abidance.market.reference import resolve
 from abidance.model.errors import AbidanceError, DataError
 from abidance.model.instrument import Instrument, timeframe_ns
@@ -256,7 +257,7 @@ async def _ask(key: Key, count: int, now: int, history: History | None) -> Bars:
         logger("feed").warning("no_history", series=key, reason=error.found)
         return nothing
     closed = int(np.searchsorted(bars.ts_close, now, side="right"))
-    return bars.slice(0, closed)
+    return checked(bars.slice(0, closed))
 
 
 def _save(path: Path, opened: int, past: Mapping[Key, Bars]) -> None:
