@@ -10,8 +10,8 @@ from measure import ScriptFailedError
 
 def counted(text: str, items: int) -> dict[str, Any]:
     """Return a result of the printed table; the program has no figure for the simulation alone."""
-    if note := re.search(r"^Note: (.*)", text, re.MULTILINE):
-        raise ScriptFailedError(f"it fell back: {note[1]}")
+    if fallback := re.search(r"The event engine ran this backtest, .*", text):
+        raise ScriptFailedError(fallback[0])
     closed, still_open = (int(_figure(text, name)) for name in ("Round trips", "Still open"))
     outcome = {"trades": closed + still_open, "closed": closed, "pnl": _figure(text, "Profit")}
     return {"version": "program", "items": items, "phases": {}, "also": {}, "outcome": outcome}

@@ -26,7 +26,7 @@ from harness import MINUTES_OF_YEAR, PAIRS, PORTFOLIO_BARS, YEAR_PAIRS, cache_ho
 
 Columns = dict[str, np.ndarray]
 
-GENERATOR = 3
+GENERATOR = 4
 FIRST_MS = 1_672_531_200_000  # 2023-01-01T00:00:00Z
 BAR_COUNTS = (200_000, 1_000_000)
 BAR_SEED, TICK_SEED = 20_50, 77
@@ -117,13 +117,14 @@ def pairs(count: int, pairs: int, seed: int) -> Columns:
 
 
 def tape(count: int) -> Columns:
-    """Make trade ticks that bounce between a bid and an ask one step of 0.1 apart."""
+    """Make trade ticks that bounce between a bid and an ask one step of 0.1 apart, none on a full minute."""
     random = np.random.default_rng(TAPE_SEED)
     gaps = random.exponential(MEAN_TICK_GAP_MS, count)
     side = (random.random(count) < 0.5).astype(np.int8) * 2 - 1
     middle = _walk(random, count, TICK_SIGMA)
+    ts = FIRST_MS + np.cumsum(gaps).astype(np.int64)
     return {
-        "ts": FIRST_MS + np.cumsum(gaps).astype(np.int64),
+        "ts": ts + (ts % 60_000 == 0),
         "price": _steps(middle + 0.05 * side, 0.1),
         "qty": np.maximum(np.round(random.lognormal(-4.0, 1.2, count), 3), 0.001),
         "side": side,

@@ -80,6 +80,15 @@ class Market:
         )
         return f'{{"stream":"{self.symbol.lower()}@aggTrade","data":{{{body}}}}}'
 
+    def bar(self, opened: int, *, closed: bool) -> str:
+        """Return the minute's bar that opened at `opened`, in ms."""
+        price = f"{self._mid * TICK:.2f}"
+        body = (
+            f'"t":{opened},"T":{opened + 59_999},"s":"{self.symbol}","i":"1m","o":"{price}","c":"{price}",'
+            f'"h":"{price}","l":"{price}","v":"1.0","x":{str(closed).lower()}'
+        )
+        return f'{{"stream":"{self.symbol.lower()}@kline_1m","data":{{"e":"kline","s":"{self.symbol}","k":{{{body}}}}}}}'
+
     def change(self) -> str:
         """Return an update of four levels."""
         self._sequence += 1
@@ -122,7 +131,7 @@ async def serve(rate: float, seconds: float, pipe: Connection) -> None:
         return socket
 
     async def shout(socket: web.WebSocketResponse) -> None:
-        names, started, made = list(markets.values()), time.monotonic(), 0
+        names, started, made, told = list(markets.values()), time.monotonic(), 0, int(time.time())
         while (elapsed := time.monotonic() - started) < seconds:
             due = int(elapsed * rate)
             sent["late"] = max(sent["late"], (due - made) / rate)
@@ -131,6 +140,12 @@ async def serve(rate: float, seconds: float, pipe: Connection) -> None:
                 at = time.time() - origin
                 text = market.quote(at) if turn < 5 else market.change() if turn < 8 else market.trade(at)
                 await socket.send_str(text)
+            if (second := int(time.time())) > told:
+                told = second
+                closed = second % 60 == 0
+                for market in names:
+                    opened = (second // 60 - closed) * 60_000
+                    await socket.send_str(market.bar(opened, closed=closed))
             sent["count"], sent["seconds"] = (made := due), elapsed
             await asyncio.sleep(_BATCH)
 
@@ -170,7 +185,7 @@ DELAYS = array("d")
 
 
 class Listener(EventStrategy):
-    """Hears everything, and turns its position over every hundred trades."""
+    """Hears everything, and turns its position over every five hundred trades."""
 
     timeframe = "1m"
 
@@ -187,7 +202,7 @@ class Listener(EventStrategy):
     def on_trade(self, trade, view):
         DELAYS.append(time.time() - ORIGIN - trade.size)
         SEEN["trades"] += 1
-        if SEEN["trades"] % 100:
+        if SEEN["trades"] % 500:
             return None
         held = view.position(trade.instrument).quantity
         side, quantity = (Side.SELL, held) if held > 0 else (Side.BUY, Decimal("0.5"))

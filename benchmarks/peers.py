@@ -64,6 +64,8 @@ PEERS = {
         Peer("jesse", ("jesse==3.5.3",), heavy=True),
         Peer("freqtrade", ("freqtrade==2026.9",), heavy=True),
         Peer("hftbacktest", ("hftbacktest==2.4.4",), heavy=True),
+        Peer("ccxt", ("ccxt==4.5.90", "orjson==3.13.0"), heavy=True),
+        Peer("cryptofeed", ("cryptofeed==2.4.1",), heavy=True),
     )
 }
 
@@ -94,7 +96,9 @@ def main() -> None:
     """Install what is asked for."""
     parser = argparse.ArgumentParser(description="Install the peers to measure against.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PEERS)}")
-    parser.add_argument("--heavy", action="store_true", help="vectorbt, jesse, freqtrade, hftbacktest too")
+    parser.add_argument(
+        "--heavy", action="store_true", help="vectorbt, jesse, freqtrade, hftbacktest, ccxt, cryptofeed too"
+    )
     asked = parser.parse_args()
     unknown = sorted(set(asked.names) - set(PEERS))
     if unknown:

@@ -24,13 +24,17 @@ class Measured:
 
 
 def disagreements(measured: Measured) -> list[str]:
-    """Return in words where two runs did not do the same work; an engine that does not tell a key is passed over."""
+    """Return in words where two runs did not do the same work.
+
+    Every engine must tell what has to be equal exactly; one that does not tell a `near` key is passed over.
+    """
     found = []
     workload = measured.workload
     runs = [(name, each.result) for name, taken in measured.samples.items() for each in taken]
     for name, result in runs:
         if result["items"] != workload.count:
             found.append(f"{name} took {result['items']} {workload.unit}, not {workload.count}")
+        found += [f"{name} does not tell {key}" for key in workload.exact if key not in result["outcome"]]
     for key, tolerance in (dict.fromkeys(workload.exact, 0.0) | dict(workload.near)).items():
         values = sorted({(name, result["outcome"][key]) for name, result in runs if key in result["outcome"]})
         plain = [value for _, value in values]
@@ -50,6 +54,7 @@ COSTS: dict[str, Callable[[Sample], float | None]] = {
     "processor": lambda each: each.result["also"].get("cpu_s"),
     "without metrics": lambda each: each.result["also"].get("bare_s"),
     "whole process": lambda each: each.process.wall_s,
+    "its processor time": lambda each: each.process.cpu_s,
     "peak memory": lambda each: each.process.peak_mb,
 }
 
@@ -136,6 +141,15 @@ def outcome_rows(measured: Measured) -> list[list[str]]:
     return rows + [[key, *(spoken(each.get(key, "-")) for each in outcomes.values())] for key in keys]
 
 
+def agreements(measured: Measured) -> list[str]:
+    """Return what at least two engines have told, and how near they had to be."""
+    told = [set(taken[0].result["outcome"]) for taken in measured.samples.values()]
+    wanted = dict.fromkeys(measured.workload.exact, "") | {
+        key: f" (to {share:g})" for key, share in measured.workload.near.items()
+    }
+    return [key + near for key, near in wanted.items() if sum(key in each for each in told) > 1]
+
+
 def spoken(value: Any) -> str:
     """Write a value of an outcome."""
     return f"{value:,.6f}" if isinstance(value, float) else str(value)
@@ -174,10 +188,8 @@ def report(measured: Measured, baseline: str) -> None:
         print("  The engines did NOT do the same work, so there is no ratio to tell:")
         print("\n".join(f"    {each}" for each in measured.disagreements))
         return
-    if len(measured.samples) > 1:
-        agreed = [*workload.exact, *(f"{key} (to {share:g})" for key, share in workload.near.items())]
-        if agreed:
-            print(f"  Same work: {', '.join(agreed)} agree between all that tell them.")
+    if agreed := agreements(measured):
+        print(f"  Same work: {', '.join(agreed)} agree between all that tell them.")
     if baseline not in measured.samples:
         print(f"  No ratios: {baseline} has no figures.")
     elif len(measured.samples) > 1:

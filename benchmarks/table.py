@@ -26,6 +26,7 @@ RATIOS = {
     "processor": "its processor time",
     "without metrics": "warm, its metrics left out",
     "whole process": "whole process",
+    "its processor time": "its processor time",
     "peak memory": "memory",
 }
 HEADS = ["workload", "engine", "a second, warm", "whole process", "peak memory", "multiple of Abidance's"]

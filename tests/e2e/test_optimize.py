@@ -1,11 +1,7 @@
 """`abidance optimize` as typed: studies that outlive their processes, and what is done with what they find."""
 
 import json
-import os
-import pwd
 import shlex
-import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.program import Program, assert_refused
+from tests.postgres import server
 
 pytest.importorskip("optuna", reason="the extra `optimise` is not installed")
 pytestmark = pytest.mark.e2e
@@ -313,43 +310,10 @@ def test_a_cluster_of_two_workers_finds_what_one_process_finds(abidance: Program
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """Start a PostgreSQL server of our own and return a URL of it."""
-    missing = [name for name in ("initdb", "postgres") if shutil.which(name) is None]
-    if missing:
-        pytest.skip(f"not on this machine: {', '.join(missing)}")
-    pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    user = next(name for name in ("postgres", "nobody") if name in names) if os.getuid() == 0 else None
-    folder = (
-        Path("/tmp") / f"abidance-postgres-{os.getpid()}"
-    )  # others must reach it, and a socket's path be short
-    folder.mkdir()
-    if user is not None:
-        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data = str(folder / "data")
-    quiet: dict[str, Any] = {
-        "user": user,
-        "stdout": subprocess.DEVNULL,
-        "stderr": subprocess.PIPE,
-        "cwd": "/",
-    }
-    subprocess.run(["initdb", "-D", data, "-U", "me", "--auth=trust", "--no-sync"], check=True, **quiet)
-    server = subprocess.Popen(
-        ["postgres", "-D", data, "-p", str(port), "-k", str(folder), "-c", "fsync=off", "-h", "127.0.0.1"],
-        text=True, **quiet,
-    )  # fmt: skip
-    try:
-        assert server.stderr is not None
-        assert any("ready to accept connections" in line for line in server.stderr)
-        yield f"postgresql://me:secret@127.0.0.1:{port}/postgres"
-    finally:
-        server.terminate()
-        server.communicate()
-        shutil.rmtree(folder)
+    with server() as url:
+        yield url
 
 
 def test_a_study_in_postgres_is_shared_and_goes_on(abidance: Program, postgres: str) -> None:

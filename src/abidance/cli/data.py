@@ -222,7 +222,12 @@ def _repaired(catalog: "Catalog", chosen: "list[Holding]", policy: str, second: 
         raise UsageError("--second and --repair second belong together.", "Give both, or neither.")
     told = []
     for holding in chosen:
-        if holding.origin != "stored" or holding.is_funding or holding.fault or holding.instrument == second:
+        if (
+            holding.origin != "stored"
+            or not holding.timeframe
+            or holding.fault
+            or holding.instrument == second
+        ):
             continue
         name = f"{holding.instrument} {holding.timeframe}"
         other = catalog.read(second, holding.timeframe) if second else None
@@ -251,6 +256,8 @@ def _judged(catalog: "Catalog", holding: "Holding") -> _Judged:
 
     if holding.fault:
         return _Judged(holding, ("",) * 4, Grade.REFUSED, (holding.fault,), [])
+    if holding.kind == "sentiment":  # what is stored of it was judged when it came
+        return _Judged(holding, ("",) * 4, Grade.OK, (), [])
     try:
         if holding.is_funding and (funding := catalog.funding(holding.instrument)) is not None:
             rates = inspect_funding(funding)
@@ -352,7 +359,7 @@ def _explain(
 
 
 def _series_name(holding: "Holding") -> str:
-    return "funding" if holding.is_funding else holding.timeframe
+    return holding.timeframe or holding.kind
 
 
 def _mark(share: float, marks: str) -> str:

@@ -24,7 +24,15 @@ _PANELS = {
     "Trade": {"backtest": "backtest", "trade": "trade"},
     "Strategies": {"new-strategy": "strategies", "list-strategies": "strategies", "check-strategy": "check"},
     "Research": {"optimize": "optimize", "verdict": "verdict", "simulate": "simulate"},
-    "Data": {"import-data": "data", "list-data": "data", "check-data": "data"},
+    "Data": {
+        "import-data": "data",
+        "list-data": "data",
+        "check-data": "data",
+        "refresh-instruments": "instruments",
+        "list-instruments": "instruments",
+        "show-instrument": "instruments",
+        "download-sentiment": "sentiment",
+    },
     "Configuration": {"new-config": "config", "show-config": "config"},
 }
 """Every command by panel, with the module of this package that holds it as a function of the same name."""

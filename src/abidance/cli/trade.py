@@ -91,16 +91,16 @@ def trade(
     ).load()  # fmt: skip
     console = Console(highlight=False)
     folder = userdir.expanduser() / "runs" / loaded.name
+    if feed is FeedKind.LIVE and (speed is not None or loaded.timerange):
+        raise UsageError(
+            "Live data has neither a speed nor a time range.", "Leave out --speed and --timerange."
+        )
     if fresh:
         _set_aside(folder, console)
-    if feed is FeedKind.LIVE:
-        if speed is not None or loaded.timerange:
-            raise UsageError(
-                "Live data has neither a speed nor a time range.", "Leave out --speed and --timerange."
-            )
-        _trade_live(loaded, userdir, folder, console, plain=plain, json_file=json_file, report=report)
-        return
     try:
+        if feed is FeedKind.LIVE:
+            _trade_live(loaded, userdir, folder, console, plain=plain, json_file=json_file, report=report)
+            return
         with Stop() as stop, _open(loaded, userdir, folder) as paper:
             _tell_torn(paper, console)
             view = view_of(paper.material.config, console, plain=plain)

@@ -47,7 +47,6 @@ from abidance.model.market import (
     Bar,
     BarSlice,
     BookSnapshot,
-    FeedState,
     FeedStatus,
     FundingRate,
     MarkPrice,
@@ -364,11 +363,9 @@ class Engine:
     def _on_feed_status(self, event: FeedStatus) -> None:
         state = self.state
         state.now = max(state.now, event.ts)
-        is_news = state.feeds.take(event)
-        if event.state is FeedState.CERTIFIED or not is_news or event.instrument not in state.instruments:
-            return
-        text = f"{event.instrument}: no new risk is taken, its {event.kind} are {event.state}. {event.reason}"
-        self.actions.note("warning", "feed_not_certified", text.rstrip())
+        if state.feeds.take(event) and event.instrument in state.instruments:
+            text = f"{event.instrument}: no new risk while its stream of {event.kind} is {event.state}. {event.reason}"
+            self.actions.note("warning", "feed_not_certified", text.rstrip())
 
     def _on_anomaly(self, event: Anomaly) -> None:
         state = self.state

@@ -1,8 +1,8 @@
 """Indicators whose every value needs the one before, and comparisons of whole columns, as compiled code.
 
-They give the same values, but for a last bit, as the indicators that stand on TA-Lib and numpy, which ask here first and go
-their own way unless `use` was called: compiling takes some seconds, once for a version, so that only those call it who
-compute for long or often. Columns are contiguous float64.
+They give the same values, but for a last bit, as the indicators that stand on TA-Lib and numpy, which ask here first
+and go their own way unless `use` was called: compiling takes some seconds, once for a version, so that only those call
+it who compute for long or often. Columns are contiguous float64.
 """
 
 from pathlib import Path

@@ -6,25 +6,19 @@ socket and no clock: it is told, and says what it made of it. A book that is not
 
 import math
 import zlib
-from bisect import bisect_left, insort
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import StrEnum
+from itertools import islice
 
+from abidance.market.ladder import NOWHERE, Ladder, decimals
 from abidance.model.instrument import Instrument
 from abidance.model.market import BookDelta, BookSnapshot, Quote
 from abidance.model.order import Side
 
-NOWHERE = math.nan
 _KEPT_UPDATES = 20_000
-_KEPT_APPLIED = 256
-_KNOWN_PRICES = 65_536
-_CHECKED_LEVELS = 10
 _ECHO_NS = 5_000_000_000
-_FINER = 1_000
-_HIGHEST = 1e15
+_COUNT_EVERY = 256
 
 
 class Continuity(StrEnum):
@@ -79,102 +73,6 @@ class Taken(StrEnum):
     """A snapshot without a level: a halted market, or a venue in trouble."""
 
 
-class _Ladder:
-    """One side: sorted keys with the best one last, and the size at each.
-
-    A key is a price in thousandths of the tick's last decimal, negative for asks: when a venue makes a tick coarser,
-    older orders stay at their finer prices.
-    """
-
-    __slots__ = ("_known", "_scale", "_sign", "edge", "keys", "sizes")
-
-    def __init__(self, sign: int, decimals: int) -> None:
-        self._scale: int = 10**decimals * _FINER
-        self._sign = sign
-        self._known: dict[float, int] = {}
-        self.keys: list[int] = []
-        self.sizes: dict[int, float] = {}
-        self.edge: int | None = None
-
-    def take(self, levels: Iterable[tuple[float, float]]) -> bool:
-        """Put levels in, removing those of size 0; False, half done, at the first price that is none here."""
-        known, keys, sizes = self._known.get, self.keys, self.sizes
-        for price, size in levels:
-            key = known(price)
-            if key is None:
-                key = self._learn(price)
-                if key is None:
-                    return False
-            if size:
-                if key not in sizes:
-                    insort(keys, key)
-                sizes[key] = size
-            elif key in sizes:
-                del sizes[key]
-                del keys[bisect_left(keys, key)]
-        return True
-
-    def begin(self, levels: list[tuple[float, float]], certain: int) -> bool:
-        """Start anew; with `certain` levels or more, the last of them is where knowledge ends."""
-        self.clear()
-        if not self.take(levels):
-            return False
-        self.edge = self.keys[0] if certain and len(self.keys) >= certain else None
-        return True
-
-    def clear(self) -> None:
-        """Forget every level."""
-        self.keys.clear()
-        self.sizes.clear()
-        self.edge = None
-
-    def cut(self, depth: int) -> None:
-        """Forget all but the best `depth` levels."""
-        for key in self.keys[:-depth]:
-            del self.sizes[key]
-        del self.keys[:-depth]
-
-    def price(self, key: int) -> float:
-        """Return the price of a key, the very float that its decimal text reads as."""
-        return key * self._sign / self._scale
-
-    def levels(self) -> Iterator[tuple[float, float]]:
-        """Yield (price, size), best first, as far as is known."""
-        edge, sizes = self.edge, self.sizes
-        for key in reversed(self.keys):
-            if edge is not None and key < edge:
-                return
-            yield self.price(key), sizes[key]
-
-    def certain(self) -> int:
-        """Count the levels up to where knowledge ends."""
-        return len(self.keys) - (0 if self.edge is None else bisect_left(self.keys, self.edge))
-
-    def digits(self, lots: int) -> str:
-        """Return the best ten levels as a checksum reads them: digits of price and size without a point."""
-        best = self.keys[: -_CHECKED_LEVELS - 1 : -1]
-        unit = self._sign * _FINER
-        return "".join(f"{key // unit}{round(self.sizes[key] * lots)}" for key in best)
-
-    def _learn(self, price: float) -> int | None:
-        """Return the key of a price not seen before, None when it is far finer than the tick."""
-        if not 0.0 < price <= _HIGHEST:
-            return None
-        key = round(price * self._scale)
-        # Both sides are the float nearest to one decimal number, so that equality is exact.
-        if key / self._scale != price:
-            return None
-        if len(self._known) >= _KNOWN_PRICES:
-            self._known.clear()
-        self._known[price] = key = key * self._sign
-        return key
-
-
-def _decimals(step: Decimal) -> int:
-    """Return how many digits a step has after the point."""
-    return max(0, -int(step.normalize().as_tuple().exponent))
-
-
 class OrderBook:
     """The ladder of one instrument. Feed it all updates of the venue in their order; it says what each did to it.
 
@@ -189,15 +87,19 @@ class OrderBook:
         self.last = 0
         self.reason = "no snapshot yet"
         self._rule = rule
-        self._depth = depth if rule.continuity is Continuity.CHECKSUM else 0
-        self._lots: int = 10 ** _decimals(instrument.lot)
+        # Sums are over the ladder that the venue keeps: no other depth than one on offer can have been meant.
+        self._depth = rule.depth_for(depth) if rule.continuity is Continuity.CHECKSUM else 0
+        self._is_summed = rule.continuity is Continuity.CHECKSUM
+        self._is_cut = rule.snapshot_levels > 0 and not rule.snapshot_in_stream
+        self._lots: int = 10 ** decimals(instrument.lot)
         self._tick = instrument.tick
-        self._bids = _Ladder(1, _decimals(instrument.tick))
-        self._asks = _Ladder(-1, _decimals(instrument.tick))
+        self._bids = Ladder(1, decimals(instrument.tick))
+        self._asks = Ladder(-1, decimals(instrument.tick))
         self._whole = False
         self._fresh = False
+        self._thin = False
+        self._uncounted = 0
         self._waiting: list[BookDelta] = []
-        self._applied: deque[BookDelta] = deque(maxlen=0 if rule.snapshot_in_stream else _KEPT_APPLIED)
         self._standing: Callable[[BookDelta], Taken] = {
             Continuity.RANGE: self._in_range,
             Continuity.PREVIOUS: self._after_previous,
@@ -214,10 +116,7 @@ class OrderBook:
     @property
     def wants_snapshot(self) -> bool:
         """Return True without a ladder, or when most of what a cut snapshot told has been traded away."""
-        few = self._rule.snapshot_levels // 4
-        return not self._whole or any(
-            side.edge is not None and side.certain() < few for side in (self._bids, self._asks)
-        )
+        return not self._whole or self._thin
 
     def apply(self, delta: BookDelta) -> Taken:
         """Take in an update or a snapshot and say what became of it; `reason` puts a failure in words."""
@@ -227,7 +126,10 @@ class OrderBook:
             return self._keep(delta)
         standing = self._standing(delta)
         if standing is Taken.APPLIED:
-            return self._put(delta)
+            self._fresh = False
+            if not (self._bids.take(delta.bids) and self._asks.take(delta.asks)):
+                return self._off_tick(delta)
+            return self._settle(delta)
         if standing is Taken.OLD and (self._fresh or self.ts == 0 or delta.ts - self.ts < _ECHO_NS):
             return Taken.OLD
         # An old number so much later is no echo: the venue counts anew, or the number we hold was wrong.
@@ -243,19 +145,15 @@ class OrderBook:
     def _begin(self, snapshot: BookDelta) -> Taken:
         """Start from a snapshot, then apply what waited for it."""
         rule = self._rule
-        if self._whole and self._applied:
-            # A second snapshot deepens a ladder: what was applied after it is applied again, or it is of no use.
-            oldest = self._applied[0]
-            if snapshot.last < (oldest.previous or oldest.first - 1):
-                return Taken.OLD
-            self._waiting = list(self._applied)
-            self._applied.clear()
-        if not snapshot.bids and not snapshot.asks:
+        if self._whole and not rule.snapshot_in_stream and snapshot.last < self.last:
+            return Taken.OLD
+        certain = rule.snapshot_levels if self._is_cut else 0
+        if not (self._bids.begin(snapshot.bids, certain) and self._asks.begin(snapshot.asks, certain)):
+            return self._off_tick(snapshot)
+        if not self._bids.keys and not self._asks.keys:
             return self._fail(Taken.EMPTY, "the snapshot holds no level")
-        certain = 0 if rule.snapshot_in_stream else rule.snapshot_levels
-        on_tick = self._bids.begin(snapshot.bids, certain) and self._asks.begin(snapshot.asks, certain)
-        found = self._settle(snapshot) if on_tick else self._off_tick(snapshot)
-        if found is not Taken.APPLIED:
+        self._uncounted = 0
+        if (found := self._settle(snapshot)) is not Taken.APPLIED:
             return found
         self._whole = self._fresh = True
         waiting, self._waiting = self._waiting, []
@@ -274,29 +172,41 @@ class OrderBook:
             self._waiting.append(delta)
         return Taken.WAITING
 
-    def _put(self, delta: BookDelta) -> Taken:
-        """Change the ladder."""
-        if not (self._bids.take(delta.bids) and self._asks.take(delta.asks)):
-            return self._off_tick(delta)
-        self._fresh = False
-        self._applied.append(delta)
-        return self._settle(delta)
-
     def _settle(self, delta: BookDelta) -> Taken:
         """Look whether the changed ladder can be right."""
-        bids, asks = self._bids.keys, self._asks.keys
-        if bids and asks and bids[-1] >= -asks[-1]:
+        if self._bids.best >= self._asks.best:
             return self._fail(Taken.CROSSED, f"bid {self.best_bid} is not below ask {self.best_ask}")
-        if self._depth:
-            self._bids.cut(self._depth)
-            self._asks.cut(self._depth)
-        if delta.checksum >= 0 and self.checksum() != delta.checksum:
-            return self._fail(Taken.CHECKSUM, f"the checksum is {self.checksum()}, not {delta.checksum}")
-        if self._rule.continuity is Continuity.CHECKSUM and delta.checksum < 0:
-            return self._fail(Taken.CHECKSUM, "the update carries no checksum")
+        if self._is_summed and (wrong := self._wrong_sum(delta.checksum)):
+            return self._fail(Taken.CHECKSUM, wrong)
+        if self._is_cut and not self._stays_in_sight():
+            return self._fail(Taken.GAP, "the market has left the part of the ladder that is known")
         self.last = delta.last
         self.ts = delta.ts
         return Taken.APPLIED
+
+    def _wrong_sum(self, checksum: int) -> str:
+        """Cut the ladder to its depth; say what is wrong with the venue's checksum, nothing when it is right."""
+        self._bids.cut(self._depth)
+        self._asks.cut(self._depth)
+        if checksum < 0:
+            return "the update carries no checksum"
+        found = self.checksum()
+        return "" if found == checksum else f"the checksum is {found}, not {checksum}"
+
+    def _stays_in_sight(self) -> bool:
+        """Return False once a best price lies beyond the snapshot's end; now and then count how much is left."""
+        for side in (self._bids, self._asks):
+            if side.edge is not None and (not side.keys or side.keys[-1] < side.edge):
+                return False
+        self._uncounted -= 1
+        if self._uncounted < 0:
+            self._uncounted = _COUNT_EVERY
+            few = self._rule.snapshot_levels // 4
+            self._thin = any(
+                side.edge is not None and sum(1 for _ in islice(side.levels(), few)) < few
+                for side in (self._bids, self._asks)
+            )
+        return True
 
     def _off_tick(self, delta: BookDelta) -> Taken:
         return self._fail(
@@ -308,7 +218,6 @@ class OrderBook:
         self.reason = reason
         self._bids.clear()
         self._asks.clear()
-        self._applied.clear()
         return found
 
     def _in_range(self, delta: BookDelta) -> Taken:
@@ -336,24 +245,19 @@ class OrderBook:
     @property
     def best_bid(self) -> float:
         """Return the highest bid, NaN without one."""
-        keys = self._bids.keys
-        return self._bids.price(keys[-1]) if keys else NOWHERE
+        return self._bids.best
 
     @property
     def best_ask(self) -> float:
         """Return the lowest ask, NaN without one."""
-        keys = self._asks.keys
-        return self._asks.price(keys[-1]) if keys else NOWHERE
+        return self._asks.best
 
     def quote(self) -> Quote | None:
         """Return the best of both sides, None while one is empty."""
-        bids, asks = self._bids, self._asks
-        if not bids.keys or not asks.keys:
+        bid, ask = self._bids.best, self._asks.best
+        if math.isnan(bid) or math.isnan(ask):
             return None
-        bid, ask = bids.keys[-1], asks.keys[-1]
-        return Quote(
-            self.ts, self.instrument, bids.price(bid), bids.sizes[bid], asks.price(ask), asks.sizes[ask]
-        )
+        return Quote(self.ts, self.instrument, bid, self._bids.sizes[bid], ask, self._asks.sizes[ask])
 
     def microprice(self) -> float:
         """Return the mid weighted by the other side's size: where the next trade leans. NaN without both sides."""
@@ -398,8 +302,5 @@ class OrderBook:
         return BookSnapshot(self.ts, self.instrument, bids, asks)
 
     @staticmethod
-    def _best(side: _Ladder, levels: int) -> Iterator[tuple[float, float]]:
-        for at, level in enumerate(side.levels()):
-            if levels and at >= levels:
-                return
-            yield level
+    def _best(side: Ladder, levels: int) -> Iterator[tuple[float, float]]:
+        return islice(side.levels(), levels or None)

@@ -1,4 +1,4 @@
-"""What is known of each instrument's trading rules: the bundled table, and a guess from prices for all others.
+"""What is known of each instrument's trading rules: a venue's own word, the bundled table, or a guess from prices.
 
 A guess is always labelled as one. Asking a venue is not this module's business.
 """
@@ -14,6 +14,8 @@ import msgspec
 import numpy as np
 
 from abidance.market.bars import Bars
+from abidance.market.store.timerange import show
+from abidance.market.terms import Version
 from abidance.model.errors import UsageError
 from abidance.model.instrument import Instrument, parse_instrument_id
 
@@ -21,8 +23,8 @@ _MOST_DECIMALS = 12
 _SAMPLE = 4096
 _INFERRED_LOT = Decimal("0.00000001")
 _INFERRED_NOTIONAL = Decimal(5)
-_INFERRED_LEVERAGE = Decimal(20)
-_INFERRED_MAINTENANCE = Decimal("0.01")
+INFERRED_LEVERAGE = Decimal(20)
+INFERRED_MAINTENANCE = Decimal("0.01")
 
 
 class Source(StrEnum):
@@ -60,15 +62,25 @@ def instrument(id: str) -> Instrument:
     return resolve(id).instrument
 
 
-def resolve(id: str, bars: Bars | None = None) -> Reference:
-    """Return an instrument and where its rules come from; one that is not in the table is inferred from `bars`.
+def resolve(
+    id: str, bars: Bars | None = None, version: Version | None = None, ts: int | None = None
+) -> Reference:
+    """Return an instrument and where its rules come from: `version`, else the table, else a guess from `bars`.
 
+    A version that is younger than `ts`, when the rules are to hold (ns UTC), is the best that is known and says so.
     Raises UsageError for a malformed id, and for an unknown one when there are no bars to infer it from.
     """
     try:
         parse_instrument_id(id)
     except UsageError as error:
         raise UsageError(error.found, _near(id) or error.remedy) from error
+    if version is not None:
+        notice = ""
+        if ts is not None and ts < version.since:
+            notice = (
+                f"The trading rules of {id} are those of {show(version.since)}: older ones are not known."
+            )
+        return Reference(version.terms.instrument, Source.LISTED, notice)
     row = _table().get(id)
     if row is not None:
         values = {name: Decimal(text) for name, text in row.items() if name != "source"}
@@ -99,8 +111,8 @@ def infer(id: str, bars: Bars) -> Instrument:
         id,
         **steps,
         min_notional=_INFERRED_NOTIONAL,
-        max_leverage=_INFERRED_LEVERAGE,
-        maintenance=_INFERRED_MAINTENANCE,
+        max_leverage=INFERRED_LEVERAGE,
+        maintenance=INFERRED_MAINTENANCE,
     )
 
 

@@ -31,7 +31,8 @@ class Bar(msgspec.Struct, frozen=True, gc=False, array_like=True):
 class BarSlice(msgspec.Struct, frozen=True, gc=False, tag="bars"):
     """All bars that close at one moment: what a strategy that looks at several instruments may see together.
 
-    `ts` is the close time. Bars stand shortest timeframe first, then in the run's order of instruments.
+    `ts` is the close time, on live data the moment at which the slice was given out if that was later. Bars stand
+    shortest timeframe first, then in the run's order of instruments.
     """
 
     ts: int

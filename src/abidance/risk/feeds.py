@@ -26,7 +26,7 @@ class Feeds:
         return self._known
 
     def take(self, status: FeedStatus) -> bool:
-        """Take a new status; return whether the state is another one than before."""
+        """Take a new status; return whether a stream that was certified has lost that."""
         key = (status.instrument, status.kind)
         before = self._known.get(key)
         self._known[key] = status
@@ -35,7 +35,8 @@ class Feeds:
             doubted.pop(status.kind, None)
         else:
             doubted[status.kind] = status
-        return before is None or before.state is not status.state
+        was = before is not None and before.state is FeedState.CERTIFIED
+        return was and status.state is not FeedState.CERTIFIED
 
     def state(self, instrument: str, kind: DataKind) -> FeedState | None:
         """Return the state of a stream, or None when no feed ever spoke of it."""

@@ -254,7 +254,7 @@ def feed_not_certified(case: Case) -> str | None:
     if status is None:
         return None
     why = f": {status.reason}" if status.reason else "."
-    return f"The {status.kind} of {status.instrument} are not certified, they are {status.state}{why}"
+    return f"The stream of {status.kind} of {status.instrument} is not certified but {status.state}{why}"
 
 
 def unknown_order_open(case: Case) -> str | None:

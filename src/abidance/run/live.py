@@ -22,13 +22,16 @@ from abidance.backtest.result import BacktestResult
 from abidance.engine.runners import EventRunner
 from abidance.kernel.log import configure, logger
 from abidance.market.bars import FIELDS, Bars, grid_offset
+from abidance.market.quality import checked
 from abidance.market.reference import resolve
 from abidance.model.errors import AbidanceError, DataError
 from abidance.model.instrument import Instrument, timeframe_ns
 from abidance.model.market import DataKind, FeedState
+from abidance.run.backtest import quick_collector
 from abidance.run.bot import LOG, Bot, Moment
 from abidance.run.config import RunConfig
 from abidance.run.setup import BarSource, Key, gather_live, history_needed
+from abidance.venues.ccxt.socket import CcxtTransport
 from abidance.venues.dialect import Dialect
 from abidance.venues.dialects import dialect_of
 from abidance.venues.net.budget import Budgets
@@ -77,9 +80,10 @@ class LivePaper(Bot):
         reading = asyncio.ensure_future(feed.run())
         reading.add_done_callback(lambda _: feed.wake())
         try:
-            while not (stop() or reading.done()):
-                self._turn(feed, watch)
-                await self._rest(feed, world.pulse)
+            with quick_collector():
+                while not (stop() or reading.done()):
+                    self._turn(feed, watch)
+                    await self._rest(feed, world.pulse)
         finally:
             reading.cancel()
             with suppress(asyncio.CancelledError):
@@ -208,7 +212,7 @@ def run_live(
         paper = await open_live(config, history, strategies, folder, pulse.wall())
         try:
             async with AiohttpTransport() as transport:
-                world = World(transport, pulse, Budgets(pulse), random.random, logger("feed"))
+                world = World(CcxtTransport(transport), pulse, Budgets(pulse), random.random, logger("feed"))
                 await paper.run(world, stop, watch, history)
         except BaseException:
             paper.__exit__()
@@ -253,7 +257,7 @@ async def _ask(key: Key, count: int, now: int, history: History | None) -> Bars:
         logger("feed").warning("no_history", series=key, reason=error.found)
         return nothing
     closed = int(np.searchsorted(bars.ts_close, now, side="right"))
-    return bars.slice(0, closed)
+    return checked(bars.slice(0, closed))
 
 
 def _save(path: Path, opened: int, past: Mapping[Key, Bars]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from abidance.engine.allocator import Allocator
 from abidance.engine.config import StrategyConfig
@@ -23,6 +23,7 @@ from abidance.market.funding import Funding
 from abidance.market.quality import checked
 from abidance.market.reference import Source, resolve
 from abidance.market.store import parse_timerange, show
+from abidance.market.terms import Version
 from abidance.model.errors import ConfigError, DataError, StrategyError, UsageError
 from abidance.model.event import BalanceChanged, Control, ControlAction
 from abidance.model.instrument import SECOND_NS, Instrument, parse_instrument_id, timeframe_ns
@@ -54,6 +55,15 @@ class BarSource(Protocol):
 
     def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> Funding | None:
         """Return the rates due from `start` up to, not including, `end`, or None when there are none."""
+        ...
+
+
+@runtime_checkable
+class TermsSource(Protocol):
+    """Where the rules that venues set for instruments come from, as they were at a time."""
+
+    def terms(self, instrument: str, ts: int | None = None) -> Version | None:
+        """Return the version that held at `ts` (ns UTC), or None when none is known."""
         ...
 
 
@@ -131,7 +141,7 @@ def gather(config: RunConfig, source: BarSource, folder: Path | None) -> Materia
             first = len(whole) - len(bars[key])
             past[key] = whole.slice(max(0, first - history), first)
     _check_history(config, strategies, past, bars)
-    instruments, notices = _instruments(keys, bars)
+    instruments, notices = _instruments(keys, bars, source)
     drive = {id: min((t for i, t in keys if i == id), key=timeframe_ns) for id in instruments}
     _check_leverage(config, instruments)
     traded = dict.fromkeys(id for each in config.strategies for id in each.instruments)
@@ -226,16 +236,20 @@ def _keys(config: RunConfig, strategies: Mapping[str, BarStrategy | EventStrateg
 
 
 def _instruments(
-    keys: Sequence[Key], bars: Mapping[Key, Bars]
+    keys: Sequence[Key], bars: Mapping[Key, Bars], source: object = None
 ) -> tuple[dict[str, Instrument], tuple[str, ...]]:
+    """Return the instruments by the rules that held when the run begins, and sentences about those that are guessed."""
     found: dict[str, Instrument] = {}
     notices: list[str] = []
     for id, timeframe in keys:
         if id in found:
             continue
-        reference = resolve(id, bars[id, timeframe])
+        series = bars[id, timeframe]
+        begins = int(series.ts[0]) if len(series) else None
+        version = source.terms(id, begins) if isinstance(source, TermsSource) else None
+        reference = resolve(id, series, version, begins)
         found[id] = reference.instrument
-        if reference.source is Source.INFERRED:
+        if reference.notice and reference.source is not Source.TYPICAL:
             notices.append(reference.notice)
     return found, tuple(notices)
 

@@ -73,9 +73,12 @@ def names_of(instruments: Sequence[Instrument], symbol: Callable[[Instrument], s
 
 
 def nanoseconds(moment: datetime) -> int:
-    """Return a time of a calendar as ns UTC, exact to the microsecond that it holds."""
+    """Return a time of a calendar as ns UTC. Raises ValueError when 64 bits do not hold it."""
     since = moment - _EPOCH
-    return ((since.days * _DAY_SECONDS + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+    ns = ((since.days * _DAY_SECONDS + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+    if not 0 <= ns < 2**63:
+        raise ValueError(f"the time {moment} is none of ours")
+    return ns
 
 
 def unknown_channel(venue: str, channel: Channel) -> UsageError:

@@ -63,7 +63,8 @@ def test_an_entry_on_a_stream_that_is_not_certified_is_refused_with_its_reason(r
 
     assert codes(rig) == [RefusalCode.FEED_NOT_CERTIFIED]
     assert (
-        "quotes of BTC/USDT@SIM are not certified, they are stale: no data for 5 s" in rig.refusals[0].reason
+        "stream of quotes of BTC/USDT@SIM is not certified but stale: no data for 5 s"
+        in rig.refusals[0].reason
     )
 
 
@@ -131,9 +132,13 @@ def test_a_strategy_sees_certificates_and_marks_through_its_view(rig: Rig) -> No
 
 
 def test_people_are_told_once_when_a_certificate_is_lost(rig: Rig) -> None:
-    for at in (1, 2, 3):
+    rig.pump.market(status(FeedState.STALE, at=0))
+    before = list(rig.notices)
+    rig.pump.market(status(FeedState.CERTIFIED, at=1))
+    for at in (2, 3, 4):
         rig.pump.market(status(FeedState.STALE, at=at))
 
+    assert before == []
     assert [notice.code for notice in rig.notices] == ["feed_not_certified"]
 
 

@@ -74,6 +74,30 @@ def test_an_order_from_before_the_tick_was_made_coarser_stays_at_its_finer_price
     assert book.best_bid == 0.50579
 
 
+def test_levels_that_come_and_go_leave_no_trace_and_no_memory() -> None:
+    book = begun(STEP)
+
+    for at in range(5_000):
+        price = 100.0 + at % 900 / 10
+        book.apply(change(11 + 2 * at, 11 + 2 * at, asks=[(price + 1.0, 1.0)]))
+        book.apply(change(12 + 2 * at, 12 + 2 * at, asks=[(price + 1.0, 0.0)]))
+
+    assert book.is_whole
+    assert len(book.top().asks) <= 2
+    assert len(book._asks.keys) == len(book._asks.sizes) <= 257
+
+
+def test_a_ladder_of_many_levels_in_any_order_is_sorted_at_once() -> None:
+    prices = [round(0.1 * at, 1) for at in range(1, 100_001)]
+    book = OrderBook(pair(), STEP)
+
+    first = book.apply(whole(1, [(price, 1.0) for price in prices[::2]], []))
+    second = book.apply(change(2, 2, [(price, 2.0) for price in prices[1::2][::-1]]))
+
+    assert (first, second) == (Taken.APPLIED, Taken.APPLIED)
+    assert [price for price, _ in book.top().bids] == prices[::-1]
+
+
 @pytest.mark.parametrize("price", [100.00001, 1e300, math.inf, math.nan, -1.0, 0.0, 5e-324])
 def test_a_price_that_no_tick_ever_had_drops_the_ladder(price: float) -> None:
     book = begun()
@@ -205,6 +229,10 @@ def test_a_snapshot_without_a_level_is_no_book() -> None:
     assert not book.is_whole
 
 
+def test_a_snapshot_of_levels_without_size_is_no_book() -> None:
+    assert OrderBook(pair(), RANGE).apply(whole(50, [(99.0, 0.0)], [])) is Taken.EMPTY
+
+
 def test_a_market_with_one_empty_side_is_a_book() -> None:
     book = OrderBook(pair(), STEP)
 
@@ -260,22 +288,21 @@ class TestSnapshotByRest:
         assert book.apply(whole(20, [(99.0, 1.0)], [(101.0, 1.0)])) is Taken.APPLIED
         assert (book.last, book.best_bid) == (23, 99.6)
 
-    def test_a_second_one_deepens_the_ladder_without_losing_what_came_after_it(self) -> None:
+    def test_a_second_one_that_is_as_new_deepens_the_ladder(self) -> None:
         book = begun()
         book.apply(change(11, 12, [(99.5, 1.0)]))
-        book.apply(change(13, 14, [(99.6, 1.0)]))
 
         taken = book.apply(whole(12, [(99.5, 1.0), (99.0, 1.0), (98.0, 2.0), (97.0, 3.0)], [(101.0, 3.0)]))
 
         assert taken is Taken.APPLIED
-        assert (book.last, book.best_bid) == (14, 99.6)
-        assert book.apply(change(15, 15)) is Taken.APPLIED
+        assert len(book.top().bids) == 4
+        assert book.apply(change(13, 13)) is Taken.APPLIED
 
-    def test_a_second_one_that_is_too_old_leaves_the_ladder_as_it_is(self) -> None:
+    def test_a_second_one_that_is_older_leaves_the_ladder_as_it_is(self) -> None:
         book = begun()
         book.apply(change(11, 12, [(99.5, 1.0)]))
 
-        assert book.apply(whole(5, [(50.0, 1.0)], [(51.0, 1.0)])) is Taken.OLD
+        assert book.apply(whole(11, [(50.0, 1.0)], [(51.0, 1.0)])) is Taken.OLD
         assert (book.is_whole, book.last, book.best_bid) == (True, 12, 99.5)
 
     def test_what_waits_is_bounded(self) -> None:
@@ -330,11 +357,21 @@ class TestCutSnapshot:
         rule = BookRule(Continuity.RANGE, snapshot_in_stream=False, depths=(0,), snapshot_levels=8)
         book = OrderBook(pair(), rule)
         book.apply(whole(10, [(99.0 - at, 1.0) for at in range(8)], [(101.0, 1.0)]))
-
         before = book.wants_snapshot
+
         book.apply(change(11, 11, [(99.0 - at, 0.0) for at in range(7)] + [(80.0, 1.0)]))
+        for at in range(12, 300):
+            book.apply(change(at, at))
 
         assert (before, book.wants_snapshot, book.is_whole) == (False, True, True)
+
+    def test_a_market_that_leaves_it_behind_has_no_known_price(self) -> None:
+        book = self.cut()
+
+        taken = book.apply(change(11, 11, [(99.0, 0.0), (98.0, 0.0), (97.0, 0.0), (95.0, 50.0)]))
+
+        assert taken is Taken.GAP
+        assert book.reason == "the market has left the part of the ladder that is known"
 
 
 class TestQuestions:

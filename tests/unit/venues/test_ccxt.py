@@ -8,13 +8,20 @@ from typing import Any
 
 import pytest
 
+from abidance.kernel.log import logger
 from abidance.model.errors import UsageError
-from abidance.model.market import Bar, BarUpdate, BookDelta, DataKind, MarkPrice, Quote, Trade
+from abidance.model.market import Bar, BarUpdate, BookDelta, DataKind, FeedStatus, MarkPrice, Quote, Trade
 from abidance.venues.ccxt.dialect import CcxtDialect
 from abidance.venues.ccxt.loading import exchange_class, streamed_venues
 from abidance.venues.ccxt.socket import CcxtSocket, CcxtTransport
 from abidance.venues.dialect import Answered, Channel, Decoded, Dropped, Endpoint
+from abidance.venues.dialects import dialect_of
+from abidance.venues.net.budget import Budgets
+from abidance.venues.net.feed import LiveFeed
+from abidance.venues.net.line import World
+from abidance.venues.net.rest import Rest
 from abidance.venues.net.transport import Answer, DisconnectedError, Socket
+from tests.unit.venues.net_world import HandPulse, wanted
 from tests.unit.venues.wire import traded
 
 SPOT, SWAP = "BTC/USDT@OKX", "BTC/USDT:USDT@OKX"
@@ -240,6 +247,34 @@ async def test_a_venue_that_cannot_be_reached_is_a_lost_connection() -> None:
 
     with pytest.raises(DisconnectedError, match="ccxt reaches no okx: TimeoutError no answer"):
         await CcxtTransport(Elsewhere(), make).connect(Endpoint("ccxt://okx"))
+
+
+async def test_a_live_feed_certifies_what_comes_through_ccxt_and_begins_anew_when_it_is_lost() -> None:
+    pulse = HandPulse()
+    made: list[Script] = []
+    told = {"bids": [[99.0, 1.0]], "asks": [[101.0, 4.0]], "timestamp": None}
+
+    async def make(venue: str) -> Script:
+        made.append(Script(book=[told, ConnectionError("reset")] if not made else [told]))
+        return made[-1]
+
+    world = World(CcxtTransport(Elsewhere(), make), pulse, Budgets(pulse), lambda: 0.5, logger("test"))
+    rest = Rest("", world.transport, world.budgets, pulse)
+    feed = LiveFeed(wanted(DataKind.QUOTES, instruments=[traded(SPOT)]), dialect_of, lambda _: rest, world)
+    running = asyncio.ensure_future(feed.run())
+
+    await pulse.advance(40)
+
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    events = []
+    while (event := feed.next()) is not None:
+        events.append(event)
+    states = [event.state.value for event in events if isinstance(event, FeedStatus)]
+    quotes = [event for event in events if isinstance(event, Quote)]
+    assert states[:4] == ["stale", "certified", "stale", "certified"]
+    assert {(each.bid, each.ask) for each in quotes} == {(99.0, 101.0)}
+    assert [each.is_closed for each in made] == [True] * len(made)
 
 
 def test_only_the_wanted_venue_of_ccxt_is_loaded() -> None:

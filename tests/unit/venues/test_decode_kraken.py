@@ -152,6 +152,8 @@ def test_recorded_frames_are_read_or_are_of_foreign_symbols() -> None:
         {"checksum": 2**32},
         {"checksum": "x"},
         {"timestamp": "yesterday"},
+        {"timestamp": "1969-12-31T23:59:59Z"},
+        {"timestamp": "2262-05-01T00:00:00Z"},
         {"timestamp": "2024-05-19T16:32:26"},
         {"bids": None},
     ],

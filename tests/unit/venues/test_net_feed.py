@@ -3,7 +3,7 @@
 import pytest
 
 from abidance.market.book import BookRule, Continuity
-from abidance.model.instrument import SECOND_NS
+from abidance.model.instrument import SECOND_NS, Instrument
 from abidance.model.market import BookDelta, DataKind, FeedState, FundingRate, MarkPrice, Quote, Trade
 from abidance.venues.dialect import Closing, Dropped, StreamLimits
 from tests.unit.venues.net_world import BTC, EPOCH, ETH, Bench, wanted
@@ -274,6 +274,42 @@ async def test_prints_without_an_id_are_told_apart_by_the_connection() -> None:
     assert bench.trades == ["", ""]
 
 
+async def test_trades_from_before_our_time_are_no_news() -> None:
+    async with Bench(wanted(TRADES)) as bench:
+        old = Trade(EPOCH - SECOND_NS, BTC.id, 100.0, 1.0, True, "old")
+
+        await bench.say(old, bench.trade("new"))
+
+    assert bench.trades == ["new"]
+
+
+async def test_a_quiet_market_is_not_taken_for_a_broken_connection_for_ever() -> None:
+    async with Bench(wanted(TRADES)) as bench:
+        await bench.advance(600)
+
+    assert len(bench.venue.sockets) <= 18
+
+
+async def test_requests_of_all_kinds_share_one_pace() -> None:
+    coins = [Instrument(f"C{n}/USDT@FAKE", *(BTC.tick,) * 4) for n in range(12)]
+    bench = Bench(wanted(QUOTES, instruments=(BTC, *coins)), limits=limits(requests_per_second=4))
+    async with bench:
+        await bench.advance(5)
+        for _ in range(30):
+            await bench.say(*(bench.quote(each.id) for each in coins))
+            await bench.advance(0.2)
+        before = len(bench.venue.last.sent)
+        while len(bench.venue.last.sent) == before:
+            await bench.advance(0.2)
+            await bench.say(bench.quote(BTC.id))
+        for _ in range(10):
+            await bench.advance(0.2)
+            await bench.say(bench.quote(BTC.id))
+
+    asked = len(bench.venue.last.sent) - before
+    assert 4 <= asked <= 4 * 2 + 2
+
+
 async def test_a_crossed_quote_is_kept_back_and_told() -> None:
     async with Bench(wanted(QUOTES)) as bench:
         await bench.say(bench.quote())
@@ -306,6 +342,7 @@ async def test_a_decoder_that_fails_ends_its_line_and_not_the_feed() -> None:
 
 async def test_event_times_never_go_back_and_are_never_ahead_of_receipt() -> None:
     async with Bench(wanted(TRADES, QUOTES)) as bench:
+        await bench.advance(5)
         now = bench.pulse.wall()
         await bench.say(
             Trade(now, BTC.id, 100.0, 1.0, True, "1"),

@@ -17,6 +17,8 @@ SILENCE = 10 * SECOND_NS
 """How long after its close a slice of which nothing has come is waited for, in ns."""
 OVERDUE = 3 * SECOND_NS
 """How long after its close a bar is asked for elsewhere, in ns."""
+MOST_LATE = 1_000
+"""So many bars of a series are remembered as late; a venue that has been gone for longer has no laggards."""
 
 Series = tuple[str, str]
 
@@ -132,7 +134,10 @@ class Slices:
         bars = self._waiting.pop(close, {})
         self._arrived.pop(close, None)
         for key in absent:
-            self._late[key].add(close - self._length[key])
+            late = self._late[key]
+            late.add(close - self._length[key])
+            if len(late) > MOST_LATE:
+                late.discard(min(late))
             self._next[key] = close
         if bars:
             self._stuck = None

@@ -15,8 +15,11 @@ import numpy as np
 
 from abidance.market.bars import FIELDS, Bars
 from abidance.market.funding import Funding
+from abidance.market.store.moods import MoodStore
 from abidance.market.store.shelves import BarStore, FundingStore, Holding
 from abidance.market.store.timerange import show
+from abidance.market.store.tree import Folder
+from abidance.market.terms import TermsStore, Version
 from abidance.model.errors import DataError
 from abidance.model.instrument import MS_NS, parse_instrument_id, timeframe_ns
 
@@ -86,7 +89,8 @@ class Catalog:
     def __init__(self, store: BarStore) -> None:
         self.store = store
         self._funding = FundingStore(store.tables)
-        self._shelves: tuple[_Shelf, ...] = (store, _Sample())
+        self._moods = MoodStore(store.tables)
+        self._shelves: tuple[_Shelf, ...] = (store, _Sample(), self._moods)
 
     def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
         """Return the bars that open from `start` up to, not including, `end` (ns UTC), oldest first, never none.
@@ -111,6 +115,14 @@ class Catalog:
     def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> Funding | None:
         """Return the rates due from `start` up to, not including, `end` (ns UTC), or None when there are none."""
         return self._funding.read(instrument, start, end) or None
+
+    def terms(self, instrument: str, ts: int | None = None) -> Version | None:
+        """Return the terms that a venue set at `ts` (ns UTC, by default the newest), or None when none are known.
+
+        They are kept beside files alone: a database knows none.
+        """
+        tables = self.store.tables
+        return TermsStore(tables.folder).at(instrument, ts) if isinstance(tables, Folder) else None
 
     def inventory(self) -> list[Holding]:
         """Return everything that can be read without being built; what the user's store hides is left out."""

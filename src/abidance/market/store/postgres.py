@@ -17,6 +17,7 @@ import numpy as np
 
 from abidance.market.bars import IntArray
 from abidance.market.store.spans import Spans
+from abidance.market.store.sql import as_frame
 from abidance.market.store.tables import (
     SCHEMA_VERSION,
     SERIES,
@@ -183,11 +184,9 @@ class Database:
         with self._reading() as cursor:
             if not self._exists(cursor, kind):
                 return
-            # A walk along the index: the database knows no quick way to list what is different.
             cursor.execute(f"SELECT DISTINCT {names} FROM {_table(kind)}")
-            found = sorted(cursor.fetchall())
-        for instrument, *timeframe in found:
-            yield Place(instrument, kind, *timeframe)
+            found = [Place(instrument, kind, *timeframe) for instrument, *timeframe in cursor.fetchall()]
+        yield from sorted(found, key=lambda place: (place.instrument.partition("@")[2], *place))
 
     def spans(self, place: Place) -> Spans:
         """Return what is known of the times of a place."""
@@ -215,12 +214,11 @@ class Database:
 
     def sql(self, query: str, rows: int | None = None) -> "pl.DataFrame":
         """Answer a query in a transaction that may only read."""
-        import polars as pl
-
         try:
             with self._reading() as cursor:
                 cursor.execute(f"SET LOCAL search_path = {SCHEMA}, public")
-                cursor.execute(query.rstrip().rstrip(";").encode())
+                # Prepared, so that it is one statement: a second one could follow a COMMIT and write.
+                cursor.execute(query.rstrip().rstrip(";").encode(), prepare=True)
                 if cursor.description is None:
                     raise UsageError("The query says nothing.", "Begin with select or with.")
                 names = [column.name for column in cursor.description]
@@ -230,7 +228,7 @@ class Database:
                 f"The query cannot be answered: {_told(error)}.",
                 f"The tables are {', '.join((*SERIES, *TAPES))}.",
             ) from error
-        return pl.DataFrame(found, schema=names, orient="row", infer_schema_length=None)
+        return as_frame(names, found)
 
     # --- the connection
 
@@ -262,13 +260,19 @@ class Database:
     @contextmanager
     def _writing(self, kind: str, ts: IntArray) -> "Iterator[Cursor[Any]]":
         """Write in one transaction, alone, with room for the months of `ts`."""
-        with self._connected() as link, link.transaction(), link.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            self._prepare(cursor, kind)
-            if not self._timescale:
-                for month in np.unique(ts.astype("datetime64[ns]").astype("datetime64[M]")):
-                    cursor.execute(_partition(kind, month))
-            yield cursor
+        try:
+            with self._connected() as link, link.transaction(), link.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+                self._prepare(cursor, kind)
+                if not self._timescale:
+                    for month in np.unique(ts.astype("datetime64[ns]").astype("datetime64[M]")):
+                        cursor.execute(_partition(kind, month))
+                yield cursor
+        except self._psycopg.Error as error:
+            raise DataError(
+                f"The database {masked(self._url)} refused what was to be stored: {_told(error)}.",
+                "Nothing of it was stored; what was stored before is whole.",
+            ) from error
 
     def _prepare(self, cursor: "Cursor[Any]", kind: str) -> None:
         """Make what is not there yet. Raises DataError for a store of another version."""

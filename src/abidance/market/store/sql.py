@@ -6,9 +6,12 @@ Views: one per kind (`bars`, `funding`, `trades`, `quotes`, `books`, `marks`, an
 
 # ruff: noqa: S608  statements are put together from this package's own names; texts are quoted
 
+from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
+from abidance.market.store.spans import Spans
 from abidance.market.store.tables import SERIES, TAPES, Place, tape_schema
 from abidance.model.errors import DataError, UsageError
 
@@ -16,12 +19,29 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-    from abidance.market.store.tree import Folder
+
+class Shelved(Protocol):
+    """The store on disk as queries see it."""
+
+    folder: Path
+
+    def places(self, kind: str) -> Iterator[Place]:
+        """Yield everything of a kind."""
+        ...
+
+    def files(self, place: Place) -> list[Path]:
+        """Return the files that hold the rows of a place."""
+        ...
+
+    def spans(self, place: Place) -> Spans:
+        """Return what is known of the times of a place."""
+        ...
+
 
 _TYPES = {"float": "DOUBLE", "bool": "BOOLEAN", "text": "VARCHAR", "whole": "BIGINT", "floats": "DOUBLE[]"}
 
 
-def ask(folder: "Folder", query: str, rows: int | None = None) -> "pl.DataFrame":
+def ask(folder: Shelved, query: str, rows: int | None = None) -> "pl.DataFrame":
     """Return what a query says, at most `rows` rows. Raises UsageError for one that is wrong or would change things."""
     import duckdb
 
@@ -35,8 +55,9 @@ def ask(folder: "Folder", query: str, rows: int | None = None) -> "pl.DataFrame"
             database.execute("SET allowed_directories = [" + _quoted(str(where)) + "]")
         database.execute("SET enable_external_access = false")
         database.execute("SET lock_configuration = true")
-        answer = database.sql(query)
-        frame: pl.DataFrame = (answer.limit(rows) if rows is not None else answer).pl()
+        answer = database.execute(query)
+        names = [column[0] for column in answer.description or ()]
+        found = answer.fetchall() if rows is None else answer.fetchmany(rows)
     except duckdb.IOException as error:
         raise DataError(_first_line(error), "Check the store with: abidance check-data") from error
     except duckdb.Error as error:
@@ -46,7 +67,20 @@ def ask(folder: "Folder", query: str, rows: int | None = None) -> "pl.DataFrame"
         ) from error
     finally:
         database.close()
-    return frame
+    return as_frame(names, found)
+
+
+def as_frame(names: list[str], rows: list[tuple[object, ...]]) -> "pl.DataFrame":
+    """Return the rows of an answer as columns; names that stand twice are numbered."""
+    import polars as pl
+
+    seen: Counter[str] = Counter()
+    columns: dict[str, list[object]] = {}
+    for at, name in enumerate(names):
+        seen[name] += 1
+        key = name if seen[name] == 1 else f"{name}_{seen[name]}"
+        columns[key] = [row[at] for row in rows]
+    return pl.DataFrame(columns, strict=False)
 
 
 def only_reading(database: "duckdb.DuckDBPyConnection", query: str) -> None:
@@ -66,7 +100,7 @@ def only_reading(database: "duckdb.DuckDBPyConnection", query: str) -> None:
         )
 
 
-def views(folder: "Folder") -> Iterator[tuple[str, str]]:
+def views(folder: Shelved) -> Iterator[tuple[str, str]]:
     """Yield the name of each view and what it selects."""
     for kind in (*SERIES, *TAPES):
         parts: dict[str, list[str]] = {}
@@ -103,7 +137,7 @@ _NO_HOLES = (
 )
 
 
-def _holes(folder: "Folder") -> Iterator[str]:
+def _holes(folder: Shelved) -> Iterator[str]:
     for kind in (*SERIES, *TAPES):
         for place in folder.places(kind):
             for hole in folder.spans(place).holes:

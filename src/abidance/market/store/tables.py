@@ -30,7 +30,11 @@ class Kind(NamedTuple):
     fields: tuple[str, ...]
 
 
-SERIES: Mapping[str, Kind] = {"bars": Kind("bar", FIELDS), "funding": Kind("funding rate", ("rate",))}
+SERIES: Mapping[str, Kind] = {
+    "bars": Kind("bar", FIELDS),
+    "funding": Kind("funding rate", ("rate",)),
+    "sentiment": Kind("reading", ("value", "count")),
+}
 
 
 class TapeKind(NamedTuple):
@@ -166,6 +170,10 @@ class Tables(Protocol):
 
         At most `rows` rows. Raises UsageError for a query that cannot be answered.
         """
+        ...
+
+    def close(self) -> None:
+        """Let go of what is held open; the next use opens it again."""
         ...
 
 

@@ -236,6 +236,9 @@ class Folder:
 
         return ask(self, query, rows)
 
+    def close(self) -> None:
+        """Let go of nothing: files are open only while they are read or written."""
+
     def home(self, place: Place) -> Path:
         """Return the folder of a place. Raises UsageError for a name that is none."""
         name = parse_instrument_id(place.instrument)

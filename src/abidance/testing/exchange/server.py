@@ -53,7 +53,7 @@ class Session:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._held: Frame | None = None
+        self._held: list[Frame] = []
         self._silent_until = 0
         self._transport: asyncio.Transport | None = None
 
@@ -83,9 +83,9 @@ class Session:
                 elif fault.what is Wrong.CHECKSUM:
                     frame = with_wrong_checksum(frame)
         self._put(frame)
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._put(held)
+        held, self._held = self._held, []
+        for late in held:
+            self._put(late)
 
     @property
     def is_silent(self) -> bool:
@@ -137,7 +137,7 @@ class Session:
             case Wrong.GAP:
                 pass
             case Wrong.REORDER:
-                self._held = frame
+                self._held.append(frame)
             case Wrong.DISCONNECT:
                 self.abort()
             case Wrong.CLOSE:
@@ -293,6 +293,13 @@ class LocalExchange:
         async with asyncio.timeout(_PATIENCE):
             for session in list(self.sessions):
                 await session.drained()
+
+    def topics(self) -> dict[str, list[int]]:
+        """Return who listens to what: the numbers of the connections by topic, in the venue's words."""
+        return {
+            line.topic.rpartition("|")[2]: [each.number for each in line.listeners]
+            for line in self._lines.values()
+        }
 
     def catch_up(self) -> None:
         """Bring the markets to the clock's time."""

@@ -107,6 +107,7 @@ class LiveFeed:
         self._tap = tap
         self._shown = wanted.shown
         self._detectors = {id: AnomalyDetector(id) for id in wanted.shown if wanted.anomalies}
+        self._since = world.pulse.wall()
         self._waiting = asyncio.Event()
         self._sieves: dict[str, Sieve] = {}
         self._bar_lines: dict[str, set[int]] = {}
@@ -239,8 +240,11 @@ class LiveFeed:
             lines = self._bar_lines.setdefault(channel.instrument, set())
             (lines.add if state is FeedState.CERTIFIED else lines.discard)(line)
             return
-        self.certificates.find(now, (channel.instrument, channel.kind), line, state, reason)
-        self._look_at_tape(channel, now)
+        key = (channel.instrument, channel.kind)
+        was_followed = self.certificates.followed(key) is not None
+        self.certificates.find(now, key, line, state, reason)
+        if was_followed != (self.certificates.followed(key) is not None):
+            self._part_tape(channel, now)
 
     def on_end(self, line: int, reason: str) -> None:
         """Take note that a line has ended."""
@@ -251,14 +255,11 @@ class LiveFeed:
         self.certificates.lose(now, line, reason)
         for (id, kind), state in self.certificates.all().items():
             if before[id, kind] is not state:
-                self._look_at_tape(Channel(id, kind), now)
+                self._part_tape(Channel(id, kind), now)
 
-    def _look_at_tape(self, channel: Channel, now: int) -> None:
-        """Throw away bars in the making when trades may be missing from them."""
-        if (
-            channel.kind is DataKind.TRADES
-            and self.certificates.followed((channel.instrument, channel.kind)) is None
-        ):
+    def _part_tape(self, channel: Channel, now: int) -> None:
+        """Throw away bars in the making where the tape was lost or begins: trades may be missing from them."""
+        if channel.kind is DataKind.TRADES:
             for builder in self._builders.get(channel.instrument, ()):
                 builder.interrupt(now)
 
@@ -284,8 +285,8 @@ class LiveFeed:
         sieve = self._sieves.get(id)
         if sieve is None:
             sieve = self._sieves[id] = Sieve()
-        if not sieve.is_new(trade, line):
-            return
+        if not sieve.is_new(trade, line) or 0 < trade.ts < self._since:
+            return  # known, or from before our time: some venues greet with the last trades
         if not trade.ts:
             trade = _replace(trade, ts=received)
         for builder in self._builders.get(id, ()):
@@ -365,6 +366,9 @@ class LiveFeed:
             bars = await history(*hole.series, hole.start, hole.end)
         except AbidanceError as error:
             self._world.log.warning("no_history", series=hole.series, reason=error.found)
+            return
+        except Exception:
+            self._world.log.exception("history_failed", series=hole.series)
             return
         now = self._world.pulse.wall()
         rows = zip(bars.ts.tolist(), *(column.tolist() for column in bars.columns()), strict=True)

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from structlog.stdlib import BoundLogger
 
-from abidance.market.live.pace import Pace
+from abidance.market.live.pace import UNTRIED, Pace
 from abidance.model.errors import VenueError
 from abidance.model.instrument import Instrument
 from abidance.model.market import (
@@ -86,7 +86,7 @@ class World:
 
 
 class Line:
-    """One connection that carries `channels` of one route."""
+    """One connection that carries `channels` of one route; it may be silent for `untried` seconds at first."""
 
     def __init__(
         self,
@@ -96,6 +96,7 @@ class Line:
         rest: Rest,
         world: World,
         listener: Listener,
+        untried: float = UNTRIED,
     ) -> None:
         self.number = next(world.numbers)
         self.opened = world.pulse.steady()
@@ -109,9 +110,11 @@ class Line:
         self._world = world
         self._listener = listener
         self._log = world.log.bind(venue=dialect.venue, line=self.number)
-        self._pace = Pace(self.opened)
+        self.is_silent = False
+        self._pace = Pace(self.opened, untried)
         self._heard = self._pinged = self.opened
         self._request = 1
+        self._turn = asyncio.Lock()
         self._asked: dict[int, _Asked] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._socket: Socket | None = None
@@ -281,6 +284,14 @@ class Line:
         if self._socket is not None:
             await self._socket.send(frame)
 
+    async def _request_of(self, frame: Frame) -> None:
+        """Send a request, no faster than the venue takes them from one connection."""
+        rate = self._dialect.limits.requests_per_second
+        async with self._turn:
+            await self._send(frame)
+            if rate:
+                await self._world.pulse.sleep(1.0 / rate)
+
     async def _subscribe(self, channels: Sequence[Channel]) -> None:
         """Ask for channels and see to it that they are confirmed. Raises DisconnectedError when they are not."""
         for _attempt in range(2):
@@ -296,18 +307,14 @@ class Line:
         )
 
     async def _ask(self, channels: Sequence[Channel]) -> None:
-        limits = self._dialect.limits
-        pause = 1.0 / limits.requests_per_second if limits.requests_per_second else 0.0
         rest = iter(channels)
-        while batch := tuple(islice(rest, limits.channels_per_request or None)):
+        while batch := tuple(islice(rest, self._dialect.limits.channels_per_request or None)):
             frames = self._dialect.subscribe(batch, self._request)
             asked = _Asked(batch, len(frames))
             first, self._request = self._request, self._request + max(1, len(frames))
             for number, frame in enumerate(frames, first):
                 self._asked[number] = asked
-                await self._send(frame)
-                if pause:
-                    await self._world.pulse.sleep(pause)
+                await self._request_of(frame)
 
     async def _renew(self, stream: BookStream) -> None:
         """Get a new ladder for a book, by REST or by subscribing anew, no faster than its backoff allows."""
@@ -334,7 +341,7 @@ class Line:
         frames = self._dialect.unsubscribe((channel,), self._request)
         self._request += max(1, len(frames))
         for frame in frames:
-            await self._send(frame)
+            await self._request_of(frame)
         await self._ask((channel,))
 
     async def _fetch(self, stream: BookStream) -> None:
@@ -361,6 +368,7 @@ class Line:
             elif stream.watch(now):
                 self._nudge(stream, now)
         if is_silent:
+            self.is_silent = True
             self.leaving = self.leaving or f"no data for {now - self._pace.last:.1f} s"
         elif now - self._heard > DEAD:
             self.leaving = self.leaving or "the other side is gone"
@@ -376,9 +384,8 @@ class Line:
         """Subscribe anew to a channel that fell silent on a line that has not; each time it is given longer."""
         silence = now - stream.pace.last
         stream.begin_anew(Pace(now, 2 * silence))
-        if not stream.refusal:
-            self._log.info("silent", topic=self._dialect.topic(stream.channel), seconds=round(silence, 1))
-            self._spawn(self._resubscribe, stream.channel)
+        self._log.info("silent", topic=self._dialect.topic(stream.channel), seconds=round(silence, 1))
+        self._spawn(self._resubscribe, stream.channel)
 
 
 @dataclass

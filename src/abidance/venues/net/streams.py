@@ -2,7 +2,7 @@
 
 A shard is a set of channels that one connection may carry. It holds as many lines as were asked for. A line that should
 go (its lifetime is nearly over, the venue announced the end, it fell silent) goes only once another has taken its
-place, or after `OVERLAP`: nothing is lost in between. A line that ended is followed by another after a backoff with
+place, or a while later: nothing is lost in between. A line that ended is followed by another after a backoff with
 jitter, within the venue's connection budget.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
+from abidance.market.live.pace import UNTRIED
 from abidance.model.instrument import Instrument
 from abidance.venues.dialect import Channel, Dialect
 from abidance.venues.net.line import Line, Listener, World
@@ -19,8 +20,10 @@ from abidance.venues.net.transport import Backoff, stop
 
 BEAT = 0.25
 """Seconds between two looks at the age of things."""
-OVERLAP = 30.0
-"""Seconds that a line which should go stays beside one that is not ready yet."""
+OVERLAP, LAST_HOPE = 600.0, 30.0
+"""Seconds that a line which should go stays beside one that is not ready yet; `LAST_HOPE` when it says nothing."""
+LONGEST_UNTRIED = 60.0
+"""Seconds of silence granted to a new line at most, when those before it had nothing to say either."""
 _EARLY = 0.02
 _AT_LEAST_EARLY = 60.0
 
@@ -74,7 +77,7 @@ class Streams:
 class Shard:
     """The channels that one connection may carry, on `wanted` lines."""
 
-    def __init__(self, make: Callable[[], Line], streams: Streams, wanted: int) -> None:
+    def __init__(self, make: Callable[[float], Line], streams: Streams, wanted: int) -> None:
         self.lines: list[Line] = []
         self._make = make
         self._streams = streams
@@ -82,6 +85,7 @@ class Shard:
         self._backoff = streams.backoff()
         self._opened = self._open_at = -1e9
         self._left: dict[int, float] = {}
+        self._untried = UNTRIED
 
     def beat(self, now: float) -> None:
         """Look after the lines; never waits."""
@@ -93,7 +97,7 @@ class Shard:
         staying = [line for line in self.lines if not line.leaving]
         self._retire(now, has_successor=any(line.is_ready for line in staying))
         if len(staying) < self._wanted and now >= self._open_at and self._streams.may_connect(now):
-            line = self._make()
+            line = self._make(self._untried)
             line.task = asyncio.ensure_future(line.run())
             self.lines.append(line)
             # Whatever ended the one before: lines that follow each other quickly are followed ever more slowly.
@@ -105,13 +109,16 @@ class Shard:
         for line in [line for line in self.lines if line.task is not None and line.task.done()]:
             self.lines.remove(line)
             self._left.pop(line.number, None)
+            # A quiet market is no broken connection: each line that follows a silent one is given longer.
+            self._untried = min(2 * self._untried, LONGEST_UNTRIED) if line.is_silent else UNTRIED
 
     def _retire(self, now: float, *, has_successor: bool) -> None:
         for line in self.lines:
             if not line.leaving:
                 continue
             since = self._left.setdefault(line.number, now)
-            if (has_successor or now - since >= OVERLAP) and line.task is not None:
+            overlap = LAST_HOPE if line.is_silent else OVERLAP
+            if (has_successor or now - since >= overlap) and line.task is not None:
                 line.task.cancel()
 
 

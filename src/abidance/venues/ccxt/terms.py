@@ -1,0 +1,209 @@
+"""What a venue says of its instruments, asked through ccxt and put into our words. Keys are never needed.
+
+Spot pairs and linear perpetuals are taken; dated futures, options and contracts that settle in the base asset are not.
+What cannot be understood without doubt is left out: a market without a price step trades nothing.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from abidance.market.reference import INFERRED_LEVERAGE, INFERRED_MAINTENANCE, resolve
+from abidance.market.terms import Status, Terms, Tier
+from abidance.model.errors import UsageError, VenueError
+from abidance.model.instrument import Instrument, parse_instrument_id
+from abidance.venues.ccxt.loading import exchange_class
+
+Market = Mapping[str, Any]
+
+_PARTS = {"KRAKEN": ("kraken", "krakenfutures"), "KUCOIN": ("kucoin", "kucoinfutures")}
+"""Venues whose perpetuals ccxt knows under another name."""
+_TICK_SIZE = 4
+_ONE = Decimal(1)
+_PER_HOUR = {
+    "fundingInterval": 60,
+    "currentFundingRateGranularity": 3_600_000,
+    "fundingRateGranularity": 3_600_000,
+}
+"""Where venues write how often funding falls due in their own record, and how many of its units are an hour."""
+
+
+async def fetch_terms(venue: str) -> list[Terms]:
+    """Return the terms of everything that `venue` (`BINANCE`) trades.
+
+    Raises UsageError for a venue that ccxt does not know, VenueError when it cannot be asked.
+    """
+    found: dict[str, Terms] = {}
+    for name in _PARTS.get(venue, (venue.lower(),)):
+        async with _opened(name) as exchange:
+            for terms in await read_exchange(venue, exchange):
+                found.setdefault(terms.instrument.id, terms)
+    if not found:
+        raise VenueError(f"{venue} lists nothing that can be traded here.", "Try again later.")
+    return list(found.values())
+
+
+@asynccontextmanager
+async def _opened(name: str) -> AsyncIterator[Any]:
+    exchange = exchange_class(name, streaming=False)({"enableRateLimit": True, "timeout": 30_000})
+    try:
+        yield exchange
+    finally:
+        await exchange.close()
+
+
+async def read_exchange(venue: str, exchange: Any) -> list[Terms]:
+    """Return the terms of everything that one of ccxt's exchanges lists. Raises VenueError when it cannot be asked."""
+    try:
+        markets = await exchange.load_markets()
+    except Exception as error:  # ccxt's own errors, and those of the network below it
+        raise VenueError(
+            f"{venue} does not say what it trades: {type(error).__name__}: {str(error)[:160]}.",
+            "Check the network, or try again later.",
+        ) from error
+    tiers = await _asked(exchange, "fetchLeverageTiers", "fetch_leverage_tiers")
+    loans = await _asked(exchange, "fetchCrossBorrowRates", "fetch_cross_borrow_rates")
+    periods = await _asked(exchange, "fetchFundingIntervals", "fetch_funding_intervals")
+    step_mode = getattr(exchange, "precisionMode", _TICK_SIZE) == _TICK_SIZE
+    read = (
+        read_market(
+            venue,
+            market,
+            tiers=tiers.get(symbol, ()),
+            loan=loans.get(market.get("base"), {}),
+            period=periods.get(symbol, {}),
+            is_step=step_mode,
+        )
+        for symbol, market in markets.items()
+    )
+    return [terms for terms in read if terms is not None]
+
+
+async def _asked(exchange: Any, ability: str, method: str) -> Mapping[str, Any]:
+    """Return what a venue says beyond its list of markets; nothing where it wants keys for it or does not say."""
+    if exchange.has.get(ability) is not True:
+        return {}
+    try:
+        found = await getattr(exchange, method)()
+    except Exception:  # noqa: BLE001  an extra that is refused costs a field, not the list
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
+def read_market(
+    venue: str,
+    market: Market,
+    *,
+    tiers: Sequence[Market] = (),
+    loan: Market | None = None,
+    period: Market | None = None,
+    is_step: bool = True,
+) -> Terms | None:
+    """Return the terms in one of ccxt's unified markets, or None for what is not traded here.
+
+    `is_step` says whether its precisions are steps or numbers of decimals.
+    """
+    id = _id(venue, market)
+    limits, precision = market.get("limits") or {}, market.get("precision") or {}
+    size = _number(market.get("contractSize")) or _ONE if market.get("swap") else _ONE
+    tick, lot = (_step(precision.get(name), is_step) for name in ("price", "amount"))
+    if id is None or not tick or not lot:
+        return None
+    brackets = tuple(sorted(filter(None, map(_tier, tiers)), key=lambda tier: tier.floor))
+    lot *= size
+    amount = limits.get("amount") or {}
+    leverage, maintenance = _margin(id, market, brackets)
+    instrument = Instrument(
+        id,
+        tick=tick,
+        lot=lot,
+        min_quantity=(_number(amount.get("min")) or Decimal(0)) * size,
+        min_notional=_number((limits.get("cost") or {}).get("min")) or Decimal(0),
+        max_leverage=leverage,
+        maintenance=maintenance,
+    )
+    most = _number(amount.get("max"))
+    return Terms(
+        instrument,
+        str(market.get("id") or ""),
+        Status.HALTED if market.get("active") is False else Status.TRADING,
+        _number(market.get("maker")),
+        _number(market.get("taker")),
+        most * size if most else None,
+        brackets,
+        _daily(loan or {}),
+        _hours(market, period or {}) if market.get("swap") else None,
+    )
+
+
+def _id(venue: str, market: Market) -> str | None:
+    is_perpetual = market.get("swap") and market.get("linear")
+    if not (market.get("spot") or is_perpetual):
+        return None
+    id = f"{str(market.get('symbol') or '').upper()}@{venue}"
+    try:
+        name = parse_instrument_id(id)
+    except UsageError:  # a name that cannot be one of ours, such as one with a point in it
+        return None
+    return id if bool(name.settle) == bool(is_perpetual) else None
+
+
+def _margin(id: str, market: Market, brackets: tuple[Tier, ...]) -> tuple[Decimal, Decimal]:
+    """Return the most leverage and the maintenance rate of the lowest tier; from the table where a venue is silent."""
+    if not market.get("swap"):
+        return _ONE, Decimal(0)
+    leverage = _number(((market.get("limits") or {}).get("leverage") or {}).get("max"))
+    maintenance = None
+    if brackets:
+        leverage, maintenance = brackets[0].max_leverage, brackets[0].maintenance
+    try:
+        known = resolve(id)
+    except UsageError:
+        return leverage or INFERRED_LEVERAGE, maintenance or INFERRED_MAINTENANCE
+    return leverage or known.instrument.max_leverage, maintenance or known.instrument.maintenance
+
+
+def _tier(bracket: Market) -> Tier | None:
+    floor, rate = _number(bracket.get("minNotional")), _number(bracket.get("maintenanceMarginRate"))
+    leverage = _number(bracket.get("maxLeverage"))
+    if rate is None or not leverage:
+        return None
+    return Tier(floor or Decimal(0), rate, leverage)
+
+
+def _daily(loan: Market) -> Decimal | None:
+    rate, period = _number(loan.get("rate")), _number(loan.get("period"))
+    return rate * 86_400_000 / period if rate is not None and period else None
+
+
+def _hours(market: Market, period: Market) -> Decimal | None:
+    """Return how many hours lie between two fundings, from ccxt's word for it (`8h`) or the venue's own record."""
+    interval = str(period.get("interval") or "")
+    if interval.endswith("h") and (hours := _number(interval[:-1])):
+        return hours
+    info = market.get("info") or {}
+    for name, units in _PER_HOUR.items():
+        if isinstance(info, Mapping) and (value := _number(info.get(name))):
+            return value / units
+    return None
+
+
+def _step(value: object, is_step: bool) -> Decimal | None:
+    number = _number(value)
+    if number is None:
+        return None
+    if not is_step:
+        return _ONE.scaleb(-int(number))
+    return number if number > 0 else None
+
+
+def _number(value: object) -> Decimal | None:
+    """Return a finite number however it is written, or None."""
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        number = Decimal(repr(value) if isinstance(value, float) else str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
