@@ -196,6 +196,8 @@ def is_sound(value: Decoded) -> bool:
             prices, sizes, ts = [value.price], [value.size], value.ts
         case BarUpdate():
             bar = value.bar
+            if not bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
+                return False
             prices, sizes, ts = [bar.open, bar.high, bar.low, bar.close], [bar.volume], bar.ts
         case MarkPrice() | FundingRate():
             if abs(value.rate) > 1.0:

@@ -11,6 +11,7 @@ import msgspec
 
 from abidance.model.errors import UsageError, VenueError
 from abidance.model.instrument import Instrument
+from abidance.model.market import Bar
 from abidance.venues.dialect import Channel, Dropped, Frame
 
 T = TypeVar("T")
@@ -52,6 +53,14 @@ def bytes_of(frame: Frame) -> bytes:
 def said(message: object) -> str:
     """Write an outgoing message."""
     return msgspec.json.encode(message).decode()
+
+
+def bar_of(stream: tuple[str, str], ts: int, prices: tuple[float, float, float, float], volume: float) -> Bar:
+    """Return a bar of (instrument, timeframe). Raises ValueError when open or close lie outside of high and low."""
+    opened, high, low, closed = prices
+    if not (low <= opened <= high and low <= closed <= high):
+        raise ValueError(f"a bar that cannot be: {opened} {high} {low} {closed}")
+    return Bar(*stream, ts, opened, high, low, closed, volume)
 
 
 def request_of(answer: object) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from abidance.model.instrument import MS_NS
-from abidance.model.market import Bar, BarUpdate, BookDelta, MarkPrice, Quote, Trade
+from abidance.model.market import BarUpdate, BookDelta, MarkPrice, Quote, Trade
 from abidance.venues.course import Marks
 from abidance.venues.dialect import Answered, Closing, Decoded, Frame
 from abidance.venues.frames import (
@@ -23,6 +23,7 @@ from abidance.venues.frames import (
     Size,
     TradedSize,
     UpdateId,
+    bar_of,
     bytes_of,
     dropped,
     plain,
@@ -144,7 +145,8 @@ def _bar(found: _Kline, instrument: str) -> tuple[Decoded, ...]:
     bar = found.k
     if bar.i not in TIMEFRAMES:
         return (dropped("", f"a bar of {plain(bar.i)}"),)
-    return (BarUpdate(Bar(instrument, bar.i, bar.t * MS_NS, bar.o, bar.h, bar.l, bar.c, bar.v), bar.x),)
+    prices = bar.o, bar.h, bar.l, bar.c
+    return (BarUpdate(bar_of((instrument, bar.i), bar.t * MS_NS, prices, bar.v), bar.x),)
 
 
 class _Kind(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from abidance.model.instrument import MS_NS
-from abidance.model.market import Bar, BarUpdate, BookDelta, MarkPrice, Quote, Trade
+from abidance.model.market import BarUpdate, BookDelta, MarkPrice, Quote, Trade
 from abidance.venues.course import Marks
 from abidance.venues.dialect import Alive, Answered, Decoded, Frame
 from abidance.venues.frames import (
@@ -23,6 +23,7 @@ from abidance.venues.frames import (
     Size,
     TradedSize,
     UpdateId,
+    bar_of,
     bytes_of,
     dropped,
     plain,
@@ -154,22 +155,12 @@ def _bars(found: _Candles, instrument: str, symbol: str) -> Sequence[Decoded]:
     del symbol  # candles do not repeat it
     if any(each.interval not in _TIMEFRAME_OF for each in found.data):
         return (dropped("", "a bar of an unknown interval"),)
-    return [
-        BarUpdate(
-            Bar(
-                instrument,
-                _TIMEFRAME_OF[each.interval],
-                each.start * MS_NS,
-                each.open,
-                each.high,
-                each.low,
-                each.close,
-                each.volume,
-            ),
-            each.confirm,
-        )
-        for each in found.data
-    ]
+    bars = []
+    for each in found.data:
+        stream = instrument, _TIMEFRAME_OF[each.interval]
+        prices = each.open, each.high, each.low, each.close
+        bars.append(BarUpdate(bar_of(stream, each.start * MS_NS, prices, each.volume), each.confirm))
+    return bars
 
 
 _read_envelope = reader(_Envelope)

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from abidance.model.instrument import MS_NS
-from abidance.model.market import Bar, BookDelta, FundingRate, MarkPrice, Quote, Trade
+from abidance.model.market import BookDelta, FundingRate, MarkPrice, Quote, Trade
 from abidance.venues.course import Bars, Marks
 from abidance.venues.dialect import Answered, Decoded, Frame
 from abidance.venues.frames import (
@@ -21,10 +21,15 @@ from abidance.venues.frames import (
     Rate,
     Size,
     TradedSize,
+    bar_of,
     dropped,
     plain,
     reader,
 )
+
+TIMEFRAMES: Mapping[str, str] = {
+    each: each for each in ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w")
+}
 
 
 class Prints(msgspec.Struct, tag_field="about", tag="trades"):
@@ -85,14 +90,16 @@ class CcxtDecoder:
     def decode(self, frame: Frame) -> Sequence[Decoded]:
         """Return what a frame says; what cannot be read is `Dropped`."""
         try:
-            found: Prints | Ladder | Candles | Mark | Reply = _read(frame)
+            return self._say(_read(frame))
         except UNREADABLE as error:
             return (dropped(frame, str(error)),)
+
+    def _say(self, found: "Prints | Ladder | Candles | Mark | Reply") -> Sequence[Decoded]:
         if isinstance(found, Reply):
             reason = plain(found.error) if found.error else ""
             return (Answered(found.request, reason, found.topics),)
         if found.instrument not in self._known:
-            return (dropped(frame, f"unknown instrument {plain(found.instrument)}"),)
+            return (dropped("", f"unknown instrument {plain(found.instrument)}"),)
         match found:
             case Prints(name, trades):
                 return [
@@ -101,14 +108,20 @@ class CcxtDecoder:
                 ]
             case Ladder():
                 return self._ladder(found)
-            case Candles(name, timeframe, bars):
-                return [
-                    update
-                    for ms, *values in bars
-                    for update in self._bars.see(Bar(name, timeframe, ms * MS_NS, *values))
-                ]
+            case Candles():
+                return self._candles(found)
             case Mark():
                 return self._mark(found)
+
+    def _candles(self, found: Candles) -> Sequence[Decoded]:
+        if found.timeframe not in TIMEFRAMES:
+            return (dropped("", f"a bar of {plain(found.timeframe)}"),)
+        stream = found.instrument, found.timeframe
+        bars = [
+            bar_of(stream, ms * MS_NS, (opened, high, low, closed), volume)
+            for ms, opened, high, low, closed, volume in found.bars
+        ]
+        return [update for bar in bars for update in self._bars.see(bar)]
 
     @staticmethod
     def _ladder(found: Ladder) -> Sequence[Decoded]:

@@ -7,12 +7,11 @@ import msgspec
 from abidance.market.book import BookRule, Continuity
 from abidance.model.instrument import Instrument, InstrumentName, parse_instrument_id
 from abidance.model.market import DataKind
-from abidance.venues.ccxt.decode import CcxtDecoder
+from abidance.venues.ccxt.decode import TIMEFRAMES, CcxtDecoder
 from abidance.venues.dialect import Channel, Decoder, Dialect, Frame, StreamLimits
 from abidance.venues.frames import names_of, unknown_channel
 
 SCHEME = "ccxt://"
-_TIMEFRAMES = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w")
 
 
 class Asked(msgspec.Struct):
@@ -35,7 +34,7 @@ class CcxtDialect(Dialect):
     )
     books = BookRule(Continuity.WHOLE, snapshot_in_stream=True, depths=(5, 10, 20, 50, 100))
     kinds = frozenset(DataKind)
-    timeframes = {each: each for each in _TIMEFRAMES}  # noqa: RUF012 (never changed)
+    timeframes = TIMEFRAMES
 
     def __init__(self, venue: str) -> None:
         self.venue = venue

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from abidance.model.market import Bar, BookDelta, Quote, Trade
+from abidance.model.market import BookDelta, Quote, Trade
 from abidance.venues.course import Bars
 from abidance.venues.dialect import Alive, Answered, Decoded, Frame
 from abidance.venues.frames import (
@@ -19,6 +19,7 @@ from abidance.venues.frames import (
     Size,
     TradedSize,
     UpdateId,
+    bar_of,
     bytes_of,
     dropped,
     nanoseconds,
@@ -187,6 +188,5 @@ class KrakenDecoder:
         if timeframe is None:
             return (dropped("", f"a bar of {bar.interval} minutes"),)
         ts = nanoseconds(bar.interval_begin)
-        return self._bars.see(
-            Bar(instrument, timeframe, ts, bar.open, bar.high, bar.low, bar.close, bar.volume)
-        )
+        prices = bar.open, bar.high, bar.low, bar.close
+        return self._bars.see(bar_of((instrument, timeframe), ts, prices, bar.volume))

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from abidance.model.instrument import MS_NS, SECOND_NS
-from abidance.model.market import Bar, BookDelta, Quote, Trade
+from abidance.model.market import BookDelta, Quote, Trade
 from abidance.venues.course import Bars
 from abidance.venues.dialect import Alive, Answered, Closing, Decoded, Frame
 from abidance.venues.frames import (
@@ -24,6 +24,7 @@ from abidance.venues.frames import (
     Size,
     TradedSize,
     UpdateId,
+    bar_of,
     bytes_of,
     dropped,
     plain,
@@ -238,5 +239,5 @@ class KuCoinDecoder:
         if told.symbol != route.symbol or not route.timeframe:
             return (dropped("", f"a bar of {plain(told.symbol)} in the stream of {route.symbol}"),)
         start, opened, closed, high, low, volume, _ = told.candles
-        ts = start * SECOND_NS
-        return self._bars.see(Bar(route.instrument, route.timeframe, ts, opened, high, low, closed, volume))
+        stream = route.instrument, route.timeframe
+        return self._bars.see(bar_of(stream, start * SECOND_NS, (opened, high, low, closed), volume))

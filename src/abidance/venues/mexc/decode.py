@@ -13,7 +13,7 @@ import msgspec
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from abidance.model.instrument import MS_NS, SECOND_NS
-from abidance.model.market import Bar, BookDelta, Quote, Trade
+from abidance.model.market import BookDelta, Quote, Trade
 from abidance.venues.course import Bars
 from abidance.venues.dialect import Alive, Answered, Decoded, Frame
 from abidance.venues.frames import (
@@ -24,6 +24,7 @@ from abidance.venues.frames import (
     Size,
     TradedSize,
     UpdateId,
+    bar_of,
     dropped,
     plain,
     reader,
@@ -135,7 +136,8 @@ class MexcDecoder:
         texts = told.openingPrice, told.highestPrice, told.lowestPrice, told.closingPrice, told.volume
         opened, high, low, closed, volume = _whole(texts, tuple[Price, Price, Price, Price, Size])
         start = _whole(told.windowStart * 1_000, Millis) // 1_000 * SECOND_NS
-        return self._bars.see(Bar(instrument, timeframe, start, opened, high, low, closed, volume))
+        prices = opened, high, low, closed
+        return self._bars.see(bar_of((instrument, timeframe), start, prices, volume))
 
 
 def _sent(push: Any) -> int:
