@@ -38,6 +38,12 @@ SECONDS = 9.0
 
 def demo(
     fast: Annotated[bool, typer.Option("--fast", help="Let the paper bot run as fast as it can.")] = False,
+    live_like: Annotated[
+        bool,
+        typer.Option(
+            "--live-like", help="Watch a paper bot on the live path, for a minute, on a local exchange."
+        ),
+    ] = False,
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """See a backtest and a paper bot at work on bundled market data; it ends by itself after some 20 seconds."""
@@ -46,6 +52,12 @@ def demo(
     console = Console(highlight=False)
     folder = userdir.expanduser() / "demo"
     with _friendly(console):
+        if live_like:
+            from abidance.cli import livelike
+
+            folder.mkdir(parents=True, exist_ok=True)
+            livelike.live_like(console, folder)
+            return
         console.print(
             "Two trend strategies on seven coins: first 30 months of real hourly prices in a backtest, then a bot that"
             " trades the last two of them on paper. No account, no network. Ctrl-C leaves at any time."

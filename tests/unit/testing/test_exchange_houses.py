@@ -2,14 +2,16 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from abidance.market.reference import instrument
 from abidance.model.errors import UsageError
 from abidance.model.instrument import timeframe_ns
 from abidance.model.market import DataKind
-from abidance.testing.exchange import LocalExchange
+from abidance.testing.exchange import LocalExchange, Market
 from abidance.testing.exchange.houses import house_of
 from abidance.venues.dialect import Answered, Channel
 from tests.unit.testing.exchange_stage import SPOKEN, START, connected, joined, market
@@ -199,3 +201,11 @@ def test_an_exchange_is_one_venue():
         LocalExchange([market(SPOKEN[0]), market(SPOKEN[2])], start=START)
     with pytest.raises(UsageError, match="one venue"):
         LocalExchange([], start=START)
+
+
+@pytest.mark.parametrize("id", ["BTC/USDT:USDT@KUCOIN", "BTC/USDT@OKX"])
+def test_what_is_not_played_is_refused(id: str):
+    rules = msgspec.structs.replace(instrument("BTC/USDT:USDT@BYBIT"), id=id)
+
+    with pytest.raises(UsageError, match="is not played here"):
+        LocalExchange([Market(rules, [])], start=START)

@@ -46,6 +46,7 @@ class Binance(House):
 
     venue = "BINANCE"
     lifetime = DAY_NS
+    has_perpetuals = True
 
     def __init__(self, markets: Sequence[Market], place: Place) -> None:
         self._place = place

@@ -42,6 +42,7 @@ class Bybit(House):
 
     venue = "BYBIT"
     lifetime = 0
+    has_perpetuals = True
 
     def __init__(self, markets: Sequence[Market], place: Place) -> None:
         self._place = place

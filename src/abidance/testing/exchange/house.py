@@ -189,6 +189,7 @@ class House(Protocol):
 
     venue: str
     lifetime: int
+    has_perpetuals: bool
 
     def __init__(self, markets: Sequence[Market], place: Place) -> None:
         """Open the house with its markets."""

@@ -21,7 +21,12 @@ HOUSES: dict[str, type[House]] = {
 
 
 def house_of(venue: str, markets: Sequence[Market], place: Place) -> House:
-    """Return the house of a venue. Raises UsageError for one that is not played."""
-    if venue not in HOUSES:
+    """Return the house of a venue. Raises UsageError for a venue, or a kind of market, that is not played."""
+    house = HOUSES.get(venue)
+    if house is None:
         raise UsageError(f"{venue} is not played here.", f"Choose one of {', '.join(HOUSES)}.")
-    return HOUSES[venue](markets, place)
+    if not house.has_perpetuals:
+        for market in markets:
+            if market.instrument.is_perpetual:
+                raise UsageError(f"{market.instrument.id} is not played here.", f"Of {venue} only spot is.")
+    return house(markets, place)

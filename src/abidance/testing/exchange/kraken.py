@@ -64,6 +64,7 @@ class Kraken(House):
 
     venue = "KRAKEN"
     lifetime = 0
+    has_perpetuals = False
 
     def __init__(self, markets: Sequence[Market], place: Place) -> None:
         self._place = place

@@ -43,6 +43,7 @@ class KuCoin(House):
 
     venue = "KUCOIN"
     lifetime = 0
+    has_perpetuals = False
 
     def __init__(self, markets: Sequence[Market], place: Place) -> None:
         self._place = place

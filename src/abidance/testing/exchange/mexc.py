@@ -51,6 +51,7 @@ class Mexc(House):
 
     venue = "MEXC"
     lifetime = DAY_NS
+    has_perpetuals = False
 
     def __init__(self, markets: Sequence[Market], place: Place) -> None:
         self._place = place
