@@ -42,7 +42,9 @@ def reader(kind: type[T]) -> Callable[[Frame], T]:
 def dropped(frame: Frame, reason: str) -> Dropped:
     """Return a drop with the beginning of the frame, for the log."""
     sample = frame[:_SAMPLE]
-    return Dropped(reason, sample if isinstance(sample, str) else sample.decode("utf-8", "backslashreplace"))
+    if isinstance(sample, str):
+        sample = sample.encode("utf-8", "backslashreplace")
+    return Dropped(reason, sample.decode("utf-8", "backslashreplace"))
 
 
 def bytes_of(frame: Frame) -> bytes:

@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -63,6 +64,20 @@ def test_a_change_of_the_ladder_reads_the_same_alone_and_in_a_combined_stream(fr
 
     assert spot(frame) == [expected]
     assert spot(text(frame).encode()) == [expected]
+
+
+def test_symbols_of_any_script_are_known_however_the_frame_spells_them() -> None:
+    instrument = traded("币安人生/USDT:USDT@BINANCE")
+    decoder = dialect_of(instrument).decoder([instrument])
+    frame = {"stream": "币安人生usdt@depth@100ms", "data": {**DEPTH, "s": "币安人生USDT"}}
+
+    found = [
+        *decoder.decode(json.dumps(frame)),
+        *decoder.decode(json.dumps(frame, ensure_ascii=False)),
+        *decoder.decode(json.dumps(frame, ensure_ascii=False, separators=(",", ":")).encode()),
+    ]
+
+    assert [each.instrument for each in found if isinstance(each, BookDelta)] == [instrument.id] * 3
 
 
 def test_perpetuals_name_the_update_before() -> None:
@@ -190,6 +205,7 @@ def test_what_cannot_be_trusted_is_dropped_with_a_reason(frame: object, reason: 
 
     assert isinstance(found, Dropped)
     assert reason in found.reason
+    found.sample.encode()
 
 
 def test_recorded_frames_are_read_or_dropped_for_being_of_another_kind() -> None:

@@ -114,17 +114,15 @@ def test_a_book_of_a_hundred_levels_is_asked_for_in_the_venues_words(name: str, 
     assert said(list(frames)) == [expected]
 
 
-def test_kucoin_names_many_symbols_of_one_kind_in_one_frame() -> None:
-    dialect = dialect_of(traded("BTC/USDT@KUCOIN"))
-    wanted = [
-        Channel("BTC/USDT@KUCOIN", DataKind.TRADES),
-        Channel("BTC/USDT@KUCOIN", DataKind.BARS, "1h"),
-        Channel("ETH/USDT@KUCOIN", DataKind.TRADES),
-    ]
+@pytest.mark.parametrize("name", ["BTC/USDT@BYBIT", "BTC/USD@KRAKEN", "BTC/USDT@KUCOIN"])
+def test_where_one_unknown_symbol_spoils_a_request_each_channel_has_its_own(name: str) -> None:
+    dialect = dialect_of(traded(name))
+    wanted = [Channel(f"{base}/USDT@{dialect.venue}", DataKind.TRADES) for base in ("BTC", "GONE", "ETH")]
 
-    topics = [each["topic"] for each in said(list(dialect.subscribe(wanted, 1)))]
+    frames = said(list(dialect.subscribe(wanted, 1)))
 
-    assert topics == ["/market/match:BTC-USDT,ETH-USDT", "/market/candles:BTC-USDT_1hour"]
+    assert dialect.limits.channels_per_request == 1
+    assert ["GONE" in json.dumps(frame) for frame in frames] == [False, True, False]
 
 
 def test_binance_perpetuals_have_an_entrance_for_books_and_one_for_the_rest() -> None:

@@ -196,22 +196,27 @@ class BinanceDecoder:
         if text.startswith(_HEAD):
             route = self._routes.get(text[11 : text.find(b'"', 11)])
             if route is not None:
-                found = route.read(text).data
-                if found.s == route.symbol:
-                    return route.build(found, route.instrument)
-                return (dropped(text, f"{plain(found.s)} in the stream of {route.symbol}"),)
+                return self._follow(route, text)
         return self._look(text)
 
+    @staticmethod
+    def _follow(route: _Route, text: bytes) -> Sequence[Decoded]:
+        """Read a frame of a known stream."""
+        found = route.read(text).data
+        if found.s == route.symbol:
+            return route.build(found, route.instrument)
+        return (dropped(text, f"{plain(found.s)} in the stream of {route.symbol}"),)
+
     def _look(self, text: bytes) -> Sequence[Decoded]:
-        """Read a frame whose kind is not known yet."""
+        """Read a frame whose kind is not known yet, or whose words stand in another order."""
         seen = _read_envelope(text)
+        payload: Any = text
         if seen.stream:
-            if self._learn(seen.stream) and text.startswith(_HEAD):
-                return self._read(text)
-            payload: Any = bytes(seen.data)
+            route = self._routes.get(seen.stream.encode()) or self._learn(seen.stream)
+            if route is not None:
+                return self._follow(route, text)
+            payload = bytes(seen.data)
             seen = _read_envelope(payload)
-        else:
-            payload = text
         if seen.e == "serverShutdown":
             return (Closing("the server announces its shutdown"),)
         if not seen.e and seen.id is not msgspec.UNSET:
@@ -224,19 +229,18 @@ class BinanceDecoder:
             return (dropped(text, f"unknown event {plain(seen.e)} of {plain(seen.s)}"),)
         return (kind.build or self._mark)(kind.bare(payload), instrument)
 
-    def _learn(self, stream: str) -> bool:
-        """Remember how to read a stream such as `btcusdt@depth@100ms`; False when we know no such thing."""
+    def _learn(self, stream: str) -> _Route | None:
+        """Remember how to read a stream such as `btcusdt@depth@100ms`; None when we know no such thing."""
         name, _, event = stream.partition("@")
         kind = _KINDS.get(event.partition("@")[0].partition("_")[0])
         symbol = name.upper()
         if kind is None or symbol not in self._instruments:
-            return False
+            return None
         if len(self._routes) >= _MOST_ROUTES:
             self._routes.clear()
-        self._routes[stream.encode()] = _Route(
-            kind.framed, kind.build or self._mark, symbol, self._instruments[symbol]
-        )
-        return True
+        route = _Route(kind.framed, kind.build or self._mark, symbol, self._instruments[symbol])
+        self._routes[stream.encode()] = route
+        return route
 
     def _mark(self, found: _MarkPrice, instrument: str) -> tuple[Decoded, ...]:
         return self._marks.see(

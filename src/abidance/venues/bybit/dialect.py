@@ -11,15 +11,15 @@ from abidance.venues.frames import names_of, portions, said, unknown_channel
 
 
 class BybitSpot(Dialect):
-    """Bybit spot."""
+    """Bybit spot. One channel a request, because Bybit refuses all that stand beside one that it does not know."""
 
     venue = "BYBIT"
     rest_url = "https://api.bybit.com"
     stream_url = "wss://stream.bybit.com/v5/public/spot"
     limits = StreamLimits(
         channels_per_connection=200,
-        channels_per_request=10,
-        requests_per_second=10.0,
+        channels_per_request=1,
+        requests_per_second=20.0,
         connections_per_minute=90.0,
         ping_every=20.0,
     )

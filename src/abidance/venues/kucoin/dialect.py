@@ -17,7 +17,6 @@ from abidance.venues.frames import (
     UpdateId,
     answered,
     names_of,
-    portions,
     reader,
     said,
     unknown_channel,
@@ -57,15 +56,15 @@ _read_ladder = reader(_LadderAnswer)
 
 
 class KuCoin(Dialect):
-    """KuCoin spot."""
+    """KuCoin spot. One channel a request, because KuCoin refuses all that stand beside one that it does not know."""
 
     venue = "KUCOIN"
     rest_url = "https://api.kucoin.com"
     stream_url = "wss://ws-api-spot.kucoin.com"
     limits = StreamLimits(
         channels_per_connection=300,
-        channels_per_request=100,
-        requests_per_second=8.0,
+        channels_per_request=1,
+        requests_per_second=9.0,
         connections_per_minute=25.0,
         lifetime=86_400.0,
         ping_every=18.0,
@@ -124,16 +123,7 @@ class KuCoin(Dialect):
         )
 
     def _asked(self, what: str, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
-        """Name up to a hundred symbols of one kind in a frame."""
-        symbols: dict[str, list[str]] = {}
-        for channel in channels:
-            name, _, symbol = self.topic(channel).partition(":")
-            symbols.setdefault(name, []).append(symbol)
-        topics = [
-            f"{name}:{','.join(portion)}"
-            for name, asked in symbols.items()
-            for portion in portions(asked, self.limits.channels_per_request)
-        ]
+        topics = [self.topic(channel) for channel in channels]
         return [
             said({"id": str(request + at), "type": what, "topic": topic, "response": True})
             for at, topic in enumerate(topics)
