@@ -15,8 +15,8 @@ BTC = "BTC/USDT@BINANCE"
 START = 1_704_067_200_000_000_000
 SECOND = 1_000_000_000
 
-prices = st.sampled_from([0.0, -1.0, math.nan, math.inf, 99.5, 100.0, 100.1, 101.0, 1e-9, 3e8])
-sizes = st.sampled_from([0.0, math.nan, 0.1, 0.2, 0.3, 1.0, 1e-8, 123_456.789, 5e9])
+prices = st.sampled_from([0.0, -1.0, math.nan, math.inf, 99.5, 100.0, 100.1, 101.0, 1e-9, 3e8, 1e18, 1e300])
+sizes = st.sampled_from([0.0, math.nan, 0.1, 0.2, 0.3, 1.0, 1e-8, 123_456.789, 5e9, 1e18, 1e308])
 tapes = st.lists(
     st.tuples(st.integers(-90, 400).map(lambda quarter: START + quarter * SECOND // 4), prices, sizes),
     max_size=60,

@@ -35,7 +35,7 @@ def refresh_instruments(
     console, store = Console(highlight=False), _store(userdir)
     for venue in dict.fromkeys(name.upper() for name in venues):
         found = asyncio.run(fetch_terms(venue))
-        changed = store.add(found, WallClock().now())
+        changed = store.replace_all(venue, found, WallClock().now())
         console.print(f"{venue}: {len(found):,} instruments, {len(changed):,} of them new or changed.")
 
 

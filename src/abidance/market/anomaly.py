@@ -17,6 +17,7 @@ SPREAD_BLOWOUT = "spread_blowout"
 VOLUME_BURST = "volume_burst"
 STUCK_PRICE = "stuck_price"
 
+_LEAST, _MOST = 1e-18, 1e18  # what no market prints could overflow a logarithm or a sum
 _TO_DEVIATION = math.sqrt(
     math.pi / 2
 )  # mean absolute deviation to standard deviation, for a normal distribution
@@ -89,8 +90,9 @@ class AnomalyDetector:
     def take(self, event: Trade | Quote) -> list[Anomaly]:
         """Take an event in and return what is unlikely about it; nearly always nothing."""
         if isinstance(event, Trade):
-            return self._trade(event) if 0 < event.price < math.inf and 0 < event.size < math.inf else []
-        return self._quote(event) if 0 < event.bid <= event.ask < math.inf else []
+            is_sound = _LEAST < event.price < _MOST and _LEAST < event.size < _MOST
+            return self._trade(event) if is_sound else []
+        return self._quote(event) if _LEAST < event.bid <= event.ask < _MOST else []
 
     def advance(self, now: int) -> list[Anomaly]:
         """Return what is unlikely about it being `now` (ns UTC) and no price having moved."""

@@ -22,6 +22,9 @@ from abidance.model.market import Bar, Trade
 MOST_FLAT = 10_000
 """No more flat bars in a row are made where nothing traded: a longer silence is a hole, not a quiet market."""
 
+MOST = 1e18
+"""No market prints a price or a size beyond this; sums of what is below it never overflow."""
+
 _EARLIEST, _LATEST = (int(np.datetime64(year, "ns").astype(np.int64)) for year in ("2009", "2100"))
 
 
@@ -33,7 +36,7 @@ class Tape(NamedTuple):
     size: FloatArray
 
     def sound(self) -> "Tape":
-        """Return the trades that can be: finite positive prices and sizes, at a time that crypto markets have seen.
+        """Return the trades that can be: positive prices and sizes up to MOST, at a time that crypto markets have seen.
 
         Raises DataError for columns of unequal length.
         """
@@ -44,7 +47,7 @@ class Tape(NamedTuple):
             )
         with np.errstate(invalid="ignore"):
             right: NDArray[np.bool_] = (
-                (self.price > 0) & (self.size > 0) & np.isfinite(self.price) & np.isfinite(self.size)
+                (self.price > 0) & (self.size > 0) & (self.price <= MOST) & (self.size <= MOST)
             )
         right &= (self.ts >= _EARLIEST) & (self.ts < _LATEST)
         return self if right.all() else self.at(right)
@@ -56,7 +59,7 @@ class Tape(NamedTuple):
 
 def is_sound(trade: Trade) -> bool:
     """Say whether a trade can be, by the rule of `Tape.sound`."""
-    return 0.0 < trade.price < math.inf and 0.0 < trade.size < math.inf and _EARLIEST <= trade.ts < _LATEST
+    return 0.0 < trade.price <= MOST and 0.0 < trade.size <= MOST and _EARLIEST <= trade.ts < _LATEST
 
 
 class ExactSum:

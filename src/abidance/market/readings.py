@@ -42,18 +42,19 @@ class Readings:
         """Return the number of readings."""
         return len(self.ts)
 
-    def bars(self, timeframe: str, end: int) -> Bars:
+    def bars(self, timeframe: str, end: int, start: int | None = None) -> Bars:
         """Return what was known over each bar of the timeframe that has closed by `end` (ns UTC), oldest first.
 
-        A bar opens with the value known at its open and closes with that known at its close (a reading of that very
-        moment included); its volume is the count of what came within it. The first bar is the first over all of which
-        something was known.
+        Bars that open before `start` are left out. A bar opens with the value known at its open and closes with that
+        known at its close (a reading of that very moment included); its volume is the count of what came within it. The
+        first bar is the first over all of which something was known.
         """
         step = timeframe_ns(timeframe)
         offset = grid_offset(step)
         if not len(self):
             return Bars(self.instrument, timeframe, self.ts, (self.value,) * 5)
-        first = -(-(int(self.ts[0]) - offset) // step) * step + offset
+        begin = int(self.ts[0]) if start is None else max(start, int(self.ts[0]))
+        first = -(-(begin - offset) // step) * step + offset
         opens = np.arange(first, (end - offset) // step * step + offset, step, dtype=np.int64)
         if not len(opens):
             return Bars(self.instrument, timeframe, opens, (np.empty(0),) * 5)

@@ -8,6 +8,7 @@ Fear & Greed is published by alternative.me, which asks to be named. VADER: Hutt
 
 import calendar
 import hashlib
+import io
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -118,7 +119,8 @@ def read_headlines(body: bytes) -> list[Headline]:
     """
     found: dict[str, Headline] = {}
     parser = _library("feedparser")
-    feed = parser.parse(body, sanitize_html=False, resolve_relative_uris=False)
+    # As a stream: bare bytes it would take for the name of a file, and open it.
+    feed = parser.parse(io.BytesIO(body), sanitize_html=False, resolve_relative_uris=False)
     if not feed.entries and (feed.bozo or not feed.get("version")):
         raise DataError("That is no feed of news.", "Give the address of an RSS or Atom feed.")
     for entry in feed.entries[:_MOST_HEADLINES]:

@@ -110,6 +110,16 @@ class TermsStore:
             changed.append(id)
         return changed
 
+    def replace_all(self, venue: str, all_terms: Iterable[Terms], ts: int) -> list[str]:
+        """Write all that a venue lists at `ts` (ns UTC), as `add` does; what it lists no more counts as halted."""
+        listed = {terms.instrument.id: terms for terms in all_terms}
+        gone = [
+            msgspec.structs.replace(version.terms, status=Status.HALTED)
+            for id in self.ids(venue)
+            if id not in listed and (version := self.at(id)) is not None
+        ]
+        return self.add([*listed.values(), *gone], ts)
+
     def ids(self, venue: str = "") -> Iterator[str]:
         """Yield every instrument with known terms, sorted; of one venue, or of all."""
         for path in sorted(self.folder.glob(f"{venue or '*'}/*/{NAME}")):

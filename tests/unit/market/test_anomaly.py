@@ -91,6 +91,8 @@ def test_what_cannot_be_is_neither_told_nor_learnt() -> None:
     nan = float("nan")
     broken: list[Trade | Quote] = [
         trade(500, nan),
+        trade(500, 1, 1e308),
+        trade(500, 1e300),
         trade(500, -1),
         trade(500, 1, nan),
         quote(500, -4.0),

@@ -121,6 +121,13 @@ def test_what_is_no_feed_is_refused(body: bytes) -> None:
         read_headlines(body)
 
 
+def test_an_answer_that_names_a_file_does_not_open_it(tmp_path: Path) -> None:
+    (tmp_path / "feed.xml").write_bytes(FEED)
+
+    with pytest.raises(DataError, match="no feed"):
+        read_headlines(str(tmp_path / "feed.xml").encode())
+
+
 def test_a_feed_cut_anywhere_gives_headlines_or_an_error() -> None:
     for stop in range(0, len(FEED), 7):
         try:
@@ -220,6 +227,10 @@ def test_moods_are_bars_of_any_timeframe_for_whoever_reads_the_catalog(tmp_path:
     assert hours.ts[0] == NEW_YEAR + HOUR
     assert hours.close[[0, 22, 23, 24]].tolist() == [30, 30, 40, 40]
     assert hours.ts_close[23] == NEW_YEAR + DAY + HOUR
+    assert catalog.read(FEAR_GREED, "1s", NEW_YEAR + DAY, NEW_YEAR + DAY + HOUR).ts[[0, -1]].tolist() == [
+        NEW_YEAR + DAY,
+        NEW_YEAR + DAY + HOUR - SECOND,
+    ]
     assert (days.open[5], days.high[5], days.close[5]) == (30, 40, 40)
 
 

@@ -215,6 +215,18 @@ def test_the_terms_of_a_time_are_those_that_held_then(tmp_path: Path) -> None:
     assert store.at("ETH/USDT@BINANCE") is None
 
 
+def test_what_a_venue_lists_no_more_is_halted_and_may_come_back(tmp_path: Path) -> None:
+    store, eth = TermsStore(tmp_path), "ETH/USDT@BINANCE"
+    store.replace_all("BINANCE", [some_terms(), some_terms(id=eth)], DAY)
+
+    gone = store.replace_all("BINANCE", [some_terms(id=eth)], 2 * DAY)
+    still = store.replace_all("BINANCE", [some_terms(id=eth)], 3 * DAY)
+    back = store.replace_all("BINANCE", [some_terms(), some_terms(id=eth)], 4 * DAY)
+
+    assert (gone, still, back) == ([BTC], [], [BTC])
+    assert [version.terms.status.value for version in store.versions(BTC)] == ["trading", "halted", "trading"]
+
+
 def test_terms_from_the_past_are_refused(tmp_path: Path) -> None:
     store = TermsStore(tmp_path)
     store.add([some_terms("0.1")], 9 * DAY)

@@ -53,6 +53,7 @@ class MoodStore:
             return readings.bars(timeframe, 0)
         last = int(readings.ts[-1])
         usual = last - int(readings.ts[-2]) if len(readings) > 1 else 0
-        bars = readings.bars(timeframe, last + 2 * max(usual, timeframe_ns(timeframe)))
-        low, high = (None if moment is None else int(bars.ts.searchsorted(moment)) for moment in (start, end))
-        return bars.slice(low or 0, len(bars) if high is None else high)
+        step = timeframe_ns(timeframe)
+        held = last + 2 * max(usual, step)
+        bars = readings.bars(timeframe, held if end is None else min(held, end + step), start)
+        return bars if end is None else bars.slice(0, int(bars.ts.searchsorted(end)))
