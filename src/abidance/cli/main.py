@@ -25,6 +25,7 @@ _PANELS = {
     "Strategies": {"new-strategy": "strategies", "list-strategies": "strategies", "check-strategy": "check"},
     "Research": {"optimize": "optimize", "verdict": "verdict", "simulate": "simulate"},
     "Data": {
+        "download-data": "download",
         "import-data": "data",
         "list-data": "data",
         "check-data": "data",
@@ -58,6 +59,7 @@ def _register() -> None:
         for name, module in commands.items():
             function = getattr(import_module(f"abidance.cli.{module}"), name.replace("-", "_"))
             app.command(name, rich_help_panel=panel)(function)
+    app.add_typer(import_module("abidance.cli.download").app, name="data", rich_help_panel="Data")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -1,0 +1,286 @@
+"""The commands that fill the store from venues and ask it questions: `download-data`, `data sql`, `data compact`.
+
+Nothing heavy is imported before a command runs. Errors are left to the program's entry, which knows the exit codes.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from abidance.cli import options, paths
+from abidance.cli.data import DEFAULT_USERDIR, UserDir, data_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from abidance.market.backfill import Step
+    from abidance.market.store import Tables
+    from abidance.run.downloading import Outcome, Wish
+    from abidance.venues.net.config import FeedConfig
+
+DAYS = 30
+_TIMEFRAME = re.compile(r"\d+[smhdw]")
+_ROWS = 10_000
+
+Store = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        envvar="ABIDANCE_STORE",
+        help="postgresql://user@host/database instead of the user's folder.",
+    ),
+]
+More = Annotated[list[str] | None, typer.Argument(help="More pairs and timeframes, after -p and -i.")]
+
+app = typer.Typer(no_args_is_help=True, help="Ask the store questions, and keep it tidy.")
+
+
+def download_data(
+    more: More = None,
+    pairs: options.Pairs = None,
+    timeframe: Annotated[
+        list[str] | None, typer.Option("-i", "--timeframe", help="1m 5m 1h: one or more; 1h by default.")
+    ] = None,
+    timerange: Annotated[
+        str, typer.Option("--timerange", help=f"20240101-20240601; the last {DAYS} days by default.")
+    ] = "",
+    venue: Annotated[str, typer.Option("--venue", help="The venue of pairs that name none.")] = "",
+    trades: Annotated[bool, typer.Option("--trades", help="Trades, too.")] = False,
+    funding: Annotated[bool, typer.Option("--funding", help="Funding rates of perpetuals, too.")] = False,
+    from_files: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-files", help="A file or folder of the venue's public archives, instead of its REST."
+        ),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let the new rows win where stored ones differ.")
+    ] = False,
+    config: options.Configs = None,
+    store: Store = "",
+    userdir: UserDir = DEFAULT_USERDIR,
+) -> None:
+    """Bring history into the store: bars, trades, funding. Run it again to go on; nothing is asked for twice."""
+    from rich.console import Console
+
+    from abidance.market.store import open_tables
+    from abidance.model.errors import DataError
+
+    console = Console(highlight=False)
+    tables = open_tables(store or data_folder(userdir))
+    listed, frames = _sorted_out(more or (), pairs or (), timeframe or ())
+    if from_files is not None:
+        _from_files(console, tables, from_files, venue, listed, replace=replace)
+        return
+    wish = _wish(listed, frames, venue, timerange, trades=trades, funding=funding, replace=replace)
+    outcomes = _download(console, wish, tables, config)
+    _conclude(console, outcomes)
+    if any(outcome.fault for outcome in outcomes):
+        raise typer.Exit(DataError.exit_code)
+
+
+def _sorted_out(
+    more: Iterable[str], pairs: Iterable[str], timeframes: Iterable[str]
+) -> tuple[list[str], list[str]]:
+    """Return pairs and timeframes, however they were spread: `-p A B -i 1m 5m` leaves B and 5m without a flag."""
+    listed = [part.strip() for text in pairs for part in text.split(",") if part.strip()]
+    frames = [part.strip() for text in timeframes for part in text.split(",") if part.strip()]
+    for text in more:
+        (frames if _TIMEFRAME.fullmatch(text) else listed).append(text)
+    return listed, frames
+
+
+def _wish(
+    pairs: list[str],
+    timeframes: list[str],
+    venue: str,
+    timerange: str,
+    *,
+    trades: bool,
+    funding: bool,
+    replace: bool,
+) -> "Wish":
+    """Return what is wanted. Raises UsageError for what is no pair, timeframe or time range."""
+    from abidance.kernel.clock import WallClock
+    from abidance.market.store import parse_timerange
+    from abidance.model.errors import UsageError
+    from abidance.model.instrument import SECOND_NS, parse_instrument_id, timeframe_ns
+    from abidance.run.downloading import Wish
+
+    if not pairs:
+        raise UsageError("No pair is named.", "Name some with -p, such as -p BTC/USDT ETH/USDT.")
+    ids = tuple(
+        pair if "@" in pair else f"{pair}@{(venue or options.DEFAULT_VENUE).upper()}" for pair in pairs
+    )
+    for id in ids:
+        name = parse_instrument_id(id)
+        if funding and name.settle is None:
+            raise UsageError(f"{id} is a spot pair, which has no funding.", "A perpetual is BTC/USDT:USDT.")
+    frames = tuple(timeframes) or (() if trades or funding else ("1h",))
+    for frame in frames:
+        timeframe_ns(frame)
+    now = WallClock().now()
+    start, end = parse_timerange(timerange) if timerange else (None, None)
+    end = now if end is None else min(end, now)
+    start = end - DAYS * 86_400 * SECOND_NS if start is None else start
+    if start >= end:
+        raise UsageError("The time range has not begun yet.", "Name one that lies in the past.")
+    return Wish(ids, start, end, frames, trades, funding, replace)
+
+
+def _download(
+    console: "Console", wish: "Wish", tables: "Tables", configs: list[Path] | None
+) -> "list[Outcome]":
+    import asyncio
+
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from abidance.run.downloading import download
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(20),
+        TextColumn("{task.percentage:3.0f} %  {task.fields[added]:>9,} new"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        return asyncio.run(
+            download(wish, tables, _feed(configs), _watching(progress.add_task, progress.update))
+        )
+
+
+def _watching(add: "Callable[..., int]", update: "Callable[..., None]") -> "Callable[[Step], None]":
+    """Return what shows each part of a download on a line of its own."""
+    lines: dict[str, int] = {}
+
+    def watch(step: "Step") -> None:
+        if step.what not in lines:
+            lines[step.what] = add(step.what, total=1.0, added=0)
+        update(lines[step.what], completed=step.share, added=step.added)
+
+    return watch
+
+
+def _feed(configs: list[Path] | None) -> "FeedConfig":
+    """Return the table `[feed]` of configuration files, of which only the addresses matter here."""
+    from abidance.model.errors import ConfigError
+    from abidance.run.sources import Settings, read_file
+    from abidance.venues.net.config import FeedConfig
+
+    settings = Settings()
+    for path in configs or ():
+        settings.lay(read_file(path))
+    try:
+        return FeedConfig.model_validate(settings.values.get("feed", {}))
+    except ValueError as error:
+        raise ConfigError("The table [feed] does not fit.", "See: abidance show-config") from error
+
+
+def _conclude(console: "Console", outcomes: "list[Outcome]") -> None:
+    from rich.markup import escape
+
+    from abidance.cli.terminal import visible
+
+    for outcome in outcomes:
+        name = f"{outcome.instrument} {outcome.kind}"
+        if outcome.fault is None:
+            console.print(f"{name}: {outcome.added:,} new.")
+        else:
+            told = escape(visible(str(outcome.fault)))
+            console.print(f"[red]{name}:[/] {told}", soft_wrap=True)
+
+
+def _from_files(
+    console: "Console", tables: "Tables", place: Path, venue: str, pairs: list[str], *, replace: bool
+) -> None:
+    from rich.markup import escape
+
+    from abidance.cli.terminal import visible
+    from abidance.market.archives import import_archives
+    from abidance.model.errors import DataError
+
+    pair = pairs[0] if len(pairs) == 1 else ""
+    failed = False
+    for result in import_archives(
+        place, (venue or options.DEFAULT_VENUE).upper(), tables, pair, replace=replace
+    ):
+        if result.fault:
+            failed = True
+            console.print(f"[red]{result.file}:[/] {escape(visible(str(result.fault)))}", soft_wrap=True)
+        else:
+            console.print(
+                f"{result.file}: {result.rows:,} {result.what}, {result.added:,} new.", soft_wrap=True
+            )
+    if failed:
+        raise typer.Exit(DataError.exit_code)
+
+
+@app.command("sql")
+def sql(
+    query: Annotated[str, typer.Argument(help="For example: select * from bars limit 5")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", callback=paths.output, help="Write the answer as .csv, .json or .parquet."
+        ),
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Most rows to show.")] = 50,
+    store: Store = "",
+    userdir: UserDir = DEFAULT_USERDIR,
+) -> None:
+    """Ask the store a question in SQL. Views: bars, funding, trades, quotes, books, marks, holes; binance_bars too."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from abidance.cli.terminal import visible
+    from abidance.market.store import open_tables
+
+    tables = open_tables(store or data_folder(userdir))
+    if output is not None:
+        frame = tables.sql(query)
+        _write(frame, output)
+        typer.echo(f"{frame.height:,} rows are in {output}")
+        return
+    frame = tables.sql(query, rows + 1)
+    console = Console(highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for name, kind in zip(frame.columns, frame.dtypes, strict=True):
+        table.add_column(
+            Text(visible(name)), justify="right" if kind.is_numeric() else "left", overflow="fold"
+        )
+    for row in frame.head(rows).iter_rows():
+        table.add_row(*(Text("" if value is None else visible(str(value))) for value in row))
+    console.print(table)
+    if frame.height > rows:
+        console.print(
+            f"There are more than {rows:,} rows: show more with --rows, or write all with -o FILE.csv"
+        )
+
+
+def _write(frame: "object", output: Path) -> None:
+    """Write a frame in the format that a file's name asks for. Raises UsageError for another."""
+    from abidance.model.errors import UsageError
+
+    writers = {".csv": "write_csv", ".json": "write_json", ".parquet": "write_parquet"}
+    writer = writers.get(output.suffix.lower())
+    if writer is None:
+        raise UsageError(f"{output.name} has no known format.", f"Known are {', '.join(writers)}.")
+    getattr(frame, writer)(output)
+
+
+@app.command("compact")
+def compact(store: Store = "", userdir: UserDir = DEFAULT_USERDIR) -> None:
+    """Bring recorded trades, quotes and books into one file a month."""
+    from abidance.market.store import open_tables
+    from abidance.market.store.tables import TAPES
+
+    tables = open_tables(store or data_folder(userdir))
+    gone = sum(tables.compact(place) for kind in TAPES for place in tables.places(kind))
+    typer.echo(f"{gone:,} files less.")

@@ -1,0 +1,180 @@
+"""History from venues into the store: what `abidance download-data` does, and how live data is joined to the past.
+
+Pairs are asked in parallel, all of one venue within its one budget. What cannot be had of one pair does not keep the
+others from coming.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from abidance.market.backfill import Backfill, Watch
+from abidance.market.bars import Bars
+from abidance.market.store import BarStore, Tables
+from abidance.model.errors import AbidanceError, VenueError
+from abidance.model.instrument import InstrumentKind, InstrumentName, parse_instrument_id
+from abidance.venues.ccxt.history import CcxtHistory, Way
+from abidance.venues.dialect import Endpoint
+from abidance.venues.net.budget import Budgets
+from abidance.venues.net.config import FeedConfig
+from abidance.venues.net.real import AiohttpTransport, RealPulse
+from abidance.venues.net.transport import Answer, Socket
+
+AT_ONCE = 4
+"""So many pairs are asked about at the same time."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to download, from `start` up to `end` (ns UTC)."""
+
+    instruments: tuple[str, ...]
+    start: int
+    end: int
+    timeframes: tuple[str, ...] = ()
+    trades: bool = False
+    funding: bool = False
+    replace: bool = False
+
+    def parts(self) -> Iterator[tuple[str, str]]:
+        """Yield each instrument with each thing to download of it: a timeframe, `trades` or `funding`."""
+        kinds = (
+            *(["trades"] if self.trades else []),
+            *self.timeframes,
+            *(["funding"] if self.funding else []),
+        )
+        for instrument in self.instruments:
+            for kind in kinds:
+                yield instrument, kind
+
+
+class Outcome(NamedTuple):
+    """What came of one part of a wish: how many rows were new, or why there are not all."""
+
+    instrument: str
+    kind: str
+    added: int
+    fault: AbidanceError | None = None
+
+
+@dataclass
+class Sources:
+    """The sources of a process, one for each venue and kind of market, at the addresses of a configuration."""
+
+    feed: FeedConfig
+    way: Way
+    _open: dict[tuple[str, InstrumentKind], CcxtHistory] = field(default_factory=dict)
+
+    def of(self, instrument: str) -> CcxtHistory:
+        """Return the source that knows an instrument's past."""
+        name = parse_instrument_id(instrument)
+        kind = InstrumentKind.PERPETUAL if name.settle else InstrumentKind.SPOT
+        key = (name.venue, kind)
+        if key not in self._open:
+            self._open[key] = CcxtHistory(name.venue, kind, self.way, _address(self.feed, name, kind))
+        return self._open[key]
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        for source in self._open.values():
+            await source.close()
+
+
+async def download(wish: Wish, tables: Tables, feed: FeedConfig, watch: Watch) -> list[Outcome]:
+    """Download everything that is missing of a wish, and say what came of each part, in its order.
+
+    When it is cancelled, what came so far is stored; the same call goes on from there.
+    """
+    gate, pulse = asyncio.Semaphore(AT_ONCE), RealPulse()
+    async with AiohttpTransport() as transport:
+        sources = Sources(feed, Way(transport, Budgets(pulse), pulse, random.random))
+
+        async def fetch(instrument: str) -> list[Outcome]:
+            async with gate:
+                backfill = Backfill(sources.of(instrument), tables, watch, replace=wish.replace)
+                kinds = [kind for id, kind in wish.parts() if id == instrument]
+                return [await _part(backfill, wish, instrument, kind) for kind in kinds]
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(fetch(id)) for id in dict.fromkeys(wish.instruments)]
+        except* AbidanceError as several:
+            raise several.exceptions[0] from None
+        finally:
+            await sources.close()
+    return [outcome for task in tasks for outcome in task.result()]
+
+
+async def _part(backfill: Backfill, wish: Wish, instrument: str, kind: str) -> Outcome:
+    try:
+        if kind == "trades":
+            added = await backfill.trades(instrument, wish.start, wish.end)
+        elif kind == "funding":
+            added = await backfill.funding(instrument, wish.start, wish.end)
+        else:
+            added = await backfill.bars(instrument, kind, wish.start, wish.end)
+    except AbidanceError as error:
+        return Outcome(instrument, kind, 0, error)
+    return Outcome(instrument, kind, added)
+
+
+class CatchUp:
+    """The history that live data begins with: what is stored, and what the venues tell of the time since.
+
+    It is a `venues.net.feed.History`: call it with an instrument, a timeframe, and from when up to when (ns UTC). What
+    was missing is stored on the way, so that live begins where history ends.
+    """
+
+    def __init__(self, tables: Tables, feed: FeedConfig, way: Way | None = None) -> None:
+        pulse = RealPulse()
+        self._tables = tables
+        self._sources = Sources(feed, way or Way(_OneByOne(), Budgets(pulse), pulse, random.random))
+
+    async def __call__(self, instrument: str, timeframe: str, start: int, end: int) -> Bars:
+        """Return the closed bars that open from `start` up to `end`, oldest first.
+
+        Raises UsageError for what the venue does not have. When it does not answer and something is stored, that is
+        returned; VenueError otherwise.
+        """
+        try:
+            return await catch_up(
+                self._sources.of(instrument), self._tables, instrument, timeframe, (start, end)
+            )
+        except VenueError:
+            stored = BarStore(self._tables).read(instrument, timeframe, start, end)
+            if not len(stored):
+                raise
+            return stored
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        await self._sources.close()
+
+
+async def catch_up(
+    source: CcxtHistory, tables: Tables, instrument: str, timeframe: str, between: tuple[int, int]
+) -> Bars:
+    """Store what is missing of a series between two moments (ns UTC), as far as bars have closed, and return it all."""
+    await Backfill(source, tables).bars(instrument, timeframe, *between)
+    return BarStore(tables).read(instrument, timeframe, *between)
+
+
+class _OneByOne:
+    """A transport for few requests: each has a session of its own, and nothing stays open."""
+
+    async def connect(self, endpoint: Endpoint) -> Socket:
+        raise NotImplementedError
+
+    async def request(self, method: str, url: str, query: Mapping[str, str]) -> Answer:
+        async with AiohttpTransport() as transport:
+            return await transport.request(method, url, query)
+
+
+def _address(feed: FeedConfig, name: InstrumentName, kind: InstrumentKind) -> str:
+    found = feed.addresses.get(f"{name.venue}-{kind.value}") or feed.addresses.get(name.venue)
+    return found.rest_url if found is not None else ""
+
+
+__all__ = ["CatchUp", "Outcome", "Sources", "Wish", "catch_up", "download"]
