@@ -192,3 +192,45 @@ def test_real_protobuf_frames_of_mexc_say_what_was_noted_when_they_were_recorded
     bar = update.bar
     assert (bar.open, bar.high, bar.low, bar.close) == (84300.14, 84300.15, 84270.0, 84270.0)
     assert (bar.ts, update.is_closed) == (1790281200 * 10**9, False)
+
+
+def payloads(venue: str) -> Iterator[bytes]:
+    """Yield every frame of a venue that was ever recorded or written down, of whatever version of its interface."""
+    folder = SHARED / venue / "ws"
+    for path in sorted(folder.rglob("*.json")):
+        found = json.loads(path.read_text())
+        for each in found if isinstance(found, list) else [found]:
+            yield json.dumps(each.get("payload", each) if isinstance(each, dict) else each).encode()
+    for path in sorted(folder.glob("*.gz")):
+        for at, line in enumerate(lines(path)):
+            if at >= 5_000:
+                break
+            yield (
+                line.partition(" ")[2] if line.partition(" ")[0].isdecimal() else line.partition(": ")[2]
+            ).encode()
+
+
+@whole_set
+@pytest.mark.parametrize(
+    ("venue", "names", "least"),
+    [
+        ("binance", ["BTC/USDT@BINANCE", "BNB/BTC@BINANCE", "NKN/USDT@BINANCE"], 10_000),
+        ("binance", ["BTC/USDT:USDT@BINANCE", "SUSHI/USDT:USDT@BINANCE"], 10_000),
+        ("bybit", ["BTC/USDT@BYBIT", "BTC/USDC@BYBIT"], 8),
+        ("bybit", ["BTC/USDT:USDT@BYBIT", "BTC/USDC:USDC@BYBIT"], 8),
+        ("kraken", ["BTC/USD@KRAKEN", "ETH/USD@KRAKEN"], 8),
+        ("kucoin", ["BTC/USDT@KUCOIN", "ANKR/BTC@KUCOIN"], 50),
+        ("mexc", ["BTC/USDT@MEXC"], 0),
+    ],
+)
+def test_every_payload_at_hand_is_read_or_dropped_without_an_error(
+    venue: str, names: list[str], least: int
+) -> None:
+    playback = Playback([traded(name) for name in names])
+    told = {"Trade", "Quote", "BookDelta", "BarUpdate", "MarkPrice", "FundingRate"}
+
+    for frame in payloads(venue):
+        playback.frame(frame)
+
+    assert sum(count for kind, count in playback.seen.items() if kind in told) >= least
+    assert playback.seen["Dropped"] > 0
