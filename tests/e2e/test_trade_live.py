@@ -7,12 +7,14 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from abidance.journal.store import read
 from abidance.kernel.clock import WallClock
 from abidance.model.market import DataKind, FeedState, FeedStatus, Quote
 from abidance.run.bot import JOURNAL, LOG
+from abidance.run.live import HISTORY
 from abidance.testing.exchange import LocalExchange, generated
 
 BTC = "BTC/USDT@BINANCE"
@@ -63,7 +65,7 @@ async def until_quotes(folder: Path, more_than: int, bot: asyncio.subprocess.Pro
 
 async def test_a_bot_trades_on_live_data_stops_on_demand_and_goes_on(tmp_path: Path) -> None:
     start = time.time_ns()
-    market = generated(BTC, 3, start, past_seconds=60)
+    market = generated(BTC, 3, start, past_seconds=1_200)
     async with LocalExchange([market], start=start, clock=WallClock()) as exchange:
         config = configured(tmp_path, exchange)
         counts = [0]
@@ -82,6 +84,7 @@ async def test_a_bot_trades_on_live_data_stops_on_demand_and_goes_on(tmp_path: P
     assert states == [FeedState.STALE, FeedState.CERTIFIED] * 2
     times = [event.ts for event in events if event is not None]
     assert max(times) <= time.time_ns()
+    assert len(pl.read_parquet(folder / HISTORY)) >= 15
     told = [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
     assert [line["resumed"] > 0 for line in told if line["event"] == "started"] == [False, True]
 

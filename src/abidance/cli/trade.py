@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from abidance.cli import options
-from abidance.cli.data import DEFAULT_USERDIR, UserDir
+from abidance.cli.data import DEFAULT_USERDIR, UserDir, data_folder
 from abidance.cli.options import RunOptions
 
 if TYPE_CHECKING:
@@ -127,14 +127,15 @@ def _trade_live(
     """Run a bot on live data until it is told to stop, then tell what came of it."""
     from abidance.cli.backtest import present
     from abidance.cli.view import view_of
+    from abidance.market.store import open_tables
     from abidance.model.errors import DataError
-    from abidance.run.live import run_live, stored
+    from abidance.run.live import run_live
 
-    history = stored(options.catalog_of(userdir)) if config.feed.history else None
+    tables = open_tables(data_folder(userdir))
     with Stop() as stop:
         view = view_of(config, console, plain=plain)
         with view, _telling_apart(config, folder):
-            paper = run_live(config, history, options.strategies_folder(userdir), folder, stop, view.watch)
+            paper = run_live(config, tables, options.strategies_folder(userdir), folder, stop, view.watch)
     with paper:
         _tell_torn(paper, console)
         try:

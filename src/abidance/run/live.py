@@ -24,13 +24,16 @@ from abidance.kernel.log import configure, logger
 from abidance.market.bars import FIELDS, Bars, grid_offset
 from abidance.market.quality import checked
 from abidance.market.reference import resolve
+from abidance.market.store import Tables
 from abidance.model.errors import AbidanceError, DataError
 from abidance.model.instrument import Instrument, timeframe_ns
 from abidance.model.market import DataKind, FeedState
 from abidance.run.backtest import quick_collector
 from abidance.run.bot import LOG, Bot, Moment
 from abidance.run.config import RunConfig
-from abidance.run.setup import BarSource, Key, gather_live, history_needed
+from abidance.run.downloading import CatchUp
+from abidance.run.setup import Key, gather_live, history_needed
+from abidance.venues.ccxt.history import Way
 from abidance.venues.ccxt.socket import CcxtTransport
 from abidance.venues.dialect import Dialect
 from abidance.venues.dialects import dialect_of
@@ -198,25 +201,34 @@ async def open_live(
 
 def run_live(
     config: RunConfig,
-    history: History | None,
+    tables: Tables,
     strategies: Path | None,
     folder: Path,
     stop: Callable[[], bool],
     watch: Callable[[Moment], None],
 ) -> LivePaper:
-    """Run a bot on live data until `stop()`, on uvloop where it is installed, and return it, still open."""
+    """Run a bot on live data until `stop()`, on uvloop where it is installed, and return it, still open.
+
+    What is missing of its history is asked of the venues and put into `tables`, unless `feed.history` is off.
+    """
 
     async def work() -> LivePaper:
         configure(folder / LOG, to_console=False)
         pulse = RealPulse()
-        paper = await open_live(config, history, strategies, folder, pulse.wall())
-        try:
-            async with AiohttpTransport() as transport:
-                world = World(CcxtTransport(transport), pulse, Budgets(pulse), random.random, logger("feed"))
-                await paper.run(world, stop, watch, history)
-        except BaseException:
-            paper.__exit__()
-            raise
+        async with AiohttpTransport() as transport:
+            world = World(CcxtTransport(transport), pulse, Budgets(pulse), random.random, logger("feed"))
+            way = Way(transport, world.budgets, pulse, world.draw)
+            past = CatchUp(tables, config.feed, way)
+            history = past if config.feed.history else None
+            try:
+                paper = await open_live(config, history, strategies, folder, pulse.wall())
+                try:
+                    await paper.run(world, stop, watch, history)
+                except BaseException:
+                    paper.__exit__()
+                    raise
+            finally:
+                await past.close()
         return paper
 
     try:
@@ -224,15 +236,6 @@ def run_live(
     except ImportError:
         return asyncio.run(work())
     return uvloop.run(work())
-
-
-def stored(source: BarSource) -> History:
-    """Return a history that knows what is stored."""
-
-    async def history(instrument: str, timeframe: str, start: int, end: int) -> Bars:
-        return source.read(instrument, timeframe, start, end)
-
-    return history
 
 
 def _next_open(timeframe: str, last: int, now: int) -> int:
@@ -301,4 +304,4 @@ def _load(path: Path, keys: Mapping[Key, int]) -> tuple[int, dict[Key, Bars]]:
     return opened, past
 
 
-__all__ = ["Addresses", "LivePaper", "open_live", "run_live", "stored"]
+__all__ = ["Addresses", "LivePaper", "open_live", "run_live"]
