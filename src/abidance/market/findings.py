@@ -47,7 +47,7 @@ def findings(bars: Bars) -> list[Finding]:
     """Return what is odd within one series, oldest first. Bars out of order are not looked at."""
     if len(bars) < 2 or (np.diff(bars.ts) <= 0).any():
         return []
-    return sorted([*_outliers(bars), *_stuck(bars), *_reused(bars)], key=lambda finding: finding.ts)
+    return sorted([*_outliers(bars), *_stuck(bars), *reuses(bars)], key=lambda finding: finding.ts)
 
 
 def disagreements(bars: Bars, other: Bars) -> list[Finding]:
@@ -123,8 +123,11 @@ def _stuck(bars: Bars) -> list[Finding]:
     return found
 
 
-def _reused(bars: Bars) -> list[Finding]:
-    """Long silences after which the price has nothing to do with the one before: perhaps another asset."""
+def reuses(bars: Bars) -> list[Finding]:
+    """Return the bars that come after a long silence with a price that has nothing to do with the one before it.
+
+    Perhaps the symbol was given to another asset.
+    """
     silence = np.diff(bars.ts) - timeframe_ns(bars.timeframe)
     with np.errstate(all="ignore"):
         ratio = bars.open[1:] / bars.close[:-1]

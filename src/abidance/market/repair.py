@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from abidance.market.bars import Bars, FloatArray, IntArray
+from abidance.market.findings import reuses
 from abidance.market.quality import checked
 from abidance.model.errors import DataError
 from abidance.model.instrument import timeframe_ns
@@ -45,6 +46,7 @@ class Repaired(NamedTuple):
 def repair(bars: Bars, policy: Policy, second: Bars | None = None) -> Repaired:
     """Return the bars with their holes treated by `policy`; holes before the first bar and after the last stay.
 
+    A hole after which the symbol seems to stand for another asset stays too: nothing leads from one to the other.
     FLAT repeats the close before the hole, without volume. SECOND takes the bars of `second` (another venue's of the
     same timeframe), moved by the usual ratio of both before the hole so that no jump is made, with its volumes; what it
     lacks stays a hole. Raises DataError for bars that cannot be, and when SECOND has nothing to take from.
@@ -60,6 +62,8 @@ def repair(bars: Bars, policy: Policy, second: Bars | None = None) -> Repaired:
     step = timeframe_ns(bars.timeframe)
     grid = np.arange(bars.ts[0], bars.ts[-1] + step, step)
     absent: IntArray = grid[~np.isin(grid, bars.ts, assume_unique=True)]
+    after = np.array([finding.ts for finding in reuses(bars)], dtype=np.int64)
+    absent = absent[~np.isin(bars.ts[np.searchsorted(bars.ts, absent)], after)]
     if not len(absent):
         return Repaired(bars, ())
     before = np.searchsorted(bars.ts, absent) - 1

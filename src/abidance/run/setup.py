@@ -19,6 +19,7 @@ from abidance.execution.orders import Orders
 from abidance.kernel.ports import Feed
 from abidance.market.bars import Bars
 from abidance.market.feed import BarReplay, FundingReplay, merge
+from abidance.market.findings import reuses
 from abidance.market.funding import Funding
 from abidance.market.quality import checked
 from abidance.market.reference import Source, resolve
@@ -147,7 +148,8 @@ def gather(config: RunConfig, source: BarSource, folder: Path | None) -> Materia
     traded = dict.fromkeys(id for each in config.strategies for id in each.instruments)
     perpetuals = [id for id in traded if instruments[id].is_perpetual]
     funding, lacking = _funding({id: bars[id, drive[id]] for id in perpetuals}, source)
-    return Material(config, strategies, instruments, past, bars, drive, (*notices, *lacking), funding)
+    told = (*notices, *lacking, *_reuses(bars))
+    return Material(config, strategies, instruments, past, bars, drive, told, funding)
 
 
 def history_needed(config: RunConfig, folder: Path | None) -> dict[Key, int]:
@@ -252,6 +254,15 @@ def _instruments(
         if reference.notice and reference.source is not Source.TYPICAL:
             notices.append(reference.notice)
     return found, tuple(notices)
+
+
+def _reuses(bars: Mapping[Key, Bars]) -> list[str]:
+    """Return a sentence for each place where a series seems to go on with another asset."""
+    return [
+        f"{id} {timeframe} at {show(found.ts)}: {found.text}"
+        for (id, timeframe), series in bars.items()
+        for found in reuses(series)
+    ]
 
 
 def _funding(marks: Mapping[str, Bars], source: BarSource) -> tuple[dict[str, Funding], list[str]]:

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from abidance.market.bars import FIELDS, Bars
-from abidance.market.findings import FindingKind, disagreements, findings
+from abidance.market.findings import FindingKind, disagreements, findings, reuses
 from abidance.market.ledger import Ledger, load, review, save
 from abidance.market.repair import Mark, Policy, repair
 from abidance.market.store import BarStore, show
@@ -114,6 +114,17 @@ def test_holes_stay_when_nothing_is_asked() -> None:
     bars = a_series(48, leave_out=(5, 6))
 
     assert repair(bars, Policy.LEAVE).bars is bars
+
+
+@pytest.mark.parametrize("policy", [Policy.FLAT, Policy.SECOND])
+def test_no_bars_lead_from_one_asset_to_another_of_the_same_symbol(policy: Policy) -> None:
+    later = a_series(300, start=NEW_YEAR + 400 * HOUR, leave_out=(5,))
+    bars = a_series(300, leave_out=(7,)).followed_by(scaled(later, 20.0, BTC))
+
+    filled, marks = repair(bars, policy, scaled(a_series(700), 1.0))
+
+    assert [mark.ts for mark in marks] == [NEW_YEAR + 7 * HOUR, NEW_YEAR + 405 * HOUR]
+    assert [finding.ts for finding in reuses(filled)] == [NEW_YEAR + 400 * HOUR]
 
 
 def test_a_hole_is_filled_flat_and_marked() -> None:

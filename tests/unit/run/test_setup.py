@@ -201,3 +201,19 @@ def test_a_core_is_made_anew_each_time() -> None:
 
     assert one.engine.state is not two.engine.state
     assert one.venue is not two.venue
+
+
+def test_a_run_over_a_symbol_that_was_used_again_says_so() -> None:
+    class Reused(Shelf):
+        def read(
+            self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None
+        ) -> Bars:
+            whole = super().read(instrument, timeframe, start, end)
+            early, late = whole.slice(0, 20), whole.slice(60, 100)
+            columns = (*(column * 50 for column in late.columns()[:4]), late.volume)
+            return early.followed_by(Bars(instrument, timeframe, late.ts, columns))
+
+    material = gather(config("EmaCross", instruments=(BTC,)), Reused(), None)
+
+    (told,) = [notice for notice in material.notices if "another asset" in notice]
+    assert told.startswith(f"{BTC} 1h at 2024-01-03 12:00: After 40 hours")
