@@ -5,7 +5,7 @@ tests. Kernels are compiled at the first run of an installed version and kept on
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
 from math import inf, nan
 from typing import Any
@@ -18,6 +18,7 @@ from abidance.backtest.tables import World
 from abidance.engine.config import StrategyConfig
 from abidance.journal.metrics import sharpe_of
 from abidance.market.bars import Bars
+from abidance.market.build import Tape
 from abidance.model.errors import AbidanceError
 from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
 from abidance.model.money import to_decimal
@@ -80,6 +81,8 @@ class Scene:
     series: Sequence[Bars]
     drives: Sequence[bool]
     places: Sequence[Place]
+    tapes: Mapping[str, Tape] = field(default_factory=dict)
+    """By instrument the trades that fill orders in the place of bars; none or one for each instrument."""
 
 
 def first_time() -> str:
@@ -150,11 +153,12 @@ def laid_out(scene: Scene, *, keeps_logs: bool) -> World:
 
 
 def _played(world: World) -> World:
-    native.play(world.address)
+    play = native.play_ticks if len(world.stops) else native.play
+    play(world.address)
     while world.run[0]["status"] == tables.LOGS_FULL:
         world = _grown(world)
         world.run[0]["status"] = tables.DONE
-        native.play(world.address)
+        play(world.address)
     status = int(world.run[0]["status"])
     if status != tables.DONE:
         raise CannotTellError(f"The compiled executor gave up: {_REASONS[status]}.")
@@ -224,7 +228,23 @@ def build(scene: Scene, *, keeps_logs: bool) -> World:
         order_log=np.zeros(lines, dtype=tables.ORDER_LOG),
         refusal_log=np.zeros(lines, dtype=tables.REFUSAL_LOG),
         notice_log=np.zeros(lines, dtype=tables.NOTICE_LOG),
+        **_ticks(scene, when),
     )
+
+
+def _ticks(scene: Scene, when: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the trades of all instruments in one order: of equal times, in the order of instruments."""
+    if not scene.tapes:
+        return {}
+    tapes = [scene.tapes[id] for id in scene.instruments]
+    ts, price, size = (_joined(columns) for columns in zip(*tapes, strict=True))
+    tools = np.empty(0, dtype=np.int64)
+    if len(tapes) > 1:
+        order = np.argsort(ts, kind="stable")
+        tools = np.repeat(np.arange(len(tapes)), [len(tape.ts) for tape in tapes])[order]
+        ts, price, size = ts[order], price[order], size[order]
+    stops = np.searchsorted(ts, when, side="right").astype(np.int64)
+    return {"tick_ts": ts, "tick_price": price, "tick_size": size, "tick_tool": tools, "stops": stops}
 
 
 def _equal(moments: Sequence[NDArray[np.int64]]) -> bool:
@@ -313,6 +333,7 @@ def _tools(scene: Scene, venue_ids: Mapping[str, int]) -> Any:
             "cost_rate": max(tier.taker for tier in config.fees) + slippage.spread / 2 + slippage.fixed,
             "mark": nan,
             "desk_price": nan,
+            "last": -1,
         }
         _set(row, values)
         row["tick_num"], row["tick_den"] = instrument.tick.as_integer_ratio()

@@ -3,7 +3,7 @@
 # numba's intrinsics have no types that mypy could follow.
 # mypy: ignore-errors
 
-from abidance.backtest import kernels, lane
+from abidance.backtest import kernels, lane, ticks
 from abidance.backtest.jit import bare
 from abidance.backtest.layout import world_at
 
@@ -12,6 +12,13 @@ from abidance.backtest.layout import world_at
 def play(address: int) -> int:
     """Run a world to its end (`kernels.play`)."""
     kernels.play(world_at(address))
+    return 0
+
+
+@bare
+def play_ticks(address: int) -> int:
+    """Run a world in which trades fill orders (`ticks.play_ticks`)."""
+    ticks.play_ticks(world_at(address))
     return 0
 
 

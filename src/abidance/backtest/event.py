@@ -17,10 +17,13 @@ from abidance.model.outcome import Notice, Outcome, Refused
 class Recorder:
     """Keeps one point per time slice, and every refusal and notice of a run.
 
-    Ticks add a point at most once a minute, so that memory does not grow with the length of a tick replay.
+    Ticks add a point at most once a minute, so that memory does not grow with the length of a tick replay; none with
+    `ticks` off, where every bar has its own.
     """
 
-    def __init__(self, engine: Engine, strategies: Sequence[str], *, digest: bool = True) -> None:
+    def __init__(
+        self, engine: Engine, strategies: Sequence[str], *, digest: bool = True, ticks: bool = True
+    ) -> None:
         self.ts = array("q")
         self.equity = array("d")
         self.exposure = array("d")
@@ -32,6 +35,7 @@ class Recorder:
         self._engine = engine
         self._portfolio = engine.state.portfolio
         self._hash = digest
+        self._ticks = ticks
         self._next_point = 0
 
     def observe(self, outcome: Outcome) -> None:
@@ -39,7 +43,7 @@ class Recorder:
         event = outcome.event
         if type(event) is BarSlice:
             self._point(event.ts, self._engine.equity)
-        elif isinstance(event, Trade | Quote | BookSnapshot) and event.ts >= self._next_point:
+        elif self._ticks and isinstance(event, Trade | Quote | BookSnapshot) and event.ts >= self._next_point:
             self._next_point = event.ts + 60 * SECOND_NS
             self._point(event.ts, self._engine.equity)
         if outcome.verdicts:

@@ -1,5 +1,8 @@
 """Compiled: the loop over time slices, the same steps in the same order as the pump and the engine take them."""
 
+# The rows of record tables have no types that mypy could see.
+# mypy: warn-return-any=False
+
 import math
 
 from abidance.backtest import actions, desk, exact, gate, watch
@@ -16,12 +19,8 @@ _DAY_NS = 86_400_000_000_000
 def play(w: World) -> None:
     """Run slices until there are none, until a log needs room, or until something cannot be told here (`status`)."""
     run = w.run[0]
-    margin = _MARGIN + 4 * len(w.orders)
     while run.at < len(w.when):
-        if run.keeps_logs and (
-            run.n_orders_log + margin > len(w.order_log) or run.n_fills_log + margin > len(w.fill_log)
-            or run.n_refusals_log + margin > len(w.refusal_log) or run.n_notices_log + margin > len(w.notice_log)
-        ):  # fmt: skip
+        if is_full(w):
             run.status = LOGS_FULL
             return
         if len(w.places) == 1 and len(w.series) == 1:
@@ -33,6 +32,16 @@ def play(w: World) -> None:
             return
         record(w, run.at)
         run.at += 1
+
+
+@kernel
+def is_full(w: World) -> bool:
+    """Say whether a log has no room for all that one step may have to tell."""
+    run, margin = w.run[0], _MARGIN + 4 * len(w.orders)
+    return run.keeps_logs and (
+        run.n_orders_log + margin > len(w.order_log) or run.n_fills_log + margin > len(w.fill_log)
+        or run.n_refusals_log + margin > len(w.refusal_log) or run.n_notices_log + margin > len(w.notice_log)
+    )  # fmt: skip
 
 
 @kernel
@@ -123,6 +132,13 @@ def step(w: World, now: int) -> None:
     if busy:
         fill(w)
         run.moment = -1
+    close(w, now)
+
+
+@kernel
+def close(w: World, now: int) -> None:
+    """Let strategies decide on the bars of a slice that are present."""
+    run = w.run[0]
     run.venue_now = max(run.venue_now, now)
     run.now = now
     for s in range(len(w.series)):

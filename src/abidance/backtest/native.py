@@ -13,7 +13,7 @@ from abidance.venues.sim import fills
 
 _HERE = Path(__file__).parent
 _NAMES = (
-    "jit", "layout", "exact", "tables", "gate", "actions", "watch", "desk", "kernels", "lane", "entrances",
+    "jit", "layout", "exact", "tables", "gate", "actions", "watch", "desk", "kernels", "lane", "ticks", "entrances",
 )  # fmt: skip
 SOURCES = (
     *(_HERE / f"{name}.py" for name in _NAMES),
@@ -24,6 +24,7 @@ SOURCES = (
 
 _UNIT = Unit("abidance.backtest.entrances", SOURCES)
 play = _UNIT.function("play", "int64")
+play_ticks = _UNIT.function("play_ticks", "int64")
 deposit = _UNIT.function("deposit", "int64", "int64", "float64", "float64", "int64")
 run_lane = _UNIT.function("run_lane", "int64")
 

@@ -32,6 +32,8 @@ def reason_against(scene: Scene) -> str:
     """Return why the fast lane cannot run a scene; empty when it can."""
     if len(scene.places) != len(scene.series) or not all(scene.drives):
         return "Not every series is decided on by one strategy."
+    if scene.tapes:
+        return "Trades fill its orders."
     first = scene.series[0].ts
     if any(each.ts is not first and not np.array_equal(each.ts, first) for each in scene.series):
         return "The bars of its instruments do not stand side by side."

@@ -45,15 +45,15 @@ def _record(whole: str, real: str) -> np.dtype[Any]:
 RUN = _record(
     "at status keeps_logs keeps_curves day days now venue_now moment order_seq fill_seq refused n_held n_owed n_entries n_free n_commands n_news"
     " n_orders_log n_fills_log n_refusals_log n_notices_log sent_first sent_count max_positions rate_limit require_stop"
-    " halted lost_until midnight losing_streak cooldown cooldown_bars closed_trips",
+    " halted lost_until midnight losing_streak cooldown cooldown_bars closed_trips tick_at look_at",
     "equity pool pool_low max_exposure max_asset max_venue max_leverage max_order_value collar stale_after exit_margin"
     " daily_loss max_drawdown spike jump day_open peak floor seen_equity start_equity highest deepest fees",
 )
 VENUE = _record("", "wallet wallet_low reserved reserved_low")
 TOOL = _record(
-    "venue asset tick_num tick_den lot_num lot_den min_lots unlimited on_touch latency mark_ts n_orders used rest_until",
+    "venue asset tick_num tick_den lot_num lot_den min_lots unlimited on_touch latency mark_ts n_orders used rest_until last watch_from",
     "tick lot unit unit_low taker taker_low maker maker_low min_notional spread fixed impact share cost_rate mark"
-    " desk_price",
+    " desk_price watch_low watch_high",
 )
 STRATEGY = _record(
     "method bar_ns allow_short losses rest_until",
@@ -154,6 +154,14 @@ class World:
     rest_until: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
     follow: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0, _F))
     """Trailing distances of every bar, of the places that have such a column."""
+    tick_ts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
+    """The trades that fill orders, where they do, in their common order."""
+    tick_price: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0, _F))
+    tick_size: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0, _F))
+    tick_tool: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
+    """The instrument of each trade; empty when there is only one."""
+    stops: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
+    """How many trades come before each slice."""
     head: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -183,7 +191,7 @@ RECORDS = {
 WHOLE = frozenset(
     {
         "book", "scan", "entries", "held", "owed", "free", "sent", "by_series", "when", "when_scored", "ts",
-        "event_at", "event_place", "day_ends", "rest_at", "rest_tool", "rest_until",
+        "event_at", "event_place", "day_ends", "rest_at", "rest_tool", "rest_until", "tick_ts", "tick_tool", "stops",
     }
 )  # fmt: skip
 """The plain tables of int64; the rest are float64."""

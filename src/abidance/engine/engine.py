@@ -111,6 +111,7 @@ class Engine:
         self._allocator = allocator
         self._allocate_at = _NEVER if allocator is None else allocator.due
         self._check_at = self._beat_at = 0
+        self._noted = False
         self._listeners: dict[type, _Callbacks] = {Trade: {}, Quote: {}}
         self._listeners_of_books: _Callbacks = {}
         self.handlers: dict[type, Callable[..., None]] = {
@@ -180,7 +181,7 @@ class Engine:
 
     def _on_slice(self, event: BarSlice) -> None:
         state = self.state
-        state.now = now = event.ts
+        now = self._begun(event.ts)
         known, boards, mark, on_bar = state.series, state.boards, state.portfolio.mark, self._breakers.on_bar
         for bar in event.bars:
             instrument = bar.instrument
@@ -188,8 +189,8 @@ class Engine:
             series.append(bar)
             if series.drives:
                 close = bar.close
-                if 0.0 < close < inf:
-                    board = boards[instrument]
+                # Live, a tick may be newer than the bar that has just closed.
+                if 0.0 < close < inf and (board := boards[instrument]).ts <= now:
                     board.price = close
                     board.ts = now
                     mark(instrument, close)
@@ -209,6 +210,14 @@ class Engine:
                     if self.exits:
                         self._protect(runner.name, bar, None)
                     self._call(runner, runner.strategy.on_bar, bar)
+
+    def _begun(self, now: int) -> int:
+        """Take over what ticks have said before a slice."""
+        if self._noted:
+            self._noted = False
+            self.state.settle()
+        self.state.now = now
+        return now
 
     def _watch(self, now: int) -> None:
         state = self.state
@@ -263,6 +272,7 @@ class Engine:
         returned, taken. The same as one call per tick, at a quarter of the cost.
         """
         state, boards, actions = self.state, self.state.boards, self.actions
+        self._noted = True
         kind: Any = None
         instrument = ""
         board, heard = Board(), list[tuple[EventRunner, _Callback, View]]()
@@ -335,6 +345,7 @@ class Engine:
         state.now = passed.newest[-1].ts
 
     def _note(self, event: Trade | Quote | BookSnapshot) -> None:
+        self._noted = True
         if not isinstance(event, BookSnapshot):
             self.state.boards[event.instrument].tick = event
         elif event.bids and event.asks:

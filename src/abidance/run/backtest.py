@@ -18,6 +18,7 @@ from abidance.engine.pump import Pump
 from abidance.engine.runners import BarRunner
 from abidance.execution.analysis import analyse
 from abidance.kernel.ids import OrderIds
+from abidance.market.feed.stream import TickStream
 from abidance.market.store import fingerprint
 from abidance.model.errors import StrategyError
 from abidance.model.instrument import timeframe_ns
@@ -48,13 +49,16 @@ def play(
     material: Material, core: Core, progress: Progress | None = None, *, digest: bool = True
 ) -> Recorder:
     """Replay the material through a core from its opening to its end and return what was kept of it."""
-    recorder = Recorder(core.engine, tuple(material.strategies), digest=digest)
+    recorder = Recorder(core.engine, tuple(material.strategies), digest=digest, ticks=False)
     pump = Pump(core.engine, core.venue, observe=recorder.observe)
     for event in core.opening:
         pump.step(event)
     total = max(len(bars) for bars in material.bars.values())
     events = material.replay().events()
     with quick_collector():
+        if isinstance(events, TickStream):
+            pump.run(events)
+            return recorder
         done = 0
         while chunk := list(islice(events, _CHUNK)):
             pump.run(chunk)

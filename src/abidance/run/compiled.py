@@ -157,6 +157,8 @@ def _unsupported_strategy(material: Material, config: StrategyConfig) -> str | N
         return f"{config.name} is sized by {config.sizing.method}."
     if config.order_type != "market":
         return f"{config.name} enters by limit orders."
+    if material.tapes and config.entry_timeout is not None:
+        return f"{config.name} takes entries back after a time while trades fill them."
     if config.allow_short:
         return f"{config.name} may go short."
     return None
@@ -209,6 +211,7 @@ def scene_of(material: Material, decided: Decide = decide) -> Scene:
         series=[material.bars[key] for key in keys],
         drives=[material.drive[id] == timeframe for id, timeframe in keys],
         places=places,
+        tapes=material.tapes,
     )
 
 

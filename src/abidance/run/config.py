@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from abidance.engine.config import AllocationConfig, StrategyConfig
 from abidance.kernel.config import Config
@@ -48,6 +48,10 @@ _QUOTES = ("USDT", "USDC", "FDUSD", "USD", "EUR", "BTC", "ETH")
 _DEFAULT_VENUE = "BINANCE"
 
 
+TRADES = "trades"
+"""As `detail_timeframe`: the trades themselves decide what fills."""
+
+
 class RunConfig(Config):
     """Everything that one run is told: with what, over which bars, by which strategies, under which rules."""
 
@@ -62,7 +66,8 @@ class RunConfig(Config):
     timeframe: str = "1h"
     """Bar length of strategies that do not name their own."""
     detail_timeframe: str | None = None
-    """Shorter bars that decide what happened first inside a bar; it must divide every strategy's bar length."""
+    """What decides the order of things inside a bar: shorter bars, whose length divides every strategy's, or "trades",
+    the stored trades, of which all bars are then built."""
     timerange: str = ""
     """Which bars, as 20240101-20240601; either end may be left open, the end is not included, empty is all."""
     strategies: tuple[StrategyConfig, ...] = ()
@@ -88,8 +93,8 @@ class RunConfig(Config):
 
     @field_validator("timeframe", "detail_timeframe")
     @classmethod
-    def _timeframe_is_one(cls, value: str | None) -> str | None:
-        if value is not None:
+    def _timeframe_is_one(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and (value != TRADES or info.field_name == "timeframe"):
             _length(value)
         return value
 
@@ -128,7 +133,7 @@ class RunConfig(Config):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "RunConfig":
-        if self.detail_timeframe:
+        if self.detail_timeframe and self.detail_timeframe != TRADES:
             detail = _length(self.detail_timeframe)
             for timeframe in {
                 self.timeframe,

@@ -4,7 +4,7 @@ Backtest and paper trading differ in the feed, the journal and whether the tape 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -18,7 +18,8 @@ from abidance.engine.state import State, StrategyView
 from abidance.execution.orders import Orders
 from abidance.kernel.ports import Feed
 from abidance.market.bars import Bars
-from abidance.market.feed import BarReplay, FundingReplay, merge
+from abidance.market.build import Tape
+from abidance.market.feed import BarReplay, FundingReplay, TapeReplay, merge
 from abidance.market.findings import reuses
 from abidance.market.funding import Funding
 from abidance.market.quality import checked
@@ -32,8 +33,10 @@ from abidance.model.money import to_decimal
 from abidance.portfolio.portfolio import Portfolio
 from abidance.risk.breaker import Breakers
 from abidance.risk.gate import Gate
-from abidance.run.config import RunConfig
+from abidance.run import tapes
+from abidance.run.config import TRADES, RunConfig
 from abidance.run.plugins import find_strategy
+from abidance.run.tapes import Traded, check_tapes
 from abidance.strategy.base import BarStrategy, EventStrategy
 from abidance.strategy.decisions import warmup_of
 from abidance.strategy.mistakes import FAILURES, strategy_error
@@ -41,22 +44,11 @@ from abidance.strategy.parameters import set_parameters
 from abidance.venues.sim.config import VenueConfig
 from abidance.venues.sim.venue import SimVenue
 
+BarSource = tapes.BarSource
 Key = tuple[str, str]
 LEAST_HISTORY, WARMUPS = 2_000, 50
 """Bars before the time range that warm strategies up: so many, or so many times what they ask for. After that many an
 average that never forgets its beginning has forgotten it to the last bit."""
-
-
-class BarSource(Protocol):
-    """Where bars and funding rates come from: the catalog, or anything else that can be asked the same."""
-
-    def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
-        """Return the bars that open from `start` up to, not including, `end`. Raises DataError when there are none."""
-        ...
-
-    def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> Funding | None:
-        """Return the rates due from `start` up to, not including, `end`, or None when there are none."""
-        ...
 
 
 @runtime_checkable
@@ -75,7 +67,8 @@ class Material:
     `past` holds the bars before the run's time range (they warm strategies up), `bars` those of the range, both by
     instrument and timeframe; `funding` holds the rates that fall due in the range, by perpetual. `notices` are
     sentences for the user. `drive` is the timeframe that gives each instrument's price, `fills` says what else fills
-    its orders. On live data `bars` are those that have come so far, and `opened` is when the run began.
+    its orders, `tapes` holds the trades that do. On live data `bars` are those that have come so far, and `opened` is
+    when the run began.
     """
 
     config: RunConfig
@@ -87,6 +80,7 @@ class Material:
     notices: tuple[str, ...]
     funding: Mapping[str, Funding] = field(default_factory=dict)
     fills: Mapping[str, str] = field(default_factory=dict)
+    tapes: Mapping[str, Tape] = field(default_factory=dict)
     opened: int | None = None
 
     @property
@@ -107,9 +101,11 @@ class Material:
         return tuple(sorted({instrument.venue for instrument in self.instruments.values()}))
 
     def replay(self) -> Feed:
-        """Return the bars of the range and the funding that falls due in it as a feed."""
+        """Return the bars of the range, the trades and the funding that falls due in it as a feed."""
         bars = BarReplay(tuple(self.bars.values()), tuple(self.instruments))
-        return merge(bars, *map(self._payments, self.funding.values())) if self.funding else bars
+        others = [TapeReplay(id, tape) for id, tape in self.tapes.items()]
+        payments = map(self._payments, self.funding.values())
+        return merge(bars, *others, *payments) if others or self.funding else bars
 
     def _payments(self, funding: Funding) -> FundingReplay:
         id = funding.instrument
@@ -133,6 +129,9 @@ def gather(config: RunConfig, source: BarSource, folder: Path | None) -> Materia
     keys = _keys(config, strategies)
     start, end = parse_timerange(config.timerange) if config.timerange else (None, None)
     history = max(LEAST_HISTORY, WARMUPS * max(map(_warmup, strategies.values())))
+    if config.detail_timeframe == TRADES:
+        check_tapes(strategies)
+        source = Traded(source, keys, start, history)
     past: dict[Key, Bars] = {}
     bars: dict[Key, Bars] = {}
     for key in keys:
@@ -149,7 +148,11 @@ def gather(config: RunConfig, source: BarSource, folder: Path | None) -> Materia
     perpetuals = [id for id in traded if instruments[id].is_perpetual]
     funding, lacking = _funding({id: bars[id, drive[id]] for id in perpetuals}, source)
     told = (*notices, *lacking, *_reuses(bars))
-    return Material(config, strategies, instruments, past, bars, drive, told, funding)
+    found = Material(config, strategies, instruments, past, bars, drive, told, funding)
+    if isinstance(source, Traded):
+        trades = {id: source.tape(id, found.start) for id in instruments}
+        return replace(found, fills=dict.fromkeys(instruments, "trade"), tapes=trades)
+    return found
 
 
 def history_needed(config: RunConfig, folder: Path | None) -> dict[Key, int]:
@@ -231,7 +234,7 @@ def _keys(config: RunConfig, strategies: Mapping[str, BarStrategy | EventStrateg
     for each in config.strategies:
         for instrument in (*each.instruments, *_references(strategies[each.name])):
             keys[instrument, each.timeframe] = None
-    if config.detail_timeframe:
+    if config.detail_timeframe and config.detail_timeframe != TRADES:
         for instrument in {instrument: None for instrument, _ in keys}:
             keys[instrument, config.detail_timeframe] = None
     return tuple(keys)

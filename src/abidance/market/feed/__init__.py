@@ -3,6 +3,6 @@
 from abidance.market.feed.bars import BarReplay
 from abidance.market.feed.books import BookReplay
 from abidance.market.feed.merge import merge
-from abidance.market.feed.ticks import FundingReplay, QuoteReplay, TradeReplay
+from abidance.market.feed.ticks import FundingReplay, QuoteReplay, TapeReplay, TradeReplay
 
-__all__ = ["BarReplay", "BookReplay", "FundingReplay", "QuoteReplay", "TradeReplay", "merge"]
+__all__ = ["BarReplay", "BookReplay", "FundingReplay", "QuoteReplay", "TapeReplay", "TradeReplay", "merge"]

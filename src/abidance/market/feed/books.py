@@ -173,7 +173,7 @@ class _Ladder:
 
     def lead(self, rows: Rows, starts: IntArray, use: Any, fresh: Any) -> FloatArray:
         """Take the updates that are used and return the best bid and ask after each."""
-        from abidance.market.feed.scan import lead
+        from abidance.market.scan import lead
 
         best = np.full((2, len(starts)), np.nan)
         kept, bounds = _kept(rows, starts, use)
@@ -231,7 +231,7 @@ class _Follower:
 
     def _go(self, part: tuple[Rows, IntArray, IntArray, Any], stop: int) -> None:
         """Take the updates of a part up to `stop`; of those before the last new beginning nothing is left."""
-        from abidance.market.feed.scan import apply
+        from abidance.market.scan import apply
 
         rows, bounds, _, fresh = part
         if stop <= self._next:

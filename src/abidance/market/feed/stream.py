@@ -189,7 +189,7 @@ class TickStream(Iterator[MarketEvent]):
             or watch.reach[int(block.tape[1][self._at])][2] <= block.tape[0][self._at]
         ):
             return None
-        from abidance.market.feed.scan import pass_over
+        from abidance.market.scan import pass_over
 
         bands = [watch.bands.get(lane.instrument, (-np.inf, np.inf)) for lane in self.lanes]
         columns = zip(*((max(low, 0.0), min(high, HIGHEST)) for low, high, _ in watch.reach), strict=True)

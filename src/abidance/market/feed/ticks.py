@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from abidance.market.bars import Bars, IntArray
+from abidance.market.build import Tape
 from abidance.market.feed.stream import Lane, TickStream
 from abidance.market.store.timerange import show
 from abidance.model.errors import DataError
@@ -66,6 +67,27 @@ class TradeReplay(Replay[Trade]):
         for frame in _chunks(self._source, ("price", "size", "side"), after):
             ids = pl.col("id").fill_null("") if "id" in frame.columns else pl.lit("").alias("id")
             yield frame.select("ts", "price", "size", pl.col("side") == "buy", ids)
+
+
+class TapeReplay(Replay[Trade]):
+    """A feed of one instrument's trades as a tape in memory, in the order of time. Whose they were it does not know."""
+
+    kind = Trade
+    reach = ("price", "price")
+
+    def __init__(self, instrument: str, tape: Tape) -> None:
+        super().__init__(instrument, {})
+        self._tape = tape
+
+    def frames(self, after: int | None) -> "Iterator[pl.DataFrame]":
+        """Yield chunks of columns later than `after`."""
+        import polars as pl
+
+        first = 0 if after is None else int(np.searchsorted(self._tape.ts, after, side="right"))
+        for start in range(first, len(self._tape.ts), _CHUNK):
+            part = [column[start : start + _CHUNK] for column in self._tape]
+            unknown = (pl.lit(False).alias("side"), pl.lit("").alias("id"))
+            yield pl.DataFrame(dict(zip(("ts", "price", "size"), part, strict=True))).with_columns(*unknown)
 
 
 class QuoteReplay(Replay[Quote]):

@@ -319,9 +319,8 @@ class Tick:
         """Fill a resting limit that the other side went through, at most with what it brought."""
         desk, rules = self._desk, self._desk.rules
         levels = self._asks if order.side > 0 else self._bids
-        left = order.left if self._printed is None or rules.unlimited else min(order.left, self._printed)
-        if self._printed is not None and not rules.unlimited:
-            self._printed -= left
+        bounded = self._printed is not None and not rules.unlimited
+        left = min(order.left, self._printed) if bounded and self._printed is not None else order.left
         lots = 0
         for at, (price, depth) in enumerate(levels):
             if not left or not fills.is_passed(
@@ -331,5 +330,7 @@ class Tick:
             part = min(left, depth)
             levels[at] = (price, depth - part)
             lots, left = lots + part, left - part
+        if bounded and self._printed is not None:
+            self._printed -= lots
         if lots:
             yield Execution(self.ts, order, lots, order.price_ticks, is_maker=True)

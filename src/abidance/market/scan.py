@@ -3,41 +3,17 @@
 Importing this module imports numba, which takes a quarter of a second: import it where a long tape is replayed.
 """
 
-# What numba compiles is typed by numba.
-# mypy: disallow-untyped-decorators=False
-
-import os
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-import numba
 import numpy as np
-from numba.core import config
 from numpy.typing import NDArray
 
-_settings: Any = config
-_numba: Any = numba
+from abidance.kernel import jit
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-
-def _compiled(function: Any) -> Any:
-    """Compile a function and keep the code in the user directory, under a hash of this file."""
-    source = Path(__file__)
-    home = Path(os.environ.get("ABIDANCE_HOME") or Path.home() / ".abidance")
-    name = sha256(numba.__version__.encode() + source.read_bytes()).hexdigest()[:16]
-    folder = home / "cache" / "compiled" / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        is_kept = os.access(folder, os.W_OK)
-    except OSError:
-        is_kept = False
-    before, _settings.CACHE_DIR = _settings.CACHE_DIR, str(folder)
-    try:
-        return _numba.njit(cache=is_kept, nogil=True)(function)
-    finally:
-        _settings.CACHE_DIR = before
+_UNIT = jit.Compiler((Path(__file__), Path(jit.__file__)))
+_compiled = _UNIT.entrance
 
 
 @_compiled
@@ -119,3 +95,60 @@ def lead(
         apply(keys, sizes, counts, starts[at], starts[at + 1], rows)
         best[0, at] = keys[0, counts[0] - 1] if counts[0] else np.nan
         best[1, at] = -keys[1, counts[1] - 1] if counts[1] else np.nan
+
+
+# --- bars
+
+
+@_compiled
+def is_clean(tape: tuple[Ints, Floats, Floats], earliest: int, latest: int) -> bool:
+    """Say whether all trades can be, between two moments, in the order of time."""
+    ts, price, size = tape
+    last = earliest
+    for row in range(len(ts)):
+        if ts[row] < last or not (0.0 < price[row] <= 1e18 and 0.0 < size[row] <= 1e18):
+            return False
+        last = ts[row]
+    return last < latest
+
+
+@_compiled
+def group(tape: tuple[Ints, Floats, Floats], step: int, offset: int, found: tuple[Ints, Floats]) -> int:
+    """Return how many bars trades make, written into `found` (slots; open, high, low, close, volume), or -1.
+
+    -1 says that a trade goes back in time or cannot be, or that there are too many bars: this is for sound tapes.
+    Volumes are kept in two floats each, so that they round once.
+    """
+    ts, price, size = tape
+    slots, columns = found
+    count, start, upper, lower, last = 0, np.int64(0), 0.0, 0.0, np.int64(-1)
+    end = np.int64(-1)
+    for row in range(len(ts)):
+        now, at, more = ts[row], price[row], size[row]
+        if now < last or not (0.0 < at <= 1e18) or not (0.0 < more <= 1e18):
+            return -1
+        last = now
+        if now >= end:
+            if count:
+                columns[4, count - 1] = upper + lower
+            if count == len(slots):
+                return -1
+            slot = (now - offset) // step
+            start = slot * step + offset
+            end = start + step
+            slots[count] = slot
+            columns[0, count] = columns[1, count] = columns[2, count] = columns[3, count] = at
+            upper, lower = more, 0.0
+            count += 1
+            continue
+        own = count - 1
+        columns[1, own] = max(columns[1, own], at)
+        columns[2, own] = min(columns[2, own], at)
+        columns[3, own] = at
+        total = upper + more
+        part = total - upper
+        lower += (upper - (total - part)) + (more - part)
+        upper = total
+    if count:
+        columns[4, count - 1] = upper + lower
+    return count
