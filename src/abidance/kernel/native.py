@@ -14,6 +14,7 @@ from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 # numba and llvmlite have no types.
@@ -23,6 +24,10 @@ from abidance.model.errors import InvariantError
 _KINDS: dict[str, Any] = {"int64": ctypes.c_int64, "float64": ctypes.c_double}
 _UNREACHABLE = ("numba_do_raise", "numba_unpickle", "numba_runtime_build_excinfo_struct", "NRT_Free")
 """What numba's code would call if a function raised."""
+
+
+_LOADING = Lock()
+"""Threads that call for the first time compile and load one after another: LLVM is not made for two at once."""
 
 
 class Unit:
@@ -51,12 +56,11 @@ class Unit:
     def load(self, name: str, arguments: tuple[str, ...]) -> tuple[Any, Any]:
         """Return a function of C and what keeps it alive."""
         path = self._folder / f"{name}.o"
-        try:
-            code = path.read_bytes()
-        except OSError:
-            code = self._made(name, arguments)
-            _kept(path, code)
-        symbol, _, code = code.partition(b"\0")
+        whole = _whole(path)
+        if whole is None:
+            whole = self._made(name, arguments)
+            _keep(path, whole)
+        symbol, _, code = whole.partition(b"\0")
         engine = _engine(code)
         kinds: list[Any] = [_KINDS[each] for each in arguments]
         prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *kinds)
@@ -84,20 +88,32 @@ class _Function:
 
     def __call__(self, *values: float) -> int:
         if self._call is None:
-            self._call, self._engine = self._unit.load(self._name, self._arguments)
+            with _LOADING:  # what another thread runs by now must not be loaded, and so freed, once more
+                if self._call is None:
+                    self._call, self._engine = self._unit.load(self._name, self._arguments)
         result, raised = ctypes.c_int64(), ctypes.c_void_p()
         if self._call(ctypes.addressof(result), ctypes.addressof(raised), *values) != 0:
             raise InvariantError(f"The compiled function {self._name} raised.")
         return result.value
 
 
-def _kept(path: Path, code: bytes) -> None:
-    """Write an object file whole or not at all; a disk that refuses costs time at the next start, nothing else."""
+def _whole(path: Path) -> bytes | None:
+    """Return what a file holds, None unless it is what was written: code that is cut short would end the process."""
+    try:
+        told = path.read_bytes()
+    except OSError:
+        return None
+    digest, content = told[:32], told[32:]
+    return content if sha256(content).digest() == digest else None
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; a disk that refuses costs time at the next start, nothing else."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(code)
+            file.write(sha256(content).digest() + content)
         Path(temporary).replace(path)
 
 
@@ -115,8 +131,8 @@ def _folder(sources: tuple[Path, ...]) -> Path:
 
 
 @cache
-def _target() -> Any:
-    """Return the processor that code is laid out for."""
+def _prepare() -> None:
+    """Get LLVM ready for this processor."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -124,14 +140,15 @@ def _target() -> Any:
     abort = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
     for name in _UNREACHABLE:
         llvm.add_symbol(name, abort)
-    return llvm.Target.from_default_triple().create_target_machine()
 
 
 def _engine(code: bytes) -> Any:
     """Return object code, laid out to be called."""
     import llvmlite.binding as llvm
 
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
+    _prepare()
+    target = llvm.Target.from_default_triple().create_target_machine()  # the engine's own from here on
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     return engine
