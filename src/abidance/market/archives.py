@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from abidance.market.bars import FIELDS, Bars
+from abidance.market.build import Tape
 from abidance.market.funding import Funding
 from abidance.market.quality import first_fault
 from abidance.market.store import BarStore, FundingStore, Place, Spans, Tables
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
 
 _MINUTE = 60 * SECOND_NS
 _QUOTES = (
-    "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDD", "USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "TRY", "BRL",
-    "DAI", "BTC", "XBT", "ETH", "BNB", "KCS",
+    "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDD", "USD", "EUR", "GBP", "JPY", "TRY", "BRL", "DAI", "BTC", "ETH", "BNB",
+    "KCS",
 )  # fmt: skip
+_QUOTES_OF = {
+    "KRAKEN": ("USDT", "USDC", "USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "DAI", "XBT", "BTC", "ETH")
+}
 _OTHER_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
 _DATE = r"(?P<date>\d{4}-\d{2}(?:-\d{2})?)"
 _TIME = (
@@ -157,6 +161,9 @@ def _imported(member: _Member, venue: str, tables: Tables, pair: str, replace: b
             rates = Funding(instrument, ts, frame["rate"].to_numpy())
             added = FundingStore(tables).write(rates, replace=replace)
             return ArchiveResult(member.name, f"funding rates of {instrument}", len(rates), added)
+        tape = Tape(*(frame[name].to_numpy() for name in ("ts", "price", "size")))
+        if bad := frame.height - len(tape.sound().ts):
+            raise DataError(f"{member.name} has {bad:,} trades that cannot be.", "Download it again.")
         added = tables.append(Place(instrument, "trades"), frame)
         tables.compact(Place(instrument, "trades"))
         tables.note(Place(instrument, "trades"), Spans((_period(found.get("date"), frame),)))
@@ -208,7 +215,14 @@ def _instrument(layout: Layout, symbol: str, path: str, pair: str) -> str:
         parse_instrument_id(id)
         return id
     plain = symbol.replace("-", "").replace("_", "").removesuffix("PERP")
-    quote = next((quote for quote in _QUOTES if plain.endswith(quote) and len(plain) > len(quote)), "")
+    quote = next(
+        (
+            quote
+            for quote in _QUOTES_OF.get(layout.venue, _QUOTES)
+            if plain.endswith(quote) and len(plain) > len(quote)
+        ),
+        "",
+    )
     if not quote:
         raise DataError(f"Which pair {symbol} is cannot be told.", "Name it with -p, such as -p BTC/USDT.")
     base, quote = (_OTHER_NAMES.get(part, part) for part in (plain.removesuffix(quote), quote))
