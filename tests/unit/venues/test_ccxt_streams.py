@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from abidance.market.book import OrderBook, Taken
-from abidance.model.market import BarUpdate, BookDelta, DataKind, Quote, Trade
+from abidance.model.market import BarUpdate, BookDelta, BookSnapshot, DataKind, Quote, Trade
 from abidance.testing.exchange import LocalExchange
 from abidance.venues.ccxt.dialect import CcxtDialect
 from abidance.venues.ccxt.loading import exchange_class
@@ -14,6 +14,10 @@ from abidance.venues.dialect import Answered, Channel, Decoded
 from tests.unit.testing.exchange_stage import START, market
 
 _OPTIONS = {"fetchMarkets": {"types": ["spot", "linear"]}}
+
+
+def sides(ladder: BookSnapshot) -> tuple[object, object]:
+    return ladder.bids, ladder.asks
 
 
 @pytest.mark.parametrize(
@@ -54,10 +58,7 @@ async def test_trades_bars_and_books_that_come_through_ccxt_are_those_of_the_mar
                 while not {BookDelta, Quote, Trade, BarUpdate} <= {type(each) for each in found}:
                     await exchange.advance(0.5)
                     await asyncio.sleep(0.01)
-                while (book.top(10).bids, book.top(10).asks) != (
-                    truth.ladder(10).bids,
-                    truth.ladder(10).asks,
-                ):  # noqa: ASYNC110
+                while sides(book.top(10)) != sides(truth.ladder(10)):  # noqa: ASYNC110 (nothing tells when)
                     await asyncio.sleep(0.01)
         finally:
             listening.cancel()
