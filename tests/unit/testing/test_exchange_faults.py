@@ -169,13 +169,14 @@ async def test_requests_are_refused_as_the_venue_refuses_them_and_then_answered_
         Fault(Wrong.LIMIT, path, seconds=7),
         Fault(Wrong.BAN, path, seconds=60),
         Fault(Wrong.ERROR, path),
+        Fault(Wrong.PAGE, path),
     ]
     async with (
         LocalExchange([market(id)], start=START, faults=Faults(script)) as exchange,
         aiohttp.ClientSession() as session,
     ):
         answers = []
-        for _ in range(4):
+        for _ in range(5):
             async with session.get(exchange.rest_url + path) as answer:
                 answers.append((answer.status, answer.headers.get("Retry-After"), await answer.read()))
 
@@ -184,9 +185,10 @@ async def test_requests_are_refused_as_the_venue_refuses_them_and_then_answered_
             (banned, "60"),
             (502, None),
             (200, None),
+            (200, None),
         ]
-        assert answers[2][2].startswith(b"<html>")
-        assert msgspec.json.decode(answers[3][2])
+        assert [answer[2].startswith(b"<html>") for answer in answers[2:]] == [True, True, False]
+        assert msgspec.json.decode(answers[4][2])
         assert not exchange.faults.unhit()
 
 

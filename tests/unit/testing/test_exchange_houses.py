@@ -12,6 +12,7 @@ from abidance.model.errors import UsageError
 from abidance.model.instrument import timeframe_ns
 from abidance.model.market import DataKind
 from abidance.testing.exchange import LocalExchange, Market
+from abidance.testing.exchange.house import Asked, Refusal
 from abidance.testing.exchange.houses import house_of
 from abidance.venues.dialect import Answered, Channel
 from tests.unit.testing.exchange_stage import SPOKEN, START, connected, joined, market
@@ -141,6 +142,7 @@ class Ear:
     def __init__(self, path: str) -> None:
         self.path = path
         self.said: list[object] = []
+        self.topics: set[str] = set()
 
     def say(self, frame: object) -> None:
         self.said.append(frame)
@@ -194,6 +196,93 @@ PATHS = {
 def test_no_message_of_a_client_makes_a_house_fail(venue: str, message: dict[str, object]):
     house = house_of(venue, [market(f"BTC/USDT@{venue}", past_seconds=60)], Place())
     house.hear(Ear(PATHS[venue]), json.dumps(message))
+
+
+numbers = st.sampled_from(
+    [
+        "",
+        "0",
+        "-1",
+        "1",
+        "7",
+        "1000",
+        "99999",
+        "1700000000",
+        "1700000000000",
+        "-1700000000000",
+        "9" * 40,
+        "9" * 5000,
+        "x",
+    ]
+)
+parameters = st.fixed_dictionaries(
+    {},
+    optional={
+        "symbol": st.sampled_from(["BTCUSDT", "BTC-USDT", "NOPE", ""]),
+        "pair": st.sampled_from(["XBTUSDT", "BTC/USDT", "NOPE", ""]),
+        "symbols": st.sampled_from(['["BTCUSDT"]', "[", "5"]),
+        "category": st.sampled_from(["spot", "linear", "inverse", "option", ""]),
+        "interval": st.sampled_from(["1m", "1", "60", "60m", "1d", "D", "7", ""]),
+        "type": st.sampled_from(["1min", "1hour", ""]),
+        **dict.fromkeys(
+            ["limit", "startTime", "endTime", "start", "end", "fromId", "since", "count", "startAt", "endAt"],
+            numbers,
+        ),
+    },
+)
+
+
+@pytest.mark.parametrize("venue", sorted(PATHS))
+@given(parameters, st.data())
+def test_every_request_is_answered_or_refused(venue: str, query: dict[str, str], data: st.DataObject):
+    kinds = ["BTC/USDT", "BTC/USDT:USDT"] if venue in {"BINANCE", "BYBIT"} else ["BTC/USDT"]
+    markets = [market(f"{each}@{venue}", past_seconds=600) for each in kinds]
+    for each in markets:
+        each.begin(START)
+    routes = house_of(venue, markets, Place()).routes
+    method, path = data.draw(st.sampled_from(sorted(routes))).split()
+
+    try:
+        answer = routes[f"{method} {path}"](Asked(method, path, query))
+    except Refusal as refusal:
+        answer = refusal.body
+
+    assert json.loads(msgspec.json.encode(answer)) is not None
+
+
+def test_a_market_is_played_by_one_exchange():
+    played = market(SPOKEN[0])
+    LocalExchange([played], start=START)
+
+    with pytest.raises(UsageError, match="played already"):
+        LocalExchange([played], start=START)
+
+
+def test_a_past_that_reaches_beyond_the_start_is_refused():
+    with pytest.raises(UsageError, match="reaches beyond the start"):
+        LocalExchange([market(SPOKEN[0])], start=START - 3600 * 10**9)
+
+
+async def test_binance_tells_what_a_connection_listens_to():
+    async with connected("BTC/USDT@BINANCE", DataKind.TRADES, DataKind.BOOK) as (_, _, client):
+        await client._sockets[0].send_str('{"method":"LIST_SUBSCRIPTIONS","id":3}')
+        await client.until(lambda: any(b"aggTrade" in bytes(str(raw), "utf-8") for raw in client.raw))
+
+        assert json.loads(client.raw[-1]) == {"result": ["btcusdt@aggTrade", "btcusdt@depth@100ms"], "id": 3}
+
+
+async def test_mexc_takes_several_topics_in_one_request():
+    async with connected("BTC/USDT@MEXC", DataKind.TRADES) as (exchange, _, client):
+        names = [
+            f"spot@public.{kind}.v3.api.pb@{rest}"
+            for kind, rest in [
+                ("kline", f"BTCUSDT@{bar}") for bar in ("Min1", "Min5", "Min15", "Min30", "Min60")
+            ]
+        ]
+        await client._sockets[0].send_str(json.dumps({"method": "SUBSCRIPTION", "params": names}))
+        await client.until(lambda: len(exchange.topics()) == 6)
+
+        assert len(exchange.sessions[0].topics) == 6
 
 
 def test_an_exchange_is_one_venue():

@@ -110,7 +110,8 @@ class Binance(House):
                     listener.leave(self._topic(listener, str(name)))
                 listener.say(said({"result": None, "id": number}))
             case "LIST_SUBSCRIPTIONS":
-                listener.say(said({"result": [], "id": number}))
+                topics = sorted(topic.rpartition("|")[2] for topic in listener.topics)
+                listener.say(said({"result": topics, "id": number}))
             case _:
                 listener.say(said({"error": {"code": 2, "msg": "Invalid request"}, "id": number}))
 
@@ -170,8 +171,10 @@ class Binance(House):
     def _each(self, asked: Asked, tell: Callable[[Market], object]) -> object:
         if "symbol" in asked.query:
             return tell(self._market(asked))
-        wanted = read(f'{{"s":{asked.query["symbols"]}}}').get("s") if "symbols" in asked.query else None
-        return [tell(each) for name, each in self._markets(asked).items() if wanted is None or name in wanted]
+        wanted = read(f'{{"s":{asked.query["symbols"]}}}').get("s") if "symbols" in asked.query else []
+        if not isinstance(wanted, list):
+            raise Refusal(400, {"code": -1100, "msg": "Illegal characters found in parameter 'symbols'."})
+        return [tell(each) for name, each in self._markets(asked).items() if not wanted or name in wanted]
 
     def _info(self, asked: Asked) -> object:
         markets = self._markets(asked)

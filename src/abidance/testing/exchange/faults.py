@@ -37,6 +37,8 @@ class Wrong(StrEnum):
     """A request is answered 418 (403 where the venue says so) with Retry-After `seconds`."""
     ERROR = "error"
     """A request is answered 502 by a proxy's HTML page."""
+    PAGE = "page"
+    """A request is answered by an HTML page as if all were well: 200."""
     SLOW = "slow"
     """A request is answered, or a connection is let in, after `seconds`."""
     REFUSE = "refuse"

@@ -37,10 +37,6 @@ class Asked:
             return default
         return int(text)
 
-    def limit(self, default: int, most: int, name: str = "limit") -> int:
-        """Return how many rows are asked for, at least 1 and at most what the venue gives."""
-        return min(max(self.whole(name, default), 1), most)
-
 
 class Refusal(Exception):  # noqa: N818 (an answer, not a mistake)
     """The venue's way to say no: a status and a body."""
@@ -64,10 +60,11 @@ class Place(Protocol):
 
 
 class Listener(Protocol):
-    """One connection as a house sees it; `path` is where it came in."""
+    """One connection as a house sees it: `path` is where it came in, `topics` what it listens to."""
 
     path: str
     number: int
+    topics: set[str]
 
     def say(self, frame: Frame) -> None:
         """Send a frame to this listener alone."""

@@ -9,6 +9,7 @@ from decimal import Decimal
 from random import Random
 from typing import NamedTuple, Protocol
 
+from abidance.model.errors import UsageError
 from abidance.model.instrument import Instrument, timeframe_ns
 from abidance.model.market import Bar, BookSnapshot, FundingRate, Quote, Trade
 from abidance.testing.exchange.core import BUY, SELL, Book, Change, Print
@@ -108,7 +109,11 @@ class Market:
         return min((each.next_ts for each in self._participants), default=NEVER)
 
     def begin(self, ts: int) -> None:
-        """Open the market at `ts` (ns UTC); the past must lie before it."""
+        """Open the market at `ts` (ns UTC). Raises UsageError when its past reaches beyond that."""
+        if len(self.tape) and self.tape.ts[-1] > ts:
+            raise UsageError(
+                f"The past of {self.instrument.id} reaches beyond the start.", "Begin later, or leave it out."
+            )
         self.now = ts
         last = self.tape.price[-1] if len(self.tape) else 0
         for each in self._participants:

@@ -56,7 +56,6 @@ class Mexc(House):
     def __init__(self, markets: Sequence[Market], place: Place) -> None:
         self._place = place
         self._markets = {symbol_of(each): each for each in markets if not each.instrument.is_perpetual}
-        self._topics: dict[int, set[str]] = {}
 
     @property
     def routes(self) -> Mapping[str, Callable[[Asked], object]]:
@@ -134,8 +133,7 @@ class Mexc(House):
         found = {name: _found(self._markets, name) for name in names}
         good = [name for name, each in found.items() if each is not None]
         bad = [name for name, each in found.items() if each is None]
-        taken = self._topics.setdefault(listener.number, set())
-        if method == "SUBSCRIPTION" and len(taken | set(good)) > _TOPICS_PER_CONNECTION:
+        if method == "SUBSCRIPTION" and len(listener.topics | set(good)) > _TOPICS_PER_CONNECTION:
             bad, good = list(names), []
         if bad:
             text = f"Not Subscribed successfully! [{','.join(bad)}].  Reason： Blocked! "
@@ -145,10 +143,8 @@ class Mexc(House):
         for name in good:
             each = found[name]
             if method == "UNSUBSCRIPTION":
-                taken.discard(name)
                 listener.leave(name)
             elif each is not None:
-                taken.add(name)
                 listener.listen(name, *each)
 
     def _market(self, asked: Asked) -> Market:

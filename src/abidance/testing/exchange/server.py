@@ -8,180 +8,41 @@ import heapq
 import re
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from typing import Any, Final
 
 import msgspec
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import web
 
 from abidance.kernel.ports import Clock
 from abidance.model.errors import UsageError
 from abidance.model.instrument import SECOND_NS
 from abidance.model.market import DataKind
 from abidance.testing.exchange.core import Change, Print
-from abidance.testing.exchange.faults import Fault, Faults, Wrong, truncated, with_wrong_checksum
+from abidance.testing.exchange.faults import Faults, Wrong
 from abidance.testing.exchange.house import Asked, House, Line, Refusal
 from abidance.testing.exchange.houses import house_of
 from abidance.testing.exchange.market import NEVER, Market
-from abidance.venues.dialect import Channel, Dialect, Frame
+from abidance.testing.exchange.session import Session
+from abidance.venues.dialect import Dialect
 
-_ROOM = 100_000
 _BEAT = 0.002
 _PATIENCE = 5.0
-_BATCH = 512
+_KEPT_REQUESTS = 10_000
+_SLICE = SECOND_NS
 _FLUSH, _ACT = 0, 1
 _TOLD_BY_TRADES = frozenset({DataKind.TRADES, DataKind.BARS})
 _ROUND = frozenset({DataKind.BARS, DataKind.MARK})
 """Told each second or so, whether anything happened or not."""
 _ADDRESS = re.compile(r"(https?|wss?)://([^/]+)(.*)")
-_PROXY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body><center>nginx</center></body></html>"
-
-
-class Session:
-    """One connection of a client, with the faults that befall it."""
-
-    def __init__(
-        self, exchange: "LocalExchange", socket: web.WebSocketResponse, path: str, number: int
-    ) -> None:
-        self.path = path
-        self.number = number
-        self.born = exchange.now
-        self.sent = 0
-        self._exchange = exchange
-        self._socket = socket
-        self._queue: deque[Frame | None] = deque()
-        self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._held: list[Frame] = []
-        self._silent_until = 0
-        self._transport: asyncio.Transport | None = None
-
-    def say(self, frame: Frame) -> None:
-        """Send a frame to this client alone."""
-        self.push("", frame)
-
-    def listen(self, topic: str, market: Market, channel: Channel, every: int = 0) -> None:
-        """Push a topic to this client from now on."""
-        self._exchange.join(self, Line(topic, market, channel, every))
-
-    def leave(self, topic: str) -> bool:
-        """Push a topic no longer."""
-        return self._exchange.part(self, topic)
-
-    def push(self, topic: str, frame: Frame) -> None:
-        """Send a frame unless the script of faults has other plans with it."""
-        if self.is_silent:
-            return
-        script = self._exchange.faults
-        if script.script:
-            for fault in script.on_frame(topic, frame):
-                if self._befall(fault, topic, frame):
-                    return
-                if fault.what is Wrong.TRUNCATE:
-                    frame = truncated(frame)
-                elif fault.what is Wrong.CHECKSUM:
-                    frame = with_wrong_checksum(frame)
-        self._put(frame)
-        held, self._held = self._held, []
-        for late in held:
-            self._put(late)
-
-    @property
-    def is_silent(self) -> bool:
-        """Return True while nothing is said at all."""
-        return self._exchange.now < self._silent_until
-
-    async def drained(self) -> None:
-        """Return when every frame is on the wire, or the connection is over."""
-        await self._idle.wait()
-
-    def end(self) -> None:
-        """Say farewell and close in order."""
-        for frame in self._exchange.house.farewell():
-            self._put(frame)
-        self._put(None)
-
-    def abort(self) -> None:
-        """Break the connection without a word."""
-        self._queue.clear()
-        self._idle.set()
-        if self._transport is not None:
-            self._transport.abort()
-
-    async def serve(self, transport: asyncio.Transport | None) -> None:
-        """Hear the client until it leaves."""
-        self._transport = transport
-        writer = asyncio.create_task(self._write())
-        try:
-            async for message in self._socket:
-                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                    self._exchange.catch_up()
-                    if not self.is_silent:
-                        self._exchange.house.hear(self, message.data)
-                elif message.type is WSMsgType.PING and not self.is_silent:
-                    await self._socket.pong(message.data)
-        except ConnectionError:
-            pass
-        finally:
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
-
-    def _befall(self, fault: Fault, topic: str, frame: Frame) -> bool:
-        """Let a fault do what it does; True when the frame itself goes no further."""
-        match fault.what:
-            case Wrong.SILENCE:
-                self._silent_until = (
-                    self._exchange.now + int(fault.seconds * SECOND_NS) if fault.seconds else NEVER
-                )
-            case Wrong.GAP:
-                pass
-            case Wrong.REORDER:
-                self._held.append(frame)
-            case Wrong.DISCONNECT:
-                self.abort()
-            case Wrong.CLOSE:
-                self.end()
-            case Wrong.DUPLICATE:
-                self._put(frame)
-                return False
-            case _:
-                return False
-        del topic
-        return True
-
-    def _put(self, frame: Frame | None) -> None:
-        if len(self._queue) >= _ROOM:
-            # A client that does not read is let go, as venues do.
-            self.abort()
-            return
-        self._queue.append(frame)
-        self._idle.clear()
-        self._wake.set()
-
-    async def _write(self) -> None:
-        queue, socket = self._queue, self._socket
-        try:
-            while True:
-                self._wake.clear()
-                while queue:
-                    frame = queue[0]
-                    if frame is None:
-                        await socket.close(code=WSCloseCode.GOING_AWAY)
-                        return
-                    if isinstance(frame, str):
-                        await socket.send_str(frame)
-                    else:
-                        await socket.send_bytes(frame)
-                    self.sent += 1
-                    if queue:
-                        queue.popleft()
-                self._idle.set()
-                await self._wake.wait()
-        except ConnectionError:
-            return
-        finally:
-            self._idle.set()
+_PAGES = {
+    Wrong.ERROR: (502, "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"),
+    Wrong.PAGE: (
+        200,
+        "<html><head><title>Maintenance</title></head><body>We will be back soon.</body></html>",
+    ),
+}
 
 
 class LocalExchange:
@@ -211,7 +72,9 @@ class LocalExchange:
         self.now = start
         self.house: House = house_of(venues.pop(), list(markets), self)
         self.sessions: list[Session] = []
-        self.requests: list[Asked] = []
+        """The connections that are open."""
+        self.requests: deque[Asked] = deque(maxlen=_KEPT_REQUESTS)
+        self._routes = dict(self.house.routes)
         self._clock = clock
         self._port = port
         self._lines: dict[str, Line] = {}
@@ -241,11 +104,13 @@ class LocalExchange:
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
         for session in list(self.sessions):
             session.abort()
         assert self._runner is not None
         await self._runner.cleanup()
+        if self._task is not None:
+            with suppress(asyncio.CancelledError):
+                await self._task
 
     @property
     def address(self) -> str:
@@ -284,9 +149,14 @@ class LocalExchange:
         return f"{'ws' if found[1] in ('ws', 'wss') else 'http'}://{self.address}{found[3]}"
 
     async def advance(self, seconds: float) -> None:
-        """Let so much time pass, and return when every frame of it is on the wire."""
-        self._step(self.now + round(seconds * SECOND_NS))
-        await self.drain()
+        """Let so much time pass, and return when every frame of it is on the wire.
+
+        Raises TimeoutError when a client does not read for 5 s.
+        """
+        until = self.now + round(seconds * SECOND_NS)
+        while self.now < until:
+            self._step(min(until, self.now + _SLICE))
+            await self.drain()
 
     async def drain(self) -> None:
         """Return when every frame is on the wire. Raises TimeoutError when a client does not read for 5 s."""
@@ -321,6 +191,7 @@ class LocalExchange:
         for frame in self.house.greeting(known):
             session.push(known.topic, frame)
         known.listeners.append(session)
+        session.topics.add(known.topic)
 
     def part(self, session: Session, topic: str) -> bool:
         """Let a session no longer listen to a topic."""
@@ -328,12 +199,15 @@ class LocalExchange:
         if line is None or session not in line.listeners:
             return False
         line.listeners.remove(session)
+        session.topics.discard(topic)
         if not line.listeners:
             del self._lines[topic]
             self._by_market[line.market.instrument.id].remove(line)
         return True
 
     def _open(self, market: Market) -> None:
+        if market.on_print is not None:
+            raise UsageError(f"{market.instrument.id} is played already.", "Make a market for each exchange.")
         lines = self._by_market[market.instrument.id]
 
         def changed(change: Change) -> None:
@@ -441,14 +315,15 @@ class LocalExchange:
         fault = self.faults.on_request(asked.path, Wrong.SLOW)
         if fault is not None:
             await asyncio.sleep(fault.seconds)
-        fault = self.faults.on_request(asked.path, Wrong.LIMIT, Wrong.BAN, Wrong.ERROR)
-        if fault is not None and fault.what is Wrong.ERROR:
-            return web.Response(status=502, text=_PROXY_PAGE, content_type="text/html")
+        fault = self.faults.on_request(asked.path, Wrong.LIMIT, Wrong.BAN, Wrong.ERROR, Wrong.PAGE)
+        if fault is not None and fault.what in _PAGES:
+            status, page = _PAGES[fault.what]
+            return web.Response(status=status, text=page, content_type="text/html")
         self.catch_up()
         try:
             if fault is not None:
                 raise self.house.crowded(int(fault.seconds), is_ban=fault.what is Wrong.BAN)
-            handler = self.house.routes.get(f"{asked.method} {asked.path}")
+            handler = self._routes.get(f"{asked.method} {asked.path}")
             if handler is None:
                 return web.Response(status=404, text="<html>404 Not Found</html>", content_type="text/html")
             return _json(200, handler(asked))
@@ -473,7 +348,7 @@ class LocalExchange:
             await session.serve(request.transport)
         finally:
             self.sessions.remove(session)
-            for topic in [each.topic for each in self._lines.values() if session in each.listeners]:
+            for topic in list(session.topics):
                 self.part(session, topic)
         return socket
 
