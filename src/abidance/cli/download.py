@@ -78,7 +78,11 @@ def download_data(
         _from_files(console, tables, from_files, venue, listed, replace=replace)
         return
     wish = _wish(listed, frames, venue, timerange, trades=trades, funding=funding, replace=replace)
-    outcomes = _download(console, wish, tables, config)
+    try:
+        outcomes = _download(console, wish, tables, config)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted; what came is stored. To go on: run the same command again.", err=True)
+        raise typer.Exit(130) from None
     _conclude(console, outcomes)
     if any(outcome.fault for outcome in outcomes):
         raise typer.Exit(DataError.exit_code)

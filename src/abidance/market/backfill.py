@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SETTLING = 2 * SECOND_NS
 """So long after its close a bar may still change at the venue, in ns."""
-_ROWS = 20_000
+_ROWS = 5_000
 """So many rows are stored together: more would be lost by a crash, fewer would rewrite files too often."""
 _DAY = 86_400 * SECOND_NS
 _MOST_HOLES = 1_000
