@@ -89,13 +89,20 @@ def _settings(folder: Path, rest_url: str, stream_url: str) -> "RunConfig":
 
 def _trade(config: "RunConfig", console: "Console", folder: Path) -> "BacktestResult | None":
     from abidance.cli.view import view_of
+    from abidance.market.store import open_tables
     from abidance.run.live import run_live
 
     until = time.monotonic() + SECONDS
     with tempfile.TemporaryDirectory(prefix="live-", dir=folder) as place:
+        run = Path(place)
         with Stop() as stop, view_of(config, console, plain=False) as view:
             paper = run_live(
-                config, None, None, Path(place), lambda: stop() or time.monotonic() > until, view.watch
+                config,
+                open_tables(run / "data"),
+                None,
+                run,
+                lambda: stop() or time.monotonic() > until,
+                view.watch,
             )
         with paper:
             try:
