@@ -152,7 +152,7 @@ def test_the_fast_lane_scores_as_the_whole_executor(
     )
     truth, arena = whole(run, bars), Arena(run, bars)
 
-    found = arena._fast(arena._lane, arena.config) if arena._lane is not None else None
+    found = arena.fast(arena.config)
 
     event("told" if found is not None else "beyond")
     assert found is None or truth is None or are_equal(found, truth)
@@ -163,13 +163,27 @@ def test_the_fast_lane_tells_most_of_what_it_is_asked() -> None:
     settings = [arena.config.strategies[0].parameters | {"seed": seed} for seed in range(0, 80, 2)]
 
     told = [
-        arena._fast(arena._lane, arena.config.model_copy(update={"strategies": (chosen,)}))  # type: ignore[arg-type]
+        arena.fast(arena.config.model_copy(update={"strategies": (chosen,)}))
         for chosen in (
             arena.config.strategies[0].model_copy(update={"parameters": each}) for each in settings
         )
     ]
 
     assert sum(score is not None for score in told) > 0.9 * len(told)
+
+
+def test_a_setting_that_warms_up_for_longer_is_given_the_bars_for_it() -> None:
+    bars = memory(1, length=6_000, holes=0.0)
+    base = RunConfig(
+        instruments=ids(1), strategies=(StrategyConfig(strategy="EmaCross"),), timerange="20240801-20240901"
+    )
+
+    (_, short), (_, long) = sweep(base, bars, {"fast": [3], "slow": [10, 80]}, workers=1)
+
+    for slow, score in ((10, short), (80, long)):
+        parameters: dict[str, Any] = {"fast": 3, "slow": slow}
+        chosen = base.strategies[0].model_copy(update={"parameters": parameters})
+        assert is_told(score, backtest(base.model_copy(update={"strategies": (chosen,)}), bars))
 
 
 def test_exits_sizes_and_parameters_are_swept_together() -> None:

@@ -34,9 +34,13 @@ class Memory:
             each.flags.writeable = False
         self._kept[key] = result, columns, size
         self._size += size
-        while self._size > self._most:
-            _, _, freed = self._kept.pop(next(iter(self._kept)))
+        for oldest in (
+            list(self._kept) if self._size > self._most else ()
+        ):  # threads share it: one may be gone
+            _, _, freed = self._kept.pop(oldest, (None, None, 0))
             self._size -= freed
+            if self._size <= self._most:
+                break
 
 
 _memory: ContextVar[Memory | None] = ContextVar("memory", default=None)

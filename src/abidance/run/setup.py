@@ -3,7 +3,7 @@
 Backtest and paper trading differ in the feed, the journal and whether the tape is known in advance, nowhere else.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +22,7 @@ from abidance.market.build import Tape
 from abidance.market.feed import BarReplay, FundingReplay, TapeReplay, merge
 from abidance.market.findings import reuses
 from abidance.market.funding import Funding
+from abidance.market.live.gaps import GapReplay, GapSpan
 from abidance.market.quality import checked
 from abidance.market.reference import Source, resolve
 from abidance.market.store import parse_timerange, show
@@ -29,6 +30,7 @@ from abidance.market.terms import Version
 from abidance.model.errors import ConfigError, DataError, StrategyError, UsageError
 from abidance.model.event import BalanceChanged, Control, ControlAction
 from abidance.model.instrument import SECOND_NS, Instrument, parse_instrument_id, timeframe_ns
+from abidance.model.market import DataKind
 from abidance.model.money import to_decimal
 from abidance.portfolio.portfolio import Portfolio
 from abidance.risk.breaker import Breakers
@@ -60,6 +62,15 @@ class TermsSource(Protocol):
         ...
 
 
+@runtime_checkable
+class GapSource(Protocol):
+    """Where it is known when recorded streams could not be trusted."""
+
+    def gaps(self, instrument: str, start: int | None = None, end: int | None = None) -> tuple[GapSpan, ...]:
+        """Return the holes of an instrument's quotes and trades that reach into a stretch of time (ns UTC)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Material:
     """What a run stands on: its complete configuration, instruments and bars.
@@ -67,8 +78,8 @@ class Material:
     `past` holds the bars before the run's time range (they warm strategies up), `bars` those of the range, both by
     instrument and timeframe; `funding` holds the rates that fall due in the range, by perpetual. `notices` are
     sentences for the user. `drive` is the timeframe that gives each instrument's price, `fills` says what else fills
-    its orders, `tapes` holds the trades that do. On live data `bars` are those that have come so far, and `opened` is
-    when the run began.
+    its orders, `tapes` holds the trades that do. `gaps` are the holes that a recording has. On live data `bars` are
+    those that have come so far, and `opened` is when the run began.
     """
 
     config: RunConfig
@@ -81,6 +92,7 @@ class Material:
     funding: Mapping[str, Funding] = field(default_factory=dict)
     fills: Mapping[str, str] = field(default_factory=dict)
     tapes: Mapping[str, Tape] = field(default_factory=dict)
+    gaps: tuple[GapSpan, ...] = ()
     opened: int | None = None
 
     @property
@@ -101,9 +113,10 @@ class Material:
         return tuple(sorted({instrument.venue for instrument in self.instruments.values()}))
 
     def replay(self) -> Feed:
-        """Return the bars of the range, the trades and the funding that falls due in it as a feed."""
+        """Return the bars of the range, the trades, the holes and the funding that falls due in it as a feed."""
         bars = BarReplay(tuple(self.bars.values()), tuple(self.instruments))
-        others = [TapeReplay(id, tape) for id, tape in self.tapes.items()]
+        others: list[Feed] = [TapeReplay(id, tape) for id, tape in self.tapes.items()]
+        others += [GapReplay(self.gaps)] if self.gaps else []
         payments = map(self._payments, self.funding.values())
         return merge(bars, *others, *payments) if others or self.funding else bars
 
@@ -128,7 +141,8 @@ def gather(config: RunConfig, source: BarSource, folder: Path | None) -> Materia
     strategies = {each.name: _strategy(each, folder) for each in config.strategies}
     keys = _keys(config, strategies)
     start, end = parse_timerange(config.timerange) if config.timerange else (None, None)
-    history = max(LEAST_HISTORY, WARMUPS * max(map(_warmup, strategies.values())))
+    history = history_of(strategies.values())
+    gaps = _gaps(source, keys, start, end, trades=config.detail_timeframe == TRADES)
     if config.detail_timeframe == TRADES:
         check_tapes(strategies)
         source = Traded(source, keys, start, history)
@@ -148,11 +162,22 @@ def gather(config: RunConfig, source: BarSource, folder: Path | None) -> Materia
     perpetuals = [id for id in traded if instruments[id].is_perpetual]
     funding, lacking = _funding({id: bars[id, drive[id]] for id in perpetuals}, source)
     told = (*notices, *lacking, *_reuses(bars))
-    found = Material(config, strategies, instruments, past, bars, drive, told, funding)
+    found = Material(config, strategies, instruments, past, bars, drive, told, funding, gaps=gaps)
     if isinstance(source, Traded):
         trades = {id: source.tape(id, found.start) for id in instruments}
         return replace(found, fills=dict.fromkeys(instruments, "trade"), tapes=trades)
     return found
+
+
+def _gaps(
+    source: BarSource, keys: Sequence[Key], start: int | None, end: int | None, *, trades: bool
+) -> tuple[GapSpan, ...]:
+    """Return the holes that a live run would have met: those of quotes, and of trades where they fill orders."""
+    if not isinstance(source, GapSource):
+        return ()
+    ids = dict.fromkeys(id for id, _ in keys)
+    found = (gap for id in ids for gap in source.gaps(id, start, end))
+    return tuple(gap for gap in found if trades or gap.kind is DataKind.QUOTES)
 
 
 def history_needed(config: RunConfig, folder: Path | None) -> dict[Key, int]:
@@ -209,6 +234,11 @@ def made(
     except UsageError as error:
         raise UsageError(f"{config.name}: {error.found}", error.remedy) from None
     return found
+
+
+def history_of(strategies: Iterable[BarStrategy | EventStrategy]) -> int:
+    """Return how many bars before the time range warm these strategies up."""
+    return max(LEAST_HISTORY, WARMUPS * max(map(_warmup, strategies)))
 
 
 def _warmup(strategy: BarStrategy | EventStrategy) -> int:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from itertools import islice, product
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from abidance.backtest import compiled
 from abidance.backtest.compiled import CannotTellError, Scene, Score, score_of
 from abidance.backtest.result import BacktestResult
 from abidance.backtest.sweeping import Track, reason_against
+from abidance.engine.config import StrategyConfig
 from abidance.indicators import recursions
 from abidance.indicators.memory import Memory, remembering
 from abidance.journal.metrics import DAY_NS, underwater
@@ -30,7 +32,7 @@ from abidance.market.bars import Bars
 from abidance.run.backtest import play, result_of
 from abidance.run.compiled import scene_of, tapes_of, unsupported
 from abidance.run.config import RunConfig
-from abidance.run.setup import BarSource, assemble, gather, made
+from abidance.run.setup import BarSource, assemble, gather, history_of, made
 from abidance.run.tuning import configured, knobs_of, placed
 from abidance.strategy.base import BarStrategy
 from abidance.strategy.config import ExitsConfig
@@ -96,27 +98,20 @@ class Arena:
         self, config: RunConfig, source: BarSource, folder: Path | None = None, *, remembers: bool = True
     ) -> None:
         recursions.use()
-        self._material = gather(config, source, folder)
-        self._kinds = {name: type(each) for name, each in self._material.strategies.items()}
-        self.config = self._material.config
-        self._reason = unsupported(self._material)
-        self._tracks: SimpleQueue[Track] = SimpleQueue()
+        self._source, self._folder = source, folder
         self._remembers = remembers
         self._memory = Memory()
-        self._opinions: dict[Any, Opinion] = {}
-        self._lane: Scene | None = None
-        if self._reason is None:
-            scene = scene_of(self._material, _silence)
-            self._lane = scene if not reason_against(scene) else None
-        tapes = tapes_of(self._material) if self._lane is not None else {}
-        self._tapes = {key: series.tape() for key, series in tapes.items()}
+        self._laying_out = Lock()
+        self._layout = _Layout(config, source, folder)
+        self.config = self._layout.material.config
 
     def score(self, config: RunConfig) -> Score:
         """Score a setting: the run's configuration with other parameters, exits or sizes of its strategies."""
-        if self._lane is not None and (found := self._fast(self._lane, config)) is not None:
+        strategies = {each.name: made(self._layout.kinds[each.name], each) for each in config.strategies}
+        layout = self._layout_for(config, history_of(strategies.values()))
+        if layout.lane is not None and (found := self._fast(layout, config, strategies)) is not None:
             return found
-        strategies = {each.name: made(self._kinds[each.name], each) for each in config.strategies}
-        material = replace(self._material, config=config, strategies=strategies)
+        material = replace(layout.material, config=config, strategies=strategies)
         if unsupported(material) is None:
             try:
                 return score_of(compiled.simulate(scene_of(material), keeps_logs=False))
@@ -125,39 +120,69 @@ class Arena:
         core = assemble(material, OrderIds(0, 0, b"backtest").make, tape=material.bars, isolate=False)
         return _told(result_of(material, core, play(material, core, digest=False), {}))
 
-    def _fast(self, scene: Scene, config: RunConfig) -> Score | None:
+    def fast(self, config: RunConfig) -> Score | None:
+        """Score a setting by the fast lane alone; None where it cannot tell."""
+        strategies = {each.name: made(self._layout.kinds[each.name], each) for each in config.strategies}
+        layout = self._layout_for(config, history_of(strategies.values()))
+        return None if layout.lane is None else self._fast(layout, config, strategies)
+
+    def _layout_for(self, config: RunConfig, history: int) -> "_Layout":
+        """Return the layout, with more bars before the time range when a setting wants more to warm up on."""
+        if history > self._layout.history:
+            with self._laying_out:
+                if history > self._layout.history:
+                    self._layout = _Layout(config, self._source, self._folder)
+        return self._layout
+
+    def _fast(self, layout: "_Layout", config: RunConfig, strategies: Mapping[str, Any]) -> Score | None:
+        by_name = {each.name: each for each in config.strategies}
+        assert layout.lane is not None
         with remembering(self._memory) if self._remembers else nullcontext():
             choice = [
-                self._opinion(number, scene, config).turns(exits)
-                for number, exits in enumerate(self._exits(scene, config))
+                layout.opinion(
+                    number, by_name[place.strategy], strategies[place.strategy], self._remembers
+                ).turns(by_name[place.strategy].exits)
+                for number, place in enumerate(layout.lane.places)
             ]
         try:
-            track = self._tracks.get_nowait()
+            track = layout.tracks.get_nowait()
         except Empty:
-            track = Track(scene)
-        found = track.run({each.name: each for each in config.strategies}, choice)
-        self._tracks.put(track)
+            track = Track(layout.lane)
+        found = track.run(by_name, choice)
+        layout.tracks.put(track)
         return found
 
-    def _exits(self, scene: Scene, config: RunConfig) -> list[ExitsConfig]:
-        by_name = {each.name: each.exits for each in config.strategies}
-        return [by_name[place.strategy] for place in scene.places]
 
-    def _opinion(self, number: int, scene: Scene, config: RunConfig) -> Opinion:
+class _Layout:
+    """What the settings of a run share: its bars, its scene for the fast lane (if it has one), what was said on it."""
+
+    def __init__(self, config: RunConfig, source: BarSource, folder: Path | None) -> None:
+        self.material = gather(config, source, folder)
+        self.kinds = {name: type(each) for name, each in self.material.strategies.items()}
+        self.history = history_of(self.material.strategies.values())
+        self.tracks: SimpleQueue[Track] = SimpleQueue()
+        self.lane: Scene | None = None
+        if unsupported(self.material) is None:
+            scene = scene_of(self.material, _silence)
+            self.lane = scene if not reason_against(scene) else None
+        tapes = tapes_of(self.material) if self.lane is not None else {}
+        self._tapes = {key: series.tape() for key, series in tapes.items()}
+        self._opinions: dict[Any, Opinion] = {}
+
+    def opinion(self, number: int, config: StrategyConfig, strategy: BarStrategy, remembers: bool) -> Opinion:
         """Return what a strategy says in one place, as it said it last time where it can have said nothing else."""
-        place = scene.places[number]
-        chosen = next(each for each in config.strategies if each.name == place.strategy)
-        key = (number, *chosen.parameters.items())
-        found = self._opinions.get(key)
+        key = (number, *config.parameters.items())
+        found = self._opinions.get(key) if remembers else None
         if found is None:
-            strategy = made(self._kinds[chosen.name], chosen)
-            assert isinstance(strategy, BarStrategy)
-            tape = self._tapes[scene.series[place.series].instrument, chosen.timeframe]
+            assert self.lane is not None
+            place = self.lane.places[number]
+            tape = self._tapes[self.lane.series[place.series].instrument, config.timeframe]
             assert tape is not None
-            found = self._opinions[key] = opinion(strategy, tape, place.first)
-            most = max(_OPINIONS, 2 * len(scene.places)) if self._remembers else 0
-            while len(self._opinions) > most:
-                self._opinions.pop(next(iter(self._opinions)), None)
+            found = opinion(strategy, tape, place.first)
+            if remembers:
+                self._opinions[key] = found
+                for oldest in list(self._opinions)[: -max(_OPINIONS, 2 * len(self.lane.places))]:
+                    self._opinions.pop(oldest, None)
         return found
 
 
