@@ -138,6 +138,8 @@ def unsupported(material: Material) -> str | None:
     """Return, as a sentence, why the compiled executor does not cover a run, or None when it does."""
     if material.config.allocation.method != "fixed":
         return f"Equity is divided anew as time goes (`allocation.method` is {material.config.allocation.method})."
+    if material.gaps:
+        return f"The recording of {material.gaps[0].instrument} has holes, in which no new risk is taken."
     for config in material.config.strategies:
         if (reason := _unsupported_strategy(material, config)) is not None:
             return reason

@@ -23,6 +23,7 @@ from abidance.engine.runners import EventRunner
 from abidance.kernel.log import configure, logger
 from abidance.market.bars import FIELDS, Bars, grid_offset
 from abidance.market.quality import checked
+from abidance.market.recorder import Recorder
 from abidance.market.reference import resolve
 from abidance.market.store import Tables
 from abidance.model.errors import AbidanceError, DataError
@@ -220,15 +221,18 @@ def run_live(
             way = Way(transport, world.budgets, pulse, world.draw)
             past = CatchUp(tables, config.feed, way)
             history = past if config.feed.history else None
+            recorder = Recorder(tables) if config.feed.record else None
             try:
                 paper = await open_live(config, history, strategies, folder, pulse.wall())
                 try:
-                    await paper.run(world, stop, watch, history)
+                    await paper.run(world, stop, watch, history, recorder)
                 except BaseException:
                     paper.__exit__()
                     raise
             finally:
                 await past.close()
+                if recorder is not None:
+                    await asyncio.to_thread(recorder.close)
         return paper
 
     try:

@@ -14,17 +14,21 @@ from typing import Protocol
 import numpy as np
 
 from abidance.market.bars import FIELDS, Bars
+from abidance.market.build import Tape
 from abidance.market.funding import Funding
+from abidance.market.live.gaps import GapSpan
 from abidance.market.store.moods import MoodStore
-from abidance.market.store.shelves import BarStore, FundingStore, Holding
+from abidance.market.store.shelves import BarStore, FundingStore, Holding, TradeStore, holes
 from abidance.market.store.timerange import show
 from abidance.market.store.tree import Folder
 from abidance.market.terms import TermsStore, Version
 from abidance.model.errors import DataError
 from abidance.model.instrument import MS_NS, parse_instrument_id, timeframe_ns
+from abidance.model.market import DataKind, FeedState
 
 _SAMPLE = "binance_spot_7coins_1h_2023-01_2025-06.parquet"
 _SAMPLE_TIMEFRAME = "1h"
+_DOUBTS = frozenset(state.value for state in FeedState if state is not FeedState.CERTIFIED)
 _SAMPLE_COINS = ("BTC", "ETH", "BNB", "SOL", "XRP", "ADA", "DOGE")
 
 
@@ -116,6 +120,10 @@ class Catalog:
         """Return the rates due from `start` up to, not including, `end` (ns UTC), or None when there are none."""
         return self._funding.read(instrument, start, end) or None
 
+    def trades(self, instrument: str, start: int | None = None, end: int | None = None) -> Tape:
+        """Return the user's trades from `start` up to, not including, `end` (ns UTC), oldest first, perhaps none."""
+        return TradeStore(self.store.tables).read(instrument, start, end)
+
     def terms(self, instrument: str, ts: int | None = None) -> Version | None:
         """Return the terms that a venue set at `ts` (ns UTC, by default the newest), or None when none are known.
 
@@ -123,6 +131,17 @@ class Catalog:
         """
         tables = self.store.tables
         return TermsStore(tables.folder).at(instrument, ts) if isinstance(tables, Folder) else None
+
+    def gaps(self, instrument: str, start: int | None = None, end: int | None = None) -> tuple[GapSpan, ...]:
+        """Return when the recorded quotes and trades of an instrument could not be trusted while somebody listened."""
+        found = holes(self.store.tables, instrument, start, end)
+        return tuple(
+            GapSpan(instrument, kind, hole.start, hole.end, FeedState(state), reason)
+            for kind in (DataKind.QUOTES, DataKind.TRADES)
+            for hole in found.get(kind.value, ())
+            for state, _, reason in (hole.reason.partition(": "),)
+            if state in _DOUBTS
+        )
 
     def inventory(self) -> list[Holding]:
         """Return everything that can be read without being built; what the user's store hides is left out."""

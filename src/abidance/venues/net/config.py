@@ -30,5 +30,7 @@ class FeedConfig(Config):
     """Other addresses of a venue, by its name, or by name and kind: `[feed.addresses.BINANCE-perpetual]`."""
     anomalies: bool = True
     """Whether trades and quotes are watched for what is unlikely; see `risk.breakers.data_anomaly` for what follows."""
+    record: bool = False
+    """Whether everything that is heard is stored, with the holes in it: backtests then meet the same holes."""
     history: bool = True
     """Whether bars up to now are asked of the venues at the start, and missed ones later."""
