@@ -46,8 +46,12 @@ class Tape(NamedTuple):
             return self.sound() is self and not bool((self.ts[1:] < self.ts[:-1]).any())
         from abidance.market.scan import is_clean
 
-        ts, price, size = map(np.ascontiguousarray, self)
-        return bool(is_clean((ts, price, size), _EARLIEST, _LATEST))
+        plain = (
+            np.ascontiguousarray(self.ts),
+            np.ascontiguousarray(self.price),
+            np.ascontiguousarray(self.size),
+        )
+        return bool(is_clean(plain, _EARLIEST, _LATEST))
 
     def sound(self) -> "Tape":
         """Return the trades that can be: positive prices and sizes up to MOST, at a time that crypto markets have seen.

@@ -16,7 +16,7 @@ from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
 from abidance.market.funding import Funding
 from abidance.market.store import show
-from abidance.model.errors import DataError
+from abidance.model.errors import DataError, UsageError
 from abidance.research.montecarlo import noisy
 from abidance.research.splits import Span
 from abidance.research.variants import Shifted, Values, fresh
@@ -37,6 +37,13 @@ class Reruns:
 
     material: Material
     made: Callable[[], None]
+
+    def __post_init__(self) -> None:
+        if self.material.tapes:
+            raise UsageError(
+                "Runs are to be repeated over bars that are cut and disturbed, and trades decide what fills in this one.",
+                "Choose bars as `detail_timeframe`, or none.",
+            )
 
     @cached_property
     def days(self) -> Span:
