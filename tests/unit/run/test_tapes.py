@@ -75,7 +75,7 @@ def once(folder: Path) -> str:
 def test_the_order_of_trades_in_a_bar_decides_between_stop_and_target(
     tmp_path: Path, after: tuple[float, ...], reason: Purpose, price: float
 ) -> None:
-    source = Tapes({ID: tape(*[100.0] * 20, *after, *[100.0] * 20)})
+    source = Tapes({ID: tape(*[100.0] * 21, *after, *[100.0] * 20)})
     run = config(once(tmp_path))
 
     for result in (backtest(run, source), compiled_backtest(run, source)):
