@@ -10,8 +10,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from abidance.cli.data import data_folder
 from abidance.journal.store import read
 from abidance.kernel.clock import WallClock
+from abidance.market.store import Place, open_tables
 from abidance.model.market import DataKind, FeedState, FeedStatus, Quote
 from abidance.run.bot import JOURNAL, LOG
 from abidance.run.live import HISTORY
@@ -33,6 +35,9 @@ timeframe = "1m"
 
 [[strategies]]
 strategy = "EmaCross"
+
+[feed]
+record = true
 
 [feed.addresses.BINANCE]
 rest_url = "{exchange.rest_url}"
@@ -85,6 +90,8 @@ async def test_a_bot_trades_on_live_data_stops_on_demand_and_goes_on(tmp_path: P
     times = [event.ts for event in events if event is not None]
     assert max(times) <= time.time_ns()
     assert len(pl.read_parquet(folder / HISTORY)) >= 15
+    kept = open_tables(data_folder(tmp_path)).tape(Place(BTC, "quotes"))
+    assert len(kept) >= counts[-1]
     told = [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
     assert [line["resumed"] > 0 for line in told if line["event"] == "started"] == [False, True]
 
