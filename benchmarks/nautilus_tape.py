@@ -1,9 +1,10 @@
-"""NautilusTrader on the tape workload: trade ticks become bars inside it, orders rest, ticks fill them.
+"""NautilusTrader on the tape workloads: trade ticks become bars inside it, orders rest, ticks fill them.
 
 Ticks are given without their side, so that it holds every price against every order, as Abidance does; with it, a
 sell's price is no ask that a resting buy could meet. It fills a stop at its trigger, not at the price that set it off.
 
-    python nautilus_tape.py 5000000
+    python nautilus_tape.py 5000000          # enters at market
+    python nautilus_tape.py 5000000 limit    # enters by a limit that rests
 """
 
 from __future__ import annotations
@@ -37,11 +38,12 @@ from nautilus_trader.trading.strategy import Strategy
 BAR_TYPE = BarType.from_str(f"{INSTRUMENT_ID}-1-MINUTE-LAST-INTERNAL")
 
 
-class RestingEntry(Strategy):
-    """At a cross up rest a limit below the close; once filled, a stop and a target; at a cross down be out."""
+class Crosses(Strategy):
+    """At a cross up enter; once filled, a stop and a target; at a cross down be out."""
 
-    def __init__(self) -> None:
+    def __init__(self, by_limit: bool) -> None:
         super().__init__()
+        self.by_limit = by_limit
         self.fast = ExponentialMovingAverage(TAPE_FAST)
         self.slow = ExponentialMovingAverage(TAPE_SLOW)
         self.above: bool | None = None
@@ -66,8 +68,12 @@ class RestingEntry(Strategy):
         if before is None or before == self.above:
             return
         if self.above:
-            price = self.pair.make_price(bar.close.as_double() * (1 - TAPE_OFFSET))
-            self.entry = self.order_factory.limit(INSTRUMENT_ID, OrderSide.BUY, self.quantity, price)
+            make = self.order_factory
+            if self.by_limit:
+                price = self.pair.make_price(bar.close.as_double() * (1 - TAPE_OFFSET))
+                self.entry = make.limit(INSTRUMENT_ID, OrderSide.BUY, self.quantity, price)
+            else:
+                self.entry = make.market(INSTRUMENT_ID, OrderSide.BUY, self.quantity)
             self.submit_order(self.entry)
         elif self.entry is not None:
             self.cancel_order(self.entry)
@@ -126,7 +132,7 @@ def main() -> None:
     pair = instrument()
     ticks = wrangle(count, pair, phases)
     last_price = ticks[-1].price.as_double()
-    strategy = RestingEntry()
+    strategy = Crosses("limit" in sys.argv)
     with phases.measure("engine"):
         engine = quiet_engine(TAPE_WALLET, trade_execution=True)
         engine.add_instrument(pair)

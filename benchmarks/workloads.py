@@ -285,8 +285,8 @@ def tape(python: Path) -> Workload:
     """Return the tape workload against NautilusTrader."""
     return Workload(
         key="tape",
-        title="5,000,000 trade ticks to one-minute bars, EMA 5/20 cross on their closes, a limit that rests 0.05 % "
-        "below, then a stop and a target of 0.2 %",
+        title="5,000,000 trade ticks to one-minute bars, EMA 5/20 cross on their closes, in at market, then a stop and a "
+        "limit of 0.2 % that rest",
         unit="ticks",
         count=5_000_000,
         contestants=(
@@ -294,11 +294,32 @@ def tape(python: Path) -> Workload:
             _ours(python, "abidance_tape.py", 5_000_000),
         ),
         data=("tape_5000000",),
+        exact=("entries",),
+        near={"stops": 0.02, "targets": 0.02, "left": 0.1, "pnl": 0.03},
+        costs=WARM_COSTS,
+        note="NautilusTrader fills a stop at its trigger and a market order at the last price, Abidance both at the "
+        "next price that trades, so that an entry's stop and target may lie a step elsewhere.",
+    )
+
+
+def tape_events(python: Path) -> Workload:
+    """Return the tape workload with a strategy in Python that words its own orders."""
+    return Workload(
+        key="tape-events",
+        title="the same ticks and bars and a strategy in Python, called at every close and fill, whose entries are "
+        "limits that rest 0.05 % below the close",
+        unit="ticks",
+        count=5_000_000,
+        contestants=(
+            _peer("nautilus", "nautilus_tape.py", 5_000_000, "limit"),
+            _ours(python, "abidance_tape_events.py", 5_000_000),
+        ),
+        data=("tape_5000000",),
         exact=("bars", "entries", "stops", "targets", "left"),
         near={"pnl": 0.02},
+        costs=WARM_COSTS,
         note="NautilusTrader fills a stop at its trigger and a market order at the last price, Abidance both at the "
         "next price that trades.",
-        costs=WARM_COSTS,
     )
 
 
@@ -314,10 +335,9 @@ def tape_short(python: Path) -> Workload:
             _ours(python, "abidance_tape.py", 1_000_000),
         ),
         data=("tape_5000000",),
-        exact=("bars",),
         shown=("fills", "entries"),
         note="Not the same work: hftbacktest replays a book and a queue, and has no stop orders, so that its strategy "
-        "looks once a minute. The ratio tells the speed of the replay.",
+        "looks once a minute, and it enters by limits. The ratio tells the speed of the replay.",
         costs=WARM_COSTS,
     )
 
@@ -388,6 +408,7 @@ WORKLOADS: dict[str, Callable[[Path], Workload]] = {
     "portfolio-short": portfolio_short,
     "portfolio-ten": portfolio_ten,
     "tape": tape,
+    "tape-events": tape_events,
     "tape-short": tape_short,
     "detail": detail,
     "feed-binance": feed("binance"),
