@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from abidance.journal.store import read
@@ -91,6 +92,36 @@ def test_what_cannot_be_played_is_refused_in_words(flags: tuple[str, ...], said:
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processor time is read from /proc")
+async def test_a_second_of_processor_time_is_enough_for_ten_thousand_messages():
+    process, places = started("-p", "BTC/USDT,ETH/USDT,SOL/USDT,XRP/USDT", "--pace", "3000", "--until-closed")
+    topics = [
+        f"{coin}usdt@{kind}"
+        for coin in ("btc", "eth", "sol", "xrp")
+        for kind in ("trade", "bookTicker", "depth@100ms")
+    ]
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{places['BINANCE'][1]}/stream") as socket,
+    ):
+        await socket.send_json({"method": "SUBSCRIBE", "params": topics, "id": 1})
+        for _ in range(1000):
+            await socket.receive()
+        spent = processor_seconds(process.pid)
+        messages = 20_000
+        for _ in range(messages):
+            await socket.receive()
+        spent = processor_seconds(process.pid) - spent
+    process.communicate(timeout=20)
+
+    assert messages / spent > 10_000
+
+
+def processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_the_demo_trades_on_a_local_exchange_and_leaves_nothing_running(tmp_path: Path):
