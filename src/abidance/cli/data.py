@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs. Errors are left to the program's entry, which knows the exit codes.
 """
 
+import os
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
@@ -34,6 +35,8 @@ InstrumentId = Annotated[str, typer.Option("--instrument", help="For example BTC
 Timeframe = Annotated[str, typer.Option("--timeframe", "-i", help="For example 1m, 1h or 1d.")]
 
 DEFAULT_USERDIR = Path("~/.abidance")
+STORE = "ABIDANCE_STORE"
+"""The variable that names a database to keep market data in."""
 
 Months = list[tuple[str, float]]
 
@@ -46,6 +49,11 @@ _COLOURS = {"ok": "green", "warning": "yellow", "refused": "red"}
 def data_folder(userdir: Path) -> Path:
     """Return where the user's market data lies."""
     return userdir.expanduser() / "data"
+
+
+def store_of(userdir: Path) -> Path | str:
+    """Return where the user's market data is read from: the folder, or the database that the environment names."""
+    return os.environ.get(STORE) or data_folder(userdir)
 
 
 def import_data(
@@ -72,7 +80,7 @@ def import_data(
     from abidance.market.store import BarStore, FundingStore
 
     _check_choice(timeframe, is_funding=funding)
-    folder = data_folder(userdir)
+    folder = store_of(userdir)
     result: ImportResult | FundingImport
     if funding:
         result = import_funding(file, instrument, FundingStore(folder), replace=replace)
@@ -315,7 +323,7 @@ def _same_pair(catalog: "Catalog", holding: "Holding") -> list[str]:
 def _catalog(userdir: Path) -> "Catalog":
     from abidance.market.store import BarStore, Catalog
 
-    return Catalog(BarStore(data_folder(userdir)))
+    return Catalog(BarStore(store_of(userdir)))
 
 
 def _chosen(catalog: "Catalog", instrument: str, timeframe: str) -> "list[Holding]":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from abidance.cli import options, paths
-from abidance.cli.data import DEFAULT_USERDIR, UserDir, data_folder
+from abidance.cli.data import DEFAULT_USERDIR, STORE, UserDir, data_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ Store = Annotated[
     str,
     typer.Option(
         "--store",
-        envvar="ABIDANCE_STORE",
+        envvar=STORE,
         help="postgresql://user@host/database instead of the user's folder.",
     ),
 ]

@@ -174,11 +174,11 @@ def _put(found: dict[str, Any], path: list[str], value: object) -> None:
 
 
 def catalog_of(userdir: Path) -> "Catalog":
-    """Return the bars of the user's folder and the bundled sample."""
-    from abidance.cli.data import data_folder
+    """Return the bars of the user's store and the bundled sample."""
+    from abidance.cli.data import store_of
     from abidance.market.store import BarStore, Catalog
 
-    return Catalog(BarStore(data_folder(userdir)))
+    return Catalog(BarStore(store_of(userdir)))
 
 
 def strategies_folder(userdir: Path) -> Path:

@@ -152,15 +152,15 @@ async def test_a_download_that_breaks_off_keeps_what_came_and_goes_on_there(
     monkeypatch.setattr(history, "ATTEMPTS", 1)
     faults = Faults([Fault(Wrong.ERROR, "klines", after=1)])
     async with LocalExchange([market], start=NOW, faults=faults) as exchange:
-        broken = await fetched(exchange, tables, 20)
+        broken = await fetched(exchange, tables, 21)
         kept = len(BarStore(tables).read("BTC/USDT@MEXC", "1m"))
 
-        whole = await fetched(exchange, tables, 20)
+        whole = await fetched(exchange, tables, 21)
 
     assert isinstance(broken[0].fault, VenueError)
-    assert 0 < kept < 1_199
+    assert 0 < kept < 1_200
     assert whole[0].fault is None
-    assert whole[0].added + kept == 1_199
+    assert whole[0].added + kept == 1_200
     assert_true(tables, market)
 
 

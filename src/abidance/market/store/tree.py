@@ -120,7 +120,7 @@ class Folder:
                     if len(known.files) > _MOST_PIECES:
                         known = self._compact(place, str(name), known)
                     path = home / f"{name}+{known.last + 1:06d}.parquet"
-                    pieces.append((path, disk.parquet(fresh, SCHEMA_VERSION)))
+                    pieces.append((path, disk.parquet(fresh, SCHEMA_VERSION, "lz4")))
                 disk.put(pieces)
         except OSError as error:
             what = f"the {TAPES[place.kind].noun}s of {place.name}"
@@ -163,7 +163,7 @@ class Folder:
         whole = home / f"{month}.parquet"
         if known.files != [whole]:
             frame = _tape(known.files, place.kind)
-            disk.put([(whole, disk.parquet(frame, SCHEMA_VERSION, last=str(known.last)))])
+            disk.put([(whole, disk.parquet(frame, SCHEMA_VERSION, "lz4", last=str(known.last)))])
         for piece in (*known.files, *known.dead):
             if piece != whole:
                 piece.unlink(missing_ok=True)
@@ -254,7 +254,8 @@ def _series_file(kind: str, rows: Rows) -> bytes:
     import polars as pl
 
     columns = dict(zip(SERIES[kind].fields, rows.values, strict=True))
-    return disk.parquet(pl.DataFrame({"ts": rows.ts // MS_NS, **columns}), SCHEMA_VERSION)
+    # Bars are read far more often than written: a million is there four times as fast as with zstd, for twice the disk.
+    return disk.parquet(pl.DataFrame({"ts": rows.ts // MS_NS, **columns}), SCHEMA_VERSION, "uncompressed")
 
 
 def _load(paths: list[Path], kind: str) -> Rows:
