@@ -28,6 +28,7 @@ MOST_FLAT = 10_000
 MOST = 1e18
 """No market prints a price or a size beyond this; sums of what is below it never overflow."""
 
+_TIDY = "{:.15g}"
 _EARLIEST, _LATEST = (int(np.datetime64(year, "ns").astype(np.int64)) for year in ("2009", "2100"))
 
 
@@ -110,7 +111,7 @@ class ExactSum:
 
 def tidy(volume: float) -> float:
     """Return a sum of decimals as the decimal that the venue sums: a float carries 15 of its digits."""
-    return float(f"{volume:.15g}")
+    return float(_TIDY.format(volume))
 
 
 class _Forming:
@@ -281,7 +282,7 @@ def _swept(tape: Tape, step: int, offset: int) -> tuple[IntArray, list[FloatArra
     count = group(plain, step, offset, (slots, columns)) if _within(tape.ts) else -1
     if count < 0:
         return None
-    volumes = np.array([tidy(volume) for volume in columns[4, :count].tolist()])
+    volumes = np.array(list(map(float, map(_TIDY.format, columns[4, :count].tolist()))))
     return slots[:count], [*(column[:count] for column in columns[:4]), volumes]
 
 

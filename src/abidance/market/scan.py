@@ -121,34 +121,31 @@ def group(tape: tuple[Ints, Floats, Floats], step: int, offset: int, found: tupl
     """
     ts, price, size = tape
     slots, columns = found
-    count, start, upper, lower, last = 0, np.int64(0), 0.0, 0.0, np.int64(-1)
-    end = np.int64(-1)
-    for row in range(len(ts)):
-        now, at, more = ts[row], price[row], size[row]
-        if now < last or not (0.0 < at <= 1e18) or not (0.0 < more <= 1e18):
+    count, row, last, most = 0, 0, np.int64(-1), np.inf
+    while row < len(ts):
+        if count == len(slots) or ts[row] < last:
             return -1
-        last = now
-        if now >= end:
-            if count:
-                columns[4, count - 1] = upper + lower
-            if count == len(slots):
-                return -1
-            slot = (now - offset) // step
-            start = slot * step + offset
-            end = start + step
-            slots[count] = slot
-            columns[0, count] = columns[1, count] = columns[2, count] = columns[3, count] = at
-            upper, lower = more, 0.0
-            count += 1
-            continue
-        own = count - 1
-        columns[1, own] = max(columns[1, own], at)
-        columns[2, own] = min(columns[2, own], at)
-        columns[3, own] = at
-        total = upper + more
-        part = total - upper
-        lower += (upper - (total - part)) + (more - part)
-        upper = total
-    if count:
-        columns[4, count - 1] = upper + lower
+        slot = (ts[row] - offset) // step
+        end = (slot + 1) * step + offset
+        first = highest = lowest = close = price[row]
+        upper = lower = 0.0
+        sound = True
+        # Plain numbers inside the bar: what is written to an array at each trade would have to wait for it.
+        while row < len(ts) and ts[row] < end:
+            now, at, more = ts[row], price[row], size[row]
+            sound &= (now >= last) & (at > 0.0) & (at < most) & (more > 0.0) & (more < most)
+            last, close = now, at
+            highest = max(highest, at)
+            lowest = min(lowest, at)
+            total = upper + more
+            part = total - upper
+            lower += (upper - (total - part)) + (more - part)
+            upper = total
+            row += 1
+        if not sound:
+            return -1
+        slots[count] = slot
+        columns[0, count], columns[1, count], columns[2, count] = first, highest, lowest
+        columns[3, count], columns[4, count] = close, upper + lower
+        count += 1
     return count
