@@ -181,7 +181,14 @@ from abidance.strategy.base import EventStrategy
 
 ORIGIN = float(__import__("os").environ["LIVE_ENGINE_ORIGIN"])
 SEEN = {"quotes": 0, "trades": 0, "books": 0, "fills": 0}
-DELAYS = array("d")
+ROOM = int(__import__("os").environ["LIVE_ENGINE_ROOM"])
+DELAYS = array("d", [0.0]) * ROOM  # whole from the start: the measurement itself must not grow
+
+
+def note(delay):
+    count = SEEN["quotes"] + SEEN["trades"]
+    if count < ROOM:
+        DELAYS[count] = delay
 
 
 class Listener(EventStrategy):
@@ -190,7 +197,7 @@ class Listener(EventStrategy):
     timeframe = "1m"
 
     def on_quote(self, quote, view):
-        DELAYS.append(time.time() - ORIGIN - quote.ask_size)
+        note(time.time() - ORIGIN - quote.ask_size)
         SEEN["quotes"] += 1
 
     def on_book(self, book, view):
@@ -200,7 +207,7 @@ class Listener(EventStrategy):
         SEEN["fills"] += 1
 
     def on_trade(self, trade, view):
-        DELAYS.append(time.time() - ORIGIN - trade.size)
+        note(time.time() - ORIGIN - trade.size)
         SEEN["trades"] += 1
         if SEEN["trades"] % 500:
             return None
@@ -257,25 +264,31 @@ class Watch:
             return
         self.sizes.append((now, resident_mb()))
         if self.cold is None and now >= self._warm_up:
-            self.cold = len(heard_by(paper).DELAYS)
+            self.cold = decisions(paper)
 
     def judge(self, paper: Any) -> None:
         """Note what is not certified at the end."""
         states = paper.feed.certificates.all().items()
         self.doubted = {f"{id} {kind}": str(state) for (id, kind), state in states if state != "certified"}
 
-    def growth(self, own: float) -> float:
-        """Return by how much memory grew after the warm-up, without `own` MB of the measurement itself."""
+    def growth(self) -> float:
+        """Return by how many MB memory grew after the warm-up."""
         after = [size for at, size in self.sizes if at >= self._warm_up]
         if len(after) < 20:
             return 0.0
         tenth = max(1, len(after) // 10)
-        return float(np.median(after[-tenth:]) - np.median(after[:tenth])) - own
+        return float(np.median(after[-tenth:]) - np.median(after[:tenth]))
 
 
 def heard_by(paper: Any) -> Any:
     """Return the module of the strategy, where it keeps what it heard."""
     return sys.modules[type(paper.engine.runners[0].strategy).__module__]
+
+
+def decisions(paper: Any) -> int:
+    """Return how many decisions were timed so far."""
+    seen = heard_by(paper).SEEN
+    return min(seen["quotes"] + seen["trades"], heard_by(paper).ROOM)
 
 
 async def run_bot(folder: Path, port: int, pipe: Connection, warm_up: float) -> dict[str, Any]:
@@ -310,7 +323,7 @@ async def run_bot(folder: Path, port: int, pipe: Connection, warm_up: float) -> 
 def told(paper: Any, watch: Watch, sent: dict[str, Any], used: float) -> dict[str, Any]:
     """Return the figures of a finished run; delays are those after the warm-up."""
     module, feed = heard_by(paper), paper.feed
-    delays = np.frombuffer(module.DELAYS, dtype=np.float64)[watch.cold or 0 :] * 1e3
+    delays = np.frombuffer(module.DELAYS, dtype=np.float64)[watch.cold or 0 : decisions(paper)] * 1e3
     seen, length = dict(module.SEEN), watch.sizes[-1][0]
     return {
         "sent": sent["count"],
@@ -321,7 +334,7 @@ def told(paper: Any, watch: Watch, sent: dict[str, Any], used: float) -> dict[st
         "account_events_lost": lost(paper, seen["fills"]),
         "fills": len(paper.engine.fills),
         **{f"p{share:g}_ms": round(float(np.percentile(delays, share)), 3) for share in (50, 99, 99.9, 100)},
-        "growth_mb": round(watch.growth(delays.nbytes / 2**20), 2),
+        "growth_mb": round(watch.growth(), 2),
         "resident_mb": round(watch.sizes[-1][1], 1),
         "processor_share": round(used / length, 3),
         "journal_mb": round(paper.journal.path.stat().st_size / 2**20),
@@ -364,6 +377,7 @@ def measure(seconds: float, rate: float, warm_up: float = WARM_UP) -> dict[str, 
     try:
         port, origin = ours.recv()
         os.environ["LIVE_ENGINE_ORIGIN"] = repr(origin)
+        os.environ["LIVE_ENGINE_ROOM"] = str(int(seconds * rate * 0.75) + 1_000)
         gc.collect()
         with tempfile.TemporaryDirectory() as folder:
             return uvloop.run(run_bot(Path(folder), port, ours, warm_up))
