@@ -1,14 +1,19 @@
 """Markets are decided by their seed or recording, and their bars by their trades."""
 
+import hashlib
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from abidance.market.reference import instrument
+from abidance.model.errors import UsageError
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.model.market import Bar, Trade
 from abidance.testing.exchange import Market, guided, played
-from abidance.testing.exchange.core import Print
+from abidance.testing.exchange.core import BUY, Print
 from abidance.testing.exchange.tape import Tape
 from tests.unit.testing.exchange_stage import START, market
 
@@ -185,3 +190,75 @@ def test_text_of_prices_has_all_decimals_of_the_tick():
     assert found.ticks.text(600_000) == "60000.0"
     assert found.lots.text(1) == "0.00000001"
     assert found.lots.text(123_456_789) == "1.23456789"
+
+
+def test_a_missing_bar_stays_missing_and_one_without_volume_has_no_trade():
+    bars = [
+        Bar(BTC, "1m", START + at * MINUTE, 100.0, 101.0, 99.0, 100.5, volume)
+        for at, volume in ((0, 1.0), (1, 0.0), (4, 2.0))
+    ]
+    begin = START - START % MINUTE
+
+    found = played(BTC, bars=bars, start=begin)
+    found.begin(begin)
+    found.advance(begin + 10 * MINUTE)
+
+    assert [(bar.ts - begin) // MINUTE for bar in found.bars("1m")] == [0, 4]
+
+
+def test_a_volume_too_small_for_four_trades_is_played_with_the_least_there_is():
+    begin = START - START % MINUTE
+    bars = [Bar(BTC, "1m", begin, 100.0, 101.0, 99.0, 100.5, 0.00002)]
+
+    found = played(BTC, bars=bars, start=begin)
+    found.begin(begin)
+    found.advance(begin + MINUTE)
+
+    (bar, *_) = found.bars("1m")
+    assert (bar.open, bar.high, bar.low, bar.close) == (100.0, 101.0, 99.0, 100.5)
+    assert bar.volume == 0.00004
+
+
+def test_recorded_trades_may_come_in_any_order():
+    trades = [Trade(START + at * SECOND_NS, BTC, 100.0 + at, 1.0, True, "") for at in (5, -3, 2, -1, 9)]
+
+    found = played(BTC, trades, start=START)
+    found.begin(START)
+    found.advance(START + MINUTE)
+
+    assert [each.price for each in found.trades()] == [97.0, 99.0, 102.0, 105.0, 109.0]
+
+
+def test_a_stranger_in_the_way_of_a_recorded_trade_trades_and_nothing_of_it_stays_behind():
+    found = played(BTC, [Trade(START + SECOND_NS, BTC, 100.0, 2.0, False, "")], start=START)
+    found.begin(START)
+    mine = found.book.submit(START, "me", BUY, 150_000, 10_000).order
+
+    found.advance(START + MINUTE)
+
+    assert mine.left == 0
+    assert [(each.price, each.size) for each in found.trades()] == [(100.0, 1.5), (100.0, 0.5)]
+    assert found.book.lots_at(BUY, 10_000) == 0
+
+
+def test_there_must_be_a_bar_to_follow():
+    with pytest.raises(UsageError, match="no bar"):
+        guided(BTC, [], 7, START, MINUTE)
+
+
+def test_another_process_plays_the_same_market():
+    script = (
+        "from tests.unit.testing.test_exchange_market import run;"
+        "import hashlib; m = run(20); print(hashlib.sha256(repr((m.trades(), m.ladder())).encode()).hexdigest())"
+    )
+    mine = run(20)
+
+    theirs = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[3],
+    ).stdout.strip()
+
+    assert theirs == hashlib.sha256(repr((mine.trades(), mine.ladder())).encode()).hexdigest()

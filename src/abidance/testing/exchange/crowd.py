@@ -12,7 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from abidance.model.instrument import MS_NS, SECOND_NS, Instrument
+from abidance.model.errors import UsageError
+from abidance.model.instrument import MS_NS, SECOND_NS, Instrument, timeframe_ns
 from abidance.model.market import Bar, Trade
 from abidance.testing.exchange.core import BUY, SELL, Book, Force, Print
 from abidance.testing.exchange.market import NEVER, Steps
@@ -60,7 +61,7 @@ class BarPath:
 
     def __init__(self, bars: Sequence[Bar], begin: int, step: int) -> None:
         if not bars:
-            raise ValueError("there is no bar to play")
+            raise UsageError("There is no bar to play.", "Give at least one.")
         self._bars = bars
         self._begin = begin
         self._step = step
@@ -184,8 +185,10 @@ class Player:
         side = BUY if trade.buyer_is_taker else SELL
         self._step_aside(book, price)
         if price > 0 and lots > 0:
-            book.submit(ts, _MAKER, -side, lots, price)
+            maker = book.submit(ts, _MAKER, -side, lots, price).order
             book.submit(ts, _TAKER, side, lots, price, Force.IOC)
+            # Nothing is left of it unless somebody else's order was in the way.
+            book.cancel(maker.id)
             self._quote(ts, book, price)
         self._turn()
 
@@ -225,27 +228,33 @@ class Player:
             self._quotes[side] = kept
 
 
-def trades_of(bars: Iterable[Bar], instrument: Instrument, begin: int, step: int) -> Iterator[Trade]:
+def trades_of(bars: Sequence[Bar], instrument: Instrument, begin: int, step: int) -> Iterator[Trade]:
     """Yield four trades a bar, played in `step` ns each from `begin` on, that make up the very same bars again.
 
-    Prices are rounded to ticks and volumes to lots. A bar without volume has no trade.
+    Prices are rounded to ticks and volumes to lots. A bar without volume has no trade; a missing bar stays missing.
     """
     ticks, lots = Steps(instrument.tick), Steps(instrument.lot)
     numbers = count(1)
-    for at, bar in enumerate(bars):
-        total = lots.count(bar.volume)
-        shares = [total // 4] * 3 + [total - total // 4 * 3]
-        if total and total < 4:
-            shares = [1] * 4
+    for bar in bars:
+        opened = begin + (bar.ts - bars[0].ts) // timeframe_ns(bar.timeframe) * step
         before = ticks.count(bar.open)
-        for leg, (price, share) in enumerate(zip(_course(bar), shares, strict=True)):
+        for leg, (price, share) in enumerate(
+            zip(_course(bar), _quarters(lots.count(bar.volume)), strict=True)
+        ):
             if not share:
                 continue
             here = ticks.count(price)
-            ts = begin + at * step + (step * leg // 4) // MS_NS * MS_NS
+            ts = opened + (step * leg // 4) // MS_NS * MS_NS
             size = lots.value(share)
             yield Trade(ts, instrument.id, ticks.value(here), size, here >= before, str(next(numbers)))
             before = here
+
+
+def _quarters(total: int) -> list[int]:
+    """Return a volume in four parts, of which none is empty unless it is empty itself."""
+    if 0 < total < 4:
+        return [1] * 4
+    return [total // 4] * 3 + [total - total // 4 * 3]
 
 
 def generated_past(

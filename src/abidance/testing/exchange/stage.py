@@ -54,10 +54,11 @@ def guided(
 ) -> Market:
     """Return a market whose crowd follows recorded bars, `step` ns each; the first `past` of them lie before `start`.
 
-    Those of the past are played exactly, so that the venue's own bars of `step` are the recorded ones.
+    Those of the past are played exactly, so that the venue's own bars of `step` are the recorded ones. Raises
+    UsageError without a bar.
     """
     found = instrument(id)
-    past = min(past, len(bars) - 1)
+    past = max(0, min(past, len(bars) - 1))
     before = trades_of(bars[:past], found, start - past * step, step)
     crowd = Crowd(BarPath(bars[past:], start, step), f"{seed}:{id}", pace)
     return Market(found, [crowd], recorded_past(before, found), seed)
@@ -81,5 +82,6 @@ def played(
     if bars:
         step = step or timeframe_ns(bars[0].timeframe)
         return Market(found, [Player(trades_of(bars, found, start, step))], (), seed)
-    past = [each for each in trades if each.ts < start]
-    return Market(found, [Player(trades[len(past) :])], recorded_past(past, found), seed)
+    ordered = sorted(trades, key=lambda each: each.ts)
+    past = [each for each in ordered if each.ts < start]
+    return Market(found, [Player(ordered[len(past) :])], recorded_past(past, found), seed)
