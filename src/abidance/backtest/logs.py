@@ -86,7 +86,7 @@ class Story:
         for fill in self.fills:
             cost, fees = costs.get(fill.order_id, (ZERO, ZERO))
             costs[fill.order_id] = cost + fill.quantity * fill.price, fees + fill.fee
-        log = self._world.order_log[: int(self._world.run[0]["n_orders_log"])]
+        log = _lines(self._world.order_log[: int(self._world.run[0]["n_orders_log"])])
         found = []
         for id, row in zip(self._ids, log, strict=True):
             request = self._request(row)
@@ -104,7 +104,7 @@ class Story:
     def refusals(self) -> list[tuple[int, Refused]]:
         """Return what risk refused, and when; the wording leaves the numbers to the event engine."""
         found = []
-        for row in self._world.refusal_log[: int(self._world.run[0]["n_refusals_log"])]:
+        for row in _lines(self._world.refusal_log[: int(self._world.run[0]["n_refusals_log"])]):
             code = tables.REFUSALS[int(row["code"])]
             reason = f"Refused as {code}; the event engine gives the numbers (--engine event)."
             found.append((int(row["ts"]), Refused(self._request(row), code, reason)))
@@ -199,6 +199,12 @@ class Story:
 
     def _first_row(self, place: int) -> int:
         return sum(len(each.decisions) for each in self._scene.places[:place])
+
+
+def _lines(log: Any) -> list[dict[str, Any]]:
+    """Return the lines of a log as plain values: a field of a record array costs more to read than a line of these."""
+    names = log.dtype.names
+    return [dict(zip(names, line, strict=True)) for line in log.tolist()]
 
 
 def _protection(decisions: Decisions, at: int) -> Protection:
