@@ -227,12 +227,38 @@ def risk_returns(ts: IntArray, equity: FloatArray, start: float) -> tuple[FloatA
 
 def sharpe_of(ts: IntArray, days_equity: FloatArray, start: float) -> float | None:
     """Return the annual Sharpe ratio of equity at the end of days, as `measure` gives it; None below ten days."""
+    return figures_of_days(ts, days_equity, start, 0.0, 0.0).get("sharpe")
+
+
+def figures_of_days(
+    ts: IntArray, equity: FloatArray, start: float, days: float, max_drawdown: float
+) -> dict[str, float | None]:
+    """Return those figures of `measure` that equity at the end of days tells; empty below ten days.
+
+    `days` are those that the run covers, `max_drawdown` is over all its slices, which days alone do not tell.
+    """
     day = (ts - 1) // DAY_NS
     if not len(day) or day[-1] - day[0] + 1 < FEWEST_DAYS:
-        return None
-    if day[-1] - day[0] + 1 > len(day):  # days without slices repeat the last value
-        days_equity = days_equity[np.searchsorted(day, np.arange(day[0], day[-1] + 1), side="right") - 1]
-    return _sharpe(_returns(np.concatenate(([start], days_equity))), float(YEAR_DAYS))
+        return {}
+    returns, per_year = risk_returns(ts, equity, start)
+    final = float(equity[-1])
+    growth = _growth(start, final, days / YEAR_DAYS)
+    return {
+        **_ratios(returns, per_year or 0.0),
+        "final_equity": final,
+        "profit": final - start,
+        "total_return": _finite(final / start - 1) if start > 0 else None,
+        "days": days,
+        "cagr": growth,
+        "calmar": None if growth is None else _ratio(growth, -max_drawdown),
+        "returns_per_year": per_year,
+        "max_drawdown": max_drawdown,
+    }
+
+
+def days_covered(ts: IntArray) -> float:
+    """Return how many days slices that close at `ts` cover, the first one's own length included."""
+    return _span(ts) / DAY_NS
 
 
 def underwater(equity: FloatArray, start: float) -> FloatArray:
@@ -334,14 +360,6 @@ def _moments(returns: FloatArray) -> tuple[float, float]:
     """Return the mean and the sample deviation of returns; a deviation that is rounding alone is none."""
     spread = float(returns.std(ddof=1))
     return float(returns.mean()), 0.0 if spread <= _FLAT * float(np.abs(returns).max()) else spread
-
-
-def _sharpe(returns: FloatArray, per_year: float) -> float | None:
-    if len(returns) < 2:
-        return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, spread = _moments(returns)
-    return _ratio(mean * float(np.sqrt(per_year)), spread)
 
 
 def _growth(start: float, final: float, years: float) -> float | None:

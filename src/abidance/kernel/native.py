@@ -14,7 +14,6 @@ from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 # numba and llvmlite have no types.
@@ -26,8 +25,8 @@ _UNREACHABLE = ("numba_do_raise", "numba_unpickle", "numba_runtime_build_excinfo
 """What numba's code would call if a function raised."""
 
 
-_LOADING = Lock()
-"""Threads that call for the first time compile and load one after another: LLVM is not made for two at once."""
+_ENGINES: list[Any] = []
+"""Whatever was loaded stays: two threads that call first may each load a function, and run what they loaded."""
 
 
 class Unit:
@@ -53,8 +52,8 @@ class Unit:
         """
         return _Function(self, name, arguments)
 
-    def load(self, name: str, arguments: tuple[str, ...]) -> tuple[Any, Any]:
-        """Return a function of C and what keeps it alive."""
+    def load(self, name: str, arguments: tuple[str, ...]) -> Any:
+        """Return a function of C."""
         path = self._folder / f"{name}.o"
         whole = _whole(path)
         if whole is None:
@@ -64,7 +63,7 @@ class Unit:
         engine = _engine(code)
         kinds: list[Any] = [_KINDS[each] for each in arguments]
         prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *kinds)
-        return prototype(engine.get_function_address(symbol.decode())), engine
+        return prototype(engine.get_function_address(symbol.decode()))
 
     def _made(self, name: str, arguments: tuple[str, ...]) -> bytes:
         """Compile a function; return the name of its symbol and its object code."""
@@ -88,9 +87,7 @@ class _Function:
 
     def __call__(self, *values: float) -> int:
         if self._call is None:
-            with _LOADING:  # what another thread runs by now must not be loaded, and so freed, once more
-                if self._call is None:
-                    self._call, self._engine = self._unit.load(self._name, self._arguments)
+            self._call = self._unit.load(self._name, self._arguments)
         result, raised = ctypes.c_int64(), ctypes.c_void_p()
         if self._call(ctypes.addressof(result), ctypes.addressof(raised), *values) != 0:
             raise InvariantError(f"The compiled function {self._name} raised.")
@@ -151,4 +148,5 @@ def _engine(code: bytes) -> Any:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
+    _ENGINES.append(engine)
     return engine

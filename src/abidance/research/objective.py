@@ -161,6 +161,14 @@ def score(result: BacktestResult, aim: Aim, functions: Mapping[str, Function]) -
     return Outcome(scores, excess, metrics, Trial.of(result))
 
 
+def score_figures(figures: Mapping[str, float | None], aim: Aim, trial: Trial | None) -> Outcome:
+    """Score a run of which only some figures are known, those of `aim` among them. Raises UnscoredError as `score`."""
+    metrics = dict.fromkeys(FIGURES) | dict(figures)
+    scores = tuple(_defined(each, metrics) for each in aim.objectives)
+    excess = tuple(each.excess(metrics[each.name]) for each in aim.requirements)
+    return Outcome(scores, excess, metrics, trial)
+
+
 def figures(result: BacktestResult) -> dict[str, float | None]:
     """Return the figures of a run by name."""
     found = msgspec.structs.asdict(metrics_of(result)[0])
@@ -174,10 +182,7 @@ def _score(
     functions: Mapping[str, Function],
 ) -> float:
     if not objective.is_function:
-        value = metrics[objective.name]
-        if value is None or not math.isfinite(value):
-            raise UnscoredError(f"{objective.name} is undefined for this run ({_trades(metrics)}).")
-        return value
+        return _defined(objective, metrics)
     found = functions[objective.name](result)
     if isinstance(found, bool) or not isinstance(found, int | float):
         try:
@@ -187,6 +192,13 @@ def _score(
     if not math.isfinite(found):
         raise UnscoredError(f"{objective.name} returned {found}, no finite number ({_trades(metrics)}).")
     return float(found)
+
+
+def _defined(objective: Objective, metrics: Mapping[str, float | None]) -> float:
+    value = metrics[objective.name]
+    if value is None or not math.isfinite(value):
+        raise UnscoredError(f"{objective.name} is undefined for this run ({_trades(metrics)}).")
+    return value
 
 
 def _trades(metrics: Mapping[str, float | None]) -> str:

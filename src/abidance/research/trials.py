@@ -6,7 +6,7 @@ counted once per strategy, data and outcome, however often it is repeated. Nothi
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from abidance.backtest.result import BacktestResult
-from abidance.journal.metrics import risk_returns
+from abidance.journal.metrics import FloatArray, risk_returns
 from abidance.model.errors import AbidanceError
 from abidance.research.luck import sharpe
 
@@ -50,19 +50,28 @@ class Trial:
     def of(result: BacktestResult) -> "Trial | None":
         """Return a run as a trial, or None when it earned nothing that could have been chosen (no Sharpe ratio)."""
         returns, _ = risk_returns(result.ts, result.equity, result.start_equity)
+        trades = sum(trip.ts_exit is not None for trip in result.round_trips)
+        return Trial.made(idea_of(result), result.fingerprint, returns, trades)
+
+    @staticmethod
+    def made(strategy: str, data: str, returns: FloatArray, trades: int) -> "Trial | None":
+        """Return a run with these returns as a trial, or None when they have no Sharpe ratio."""
         ratio = sharpe(returns)
         if ratio is None:
             return None
-        trades = sum(trip.ts_exit is not None for trip in result.round_trips)
-        rounded = float(f"{ratio:.{_DIGITS}g}")
-        return Trial(idea_of(result), result.fingerprint, rounded, len(returns), trades)
+        return Trial(strategy, data, float(f"{ratio:.{_DIGITS}g}"), len(returns), trades)
 
 
 def idea_of(result: BacktestResult) -> str:
     """Return what a run's trials are counted under: the classes of its strategies, whatever their parameters."""
     strategies = result.config.get("strategies")
     names = [str(each.get("strategy", "")) for each in strategies] if isinstance(strategies, list) else []
-    return "+".join(sorted(names or result.strategy_equity))
+    return idea(names or list(result.strategy_equity))
+
+
+def idea(strategies: Sequence[str]) -> str:
+    """Return what trials of these strategies (their `strategy` settings) are counted under."""
+    return "+".join(sorted(strategies))
 
 
 @dataclass(frozen=True)

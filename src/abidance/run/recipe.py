@@ -16,16 +16,28 @@ from typing import Any
 
 from abidance.backtest.result import BacktestResult
 from abidance.engine.config import StrategyConfig
+from abidance.journal.metrics import risk_returns
 from abidance.market.bars import Bars
 from abidance.market.funding import Funding
 from abidance.market.store import fingerprint
 from abidance.model.errors import ConfigError, StrategyError, UsageError
-from abidance.research.objective import Aim, Function, Outcome, Refusal, UnscoredError, score
+from abidance.research.objective import (
+    Aim,
+    Function,
+    Outcome,
+    Refusal,
+    UnscoredError,
+    score,
+    score_figures,
+)
 from abidance.research.space import Values
+from abidance.research.trials import Trial, idea
 from abidance.run.backtest import backtest
+from abidance.run.compiled import compiled_backtest
 from abidance.run.config import RunConfig
 from abidance.run.plugins import find_strategy
 from abidance.run.setup import BarSource, gather
+from abidance.run.sweeping import Arena, figures_of
 from abidance.run.tuning import Tuning
 from abidance.strategy.mistakes import FAILURES, file_error
 
@@ -90,7 +102,57 @@ class Recipe:
             for each in recipe.aim.objectives
             if each.is_function
         }
+        asked = {each.name for each in recipe.aim.objectives} | {each.name for each in recipe.aim.requirements}
+        if recipe.executor is compiled_backtest and asked <= _TOLD_BY_SCORES:
+            return _Sweeper(recipe)
         return _Scorer(recipe, functions)
+
+
+_TOLD_BY_SCORES = frozenset(
+    [
+        "final_equity",
+        "profit",
+        "total_return",
+        "days",
+        "cagr",
+        "volatility",
+        "sharpe",
+        "sortino",
+        "calmar",
+        "omega",
+        "cvar_95",
+        "returns_per_year",
+        "max_drawdown",
+        "trades",
+        "fees",
+    ]
+)
+"""Figures that need no more of a run than its score: settings are then scored as in a sweep, a hundred times faster."""
+
+
+@dataclass
+class _Sweeper:
+    """Scores settings in an arena, and by whole runs where a score does not tell the figures (below ten days)."""
+
+    recipe: Recipe
+    arena: Arena | None = None
+
+    def __call__(self, values: Values) -> Outcome | Refusal:
+        recipe = self.recipe
+        try:
+            config = recipe.tuning.configured(values)
+            if self.arena is None:
+                self.arena = Arena(recipe.tuning.config, recipe.source, recipe.folder)
+            found = self.arena.score(config)
+            figures = figures_of(self.arena, found)
+            if not figures:
+                return _Scorer(recipe, {})(values)
+            returns, _ = risk_returns(found.ts, found.equity, found.start_equity)
+            strategies = idea([each.strategy for each in config.strategies])
+            trial = Trial.made(strategies, self.arena.fingerprint, returns, found.trades)
+            return score_figures(figures, recipe.aim, trial)
+        except _REFUSED as error:
+            return Refusal(error.found)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice, product
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -26,9 +27,10 @@ from abidance.backtest.sweeping import Track, reason_against
 from abidance.engine.config import StrategyConfig
 from abidance.indicators import recursions
 from abidance.indicators.memory import Memory, remembering
-from abidance.journal.metrics import DAY_NS, underwater
+from abidance.journal.metrics import DAY_NS, days_covered, figures_of_days, underwater
 from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
+from abidance.market.store import fingerprint
 from abidance.run.backtest import play, result_of
 from abidance.run.compiled import scene_of, tapes_of, unsupported
 from abidance.run.config import RunConfig
@@ -120,6 +122,18 @@ class Arena:
         core = assemble(material, OrderIds(0, 0, b"backtest").make, tape=material.bars, isolate=False)
         return _told(result_of(material, core, play(material, core, digest=False), {}))
 
+    @cached_property
+    def days_covered(self) -> float:
+        """Return how many days the run covers."""
+        closes = [bars.ts_close for bars in self._layout.material.bars.values()]
+        return days_covered(np.unique(np.concatenate(closes)))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return the hash of the bars and funding rates that settings are scored on."""
+        material = self._layout.material
+        return fingerprint(*material.bars.values(), *material.funding.values())
+
     def fast(self, config: RunConfig) -> Score | None:
         """Score a setting by the fast lane alone; None where it cannot tell."""
         strategies = {each.name: made(self._layout.kinds[each.name], each) for each in config.strategies}
@@ -184,6 +198,14 @@ class _Layout:
                 for oldest in list(self._opinions)[: -max(_OPINIONS, 2 * len(self.lane.places))]:
                     self._opinions.pop(oldest, None)
         return found
+
+
+def figures_of(arena: Arena, score: Score) -> dict[str, float | None]:
+    """Return those figures of a whole run that a score tells, by their names; empty for runs below ten days."""
+    figures = figures_of_days(
+        score.ts, score.equity, score.start_equity, arena.days_covered, score.max_drawdown
+    )
+    return figures | {"trades": float(score.trades), "fees": score.fees} if figures else {}
 
 
 def _silence(_strategy: BarStrategy, _tape: Bars, exits: ExitsConfig) -> Decisions:
