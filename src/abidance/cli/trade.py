@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from abidance.cli import options
-from abidance.cli.data import DEFAULT_USERDIR, UserDir, data_folder
+from abidance.cli.data import DEFAULT_USERDIR, UserDir, store_of
 from abidance.cli.options import RunOptions
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _trade_live(
     from abidance.model.errors import DataError
     from abidance.run.live import run_live
 
-    tables = open_tables(data_folder(userdir))
+    tables = open_tables(store_of(userdir))
     with Stop() as stop:
         view = view_of(config, console, plain=plain)
         with view, _telling_apart(config, folder):
