@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import numpy as np
@@ -82,6 +83,19 @@ def test_a_write_that_fails_midway_leaves_nothing(store: Tables) -> None:
         shelf.write(type(bars)(bars.instrument, "1h", bars.ts, (*bars.columns()[:4], volume)))
 
     assert len(shelf.read(bars.instrument, "1h")) == 3
+
+
+def test_two_threads_may_write_at_the_same_time(store: Tables) -> None:
+    def append(part: int) -> int:
+        frames = [some_trades((number * 2 + part, 1.0, f"{part} {number}")) for number in range(20)]
+        return sum(store.append(TRADES, frame) for frame in frames)
+
+    with ThreadPoolExecutor(2) as threads:
+        added = list(threads.map(append, range(2)))
+
+    assert added == [20, 20]
+    assert store.tape(TRADES).height == 40
+    assert store.tape(TRADES)["ts"].is_sorted()
 
 
 def test_other_urls_are_no_store() -> None:

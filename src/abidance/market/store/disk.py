@@ -99,13 +99,21 @@ def refusal(folder: Path, what: str, error: OSError) -> DataError:
     return DataError(f"{folder} cannot be written: {reason}.", "Check the disk and its permissions.")
 
 
-def read(paths: list[Path], columns: list[str], version: int) -> "pl.DataFrame":
-    """Return the rows of files, in their order. Raises DataError naming the file that cannot be read."""
+def read(
+    paths: list[Path], columns: list[str], version: int, only: "pl.Expr | None" = None
+) -> "pl.DataFrame":
+    """Return the rows of files, in their order; of what `only` leaves out, as little as can be is looked at.
+
+    Raises DataError naming the file that cannot be read.
+    """
     import polars as pl
 
     metadata(paths, version)
     try:
-        frame = pl.read_parquet(paths, columns=columns, glob=False)
+        if only is None:
+            frame = pl.read_parquet(paths, columns=columns, glob=False)
+        else:
+            frame = pl.scan_parquet(paths, glob=False).filter(only).select(columns).collect()
         if frame.columns == columns:
             return frame
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):

@@ -8,6 +8,7 @@ Times are `timestamptz`; what lies below a microsecond stands in `ns`.
 # ruff: noqa: S608  statements are put together from this package's own names; every value is a parameter
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -62,8 +63,9 @@ class Database:
                 "Install it: pip install 'abidance[postgres]'",
             ) from error
         self._psycopg = psycopg
-        self._link: Connection[Any] | None = None
-        self._months: set[tuple[str, str]] = set()
+        # A recorder writes on a thread of its own, and transactions of one connection cannot be told apart.
+        self._own = threading.local()
+        self._links: list[Connection[Any]] = []
         self._timescale = False
 
     # --- series
@@ -233,19 +235,19 @@ class Database:
     # --- the connection
 
     def close(self) -> None:
-        """End the connection; the next use opens another."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        """End all connections; the next use opens another."""
+        while self._links:
+            self._links.pop().close()
 
     @contextmanager
     def _connected(self) -> "Iterator[Connection[Any]]":
         try:
-            if self._link is None or self._link.closed:
-                self._link = self._psycopg.connect(self._url, connect_timeout=10)
-            yield self._link
+            link: Connection[Any] | None = getattr(self._own, "link", None)
+            if link is None or link.closed:
+                link = self._own.link = self._psycopg.connect(self._url, connect_timeout=10)
+                self._links.append(link)
+            yield link
         except self._psycopg.OperationalError as error:
-            self.close()
             raise DataError(
                 f"The database {masked(self._url)} cannot be used: {_told(error).replace(self._url, masked(self._url))}.",
                 "Check that it runs, that it is there, and the user's name and password.",

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _MONTH = "[0-9][0-9][0-9][0-9]-[0-9][0-9]"
 _PIECE = "[0-9][0-9][0-9][0-9][0-9][0-9]"
 _SPANS = "spans.json"
-_MOST_PIECES = 200
+_MOST_PIECES = 720
 """So many pieces may a month of a tape have before appending to it compacts it."""
 
 
@@ -272,12 +272,15 @@ def _tape(files: list[Path], kind: str, start: int | None = None, end: int | Non
     schema = tape_schema(kind)
     if not files:
         return pl.DataFrame(schema=schema)
+    only = None
+    for bound in (
+        None if start is None else pl.col("ts") >= start,
+        None if end is None else pl.col("ts") < end,
+    ):
+        if bound is not None:
+            only = bound if only is None else only & bound
+    frame = disk.read(files, list(schema), SCHEMA_VERSION, only)
     # A stable sort: what has the same time stays in the order in which it was appended.
-    frame = disk.read(files, list(schema), SCHEMA_VERSION)
-    if start is not None:
-        frame = frame.filter(pl.col("ts") >= start)
-    if end is not None:
-        frame = frame.filter(pl.col("ts") < end)
     return frame if frame["ts"].is_sorted() else frame.sort("ts", maintain_order=True)
 
 

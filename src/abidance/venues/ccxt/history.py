@@ -224,7 +224,7 @@ class CcxtHistory:
             return found
 
         async for rows, until in _windows(ask, start, end, count, count * _HOUR_MS):
-            due = {row["timestamp"] * MS_NS // _MINUTE * _MINUTE: float(row["fundingRate"]) for row in rows}
+            due = {row["timestamp"] * MS_NS // _MINUTE * _MINUTE: _rate(row) for row in rows}
             ts = np.array(sorted(due), dtype=np.int64)
             yield FundingPage(Funding(instrument, ts, np.array([due[at] for at in ts.tolist()])), until)
 
@@ -332,7 +332,11 @@ async def _windows(
     since, last, window = -(-start // MS_NS), -(-end // MS_NS), longest
     while since < last:
         until = min(last, since + window)
-        rows = [row for row in await ask(since, until) if since <= row["timestamp"] < until]
+        found = await ask(since, until)
+        try:
+            rows = [row for row in found if since <= row["timestamp"] < until]
+        except (TypeError, KeyError) as error:
+            raise VenueError("The venue answered rows without a time.", "Try again later.") from error
         if len(rows) >= most:
             if until - since == 1:
                 raise DataError(f"More than {most} trades stand in one millisecond.", _ARCHIVES)
@@ -351,8 +355,18 @@ def _bars(instrument: str, timeframe: str, rows: Any) -> Bars:
     return Bars(instrument, timeframe, ts[on_grid], [rows[on_grid, column].copy() for column in range(1, 6)])
 
 
+def _rate(row: Mapping[str, Any]) -> float:
+    try:
+        return float(row["fundingRate"])
+    except (TypeError, ValueError, KeyError) as error:
+        raise VenueError("The venue answered a funding rate that is none.", "Try again later.") from error
+
+
 def _sized(trade: Mapping[str, Any]) -> tuple[float, float, bool]:
-    return float(trade["price"]), float(trade["amount"]), trade["side"] == "buy"
+    try:
+        return float(trade["price"]), float(trade["amount"]), trade["side"] == "buy"
+    except (TypeError, ValueError) as error:
+        raise VenueError(f"The venue answered a trade that is none: {error}.", "Try again later.") from error
 
 
 def _of_kraken(row: list[Any]) -> tuple[int, float, float, bool, str]:
