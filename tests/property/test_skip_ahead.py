@@ -14,12 +14,20 @@ from abidance.backtest.event import Recorder
 from abidance.engine.pump import Pump
 from abidance.kernel.ids import OrderIds
 from abidance.kernel.ports import Feed
-from abidance.market.feed import BarReplay, BookReplay, FundingReplay, QuoteReplay, TradeReplay, merge
+from abidance.market.feed import (
+    BarReplay,
+    BookReplay,
+    FundingReplay,
+    LadderReplay,
+    QuoteReplay,
+    TradeReplay,
+    merge,
+)
 from abidance.market.feed import stream as stream_module
 from abidance.market.feed import ticks as ticks_module
 from abidance.model.instrument import SECOND_NS
 from abidance.model.intent import TimerRequest
-from abidance.model.market import Bar, MarketEvent, Trade
+from abidance.model.market import Bar, BookSnapshot, MarketEvent, Trade
 from abidance.model.order import Fill, OrderRequest, OrderType, Protection, Purpose, Side
 from abidance.risk.config import BreakersConfig, RiskConfig
 from abidance.run.setup import assemble
@@ -137,7 +145,8 @@ def feeds(case: Case) -> list[Feed]:
         columns = {"ts_ns": ts, "bid": bid, "bid_size": size, "ask": ask, "ask_size": size[::-1]}
         found.append(QuoteReplay(instrument.id, columns))
         if count:
-            found.append(BookReplay(instrument.id, books(rng, case, middle), 3))
+            book = BookReplay(instrument.id, books(rng, case, middle), 3)
+            found.append(as_ladders(book) if case.seed % 2 else book)
         rows = flat(*(100.0 + rng.normal(0, 1, 30)).round(1).tolist())
         bars = bars_of(instrument.id, rows, "1m", 60 * SECOND_NS)
         found.append(BarReplay([bars]))
@@ -145,6 +154,16 @@ def feeds(case: Case) -> list[Feed]:
             due = {"ts_ns": bars.ts_close[5::7], "funding_rate": np.full(len(bars.ts[5::7]), 0.001)}
             found.append(FundingReplay(instrument.id, due, bars))
     return found
+
+
+def as_ladders(book: BookReplay) -> LadderReplay:
+    """Return the same books as whole ladders."""
+    taken = [event for event in book.events() if isinstance(event, BookSnapshot)]
+    columns: dict[str, Any] = {"ts_ns": [each.ts for each in taken]}
+    for side in ("bid", "ask"):
+        for at, what in enumerate(("prices", "sizes")):
+            columns[f"{side}_{what}"] = [[level[at] for level in getattr(each, f"{side}s")] for each in taken]
+    return LadderReplay(book.instrument, columns)
 
 
 def books(rng: Any, case: Case, middle: Any) -> dict[str, Any]:

@@ -35,7 +35,8 @@ Pairs = Annotated[
 ]
 Timeframe = Annotated[str | None, typer.Option("-i", "--timeframe", help="Bar length, such as 1h.")]
 Detail = Annotated[
-    str | None, typer.Option("--detail-timeframe", help="Shorter bars that decide fills inside a bar.")
+    str | None,
+    typer.Option("--detail-timeframe", help="What decides fills inside a bar: shorter bars, or `trades`."),
 ]
 Timerange = Annotated[
     str | None, typer.Option("--timerange", help="20240101-20240601, either end may be left open.")

@@ -58,6 +58,8 @@ def play(
     with quick_collector():
         if isinstance(events, TickStream):
             pump.run(events)
+            if progress is not None:
+                progress(total, total)
             return recorder
         done = 0
         while chunk := list(islice(events, _CHUNK)):

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from abidance.market.feed import BookReplay
+from abidance.market.feed import BookReplay, LadderReplay
+from abidance.market.feed import stream as stream_module
 from abidance.market.feed import ticks as replay_module
 from abidance.model.errors import DataError
 from abidance.model.market import BookSnapshot
@@ -143,3 +144,51 @@ def test_a_recorded_book_is_that_of_a_plain_dictionary() -> None:
     found = books(path, depth=10**6)
 
     assert [(each.bids[0][0], each.asks[0][0], len(each.bids)) for each in found] == plain
+
+
+def ladders(**changed: Any) -> dict[str, Any]:
+    return {
+        "ts_ns": [NEW_YEAR, NEW_YEAR + MS, NEW_YEAR + 2 * MS],
+        "bid_prices": [[99.0, 98.0], [], [99.5]],
+        "bid_sizes": [[1.0, 2.0], [], [3.0]],
+        "ask_prices": [[101.0], [101.0], []],
+        "ask_sizes": [[4.0], [4.0], []],
+        **changed,
+    }
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 10])
+def test_recorded_ladders_come_as_they_stand(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(replay_module, "_CHUNK", chunk)
+    monkeypatch.setattr(stream_module, "LEAST", 0)
+
+    found = list(LadderReplay(BTC, ladders()).events())
+
+    assert found == [
+        BookSnapshot(NEW_YEAR, BTC, ((99.0, 1.0), (98.0, 2.0)), ((101.0, 4.0),)),
+        BookSnapshot(NEW_YEAR + MS, BTC, (), ((101.0, 4.0),)),
+        BookSnapshot(NEW_YEAR + 2 * MS, BTC, ((99.5, 3.0),), ()),
+    ]
+    assert list(LadderReplay(BTC, ladders()).events(NEW_YEAR)) == found[1:]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"bid_sizes": [[1.0], [], [3.0]]}, "Row 1 of .* no sound bid side"),
+        ({"ask_prices": [[101.0], [float("nan")], []]}, "Row 2 of .* no sound ask side"),
+        ({"ts_ns": [NEW_YEAR, NEW_YEAR - 1, NEW_YEAR]}, "Row 2 of .* goes backwards"),
+    ],
+)
+def test_a_ladder_that_cannot_be_is_refused(changed: dict[str, Any], told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        list(LadderReplay(BTC, ladders(**changed)).events())
+
+
+def test_ladders_without_a_column_are_refused() -> None:
+    with pytest.raises(DataError, match="ask_sizes"):
+        list(
+            LadderReplay(
+                BTC, {name: values for name, values in ladders().items() if name != "ask_sizes"}
+            ).events()
+        )

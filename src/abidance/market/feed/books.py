@@ -17,7 +17,7 @@ import numpy as np
 
 from abidance.market.bars import FloatArray, IntArray
 from abidance.market.feed.stream import TickEvent, TickStream
-from abidance.market.feed.ticks import Source, book_chunks
+from abidance.market.feed.ticks import Source, book_chunks, ladder_chunks
 from abidance.model.errors import DataError
 from abidance.model.market import BookSnapshot
 
@@ -75,6 +75,36 @@ class BookReplay:
         follower, depth = self._follower, self._depth
         for moment, number in zip(ts, numbers, strict=True):
             yield BookSnapshot(moment, self.instrument, *follower.at(number, depth))
+
+
+class LadderReplay:
+    """A feed of one instrument's whole ladders as they were recorded, one a row.
+
+    `bid_prices`, `bid_sizes`, `ask_prices` and `ask_sizes` are lists, best first; a side may be empty.
+    """
+
+    kind: type[TickEvent] = BookSnapshot
+    reach = ("bid", "ask")
+
+    def __init__(self, instrument: str, source: Source) -> None:
+        self.instrument = instrument
+        self._source = source
+
+    def events(self, after: int | None = None) -> TickStream:
+        """Yield the ladders later than `after` (ns UTC)."""
+        return TickStream([((0, 0), self)], iter(()), after)
+
+    def frames(self, after: int | None) -> "Iterator[pl.DataFrame]":
+        """Yield chunks of ladders later than `after`: time, best bid and ask (null for none), and the four lists."""
+        return ladder_chunks(self._source, after)
+
+    def make(self, *columns: Iterable[Any]) -> Iterable[BookSnapshot]:
+        """Return the books of some rows."""
+        ts, _, _, *sides = columns
+        for moment, bid_prices, bid_sizes, ask_prices, ask_sizes in zip(ts, *sides, strict=True):
+            bids = tuple(zip(bid_prices, bid_sizes, strict=True))
+            asks = tuple(zip(ask_prices, ask_sizes, strict=True))
+            yield BookSnapshot(moment, self.instrument, bids, asks)
 
 
 def _framed(ts: IntArray, best: FloatArray, numbers: IntArray) -> "pl.DataFrame":

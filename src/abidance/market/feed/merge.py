@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import cast
 
 from abidance.kernel.ports import Feed
-from abidance.market.feed.books import BookReplay
+from abidance.market.feed.books import BookReplay, LadderReplay
 from abidance.market.feed.stream import Lane, TickStream
 from abidance.market.feed.ticks import Replay
 from abidance.market.store.timerange import show
@@ -37,6 +37,9 @@ _PRIORITY: dict[type, int] = {
 }
 
 
+_LANES = (Replay, BookReplay, LadderReplay)
+
+
 class _Merged:
     def __init__(self, feeds: Sequence[Feed]) -> None:
         self.feeds: Sequence[Feed] = [
@@ -47,13 +50,9 @@ class _Merged:
         """Yield the events of all feeds; of equal times, trades before quotes, books, bars and funding."""
         numbered = list(enumerate(self.feeds))
         lanes = [
-            ((_PRIORITY[feed.kind], n), cast(Lane, feed))
-            for n, feed in numbered
-            if isinstance(feed, Replay | BookReplay)
+            ((_PRIORITY[feed.kind], n), cast(Lane, feed)) for n, feed in numbered if isinstance(feed, _LANES)
         ]
-        others = _ordered(
-            [(n, feed) for n, feed in numbered if not isinstance(feed, Replay | BookReplay)], after
-        )
+        others = _ordered([(n, feed) for n, feed in numbered if not isinstance(feed, _LANES)], after)
         return TickStream(lanes, others, after) if lanes else map(itemgetter(1), others)
 
 

@@ -155,6 +155,44 @@ def book_chunks(source: Source) -> Iterator["pl.DataFrame"]:
             yield frame.select(pl.Series("ts", ts), "U", "u", "pu", "is_snapshot", "side", "price", "size")
 
 
+def ladder_chunks(source: Source, after: int | None) -> Iterator["pl.DataFrame"]:
+    """Yield chunks of whole ladders later than `after`: `ts`, the best bid and ask, and the lists of both sides."""
+    import polars as pl
+
+    last: int | None = None
+    lists = [f"{side}_{what}" for side in ("bid", "ask") for what in ("prices", "sizes")]
+    for name, table in _tables(source):
+        there = _collect(table.head(0), name).columns
+        times = _columns(there, (), name)
+        if missing := [column for column in lists if column not in there]:
+            raise DataError(f"Of {name} the column {', '.join(missing)} is missing.", "Rename or add it.")
+        wanted = [pl.col(column).cast(pl.List(pl.Float64)).fill_null([]) for column in lists]
+        row = 0
+        while (frame := _collect(table.select(*times, *wanted).slice(row, _CHUNK), name)).height:
+            ts = _times(frame, name, row)
+            _check(frame.select(), ts, last, name, row)
+            _check_ladders(frame, name, row)
+            row, last = row + frame.height, int(ts[-1])
+            best = (pl.col(f"{side}_prices").list.first().alias(side) for side in ("bid", "ask"))
+            start = 0 if after is None else int(np.searchsorted(ts, after, side="right"))
+            if start < len(ts):
+                yield frame.select(pl.Series("ts", ts), *best, *lists).slice(start)
+
+
+def _check_ladders(frame: "pl.DataFrame", name: str, row: int) -> None:
+    """Refuse a ladder whose lists differ in length or hold what is no number."""
+    import polars as pl
+
+    for side in ("bid", "ask"):
+        prices, sizes = pl.col(f"{side}_prices").list, pl.col(f"{side}_sizes").list
+        finite = [
+            each.eval(pl.element().is_finite().fill_null(value=False)).list.all() for each in (prices, sizes)
+        ]
+        right = frame.select(right=(prices.len() == sizes.len()) & finite[0] & finite[1])["right"]
+        if len(wrong := (~right).arg_true()):
+            raise DataError(f"Row {row + wrong[0] + 1} of {name} has no sound {side} side.", "Mend the data.")
+
+
 def _venue_times(frame: "pl.DataFrame") -> "pl.Expr":
     import polars as pl
 
