@@ -55,7 +55,7 @@ constraints: $(VENV)/.created ## resolve the newest versions into constraints.tx
 
 clean: ## remove .venv, caches and everything built
 	@rm -rf $(VENV) site build dist htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache \
-		.import_linter_cache .hypothesis
+		.import_linter_cache .hypothesis .compiled
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments ---------------------------------------------------------------------------------

@@ -30,7 +30,12 @@ class Program:
 
     @property
     def environ(self) -> dict[str, str]:
-        return {"PATH": os.defpath, "HOME": str(self.home), "ABIDANCE_HOME": str(self.userdir)}
+        return {
+            "PATH": os.defpath,
+            "HOME": str(self.home),
+            "ABIDANCE_HOME": str(self.userdir),
+            "ABIDANCE_CACHE": os.environ["ABIDANCE_CACHE"],  # compiled once for all tests, not once for each
+        }
 
     def command(self, *typed: str) -> list[str]:
         return [sys.executable, "-m", "abidance", *typed]

@@ -20,6 +20,8 @@ from numba import carray
 from numba.core import cgutils, config, types
 from numba.extending import intrinsic, register_jitable
 
+from abidance.kernel.native import cache_folder
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 # numba says little of its own types
@@ -38,8 +40,7 @@ class Compiler:
         digest = sha256(numba.__version__.encode())
         for path in sources:
             digest.update(path.read_bytes())
-        root = Path(os.environ.get("ABIDANCE_HOME") or Path.home() / ".abidance")
-        self.folder = root / "cache" / "compiled" / digest.hexdigest()[:16]
+        self.folder = cache_folder() / digest.hexdigest()[:16]
         self._is_kept = _usable(self.folder)
 
     def kernel(self, function: F, **options: bool) -> F:

@@ -123,8 +123,14 @@ def _folder(sources: tuple[Path, ...]) -> Path:
     digest.update(llvm.get_host_cpu_features().flatten().encode())
     for path in (*sources, Path(__file__)):
         digest.update(path.read_bytes())
-    root = Path(os.environ.get("ABIDANCE_HOME") or Path.home() / ".abidance")
-    return root / "cache" / "compiled" / digest.hexdigest()[:16]
+    return cache_folder() / digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """Return where compiled code is kept: in the user directory, or where `ABIDANCE_CACHE` says."""
+    if named := os.environ.get("ABIDANCE_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("ABIDANCE_HOME") or Path.home() / ".abidance") / "cache" / "compiled"
 
 
 @cache

@@ -28,7 +28,7 @@ def program(home: Path) -> list[str]:
         text=True,
         check=True,
         timeout=250,
-        env={"ABIDANCE_HOME": str(home), "PATH": ""},
+        env={"ABIDANCE_CACHE": str(home / "code"), "PATH": ""},
     )
     return done.stdout.split()
 
@@ -53,7 +53,7 @@ def test_a_home_that_cannot_be_written_costs_compiling_and_nothing_else(tmp_path
 @pytest.mark.timeout(300)
 def test_a_broken_object_file_is_made_anew(tmp_path: Path) -> None:
     program(tmp_path)
-    (made,) = tmp_path.glob("cache/compiled/*/exponential.o")
+    (made,) = tmp_path.glob("code/*/exponential.o")
     whole = made.read_bytes()
     made.write_bytes(whole[: len(whole) // 2])
 
