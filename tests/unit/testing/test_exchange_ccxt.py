@@ -214,3 +214,41 @@ async def test_ccxt_pro_streams_the_very_trades_book_and_bars(id: str):
         ended = {int(bar[0]): bar for bar in watcher.bars if bar[0] * MS_NS + MINUTE <= exchange.now}
         assert ended
         assert all(made[at] == bar for at, bar in ended.items())
+
+
+@pytest.mark.parametrize("id", SPOKEN)
+async def test_ccxt_pro_streams_the_best_bid_and_ask(id: str):
+    async with stranger(id, past_seconds=7200) as (exchange, truth, client, symbol):
+
+        async def watch() -> None:
+            while True:
+                if client.id == "mexc":  # whose bids and asks ccxt reads as a ticker only
+                    await client.watch_ticker(symbol)
+                else:
+                    await client.watch_bids_asks([symbol])
+
+        watching = asyncio.create_task(watch())
+        await until(lambda: bool(exchange.topics()))
+        for _ in range(20):
+            await exchange.advance(0.5)
+            await asyncio.sleep(0.005)
+        quote = truth.quote()
+        assert quote is not None
+        newest = client.tickers if client.id in {"kraken", "mexc"} else client.bidsasks
+        await until(lambda: (newest[symbol]["bid"], newest[symbol]["ask"]) == (quote.bid, quote.ask))
+
+        assert not watching.done()
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_ccxt_pro_streams_the_mark_price_of_binance():
+    async with stranger("BTC/USDT:USDT@BINANCE", past_seconds=7200) as (exchange, truth, client, symbol):
+        watching = asyncio.create_task(client.watch_mark_price(symbol))
+        await until(lambda: bool(exchange.topics()))
+        await exchange.advance(0.999)
+        mark = truth.mark()
+        await exchange.advance(0.001)
+        found = await watching
+
+        assert found["markPrice"] == truth.ticks.value(mark.price)
