@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 SETTLING = 2 * SECOND_NS
 """So long after its close a bar may still change at the venue, in ns."""
+LATENESS = 300 * SECOND_NS
+"""What is younger than this, in ns, may still be told: that there is nothing of it yet proves nothing."""
+FUNDING_LATENESS = 3_600 * SECOND_NS
 _ROWS = 5_000
 """So many rows are stored together: more would be lost by a crash, fewer would rewrite files too often."""
 _DAY = 86_400 * SECOND_NS
@@ -99,7 +102,7 @@ Watch = Callable[[Step], None]
 
 
 class Backfill:
-    """Downloads of one instrument into a store. `replace` lets the source win where stored rows differ."""
+    """Downloads of one instrument into a store. With `replace` bars that are there are asked for again, and replaced."""
 
     def __init__(
         self, source: Source, tables: Tables, watch: Watch = lambda _: None, *, replace: bool = False
@@ -119,16 +122,18 @@ class Backfill:
         newest = self._source.newest_bars
         # One bar less than there is: while we ask, another one opens.
         told_from = closed - (newest - 1) * step if newest else start
-        added = 0
-        for low, high in missing_bars(self._tables, instrument, timeframe, start, end):
+        ripe, added = closed - max(2 * step, LATENESS), 0
+        missing = missing_bars(self._tables, instrument, timeframe, start, end)
+        for low, high in ((start, end),) if self._replace and start < end else missing:
             if low < told_from:
                 added += await self._built(instrument, timeframe, low, min(high, told_from))
             if high > told_from:
-                added += await self._told(instrument, timeframe, max(low, told_from), high)
+                added += await self._told(instrument, timeframe, (max(low, told_from), high), ripe)
         return added
 
-    async def _told(self, instrument: str, timeframe: str, start: int, end: int) -> int:
+    async def _told(self, instrument: str, timeframe: str, between: tuple[int, int], ripe: int) -> int:
         store, place = BarStore(self._tables), Place(instrument, "bars", timeframe)
+        start, end = between
         waiting: list[Bars] = []
         kept = done = start
         refused, added, what = False, 0, f"{instrument} {timeframe}"
@@ -138,7 +143,10 @@ class Backfill:
             bars = joined(instrument, timeframe, waiting)
             refused = True  # until it is stored: what a store refuses is not tried again
             count = store.write(bars, replace=self._replace) if len(bars) else 0
-            self._tables.note(place, Spans(((kept, done),), bar_holes(bars, kept, done)))
+            last = int(bars.ts_close[-1]) if len(bars) else kept
+            sure = min(done, max(last, ripe))
+            if sure > kept:
+                self._tables.note(place, Spans(((kept, sure),), bar_holes(bars, kept, sure)))
             waiting.clear()
             kept, refused = done, False
             return count
@@ -187,14 +195,14 @@ class Backfill:
     async def trades(self, instrument: str, start: int, end: int) -> int:
         """Store the trades from `start` up to `end` (ns UTC) and return how many are new."""
         place, added = Place(instrument, "trades"), 0
-        end = min(end, await self._source.now() - SETTLING)
-        for low, high in self._tables.spans(place).missing(start, end):
-            added += await self._trades(place, low, high)
+        now = await self._source.now()
+        for low, high in self._tables.spans(place).missing(start, min(end, now - SETTLING)):
+            added += await self._trades(place, low, high, now - LATENESS)
         if added:
             self._tables.compact(place)
         return added
 
-    async def _trades(self, place: Place, start: int, end: int) -> int:
+    async def _trades(self, place: Place, start: int, end: int, ripe: int) -> int:
         waiting: list[TradeRow] = []
         kept = done = start
         refused, added = False, 0
@@ -203,7 +211,8 @@ class Backfill:
             nonlocal kept, refused
             refused = True
             count = self._tables.append(place, trade_frame(waiting)) if waiting else 0
-            self._tables.note(place, Spans(((kept, done),)))
+            newest = max((row[0] + 1 for row in waiting), default=kept)
+            self._tables.note(place, Spans(((kept, min(done, max(newest, ripe))),)))
             waiting.clear()
             kept, refused = done, False
             return count
@@ -225,15 +234,16 @@ class Backfill:
     async def funding(self, instrument: str, start: int, end: int) -> int:
         """Store the funding rates due from `start` up to `end` (ns UTC) and return how many are new."""
         place, store, added = Place(instrument, "funding"), FundingStore(self._tables), 0
-        end = min(end, await self._source.now() - SETTLING)
-        for low, high in self._tables.spans(place).missing(start, end):
+        now = await self._source.now()
+        for low, high in self._tables.spans(place).missing(start, min(end, now - SETTLING)):
             kept = low
             async with aclosing(self._source.funding(instrument, low, high)) as pages:  # type: ignore[type-var]
                 async for page in pages:
                     if len(page.rows):
                         added += store.write(page.rows, replace=self._replace)
                     done = min(page.until, high)
-                    self._tables.note(place, Spans(((kept, done),)))
+                    newest = int(page.rows.ts[-1]) + 1 if len(page.rows) else kept
+                    self._tables.note(place, Spans(((kept, min(done, max(newest, now - FUNDING_LATENESS))),)))
                     kept = done
                     self._watch(Step(f"{instrument} funding", (done - low) / (high - low), added))
         return added
