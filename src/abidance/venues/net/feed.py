@@ -115,8 +115,10 @@ class LiveFeed:
         self._funded: dict[str, int] = {}
         self._asked: dict[Hole, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._composites = {id: Composite(id, lenders) for id, lenders in wanted.stand_in.items()}
-        self._lends = {lender: id for id, lenders in wanted.stand_in.items() for lender in lenders}
+        self._lends: dict[str, list[Composite]] = {}
+        for composite in (Composite(id, lenders) for id, lenders in wanted.stand_in.items()):
+            for lender in composite.sources:
+                self._lends.setdefault(lender, []).append(composite)
         self.streams = [
             Streams(dialect, wanted.instruments, channels, rest_of(dialect), world, self, wanted.redundancy)
             for dialect, channels in self._plan(dialect_of)
@@ -133,7 +135,11 @@ class LiveFeed:
                 found[market] = (dialect_of(instrument), [])
             dialect, channels = found[market]
             timeframes = [timeframe for each, timeframe in wanted.following if each == id]
-            kinds = set(wanted.kinds.get(id, ())) & dialect.kinds
+            kinds = set(wanted.kinds.get(id, ()))
+            if DataKind.MARK not in dialect.kinds:
+                kinds.discard(
+                    DataKind.MARK
+                )  # a mark price is told to whoever asks; nothing is decided without it
             for timeframe in timeframes:
                 if timeframe in dialect.timeframes and DataKind.BARS in dialect.kinds:
                     channels.append(Channel(id, DataKind.BARS, timeframe))
@@ -189,8 +195,9 @@ class LiveFeed:
     def _tell(self, status: FeedStatus) -> None:
         if self._tap is not None:
             self._tap(status, status.ts)
-        if status.state is not FeedState.CERTIFIED and (borrower := self._lends.get(status.instrument)):
-            self._composites[borrower].exclude(status.instrument)
+        if status.state is not FeedState.CERTIFIED and status.kind is DataKind.QUOTES:
+            for composite in self._lends.get(status.instrument, ()):
+                composite.exclude(status.instrument)
         if status.instrument in self._shown:
             self._put(status, status.ts)
 
@@ -270,15 +277,12 @@ class LiveFeed:
             quote = _replace(quote, ts=received)
         self._show(quote, received)
         self._detect(quote, received)
-        borrower = self._lends.get(quote.instrument)
-        if borrower is None:
-            return
-        composite = self._composites[borrower]
-        composite.take(quote, received)
-        if self.certificates.followed((borrower, DataKind.QUOTES)) is None:
-            lent = composite.quote(received)
-            if lent is not None:
-                self._show(lent, received)
+        for composite in self._lends.get(quote.instrument, ()):
+            composite.take(quote, received)
+            if self.certificates.followed((composite.name, DataKind.QUOTES)) is None:
+                lent = composite.quote(received)
+                if lent is not None:
+                    self._show(lent, received)
 
     def _on_trade(self, line: int, trade: Trade, received: int) -> None:
         id = trade.instrument
