@@ -102,7 +102,7 @@ Watch = Callable[[Step], None]
 
 
 class Backfill:
-    """Downloads of one instrument into a store. With `replace` bars that are there are asked for again, and replaced."""
+    """Downloads of one instrument into a store. With `replace` stored bars are asked for again."""
 
     def __init__(
         self, source: Source, tables: Tables, watch: Watch = lambda _: None, *, replace: bool = False
