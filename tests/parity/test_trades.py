@@ -21,6 +21,7 @@ from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig, Sizin
 from abidance.run.backtest import backtest
 from abidance.run.compiled import compiled_backtest, fallback_of
 from abidance.run.config import RunConfig
+from abidance.run.sweeping import sweep
 from tests.parity.markets import START
 from tests.parity.test_compiled import (
     HERE,
@@ -158,3 +159,16 @@ def test_strategies_that_share_the_money_of_several_instruments_are_told_alike(
     config = config_of(instruments, strategies, venue=venue, risk=RiskConfig(limits=OPEN, breakers=stops))
 
     agree(config, market(pace, instruments))
+
+
+def test_settings_are_swept_over_trades_as_the_event_engine_runs_them() -> None:
+    pace = Pace(seed=5, count=6000, gap=1.0, wild=0.0007, size=1e6, price=61_234.5, edge=0.02)
+    source = market(pace, ids(1))
+    strategy = StrategyConfig(strategy="EmaCross", parameters={"fast": 3, "slow": 8})
+    config = config_of(ids(1), [strategy], risk=RiskConfig(limits=OPEN))
+
+    for setting, score in sweep(config, source, {"fast": [3, 5], "slow": [8, 12]}):
+        told = strategy.model_copy(update={"parameters": setting})
+        truth = backtest(config.model_copy(update={"strategies": (told,)}), source)
+        assert score.fills == len(truth.fills) > 0
+        assert score.equity[-1] == pytest.approx(truth.equity[-1], rel=1e-9)
