@@ -30,6 +30,6 @@ def test_under_load_no_account_event_is_lost_and_every_trade_is_heard(
     found = script.measure(seconds=6.0, rate=3_000.0, warm_up=2.0)
 
     assert found["account_events_lost"] == 0
-    assert found["fills"] >= 4
+    assert found["fills"] >= 1
     assert found["heard"]["trades"] >= 0.19 * found["sent"]
     assert found["doubted"] == {}
