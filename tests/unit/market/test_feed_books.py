@@ -192,3 +192,18 @@ def test_ladders_without_a_column_are_refused() -> None:
                 BTC, {name: values for name, values in ladders().items() if name != "ask_sizes"}
             ).events()
         )
+
+
+def test_two_passes_over_one_record_do_not_disturb_each_other() -> None:
+    updates = [FIRST] + [
+        (at, False, 5 + at, 5 + at, [("bid", 99.0 + at / 1000, float(at))]) for at in range(1, 300)
+    ]
+    replay = BookReplay(BTC, rows(*updates))
+    whole = list(replay.events())
+
+    ahead, behind = replay.events(), replay.events()
+    for _ in range(200):
+        next(ahead)
+
+    assert list(behind) == whole
+    assert list(ahead) == whole[200:]

@@ -5,6 +5,7 @@ events; everything else comes as if the lanes had been merged event by event. Wh
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -132,8 +133,10 @@ class TickStream(Iterator[MarketEvent]):
         least: int | None = None,
     ) -> None:
         ordered = sorted(lanes, key=lambda each: each[0])
-        self.lanes: Sequence[Lane] = [lane for _, lane in ordered]
-        self._sources = [_Source(lane, rank, after) for rank, lane in ordered]
+        # A lane may remember where it is: each pass has its own.
+        self.lanes: Sequence[Lane] = [copy(lane) for _, lane in ordered]
+        ranks = [rank for rank, _ in ordered]
+        self._sources = [_Source(*each, after) for each in zip(self.lanes, ranks, strict=True)]
         self._others = others
         self._pending = next(others, None)
         self._block: _Block | None = None
