@@ -199,6 +199,44 @@ def test_finer_bars_decide_fills_the_same(
     agree(config, market(shape, config.instruments, "1h", "15m"))
 
 
+tiered = st.lists(
+    st.builds(
+        FeeTier,
+        volume=st.sampled_from([0.0, 500.0, 4_000.0, 4_000.0, 12_345.6, 40_000.0]),
+        maker=st.sampled_from([-0.0001, 0.0, 0.0004, 0.001]),
+        taker=st.sampled_from([0.0, 0.0005, 0.00037, 0.002]),
+    ),
+    min_size=2,
+    max_size=5,
+)
+
+
+@LISTED
+@given(
+    shape=shapes, many=st.lists(scripts, min_size=1, max_size=2), venue=venues, tiers=tiered,
+    timeframe=st.sampled_from(["1h", "1d"]), sites=st.sampled_from([("BINANCE",), ("BINANCE", "KRAKEN")]),
+)  # fmt: skip
+def test_fees_by_the_volume_of_thirty_days_are_the_same(
+    shape: Shape, many: list[dict[str, Any]], venue: VenueConfig, tiers: list[FeeTier], timeframe: str, sites: Sequence[str]
+) -> None:  # fmt: skip
+    strategies = tuple(
+        scripted(n, script, sizing=SizingConfig(fraction=0.5), allocation=1 / len(many))
+        for n, script in enumerate(many)
+    )
+    config = RunConfig(
+        instruments=ids(2, sites),
+        timeframe=timeframe,
+        strategies=strategies,
+        risk=RiskConfig(limits=OPEN, breakers=QUIET),
+        venue=venue.model_copy(update={"fees": tuple(tiers)}),
+    )
+
+    found = agree(config, market(shape, config.instruments, timeframe))
+
+    rates = {round(float(fill.fee / (fill.quantity * fill.price)), 5) for fill in found.fills}
+    event(f"{len(rates)} rates")
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -209,7 +247,6 @@ def test_finer_bars_decide_fills_the_same(
         ({"instruments": ("BTC/USDT:USDT@BINANCE",)}, "perpetual"),
         ({"currency": "USDC"}, "not quoted in USDC"),
         ({"venue": VenueConfig(fee_asset="BNB")}, "BNB"),
-        ({"venue": VenueConfig(fees=(FeeTier(volume=0, maker=0, taker=0), FeeTier(volume=9, maker=0, taker=0)))}, "tiers"),
         ({"risk": RiskConfig(limits=LimitsConfig(duplicate_window=3_600))}, "duplicate_window"),
         ({"allocation": AllocationConfig(method="equal")}, "divided anew"),
     ],

@@ -24,13 +24,14 @@ from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
 from abidance.model.money import to_decimal
 from abidance.risk.config import RiskConfig
 from abidance.strategy.decisions import Decisions
-from abidance.venues.sim.config import VenueConfig
+from abidance.venues.sim.config import FeeTier, VenueConfig
 
 DAY_NS = 86_400 * SECOND_NS
 ORDERS_OF_PLACE, SPARE_ORDERS = 8, 8
 UNKNOWN = 2
 """The side that nobody has wished for yet."""
 _FIRST_LOG = 1 << 12
+_RECENT_FILLS = 1 << 16
 _EXACT = Context(prec=60)
 _METHODS = {
     "fixed_notional": tables.NOTIONAL,
@@ -47,6 +48,7 @@ _REASONS = {
     tables.FINE_GRID: "a stop fell too near to the edge of a price step",
     tables.VENUE_BALANCE: "an order came too near to the whole balance",
     tables.BIG_NUMBER: "an order was too large to count",
+    tables.TOO_MANY_FILLS: "a venue with fee tiers filled more within 30 days than it holds",
 }
 
 
@@ -194,7 +196,6 @@ def build(scene: Scene, *, keeps_logs: bool) -> World:
     orders["log"] = -1
     return World(
         run=_run(scene, capacity, keeps_logs),
-        venues=np.zeros(len(venue_ids), dtype=tables.VENUE),
         tools=_tools(scene, venue_ids),
         strategies=strategy_rows(scene.strategies),
         series=_series(scene, tool_ids),
@@ -229,6 +230,7 @@ def build(scene: Scene, *, keeps_logs: bool) -> World:
         refusal_log=np.zeros(lines, dtype=tables.REFUSAL_LOG),
         notice_log=np.zeros(lines, dtype=tables.NOTICE_LOG),
         **_ticks(scene, when),
+        **_venues(scene),
     )
 
 
@@ -339,11 +341,44 @@ def _tools(scene: Scene, venue_ids: Mapping[str, int]) -> Any:
         row["tick_num"], row["tick_den"] = instrument.tick.as_integer_ratio()
         row["lot_num"], row["lot_den"] = instrument.lot.as_integer_ratio()
         row["unit"], row["unit_low"] = _pair(unit)
-        for name in ("taker", "maker"):
-            rate = to_decimal(getattr(config.fees[0], name))
-            units = _EXACT.multiply(_EXACT.multiply(unit, rate), Decimal(10**12))
-            row[name], row[f"{name}_low"] = _pair(units)
+        first = tiers_of(config)[0]
+        row["taker"], row["taker_low"] = _rate(instrument, first.taker)
+        row["maker"], row["maker_low"] = _rate(instrument, first.maker)
     return found
+
+
+def _rate(instrument: Instrument, rate: float) -> tuple[float, float]:
+    """Return the fee on one lot for one tick, in units of 1e-12."""
+    unit = _EXACT.multiply(instrument.tick, instrument.lot)
+    return _pair(_EXACT.multiply(_EXACT.multiply(unit, to_decimal(rate)), Decimal(10**12)))
+
+
+def tiers_of(config: VenueConfig) -> Sequence[FeeTier]:
+    """Return a venue's fee tiers, lowest volume first."""
+    return config.fees if len(config.fees) == 1 else sorted(config.fees, key=lambda tier: tier.volume)
+
+
+def _venues(scene: Scene) -> dict[str, Any]:
+    """Return the table of venues, and what those with fee tiers need."""
+    tiers = [tiers_of(scene.venues[name]) for name in scene.wallets]
+    venues = np.zeros(len(tiers), dtype=tables.VENUE)
+    venues["n_tiers"] = [len(each) for each in tiers]
+    most = int(venues["n_tiers"].max(initial=0))
+    if most < 2:
+        return {"venues": venues}
+    rates = np.zeros((len(scene.instruments), 6 * most))
+    for row, instrument in zip(rates, scene.instruments.values(), strict=True):
+        numbers: list[float] = []
+        for tier in tiers_of(scene.venues[instrument.venue]):
+            numbers += _pair(to_decimal(tier.volume))
+            numbers += (*_rate(instrument, tier.taker), *_rate(instrument, tier.maker))
+        row[: len(numbers)] = numbers
+    return {
+        "venues": venues,
+        "tiers": rates,
+        "recent_ts": np.zeros((len(tiers), _RECENT_FILLS), dtype=np.int64),
+        "recent_value": np.zeros((len(tiers), 2 * _RECENT_FILLS)),
+    }
 
 
 def strategy_rows(configs: Mapping[str, StrategyConfig]) -> Any:

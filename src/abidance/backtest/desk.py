@@ -25,6 +25,7 @@ from abidance.backtest.tables import (
     PARTIAL,
     STOP,
     SUBMIT,
+    TOO_MANY_FILLS,
     TOO_MANY_ORDERS,
     UNCHANGED,
     UNSOUND_PRICE,
@@ -37,6 +38,8 @@ from abidance.venues.sim import fills
 _TOLERANCE = 1 + 1e-9
 _LESS_THAN_A_UNIT = 5e-13
 _MOST = 4e18
+_TIER_NS = 30 * 86_400 * 1_000_000_000
+_TIER_WIDTH = 6
 Bar = tuple[int, int, int]
 """Row of the bar, when it opens, when it closes."""
 
@@ -190,6 +193,47 @@ def follow(w: World) -> None:
 
 
 @kernel
+def use_tier(w: World, t: int, ts: int) -> None:
+    """Let an instrument's fees be those for the value that its venue traded in the 30 days before `ts`."""
+    tool = w.tools[t]
+    v = tool.venue
+    venue = w.venues[v]
+    if venue.n_tiers < 2:
+        return
+    traded, room = (venue.traded, venue.traded_low), w.recent_ts.shape[1]
+    while venue.n_recent and w.recent_ts[v, venue.recent_first] <= ts - _TIER_NS:
+        at = 2 * venue.recent_first
+        traded = exact.minus(traded, (w.recent_value[v, at], w.recent_value[v, at + 1]))
+        venue.recent_first = (venue.recent_first + 1) % room
+        venue.n_recent -= 1
+    venue.traded, venue.traded_low = traded
+    tool.tier = 0
+    for tier in range(1, venue.n_tiers):
+        at = _TIER_WIDTH * tier
+        if exact.minus(traded, (w.tiers[t, at], w.tiers[t, at + 1]))[0] > -_LESS_THAN_A_UNIT:
+            tool.tier = tier
+    at = _TIER_WIDTH * tool.tier
+    tool.taker, tool.taker_low = w.tiers[t, at + 2], w.tiers[t, at + 3]
+    tool.maker, tool.maker_low = w.tiers[t, at + 4], w.tiers[t, at + 5]
+
+
+@kernel
+def count_value(w: World, v: int, value: exact.Pair, ts: int) -> None:
+    """Count a fill towards the fee tier of its venue."""
+    venue, room = w.venues[v], w.recent_ts.shape[1]
+    if venue.n_tiers < 2:
+        return
+    if venue.n_recent == room:
+        w.run[0].status = TOO_MANY_FILLS
+        return
+    at = (venue.recent_first + venue.n_recent) % room
+    w.recent_ts[v, at] = ts
+    w.recent_value[v, 2 * at], w.recent_value[v, 2 * at + 1] = value
+    venue.traded, venue.traded_low = exact.add((venue.traded, venue.traded_low), value)
+    venue.n_recent += 1
+
+
+@kernel
 def fee_of(w: World, t: int, value: int, maker: int) -> exact.Pair:
     """Return the fee of a fill of so many lots times ticks."""
     tool = w.tools[t]
@@ -231,6 +275,7 @@ def trade(w: World, slot: int, lots: int, ticks: int, maker: int, ts: int) -> in
         run.status = BIG_NUMBER
         return 0
     p, cut, seq = order.place, False, order.seq
+    use_tier(w, order.tool, ts)
     if order.reduce_only:
         held = w.places[p].lots
         position = min(abs(held), order.venue_lots - order.filled) if held * order.side < 0 else 0
@@ -264,6 +309,7 @@ def book(w: World, slot: int, lots: int, ticks: int, maker: int) -> None:
     place, tool = w.places[p], w.tools[t]
     fee = fee_of(w, t, lots * ticks, maker)
     amount = exact.times(exact.whole(lots * ticks), (tool.unit, tool.unit_low))
+    count_value(w, tool.venue, amount, run.moment)
     signed = amount if order.side > 0 else (-amount[0], -amount[1])
     venue = w.venues[tool.venue]
     wallet = exact.minus((venue.wallet, venue.wallet_low), signed)
@@ -372,6 +418,7 @@ def log_fill(w: World, slot: int, what: tuple[int, int, int], purpose: int, ts: 
     row = w.fill_log[run.n_fills_log]
     row.lots, row.ticks, row.maker = what
     row.seq, row.place, row.side, row.purpose, row.ts = order.seq, order.place, order.side, purpose, ts
+    row.tier = w.tools[order.tool].tier
     run.n_fills_log += 1
 
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from abidance.backtest import tables
-from abidance.backtest.compiled import Scene
+from abidance.backtest.compiled import Scene, tiers_of
 from abidance.backtest.tables import World
 from abidance.model.account import RoundTrip
 from abidance.model.instrument import Instrument
@@ -65,9 +65,9 @@ class Story:
         found = []
         log = self._world.fill_log[: int(self._world.run[0]["n_fills_log"])]
         for number, row in enumerate(log.tolist(), 1):
-            seq, place, side, lots, ticks, maker, purpose, ts = row
+            seq, place, side, lots, ticks, maker, purpose, ts, tier = row
             instrument = self._instruments[self._tools[place]]
-            config = self._scene.venues[instrument.venue].fees[0]
+            config = tiers_of(self._scene.venues[instrument.venue])[tier]
             quantity, price = lots * instrument.lot, ticks * instrument.tick
             fee = paid(quantity * price * to_decimal(config.maker if maker else config.taker))
             id = self._ids[seq]

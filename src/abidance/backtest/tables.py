@@ -25,9 +25,17 @@ OPEN, PARTIAL, FILLED, ENDED = 0, 1, 2, 3
 # how a strategy sizes
 NOTIONAL, QUANTITY, FRACTION, RISK, VOLATILITY = 0, 1, 2, 3, 4
 # how a kernel came back
-DONE, LOGS_FULL, TOO_MANY_ORDERS, UNSOUND_PRICE, VENUE_MINIMUM, FINE_GRID, VENUE_BALANCE, BIG_NUMBER = range(
-    8
-)
+(
+    DONE,
+    LOGS_FULL,
+    TOO_MANY_ORDERS,
+    UNSOUND_PRICE,
+    VENUE_MINIMUM,
+    FINE_GRID,
+    VENUE_BALANCE,
+    BIG_NUMBER,
+    TOO_MANY_FILLS,
+) = range(9)
 # what waits for the next open in the fast lane, and where the trailing distance of a bar comes from
 NOTHING, ENTERING, LEAVING = 0, 1, 2
 NO_TRAIL, SHARE, COLUMN = 0, 1, 2
@@ -49,9 +57,9 @@ RUN = _record(
     "equity pool pool_low max_exposure max_asset max_venue max_leverage max_order_value collar stale_after exit_margin"
     " daily_loss max_drawdown spike jump day_open peak floor seen_equity start_equity highest deepest fees",
 )
-VENUE = _record("", "wallet wallet_low reserved reserved_low")
+VENUE = _record("n_tiers recent_first n_recent", "wallet wallet_low reserved reserved_low traded traded_low")
 TOOL = _record(
-    "venue asset tick_num tick_den lot_num lot_den min_lots unlimited on_touch latency mark_ts n_orders used rest_until last watch_from",
+    "venue asset tick_num tick_den lot_num lot_den min_lots unlimited on_touch latency mark_ts n_orders used rest_until last watch_from tier",
     "tick lot unit unit_low taker taker_low maker maker_low min_notional spread fixed impact share cost_rate mark"
     " desk_price watch_low watch_high",
 )
@@ -76,7 +84,7 @@ LEG = _record(
     "stop goal share",
 )
 COMMAND = _record("kind order lots ticks", "")
-FILL_LOG = _record("seq place side lots ticks maker purpose ts", "")
+FILL_LOG = _record("seq place side lots ticks maker purpose ts tier", "")
 ORDER_LOG = _record(
     "place side kind lots ticks filled purpose reduce_only row ts_intent ts_last ts_first state", "decision"
 )
@@ -162,6 +170,11 @@ class World:
     """The instrument of each trade; empty when there is only one."""
     stops: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
     """How many trades come before each slice."""
+    tiers: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0), _F))
+    """Of each instrument six numbers a fee tier: pairs of the value from which it holds, and of its two rates."""
+    recent_ts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), _I))
+    """When each venue with fee tiers filled something lately, in a ring, and the value of it as a pair."""
+    recent_value: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0), _F))
     head: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -192,8 +205,9 @@ WHOLE = frozenset(
     {
         "book", "scan", "entries", "held", "owed", "free", "sent", "by_series", "when", "when_scored", "ts",
         "event_at", "event_place", "day_ends", "rest_at", "rest_tool", "rest_until", "tick_ts", "tick_tool", "stops",
+        "recent_ts",
     }
 )  # fmt: skip
 """The plain tables of int64; the rest are float64."""
-WIDE = frozenset({"book", "by_series", "widths", "profits"})
+WIDE = frozenset({"book", "by_series", "widths", "profits", "tiers", "recent_ts", "recent_value"})
 """The tables with columns."""

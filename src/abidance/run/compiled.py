@@ -173,8 +173,6 @@ def _unsupported_instrument(material: Material, instrument: Instrument) -> str |
         return "is a perpetual"
     if instrument.quote != material.config.currency:
         return f"is not quoted in {material.config.currency}"
-    if len(venue.fees) > 1:
-        return "trades under fee tiers"
     if venue.fee_asset not in ("quote", instrument.quote):
         return f"pays its fees in {venue.fee_asset}"
     if (instrument.tick * instrument.lot) % UNIT or max(steps) > _EXACT_INTEGER:
