@@ -59,7 +59,7 @@ class Track:
     """A scene laid out for one thread, to be run by the fast lane again and again."""
 
     def __init__(self, scene: Scene) -> None:
-        self._strategies = scene.strategies
+        self._sized: list[Any] = []
         self._first = [place.first for place in scene.places]
         template = compiled.laid_out(scene, keeps_logs=False)
         count = len(scene.places)
@@ -93,8 +93,7 @@ class Track:
         world = self._world
         for own, start in self._tables:
             own[:] = start
-        if strategies is not self._strategies:
-            world.strategies[:] = compiled.strategy_rows(strategies)
+        world.strategies[:] = self._rows(strategies)
         self._lend(choice)
         native.run_lane(world.address)
         run = world.run[0]
@@ -104,6 +103,13 @@ class Track:
             float(run["start_equity"]), self._when, world.equity.copy(), float(run["deepest"]), int(run["closed_trips"]),
             int(run["fill_seq"]), float(run["fees"]), int(run["refused"]),
         )  # fmt: skip
+
+    def _rows(self, strategies: Mapping[str, StrategyConfig]) -> Any:
+        """Return the table of strategies; made anew when one is sized otherwise than in the last run."""
+        sized = [(each.sizing, each.allocation, each.rebalance_threshold) for each in strategies.values()]
+        if sized != self._sized:
+            self._sized, self._sized_rows = sized, compiled.strategy_rows(strategies)
+        return self._sized_rows
 
     def _lend(self, choice: Sequence[Turns]) -> None:
         """Lay the turns of a choice before the kernels."""

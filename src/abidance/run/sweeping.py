@@ -109,10 +109,10 @@ class Arena:
 
     def score(self, config: RunConfig) -> Score:
         """Score a setting: the run's configuration with other parameters, exits or sizes of its strategies."""
-        strategies = {each.name: made(self._layout.kinds[each.name], each) for each in config.strategies}
-        layout = self._layout_for(config, history_of(strategies.values()))
-        if layout.lane is not None and (found := self._fast(layout, config, strategies)) is not None:
+        if (found := self.fast(config)) is not None:
             return found
+        layout = self._layout_for(config)
+        strategies = {each.name: made(layout.kinds[each.name], each) for each in config.strategies}
         material = replace(layout.material, config=config, strategies=strategies)
         if unsupported(material) is None:
             try:
@@ -121,6 +121,37 @@ class Arena:
                 pass
         core = assemble(material, OrderIds(0, 0, b"backtest").make, tape=material.bars, isolate=False)
         return _told(result_of(material, core, play(material, core, digest=False), {}))
+
+    def fast(self, config: RunConfig) -> Score | None:
+        """Score a setting by the fast lane alone; None where it cannot tell."""
+        layout = self._layout_for(config)
+        if layout.lane is None:
+            return None
+        by_name = {each.name: each for each in config.strategies}
+        with remembering(self._memory) if self._remembers else nullcontext():
+            choice = [
+                layout.opinion(number, by_name[place.strategy], self._remembers).turns(
+                    by_name[place.strategy].exits
+                )
+                for number, place in enumerate(layout.lane.places)
+            ]
+        try:
+            track = layout.tracks.get_nowait()
+        except Empty:
+            track = Track(layout.lane)
+        found = track.run(by_name, choice)
+        layout.tracks.put(track)
+        return found
+
+    def _layout_for(self, config: RunConfig) -> "_Layout":
+        """Return the layout, with more bars before the time range when a setting wants more to warm up on."""
+        layout = self._layout
+        history = max(map(layout.history_for, config.strategies))
+        if history > layout.history:
+            with self._laying_out:
+                if history > self._layout.history:
+                    self._layout = _Layout(config, self._source, self._folder)
+        return self._layout
 
     @cached_property
     def days_covered(self) -> float:
@@ -133,38 +164,6 @@ class Arena:
         """Return the hash of the bars and funding rates that settings are scored on."""
         material = self._layout.material
         return fingerprint(*material.bars.values(), *material.funding.values())
-
-    def fast(self, config: RunConfig) -> Score | None:
-        """Score a setting by the fast lane alone; None where it cannot tell."""
-        strategies = {each.name: made(self._layout.kinds[each.name], each) for each in config.strategies}
-        layout = self._layout_for(config, history_of(strategies.values()))
-        return None if layout.lane is None else self._fast(layout, config, strategies)
-
-    def _layout_for(self, config: RunConfig, history: int) -> "_Layout":
-        """Return the layout, with more bars before the time range when a setting wants more to warm up on."""
-        if history > self._layout.history:
-            with self._laying_out:
-                if history > self._layout.history:
-                    self._layout = _Layout(config, self._source, self._folder)
-        return self._layout
-
-    def _fast(self, layout: "_Layout", config: RunConfig, strategies: Mapping[str, Any]) -> Score | None:
-        by_name = {each.name: each for each in config.strategies}
-        assert layout.lane is not None
-        with remembering(self._memory) if self._remembers else nullcontext():
-            choice = [
-                layout.opinion(
-                    number, by_name[place.strategy], strategies[place.strategy], self._remembers
-                ).turns(by_name[place.strategy].exits)
-                for number, place in enumerate(layout.lane.places)
-            ]
-        try:
-            track = layout.tracks.get_nowait()
-        except Empty:
-            track = Track(layout.lane)
-        found = track.run(by_name, choice)
-        layout.tracks.put(track)
-        return found
 
 
 class _Layout:
@@ -182,8 +181,16 @@ class _Layout:
         tapes = tapes_of(self.material) if self.lane is not None else {}
         self._tapes = {key: series.tape() for key, series in tapes.items()}
         self._opinions: dict[Any, Opinion] = {}
+        self._histories: dict[Any, int] = {}
 
-    def opinion(self, number: int, config: StrategyConfig, strategy: BarStrategy, remembers: bool) -> Opinion:
+    def history_for(self, config: StrategyConfig) -> int:
+        """Return how many bars before the time range a strategy with these parameters warms up on."""
+        key = (config.name, *config.parameters.items())
+        if key not in self._histories:
+            self._histories[key] = history_of([made(self.kinds[config.name], config)])
+        return self._histories[key]
+
+    def opinion(self, number: int, config: StrategyConfig, remembers: bool) -> Opinion:
         """Return what a strategy says in one place, as it said it last time where it can have said nothing else."""
         key = (number, *config.parameters.items())
         found = self._opinions.get(key) if remembers else None
@@ -191,7 +198,9 @@ class _Layout:
             assert self.lane is not None
             place = self.lane.places[number]
             tape = self._tapes[self.lane.series[place.series].instrument, config.timeframe]
+            strategy = made(self.kinds[config.name], config)
             assert tape is not None
+            assert isinstance(strategy, BarStrategy)
             found = opinion(strategy, tape, place.first)
             if remembers:
                 self._opinions[key] = found

@@ -99,18 +99,24 @@ def knobs_of(config: RunConfig, folder: Path | None, names: Iterable[str]) -> di
 
 def placed(config: RunConfig, values: Mapping[Knob, Any]) -> RunConfig:
     """Return the configuration with values that are known to fit; a search sets millions of them."""
-    strategies = list(config.strategies)
+    changes: dict[int, dict[str, Any]] = {}
     for knob, value in values.items():
-        strategies[knob.strategy] = _placed(strategies[knob.strategy], knob.path, value)
+        table, *rest = knob.path
+        own = changes.setdefault(knob.strategy, {})
+        if rest:
+            own.setdefault(table, {})[rest[0]] = value
+        else:
+            own[table] = value
+    strategies = list(config.strategies)
+    for number, own in changes.items():
+        each = strategies[number]
+        for table, inner in own.items():
+            if table == "parameters":
+                own[table] = each.parameters | inner
+            elif isinstance(inner, dict):
+                own[table] = getattr(each, table).model_copy(update=inner)
+        strategies[number] = each.model_copy(update=own)
     return config.model_copy(update={"strategies": tuple(strategies)})
-
-
-def _placed(table: Any, path: tuple[str, ...], value: Any) -> Any:
-    first, *rest = path
-    inner = _placed(getattr(table, first), tuple(rest), value) if rest and first != "parameters" else value
-    if first == "parameters":
-        inner = table.parameters | {rest[0]: value}
-    return table.model_copy(update={first: inner})
 
 
 def _declared(

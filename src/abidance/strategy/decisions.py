@@ -5,6 +5,7 @@ This is the only way from a `BarStrategy` to an executor, so that every one of t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -86,7 +87,7 @@ def decide(strategy: BarStrategy, bars: Bars, exits: ExitsConfig) -> Decisions:
         raise strategy_error(strategy, error, "signals") from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Opinion:
     """What a strategy answered over a tape, and the rows where that changes; exits are still to be laid over it."""
 
@@ -97,23 +98,33 @@ class Opinion:
 
     def turns(self, exits: ExitsConfig) -> Turns:
         """Return what `decide` would with these exits, at the rows where the opinion changes."""
-        close = self.bars.close[self.rows]
-        stop, goal, trailing, even = (self._distance(name, close, exits) for name in DISTANCES)
-        confidence = np.broadcast_to(self.signals.confidence, len(self.bars))[self.rows]
+        stop, goal, trailing, even = (self._distance(name, exits) for name in DISTANCES)
         given, follow = self.signals.trailing, _follow(self.bars, exits)
         if isinstance(given, np.ndarray) and not np.isnan(given).all():
             if isinstance(follow, float):
                 follow = np.where(self.bars.close > 0, self.bars.close * follow, np.nan)
             follow = given if follow is None else np.where(np.isnan(given), follow, given)
         max_bars = _max_bars(self.signals.max_bars, exits)
-        return Turns(self.rows, self.target, confidence, stop, goal, trailing, even, follow, max_bars)
+        return Turns(self.rows, self.target, self._confidence, stop, goal, trailing, even, follow, max_bars)
 
-    def _distance(self, name: str, close: FloatArray, exits: ExitsConfig) -> FloatArray:
+    @cached_property
+    def _close(self) -> FloatArray:
+        return self.bars.close[self.rows]
+
+    @cached_property
+    def _confidence(self) -> FloatArray:
+        return np.broadcast_to(np.asarray(self.signals.confidence, np.float64), len(self.bars))[self.rows]
+
+    @cached_property
+    def _unsaid(self) -> FloatArray:
+        return np.full(len(self.rows), np.nan)
+
+    def _distance(self, name: str, exits: ExitsConfig) -> FloatArray:
         """Return a distance at the rows: as given, or as the configuration asks for it."""
-        wished, given = np.full(len(close), np.nan), getattr(self.signals, name)
+        wished, given = self._unsaid, getattr(self.signals, name)
         share = getattr(exits, _SHARES[name])
         if share is not None:
-            wished = np.where(close > 0, close * share, np.nan)
+            wished = np.where(self._close > 0, self._close * share, np.nan)
         if name in _MULTIPLES and (multiple := getattr(exits, _MULTIPLES[name])) is not None:
             wished = np.fmin(wished, _ranges(self.bars, exits, multiple)[self.rows])
         if given is None:
