@@ -7,9 +7,9 @@ A process of its own plays four Binance markets over a WebSocket: half quotes, t
 trades, every message with the moment at which it was made. The other process is a whole paper bot: aiohttp, the Binance
 decoder, order books, certificates, the inbox, the journal on disk, the engine, a strategy that hears everything and
 sends an order a second, risk, the simulated venue. Tick to decision is from the moment the message was made to the
-moment the strategy has seen it. An account event is lost when what the venue answered is not what the journal and the engine
-hold. Memory is that of the whole process; an order costs some 2.7 kB for ever (ledger, fill, round trip), a message
-nothing. The end of a run prints one JSON line; the exit code says whether the promise was kept. On a machine that does
+moment the strategy has seen it. An account event is lost when what the venue answered is not what the journal and the
+engine hold. Memory is that of the whole process; an order costs some 2.7 kB for ever (ledger, fill, round trip), a
+message nothing. The end of a run prints one JSON line; the exit code says whether the promise was kept. On a machine that does
 other work too, `chrt -r 10` before the command measures the program and not its neighbours.
 """
 
