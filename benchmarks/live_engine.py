@@ -9,8 +9,8 @@ decoder, order books, certificates, the inbox, the journal on disk, the engine, 
 sends an order a second, risk, the simulated venue. Tick to decision is from the moment the message was made to the
 moment the strategy has seen it. An account event is lost when what the venue answered is not what the journal and the
 engine hold. Memory is that of the whole process; an order costs some 2.7 kB for ever (ledger, fill, round trip), a
-message nothing. The end of a run prints one JSON line; the exit code says whether the promise was kept. On a machine that does
-other work too, `chrt -r 10` before the command measures the program and not its neighbours.
+message nothing. The end of a run prints one JSON line; the exit code says whether the promise was kept. On a machine
+that does other work too, `chrt -r 10` before the command measures the program and not its neighbours.
 """
 
 from __future__ import annotations
