@@ -102,7 +102,9 @@ class Recipe:
             for each in recipe.aim.objectives
             if each.is_function
         }
-        asked = {each.name for each in recipe.aim.objectives} | {each.name for each in recipe.aim.requirements}
+        asked = {each.name for each in recipe.aim.objectives} | {
+            each.name for each in recipe.aim.requirements
+        }
         if recipe.executor is compiled_backtest and asked <= _TOLD_BY_SCORES:
             return _Sweeper(recipe)
         return _Scorer(recipe, functions)
