@@ -14,6 +14,7 @@ from abidance.backtest.compiled import CannotTellError, Score
 from abidance.backtest.result import BacktestResult
 from abidance.engine.config import StrategyConfig
 from abidance.journal.metrics import measure, underwater
+from abidance.market.bars import Bars
 from abidance.model.errors import StrategyError, UsageError
 from abidance.risk.config import BreakersConfig, RiskConfig, SizingConfig
 from abidance.run.backtest import backtest
@@ -21,7 +22,10 @@ from abidance.run.compiled import scene_of, unsupported
 from abidance.run.config import RunConfig
 from abidance.run.setup import gather
 from abidance.run.sweeping import Arena, sweep
+from abidance.strategy.base import BarStrategy, Signals
 from abidance.strategy.config import ExitsConfig
+from abidance.strategy.decisions import opinion
+from abidance.strategy.parameters import Parameter
 from abidance.venues.sim.config import VenueConfig
 from tests.parity.markets import Memory, Shape, market, shapes
 from tests.parity.test_compiled import LISTED, OPEN, QUIET, ids, limits, scripted, scripts, venues
@@ -260,3 +264,56 @@ def test_a_setting_that_its_strategy_refuses_is_told_as_in_a_backtest() -> None:
 
     with pytest.raises(StrategyError, match="fast = 60 is not below slow = 50"):
         list(sweep(run, memory(1), {"fast": [60]}, workers=1))
+
+
+class Sparse(BarStrategy):
+    """Says where its mind changes, in ways that are not all clean, from arrays that it uses again."""
+
+    way = Parameter("plain", choices=("plain", "int32", "whole", "twice", "unsorted"))
+    _rows = np.array([3, 10, 40, 80, 200, 320])
+
+    def signals(self, bars: Bars) -> Signals:
+        rows, targets = self._rows.copy(), np.array([1.0, 0.0, 1.0, 0.0, 1.0, 0.0])
+        if self.way == "int32":
+            rows = rows.astype(np.int32)
+        elif self.way == "whole":
+            targets = targets.astype(np.int64)
+        elif self.way == "twice":
+            rows, targets = np.append(rows, 320), np.append(targets, 1.0)
+        elif self.way == "unsorted":
+            rows, targets = rows[::-1], targets[::-1]
+        return Signals.at(rows, targets, len(bars))
+
+
+@pytest.mark.parametrize("way", ["plain", "int32", "whole", "twice", "unsorted"])
+def test_changes_of_any_form_score_as_their_column_does(way: str) -> None:
+    run = config(1, 0, unlimited_volume=True)
+    sparse = StrategyConfig(strategy="tests/parity/test_sweep.py:Sparse", parameters={"way": way})
+    run = run.model_copy(update={"strategies": (sparse,)})
+
+    ((_, score),) = sweep(run, memory(1), {"way": [way]}, workers=1)
+
+    assert score.trades >= 2
+    assert is_told(score, backtest(run, memory(1)))
+
+
+def test_changes_that_point_outside_the_bars_are_the_strategys_mistake() -> None:
+    class Outside(BarStrategy):
+        def signals(self, bars: Bars) -> Signals:
+            return Signals.at(np.array([len(bars) + 5]), np.array([1.0]), len(bars))
+
+    bars = memory(1).read(*next(iter(memory(1).series)))
+
+    with pytest.raises(StrategyError, match="IndexError"):
+        opinion(Outside(), bars)
+
+
+def test_a_size_that_the_lane_does_not_know_is_swept_all_the_same() -> None:
+    run = config(1, 3, unlimited_volume=True)
+    grid = {"sizing.method": ["fixed_fraction", "volatility_target", "kelly"]}
+
+    for setting, score in sweep(run, memory(1), grid, workers=1):
+        sizing = run.strategies[0].sizing.model_copy(update={"method": setting["sizing.method"]})
+        chosen = run.strategies[0].model_copy(update={"sizing": sizing})
+        truth = backtest(run.model_copy(update={"strategies": (chosen,)}), memory(1))
+        assert is_told(score, truth)

@@ -113,6 +113,7 @@ def hold(w: World, until: int) -> bool:
         if state.at == end:
             w.equity[state.day] = run.equity
             state.day += 1
+        tool.mark = w.close[b]
         if place.planned and leg.follows:
             protect(w, p, state.at)
         state.at += 1
@@ -156,7 +157,7 @@ def glide(w: World, p: int, last: int) -> bool:
         equity = now
         at += 1
         if moves:
-            run.now = w.when[at - 1]
+            run.now, tool.mark = w.when[at - 1], closes[b]
             protect(w, p, at - 1)
             if leg.stop_ticks:
                 stop, is_guarded = leg.stop, True

@@ -90,6 +90,8 @@ class Track:
 
         `strategies` are those of the scene, perhaps sized otherwise.
         """
+        if any(each.sizing.method not in _SIZINGS for each in strategies.values()):
+            return None
         world = self._world
         for own, start in self._tables:
             own[:] = start

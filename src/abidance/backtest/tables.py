@@ -184,6 +184,9 @@ class World:
 
     def lend(self, name: str, column: NDArray[Any]) -> None:
         """Let kernels see another column in the place of a table; whoever lends it keeps it alive."""
+        kind = np.int64 if name in WHOLE else np.float64
+        assert column.dtype == kind, f"{name} takes a column of {kind.__name__}"
+        assert column.flags.c_contiguous, f"{name} takes a column in one piece"
         at = 3 * TABLES.index(name)
         object.__setattr__(self, name, column)
         self.head[at], self.head[at + 1] = column.__array_interface__["data"][0], len(column)

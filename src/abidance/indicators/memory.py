@@ -65,7 +65,10 @@ def remembered(function: Callable[P, R]) -> Callable[P, R]:
         if memory is None:
             return function(*args, **kwargs)
         key = (function, *map(_named, args), *((name, _named(value)) for name, value in kwargs.items()))
-        found: R | None = memory.find(key)
+        try:
+            found: R | None = memory.find(key)
+        except TypeError:  # a list, a table: what has no name in a key is computed each time
+            return function(*args, **kwargs)
         if found is None:
             found = function(*args, **kwargs)
             if not any(each.flags.writeable for each in _arrays(args)):

@@ -37,17 +37,22 @@ def are_used() -> bool:
 def exponential(values: FloatArray, period: int) -> FloatArray:
     """Return the exponential average seeded by the first known value; NaN in its first `period` - 1 rows."""
     found = np.empty(len(values))
-    _exponential(_at(values), len(values), period, _at(found))
+    _exponential(_at(values), len(values), _whole(period), _at(found))
     return found
 
 
 def exponential_crossings(values: FloatArray, fast: int, slow: int) -> tuple[IntArray, FloatArray]:
     """Return where two averages of a column without NaN cross, and whether the fast one is above then (1 or 0)."""
     rows, above = np.empty(len(values), np.int64), np.empty(len(values))
-    count = _crossings(_at(values), len(values), fast, slow, _at(rows), _at(above))
+    count = _crossings(_at(values), len(values), _whole(fast), _whole(slow), _at(rows), _at(above))
     return rows[:count].copy(), above[:count].copy()
 
 
 def _at(column: FloatArray | IntArray) -> int:
     """Return where a column lies."""
     return int(column.__array_interface__["data"][0])
+
+
+def _whole(period: int) -> int:
+    """Return a period as a plain number that cannot overflow."""
+    return min(int(period), 1 << 40)

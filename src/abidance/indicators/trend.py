@@ -55,7 +55,7 @@ def ema_crossings(values: FloatArray, fast: int, slow: int) -> tuple[IntArray, F
     The same as asking for both averages and comparing them, in a fraction of the time.
     """
     column = floats(values)
-    if fast < 1 or slow < 1 or not recursions.are_used() or not len(column) or np.isnan(column).any():
+    if fast < 1 or slow < 1 or not recursions.are_used() or not len(column) or not np.isfinite(column).all():
         return crossings(ema(column, fast), ema(column, slow))
     return recursions.exponential_crossings(column, fast, slow)
 

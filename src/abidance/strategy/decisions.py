@@ -177,8 +177,18 @@ def _is_plain(answer: object, bars: Bars) -> bool:
 
 def _is_target(target: object, length: int) -> bool:
     if isinstance(target, Changes):
-        return target.length == length
+        return target.length == length and _are_clean(target)
     return isinstance(target, np.ndarray) and target.dtype == np.float64 and target.shape == (length,)
+
+
+def _are_clean(changes: Changes) -> bool:
+    """Say whether changes can be read as they are; others are laid out as a column first, which tells what is wrong."""
+    rows, values = np.asarray(changes.rows), np.asarray(changes.values)
+    return (
+        rows.dtype == np.int64 and values.dtype == np.float64 and rows.ndim == 1 and rows.shape == values.shape
+        and (not len(rows) or bool(rows[0] >= 0 and rows[-1] < changes.length and (rows[1:] > rows[:-1]).all()))
+        and not np.isnan(values).any()
+    )  # fmt: skip
 
 
 def turning(target: FloatArray | Changes, first: int) -> tuple[NDArray[np.int64], FloatArray]:
@@ -195,7 +205,7 @@ def turning(target: FloatArray | Changes, first: int) -> tuple[NDArray[np.int64]
         values = target[rows]
     kept = np.ones(len(rows), dtype=bool)
     np.not_equal(values[1:], values[:-1], out=kept[1:])
-    return (rows, values) if kept.all() else (rows[kept], values[kept])
+    return rows[kept], values[kept]  # copies: a strategy may use its own arrays again
 
 
 def _follow(bars: Bars, exits: ExitsConfig) -> FloatArray | float | None:
