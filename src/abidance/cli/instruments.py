@@ -49,12 +49,18 @@ def list_instruments(
 
     from abidance.cli.data import _table
     from abidance.market.reference import known, resolve
+    from abidance.model.errors import DataError
 
     store, console = _store(userdir), Console(highlight=False)
     ids = [*store.ids(venue.upper())]
     bundled = [id for id in known() if id not in set(ids) and (not venue or id.endswith(f"@{venue.upper()}"))]
     table = _table("instrument", "tick>", "lot>", "min value>", "leverage>", "status", "from")
     shown = sorted([*ids, *bundled])
+    if not shown:
+        raise DataError(
+            f"No instruments of {venue.upper()} are known.",
+            f"Ask the venue, if there is one, with: abidance refresh-instruments {venue.upper()}",
+        )
     for id in shown if everything else shown[:_MOST_LISTED]:
         version = store.at(id)
         instrument = version.terms.instrument if version else resolve(id).instrument

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from abidance.cli.data import data_folder
 from abidance.cli.instruments import list_instruments, refresh_instruments, show_instrument
 from abidance.market.terms import Terms, TermsStore
-from abidance.model.errors import UsageError
+from abidance.model.errors import DataError, UsageError
 from abidance.model.instrument import Instrument
 from abidance.venues.ccxt import terms as asked
 from tests.unit.market.series import BTC, NEW_YEAR
@@ -69,6 +69,13 @@ def test_the_bundled_table_is_shown_before_any_venue_was_asked() -> None:
 
     assert "BTC/USDT:USDT@BYBIT" in listed.output
     assert "confirm them before trading" in shown.output
+
+
+def test_a_venue_of_which_nothing_is_known_is_an_error_and_no_empty_list() -> None:
+    listed = run("list-instruments", "nope")
+
+    assert isinstance(listed.exception, DataError)
+    assert "No instruments of NOPE are known." in str(listed.exception)
 
 
 def test_an_instrument_that_nobody_knows_is_refused() -> None:
