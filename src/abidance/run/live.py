@@ -25,7 +25,7 @@ from abidance.market.bars import FIELDS, Bars, grid_offset
 from abidance.market.quality import checked
 from abidance.market.recorder import Recorder
 from abidance.market.reference import resolve
-from abidance.market.store import Tables
+from abidance.market.store import BarStore, Catalog, Tables
 from abidance.model.errors import AbidanceError, DataError
 from abidance.model.instrument import Instrument, timeframe_ns
 from abidance.model.market import DataKind, FeedState
@@ -33,7 +33,7 @@ from abidance.run.backtest import quick_collector
 from abidance.run.bot import LOG, Bot, Moment
 from abidance.run.config import RunConfig
 from abidance.run.downloading import CatchUp
-from abidance.run.setup import Key, gather_live, history_needed
+from abidance.run.setup import Key, TermsSource, gather_live, history_needed
 from abidance.venues.ccxt.history import Way
 from abidance.venues.ccxt.socket import CcxtTransport
 from abidance.venues.dialect import Dialect
@@ -62,8 +62,9 @@ class LivePaper(Bot):
         opened: int,
         strategies: Path | None,
         folder: Path,
+        rules: TermsSource | None = None,
     ) -> None:
-        super().__init__(gather_live(config, past, opened, strategies), folder)
+        super().__init__(gather_live(config, past, opened, strategies, rules), folder)
         self.feed: LiveFeed | None = None
 
     async def run(
@@ -183,9 +184,16 @@ class Addresses:
 
 
 async def open_live(
-    config: RunConfig, history: History | None, strategies: Path | None, folder: Path, now: int
+    config: RunConfig,
+    history: History | None,
+    strategies: Path | None,
+    folder: Path,
+    now: int,
+    rules: TermsSource | None = None,
 ) -> LivePaper:
     """Return a bot on live data with the history that it began with; one that begins now asks for it.
+
+    `rules` know what venues demanded of orders when it began.
 
     A series of which no history can be had warms up on live bars; the run says so.
     """
@@ -197,7 +205,7 @@ async def open_live(
         opened = now
         past = {key: await _ask(key, count, opened, history) for key, count in needed.items()}
         _save(kept, opened, past)
-    return LivePaper(config, past, opened, strategies, folder)
+    return LivePaper(config, past, opened, strategies, folder, rules)
 
 
 def run_live(
@@ -223,7 +231,8 @@ def run_live(
             history = past if config.feed.history else None
             recorder = Recorder(tables) if config.feed.record else None
             try:
-                paper = await open_live(config, history, strategies, folder, pulse.wall())
+                rules = Catalog(BarStore(tables))
+                paper = await open_live(config, history, strategies, folder, pulse.wall(), rules)
                 try:
                     await paper.run(world, stop, watch, history, recorder)
                 except BaseException:

@@ -188,15 +188,22 @@ def history_needed(config: RunConfig, folder: Path | None) -> dict[Key, int]:
     return dict.fromkeys(_keys(config, strategies), count)
 
 
-def gather_live(config: RunConfig, past: Mapping[Key, Bars], opened: int, folder: Path | None) -> Material:
+def gather_live(
+    config: RunConfig,
+    past: Mapping[Key, Bars],
+    opened: int,
+    folder: Path | None,
+    rules: TermsSource | None = None,
+) -> Material:
     """Return what a run on live data stands on, which began at `opened` (ns UTC) with the bars of `past`.
 
-    Orders fill from quotes. Raises UsageError, ConfigError or StrategyError, each with its remedy.
+    Instruments keep the rules that held then, as `rules` know them. Orders fill from quotes. Raises UsageError,
+    ConfigError or StrategyError, each with its remedy.
     """
     config = config.ready()
     strategies = {each.name: _strategy(each, folder) for each in config.strategies}
     keys = _keys(config, strategies)
-    instruments, notices = _instruments(keys, past)
+    instruments, notices = _instruments(keys, past, rules, opened)
     _check_leverage(config, instruments)
     lacking = [
         f"{each.name} needs {needed} bars before its first signal; of {id} {each.timeframe} {there} are known."
@@ -271,7 +278,7 @@ def _keys(config: RunConfig, strategies: Mapping[str, BarStrategy | EventStrateg
 
 
 def _instruments(
-    keys: Sequence[Key], bars: Mapping[Key, Bars], source: object = None
+    keys: Sequence[Key], bars: Mapping[Key, Bars], source: object = None, began: int | None = None
 ) -> tuple[dict[str, Instrument], tuple[str, ...]]:
     """Return the instruments by the rules that held when the run begins, and sentences about those that are guessed."""
     found: dict[str, Instrument] = {}
@@ -280,7 +287,7 @@ def _instruments(
         if id in found:
             continue
         series = bars[id, timeframe]
-        begins = int(series.ts[0]) if len(series) else None
+        begins = began if began is not None or not len(series) else int(series.ts[0])
         version = source.terms(id, begins) if isinstance(source, TermsSource) else None
         reference = resolve(id, series, version, begins)
         found[id] = reference.instrument
