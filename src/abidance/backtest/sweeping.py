@@ -15,6 +15,7 @@ from abidance.backtest import compiled, native, tables
 from abidance.backtest.compiled import Scene, Score
 from abidance.backtest.tables import COLUMN, SHARE
 from abidance.engine.config import StrategyConfig
+from abidance.journal.metrics import day_ends
 from abidance.market.bars import Bars
 from abidance.model.instrument import timeframe_ns
 from abidance.strategy.decisions import Turns
@@ -63,16 +64,16 @@ class Track:
         self._first = [place.first for place in scene.places]
         template = compiled.laid_out(scene, keeps_logs=False)
         count = len(scene.places)
-        day_ends = _day_ends(template.when)
+        ends = day_ends(template.when)
         own: dict[str, Any] = {
             "orders": np.zeros(count, dtype=tables.ORDER),
             "scan": np.zeros(count, dtype=np.int64),
             "entries": np.zeros(count, dtype=np.int64),
             "book": np.zeros((len(scene.instruments), 1), dtype=np.int64),
-            "equity": np.zeros(len(day_ends)),
+            "equity": np.zeros(len(ends)),
             "legs": np.zeros(count, dtype=tables.LEG),
             "lane": np.zeros(1, dtype=tables.LANE),
-            "day_ends": day_ends,
+            "day_ends": ends,
             **dict(zip(("rest_at", "rest_tool", "rest_until"), _rests(scene), strict=True)),
         }
         own["lane"]["worst"], own["lane"]["clear"] = np.inf, -1
@@ -83,7 +84,7 @@ class Track:
         self._tables = [
             (_bytes(getattr(self._world, name)), _bytes(getattr(self._start, name))) for name in _OWN
         ]
-        self._when = template.when[day_ends]
+        self._when = template.when[ends]
 
     def run(self, strategies: Mapping[str, StrategyConfig], choice: Sequence[Turns]) -> Score | None:
         """Return the score of one choice (the turns of each place), or None where the lane cannot tell.
@@ -155,12 +156,6 @@ def _merged(
     places = np.repeat(np.arange(len(choice)), list(map(len, slices)))
     order = np.argsort(whens, kind="stable")
     return whens[order], places[order], [np.concatenate(parts)[order] for parts in zip(*columns, strict=True)]
-
-
-def _day_ends(when: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the last slice of each day (UTC)."""
-    day = (when - 1) // compiled.DAY_NS
-    return np.flatnonzero(np.append(day[1:] != day[:-1], True))
 
 
 def _rests(scene: Scene) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

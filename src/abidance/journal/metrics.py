@@ -211,12 +211,17 @@ def trade_stats(round_trips: Iterable[RoundTrip]) -> TradeStats:
     )
 
 
+def day_ends(ts: IntArray) -> NDArray[np.int64]:
+    """Return the rows of the last slice of each UTC day; a close at 00:00 belongs to the day before."""
+    day = (ts - 1) // DAY_NS
+    return np.flatnonzero(np.append(day[1:] != day[:-1], True)) if len(day) else np.empty(0, np.int64)
+
+
 def risk_returns(ts: IntArray, equity: FloatArray, start: float) -> tuple[FloatArray, float | None]:
     """Return the returns that risk ratios use and how many of them make a year (see the module's conventions)."""
     if not len(ts):
         return np.empty(0), None
-    day = (ts - 1) // DAY_NS
-    last = np.flatnonzero(np.r_[day[1:] != day[:-1], True])
+    day, last = (ts - 1) // DAY_NS, day_ends(ts)
     grid = np.arange(day[0], day[-1] + 1)
     if len(grid) >= FEWEST_DAYS:
         ends = equity[last][np.searchsorted(day[last], grid, side="right") - 1]

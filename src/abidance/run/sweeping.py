@@ -27,7 +27,7 @@ from abidance.backtest.sweeping import Track, reason_against
 from abidance.engine.config import StrategyConfig
 from abidance.indicators import recursions
 from abidance.indicators.memory import Memory, remembering
-from abidance.journal.metrics import DAY_NS, days_covered, figures_of_days, underwater
+from abidance.journal.metrics import day_ends, days_covered, figures_of_days, underwater
 from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
 from abidance.market.store import fingerprint
@@ -224,8 +224,7 @@ def _silence(_strategy: BarStrategy, _tape: Bars, exits: ExitsConfig) -> Decisio
 
 def _told(result: BacktestResult) -> Score:
     """Return the score of a run of the event engine."""
-    day = (result.ts - 1) // DAY_NS
-    ends = np.flatnonzero(np.append(day[1:] != day[:-1], True))
+    ends = day_ends(result.ts)
     return Score(
         start_equity=result.start_equity,
         ts=result.ts[ends],
