@@ -11,8 +11,8 @@ import msgspec
 
 from abidance.model.errors import UsageError, VenueError
 from abidance.model.instrument import Instrument
-from abidance.model.market import Bar
-from abidance.venues.dialect import Channel, Dropped, Frame
+from abidance.model.market import Bar, DataKind
+from abidance.venues.dialect import Channel, Dialect, Dropped, Frame
 
 T = TypeVar("T")
 
@@ -90,6 +90,13 @@ def nanoseconds(moment: datetime) -> int:
     if not 0 <= ns < 2**63:
         raise ValueError(f"the time {moment} is none of ours")
     return ns
+
+
+def check_streamed(dialect: Dialect, channel: Channel) -> None:
+    """Raise UsageError unless the venue streams a channel of that kind, and bars of that length."""
+    is_bars = channel.kind is DataKind.BARS
+    if channel.kind not in dialect.kinds or (is_bars and channel.timeframe not in dialect.timeframes):
+        raise unknown_channel(dialect.venue, channel)
 
 
 def unknown_channel(venue: str, channel: Channel) -> UsageError:

@@ -15,11 +15,11 @@ from abidance.venues.frames import (
     Millis,
     UpdateId,
     answered,
+    check_streamed,
     names_of,
     portions,
     reader,
     said,
-    unknown_channel,
 )
 
 _LEVELS = 1000
@@ -66,13 +66,10 @@ class BinanceSpot(Dialect):
         return BinanceDecoder(names_of(instruments, self.symbol))
 
     def topic(self, channel: Channel) -> str:
-        if channel.kind not in self.kinds:
-            raise unknown_channel(self.venue, channel)
+        check_streamed(self, channel)
         symbol = self.symbol_of(channel.instrument).lower()
         if channel.kind is not DataKind.BARS:
             return f"{symbol}@{self._events[channel.kind]}"
-        if channel.timeframe not in self.timeframes:
-            raise unknown_channel(self.venue, channel)
         return f"{symbol}@kline_{self.timeframes[channel.timeframe]}"
 
     async def endpoint(self, fetch: Fetch, route: str = "") -> Endpoint:  # noqa: ARG002 (nobody is asked)

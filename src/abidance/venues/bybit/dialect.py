@@ -7,7 +7,7 @@ from abidance.model.instrument import Instrument, InstrumentName
 from abidance.model.market import DataKind
 from abidance.venues.bybit.decode import TIMEFRAMES, BybitDecoder
 from abidance.venues.dialect import Channel, Decoder, Dialect, Frame, StreamLimits
-from abidance.venues.frames import names_of, portions, said, unknown_channel
+from abidance.venues.frames import check_streamed, names_of, portions, said
 
 
 class BybitSpot(Dialect):
@@ -34,9 +34,7 @@ class BybitSpot(Dialect):
         return BybitDecoder(names_of(instruments, self.symbol))
 
     def topic(self, channel: Channel) -> str:
-        kind = channel.kind
-        if kind not in self.kinds or (kind is DataKind.BARS and channel.timeframe not in self.timeframes):
-            raise unknown_channel(self.venue, channel)
+        check_streamed(self, channel)
         symbol = self.symbol_of(channel.instrument)
         return {
             DataKind.TRADES: f"publicTrade.{symbol}",
@@ -44,7 +42,7 @@ class BybitSpot(Dialect):
             DataKind.BOOK: f"orderbook.{self.books.depth_for(channel.depth)}.{symbol}",
             DataKind.BARS: f"kline.{self.timeframes.get(channel.timeframe)}.{symbol}",
             DataKind.MARK: f"tickers.{symbol}",
-        }[kind]
+        }[channel.kind]
 
     def subscribe(self, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
         return self._asked("subscribe", channels, request)

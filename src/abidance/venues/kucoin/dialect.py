@@ -16,10 +16,10 @@ from abidance.venues.frames import (
     Millis,
     UpdateId,
     answered,
+    check_streamed,
     names_of,
     reader,
     said,
-    unknown_channel,
 )
 from abidance.venues.kucoin.decode import TIMEFRAMES, KuCoinDecoder
 
@@ -81,16 +81,14 @@ class KuCoin(Dialect):
         return KuCoinDecoder(names_of(instruments, self.symbol))
 
     def topic(self, channel: Channel) -> str:
-        kind = channel.kind
-        if kind not in self.kinds or (kind is DataKind.BARS and channel.timeframe not in self.timeframes):
-            raise unknown_channel(self.venue, channel)
+        check_streamed(self, channel)
         symbol = self.symbol_of(channel.instrument)
         return {
             DataKind.TRADES: f"/market/match:{symbol}",
             DataKind.QUOTES: f"/spotMarket/level1:{symbol}",
             DataKind.BOOK: f"/market/level2:{symbol}",
             DataKind.BARS: f"/market/candles:{symbol}_{self.timeframes.get(channel.timeframe)}",
-        }[kind]
+        }[channel.kind]
 
     async def endpoint(self, fetch: Fetch, route: str = "") -> Endpoint:  # noqa: ARG002 (there is one)
         found = answered(

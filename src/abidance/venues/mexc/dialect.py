@@ -13,11 +13,11 @@ from abidance.venues.frames import (
     Millis,
     UpdateId,
     answered,
+    check_streamed,
     names_of,
     portions,
     reader,
     said,
-    unknown_channel,
 )
 from abidance.venues.mexc.decode import TIMEFRAMES, MexcDecoder
 
@@ -60,16 +60,14 @@ class Mexc(Dialect):
         return MexcDecoder(names_of(instruments, self.symbol))
 
     def topic(self, channel: Channel) -> str:
-        kind = channel.kind
-        if kind not in self.kinds or (kind is DataKind.BARS and channel.timeframe not in self.timeframes):
-            raise unknown_channel(self.venue, channel)
+        check_streamed(self, channel)
         symbol = self.symbol_of(channel.instrument)
         return {
             DataKind.TRADES: f"spot@public.aggre.deals.v3.api.pb@{_SPEED}@{symbol}",
             DataKind.QUOTES: f"spot@public.aggre.bookTicker.v3.api.pb@{_SPEED}@{symbol}",
             DataKind.BOOK: f"spot@public.aggre.depth.v3.api.pb@{_SPEED}@{symbol}",
             DataKind.BARS: f"spot@public.kline.v3.api.pb@{symbol}@{self.timeframes.get(channel.timeframe)}",
-        }[kind]
+        }[channel.kind]
 
     def subscribe(self, channels: Sequence[Channel], request: int) -> Sequence[Frame]:  # noqa: ARG002
         return self._asked("SUBSCRIPTION", channels)
