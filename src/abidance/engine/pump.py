@@ -113,6 +113,8 @@ class Pump:
 
     def _conclude(self, event: Event) -> None:
         outcome = self.engine.actions.outcome(event)
+        if self._journal is not None and (decided := outcome.decided(self.engine.state.now)) is not None:
+            self._journal.append(decided)
         if self._observe is not None:
             self._observe(outcome)
         if outcome.intents or outcome.commands:

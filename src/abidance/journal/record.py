@@ -5,9 +5,9 @@
 
 A frame's checksum is the CRC-32 of its payload, started from the checksum of the frame before: a record that was
 changed, taken out, put in or moved breaks the chain. A payload is msgpack: `[seq, deferred, event]`; nil for the
-event marks where a deferred one was handled. A `BarSlice`
-whose bars share one timeframe is written without names: `[ts, timeframe, [[instrument, o, h, l, c, v], ...]]`, with
-instruments numbered as in the header. This module opens no file.
+event marks where a deferred one was handled. What the engine decided on an event follows that event, before anything
+leaves. A `BarSlice` whose bars share one timeframe is written without names: `[ts, timeframe, [[instrument, o, h, l, c,
+v], ...]]`, with instruments numbered as in the header. This module opens no file.
 """
 
 import struct
@@ -18,12 +18,13 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 
 from abidance.model.errors import JournalError, UsageError
-from abidance.model.event import BarSlice, Event
+from abidance.model.event import BarSlice
 from abidance.model.instrument import Instrument, timeframe_ns
 from abidance.model.market import Bar
+from abidance.model.outcome import Recorded
 
 MAGIC = b"\x89ABJ\r\n\x1a\n"
-FORMAT = 1
+FORMAT = 2
 MAX_PAYLOAD = 1 << 24
 """Longest payload in bytes; a length beyond it is damage."""
 
@@ -33,7 +34,7 @@ _RECORD_MARK = b"\x93"  # msgpack's array of three: how every record's payload s
 _START_CRC = zlib.crc32(MAGIC)
 
 _Slice = tuple[int, str, tuple[tuple[int, float, float, float, float, float], ...]]
-_Wire = tuple[int, bool, Event | _Slice | None]
+_Wire = tuple[int, bool, Recorded | _Slice | None]
 
 
 class RunHeader(msgspec.Struct, frozen=True):
@@ -65,7 +66,7 @@ class Record(NamedTuple):
 
     seq: int
     deferred: bool
-    event: Event | None
+    event: Recorded | None
 
 
 class Mark(NamedTuple):
@@ -85,7 +86,7 @@ class Codec:
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(_Wire).decode
 
-    def encode(self, seq: int, deferred: bool, event: Event | None) -> bytes:
+    def encode(self, seq: int, deferred: bool, event: Recorded | None) -> bytes:
         """Return a record's payload."""
         if type(event) is BarSlice:
             return self._encode((seq, deferred, self._short(event) or event))

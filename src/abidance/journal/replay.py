@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Iterator
 
 from abidance.journal.record import Record
-from abidance.model.event import Event
+from abidance.model.outcome import Recorded
 
 
-def replay(records: Iterable[Record]) -> Iterator[Event]:
+def replay(records: Iterable[Record]) -> Iterator[Recorded]:
     """Yield events in handling order: a deferred one where it was marked as handled.
 
     When the records end before the mark, the process died between a bar and its fills: the bar comes last. Whoever
     follows a growing journal gives one iterator that waits for more.
     """
-    held: Event | None = None
+    held: Recorded | None = None
     for record in records:
         if record.deferred:
             if held is not None:

@@ -28,11 +28,12 @@ from abidance.journal.record import (
     walk,
 )
 from abidance.model.errors import JournalError
-from abidance.model.event import AccountEvent, Event
+from abidance.model.event import AccountEvent
+from abidance.model.outcome import Decided, Recorded
 
 SyncPolicy = Literal["always", "commands", "never"]
 
-_ACCOUNT = get_args(AccountEvent)
+_MADE = (*get_args(AccountEvent), Decided)
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PLACE = "Check the folder's permissions, or give another place: nothing is lost."
 
@@ -54,9 +55,9 @@ class Contents(NamedTuple):
     tail: Tail | None
 
 
-def is_input(event: Event) -> bool:
-    """Say whether a run over a simulated venue needs the event told: all but what the venue answers."""
-    return not isinstance(event, _ACCOUNT)
+def is_input(event: Recorded) -> bool:
+    """Say whether a run over a simulated venue needs the event told: all but what venue and engine answer."""
+    return not isinstance(event, _MADE)
 
 
 def read(path: Path) -> Contents:
@@ -125,7 +126,7 @@ class FileJournal:
         """Return the number of records in the file."""
         return self._at[2]
 
-    def inputs(self, wanted: Callable[[Event], bool] = is_input) -> Iterator[Record]:
+    def inputs(self, wanted: Callable[[Recorded], bool] = is_input) -> Iterator[Record]:
         """Yield, in file order, the events that were on record at opening and that the run cannot make by itself.
 
         Handle each as when it was new, `append(event, deferred=...)` first. `recorded` is 0 when all came out as
@@ -136,7 +137,7 @@ class FileJournal:
     def _found(self) -> Iterator[Record]:
         return _records(self.path, self._start, self._last, self._codec)
 
-    def append(self, event: Event, *, deferred: bool = False) -> None:
+    def append(self, event: Recorded, *, deferred: bool = False) -> None:
         """Record an event before it is handled, or compare it with the next one on record while there is any.
 
         Raises JournalError when it cannot be written (take no new risk; every further call raises too), and when it
@@ -148,7 +149,7 @@ class FileJournal:
         """Record that the last deferred event is handled now: what it caused stands before this, its own after it."""
         self._put(None, deferred=False)
 
-    def _put(self, event: Event | None, deferred: bool) -> None:
+    def _put(self, event: Recorded | None, deferred: bool) -> None:
         if self.recorded:
             self._compare(event, deferred)
             return
@@ -209,7 +210,7 @@ class FileJournal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _compare(self, event: Event | None, deferred: bool) -> None:
+    def _compare(self, event: Recorded | None, deferred: bool) -> None:
         seq = self._last.seq - self.recorded + 1
         assert self._pending is not None
         payload = next(self._pending)

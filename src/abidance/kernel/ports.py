@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from abidance.model.command import Command
-from abidance.model.event import AccountEvent, BookSnapshot, Event, MarketEvent, Quote, Trade
+from abidance.model.event import AccountEvent, BookSnapshot, MarketEvent, Quote, Trade
+from abidance.model.outcome import Recorded
 
 
 class Clock(Protocol):
@@ -67,9 +68,10 @@ class SimulatedVenue(Gateway, Protocol):
 class JournalStore(Protocol):
     """The append-only record of a run."""
 
-    def append(self, event: Event, *, deferred: bool = False) -> None:
-        """Record an event before it is handled. Raises JournalError when it cannot; then take no new risk.
+    def append(self, event: Recorded, *, deferred: bool = False) -> None:
+        """Record an event before it is handled, a decision before its commands leave.
 
+        Raises JournalError when it cannot; then take no new risk.
         A `deferred` market event is handled only after the account events that it caused: where `handled` is called.
         """
         ...

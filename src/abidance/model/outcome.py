@@ -70,6 +70,23 @@ class Notice(msgspec.Struct, frozen=True, gc=False, tag="notice"):
     strategy: str = ""
 
 
+class Decided(msgspec.Struct, frozen=True, gc=False, tag="decided"):
+    """What the journal keeps of a step that led to something, before its commands leave; `ts` is the engine's time.
+
+    The n-th approval belongs to the n-th Submit.
+    """
+
+    ts: int
+    intents: tuple[Intent, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    commands: tuple[Command, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+
+Recorded = Event | Decided
+"""Whatever a journal holds."""
+
+
 class Outcome(msgspec.Struct, frozen=True, gc=False, tag="outcome"):
     """The record of one step: what entered, what was wished, what risk answered, what left."""
 
@@ -78,3 +95,9 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, tag="outcome"):
     verdicts: tuple[Verdict, ...] = ()
     commands: tuple[Command, ...] = ()
     notices: tuple[Notice, ...] = ()
+
+    def decided(self, ts: int) -> Decided | None:
+        """Return what is to be kept of the step, or None when it led to nothing."""
+        if not (self.intents or self.verdicts or self.commands or self.notices):
+            return None
+        return Decided(ts, self.intents, self.verdicts, self.commands, self.notices)

@@ -25,9 +25,9 @@ from abidance.kernel.ids import OrderIds
 from abidance.kernel.log import configure, logger
 from abidance.market.bars import FIELDS, Bars
 from abidance.market.store import show
-from abidance.model.event import BarSlice, Control, ControlAction, Event, MarketEvent
+from abidance.model.event import BarSlice, Control, ControlAction, MarketEvent
 from abidance.model.market import Bar
-from abidance.model.outcome import Outcome, Refused
+from abidance.model.outcome import Outcome, Recorded, Refused
 from abidance.run.backtest import result_of
 from abidance.run.setup import Core, Key, Material, assemble
 
@@ -122,7 +122,7 @@ class Bot:
         return last, count
 
 
-def _is_input(event: Event) -> bool:
+def _is_input(event: Recorded) -> bool:
     """Say whether the feed or a person made the event; all else the run makes again by itself."""
     return isinstance(event, (*_MARKET, Control))
 
@@ -154,7 +154,7 @@ def _header(material: Material) -> RunHeader:
     )
 
 
-def _tape(events: Iterable[Event | None]) -> Mapping[Key, Bars] | None:
+def _tape(events: Iterable[Recorded | None]) -> Mapping[Key, Bars] | None:
     """Return the recorded bars by series: what a recovering run knows in advance."""
     rows: dict[Key, list[Bar]] = {}
     for event in events:

@@ -1,16 +1,17 @@
 from abidance.journal.record import Record
 from abidance.journal.replay import replay
-from abidance.model.event import BarSlice, Event, OrderAccepted, OrderCancelled, Timer
+from abidance.model.event import BarSlice, OrderAccepted, OrderCancelled, Timer
+from abidance.model.outcome import Recorded
 
 BAR = BarSlice(1, ())
 NEXT = BarSlice(2, ())
 SENT = OrderAccepted(1, "a")
 GONE = OrderCancelled(1, "a")
 TICK = Timer(1, "t")
-MARK: tuple[Event | None, bool] = (None, False)
+MARK: tuple[Recorded | None, bool] = (None, False)
 
 
-def handled(*told: tuple[Event | None, bool]) -> list[Event]:
+def handled(*told: tuple[Recorded | None, bool]) -> list[Recorded]:
     return list(replay(Record(seq, deferred, event) for seq, (event, deferred) in enumerate(told, 1)))
 
 
@@ -19,7 +20,7 @@ def test_events_that_are_not_deferred_come_as_recorded() -> None:
 
 
 def test_a_deferred_bar_comes_where_it_was_marked_as_handled() -> None:
-    told: list[tuple[Event | None, bool]] = [
+    told: list[tuple[Recorded | None, bool]] = [
         (BAR, True), (SENT, False), MARK, (GONE, False), (NEXT, True), MARK, (TICK, False),
     ]  # fmt: skip
 

@@ -284,7 +284,7 @@ def test_zeros_that_a_power_cut_left_at_the_end_are_torn(path: Path) -> None:
     [
         (b"", "is empty"),
         (b"PAR1 and so on", "is not a journal"),
-        (MAGIC + (FORMAT + 1).to_bytes(4, "little") + b"what", "has format 2"),
+        (MAGIC + (FORMAT + 1).to_bytes(4, "little") + b"what", "has format 3"),
         (opening(HEADER)[0][:40], "cut off or damaged in its header"),
         (opening(HEADER)[0][:-1] + b"?", "cut off or damaged in its header"),
     ],
