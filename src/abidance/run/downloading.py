@@ -20,7 +20,7 @@ from abidance.venues.dialect import Endpoint
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.config import FeedConfig
 from abidance.venues.net.real import AiohttpTransport, RealPulse
-from abidance.venues.net.transport import Answer, Socket
+from abidance.venues.net.transport import NONE, Answer, Socket
 
 AT_ONCE = 4
 """So many pairs are asked about at the same time."""
@@ -167,9 +167,16 @@ class _OneByOne:
     async def connect(self, endpoint: Endpoint) -> Socket:
         raise NotImplementedError
 
-    async def request(self, method: str, url: str, query: Mapping[str, str]) -> Answer:
+    async def request(
+        self,
+        method: str,
+        url: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str] = NONE,
+        body: bytes | None = None,
+    ) -> Answer:
         async with AiohttpTransport() as transport:
-            return await transport.request(method, url, query)
+            return await transport.request(method, url, query, headers, body)
 
 
 def _address(feed: FeedConfig, name: InstrumentName, kind: InstrumentKind) -> str:

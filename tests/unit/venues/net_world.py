@@ -163,7 +163,7 @@ class FakeVenue:
         self.sockets.append(FakeSocket(self, len(self.sockets)))
         return self.sockets[-1]
 
-    async def request(self, method: str, url: str, query: Mapping[str, str]) -> Answer:
+    async def request(self, method: str, url: str, query: Mapping[str, str], *signed: object) -> Answer:
         self.requests.append((url, query))
         return self.replies.pop(0) if self.replies else Answer(200, {}, b"")
 

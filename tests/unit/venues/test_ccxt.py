@@ -221,7 +221,7 @@ class Elsewhere:
         self.opened.append(endpoint.url)
         raise DisconnectedError("No.")
 
-    async def request(self, method: str, url: str, query: object) -> Answer:
+    async def request(self, method: str, url: str, query: object, *signed: object) -> Answer:
         return Answer(200, {}, b"")
 
 

@@ -17,7 +17,7 @@ from abidance.venues.ccxt.decode import Reply
 from abidance.venues.ccxt.dialect import SCHEME, Asked, spelt, topic_of
 from abidance.venues.ccxt.loading import exchange_class
 from abidance.venues.dialect import Channel, Endpoint, Frame
-from abidance.venues.net.transport import Answer, DisconnectedError, Socket, Transport
+from abidance.venues.net.transport import NONE, Answer, DisconnectedError, Socket, Transport
 
 ROOM = 10_000
 """So many frames may wait to be read; beyond that ccxt is not listened to."""
@@ -66,9 +66,16 @@ class CcxtTransport:
         except Exception as error:
             raise DisconnectedError(f"ccxt reaches no {venue}: {_told(error)}.", _NETWORK) from error
 
-    async def request(self, method: str, url: str, query: Mapping[str, str]) -> Answer:
+    async def request(
+        self,
+        method: str,
+        url: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str] = NONE,
+        body: bytes | None = None,
+    ) -> Answer:
         """Make a request. Raises DisconnectedError when there is no answer."""
-        return await self._inner.request(method, url, query)
+        return await self._inner.request(method, url, query, headers, body)
 
 
 class CcxtSocket:

@@ -5,9 +5,10 @@ import time
 from collections.abc import Mapping
 
 import aiohttp
+from yarl import URL
 
 from abidance.venues.dialect import Endpoint, Frame
-from abidance.venues.net.transport import Answer, DisconnectedError
+from abidance.venues.net.transport import NONE, Answer, DisconnectedError, NotSentError
 
 _LARGEST_FRAME = 1 << 24
 _LARGEST_BODY = 1 << 26
@@ -98,18 +99,31 @@ class AiohttpTransport:
             raise DisconnectedError(f"No connection: {_told(error)}.", _NETWORK) from error
         return AiohttpSocket(inner)
 
-    async def request(self, method: str, url: str, query: Mapping[str, str]) -> Answer:
-        """Make a request; bodies beyond 64 MB are refused."""
+    async def request(
+        self,
+        method: str,
+        url: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str] = NONE,
+        body: bytes | None = None,
+    ) -> Answer:
+        """Make a request; bodies of answers beyond 64 MB are refused."""
         assert self._session is not None
+        # What is signed is sent as it was signed, and to nobody else.
+        where, params = URL(url, encoded=True), dict(query) or None
         try:
-            async with self._session.request(method, url, params=dict(query)) as response:
-                body = bytearray()
+            async with self._session.request(
+                method, where, params=params, headers=dict(headers), data=body, allow_redirects=not headers
+            ) as response:
+                found = bytearray()
                 async for chunk in response.content.iter_chunked(1 << 16):
-                    body += chunk
-                    if len(body) > _LARGEST_BODY:
+                    found += chunk
+                    if len(found) > _LARGEST_BODY:
                         raise DisconnectedError("The answer is longer than 64 MB.", "Report it.")
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status, headers, bytes(body))
+                named = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, named, bytes(found))
+        except aiohttp.ClientConnectorError as error:
+            raise NotSentError(f"No connection: {_told(error)}.", _NETWORK) from error
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise DisconnectedError(f"No answer: {_told(error)}.", _NETWORK) from error
 

@@ -6,16 +6,22 @@ Tests give a transport that scripts the venue and a pulse that they move themsel
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
 
 from abidance.model.errors import VenueError
 from abidance.venues.dialect import Endpoint, Frame
 
 T = TypeVar("T")
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class DisconnectedError(VenueError):
     """A connection could not be made, or has ended."""
+
+
+class NotSentError(DisconnectedError):
+    """There was no connection: not a byte of the request left."""
 
 
 class Socket(Protocol):
@@ -49,8 +55,18 @@ class Transport(Protocol):
         """Open a WebSocket. Raises DisconnectedError."""
         ...
 
-    async def request(self, method: str, url: str, query: Mapping[str, str]) -> Answer:
-        """Make a request. Raises DisconnectedError when there is no answer."""
+    async def request(
+        self,
+        method: str,
+        url: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str] = NONE,
+        body: bytes | None = None,
+    ) -> Answer:
+        """Make a request; nothing is added to a `url` whose `query` is empty, for it may be signed.
+
+        Raises NotSentError when nothing can have left, another DisconnectedError when there is no answer.
+        """
         ...
 
 

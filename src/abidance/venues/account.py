@@ -1,0 +1,303 @@
+"""What a venue's folder must say so that the one gateway code can trade on it with an account.
+
+Everything here is pure: a call to make as the venue wants it (ccxt signs it), and what its answers and the frames of
+its private stream mean. Nothing opens a socket, keeps time or decides. What an answer proves is told by `Reply`: a
+refusal that is not on the venue's own list of proofs is UNKNOWN, never a guess.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from abidance.model.command import Amend, Submit
+from abidance.model.errors import VenueError
+from abidance.model.instrument import Instrument
+from abidance.model.money import ZERO
+from abidance.model.order import Order, OrderState, OrderType, Side, TimeInForce
+from abidance.venues.dialect import Alive, Answered, Closing, Dropped, Endpoint, Frame
+from abidance.venues.net.transport import Answer
+
+
+class Credentials(NamedTuple):
+    """What signs requests; KuCoin has a passphrase besides. Never shown: it tells itself as three stars."""
+
+    key: str
+    secret: str
+    passphrase: str = ""
+
+    def __repr__(self) -> str:
+        return "Credentials(***)"
+
+
+class Call(NamedTuple):
+    """A request before it is signed, in ccxt's terms: `section` is its name of the host and kind of API.
+
+    `weight_path` is the path by which the venue's budget weighs it; `is_urgent` calls may use the reserve.
+    """
+
+    section: str | tuple[str, ...]
+    method: str
+    path: str
+    params: Mapping[str, object] = {}
+    is_urgent: bool = False
+
+
+class Proof(StrEnum):
+    """What an answer to a change proves."""
+
+    DONE = "done"
+    """The venue did it."""
+    REFUSED = "refused"
+    """The venue did not do it and never will: on its list of refusals."""
+    ABSENT = "absent"
+    """The venue knows no such order now; that alone proves nothing about a new one."""
+    LIVE = "live"
+    """The venue has an order of this id already."""
+    LATE = "late"
+    """The request was out of its time: our clock or the way is at fault; not done."""
+    UNKNOWN = "unknown"
+    """It may or may not have been done."""
+
+
+class OrderReport(msgspec.Struct, frozen=True, gc=False):
+    """What a venue says of one order. `order_id` is our client id as the venue repeats it, empty when there is none.
+
+    `filled` is cumulative. A venue that does not say a value leaves it None.
+    """
+
+    order_id: str
+    venue_id: str
+    instrument: str
+    state: OrderState
+    side: Side
+    quantity: Decimal
+    filled: Decimal
+    ts: int
+    price: Decimal | None = None
+    trigger: Decimal | None = None
+    reason: str = ""
+
+
+class Execution(msgspec.Struct, frozen=True, gc=False):
+    """One execution of an order of the account; `id` is unique per instrument, `fee` is positive when paid."""
+
+    id: str
+    order_id: str
+    venue_id: str
+    instrument: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_asset: str
+    ts: int
+    is_maker: bool = False
+
+
+class Funds(msgspec.Struct, frozen=True, gc=False):
+    """How much of an asset the account has, and how much of that no order holds."""
+
+    asset: str
+    total: Decimal
+    free: Decimal
+
+
+class Exposure(msgspec.Struct, frozen=True, gc=False):
+    """A perpetual position as the venue has it: signed quantity in base units, mean entry price."""
+
+    instrument: str
+    quantity: Decimal
+    entry: Decimal
+    leverage: Decimal = ZERO
+    is_isolated: bool = False
+    is_hedged: bool = False
+
+
+class Moved(msgspec.Struct, frozen=True, gc=False):
+    """Money that came or went by no order (a deposit, a withdrawal, funding), signed; `id` is the venue's, if any."""
+
+    asset: str
+    amount: Decimal
+    ts: int
+    reason: str
+    id: str = ""
+    instrument: str = ""
+
+
+class KeyExpired(msgspec.Struct, frozen=True, gc=False):
+    """The private stream ends because its key or token ran out."""
+
+
+News = OrderReport | Execution | Funds | Moved | KeyExpired | Answered | Alive | Dropped | Closing
+
+
+class Reply(NamedTuple):
+    """What an answer to a submit, amend or cancel proves, and what it says besides."""
+
+    proof: Proof
+    reason: str = ""
+    reports: tuple[OrderReport, ...] = ()
+    executions: tuple[Execution, ...] = ()
+
+
+class Page(NamedTuple):
+    """Executions, and the call for those that follow when the answer was cut."""
+
+    executions: tuple[Execution, ...]
+    more: Call | None = None
+
+
+class Capability(msgspec.Struct, frozen=True):
+    """What a venue really has, in one market. An order type that is not native is held and watched by us.
+
+    `window` is for how many seconds after it was signed a submit may still be accepted. `dead_man` says whether all
+    orders can be cancelled by silence, and whether that would take protective stops along.
+    """
+
+    native: frozenset[OrderType]
+    in_force: frozenset[TimeInForce]
+    post_only: bool
+    amends: bool
+    reduce_only: bool
+    cancels_all: bool
+    window: float
+    dead_man: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class AccountDialect(Protocol):
+    """One venue and market as an account sees it; made for the instruments of a run."""
+
+    venue: str
+    ccxt: str
+    """The name of ccxt's class that signs."""
+    hosts: frozenset[str]
+    """The only hosts to which anything signed may go."""
+    capability: Capability
+    instruments: Mapping[str, Instrument]
+
+    # --- changes
+
+    def submit(self, command: Submit) -> Call:
+        """Return the call that places an order under our client id. Only for types in `capability.native`."""
+        ...
+
+    def amend(self, order: Order, command: Amend, venue_id: str) -> Call:
+        """Return the call that changes an order; only where `capability.amends`."""
+        ...
+
+    def cancel(self, order: Order, venue_id: str) -> Call:
+        """Return the call that takes an order back; `venue_id` may be empty."""
+        ...
+
+    def cancel_all(self, instrument: str) -> Call:
+        """Return the call that takes back every order in an instrument; only where `capability.cancels_all`."""
+        ...
+
+    def proof(self, answer: Answer, instrument: str) -> Reply:
+        """Return what the answer to one of the calls above proves."""
+        ...
+
+    # --- questions: readers raise VenueError for whatever is no answer to the question
+
+    def find(self, order: Order) -> Sequence[Call]:
+        """Return the calls that look for an order by our client id, one after the other."""
+        ...
+
+    def found(self, answer: Answer, instrument: str) -> OrderReport | None:
+        """Return what was found; None when the venue says that it knows no such order. Raises VenueError."""
+        ...
+
+    def open_orders(self) -> Sequence[Call]:
+        """Return the calls that list all open orders of the run's instruments."""
+        ...
+
+    def read_orders(self, answer: Answer) -> Sequence[OrderReport]:
+        """Return listed orders; those of unknown instruments are left out. Raises VenueError."""
+        ...
+
+    def executions(self, instrument: str, since: int) -> Call:
+        """Return the call for the executions in an instrument from `since` (ns UTC) on, oldest first."""
+        ...
+
+    def read_executions(self, answer: Answer, instrument: str) -> Page:
+        """Return executions. Raises VenueError."""
+        ...
+
+    def funds(self) -> Call:
+        """Return the call for all balances."""
+        ...
+
+    def read_funds(self, answer: Answer) -> Sequence[Funds]:
+        """Return balances that are not zero. Raises VenueError."""
+        ...
+
+    def exposures(self) -> Call | None:
+        """Return the call for positions; None in a spot market."""
+        ...
+
+    def read_exposures(self, answer: Answer) -> Sequence[Exposure]:
+        """Return positions of the run's instruments that are not flat. Raises VenueError."""
+        ...
+
+    def clock(self) -> Call:
+        """Return the call that asks for the venue's time."""
+        ...
+
+    def read_clock(self, answer: Answer) -> int:
+        """Return the venue's time in ns UTC. Raises VenueError."""
+        ...
+
+    # --- the private stream
+
+    def token(self) -> Call | None:
+        """Return the call for the key or token of the private stream; None where the stream is signed itself."""
+        ...
+
+    def endpoint(self, answer: Answer | None) -> Endpoint:
+        """Return where the private stream is, given the answer to `token`. Raises VenueError."""
+        ...
+
+    def renew(self) -> tuple[Call, float] | None:
+        """Return the call that keeps the key alive and how many seconds apart; None where nothing is needed."""
+        ...
+
+    def login(self, credentials: Credentials, now: int) -> Sequence[Frame]:
+        """Return the frames that log in and subscribe; `now` is the venue's time in ns UTC."""
+        ...
+
+    def ping(self) -> tuple[Frame, float] | None:
+        """Return the frame that must be sent and how many seconds apart; None where the protocol's pings do."""
+        ...
+
+    def hear(self, frame: Frame) -> Sequence[News]:
+        """Return what a frame says, in its order. Never raises: what cannot be read is `Dropped`."""
+        ...
+
+
+def refused(venue: str, answer: Answer) -> VenueError:
+    """Return the error for an answer that is none to the question that was asked."""
+    text = answer.body[:200].decode("utf-8", "replace")
+    return VenueError(f"{venue} answered {answer.status}: {text}", "It is asked again.")
+
+
+__all__ = [
+    "AccountDialect",
+    "Call",
+    "Capability",
+    "Credentials",
+    "Execution",
+    "Exposure",
+    "Funds",
+    "KeyExpired",
+    "Moved",
+    "News",
+    "OrderReport",
+    "Page",
+    "Proof",
+    "Reply",
+    "refused",
+]
