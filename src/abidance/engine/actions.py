@@ -18,7 +18,7 @@ from abidance.model.event import Event
 from abidance.model.instrument import SECOND_NS
 from abidance.model.intent import AmendRequest, Basket, CancelRequest, Intent, Target, TimerRequest
 from abidance.model.money import ZERO, nearest_to, to_decimal
-from abidance.model.order import Order, OrderRequest, OrderType, Purpose, Side
+from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Purpose, Side
 from abidance.model.outcome import Approved, Notice, Outcome, RefusalCode, Refused, Verdict
 from abidance.risk.breaker import Breakers
 from abidance.risk.gate import Gate
@@ -47,6 +47,7 @@ class Actions:
         self.owed: dict[tuple[str, str], tuple[Purpose, int]] = {}
         self.eventful = False
         self._replaced: dict[str, int] = {}
+        self._successors: dict[str, OrderRequest] = {}
         self._state = state
         self._gate = gate
         self._breakers = breakers
@@ -94,6 +95,7 @@ class Actions:
             elif isinstance(intent, Target):
                 self.pursue(intent)
             elif isinstance(intent, CancelRequest):
+                self.forget(intent.order_id)
                 command = self._state.orders.cancel(intent, self._state.now)
                 if command is not None:
                     self._commands.append(command)
@@ -159,9 +161,35 @@ class Actions:
         if isinstance(verdict, Refused):
             self._verdicts.append(verdict)
             return
-        command = self._state.orders.amend(intent, self._state.now)
+        orders, now_ns = self._state.orders, self._state.now
+        command: Command | None
+        if now.type in self._state.fixed.get(now.instrument, ()):
+            command = orders.cancel(CancelRequest(order.id), now_ns)
+            if command is not None or order.id in self._successors:
+                whole = wish.quantity + order.filled
+                self._successors[order.id] = msgspec.structs.replace(wish, quantity=whole)
+        else:
+            command = orders.amend(intent, now_ns)
         if command is not None:
             self._commands.append(command)
+
+    def forget(self, order_id: str) -> None:
+        """Send nothing in the place of an order after all."""
+        self._successors.pop(order_id, None)
+
+    def succeed(self, order: Order) -> bool:
+        """Send what an order that was taken back in order to be changed is to be now; say whether it was one."""
+        wish = self._successors.get(order.id)
+        if wish is None or not order.state.is_closed:
+            return False
+        del self._successors[order.id]
+        plan = self.exits.plan(wish.strategy, wish.instrument)
+        if plan is not None and order.id in plan.orders.values():
+            position = self._state.position(wish.strategy, wish.instrument)
+            self.act(self.exits.standing(position, self._state.instruments[wish.instrument]))
+        elif order.state is OrderState.CANCELLED and wish.quantity > order.filled:
+            self._request(msgspec.structs.replace(wish, quantity=wish.quantity - order.filled))
+        return True
 
     def pursue(self, target: Target) -> None:
         """Turn a wished position into orders: leave what points the other way, then enter, grow or shrink."""

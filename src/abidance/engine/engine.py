@@ -14,6 +14,7 @@ import msgspec
 
 from abidance.engine.actions import Actions, sign_of
 from abidance.engine.allocator import Allocator
+from abidance.engine.controls import Controls
 from abidance.engine.runners import BarRunner, EventRunner, Runner
 from abidance.engine.series import Series, Universe
 from abidance.engine.state import Board, State, bands
@@ -22,12 +23,11 @@ from abidance.execution.orders import AnomalyCode
 from abidance.kernel.ports import SimulatedVenue
 from abidance.market.feed.stream import Lane, Passed, Watch
 from abidance.model.command import Cancel
-from abidance.model.errors import StrategyError, UsageError
+from abidance.model.errors import StrategyError
 from abidance.model.event import (
     BalanceChanged,
     ChangeRejected,
     Control,
-    ControlAction,
     Event,
     FundingPaid,
     OrderAbandoned,
@@ -39,6 +39,7 @@ from abidance.model.event import (
     OrderRejected,
     OrderUnknown,
     Timer,
+    VenueStatus,
 )
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.model.intent import Intent
@@ -62,9 +63,7 @@ from abidance.risk.gate import Gate
 from abidance.risk.state import TradingState
 from abidance.strategy.base import View
 from abidance.strategy.mistakes import FAILURES, strategy_error
-from abidance.strategy.parameters import Value, parameters_of
 
-_ENDING = frozenset({ControlAction.STOP, ControlAction.PAUSE_ENTRIES, ControlAction.KILL})
 # Duplicates and what was overtaken are harmless; these are not.
 _TOLD = frozenset(AnomalyCode) - {AnomalyCode.DUPLICATE, AnomalyCode.STALE}
 _NEVER = 2**63 - 1
@@ -104,6 +103,7 @@ class Engine:
         self.actions = Actions(state, gate, breakers, order_id)
         self.exits = self.actions.exits
         self.runners: list[Runner] = []
+        self.controls = Controls(state, self.actions, breakers, self.runners, self._begin)
         self.fills: list[Fill] = []
         self.equity = 0.0
         self._breakers = breakers
@@ -134,6 +134,7 @@ class Engine:
             OrderRejected: self._on_order_news,
             FundingPaid: self._on_cash,
             BalanceChanged: self._on_cash,
+            VenueStatus: self._on_venue_status,
             Timer: self._on_timer,
             Control: self._on_control,
         }
@@ -404,6 +405,9 @@ class Engine:
         except StrategyError as error:
             self._fail(runner.name, error)
 
+    def _begin(self, runner: EventRunner) -> None:
+        self._call(runner, runner.strategy.on_start)
+
     def _fail(self, strategy: str, error: StrategyError) -> None:
         if not self._isolate:
             raise error
@@ -420,12 +424,16 @@ class Engine:
         order = state.orders.apply(event)
         self._tell_anomalies()
         if order is None:
+            if type(event) is ChangeRejected:
+                self.actions.forget(event.order_id)
             return
         request = order.request
         if type(event) is OrderRejected:
             text = f"{request.instrument}: {event.reason}"
             self.actions.note("warning", "order_rejected", text, request.strategy)
             self.actions.failed(request)
+        if self.actions.succeed(order):
+            return
         if not order.state.is_closed:
             if self.exits.plan(request.strategy, request.instrument) is not None:
                 position = state.position(request.strategy, request.instrument)
@@ -528,6 +536,18 @@ class Engine:
             text = f"Funding of {event.instrument}, which this run does not hold, was passed over."
             self.actions.note("warning", AnomalyCode.ORPHAN.value, text)
 
+    def _on_venue_status(self, event: VenueStatus) -> None:
+        state = self.state
+        state.now = max(state.now, event.ts)
+        before = state.feeds.venues.get(event.venue)
+        state.feeds.venues[event.venue] = event
+        if event.reasons and event.reasons != (before.reasons if before else ()):
+            self.actions.note(
+                "warning", "venue_not_trusted", f"Only exits at {event.venue}: {' '.join(event.reasons)}"
+            )
+        elif event.is_trusted and before is not None and before.reasons:
+            self.actions.note("info", "venue_trusted", f"{event.venue} may be traded on again.")
+
     # --- timers and control
 
     def _on_timer(self, event: Timer) -> None:
@@ -538,61 +558,7 @@ class Engine:
 
     def _on_control(self, event: Control) -> None:
         self.state.now = max(self.state.now, event.ts)
-        names = [name for name in self.state.strategies if event.strategy in ("", name)]
-        if not names:
-            self.actions.note("error", "unknown_strategy", f"No strategy {event.strategy!r} runs here.")
-        for name in names:
-            self._control(event, name)
-        if event.action is ControlAction.KILL:
-            self.actions.tell(self._breakers.kill(self.state.now, event.actor))
-        elif event.action is ControlAction.RELEASE:
-            self.actions.tell(self._breakers.release(self.state.now, event.actor))
-
-    def _control(self, event: Control, name: str) -> None:
-        actions, action = self.actions, event.action
-        if action is ControlAction.START:
-            if name in actions.stopped:
-                actions.stopped.discard(name)
-                for runner in self._runners_of(name):
-                    if isinstance(runner, EventRunner):
-                        self._call(runner, runner.strategy.on_start)
-        elif action is ControlAction.STOP:
-            actions.stopped.add(name)
-        elif action is ControlAction.PAUSE_ENTRIES:
-            actions.paused.add(name)
-        elif action is ControlAction.RESUME_ENTRIES:
-            actions.paused.discard(name)
-        elif action is ControlAction.SET_PARAMETERS:
-            self._set_parameters(name, event.values)
-        elif action is ControlAction.SET_ALLOCATION:
-            self._set_allocation(name, event.values.get("allocation"))
-        if action in _ENDING:
-            actions.cancel_entries(name)
-        if action is ControlAction.FLATTEN or (action is ControlAction.KILL and event.values.get("flatten")):
-            actions.flatten(name)
-
-    def _set_parameters(self, name: str, values: dict[str, Value]) -> None:
-        """Change a strategy's parameters, or none of them: what does not fit is told and the old ones stay."""
-        runners = self._runners_of(name)
-        before = {
-            key: getattr(runner.strategy, key)
-            for runner in runners
-            for key in parameters_of(type(runner.strategy)).keys() & values.keys()
-        }
-        try:
-            for runner in runners:
-                runner.set_parameters(values)
-        except (UsageError, StrategyError) as error:
-            for runner in runners:
-                runner.set_parameters(before)
-            self.actions.note("error", "parameters_refused", f"{name} keeps its parameters: {error}", name)
-
-    def _set_allocation(self, name: str, share: object) -> None:
-        if isinstance(share, int | float) and 0 < share <= 1:
-            self.state.allocations[name] = float(share)
-        else:
-            text = f"{name} keeps its allocation: {share!r} is no share above 0 and up to 1."
-            self.actions.note("error", "allocation_refused", text, name)
+        self.controls.take(event)
 
     def _runners_of(self, name: str) -> list[Runner]:
         return [runner for runner in self.runners if runner.name == name]

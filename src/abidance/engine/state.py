@@ -63,7 +63,8 @@ class Board:
 class State:
     """Everything known after the last event; what risk reads (`risk.view.RiskView`).
 
-    `cost_rates` holds, per instrument, what taking is expected to cost as a share of the value.
+    `cost_rates` holds, per instrument, what taking is expected to cost as a share of the value. `fixed` names the types
+    of orders that the venue of an instrument does not change: they are taken back and sent anew.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class State:
         self.boards = {id: Board() for id in instruments}
         self.feeds = Feeds()
         self.series: dict[tuple[str, str], Series] = {}
+        self.fixed: Mapping[str, frozenset[OrderType]] = {}
         self.allocations = {name: config.allocation for name, config in strategies.items()}
         self._cost_rates = cost_rates
         self._terms = {

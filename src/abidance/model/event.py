@@ -111,6 +111,19 @@ class BalanceChanged(msgspec.Struct, frozen=True, gc=False, tag="balance_changed
     reason: str
 
 
+class VenueStatus(msgspec.Struct, frozen=True, gc=False, tag="venue_status"):
+    """Whether what we know of our account at a venue may be acted on; `reasons` say why not. No trust, no new risk."""
+
+    ts: int
+    venue: str
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def is_trusted(self) -> bool:
+        """Return True when nothing speaks against new risk."""
+        return not self.reasons
+
+
 class Timer(msgspec.Struct, frozen=True, gc=False, tag="timer"):
     """A moment that was asked for has come."""
 
@@ -155,6 +168,7 @@ AccountEvent = (
     | ChangeRejected
     | FundingPaid
     | BalanceChanged
+    | VenueStatus
 )
 Event = (
     BarSlice
@@ -176,6 +190,7 @@ Event = (
     | ChangeRejected
     | FundingPaid
     | BalanceChanged
+    | VenueStatus
     | Timer
     | Control
 )
@@ -206,4 +221,5 @@ __all__ = [
     "Quote",
     "Timer",
     "Trade",
+    "VenueStatus",
 ]

@@ -1,15 +1,16 @@
-"""Which streams of market data may be acted on: the last word of the feed on each, as it came in events.
+"""What may be acted on: the last word of the feed on each stream, of the gateway on each account, as it came in events.
 
-A stream that no feed ever spoke of is not judged here: a backtest on stored data has no certificates, and trades.
+What nobody ever spoke of is not judged here: a backtest on stored data has no certificates, and trades.
 """
 
 from collections.abc import Mapping
 
+from abidance.model.event import VenueStatus
 from abidance.model.market import DataKind, FeedState, FeedStatus, MarkPrice
 
 
 class Feeds:
-    """The certificates of a run's streams, and the last mark price of each perpetual.
+    """The certificates of a run's streams, the last mark price of each perpetual, the standing of each account.
 
     `references` names per strategy the instruments that it looks at besides those it trades.
     """
@@ -17,6 +18,7 @@ class Feeds:
     def __init__(self) -> None:
         self.references: dict[str, tuple[str, ...]] = {}
         self.marks: dict[str, MarkPrice] = {}
+        self.venues: dict[str, VenueStatus] = {}
         self._known: dict[tuple[str, DataKind], FeedStatus] = {}
         self._doubted: dict[str, dict[DataKind, FeedStatus]] = {}
 

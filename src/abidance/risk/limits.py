@@ -257,6 +257,14 @@ def feed_not_certified(case: Case) -> str | None:
     return f"The stream of {status.kind} of {status.instrument} is not certified but {status.state}{why}"
 
 
+def venue_not_trusted(case: Case) -> str | None:
+    """Refuse an entry while what we know of the account is in doubt: not reconciled, its stream down, a mismatch."""
+    status = case.view.feeds.venues.get(case.instrument.venue)
+    if status is None or status.is_trusted:
+        return None
+    return f"Only exits at {status.venue}: {' '.join(status.reasons)}"
+
+
 def unknown_order_open(case: Case) -> str | None:
     """Refuse an entry while an order on the instrument may or may not be live."""
     if not case.view.unknown_open(case.request.instrument):
@@ -405,6 +413,7 @@ ENTRIES: tuple[Rule, ...] = (
     (RefusalCode.NO_PRICE, no_price),
     (RefusalCode.STALE_DATA, stale_data),
     (RefusalCode.FEED_NOT_CERTIFIED, feed_not_certified),
+    (RefusalCode.VENUE_NOT_TRUSTED, venue_not_trusted),
     (RefusalCode.UNKNOWN_ORDER_OPEN, unknown_order_open),
     (RefusalCode.MISSING_STOP, missing_stop),
     (RefusalCode.EXIT_NOT_FEASIBLE, exit_not_feasible),

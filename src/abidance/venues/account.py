@@ -5,10 +5,10 @@ its private stream mean. Nothing opens a socket, keeps time or decides. What an 
 refusal that is not on the venue's own list of proofs is UNKNOWN, never a guess.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -18,7 +18,10 @@ from abidance.model.instrument import Instrument
 from abidance.model.money import ZERO
 from abidance.model.order import Order, OrderState, OrderType, Side, TimeInForce
 from abidance.venues.dialect import Alive, Answered, Closing, Dropped, Endpoint, Frame
+from abidance.venues.frames import UNREADABLE
 from abidance.venues.net.transport import Answer
+
+T = TypeVar("T")
 
 
 class Credentials(NamedTuple):
@@ -35,10 +38,10 @@ class Credentials(NamedTuple):
 class Call(NamedTuple):
     """A request before it is signed, in ccxt's terms: `section` is its name of the host and kind of API.
 
-    `weight_path` is the path by which the venue's budget weighs it; `is_urgent` calls may use the reserve.
+    Urgent calls (cancels, exits) may use what is kept in reserve of the venue's limits.
     """
 
-    section: str | tuple[str, ...]
+    section: tuple[str, ...]
     method: str
     path: str
     params: Mapping[str, object] = {}
@@ -168,6 +171,37 @@ class Capability(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+class PrivateStream(Protocol):
+    """What happens to the account as the venue pushes it: one connection with its own way to log in."""
+
+    venue: str
+    url: str
+
+    def token(self) -> Call | None:
+        """Return the call for the key or token of the private stream; None where the stream is signed itself."""
+        return None
+
+    def endpoint(self, answer: Answer | None) -> Endpoint:  # noqa: ARG002 (where there is a token)
+        """Return where the private stream is, given the answer to `token`. Raises VenueError."""
+        return Endpoint(self.url)
+
+    def renew(self, token: Answer | None) -> tuple[Call, float] | None:  # noqa: ARG002 (where there is a key)
+        """Return the call that keeps the key alive and how many seconds apart; None where nothing is needed."""
+        return None
+
+    def login(self, credentials: Credentials, now: int) -> Sequence[Frame]:
+        """Return the frames that log in and subscribe; `now` is the venue's time in ns UTC."""
+        ...
+
+    def ping(self) -> tuple[Frame, float] | None:
+        """Return the frame that must be sent and how many seconds apart; None where the protocol's pings do."""
+        return None
+
+    def hear(self, frame: Frame) -> Sequence[News]:
+        """Return what a frame says, in its order. Never raises: what cannot be read is `Dropped`."""
+        ...
+
+
 class AccountDialect(Protocol):
     """One venue and market as an account sees it; made for the instruments of a run."""
 
@@ -176,8 +210,11 @@ class AccountDialect(Protocol):
     """The name of ccxt's class that signs."""
     hosts: frozenset[str]
     """The only hosts to which anything signed may go."""
+    counts: bool = False
+    """Each request must bear a greater number than the one before: then they leave one by one."""
     capability: Capability
     instruments: Mapping[str, Instrument]
+    stream: PrivateStream
 
     # --- changes
 
@@ -185,9 +222,9 @@ class AccountDialect(Protocol):
         """Return the call that places an order under our client id. Only for types in `capability.native`."""
         ...
 
-    def amend(self, order: Order, command: Amend, venue_id: str) -> Call:
+    def amend(self, order: Order, command: Amend, venue_id: str) -> Call:  # noqa: ARG002 (many cannot)
         """Return the call that changes an order; only where `capability.amends`."""
-        ...
+        raise VenueError(f"{self.venue} changes no orders.", "Take it back and place another.")
 
     def cancel(self, order: Order, venue_id: str) -> Call:
         """Return the call that takes an order back; `venue_id` may be empty."""
@@ -237,11 +274,11 @@ class AccountDialect(Protocol):
 
     def exposures(self) -> Call | None:
         """Return the call for positions; None in a spot market."""
-        ...
+        return None
 
     def read_exposures(self, answer: Answer) -> Sequence[Exposure]:
         """Return positions of the run's instruments that are not flat. Raises VenueError."""
-        ...
+        raise refused(self.venue, answer)
 
     def clock(self) -> Call:
         """Return the call that asks for the venue's time."""
@@ -251,31 +288,27 @@ class AccountDialect(Protocol):
         """Return the venue's time in ns UTC. Raises VenueError."""
         ...
 
-    # --- the private stream
 
-    def token(self) -> Call | None:
-        """Return the call for the key or token of the private stream; None where the stream is signed itself."""
-        ...
+def plain_number(value: Decimal) -> str:
+    """Return a price or quantity as venues want it: every digit, no exponent, no zeros at the end."""
+    return format(value.normalize(), "f")
 
-    def endpoint(self, answer: Answer | None) -> Endpoint:
-        """Return where the private stream is, given the answer to `token`. Raises VenueError."""
-        ...
 
-    def renew(self) -> tuple[Call, float] | None:
-        """Return the call that keeps the key alive and how many seconds apart; None where nothing is needed."""
-        ...
+def sound(*values: Decimal) -> None:
+    """Raise ValueError unless every number is finite and not negative."""
+    for value in values:
+        if not value.is_finite() or value < 0:
+            raise ValueError(f"{value} is no amount")
 
-    def login(self, credentials: Credentials, now: int) -> Sequence[Frame]:
-        """Return the frames that log in and subscribe; `now` is the venue's time in ns UTC."""
-        ...
 
-    def ping(self) -> tuple[Frame, float] | None:
-        """Return the frame that must be sent and how many seconds apart; None where the protocol's pings do."""
-        ...
-
-    def hear(self, frame: Frame) -> Sequence[News]:
-        """Return what a frame says, in its order. Never raises: what cannot be read is `Dropped`."""
-        ...
+def read(venue: str, answer: Answer, reader: Callable[[bytes], T]) -> T:
+    """Return what an answer of 200 says. Raises VenueError when it is another one, or cannot be read."""
+    if answer.status != 200:
+        raise refused(venue, answer)
+    try:
+        return reader(answer.body)
+    except UNREADABLE as error:
+        raise refused(venue, answer) from error
 
 
 def refused(venue: str, answer: Answer) -> VenueError:
@@ -297,7 +330,11 @@ __all__ = [
     "News",
     "OrderReport",
     "Page",
+    "PrivateStream",
     "Proof",
     "Reply",
+    "plain_number",
+    "read",
     "refused",
+    "sound",
 ]

@@ -76,6 +76,10 @@ class Budget:
         self._pulse = pulse
         self._turn = asyncio.Lock()
 
+    def weight(self, path: str, query: Mapping[str, str]) -> float:
+        """Return what a request weighs."""
+        return self._limits.weight(path, query)
+
     async def take(self, path: str, query: Mapping[str, str], *, urgent: bool = False) -> None:
         """Return once the request may leave, which is then counted. Ordinary requests keep their order."""
         weight = self._limits.weight(path, query)

@@ -1,0 +1,92 @@
+"""What people and rules order a running engine to do: start, stop, pause, flatten, kill, set parameters and shares."""
+
+from collections.abc import Callable, Sequence
+
+from abidance.engine.actions import Actions
+from abidance.engine.runners import EventRunner, Runner
+from abidance.engine.state import State
+from abidance.model.errors import StrategyError, UsageError
+from abidance.model.event import Control, ControlAction
+from abidance.risk.breaker import Breakers
+from abidance.strategy.parameters import Value, parameters_of
+
+_ENDING = frozenset({ControlAction.STOP, ControlAction.PAUSE_ENTRIES, ControlAction.KILL})
+
+
+class Controls:
+    """Takes orders to the strategies of one run; `begin` starts a strategy over events."""
+
+    def __init__(
+        self,
+        state: State,
+        actions: Actions,
+        breakers: Breakers,
+        runners: Sequence[Runner],
+        begin: Callable[[EventRunner], None],
+    ) -> None:
+        self._state = state
+        self._actions = actions
+        self._breakers = breakers
+        self._runners = runners
+        self._begin = begin
+
+    def take(self, event: Control) -> None:
+        """Do what an order says, for the strategies that it names."""
+        names = [name for name in self._state.strategies if event.strategy in ("", name)]
+        if not names:
+            self._actions.note("error", "unknown_strategy", f"No strategy {event.strategy!r} runs here.")
+        for name in names:
+            self._act(event, name)
+        if event.action is ControlAction.KILL:
+            self._actions.tell(self._breakers.kill(self._state.now, event.actor))
+        elif event.action is ControlAction.RELEASE:
+            self._actions.tell(self._breakers.release(self._state.now, event.actor))
+
+    def _act(self, event: Control, name: str) -> None:
+        actions, action = self._actions, event.action
+        if action is ControlAction.START:
+            if name in actions.stopped:
+                actions.stopped.discard(name)
+                for runner in self._runners_of(name):
+                    if isinstance(runner, EventRunner):
+                        self._begin(runner)
+        elif action is ControlAction.STOP:
+            actions.stopped.add(name)
+        elif action is ControlAction.PAUSE_ENTRIES:
+            actions.paused.add(name)
+        elif action is ControlAction.RESUME_ENTRIES:
+            actions.paused.discard(name)
+        elif action is ControlAction.SET_PARAMETERS:
+            self._set_parameters(name, event.values)
+        elif action is ControlAction.SET_ALLOCATION:
+            self._set_allocation(name, event.values.get("allocation"))
+        if action in _ENDING:
+            actions.cancel_entries(name)
+        if action is ControlAction.FLATTEN or (action is ControlAction.KILL and event.values.get("flatten")):
+            actions.flatten(name)
+
+    def _set_parameters(self, name: str, values: dict[str, Value]) -> None:
+        """Change a strategy's parameters, or none of them: what does not fit is told and the old ones stay."""
+        runners = self._runners_of(name)
+        before = {
+            key: getattr(runner.strategy, key)
+            for runner in runners
+            for key in parameters_of(type(runner.strategy)).keys() & values.keys()
+        }
+        try:
+            for runner in runners:
+                runner.set_parameters(values)
+        except (UsageError, StrategyError) as error:
+            for runner in runners:
+                runner.set_parameters(before)
+            self._actions.note("error", "parameters_refused", f"{name} keeps its parameters: {error}", name)
+
+    def _set_allocation(self, name: str, share: object) -> None:
+        if isinstance(share, int | float) and 0 < share <= 1:
+            self._state.allocations[name] = float(share)
+        else:
+            text = f"{name} keeps its allocation: {share!r} is no share above 0 and up to 1."
+            self._actions.note("error", "allocation_refused", text, name)
+
+    def _runners_of(self, name: str) -> list[Runner]:
+        return [runner for runner in self._runners if runner.name == name]

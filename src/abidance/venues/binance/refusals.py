@@ -1,0 +1,78 @@
+"""What Binance's errors prove about a change that was asked for: spot and USD-M alike."""
+
+import msgspec
+
+from abidance.venues.account import Proof, Reply
+from abidance.venues.frames import UNREADABLE, plain, reader
+from abidance.venues.net.transport import Answer
+
+_ABSENT = frozenset({-2013, -2026})
+REFUSALS = frozenset(
+    (-1002, -1003, -1013, -1014, -1015, -1020, -1022, -1100, -1101, -1102, -1103, -1104, -1105, -1106, -1108,
+     -1111, -1112, -1114, -1115, -1116, -1117, -1118, -1119, -1121, -1122, -1128, -1130, -1134, -1135, -1145,
+     -1220, -2014, -2015, -2016, -2039)
+)  # fmt: skip
+"""Codes that prove that a request never reached the matching engine."""
+NOT_TAKEN = (
+    "Market is closed.",
+    "Account has insufficient balance for requested action.",
+    "Market orders are not supported for this symbol.",
+    "Iceberg orders are not supported for this symbol.",
+    "Stop loss orders are not supported for this symbol.",
+    "Stop loss limit orders are not supported for this symbol.",
+    "Take profit orders are not supported for this symbol.",
+    "Take profit limit orders are not supported for this symbol.",
+    "Order amend is not supported for this symbol.",
+    "Price * QTY is zero or less.",
+    "IcebergQty exceeds QTY.",
+    "This action is disabled on this account.",
+    "This account may not place or cancel orders.",
+    "Unsupported order combination",
+    "Order would trigger immediately.",
+    "Cancel order is invalid. Check origClOrdId and orderId.",
+    "Order would immediately match and take.",
+    "The relationship of the prices for the orders is not correct.",
+    "OCO orders are not supported for this symbol",
+    "Quote order qty market orders are not support for this symbol.",
+    "Trailing stop orders are not supported for this symbol.",
+    "Order cancel-replace is not supported for this symbol.",
+    "This symbol is not permitted for this account.",
+    "This symbol is restricted for this account.",
+    "Order was not canceled due to cancel restrictions.",
+    "Rest API trading is not enabled.",
+    "WebSocket API trading is not enabled.",
+    "Order book liquidity is less than LOT_SIZE filter minimum quantity.",
+    "Order book liquidity is less than MARKET_LOT_SIZE filter minimum quantity.",
+    "Order book liquidity is less than symbol minimum quantity.",
+)
+"""What Binance says besides -2010 and -2011 when it took no order; another text proves nothing."""
+
+
+class Error(msgspec.Struct):
+    """An error as Binance tells it, over REST and WebSockets."""
+
+    code: int
+    msg: str = ""
+
+
+_read_error = reader(Error)
+
+
+def refusal(answer: Answer) -> Reply:
+    """Return what an answer other than 200 proves."""
+    try:
+        error = _read_error(answer.body)
+    except UNREADABLE:
+        return Reply(Proof.UNKNOWN, f"HTTP {answer.status}")
+    text = f"{error.code}: {plain(error.msg)}"
+    if answer.status >= 500:
+        return Reply(Proof.UNKNOWN, text)
+    if error.code in _ABSENT or (error.code == -2011 and error.msg == "Unknown order sent."):
+        return Reply(Proof.ABSENT, text)
+    if error.code == -2010 and error.msg == "Duplicate order sent.":
+        return Reply(Proof.LIVE, text)
+    if error.code == -1021:
+        return Reply(Proof.LATE, text)
+    if error.code in REFUSALS or (error.code in (-2010, -2011) and error.msg in NOT_TAKEN):
+        return Reply(Proof.REFUSED, text)
+    return Reply(Proof.UNKNOWN, text)

@@ -1,0 +1,111 @@
+"""Signed requests of one account: ccxt signs, our transport sends, within the limits and to the hosts of the venue.
+
+Nothing is tried twice here, and an answer is handed on whatever it says: what it proves is the dialect's business.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from abidance.model.errors import ConfigError, InvariantError
+from abidance.model.instrument import MS_NS
+from abidance.venues.account import AccountDialect, Call, Credentials
+from abidance.venues.ccxt.loading import exchange_class
+from abidance.venues.net.budget import Budgets
+from abidance.venues.net.limits import limits_of
+from abidance.venues.net.transport import Answer, Pulse, Transport, within
+
+PATIENCE = 10.0
+"""Seconds after which an answer is no longer waited for."""
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Wire:
+    """The signed way to one venue for one account; open it before use.
+
+    `rest_url` stands in for the venue's own address: it must be on this machine or encrypted. `offset` is the venue's
+    time less ours in ns; whoever measures it sets it.
+    """
+
+    def __init__(
+        self,
+        dialect: AccountDialect,
+        credentials: Credentials,
+        transport: Transport,
+        budgets: Budgets,
+        pulse: Pulse,
+        rest_url: str = "",
+    ) -> None:
+        parts = urlsplit(rest_url)
+        if rest_url and parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+            raise ConfigError(
+                f"Signed requests would go unencrypted to {parts.netloc or rest_url}.",
+                "Give an https:// address, or one on this machine.",
+            )
+        self.offset = 0
+        self.credentials = credentials
+        self._dialect = dialect
+        self._transport = transport
+        self._budgets = budgets
+        self._pulse = pulse
+        self._rest_url = rest_url.rstrip("/")
+        self._signer: Any = None
+        self._nonce = 0
+        self._turn = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Load ccxt's class of the venue, which takes a moment."""
+        kind = await asyncio.to_thread(exchange_class, self._dialect.ccxt, streaming=False)
+        key, secret, passphrase = self.credentials
+        signer = kind({"apiKey": key, "secret": secret, "password": passphrase, "enableRateLimit": False})
+        signer.milliseconds = lambda: self.now() // MS_NS
+        signer.nonce = self._next_nonce
+        self._signer = signer
+
+    def now(self) -> int:
+        """Return the venue's time in ns UTC, as far as it is known."""
+        return self._pulse.wall() + self.offset
+
+    def _next_nonce(self) -> int:
+        """Return the venue's time in ms, never the same twice where each request must have a greater one."""
+        now = self.now() // MS_NS
+        self._nonce = max(self._nonce + 1, now) if self._dialect.counts else now
+        return self._nonce
+
+    def signed(self, call: Call) -> tuple[str, str, Mapping[str, str], bytes | None]:
+        """Return method, URL, headers and body of a call, signed now. Raises InvariantError for a foreign host."""
+        made = self._signer.sign(call.path, list(call.section), call.method, dict(call.params))
+        url, body = made["url"], made["body"]
+        host = urlsplit(url).hostname
+        if host not in self._dialect.hosts:
+            raise InvariantError(f"A signed request would go to {host}, which is no host of the venue.")
+        return made["method"], url, made["headers"] or {}, body.encode() if isinstance(body, str) else body
+
+    async def ask(self, call: Call) -> Answer:
+        """Send a call and return the answer.
+
+        Raises NotSentError when not a byte left, another DisconnectedError when there is no answer.
+        """
+        if self._dialect.counts:
+            async with self._turn:  # numbers must arrive in their order
+                return await self._ask(call)
+        return await self._ask(call)
+
+    async def _ask(self, call: Call) -> Answer:
+        request = self.signed(call)
+        parts = urlsplit(request[1])
+        host = f"{parts.scheme}://{parts.netloc}"
+        path, query = parts.path, dict(parse_qsl(parts.query))
+        budget = self._budgets.of(self._rest_url or host, limits_of(host), self.credentials.key)
+        if budget.delay(budget.weight(path, query), urgent=call.is_urgent) > 0:
+            await budget.take(path, query, urgent=call.is_urgent)
+            request = self.signed(call)  # anew: what is signed does not keep
+        else:
+            await budget.take(path, query, urgent=call.is_urgent)
+        method, url, headers, body = request
+        where = (self._rest_url or host) + url[len(host) :]
+        work = self._transport.request(method, where, {}, {"Accept": "*/*", **headers}, body)
+        answer = await within(self._pulse, PATIENCE, work, f"{method} {path}")
+        budget.heed(answer)
+        return answer
