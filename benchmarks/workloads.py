@@ -394,6 +394,26 @@ def feed(venue: str) -> Callable[[Path], Workload]:
     return workload
 
 
+def store_read(python: Path) -> Workload:
+    """Return the reading of stored bars; polars comes with Abidance, so that both run in one environment."""
+    polars = {"zstd": "polars", "lz4": "polars, lz4", "plain": "polars, not compressed"}
+    return Workload(
+        key="store-read",
+        title="1,000,000 bars of one minute, read from the store (files of one month each) into arrays",
+        unit="bars",
+        count=1_000_000,
+        contestants=(
+            *(_ours(python, "store_read.py", how, name=name) for how, name in polars.items()),
+            _ours(python, "store_read.py", "store"),
+        ),
+        data=(),
+        exact=("rows", "open", "high", "low", "close", "volume"),
+        costs=("steady",),
+        note="polars reads the same bars from one Parquet file, compressed as it compresses by default (zstd), with "
+        "lz4, and not at all, and hands out its columns as arrays.",
+    )
+
+
 WORKLOADS: dict[str, Callable[[Path], Workload]] = {
     "bars": bars,
     "ticks": ticks,
@@ -413,6 +433,7 @@ WORKLOADS: dict[str, Callable[[Path], Workload]] = {
     "detail": detail,
     "feed-binance": feed("binance"),
     "feed-bybit": feed("bybit"),
+    "store-read": store_read,
 }
 
 
