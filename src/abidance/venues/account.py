@@ -156,7 +156,8 @@ class Page(NamedTuple):
 class Capability(msgspec.Struct, frozen=True):
     """What a venue really has, in one market. An order type that is not native is held and watched by us.
 
-    `window` is for how many seconds after it was signed a submit may still be accepted. `dead_man` says whether all
+    `window` is for how many seconds after it was signed a submit may still be accepted. With `ids_once` a client id is
+    refused for ever after its first use. `dead_man` says whether all
     orders can be cancelled by silence, and whether that would take protective stops along.
     """
 
@@ -167,6 +168,7 @@ class Capability(msgspec.Struct, frozen=True):
     reduce_only: bool
     cancels_all: bool
     window: float
+    ids_once: bool = False
     dead_man: str = ""
     notes: tuple[str, ...] = ()
 
@@ -176,6 +178,8 @@ class PrivateStream(Protocol):
 
     venue: str
     url: str
+    confirms: bool = True
+    """The venue answers the login; where it does not, being connected is being logged in."""
 
     def token(self) -> Call | None:
         """Return the call for the key or token of the private stream; None where the stream is signed itself."""

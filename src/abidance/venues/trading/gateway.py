@@ -1,0 +1,570 @@
+"""Commands out to one account in one market, and the truth about them back: nothing is lost, nothing sent twice.
+
+A submit leaves once. When its answer proves neither that the venue took it nor that it did not, the order is UNKNOWN
+until it is found, or proven absent (`_resolve`). The private stream tells what happens; questions at fixed intervals
+and after each reconnection find what the stream lost. What cannot be vouched for is told as a doubt: no new risk then.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+
+import msgspec
+
+from abidance.model.command import Amend, Cancel, Command, Submit
+from abidance.model.errors import VenueError
+from abidance.model.event import AccountEvent, BalanceChanged, ChangeRejected, FundingPaid
+from abidance.model.instrument import SECOND_NS
+from abidance.model.money import ZERO
+from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Side
+from abidance.venues.account import (
+    AccountDialect,
+    Call,
+    Execution,
+    Exposure,
+    Funds,
+    Moved,
+    News,
+    OrderReport,
+    Proof,
+    Reply,
+)
+from abidance.venues.dialect import Dropped
+from abidance.venues.net.transport import (
+    Backoff,
+    DisconnectedError,
+    NotSentError,
+)
+from abidance.venues.trading.line import PrivateLine, Way
+from abidance.venues.trading.register import Register, Tracked
+
+ASK_AGAIN = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds between questions about an order of unknown outcome; the last one stays."""
+GRACE = 2.0
+"""Seconds beyond the venue's window, and between two answers, before absence may count."""
+ALARM = 120.0
+"""Seconds without proof after which people are told."""
+OPEN_ORDERS, FILLS, FUNDS, CLOCK = 10.0, 30.0, 60.0, 600.0
+"""Seconds between comparisons."""
+OVERLAP = 60 * SECOND_NS
+"""Executions are asked for from so long before the newest that is known."""
+CONFIRM = 1.0
+"""Seconds after which a change that was not confirmed is asked about."""
+MOST_SKEW = 30 * SECOND_NS
+
+
+@dataclass
+class Books:
+    """What our own books say of the account: asked when the venue's say is compared with it."""
+
+    funds: Callable[[], Mapping[str, Decimal]]
+    exposures: Callable[[], Mapping[str, Decimal]]
+
+
+class VenueGateway:
+    """The gateway to one account in one market. `run` it, and hand it commands (`kernel.ports.Gateway`).
+
+    `tell` hands account events to the engine's inbox; `doubts` names, by its cause, why new risk may not be taken, and
+    `on_doubt` is called whenever that changes.
+    """
+
+    def __init__(
+        self,
+        dialect: AccountDialect,
+        way: Way,
+        books: Books,
+        tell: Callable[[AccountEvent], None],
+        is_ours: Callable[[str], bool],
+        on_doubt: Callable[[], None],
+    ) -> None:
+        self.dialect = dialect
+        self.register = Register(tell, is_ours)
+        self.doubts: dict[str, str] = {"start": "the account was not compared with our books yet."}
+        self.funds: dict[str, Funds] = {}
+        self._way = way
+        self._books = books
+        self._tell = tell
+        self._on_doubt = on_doubt
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._newest: dict[str, int] = {}
+        self._resolving: set[str] = set()
+        self._is_up = False
+        self._line = PrivateLine(dialect.stream, way, self._on_news, self._on_up, self._on_down)
+
+    # --- the engine's side
+
+    def execute(self, commands: Iterable[Command]) -> Iterable[AccountEvent]:
+        """Send commands; every answer comes back through `tell`."""
+        for command in commands:
+            if isinstance(command, Submit):
+                self._place(command)
+            elif (tracked := self.register.get(command.order_id)) is None:
+                self._tell(ChangeRejected(self._now(), command.order_id, "no order of this account"))
+            elif isinstance(command, Cancel):
+                self._take_back(tracked)
+            else:
+                self._change(tracked, command)
+        return ()
+
+    def watch(self, instrument: str, low: float, high: float) -> None:
+        """Take the prices at which an instrument trades now: what we hold may be due."""
+        for tracked in list(self.register.open()):
+            request = tracked.request
+            if tracked.held and request.instrument == instrument and _is_due(request, low, high):
+                self._release(tracked)
+
+    def recover(self, orders: Iterable[Order], newest: Mapping[str, int]) -> None:
+        """Take over what the record says; `newest` is when the last known execution of each instrument was."""
+        orders = tuple(orders)
+        self.register.recover(orders, ())
+        self._newest.update(newest)
+
+    def _place(self, command: Submit) -> None:
+        tracked = self.register.sent(command.order_id, command.request, self._way.wire.now())
+        if self._must_hold(command.request):
+            tracked.held = True
+            self.register.accepted(tracked, self._now())
+            return
+        self._way.spawn(self._submit(tracked, command))
+
+    def _must_hold(self, request: OrderRequest) -> bool:
+        """Say whether we watch the market for an order: the venue cannot, or another exit has the assets in keeping."""
+        if request.type not in self.dialect.capability.native:
+            return True
+        if not request.reduce_only or request.type is OrderType.MARKET or self.dialect.capability.reduce_only:
+            return False
+        others = self.register.standing(request.instrument, request.side)
+        return any(each.request.reduce_only for each in others)
+
+    def _release(self, tracked: Tracked) -> None:
+        """Send an order that we held, now that its price has come."""
+        left = tracked.release(self._way.wire.now(), ids_once=self.dialect.capability.ids_once)
+        request = msgspec.structs.replace(tracked.request, quantity=left)
+        if request.trigger is not None:
+            kind = OrderType.LIMIT if request.type is OrderType.STOP_LIMIT else OrderType.MARKET
+            request = msgspec.structs.replace(request, type=kind, trigger=None)
+        self._way.log.info("held_order_released", order=tracked.id, instrument=request.instrument)
+        command = Submit(tracked.view().id, request, tracked.sent_at)
+        self._way.spawn(self._submit(tracked, command))
+
+    def _take_back(self, tracked: Tracked) -> None:
+        if tracked.held:
+            self.register.gone(tracked, "taken back", self._now())
+        else:
+            self._way.spawn(self._cancel(tracked))
+
+    def _change(self, tracked: Tracked, command: Amend) -> None:
+        wish = _amended(tracked.request, command)
+        if tracked.held:
+            self.register.amended(tracked, wish, self._now())
+        elif self.dialect.capability.amends:
+            self._way.spawn(self._amend(tracked, command, wish))
+        else:
+            self._tell(ChangeRejected(self._now(), tracked.id, f"{self.dialect.venue} changes no orders."))
+
+    # --- changes on the wire
+
+    async def _submit(self, tracked: Tracked, command: Submit) -> None:
+        async with self._lock(tracked.id):
+            if tracked.is_closed:  # taken back before it left
+                return
+            if command.request.reduce_only and not self.dialect.capability.reduce_only:
+                await self._free(tracked)
+            tracked.sent_at = self._way.wire.now()
+            reply = await self._change_call(self.dialect.submit(command), tracked.request.instrument)
+            self._on_submitted(tracked, reply)
+
+    def _on_submitted(self, tracked: Tracked, reply: Reply) -> None:
+        now = self._now()
+        if reply.proof in (Proof.REFUSED, Proof.LATE):
+            self.register.rejected(tracked, reply.reason, now)
+        elif reply.proof is Proof.DONE:
+            self._hear_all(reply)
+            self.register.accepted(tracked, now)
+        else:
+            self.register.unknown(tracked, reply.reason or reply.proof.value, now)
+            self._resolve_soon(tracked)
+        if reply.proof is Proof.LATE:
+            self._way.spawn(self.set_clock())
+
+    async def _free(self, tracked: Tracked) -> None:
+        """Take back the exits that keep the assets of this one; we hold them from now on."""
+        request = tracked.request
+        for other in list(self.register.standing(request.instrument, request.side)):
+            if other is tracked or not other.request.reduce_only or other.request.type is OrderType.MARKET:
+                continue
+            if await self._withdraw(other):
+                self._way.log.info("stop_held_by_us", order=other.id, while_sending=tracked.id)
+
+    async def _withdraw(self, tracked: Tracked) -> bool:
+        """Take an order off the venue without the engine's knowing; return whether it is off and lives on with us."""
+        tracked.held = True  # its end at the venue is not its end
+        call = self.dialect.cancel(tracked.view(), tracked.venue_id)
+        reply = await self._change_call(call, tracked.request.instrument)
+        self._hear_all(reply)
+        if reply.proof is Proof.DONE and not tracked.is_closed:
+            tracked.withdraw()
+            return True
+        tracked.held = False
+        with suppress(VenueError):
+            await self._look(tracked)
+        return False
+
+    async def _cancel(self, tracked: Tracked) -> None:
+        async with self._lock(tracked.id):
+            if tracked.is_closed:
+                return
+            call = self.dialect.cancel(tracked.view(), tracked.venue_id)
+            reply = await self._change_call(call, tracked.request.instrument)
+            self._hear_all(reply)
+            if reply.proof in (Proof.REFUSED, Proof.LATE):
+                self._tell(ChangeRejected(self._now(), tracked.id, reply.reason))
+        await self._confirm(tracked)
+
+    async def _amend(self, tracked: Tracked, command: Amend, wish: OrderRequest) -> None:
+        async with self._lock(tracked.id):
+            if tracked.is_closed:
+                return
+            call = self.dialect.amend(tracked.view(), command, tracked.venue_id)
+            reply = await self._change_call(call, tracked.request.instrument)
+            self._hear_all(reply)
+            if reply.proof is Proof.DONE:
+                self.register.amended(tracked, wish, self._now())
+            else:
+                self._tell(ChangeRejected(self._now(), tracked.id, reply.reason))
+        if reply.proof not in (Proof.DONE, Proof.REFUSED):
+            await self._confirm(tracked)
+
+    async def _confirm(self, tracked: Tracked) -> None:
+        """Ask about an order whose change was not confirmed, until that is clear."""
+        for delay in (CONFIRM, 2 * CONFIRM, 5 * CONFIRM):
+            if tracked.is_closed:
+                return
+            await self._way.pulse.sleep(delay)
+            with suppress(VenueError):
+                if await self._look(tracked) is None:
+                    self.register.unknown(tracked, "not found after it was to be changed", self._now())
+                    self._resolve_soon(tracked)
+                    return
+        if not tracked.is_closed:
+            self._tell(ChangeRejected(self._now(), tracked.id, "not confirmed"))
+
+    async def _change_call(self, call: Call, instrument: str) -> Reply:
+        """Send a change and return what its answer proves."""
+        try:
+            answer = await self._way.wire.ask(call)
+        except NotSentError as error:
+            return Reply(Proof.REFUSED, f"not sent: {error.found}")
+        except DisconnectedError as error:
+            return Reply(Proof.UNKNOWN, error.found)
+        return self.dialect.proof(answer, instrument)
+
+    # --- orders of unknown outcome
+
+    def _resolve_soon(self, tracked: Tracked) -> None:
+        if tracked.id not in self._resolving:
+            self._resolving.add(tracked.id)
+            self._way.spawn(self._resolve(tracked))
+
+    async def _resolve(self, tracked: Tracked) -> None:
+        """Look for an order until it is found, or until its absence is proven."""
+        try:
+            began, attempt = self._way.pulse.steady(), 0
+            while tracked.told in (OrderState.UNKNOWN, OrderState.SENT):
+                await self._way.pulse.sleep(ASK_AGAIN[min(attempt, len(ASK_AGAIN) - 1)])
+                attempt += 1
+                with suppress(VenueError):  # no answer is not the answer "no"
+                    if tracked.told is OrderState.UNKNOWN and await self._look(tracked) is None:
+                        await self._note_absence(tracked)
+                if self._way.pulse.steady() - began > ALARM and tracked.told is OrderState.UNKNOWN:
+                    self._doubt(f"order {tracked.id}", f"the outcome of order {tracked.id} cannot be proven.")
+        finally:
+            self._resolving.discard(tracked.id)
+            self._doubt(f"order {tracked.id}", "")
+
+    async def _note_absence(self, tracked: Tracked) -> None:
+        """Count an answer that the venue knows no such order; abandon the order once that is proof."""
+        now = self._way.wire.now()
+        late = tracked.sent_at + round((self.dialect.capability.window + GRACE) * SECOND_NS)
+        if now <= late:
+            return
+        if not tracked.absent_at or now - tracked.absent_at[-1] >= GRACE * SECOND_NS:
+            tracked.absent_at.append(now)
+        if len(tracked.absent_at) < 2:
+            return
+        await self._sweep(tracked.request.instrument, tracked.sent_at - OVERLAP)
+        for call in self.dialect.open_orders():
+            for report in self.dialect.read_orders(await self._way.wire.ask(call)):
+                self.register.report(report, self._now())
+        if tracked.told is OrderState.UNKNOWN and len(tracked.absent_at) >= 2 and not self.register.strays:
+            proof = "unknown to the venue in two answers after its time, in open orders and in executions"
+            self.register.abandoned(tracked, proof, self._now())
+
+    async def _look(self, tracked: Tracked) -> OrderReport | None:
+        """Ask for one order. Returns None when the venue knows none; raises VenueError when there is no answer."""
+        instrument = tracked.request.instrument
+        for call in self.dialect.find(tracked.view()):
+            report = self.dialect.found(await self._way.wire.ask(call), instrument)
+            if report is not None:
+                self.register.report(report, self._now())
+                if tracked.owes:
+                    await self._sweep(instrument, tracked.sent_at - OVERLAP)
+                return report
+        return None
+
+    # --- the start, and the comparisons that go on for ever
+
+    async def run(self) -> None:
+        """Compare the account with our books, then follow it until cancelled."""
+        tasks = [asyncio.ensure_future(self._line.run())]
+        try:
+            await self._start()
+            loops = (
+                self._every(1.0, self._check_flight),
+                self._every(OPEN_ORDERS, self.compare_orders),
+                self._every(FILLS, self.sweep),
+                self._every(FUNDS, self.compare_funds),
+                self._every(CLOCK, self.set_clock),
+            )
+            tasks += [asyncio.ensure_future(each) for each in loops]
+            await asyncio.gather(*tasks)
+        finally:
+            for task in (*tasks, *self._way.tasks):
+                task.cancel()
+            await asyncio.gather(*tasks, *self._way.tasks, return_exceptions=True)
+
+    async def _start(self) -> None:
+        """Ask until the account was compared once, whole: missing is never flat."""
+        backoff = Backoff(self._way.draw)
+        while True:
+            try:
+                await self.set_clock()
+                for tracked in list(self.register.open()):
+                    if tracked.request.type not in self.dialect.capability.native:
+                        tracked.held = True
+                    else:
+                        self.register.unknown(tracked, "the program was not running", self._now())
+                        self._resolve_soon(tracked)
+                await self.sweep()
+                await self.compare_orders()
+                await self.compare_funds()
+            except VenueError as error:
+                self._doubt("start", f"the account cannot be compared with our books: {error.found}")
+                await self._way.pulse.sleep(backoff.delay())
+            else:
+                self._doubt("start", "")
+                return
+
+    async def _every(self, seconds: float, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        name = work.__name__
+        while True:
+            await self._way.pulse.sleep(seconds)
+            try:
+                await work()
+            except VenueError as error:
+                self._way.log.warning("comparison_failed", what=name, reason=error.found)
+                self._doubt(name, f"the account cannot be compared with our books: {error.found}")
+            else:
+                self._doubt(name, "")
+
+    async def _check_flight(self) -> None:
+        """Find orders of which nothing was heard, and fills that are owed."""
+        patience = round((self.dialect.capability.window + GRACE) * SECOND_NS)
+        for tracked in list(self.register.open()):
+            late = tracked.sent_at + patience < self._way.wire.now()
+            if tracked.told is OrderState.UNKNOWN or (tracked.told is OrderState.SENT and late):
+                self.register.unknown(tracked, "nothing was heard of it", self._now())
+                self._resolve_soon(tracked)
+        for instrument in self.register.in_debt():
+            await self._sweep(instrument, self._newest.get(instrument, self._way.wire.now()) - OVERLAP)
+        await self._explain_strays()
+
+    async def _explain_strays(self) -> None:
+        """Find out whose the executions are that belong to no order that we know."""
+        in_flight = any(each.told in (OrderState.SENT, OrderState.UNKNOWN) for each in self.register.open())
+        for venue_id in list(self.register.strays):
+            known = self.register.foreign.get(venue_id)
+            if known is not None or not in_flight:
+                self.register.disown(venue_id, self._now())
+
+    async def compare_orders(self) -> None:
+        """Compare open orders with what we think is open; take back those of ours that no record tells of."""
+        asked_at, listed = self._way.wire.now(), set()
+        for call in self.dialect.open_orders():
+            for report in self.dialect.read_orders(await self._way.wire.ask(call)):
+                tracked = self.register.report(report, self._now())
+                listed.add(tracked.id if tracked is not None else report.venue_id)
+        patience = round((self.dialect.capability.window + GRACE) * SECOND_NS)
+        for tracked in list(self.register.open()):
+            old = tracked.sent_at + patience < asked_at
+            missing = tracked.is_standing and old and tracked.id not in listed
+            if missing and await self._look(tracked) is None:
+                self.register.unknown(tracked, "the venue lists it no more", self._now())
+                self._resolve_soon(tracked)
+        for report in list(self.register.orphans.values()):
+            await self._quarantine(report)
+
+    async def _quarantine(self, report: OrderReport) -> None:
+        """Take back an order that bears our tag and that our record does not know."""
+        request = OrderRequest("", report.instrument, report.side, report.quantity)
+        order = Order(report.order_id, request, report.state, report.ts)
+        reply = await self._change_call(self.dialect.cancel(order, report.venue_id), report.instrument)
+        self._way.log.warning("orphan_taken_back", order=report.order_id, proof=reply.proof.value)
+        if reply.proof in (Proof.DONE, Proof.ABSENT):
+            self.register.orphans.pop(report.venue_id, None)
+
+    async def sweep(self) -> None:
+        """Ask for executions since the newest known, of every instrument."""
+        for instrument in self.dialect.instruments:
+            await self._sweep(instrument, self._newest.get(instrument, self._way.wire.now()) - OVERLAP)
+
+    async def _sweep(self, instrument: str, since: int) -> None:
+        call: Call | None = self.dialect.executions(instrument, since)
+        while call is not None:
+            page = self.dialect.read_executions(await self._way.wire.ask(call), instrument)
+            for execution in page.executions:
+                self._on_execution(execution)
+            call = page.more
+
+    async def compare_funds(self) -> None:
+        """Compare balances and positions with our books, when nothing is under way."""
+        for attempt in range(3):
+            before = self.register.is_settled
+            found = self.dialect.read_funds(await self._way.wire.ask(self.dialect.funds()))
+            self.funds = {each.asset: each for each in found}
+            exposures: Iterable[Exposure] = ()
+            if (call := self.dialect.exposures()) is not None:
+                exposures = self.dialect.read_exposures(await self._way.wire.ask(call))
+            if before and self.register.is_settled:
+                problem = self._differences(exposures)
+                if not problem or attempt:
+                    self._doubt("books", problem)
+                    return
+            await self._way.pulse.sleep(CONFIRM)
+
+    def _differences(self, exposures: Iterable[Exposure]) -> str:
+        there = {each.instrument: each.quantity for each in exposures}
+        lots = {id: each.lot for id, each in self.dialect.instruments.items()}
+        told = [
+            f"{id}: the venue has {there.get(id, ZERO)}, our books {ours}."
+            for id, ours in self._books.exposures().items()
+            if self.dialect.exposures() is not None and abs(there.get(id, ZERO) - ours) >= lots.get(id, ZERO)
+        ]
+        held = {asset: funds.total for asset, funds in self.funds.items()}
+        told += [
+            f"{asset}: the venue has {held.get(asset, ZERO)}, our books {ours}."
+            for asset, ours in self._books.funds().items()
+            if held.get(asset, ZERO) < ours
+        ]
+        return " ".join(told)
+
+    async def set_clock(self) -> None:
+        """Measure how the venue's clock differs from ours."""
+        wire, pulse = self._way.wire, self._way.pulse
+        sent = pulse.wall()
+        theirs = self.dialect.read_clock(await wire.ask(self.dialect.clock()))
+        received = pulse.wall()
+        wire.offset = theirs - (sent + received) // 2
+        skewed = abs(wire.offset) > MOST_SKEW
+        self._doubt("clock", f"our clock is {-wire.offset / SECOND_NS:+.0f} s off." if skewed else "")
+
+    # --- the private stream
+
+    def _on_up(self) -> None:
+        self._is_up = True
+        self._way.spawn(self._after_gap())
+
+    async def _after_gap(self) -> None:
+        """Find what happened while nobody listened, then trust the stream again."""
+        await self.sweep()
+        await self.compare_orders()
+        if self._is_up:
+            self._doubt("stream", "")
+
+    def _on_down(self, reason: str) -> None:
+        self._is_up = False
+        self._doubt("stream", f"the private stream is down ({reason.rstrip('.')}).")
+
+    def _on_news(self, news: News) -> None:
+        if isinstance(news, OrderReport):
+            self.register.report(news, self._now())
+        elif isinstance(news, Execution):
+            self._on_execution(news)
+        elif isinstance(news, Funds):
+            self.funds[news.asset] = news
+        elif isinstance(news, Moved):
+            self._on_moved(news)
+        elif isinstance(news, Dropped):
+            self._way.log.warning("private_frame_dropped", reason=news.reason, sample=news.sample)
+
+    def _on_execution(self, execution: Execution) -> None:
+        self._newest[execution.instrument] = max(self._newest.get(execution.instrument, 0), execution.ts)
+        self.register.execution(execution, self._now())
+
+    def _on_moved(self, moved: Moved) -> None:
+        if moved.reason == "funding" and moved.instrument:
+            self._tell(FundingPaid(self._now(), moved.instrument, "", moved.amount, moved.asset))
+        else:
+            venue = self.dialect.venue
+            self._tell(BalanceChanged(self._now(), venue, moved.asset, moved.amount, moved.reason))
+
+    def _hear_all(self, reply: Reply) -> None:
+        for execution in reply.executions:
+            self._on_execution(execution)
+        for report in reply.reports:
+            self.register.report(report, self._now())
+
+    # --- the kill switch
+
+    async def cancel_all(self) -> None:
+        """Take back everything that may stand at the venue, as fast as can be, whatever else goes on."""
+        standing = [each for each in self.register.open() if each.is_standing]
+        for tracked in list(self.register.open()):
+            if tracked.held:
+                self.register.gone(tracked, "killed", self._now())
+        if self.dialect.capability.cancels_all:
+            instruments = dict.fromkeys(each.request.instrument for each in standing)
+            calls = [self.dialect.cancel_all(instrument) for instrument in instruments]
+        else:
+            calls = [self.dialect.cancel(each.view(), each.venue_id) for each in standing]
+        for reply in await asyncio.gather(*(self._change_call(call, "") for call in calls)):
+            self._hear_all(reply)
+        await asyncio.gather(*(self._confirm(each) for each in standing))
+
+    # --- small things
+
+    def _doubt(self, cause: str, reason: str) -> None:
+        """Take a reason against new risk, or (empty) take it back."""
+        if self.doubts.get(cause, "") == reason:
+            return
+        if reason:
+            self.doubts[cause] = reason
+        else:
+            del self.doubts[cause]
+        self._on_doubt()
+
+    def _lock(self, order_id: str) -> asyncio.Lock:
+        return self._locks.setdefault(order_id, asyncio.Lock())
+
+    def _now(self) -> int:
+        return self._way.pulse.wall()
+
+
+def _amended(request: OrderRequest, command: Amend) -> OrderRequest:
+    """Return a request with the values of a change."""
+    given = {"quantity": command.quantity, "price": command.price, "trigger": command.trigger}
+    wish: OrderRequest = msgspec.structs.replace(
+        request, **{name: value for name, value in given.items() if value is not None}
+    )
+    return wish
+
+
+def _is_due(request: OrderRequest, low: float, high: float) -> bool:
+    """Say whether prices from `low` to `high` touch the trigger, or (for what has none) the limit."""
+    if request.trigger is not None:
+        return high >= request.trigger if request.side is Side.BUY else low <= request.trigger
+    if request.price is not None:
+        return low <= request.price if request.side is Side.BUY else high >= request.price
+    return True

@@ -1,0 +1,160 @@
+"""The private stream of an account, kept open: log in, listen, renew the key, come back after each end."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+from structlog.stdlib import BoundLogger
+
+from abidance.model.errors import VenueError
+from abidance.venues.account import KeyExpired, News, PrivateStream
+from abidance.venues.dialect import Answered, Closing, Endpoint
+from abidance.venues.net.transport import (
+    Answer,
+    Backoff,
+    DisconnectedError,
+    Pulse,
+    Socket,
+    Transport,
+    stop,
+    within,
+)
+from abidance.venues.trading.wire import Wire
+
+_CONNECT = 10.0
+_CONFIRM = 10.0
+_BURST = 64
+
+
+@dataclass
+class Way:
+    """What a gateway needs of the world."""
+
+    wire: Wire
+    transport: Transport
+    pulse: Pulse
+    draw: Callable[[], float]
+    log: BoundLogger
+    stream_url: str = ""
+    """Stands in for the address of the private stream."""
+    tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """Do something beside everything else; a failure is told and harms nobody else."""
+        task = asyncio.ensure_future(self._guarded(work))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _guarded(self, work: Coroutine[object, object, None]) -> None:
+        try:
+            await work
+        except VenueError as error:
+            self.log.warning("gateway_task_failed", reason=error.found)
+        except Exception:
+            self.log.exception("gateway_task_failed")
+
+
+class PrivateLine:
+    """One account's stream; `hear` takes its news, `on_up` and `on_down` (with the reason) tell whether there is any."""
+
+    def __init__(
+        self,
+        stream: PrivateStream,
+        way: Way,
+        hear: Callable[[News], None],
+        on_up: Callable[[], None],
+        on_down: Callable[[str], None],
+    ) -> None:
+        self._stream = stream
+        self._way = way
+        self._hear = hear
+        self._on_up = on_up
+        self._on_down = on_down
+
+    async def run(self) -> None:
+        """Follow the stream for ever."""
+        pulse, backoff = self._way.pulse, Backoff(self._way.draw)
+        while True:
+            opened, reason = pulse.steady(), "it ended"
+            try:
+                await self._follow()
+            except VenueError as error:
+                reason = error.found
+            except Exception as error:
+                self._way.log.exception("private_stream_failed")
+                reason = type(error).__name__
+            self._on_down(reason)
+            await pulse.sleep(backoff.delay(pulse.steady() - opened))
+
+    async def _follow(self) -> None:
+        way, stream = self._way, self._stream
+        token = None if (call := stream.token()) is None else await way.wire.ask(call)
+        opening = way.transport.connect(self._placed(stream.endpoint(token)))
+        socket = await within(way.pulse, _CONNECT, opening, "Connecting the private stream")
+        beside: list[asyncio.Task[None]] = []
+        try:
+            for frame in stream.login(way.wire.credentials, way.wire.now()):
+                await socket.send(frame)
+            beside += [
+                asyncio.ensure_future(each) for each in (self._renew(token, socket), self._ping(socket))
+            ]
+            await self._read(socket)
+        finally:
+            await stop(*beside)
+            await socket.close()
+
+    async def _read(self, socket: Socket) -> None:
+        is_up, read = not self._stream.confirms, 0
+        if is_up:
+            self._on_up()
+        while True:
+            receiving = socket.receive()
+            frame = await (
+                receiving
+                if is_up
+                else within(self._way.pulse, _CONFIRM, receiving, "The answer to the login")
+            )
+            for news in self._stream.hear(frame):
+                if isinstance(news, Answered):
+                    if news.error:
+                        raise DisconnectedError(f"{self._stream.venue} refused the login: {news.error}")
+                    if not is_up:
+                        is_up = True
+                        self._on_up()
+                elif isinstance(news, KeyExpired | Closing):
+                    raise DisconnectedError("its key ran out, or the venue ends it")
+                else:
+                    self._hear(news)
+            read += 1
+            if read % _BURST == 0:
+                await asyncio.sleep(0)  # a full buffer never suspends us by itself
+
+    async def _renew(self, token: Answer | None, socket: Socket) -> None:
+        while (due := self._stream.renew(token)) is not None:
+            call, seconds = due
+            await self._way.pulse.sleep(seconds)
+            try:
+                failed = (await self._way.wire.ask(call)).status >= 400
+            except VenueError:
+                failed = True
+            if failed:
+                await socket.close()
+                return
+
+    async def _ping(self, socket: Socket) -> None:
+        while (due := self._stream.ping()) is not None:
+            frame, seconds = due
+            await self._way.pulse.sleep(seconds)
+            try:
+                await socket.send(frame)
+            except DisconnectedError:
+                return
+
+    def _placed(self, endpoint: Endpoint) -> Endpoint:
+        """Return where to connect: at the address that stands in for the venue's, if one does."""
+        if not self._way.stream_url:
+            return endpoint
+        parts = urlsplit(endpoint.url)
+        rest = endpoint.url[len(f"{parts.scheme}://{parts.netloc}") :]
+        return replace(endpoint, url=self._way.stream_url.rstrip("/") + rest)

@@ -1,0 +1,285 @@
+"""What is known of our orders at one venue, and what of it the engine has been told: each proven thing once, in order.
+
+Reports and executions come from the stream and from questions alike, late, twice or in any order. An order ends for the
+engine only when every fill that the venue has reported of it was told. Nothing here sends, waits or keeps time.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from abidance.model.event import (
+    AccountEvent,
+    OrderAbandoned,
+    OrderAccepted,
+    OrderAmended,
+    OrderCancelled,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderUnknown,
+)
+from abidance.model.money import ZERO
+from abidance.model.order import Fill, Order, OrderRequest, OrderState, Side
+from abidance.venues.account import Execution, OrderReport
+
+MANUAL = "manual"
+"""The strategy to which executions of orders belong that are not ours."""
+_ENDINGS = frozenset({OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED})
+
+
+@dataclass(slots=True)
+class Tracked:
+    """One order of ours: what was asked, what the engine was told, what the venue says beyond that.
+
+    `filled` is what was told in fills, `reported` the most that the venue reported as filled. A `held` order is not at
+    the venue: we watch the market for it; it may have been there before (`past`, the venue's ids of it then) and go
+    there again. `sent_at` is in ns of the venue's time.
+    """
+
+    id: str
+    request: OrderRequest
+    sent_at: int
+    told: OrderState = OrderState.SENT
+    venue_id: str = ""
+    filled: Decimal = ZERO
+    reported: Decimal = ZERO
+    ending: OrderReport | None = None
+    held: bool = False
+    base: Decimal = ZERO
+    wire_id: str = ""
+    past: set[str] = field(default_factory=set)
+    absent_at: list[int] = field(default_factory=list)
+
+    @property
+    def is_closed(self) -> bool:
+        """Return True when nothing more is expected of it."""
+        return self.told.is_closed
+
+    @property
+    def owes(self) -> bool:
+        """Return True while the venue has reported more as filled than we know the fills of."""
+        return self.reported > self.filled
+
+    @property
+    def is_standing(self) -> bool:
+        """Return True while it rests at the venue, as far as we know."""
+        return not self.held and not self.is_closed
+
+    def view(self) -> Order:
+        """Return the order as dialects want it: under the client id that it has at the venue."""
+        return Order(self.wire_id or self.id, self.request, self.told, self.sent_at, self.filled)
+
+    def withdraw(self) -> None:
+        """Note that the order is off the venue and lives on with us."""
+        if self.venue_id:
+            self.past.add(self.venue_id)
+        self.venue_id, self.ending, self.held = "", None, True
+
+    def release(self, now: int, *, ids_once: bool) -> Decimal:
+        """Note that the order goes to the venue and return the quantity; a used id gets a mark where it must."""
+        self.held, self.ending, self.sent_at, self.base = False, None, now, self.filled
+        if ids_once and self.past:
+            self.wire_id = f"{self.id}r{len(self.past)}"
+        return self.request.quantity - self.filled
+
+
+class Register:
+    """The orders of one account in one market; `tell` hands events to the engine, `is_ours` knows our ids by their tag."""
+
+    def __init__(self, tell: Callable[[AccountEvent], None], is_ours: Callable[[str], bool]) -> None:
+        self.strays: dict[str, list[Execution]] = {}
+        """Executions of orders that are not known (yet), by the venue's id of the order."""
+        self.foreign: dict[str, OrderReport] = {}
+        """Orders of the account that are not ours, by the venue's id."""
+        self.orphans: dict[str, OrderReport] = {}
+        """Open orders that bear our tag and that no record tells of, by the venue's id."""
+        self._tell = tell
+        self._is_ours = is_ours
+        self._orders: dict[str, Tracked] = {}
+        self._by_venue_id: dict[str, Tracked] = {}
+        self._seen: set[tuple[str, str]] = set()
+
+    # --- what is asked
+
+    def get(self, order_id: str) -> Tracked | None:
+        """Return one of our orders."""
+        return self._orders.get(order_id)
+
+    def open(self) -> Iterator[Tracked]:
+        """Yield our orders that have not ended, oldest first."""
+        return iter([each for each in self._orders.values() if not each.is_closed])
+
+    def standing(self, instrument: str, side: Side | None = None) -> Iterator[Tracked]:
+        """Yield our orders of an instrument that rest at the venue."""
+        for each in self.open():
+            request = each.request
+            if each.is_standing and request.instrument == instrument and side in (None, request.side):
+                yield each
+
+    @property
+    def is_settled(self) -> bool:
+        """Return True when nothing is under way: no outcome unknown, no fill owed, no execution unexplained."""
+        waiting = (OrderState.SENT, OrderState.UNKNOWN)
+        return not self.strays and not any(each.owes or each.told in waiting for each in self.open())
+
+    def in_debt(self) -> set[str]:
+        """Return the instruments of which fills are missing."""
+        owing = {each.request.instrument for each in self._orders.values() if each.owes}
+        return owing | {found[0].instrument for found in self.strays.values()}
+
+    # --- what we do
+
+    def sent(self, order_id: str, request: OrderRequest, now: int) -> Tracked:
+        """Note an order that is about to be sent."""
+        tracked = self._orders[order_id] = Tracked(order_id, request, now)
+        return tracked
+
+    def recover(self, orders: Iterable[Order], fills: Iterable[Fill]) -> None:
+        """Take over what the record says of orders and fills, ended ones too: they may still fill."""
+        for order in orders:
+            tracked = Tracked(order.id, order.request, order.ts_intent, order.state)
+            tracked.filled = tracked.reported = order.filled
+            self._orders[order.id] = tracked
+        self._seen.update((fill.instrument, fill.id) for fill in fills)
+
+    # --- what is proven
+
+    def accepted(self, tracked: Tracked, now: int) -> None:
+        """Tell that the venue (or we) hold an order."""
+        if tracked.told in (OrderState.SENT, OrderState.UNKNOWN):
+            tracked.told = OrderState.PARTIAL if tracked.filled else OrderState.OPEN
+            self._tell(OrderAccepted(now, tracked.id))
+
+    def rejected(self, tracked: Tracked, reason: str, now: int) -> None:
+        """Tell that the venue proved that it does not hold an order."""
+        if tracked.is_closed or tracked.filled or tracked.owes:
+            return
+        tracked.told = OrderState.REJECTED
+        self._tell(OrderRejected(now, tracked.id, reason))
+
+    def unknown(self, tracked: Tracked, reason: str, now: int) -> None:
+        """Tell that an order may or may not be live."""
+        if not tracked.is_closed and tracked.told is not OrderState.UNKNOWN:
+            tracked.told = OrderState.UNKNOWN
+            self._tell(OrderUnknown(now, tracked.id, reason))
+
+    def abandoned(self, tracked: Tracked, proof: str, now: int) -> None:
+        """Tell that an order never came to exist."""
+        if not tracked.is_closed and not tracked.filled and not tracked.owes:
+            tracked.told = OrderState.ABANDONED
+            self._tell(OrderAbandoned(now, tracked.id, proof))
+
+    def gone(self, tracked: Tracked, reason: str, now: int) -> None:
+        """Tell that a held order is taken back."""
+        if not tracked.is_closed:
+            tracked.told = OrderState.CANCELLED
+            self._tell(OrderCancelled(now, tracked.id, reason))
+
+    def amended(self, tracked: Tracked, request: OrderRequest, now: int) -> None:
+        """Tell that an order is now as in `request`."""
+        tracked.request = request
+        self._tell(OrderAmended(now, tracked.id, request.quantity, request.price, request.trigger))
+
+    # --- what the venue says
+
+    def report(self, report: OrderReport, now: int) -> Tracked | None:
+        """Take what the venue says of an order; return it when it is one of ours."""
+        tracked = self._orders.get(_plain(report.order_id)) or self._by_venue_id.get(report.venue_id)
+        if tracked is None:
+            self._not_known(report)
+            return None
+        self.foreign.pop(report.venue_id, None)
+        self.orphans.pop(report.venue_id, None)
+        if report.venue_id in tracked.past:
+            return tracked  # what it was before we took it back
+        self._name(tracked, report.venue_id)
+        tracked.absent_at.clear()
+        tracked.reported = max(tracked.reported, tracked.base + report.filled)
+        if report.state in _ENDINGS:
+            tracked.ending = report
+        elif not tracked.is_closed:
+            self.accepted(tracked, now)
+        for execution in self.strays.pop(tracked.venue_id, ()):
+            self.execution(execution, now)
+        self._conclude(tracked, now)
+        return tracked
+
+    def _name(self, tracked: Tracked, venue_id: str) -> None:
+        """Note the venue's id of an order, once."""
+        if venue_id and not tracked.venue_id:
+            tracked.venue_id = venue_id
+            self._by_venue_id[venue_id] = tracked
+
+    def _not_known(self, report: OrderReport) -> None:
+        where = self.orphans if self._is_ours(_plain(report.order_id)) else self.foreign
+        if report.state in _ENDINGS:
+            where.pop(report.venue_id, None)
+        else:
+            where[report.venue_id] = report
+
+    def execution(self, execution: Execution, now: int) -> bool:
+        """Take an execution; return whether it was news. One of an unknown order waits for that to become known."""
+        key = (execution.instrument, execution.id)
+        if key in self._seen:
+            return False
+        tracked = self._orders.get(_plain(execution.order_id)) or self._by_venue_id.get(execution.venue_id)
+        if tracked is None:
+            waiting = self.strays.setdefault(execution.venue_id, [])
+            if all(each.id != execution.id for each in waiting):
+                waiting.append(execution)
+            return True
+        self._seen.add(key)
+        if execution.venue_id not in tracked.past:
+            self._name(tracked, execution.venue_id)
+        tracked.absent_at.clear()
+        tracked.filled += execution.quantity
+        tracked.reported = max(tracked.reported, tracked.filled)
+        if not tracked.is_closed:
+            tracked.told = OrderState.PARTIAL
+        self._tell(OrderFilled(now, _fill(execution, tracked.id, tracked.request.strategy)))
+        if not tracked.is_closed and tracked.filled >= tracked.request.quantity:
+            tracked.told = OrderState.FILLED
+        self._conclude(tracked, now)
+        return True
+
+    def disown(self, venue_id: str, now: int) -> None:
+        """Book executions of an order that is proven not to be ours: somebody traded by hand."""
+        for execution in self.strays.pop(venue_id, ()):
+            self._seen.add((execution.instrument, execution.id))
+            self._tell(OrderFilled(now, _fill(execution, f"{MANUAL}-{venue_id}", MANUAL)))
+
+    def _conclude(self, tracked: Tracked, now: int) -> None:
+        """Tell the end of an order once every fill before it is told."""
+        ending = tracked.ending
+        if ending is None or tracked.owes or tracked.is_closed or tracked.held:
+            return
+        if ending.state is OrderState.REJECTED and not tracked.filled:
+            self.rejected(tracked, ending.reason or "rejected by the venue", now)
+        elif ending.state is OrderState.EXPIRED:
+            tracked.told = OrderState.EXPIRED
+            self._tell(OrderExpired(now, tracked.id, ending.reason))
+        else:
+            tracked.told = OrderState.CANCELLED
+            self._tell(OrderCancelled(now, tracked.id, ending.reason))
+
+
+def _plain(order_id: str) -> str:
+    """Return our id in a client id: venues may answer in capitals or with the dashes of a UUID; a mark may follow."""
+    return order_id.replace("-", "").lower()[:32] if len(order_id) >= 32 else order_id
+
+
+def _fill(execution: Execution, order_id: str, strategy: str) -> Fill:
+    return Fill(
+        execution.id,
+        order_id,
+        execution.instrument,
+        strategy,
+        execution.side,
+        execution.quantity,
+        execution.price,
+        execution.fee,
+        execution.fee_asset,
+        execution.ts,
+        execution.is_maker,
+    )
