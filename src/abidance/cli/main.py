@@ -60,6 +60,7 @@ def _register() -> None:
             function = getattr(import_module(f"abidance.cli.{module}"), name.replace("-", "_"))
             app.command(name, rich_help_panel=panel)(function)
     app.add_typer(import_module("abidance.cli.download").app, name="data", rich_help_panel="Data")
+    app.add_typer(import_module("abidance.cli.keys").app, name="keys", rich_help_panel="Trade")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -103,10 +104,17 @@ def _run(arguments: list[str] | None) -> int:
         terminal.complain("There is not enough memory.", "Ask for fewer instruments or a shorter time range.")
         return 1
     except Exception as error:  # noqa: BLE001 - whatever else comes here is a mistake of ours, to be reported
-        traceback.print_exc()
+        _print_traceback()
         told = f"This is a defect of the program ({type(error).__name__}), not of what you typed."
         terminal.complain(told, "Please report it, with the lines above.")
         return 1
+
+
+def _print_traceback() -> None:
+    """Print where it happened, without any secret that this process has seen."""
+    from abidance.kernel.log import PROCESS
+
+    print(PROCESS.text(traceback.format_exc()), file=sys.stderr)
 
 
 def _mistyped(error: typer.TyperException) -> tuple[str, str]:

@@ -112,6 +112,8 @@ class Redaction:
 
 
 _META = frozenset({"_record", "_from_structlog", "exc_info", "stack_info"})
+PROCESS = Redaction()
+"""What hides the secrets that this process has held in its hands; a vault tells it of each."""
 
 
 def _told(value: object) -> str:
@@ -134,9 +136,9 @@ def configure(
     With `to_console` off they go to the file alone, as beside a live view.
 
     The file is kept below 50 MB, and the last five are kept. A second call replaces the first. Returns what hides
-    secrets, so that a vault can tell it more of them.
+    secrets: by default `PROCESS`, which vaults tell of each that they open.
     """
-    redaction = redaction or Redaction()
+    redaction = redaction or PROCESS
     before: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

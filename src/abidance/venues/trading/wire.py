@@ -5,12 +5,12 @@ Nothing is tried twice here, and an answer is handed on whatever it says: what i
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 from abidance.model.errors import ConfigError, InvariantError
 from abidance.model.instrument import MS_NS
-from abidance.venues.account import AccountDialect, Call, Credentials
+from abidance.venues.account import Call, Credentials
 from abidance.venues.ccxt.loading import exchange_class
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.limits import limits_of
@@ -21,16 +21,35 @@ PATIENCE = 10.0
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
+class Signing(Protocol):
+    """What must be known of a venue to sign requests and to send them nowhere else."""
+
+    @property
+    def ccxt(self) -> str:
+        """Return the name of ccxt's class that signs."""
+        ...
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Return the only hosts to which anything signed may go."""
+        ...
+
+    @property
+    def counts(self) -> bool:
+        """Return whether each request must bear a greater number than the one before."""
+        ...
+
+
 class Wire:
     """The signed way to one venue for one account; open it before use.
 
-    `rest_url` stands in for the venue's own address: it must be on this machine or encrypted. `offset` is the venue's
-    time less ours in ns; whoever measures it sets it.
+    `rest_url` stands in for the venue's own address: it must be on this machine, or an encrypted one of the venue's.
+    `offset` is the venue's time less ours in ns; whoever measures it sets it.
     """
 
     def __init__(
         self,
-        dialect: AccountDialect,
+        dialect: Signing,
         credentials: Credentials,
         transport: Transport,
         budgets: Budgets,
@@ -38,10 +57,11 @@ class Wire:
         rest_url: str = "",
     ) -> None:
         parts = urlsplit(rest_url)
-        if rest_url and parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        is_theirs = parts.scheme == "https" and parts.hostname in dialect.hosts
+        if rest_url and not is_theirs and parts.hostname not in _LOOPBACK:
             raise ConfigError(
-                f"Signed requests would go unencrypted to {parts.netloc or rest_url}.",
-                "Give an https:// address, or one on this machine.",
+                f"Signed requests would go to {parts.scheme}://{parts.hostname}, which is no address of the venue.",
+                f"Give one on this machine, or https:// and {' or '.join(sorted(dialect.hosts))}.",
             )
         self.offset = 0
         self.credentials = credentials

@@ -1,0 +1,77 @@
+"""Keys of the vault meet their venues: what a key may do is asked, judged by the rules, and noted.
+
+A live run asks at its start and each hour after that; the command line asks when a key comes and when it is told to.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from abidance.model.errors import AbidanceError
+from abidance.security.keys import ExchangeKey, Keys
+from abidance.security.permissions import Verdict, judge
+from abidance.security.unlocking import Unlocking
+from abidance.security.vault import FILE
+from abidance.venues.account import Credentials
+from abidance.venues.net.config import FeedConfig
+from abidance.venues.net.transport import Pulse, Transport
+from abidance.venues.trading.permissions import ask_permissions, is_asked
+
+EVERY = 3_600.0
+"""Seconds from one check of a live run to the next."""
+
+
+def vault_path(userdir: Path) -> Path:
+    """Return where a user's vault lies."""
+    return userdir.expanduser() / FILE
+
+
+def open_keys(userdir: Path, unlocking: Unlocking) -> Keys:
+    """Return the exchange keys of a user. Raises ConfigError saying what is wrong with the vault or the passphrase."""
+    return Keys(unlocking.unlock(vault_path(userdir)))
+
+
+def credentials_of(key: ExchangeKey) -> Credentials:
+    """Return what signs with a key."""
+    return Credentials(key.key.reveal(), key.secret.reveal(), key.passphrase.reveal())
+
+
+def rest_url_of(feed: FeedConfig, venue: str) -> str:
+    """Return the address that stands in for a venue's own, empty when none does."""
+    given = feed.addresses.get(venue) or feed.addresses.get(f"{venue}-spot")
+    return given.rest_url if given else ""
+
+
+async def judged(key: ExchangeKey, transport: Transport, pulse: Pulse, rest_url: str = "") -> Verdict:
+    """Return what the rules say of a key now. Raises ConfigError and VenueError when its venue does not tell."""
+    permissions = await ask_permissions(key.venue, credentials_of(key), transport, pulse, rest_url)
+    return judge(permissions, pulse.wall())
+
+
+async def check_key(
+    keys: Keys, venue: str, account: str, transport: Transport, pulse: Pulse, rest_url: str = ""
+) -> Verdict:
+    """Ask and judge as `judged` does, and note in the vault that the venue told. A refusal is a part of the verdict."""
+    verdict = await judged(keys.of(venue, account), transport, pulse, rest_url)
+    if is_asked(venue):
+        await asyncio.to_thread(keys.mark_checked, venue, account, pulse.wall())
+    return verdict
+
+
+async def watch_key(
+    keys: Keys,
+    venue: str,
+    account: str,
+    transport: Transport,
+    pulse: Pulse,
+    heard: Callable[[Verdict | AbidanceError], None],
+    rest_url: str = "",
+) -> None:
+    """Check a key each hour until cancelled; `heard` is told each verdict, or why there is none."""
+    while True:
+        await pulse.sleep(EVERY)
+        try:
+            found: Verdict | AbidanceError = await check_key(keys, venue, account, transport, pulse, rest_url)
+        except AbidanceError as error:
+            found = error
+        heard(found)

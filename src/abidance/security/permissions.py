@@ -1,0 +1,72 @@
+"""The rules for keys: which are refused, what deserves a warning. One place for each sentence."""
+
+from typing import NamedTuple
+
+from abidance.model.errors import ConfigError
+from abidance.model.instrument import SECOND_NS
+from abidance.model.permissions import Permissions
+
+DAY_NS = 86_400 * SECOND_NS
+SOON_DAYS = 14
+"""Days before its end from which on an expiring key is warned of."""
+
+
+class Verdict(NamedTuple):
+    """What the rules say of a key: why it is refused, what to mind, what is so."""
+
+    refusals: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+
+    def enforce(self, name: str) -> None:
+        """Raise ConfigError when the key is refused."""
+        if self.refusals:
+            raise ConfigError(
+                f"The key of {name} is refused: {' '.join(self.refusals)}",
+                "Make one at the venue that may read and trade, and nothing else.",
+            )
+
+
+def judge(permissions: Permissions, now: int) -> Verdict:
+    """Return what the rules say of a key at `now` (ns UTC)."""
+    refusals: list[str] = []
+    warnings: list[str] = []
+    facts: list[str] = []
+    untold: list[str] = []
+    if permissions.can_withdraw:
+        refusals.append("It can withdraw money.")
+    elif permissions.can_withdraw is None:
+        untold.append("whether it can withdraw money")
+    if permissions.can_trade is False:
+        warnings.append("It may not trade: orders would be refused.")
+    elif permissions.can_trade is None:
+        untold.append("whether it may trade")
+    if permissions.ip_restricted is False:
+        warnings.append("It works from every address: bind it to yours at the venue.")
+    elif permissions.ip_restricted is None:
+        untold.append("whether it is bound to addresses")
+    if permissions.expires is None:
+        untold.append("when it ends")
+    elif permissions.expires:
+        _judge_end(permissions.expires, now, refusals, warnings, facts)
+    if untold:
+        told = " and ".join(untold) if len(untold) < 3 else f"{', '.join(untold[:-1])} and {untold[-1]}"
+        warnings.append(f"The venue does not tell {told}. {permissions.by_hand}".strip())
+    if permissions.granted:
+        facts.append(f"It may: {', '.join(permissions.granted)}.")
+    return Verdict(tuple(refusals), tuple(warnings), tuple(facts))
+
+
+def _judge_end(ends: int, now: int, refusals: list[str], warnings: list[str], facts: list[str]) -> None:
+    from datetime import UTC, datetime
+
+    date = datetime.fromtimestamp(ends / SECOND_NS, UTC).date().isoformat()
+    days = (ends - now) // DAY_NS
+    if ends <= now:
+        refusals.append(f"It ended on {date}.")
+    elif days < SOON_DAYS:
+        warnings.append(
+            f"It ends on {date}, in {f'{days} days' if days != 1 else '1 day'}: rotate it before."
+        )
+    else:
+        facts.append(f"It ends on {date}.")
