@@ -117,6 +117,8 @@ def save(content: dict[str, Any]) -> Path:
     before = json.loads(path.read_text()) if path.is_file() else {}
     kept = {key: each for key, each in before.get("workloads", {}).items() if "costs" in each}
     content["workloads"] = kept | content["workloads"]
+    codes = [*(before.get("code") or "").split(", "), content.get("code") or ""]
+    content["code"] = ", ".join(dict.fromkeys(filter(None, codes))) or None
     whole = {"date": today, **before, **content}
     path.write_text(json.dumps(whole, indent=1) + "\n")
     path.with_suffix(".md").write_text(markdown(whole))
