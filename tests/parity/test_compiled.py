@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from abidance.backtest.parity import first_difference
 from abidance.backtest.result import BacktestResult
 from abidance.engine.config import AllocationConfig, StrategyConfig
+from abidance.journal.told import TripColumns, columns_of, value_of
 from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig, SizingConfig
 from abidance.run.backtest import backtest
 from abidance.run.compiled import compiled_backtest, fallback_of
@@ -131,7 +132,22 @@ def agree(config: RunConfig, memory: Memory) -> BacktestResult:
         ]
         for name, profits in truth.strategy_equity.items():
             assert np.allclose(other.strategy_equity[name], profits, rtol=1e-9, atol=1e-6)
+        _add_up(truth, other)
     return other
+
+
+def _add_up(truth: BacktestResult, other: BacktestResult) -> None:
+    """See to it that the columns and sums of a compiled run are those of the objects that it tells."""
+    one, two = columns_of(other.round_trips), TripColumns.of(list(truth.round_trips))
+    assert [one.strategies[at] for at in one.strategy] == [two.strategies[at] for at in two.strategy]
+    assert [one.instruments[at] for at in one.instrument] == [two.instruments[at] for at in two.instrument]
+    for name in ("ts_entry", "is_open", "fees", "funding"):
+        assert np.array_equal(getattr(one, name), getattr(two, name)), name
+    assert np.array_equal(one.ts_exit[~one.is_open], two.ts_exit[~two.is_open])
+    assert np.allclose(one.pnl, two.pnl, rtol=1e-12, atol=1e-12)
+    assert np.allclose(one.value, two.value, rtol=1e-15, atol=0)
+    assert value_of(other.fills) == value_of(list(truth.fills))
+    assert other.costs == pytest.approx(truth.costs, rel=1e-9, abs=1e-9)
 
 
 TOLD = {

@@ -1,13 +1,16 @@
 """A result taken apart: by strategy, instrument, exit reason, refusal, cost and kind of order."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from abidance.backtest.result import BacktestResult
 from abidance.execution.analysis import decided_price, slippage_of
 from abidance.journal.metrics import Metrics, TradeStats, measure, trade_stats
+from abidance.journal.told import TripColumns, columns_of
 from abidance.model.account import RoundTrip
 from abidance.model.instrument import SECOND_NS
 from abidance.model.order import Order, OrderState
@@ -63,19 +66,24 @@ def metrics_of(result: BacktestResult) -> tuple[Metrics, Metrics]:
 
 def by_strategy(result: BacktestResult) -> dict[str, TradeStats]:
     """Return each strategy's round trips summarised; one that never traded is there too."""
-    return _grouped(result.round_trips, lambda trip: trip.strategy, result.strategy_equity)
+    trips = columns_of(result.round_trips)
+    return _grouped(trips, trips.strategies, trips.strategy, result.strategy_equity)
 
 
 def by_instrument(result: BacktestResult) -> dict[str, TradeStats]:
     """Return each instrument's round trips summarised; one that was never traded is there too."""
-    return _grouped(result.round_trips, lambda trip: trip.instrument, result.bars)
+    trips = columns_of(result.round_trips)
+    return _grouped(trips, trips.instruments, trips.instrument, result.bars)
 
 
 def by_exit_reason(result: BacktestResult) -> dict[str, TradeStats]:
     """Return the closed round trips summarised by what ended them, most frequent first."""
-    closed = [trip for trip in result.round_trips if trip.ts_exit is not None]
-    groups = _grouped(closed, lambda trip: trip.exit_reason or "unknown", ())
-    return dict(sorted(groups.items(), key=lambda item: (-item[1].trades, item[0])))
+    groups: dict[str, list[RoundTrip]] = {}
+    for trip in result.round_trips:
+        if trip.ts_exit is not None:
+            groups.setdefault(trip.exit_reason or "unknown", []).append(trip)
+    found = {name: trade_stats(group) for name, group in groups.items()}
+    return dict(sorted(found.items(), key=lambda item: (-item[1].trades, item[0])))
 
 
 def refusals_of(result: BacktestResult) -> list[RefusalCount]:
@@ -121,9 +129,11 @@ def _execution_row(purpose: str, orders: Sequence[Order]) -> ExecutionRow:
 
 
 def _grouped(
-    trips: Iterable[RoundTrip], key: Callable[[RoundTrip], str], known: Iterable[str]
+    trips: TripColumns, names: Sequence[str], codes: NDArray[np.int64], known: Iterable[str]
 ) -> dict[str, TradeStats]:
-    groups: dict[str, list[RoundTrip]] = {name: [] for name in known}
-    for trip in trips:
-        groups.setdefault(key(trip), []).append(trip)
+    """Return the statistics of each group of round trips; those of `known` names come first, in their order."""
+    groups = {name: TripColumns.of(()) for name in known}
+    for code, name in enumerate(names):
+        if (rows := codes == code).any():
+            groups[name] = trips.only(rows)
     return {name: trade_stats(group) for name, group in groups.items()}

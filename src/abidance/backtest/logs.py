@@ -8,7 +8,9 @@ from typing import Any
 
 from abidance.backtest import tables
 from abidance.backtest.compiled import Scene, tiers_of
+from abidance.backtest.sums import Sums
 from abidance.backtest.tables import World
+from abidance.journal.told import Fills, Told, TripColumns, Trips
 from abidance.model.account import RoundTrip
 from abidance.model.instrument import Instrument
 from abidance.model.money import ZERO, paid, to_decimal
@@ -55,13 +57,22 @@ class Story:
         self._scene = scene
         self._world = world
         self._instruments = list(scene.instruments.values())
-        run = world.run[0]
-        self._ids = [order_id(number) for number in range(int(run["order_seq"]))]
+        self._order_id = order_id
         self._tools = world.places["tool"].tolist()
+        run = world.run[0]
+        self.sums = Sums(scene, world)
+        self.fills = Fills(self.sums.values(), self._told_fills)
+        """The fills in the order in which they happened."""
+        self.orders = Told(int(run["n_orders_log"]), self._told_orders)
+        """Every order that was sent, oldest first."""
+        self.refusals = Told(int(run["n_refusals_log"]), self._told_refusals)
+        """What risk refused, and when; the wording leaves the numbers to the event engine."""
 
     @cached_property
-    def fills(self) -> Sequence[Fill]:
-        """Return the fills in the order in which they happened."""
+    def _ids(self) -> Sequence[str]:
+        return [self._order_id(number) for number in range(int(self._world.run[0]["order_seq"]))]
+
+    def _told_fills(self) -> Sequence[Fill]:
         found = []
         log = self._world.fill_log[: int(self._world.run[0]["n_fills_log"])]
         for number, row in enumerate(log.tolist(), 1):
@@ -79,9 +90,7 @@ class Story:
             )  # fmt: skip
         return found
 
-    @cached_property
-    def orders(self) -> Sequence[Order]:
-        """Return every order that was sent, oldest first."""
+    def _told_orders(self) -> Sequence[Order]:
         costs: dict[str, tuple[Decimal, Decimal]] = {}
         for fill in self.fills:
             cost, fees = costs.get(fill.order_id, (ZERO, ZERO))
@@ -101,8 +110,7 @@ class Story:
             )
         return found
 
-    def refusals(self) -> list[tuple[int, Refused]]:
-        """Return what risk refused, and when; the wording leaves the numbers to the event engine."""
+    def _told_refusals(self) -> Sequence[tuple[int, Refused]]:
         found = []
         for row in _lines(self._world.refusal_log[: int(self._world.run[0]["n_refusals_log"])]):
             code = tables.REFUSALS[int(row["code"])]
@@ -128,8 +136,14 @@ class Story:
             found.append(Notice(int(row["ts"]), level, code, text.format(share=share, name=name), strategy))
         return found
 
-    def round_trips(self) -> list[RoundTrip]:
-        """Return the closed round trips, then the open ones, as the portfolio's holdings tell them.
+    @cached_property
+    def round_trips(self) -> Trips:
+        """The closed round trips, then the open ones, as the portfolio's holdings tell them."""
+        columns = self.sums.trips()
+        return Trips(columns if columns is not None else TripColumns.of(self._told_trips()), self._told_trips)
+
+    def _told_trips(self) -> list[RoundTrip]:
+        """Return the round trips.
 
         Fees are in the quote and no dust is left, so that a fill moves a holding by its quantity and its fee.
         """

@@ -8,11 +8,13 @@ ruined: its last return is -100 % and none follow. What is undefined is None, ne
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import fsum
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from abidance.journal.told import TripColumns, columns_of, value_of
 from abidance.model.account import RoundTrip
 from abidance.model.errors import InvariantError
 from abidance.model.instrument import SECOND_NS
@@ -122,7 +124,7 @@ def measure(
     equity: FloatArray,
     *,
     start_equity: float | None = None,
-    round_trips: Iterable[RoundTrip] = (),
+    round_trips: Iterable[RoundTrip] | TripColumns = (),
     fills: Iterable[Fill] | None = None,
     exposure: FloatArray | None = None,
     costs: Mapping[str, float] | None = None,
@@ -142,7 +144,7 @@ def measure(
     growth = _growth(start, final, years)
     ratios = _ratios(returns, per_year or 0.0)
     stats = trade_stats(round_trips)
-    traded = None if fills is None else sum(float(fill.price * fill.quantity) for fill in fills)
+    traded = None if fills is None else value_of(fills)
     paid = {
         name: None if costs is None else _finite(costs.get(name, 0.0))
         for name in ("fees", "slippage", "funding")
@@ -180,23 +182,21 @@ def measure(
     )
 
 
-def trade_stats(round_trips: Iterable[RoundTrip]) -> TradeStats:
+def trade_stats(round_trips: Iterable[RoundTrip] | TripColumns) -> TradeStats:
     """Summarise round trips; a pnl of zero is neither a win nor a loss."""
-    trips = list(round_trips)
-    closed = [trip for trip in trips if trip.ts_exit is not None]
-    open_profit = float(sum(trip.pnl for trip in trips if trip.ts_exit is None))
-    fees = float(sum(trip.fees for trip in trips))
-    if not closed:
+    trips = columns_of(round_trips)
+    closed = trips.only(~trips.is_open)
+    open_profit, fees = fsum(trips.pnl[trips.is_open]), fsum(trips.fees)
+    if not len(closed):
         return TradeStats(open_trades=len(trips), open_profit=open_profit, fees=fees)
-    pnl = np.array([float(trip.pnl) for trip in closed])
-    value = np.array([float(trip.entry_price * trip.quantity) for trip in closed])
-    hours = np.array([(trip.ts_exit or 0) - trip.ts_entry for trip in closed]) / (3_600 * SECOND_NS)
+    pnl, value = closed.pnl, closed.value
+    hours = (closed.ts_exit - closed.ts_entry) / (3_600 * SECOND_NS)
     wins, losses = pnl[pnl > 0], pnl[pnl < 0]
     shares = pnl[value > 0] / value[value > 0]
     return TradeStats(
         trades=len(closed),
         open_trades=len(trips) - len(closed),
-        profit=float(sum(trip.pnl for trip in closed)),
+        profit=fsum(pnl),
         open_profit=open_profit,
         fees=fees,
         win_rate=len(wins) / len(closed),

@@ -15,6 +15,7 @@ import numpy as np
 
 from abidance.backtest.result import BacktestResult
 from abidance.journal.metrics import FloatArray, risk_returns
+from abidance.journal.told import columns_of
 from abidance.model.errors import AbidanceError
 from abidance.research.luck import sharpe
 
@@ -50,7 +51,7 @@ class Trial:
     def of(result: BacktestResult) -> "Trial | None":
         """Return a run as a trial, or None when it earned nothing that could have been chosen (no Sharpe ratio)."""
         returns, _ = risk_returns(result.ts, result.equity, result.start_equity)
-        trades = sum(trip.ts_exit is not None for trip in result.round_trips)
+        trades = int((~columns_of(result.round_trips).is_open).sum())
         return Trial.made(idea_of(result), result.fingerprint, returns, trades)
 
     @staticmethod

@@ -7,6 +7,7 @@ Nothing is ever computed by other rules in silence.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import fsum
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from abidance.backtest.result import DATA_NOTICE, BacktestResult
 from abidance.engine.config import StrategyConfig
 from abidance.engine.runners import LONG_SILENCE
 from abidance.engine.series import Series, Universe
-from abidance.execution.analysis import analyse
 from abidance.indicators import recursions
 from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
@@ -90,11 +90,11 @@ def _run(material: Material, started: float) -> BacktestResult:
     profits = {
         name: world.profits[at] for at, name in enumerate(scene.strategies) if len(scene.strategies) > 1
     }
-    trips = story.round_trips()
+    trips = story.round_trips
     costs = {
-        "fees": float(sum(trip.fees for trip in trips)),
-        "slippage": float(analyse(story.orders, story.fills).overall.slippage),
-        "funding": float(-sum(trip.funding for trip in trips)),
+        "fees": fsum(trips.columns.fees),
+        "slippage": story.sums.slippage(),
+        "funding": 0.0 - fsum(trips.columns.funding),
     }
     return BacktestResult(
         currency=material.config.currency,
@@ -107,7 +107,7 @@ def _run(material: Material, started: float) -> BacktestResult:
         round_trips=trips,
         fills=story.fills,
         orders=story.orders,
-        refusals=story.refusals(),
+        refusals=story.refusals,
         notices=[
             *(Notice(material.start, "info", DATA_NOTICE, text) for text in material.notices),
             *story.notices(),
