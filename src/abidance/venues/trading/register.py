@@ -85,7 +85,7 @@ class Tracked:
 
 
 class Register:
-    """The orders of one account in one market; `tell` hands events to the engine, `is_ours` knows our ids by their tag."""
+    """The orders of one account in one market; `tell` hands events to the engine, `is_ours` knows our ids."""
 
     def __init__(self, tell: Callable[[AccountEvent], None], is_ours: Callable[[str], bool]) -> None:
         self.strays: dict[str, list[Execution]] = {}
