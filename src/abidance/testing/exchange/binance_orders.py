@@ -249,7 +249,7 @@ class BinanceOrders:
             "origQty": lots(ticket.lots),
             "executedQty": lots(order.filled),
             "cummulativeQuoteQty": format(order.paid, "f"),
-            "status": _STATUS[order.state],
+            "status": _status(order),
             "timeInForce": ticket.force.value.upper() if ticket.force is not Force.POST else "GTC",
             "type": _kind(ticket),
             "side": "BUY" if ticket.side == BUY else "SELL",
@@ -321,7 +321,7 @@ class BinanceOrders:
             "g": -1,
             "C": ticket.client_id if was == "CANCELED" else "",
             "x": "TRADE" if part is not None else was,
-            "X": _STATUS[order.state],
+            "X": _status(order),
             "r": "NONE",
             "i": order.id,
             "l": lots(part.lots if part else 0),
@@ -399,6 +399,10 @@ def _steps(params: Mapping[str, str], name: str, step: Decimal, filter: str) -> 
     if steps <= 0 or steps != steps.to_integral_value():
         raise Refusal(400, {"code": -1013, "msg": f"Filter failure: {filter}"})
     return int(steps)
+
+
+def _status(order: Placed) -> str:
+    return "EXPIRED_IN_MATCH" if order.is_self_trade else _STATUS[order.state]
 
 
 def _kind(ticket: Ticket) -> str:

@@ -97,6 +97,7 @@ class Placed:
     rising: bool = False
     locked: Decimal = ZERO
     resting: Resting | None = None
+    is_self_trade: bool = False
     parts: list[Part] = field(default_factory=list)
 
     @property
@@ -275,12 +276,31 @@ class Desk:
 
     def _send(self, order: Placed, ts: int) -> None:
         """Let an order meet the book."""
+        self._step_aside(order, ts)
         ticket, owner = order.ticket, f"{CLIENT}{order.id}"
         answer = order.market.book.submit(ts, owner, ticket.side, ticket.lots, ticket.price, ticket.force)
         if answer.order.id in order.market.book.orders:
             order.resting = answer.order
         elif order.state.is_live:
             self._end(order, State.EXPIRED, ts)
+
+    def _step_aside(self, order: Placed, ts: int) -> None:
+        """End the orders of the same account that this one would meet: nobody trades with himself."""
+        left, ticket = order.left, order.ticket
+        for resting in list(order.market.book.resting(-ticket.side)):
+            assert resting.price is not None
+            if left <= 0 or (ticket.price is not None and (resting.price - ticket.price) * ticket.side > 0):
+                return
+            own = (
+                self.orders.get(int(resting.owner[len(CLIENT) :]))
+                if resting.owner.startswith(CLIENT)
+                else None
+            )
+            if own is not None and own.account is order.account:
+                own.is_self_trade = True
+                self.cancel(own, ts, State.EXPIRED)
+            else:
+                left -= resting.left
 
     def _settle(self, order: Placed, found: Print, *, is_maker: bool) -> None:
         rules, account, ticket = order.market.instrument, order.account, order.ticket
