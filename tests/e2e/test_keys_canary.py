@@ -181,6 +181,8 @@ def test_what_goes_wrong_shows_no_secret_either(place: Place) -> None:
     option = place.run("keys", "rotate", "binance", "--secret", SECRETS[1])
     glued = place.run("keys", "add", "binance", f"--secret={SECRETS[1]}")
     name = place.run("keys", "add", "binance", SECRETS[1])
+    removed = place.run("keys", "remove", "binance", SECRETS[1])
+    typo = place.keys("add", "binnance")
     blanks = place.run(
         "keys", "rotate", "binance", "--unchecked", stdin=f"{KEYS[1]} {SECRETS[1]}\n{SECRETS[1]}\n"
     )
@@ -193,7 +195,10 @@ def test_what_goes_wrong_shows_no_secret_either(place: Place) -> None:
     assert "It can withdraw money." in gained.out
     assert "cannot be reached" in unreachable.out
     assert "no address of the venue" in elsewhere.out
-    assert [each.code for each in (argument, option, glued, name, blanks, nothing, half)] == [2] * 7
+    assert [each.code for each in (argument, option, glued, name, removed, typo, blanks, nothing, half)] == [
+        2
+    ] * 9
+    assert "Did you mean BINANCE" in typo.err
     assert pem.code == 0
     assert all("Traceback" not in text for text in place.said)
     assert leaks(place) == []

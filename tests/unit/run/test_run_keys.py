@@ -33,6 +33,14 @@ async def test_a_check_is_noted_and_judged(keys: Keys) -> None:
     assert keys.of("BINANCE", "main").checked == EPOCH
 
 
+async def test_a_verdict_counts_even_when_the_vault_cannot_note_it(keys: Keys, tmp_path: Path) -> None:
+    (tmp_path / "vault").chmod(0o644)
+
+    verdict = await check_key(keys, "BINANCE", "main", KeyedVenue("BINANCE", EPOCH), HandPulse())
+
+    assert verdict.refusals == ()
+
+
 async def test_a_venue_that_is_not_asked_leaves_no_time_of_a_check(keys: Keys) -> None:
     verdict = await check_key(keys, "GATEIO", "main", KeyedVenue("BINANCE", EPOCH), HandPulse())
 

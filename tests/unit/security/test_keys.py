@@ -42,7 +42,7 @@ def test_a_key_goes_in_comes_out_is_rotated_and_goes(path: Path) -> None:
     keys.add(a_key())
     keys.add(a_key("second"))
     keys.replace(a_key(key="a-newer-key-ends-in-5678"))
-    keys.mark_checked("KUCOIN", "main", 99)
+    keys.mark_checked(keys.of("KUCOIN", "main"), 99)
     keys.remove("KUCOIN", "second")
 
     (found,) = Keys(Vault.unlock(path, Secret(WORDS))).all()
@@ -51,6 +51,27 @@ def test_a_key_goes_in_comes_out_is_rotated_and_goes(path: Path) -> None:
     assert found.passphrase.reveal() == "third-part"
     assert keys.has("KUCOIN", "main")
     assert not keys.has("KUCOIN", "second")
+
+
+def test_a_check_by_one_who_holds_an_old_vault_does_not_bring_a_rotated_key_back(path: Path) -> None:
+    running = Keys(Vault.create(path, Secret(WORDS)))
+    running.add(a_key())
+    held = running.of("KUCOIN", "main")
+    Keys(Vault.unlock(path, Secret(WORDS))).replace(a_key(key="a-newer-key-ends-in-5678"))
+
+    running.mark_checked(held, 99)
+
+    found = Keys(Vault.unlock(path, Secret(WORDS))).of("KUCOIN", "main")
+    assert (found.tail, found.checked) == ("5678", 0)
+    Keys(Vault.unlock(path, Secret(WORDS))).remove("KUCOIN", "main")
+    running.mark_checked(held, 99)
+    assert Keys(Vault.unlock(path, Secret(WORDS))).all() == ()
+
+
+def test_the_same_letters_unlock_however_they_were_composed(path: Path) -> None:
+    Vault.create(path, Secret("caf\u00e9 caf\u00e9 caf\u00e9"))
+
+    assert Vault.unlock(path, Secret("cafe\u0301 cafe\u0301 cafe\u0301")).slots() == ()
 
 
 def test_an_account_has_one_key(path: Path) -> None:
@@ -100,7 +121,12 @@ def test_blanks_around_a_copied_secret_are_taken_off() -> None:
     assert typed(" \tabcdef\r\n", "secret").reveal() == "abcdef"
 
 
-@pytest.mark.parametrize("name", ["", ".", "../up", "a b", "x" * 25, "-x", "é", "a\n"])
+def test_what_is_as_long_as_a_key_is_no_account() -> None:
+    with pytest.raises(UsageError, match="no name of an account"):
+        checked_name("BYBIT", "x" * 18)
+
+
+@pytest.mark.parametrize("name", ["", ".", "../up", "a b", "x" * 25, "BINANCE MAIN", "-x", "é", "a\n"])
 def test_what_is_no_name_is_refused_and_not_repeated(name: str) -> None:
     for venue, account in ((name, "main"), ("BINANCE", name)):
         with pytest.raises(UsageError, match="no name of a"):
