@@ -58,6 +58,7 @@ def add(
 
     _refuse_strays(context)
     venue, account = checked_name(venue, account)
+    _refuse_unknown(venue)
     unlocking, path = _unlocking(key_file, keyring=keyring), vault_path(userdir)
     keys = Keys(unlocking.unlock(path)) if path.exists() else None
     if keys and keys.has(venue, account):
@@ -169,8 +170,11 @@ def remove(
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """Forget a key."""
+    from abidance.security.keys import checked_name
+
+    venue, account = checked_name(venue, account)
     keys = _keys(userdir, key_file, keyring=keyring)
-    key = keys.of(venue.upper(), account)
+    key = keys.of(venue, account)
     if not yes:
         typer.confirm(f"Forget the key of {key.name}?", abort=True)
     keys.remove(key.venue, key.account)
@@ -219,6 +223,22 @@ def _refuse_strays(context: typer.Context) -> None:
             "More was typed than a venue, an account and options that there are.",
             "Keys and secrets are never arguments: they are asked for, or read from standard input. If you typed one, "
             "take it out of the shell's history and make a new key.",
+        )
+
+
+def _refuse_unknown(venue: str) -> None:
+    from difflib import get_close_matches
+
+    from abidance.model.errors import UsageError
+    from abidance.venues.ccxt.loading import streamed_venues
+    from abidance.venues.trading.permissions import is_asked
+
+    known = {name.upper() for name in streamed_venues()}
+    if not is_asked(venue) and venue not in known:
+        near = get_close_matches(venue, known, n=3)
+        raise UsageError(
+            f"There is no venue {venue}.",
+            f"Did you mean {' or '.join(near)}?" if near else "Name it as ccxt does, in capitals.",
         )
 
 
@@ -298,7 +318,7 @@ def _checked(
             yield row | {"error": str(error)}, error.exit_code
             continue
         if is_asked(key.venue):
-            keys.mark_checked(key.venue, key.account, WallClock().now())
+            keys.mark_checked(key, WallClock().now())
         yield row | _told(verdict), ConfigError.exit_code if verdict.refusals else 0
 
 

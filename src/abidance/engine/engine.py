@@ -376,7 +376,10 @@ class Engine:
         state = self.state
         state.now = max(state.now, event.ts)
         if state.feeds.take(event) and event.instrument in state.instruments:
-            text = f"{event.instrument}: no new risk while its stream of {event.kind} is {event.state}. {event.reason}"
+            how = "another venue's data is used" if event.suffices else "no new risk"
+            text = (
+                f"{event.instrument}: {how} while its stream of {event.kind} is {event.state}. {event.reason}"
+            )
             self.actions.note("warning", "feed_not_certified", text.rstrip())
 
     def _on_anomaly(self, event: Anomaly) -> None:

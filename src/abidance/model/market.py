@@ -110,13 +110,19 @@ class FeedState(StrEnum):
 
 
 class FeedStatus(msgspec.Struct, frozen=True, gc=False, tag="feed_status"):
-    """From `ts` on a stream of one instrument is in `state`; `reason` is a sentence for people."""
+    """From `ts` on a stream of one instrument is in `state`; `reason` is a sentence for people.
+
+    While the stream is in doubt, `served_by` names the instrument of another venue whose data comes in its place, if
+    any. `suffices` says that the user takes that data as good enough for new risk.
+    """
 
     ts: int
     instrument: str
     kind: DataKind
     state: FeedState
     reason: str = ""
+    served_by: str = ""
+    suffices: bool = False
 
 
 class Anomaly(msgspec.Struct, frozen=True, gc=False, tag="anomaly"):

@@ -33,7 +33,7 @@ class Feeds:
         before = self._known.get(key)
         self._known[key] = status
         doubted = self._doubted.setdefault(status.instrument, {})
-        if status.state is FeedState.CERTIFIED:
+        if status.state is FeedState.CERTIFIED or status.suffices:
             doubted.pop(status.kind, None)
         else:
             doubted[status.kind] = status

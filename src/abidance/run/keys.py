@@ -7,7 +7,8 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from abidance.model.errors import AbidanceError
+from abidance.kernel.log import logger
+from abidance.model.errors import AbidanceError, ConfigError
 from abidance.security.keys import ExchangeKey, Keys
 from abidance.security.permissions import Verdict, judge
 from abidance.security.unlocking import Unlocking
@@ -52,9 +53,13 @@ async def check_key(
     keys: Keys, venue: str, account: str, transport: Transport, pulse: Pulse, rest_url: str = ""
 ) -> Verdict:
     """Ask and judge as `judged` does, and note in the vault that the venue told. A refusal is a part of the verdict."""
-    verdict = await judged(keys.of(venue, account), transport, pulse, rest_url)
+    key = keys.of(venue, account)
+    verdict = await judged(key, transport, pulse, rest_url)
     if is_asked(venue):
-        await asyncio.to_thread(keys.mark_checked, venue, account, pulse.wall())
+        try:
+            await asyncio.to_thread(keys.mark_checked, key, pulse.wall())
+        except (ConfigError, OSError) as error:  # the verdict counts, not the note of it
+            logger("keys").warning("the check of a key could not be noted", venue=venue, error=str(error))
     return verdict
 
 

@@ -147,6 +147,7 @@ class LivePaper(Bot):
             config.book_levels,
             config.redundancy,
             config.anomalies,
+            config.failover,
         )
 
     def result(self) -> BacktestResult:

@@ -14,7 +14,11 @@ from abidance.security.secret import Secret
 from abidance.security.vault import Slot, Vault
 
 PURPOSE = "trading"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,23}")  # shorter than most keys: one of those is no name
+_NAMES = {
+    "venue": re.compile(r"[A-Za-z0-9]{1,24}"),
+    "account": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,15}"),
+}
+"""Accounts have shorter names than any key is long: one that is typed in the wrong place is refused unseen."""
 _TAIL, _SHORTEST_WITH_TAIL = 4, 16
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END [A-Z ]*PRIVATE KEY-----\n?")
 _LONGEST = 16_384
@@ -84,9 +88,16 @@ class Keys:
         """Forget an account's key. Raises ConfigError when there is none."""
         self._vault.remove(_slot(venue, account))
 
-    def mark_checked(self, venue: str, account: str, now: int) -> None:
-        """Note that the venue told at `now` what a key may do."""
-        self.replace(self.of(venue, account)._replace(checked=now))
+    def mark_checked(self, key: ExchangeKey, now: int) -> None:
+        """Note that the venue told at `now` what a key may do; nothing when it was rotated or removed meanwhile."""
+
+        def change(content: bytes) -> bytes:
+            stored = msgspec.json.decode(content, type=_Stored)
+            if stored.key != key.key.reveal():
+                return content
+            return msgspec.json.encode(msgspec.structs.replace(stored, checked=now))
+
+        self._vault.amend(_slot(key.venue, key.account), change)
 
     def _write(self, key: ExchangeKey, *, new: bool) -> None:
         texts = (key.key.reveal(), key.secret.reveal(), key.passphrase.reveal())
@@ -117,12 +128,12 @@ def typed(text: str, what: str) -> Secret:
 
 def checked_name(venue: str, account: str) -> tuple[str, str]:
     """Return venue (in capitals) and account. Raises UsageError for what cannot be a name."""
-    for what, name in (("venue", venue), ("account", account)):
-        if not _NAME.fullmatch(name):
-            raise UsageError(
-                f"That is no name of {'a venue' if what == 'venue' else 'an account'}.",
-                "Names are up to 24 letters, digits, dots, dashes and underscores.",
-            )
+    if not _NAMES["venue"].fullmatch(venue):
+        raise UsageError("That is no name of a venue.", "Write it in letters and digits, such as BINANCE.")
+    if not _NAMES["account"].fullmatch(account):
+        raise UsageError(
+            "That is no name of an account.", "Take up to 16 letters, digits, dots, dashes and underscores."
+        )
     return venue.upper(), account
 
 

@@ -58,15 +58,20 @@ def judge(permissions: Permissions, now: int) -> Verdict:
 
 
 def _judge_end(ends: int, now: int, refusals: list[str], warnings: list[str], facts: list[str]) -> None:
-    from datetime import UTC, datetime
-
-    date = datetime.fromtimestamp(ends / SECOND_NS, UTC).date().isoformat()
+    date = _date(ends)
     days = (ends - now) // DAY_NS
     if ends <= now:
-        refusals.append(f"It ended on {date}.")
+        refusals.append(f"It ended {date}.")
     elif days < SOON_DAYS:
-        warnings.append(
-            f"It ends on {date}, in {f'{days} days' if days != 1 else '1 day'}: rotate it before."
-        )
+        warnings.append(f"It ends {date}, in {f'{days} days' if days != 1 else '1 day'}: rotate it before.")
     else:
-        facts.append(f"It ends on {date}.")
+        facts.append(f"It ends {date}.")
+
+
+def _date(ts: int) -> str:
+    from datetime import UTC, datetime
+
+    try:
+        return f"on {datetime.fromtimestamp(ts // SECOND_NS, UTC).date().isoformat()}"
+    except (ValueError, OverflowError, OSError):
+        return "after the year 9999"

@@ -12,6 +12,7 @@ from abidance.model.errors import UsageError
 from abidance.model.instrument import timeframe_ns
 from abidance.model.market import DataKind
 from abidance.testing.exchange import LocalExchange, Market
+from abidance.testing.exchange.desk import Desk
 from abidance.testing.exchange.house import Asked, Refusal
 from abidance.testing.exchange.houses import house_of
 from abidance.venues.dialect import Answered, Channel
@@ -131,6 +132,7 @@ async def test_nonsense_from_a_client_is_answered_or_ignored_and_the_rest_goes_o
 
 class Place:
     now = START
+    desk = Desk(())
     address = "127.0.0.1:1"
 
 

@@ -87,6 +87,11 @@ class Slices:
         self._arrived.setdefault(close, now)
         return True
 
+    def lend(self, bar: Bar, now: int) -> bool:
+        """Take another venue's bar for one that has not come; the own one takes its place if it comes in time."""
+        own = self._waiting.get(bar.ts_close, {})
+        return (bar.instrument, bar.timeframe) not in own and self.take(bar, now)
+
     def give_up(self, hole: Hole) -> None:
         """Stop waiting for the bars of a hole: the venue has none."""
         key = hole.series

@@ -8,7 +8,9 @@ from typing import Any
 
 from abidance.model.instrument import MS_NS, SECOND_NS, timeframe_ns
 from abidance.model.market import DataKind
+from abidance.testing.exchange.binance_orders import BinanceOrders
 from abidance.testing.exchange.core import Print
+from abidance.testing.exchange.desk import News
 from abidance.testing.exchange.house import (
     DAY_NS,
     Asked,
@@ -34,6 +36,7 @@ _SPEEDS = {"": 1000, "100ms": 100, "250ms": 250, "500ms": 500, "1000ms": 1000}
 _NO_SYMBOL = {"code": -1121, "msg": "Invalid symbol."}
 _NO_INTERVAL = {"code": -1120, "msg": "Invalid interval."}
 _ENTRANCES = ("", "/public", "/market")
+_ACCOUNT_STREAM = "/ws-api/v3"
 
 
 def symbol_of(market: Market) -> str:
@@ -52,6 +55,7 @@ class Binance(House):
         self._place = place
         self._spot = {symbol_of(each): each for each in markets if not each.instrument.is_perpetual}
         self._futures = {symbol_of(each): each for each in markets if each.instrument.is_perpetual}
+        self._orders = BinanceOrders(self._spot, place)
 
     @property
     def routes(self) -> Mapping[str, Callable[[Asked], object]]:
@@ -80,12 +84,15 @@ class Binance(House):
             "fundingInfo": lambda _: [],
             "markPriceKlines": self._mark_klines,
         }
-        return found | {f"GET /fapi/v1/{name}": answer for name, answer in futures.items()}
+        found |= {f"GET /fapi/v1/{name}": answer for name, answer in futures.items()}
+        return found | dict(self._orders.routes)
 
     def accepts(self, path: str) -> bool:
         """Say whether a stream may be opened at a path: raw and combined, with topics in it or not."""
         bare = path.partition("?")[0]
-        return any(bare.startswith((f"{way}/ws", f"{way}/stream")) for way in _ENTRANCES)
+        return bare == _ACCOUNT_STREAM or any(
+            bare.startswith((f"{way}/ws", f"{way}/stream")) for way in _ENTRANCES
+        )
 
     def welcome(self, listener: Listener) -> None:
         """Listen to the topics that the address names."""
@@ -98,6 +105,9 @@ class Binance(House):
     def hear(self, listener: Listener, frame: Frame) -> None:
         """Answer SUBSCRIBE, UNSUBSCRIBE and LIST_SUBSCRIPTIONS."""
         asked = read(frame)
+        if listener.path.startswith(_ACCOUNT_STREAM):
+            self._orders.subscribe(listener, asked)
+            return
         number, names = asked.get("id"), asked.get("params", [])
         match word(asked, "method"):
             case "SUBSCRIBE" if isinstance(names, list):
@@ -114,6 +124,10 @@ class Binance(House):
                 listener.say(said({"result": topics, "id": number}))
             case _:
                 listener.say(said({"error": {"code": 2, "msg": "Invalid request"}, "id": number}))
+
+    def told(self, news: News) -> None:
+        """Tell an account's own streams what happened to it."""
+        self._orders.told(news)
 
     def greeting(self, line: Line) -> Sequence[Frame]:
         """Say nothing: ladders begin by REST, and the rest by what happens."""
@@ -535,7 +549,7 @@ def _pair(symbol: str, market: Market) -> dict[str, Any]:
         "quoteAsset": rules.quote,
         "quotePrecision": 8,
         "quoteAssetPrecision": 8,
-        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"],
+        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT"],
         "icebergAllowed": True,
         "ocoAllowed": True,
         "isSpotTradingAllowed": True,

@@ -12,6 +12,7 @@ import msgspec
 
 from abidance.model.instrument import MS_NS, SECOND_NS
 from abidance.testing.exchange.core import BUY, SELL, Book, Change, Print
+from abidance.testing.exchange.desk import Desk, News
 from abidance.testing.exchange.market import Market
 from abidance.testing.exchange.tape import Candle, bar_open
 from abidance.venues.dialect import Channel, Frame
@@ -29,6 +30,8 @@ class Asked:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    raw_query: str = ""
+    """The query as it came, for signatures are over that."""
 
     def whole(self, name: str, default: int | None = None) -> int:
         """Return a parameter as a whole number. Raises ValueError when it is none, or missing without a default."""
@@ -49,9 +52,10 @@ class Refusal(Exception):  # noqa: N818 (an answer, not a mistake)
 
 
 class Place(Protocol):
-    """Where a house stands: its time, and the address under which clients reach it."""
+    """Where a house stands: its time, the desk of its accounts, and the address under which clients reach it."""
 
     now: int
+    desk: Desk
 
     @property
     def address(self) -> str:
@@ -65,6 +69,11 @@ class Listener(Protocol):
     path: str
     number: int
     topics: set[str]
+    is_over: bool
+
+    def push(self, topic: str, frame: Frame) -> None:
+        """Send a frame of a topic to this listener alone."""
+        ...
 
     def say(self, frame: Frame) -> None:
         """Send a frame to this listener alone."""
@@ -212,6 +221,10 @@ class House(Protocol):
     def hear(self, listener: Listener, frame: Frame) -> None:
         """Answer what a connection says."""
         ...
+
+    def told(self, news: News) -> None:  # noqa: ARG002 (where there are no accounts)
+        """Tell an account's own streams what happened to it."""
+        return
 
     def greeting(self, line: Line) -> Sequence[Frame]:
         """Return what a new listener of a topic is told first."""

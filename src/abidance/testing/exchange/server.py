@@ -19,13 +19,16 @@ from abidance.kernel.ports import Clock
 from abidance.model.errors import UsageError
 from abidance.model.instrument import SECOND_NS
 from abidance.model.market import DataKind
+from abidance.testing.exchange.accounts import Account
 from abidance.testing.exchange.core import Change, Print
+from abidance.testing.exchange.desk import Desk
 from abidance.testing.exchange.faults import Faults, Wrong
 from abidance.testing.exchange.house import Asked, House, Line, Refusal
 from abidance.testing.exchange.houses import house_of
 from abidance.testing.exchange.market import NEVER, Market
 from abidance.testing.exchange.session import Session
 from abidance.venues.dialect import Dialect
+from abidance.venues.net.transport import Answer
 
 _BEAT = 0.002
 _PATIENCE = 5.0
@@ -60,6 +63,7 @@ class LocalExchange:
         clock: Clock | None = None,
         faults: Faults | None = None,
         port: int = 0,
+        accounts: Sequence[Account] = (),
     ) -> None:
         venues = {market.instrument.venue for market in markets}
         if len(venues) != 1:
@@ -70,6 +74,7 @@ class LocalExchange:
         self.markets: Final = {market.instrument.id: market for market in markets}
         self.faults = faults or Faults()
         self.now = start
+        self.desk = Desk(accounts)
         self.house: House = house_of(venues.pop(), list(markets), self)
         self.sessions: list[Session] = []
         """The connections that are open."""
@@ -84,6 +89,7 @@ class LocalExchange:
         self._numbers = count(1)
         self._runner: web.AppRunner | None = None
         self._task: asyncio.Task[None] | None = None
+        self.desk.hear = self.house.told
         for market in markets:
             self._open(market)
         if self.house.heartbeat():
@@ -218,6 +224,7 @@ class LocalExchange:
                     line.note_change(change)
 
         def printed(found: Print) -> None:
+            self.desk.on_print(market, found)
             for line in lines:
                 if line.channel.kind in _TOLD_BY_TRADES:
                     if not line.is_dirty:
@@ -263,7 +270,9 @@ class LocalExchange:
         self._retire()
 
     def _after(self) -> None:
-        """Tell at once what is told at once, and plan the rest."""
+        """Send the stops that were touched, tell at once what is told at once, and plan the rest."""
+        while self.desk.release(self.now):
+            pass
         dirty, self._dirty = self._dirty, []
         for line in dirty:
             if line.channel.kind is DataKind.BARS:
@@ -309,26 +318,56 @@ class LocalExchange:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._let_in(request)
         asked = Asked(
-            request.method, request.path, dict(request.query), dict(request.headers), await request.read()
+            request.method,
+            request.path,
+            dict(request.query),
+            dict(request.headers),
+            await request.read(),
+            request.query_string,
         )
-        self.requests.append(asked)
-        fault = self.faults.on_request(asked.path, Wrong.SLOW)
-        if fault is not None:
+        if (fault := self.faults.on_request(asked.path, Wrong.SLOW)) is not None:
             await asyncio.sleep(fault.seconds)
-        fault = self.faults.on_request(asked.path, Wrong.LIMIT, Wrong.BAN, Wrong.ERROR, Wrong.PAGE)
-        if fault is not None and fault.what in _PAGES:
-            status, page = _PAGES[fault.what]
-            return web.Response(status=status, text=page, content_type="text/html")
+        answer = self.answer(asked)
+        if (fault := self.faults.on_request(asked.path, Wrong.LATE)) is not None:
+            await asyncio.sleep(fault.seconds)
+        if answer is None:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+        return web.Response(
+            status=answer.status,
+            body=answer.body,
+            headers=answer.headers,
+            content_type="application/json" if answer.body[:1] in (b"{", b"[") else "text/html",
+        )
+
+    def answer(self, asked: Asked) -> Answer | None:
+        """Return the answer to a request, None when the connection breaks instead."""
+        self.requests.append(asked)
+        strikes = self.faults.on_request(
+            asked.path, Wrong.LIMIT, Wrong.BAN, Wrong.ERROR, Wrong.PAGE, Wrong.DEAF
+        )
+        if strikes is not None and strikes.what is Wrong.DEAF:
+            return None
+        if strikes is not None and strikes.what in _PAGES:
+            return Answer(_PAGES[strikes.what][0], {}, _PAGES[strikes.what][1].encode())
         self.catch_up()
+        lag = self.faults.on_request(asked.path, Wrong.LAG) if asked.method == "GET" else None
+        self.desk.horizon = None if lag is None else self.now - round(lag.seconds * SECOND_NS)
         try:
-            if fault is not None:
-                raise self.house.crowded(int(fault.seconds), is_ban=fault.what is Wrong.BAN)
+            if strikes is not None:
+                raise self.house.crowded(int(strikes.seconds), is_ban=strikes.what is Wrong.BAN)
             handler = self._routes.get(f"{asked.method} {asked.path}")
             if handler is None:
-                return web.Response(status=404, text="<html>404 Not Found</html>", content_type="text/html")
-            return _json(200, handler(asked))
+                return Answer(404, {}, b"<html>404 Not Found</html>")
+            found = Answer(200, {}, msgspec.json.encode(handler(asked)))
         except Refusal as refusal:
-            return _json(refusal.status, refusal.body, refusal.headers)
+            found = Answer(refusal.status, refusal.headers, msgspec.json.encode(refusal.body))
+        self._after()
+        after = self.faults.on_request(asked.path, Wrong.LOST, Wrong.FAIL)
+        if after is not None and after.what is Wrong.FAIL:
+            return Answer(_PAGES[Wrong.ERROR][0], {}, _PAGES[Wrong.ERROR][1].encode())
+        return None if after is not None else found
 
     async def _let_in(self, request: web.Request) -> web.StreamResponse:
         fault = self.faults.on_request(request.path, Wrong.SLOW, Wrong.REFUSE)
@@ -351,9 +390,3 @@ class LocalExchange:
             for topic in list(session.topics):
                 self.part(session, topic)
         return socket
-
-
-def _json(status: int, body: object, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(
-        status=status, body=msgspec.json.encode(body), headers=headers, content_type="application/json"
-    )

@@ -52,7 +52,7 @@ class Session:
         self._idle.set()
         self._held: list[Frame] = []
         self._silent_until = 0
-        self._is_over = False
+        self.is_over = False
         self._transport: asyncio.Transport | None = None
 
     def say(self, frame: Frame) -> None:
@@ -69,7 +69,7 @@ class Session:
 
     def push(self, topic: str, frame: Frame) -> None:
         """Send a frame unless the script of faults has other plans with it."""
-        if self.is_silent or self._is_over:
+        if self.is_silent or self.is_over:
             return
         script = self._exchange.faults
         if script.script:
@@ -99,11 +99,11 @@ class Session:
         for frame in self._exchange.house.farewell():
             self._put(frame)
         self._put(None)
-        self._is_over = True
+        self.is_over = True
 
     def abort(self) -> None:
         """Break the connection without a word."""
-        self._is_over = True
+        self.is_over = True
         self._queue.clear()
         self._idle.set()
         if self._transport is not None:
@@ -124,6 +124,7 @@ class Session:
         except ConnectionError:
             pass
         finally:
+            self.is_over = True
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
 

@@ -1,10 +1,11 @@
-"""How live market data is got: addresses, depth, doubled connections, venues that stand in for others."""
+"""How live market data is got: addresses, depth, doubled connections, other venues that stand in."""
 
 from typing import Annotated
 
 from pydantic import Field
 
 from abidance.kernel.config import Config
+from abidance.market.live.loans import Failover
 
 
 class AddressConfig(Config):
@@ -24,8 +25,11 @@ class FeedConfig(Config):
     redundancy: Annotated[int, Field(ge=1, le=3)] = 1
     """Connections that carry each stream at the same time: with 2, one may fail unnoticed."""
     stand_in: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Instruments of other venues whose prices value positions and exits of an instrument while its own venue is
-    silent. New risk is not taken then."""
+    """Instruments of other venues that stand in for an instrument while its own venue is silent, the preferred one
+    first; `failover` says how far."""
+    failover: Failover = "prices"
+    """What the data of stand-ins may do: value positions and exits (`prices`), let strategies go on and leave
+    positions (`exits`), or let them enter too (`entries`)."""
     addresses: dict[str, AddressConfig] = Field(default_factory=dict)
     """Other addresses of a venue, by its name, or by name and kind: `[feed.addresses.BINANCE-perpetual]`."""
     anomalies: bool = True

@@ -6,6 +6,7 @@ one with `next`; `arrived` waits for them.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from abidance.market.build import TimeBarBuilder
 from abidance.market.composite import Composite
 from abidance.market.live.certificates import Certificates
 from abidance.market.live.inbox import Inbox
+from abidance.market.live.loans import Failover, Loans, Spares, can_stand_in
 from abidance.market.live.sieve import Sieve
 from abidance.market.live.slices import Hole, Series, Slices
 from abidance.market.store.timerange import show
@@ -48,6 +50,8 @@ GRACE = SECOND_NS
 """How long a bar built from trades waits for late ones, in ns."""
 ROOM = 50_000
 """So many events may wait; beyond that nothing more is read, and the venues feel it."""
+LEND = 5 * SECOND_NS
+"""How long after its close a bar that should still come is lent by another venue, in ns: history was asked by then."""
 ASK_AGAIN = 5.0
 """Seconds between two attempts to get a bar that did not come."""
 GIVEN_UP = 30 * SECOND_NS
@@ -66,7 +70,8 @@ class Wanted:
     """What a run needs: `kinds` of each instrument besides bars, and the bars of `following`.
 
     `following` says where each series goes on: the open of the first bar that is not known yet. `stand_in` names the
-    instruments that lend an instrument their prices. Instruments that only lend are in `kinds` too, not in `shown`.
+    instruments that lend an instrument their data, `failover` how much of it. Instruments that only lend are in
+    `kinds` too, not in `shown`.
     """
 
     instruments: Mapping[str, Instrument]
@@ -76,6 +81,35 @@ class Wanted:
     levels: int = 10
     redundancy: int = 1
     anomalies: bool = True
+    failover: Failover = "prices"
+
+    @property
+    def lenders(self) -> Mapping[str, Sequence[str]]:
+        """Return the instruments that lend more than prices, by who borrows. Raises UsageError where they cannot."""
+        if self.failover == "prices":
+            return {}
+        for borrower, names in self.stand_in.items():
+            for name in names:
+                if not can_stand_in(self.instruments[name], self.instruments[borrower]):
+                    raise UsageError(
+                        f"Bars of {name} cannot go on where those of {borrower} stop: they are of another market.",
+                        "Name the same pair on another venue in `feed.stand_in`, or set `feed.failover` to prices.",
+                    )
+        return self.stand_in
+
+    def needs(self) -> dict[str, tuple[set[DataKind], list[str]]]:
+        """Return the kinds and the timeframes of bars that are needed of each instrument, lenders included."""
+        needs: dict[str, tuple[set[DataKind], list[str]]] = {}
+        for id in dict.fromkeys((*self.kinds, *(id for id, _ in self.following))):
+            timeframes = [timeframe for each, timeframe in self.following if each == id]
+            needs[id] = (set(self.kinds.get(id, ())), timeframes)
+        for borrower, names in self.lenders.items():
+            kinds, timeframes = needs[borrower]
+            for name in names:  # what another venue's book holds cannot be had here
+                lent, bars = needs.setdefault(name, (set(), []))
+                lent |= kinds - {DataKind.BOOK}
+                bars += [timeframe for timeframe in timeframes if timeframe not in bars]
+        return needs
 
     @property
     def shown(self) -> frozenset[str]:
@@ -99,8 +133,13 @@ class LiveFeed:
         last: int = 0,
     ) -> None:
         self.inbox = Inbox(last)
-        self.certificates = Certificates(self._tell)
+        lenders = wanted.lenders
+        self.loans = Loans(lenders, self._tell, suffices=wanted.failover == "entries")
+        self.certificates = Certificates(self._note)
         self.slices = Slices(wanted.following)
+        self._spares = Spares(lenders, wanted.following)
+        self._lent: dict[Series, set[int]] = {}
+        self._with_bars: list[str] = []
         self._wanted = wanted
         self._world = world
         self._history = history
@@ -116,7 +155,7 @@ class LiveFeed:
         self._asked: dict[Hole, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._lends: dict[str, list[Composite]] = {}
-        for composite in (Composite(id, lenders) for id, lenders in wanted.stand_in.items()):
+        for composite in (Composite(id, ids) for id, ids in wanted.stand_in.items() if id not in lenders):
             for lender in composite.sources:
                 self._lends.setdefault(lender, []).append(composite)
         self.streams = [
@@ -128,14 +167,12 @@ class LiveFeed:
         """Return each dialect with the channels that are wanted of it."""
         wanted, now = self._wanted, self._world.pulse.wall()
         found: dict[tuple[str, str], tuple[Dialect, list[Channel]]] = {}
-        for id in dict.fromkeys((*wanted.kinds, *(id for id, _ in wanted.following))):
+        for id, (kinds, timeframes) in wanted.needs().items():
             instrument = wanted.instruments[id]
             market = (instrument.venue, instrument.kind.value)
             if market not in found:
                 found[market] = (dialect_of(instrument), [])
             dialect, channels = found[market]
-            timeframes = [timeframe for each, timeframe in wanted.following if each == id]
-            kinds = set(wanted.kinds.get(id, ()))
             if DataKind.MARK not in dialect.kinds:
                 kinds.discard(
                     DataKind.MARK
@@ -148,6 +185,7 @@ class LiveFeed:
                     builder = TimeBarBuilder(id, timeframe, since=now, grace=GRACE, fill=True)
                     self._builders.setdefault(id, []).append(builder)
             if timeframes:
+                self._with_bars.append(id)
                 self.certificates.expect(now, (id, DataKind.BARS))
             for kind in sorted(kinds - {DataKind.BARS}):
                 if kind not in dialect.kinds:
@@ -192,12 +230,15 @@ class LiveFeed:
         self.inbox.put(event, received)
         self._waiting.set()
 
-    def _tell(self, status: FeedStatus) -> None:
+    def _note(self, status: FeedStatus) -> None:
         if self._tap is not None:
             self._tap(status, status.ts)
         if status.state is not FeedState.CERTIFIED and status.kind is DataKind.QUOTES:
             for composite in self._lends.get(status.instrument, ()):
                 composite.exclude(status.instrument)
+        self.loans.take(status)
+
+    def _tell(self, status: FeedStatus) -> None:
         if status.instrument in self._shown:
             self._put(status, status.ts)
 
@@ -220,7 +261,7 @@ class LiveFeed:
                 self._on_bar(value.bar, received)  # type: ignore[union-attr]
         elif kind is MarkPrice:
             if self.certificates.followed((value.instrument, DataKind.MARK)) == line:  # type: ignore[union-attr]
-                self._show(value, received)  # type: ignore[arg-type]
+                self._on_mark(value, received)  # type: ignore[arg-type]
         elif value.ts > self._funded.get(value.instrument, 0):  # type: ignore[union-attr]
             self._funded[value.instrument] = value.ts  # type: ignore[union-attr]
             self._show(value, received)  # type: ignore[arg-type]
@@ -277,12 +318,26 @@ class LiveFeed:
             quote = _replace(quote, ts=received)
         self._show(quote, received)
         self._detect(quote, received)
+        self.loans.compare(quote, received)
+        self._lend(quote, DataKind.QUOTES, received)
         for composite in self._lends.get(quote.instrument, ()):
             composite.take(quote, received)
             if self.certificates.followed((composite.name, DataKind.QUOTES)) is None:
                 lent = composite.quote(received)
                 if lent is not None:
-                    self._show(lent, received)
+                    self._put(lent, received)
+
+    def _on_mark(self, mark: MarkPrice, received: int) -> None:
+        self._show(mark, received)
+        # What another venue's positions pay is not what ours do.
+        self._lend(_replace(mark, rate=math.nan, ts_funding=0), DataKind.MARK, received)
+
+    def _lend(self, event: Trade | Quote | MarkPrice, kind: DataKind, received: int) -> None:
+        """Hand an event over in the place of those that do not come; it is not kept as theirs."""
+        lender = event.instrument
+        for borrower in self.loans.borrowers(lender):
+            if self.loans.server(borrower, kind) == lender:
+                self._put(_replace(event, instrument=borrower), received)
 
     def _on_trade(self, line: int, trade: Trade, received: int) -> None:
         id = trade.instrument
@@ -298,15 +353,44 @@ class LiveFeed:
                 self._on_bar(bar, received)
         self._show(trade, received)
         self._detect(trade, received)
+        if self.loans.borrowers(id):
+            self._lend(_replace(trade, id=f"{id} {trade.id}"), DataKind.TRADES, received)
 
     def _on_bar(self, bar: Bar, received: int) -> None:
-        if self.slices.take(bar, received):
+        is_lender = self._spares.keep(bar)
+        series = (bar.instrument, bar.timeframe)
+        is_taken = self.slices.take(bar, received)
+        lent = self._lent.get(series)
+        if lent is not None:
+            if is_taken:
+                lent.discard(bar.ts)
+            if bar.ts >= max(lent, default=0):  # they come again
+                del self._lent[series]
+                self._judge_bars(received, self.slices.missing(received))
+        if (is_lender and self._lend_bars(received)) or is_taken:
             self._release(received)
+
+    def _lend_bars(self, now: int) -> bool:
+        """Put bars of lenders in the place of those that did not come; return whether there are any."""
+        found = False
+        for series in self._spares.series:
+            key = (series[0], DataKind.BARS)
+            if self.certificates.state(key) is FeedState.CERTIFIED:
+                continue
+            patience = LEND if self._is_fed(series[0]) else 0
+            for bar in self._spares.bars(self.loans.lender(*key), series):
+                if bar.ts_close + patience <= now and self.slices.lend(bar, now):
+                    self._lent.setdefault(series, set()).add(bar.ts)
+                    self.loans.withhold(now, key, held=False)
+                    found = True
+        return found
 
     def _show(self, event: Trade | Quote | MarkPrice | FundingRate, received: int) -> None:
         if self._tap is not None:
             self._tap(event, received)
-        if event.instrument in self._shown:
+        if event.instrument in self._shown and not (
+            type(event) is Trade and self.loans.server(event.instrument, DataKind.TRADES)
+        ):
             self._put(event, received)
 
     def _detect(self, event: Trade | Quote, received: int) -> None:
@@ -320,7 +404,11 @@ class LiveFeed:
     def _release(self, now: int) -> None:
         for due in self.slices.due(now):
             if self._tap is not None:
-                self._tap(due, now)
+                own = tuple(
+                    b for b in due.bars if b.ts not in self._lent.get((b.instrument, b.timeframe), ())
+                )
+                if own:
+                    self._tap(_replace(due, bars=own), now)
             self._put(due, now)
 
     async def _beats(self) -> None:
@@ -335,6 +423,7 @@ class LiveFeed:
             for builder in builders:
                 for bar in builder.advance(now):
                     self._on_bar(bar, now)
+        self._lend_bars(now)
         self._release(now)
         holes = self.slices.missing(now)
         self._judge_bars(now, holes)
@@ -342,18 +431,25 @@ class LiveFeed:
             self._fill(holes, self._history)
 
     def _judge_bars(self, now: int, holes: Iterable[Hole]) -> None:
-        lacking = {hole.series[0]: hole for hole in holes}
-        for id in dict.fromkeys(id for id, _ in self._wanted.following):
+        lacking = {hole.series[0]: (hole.series[1], hole.start) for hole in holes}
+        lacking |= {id: (timeframe, max(lent)) for (id, timeframe), lent in self._lent.items() if lent}
+        lent = {id for id, _ in self._lent}
+        for id in self._with_bars:
             key, hole = (id, DataKind.BARS), lacking.get(id)
-            tape = self.certificates.state((id, DataKind.TRADES)) if id in self._builders else None
-            is_fed = bool(self._bar_lines.get(id)) or tape is FeedState.CERTIFIED
+            is_fed = self._is_fed(id)
+            self.loans.withhold(now, key, held=is_fed and id not in lent)
             if hole is not None and is_fed:
-                reason = f"Its {hole.series[1]} bar that opened at {show(hole.start)} has not come."
+                reason = f"Its {hole[0]} bar that opened at {show(hole[1])} has not come."
                 self.certificates.find(now, key, _OURS, FeedState.GAP, reason)
             elif is_fed:
                 self.certificates.find(now, key, _OURS, FeedState.CERTIFIED)
             elif self.certificates.state(key) is FeedState.CERTIFIED:
                 self.certificates.find(now, key, _OURS, FeedState.STALE, "No connection brings them.")
+
+    def _is_fed(self, id: str) -> bool:
+        """Say whether bars of an instrument should come: a connection carries them, or the trades they are built of."""
+        tape = self.certificates.state((id, DataKind.TRADES)) if id in self._builders else None
+        return bool(self._bar_lines.get(id)) or tape is FeedState.CERTIFIED
 
     def _fill(self, holes: Iterable[Hole], history: History) -> None:
         now = self._world.pulse.steady()

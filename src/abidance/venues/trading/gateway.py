@@ -18,7 +18,7 @@ from abidance.model.errors import VenueError
 from abidance.model.event import AccountEvent, BalanceChanged, ChangeRejected, FundingPaid
 from abidance.model.instrument import SECOND_NS
 from abidance.model.money import ZERO
-from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Side
+from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Side
 from abidance.venues.account import (
     AccountDialect,
     Call,
@@ -88,9 +88,10 @@ class VenueGateway:
         self._tell = tell
         self._on_doubt = on_doubt
         self._locks: dict[str, asyncio.Lock] = {}
-        self._newest: dict[str, int] = {}
+        self._swept: dict[str, int] = {}
         self._resolving: set[str] = set()
         self._is_up = False
+        self._ups = 0
         self._line = PrivateLine(dialect.stream, way, self._on_news, self._on_up, self._on_down)
 
     # --- the engine's side
@@ -115,11 +116,10 @@ class VenueGateway:
             if tracked.held and request.instrument == instrument and _is_due(request, low, high):
                 self._release(tracked)
 
-    def recover(self, orders: Iterable[Order], newest: Mapping[str, int]) -> None:
-        """Take over what the record says; `newest` is when the last known execution of each instrument was."""
-        orders = tuple(orders)
-        self.register.recover(orders, ())
-        self._newest.update(newest)
+    def recover(self, orders: Iterable[Order], fills: Iterable[Fill], since: int) -> None:
+        """Take over what the record says; executions from `since` (ns UTC) on are asked for, known or not."""
+        self.register.recover(orders, fills)
+        self._swept = dict.fromkeys(self.dialect.instruments, since)
 
     def _place(self, command: Submit) -> None:
         tracked = self.register.sent(command.order_id, command.request, self._way.wire.now())
@@ -377,8 +377,8 @@ class VenueGateway:
             if tracked.told is OrderState.UNKNOWN or (tracked.told is OrderState.SENT and late):
                 self.register.unknown(tracked, "nothing was heard of it", self._now())
                 self._resolve_soon(tracked)
-        for instrument in self.register.in_debt():
-            await self._sweep(instrument, self._newest.get(instrument, self._way.wire.now()) - OVERLAP)
+        for instrument, since in self.register.in_debt().items():
+            await self._sweep(instrument, since - OVERLAP)
         await self._explain_strays()
 
     async def _explain_strays(self) -> None:
@@ -418,14 +418,16 @@ class VenueGateway:
     async def sweep(self) -> None:
         """Ask for executions since the newest known, of every instrument."""
         for instrument in self.dialect.instruments:
-            await self._sweep(instrument, self._newest.get(instrument, self._way.wire.now()) - OVERLAP)
+            asked_at = self._way.wire.now()
+            await self._sweep(instrument, self._swept.get(instrument, asked_at) - OVERLAP)
+            self._swept[instrument] = asked_at
 
     async def _sweep(self, instrument: str, since: int) -> None:
         call: Call | None = self.dialect.executions(instrument, since)
         while call is not None:
             page = self.dialect.read_executions(await self._way.wire.ask(call), instrument)
             for execution in page.executions:
-                self._on_execution(execution)
+                self.register.execution(execution, self._now())
             call = page.more
 
     async def compare_funds(self) -> None:
@@ -474,14 +476,22 @@ class VenueGateway:
 
     def _on_up(self) -> None:
         self._is_up = True
+        self._ups += 1
         self._way.spawn(self._after_gap())
 
     async def _after_gap(self) -> None:
         """Find what happened while nobody listened, then trust the stream again."""
-        await self.sweep()
-        await self.compare_orders()
-        if self._is_up:
-            self._doubt("stream", "")
+        backoff, this = Backoff(self._way.draw), self._ups
+        while self._ups == this and self._is_up:
+            try:
+                await self.sweep()
+                await self.compare_orders()
+            except VenueError:
+                await self._way.pulse.sleep(backoff.delay())
+            else:
+                if self._ups == this and self._is_up:
+                    self._doubt("stream", "")
+                return
 
     def _on_down(self, reason: str) -> None:
         self._is_up = False
@@ -491,17 +501,13 @@ class VenueGateway:
         if isinstance(news, OrderReport):
             self.register.report(news, self._now())
         elif isinstance(news, Execution):
-            self._on_execution(news)
+            self.register.execution(news, self._now())
         elif isinstance(news, Funds):
             self.funds[news.asset] = news
         elif isinstance(news, Moved):
             self._on_moved(news)
         elif isinstance(news, Dropped):
             self._way.log.warning("private_frame_dropped", reason=news.reason, sample=news.sample)
-
-    def _on_execution(self, execution: Execution) -> None:
-        self._newest[execution.instrument] = max(self._newest.get(execution.instrument, 0), execution.ts)
-        self.register.execution(execution, self._now())
 
     def _on_moved(self, moved: Moved) -> None:
         if moved.reason == "funding" and moved.instrument:
@@ -512,7 +518,7 @@ class VenueGateway:
 
     def _hear_all(self, reply: Reply) -> None:
         for execution in reply.executions:
-            self._on_execution(execution)
+            self.register.execution(execution, self._now())
         for report in reply.reports:
             self.register.report(report, self._now())
 

@@ -56,7 +56,7 @@ class Way:
 
 
 class PrivateLine:
-    """One account's stream; `hear` takes its news, `on_up` and `on_down` (with the reason) tell whether there is any."""
+    """One account's stream: `hear` takes its news, `on_up` and `on_down` (with the reason) whether it can be heard."""
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ way to the venue is told in a sentence each, and none of them repeats what the v
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -31,7 +32,9 @@ class Fault(StrEnum):
     EXPIRED = "expired"
     ADDRESS = "address"
     RIGHT = "right"
+    REFUSED = "refused"
     CLOCK = "clock"
+    NONCE = "nonce"
     BUSY = "busy"
 
 
@@ -43,7 +46,11 @@ _TOLD: Mapping[Fault, tuple[str, str]] = {
     Fault.ADDRESS: ("{} takes this key from other addresses only.", "Add this machine's public address to the key's list."),
     Fault.RIGHT: ("{} does not let this key, or not from this address, read about itself.",
                   "Let it read at the venue, and see that its list of addresses has this machine's."),
-    Fault.CLOCK: ("{} finds that the clock of this machine is off.", "Set it by the network's time (NTP), and try again."),
+    Fault.REFUSED: ("{} refuses the key: it does not exist, is bound to other addresses, or may not read.",
+                    "Compare the key with the venue's list, and see that this machine's address and reading are allowed."),
+    Fault.CLOCK: ("{} finds that the clock of this machine is off{}.", "Set it by the network's time (NTP), and try again."),
+    Fault.NONCE: ("{} has seen a later request of this key: another program uses it, or the clock was set back.",
+                  "Make a key for this program alone."),
     Fault.BUSY: ("{} is too busy, or was asked too often.", "Try again in some minutes."),
 }  # fmt: skip
 
@@ -81,17 +88,21 @@ async def ask_permissions(
     if venue not in _INQUIRIES:
         return Permissions(by_hand=f"Look at it at {venue}: this program does not know how to ask there.")
     inquiry = _INQUIRIES[venue]
+    if inquiry.has_passphrase and not credentials.passphrase:
+        raise _fault(venue, Fault.PASSPHRASE)
     wire = Wire(inquiry, credentials, transport, Budgets(pulse), pulse, rest_url)
     await wire.open()
     try:
         answer = await wire.ask(inquiry.call)
     except NotSentError as error:
         raise VenueError(
-            f"{venue} cannot be reached.", "Check the network, or add it with --unchecked."
+            f"{venue} cannot be reached.",
+            "Check the network. A new key can be taken in without this: --unchecked.",
         ) from error
     except DisconnectedError as error:
         raise VenueError(
-            f"{venue} did not answer.", "Check the network, or add it with --unchecked."
+            f"{venue} did not answer.",
+            "Check the network. A new key can be taken in without this: --unchecked.",
         ) from error
     except (ValueError, TypeError, UnicodeError):
         # A secret that cannot even sign; what ccxt says of it may quote it.
@@ -107,7 +118,7 @@ def _understood(venue: str, inquiry: _Inquiry, answer: Answer, now: int) -> Perm
         if answer.status < 500 and answer.status not in (418, 429):
             raise _unread(venue, answer) from None
     if code in inquiry.faults:
-        raise _fault(venue, inquiry.faults[code])
+        raise _fault(venue, inquiry.faults[code], _skew(answer, now))
     if answer.status >= 500 or answer.status in (418, 429):
         raise _fault(venue, Fault.BUSY)
     if code or answer.status != 200:
@@ -118,10 +129,20 @@ def _understood(venue: str, inquiry: _Inquiry, answer: Answer, now: int) -> Perm
         raise _unread(venue, answer) from None
 
 
-def _fault(venue: str, fault: Fault) -> ConfigError | VenueError:
+def _fault(venue: str, fault: Fault, skew: str = "") -> ConfigError | VenueError:
     found, remedy = _TOLD[fault]
     kind = VenueError if fault in (Fault.CLOCK, Fault.BUSY) else ConfigError
-    return kind(found.format(venue), remedy)
+    return kind(found.format(venue, skew), remedy)
+
+
+def _skew(answer: Answer, now: int) -> str:
+    """Return by how much the clocks differ, as far as the answer's date tells."""
+    try:
+        theirs = parsedate_to_datetime(answer.headers["date"]).timestamp()
+    except (KeyError, ValueError):
+        return ""
+    seconds = round(now / SECOND_NS - theirs)
+    return f": it is about {abs(seconds)} s {'fast' if seconds > 0 else 'slow'}" if abs(seconds) > 1 else ""
 
 
 def _unread(venue: str, answer: Answer) -> VenueError:
@@ -337,7 +358,7 @@ _INQUIRIES: Mapping[str, _Inquiry] = {
         Call(("sapi",), "GET", "account/apiRestrictions", {"recvWindow": 5000}),
         _binance_code,
         _binance,
-        {"-2008": Fault.KEY, "-2014": Fault.KEY, "-2015": Fault.RIGHT, "-1022": Fault.SECRET, "-1021": Fault.CLOCK,
+        {"-2008": Fault.KEY, "-2014": Fault.KEY, "-2015": Fault.REFUSED, "-1022": Fault.SECRET, "-1021": Fault.CLOCK,
          "-1002": Fault.RIGHT, "-1003": Fault.BUSY},
     ),
     "BYBIT": _Inquiry(
@@ -355,7 +376,7 @@ _INQUIRIES: Mapping[str, _Inquiry] = {
         Call(("private",), "POST", "GetApiKeyInfo"),
         _kraken_code,
         _kraken,
-        {"EAPI:Invalid key": Fault.KEY, "EAPI:Invalid signature": Fault.SECRET, "EAPI:Invalid nonce": Fault.CLOCK,
+        {"EAPI:Invalid key": Fault.KEY, "EAPI:Invalid signature": Fault.SECRET, "EAPI:Invalid nonce": Fault.NONCE,
          "EGeneral:Permission denied": Fault.RIGHT, "EAPI:Rate limit exceeded": Fault.BUSY,
          "EGeneral:Temporary lockout": Fault.BUSY, "EService:Unavailable": Fault.BUSY, "EService:Busy": Fault.BUSY},
         counts=True,

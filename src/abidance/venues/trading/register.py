@@ -85,7 +85,7 @@ class Tracked:
 
 
 class Register:
-    """The orders of one account in one market; `tell` hands events to the engine, `is_ours` knows our ids by their tag."""
+    """The orders of one account in one market; `tell` hands events to the engine, `is_ours` knows our ids."""
 
     def __init__(self, tell: Callable[[AccountEvent], None], is_ours: Callable[[str], bool]) -> None:
         self.strays: dict[str, list[Execution]] = {}
@@ -98,7 +98,7 @@ class Register:
         self._is_ours = is_ours
         self._orders: dict[str, Tracked] = {}
         self._by_venue_id: dict[str, Tracked] = {}
-        self._seen: set[tuple[str, str]] = set()
+        self._seen: dict[tuple[str, str], str] = {}
 
     # --- what is asked
 
@@ -123,10 +123,14 @@ class Register:
         waiting = (OrderState.SENT, OrderState.UNKNOWN)
         return not self.strays and not any(each.owes or each.told in waiting for each in self.open())
 
-    def in_debt(self) -> set[str]:
-        """Return the instruments of which fills are missing."""
-        owing = {each.request.instrument for each in self._orders.values() if each.owes}
-        return owing | {found[0].instrument for found in self.strays.values()}
+    def in_debt(self) -> dict[str, int]:
+        """Return the instruments of which fills are missing, and since when (ns of the venue's time) they may be."""
+        since: dict[str, int] = {}
+        for each in self._orders.values():
+            if each.owes:
+                name = each.request.instrument
+                since[name] = min(since.get(name, each.sent_at), each.sent_at)
+        return since
 
     # --- what we do
 
@@ -141,7 +145,7 @@ class Register:
             tracked = Tracked(order.id, order.request, order.ts_intent, order.state)
             tracked.filled = tracked.reported = order.filled
             self._orders[order.id] = tracked
-        self._seen.update((fill.instrument, fill.id) for fill in fills)
+        self._seen.update({(fill.instrument, fill.id): fill.order_id for fill in fills})
 
     # --- what is proven
 
@@ -220,16 +224,18 @@ class Register:
 
     def execution(self, execution: Execution, now: int) -> bool:
         """Take an execution; return whether it was news. One of an unknown order waits for that to become known."""
-        key = (execution.instrument, execution.id)
-        if key in self._seen:
-            return False
         tracked = self._orders.get(_plain(execution.order_id)) or self._by_venue_id.get(execution.venue_id)
         if tracked is None:
+            if self._id_of(execution, _by_hand(execution.venue_id)) is None:
+                return False
             waiting = self.strays.setdefault(execution.venue_id, [])
             if all(each.id != execution.id for each in waiting):
                 waiting.append(execution)
             return True
-        self._seen.add(key)
+        id = self._id_of(execution, tracked.id)
+        if id is None:
+            return False
+        self._seen[execution.instrument, id] = tracked.id
         if execution.venue_id not in tracked.past:
             self._name(tracked, execution.venue_id)
         tracked.absent_at.clear()
@@ -237,7 +243,7 @@ class Register:
         tracked.reported = max(tracked.reported, tracked.filled)
         if not tracked.is_closed:
             tracked.told = OrderState.PARTIAL
-        self._tell(OrderFilled(now, _fill(execution, tracked.id, tracked.request.strategy)))
+        self._tell(OrderFilled(now, _fill(execution, id, tracked.id, tracked.request.strategy)))
         if not tracked.is_closed and tracked.filled >= tracked.request.quantity:
             tracked.told = OrderState.FILLED
         self._conclude(tracked, now)
@@ -245,9 +251,25 @@ class Register:
 
     def disown(self, venue_id: str, now: int) -> None:
         """Book executions of an order that is proven not to be ours: somebody traded by hand."""
+        order_id = _by_hand(venue_id)
         for execution in self.strays.pop(venue_id, ()):
-            self._seen.add((execution.instrument, execution.id))
-            self._tell(OrderFilled(now, _fill(execution, f"{MANUAL}-{venue_id}", MANUAL)))
+            id = self._id_of(execution, order_id)
+            if id is not None:
+                self._seen[execution.instrument, id] = order_id
+                self._tell(OrderFilled(now, _fill(execution, id, order_id, MANUAL)))
+
+    def _id_of(self, execution: Execution, order_id: str) -> str | None:
+        """Return the id under which an execution is to be told, None when it was.
+
+        When two of our orders trade with each other, both executions have one id at the venue.
+        """
+        for id in (execution.id, f"{execution.id}-{execution.side}"):
+            told = self._seen.get((execution.instrument, id))
+            if told is None:
+                return id
+            if told == order_id:
+                return None
+        return None
 
     def _conclude(self, tracked: Tracked, now: int) -> None:
         """Tell the end of an order once every fill before it is told."""
@@ -269,9 +291,13 @@ def _plain(order_id: str) -> str:
     return order_id.replace("-", "").lower()[:32] if len(order_id) >= 32 else order_id
 
 
-def _fill(execution: Execution, order_id: str, strategy: str) -> Fill:
+def _by_hand(venue_id: str) -> str:
+    return f"{MANUAL}-{venue_id}"
+
+
+def _fill(execution: Execution, id: str, order_id: str, strategy: str) -> Fill:
     return Fill(
-        execution.id,
+        id,
         order_id,
         execution.instrument,
         strategy,

@@ -1,0 +1,432 @@
+"""Binance's trading side: signed orders, questions and balances (/api/v3), and the account's own stream (/ws-api/v3).
+
+Signatures are checked over what came, byte by byte; refusals have Binance's codes and words.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from urllib.parse import parse_qsl
+
+from abidance.model.instrument import MS_NS
+from abidance.testing.exchange.accounts import ZERO, Account
+from abidance.testing.exchange.core import BUY, SELL, Force
+from abidance.testing.exchange.desk import Declined, Desk, News, Part, Placed, State, Ticket, Why, live
+from abidance.testing.exchange.house import Asked, Listener, Place, Refusal, millis, said
+from abidance.testing.exchange.market import Market
+
+_WINDOW_MS = 5_000
+_SIDES = {"BUY": BUY, "SELL": SELL}
+_FORCES = {"GTC": Force.GTC, "IOC": Force.IOC, "FOK": Force.FOK}
+_STATUS = {
+    State.WAITING: "NEW",
+    State.OPEN: "NEW",
+    State.PARTIAL: "PARTIALLY_FILLED",
+    State.FILLED: "FILLED",
+    State.CANCELLED: "CANCELED",
+    State.EXPIRED: "EXPIRED",
+}
+_DECLINED: Mapping[Why, tuple[int, str]] = {
+    Why.FUNDS: (-2010, "Account has insufficient balance for requested action."),
+    Why.LOT: (-1013, "Filter failure: LOT_SIZE"),
+    Why.LEAST: (-1013, "Filter failure: LOT_SIZE"),
+    Why.TICK: (-1013, "Filter failure: PRICE_FILTER"),
+    Why.NOTIONAL: (-1013, "Filter failure: NOTIONAL"),
+    Why.DUPLICATE: (-2010, "Duplicate order sent."),
+    Why.WOULD_TAKE: (-2010, "Order would immediately match and take."),
+    Why.WOULD_TRIGGER: (-2010, "Order would trigger immediately."),
+    Why.NO_DEPTH: (-1013, "Filter failure: PERCENT_PRICE_BY_SIDE"),
+    Why.HALTED: (-2010, "Market is closed."),
+    Why.UNKNOWN: (-2011, "Unknown order sent."),
+}
+_TYPES = {
+    "MARKET": (False, False), "LIMIT": (True, False), "LIMIT_MAKER": (True, False), "STOP_LOSS": (False, True),
+    "STOP_LOSS_LIMIT": (True, True),
+}  # fmt: skip
+Handler = Callable[[Account, Mapping[str, str]], object]
+
+
+class BinanceOrders:
+    """Spot orders of the accounts of one exchange."""
+
+    def __init__(self, markets: Mapping[str, Market], place: Place) -> None:
+        self._markets = markets
+        self._names = {market.instrument.id: symbol for symbol, market in markets.items()}
+        self._place = place
+        self._listeners: list[tuple[Listener, Account]] = []
+
+    @property
+    def _desk(self) -> Desk:
+        return self._place.desk
+
+    @property
+    def routes(self) -> Mapping[str, Callable[[Asked], object]]:
+        """Return what answers `METHOD /path`."""
+        found: dict[str, Handler] = {
+            "POST /api/v3/order": self._place_order,
+            "GET /api/v3/order": self._query,
+            "DELETE /api/v3/order": self._cancel,
+            "GET /api/v3/openOrders": self._open,
+            "DELETE /api/v3/openOrders": self._cancel_all,
+            "GET /api/v3/allOrders": self._all,
+            "GET /api/v3/myTrades": self._trades,
+            "GET /api/v3/account": self._account,
+            "GET /sapi/v1/account/apiRestrictions": self._restrictions,
+        }
+        nothing = ("GET /sapi/v1/margin/allPairs", "GET /sapi/v1/margin/isolated/allPairs")
+        signed = {name: self._signed(handler) for name, handler in found.items()}
+        return signed | {name: lambda _: [] for name in nothing}
+
+    # --- who asks
+
+    def _signed(self, handler: Handler) -> Callable[[Asked], object]:
+        def answer(asked: Asked) -> object:
+            raw = "&".join(part for part in (asked.raw_query, asked.body.decode()) if part)
+            names = {name.lower(): value for name, value in asked.headers.items()}
+            account = self._known(names.get("x-mbx-apikey", ""))
+            params = dict(parse_qsl(raw, keep_blank_values=True))
+            payload, _, _ = raw.rpartition("&signature=")
+            self._check(account, payload, params)
+            return handler(account, params)
+
+        return answer
+
+    def _known(self, key: str) -> Account:
+        account = self._desk.accounts.get(key)
+        if account is None or account.permissions.is_revoked:
+            raise Refusal(401, {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."})
+        return account
+
+    def _check(self, account: Account, payload: str, params: Mapping[str, str]) -> None:
+        """Refuse what is not signed by the account, or not now."""
+        signature = hmac.new(account.secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(signature, params.get("signature", "")):
+            raise Refusal(400, {"code": -1022, "msg": "Signature for this request is not valid."})
+        try:
+            stamp, window = int(params["timestamp"]), int(params.get("recvWindow", _WINDOW_MS))
+        except (KeyError, ValueError):
+            text = "Mandatory parameter 'timestamp' was not sent, was empty/null, or malformed."
+            raise Refusal(400, {"code": -1102, "msg": text}) from None
+        now = millis(self._place.now)
+        if not (stamp < now + 1_000 and now - stamp <= window):
+            text = "Timestamp for this request is outside of the recvWindow."
+            raise Refusal(400, {"code": -1021, "msg": text})
+
+    def _market(self, params: Mapping[str, str]) -> Market:
+        market = self._markets.get(params.get("symbol", ""))
+        if market is None:
+            raise Refusal(400, {"code": -1121, "msg": "Invalid symbol."})
+        return market
+
+    # --- orders
+
+    def _place_order(self, account: Account, params: Mapping[str, str]) -> object:
+        market = self._market(params)
+        if not account.permissions.trade:
+            raise Refusal(401, {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."})
+        ticket = _ticket(market, params)
+        try:
+            order = self._desk.place(account, market, ticket, self._place.now)
+        except Declined as declined:
+            raise _refusal(declined.why) from None
+        return {**self._told_order(order), "transactTime": millis(order.ts), "fills": _fills(order)}
+
+    def _query(self, account: Account, params: Mapping[str, str]) -> object:
+        order = self._find(account, params)
+        if order is None:
+            raise Refusal(400, {"code": -2013, "msg": "Order does not exist."})
+        return self._told_order(order)
+
+    def _find(self, account: Account, params: Mapping[str, str]) -> Placed | None:
+        market = self._market(params)
+        id, client_id = params.get("orderId", ""), params.get("origClientOrderId", "")
+        order = self._desk.find(account, id=int(id) if id.isdecimal() else 0, client_id=client_id)
+        return order if order is not None and order.market is market else None
+
+    def _cancel(self, account: Account, params: Mapping[str, str]) -> object:
+        order = self._find(account, params)
+        if order is None or not order.state.is_live:
+            raise _refusal(Why.UNKNOWN)
+        self._desk.cancel(order, self._place.now)
+        return self._taken_back(order)
+
+    def _cancel_all(self, account: Account, params: Mapping[str, str]) -> object:
+        found = list(live(self._desk.of(account, self._market(params))))
+        if not found:
+            raise _refusal(Why.UNKNOWN)
+        for order in found:
+            self._desk.cancel(order, self._place.now)
+        return [self._taken_back(order) for order in found]
+
+    def _taken_back(self, order: Placed) -> dict[str, Any]:
+        told = self._told_order(order)
+        told["origClientOrderId"], told["clientOrderId"] = told["clientOrderId"], f"cancel{order.id}"
+        return told
+
+    def _open(self, account: Account, params: Mapping[str, str]) -> object:
+        market = self._market(params) if "symbol" in params else None
+        return [self._told_order(order) for order in live(self._desk.of(account, market))]
+
+    def _all(self, account: Account, params: Mapping[str, str]) -> object:
+        return [self._told_order(order) for order in self._desk.of(account, self._market(params))][-500:]
+
+    def _trades(self, account: Account, params: Mapping[str, str]) -> object:
+        market = self._market(params)
+        since, first = int(params.get("startTime", 0)) * MS_NS, int(params.get("fromId", 0))
+        limit = min(1000, int(params.get("limit", 500)))
+        found = [
+            self._trade(order, part)
+            for order in self._desk.of(account, market)
+            for part in order.parts
+            if part.ts >= since and part.id >= first
+        ]
+        found.sort(key=lambda each: each["id"])
+        return found[:limit] if since or first else found[-limit:]
+
+    def _trade(self, order: Placed, part: Part) -> dict[str, Any]:
+        market = order.market
+        unit = market.instrument.tick * market.instrument.lot
+        return {
+            "symbol": self._names[market.instrument.id],
+            "id": part.id,
+            "orderId": order.id,
+            "orderListId": -1,
+            "price": market.ticks.text(part.price),
+            "qty": market.lots.text(part.lots),
+            "quoteQty": format(part.price * part.lots * unit, "f"),
+            "commission": format(part.fee, "f"),
+            "commissionAsset": part.fee_asset,
+            "time": millis(part.ts),
+            "isBuyer": order.ticket.side == BUY,
+            "isMaker": part.is_maker,
+            "isBestMatch": True,
+        }
+
+    def _account(self, account: Account, params: Mapping[str, str]) -> object:
+        skips = params.get("omitZeroBalances") == "true"
+        return {
+            "makerCommission": 10,
+            "takerCommission": 10,
+            "canTrade": account.permissions.trade,
+            "canWithdraw": account.permissions.withdraw,
+            "canDeposit": True,
+            "accountType": "SPOT",
+            "balances": [
+                {"asset": asset, "free": format(purse.free, "f"), "locked": format(purse.locked, "f")}
+                for asset, purse in account.purses.items()
+                if purse.total or not skips
+            ],
+            "permissions": ["SPOT"],
+            "uid": 354937868,
+        }
+
+    def _restrictions(self, account: Account, _params: Mapping[str, str]) -> object:
+        permissions = account.permissions
+        return {
+            "ipRestrict": bool(permissions.addresses),
+            "createTime": 1698645219000,
+            "enableReading": True,
+            "enableWithdrawals": permissions.withdraw,
+            "enableInternalTransfer": False,
+            "enableMargin": False,
+            "enableFutures": False,
+            "permitsUniversalTransfer": False,
+            "enableVanillaOptions": False,
+            "enableSpotAndMarginTrading": permissions.trade,
+        }
+
+    def _told_order(self, order: Placed) -> dict[str, Any]:
+        market, ticket = order.market, order.ticket
+        price, lots = market.ticks.text, market.lots.text
+        return {
+            "symbol": self._names[market.instrument.id],
+            "orderId": order.id,
+            "orderListId": -1,
+            "clientOrderId": ticket.client_id,
+            "price": price(ticket.price or 0),
+            "origQty": lots(ticket.lots),
+            "executedQty": lots(order.filled),
+            "cummulativeQuoteQty": format(order.paid, "f"),
+            "status": _status(order),
+            "timeInForce": ticket.force.value.upper() if ticket.force is not Force.POST else "GTC",
+            "type": _kind(ticket),
+            "side": "BUY" if ticket.side == BUY else "SELL",
+            "stopPrice": price(ticket.trigger or 0),
+            "icebergQty": "0.00000000",
+            "time": millis(order.ts),
+            "updateTime": millis(order.updated),
+            "isWorking": order.state is not State.WAITING,
+            "workingTime": millis(order.ts),
+            "origQuoteOrderQty": "0.00000000",
+            "selfTradePreventionMode": "EXPIRE_MAKER",
+        }
+
+    # --- the account's own stream
+
+    def subscribe(self, listener: Listener, asked: Mapping[str, Any]) -> None:
+        """Answer a request on the WebSocket API."""
+        number, params = asked.get("id"), asked.get("params")
+        if asked.get("method") != "userDataStream.subscribe.signature" or not isinstance(params, dict):
+            listener.say(
+                said({"id": number, "status": 400, "error": {"code": -1130, "msg": "Invalid data."}})
+            )
+            return
+        texts = {str(name): str(value) for name, value in params.items()}
+        payload = "&".join(f"{name}={texts[name]}" for name in sorted(texts) if name != "signature")
+        try:
+            account = self._known(texts.get("apiKey", ""))
+            self._check(account, payload, texts)
+        except Refusal as refusal:
+            listener.say(said({"id": number, "status": refusal.status, "error": refusal.body}))
+            return
+        self._listeners.append((listener, account))
+        listener.say(said({"id": number, "status": 200, "result": {"subscriptionId": 0}}))
+
+    def told(self, news: News) -> None:
+        """Tell the account's streams what happened."""
+        self._listeners = [each for each in self._listeners if not each[0].is_over]
+        frames = []
+        if news.order is not None:
+            frames.append(self._report(news.order, news.part))
+            if news.part is not None or not news.order.state.is_live or not news.order.parts:
+                frames.append(self._position(news.order))
+        elif news.line is not None:
+            now = millis(news.line.ts)
+            moved = format(news.line.amount, "f")
+            frames.append({"e": "balanceUpdate", "E": now, "a": news.line.asset, "d": moved, "T": now})
+        for listener, account in self._listeners:
+            if account is news.account:
+                for event in frames:
+                    listener.push(f"account {event['e']}", said({"subscriptionId": 0, "event": event}))
+
+    def _report(self, order: Placed, part: Part | None) -> dict[str, Any]:
+        market, ticket = order.market, order.ticket
+        price, lots = market.ticks.text, market.lots.text
+        is_gone = order.state in (State.CANCELLED, State.EXPIRED) and part is None
+        was = "CANCELED" if order.state is State.CANCELLED else "EXPIRED" if is_gone else "NEW"
+        return {
+            "e": "executionReport",
+            "E": millis(order.updated),
+            "s": self._names[market.instrument.id],
+            "c": f"cancel{order.id}" if was == "CANCELED" else ticket.client_id,
+            "S": "BUY" if ticket.side == BUY else "SELL",
+            "o": _kind(ticket),
+            "f": "GTC" if ticket.force is Force.POST else ticket.force.value.upper(),
+            "q": lots(ticket.lots),
+            "p": price(ticket.price or 0),
+            "P": price(ticket.trigger or 0),
+            "F": "0.00000000",
+            "g": -1,
+            "C": ticket.client_id if was == "CANCELED" else "",
+            "x": "TRADE" if part is not None else was,
+            "X": _status(order),
+            "r": "NONE",
+            "i": order.id,
+            "l": lots(part.lots if part else 0),
+            "z": lots(order.filled),
+            "L": price(part.price if part else 0),
+            "n": format(part.fee, "f") if part else "0",
+            "N": part.fee_asset if part else None,
+            "T": millis(order.updated),
+            "t": part.id if part else -1,
+            "I": order.id * 2,
+            "w": order.state in (State.OPEN, State.PARTIAL),
+            "m": bool(part and part.is_maker),
+            "M": False,
+            "O": millis(order.ts),
+            "Z": format(order.paid, "f"),
+            "Y": "0.00000000",
+            "Q": "0.00000000",
+            "V": "EXPIRE_MAKER",
+        }
+
+    def _position(self, order: Placed) -> dict[str, Any]:
+        rules, account = order.market.instrument, order.account
+        assets = dict.fromkeys((rules.base, rules.quote, account.fee_asset))
+        now = millis(order.updated)
+        return {
+            "e": "outboundAccountPosition",
+            "E": now,
+            "u": now,
+            "B": [
+                {
+                    "a": asset,
+                    "f": format(account.purse(asset).free, "f"),
+                    "l": format(account.purse(asset).locked, "f"),
+                }
+                for asset in assets
+                if asset
+            ],
+        }
+
+
+def _ticket(market: Market, params: Mapping[str, str]) -> Ticket:
+    """Read an order. Raises Refusal."""
+    kind, side = params.get("type", ""), _SIDES.get(params.get("side", ""))
+    if kind not in _TYPES:
+        raise Refusal(400, {"code": -1116, "msg": "Invalid orderType."})
+    if side is None:
+        raise Refusal(400, {"code": -1117, "msg": "Invalid side."})
+    priced, triggered = _TYPES[kind]
+    force = _FORCES.get(params.get("timeInForce", "GTC"))
+    if force is None:
+        raise Refusal(400, {"code": -1115, "msg": "Invalid timeInForce."})
+    if not priced and "price" in params:
+        raise Refusal(400, {"code": -1106, "msg": "Parameter 'price' sent when not required."})
+    rules = market.instrument
+    return Ticket(
+        params.get("newClientOrderId", "") or "auto",
+        side,
+        _steps(params, "quantity", rules.lot, "LOT_SIZE"),
+        _steps(params, "price", rules.tick, "PRICE_FILTER") if priced else None,
+        _steps(params, "stopPrice", rules.tick, "PRICE_FILTER") if triggered else None,
+        Force.POST if kind == "LIMIT_MAKER" else Force.IOC if not priced else force,
+    )
+
+
+def _steps(params: Mapping[str, str], name: str, step: Decimal, filter: str) -> int:
+    text = params.get(name)
+    if text is None:
+        told = f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
+        raise Refusal(400, {"code": -1102, "msg": told})
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = ZERO
+    steps = value / step
+    if steps <= 0 or steps != steps.to_integral_value():
+        raise Refusal(400, {"code": -1013, "msg": f"Filter failure: {filter}"})
+    return int(steps)
+
+
+def _status(order: Placed) -> str:
+    return "EXPIRED_IN_MATCH" if order.is_self_trade else _STATUS[order.state]
+
+
+def _kind(ticket: Ticket) -> str:
+    if ticket.force is Force.POST:
+        return "LIMIT_MAKER"
+    if ticket.trigger is not None:
+        return "STOP_LOSS" if ticket.price is None else "STOP_LOSS_LIMIT"
+    return "MARKET" if ticket.price is None else "LIMIT"
+
+
+def _fills(order: Placed) -> list[dict[str, Any]]:
+    market = order.market
+    return [
+        {
+            "price": market.ticks.text(part.price),
+            "qty": market.lots.text(part.lots),
+            "commission": format(part.fee, "f"),
+            "commissionAsset": part.fee_asset,
+            "tradeId": part.id,
+        }
+        for part in order.parts
+    ]
+
+
+def _refusal(why: Why) -> Refusal:
+    code, text = _DECLINED[why]
+    return Refusal(400, {"code": code, "msg": text})

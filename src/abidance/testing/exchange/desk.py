@@ -1,0 +1,368 @@
+"""Orders of accounts on the local exchange: what is asked, whether the money is there, what traded, and who is told.
+
+They go through the same books as everybody's. The desk speaks no venue's language: it declines with a reason, and the
+venue's teller finds the words. Stops wait here until a print touches them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+from abidance.testing.exchange.accounts import ZERO, Account, Line
+from abidance.testing.exchange.core import BUY, Force, Print
+from abidance.testing.exchange.core import Order as Resting
+from abidance.testing.exchange.market import Market
+
+CLIENT = "client:"
+
+
+class Why(StrEnum):
+    """Why an order, or a change of one, is declined."""
+
+    FUNDS = "funds"
+    LOT = "lot"
+    TICK = "tick"
+    LEAST = "least"
+    NOTIONAL = "notional"
+    DUPLICATE = "duplicate"
+    WOULD_TAKE = "would take"
+    WOULD_TRIGGER = "would trigger"
+    NO_DEPTH = "no depth"
+    UNKNOWN = "unknown"
+    HALTED = "halted"
+
+
+class Declined(Exception):  # noqa: N818 (an answer, not a mistake)
+    """The desk's way to say no."""
+
+    def __init__(self, why: Why) -> None:
+        super().__init__(why.value)
+        self.why = why
+
+
+class State(StrEnum):
+    """Where an order stands."""
+
+    WAITING = "waiting"
+    """A stop that was not touched yet."""
+    OPEN = "open"
+    PARTIAL = "partial"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def is_live(self) -> bool:
+        """Return True while it may still fill."""
+        return self in (State.WAITING, State.OPEN, State.PARTIAL)
+
+
+class Part(NamedTuple):
+    """One execution of one order, with the fee that it cost."""
+
+    id: int
+    ts: int
+    price: int
+    lots: int
+    fee: Decimal
+    fee_asset: str
+    is_maker: bool
+
+
+@dataclass
+class Ticket:
+    """What an account wants: in ticks and lots; without a price it trades at market, with a trigger it waits."""
+
+    client_id: str
+    side: int
+    lots: int
+    price: int | None = None
+    trigger: int | None = None
+    force: Force = Force.GTC
+
+
+@dataclass
+class Placed:
+    """An order of an account with its life; `id` is the venue's."""
+
+    id: int
+    account: Account
+    market: Market
+    ticket: Ticket
+    ts: int
+    state: State = State.OPEN
+    updated: int = 0
+    rising: bool = False
+    locked: Decimal = ZERO
+    resting: Resting | None = None
+    is_self_trade: bool = False
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def filled(self) -> int:
+        """Return the lots that traded."""
+        return sum(part.lots for part in self.parts)
+
+    @property
+    def left(self) -> int:
+        """Return the lots that did not."""
+        return self.ticket.lots - self.filled
+
+    @property
+    def paid(self) -> Decimal:
+        """Return price times quantity of what traded, in quote units."""
+        unit = self.market.instrument.tick * self.market.instrument.lot
+        return sum((part.price * part.lots for part in self.parts), 0) * unit
+
+
+class News(NamedTuple):
+    """Something happened to an order: `part` when it traded; or (without an order) a balance moved by hand."""
+
+    account: Account
+    order: Placed | None
+    part: Part | None = None
+    line: Line | None = None
+
+
+class Desk:
+    """The orders of all accounts of one exchange. `hear` is told everything that happens, in its order.
+
+    `horizon` is up to when orders are known to questions: a venue whose copies lag knows the newest not yet.
+    """
+
+    def __init__(self, accounts: Sequence[Account], first_id: int = 4_000_000) -> None:
+        self.accounts = {account.key: account for account in accounts}
+        self.orders: dict[int, Placed] = {}
+        self.horizon: int | None = None
+        self.halted: set[str] = set()
+        self.hear: Callable[[News], None] = lambda _: None
+        self._next = first_id
+        self._stops: dict[str, list[Placed]] = {}
+        self._touched: list[Placed] = []
+
+    # --- what accounts ask
+
+    def place(self, account: Account, market: Market, ticket: Ticket, ts: int) -> Placed:
+        """Take an order. Raises Declined; then nothing has changed."""
+        self._check(account, market, ticket)
+        order = Placed(self._next, account, market, ticket, ts, updated=ts)
+        waits = ticket.trigger is not None
+        if waits:
+            last = market.tape.price[-1] if len(market.tape) else 0
+            order.rising = ticket.side == BUY
+            assert ticket.trigger is not None
+            if (ticket.trigger - last) * ticket.side <= 0:
+                raise Declined(Why.WOULD_TRIGGER)
+        if ticket.force is Force.POST and self._would_take(market, ticket):
+            raise Declined(Why.WOULD_TAKE)
+        if ticket.price is None and not waits and not market.book.available(ticket.side, None):
+            raise Declined(Why.NO_DEPTH)
+        self._lock(order)
+        self._next += 1
+        self.orders[order.id] = order
+        if waits:
+            order.state = State.WAITING
+            self._stops.setdefault(market.instrument.id, []).append(order)
+            self.hear(News(account, order))
+        else:
+            self.hear(News(account, order))
+            self._send(order, ts)
+        return order
+
+    def cancel(self, order: Placed, ts: int, state: State = State.CANCELLED) -> None:
+        """Take an order back. Raises Declined when it is not live."""
+        if not order.state.is_live:
+            raise Declined(Why.UNKNOWN)
+        if order.resting is not None:
+            order.market.book.cancel(order.resting.id)
+        self._end(order, state, ts)
+
+    def transfer(self, account: Account, asset: str, amount: Decimal, ts: int) -> None:
+        """Let money come (positive) or go."""
+        line = Line(ts, asset, amount, "deposit" if amount > 0 else "withdrawal")
+        account.move(line)
+        self.hear(News(account, None, line=line))
+
+    def find(self, account: Account, *, id: int = 0, client_id: str = "") -> Placed | None:
+        """Return an account's order by the venue's id or the newest by its own, as far as questions know it."""
+        if id:
+            order = self.orders.get(id)
+            return order if order is not None and order.account is account and self._is_known(order) else None
+        found = [each for each in self.of(account) if each.ticket.client_id == client_id]
+        return found[-1] if found else None
+
+    def of(self, account: Account, market: Market | None = None) -> list[Placed]:
+        """Return an account's orders, oldest first, as far as questions know them."""
+        return [
+            each
+            for each in self.orders.values()
+            if each.account is account and market in (None, each.market) and self._is_known(each)
+        ]
+
+    def _is_known(self, order: Placed) -> bool:
+        return self.horizon is None or order.ts <= self.horizon
+
+    # --- what the market does
+
+    def on_print(self, market: Market, found: Print) -> None:
+        """Book a print for the accounts that took part in it, and see whom it touches."""
+        for side, other in ((found.maker, found.taker), (found.taker, found.maker)):
+            del other
+            if side is not None and side.owner.startswith(CLIENT):
+                self._settle(self.orders[int(side.owner[len(CLIENT) :])], found, is_maker=side is found.maker)
+        waiting = self._stops.get(market.instrument.id)
+        if waiting:
+            self._touched += [each for each in waiting if _is_touched(each, found.price)]
+
+    def release(self, ts: int) -> bool:
+        """Send the stops that were touched; return whether there were any. Never while the book matches."""
+        touched, self._touched = self._touched, []
+        for order in touched:
+            waiting = self._stops[order.market.instrument.id]
+            if order in waiting:
+                waiting.remove(order)
+                order.state, order.updated = State.OPEN, ts
+                self.hear(News(order.account, order))
+                self._send(order, ts)
+        return bool(touched)
+
+    # --- inside
+
+    def _check(self, account: Account, market: Market, ticket: Ticket) -> None:
+        rules = market.instrument
+        if rules.id in self.halted:
+            raise Declined(Why.HALTED)
+        if ticket.lots * rules.lot < rules.min_quantity or ticket.lots <= 0:
+            raise Declined(Why.LEAST)
+        price = ticket.price or ticket.trigger or _last(market)
+        if price <= 0:
+            raise Declined(Why.TICK)
+        if price * rules.tick * ticket.lots * rules.lot < rules.min_notional:
+            raise Declined(Why.NOTIONAL)
+        live = (each for each in self.orders.values() if each.state.is_live and each.account is account)
+        if any(each.ticket.client_id == ticket.client_id for each in live):
+            raise Declined(Why.DUPLICATE)
+
+    def _lock(self, order: Placed) -> None:
+        """Keep what the order may spend. Raises Declined when it is not there."""
+        ticket, rules = order.ticket, order.market.instrument
+        asset = rules.quote if ticket.side == BUY else rules.base
+        amount = ticket.lots * rules.lot
+        if ticket.side == BUY:
+            amount *= self._worst(order.market, ticket) * rules.tick
+        if order.account.purse(asset).free < amount:
+            raise Declined(Why.FUNDS)
+        order.account.lock(asset, amount)
+        order.locked = amount
+
+    def _worst(self, market: Market, ticket: Ticket) -> int:
+        """Return the price in ticks at which a purchase counts against the balance."""
+        if ticket.price is not None:
+            return ticket.price
+        if ticket.trigger is not None:
+            return ticket.trigger + ticket.trigger // 20
+        left, worst = ticket.lots, _last(market)
+        for price, lots in market.book.levels(-ticket.side):
+            worst, left = price, left - lots
+            if left <= 0:
+                break
+        return worst
+
+    def _would_take(self, market: Market, ticket: Ticket) -> bool:
+        best = market.book.best(-ticket.side)
+        return best is not None and ticket.price is not None and (ticket.price - best) * ticket.side >= 0
+
+    def _send(self, order: Placed, ts: int) -> None:
+        """Let an order meet the book."""
+        self._step_aside(order, ts)
+        ticket, owner = order.ticket, f"{CLIENT}{order.id}"
+        answer = order.market.book.submit(ts, owner, ticket.side, ticket.lots, ticket.price, ticket.force)
+        if answer.order.id in order.market.book.orders:
+            order.resting = answer.order
+        elif order.state.is_live:
+            self._end(order, State.EXPIRED, ts)
+
+    def _step_aside(self, order: Placed, ts: int) -> None:
+        """End the orders of the same account that this one would meet: nobody trades with himself."""
+        left, ticket = order.left, order.ticket
+        for resting in list(order.market.book.resting(-ticket.side)):
+            assert resting.price is not None
+            if left <= 0 or (ticket.price is not None and (resting.price - ticket.price) * ticket.side > 0):
+                return
+            own = (
+                self.orders.get(int(resting.owner[len(CLIENT) :]))
+                if resting.owner.startswith(CLIENT)
+                else None
+            )
+            if own is not None and own.account is order.account:
+                own.is_self_trade = True
+                self.cancel(own, ts, State.EXPIRED)
+            else:
+                left -= resting.left
+
+    def _settle(self, order: Placed, found: Print, *, is_maker: bool) -> None:
+        rules, account, ticket = order.market.instrument, order.account, order.ticket
+        quantity = found.lots * rules.lot
+        value = found.price * rules.tick * quantity
+        got, gave = (quantity, value) if ticket.side == BUY else (value, quantity)
+        got_asset, gave_asset = (rules.base, rules.quote) if ticket.side == BUY else (rules.quote, rules.base)
+        fee, fee_asset = self._fee(order, got, got_asset, value, is_maker=is_maker)
+        part = Part(found.id, found.ts, found.price, found.lots, fee, fee_asset, is_maker)
+        order.parts.append(part)
+        order.state = State.PARTIAL if order.left else State.FILLED
+        order.updated = found.ts
+        kept = gave if ticket.side != BUY else min(order.locked, self._kept(order, found.lots))
+        account.lock(gave_asset, -kept)
+        order.locked -= kept
+        account.move(Line(found.ts, gave_asset, -gave, "trade", order.id, found.id))
+        account.move(Line(found.ts, got_asset, got, "trade", order.id, found.id))
+        if fee:
+            account.move(Line(found.ts, fee_asset, -fee, "fee", order.id, found.id))
+        if not order.left:
+            self._unlock(order)
+            order.resting = None
+        self.hear(News(account, order, part))
+
+    def _kept(self, order: Placed, lots: int) -> Decimal:
+        """Return what a purchase keeps for so many of its lots."""
+        left = order.left + lots
+        return order.locked if lots >= left else order.locked * lots / left
+
+    def _fee(
+        self, order: Placed, got: Decimal, got_asset: str, value: Decimal, *, is_maker: bool
+    ) -> tuple[Decimal, str]:
+        account = order.account
+        rate = account.maker if is_maker else account.taker
+        if account.fee_asset and account.purse(account.fee_asset).free >= value * rate / 500:
+            return (value * rate / 500).quantize(Decimal("1e-8")), account.fee_asset
+        return (got * rate).quantize(Decimal("1e-8")), got_asset
+
+    def _unlock(self, order: Placed) -> None:
+        rules = order.market.instrument
+        order.account.lock(rules.quote if order.ticket.side == BUY else rules.base, -order.locked)
+        order.locked = ZERO
+
+    def _end(self, order: Placed, state: State, ts: int) -> None:
+        waiting = self._stops.get(order.market.instrument.id, [])
+        if order in waiting:
+            waiting.remove(order)
+        order.state, order.updated, order.resting = state, ts, None
+        self._unlock(order)
+        self.hear(News(order.account, order))
+
+
+def live(orders: Iterable[Placed]) -> Iterator[Placed]:
+    """Yield the orders that may still fill."""
+    return (each for each in orders if each.state.is_live)
+
+
+def _is_touched(order: Placed, price: int) -> bool:
+    trigger = order.ticket.trigger
+    assert trigger is not None
+    return price >= trigger if order.rising else price <= trigger
+
+
+def _last(market: Market) -> int:
+    return market.tape.price[-1] if len(market.tape) else 0

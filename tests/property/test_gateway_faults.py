@@ -1,0 +1,95 @@
+"""Whatever goes wrong between us and the exchange: nothing is lost, nothing is doubled, and in the end both agree."""
+
+import asyncio
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from abidance.model.event import OrderFilled
+from abidance.model.money import ZERO
+from abidance.model.order import OrderType, Side
+from abidance.testing.exchange import Fault, Wrong
+from abidance.testing.exchange.desk import State
+from tests.unit.venues.trading_world import D, World
+
+ON_REQUESTS = (Wrong.LOST, Wrong.FAIL, Wrong.DEAF, Wrong.LATE, Wrong.LAG, Wrong.ERROR, Wrong.PAGE, Wrong.LIMIT)
+ON_FRAMES = (Wrong.GAP, Wrong.DUPLICATE, Wrong.REORDER, Wrong.DISCONNECT)
+ENDED = {State.FILLED: "OrderFilled", State.CANCELLED: "OrderCancelled", State.EXPIRED: "OrderExpired"}
+
+
+def act(world: World, random: Random, orders: list[str]) -> None:
+    """Do one thing that an engine might ask."""
+    match random.randrange(7):
+        case 0 | 1:
+            orders.append(world.submit(quantity=f"0.{random.randint(1, 5)}"))
+        case 2:
+            orders.append(world.rest(below=random.randint(0, 100)))
+        case 3:
+            orders.append(world.stop_loss(below=random.randint(1, 60), quantity="0.05"))
+        case 4:
+            orders.append(world.submit(Side.SELL, "0.05", reduce_only=True))
+        case 5 if orders:
+            world.cancel(random.choice(orders))
+        case _:
+            price = D(str(world.market.ladder(1).bids[0][0]))
+            orders.append(world.submit(quantity="0.1", type=OrderType.LIMIT, price=price, post_only=True))
+
+
+async def live(seed: int) -> tuple[World, list[str]]:
+    """Let a gateway trade while things go wrong, then let nothing go wrong any more."""
+    random, orders = Random(seed), list[str]()
+    world = await World(seed % 5).start()
+    for _ in range(random.randint(1, 4)):
+        what = random.choice(ON_REQUESTS)
+        where = "/api/v3/order" if random.random() < 0.7 else "/api/v3"
+        seconds = random.choice((0.3, 2.0, 12.0))
+        times = random.randint(1, 6)
+        world.exchange.faults.add(Fault(what, where, random.randrange(6), times, seconds))
+    for _ in range(random.randint(0, 3)):
+        world.exchange.faults.add(Fault(random.choice(ON_FRAMES), "account", random.randrange(8), 3))
+    for _ in range(random.randint(4, 14)):
+        act(world, random, orders)
+        await world.advance(random.choice((0.0, 0.25, 1.0, 4.0)))
+        if random.random() < 0.1:
+            world.is_up = not world.is_up
+    world.is_up = True
+    world.exchange.faults.clear()
+    await world.advance(120)
+    await world.stop()
+    return world, orders
+
+
+def check(world: World, orders: list[str]) -> None:
+    """Compare what the engine was told with the exchange's own books, which share no code with the gateway."""
+    told = [event.fill for event in world.events if isinstance(event, OrderFilled)]
+    assert len({fill.id for fill in told}) == len(told), "a fill was told twice"
+    truth = {part.id for order in world.exchange.desk.orders.values() for part in order.parts}
+    assert {int(fill.id) for fill in told} == truth, "fills differ"
+    for order_id in orders:
+        placed = [o for o in world.exchange.desk.orders.values() if o.ticket.client_id == order_id]
+        names, tracked = world.told(order_id), world.gateway.register.get(order_id)
+        assert tracked is not None
+        assert sum(o.state.is_live for o in placed) <= 1
+        assert tracked.held or len(placed) <= 1 or all(not o.state.is_live for o in placed[:-1])
+        lots = sum(o.filled for o in placed)
+        assert world.filled(order_id) == lots * world.market.instrument.lot
+        if tracked.held:
+            assert not any(o.state.is_live for o in placed)
+        elif not placed:
+            assert names[-1] in ("OrderRejected", "OrderAbandoned", "OrderCancelled"), names
+        elif placed[-1].state.is_live:
+            assert tracked.told.value in ("open", "partial"), names
+        else:
+            assert tracked.is_closed, (names, placed[-1].state)
+            assert ENDED[placed[-1].state] in names
+    assert world.gateway.doubts == {}
+    assert sum((fill.quantity for fill in told), ZERO) >= 0
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10**6))
+def test_nothing_is_lost_or_doubled_whatever_goes_wrong(seed: int) -> None:
+    world, orders = asyncio.run(live(seed))
+
+    check(world, orders)

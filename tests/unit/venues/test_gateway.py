@@ -1,0 +1,261 @@
+"""Orders through the gateway to a local exchange: sent once, found when unknown, ended only when every fill is told."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from abidance.model.event import OrderAbandoned, OrderFilled, OrderRejected
+from abidance.model.order import OrderType, Side
+from abidance.testing.exchange import Fault, Wrong
+from tests.unit.venues.trading_world import BTC, D, World
+
+ORDER = "/api/v3/order"
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    made = await World().start()
+    yield made
+    await made.stop()
+
+
+async def test_a_market_order_is_accepted_and_each_fill_is_told_once(world: World) -> None:
+    order = world.submit(quantity="0.5")
+
+    await world.advance(2)
+
+    assert world.told(order)[0] == "OrderFilled" or world.told(order)[0] == "OrderAccepted"
+    assert world.filled(order) == D("0.5")
+    assert world.placed(order) == 1
+    assert world.gateway.doubts == {}
+
+
+async def test_a_resting_order_is_taken_back(world: World) -> None:
+    order = world.rest()
+    await world.advance(1)
+
+    world.cancel(order)
+    await world.advance(1)
+
+    assert world.told(order) == ["OrderAccepted", "OrderCancelled"]
+
+
+@pytest.mark.parametrize("wrong", [Wrong.LOST, Wrong.FAIL])
+async def test_an_order_whose_answer_was_lost_is_found_and_never_sent_again(
+    world: World, wrong: Wrong
+) -> None:
+    world.exchange.faults.add(Fault(wrong, ORDER))
+
+    order = world.rest()
+    await world.advance(5)
+
+    assert world.exchange.faults.unhit() == []
+    assert world.told(order)[:1] in (["OrderUnknown"], ["OrderAccepted"])
+    assert world.told(order)[-1] == "OrderAccepted"
+    assert world.placed(order) == 1
+
+
+async def test_an_order_that_never_arrived_is_abandoned_only_by_proof(world: World) -> None:
+    world.exchange.faults.add(Fault(Wrong.DEAF, ORDER))
+
+    order = world.rest()
+    await world.advance(4)
+    early = world.told(order)
+    await world.advance(16)
+
+    assert early == ["OrderUnknown"]
+    assert world.told(order) == ["OrderUnknown", "OrderAbandoned"]
+    assert [type(e) for e in world.events if getattr(e, "order_id", "") == order][-1] is OrderAbandoned
+    assert world.placed(order) == 0
+
+
+async def test_a_copy_that_lags_is_no_proof_of_absence(world: World) -> None:
+    world.exchange.faults.add(Fault(Wrong.LOST, ORDER))
+    world.exchange.faults.add(Fault(Wrong.LAG, "/api/v3", times=0, seconds=4.0))
+    world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))
+
+    order = world.rest()
+    await world.advance(30)
+
+    assert world.told(order) == ["OrderUnknown", "OrderAccepted"]
+    assert world.placed(order) == 1
+
+
+async def test_an_order_that_never_left_is_rejected_at_once(world: World) -> None:
+    world.is_up = False
+
+    order = world.rest()
+    await world.advance(0.25)
+
+    assert world.told(order) == ["OrderRejected"]
+    assert isinstance(world.events[-1], OrderRejected)
+    assert "not sent" in world.events[-1].reason
+
+
+async def test_a_refusal_is_told_with_the_venues_words(world: World) -> None:
+    order = world.submit(quantity="1000", type=OrderType.LIMIT, price=D(20_000))
+    await world.advance(1)
+
+    assert world.told(order) == ["OrderRejected"]
+    assert "insufficient balance" in world.events[-1].reason  # type: ignore[union-attr]
+
+
+async def test_fills_that_the_stream_lost_are_found(world: World) -> None:
+    world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))
+    world.exchange.faults.add(Fault(Wrong.LOST, ORDER))
+
+    order = world.submit(quantity="0.3")
+    await world.advance(10)
+
+    assert world.filled(order) == D("0.3")
+
+
+async def test_frames_twice_or_out_of_order_change_nothing(world: World) -> None:
+    world.exchange.faults.add(Fault(Wrong.DUPLICATE, "account executionReport", times=0))
+    world.exchange.faults.add(Fault(Wrong.REORDER, "account executionReport", after=1, times=3))
+
+    order = world.submit(quantity="0.3")
+    await world.advance(5)
+
+    assert world.filled(order) == D("0.3")
+    ids = [event.fill.id for event in world.events if isinstance(event, OrderFilled)]
+    assert len(ids) == len(set(ids))
+
+
+async def test_a_cancel_that_comes_after_the_fill_ends_in_the_fill(world: World) -> None:
+    order = world.submit(quantity="0.2")
+    world.cancel(order)
+    await world.advance(20)
+
+    assert world.filled(order) == D("0.2")
+    assert "OrderCancelled" not in world.told(order)
+
+
+async def test_a_stop_stands_at_the_venue_and_gives_way_to_an_exit(world: World) -> None:
+    world.submit(quantity="0.1")
+    await world.advance(1)
+    stop = world.stop_loss(below=300)
+    await world.advance(1)
+
+    leave = world.submit(Side.SELL, "0.09", reduce_only=True)
+    await world.advance(2)
+    held = world.gateway.register.get(stop)
+
+    assert world.filled(leave) == D("0.09")
+    assert world.told(stop) == ["OrderAccepted"]
+    assert held is not None
+    assert held.held
+
+
+async def test_a_held_order_is_sent_when_its_price_comes(world: World) -> None:
+    world.submit(quantity="0.2")
+    await world.advance(1)
+    first = world.stop_loss(below=300, quantity="0.09")
+    await world.advance(1)
+    second = world.stop_loss(below=200, quantity="0.05")
+    await world.advance(1)
+    before = world.placed(second)
+
+    trigger = world.gateway.register.get(second).request.trigger  # type: ignore[union-attr]
+    assert trigger is not None
+    world.gateway.watch(BTC.id, float(trigger) - 1, float(trigger))
+    await world.advance(2)
+
+    assert before == 0
+    assert world.filled(second) == D("0.05")
+    assert world.told(first) == ["OrderAccepted"]
+
+
+async def test_a_held_order_is_changed_and_taken_back_here(world: World) -> None:
+    world.submit(quantity="0.2")
+    await world.advance(1)
+    world.stop_loss(below=300)
+    await world.advance(1)
+    held = world.stop_loss(below=200, quantity="0.05")
+
+    world.amend(held, quantity=D("0.04"))
+    world.cancel(held)
+
+    assert world.told(held) == ["OrderAccepted", "OrderAmended", "OrderCancelled"]
+    assert world.placed(held) == 0
+
+
+async def test_somebody_who_trades_by_hand_is_recognised(world: World) -> None:
+    from abidance.testing.exchange.core import BUY, Force
+    from abidance.testing.exchange.desk import Ticket
+
+    ticket = Ticket("by-hand", BUY, 10, force=Force.IOC)
+    world.exchange.desk.place(world.account, world.market, ticket, world.exchange.now)
+    await world.advance(5)
+
+    fills = [event.fill for event in world.events if isinstance(event, OrderFilled)]
+    assert {fill.strategy for fill in fills} == {"manual"}
+    assert sum(fill.quantity for fill in fills) == BTC.lot * 10
+
+
+async def test_an_order_of_ours_that_no_record_tells_of_is_taken_back(world: World) -> None:
+    from abidance.testing.exchange.core import BUY
+    from abidance.testing.exchange.desk import State, Ticket
+
+    last = world.market.tape.price[-1]
+    ticket = Ticket(world.ids.make(999), BUY, 100, last - 50_000)
+    placed = world.exchange.desk.place(world.account, world.market, ticket, world.exchange.now)
+    await world.advance(12)
+
+    assert placed.state is State.CANCELLED
+
+
+async def test_while_the_stream_is_down_the_account_is_in_doubt(world: World) -> None:
+    world.is_up = False
+    for ear in world.ears:
+        await ear.close()
+    await world.advance(1)
+    down = dict(world.gateway.doubts)
+    world.is_up = True
+    await world.advance(60)
+
+    assert "stream" in down
+    assert world.gateway.doubts == {}
+
+
+async def test_a_new_process_finds_what_became_of_the_orders_of_the_old_one(world: World) -> None:
+    resting = world.rest()
+    await world.advance(1)
+    fine = world.gateway.register.get(resting)
+    assert fine is not None
+    known = fine.view()
+    await world.stop()
+    placed = next(iter(world.exchange.desk.orders.values()))
+    world.exchange.desk.cancel(placed, world.exchange.now)
+    world.events.clear()
+
+    world.gateway = world.made()
+    world.gateway.recover([known], [], world.pulse.wall())
+    await world.start()
+    await world.advance(5)
+
+    assert world.told(resting)[-1] == "OrderCancelled"
+    assert world.placed(resting) == 1
+
+
+async def test_the_kill_switch_takes_everything_back(world: World) -> None:
+    orders = [world.rest(below=500 + 10 * n, quantity="0.01") for n in range(20)]
+    await world.advance(2)
+
+    await world.gateway.cancel_all()
+    await world.advance(1)
+
+    assert all(world.told(order)[-1] == "OrderCancelled" for order in orders)
+
+
+async def test_a_clock_that_is_off_is_measured_and_corrected(world: World) -> None:
+    world.wire.offset = -20_000_000_000
+
+    first = world.rest()
+    await world.advance(5)
+    second = world.rest()
+    await world.advance(2)
+
+    assert world.told(first)[0] == "OrderRejected"
+    assert abs(world.wire.offset) < 1_000_000_000
+    assert world.told(second) == ["OrderAccepted"]

@@ -1,0 +1,226 @@
+"""A gateway that trades on a local exchange in one process, under a time that the test moves: no socket, no waiting."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from decimal import Decimal
+from random import Random
+
+from abidance.kernel.ids import OrderIds
+from abidance.kernel.log import logger
+from abidance.market.reference import instrument
+from abidance.model.command import Amend, Cancel, Submit
+from abidance.model.event import AccountEvent, OrderFilled
+from abidance.model.instrument import SECOND_NS
+from abidance.model.money import ZERO
+from abidance.model.order import OrderRequest, OrderType, Purpose, Side
+from abidance.testing.exchange import Account, LocalExchange, generated
+from abidance.testing.exchange.faults import Wrong
+from abidance.testing.exchange.house import Asked
+from abidance.venues.account import Credentials
+from abidance.venues.binance.account import BinanceSpotAccount
+from abidance.venues.dialect import Channel, Endpoint, Frame
+from abidance.venues.net.budget import Budgets
+from abidance.venues.net.transport import NONE, Answer, DisconnectedError, NotSentError
+from abidance.venues.trading.gateway import Books, VenueGateway
+from abidance.venues.trading.line import Way
+from abidance.venues.trading.wire import Wire
+from tests.unit.venues.net_world import HandPulse, settle
+
+D = Decimal
+BTC = instrument("BTC/USDT@BINANCE")
+EPOCH = 1_700_000_000 * SECOND_NS
+
+
+class Ear:
+    """One connection to the account's stream, as the exchange sees it and as the client reads it."""
+
+    def __init__(self, path: str, number: int, exchange: LocalExchange) -> None:
+        self.path, self.number, self.topics, self.is_over = path, number, set[str](), False
+        self._exchange = exchange
+        self._frames: deque[str] = deque()
+        self._held: list[str] = []
+        self._wake = asyncio.Event()
+
+    def say(self, frame: Frame) -> None:
+        self.push("", frame)
+
+    def push(self, topic: str, frame: Frame) -> None:
+        assert isinstance(frame, str)
+        for fault in self._exchange.faults.on_frame(topic, frame):
+            if fault.what is Wrong.GAP:
+                return
+            if fault.what is Wrong.REORDER:
+                self._held.append(frame)
+                return
+            if fault.what is Wrong.DUPLICATE:
+                self._frames.append(frame)
+            elif fault.what is Wrong.DISCONNECT:
+                self.is_over = True
+        self._frames.append(frame)
+        self._frames.extend(self._held)
+        self._held.clear()
+        self._wake.set()
+
+    def listen(self, topic: str, market: object, channel: Channel, every: int = 0) -> None:
+        raise NotImplementedError
+
+    def leave(self, topic: str) -> bool:
+        return False
+
+    async def send(self, frame: Frame) -> None:
+        self._exchange.house.hear(self, frame)
+
+    async def receive(self) -> Frame:
+        while not self._frames:
+            if self.is_over:
+                raise DisconnectedError("The connection ended.")
+            self._wake.clear()
+            await self._wake.wait()
+        return self._frames.popleft()
+
+    async def close(self) -> None:
+        self.is_over = True
+        self._wake.set()
+
+
+class _Wall:
+    """The exchange's clock is ours."""
+
+    def __init__(self, pulse: HandPulse) -> None:
+        self._pulse = pulse
+
+    def now(self) -> int:
+        return self._pulse.wall()
+
+
+class World:
+    """The exchange, the account, the gateway and everything that it told; also the way between them."""
+
+    def __init__(self, seed: int = 7) -> None:
+        self.pulse = HandPulse()
+        self.market = generated(BTC.id, seed, EPOCH, pace=5.0, past_seconds=600)
+        self.account = Account("a-key", "a-secret")
+        self.exchange = LocalExchange(
+            [self.market], start=EPOCH, clock=_Wall(self.pulse), accounts=[self.account]
+        )
+        self.exchange.desk.transfer(self.account, "USDT", D(1_000_000), EPOCH)
+        self.events: list[AccountEvent] = []
+        self.ears: list[Ear] = []
+        self.is_up = True
+        self.ids = OrderIds(1, 1, b"world")
+        self._number = 0
+        self.gateway = self.made()
+        self._task: asyncio.Task[None] | None = None
+
+    def made(self) -> VenueGateway:
+        """Return a new gateway to the account: a process that starts."""
+        dialect = BinanceSpotAccount([BTC])
+        credentials = Credentials("a-key", "a-secret")
+        self.wire = Wire(dialect, credentials, self, Budgets(self.pulse), self.pulse, "http://127.0.0.1")
+        way = Way(self.wire, self, self.pulse, Random(1).random, logger("gateway"))
+        books = Books(dict, dict)
+        return VenueGateway(dialect, way, books, self.events.append, self.ids.is_ours, lambda: None)
+
+    async def start(self) -> "World":
+        await self.wire.open()
+        self._task = asyncio.ensure_future(self.gateway.run())
+        await self.advance(1)
+        return self
+
+    async def stop(self) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def advance(self, seconds: float, step: float = 0.25) -> None:
+        """Let time pass for the exchange and for us."""
+        for _ in range(round(seconds / step)):
+            await self.pulse.advance(step)
+            self.exchange.catch_up()
+            await settle()
+
+    # --- the transport
+
+    async def connect(self, endpoint: Endpoint) -> Ear:
+        if not self.is_up:
+            raise NotSentError("No connection: refused.")
+        ear = Ear("/" + endpoint.url.split("/", 3)[3], len(self.ears), self.exchange)
+        self.ears.append(ear)
+        return ear
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str] = NONE,
+        body: bytes | None = None,
+    ) -> Answer:
+        if not self.is_up:
+            raise NotSentError("No connection: refused.")
+        path, _, raw = url.removeprefix("http://127.0.0.1").partition("?")
+        asked = Asked(method, path, _query(raw), dict(headers), body or b"", raw)
+        answer = self.exchange.answer(asked)
+        late = self.exchange.faults.on_request(path, Wrong.LATE)
+        if late is not None:
+            await self.pulse.sleep(late.seconds)
+        if answer is None:
+            raise DisconnectedError("No answer: the connection broke.")
+        return answer
+
+    # --- what a strategy asks, and what came of it
+
+    def submit(self, side: Side = Side.BUY, quantity: str = "0.1", **given: object) -> str:
+        order_id = self.ids.make(self._number)
+        self._number += 1
+        request = OrderRequest("s", BTC.id, side, D(quantity), **given)  # type: ignore[arg-type]
+        self.gateway.execute([Submit(order_id, request, self.pulse.wall())])
+        return order_id
+
+    def rest(self, below: int = 500, quantity: str = "0.1") -> str:
+        """Send a purchase far below the market."""
+        price = D(str(self.market.ladder(1).bids[0][0])) - below
+        return self.submit(quantity=quantity, type=OrderType.LIMIT, price=price)
+
+    def stop_loss(self, below: int, quantity: str = "0.09") -> str:
+        trigger = D(str(self.market.ladder(1).bids[0][0])) - below
+        return self.submit(
+            Side.SELL,
+            quantity,
+            type=OrderType.STOP,
+            trigger=trigger,
+            reduce_only=True,
+            purpose=Purpose.STOP_LOSS,
+        )
+
+    def cancel(self, order_id: str) -> None:
+        self.gateway.execute([Cancel(order_id, self.pulse.wall())])
+
+    def amend(self, order_id: str, **given: Decimal) -> None:
+        values = {"quantity": None, "price": None, "trigger": None, **given}
+        self.gateway.execute([Amend(order_id, ts=self.pulse.wall(), **values)])  # type: ignore[arg-type]
+
+    def told(self, order_id: str) -> list[str]:
+        """Return what the engine was told of an order, in order."""
+        return [
+            type(event).__name__
+            for event in self.events
+            if (event.fill.order_id if isinstance(event, OrderFilled) else getattr(event, "order_id", ""))
+            == order_id
+        ]
+
+    def placed(self, order_id: str) -> int:
+        """Return how many orders the exchange took under an id."""
+        return sum(order.ticket.client_id == order_id for order in self.exchange.desk.orders.values())
+
+    def filled(self, order_id: str) -> Decimal:
+        """Return the quantity in the fills that were told."""
+        fills = [event.fill for event in self.events if isinstance(event, OrderFilled)]
+        return sum((fill.quantity for fill in fills if fill.order_id == order_id), ZERO)
+
+
+def _query(raw: str) -> dict[str, str]:
+    from urllib.parse import parse_qsl
+
+    return dict(parse_qsl(raw, keep_blank_values=True))
