@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abidance.backtest import native, tables
+from abidance.backtest.reel import Reel, joined, sealed
 from abidance.backtest.tables import World
 from abidance.engine.config import StrategyConfig
 from abidance.journal.metrics import sharpe_of
@@ -28,6 +29,7 @@ from abidance.venues.sim.config import FeeTier, VenueConfig
 
 DAY_NS = 86_400 * SECOND_NS
 ORDERS_OF_PLACE, SPARE_ORDERS = 8, 8
+_DECIDED = ("target", "confidence", "stop", "take_profit", "trailing", "break_even")
 UNKNOWN = 2
 """The side that nobody has wished for yet."""
 _FIRST_LOG = 1 << 12
@@ -132,34 +134,64 @@ def score_of(world: World) -> Score:
 
 def _columns(decided: Sequence[Decisions]) -> dict[str, NDArray[np.float64]]:
     return {
-        "target": _joined([each.target for each in decided]),
-        "confidence": _joined([each.confidence for each in decided]),
-        "stop": _joined([each.stop for each in decided]),
-        "goal": _joined([each.take_profit for each in decided]),
-        "trailing": _joined([each.trailing for each in decided]),
-        "even": _joined([each.break_even for each in decided]),
+        "target": joined(each.target for each in decided),
+        "confidence": joined(each.confidence for each in decided),
+        "stop": joined(each.stop for each in decided),
+        "goal": joined(each.take_profit for each in decided),
+        "trailing": joined(each.trailing for each in decided),
+        "even": joined(each.break_even for each in decided),
     }
+
+
+class Sheet:
+    """Room for the decisions of all places of a scene, `rows` in all: each lies beside the one before it.
+
+    Columns without a single opinion share one.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._none = np.full(rows, nan)
+        self._columns = dict.fromkeys(_DECIDED, self._none)
+        self._at = 0
+
+    def take(self, decisions: Decisions) -> Decisions:
+        """Return decisions that lie here, and whose own columns may go."""
+        start, self._at = self._at, self._at + len(decisions)
+        laid: dict[str, Any] = {}
+        for name in _DECIDED:
+            own, room = getattr(decisions, name), self._columns[name]
+            if room is self._none and not np.isnan(own).all():
+                room = self._columns[name] = self._none.copy()
+            if room is not self._none:
+                room[start : self._at] = own
+            laid[name] = sealed(room[start : self._at])
+        return replace(decisions, **laid)
 
 
 def simulate(scene: Scene, *, keeps_logs: bool = True) -> World:
     """Run a scene to its end. Raises CannotTellError when something happens that only the event engine can tell."""
-    return _played(laid_out(scene, keeps_logs=keeps_logs))
+    reel = Reel(scene.series)
+    return _played(laid_out(scene, reel, keeps_logs=keeps_logs), reel)
 
 
-def laid_out(scene: Scene, *, keeps_logs: bool) -> World:
-    """Return a scene as tables, its opening balances taken in."""
-    world = build(scene, keeps_logs=keeps_logs)
+def laid_out(scene: Scene, reel: Reel, *, keeps_logs: bool) -> World:
+    """Return a scene as tables, its opening balances taken in and the first of its bars laid before it."""
+    world = build(scene, reel, keeps_logs=keeps_logs)
+    reel.lay(world)
     for number, amount in enumerate(scene.wallets.values()):
         native.deposit(world.address, number, *_pair(amount), scene.start)
     return world
 
 
-def _played(world: World) -> World:
+def _played(world: World, reel: Reel) -> World:
     play = native.play_ticks if len(world.stops) else native.play
     play(world.address)
-    while world.run[0]["status"] == tables.LOGS_FULL:
-        world = _grown(world)
-        world.run[0]["status"] = tables.DONE
+    while world.run[0]["status"] == tables.LOGS_FULL or (
+        world.run[0]["status"] == tables.DONE and reel.lay(world)
+    ):
+        if world.run[0]["status"] == tables.LOGS_FULL:
+            world = _grown(world)
+            world.run[0]["status"] = tables.DONE
         play(world.address)
     status = int(world.run[0]["status"])
     if status != tables.DONE:
@@ -177,7 +209,7 @@ def _grown(world: World) -> World:
     return replace(world, **longer)
 
 
-def build(scene: Scene, *, keeps_logs: bool) -> World:
+def build(scene: Scene, reel: Reel, *, keeps_logs: bool) -> World:
     """Lay a scene out as tables; without logs it keeps no curves either, only what `Score` holds."""
     venue_ids = {name: number for number, name in enumerate(scene.wallets)}
     tool_ids = {id: number for number, id in enumerate(scene.instruments)}
@@ -185,10 +217,7 @@ def build(scene: Scene, *, keeps_logs: bool) -> World:
     places = _places(scene, strategy_ids, tool_ids)
     per_tool = np.bincount(places["tool"], minlength=1).max() * ORDERS_OF_PLACE + SPARE_ORDERS
     capacity = len(places) * ORDERS_OF_PLACE + SPARE_ORDERS
-    columns = zip(*(bars.columns() for bars in scene.series), strict=True)
-    opened, high, low, close, volume = (_joined(parts) for parts in columns)
-    moments = [bars.ts_close for bars in scene.series]
-    when = moments[0] if _equal(moments) else np.unique(np.concatenate(moments))
+    when = reel.when
     several = len(scene.strategies) if keeps_logs and len(scene.strategies) > 1 else 0
     points = len(when) if keeps_logs else int((when[-1] - when[0]) // DAY_NS) + 2
     lines = _FIRST_LOG + 8 * capacity if keeps_logs else 0
@@ -212,15 +241,10 @@ def build(scene: Scene, *, keeps_logs: bool) -> World:
         sent=np.zeros(min(scene.risk.limits.max_orders_per_minute, 1 << 16) + 1, dtype=np.int64),
         widths=np.zeros((len(scene.series), 100)),
         by_series=_by_series(scene),
-        when=_sealed(when),
-        ts=_joined([bars.ts for bars in scene.series]),
-        open=opened,
-        high=high,
-        low=low,
-        close=close,
-        volume=volume,
+        when=when,
+        **reel.columns(),
         **_columns([place.decisions for place in scene.places]),  # type: ignore[arg-type]
-        volatility=_joined([place.volatility for place in scene.places]),
+        volatility=joined(place.volatility for place in scene.places),
         when_scored=np.zeros(0 if keeps_logs else points, dtype=np.int64),
         equity=np.zeros(points),
         exposure=np.zeros(points),
@@ -239,7 +263,7 @@ def _ticks(scene: Scene, when: NDArray[np.int64]) -> dict[str, Any]:
     if not scene.tapes:
         return {}
     tapes = [scene.tapes[id] for id in scene.instruments]
-    ts, price, size = (_joined(columns) for columns in zip(*tapes, strict=True))
+    ts, price, size = (joined(columns) for columns in zip(*tapes, strict=True))
     tools = np.empty(0, dtype=np.int64)
     if len(tapes) > 1:
         order = np.argsort(ts, kind="stable")
@@ -247,22 +271,6 @@ def _ticks(scene: Scene, when: NDArray[np.int64]) -> dict[str, Any]:
         ts, price, size = ts[order], price[order], size[order]
     stops = np.searchsorted(ts, when, side="right").astype(np.int64)
     return {"tick_ts": ts, "tick_price": price, "tick_size": size, "tick_tool": tools, "stops": stops}
-
-
-def _equal(moments: Sequence[NDArray[np.int64]]) -> bool:
-    first = moments[0]
-    return all(each is first or np.array_equal(each, first) for each in moments[1:])
-
-
-def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Return columns in one read-only piece; a single one is not copied."""
-    return _sealed(np.ascontiguousarray(parts[0]) if len(parts) == 1 else np.concatenate(parts))
-
-
-def _sealed(column: NDArray[Any]) -> NDArray[Any]:
-    view = column.view()
-    view.flags.writeable = False
-    return view
 
 
 def _pair(amount: Decimal) -> tuple[float, float]:
@@ -405,17 +413,14 @@ def strategy_rows(configs: Mapping[str, StrategyConfig]) -> Any:
 
 def _series(scene: Scene, tool_ids: Mapping[str, int]) -> Any:
     found = np.zeros(len(scene.series), dtype=tables.SERIES)
-    first = 0
     for row, bars, drives in zip(found, scene.series, scene.drives, strict=True):
         values = {
             "tool": tool_ids[bars.instrument],
-            "first": first,
             "count": len(bars),
             "span": timeframe_ns(bars.timeframe),
             "drives": drives,
         }
         _set(row, values)
-        first += len(bars)
     return found
 
 

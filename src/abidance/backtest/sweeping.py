@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from abidance.backtest import compiled, native, tables
 from abidance.backtest.compiled import Scene, Score
+from abidance.backtest.reel import Reel
 from abidance.backtest.tables import COLUMN, SHARE
 from abidance.engine.config import StrategyConfig
 from abidance.journal.metrics import day_ends
@@ -62,7 +63,7 @@ class Track:
     def __init__(self, scene: Scene) -> None:
         self._sized: list[Any] = []
         self._first = [place.first for place in scene.places]
-        template = compiled.laid_out(scene, keeps_logs=False)
+        template = compiled.laid_out(scene, Reel(scene.series, is_whole=True), keeps_logs=False)
         count = len(scene.places)
         ends = day_ends(template.when)
         own: dict[str, Any] = {

@@ -129,6 +129,8 @@ def reuses(bars: Bars) -> list[Finding]:
     Perhaps the symbol was given to another asset.
     """
     silence = np.diff(bars.ts) - timeframe_ns(bars.timeframe)
+    if not (silence >= _REUSE_SILENCE).any():
+        return []
     with np.errstate(all="ignore"):
         ratio = bars.open[1:] / bars.close[:-1]
         change = np.exp(np.abs(np.log(ratio)))

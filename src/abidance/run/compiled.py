@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import fsum
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from abidance.engine.series import Series, Universe
 from abidance.indicators import recursions
 from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
+from abidance.market.funding import Funding
 from abidance.market.store import fingerprint
 from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
 from abidance.model.money import UNIT
@@ -54,7 +56,9 @@ def compiled_backtest(
     `say` is told when kernels are about to be compiled, which happens once for an installed version.
     """
     started = time.perf_counter()
-    material = gather(config, source, folder)
+    material = gather(
+        config, _Sparing(source, config) if isinstance(source, StoredSource) else source, folder
+    )
     reason = unsupported(material)
     if reason is None:
         try:
@@ -131,6 +135,46 @@ def _check_opinions(scene: Scene) -> None:
             raise CannotTellError(f"{name} has no opinion on any bar.")
 
 
+@runtime_checkable
+class StoredSource(BarSource, Protocol):
+    """Where bars come from that may stay where they are."""
+
+    def stored(
+        self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None
+    ) -> Bars:
+        """Return what `read` does, perhaps as bars that are read when they are looked at."""
+        ...
+
+
+class _Sparing:
+    """A source whose bars stay in its store where no strategy decides on them: they only fill orders.
+
+    Series of the same times share them.
+    """
+
+    def __init__(self, source: StoredSource, config: RunConfig) -> None:
+        self._source = source
+        self._times: dict[str, NDArray[np.int64]] = {}
+        self._seen = {each.timeframe for each in config.ready().strategies}
+
+    def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
+        """Return bars; their prices may stay in the store."""
+        read = self._source.read if timeframe in self._seen else self._source.stored
+        bars = read(instrument, timeframe, start, end)
+        known = self._times.setdefault(timeframe, bars.ts)
+        if np.array_equal(known, bars.ts):
+            bars.ts = known
+        return bars
+
+    def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> Funding | None:
+        """Return the rates that the source has."""
+        return self._source.funding(instrument, start, end)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what else the source can tell."""
+        return getattr(self._source, name)
+
+
 # --- what is covered
 
 
@@ -189,6 +233,8 @@ def scene_of(material: Material, decided: Decide = decide) -> Scene:
     order = {id: rank for rank, id in enumerate(material.instruments)}
     keys = sorted(material.bars, key=lambda key: (timeframe_ns(key[1]), order[key[0]]))
     tapes = tapes_of(material)
+    rows = sum(tapes[id, each.timeframe].ahead for each in config.strategies for id in each.instruments)
+    sheet = compiled.Sheet(rows if decided is decide else 0)
     places = []
     for each in config.strategies:
         strategy = material.strategies[each.name]
@@ -197,7 +243,7 @@ def scene_of(material: Material, decided: Decide = decide) -> Scene:
             key = (id, each.timeframe)
             tape = tapes[key].tape()
             assert tape is not None
-            decisions = decided(strategy, tape, each.exits)
+            decisions = sheet.take(decided(strategy, tape, each.exits))
             first = len(tape) - len(material.bars[key])
             volatility = _volatility(each, tape, decisions)
             places.append(Place(each.name, keys.index(key), decisions, first, volatility))
@@ -216,9 +262,12 @@ def scene_of(material: Material, decided: Decide = decide) -> Scene:
 
 
 def tapes_of(material: Material) -> Mapping[Key, Series]:
-    """Return every series with all its bars known, as the engine lays them before strategies."""
+    """Return every series that strategies may look at, with all its bars known, as the engine lays them before them."""
     series: dict[Key, Series] = {}
+    seen = {each.timeframe for each in material.config.strategies}
     for (id, timeframe), bars in material.bars.items():
+        if timeframe not in seen:
+            continue
         past = material.past.get((id, timeframe))
         tape = bars if past is None or not len(past) else past.followed_by(bars)
         series[id, timeframe] = Series(id, timeframe, past, tape)

@@ -7,7 +7,7 @@ written here.
 import hashlib
 from collections.abc import Iterator
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from importlib.resources import as_file, files
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from abidance.market.store.moods import MoodStore
 from abidance.market.store.shelves import BarStore, FundingStore, Holding, TradeStore, holes
 from abidance.market.store.timerange import show
 from abidance.market.store.tree import Folder
+from abidance.market.stored import StoredBars
 from abidance.market.terms import TermsStore, Version
 from abidance.model.errors import DataError
 from abidance.model.instrument import MS_NS, parse_instrument_id, timeframe_ns
@@ -94,6 +95,7 @@ class Catalog:
         self.store = store
         self._funding = FundingStore(store.tables)
         self._moods = MoodStore(store.tables)
+        self._latest: StoredBars | None = None
         self._shelves: tuple[_Shelf, ...] = (store, _Sample(), self._moods)
 
     def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
@@ -115,6 +117,19 @@ class Catalog:
                 f"There are bars from {show(int(whole.ts[0]))} to {show(int(whole.ts[-1]))}.",
             )
         return bars
+
+    def stored(
+        self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None
+    ) -> Bars:
+        """Return the same bars as `read`; prices of the user's own stay in the store, but for those asked for last."""
+        bars = self.read(instrument, timeframe, start, end)
+        if self._latest is not None:
+            self._latest.leave()
+            self._latest = None
+        if not self.store.holds(instrument, timeframe):
+            return bars
+        self._latest = StoredBars(bars, partial(self.read, instrument, timeframe))
+        return self._latest
 
     def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> Funding | None:
         """Return the rates due from `start` up to, not including, `end` (ns UTC), or None when there are none."""
