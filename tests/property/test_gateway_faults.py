@@ -6,6 +6,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from abidance.execution.orders import AnomalyCode
 from abidance.model.event import OrderFilled
 from abidance.model.money import ZERO
 from abidance.model.order import OrderType, Side
@@ -13,7 +14,16 @@ from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.desk import State
 from tests.unit.venues.trading_world import D, World
 
-ON_REQUESTS = (Wrong.LOST, Wrong.FAIL, Wrong.DEAF, Wrong.LATE, Wrong.LAG, Wrong.ERROR, Wrong.PAGE, Wrong.LIMIT)
+ON_REQUESTS = (
+    Wrong.LOST,
+    Wrong.FAIL,
+    Wrong.DEAF,
+    Wrong.LATE,
+    Wrong.LAG,
+    Wrong.ERROR,
+    Wrong.PAGE,
+    Wrong.LIMIT,
+)
 ON_FRAMES = (Wrong.GAP, Wrong.DUPLICATE, Wrong.REORDER, Wrong.DISCONNECT)
 ENDED = {State.FILLED: "OrderFilled", State.CANCELLED: "OrderCancelled", State.EXPIRED: "OrderExpired"}
 
@@ -53,6 +63,8 @@ async def live(seed: int) -> tuple[World, list[str]]:
         await world.advance(random.choice((0.0, 0.25, 1.0, 4.0)))
         if random.random() < 0.1:
             world.is_up = not world.is_up
+        if random.random() < 0.1:
+            await world.restart(random.choice((0.0, 1.0, 30.0)))
     world.is_up = True
     world.exchange.faults.clear()
     await world.advance(120)
@@ -69,21 +81,25 @@ def check(world: World, orders: list[str]) -> None:
     for order_id in orders:
         placed = [o for o in world.exchange.desk.orders.values() if o.ticket.client_id == order_id]
         names, tracked = world.told(order_id), world.gateway.register.get(order_id)
+        known = world.orders.get(order_id)
         assert tracked is not None
-        assert sum(o.state.is_live for o in placed) <= 1
-        assert tracked.held or len(placed) <= 1 or all(not o.state.is_live for o in placed[:-1])
+        assert known is not None
+        assert (known.filled, known.state) == (tracked.filled, tracked.told), (known, tracked)
+        assert sum(o.state.is_working for o in placed) <= 1
+        assert tracked.held or len(placed) <= 1 or all(not o.state.is_working for o in placed[:-1])
         lots = sum(o.filled for o in placed)
         assert world.filled(order_id) == lots * world.market.instrument.lot
         if tracked.held:
-            assert not any(o.state.is_live for o in placed)
+            assert not any(o.state.is_working for o in placed)
         elif not placed:
             assert names[-1] in ("OrderRejected", "OrderAbandoned", "OrderCancelled"), names
-        elif placed[-1].state.is_live:
+        elif placed[-1].state.is_working:
             assert tracked.told.value in ("open", "partial"), names
         else:
             assert tracked.is_closed, (names, placed[-1].state)
             assert ENDED[placed[-1].state] in names
     assert world.gateway.doubts == {}
+    assert not {AnomalyCode.CONFLICT, AnomalyCode.MISMATCH, AnomalyCode.MALFORMED} & set(world.orders.counts)
     assert sum((fill.quantity for fill in told), ZERO) >= 0
 
 

@@ -66,7 +66,8 @@ def _register() -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with a stable code.
 
-    0 done, 1 unexpected, 2 usage, 3 config, 4 data, 5 strategy, 6 journal, 7 broken invariant, 130 interrupted.
+    0 done, 1 unexpected, 2 usage, 3 config, 4 data, 5 strategy, 6 journal, 7 broken invariant, 8 venue,
+    130 interrupted.
     """
     terminal.prepare()
     _register()

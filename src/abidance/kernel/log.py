@@ -35,6 +35,9 @@ _SCAN: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 _DEEPEST = 12
 _SHORTEST = 4
+_BEGINNING = 8
+"""Letters by which a long value is known where it was cut; so many of a key are worth something to a thief."""
+_REST = r"[\w+/=.%~-]*"
 _FILE_BYTES = 50_000_000
 _FILES_KEPT = 5
 
@@ -57,7 +60,7 @@ class Redaction:
             self.hide(secret)
 
     def hide(self, secret: str | bytes) -> None:
-        """Hide this value wherever it appears, as it is, URL-encoded or in a `repr`.
+        """Hide this value wherever it appears, as it is, URL-encoded or in a `repr`, a long one also where it is cut.
 
         Values shorter than 4 characters are hidden by name only: they would blot out half of every line.
         """
@@ -67,7 +70,11 @@ class Redaction:
             return
         self._values |= {text, quote(text, safe=""), quote(text), repr(text)[1:-1]}
         longest_first = sorted(self._values, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        whole = map(re.escape, longest_first)
+        cut = {
+            re.escape(value[:_BEGINNING]) + _REST for value in longest_first if len(value) >= 2 * _BEGINNING
+        }
+        self._pattern = re.compile("|".join([*whole, *sorted(cut)]))
 
     def text(self, text: str) -> str:
         """Return `text` without secrets."""

@@ -6,7 +6,7 @@ record on the way) and goes on where it was. A run that was killed ends as if it
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, get_args
@@ -62,7 +62,7 @@ class Bot:
         order_id = OrderIds(header.install, header.order_epoch, header.run_id.encode()).make
         tape = _tape(record.event for record in recorded)
         self._recorded = recorded
-        self._core: Core = assemble(material, order_id, tape=tape, isolate=True)
+        self._core = self._assembled(order_id, tape)
         self._recorder = Recorder(self._core.engine, tuple(material.strategies))
         configure(folder / LOG, to_console=False)
         self._log = logger("paper").bind(run=header.run_id, bot=header.name)
@@ -88,6 +88,10 @@ class Bot:
     def control(self, action: ControlAction, actor: str, **values: float | int | str | bool) -> None:
         """Give the running engine an order, recorded like every event."""
         self._pump.step(Control(self._core.engine.state.now, action, actor=actor, values=values))
+
+    def _assembled(self, order_id: Callable[[int], str], tape: Mapping[Key, Bars] | None) -> Core:
+        """Return the core; runs on other venues than the simulated one wire their own."""
+        return assemble(self.material, order_id, tape=tape, isolate=True)
 
     def _observe(self, outcome: Outcome) -> None:
         self._recorder.observe(outcome)

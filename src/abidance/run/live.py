@@ -10,8 +10,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from abidance.run.backtest import quick_collector
 from abidance.run.bot import LOG, Bot, Moment
 from abidance.run.config import RunConfig
 from abidance.run.downloading import CatchUp
-from abidance.run.setup import Key, TermsSource, gather_live, history_needed
+from abidance.run.setup import Key, Material, TermsSource, gather_live, history_needed
 from abidance.venues.ccxt.history import Way
 from abidance.venues.ccxt.socket import CcxtTransport
 from abidance.venues.dialect import Dialect
@@ -55,16 +54,8 @@ _HEARD = {"on_trade": DataKind.TRADES, "on_book": DataKind.BOOK}
 class LivePaper(Bot):
     """A bot on live data; open it with `open_live`, `run` it in an event loop, close it."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        past: Mapping[Key, Bars],
-        opened: int,
-        strategies: Path | None,
-        folder: Path,
-        rules: TermsSource | None = None,
-    ) -> None:
-        super().__init__(gather_live(config, past, opened, strategies, rules), folder)
+    def __init__(self, material: Material, folder: Path) -> None:
+        super().__init__(material, folder)
         self.feed: LiveFeed | None = None
 
     async def run(
@@ -76,23 +67,38 @@ class LivePaper(Bot):
         tap: Tap | None = None,
     ) -> None:
         """Recover, then take live data until `stop()`. `watch` is called between events and while waiting."""
-        last, _ = self._recover()
+        last = await self._begin(world)
         self._log.info("started", resumed=self.resumed, feed="live", version=__version__)
         addresses = Addresses(self.material.config.feed, world)
         wanted = self.wanted(world.pulse.wall())
         feed = LiveFeed(wanted, addresses.dialect_of, addresses.rest_of, world, history, tap, last or 0)
         self.feed = feed
-        reading = asyncio.ensure_future(feed.run())
-        reading.add_done_callback(lambda _: feed.wake())
+        beside = [asyncio.ensure_future(work) for work in (feed.run(), *self._beside(world, feed))]
+        for task in beside:
+            task.add_done_callback(lambda _: feed.wake())
         try:
             with quick_collector():
-                while not (stop() or reading.done()):
+                while not (stop() or any(task.done() for task in beside)):
                     self._turn(feed, watch)
                     await self._rest(feed, world.pulse)
         finally:
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
+            await self._ended(beside)
+
+    async def _begin(self, world: World) -> int | None:  # noqa: ARG002 (real orders need the world)
+        """Recover and return the moment that was reached."""
+        return self._recover()[0]
+
+    def _beside(self, world: World, feed: LiveFeed) -> Sequence[Coroutine[object, object, None]]:  # noqa: ARG002
+        """Return what goes on beside the feed for as long as the run does."""
+        return ()
+
+    async def _ended(self, tasks: Sequence["asyncio.Future[None]"]) -> None:
+        """End what goes on beside; what had failed by itself is raised."""
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
 
     def _turn(self, feed: LiveFeed, watch: Callable[[Moment], None]) -> None:
         """Let the engine take what waits, for a moment."""
@@ -192,7 +198,19 @@ async def open_live(
     now: int,
     rules: TermsSource | None = None,
 ) -> LivePaper:
-    """Return a bot on live data with the history that it began with; one that begins now asks for it.
+    """Return a bot on paper and live data with the history that it began with; one that begins now asks for it."""
+    return LivePaper(await gather_begun(config, history, strategies, folder, now, rules), folder)
+
+
+async def gather_begun(
+    config: RunConfig,
+    history: History | None,
+    strategies: Path | None,
+    folder: Path,
+    now: int,
+    rules: TermsSource | None = None,
+) -> Material:
+    """Return what a bot on live data stands on, with the history that it began with; one that begins now asks for it.
 
     `rules` know what venues demanded of orders when it began.
 
@@ -206,7 +224,7 @@ async def open_live(
         opened = now
         past = {key: await _ask(key, count, opened, history) for key, count in needed.items()}
         _save(kept, opened, past)
-    return LivePaper(config, past, opened, strategies, folder, rules)
+    return gather_live(config, past, opened, strategies, rules)
 
 
 def run_live(

@@ -16,7 +16,7 @@ from abidance.engine.runners import BarRunner, EventRunner
 from abidance.engine.series import Series
 from abidance.engine.state import State, StrategyView
 from abidance.execution.orders import Orders
-from abidance.kernel.ports import Feed
+from abidance.kernel.ports import Feed, SimulatedVenue
 from abidance.market.bars import Bars
 from abidance.market.build import Tape
 from abidance.market.feed import BarReplay, FundingReplay, TapeReplay, merge
@@ -79,7 +79,7 @@ class Material:
     instrument and timeframe; `funding` holds the rates that fall due in the range, by perpetual. `notices` are
     sentences for the user. `drive` is the timeframe that gives each instrument's price, `fills` says what else fills
     its orders, `tapes` holds the trades that do. `gaps` are the holes that a recording has. On live data `bars` are
-    those that have come so far, and `opened` is when the run began.
+    those that have come so far, and `opened` is when the run began. With `is_real`, orders go to the venues themselves.
     """
 
     config: RunConfig
@@ -94,10 +94,13 @@ class Material:
     tapes: Mapping[str, Tape] = field(default_factory=dict)
     gaps: tuple[GapSpan, ...] = ()
     opened: int | None = None
+    is_real: bool = False
 
     @property
     def mode(self) -> str:
         """Return what a journal of this run is of."""
+        if self.is_real:
+            return "live"
         return "paper" if self.opened is None else "paper on live data"
 
     @property
@@ -365,10 +368,10 @@ def _check_leverage(config: RunConfig, instruments: Mapping[str, Instrument]) ->
 
 @dataclass(frozen=True)
 class Core:
-    """A wired engine with its simulated venue, and the events that open the run."""
+    """A wired engine with the venue that takes its orders, and the events that open the run."""
 
     engine: Engine
-    venue: SimVenue
+    venue: SimulatedVenue
     opening: tuple[BalanceChanged | Control, ...]
 
 
@@ -377,12 +380,25 @@ def assemble(
 ) -> Core:
     """Wire a core. `tape` holds the bars that are known in advance by series; None when nothing is."""
     config = material.config
+    engine = engine_of(material, order_id, tape=tape, isolate=isolate)
+    balances = {venue: {config.currency: amount} for venue, amount in config.wallets(material.venues).items()}
+    leverage = {each.name: to_decimal(each.leverage) for each in config.strategies}
+    venues = {name: config.venue_of(name) for name in material.venues}
+    venue = SimVenue(venues, material.instruments, balances, {**material.drive, **material.fills}, leverage)
+    return Core(engine, venue, opening_of(material.start, balances))
+
+
+def engine_of(
+    material: Material, order_id: Callable[[int], str], *, tape: Mapping[Key, Bars] | None, isolate: bool
+) -> Engine:
+    """Wire an engine with everything but a venue."""
+    config = material.config
     strategies = {each.name: each for each in config.strategies}
     venues = {name: config.venue_of(name) for name in material.venues}
     portfolio = Portfolio(
         material.instruments, config.currency, {name: each.leverage for name, each in strategies.items()}
     )
-    rates = {id: _cost_rate(venues[instrument.venue]) for id, instrument in material.instruments.items()}
+    rates = {id: cost_rate(venues[instrument.venue]) for id, instrument in material.instruments.items()}
     state = State(material.instruments, strategies, portfolio, Orders(), rates)
     gate, breakers = Gate(config.risk), Breakers(config.risk.breakers)
     engine = Engine(state, gate, breakers, order_id, _allocator(material, state), isolate=isolate)
@@ -393,10 +409,7 @@ def assemble(
         engine.add_series(series)
     _add_strategies(engine, material, strategies)
     engine.prepare()
-    balances = {venue: {config.currency: amount} for venue, amount in config.wallets(material.venues).items()}
-    leverage = {name: to_decimal(each.leverage) for name, each in strategies.items()}
-    venue = SimVenue(venues, material.instruments, balances, {**material.drive, **material.fills}, leverage)
-    return Core(engine, venue, _opening(material, balances))
+    return engine
 
 
 def _allocator(material: Material, state: State) -> Allocator | None:
@@ -425,15 +438,16 @@ def _add_strategies(engine: Engine, material: Material, configs: Mapping[str, St
             engine.add(BarRunner(name, strategy, config, engine.state.series[id, config.timeframe]))
 
 
-def _cost_rate(config: VenueConfig) -> float:
+def cost_rate(config: VenueConfig) -> float:
+    """Return what taking is expected to cost at a venue, as a share of the value."""
     slippage = config.slippage
     return max(tier.taker for tier in config.fees) + slippage.spread / 2 + slippage.fixed
 
 
-def _opening(
-    material: Material, balances: Mapping[str, Mapping[str, Decimal]]
+def opening_of(
+    start: int, balances: Mapping[str, Mapping[str, Decimal]]
 ) -> tuple[BalanceChanged | Control, ...]:
-    start = material.start
+    """Return the events that open a run: the balances of each venue by asset, then the start of the strategies."""
     deposits = (
         BalanceChanged(start, venue, asset, amount, "opening balance")
         for venue, wallet in balances.items()

@@ -105,6 +105,15 @@ def test_whatever_passed_through_is_hidden_from_logs(path: Path) -> None:
     assert "MC4CAQ" not in PROCESS.text("x MC4CAQAwBQYDK2VwBCIEIGVhc3RlcgABCD x")
 
 
+def test_a_secret_that_was_cut_is_hidden_from_its_eighth_letter_on() -> None:
+    typed("Qv7Rt2Xz-and-more-that-follows", "secret")
+
+    shown = [PROCESS.text("body: Qv7Rt2Xz-and-more-that-follows"[:length]) for length in range(14, 40)]
+
+    assert not any("Qv7Rt2Xz" in text for text in shown)
+    assert PROCESS.text("Qv7Rt2X is seven letters") == "Qv7Rt2X is seven letters"
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "  \n", "two words", "ключ-ключ-ключ", "tab\there", "nul\0here", "x" * 20_000, "esc\x1b[31m",

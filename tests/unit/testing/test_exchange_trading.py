@@ -232,7 +232,7 @@ def test_no_money_comes_or_goes_whatever_accounts_do(told: list[Any], pays_in_co
             continue
         while desk.release(now):
             pass
-        if cancels and order.state.is_live:
+        if cancels and order.state.is_working:
             desk.cancel(order, now)
 
     for account in (one, two):

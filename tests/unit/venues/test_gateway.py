@@ -136,11 +136,13 @@ async def test_a_stop_stands_at_the_venue_and_gives_way_to_an_exit(world: World)
     await world.advance(1)
     stop = world.stop_loss(below=300)
     await world.advance(1)
+    stood = world.placed(stop)
 
     leave = world.submit(Side.SELL, "0.09", reduce_only=True)
     await world.advance(2)
     held = world.gateway.register.get(stop)
 
+    assert stood == 1
     assert world.filled(leave) == D("0.09")
     assert world.told(stop) == ["OrderAccepted"]
     assert held is not None
@@ -158,7 +160,7 @@ async def test_a_held_order_is_sent_when_its_price_comes(world: World) -> None:
 
     trigger = world.gateway.register.get(second).request.trigger  # type: ignore[union-attr]
     assert trigger is not None
-    world.gateway.watch(BTC.id, float(trigger) - 1, float(trigger))
+    world.gateway.watch(BTC.id, float(trigger) - 1, float(trigger) + 5)
     await world.advance(2)
 
     assert before == 0

@@ -1,8 +1,10 @@
 """What venues tell of a key, and what is said when they do not: five venues that check signatures for themselves."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -10,6 +12,7 @@ from abidance.kernel.log import PROCESS
 from abidance.model.errors import AbidanceError, ConfigError, InvariantError, VenueError
 from abidance.model.instrument import SECOND_NS
 from abidance.model.permissions import Permissions
+from abidance.security.keys import typed
 from abidance.venues.account import Call, Credentials
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.transport import Answer, NotSentError
@@ -234,6 +237,39 @@ async def test_a_venue_that_repeats_what_it_was_sent_does_not_get_it_shown() -> 
     error = await told(there)
 
     assert "[hidden]" in error.found
+
+
+async def test_a_private_key_signs_as_well() -> None:
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    private = Ed25519PrivateKey.generate()
+    pem = private.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()).decode()
+    signed: list[str] = []
+
+    class ByPublicKey(KeyedVenue):
+        def answer(self, method: str, url: str, *rest: Any) -> Answer:
+            payload, _, signature = url.partition("?")[2].rpartition("&signature=")
+            private.public_key().verify(base64.b64decode(unquote(signature)), payload.encode())
+            signed.append(payload)
+            return Answer(200, {}, json.dumps(GOOD["BINANCE"]).encode())
+
+    found = await ask(ByPublicKey("BINANCE", EPOCH), Credentials(KEY, typed(pem, "secret").reveal()))
+
+    assert found.can_trade
+    assert len(signed) == 1
+
+
+@pytest.mark.parametrize("venue", ["BINANCE", "BYBIT"])
+@pytest.mark.parametrize("lines", [1, 30])
+async def test_a_private_key_that_is_none_is_told_without_being_quoted(venue: str, lines: int) -> None:
+    body = "\n".join(["QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJz"] * lines)
+    pem = f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----"
+
+    error = await told(KeyedVenue(venue, EPOCH), MINE._replace(secret=pem))
+
+    assert "the secret does not belong to it" in error.found
+    assert "QUJDREVG" not in str(error)
 
 
 async def test_a_venue_of_which_nothing_is_known_is_not_asked() -> None:

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from decimal import Decimal
 from random import Random
 
+from abidance.execution.orders import Orders
 from abidance.kernel.ids import OrderIds
 from abidance.kernel.log import logger
 from abidance.market.reference import instrument
-from abidance.model.command import Amend, Cancel, Submit
 from abidance.model.event import AccountEvent, OrderFilled
 from abidance.model.instrument import SECOND_NS
+from abidance.model.intent import AmendRequest, CancelRequest
 from abidance.model.money import ZERO
 from abidance.model.order import OrderRequest, OrderType, Purpose, Side
+from abidance.model.outcome import Approved
 from abidance.testing.exchange import Account, LocalExchange, generated
 from abidance.testing.exchange.faults import Wrong
 from abidance.testing.exchange.house import Asked
@@ -106,6 +108,7 @@ class World:
         )
         self.exchange.desk.transfer(self.account, "USDT", D(1_000_000), EPOCH)
         self.events: list[AccountEvent] = []
+        self.orders = Orders()
         self.ears: list[Ear] = []
         self.is_up = True
         self.ids = OrderIds(1, 1, b"world")
@@ -120,7 +123,12 @@ class World:
         self.wire = Wire(dialect, credentials, self, Budgets(self.pulse), self.pulse, "http://127.0.0.1")
         way = Way(self.wire, self, self.pulse, Random(1).random, logger("gateway"))
         books = Books(dict, dict)
-        return VenueGateway(dialect, way, books, self.events.append, self.ids.is_ours, lambda: None)
+        return VenueGateway(dialect, way, books, self.hear, self.ids.is_ours, lambda: None)
+
+    def hear(self, event: AccountEvent) -> None:
+        """Take an event as an engine and its record do."""
+        self.events.append(event)
+        self.orders.apply(event)
 
     async def start(self) -> "World":
         await self.wire.open()
@@ -132,6 +140,17 @@ class World:
         assert self._task is not None
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+
+    async def restart(self, down: float = 0.0) -> None:
+        """Let the process die where it is, and another one begin with what is on record."""
+        await self.stop()
+        since = self.pulse.wall() - 60 * SECOND_NS
+        await self.advance(down)
+        for ear in self.ears:
+            ear.is_over = True
+        self.gateway = self.made()
+        self.gateway.recover(self.orders.all(), self.orders.fills, since)
+        await self.start()
 
     async def advance(self, seconds: float, step: float = 0.25) -> None:
         """Let time pass for the exchange and for us."""
@@ -175,7 +194,7 @@ class World:
         order_id = self.ids.make(self._number)
         self._number += 1
         request = OrderRequest("s", BTC.id, side, D(quantity), **given)  # type: ignore[arg-type]
-        self.gateway.execute([Submit(order_id, request, self.pulse.wall())])
+        self.gateway.execute([self.orders.create(Approved(request), order_id, self.pulse.wall())])
         return order_id
 
     def rest(self, below: int = 500, quantity: str = "0.1") -> str:
@@ -195,11 +214,12 @@ class World:
         )
 
     def cancel(self, order_id: str) -> None:
-        self.gateway.execute([Cancel(order_id, self.pulse.wall())])
+        command = self.orders.cancel(CancelRequest(order_id), self.pulse.wall())
+        self.gateway.execute([command] if command is not None else [])
 
     def amend(self, order_id: str, **given: Decimal) -> None:
-        values = {"quantity": None, "price": None, "trigger": None, **given}
-        self.gateway.execute([Amend(order_id, ts=self.pulse.wall(), **values)])  # type: ignore[arg-type]
+        command = self.orders.amend(AmendRequest(order_id, **given), self.pulse.wall())
+        self.gateway.execute([command] if command is not None else [])
 
     def told(self, order_id: str) -> list[str]:
         """Return what the engine was told of an order, in order."""

@@ -147,7 +147,7 @@ class BinanceOrders:
 
     def _cancel(self, account: Account, params: Mapping[str, str]) -> object:
         order = self._find(account, params)
-        if order is None or not order.state.is_live:
+        if order is None or not order.state.is_working:
             raise _refusal(Why.UNKNOWN)
         self._desk.cancel(order, self._place.now)
         return self._taken_back(order)
@@ -290,7 +290,7 @@ class BinanceOrders:
         frames = []
         if news.order is not None:
             frames.append(self._report(news.order, news.part))
-            if news.part is not None or not news.order.state.is_live or not news.order.parts:
+            if news.part is not None or not news.order.state.is_working or not news.order.parts:
                 frames.append(self._position(news.order))
         elif news.line is not None:
             now = millis(news.line.ts)

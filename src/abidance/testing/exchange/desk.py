@@ -54,7 +54,7 @@ class State(StrEnum):
     EXPIRED = "expired"
 
     @property
-    def is_live(self) -> bool:
+    def is_working(self) -> bool:
         """Return True while it may still fill."""
         return self in (State.WAITING, State.OPEN, State.PARTIAL)
 
@@ -173,7 +173,7 @@ class Desk:
 
     def cancel(self, order: Placed, ts: int, state: State = State.CANCELLED) -> None:
         """Take an order back. Raises Declined when it is not live."""
-        if not order.state.is_live:
+        if not order.state.is_working:
             raise Declined(Why.UNKNOWN)
         if order.resting is not None:
             order.market.book.cancel(order.resting.id)
@@ -241,7 +241,7 @@ class Desk:
             raise Declined(Why.TICK)
         if price * rules.tick * ticket.lots * rules.lot < rules.min_notional:
             raise Declined(Why.NOTIONAL)
-        live = (each for each in self.orders.values() if each.state.is_live and each.account is account)
+        live = (each for each in self.orders.values() if each.state.is_working and each.account is account)
         if any(each.ticket.client_id == ticket.client_id for each in live):
             raise Declined(Why.DUPLICATE)
 
@@ -281,7 +281,7 @@ class Desk:
         answer = order.market.book.submit(ts, owner, ticket.side, ticket.lots, ticket.price, ticket.force)
         if answer.order.id in order.market.book.orders:
             order.resting = answer.order
-        elif order.state.is_live:
+        elif order.state.is_working:
             self._end(order, State.EXPIRED, ts)
 
     def _step_aside(self, order: Placed, ts: int) -> None:
@@ -355,7 +355,7 @@ class Desk:
 
 def live(orders: Iterable[Placed]) -> Iterator[Placed]:
     """Yield the orders that may still fill."""
-    return (each for each in orders if each.state.is_live)
+    return (each for each in orders if each.state.is_working)
 
 
 def _is_touched(order: Placed, price: int) -> bool:

@@ -90,6 +90,7 @@ class VenueGateway:
         self._locks: dict[str, asyncio.Lock] = {}
         self._swept: dict[str, int] = {}
         self._resolving: set[str] = set()
+        self._looked: set[str] = set()
         self._is_up = False
         self._ups = 0
         self._line = PrivateLine(dialect.stream, way, self._on_news, self._on_up, self._on_down)
@@ -109,11 +110,11 @@ class VenueGateway:
                 self._change(tracked, command)
         return ()
 
-    def watch(self, instrument: str, low: float, high: float) -> None:
-        """Take the prices at which an instrument trades now: what we hold may be due."""
+    def watch(self, instrument: str, bid: float, ask: float) -> None:
+        """Take the prices at which an instrument can be sold and bought now: what we hold may be due."""
         for tracked in list(self.register.open()):
             request = tracked.request
-            if tracked.held and request.instrument == instrument and _is_due(request, low, high):
+            if tracked.held and request.instrument == instrument and _is_due(request, bid, ask):
                 self._release(tracked)
 
     def recover(self, orders: Iterable[Order], fills: Iterable[Fill], since: int) -> None:
@@ -123,20 +124,21 @@ class VenueGateway:
 
     def _place(self, command: Submit) -> None:
         tracked = self.register.sent(command.order_id, command.request, self._way.wire.now())
-        if self._must_hold(command.request):
+        if self._must_hold(tracked):
             tracked.held = True
             self.register.accepted(tracked, self._now())
             return
         self._way.spawn(self._submit(tracked, command))
 
-    def _must_hold(self, request: OrderRequest) -> bool:
+    def _must_hold(self, tracked: Tracked) -> bool:
         """Say whether we watch the market for an order: the venue cannot, or another exit has the assets in keeping."""
+        request = tracked.request
         if request.type not in self.dialect.capability.native:
             return True
         if not request.reduce_only or request.type is OrderType.MARKET or self.dialect.capability.reduce_only:
             return False
         others = self.register.standing(request.instrument, request.side)
-        return any(each.request.reduce_only for each in others)
+        return any(each.request.reduce_only for each in others if each is not tracked)
 
     def _release(self, tracked: Tracked) -> None:
         """Send an order that we held, now that its price has come."""
@@ -172,9 +174,12 @@ class VenueGateway:
                 return
             if command.request.reduce_only and not self.dialect.capability.reduce_only:
                 await self._free(tracked)
-            tracked.sent_at = self._way.wire.now()
-            reply = await self._change_call(self.dialect.submit(command), tracked.request.instrument)
-            self._on_submitted(tracked, reply)
+
+            def leaving() -> None:
+                tracked.left, tracked.sent_at = True, self._way.wire.now()
+
+            call = self.dialect.submit(command)
+            self._on_submitted(tracked, await self._change_call(call, tracked.request.instrument, leaving))
 
     def _on_submitted(self, tracked: Tracked, reply: Reply) -> None:
         now = self._now()
@@ -251,10 +256,12 @@ class VenueGateway:
         if not tracked.is_closed:
             self._tell(ChangeRejected(self._now(), tracked.id, "not confirmed"))
 
-    async def _change_call(self, call: Call, instrument: str) -> Reply:
+    async def _change_call(
+        self, call: Call, instrument: str, leaving: Callable[[], None] | None = None
+    ) -> Reply:
         """Send a change and return what its answer proves."""
         try:
-            answer = await self._way.wire.ask(call)
+            answer = await self._way.wire.ask(call, leaving)
         except NotSentError as error:
             return Reply(Proof.REFUSED, f"not sent: {error.found}")
         except DisconnectedError as error:
@@ -366,6 +373,8 @@ class VenueGateway:
             except VenueError as error:
                 self._way.log.warning("comparison_failed", what=name, reason=error.found)
                 self._doubt(name, f"the account cannot be compared with our books: {error.found}")
+                with suppress(VenueError):  # the clock may be why
+                    await self.set_clock()
             else:
                 self._doubt(name, "")
 
@@ -373,7 +382,7 @@ class VenueGateway:
         """Find orders of which nothing was heard, and fills that are owed."""
         patience = round((self.dialect.capability.window + GRACE) * SECOND_NS)
         for tracked in list(self.register.open()):
-            late = tracked.sent_at + patience < self._way.wire.now()
+            late = tracked.left and tracked.sent_at + patience < self._way.wire.now()
             if tracked.told is OrderState.UNKNOWN or (tracked.told is OrderState.SENT and late):
                 self.register.unknown(tracked, "nothing was heard of it", self._now())
                 self._resolve_soon(tracked)
@@ -384,10 +393,15 @@ class VenueGateway:
     async def _explain_strays(self) -> None:
         """Find out whose the executions are that belong to no order that we know."""
         in_flight = any(each.told in (OrderState.SENT, OrderState.UNKNOWN) for each in self.register.open())
-        for venue_id in list(self.register.strays):
-            known = self.register.foreign.get(venue_id)
-            if known is not None or not in_flight:
-                self.register.disown(venue_id, self._now())
+        for venue_id, found in list(self.register.strays.items()):
+            if venue_id not in self.register.foreign and in_flight:
+                continue
+            for tracked in self.register.nameless(found[0]):  # of an earlier process
+                if venue_id not in self.register.strays:
+                    break
+                if tracked.id not in self._looked and await self._look(tracked) is None:
+                    self._looked.add(tracked.id)
+            self.register.disown(venue_id, self._now())
 
     async def compare_orders(self) -> None:
         """Compare open orders with what we think is open; take back those of ours that no record tells of."""
@@ -398,7 +412,7 @@ class VenueGateway:
                 listed.add(tracked.id if tracked is not None else report.venue_id)
         patience = round((self.dialect.capability.window + GRACE) * SECOND_NS)
         for tracked in list(self.register.open()):
-            old = tracked.sent_at + patience < asked_at
+            old = tracked.left and tracked.sent_at + patience < asked_at
             missing = tracked.is_standing and old and tracked.id not in listed
             if missing and await self._look(tracked) is None:
                 self.register.unknown(tracked, "the venue lists it no more", self._now())
@@ -567,10 +581,10 @@ def _amended(request: OrderRequest, command: Amend) -> OrderRequest:
     return wish
 
 
-def _is_due(request: OrderRequest, low: float, high: float) -> bool:
-    """Say whether prices from `low` to `high` touch the trigger, or (for what has none) the limit."""
+def _is_due(request: OrderRequest, bid: float, ask: float) -> bool:
+    """Say whether the price at which an order would trade now is at its trigger or, without one, at its limit."""
     if request.trigger is not None:
-        return high >= request.trigger if request.side is Side.BUY else low <= request.trigger
+        return ask >= request.trigger if request.side is Side.BUY else bid <= request.trigger
     if request.price is not None:
-        return low <= request.price if request.side is Side.BUY else high >= request.price
+        return ask <= request.price if request.side is Side.BUY else bid >= request.price
     return True

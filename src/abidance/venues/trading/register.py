@@ -34,7 +34,7 @@ class Tracked:
 
     `filled` is what was told in fills, `reported` the most that the venue reported as filled. A `held` order is not at
     the venue: we watch the market for it; it may have been there before (`past`, the venue's ids of it then) and go
-    there again. `sent_at` is in ns of the venue's time.
+    there again. It has `left` once its request was sent, at `sent_at` (ns of the venue's time).
     """
 
     id: str
@@ -46,6 +46,7 @@ class Tracked:
     reported: Decimal = ZERO
     ending: OrderReport | None = None
     held: bool = False
+    left: bool = False
     base: Decimal = ZERO
     wire_id: str = ""
     past: set[str] = field(default_factory=set)
@@ -132,6 +133,17 @@ class Register:
                 since[name] = min(since.get(name, each.sent_at), each.sent_at)
         return since
 
+    def nameless(self, execution: Execution) -> list[Tracked]:
+        """Return our orders of which the venue's id is not known and that may be behind an execution, newest first."""
+        found = [
+            each
+            for each in self._orders.values()
+            if not each.venue_id
+            and not each.past
+            and (each.request.instrument, each.request.side) == (execution.instrument, execution.side)
+        ]
+        return found[::-1]
+
     # --- what we do
 
     def sent(self, order_id: str, request: OrderRequest, now: int) -> Tracked:
@@ -142,7 +154,7 @@ class Register:
     def recover(self, orders: Iterable[Order], fills: Iterable[Fill]) -> None:
         """Take over what the record says of orders and fills, ended ones too: they may still fill."""
         for order in orders:
-            tracked = Tracked(order.id, order.request, order.ts_intent, order.state)
+            tracked = Tracked(order.id, order.request, order.ts_intent, order.state, left=True)
             tracked.filled = tracked.reported = order.filled
             self._orders[order.id] = tracked
         self._seen.update({(fill.instrument, fill.id): fill.order_id for fill in fills})
@@ -226,7 +238,7 @@ class Register:
         """Take an execution; return whether it was news. One of an unknown order waits for that to become known."""
         tracked = self._orders.get(_plain(execution.order_id)) or self._by_venue_id.get(execution.venue_id)
         if tracked is None:
-            if self._id_of(execution, _by_hand(execution.venue_id)) is None:
+            if (execution.instrument, execution.id) in self._seen:
                 return False
             waiting = self.strays.setdefault(execution.venue_id, [])
             if all(each.id != execution.id for each in waiting):
@@ -253,10 +265,9 @@ class Register:
         """Book executions of an order that is proven not to be ours: somebody traded by hand."""
         order_id = _by_hand(venue_id)
         for execution in self.strays.pop(venue_id, ()):
-            id = self._id_of(execution, order_id)
-            if id is not None:
-                self._seen[execution.instrument, id] = order_id
-                self._tell(OrderFilled(now, _fill(execution, id, order_id, MANUAL)))
+            if (execution.instrument, execution.id) not in self._seen:
+                self._seen[execution.instrument, execution.id] = order_id
+                self._tell(OrderFilled(now, _fill(execution, execution.id, order_id, MANUAL)))
 
     def _id_of(self, execution: Execution, order_id: str) -> str | None:
         """Return the id under which an execution is to be told, None when it was.

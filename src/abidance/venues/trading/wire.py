@@ -4,7 +4,7 @@ Nothing is tried twice here, and an answer is handed on whatever it says: what i
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,7 +14,7 @@ from abidance.venues.account import Call, Credentials
 from abidance.venues.ccxt.loading import exchange_class
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.limits import limits_of
-from abidance.venues.net.transport import Answer, Pulse, Transport, within
+from abidance.venues.net.transport import Answer, NotSentError, Pulse, Transport, within
 
 PATIENCE = 10.0
 """Seconds after which an answer is no longer waited for."""
@@ -102,29 +102,33 @@ class Wire:
             raise InvariantError(f"A signed request would go to {host}, which is no host of the venue.")
         return made["method"], url, made["headers"] or {}, body.encode() if isinstance(body, str) else body
 
-    async def ask(self, call: Call) -> Answer:
-        """Send a call and return the answer.
+    async def ask(self, call: Call, leaving: Callable[[], None] | None = None) -> Answer:
+        """Send a call and return the answer. `leaving` is called just before the first byte leaves.
 
-        Raises NotSentError when not a byte left, another DisconnectedError when there is no answer.
+        With `leaving` the call does not wait for the venue's limits: it leaves now or never. Raises NotSentError when
+        not a byte left, another DisconnectedError when there is no answer.
         """
         if self._dialect.counts:
             async with self._turn:  # numbers must arrive in their order
-                return await self._ask(call)
-        return await self._ask(call)
+                return await self._ask(call, leaving)
+        return await self._ask(call, leaving)
 
-    async def _ask(self, call: Call) -> Answer:
+    async def _ask(self, call: Call, leaving: Callable[[], None] | None) -> Answer:
         request = self.signed(call)
         parts = urlsplit(request[1])
         host = f"{parts.scheme}://{parts.netloc}"
         path, query = parts.path, dict(parse_qsl(parts.query))
         budget = self._budgets.of(self._rest_url or host, limits_of(host), self.credentials.key)
-        if budget.delay(budget.weight(path, query), urgent=call.is_urgent) > 0:
-            await budget.take(path, query, urgent=call.is_urgent)
+        waits = budget.delay(budget.weight(path, query), urgent=call.is_urgent) > 0
+        if waits and leaving is not None:
+            raise NotSentError(f"{host} lets us send nothing more now.", "Ask for less.")
+        await budget.take(path, query, urgent=call.is_urgent or leaving is not None)
+        if waits:
             request = self.signed(call)  # anew: what is signed does not keep
-        else:
-            await budget.take(path, query, urgent=call.is_urgent)
         method, url, headers, body = request
         where = (self._rest_url or host) + url[len(host) :]
+        if leaving is not None:
+            leaving()
         work = self._transport.request(method, where, {}, {"Accept": "*/*", **headers}, body)
         answer = await within(self._pulse, PATIENCE, work, f"{method} {path}")
         budget.heed(answer)

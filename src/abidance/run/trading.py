@@ -1,0 +1,274 @@
+"""Live trading: the venues' streams and accounts outside, the engine inside, and real orders.
+
+The shell is that of paper trading on live data; orders leave through gateways instead of a simulated venue. What the
+gateways tell enters the engine between two market events and is on record before it is handled. A restart repeats the
+whole record, decisions included, sends nothing of it again, and lets the gateways find what became of open orders
+before anything new is risked.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+from abidance.kernel.ids import OrderIds
+from abidance.kernel.log import logger
+from abidance.market.bars import Bars
+from abidance.model.command import Command, Submit
+from abidance.model.errors import ConfigError, JournalError, VenueError
+from abidance.model.event import AccountEvent, Control, ControlAction, Timer, VenueStatus
+from abidance.model.instrument import Instrument
+from abidance.model.market import BookSnapshot, MarketEvent, Quote, Trade
+from abidance.model.money import ZERO
+from abidance.model.order import OrderType
+from abidance.model.outcome import Decided
+from abidance.run.bot import Moment
+from abidance.run.killing import is_killed
+from abidance.run.live import LivePaper
+from abidance.run.setup import Core, Key, Material, engine_of, opening_of
+from abidance.venues.account import AccountDialect, Credentials
+from abidance.venues.accounts import account_of
+from abidance.venues.net.feed import LiveFeed
+from abidance.venues.net.line import World
+from abidance.venues.trading.gateway import Books, VenueGateway
+from abidance.venues.trading.line import Way
+from abidance.venues.trading.wire import Wire
+
+KILL_SWITCH = "kill switch"
+KILL_EVERY = 0.05
+"""Seconds between looks at the kill switch."""
+_OVERLAP = 86_400 * 1_000_000_000
+_MARKET, _STEPS = get_args(MarketEvent), (*get_args(AccountEvent), Control)
+
+
+class Access(NamedTuple):
+    """How one venue's account is reached: what signs, and the addresses that stand in for the venue's own."""
+
+    credentials: Credentials
+    rest_url: str = ""
+    stream_url: str = ""
+
+
+class Relay:
+    """Hands commands to the gateway of their instrument, and prices to those that watch them (a `SimulatedVenue`).
+
+    While a record is repeated nothing leaves: its commands left when they were new.
+    """
+
+    is_idle = False
+
+    def __init__(self) -> None:
+        self.gateways: Mapping[str, VenueGateway] = {}
+        self.is_open = False
+        self.seen: dict[str, Trade | Quote | BookSnapshot] = {}
+        self._instruments: dict[str, str] = {}
+
+    def execute(self, commands: Iterable[Command]) -> Iterable[AccountEvent]:
+        """Send commands where they belong."""
+        for command in commands:
+            if isinstance(command, Submit):
+                self._instruments[command.order_id] = command.request.instrument
+            if self.is_open:
+                self.gateways[self._instruments[command.order_id]].execute((command,))
+        return ()
+
+    def advance(self, event: MarketEvent) -> Iterator[AccountEvent]:
+        """Let gateways see the price; their answers come by another way."""
+        if self.is_open and isinstance(event, Trade | Quote):
+            gateway = self.gateways.get(event.instrument)
+            if gateway is not None:
+                bid, ask = (event.price, event.price) if isinstance(event, Trade) else (event.bid, event.ask)
+                gateway.watch(event.instrument, bid, ask)
+        return iter(())
+
+    def reach(self, _kind: type[Trade | Quote | BookSnapshot], _instrument: str) -> tuple[float, float, int]:
+        """Return that any tick may matter."""
+        return 0.0, 0.0, 0
+
+    def pass_over(self, ticks: Iterable[Trade | Quote | BookSnapshot]) -> None:
+        """Do nothing: no tick is passed over here."""
+
+
+class LiveTrading(LivePaper):
+    """A bot that sends real orders; open it, `run` it in an event loop, close it."""
+
+    def __init__(self, material: Material, folder: Path, access: Mapping[str, Access]) -> None:
+        self.relay = Relay()
+        self.gateways: list[VenueGateway] = []
+        self._folder = folder
+        self._access = access
+        self._inbox: deque[AccountEvent] = deque()
+        self._told: dict[str, tuple[str, ...]] = {}
+        self._is_killed = False
+        self._wake: Callable[[], None] = lambda: None
+        self.dialects = _dialects(material, access)
+        super().__init__(replace(material, is_real=True), folder)
+
+    def _assembled(self, order_id: Callable[[int], str], tape: Mapping[Key, Bars] | None) -> Core:
+        engine = engine_of(self.material, order_id, tape=tape, isolate=True)
+        engine.state.fixed = {
+            id: frozenset() if dialect.capability.amends else dialect.capability.native - {OrderType.MARKET}
+            for dialect in self.dialects
+            for id in dialect.instruments
+        }
+        return Core(engine, self.relay, ())
+
+    async def _begin(self, world: World) -> int | None:
+        """Open the accounts, repeat the record or begin one, and hand the gateways what is known of orders."""
+        wires = [await self._opened(dialect, world) for dialect in self.dialects]
+        last = await self._repeat(wires)
+        engine = self._core.engine
+        since = engine.state.now or world.pulse.wall()
+        header = self.journal.header
+        ids = OrderIds(header.install, header.order_epoch, header.run_id.encode())
+        for dialect, wire in zip(self.dialects, wires, strict=True):
+            gateway = self._gateway(dialect, wire, world, ids)
+            orders = [o for o in engine.state.orders.all() if o.request.instrument in dialect.instruments]
+            fills = [f for f in engine.state.orders.fills if f.instrument in dialect.instruments]
+            gateway.recover(orders, fills, since - _OVERLAP if self.resumed else since)
+            self.gateways.append(gateway)
+        self.relay.gateways = {id: each for each in self.gateways for id in each.dialect.instruments}
+        self.relay.is_open = True
+        self._on_doubt(world.pulse.wall)
+        return last
+
+    async def _opened(self, dialect: AccountDialect, world: World) -> Wire:
+        access = self._access[dialect.venue]
+        wire = Wire(dialect, access.credentials, world.transport, world.budgets, world.pulse, access.rest_url)
+        await wire.open()
+        return wire
+
+    async def _repeat(self, wires: Sequence[Wire]) -> int | None:
+        """Repeat what is on record; without a record, begin one with what the accounts hold."""
+        records = list(self.journal.inputs(lambda event: not isinstance(event, Decided)))
+        if not records:
+            now = self.material.start
+            for opening in opening_of(now, await self._budgets(wires)):
+                self._pump.step(opening)
+            return None
+        last = None
+        for event in (record.event for record in records):
+            if isinstance(event, Control) and event.actor == KILL_SWITCH:
+                self._is_killed = event.action is ControlAction.KILL
+            if isinstance(event, _MARKET):
+                self._pump.market(event)
+                last = event.ts
+            elif isinstance(event, Timer):
+                self._pump.wake(event.ts)
+            elif isinstance(event, _STEPS):
+                self._pump.step(event)
+        if self.journal.recorded:
+            raise JournalError(
+                f"The record of {self.journal.header.name} ends otherwise than it is repeated.",
+                "Start anew with --fresh: what stands at the venue is found there.",
+            )
+        return last
+
+    async def _budgets(self, wires: Sequence[Wire]) -> Mapping[str, Mapping[str, Decimal]]:
+        """Return what the run may use of each account: its wallet's amount, or what there is if that is less."""
+        config = self.material.config
+        currency, budgets = config.currency, config.wallets(self.material.venues)
+        found: dict[str, dict[str, Decimal]] = {}
+        for dialect, wire in zip(self.dialects, wires, strict=True):
+            wire.offset = dialect.read_clock(await wire.ask(dialect.clock())) - wire.now()
+            funds = dialect.read_funds(await wire.ask(dialect.funds()))
+            free = next((each.free for each in funds if each.asset == currency), ZERO)
+            if free <= 0:
+                raise ConfigError(
+                    f"There is no {currency} to trade with at {dialect.venue}.",
+                    "Pay some in, or choose another currency.",
+                )
+            found[dialect.venue] = {currency: min(budgets[dialect.venue], free)}
+        return found
+
+    def _gateway(self, dialect: AccountDialect, wire: Wire, world: World, ids: OrderIds) -> VenueGateway:
+        log = logger("gateway").bind(venue=dialect.venue)
+        stream_url = self._access[dialect.venue].stream_url
+        way = Way(wire, world.transport, world.pulse, world.draw, log, stream_url)
+        books = Books(lambda: self._owned(dialect), lambda: self._exposed(dialect))
+        wall = world.pulse.wall
+        return VenueGateway(dialect, way, books, self._hear, ids.is_ours, lambda: self._on_doubt(wall))
+
+    def _owned(self, dialect: AccountDialect) -> Mapping[str, Decimal]:
+        """Return what our books say is there of each asset; the venue may have more, which is not ours to trade."""
+        return {
+            asset: amount
+            for asset, amount in self._core.engine.state.portfolio.ledger.balances(dialect.venue).items()
+            if amount > 0
+        }
+
+    def _exposed(self, dialect: AccountDialect) -> Mapping[str, Decimal]:
+        found: dict[str, Decimal] = {}
+        for position in self._core.engine.state.portfolio.open_positions():
+            if position.instrument in dialect.instruments:
+                found[position.instrument] = found.get(position.instrument, ZERO) + position.quantity
+        return found
+
+    def _hear(self, event: AccountEvent) -> None:
+        self._inbox.append(event)
+        self._wake()
+
+    def _on_doubt(self, wall: Callable[[], int]) -> None:
+        """Tell the engine, when it is news, why a venue may not be traded on now."""
+        reasons: dict[str, tuple[str, ...]] = {}
+        for gateway in self.gateways:
+            venue = gateway.dialect.venue
+            reasons[venue] = (*reasons.get(venue, ()), *(f"{text}" for text in gateway.doubts.values()))
+        for venue, now in reasons.items():
+            if self._told.get(venue) != now:
+                self._told[venue] = now
+                self._hear(VenueStatus(wall(), venue, now))
+
+    # --- the turn
+
+    def _beside(self, world: World, feed: LiveFeed) -> Sequence[Coroutine[object, object, None]]:
+        self._wake = feed.wake
+        return (*(gateway.run() for gateway in self.gateways), self._watch_kill(world))
+
+    def _turn(self, feed: LiveFeed, watch: Callable[[Moment], None]) -> None:
+        """Let the engine take what accounts and people say, then what the market does."""
+        while self._inbox:
+            self._pump.step(self._inbox.popleft())
+        super()._turn(feed, watch)
+
+    async def _rest(self, feed: LiveFeed, pulse: object) -> None:
+        if self._inbox:
+            await asyncio.sleep(0)
+            return
+        await super()._rest(feed, pulse)  # type: ignore[arg-type]
+
+    # --- the kill switch
+
+    async def _watch_kill(self, world: World) -> None:
+        """Obey the kill switch: first the venues, then the engine and its record."""
+        cancelled = False
+        while True:
+            now = is_killed(self._folder)
+            if now and not cancelled:
+                await asyncio.gather(*(gateway.cancel_all() for gateway in self.gateways))
+            cancelled = now
+            if now != self._is_killed:
+                self._is_killed = now
+                action = ControlAction.KILL if now else ControlAction.RELEASE
+                self._pump.step(Control(world.pulse.wall(), action, actor=KILL_SWITCH))
+            await world.pulse.sleep(KILL_EVERY)
+
+
+def _dialects(material: Material, access: Mapping[str, Access]) -> list[AccountDialect]:
+    """Return an account's side for each market of the run. Raises UsageError and ConfigError."""
+    markets: dict[tuple[str, object], list[Instrument]] = {}
+    for instrument in material.instruments.values():
+        markets.setdefault((instrument.venue, instrument.kind), []).append(instrument)
+    found = [account_of(each[0].venue, each[0].kind, each) for each in markets.values()]
+    for dialect in found:
+        if dialect.venue not in access:
+            raise ConfigError(
+                f"There is no key for {dialect.venue}.", f"Add one: abidance keys add {dialect.venue}"
+            )
+    return found
+
+
+__all__ = ["Access", "LiveTrading", "Relay", "VenueError"]

@@ -1,0 +1,253 @@
+"""A bot with real orders at a local exchange, over real sockets, in a time that the test moves."""
+
+import asyncio
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from abidance.engine.config import StrategyConfig
+from abidance.journal.store import read
+from abidance.kernel.log import logger
+from abidance.model.command import Submit
+from abidance.model.errors import ConfigError, JournalError
+from abidance.model.event import OrderFilled
+from abidance.model.order import Purpose
+from abidance.model.outcome import Decided, RefusalCode, Refused
+from abidance.run.bot import JOURNAL
+from abidance.run.config import RunConfig
+from abidance.run.killing import kill, release
+from abidance.run.live import gather_begun, open_live
+from abidance.run.trading import Access, LiveTrading
+from abidance.strategy.config import ExitsConfig
+from abidance.testing.exchange import Account, Fault, LocalExchange, Wrong, generated
+from abidance.testing.exchange.desk import State
+from abidance.venues.account import Credentials
+from abidance.venues.net.budget import Budgets
+from abidance.venues.net.line import World
+from abidance.venues.net.real import AiohttpTransport
+from tests.integration.live_bench import START, breathe
+from tests.integration.test_live_paper import BTC, PAST, Place
+
+D = Decimal
+
+
+class Market(Place):
+    """A local Binance with an account that has money."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.market = generated(BTC, 11, START, past_seconds=PAST * 60, pace=5.0)
+        self.account = Account("a-key", "a-secret")
+        self.exchange = LocalExchange([self.market], start=START, accounts=[self.account])
+        self.exchange.desk.transfer(self.account, "USDT", D(20_000), START)
+
+    async def pass_time(self, seconds: float) -> None:
+        for _ in range(round(seconds / 0.5)):
+            await self.exchange.advance(0.5)
+            await breathe(20)
+            await self.pulse.advance(0.5)
+            await breathe(10)
+
+    @property
+    def access(self) -> dict[str, Access]:
+        keys = Credentials(self.account.key, self.account.secret)
+        return {"BINANCE": Access(keys, self.exchange.rest_url, self.exchange.stream_url)}
+
+    def guarded(self, **more: object) -> RunConfig:
+        """Return a configuration whose entries have a stop."""
+        cross = StrategyConfig(
+            strategy="EmaCross",
+            name="cross",
+            parameters={"fast": 2, "slow": 5},
+            exits=ExitsConfig(stop_loss=0.02),
+        )
+        return self.config(strategies=(cross,), **more)
+
+    async def live(self, seconds: float, after: float = 0.0, **more: object) -> LiveTrading:
+        """Let a bot with real orders live for so long and return it, closed."""
+        config = self.guarded(**more)
+        now = self.pulse.wall()
+        material = await gather_begun(config, self.history, None, self.folder, now)
+        with LiveTrading(material, self.folder, self.access) as bot:
+            async with AiohttpTransport(heartbeat=0) as transport:
+                world = World(transport, self.pulse, Budgets(self.pulse), lambda: 0.5, logger("test"))
+                running = asyncio.ensure_future(
+                    bot.run(world, lambda: False, self.moments.append, self.history)
+                )
+                async with asyncio.timeout(60):
+                    while not (bot.relay.is_open or running.done()):  # ccxt is loaded in real time
+                        await breathe()
+                await self.pass_time(seconds)
+                if after:
+                    kill(self.folder, "tester")
+                    await self.pass_time(after)
+                if running.done():
+                    running.result()
+                running.cancel()
+                with suppress(asyncio.CancelledError):
+                    await running
+        return bot
+
+    async def until_held(self) -> LiveTrading:
+        """Let bots live one after the other until one ends with a position."""
+        for minutes in (7, 5, 3, 4, 5, 6, 7, 8):
+            bot = await self.live(60 * minutes + 20)
+            if bot.engine.state.portfolio.open_positions():
+                return bot
+        raise AssertionError("no position was ever held")
+
+    def agrees(self, bot: LiveTrading) -> None:
+        """Compare the exchange's books with ours, which share no code."""
+        ours = {str(part.id) for order in self.exchange.desk.orders.values() for part in order.parts}
+        assert {fill.id for fill in bot.engine.fills} == ours
+        ledger = bot.engine.state.portfolio.ledger.balances("BINANCE")
+        there = self.account.totals()
+        assert ledger.get("BTC", D(0)) == there.get("BTC", D(0))
+        opening = D(10_000)
+        assert ledger["USDT"] - opening == there["USDT"] - D(20_000)
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> Market:
+    return Market(tmp_path / "bot")
+
+
+async def test_real_orders_are_sent_and_both_books_agree_to_the_last_unit(place: Market) -> None:
+    async with place:
+        bot = await place.live(60 * 25)
+
+        assert len(bot.engine.fills) >= 2
+        assert {fill.purpose for fill in bot.engine.fills} & {Purpose.ENTRY}
+        place.agrees(bot)
+
+
+async def test_every_order_is_on_record_before_the_exchange_has_it(place: Market) -> None:
+    async with place:
+        await place.live(60 * 25)
+
+        intended = {
+            command.order_id
+            for record in read(place.folder / JOURNAL).records
+            if isinstance(record.event, Decided)
+            for command in record.event.commands
+            if isinstance(command, Submit)
+        }
+        assert {order.ticket.client_id for order in place.exchange.desk.orders.values()} <= intended
+        assert len(intended) >= 2
+
+
+async def test_an_open_position_has_its_stop_at_the_exchange(place: Market) -> None:
+    async with place:
+        bot = await place.until_held()
+
+        waiting = [o for o in place.exchange.desk.orders.values() if o.state is State.WAITING]
+        position = bot.engine.state.portfolio.open_positions()[0]
+        assert len(waiting) == 1
+        assert waiting[0].ticket.lots * place.market.instrument.lot <= position.quantity
+        place.agrees(bot)
+
+
+async def test_a_bot_that_starts_again_repeats_its_record_and_sends_nothing_twice(place: Market) -> None:
+    async with place:
+        for _ in range(6):
+            bot = await place.live(60 * 4)
+            place.agrees(bot)
+
+        ids = [order.ticket.client_id for order in place.exchange.desk.orders.values()]
+        assert len(ids) == len(set(ids)) >= 2
+
+
+async def test_what_filled_while_nobody_ran_is_booked(place: Market) -> None:
+    async with place:
+        await place.until_held()
+        (stop,) = (o for o in place.exchange.desk.orders.values() if o.state is State.WAITING)
+        stop.ticket.trigger = place.market.tape.price[-1] + 10**6
+        stop.rising = False
+        await place.pass_time(20)
+        filled = stop.state
+
+        bot = await place.live(60)
+
+        assert filled is State.FILLED
+        assert any(fill.purpose is Purpose.STOP_LOSS for fill in bot.engine.fills)
+        place.agrees(bot)
+
+
+async def test_lost_answers_lead_to_no_second_order(place: Market) -> None:
+    async with place:
+        place.exchange.faults.add(Fault(Wrong.LOST, "/api/v3/order", times=0))
+
+        bot = await place.live(60 * 25)
+
+        ids = [order.ticket.client_id for order in place.exchange.desk.orders.values()]
+        assert len(ids) == len(set(ids)) >= 2
+        place.agrees(bot)
+
+
+async def test_nothing_new_is_risked_before_the_account_was_compared(place: Market) -> None:
+    async with place:
+        place.exchange.faults.add(Fault(Wrong.ERROR, "/api/v3/myTrades", times=0))
+
+        bot = await place.live(60 * 20)
+
+        refused = [
+            verdict.code
+            for record in read(place.folder / JOURNAL).records
+            if isinstance(record.event, Decided)
+            for verdict in record.event.verdicts
+            if isinstance(verdict, Refused)
+        ]
+        assert RefusalCode.VENUE_NOT_TRUSTED in refused
+        assert bot.engine.fills == []
+
+
+async def test_the_kill_switch_stops_the_bot_and_stays_thrown_over_a_restart(place: Market) -> None:
+    async with place:
+        await place.until_held()
+        await place.live(5, after=5)
+        standing = [o for o in place.exchange.desk.orders.values() if o.state.is_working]
+
+        bot = await place.live(60 * 12)
+        placed = len(place.exchange.desk.orders)
+        release(place.folder)
+        again = await place.live(60 * 20)
+
+        assert [o for o in standing if o.state.is_working and o.ticket.side > 0] == []
+        assert not any(
+            f.purpose is Purpose.ENTRY and f.ts > START + 60 * 10**9 * 60 for f in bot.engine.fills
+        )
+        assert len(place.exchange.desk.orders) > placed
+        place.agrees(again)
+
+
+async def test_paper_and_live_records_are_not_mixed(place: Market) -> None:
+    async with place:
+        await place.live(30)
+
+        with pytest.raises(JournalError, match="another mode"):
+            await open_live(
+                place.guarded(), place.history, None, place.folder, place.pulse.wall(),
+            )  # fmt: skip
+
+
+async def test_an_account_without_money_is_told(place: Market) -> None:
+    async with place:
+        place.account.purses.clear()
+
+        with pytest.raises(ConfigError, match="no USDT to trade with at BINANCE"):
+            await place.live(10)
+
+
+async def test_money_that_is_gone_from_the_account_stops_new_risk(place: Market) -> None:
+    async with place:
+        await place.live(60)
+        place.exchange.desk.transfer(place.account, "USDT", D(-15_000), place.exchange.now)
+
+        bot = await place.live(130)
+
+        status = bot.engine.state.feeds.venues["BINANCE"]
+        assert not status.is_trusted
+        assert "USDT: the venue has 5000" in " ".join(status.reasons)
+        assert not [e for e in bot.engine.fills if isinstance(e, OrderFilled)]
