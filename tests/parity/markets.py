@@ -65,7 +65,7 @@ class Scripted(BarStrategy):
 
 @dataclass(frozen=True)
 class Shape:
-    """How a series of bars looks: its length and seed, how wild, how thin, how full of holes."""
+    """How a series of bars looks: its length and seed, how wild, how thin, how full of holes, to how many digits."""
 
     seed: int
     length: int
@@ -73,6 +73,7 @@ class Shape:
     thin: float
     holes: float
     price: float
+    digits: int = 6
 
 
 shapes = st.builds(
@@ -83,6 +84,7 @@ shapes = st.builds(
     thin=st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0]),
     holes=st.sampled_from([0.0, 0.0, 0.05, 0.3]),
     price=st.sampled_from([61_234.5, 101.25, 1.0, 0.0731]),
+    digits=st.sampled_from([6, 4, 2, 2]),
 )
 
 
@@ -107,9 +109,10 @@ def _series(shape: Shape, number: int, id: str, timeframe: str, length: int) -> 
         rng.random(length) < 0.1, 1 + rng.normal(0, shape.wild, length), 1.0
     )
     spread = np.abs(rng.normal(0.0, shape.wild / 2, (2, length)))
-    opened, close = np.round(opened, 6), np.round(level, 6)
-    high = np.round(np.maximum(opened, close) * (1 + spread[0]), 6)
-    low = np.round(np.minimum(opened, close) * (1 - np.minimum(spread[1], 0.9)), 6)
+    digits = shape.digits if shape.price > 10 else 6
+    opened, close = np.round(opened, digits), np.round(level, digits)
+    high = np.round(np.maximum(opened, close) * (1 + spread[0]), digits)
+    low = np.round(np.minimum(opened, close) * (1 - np.minimum(spread[1], 0.9)), digits)
     high, low = np.maximum(high, np.maximum(opened, close)), np.minimum(low, np.minimum(opened, close))
     volume = np.exp(rng.normal(0, 1, length)) * (30_000 / shape.price if shape.thin else 1e7 / shape.price)
     volume[rng.random(length) < min(shape.thin, 0.4)] = 0.0

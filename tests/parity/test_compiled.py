@@ -26,9 +26,9 @@ HERE = "tests/parity/markets.py"
 QUIET = BreakersConfig(daily_loss=None, max_drawdown=None, data_anomaly=None)
 OPEN = LimitsConfig(max_exposure=1.0, max_asset_exposure=1.0, max_venue_exposure=1.0)
 LISTED = settings(
-    max_examples=60,
+    max_examples=600,
     deadline=None,
-    derandomize=True,
+    derandomize=False,
     suppress_health_check=list(HealthCheck),
     database=None,
     phases=(Phase.generate,),
@@ -79,6 +79,19 @@ scripts = st.fixed_dictionaries(
         "protect": st.sampled_from(["", "s", "g", "sg", "t", "sgtem", "te", "m", "sgm", "ste"]),
     }
 )
+
+
+entries = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries(
+        {
+            "order_type": st.just("limit"),
+            "entry_timeout": st.sampled_from([None, 1, 900, 3_600, 3_601, 10_000]),
+            "entry_retries": st.sampled_from([0, 1, 3]),
+        }
+    ),
+)
+"""How entries are sent."""
 
 
 limits = st.builds(
@@ -162,13 +175,13 @@ TOLD = {
 
 
 @LISTED
-@given(shape=shapes, script=scripts, venue=venues, sizing=sizings)
+@given(shape=shapes, script=scripts, venue=venues, sizing=sizings, entry=entries)
 def test_one_instrument_trades_the_same(
-    shape: Shape, script: dict[str, Any], venue: VenueConfig, sizing: SizingConfig
+    shape: Shape, script: dict[str, Any], venue: VenueConfig, sizing: SizingConfig, entry: dict[str, Any]
 ) -> None:
     config = RunConfig(
         instruments=ids(1),
-        strategies=(scripted(0, script, sizing=sizing, rebalance_threshold=0.2),),
+        strategies=(scripted(0, script, sizing=sizing, rebalance_threshold=0.2, **entry),),
         risk=RiskConfig(limits=OPEN, breakers=QUIET),
         venue=venue,
     )
@@ -180,13 +193,14 @@ def test_one_instrument_trades_the_same(
 @given(
     shape=shapes, many=st.lists(scripts, min_size=1, max_size=3), venue=venues, sizing=sizings, limit=limits,
     breaker=breakers, count=st.integers(1, 3), sites=st.sampled_from([("BINANCE",), ("BINANCE", "KRAKEN")]),
+    entry=entries,
 )  # fmt: skip
 def test_portfolios_under_limits_and_breakers_trade_the_same(
     shape: Shape, many: list[dict[str, Any]], venue: VenueConfig, sizing: SizingConfig, limit: LimitsConfig,
-    breaker: BreakersConfig, count: int, sites: Sequence[str],
+    breaker: BreakersConfig, count: int, sites: Sequence[str], entry: dict[str, Any],
 ) -> None:  # fmt: skip
     strategies = tuple(
-        scripted(n, script, sizing=sizing, allocation=1 / len(many)) for n, script in enumerate(many)
+        scripted(n, script, sizing=sizing, allocation=1 / len(many), **entry) for n, script in enumerate(many)
     )
     config = RunConfig(
         instruments=ids(count, sites),
@@ -199,15 +213,15 @@ def test_portfolios_under_limits_and_breakers_trade_the_same(
 
 
 @LISTED
-@given(shape=shapes, script=scripts, venue=venues, sizing=sizings, count=st.integers(1, 2))
+@given(shape=shapes, script=scripts, venue=venues, sizing=sizings, count=st.integers(1, 2), entry=entries)
 def test_finer_bars_decide_fills_the_same(
-    shape: Shape, script: dict[str, Any], venue: VenueConfig, sizing: SizingConfig, count: int
-) -> None:
+    shape: Shape, script: dict[str, Any], venue: VenueConfig, sizing: SizingConfig, count: int, entry: dict[str, Any]
+) -> None:  # fmt: skip
     config = RunConfig(
         instruments=ids(count),
         timeframe="1h",
         detail_timeframe="15m",
-        strategies=(scripted(0, script, sizing=sizing),),
+        strategies=(scripted(0, script, sizing=sizing, **entry),),
         risk=RiskConfig(limits=OPEN, breakers=QUIET),
         venue=venue,
     )
@@ -256,7 +270,6 @@ def test_fees_by_the_volume_of_thirty_days_are_the_same(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"strategies": (scripted(0, {}, order_type="limit"),)}, "limit orders"),
         ({"strategies": (scripted(0, {}, sizing=SizingConfig(method="kelly")),)}, "kelly"),
         ({"strategies": (scripted(0, {}, allow_short=True),)}, "go short"),
         ({"strategies": (StrategyConfig(strategy="Grid"),)}, "events"),

@@ -29,6 +29,7 @@ from tests.parity.test_compiled import (
     OPEN,
     TOLD,
     breakers,
+    entries,
     ids,
     limits,
     scripts,
@@ -132,28 +133,28 @@ def config_of(instruments: Sequence[str], strategies: Sequence[StrategyConfig], 
 
 
 @LISTED
-@given(paces, scripts, sizings, venues, breakers, limits)
+@given(paces, scripts, sizings, venues, breakers, limits, entries)
 def test_one_strategy_in_one_instrument_is_told_alike(
-    pace: Pace, script: Any, sizing: SizingConfig, venue: Any, stops: BreakersConfig, limited: LimitsConfig
-) -> None:
+    pace: Pace, script: Any, sizing: SizingConfig, venue: Any, stops: BreakersConfig, limited: LimitsConfig, entry: Any
+) -> None:  # fmt: skip
     instruments = ids(1)
-    strategy = StrategyConfig(strategy=f"{HERE}:Scripted", parameters=script, sizing=sizing)
+    strategy = StrategyConfig(strategy=f"{HERE}:Scripted", parameters=script, sizing=sizing, **entry)
     config = config_of(instruments, [strategy], venue=venue, risk=RiskConfig(limits=limited, breakers=stops))
 
     agree(config, market(pace, instruments))
 
 
 @LISTED
-@given(paces, scripts, scripts, sizings, venues, breakers, st.sampled_from(["1m", "5m"]))
+@given(paces, scripts, scripts, sizings, venues, breakers, st.sampled_from(["1m", "5m"]), entries)
 def test_strategies_that_share_the_money_of_several_instruments_are_told_alike(
-    pace: Pace, one: Any, two: Any, sizing: SizingConfig, venue: Any, stops: BreakersConfig, longer: str
-) -> None:
+    pace: Pace, one: Any, two: Any, sizing: SizingConfig, venue: Any, stops: BreakersConfig, longer: str, entry: Any
+) -> None:  # fmt: skip
     instruments = ids(3)
     strategies = [
         StrategyConfig(strategy=f"{HERE}:Scripted", name="one", parameters=one, sizing=sizing, allocation=0.6),
         StrategyConfig(
             strategy=f"{HERE}:Scripted", name="two", parameters=two, allocation=0.4, timeframe=longer,
-            instruments=instruments[:2],
+            instruments=instruments[:2], **entry,
         ),
     ]  # fmt: skip
     config = config_of(instruments, strategies, venue=venue, risk=RiskConfig(limits=OPEN, breakers=stops))

@@ -14,6 +14,7 @@ from abidance.backtest.jit import kernel
 from abidance.backtest.tables import (
     AMEND,
     APPROVED,
+    BIG_NUMBER,
     CANCEL,
     FINE_GRID,
     FOR_LIMIT,
@@ -21,6 +22,8 @@ from abidance.backtest.tables import (
     FOR_TRIGGER,
     LIMIT,
     MARKET,
+    NEVER,
+    OFF_GRID,
     OPEN,
     PARTIAL,
     PURPOSES,
@@ -105,7 +108,7 @@ def request(w: World, p: int, wish: Wish, reduce_only: bool, why: tuple[int, int
         run.status = TOO_MANY_ORDERS
         return -1
     if not reduce_only:
-        gate.remember(w)
+        gate.remember(w, p, wish)
     run.n_free -= 1
     slot = w.free[run.n_free]
     order = w.orders[slot]
@@ -118,6 +121,7 @@ def request(w: World, p: int, wish: Wish, reduce_only: bool, why: tuple[int, int
     order.seq, order.ts_intent, order.rested, order.tried = run.order_seq, run.now, 0, -1
     order.level = gate.price_of(w, t, order.ticks) if order.kind != MARKET else 0.0
     order.held = order.held_low = 0.0
+    set_deadline(w, slot)
     run.order_seq += 1
     w.book[t, tool.n_orders] = slot
     tool.n_orders += 1
@@ -127,6 +131,17 @@ def request(w: World, p: int, wish: Wish, reduce_only: bool, why: tuple[int, int
     log_order(w, slot)
     command(w, SUBMIT, slot, 0, 0)
     return slot
+
+
+@kernel
+def set_deadline(w: World, slot: int) -> None:
+    """Note until when a limit entry may wait."""
+    order, run = w.orders[slot], w.run[0]
+    order.expiry, order.deadline, order.tries = NEVER, NEVER, 0
+    timeout = w.strategies[w.places[order.place].strategy].timeout
+    if timeout and order.kind == LIMIT and not order.reduce_only:
+        order.deadline = run.now + timeout
+        run.next_due = min(run.next_due, order.deadline)
 
 
 @kernel
@@ -221,6 +236,66 @@ def cancel_all(w: World, p: int, exits: bool) -> None:
         slot = w.book[t, at]
         if w.orders[slot].place == p and w.orders[slot].known and bool(w.orders[slot].reduce_only) == exits:
             cancel(w, slot)
+
+
+@kernel
+def cancel_entries(w: World, strategy: int) -> None:
+    """Take back what a strategy has waiting anywhere to open or grow a position, oldest first."""
+    for at in range(w.run[0].n_entries):
+        slot = w.entries[at]
+        if w.places[w.orders[slot].place].strategy == strategy:
+            cancel(w, slot)
+
+
+@kernel
+def cancel_due(w: World, now: int) -> None:
+    """Take back the entries whose time has run out, the first to run out first."""
+    run = w.run[0]
+    while run.next_due <= now:
+        first, run.next_due = -1, NEVER
+        for at in range(run.n_entries):
+            order = w.orders[w.entries[at]]
+            if not order.cancelling and order.deadline < run.next_due:
+                first, run.next_due = w.entries[at], order.deadline
+        if run.next_due <= now:
+            cancel(w, first)
+
+
+@kernel
+def replace(w: World, p: int, wish: tuple[int, int], waited: tuple[int, int], why: tuple[int, int, float]) -> None:
+    """Send an entry that timed out again (`wish` is its side and lots) at the price of now, as often as it may be.
+
+    `waited` is when it was to be taken back, and how often it was sent again already.
+    """
+    place, run = w.places[p], w.run[0]
+    tool = w.tools[place.tool]
+    if waited[1] >= w.strategies[place.strategy].retries or run.now < waited[0] or place.aim != wish[0]:
+        return
+    if tool.mark != tool.mark:
+        return
+    ticks = nearest_ticks(w, place.tool, tool.mark)
+    slot = request(w, p, (wish[0], wish[1], LIMIT, ticks), False, why)
+    if slot >= 0:
+        w.orders[slot].tries = waited[1] + 1
+
+
+@kernel
+def nearest_ticks(w: World, t: int, price: float) -> int:
+    """Return the whole number of ticks nearest to a price; a tie goes to the even one."""
+    tool = w.tools[t]
+    if price / tool.tick >= tool.most_ticks:
+        w.run[0].status = BIG_NUMBER
+        return 0
+    ticks = math.floor(price / tool.tick)
+    middle = (2 * ticks + 1) * tool.tick_num / (2 * tool.tick_den)
+    return ticks + 1 if price > middle or (price == middle and ticks % 2) else ticks
+
+
+@kernel
+def ticks_at(w: World, t: int, price: float) -> int:
+    """Return a price in ticks, or OFF_GRID."""
+    ticks = nearest_ticks(w, t, price)
+    return ticks if gate.price_of(w, t, ticks) == price else OFF_GRID
 
 
 @kernel
@@ -447,7 +522,16 @@ def pursue(w: World, p: int, strength: float, row: int, close: float) -> None:
     if held == wished:
         resize(w, p, wished, lots, (row, price))
     else:
-        request(w, p, (wished, lots, MARKET, 0), False, (ENTRY, row, price))
+        enter(w, p, wished, lots, (ENTRY, row, price))
+
+
+@kernel
+def enter(w: World, p: int, side: int, lots: int, why: tuple[int, int, float]) -> None:
+    """Ask for an entry, at market or at the price of the decision."""
+    if w.strategies[w.places[p].strategy].by_limit:
+        request(w, p, (side, lots, LIMIT, ticks_at(w, w.places[p].tool, why[2])), False, why)
+    else:
+        request(w, p, (side, lots, MARKET, 0), False, why)
 
 
 @kernel
@@ -470,7 +554,7 @@ def resize(w: World, p: int, wished: int, lots: int, why: tuple[int, float]) -> 
             if order.known and order.place == p and order.reduce_only and order.kind == MARKET and by_signal:
                 cancel(w, slot)
         if lots > held:
-            request(w, p, (wished, lots - held, MARKET, 0), False, (REBALANCE, why[0], why[1]))
+            enter(w, p, wished, lots - held, (REBALANCE, why[0], why[1]))
 
 
 @kernel

@@ -50,6 +50,7 @@ _REASONS = {
     tables.FINE_GRID: "a stop fell too near to the edge of a price step",
     tables.VENUE_BALANCE: "an order came too near to the whole balance",
     tables.BIG_NUMBER: "an order was too large to count",
+    tables.TOO_SOON: "entries followed each other faster than it can compare them",
     tables.TOO_MANY_FILLS: "a venue with fee tiers filled more within 30 days than it holds",
 }
 
@@ -288,6 +289,8 @@ def _run(scene: Scene, capacity: int, keeps_logs: bool) -> Any:
         "start_equity": float(sum(scene.wallets.values())),
         "highest": float(sum(scene.wallets.values())),
         "moment": -1,
+        "next_due": tables.NEVER,
+        "window": round(limits.duplicate_window * SECOND_NS),
         "n_free": capacity,
         "max_positions": limits.max_positions,
         "rate_limit": min(limits.max_orders_per_minute, 1 << 16),
@@ -333,6 +336,7 @@ def _tools(scene: Scene, venue_ids: Mapping[str, int]) -> Any:
             "unlimited": config.unlimited_volume,
             "on_touch": config.fill_on_touch,
             "latency": config.latency_ms * 1_000_000,
+            "most_ticks": 10**14 // int("".join(map(str, instrument.tick.as_tuple().digits))),
             "tick": float(instrument.tick),
             "lot": float(instrument.lot),
             "min_notional": float(instrument.min_notional),
@@ -398,6 +402,9 @@ def strategy_rows(configs: Mapping[str, StrategyConfig]) -> Any:
             "method": _METHODS[sizing.method],
             "bar_ns": timeframe_ns(config.timeframe),
             "allow_short": config.allow_short,
+            "by_limit": config.order_type == "limit",
+            "timeout": (config.entry_timeout or 0) * SECOND_NS if config.order_type == "limit" else 0,
+            "retries": config.entry_retries,
             "allocation": config.allocation,
             "amount": sizing.amount,
             "quantity": sizing.quantity,
@@ -437,6 +444,8 @@ def _places(scene: Scene, strategy_ids: Mapping[str, int], tool_ids: Mapping[str
             "stop_order": -1,
             "goal_order": -1,
             "owed": -1,
+            "sent_ts": -tables.NEVER,
+            "sent_before": -tables.NEVER,
             "aim": UNKNOWN,
             "wish": nan,
         }

@@ -16,15 +16,19 @@ from abidance.backtest.tables import (
     CANCEL,
     CANCELLED,
     ENDED,
+    EXPIRED,
     FILLED,
     FOR_LIMIT,
     FOR_MARKET,
     FOR_TRIGGER,
+    LIMIT,
     MARKET,
+    NEVER,
     OPEN,
     PARTIAL,
     STOP,
     SUBMIT,
+    TIMED_OUT,
     TOO_MANY_FILLS,
     TOO_MANY_ORDERS,
     UNCHANGED,
@@ -65,7 +69,10 @@ def submit(w: World, slot: int) -> int:
         run.status = UNSOUND_PRICE
     elif not worth_enough(w, slot, order.lots, price):
         run.status = VENUE_MINIMUM
-    order.arrival = (order.ts_intent if run.moment < 0 else run.moment) + tool.latency
+    begin = order.ts_intent if run.moment < 0 else run.moment
+    order.arrival = begin + tool.latency
+    if order.deadline < NEVER:
+        order.expiry = begin + w.strategies[w.places[order.place].strategy].timeout
     order.reference = tool.desk_price
     order.working = 1
     reserve(w, slot)
@@ -89,7 +96,10 @@ def reserve(w: World, slot: int) -> None:
         return
     tool = w.tools[order.tool]
     amount = (0.0, 0.0)
-    if order.working:
+    if order.working and order.kind == LIMIT:
+        left = exact.whole((order.venue_lots - order.filled) * order.venue_ticks)
+        amount = exact.times(left, (tool.unit, tool.unit_low))
+    elif order.working:
         left = exact.whole((order.venue_lots - order.filled) * tool.lot_num)
         amount = exact.times(exact.over(left, (float(tool.lot_den), 0.0)), (order.decision, 0.0))
     venue = w.venues[tool.venue]
@@ -149,11 +159,16 @@ def hear(w: World, kind: int, slot: int, lots: int, ticks: int) -> None:
     run, order = w.run[0], w.orders[slot]
     run.now = max(run.now, run.venue_now)
     p = order.place
-    if kind == CANCELLED:
+    if kind == CANCELLED or kind == EXPIRED:
         unasked = order.kind == STOP and not order.cancelling
-        actions.forget(w, slot, ENDED)
+        wish, waited = (order.side, order.lots - order.filled), (order.deadline, order.tries)
+        why = (order.purpose, order.row, order.decision)
+        # from here on the row may belong to a later order
+        actions.forget(w, slot, ENDED if kind == CANCELLED else TIMED_OUT)
         if unasked and w.places[p].lots:
             actions.leave(w, p, actions.STOP_LOSS, w.tools[w.places[p].tool].mark, -1)
+        elif waited[0] < NEVER and wish[1] > 0:
+            actions.replace(w, p, wish, waited, why)
         return
     if kind == UNCHANGED:
         order.amending = order.cancelling = 0
@@ -259,6 +274,13 @@ def affordable(w: World, slot: int, lots: int, ticks: int, maker: int) -> int:
         money = (0.0, 0.0)
     cost = cost_of(w, t, lots, ticks, maker)
     if exact.minus(cost, money)[0] <= _LESS_THAN_A_UNIT:
+        return lots
+    if fee_of(w, t, lots * ticks, maker)[0] < 0.0:
+        # what a fill pays out cannot pay for the fill
+        unit = exact.times(exact.whole(ticks), (w.tools[t].unit, w.tools[t].unit_low))
+        lots = min(lots, int(money[0] / unit[0] * _TOLERANCE))
+        while lots > 0 and exact.minus(exact.times(exact.whole(lots), unit), money)[0] > _LESS_THAN_A_UNIT:
+            lots -= 1
         return lots
     lots = min(lots, int(money[0] / (cost[0] / lots) * _TOLERANCE))
     while lots > 0 and exact.minus(cost_of(w, t, lots, ticks, maker), money)[0] > _LESS_THAN_A_UNIT:
@@ -444,7 +466,9 @@ def at_open(w: World, t: int, bar: Bar, before: int) -> None:
         order.reference = price
         if order.seq >= before or order.arrival > ts:
             continue
-        if order.stage == FOR_MARKET:
+        if order.expiry <= ts:
+            expire(w, slot, ts)
+        elif order.stage == FOR_MARKET:
             take(w, slot, bar, price, ts)
         elif order.stage == FOR_TRIGGER:
             if fills.is_touched(order.level, price, price, order.side):
@@ -461,6 +485,29 @@ def inside(w: World, t: int, bar: Bar) -> None:
     w.run[0].moment = bar[2] - 1
     while w.run[0].status == 0 and (inside_stops(w, t, bar) or inside_limits(w, t, bar)):
         pass
+
+
+@kernel
+def at_close(w: World, t: int, bar: Bar) -> None:
+    """Let go of the orders whose time ran out during the bar."""
+    count = w.tools[t].n_orders
+    for at in range(count):
+        w.scan[at] = w.book[t, at]
+    before = w.run[0].order_seq
+    for at in range(count):
+        order = w.orders[w.scan[at]]
+        if order.tool == t and order.working and order.seq < before and order.expiry < bar[2]:
+            expire(w, w.scan[at], bar[2] - 1)
+
+
+@kernel
+def expire(w: World, slot: int, ts: int) -> None:
+    """End an order whose time has run out, and let the engine know."""
+    run = w.run[0]
+    run.moment, run.venue_now = ts, max(run.venue_now, ts)
+    close(w, slot)
+    hear(w, EXPIRED, slot, 0, 0)
+    follow(w)
 
 
 @kernel
@@ -494,7 +541,8 @@ def inside_limits(w: World, t: int, bar: Bar) -> bool:
         if not order.rested:
             arrive(w, slot, bar, order.reference, closed - 1)
             return True
-        if fills.is_passed(order.level, low, high, tool.tick, order.side, tool.on_touch):
+        passed = fills.is_passed(order.level, low, high, tool.tick, order.side, tool.on_touch)
+        if passed and order.expiry >= closed:
             make(w, slot, bar, closed - 1)
             return True
     return False

@@ -19,6 +19,7 @@ from abidance.backtest.tables import (
     QUANTITY,
     REFUSALS,
     RISK,
+    TOO_SOON,
     VOLATILITY,
     World,
 )  # fmt: skip
@@ -52,6 +53,8 @@ MAX_ASSET_EXPOSURE = REFUSALS.index(RefusalCode.MAX_ASSET_EXPOSURE)
 MAX_VENUE_EXPOSURE = REFUSALS.index(RefusalCode.MAX_VENUE_EXPOSURE)
 INSUFFICIENT_FUNDS = REFUSALS.index(RefusalCode.INSUFFICIENT_FUNDS)
 ORDER_RATE = REFUSALS.index(RefusalCode.ORDER_RATE)
+DUPLICATE = REFUSALS.index(RefusalCode.DUPLICATE)
+MALFORMED = REFUSALS.index(RefusalCode.MALFORMED)
 
 ALL, ASSET, VENUE = 0, 1, 2
 
@@ -98,6 +101,18 @@ def pending(w: World, at: int) -> int:
 
 
 @kernel
+def pending_price(w: World, at: int) -> float:
+    """Return the highest price at which the entries of one place could fill: the last, or one of their limits."""
+    first = w.orders[w.entries[at]]
+    price = max(w.tools[first.tool].mark, 0.0)
+    for other in range(at, w.run[0].n_entries):
+        order = w.orders[w.entries[other]]
+        if order.place == first.place and order.kind == LIMIT:
+            price = max(price, order.level)
+    return price
+
+
+@kernel
 def exposure(w: World, kind: int, key: int) -> float:
     """Return the gross value of positions and pending entries: of all, of one asset, or on one venue."""
     total = 0.0
@@ -113,7 +128,7 @@ def exposure(w: World, kind: int, key: int) -> float:
         if kind == ALL or (tool.asset if kind == ASSET else tool.venue) == key:
             added = pending(w, at)
             if added > 0:
-                waiting += quantity_of(w, t, added) * max(tool.mark, 0.0)
+                waiting += quantity_of(w, t, added) * pending_price(w, at)
     return total + waiting
 
 
@@ -127,7 +142,7 @@ def free_cash(w: World, venue: int) -> float:
         if tool.venue == venue:
             added = pending(w, at)
             if added > 0:
-                left -= quantity_of(w, t, added) * tool.mark * (1 + tool.cost_rate)
+                left -= quantity_of(w, t, added) * pending_price(w, at) * (1 + tool.cost_rate)
     return left
 
 
@@ -224,6 +239,8 @@ def verdict(
     t, held = place.tool, place.lots
     if lots <= 0:
         return ZERO_QUANTITY
+    if kind == LIMIT and ticks <= 0:
+        return MALFORMED
     exits = max(exiting(w, p, False) - replaced, 0) if held * side < 0 else 0
     reduces = held * side < 0 and lots <= abs(held) and (reduce_only or lots + exits <= abs(held))
     tool = w.tools[t]
@@ -236,7 +253,7 @@ def verdict(
     own = tool.mark if kind == MARKET else price_of(w, t, ticks)
     if own == own and not quantity_of(w, t, lots) * own * _TOLERANCE >= tool.min_notional:
         return MIN_NOTIONAL
-    if kind == LIMIT and reduces and tool.mark == tool.mark and not is_stale(w, p):
+    if kind == LIMIT and tool.mark == tool.mark and not (reduces and is_stale(w, p)):
         beyond = (own / tool.mark - 1) * side
         if not beyond <= w.run[0].collar * _TOLERANCE:
             return PRICE_COLLAR
@@ -248,18 +265,18 @@ def verdict(
     signed = lots * side
     left = max(abs(held) - exits, 0) * (1 if held > 0 else -1)
     added = max(abs(held + signed), abs(left + signed), abs(held)) - abs(held)
-    return entry_verdict(w, p, (side, lots, added), row)
+    code = entry_verdict(w, p, (side, lots, added), own, row)
+    return too_often(w, p, wish) if code == APPROVED else code
 
 
 @kernel
-def entry_verdict(w: World, p: int, wish: tuple[int, int, int], row: int) -> int:
-    """Return what the rules for entries say of a market order: side, lots, lots added to the position."""
+def entry_verdict(w: World, p: int, wish: tuple[int, int, int], own: float, row: int) -> int:
+    """Return what the rules for entries say of side, lots and lots added to the position, meant to fill at `own`."""
     side, lots, added = wish
     run, place = w.run[0], w.places[p]
     t = place.tool
     tool = w.tools[t]
-    price = tool.mark
-    if price != price:
+    if tool.mark != tool.mark:
         return NO_PRICE
     if is_stale(w, p):
         return STALE_DATA
@@ -267,12 +284,12 @@ def entry_verdict(w: World, p: int, wish: tuple[int, int, int], row: int) -> int
     if run.require_stop and distance != distance:
         return MISSING_STOP
     if added:
-        exit_price = price - (distance if distance == distance else 0.0) if side > 0 else price
+        exit_price = own - (distance if distance == distance else 0.0) if side > 0 else own
         joined = abs(place.lots) if place.lots * side > 0 else 0
         if not (exit_price > 0 and quantity_of(w, t, lots + joined) * exit_price * _TOLERANCE
                 >= tool.min_notional * run.exit_margin):  # fmt: skip
             return EXIT_NOT_FEASIBLE
-    worth = equity(w)
+    worth, price = equity(w), max(tool.mark, own)
     if (
         added
         and not quantity_of(w, t, abs(place.lots) + added) * price <= run.max_leverage * worth * _TOLERANCE
@@ -282,11 +299,7 @@ def entry_verdict(w: World, p: int, wish: tuple[int, int, int], row: int) -> int
         return MAX_ORDER_VALUE
     if not may_open(w, p):
         return MAX_POSITIONS
-    if added:
-        code = exposed_verdict(w, t, quantity_of(w, t, added) * price, worth)
-        if code != APPROVED:
-            return code
-    return too_often(w)
+    return exposed_verdict(w, t, quantity_of(w, t, added) * price, worth) if added else APPROVED
 
 
 @kernel
@@ -318,18 +331,30 @@ def may_open(w: World, p: int) -> bool:
 
 
 @kernel
-def too_often(w: World) -> int:
-    """Return ORDER_RATE when a minute has seen as many entries as it may, or APPROVED."""
-    run = w.run[0]
+def too_often(w: World, p: int, wish: tuple[int, int, int, int]) -> int:
+    """Return ORDER_RATE when a minute has seen as many entries as it may, DUPLICATE for one again, or APPROVED."""
+    run, place = w.run[0], w.places[p]
     while run.sent_count and run.now - w.sent[run.sent_first] >= _MINUTE_NS:
         run.sent_first = (run.sent_first + 1) % len(w.sent)
         run.sent_count -= 1
-    return ORDER_RATE if run.sent_count + 1 > run.rate_limit else APPROVED
+    if run.sent_count + 1 > run.rate_limit:
+        return ORDER_RATE
+    if run.now - place.sent_ts >= run.window:
+        return APPROVED
+    side, lots, kind, ticks = wish
+    if place.sent_side == side and place.sent_lots == lots and place.sent_ticks == (ticks if kind == LIMIT else 0):
+        return DUPLICATE
+    if run.now - place.sent_before < run.window:
+        run.status = TOO_SOON
+    return APPROVED
 
 
 @kernel
-def remember(w: World) -> None:
-    """Count an approved entry towards the rate."""
-    run = w.run[0]
+def remember(w: World, p: int, wish: tuple[int, int, int, int]) -> None:
+    """Count an approved entry towards the rate, and keep what would make another one equal."""
+    run, place = w.run[0], w.places[p]
+    place.sent_before, place.sent_ts = place.sent_ts, run.now
+    place.sent_side, place.sent_lots = wish[0], wish[1]
+    place.sent_ticks = wish[3] if wish[2] == LIMIT else 0
     w.sent[(run.sent_first + run.sent_count) % len(w.sent)] = run.now
     run.sent_count += 1

@@ -7,7 +7,7 @@ import math
 
 from abidance.backtest import actions, desk, exact, gate, watch
 from abidance.backtest.jit import entrance, kernel
-from abidance.backtest.tables import DONE, FOR_LIMIT, FOR_MARKET, FOR_TRIGGER, LOGS_FULL, World
+from abidance.backtest.tables import DONE, FOR_LIMIT, FOR_MARKET, FOR_TRIGGER, LOGS_FULL, NEVER, World
 from abidance.venues.sim import fills
 
 _HIGHEST = fills.HIGHEST_PRICE
@@ -94,7 +94,8 @@ def watched(w: World, t: int) -> exact.Pair:
     low, high = -math.inf, math.inf
     for at in range(w.tools[t].n_orders):
         order = w.orders[w.book[t, at]]
-        if order.stage == FOR_MARKET or (order.stage == FOR_LIMIT and not order.rested):
+        is_eager = order.stage == FOR_MARKET or (order.stage == FOR_LIMIT and not order.rested)
+        if is_eager or order.expiry < NEVER:
             return math.inf, -math.inf
         if (order.stage == FOR_TRIGGER) == (order.side > 0):
             high = min(high, order.level)
@@ -175,6 +176,11 @@ def fill(w: World) -> None:
         if series.present == 2:
             b = series.first + series.at
             desk.inside(w, series.tool, (b, w.ts[b], w.ts[b] + series.span))
+    for s in range(len(w.series)):
+        series = w.series[s]
+        if series.present == 2 and w.tools[series.tool].n_orders > 0:
+            b = series.first + series.at
+            desk.at_close(w, series.tool, (b, w.ts[b], w.ts[b] + series.span))
 
 
 @kernel

@@ -273,7 +273,7 @@ def enter(w: World, p: int, lots: int, why: tuple[int, float]) -> None:
     if gate.verdict(w, p, (1, lots, MARKET, 0), False, 0, row) != APPROVED:
         run.refused += 1
         return
-    gate.remember(w)
+    gate.remember(w, p, (1, lots, MARKET, 0))
     tool, order = w.tools[place.tool], w.orders[p]
     order.known, order.place, order.tool, order.side = 1, p, place.tool, 1
     order.lots, order.filled, order.decision = lots, 0, price

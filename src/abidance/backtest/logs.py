@@ -26,6 +26,7 @@ _STATES = {
     tables.PARTIAL: OrderState.PARTIAL,
     tables.FILLED: OrderState.FILLED,
     tables.ENDED: OrderState.CANCELLED,
+    tables.TIMED_OUT: OrderState.EXPIRED,
 }
 _NOTICES = (
     ("error", "daily_loss", "Lost {share:.2%} since midnight UTC (`risk.breakers.daily_loss`)."),
@@ -189,8 +190,12 @@ class Story:
             bool(row["reduce_only"]),
         )
         price = int(row["ticks"]) * instrument.tick if kind is not OrderType.MARKET else None
+        decision = to_decimal(float(row["decision"]))
+        if row["ticks"] == tables.OFF_GRID:
+            price = decision
         at = int(row["row"]) - self._first_row(int(row["place"]))
         decisions = place.decisions
+        config = self._scene.strategies[place.strategy]
         entering = purpose in (Purpose.ENTRY, Purpose.REBALANCE)
         protection = None
         if entering and not reduce_only:
@@ -207,8 +212,9 @@ class Story:
             purpose=purpose,
             tag=decisions.tag(at) if int(row["row"]) >= 0 else "",
             confidence=float(decisions.confidence[at]) if entering else 1.0,
-            decision_price=to_decimal(float(row["decision"])),
+            decision_price=decision,
             protection=protection,
+            expire_after=config.entry_timeout if kind is OrderType.LIMIT and not reduce_only else None,
         )
 
     def _first_row(self, place: int) -> int:

@@ -20,8 +20,8 @@ REFUSALS = tuple(RefusalCode)
 MARKET, STOP, LIMIT = 0, 1, 2
 FOR_TRIGGER, FOR_MARKET, FOR_LIMIT = 0, 1, 2
 SUBMIT, CANCEL, AMEND = 0, 1, 2
-ACCEPTED, CANCELLED, AMENDED, UNCHANGED = 0, 1, 2, 3
-OPEN, PARTIAL, FILLED, ENDED = 0, 1, 2, 3
+ACCEPTED, CANCELLED, AMENDED, UNCHANGED, EXPIRED = 0, 1, 2, 3, 4
+OPEN, PARTIAL, FILLED, ENDED, TIMED_OUT = 0, 1, 2, 3, 4
 # how a strategy sizes
 NOTIONAL, QUANTITY, FRACTION, RISK, VOLATILITY = 0, 1, 2, 3, 4
 # how a kernel came back
@@ -35,13 +35,18 @@ NOTIONAL, QUANTITY, FRACTION, RISK, VOLATILITY = 0, 1, 2, 3, 4
     VENUE_BALANCE,
     BIG_NUMBER,
     TOO_MANY_FILLS,
-) = range(9)
+    TOO_SOON,
+) = range(10)
 # what waits for the next open in the fast lane, and where the trailing distance of a bar comes from
 NOTHING, ENTERING, LEAVING = 0, 1, 2
 NO_TRAIL, SHARE, COLUMN = 0, 1, 2
 BEYOND = 100
 """The fast lane's word for what the whole executor has to run."""
 APPROVED = -1
+NEVER = 1 << 62
+"""A moment that does not come."""
+OFF_GRID = -1
+"""Stands for the price of a limit that is no whole number of ticks."""
 
 _I, _F = np.int64, np.float64
 
@@ -53,29 +58,30 @@ def _record(whole: str, real: str) -> np.dtype[Any]:
 RUN = _record(
     "at status keeps_logs keeps_curves day days now venue_now moment order_seq fill_seq refused n_held n_owed n_entries n_free n_commands n_news"
     " n_orders_log n_fills_log n_refusals_log n_notices_log sent_first sent_count max_positions rate_limit require_stop"
-    " halted lost_until midnight losing_streak cooldown cooldown_bars closed_trips tick_at look_at",
+    " halted lost_until midnight losing_streak cooldown cooldown_bars closed_trips tick_at look_at next_due window",
     "equity pool pool_low max_exposure max_asset max_venue max_leverage max_order_value collar stale_after exit_margin"
     " daily_loss max_drawdown spike jump day_open peak floor seen_equity start_equity highest deepest fees",
 )
 VENUE = _record("n_tiers recent_first n_recent", "wallet wallet_low reserved reserved_low traded traded_low")
 TOOL = _record(
-    "venue asset tick_num tick_den lot_num lot_den min_lots unlimited on_touch latency mark_ts n_orders used rest_until last watch_from tier",
+    "venue asset tick_num tick_den lot_num lot_den min_lots unlimited on_touch latency mark_ts n_orders used rest_until last watch_from tier most_ticks",
     "tick lot unit unit_low taker taker_low maker maker_low min_notional spread fixed impact share cost_rate mark"
     " desk_price watch_low watch_high",
 )
 STRATEGY = _record(
-    "method bar_ns allow_short losses rest_until",
+    "method bar_ns allow_short losses rest_until by_limit timeout retries",
     "allocation amount quantity fraction risk max_fraction threshold leverage settled settled_low",
 )
 SERIES = _record("tool first count at span drives watch_at watch_full present", "watch_close watch_total")
 PLACE = _record(
     "strategy tool series row0 max_bars has_exits lots planned sign ts_entry best_bars leaving has_stop reason"
-    " stop_order goal_order owed owed_tries aim",
+    " stop_order goal_order owed owed_tries aim"
+    " sent_ts sent_before sent_side sent_lots sent_ticks",
     "wish size entry cost cost_low profit profit_low plan_entry best stop stop_distance goal_distance trailing even",
 )
 ORDER = _record(
     "known working place tool side kind stage lots ticks venue_lots venue_ticks filled purpose reduce_only cancelling"
-    " amending seq arrival rested tried row ts_intent log",
+    " amending seq arrival rested tried row ts_intent log expiry deadline tries",
     "level reference decision held held_low",
 )
 LANE = _record("at event rest day clear active", "worst")

@@ -92,6 +92,7 @@ def watched(w: World, t: int) -> tuple[float, float, int]:
     tool = w.tools[t]
     for at in range(tool.n_orders):
         order = w.orders[w.book[t, at]]
+        wake = min(wake, order.expiry)
         if order.stage == FOR_MARKET or (order.stage == FOR_LIMIT and not order.rested):
             wake = min(wake, order.arrival)
             continue
@@ -216,6 +217,9 @@ def touch(w: World, t: int, at: int) -> None:
         slot = w.scan[place]
         order = w.orders[slot]
         if order.tool != t or not order.working or order.seq >= before or order.arrival > now:
+            continue
+        if order.expiry <= now:
+            desk.expire(w, slot, now)
             continue
         if order.stage == FOR_TRIGGER and fills.is_touched(order.level, price, price, order.side):
             order.stage, order.rested = FOR_MARKET, 0

@@ -29,8 +29,10 @@ def watch(w: World, now: int) -> None:
     run = w.run[0]
     run.equity = gate.equity(w)
     if on_equity(w, now, run.equity) and (run.halted or now < run.lost_until):
-        for p in range(len(w.places)):
-            actions.cancel_all(w, p, False)
+        for strategy in range(len(w.strategies)):
+            actions.cancel_entries(w, strategy)
+    if now >= run.next_due:
+        actions.cancel_due(w, now)
 
 
 @kernel
@@ -134,9 +136,7 @@ def on_round_trip(w: World, strategy: int, profit: float, ts: int) -> None:
     config.losses = 0
     config.rest_until = max(ts + run.cooldown, config.rest_until)
     note(w, ts, (LOSING_STREAK, strategy, config.rest_until), 0.0, 0.0)
-    for p in range(len(w.places)):
-        if w.places[p].strategy == strategy:
-            actions.cancel_all(w, p, False)
+    actions.cancel_entries(w, strategy)
 
 
 @kernel

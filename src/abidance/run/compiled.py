@@ -201,10 +201,6 @@ def _unsupported_strategy(material: Material, config: StrategyConfig) -> str | N
         return f"{config.name} decides on events, not on columns of bars."
     if config.sizing.method not in compiled.SIZINGS:
         return f"{config.name} is sized by {config.sizing.method}."
-    if config.order_type != "market":
-        return f"{config.name} enters by limit orders."
-    if material.tapes and config.entry_timeout is not None:
-        return f"{config.name} takes entries back after a time while trades fill them."
     if config.allow_short:
         return f"{config.name} may go short."
     return None
