@@ -26,9 +26,9 @@ HERE = "tests/parity/markets.py"
 QUIET = BreakersConfig(daily_loss=None, max_drawdown=None, data_anomaly=None)
 OPEN = LimitsConfig(max_exposure=1.0, max_asset_exposure=1.0, max_venue_exposure=1.0)
 LISTED = settings(
-    max_examples=600,
+    max_examples=60,
     deadline=None,
-    derandomize=False,
+    derandomize=True,
     suppress_health_check=list(HealthCheck),
     database=None,
     phases=(Phase.generate,),

@@ -262,7 +262,9 @@ def cancel_due(w: World, now: int) -> None:
 
 
 @kernel
-def replace(w: World, p: int, wish: tuple[int, int], waited: tuple[int, int], why: tuple[int, int, float]) -> None:
+def replace(
+    w: World, p: int, wish: tuple[int, int], waited: tuple[int, int], why: tuple[int, int, float]
+) -> None:
     """Send an entry that timed out again (`wish` is its side and lots) at the price of now, as often as it may be.
 
     `waited` is when it was to be taken back, and how often it was sent again already.

@@ -455,13 +455,14 @@ def at_open(w: World, t: int, bar: Bar, before: int) -> None:
     w.run[0].moment = ts
     tool.used = 0
     tool.desk_price = price
-    count = tool.n_orders
+    count, present = tool.n_orders, w.run[0].order_seq
     for at in range(count):
         w.scan[at] = w.book[t, at]
     for at in range(count):
         slot = w.scan[at]
         order = w.orders[slot]
-        if order.tool != t or not order.working:
+        # a row may belong to a later order by now
+        if order.tool != t or not order.working or order.seq >= present:
             continue
         order.reference = price
         if order.seq >= before or order.arrival > ts:

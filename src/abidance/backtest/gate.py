@@ -342,7 +342,11 @@ def too_often(w: World, p: int, wish: tuple[int, int, int, int]) -> int:
     if run.now - place.sent_ts >= run.window:
         return APPROVED
     side, lots, kind, ticks = wish
-    if place.sent_side == side and place.sent_lots == lots and place.sent_ticks == (ticks if kind == LIMIT else 0):
+    if (
+        place.sent_side == side
+        and place.sent_lots == lots
+        and place.sent_ticks == (ticks if kind == LIMIT else 0)
+    ):
         return DUPLICATE
     if run.now - place.sent_before < run.window:
         run.status = TOO_SOON
