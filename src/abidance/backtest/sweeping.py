@@ -63,7 +63,7 @@ class Track:
     def __init__(self, scene: Scene) -> None:
         self._sized: list[Any] = []
         self._first = [place.first for place in scene.places]
-        template = compiled.laid_out(scene, Reel(scene.series, is_whole=True), keeps_logs=False)
+        template = compiled.laid_out(scene, Reel(scene.series, for_lane=True), keeps_logs=False)
         count = len(scene.places)
         ends = day_ends(template.when)
         own: dict[str, Any] = {
