@@ -42,10 +42,13 @@ def as_bars(stored: Mapping[str, Any], count: int | None = None, instrument: str
 
 
 def set_of_bars(stored: Mapping[str, Any], count: int, ids: Sequence[str]) -> list[Bars]:
-    """Return the first `count` columns of stored tables, one row an instrument, as bars that share their times."""
-    ts = stored["ts"][:count] * 1_000_000
-    tables = [stored[name][:, :count] for name in FIELDS]
-    return [Bars(id, "1m", ts, [table[row] for table in tables]) for row, id in enumerate(ids)]
+    """Return the first `count` columns of stored tables, one row an instrument, as bars that share their times.
+
+    Volumes, which no peer is given and the workloads' venue does not look at, are shared too.
+    """
+    ts, volume = stored["ts"][:count] * 1_000_000, stored["volume"][0, :count].copy()
+    prices = [stored[name][:, :count] for name in FIELDS[:-1]]
+    return [Bars(id, "1m", ts, [*(table[row] for table in prices), volume]) for row, id in enumerate(ids)]
 
 
 def venue() -> VenueConfig:

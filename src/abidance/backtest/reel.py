@@ -25,12 +25,12 @@ _NEVER = -1
 class Reel:
     """Series of bars and the moments at which any of their bars close, `when`.
 
-    The fast lane goes to and fro and asks no bar for its time: it gets one piece, whatever its size, without times.
+    The fast lane goes to and fro: it gets one piece, whatever its size, and of that only the columns `for_lane`.
     """
 
-    def __init__(self, series: Sequence[Bars], *, for_lane: bool = False) -> None:
+    def __init__(self, series: Sequence[Bars], *, for_lane: Sequence[str] = ()) -> None:
         self._series = series
-        self._for_lane = for_lane
+        self._names = for_lane or _COLUMNS
         self._spans = [timeframe_ns(bars.timeframe) for bars in series]
         self.when = _moments(series, self._spans)
         stays = any(isinstance(bars, StoredBars) for bars in series)
@@ -44,10 +44,8 @@ class Reel:
         """Return the columns of a world; those of several pieces are empty until the first is laid."""
         found = _room(0)
         if len(self._ends) == 1:
-            columns = zip(*(bars.columns() for bars in self._series), strict=True)
-            found |= {name: joined(parts) for name, parts in zip(FIELDS, columns, strict=True)}
-            if not self._for_lane:
-                found["ts"] = joined(bars.ts for bars in self._series)
+            for name in self._names:
+                found[name] = joined(getattr(bars, name) for bars in self._series)
         return found
 
     def lay(self, world: World) -> bool:
