@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 from fastapi import Query
 
 from abidance.api.problems import ProblemError
-from abidance.api.schemas.common import Page
+from abidance.api.schemas.wire import Page
 
 LARGEST = 500
 A = TypeVar("A")

@@ -32,7 +32,7 @@ from abidance.api.access import Identity, Needs, house_of
 from abidance.api.following import Followed
 from abidance.api.house import House
 from abidance.api.problems import ProblemError
-from abidance.api.schemas.common import ms
+from abidance.api.schemas.wire import ms
 from abidance.model.account import Position, RoundTrip
 from abidance.model.event import Control, VenueStatus
 from abidance.model.market import Bar, FeedStatus

@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 
 from abidance.api.following import Followed
-from abidance.api.schemas.common import ms
 from abidance.api.schemas.trading import (
     BalanceOut,
     EntryOut,
@@ -32,6 +31,7 @@ from abidance.api.schemas.trading import (
     VerdictOut,
     WhyOut,
 )
+from abidance.api.schemas.wire import ms
 from abidance.journal.metrics import trade_stats
 from abidance.model.account import Position, RoundTrip
 from abidance.model.event import VenueStatus
@@ -79,7 +79,7 @@ def run(found: Followed) -> RunOut:
         name=found.name,
         run_id=replica.header.run_id,
         mode=replica.header.mode,
-        is_live=not replica.header.mode.startswith("paper"),
+        is_real=not replica.header.mode.startswith("paper"),
         is_running=found.is_running,
         is_current=found.is_current,
         created=ms(replica.header.created),

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query
 
 from abidance.api.access import Stand, Viewer
 from abidance.api.house import House
-from abidance.api.schemas.common import ms
 from abidance.api.schemas.market import BarsOut, InstrumentOut
+from abidance.api.schemas.wire import ms
 from abidance.market.bars import Bars
 from abidance.model.errors import DataError
 from abidance.model.instrument import parse_instrument_id, timeframe_ns

@@ -8,8 +8,8 @@ from abidance.api import views
 from abidance.api.access import Operator, Stand, Viewer
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import not_found
-from abidance.api.schemas.common import Page
 from abidance.api.schemas.trading import AmendIn, AnswerOut, OrderIn, OrderOut, WhyOut
+from abidance.api.schemas.wire import Page
 from abidance.api.steering import steer
 from abidance.model.event import ControlAction
 from abidance.model.order import Order

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query
 from abidance.api import views
 from abidance.api.access import Stand, Viewer
 from abidance.api.paging import Cursor, Limit, page
-from abidance.api.schemas.common import Page
 from abidance.api.schemas.trading import BalanceOut, EntryOut, PositionOut, RoundTripOut
+from abidance.api.schemas.wire import Page
 from abidance.model.account import RoundTrip
 
 router = APIRouter(prefix="/runs/{run}", tags=["positions"])

@@ -22,7 +22,7 @@ from abidance.api.schemas.access import (
     SetupOut,
     TotpOut,
 )
-from abidance.api.schemas.common import Done
+from abidance.api.schemas.wire import Done
 from abidance.security.roles import Role
 from abidance.security.sessions import ABSOLUTE, Session
 from abidance.security.users import User

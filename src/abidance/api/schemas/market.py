@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from abidance.api.schemas.common import Amount, Moment, Schema, Share
+from abidance.api.schemas.wire import Amount, Moment, Schema, Share
 
 
 class InstrumentOut(Schema):
