@@ -183,7 +183,14 @@ class Bench:
 def _loaded(config: dict[str, Any]) -> Any:
     from abidance.run.config import load
 
-    return load([], config, {}).ready()
+    ready = load([], config, {}).ready()
+    for each in ready.strategies:
+        if not each.strategy.isidentifier():
+            raise UsageError(
+                f"{each.strategy!r} is no strategy's name.",
+                "Name a strategy by its name: a path would run any file.",
+            )
+    return ready
 
 
 def _work(news: Connection, config: dict[str, Any], userdir: Path, path: Path) -> None:
