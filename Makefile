@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint fmt bench docs constraints clean
+.PHONY: help install demo test lint fmt bench docs openapi constraints clean
 
 help: ## list these targets
 	@echo "Abidance. Start with: make demo"
@@ -46,6 +46,10 @@ bench: $(VENV)/.installed ## measure Abidance beside its peers (make bench ARGS=
 docs: $(VENV)/.docs ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 	@echo "Built: site/index.html"
+
+openapi: $(VENV)/.installed ## describe the API in web/openapi.json, from which clients are made
+	@mkdir -p web
+	@$(VENV)/bin/abidance serve --openapi web/openapi.json
 
 constraints: $(VENV)/.created ## resolve the newest versions into constraints.txt
 	@echo "Resolving constraints.txt ..."

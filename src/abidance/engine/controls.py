@@ -3,10 +3,14 @@
 from collections.abc import Callable, Sequence
 
 from abidance.engine.actions import Actions
+from abidance.engine.manual import MANUAL, manual_intent
 from abidance.engine.runners import EventRunner, Runner
 from abidance.engine.state import State
 from abidance.model.errors import StrategyError, UsageError
 from abidance.model.event import Control, ControlAction
+from abidance.model.intent import CancelRequest
+from abidance.model.money import ZERO, to_decimal
+from abidance.model.order import OrderRequest
 from abidance.risk.breaker import Breakers
 from abidance.strategy.parameters import Value, parameters_of
 
@@ -32,6 +36,9 @@ class Controls:
 
     def take(self, event: Control) -> None:
         """Do what an order says, for the strategies that it names."""
+        if event.action in MANUAL:
+            self._manual(event)
+            return
         names = [name for name in self._state.strategies if event.strategy in ("", name)]
         if not names:
             self._actions.note("error", "unknown_strategy", f"No strategy {event.strategy!r} runs here.")
@@ -41,6 +48,36 @@ class Controls:
             self._actions.tell(self._breakers.kill(self._state.now, event.actor))
         elif event.action is ControlAction.RELEASE:
             self._actions.tell(self._breakers.release(self._state.now, event.actor))
+
+    def _manual(self, event: Control) -> None:
+        """Place, change or take back an order for a person; risk answers as it answers the strategy."""
+        try:
+            if event.strategy not in self._state.strategies:
+                raise UsageError(
+                    f"No strategy {event.strategy!r} runs here.", "Name one: the order belongs to it."
+                )
+            named = event.values.get("instrument")
+            known = (
+                self._state.price(named)
+                if isinstance(named, str) and named in self._state.instruments
+                else None
+            )
+            intent = manual_intent(event, ZERO if known is None else to_decimal(known))
+            if not isinstance(intent, OrderRequest):
+                order = self._state.orders.get(intent.order_id)
+                if order is None or order.state.is_closed or order.request.strategy != event.strategy:
+                    raise UsageError(
+                        f"{event.strategy} has no open order {intent.order_id}.", "Nothing was changed."
+                    )
+            if (
+                isinstance(intent, CancelRequest)
+                and self._state.orders.change_of(intent.order_id) is not None
+            ):
+                raise UsageError("A change of that order is under way already.", "Wait for its answer.")
+        except UsageError as error:
+            self._actions.note("warning", "manual_refused", f"{event.actor}: {error}", event.strategy)
+            return
+        self._actions.act((intent,))
 
     def _act(self, event: Control, name: str) -> None:
         actions, action = self._actions, event.action

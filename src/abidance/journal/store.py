@@ -10,6 +10,7 @@ import fcntl
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, get_args
 
@@ -240,6 +241,58 @@ class FileJournal:
         except OSError:
             remedy += " The unfinished last record will be set aside then."
         return JournalError(found, remedy)
+
+
+class Follower:
+    """Reads a journal that another process may be writing; it changes nothing and takes no lock.
+
+    Raises JournalError when there is no journal or when its header cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = Path(path)
+        self._file = _open(self._path)
+        try:
+            self.header, self._mark = read_opening(self._file, self._path.name)
+        except BaseException:
+            self._file.close()
+            raise
+        self._codec = Codec(self.header.instruments)
+
+    @property
+    def seq(self) -> int:
+        """Return the number of the last record that was read."""
+        return self._mark.seq
+
+    @property
+    def unread(self) -> int:
+        """Return how many bytes lie behind the last record that was read: what is new, or was never finished."""
+        return max(0, os.fstat(self._file.fileno()).st_size - self._mark.offset)
+
+    @property
+    def is_replaced(self) -> bool:
+        """Say whether another journal, or none, has taken the place of this one."""
+        try:
+            there = self._path.stat()
+        except OSError:
+            return True
+        here = os.fstat(self._file.fileno())
+        return (there.st_ino, there.st_dev) != (here.st_ino, here.st_dev)
+
+    def read(self, most: int) -> list[Record]:
+        """Return the next whole records, at most so many. Raises JournalError for one that means nothing."""
+        if not self.unread:
+            return []
+        self._file.seek(self._mark.offset)
+        found = []
+        for payload, mark in islice(walk(self._file, self._mark), most):
+            found.append(_decode(self._codec, payload, mark.seq, self._path))
+            self._mark = mark
+        return found
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
 
 
 def _open(path: Path) -> BinaryIO:

@@ -144,10 +144,17 @@ class ControlAction(StrEnum):
     SET_ALLOCATION = "set_allocation"
     KILL = "kill"
     RELEASE = "release"
+    ORDER = "order"
+    AMEND_ORDER = "amend_order"
+    CANCEL_ORDER = "cancel_order"
 
 
 class Control(msgspec.Struct, frozen=True, gc=False, tag="control"):
-    """An order from outside; `strategy` empty means all. `actor` says who; `values` are the new parameters."""
+    """An order from outside; `strategy` empty means all. `actor` says who; `values` are the new parameters.
+
+    A manual order (ORDER, AMEND_ORDER, CANCEL_ORDER) belongs to one strategy; its `values` are those of an
+    `OrderRequest`, amounts as text, or `order_id` and what is to change.
+    """
 
     ts: int
     action: ControlAction

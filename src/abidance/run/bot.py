@@ -25,10 +25,12 @@ from abidance.kernel.ids import OrderIds
 from abidance.kernel.log import configure, logger
 from abidance.market.bars import FIELDS, Bars
 from abidance.market.store import show
+from abidance.model.command import Submit
 from abidance.model.event import BarSlice, Control, ControlAction, MarketEvent
 from abidance.model.market import Bar
 from abidance.model.outcome import Outcome, Recorded, Refused
 from abidance.run.backtest import result_of
+from abidance.run.door import Answer, Door, Refusal, Wish, Word
 from abidance.run.setup import Core, Key, Material, assemble
 
 JOURNAL, LOG = "journal.abj", "bot.log"
@@ -40,6 +42,7 @@ class Moment:
     """What an observer of a running bot may look at, between two events.
 
     `progress` is the share of a replay. On live data it is 0 and `feeds` says in a few words how far they are trusted.
+    `is_real` says that it is about money.
     """
 
     engine: Engine
@@ -48,6 +51,7 @@ class Moment:
     resumed: int
     speed: float
     feeds: str = ""
+    is_real: bool = False
 
 
 class Bot:
@@ -67,11 +71,17 @@ class Bot:
         configure(folder / LOG, to_console=False)
         self._log = logger("paper").bind(run=header.run_id, bot=header.name)
         self._pump = Pump(self._core.engine, self._core.venue, self.journal, self._observe)
+        self._folder = folder
+        self._door: Door | None = None
+        self._asked: Control | None = None
+        self._came: list[Outcome] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._door is not None:
+            self._door.close()
         self._log.info("stopped", records=self.journal.seq)
         configure(None, to_console=False)
         self.journal.close()
@@ -89,12 +99,43 @@ class Bot:
         """Give the running engine an order, recorded like every event."""
         self._pump.step(Control(self._core.engine.state.now, action, actor=actor, values=values))
 
+    def _listen(self, wake: Callable[[], object] | None = None) -> None:
+        """Open the door for orders from outside; a bot that cannot have one trades on and says so."""
+        try:
+            self._door = Door(self._folder, wake)
+        except OSError as error:
+            self._log.warning("no_door", reason=str(error))
+
+    def _hear_people(self) -> None:
+        """Take the orders that wait at the door; call it between two events."""
+        if self._door is not None:
+            self._door.drain(self._obey)
+
+    def _obey(self, wish: Wish) -> Answer:
+        event = Control(self._core.engine.state.now, wish.action, wish.strategy, wish.actor, wish.values)
+        self._asked = event
+        self._pump.step(event)
+        self._asked = None
+        outcome = self._came.pop()
+        return Answer(
+            self.journal.seq,
+            tuple(each.order_id for each in outcome.commands if isinstance(each, Submit)),
+            tuple(
+                Refusal(each.code.value, each.reason)
+                for each in outcome.verdicts
+                if isinstance(each, Refused)
+            ),
+            tuple(Word(each.level, each.code, each.text, each.strategy) for each in outcome.notices),
+        )
+
     def _assembled(self, order_id: Callable[[int], str], tape: Mapping[Key, Bars] | None) -> Core:
         """Return the core; runs on other venues than the simulated one wire their own."""
         return assemble(self.material, order_id, tape=tape, isolate=True)
 
     def _observe(self, outcome: Outcome) -> None:
         self._recorder.observe(outcome)
+        if outcome.event is self._asked:
+            self._came.append(outcome)
         if self.journal.recorded or not (outcome.verdicts or outcome.commands or outcome.notices):
             return  # what is only repeated was logged when it was new
         for verdict in outcome.verdicts:

@@ -29,13 +29,20 @@ class Paper(Bot):
         self._log.info("started", resumed=self.resumed, speed=speed, version=__version__)
         ends = [int(bars.ts_close[-1]) for bars in self.material.bars.values()]
         start, end = self.material.start, max(ends)
-        pace = _Pace(speed, stop, lambda: watch(self._moment(last, start, end, speed)))
+        self._listen()
+
+        def idle() -> None:
+            self._hear_people()
+            watch(self._moment(last, start, end, speed))
+
+        pace = _Pace(speed, stop, idle)
         feed = self.material.replay().events(after=None if last is None else last - 1)
         for event in islice(feed, skip, None):
             if not pace.wait(event.ts):
                 return False
             self._pump.market(event)
             last = event.ts
+            self._hear_people()
             watch(self._moment(last, start, end, speed))
             if stop():
                 return False

@@ -127,6 +127,7 @@ class BinanceOrders:
         if not account.permissions.trade:
             raise Refusal(401, {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."})
         ticket = _ticket(market, params)
+        ticket.client_id = ticket.client_id or f"local{len(self._desk.orders)}"
         try:
             order = self._desk.place(account, market, ticket, self._place.now)
         except Declined as declined:
@@ -377,7 +378,7 @@ def _ticket(market: Market, params: Mapping[str, str]) -> Ticket:
         raise Refusal(400, {"code": -1106, "msg": "Parameter 'price' sent when not required."})
     rules = market.instrument
     return Ticket(
-        params.get("newClientOrderId", "") or "auto",
+        params.get("newClientOrderId", ""),
         side,
         _steps(params, "quantity", rules.lot, "LOT_SIZE"),
         _steps(params, "price", rules.tick, "PRICE_FILTER") if priced else None,

@@ -357,7 +357,10 @@ class LocalExchange:
         try:
             if strikes is not None:
                 raise self.house.crowded(int(strikes.seconds), is_ban=strikes.what is Wrong.BAN)
-            handler = self._routes.get(f"{asked.method} {asked.path}")
+            parent = asked.path.rpartition("/")[0]
+            handler = self._routes.get(f"{asked.method} {asked.path}") or self._routes.get(
+                f"{asked.method} {parent}/*"
+            )
             if handler is None:
                 return Answer(404, {}, b"<html>404 Not Found</html>")
             found = Answer(200, {}, msgspec.json.encode(handler(asked)))

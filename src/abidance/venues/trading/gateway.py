@@ -91,6 +91,7 @@ class VenueGateway:
         self._swept: dict[str, int] = {}
         self._resolving: set[str] = set()
         self._looked: set[str] = set()
+        self._recovered: list[Tracked] = []
         self._is_up = False
         self._ups = 0
         self._line = PrivateLine(dialect.stream, way, self._on_news, self._on_up, self._on_down)
@@ -120,6 +121,9 @@ class VenueGateway:
     def recover(self, orders: Iterable[Order], fills: Iterable[Fill], since: int) -> None:
         """Take over what the record says; executions from `since` (ns UTC) on are asked for, known or not."""
         self.register.recover(orders, fills)
+        for tracked in self.register.open():
+            tracked.held = tracked.request.type not in self.dialect.capability.native
+        self._recovered = [each for each in self.register.open() if not each.held]
         self._swept = dict.fromkeys(self.dialect.instruments, since)
 
     def _place(self, command: Submit) -> None:
@@ -286,10 +290,10 @@ class VenueGateway:
                     if tracked.told is OrderState.UNKNOWN and await self._look(tracked) is None:
                         await self._note_absence(tracked)
                 if self._way.pulse.steady() - began > ALARM and tracked.told is OrderState.UNKNOWN:
-                    self._doubt(f"order {tracked.id}", f"the outcome of order {tracked.id} cannot be proven.")
+                    self.doubt(f"order {tracked.id}", f"the outcome of order {tracked.id} cannot be proven.")
         finally:
             self._resolving.discard(tracked.id)
-            self._doubt(f"order {tracked.id}", "")
+            self.doubt(f"order {tracked.id}", "")
 
     async def _note_absence(self, tracked: Tracked) -> None:
         """Count an answer that the venue knows no such order; abandon the order once that is proof."""
@@ -348,20 +352,18 @@ class VenueGateway:
         while True:
             try:
                 await self.set_clock()
-                for tracked in list(self.register.open()):
-                    if tracked.request.type not in self.dialect.capability.native:
-                        tracked.held = True
-                    else:
-                        self.register.unknown(tracked, "the program was not running", self._now())
-                        self._resolve_soon(tracked)
+                for tracked in self._recovered:
+                    self.register.unknown(tracked, "the program was not running", self._now())
+                    self._resolve_soon(tracked)
+                self._recovered = []
                 await self.sweep()
                 await self.compare_orders()
                 await self.compare_funds()
             except VenueError as error:
-                self._doubt("start", f"the account cannot be compared with our books: {error.found}")
+                self.doubt("start", f"the account cannot be compared with our books: {error.found}")
                 await self._way.pulse.sleep(backoff.delay())
             else:
-                self._doubt("start", "")
+                self.doubt("start", "")
                 return
 
     async def _every(self, seconds: float, work: Callable[[], Coroutine[object, object, None]]) -> None:
@@ -372,11 +374,11 @@ class VenueGateway:
                 await work()
             except VenueError as error:
                 self._way.log.warning("comparison_failed", what=name, reason=error.found)
-                self._doubt(name, f"the account cannot be compared with our books: {error.found}")
+                self.doubt(name, f"the account cannot be compared with our books: {error.found}")
                 with suppress(VenueError):  # the clock may be why
                     await self.set_clock()
             else:
-                self._doubt(name, "")
+                self.doubt(name, "")
 
     async def _check_flight(self) -> None:
         """Find orders of which nothing was heard, and fills that are owed."""
@@ -456,7 +458,7 @@ class VenueGateway:
             if before and self.register.is_settled:
                 problem = self._differences(exposures)
                 if not problem or attempt:
-                    self._doubt("books", problem)
+                    self.doubt("books", problem)
                     return
             await self._way.pulse.sleep(CONFIRM)
 
@@ -484,7 +486,7 @@ class VenueGateway:
         received = pulse.wall()
         wire.offset = theirs - (sent + received) // 2
         skewed = abs(wire.offset) > MOST_SKEW
-        self._doubt("clock", f"our clock is {-wire.offset / SECOND_NS:+.0f} s off." if skewed else "")
+        self.doubt("clock", f"our clock is {-wire.offset / SECOND_NS:+.0f} s off." if skewed else "")
 
     # --- the private stream
 
@@ -504,12 +506,12 @@ class VenueGateway:
                 await self._way.pulse.sleep(backoff.delay())
             else:
                 if self._ups == this and self._is_up:
-                    self._doubt("stream", "")
+                    self.doubt("stream", "")
                 return
 
     def _on_down(self, reason: str) -> None:
         self._is_up = False
-        self._doubt("stream", f"the private stream is down ({reason.rstrip('.')}).")
+        self.doubt("stream", f"the private stream is down ({reason.rstrip('.')}).")
 
     def _on_news(self, news: News) -> None:
         if isinstance(news, OrderReport):
@@ -538,13 +540,17 @@ class VenueGateway:
 
     # --- the kill switch
 
-    async def cancel_all(self) -> None:
-        """Take back everything that may stand at the venue, as fast as can be, whatever else goes on."""
-        standing = [each for each in self.register.open() if each.is_standing]
-        for tracked in list(self.register.open()):
+    async def cancel_all(self, *, keeps_exits: bool = False) -> None:
+        """Take back everything that may stand at the venue, as fast as can be, whatever else goes on.
+
+        With `keeps_exits` what makes positions smaller stays.
+        """
+        found = [each for each in self.register.open() if not (keeps_exits and each.request.reduce_only)]
+        standing = [each for each in found if each.is_standing]
+        for tracked in found:
             if tracked.held:
                 self.register.gone(tracked, "killed", self._now())
-        if self.dialect.capability.cancels_all:
+        if self.dialect.capability.cancels_all and not keeps_exits:
             instruments = dict.fromkeys(each.request.instrument for each in standing)
             calls = [self.dialect.cancel_all(instrument) for instrument in instruments]
         else:
@@ -555,7 +561,7 @@ class VenueGateway:
 
     # --- small things
 
-    def _doubt(self, cause: str, reason: str) -> None:
+    def doubt(self, cause: str, reason: str) -> None:
         """Take a reason against new risk, or (empty) take it back."""
         if self.doubts.get(cause, "") == reason:
             return

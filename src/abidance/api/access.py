@@ -1,0 +1,170 @@
+"""Who asks, and whether they may: each route declares the role that it takes, and nothing is allowed by default.
+
+A browser shows its session's cookie, a program its token. Grave deeds also ask for a proof of the last minutes.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, NamedTuple
+
+from fastapi import Depends, FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
+from starlette.requests import HTTPConnection
+
+from abidance.api.doorman import address_of
+from abidance.api.house import House
+from abidance.api.problems import ProblemError
+from abidance.model.errors import InvariantError
+from abidance.security.roles import Role
+from abidance.security.sessions import Session
+
+COOKIE = "__Host-abidance"
+
+
+class Identity(NamedTuple):
+    """Who asks: a name, a role, and how they came in (`session`, `token`, `demo` or `nobody`)."""
+
+    name: str
+    role: Role | None
+    kind: str
+    address: str
+    request_id: str
+    session: Session | None = None
+    token_id: str = ""
+
+    def lasts(self, house: House) -> bool:
+        """Say whether they would still be let in, with no less than before."""
+        if self.kind == "session":
+            assert self.session is not None
+            found = house.sessions.get(self.session.id)
+            return found is not None and found.role == self.role
+        if self.kind == "token":
+            token = house.tokens.get(self.token_id)
+            return token is not None and token.role == self.role
+        return self.kind == "demo"
+
+
+def house_of(connection: HTTPConnection) -> House:
+    """Return what the application stands on."""
+    found: House = connection.app.state.house
+    return found
+
+
+def identify(connection: HTTPConnection) -> Identity:
+    """Return who asks; a token is looked at before a cookie, and whoever shows neither is nobody."""
+    house, address = house_of(connection), address_of(connection.scope)
+    request_id = str(connection.scope.get("abidance.request_id", ""))
+    scheme, _, secret = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        token = house.tokens.find(secret.strip(), address)
+        if token is not None:
+            return Identity(token.user, token.role, "token", address, request_id, token_id=token.id)
+        return Identity("", None, "nobody", address, request_id)
+    cookie = connection.cookies.get(COOKIE)
+    session = house.sessions.find(cookie) if cookie else None
+    if session is not None:
+        return Identity(session.user, session.role, "session", address, request_id, session)
+    if house.demo and address in ("127.0.0.1", "::1"):
+        return Identity("demo", Role.OPERATOR, "demo", address, request_id)
+    return Identity("", None, "nobody", address, request_id)
+
+
+class Needs:
+    """What a route takes: a role, or anybody at all (None); `confirmed` asks for a proof of the last minutes too."""
+
+    def __init__(self, role: Role | None, *, confirmed: bool = False) -> None:
+        self.role = role
+        self.confirmed = confirmed
+
+    async def __call__(self, connection: HTTPConnection) -> Identity:
+        """Return who asks. Raises ProblemError (401, 403) when they may not."""
+        who = identify(connection)
+        if self.role is not None and who.role is None:
+            told = (
+                "Nobody is logged in."
+                if "authorization" not in connection.headers
+                else "The token opens nothing."
+            )
+            raise ProblemError(401, told, "Log in, or send a token that lasts.", code="login")
+        self.allow(house_of(connection), who)
+        return who
+
+    def allow(self, house: House, who: Identity) -> None:
+        """Raise ProblemError (403) when somebody may not. A token has no fresh proof: grave deeds are for people."""
+        if self.role is None:
+            return
+        if who.role is None or not who.role.covers(self.role):
+            told = f"This takes the role {self.role}, and {who.name or 'nobody'} is {who.role or 'not logged in'}."
+            raise ProblemError(403, told, "Ask an admin.", code="role")
+        if not self.confirmed:
+            return
+        if who.session is None:
+            raise ProblemError(
+                403, "This is for people, not for tokens.", "Log in with a browser.", code="people"
+            )
+        if house.now() >= who.session.confirmed_until:
+            raise ProblemError(
+                403,
+                "This asks for your password once more.",
+                "POST /api/v1/session/confirm first.",
+                code="confirm",
+            )
+
+
+Anyone = Annotated[Identity, Depends(Needs(None))]
+Viewer = Annotated[Identity, Depends(Needs(Role.VIEWER))]
+Operator = Annotated[Identity, Depends(Needs(Role.OPERATOR))]
+Admin = Annotated[Identity, Depends(Needs(Role.ADMIN))]
+Confirmed = Annotated[Identity, Depends(Needs(Role.ADMIN, confirmed=True))]
+Stand = Annotated[House, Depends(house_of)]
+
+
+class Declared(NamedTuple):
+    """One route of ours, and who may take it (None: it does not say)."""
+
+    path: str
+    methods: frozenset[str]
+    needs: Needs | None
+
+
+def routes_of(app: FastAPI) -> Iterator[Declared]:
+    """Yield every route that runs code of ours, WebSockets included; these have no methods."""
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if isinstance(route, APIRoute | APIWebSocketRoute):
+            needs = next((call for call in _calls(route.dependant) if isinstance(call, Needs)), None)
+            yield Declared(context.path or route.path, frozenset(getattr(route, "methods", ())), needs)
+
+
+def check_declared(app: FastAPI) -> None:
+    """Raise InvariantError when a route does not say who may take it, or when no route can be found to ask."""
+    found = list(routes_of(app))
+    if not found:
+        raise InvariantError("The application has no routes.")
+    for route in found:
+        if route.needs is None:
+            raise InvariantError(f"The route {route.path} declares no role.")
+
+
+def _calls(dependant: Dependant) -> Iterator[object]:
+    yield dependant.call
+    for each in dependant.dependencies:
+        yield from _calls(each)
+
+
+__all__ = [
+    "COOKIE",
+    "Admin",
+    "Anyone",
+    "Confirmed",
+    "Declared",
+    "Identity",
+    "Needs",
+    "Operator",
+    "Stand",
+    "Viewer",
+    "check_declared",
+    "house_of",
+    "identify",
+    "routes_of",
+]

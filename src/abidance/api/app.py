@@ -1,0 +1,117 @@
+"""The application: routes, middleware and what goes on beside them, put together once."""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+from abidance import __version__
+from abidance.api import access, problems, stream
+from abidance.api.doorman import Doorman, Rules
+from abidance.api.house import House
+from abidance.api.pages import Pages
+from abidance.api.routes import (
+    audit,
+    backtests,
+    config,
+    data,
+    fills,
+    health,
+    logs,
+    market,
+    orders,
+    positions,
+    risk,
+    runs,
+    session,
+    strategies,
+    users,
+)
+from abidance.api.schemas.wire import Problem
+from abidance.market.store import open_tables
+
+PREFIX = "/api/v1"
+_ROUTES = (
+    session, users, audit, runs, orders, fills, positions, risk, market, strategies, backtests, data, logs, config,
+)  # fmt: skip
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "A problem: what was found and what to do",
+        "model": Problem,
+        "content": {problems.MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+
+
+def web_folder() -> Path:
+    """Return where the built dashboard lies, if it was built."""
+    return Path(str(files("abidance").joinpath("api", "web")))
+
+
+def create_app(house: House, rules: Rules, web: Path | None = None) -> FastAPI:
+    """Return the application. Raises InvariantError when a route does not declare its role."""
+    app = FastAPI(
+        title="Abidance",
+        version=__version__,
+        summary="What trading runs do, and the few orders that may be given to them.",
+        description="Money is decimal text, time is milliseconds UTC, lists come newest first with a cursor.",
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        responses=_PROBLEMS,
+        generate_unique_id_function=_operation,
+    )
+    app.state.house, app.state.hub = house, stream.Hub()
+    problems.install(app)
+    api = APIRouter(prefix=PREFIX)
+    for each in _ROUTES:
+        api.include_router(each.router)
+    api.include_router(stream.router)
+    app.include_router(api)
+    app.include_router(health.router)
+    access.check_declared(app)
+    app.mount("/", Pages(web if web is not None else web_folder()))
+    app.add_middleware(Doorman, rules=rules, metrics=house.metrics)
+    return app
+
+
+def _operation(route: APIRoute) -> str:
+    """Return an operation's id: the name of its function, which is unique."""
+    return route.name
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    house: House = app.state.house
+    tasks = [asyncio.ensure_future(work) for work in (house.runs.follow(), house.bench.work())]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        house.close()
+
+
+def describe() -> bytes:
+    """Return the OpenAPI document as JSON, for whoever generates clients."""
+    with tempfile.TemporaryDirectory() as place:
+        house = House(Path(place), open_tables(Path(place) / "data"))
+        try:
+            app = create_app(house, Rules(frozenset()))
+            return json.dumps(app.openapi(), indent=2, sort_keys=True).encode() + b"\n"
+        finally:
+            house.close()
+
+
+__all__ = ["PREFIX", "create_app", "describe", "web_folder"]

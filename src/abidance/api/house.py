@@ -1,0 +1,82 @@
+"""What all routes stand on: the user directory with its runs, users, audit log, market data and backtests."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from abidance.api.bench import Bench
+from abidance.api.following import Runs
+from abidance.api.metrics import Metrics
+from abidance.market.store import BarStore, Catalog, Tables
+from abidance.security.audit import Audit
+from abidance.security.database import open_database
+from abidance.security.passwords import Passwords
+from abidance.security.sessions import Sessions, Tokens
+from abidance.security.throttle import Throttle
+from abidance.security.users import Users
+
+T = TypeVar("T")
+USERS, AUDIT, RUNS, STRATEGIES = "users.db", "audit.log", "runs", "strategies"
+
+
+class House:
+    """Everything that the application holds; `demo` lets anybody on this machine look and steer without logging in."""
+
+    def __init__(
+        self,
+        userdir: Path,
+        tables: Tables,
+        *,
+        demo: bool = False,
+        passwords: Passwords | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.userdir = userdir
+        self.demo = demo
+        self.now = now
+        self.started = now()
+        database = open_database(userdir / USERS)
+        self.users = Users(database, now)
+        self.sessions = Sessions(database, now)
+        self.tokens = Tokens(database, now)
+        self.passwords = passwords or Passwords()
+        self.throttle = Throttle()
+        self.audit = Audit(userdir / AUDIT, now)
+        self.runs = Runs(userdir / RUNS)
+        self.metrics = Metrics()
+        self.tables = tables
+        self.catalog = Catalog(BarStore(tables))
+        self.bench = Bench(userdir)
+        self.setup_token = secrets.token_urlsafe(24) if self.users.is_empty else ""
+        # Two, so that a flood of logins leaves the machine to those who trade.
+        self._hashers = ThreadPoolExecutor(2, thread_name_prefix="hash")
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="read")
+        self._database = database
+
+    async def hashing(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Do what takes long because of a password, off the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._hashers, work, *arguments)
+
+    async def reading(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Read files, off the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work, *arguments)
+
+    @property
+    def strategies(self) -> Path:
+        """Return where the user's own strategies lie."""
+        return self.userdir / STRATEGIES
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.bench.close()
+        self.runs.close()
+        self._hashers.shutdown(wait=False, cancel_futures=True)
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._database.close()
+
+
+__all__ = ["House"]

@@ -1,0 +1,70 @@
+"""What Prometheus may ask: how requests fare, and where each run stands."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.types import Scope
+
+if TYPE_CHECKING:
+    from abidance.api.following import Followed
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Metrics:
+    """The metrics of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "abidance_http_requests", "Requests answered.", ("method", "route", "status"), registry=registry
+        )
+        self._seconds = Histogram(
+            "abidance_http_seconds", "Time to answer.", ("route",), buckets=_BUCKETS, registry=registry
+        )
+        self.clients = Gauge("abidance_stream_clients", "Open streams.", registry=registry)
+        self._runs = {
+            name: Gauge(f"abidance_run_{name}", text, ("run",), registry=registry)
+            for name, text in (
+                ("running", "1 while a process answers at the run's door."),
+                ("equity", "Equity in the run's currency."),
+                ("exposure_share", "Gross exposure as a share of equity."),
+                ("open_orders", "Orders that may still fill."),
+                ("open_positions", "Positions that are not flat."),
+                ("refusals", "Orders that risk refused so far."),
+                ("fills", "Fills so far."),
+                ("halted", "1 while no new risk is taken."),
+                ("records", "Records read of the journal."),
+            )
+        }
+
+    def request(self, scope: Scope, status: int, seconds: float) -> None:
+        """Note an answered request; what matched no route counts under one name."""
+        route = getattr(scope.get("route"), "path", "") or "none"
+        self._requests.labels(scope["method"], route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def text(self, runs: "Iterable[Followed]") -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        for gauge in self._runs.values():
+            gauge.clear()
+        for run in runs:
+            replica = run.replica
+            standing = replica.standing()
+            for name, value in (
+                ("running", float(run.is_running)),
+                ("equity", replica.equity),
+                ("exposure_share", replica.curve[2][-1] if replica.curve[2] else 0.0),
+                ("open_orders", float(len(tuple(replica.orders.open())))),
+                ("open_positions", float(len(replica.portfolio.open_positions()))),
+                ("refusals", float(len(replica.refusals))),
+                ("fills", float(len(replica.fills))),
+                ("halted", float(standing.code is not None)),
+                ("records", float(replica.seq)),
+            ):
+                self._runs[name].labels(run.name).set(value)
+        return generate_latest(self._registry)
+
+
+__all__ = ["Metrics"]

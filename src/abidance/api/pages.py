@@ -1,0 +1,64 @@
+"""The built dashboard's files, and a page that says so where it was not built.
+
+Files under `assets/` bear a hash in their name and are kept by browsers for good; every other path that is no file is
+a page of the dashboard itself, so that its addresses can be shared.
+"""
+
+from pathlib import Path
+
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from abidance.api.problems import respond
+
+_MISSING = (
+    "The dashboard was not built into this installation.\n\n"
+    "The API is here all the same: /api/v1/openapi.json describes it, docs/api.md explains it.\n"
+    "To build the dashboard from a clone with Node installed: make web\n"
+)
+_FOREVER = "public, max-age=31536000, immutable"
+
+
+class Pages:
+    """Serves the files of a folder (an ASGI application)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+
+    @property
+    def is_built(self) -> bool:
+        """Say whether there is a dashboard."""
+        return (self._folder / "index.html").is_file()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with a file."""
+        if scope["type"] != "http":
+            await receive()
+            await send({"type": "websocket.close", "code": 4404, "reason": "nothing here"})
+            return
+        await self._response(scope)(scope, receive, send)
+
+    def _response(self, scope: Scope) -> Response:
+        path = scope["path"]
+        if path.startswith("/api/"):
+            return respond(
+                404, f"There is nothing at {path[:200]}.", request_id=scope.get("abidance.request_id", "")
+            )
+        if scope["method"] not in ("GET", "HEAD"):
+            return respond(405, "Pages can only be read.", headers={"Allow": "GET, HEAD"})
+        if not self.is_built:
+            return PlainTextResponse(_MISSING, 200 if path == "/" else 404)
+        try:
+            wanted = (self._folder / path.lstrip("/")).resolve()
+            is_file = wanted.is_relative_to(self._folder) and wanted.is_file()
+        except (OSError, ValueError):
+            wanted, is_file = self._folder, False
+        if is_file and wanted.name != "index.html":
+            kept = _FOREVER if wanted.parent.name == "assets" else "no-cache"
+            return FileResponse(wanted, headers={"Cache-Control": kept})
+        if path.startswith("/assets/"):
+            return respond(404, f"There is nothing at {path[:200]}.")
+        return FileResponse(self._folder / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+__all__ = ["Pages"]

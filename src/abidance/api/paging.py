@@ -1,0 +1,42 @@
+"""Pages of lists, newest first, by a cursor that stays right while the list grows."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
+
+from fastapi import Query
+
+from abidance.api.problems import ProblemError
+from abidance.api.schemas.wire import Page
+
+LARGEST = 500
+A = TypeVar("A")
+B = TypeVar("B")
+
+Limit = Annotated[int, Query(ge=1, le=LARGEST, description="Items of a page.")]
+Cursor = Annotated[
+    str,
+    Query(max_length=20, pattern=r"^[0-9]*$", description="`next` of the page before; empty for the newest."),
+]
+
+
+def page(
+    rows: Sequence[A],
+    limit: int,
+    cursor: str,
+    shown: Callable[[A], B],
+    wanted: Callable[[A], bool] | None = None,
+) -> Page[B]:
+    """Return the newest of `rows` (oldest first, only ever appended to) before the cursor."""
+    at = len(rows) if not cursor else int(cursor)
+    if at > len(rows):
+        raise ProblemError(422, "The cursor is of another list.", "Begin without a cursor.")
+    items: list[B] = []
+    while at > 0 and len(items) < limit:
+        at -= 1
+        row = rows[at]
+        if wanted is None or wanted(row):
+            items.append(shown(row))
+    return Page(items=items, next=str(at) if at else None, total=len(rows) if wanted is None else None)
+
+
+__all__ = ["Cursor", "Limit", "page"]

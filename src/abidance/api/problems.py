@@ -1,0 +1,157 @@
+"""Errors as RFC 9457 problems: what was found, what to do, and which field is meant. Never a traceback."""
+
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from abidance.api.schemas.wire import FieldProblem, Problem
+from abidance.kernel.log import logger
+from abidance.model.errors import (
+    AbidanceError,
+    ConfigError,
+    DataError,
+    InvariantError,
+    JournalError,
+    StrategyError,
+    UsageError,
+    VenueError,
+)
+
+MEDIA = "application/problem+json"
+_STATUS: Mapping[type[AbidanceError], int] = {
+    UsageError: 422,
+    ConfigError: 422,
+    StrategyError: 422,
+    DataError: 422,
+    JournalError: 409,
+    VenueError: 502,
+    InvariantError: 500,
+}
+_TITLES = {
+    400: "Malformed request",
+    401: "Not logged in",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    408: "Too slow",
+    409: "Not possible now",
+    413: "Too large",
+    415: "Not JSON",
+    421: "Wrong host",
+    422: "Does not fit",
+    429: "Too many requests",
+    500: "A defect of the program",
+    502: "The venue failed",
+    503: "Not ready",
+}
+
+
+class ProblemError(Exception):
+    """A refusal of a request, as it is to be told."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        remedy: str = "",
+        *,
+        code: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.remedy, self.code = status, detail, remedy, code
+        self.headers = headers or {}
+
+
+def not_found(what: str, name: str, remedy: str = "") -> ProblemError:
+    """Return the refusal of something that is not there."""
+    return ProblemError(404, f"There is no {what} {name!r}.", remedy, code="not_found")
+
+
+def respond(
+    status: int,
+    detail: str,
+    remedy: str = "",
+    *,
+    code: str = "",
+    errors: list[FieldProblem] | None = None,
+    headers: Mapping[str, str] | None = None,
+    request_id: str = "",
+) -> Response:
+    """Return a problem as a response."""
+    title = _TITLES.get(status, "Error")
+    problem = Problem(
+        title=title,
+        status=status,
+        detail=detail,
+        remedy=remedy,
+        code=code,
+        errors=errors or [],
+        request_id=request_id,
+    )
+    return JSONResponse(problem.model_dump(), status, dict(headers or {}), MEDIA)
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of `app` become a problem."""
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(RequestValidationError, _on_misfit)
+    app.add_exception_handler(AbidanceError, _on_ours)
+    app.add_exception_handler(Exception, _on_defect)
+
+
+def _id(request: Request) -> str:
+    return str(request.scope.get("abidance.request_id", ""))
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return respond(
+        error.status,
+        error.detail,
+        error.remedy,
+        code=error.code,
+        headers=error.headers,
+        request_id=_id(request),
+    )
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    found = f"There is nothing at {request.url.path}." if error.status_code == 404 else str(error.detail)
+    return respond(error.status_code, found, headers=error.headers, request_id=_id(request))
+
+
+async def _on_misfit(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        FieldProblem(
+            field=".".join(str(part) for part in each["loc"][1:]) or str(each["loc"][0]), message=each["msg"]
+        )
+        for each in error.errors()
+    ]
+    told = "; ".join(f"{each.field}: {each.message}" for each in errors[:3])
+    return respond(422, told, "Mend the fields that are named.", errors=errors[:50], request_id=_id(request))
+
+
+async def _on_ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AbidanceError)
+    status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 409)
+    if status == 500:
+        return await _on_defect(request, error)
+    return respond(status, error.found, error.remedy, request_id=_id(request))
+
+
+async def _on_defect(request: Request, error: Exception) -> Response:
+    logger("api").error("defect", path=request.url.path, request_id=_id(request), exc_info=error)
+    remedy = "Please report it, with the lines of the log that bear this request id."
+    return respond(
+        500, f"This is a defect of the program ({type(error).__name__}).", remedy, request_id=_id(request)
+    )
+
+
+__all__ = ["MEDIA", "ProblemError", "install", "not_found", "respond"]

@@ -1,0 +1,105 @@
+"""Backtests: start, watch, read, compare, end."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from abidance.api.access import Operator, Stand, Viewer
+from abidance.api.bench import Job
+from abidance.api.house import House
+from abidance.api.paging import Cursor, Limit, page
+from abidance.api.problems import not_found
+from abidance.api.schemas.market import BacktestIn, BacktestOut, ComparisonOut, CurveOut
+from abidance.api.schemas.wire import Page
+
+router = APIRouter(prefix="/backtests", tags=["backtests"])
+_POINTS = 1_000
+
+
+@router.get("")
+async def list_backtests(
+    who: Viewer, house: Stand, limit: Limit = 50, cursor: Cursor = ""
+) -> Page[BacktestOut]:
+    """List backtests, newest first."""
+    return page(list(reversed(house.bench.all())), limit, cursor, _shown)
+
+
+@router.post("", status_code=202)
+async def start_backtest(body: BacktestIn, who: Operator, house: Stand) -> BacktestOut:
+    """Queue a backtest; it runs in a process of its own."""
+    job = house.bench.add(body.config, body.label, who.name)
+    house.audit.write(
+        who.name,
+        "backtest.start",
+        job.id,
+        {"label": job.label},
+        address=who.address,
+        request_id=who.request_id,
+    )
+    return _shown(job)
+
+
+@router.get("/compare")
+async def compare_backtests(
+    who: Viewer, house: Stand, ids: Annotated[list[str], Query(min_length=1, max_length=10)]
+) -> ComparisonOut:
+    """Put backtests that are done side by side."""
+    jobs = [_job(house, id) for id in ids]
+    names = dict.fromkeys(name for job in jobs for name in job.metrics or ())
+    curves = {job.id: await house.reading(_curve, house, job) for job in jobs}
+    return ComparisonOut(
+        ids=ids,
+        labels=[job.label for job in jobs],
+        metrics={name: [(job.metrics or {}).get(name) for job in jobs] for name in names},
+        curves=curves,
+    )
+
+
+@router.get("/{id}")
+async def get_backtest(id: str, who: Viewer, house: Stand) -> BacktestOut:
+    """Tell how a backtest goes."""
+    return _shown(_job(house, id))
+
+
+@router.get("/{id}/result")
+async def get_backtest_result(id: str, who: Viewer, house: Stand) -> dict[str, Any]:
+    """Return the whole result: metrics, round trips, fills, equity, refusals, notices."""
+    content = await house.reading(house.bench.result, _job(house, id))
+    return Response(content, media_type="application/json")  # type: ignore[return-value]
+
+
+@router.delete("/{id}")
+async def cancel_backtest(id: str, who: Operator, house: Stand) -> BacktestOut:
+    """End a backtest that waits or runs."""
+    job = _job(house, id)
+    house.bench.cancel(job)
+    house.audit.write(who.name, "backtest.cancel", job.id, address=who.address, request_id=who.request_id)
+    return _shown(job)
+
+
+def _job(house: House, id: str) -> Job:
+    found = house.bench.get(id)
+    if found is None:
+        raise not_found("backtest", id)
+    return found
+
+
+def _shown(job: Job) -> BacktestOut:
+    values = asdict(job)
+    del values["config"]
+    return BacktestOut(**values)
+
+
+def _curve(house: House, job: Job) -> CurveOut:
+    """Return the equity of a backtest, thinned; nothing before it is done."""
+    if job.state != "done":
+        return CurveOut(ts=[], equity=[])
+    import numpy as np
+
+    rows = json.loads(house.bench.result(job))["equity"]
+    picked = sorted(set(np.linspace(0, len(rows) - 1, min(_POINTS, len(rows))).round().astype(int).tolist()))
+    stamps = np.array([rows[at][0].rstrip("Z") for at in picked], dtype="datetime64[ms]").astype(np.int64)
+    return CurveOut(ts=stamps.tolist(), equity=[rows[at][1] for at in picked])

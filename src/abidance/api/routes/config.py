@@ -1,0 +1,26 @@
+"""The configuration: what is in force, and the JSON Schema of every key. It holds no secrets."""
+
+import os
+from typing import Any
+
+from fastapi import APIRouter
+
+from abidance.api.access import Stand, Viewer
+from abidance.api.schemas.market import ConfigOut
+from abidance.run.config import FILE_NAME, RunConfig, load
+
+router = APIRouter(prefix="/config", tags=["configuration"])
+
+
+@router.get("")
+async def get_config(who: Viewer, house: Stand) -> ConfigOut:
+    """Return what a run would be told by the file in the user directory, with every default."""
+    path = house.userdir / FILE_NAME
+    config = await house.reading(load, [path] if path.exists() else [], {}, os.environ)
+    return ConfigOut(values=config.model_dump(mode="json"), path=str(path), exists=path.exists())
+
+
+@router.get("/schema")
+async def get_config_schema(who: Viewer) -> dict[str, Any]:
+    """Return the JSON Schema of a configuration, as forms need it."""
+    return RunConfig.model_json_schema()

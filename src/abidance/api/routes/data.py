@@ -1,0 +1,64 @@
+"""What market data is stored, and how whole it is."""
+
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Query
+
+from abidance.api.access import Stand, Viewer
+from abidance.api.house import House
+from abidance.api.routes.market import Id, Length
+from abidance.api.schemas.market import HoldingOut, HoleOut
+from abidance.api.schemas.wire import ms
+from abidance.market.store import Holding
+from abidance.model.instrument import parse_instrument_id, timeframe_ns
+
+router = APIRouter(prefix="/data", tags=["data"])
+
+
+@router.get("")
+async def list_data(who: Viewer, house: Stand) -> list[HoldingOut]:
+    """List every stored series, with the bundled sample's."""
+    return await house.reading(lambda: [_shown(each) for each in house.catalog.inventory()])
+
+
+@router.get("/gaps")
+async def list_gaps(
+    who: Viewer,
+    house: Stand,
+    instrument: Id,
+    timeframe: Length,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> list[HoleOut]:
+    """List the stretches that are missing inside a stored series, the longest first."""
+    parse_instrument_id(instrument)
+    return await house.reading(_gaps, house, instrument, timeframe, limit)
+
+
+def _gaps(house: House, instrument: str, timeframe: str, limit: int) -> list[HoleOut]:
+    step = timeframe_ns(timeframe)
+    ts = house.catalog.read(instrument, timeframe).ts
+    jumps = np.diff(ts)
+    at = np.flatnonzero(jumps > step)
+    longest = at[np.argsort(-jumps[at], kind="stable")][:limit]
+    return [
+        HoleOut(start=ms(int(ts[each]) + step), end=ms(int(ts[each + 1])), rows=int(jumps[each]) // step - 1)
+        for each in longest.tolist()
+    ]
+
+
+def _shown(found: Holding) -> HoldingOut:
+    span = found.last - found.first
+    wanted = span // timeframe_ns(found.timeframe) + 1 if found.timeframe and found.rows else found.rows
+    return HoldingOut(
+        kind=found.kind or "bars",
+        instrument=found.instrument,
+        timeframe=found.timeframe,
+        rows=found.rows,
+        first=ms(found.first),
+        last=ms(found.last),
+        missing=max(0, wanted - found.rows),
+        quality=min(1.0, found.rows / wanted) if wanted else 0.0,
+        source=found.origin,
+        problem=found.fault,
+    )

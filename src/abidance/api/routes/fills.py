@@ -1,0 +1,48 @@
+"""Fills, and why each came to be."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from abidance.api import views
+from abidance.api.access import Stand, Viewer
+from abidance.api.paging import Cursor, Limit, page
+from abidance.api.problems import not_found
+from abidance.api.schemas.trading import FillOut, WhyOut
+from abidance.api.schemas.wire import Page
+from abidance.model.order import Fill
+
+router = APIRouter(prefix="/runs/{run}", tags=["fills"])
+Filter = Annotated[str, Query(max_length=128)]
+
+
+@router.get("/fills")
+async def list_fills(
+    run: str,
+    who: Viewer,
+    house: Stand,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    strategy: Filter = "",
+    instrument: Filter = "",
+) -> Page[FillOut]:
+    """List fills, newest first."""
+
+    def wanted(fill: Fill) -> bool:
+        return strategy in ("", fill.strategy) and instrument in ("", fill.instrument)
+
+    rows = house.runs.get(run).replica.fills
+    return page(rows, limit, cursor, views.fill, wanted if strategy or instrument else None)
+
+
+@router.get("/why")
+async def explain_fill(
+    run: str, who: Viewer, house: Stand, ref: Annotated[str, Query(min_length=1, max_length=256)]
+) -> WhyOut:
+    """Tell why a fill came to be: bar or tick, signal, sizing, verdict, request, answers, ledger lines."""
+    replica = house.runs.get(run).replica
+    fill = replica.fill(ref)
+    found = None if fill is None else views.why(replica, fill.order_id, fill)
+    if found is None:
+        raise not_found("fill", ref, "Take the `ref` of a fill in the list of fills.")
+    return found

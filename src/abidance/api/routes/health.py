@@ -1,0 +1,50 @@
+"""Whether the server lives, whether it is ready, and its metrics."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from abidance import __version__
+from abidance.api.access import Anyone, Stand, Viewer
+from abidance.api.problems import ProblemError
+from abidance.api.schemas.wire import Schema
+
+router = APIRouter(tags=["health"])
+
+
+class HealthOut(Schema):
+    """That the server answers."""
+
+    status: str
+    version: str
+    uptime: float
+    """Seconds."""
+
+
+class ReadyOut(Schema):
+    """That all journals have been read to their end once."""
+
+    ready: bool
+    runs: int
+
+
+@router.get("/health")
+async def get_health(who: Anyone, house: Stand) -> HealthOut:
+    """Say that the server lives."""
+    return HealthOut(status="ok", version=__version__, uptime=house.now() - house.started)
+
+
+@router.get("/ready")
+async def get_ready(who: Anyone, house: Stand) -> ReadyOut:
+    """Say that what is told is current; 503 while journals are still being read."""
+    if not house.runs.is_current:
+        raise ProblemError(
+            503, "The journals are still being read.", "Ask again in a moment.", code="reading"
+        )
+    return ReadyOut(ready=True, runs=len(house.runs.all()))
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def get_metrics(who: Viewer, house: Stand) -> Response:
+    """Return metrics in Prometheus' text format; a scraper sends a viewer's token."""
+    text = house.metrics.text(house.runs.all())
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,84 @@
+"""Orders: the list, the life of each, and manual orders, which pass the same risk gate as a strategy's own."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from abidance.api import views
+from abidance.api.access import Operator, Stand, Viewer
+from abidance.api.paging import Cursor, Limit, page
+from abidance.api.problems import not_found
+from abidance.api.schemas.trading import AmendIn, AnswerOut, OrderIn, OrderOut, WhyOut
+from abidance.api.schemas.wire import Page
+from abidance.api.steering import steer
+from abidance.model.event import ControlAction
+from abidance.model.order import Order
+
+router = APIRouter(prefix="/runs/{run}/orders", tags=["orders"])
+Filter = Annotated[str, Query(max_length=128)]
+
+
+@router.get("")
+async def list_orders(
+    run: str,
+    who: Viewer,
+    house: Stand,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    strategy: Filter = "",
+    instrument: Filter = "",
+    is_open: Annotated[
+        bool | None, Query(description="Only those that may still fill, or only those that may not.")
+    ] = None,
+) -> Page[OrderOut]:
+    """List orders by when they were sent, newest first."""
+
+    def wanted(order: Order) -> bool:
+        return (
+            strategy in ("", order.request.strategy)
+            and instrument in ("", order.request.instrument)
+            and is_open in (None, not order.state.is_closed)
+        )
+
+    replica = house.runs.get(run).replica
+    is_filtered = bool(strategy or instrument or is_open is not None)
+    rows = tuple(replica.orders.open()) if is_open else replica.orders.all()
+    return page(rows, limit, cursor, views.order, wanted if is_filtered else None)
+
+
+@router.get("/{order_id}")
+async def get_order(run: str, order_id: str, who: Viewer, house: Stand) -> WhyOut:
+    """Tell an order's whole life: what led to it, what risk said, each request, answer and change, what it booked."""
+    found = views.why(house.runs.get(run).replica, order_id, None)
+    if found is None:
+        raise not_found("order", order_id)
+    return found
+
+
+@router.post("")
+async def place_order(run: str, body: OrderIn, who: Operator, house: Stand) -> AnswerOut:
+    """Place a manual order for a strategy; the answer says whether risk let it pass, and why not."""
+    values = body.model_dump(mode="json", exclude={"strategy", "id"}, exclude_none=True)
+    return await steer(house, who, run, ControlAction.ORDER, body.strategy, values, body.id)
+
+
+@router.patch("/{order_id}")
+async def amend_order(run: str, order_id: str, body: AmendIn, who: Operator, house: Stand) -> AnswerOut:
+    """Change an open order."""
+    strategy = _strategy_of(run, order_id, house)
+    values = {"order_id": order_id, **body.model_dump(mode="json", exclude_none=True)}
+    return await steer(house, who, run, ControlAction.AMEND_ORDER, strategy, values)
+
+
+@router.delete("/{order_id}")
+async def cancel_order(run: str, order_id: str, who: Operator, house: Stand) -> AnswerOut:
+    """Take an open order back."""
+    strategy = _strategy_of(run, order_id, house)
+    return await steer(house, who, run, ControlAction.CANCEL_ORDER, strategy, {"order_id": order_id})
+
+
+def _strategy_of(run: str, order_id: str, house: Stand) -> str:
+    found = house.runs.get(run).replica.orders.get(order_id)
+    if found is None:
+        raise not_found("order", order_id)
+    return found.request.strategy

@@ -1,0 +1,91 @@
+"""Runs: the list, each one's standing, equity curve and notices, and the controls of a running node."""
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query
+
+from abidance.api import views
+from abidance.api.access import Needs, Operator, Stand, Viewer
+from abidance.api.paging import Cursor, Limit, page
+from abidance.api.schemas.trading import AnswerOut, ControlIn, EquityOut, NoticeOut, RunOut
+from abidance.api.schemas.wire import Page
+from abidance.api.steering import steer
+from abidance.journal.metrics import underwater
+from abidance.model.event import ControlAction
+from abidance.security.roles import Role
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+
+@router.get("")
+async def list_runs(who: Viewer, house: Stand) -> list[RunOut]:
+    """List the runs in the user directory by name."""
+    return [views.run(each) for each in house.runs.all()]
+
+
+@router.get("/{run}")
+async def get_run(run: str, who: Viewer, house: Stand) -> RunOut:
+    """Tell where a run stands."""
+    return views.run(house.runs.get(run))
+
+
+@router.get("/{run}/config")
+async def get_run_config(run: str, who: Viewer, house: Stand) -> dict[str, Any]:
+    """Return the resolved configuration with which a run began."""
+    return house.runs.get(run).replica.header.config
+
+
+@router.get("/{run}/equity")
+async def get_equity(
+    run: str,
+    who: Viewer,
+    house: Stand,
+    points: Annotated[int, Query(ge=2, le=10_000)] = 1_000,
+    since: Annotated[int, Query(ge=0, le=2**53, description="Milliseconds UTC.")] = 0,
+) -> EquityOut:
+    """Return the equity curve: the last value of each of so many equal parts, the deepest drawdown kept."""
+    replica = house.runs.get(run).replica
+    stamps = np.array(replica.curve[0], dtype=np.int64)
+    equity, exposure = (np.array(each, dtype=np.float64) for each in replica.curve[1:])
+    fallen = underwater(equity, float(equity[0])) if len(equity) else equity
+    first = int(np.searchsorted(stamps, since * 1_000_000, side="left"))
+    rows = _thinned(fallen[first:], points) + first
+    return EquityOut(
+        ts=(stamps[rows] // 1_000_000).tolist(),
+        equity=equity[rows].tolist(),
+        exposure=exposure[rows].tolist(),
+        drawdown=fallen[rows].tolist(),
+    )
+
+
+def _thinned(
+    fallen: "np.ndarray[Any, np.dtype[np.float64]]", points: int
+) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Return the rows to show: the last of each part, and where the drawdown is deepest."""
+    count = len(fallen)
+    if count <= points:
+        return np.arange(count, dtype=np.int64)
+    rows = np.linspace(0, count - 1, points - 1).round().astype(np.int64)
+    return np.unique(np.append(rows, np.int64(np.argmin(fallen))))
+
+
+@router.get("/{run}/notices")
+async def list_notices(
+    run: str, who: Viewer, house: Stand, limit: Limit = 100, cursor: Cursor = "", level: str = ""
+) -> Page[NoticeOut]:
+    """List what people should know: breakers that tripped, strategies that failed, orders that were rejected."""
+    wanted = (lambda each: each.level == level) if level else None
+    return page(house.runs.get(run).replica.notices, limit, cursor, views.notice, wanted)
+
+
+@router.post("/{run}/control")
+async def control_run(run: str, body: ControlIn, who: Operator, house: Stand) -> AnswerOut:
+    """Give a running node an order; it is recorded with your name. To end a halt (`release`) takes an admin, confirmed.
+
+    `values`: for `set_parameters` the parameters, for `set_allocation` `allocation`, for `kill` `flatten` (true or
+    false). Manual orders have routes of their own.
+    """
+    if body.action is ControlAction.RELEASE:
+        Needs(Role.ADMIN, confirmed=True).allow(house, who)
+    return await steer(house, who, run, body.action, body.strategy, dict(body.values))

@@ -1,0 +1,260 @@
+"""Coming in and going out: first setup, login, proof, second factor, one's own sessions."""
+
+import hmac
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from abidance import __version__
+from abidance.api.access import COOKIE, Anyone, Identity, Stand, Viewer
+from abidance.api.house import House
+from abidance.api.problems import ProblemError, not_found
+from abidance.api.schemas.access import (
+    CodeIn,
+    ConfirmIn,
+    LoginIn,
+    MeOut,
+    PasswordIn,
+    RecoveryOut,
+    SessionOut,
+    SetupIn,
+    SetupOut,
+    TotpOut,
+)
+from abidance.api.schemas.wire import Done
+from abidance.security.roles import Role
+from abidance.security.sessions import ABSOLUTE, Session
+from abidance.security.users import User
+
+router = APIRouter(tags=["session"])
+
+
+@router.get("/setup")
+async def get_setup(who: Anyone, house: Stand) -> SetupOut:
+    """Say whether the first admin is still to be made."""
+    return SetupOut(needed=house.users.is_empty and not house.demo)
+
+
+@router.post("/setup", status_code=201)
+async def make_first_admin(
+    body: SetupIn, who: Anyone, house: Stand, response: Response, request: Request
+) -> MeOut:
+    """Make the first admin with the token that was printed in the terminal, and let them in."""
+    key = f"setup {who.address}"
+    _hold(house, key)
+    if not house.users.is_empty:
+        raise ProblemError(409, "The first admin was made already.", "Log in.")
+    house.throttle.failed(key)
+    if not house.setup_token or not hmac.compare_digest(body.token.encode(), house.setup_token.encode()):
+        raise ProblemError(403, "That is not the setup token.", "Copy it from the terminal of this server.")
+    kept = await house.hashing(house.passwords.hash, body.password)
+    house.users.add_first(body.name, body.password, kept)
+    house.setup_token = ""
+    house.throttle.succeeded(key)
+    _note(house, who, "user.first", body.name, by=body.name)
+    return _let_in(house, who, body.name, request, response)
+
+
+@router.post("/session", status_code=201)
+async def log_in(body: LoginIn, who: Anyone, house: Stand, response: Response, request: Request) -> MeOut:
+    """Log in. A wrong name, password or code get one and the same answer."""
+    keys = (f"{body.name.casefold()} {who.address}", who.address)
+    _hold(house, *keys)
+    house.throttle.failed(*keys)
+    user = house.users.get(body.name)
+    if not await _proven(house, user, body.password, body.code):
+        _note(house, who, "login.failed", body.name[:64], by="")
+        raise ProblemError(401, "Name, password or code are wrong.", "Try again.", code="login")
+    assert user is not None
+    house.throttle.succeeded(*keys)
+    house.users.note_login(user.name)
+    if who.session is not None:
+        house.sessions.end(who.session.id)
+    _note(house, who, "login", user.name, by=user.name)
+    return _let_in(house, who, user.name, request, response)
+
+
+@router.get("/session")
+async def get_me(who: Viewer, house: Stand) -> MeOut:
+    """Tell who is asking."""
+    return _me(house, who.name, who.role or Role.VIEWER, who.kind, who.session)
+
+
+@router.delete("/session")
+async def log_out(who: Viewer, house: Stand, response: Response) -> Done:
+    """End this session."""
+    if who.session is not None:
+        house.sessions.end(who.session.id)
+        _note(house, who, "logout", who.name)
+    response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
+    return Done()
+
+
+@router.post("/session/confirm")
+async def confirm(body: ConfirmIn, who: Viewer, house: Stand, response: Response, request: Request) -> MeOut:
+    """Prove once more that it is you; grave deeds are open for five minutes."""
+    session = _person(who)
+    keys = (f"{who.name.casefold()} {who.address}", who.address)
+    _hold(house, *keys)
+    house.throttle.failed(*keys)
+    if not await _proven(house, house.users.get(who.name), body.password, body.code):
+        _note(house, who, "confirm.failed", who.name)
+        raise ProblemError(403, "Password or code are wrong.", "Try again.", code="confirm")
+    house.throttle.succeeded(*keys)
+    _give(response, house.sessions.renew(request.cookies[COOKIE], confirmed=True))
+    found = house.sessions.get(session.id)
+    return _me(house, who.name, session.role, "session", found)
+
+
+@router.put("/session/password")
+async def change_password(body: PasswordIn, who: Viewer, house: Stand) -> Done:
+    """Choose another password; all other sessions end. Asks for a proof of the last minutes."""
+    session = _fresh(house, who)
+    kept = await house.hashing(house.passwords.hash, body.password)
+    house.users.set_password(who.name, body.password, kept)
+    house.sessions.end_all(who.name, session.id)
+    _note(house, who, "password.change", who.name)
+    return Done()
+
+
+@router.post("/session/totp")
+async def begin_totp(who: Viewer, house: Stand) -> TotpOut:
+    """Begin a second factor: scan the address with an app, then confirm a code of it."""
+    import pyotp
+
+    _fresh(house, who)
+    secret = house.users.begin_totp(who.name)
+    return TotpOut(
+        secret=secret, uri=pyotp.TOTP(secret).provisioning_uri(name=who.name, issuer_name="Abidance")
+    )
+
+
+@router.put("/session/totp")
+async def confirm_totp(
+    body: CodeIn, who: Viewer, house: Stand, response: Response, request: Request
+) -> RecoveryOut:
+    """Let the second factor count from now on; the recovery codes are shown this once."""
+    session, key = _fresh(house, who), f"totp {who.name.casefold()}"
+    _hold(house, key)
+    house.throttle.failed(key)
+    codes = house.users.confirm_totp(who.name, body.code)
+    house.throttle.succeeded(key)
+    house.sessions.end_all(who.name, session.id)
+    _give(response, house.sessions.renew(request.cookies[COOKIE], confirmed=True))
+    _note(house, who, "totp.on", who.name)
+    return RecoveryOut(codes=codes)
+
+
+@router.delete("/session/totp")
+async def remove_totp(who: Viewer, house: Stand) -> Done:
+    """Do without a second factor again."""
+    _fresh(house, who)
+    house.users.remove_totp(who.name)
+    _note(house, who, "totp.off", who.name)
+    return Done()
+
+
+@router.get("/sessions")
+async def list_sessions(who: Viewer, house: Stand) -> list[SessionOut]:
+    """List sessions: an admin's list has everybody's, everyone else's their own."""
+    own = who.session.id if who.session is not None else ""
+    found = house.sessions.all(None if who.role is Role.ADMIN else who.name)
+    return [
+        SessionOut(
+            id=each.id,
+            user=each.user,
+            address=each.address,
+            agent=each.agent,
+            created=int(each.created * 1000),
+            seen=int(each.seen * 1000),
+            expires=int(each.expires * 1000),
+            is_mine=each.id == own,
+        )
+        for each in found
+    ]
+
+
+@router.delete("/sessions/{id}")
+async def end_session(id: str, who: Viewer, house: Stand) -> Done:
+    """End a session of one's own; an admin may end any."""
+    found = house.sessions.get(id)
+    if found is None or (found.user != who.name and who.role is not Role.ADMIN):
+        raise not_found("session", id)
+    house.sessions.end(id)
+    _note(house, who, "session.end", found.user)
+    return Done()
+
+
+async def _proven(house: House, user: User | None, password: str, code: str) -> bool:
+    """Say whether password and second factor fit; takes as long for somebody who does not exist."""
+    is_right, fresh = await house.hashing(house.passwords.verify, password, user.password if user else None)
+    if user is None or not is_right or not user.is_active:
+        return False
+    if not house.users.take_second(user.name, code):
+        return False
+    if fresh is not None:
+        house.users.refresh(user.name, fresh)
+    return True
+
+
+def _hold(house: House, *keys: str) -> None:
+    """Refuse a try that comes too soon after others failed."""
+    if wait := house.throttle.wait(*keys):
+        seconds = str(max(1, round(wait)))
+        raise ProblemError(
+            429, "Too many tries.", f"Wait {seconds} s.", code="throttled", headers={"Retry-After": seconds}
+        )
+
+
+def _person(who: Identity) -> Session:
+    if who.session is None:
+        raise ProblemError(
+            403, "This is for people who are logged in.", "Log in with a browser.", code="people"
+        )
+    return who.session
+
+
+def _fresh(house: House, who: Identity) -> Session:
+    session = _person(who)
+    if house.now() >= session.confirmed_until:
+        raise ProblemError(
+            403,
+            "This asks for your password once more.",
+            "POST /api/v1/session/confirm first.",
+            code="confirm",
+        )
+    return session
+
+
+def _let_in(house: House, who: Identity, name: str, request: Request, response: Response) -> MeOut:
+    secret = house.sessions.open(name, who.address, request.headers.get("user-agent", ""))
+    _give(response, secret)
+    session = house.sessions.find(secret)
+    assert session is not None
+    return _me(house, session.user, session.role, "session", session)
+
+
+def _give(response: Response, secret: str) -> None:
+    response.set_cookie(
+        COOKIE, secret, max_age=ABSOLUTE, path="/", secure=True, httponly=True, samesite="strict"
+    )
+
+
+def _me(house: House, name: str, role: Role, kind: str, session: Session | None) -> MeOut:
+    user = house.users.get(name)
+    return MeOut(
+        name=name,
+        role=role,
+        kind=kind,
+        has_totp=user is not None and user.totp is not None,
+        confirmed_until=None if session is None else int(session.confirmed_until * 1000),
+        expires=None if session is None else int(session.expires * 1000),
+        version=__version__,
+        demo=house.demo,
+    )
+
+
+def _note(house: House, who: Identity, action: str, target: str, by: str | None = None) -> None:
+    actor = who.name if by is None else by
+    house.audit.write(actor, action, target, address=who.address, request_id=who.request_id)

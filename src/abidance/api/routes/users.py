@@ -1,0 +1,141 @@
+"""Users and API tokens. Whoever changes a user proves once more who they are."""
+
+from fastapi import APIRouter
+
+from abidance.api.access import Admin, Confirmed, Identity, Stand, Viewer
+from abidance.api.house import House
+from abidance.api.problems import ProblemError, not_found
+from abidance.api.schemas.access import (
+    NewTokenOut,
+    TokenIn,
+    TokenOut,
+    UserChangeIn,
+    UserIn,
+    UserOut,
+)
+from abidance.api.schemas.wire import Done
+from abidance.security.roles import Role
+from abidance.security.sessions import Token
+from abidance.security.users import User
+
+router = APIRouter(tags=["users"])
+
+
+@router.get("/users")
+async def list_users(who: Admin, house: Stand) -> list[UserOut]:
+    """List the users."""
+    return [_shown(each) for each in house.users.all()]
+
+
+@router.post("/users", status_code=201)
+async def add_user(body: UserIn, who: Confirmed, house: Stand) -> UserOut:
+    """Add a user."""
+    kept = await house.hashing(house.passwords.hash, body.password)
+    house.users.add(body.name, body.password, kept, body.role)
+    _note(house, who, "user.add", body.name, {"role": body.role.value})
+    return _shown(_user(house, body.name))
+
+
+@router.patch("/users/{name}")
+async def change_user(name: str, body: UserChangeIn, who: Confirmed, house: Stand) -> UserOut:
+    """Change a user's role, password or second factor, or keep them out; their sessions end."""
+    before = _user(house, name)
+    if body.password is not None:
+        kept = await house.hashing(house.passwords.hash, body.password)
+        house.users.set_password(name, body.password, kept)
+    if body.role is not None:
+        house.users.set_role(name, body.role)
+    if body.is_active is not None:
+        house.users.set_active(name, body.is_active)
+    if body.reset_totp:
+        house.users.remove_totp(name)
+    house.sessions.end_all(before.name, who.session.id if who.session and before.name == who.name else "")
+    after = _user(house, name)
+    changed = {
+        "before": {"role": before.role.value, "is_active": before.is_active},
+        "after": {"role": after.role.value, "is_active": after.is_active},
+        "password": body.password is not None,
+        "totp": body.reset_totp,
+    }
+    _note(house, who, "user.change", before.name, changed)
+    return _shown(after)
+
+
+@router.delete("/users/{name}")
+async def remove_user(name: str, who: Confirmed, house: Stand) -> Done:
+    """Remove a user with all their sessions and tokens."""
+    user = _user(house, name)
+    house.users.remove(name)
+    _note(house, who, "user.remove", user.name, {"role": user.role.value})
+    return Done()
+
+
+@router.get("/tokens")
+async def list_tokens(who: Viewer, house: Stand) -> list[TokenOut]:
+    """List API tokens: an admin's list has everybody's, everyone else's their own."""
+    return [_token(each) for each in house.tokens.all(None if who.role is Role.ADMIN else who.name)]
+
+
+@router.post("/tokens", status_code=201)
+async def make_token(body: TokenIn, who: Viewer, house: Stand) -> NewTokenOut:
+    """Make an API token of one's own; its secret is shown this once. Asks for a proof of the last minutes."""
+    if who.session is None or house.now() >= who.session.confirmed_until:
+        code = "people" if who.session is None else "confirm"
+        raise ProblemError(
+            403, "This asks for your password once more.", "POST /api/v1/session/confirm first.", code=code
+        )
+    if who.role is None or not who.role.covers(body.role):
+        raise ProblemError(403, f"You are no {body.role} yourself.", "Ask for a lesser role.", code="role")
+    secret, token = house.tokens.make(who.name, body.name, body.role, body.days, body.addresses)
+    _note(
+        house, who, "token.make", token.id, {"name": body.name, "role": token.role.value, "days": body.days}
+    )
+    return NewTokenOut(token=_token(token), secret=secret)
+
+
+@router.delete("/tokens/{id}")
+async def end_token(id: str, who: Viewer, house: Stand) -> Done:
+    """End a token of one's own; an admin may end any."""
+    found = house.tokens.get(id)
+    if found is None or (found.user != who.name and who.role is not Role.ADMIN):
+        raise not_found("token", id)
+    house.tokens.end(id)
+    _note(house, who, "token.end", id, {"user": found.user})
+    return Done()
+
+
+def _user(house: House, name: str) -> User:
+    found = house.users.get(name)
+    if found is None:
+        raise not_found("user", name)
+    return found
+
+
+def _shown(user: User) -> UserOut:
+    return UserOut(
+        name=user.name,
+        role=user.role,
+        is_active=user.is_active,
+        has_totp=user.totp is not None,
+        created=int(user.created * 1000),
+        last_login=None if user.last_login is None else int(user.last_login * 1000),
+    )
+
+
+def _token(token: Token) -> TokenOut:
+    return TokenOut(
+        id=token.id,
+        name=token.name,
+        user=token.user,
+        role=token.role,
+        addresses=list(token.addresses),
+        created=int(token.created * 1000),
+        expires=int(token.expires * 1000),
+        last_used=None if token.last_used is None else int(token.last_used * 1000),
+    )
+
+
+def _note(
+    house: House, who: Identity, action: str, target: str, data: dict[str, object] | None = None
+) -> None:
+    house.audit.write(who.name, action, target, data, address=who.address, request_id=who.request_id)

@@ -1,0 +1,146 @@
+"""Instruments, bars, strategies, backtests, data and logs on the wire."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from abidance.api.schemas.wire import Amount, Moment, Schema, Share
+
+
+class InstrumentOut(Schema):
+    """What can be traded, and in which steps."""
+
+    id: str
+    venue: str
+    base: str
+    quote: str
+    kind: str
+    tick: Amount
+    lot: Amount
+    min_quantity: Amount
+    min_notional: Amount
+    price: float | None
+    price_ts: Moment | None
+
+
+class BarsOut(Schema):
+    """Bars in columns, oldest first; `ts` is when each opened."""
+
+    instrument: str
+    timeframe: str
+    ts: list[int]
+    open: list[float]
+    high: list[float]
+    low: list[float]
+    close: list[float]
+    volume: list[float]
+
+
+class StrategyOut(Schema):
+    """A strategy that can be run: shipped, or from the user's own folder."""
+
+    name: str
+    kind: Literal["bars", "events"]
+    summary: str
+    is_own: bool
+    parameters: dict[str, Any]
+    """A JSON Schema of its parameters, with defaults."""
+    problem: str = ""
+    """Why its file cannot be loaded, if it cannot."""
+
+
+class BacktestIn(Schema):
+    """What to test: the keys of a configuration file, as `abidance show-config` prints them."""
+
+    config: dict[str, Any] = Field(
+        default_factory=dict,
+        max_length=64,
+        examples=[{"instruments": ["BTC/USDT@BINANCE"], "strategies": [{"strategy": "EmaCross"}]}],
+    )
+    label: str = Field(default="", max_length=100)
+
+
+class BacktestOut(Schema):
+    """A backtest: waiting, running, or over, with its figures."""
+
+    id: str
+    label: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    progress: Share
+    created: Moment
+    finished: Moment | None
+    actor: str
+    error: str = ""
+    remedy: str = ""
+    strategies: list[str]
+    instruments: list[str]
+    timerange: str
+    metrics: dict[str, float | int | None] | None = None
+    """Figures of the run; null before it is done. Shares are fractions."""
+
+
+class ComparisonOut(Schema):
+    """Backtests side by side: figures by name, one value per backtest in the order asked for."""
+
+    ids: list[str]
+    labels: list[str]
+    metrics: dict[str, list[float | int | None]]
+    curves: dict[str, "CurveOut"]
+
+
+class CurveOut(Schema):
+    """An equity curve."""
+
+    ts: list[int]
+    equity: list[float]
+
+
+class HoldingOut(Schema):
+    """One stored series: how much of it there is and how whole it is."""
+
+    kind: str
+    instrument: str
+    timeframe: str
+    rows: int
+    first: Moment
+    last: Moment
+    missing: int
+    quality: Share
+    """Rows that are there, as a share of those that should be."""
+    source: str
+    problem: str = ""
+    """Why it cannot be read, if it cannot."""
+
+
+class HoleOut(Schema):
+    """A stretch that is missing from a stored series."""
+
+    start: Moment
+    end: Moment
+    rows: int
+
+
+class LogOut(Schema):
+    """One line of a bot's log."""
+
+    ts: Moment | None
+    level: str
+    event: str
+    data: dict[str, Any]
+
+
+class ConfigOut(Schema):
+    """The configuration: what is in force, and the JSON Schema of every key."""
+
+    values: dict[str, Any]
+    path: str
+    exists: bool
+
+
+class VerdictFileOut(Schema):
+    """A report or study that lies in the user directory."""
+
+    name: str
+    kind: Literal["study", "report", "verdict"]
+    size: int
+    changed: Moment

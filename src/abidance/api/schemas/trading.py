@@ -1,0 +1,372 @@
+"""Runs, orders, fills, positions, money and risk on the wire."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from abidance.api.schemas.wire import Amount, Moment, Schema, Share
+from abidance.model.event import ControlAction
+from abidance.model.order import (
+    Direction,
+    OrderState,
+    OrderType,
+    Purpose,
+    Side,
+    TimeInForce,
+)
+from abidance.model.outcome import RefusalCode
+from abidance.risk.state import TradingState
+
+
+class StandingOut(Schema):
+    """Whether new risk may be taken, and why not."""
+
+    state: TradingState
+    code: RefusalCode | None = None
+    reason: str = ""
+
+
+class RunOut(Schema):
+    """One run: a bot, on paper or live, and where it stands."""
+
+    name: str
+    run_id: str
+    mode: str
+    is_real: bool
+    """Whether real orders leave."""
+    is_running: bool
+    """Whether a process answers at the run's door: only then can it be steered."""
+    is_current: bool
+    """Whether all that is on record has been read."""
+    created: Moment
+    now: Moment
+    """The time of the last event; in a replay that is market time."""
+    code_version: str
+    currency: str
+    instruments: list[str]
+    strategies: list[str]
+    start_equity: float
+    equity: float
+    profit: float
+    drawdown: Share
+    """How far equity is below its highest, as a share: zero or negative."""
+    profit_today: float
+    profit_week: float
+    profit_month: float
+    exposure: Share
+    open_positions: int
+    open_orders: int
+    fills: int
+    standing: StandingOut
+    seq: int
+    """Number of the last record that was read."""
+    changes: int
+    """Number of the last change that the stream has told."""
+    problem: str = ""
+    """Why the journal cannot be read on, if it cannot."""
+
+
+class OrderOut(Schema):
+    """An order and where it is in its life."""
+
+    id: str
+    strategy: str
+    instrument: str
+    side: Side
+    type: OrderType
+    quantity: Amount
+    price: Amount | None
+    trigger: Amount | None
+    filled: Amount
+    remaining: Amount
+    average_price: Amount | None
+    fees: Amount
+    state: OrderState
+    is_open: bool
+    reason: str
+    purpose: Purpose
+    tag: str
+    confidence: float
+    reduce_only: bool
+    post_only: bool
+    time_in_force: TimeInForce
+    decision_price: Amount
+    ts: Moment
+    ts_last: Moment
+
+
+class FillOut(Schema):
+    """One execution of one of our orders; `ref` names it in the ledger and in `/why`."""
+
+    ref: str
+    id: str
+    order_id: str
+    strategy: str
+    instrument: str
+    side: Side
+    quantity: Amount
+    price: Amount
+    value: Amount
+    fee: Amount
+    fee_asset: str
+    is_maker: bool
+    purpose: Purpose
+    ts: Moment
+
+
+class StepOut(Schema):
+    """One moment in the life of an order: `kind` is the command or answer, `data` what it said."""
+
+    seq: int
+    ts: Moment
+    kind: str
+    data: dict[str, Any]
+
+
+class EntryOut(Schema):
+    """One line of the ledger: `amount` came to the account (negative: left it) because of `ref`."""
+
+    ts: Moment
+    ref: str
+    venue: str
+    asset: str
+    account: str
+    kind: str
+    amount: Amount
+
+
+class EventOut(Schema):
+    """Something that entered the engine."""
+
+    kind: str
+    ts: Moment
+    data: dict[str, Any]
+
+
+class VerdictOut(Schema):
+    """Risk's answer to a request."""
+
+    approved: bool
+    code: RefusalCode | None = None
+    reason: str = ""
+
+
+class WhyOut(Schema):
+    """Everything that led to an order, and everything that came of it."""
+
+    order: OrderOut
+    fill: FillOut | None
+    trigger: EventOut | None
+    """The bar, tick, answer or command on which it was decided."""
+    signal: dict[str, Any] | None
+    """What the strategy wished: the target with its strength, confidence and price."""
+    request: dict[str, Any]
+    """What sizing and execution made of it."""
+    verdict: VerdictOut
+    standing_refusals: list[str]
+    """What else was refused in the same step."""
+    steps: list[StepOut]
+    """The request that left, each answer, each change."""
+    ledger: list[EntryOut]
+    round_trip: "RoundTripOut | None"
+
+
+class PositionOut(Schema):
+    """What a strategy holds in an instrument now."""
+
+    strategy: str
+    instrument: str
+    direction: Direction
+    quantity: Amount
+    average_price: Amount
+    price: float | None
+    value: float
+    """At the last price, in the run's currency, without sign."""
+    unrealised: float
+    """Profit of closing at the last price, before costs, in quote units."""
+    realised: Amount
+    fees: Amount
+    funding: Amount
+    share: Share
+    """Value as a share of equity."""
+    stop: Amount | None
+    take_profit: Amount | None
+    liquidation_price: Amount | None
+    ts_opened: Moment
+
+
+class RoundTripOut(Schema):
+    """From flat to flat, or still open (`ts_exit` null, `pnl` at the last price)."""
+
+    number: int | None
+    instrument: str
+    strategy: str
+    direction: Direction
+    ts_entry: Moment
+    entry_price: Amount
+    ts_exit: Moment | None
+    exit_price: Amount | None
+    quantity: Amount
+    pnl: Amount
+    pnl_share: Share
+    fees: Amount
+    funding: Amount
+    tags: list[str]
+    exit_reason: str
+
+
+class BalanceOut(Schema):
+    """What a wallet holds of an asset."""
+
+    venue: str
+    asset: str
+    total: Amount
+    value: float
+    """In the run's currency."""
+
+
+class EquityOut(Schema):
+    """The equity curve in columns, oldest first, thinned to the number of points that was asked for."""
+
+    ts: list[int]
+    equity: list[float]
+    exposure: list[float]
+    drawdown: list[float]
+
+
+class RefusalOut(Schema):
+    """An order that risk refused."""
+
+    seq: int
+    ts: Moment
+    code: RefusalCode
+    reason: str
+    strategy: str
+    instrument: str
+    side: Side
+    quantity: Amount
+    purpose: Purpose
+
+
+class NoticeOut(Schema):
+    """Something a person should know."""
+
+    ts: Moment
+    level: str
+    code: str
+    text: str
+    strategy: str
+
+
+class UsageOut(Schema):
+    """One limit and how much of it is used."""
+
+    name: str
+    used: float
+    limit: float | None
+
+
+class FeedOut(Schema):
+    """How far a stream may be trusted."""
+
+    instrument: str
+    kind: str
+    state: str
+    reason: str
+    served_by: str
+    ts: Moment
+
+
+class VenueOut(Schema):
+    """Whether what is known of an account may be acted on."""
+
+    venue: str
+    is_trusted: bool
+    reasons: list[str]
+    ts: Moment
+
+
+class RiskOut(Schema):
+    """Where risk stands: the run, each strategy, limits and how much of them is used, breakers, feeds."""
+
+    standing: StandingOut
+    strategies: dict[str, StandingOut]
+    usage: list[UsageOut]
+    limits: dict[str, Any]
+    breakers: dict[str, Any]
+    refusals: dict[str, int]
+    """Refused orders by code."""
+    feeds: list[FeedOut]
+    venues: list[VenueOut]
+
+
+class RunStrategyOut(Schema):
+    """A strategy as it runs: its values now, its share, what it has earned."""
+
+    name: str
+    strategy: str
+    status: Literal["active", "paused", "stopped"]
+    instruments: list[str]
+    timeframe: str
+    parameters: dict[str, int | float | str | bool]
+    allocation: Share
+    profit: float
+    trades: int
+    win_rate: Share | None
+    open_positions: int
+    standing: StandingOut
+
+
+class ControlIn(Schema):
+    """An order to a running node; `strategy` empty means all."""
+
+    action: ControlAction
+    strategy: str = Field(default="", max_length=64)
+    values: dict[str, int | float | str | bool] = Field(default_factory=dict, max_length=64)
+
+
+class OrderIn(Schema):
+    """A manual order: it belongs to a strategy and passes the same risk gate as the strategy's own."""
+
+    id: str = Field(default="", max_length=64, pattern=r"^[A-Za-z0-9_-]*$")
+    """Chosen by the sender: the same id sent again gets the first answer and places nothing."""
+    strategy: str = Field(min_length=1, max_length=64)
+    instrument: str = Field(min_length=3, max_length=128)
+    side: Side
+    quantity: Amount = Field(gt=0, allow_inf_nan=False, max_digits=36, decimal_places=18)
+    type: OrderType = OrderType.MARKET
+    price: Amount | None = Field(default=None, gt=0, allow_inf_nan=False, max_digits=36, decimal_places=18)
+    trigger: Amount | None = Field(default=None, gt=0, allow_inf_nan=False, max_digits=36, decimal_places=18)
+    reduce_only: bool = False
+    post_only: bool = False
+    time_in_force: TimeInForce = TimeInForce.GTC
+    stop_distance: float | None = Field(default=None, gt=0, le=1e12)
+    """Quote units between the entry and its stop-loss; a run may demand one."""
+    take_profit_distance: float | None = Field(default=None, gt=0, le=1e12)
+
+
+class AmendIn(Schema):
+    """A change of a resting order; what is left out stays."""
+
+    quantity: Amount | None = Field(default=None, gt=0, allow_inf_nan=False, max_digits=36, decimal_places=18)
+    price: Amount | None = Field(default=None, gt=0, allow_inf_nan=False, max_digits=36, decimal_places=18)
+    trigger: Amount | None = Field(default=None, gt=0, allow_inf_nan=False, max_digits=36, decimal_places=18)
+
+
+class AnswerOut(Schema):
+    """What a running node did with an order of ours."""
+
+    seq: int
+    """Its place in the journal."""
+    orders: list[str]
+    """Ids of what left."""
+    refusals: list[VerdictOut]
+    notices: list[NoticeOut]
+
+
+class StrategyChangeIn(Schema):
+    """What is to change about a running strategy; what is left out stays."""
+
+    parameters: dict[str, int | float | str | bool] = Field(default_factory=dict, max_length=64)
+    allocation: float | None = Field(default=None, gt=0, le=1)
+    status: Literal["active", "paused", "stopped"] | None = None

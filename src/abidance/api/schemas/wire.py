@@ -1,0 +1,66 @@
+"""What all schemas share: how money and time are written, pages, problems."""
+
+from decimal import Decimal
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+T = TypeVar("T")
+
+Amount = Annotated[
+    Decimal,
+    PlainSerializer(lambda value: format(value, "f"), return_type=str),
+    WithJsonSchema({"type": "string", "format": "decimal"}, mode="serialization"),
+]
+"""An exact amount, written as decimal text so that no digit is lost on the way."""
+Moment = Annotated[int, Field(description="Milliseconds since 1970 UTC.")]
+Share = Annotated[float, Field(description="A fraction: 0.1 is 10 %.")]
+
+
+class Schema(BaseModel):
+    """A value on the wire."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
+
+
+class Page(Schema, Generic[T]):
+    """Some of many, newest first. `next` is the cursor of the page after this one, null on the last."""
+
+    # Pydantic looks for the docstrings of a generic's attributes in the source of whoever names it, and stumbles.
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
+    items: list[T]
+    next: str | None = None
+    total: int | None = None
+
+
+class FieldProblem(Schema):
+    """What is wrong with one field of a request."""
+
+    field: str
+    message: str
+
+
+class Problem(Schema):
+    """An error as RFC 9457 has it: what was found, and what to do about it."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str = ""
+    remedy: str = ""
+    code: str = ""
+    """A word for machines, such as `not_found`, `second_factor` or `confirm`."""
+    errors: list[FieldProblem] = []
+    request_id: str = ""
+
+
+class Done(Schema):
+    """Nothing to tell but that it was done."""
+
+    ok: bool = True
+
+
+def ms(ns: int) -> int:
+    """Return a time in milliseconds."""
+    return ns // 1_000_000

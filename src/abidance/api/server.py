@@ -1,0 +1,100 @@
+"""The server: where it listens, under which names, and what it refuses to be."""
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from abidance.api.app import create_app
+from abidance.api.doorman import Rules, hosts_of
+from abidance.api.house import House
+from abidance.market.store import open_tables
+from abidance.model.errors import UsageError
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen: the loopback alone, unless a certificate is given and a host is named."""
+
+    host: str = "127.0.0.1"
+    port: int = 8321
+    certificate: Path | None = None
+    key: Path | None = None
+    names: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+
+    @property
+    def scheme(self) -> str:
+        """Return http or https."""
+        return "https" if self.certificate is not None else "http"
+
+    def check(self, *, demo: bool) -> None:
+        """Raise UsageError for what would let strangers in, or could not work."""
+        if (self.certificate is None) != (self.key is None):
+            raise UsageError("A certificate and its key belong together.", "Give --certificate and --key.")
+        for path in (self.certificate, self.key):
+            if path is not None and not path.is_file():
+                raise UsageError(f"There is no file {path}.", "Name a PEM file.")
+        if self.host not in LOOPBACK:
+            if demo:
+                raise UsageError(
+                    "The demo lets anybody in and stays on this machine.",
+                    "Leave out --host, or serve without demo.",
+                )
+            if self.certificate is None:
+                raise UsageError(
+                    f"{self.host} can be reached by others, and nothing would be encrypted.",
+                    "Give --certificate and --key, or leave --host at 127.0.0.1 and tunnel to it.",
+                )
+            if self.host in ("0.0.0.0", "::") and not self.names:  # noqa: S104  the very thing that is refused
+                raise UsageError(
+                    f"Under {self.host} this server has no name.",
+                    "Say how it is reached: --host-name trade.example.org",
+                )
+        for each in self.allowed:
+            try:
+                ipaddress.ip_network(each, strict=False)
+            except ValueError:
+                raise UsageError(f"{each} is no IP address or network.", "Write 203.0.113.0/24.") from None
+
+
+def serve(
+    userdir: Path, store: Path | str, address: Address, *, demo: bool, tell: Callable[[House, str], None]
+) -> None:
+    """Serve until Ctrl-C; `tell` is called once all is set up, with the address of the dashboard."""
+    address.check(demo=demo)
+    house = House(userdir, open_tables(store), demo=demo)
+    names = address.names or (() if address.host in LOOPBACK else (address.host,))
+    listed = hosts_of(
+        "127.0.0.1" if address.host in LOOPBACK else names[0], address.port, names, address.scheme
+    )
+    app = create_app(house, Rules(listed, address.scheme, address.allowed))
+    shown = names[0] if names else "127.0.0.1"
+    tell(house, f"{address.scheme}://{f'[{shown}]' if ':' in shown else shown}:{address.port}")
+    config = uvicorn.Config(
+        app,
+        host=address.host,
+        port=address.port,
+        ssl_certfile=address.certificate,
+        ssl_keyfile=address.key,
+        ws="websockets-sansio",
+        ws_max_size=16_384,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=2,
+        limit_concurrency=1_200,
+        h11_max_incomplete_event_size=65_536,
+    )
+    uvicorn.Server(config).run()
+
+
+__all__ = ["Address", "serve"]

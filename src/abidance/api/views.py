@@ -1,0 +1,409 @@
+"""From a run's replica to what goes over the wire: one function a schema, nothing is decided here."""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from abidance.api.following import Followed
+from abidance.api.schemas.trading import (
+    BalanceOut,
+    EntryOut,
+    EventOut,
+    FeedOut,
+    FillOut,
+    NoticeOut,
+    OrderOut,
+    PositionOut,
+    RefusalOut,
+    RiskOut,
+    RoundTripOut,
+    RunOut,
+    RunStrategyOut,
+    StandingOut,
+    StepOut,
+    UsageOut,
+    VenueOut,
+    VerdictOut,
+    WhyOut,
+)
+from abidance.api.schemas.wire import ms
+from abidance.journal.metrics import trade_stats
+from abidance.model.account import Position, RoundTrip
+from abidance.model.event import VenueStatus
+from abidance.model.instrument import SECOND_NS
+from abidance.model.market import FeedStatus
+from abidance.model.order import Fill, Order, Purpose
+from abidance.model.outcome import Notice, Recorded, Refused
+from abidance.portfolio.ledger import Entry, fill_ref
+from abidance.risk.state import Standing
+from abidance.run.replica import Decision, Replica, Step, explained
+
+_DAY = 86_400 * SECOND_NS
+
+
+def plain(value: object) -> Any:
+    """Return a value of ours as plain JSON: amounts as text, NaN and infinity as null."""
+    return _finite(msgspec.to_builtins(value, enc_hook=str))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def standing(found: Standing) -> StandingOut:
+    """Return a standing."""
+    return StandingOut(state=found.state, code=found.code, reason=found.reason)
+
+
+def run(found: Followed) -> RunOut:
+    """Return where a run stands."""
+    replica = found.replica
+    equity, now = replica.equity, replica.state.now
+    stamps, values = replica.curve[0], replica.curve[1]
+    first = float(sum(_opening(replica).values()))
+    peak = max(max(values, default=first), first, equity)
+    day = now // _DAY * _DAY
+    week = day - (now // _DAY + 3) % 7 * _DAY  # 1 January 1970 was a Thursday
+    month = int(np.datetime64(now, "ns").astype("datetime64[M]").astype("datetime64[ns]").astype(np.int64))
+    since = [equity - _equity_at(stamps, values, each, first) for each in (day, week, month)]
+    return RunOut(
+        name=found.name,
+        run_id=replica.header.run_id,
+        mode=replica.header.mode,
+        is_real=not replica.header.mode.startswith("paper"),
+        is_running=found.is_running,
+        is_current=found.is_current,
+        created=ms(replica.header.created),
+        now=ms(now),
+        code_version=replica.header.code_version,
+        currency=replica.config.currency,
+        instruments=[each.id for each in replica.header.instruments],
+        strategies=[each.name for each in replica.config.strategies],
+        start_equity=first,
+        equity=equity,
+        profit=equity - first,
+        drawdown=equity / peak - 1 if peak > 0 else 0.0,
+        profit_today=since[0],
+        profit_week=since[1],
+        profit_month=since[2],
+        exposure=replica.portfolio.exposure() / equity if equity > 0 else 0.0,
+        open_positions=len(replica.portfolio.open_positions()),
+        open_orders=len(tuple(replica.orders.open())),
+        fills=len(replica.fills),
+        standing=standing(replica.standing()),
+        seq=replica.seq,
+        changes=replica.count,
+        problem=found.problem,
+    )
+
+
+def _opening(replica: Replica) -> Mapping[str, float]:
+    """Return what came from outside by asset, in currency at the last prices."""
+    found: dict[str, float] = {}
+    for account, amount in replica.portfolio.ledger.accounts().items():
+        if account.kind == "external":
+            worth = float(-amount) * replica.portfolio.worth(account.asset)
+            found[account.asset] = found.get(account.asset, 0.0) + worth
+    return found
+
+
+def _equity_at(stamps: "array[int]", values: "array[float]", moment: int, first: float) -> float:
+    """Return the equity at the last point up to a moment."""
+    at = bisect_right(stamps, moment)
+    return values[at - 1] if at else first
+
+
+def order(found: Order) -> OrderOut:
+    """Return an order."""
+    request = found.request
+    return OrderOut(
+        id=found.id,
+        strategy=request.strategy,
+        instrument=request.instrument,
+        side=request.side,
+        type=request.type,
+        quantity=request.quantity,
+        price=request.price,
+        trigger=request.trigger,
+        filled=found.filled,
+        remaining=found.remaining,
+        average_price=found.average_price,
+        fees=found.fees,
+        state=found.state,
+        is_open=not found.state.is_closed,
+        reason=found.reason,
+        purpose=request.purpose,
+        tag=request.tag,
+        confidence=request.confidence,
+        reduce_only=request.reduce_only,
+        post_only=request.post_only,
+        time_in_force=request.time_in_force,
+        decision_price=request.decision_price,
+        ts=ms(found.ts_intent),
+        ts_last=ms(found.ts_last),
+    )
+
+
+def fill(found: Fill) -> FillOut:
+    """Return a fill."""
+    return FillOut(
+        ref=fill_ref(found),
+        id=found.id,
+        order_id=found.order_id,
+        strategy=found.strategy,
+        instrument=found.instrument,
+        side=found.side,
+        quantity=found.quantity,
+        price=found.price,
+        value=found.quantity * found.price,
+        fee=found.fee,
+        fee_asset=found.fee_asset,
+        is_maker=found.is_maker,
+        purpose=found.purpose,
+        ts=ms(found.ts),
+    )
+
+
+def step(found: Step) -> StepOut:
+    """Return one moment in an order's life."""
+    data = plain(found.event)
+    return StepOut(seq=found.seq, ts=ms(found.ts), kind=str(data.pop("type", "")), data=data)
+
+
+def entry(found: Entry) -> EntryOut:
+    """Return a line of the ledger."""
+    return EntryOut(
+        ts=ms(found.ts),
+        ref=found.ref,
+        venue=found.account.venue,
+        asset=found.account.asset,
+        account=found.account.kind.value,
+        kind=found.kind.value,
+        amount=found.amount,
+    )
+
+
+def trip(found: RoundTrip, number: int | None) -> RoundTripOut:
+    """Return a round trip."""
+    value = found.entry_price * found.quantity
+    return RoundTripOut(
+        number=number,
+        instrument=found.instrument,
+        strategy=found.strategy,
+        direction=found.direction,
+        ts_entry=ms(found.ts_entry),
+        entry_price=found.entry_price,
+        ts_exit=None if found.ts_exit is None else ms(found.ts_exit),
+        exit_price=found.exit_price,
+        quantity=found.quantity,
+        pnl=found.pnl,
+        pnl_share=float(found.pnl / value) if value else 0.0,
+        fees=found.fees,
+        funding=found.funding,
+        tags=list(found.tags),
+        exit_reason=found.exit_reason,
+    )
+
+
+def position(replica: Replica, found: Position) -> PositionOut:
+    """Return a position at the last price."""
+    state, portfolio = replica.state, replica.portfolio
+    price = state.price(found.instrument)
+    quantity, entry_price = float(found.quantity), float(found.average_price)
+    value = abs(quantity) * (price or 0.0) * (state.quote_rate(found.instrument) or 0.0)
+    goals = {
+        each.request.purpose: each.request
+        for each in state.orders.open(strategy=found.strategy, instrument=found.instrument)
+        if each.request.reduce_only
+    }
+    stop, goal = goals.get(Purpose.STOP_LOSS), goals.get(Purpose.TAKE_PROFIT)
+    return PositionOut(
+        strategy=found.strategy,
+        instrument=found.instrument,
+        direction=found.direction,
+        quantity=found.quantity,
+        average_price=found.average_price,
+        price=price,
+        value=value,
+        unrealised=quantity * ((price or entry_price) - entry_price),
+        realised=found.realised,
+        fees=found.fees,
+        funding=found.funding,
+        share=value / replica.equity if replica.equity > 0 else 0.0,
+        stop=stop.trigger if stop is not None else None,
+        take_profit=goal.price if goal is not None else None,
+        liquidation_price=portfolio.liquidation_price(found.strategy, found.instrument),
+        ts_opened=ms(found.ts_opened),
+    )
+
+
+def balances(replica: Replica) -> list[BalanceOut]:
+    """Return every wallet's assets."""
+    portfolio = replica.portfolio
+    return [
+        BalanceOut(venue=venue, asset=asset, total=total, value=float(total) * portfolio.worth(asset))
+        for venue in portfolio.ledger.venues()
+        for asset, total in portfolio.ledger.balances(venue).items()
+    ]
+
+
+def refusal(found: tuple[int, int, Refused]) -> RefusalOut:
+    """Return a refused order."""
+    seq, ts, refused = found
+    request = refused.request
+    return RefusalOut(
+        seq=seq,
+        ts=ms(ts),
+        code=refused.code,
+        reason=refused.reason,
+        strategy=request.strategy,
+        instrument=request.instrument,
+        side=request.side,
+        quantity=request.quantity,
+        purpose=request.purpose,
+    )
+
+
+def notice(found: Notice) -> NoticeOut:
+    """Return a notice."""
+    return NoticeOut(
+        ts=ms(found.ts), level=found.level, code=found.code, text=found.text, strategy=found.strategy
+    )
+
+
+def feed(found: FeedStatus) -> FeedOut:
+    """Return how far a stream may be trusted."""
+    return FeedOut(
+        instrument=found.instrument,
+        kind=found.kind.value,
+        state=found.state.value,
+        reason=found.reason,
+        served_by=found.served_by,
+        ts=ms(found.ts),
+    )
+
+
+def venue(found: VenueStatus) -> VenueOut:
+    """Return how far an account may be trusted."""
+    return VenueOut(
+        venue=found.venue, is_trusted=found.is_trusted, reasons=list(found.reasons), ts=ms(found.ts)
+    )
+
+
+def risk(replica: Replica) -> RiskOut:
+    """Return where risk stands."""
+    state, limits = replica.state, replica.config.risk.limits
+    equity = state.equity()
+    bases = {each.base for each in replica.header.instruments}
+    venues = {each.venue for each in replica.header.instruments}
+
+    def share(**of: str) -> float:
+        return state.exposure(**of) / equity if equity > 0 else 0.0
+
+    usage = [
+        UsageOut(name="max_exposure", used=share(), limit=limits.max_exposure),
+        UsageOut(name="max_positions", used=state.open_position_count(), limit=limits.max_positions),
+        *(
+            UsageOut(
+                name=f"max_asset_exposure {each}", used=share(asset=each), limit=limits.max_asset_exposure
+            )
+            for each in sorted(bases)
+        ),
+        *(
+            UsageOut(
+                name=f"max_venue_exposure {each}", used=share(venue=each), limit=limits.max_venue_exposure
+            )
+            for each in sorted(venues)
+        ),
+    ]
+    counts: dict[str, int] = {}
+    for _, _, refused in replica.refusals:
+        counts[refused.code.value] = counts.get(refused.code.value, 0) + 1
+    return RiskOut(
+        standing=standing(replica.standing()),
+        strategies={name: standing(strategy_standing(replica, name)) for name in state.strategies},
+        usage=usage,
+        limits=limits.model_dump(mode="json"),
+        breakers=replica.config.risk.breakers.model_dump(mode="json"),
+        refusals=dict(sorted(counts.items())),
+        feeds=[feed(each) for each in state.feeds.known.values()],
+        venues=[venue(each) for each in state.feeds.venues.values()],
+    )
+
+
+def strategy_standing(replica: Replica, name: str) -> Standing:
+    """Return what an entry of a strategy meets, whatever the instrument."""
+    return replica.breakers.state(name, "", replica.state.now)
+
+
+def strategy(replica: Replica, name: str) -> RunStrategyOut:
+    """Return a strategy as it runs."""
+    config = replica.state.strategies[name]
+    stats = trade_stats(each for each in replica.portfolio.round_trips if each.strategy == name)
+    status = "stopped" if name in replica.stopped else "paused" if name in replica.paused else "active"
+    return RunStrategyOut(
+        name=name,
+        strategy=config.strategy,
+        status=status,
+        instruments=list(config.instruments),
+        timeframe=config.timeframe,
+        parameters=dict(replica.parameters[name]),
+        allocation=replica.state.allocations[name],
+        profit=replica.portfolio.profit_of(name),
+        trades=stats.trades,
+        win_rate=stats.win_rate,
+        open_positions=sum(each.strategy == name for each in replica.portfolio.open_positions()),
+        standing=standing(strategy_standing(replica, name)),
+    )
+
+
+def event(found: Recorded) -> EventOut:
+    """Return something that entered the engine."""
+    data = plain(found)
+    return EventOut(kind=str(data.pop("type", "")), ts=ms(found.ts), data=data)
+
+
+def why(replica: Replica, order_id: str, of: Fill | None) -> WhyOut | None:
+    """Return everything that led to an order and what came of it; None for one that the run did not send."""
+    found, decision = replica.orders.get(order_id), replica.order_decision(order_id)
+    if found is None or decision is None:
+        return None
+    signal, trigger = explained(decision, order_id)
+    submitted = replica.lives[order_id][0].event
+    refs = [fill_ref(each) for each in replica.fills if each.order_id == order_id]
+    wanted = [fill_ref(of)] if of is not None else refs
+    at = next(
+        (
+            (number, each)
+            for number, each in enumerate(replica.portfolio.round_trips)
+            if (each.strategy, each.instrument) == (found.request.strategy, found.request.instrument)
+            and each.ts_exit is not None
+            and each.ts_entry <= (of.ts if of is not None else found.ts_last) <= each.ts_exit
+        ),
+        None,
+    )
+    return WhyOut(
+        order=order(found),
+        fill=None if of is None else fill(of),
+        trigger=None if trigger is None else event(trigger),
+        signal=None if signal is None else plain(signal),
+        request=plain(getattr(submitted, "request", {})),
+        verdict=VerdictOut(approved=True),
+        standing_refusals=_refusals(decision),
+        steps=[step(each) for each in replica.lives[order_id]],
+        ledger=[entry(line) for ref in wanted for line in replica.portfolio.ledger.explain(ref)],
+        round_trip=None if at is None else trip(at[1], at[0]),
+    )
+
+
+def _refusals(decision: Decision) -> list[str]:
+    return [each.reason for each in decision.decided.verdicts if isinstance(each, Refused)]

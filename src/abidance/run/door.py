@@ -1,0 +1,278 @@
+"""The one door through which a running node takes orders from outside: a Unix socket in the run's folder.
+
+A thread reads requests and hands them over; the node takes them between two events, with `drain`, so that nothing of
+the engine is touched elsewhere. Only the user who runs the node may open the socket. One request and one answer a
+connection, each one line of JSON. A request that bears the id of an earlier one gets that one's answer again: nothing
+is done twice.
+"""
+
+import os
+import socket
+import stat
+import struct
+import sys
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from abidance.model.errors import AbidanceError, UsageError
+from abidance.model.event import ControlAction
+
+DOOR = "door.sock"
+LONGEST = 1 << 16
+"""Bytes of one request or answer."""
+PATIENCE = 5.0
+"""Seconds that either side waits for the other."""
+_KEPT, _QUEUED = 1_000, 64
+
+
+class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An order to a running node: what a Control event says, less its time. `id` may be empty."""
+
+    action: ControlAction
+    actor: str
+    strategy: str = ""
+    values: dict[str, float | int | str | bool] = {}
+    id: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why risk refused a request that came of a wish."""
+
+    code: str
+    reason: str
+
+
+class Word(msgspec.Struct, frozen=True):
+    """Something that people are told because of a wish."""
+
+    level: str
+    code: str
+    text: str
+    strategy: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came of a wish: its place in the journal, the orders that left, refusals, notices; or an error."""
+
+    seq: int = 0
+    orders: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    notices: tuple[Word, ...] = ()
+    error: str = ""
+    remedy: str = ""
+
+
+Take = Callable[[Wish], Answer]
+
+
+class _Waiting:
+    """A wish on its way through the node."""
+
+    def __init__(self, wish: Wish) -> None:
+        self.wish = wish
+        self.answer: Answer | None = None
+        self.done = threading.Event()
+
+    def give(self, answer: Answer) -> None:
+        """Let whoever waits go on."""
+        self.answer = answer
+        self.done.set()
+
+
+class Door:
+    """The socket of one running node; `wake` is called (from another thread) when something waits."""
+
+    def __init__(self, folder: Path, wake: Callable[[], object] | None = None) -> None:
+        self.path = folder / DOOR
+        self.wake = wake
+        self._waiting: deque[_Waiting] = deque()
+        self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._closing = False
+        self._socket = _listen(self.path)
+        self._thread = threading.Thread(target=self._serve, name="door", daemon=True)
+        self._thread.start()
+
+    def drain(self, take: Take) -> None:
+        """Take what waits; call it between two events. Costs nothing when nothing waits."""
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            wish = waiting.wish
+            answer = self._answers.get(wish.id) if wish.id else None
+            if answer is None:
+                answer = Answer(error="The node failed at it.", remedy="Look at its log and its journal.")
+                try:
+                    answer = take(wish)
+                finally:
+                    self._keep(wish.id, answer)
+                    waiting.give(answer)
+            else:
+                waiting.give(answer)
+
+    def _keep(self, id: str, answer: Answer) -> None:
+        """Remember an answer, so that the same request is not obeyed twice."""
+        if id:
+            self._answers[id] = answer
+            if len(self._answers) > _KEPT:
+                self._answers.popitem(last=False)
+
+    def close(self) -> None:
+        """Close the door; whoever waits is told that the node has stopped."""
+        if self._closing:
+            return
+        self._closing = True
+        with suppress(OSError), _reaching(self.path) as address, socket.socket(socket.AF_UNIX) as own:
+            own.connect(address)  # lets `accept` return
+        self._thread.join(PATIENCE)
+        self._socket.close()
+        with suppress(OSError):
+            self.path.unlink()
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            waiting.give(Answer(error="The node has stopped.", remedy="Start it, then try again."))
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            if self._closing:
+                connection.close()
+                return
+            if threading.active_count() > _QUEUED or not _is_own(connection):
+                connection.close()
+                continue
+            threading.Thread(target=self._talk, args=(connection,), name="door", daemon=True).start()
+
+    def _talk(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.settimeout(PATIENCE)
+            line = _read(connection)
+            if line:
+                connection.sendall(msgspec.json.encode(self._answer(line)) + b"\n")
+
+    def _answer(self, line: bytes) -> Answer:
+        try:
+            wish = msgspec.json.decode(line, type=Wish)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            return Answer(error=f"The request cannot be read ({error}).", remedy="See docs/api.md.")
+        waiting = _Waiting(wish)
+        self._waiting.append(waiting)
+        if self.wake is not None:
+            with suppress(RuntimeError):
+                self.wake()
+        if not waiting.done.wait(PATIENCE - 1):
+            with suppress(ValueError):  # taken back, unless it is being handled at this moment
+                self._waiting.remove(waiting)
+                return Answer(error="The node is busy.", remedy="Nothing was done. Try again in a moment.")
+            waiting.done.wait(PATIENCE)
+        return waiting.answer or Answer(
+            error="The node took the request and has not answered.",
+            remedy="Look at its journal before trying again.",
+        )
+
+
+def is_answering(folder: Path) -> bool:
+    """Say whether a node listens at the door of a run's folder."""
+    path = folder / DOOR
+    if not path.exists():
+        return False
+    try:
+        with _reaching(path) as address, socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(0.2)
+            connection.connect(address)
+    except OSError:
+        return False
+    return True
+
+
+def ask(folder: Path, wish: Wish) -> Answer:
+    """Hand a wish to the node that runs in `folder` and return its answer; it blocks for some seconds at most.
+
+    Raises UsageError when no node runs there, and AbidanceError when it does not answer.
+    """
+    line = msgspec.json.encode(wish) + b"\n"
+    if len(line) > LONGEST:
+        raise UsageError(f"A request of {len(line)} bytes is too long.", f"Send at most {LONGEST}.")
+    try:
+        with _reaching(folder / DOOR) as address, socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(3 * PATIENCE)
+            connection.connect(address)
+            connection.sendall(line)
+            answer = _read(connection)
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise UsageError(
+            f"The bot in {folder.name} is not running.", "Start it first: nothing trades while it is stopped."
+        ) from None
+    except OSError as error:
+        raise AbidanceError(
+            f"The bot in {folder.name} did not answer ({error}).", "Look at its journal before trying again."
+        ) from error
+    if not answer:
+        raise AbidanceError(
+            f"The bot in {folder.name} did not answer.", "Look at its journal before trying again."
+        )
+    return msgspec.json.decode(answer, type=Answer)
+
+
+def _listen(path: Path) -> socket.socket:
+    """Return a listening socket in place of one that a killed node left. Raises OSError."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()
+    found = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)  # nobody else may open it, not even for a moment
+    try:
+        with _reaching(path) as address:
+            found.bind(address)
+        path.chmod(0o600)
+        found.listen(16)
+    except BaseException:
+        found.close()
+        raise
+    finally:
+        os.umask(before)
+    return found
+
+
+@contextmanager
+def _reaching(path: Path) -> Iterator[str]:
+    """Give an address for a socket that fits, however long its path: an address has some hundred bytes."""
+    text = str(path)
+    if len(os.fsencode(text)) < 100 or not sys.platform.startswith("linux"):
+        yield text
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def _is_own(connection: socket.socket) -> bool:
+    """Say whether the same user, or root, stands at the other end, where the system tells."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True
+    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return struct.unpack("3i", found)[1] in (0, os.geteuid())
+
+
+def _read(connection: socket.socket) -> bytes:
+    """Return one line, empty when there is none or it is too long."""
+    data = bytearray()
+    while not data.endswith(b"\n"):
+        part = connection.recv(4096)
+        if not part:
+            return b""
+        data += part
+        if len(data) > LONGEST:
+            return b""
+    return bytes(data)
+
+
+__all__ = ["DOOR", "Answer", "Door", "Refusal", "Wish", "Word", "ask", "is_answering"]

@@ -1,0 +1,512 @@
+"""The state of a run, rebuilt from its journal alone: no strategy code runs and nothing is decided here.
+
+Owns the order in which recorded events change prices, orders, holdings and breakers, which is the engine's order, with
+the engine's own parts. What the engine decided is not worked out again but read from the record (`Decided`), so that a
+replica can follow a bot from another process. Besides the state it keeps what explains it: each decision with what led
+to it, each order's life, refusals, notices, the equity curve.
+"""
+
+from array import array
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+from pydantic import ValidationError
+
+from abidance.engine.allocator import Allocator
+from abidance.engine.state import State
+from abidance.execution.orders import Orders
+from abidance.journal.record import Record, RunHeader
+from abidance.model.account import Position, RoundTrip
+from abidance.model.command import Amend, Cancel, Command, Submit
+from abidance.model.errors import JournalError
+from abidance.model.event import (
+    AccountEvent,
+    BalanceChanged,
+    Control,
+    ControlAction,
+    FundingPaid,
+    OrderFilled,
+    VenueStatus,
+)
+from abidance.model.instrument import SECOND_NS, timeframe_ns
+from abidance.model.intent import AmendRequest, CancelRequest, Intent, Target
+from abidance.model.market import (
+    Anomaly,
+    Bar,
+    BarSlice,
+    BookSnapshot,
+    FeedStatus,
+    FundingRate,
+    MarkPrice,
+    Quote,
+    Trade,
+)
+from abidance.model.order import Fill, Order
+from abidance.model.outcome import Approved, Decided, Notice, Recorded, Refused
+from abidance.portfolio.ledger import fill_ref
+from abidance.portfolio.portfolio import Portfolio
+from abidance.risk.breaker import Breakers
+from abidance.risk.state import Standing
+from abidance.run.config import RunConfig
+from abidance.run.provenance import Provenance
+from abidance.run.setup import cost_rate
+
+KEPT_BARS, KEPT_CHANGES = 5_000, 20_000
+_MINUTE = 60 * SECOND_NS
+_NEVER = 2**63 - 1
+
+
+class Decision(NamedTuple):
+    """What one step decided: `trigger` is the event that led to it, `seq` its place in the journal."""
+
+    seq: int
+    trigger: Recorded | None
+    decided: Decided
+
+
+class Step(NamedTuple):
+    """One moment in the life of an order: what was sent, or what came back."""
+
+    seq: int
+    ts: int
+    event: Command | AccountEvent
+
+
+class Point(NamedTuple):
+    """The equity at a moment, in the run's currency, and the gross exposure as a share of it."""
+
+    ts: int
+    equity: float
+    exposure: float
+
+
+Told = (
+    Order
+    | Fill
+    | Position
+    | RoundTrip
+    | Notice
+    | Refused
+    | Standing
+    | Point
+    | Bar
+    | Control
+    | FeedStatus
+    | VenueStatus
+)
+
+
+class Change(NamedTuple):
+    """One thing that became different: `number` counts from 1 and is the same whenever the journal is read."""
+
+    number: int
+    ts: int
+    what: Told
+
+
+class Replica:
+    """What a run's engine knows and what it has done, as far as records have been taken; hand it each record once."""
+
+    def __init__(self, header: RunHeader) -> None:
+        self.header = header
+        self.config = _config(header)
+        strategies = {each.name: each for each in self.config.strategies}
+        instruments = {each.id: each for each in header.instruments}
+        self.portfolio = Portfolio(
+            instruments, self.config.currency, {name: each.leverage for name, each in strategies.items()}
+        )
+        self.orders = Orders()
+        rates = {id: cost_rate(self.config.venue_of(each.venue)) for id, each in instruments.items()}
+        self.state = State(instruments, strategies, self.portfolio, self.orders, rates)
+        self.breakers = Breakers(self.config.risk.breakers)
+        self.stopped = set(strategies)
+        self.paused: set[str] = set()
+        self.parameters = {name: dict(each.parameters) for name, each in strategies.items()}
+        self.fills: list[Fill] = []
+        self.equity = 0.0
+        self.seq = 0
+        self.curve = (array("q"), array("d"), array("d"))
+        self.bars: dict[tuple[str, str], deque[Bar]] = {}
+        self.decisions: list[Decision] = []
+        self.refusals: list[tuple[int, int, Refused]] = []
+        self.notices: list[Notice] = []
+        self.controls: list[tuple[int, Control]] = []
+        self.changes: deque[Change] = deque(maxlen=KEPT_CHANGES)
+        self.lives: dict[str, list[Step]] = {}
+        self.count = 0
+        self._decision_of: dict[str, int] = {}
+        self._fill_at: dict[str, int] = {}
+        self._provenance = Provenance(self.orders, instruments)
+        self._allocator: Allocator | None = None
+        self._drive = _drive(self.config)
+        self._held: Recorded | None = None
+        self._last: Recorded | None = None
+        self._noted = False
+        self._check_at = self._next_point = 0
+        self._standing = self.standing()
+        self._takers = {
+            BarSlice: self._on_slice,
+            Trade: self._on_tick,
+            Quote: self._on_tick,
+            BookSnapshot: self._on_tick,
+            MarkPrice: self._on_mark,
+            FundingRate: self._on_moment,
+            FeedStatus: self._on_feed,
+            Anomaly: self._on_anomaly,
+            OrderFilled: self._on_filled,
+            BalanceChanged: self._on_cash,
+            FundingPaid: self._on_cash,
+            VenueStatus: self._on_venue,
+            Control: self._on_control,
+            Decided: self._on_decided,
+        }
+
+    # --- taking records
+
+    def take(self, records: Iterable[Record]) -> None:
+        """Take the next records, in the order in which their events were handled."""
+        for record in records:
+            self.seq = record.seq
+            if record.deferred:
+                self._flush()
+                self._held = record.event
+            elif record.event is not None:
+                self._handle(record.event)
+            else:
+                self._flush()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._handle(held)
+
+    def _handle(self, event: Recorded) -> None:
+        taker = self._takers.get(type(event), self._on_news)
+        taker(event)  # type: ignore[operator]
+        if type(event) is not Decided:
+            self._last = event
+        standing = self.standing()
+        if standing != self._standing:
+            self._standing = standing
+            self._tell(standing)
+
+    def _tell(self, what: Told, ts: int | None = None) -> None:
+        self.count += 1
+        self.changes.append(Change(self.count, self.state.now if ts is None else ts, what))
+
+    # --- what is known
+
+    def standing(self) -> Standing:
+        """Return whether the run as a whole may take new risk."""
+        return self.breakers.state("", "", self.state.now)
+
+    def order_decision(self, order_id: str) -> Decision | None:
+        """Return the decision that sent an order, or None for one that this run did not send."""
+        at = self._decision_of.get(order_id)
+        return None if at is None else self.decisions[at]
+
+    def fill(self, ref: str) -> Fill | None:
+        """Return a fill by its reference in the ledger (`portfolio.ledger.fill_ref`)."""
+        at = self._fill_at.get(ref)
+        return None if at is None else self.fills[at]
+
+    def since(self, number: int) -> list[Change] | None:
+        """Return the changes after one, None when they are no longer known: then everything must be read anew."""
+        if number > self.count:
+            return None
+        first = self.changes[0].number if self.changes else self.count + 1
+        if number + 1 < first:
+            return None
+        wanted = self.count - number
+        return [self.changes[at] for at in range(len(self.changes) - wanted, len(self.changes))]
+
+    def points(self) -> Iterator[Point]:
+        """Yield the equity curve, oldest first."""
+        return (Point(*row) for row in zip(*self.curve, strict=True))
+
+    # --- market data, as the engine takes it
+
+    def _on_slice(self, event: BarSlice) -> None:
+        state = self.state
+        if self._noted:
+            self._noted = False
+            state.settle()
+        now = state.now = event.ts
+        for bar in event.bars:
+            self.bars.setdefault((bar.instrument, bar.timeframe), deque(maxlen=KEPT_BARS)).append(bar)
+            if self._drives(bar):
+                board = state.boards[bar.instrument]
+                if 0.0 < bar.close < float("inf") and board.ts <= now:
+                    board.price, board.ts = bar.close, now
+                    self.portfolio.mark(bar.instrument, bar.close)
+                self.breakers.on_bar(bar)
+            self._tell(bar)
+        self._watch(now)
+        self._point(now)
+
+    def _drives(self, bar: Bar) -> bool:
+        """Say whether a bar gives its instrument's price: the shortest does; of what is only looked at, bars tell."""
+        known = self._drive.get(bar.instrument)
+        if known is None or timeframe_ns(bar.timeframe) < timeframe_ns(known):
+            known = self._drive[bar.instrument] = bar.timeframe
+        return known == bar.timeframe
+
+    def _on_tick(self, event: Trade | Quote | BookSnapshot) -> None:
+        state, now = self.state, event.ts
+        if isinstance(event, BookSnapshot):
+            if event.bids and event.asks:
+                (bid, bid_size), (ask, ask_size) = event.bids[0], event.asks[0]
+                quote = Quote(now, event.instrument, bid, bid_size, ask, ask_size)
+                state.boards[event.instrument].tick = quote
+        else:
+            state.boards[event.instrument].tick = event
+        self._noted = True
+        state.now = now
+        if now < self._check_at:
+            return
+        self._check_at = now + SECOND_NS
+        due = _NEVER if self._allocator is None else self._allocator.due
+        if state.is_exposed or now >= due:
+            state.settle()
+            self._watch(now)
+        if now >= self._next_point:
+            self._next_point = now + _MINUTE
+            self._point(now)
+
+    def _watch(self, now: int) -> None:
+        self.equity = self.portfolio.equity()
+        self.breakers.on_equity(now, self.equity)
+        if self._allocator is not None and now >= self._allocator.due:
+            self._allocator.on_moment(now, self.fills)
+
+    def _point(self, ts: int) -> None:
+        exposure = self.portfolio.exposure() / self.equity if self.equity > 0 else 0.0
+        point = Point(ts, self.equity, exposure)
+        stamps, equity, shares = self.curve
+        stamps.append(ts)
+        equity.append(point.equity)
+        shares.append(point.exposure)
+        self._tell(point)
+
+    def _on_mark(self, event: MarkPrice) -> None:
+        self.state.now = event.ts
+        self.state.feeds.marks[event.instrument] = event
+
+    def _on_moment(self, event: FundingRate) -> None:
+        self.state.now = event.ts
+
+    def _on_feed(self, event: FeedStatus) -> None:
+        self.state.now = max(self.state.now, event.ts)
+        self.state.feeds.take(event)
+        self._tell(event)
+
+    def _on_anomaly(self, event: Anomaly) -> None:
+        self.state.now = max(self.state.now, event.ts)
+        lengths = [timeframe_ns(timeframe) for id, timeframe in self._keys() if id == event.instrument]
+        self.breakers.on_anomaly(event, min(lengths, default=_MINUTE))
+
+    def _keys(self) -> set[tuple[str, str]]:
+        known = {(id, each.timeframe) for each in self.config.strategies for id in each.instruments}
+        return known | set(self.bars)
+
+    # --- our account
+
+    def _on_news(self, event: AccountEvent) -> None:
+        state = self.state
+        state.now = max(state.now, event.ts)
+        order_id = getattr(event, "order_id", "")
+        order = self.orders.apply(event)
+        self.orders.take_anomalies()
+        if order_id in self.lives:
+            self.lives[order_id].append(Step(self.seq, event.ts, event))
+        if order is not None:
+            self._tell(order)
+
+    def _on_filled(self, event: OrderFilled) -> None:
+        state, fill = self.state, event.fill
+        state.now = max(state.now, event.ts)
+        order = self.orders.get(fill.order_id)
+        if order is None and (
+            fill_ref(fill) in self.portfolio.ledger or fill.instrument not in state.instruments
+        ):
+            return
+        if order is not None:
+            purpose = self._provenance.reason(order)
+            fill = msgspec.structs.replace(fill, strategy=order.request.strategy, purpose=purpose)
+            event = OrderFilled(event.ts, fill)
+        applied = self.orders.apply(event)
+        self.orders.take_anomalies()
+        if applied is None and order is not None:
+            return
+        self._fill_at[fill_ref(fill)] = len(self.fills)
+        self.fills.append(fill)
+        trip = self.portfolio.apply(event, tag=order.request.tag if order is not None else "")
+        position = state.position(fill.strategy, fill.instrument)
+        self._provenance.on_fill(order, position)
+        if fill.order_id in self.lives:
+            self.lives[fill.order_id].append(Step(self.seq, event.ts, event))
+        for told in (applied, fill, position, trip):
+            if told is not None:
+                self._tell(told)
+        if trip is not None:
+            self.breakers.on_round_trip(trip)
+
+    def _on_cash(self, event: FundingPaid | BalanceChanged) -> None:
+        state = self.state
+        state.now = max(state.now, event.ts)
+        if isinstance(event, FundingPaid):
+            if event.instrument in state.instruments:
+                self.portfolio.apply(event)
+            return
+        if self._allocator is None and not self.decisions and self.config.allocation.method != "fixed":
+            length = timeframe_ns(self.config.timeframe)
+            self._allocator = Allocator(self.config.allocation, state, event.ts, length)
+        before = state.equity()
+        if before:
+            self._watch(state.now)
+        self.portfolio.apply(event)
+        self.equity = state.equity()
+        self.breakers.on_external(self.equity - before)
+
+    def _on_venue(self, event: VenueStatus) -> None:
+        self.state.now = max(self.state.now, event.ts)
+        self.state.feeds.venues[event.venue] = event
+        self._tell(event)
+
+    # --- people, and what was decided
+
+    def _on_control(self, event: Control) -> None:
+        state, action = self.state, event.action
+        state.now = max(state.now, event.ts)
+        self.controls.append((self.seq, event))
+        for name in state.strategies:
+            if event.strategy in ("", name):
+                self._steer(event, name)
+        if action is ControlAction.KILL:
+            self.breakers.kill(state.now, event.actor)
+        elif action is ControlAction.RELEASE:
+            self.breakers.release(state.now, event.actor)
+        self._tell(event)
+
+    def _steer(self, event: Control, name: str) -> None:
+        action = event.action
+        if action is ControlAction.START:
+            self.stopped.discard(name)
+        elif action is ControlAction.STOP:
+            self.stopped.add(name)
+        elif action is ControlAction.PAUSE_ENTRIES:
+            self.paused.add(name)
+        elif action is ControlAction.RESUME_ENTRIES:
+            self.paused.discard(name)
+        elif action is ControlAction.SET_PARAMETERS:
+            self.parameters[name] |= event.values
+        elif action is ControlAction.SET_ALLOCATION:
+            share = event.values.get("allocation")
+            if isinstance(share, int | float) and 0 < share <= 1:
+                self.state.allocations[name] = float(share)
+
+    def _on_decided(self, event: Decided) -> None:
+        at = len(self.decisions)
+        self.decisions.append(Decision(self.seq, self._last, event))
+        if event.verdicts:
+            self.state.settle()  # risk has looked at the prices
+        approvals = (verdict for verdict in event.verdicts if isinstance(verdict, Approved))
+        for command in event.commands:
+            self._follow(command, approvals, at)
+        for verdict in event.verdicts:
+            if isinstance(verdict, Refused):
+                self.refusals.append((self.seq, event.ts, verdict))
+                self._tell(verdict, event.ts)
+        for notice in event.notices:
+            self._on_notice(notice)
+
+    def _follow(self, command: Command, approvals: Iterator[Approved], at: int) -> None:
+        if isinstance(command, Submit):
+            approved = next(approvals, None) or Approved(command.request)
+            self.orders.create(approved, command.order_id, command.ts)
+            self._decision_of[command.order_id] = at
+            self.lives[command.order_id] = []
+        elif isinstance(command, Cancel):
+            self.orders.cancel(CancelRequest(command.order_id), command.ts)
+        elif isinstance(command, Amend):
+            wish = AmendRequest(command.order_id, command.quantity, command.price, command.trigger)
+            self.orders.amend(wish, command.ts)
+            self._provenance.on_amend(command)
+        if command.order_id in self.lives:
+            self.lives[command.order_id].append(Step(self.seq, command.ts, command))
+        if isinstance(command, Submit):
+            order = self.orders.get(command.order_id)
+            assert order is not None
+            self._provenance.on_submit(order)
+            self._tell(order)
+
+    def _on_notice(self, notice: Notice) -> None:
+        self.notices.append(notice)
+        self._tell(notice)
+        if notice.code == "strategy_failed":
+            self.stopped.add(notice.strategy)
+        elif notice.code == "parameters_refused" and isinstance(self._last, Control):
+            self._forget_parameters(notice.strategy)
+
+    def _forget_parameters(self, name: str) -> None:
+        """Put the parameters of a strategy together again, without the last wish, which was refused."""
+        refused = self._last
+        wishes = [
+            event
+            for _, event in self.controls
+            if event.action is ControlAction.SET_PARAMETERS
+            and event.strategy in ("", name)
+            and event is not refused
+        ]
+        given = next(each.parameters for each in self.config.strategies if each.name == name)
+        self.parameters[name] = dict(given)
+        for wish in wishes:
+            self.parameters[name] |= wish.values
+
+
+def explained(decision: Decision, order_id: str) -> tuple[Intent | None, Recorded | None]:
+    """Return what a strategy wished that led to an order (a Target, or None), and the event that it answered."""
+    sent = next(
+        (
+            each.request
+            for each in decision.decided.commands
+            if isinstance(each, Submit) and each.order_id == order_id
+        ),
+        None,
+    )
+    signal = None
+    for intent in decision.decided.intents:
+        if intent == sent or sent is None:
+            break
+        if isinstance(intent, Target) and (intent.strategy, intent.instrument) == (
+            sent.strategy,
+            sent.instrument,
+        ):
+            signal = intent
+    return signal, decision.trigger
+
+
+def _config(header: RunHeader) -> RunConfig:
+    try:
+        return RunConfig.model_validate(header.config).resolved()
+    except ValidationError as error:
+        raise JournalError(
+            f"The configuration of the run {header.name} was written by another version ({header.code_version}).",
+            "Look at it with the version of the program that wrote it.",
+        ) from error
+
+
+def _drive(config: RunConfig) -> dict[str, str]:
+    """Return the shortest timeframe of each instrument that strategies trade."""
+    found: dict[str, str] = {}
+    detail = config.detail_timeframe if config.detail_timeframe != "trades" else None
+    for each in config.strategies:
+        for id in each.instruments:
+            lengths = [name for name in (found.get(id), each.timeframe, detail) if name]
+            found[id] = min(lengths, key=timeframe_ns)
+    return found
+
+
+__all__ = ["Change", "Decision", "Point", "Replica", "Step", "explained"]

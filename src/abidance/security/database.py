@@ -1,0 +1,61 @@
+"""The file in which users, sessions and tokens are kept: SQLite, readable by its owner alone.
+
+Owns the tables and how the file is opened. What the rows mean is the business of `users`, `sessions` and `tokens`.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from abidance.model.errors import AbidanceError
+
+FORMAT = 1
+_TABLES = """
+CREATE TABLE users (
+    name TEXT PRIMARY KEY COLLATE NOCASE, password TEXT NOT NULL, role TEXT NOT NULL,
+    is_active INTEGER NOT NULL DEFAULT 1, created REAL NOT NULL, last_login REAL,
+    totp TEXT, totp_confirmed INTEGER NOT NULL DEFAULT 0, totp_step INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE recovery (
+    hash TEXT PRIMARY KEY, user TEXT NOT NULL COLLATE NOCASE REFERENCES users(name) ON DELETE CASCADE
+) STRICT;
+CREATE TABLE sessions (
+    hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL COLLATE NOCASE REFERENCES users(name)
+    ON DELETE CASCADE, address TEXT NOT NULL, agent TEXT NOT NULL, created REAL NOT NULL, seen REAL NOT NULL,
+    confirmed REAL NOT NULL
+) STRICT;
+CREATE TABLE tokens (
+    hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, user TEXT NOT NULL COLLATE NOCASE
+    REFERENCES users(name) ON DELETE CASCADE, role TEXT NOT NULL, addresses TEXT NOT NULL, created REAL NOT NULL,
+    expires REAL NOT NULL, last_used REAL
+) STRICT;
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"""
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open the file, or make it with mode 0600. Raises AbidanceError when it cannot be used."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+        database.row_factory = sqlite3.Row
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA foreign_keys = ON")
+        found = database.execute("PRAGMA user_version").fetchone()[0]
+        if found == 0:
+            database.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+    except (OSError, sqlite3.Error) as error:
+        raise AbidanceError(
+            f"The users in {path} cannot be read ({error}).", "Check the file and its permissions."
+        ) from error
+    if found not in (0, FORMAT):
+        database.close()
+        raise AbidanceError(
+            f"The users in {path} have format {found}; this version reads format {FORMAT}.",
+            "Use the version of the program that wrote them.",
+        )
+    return database
+
+
+__all__ = ["open_database"]
