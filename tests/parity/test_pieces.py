@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from abidance.backtest import reel
 from abidance.backtest.parity import first_difference
 from abidance.engine.config import StrategyConfig
+from abidance.market import stored as stored_bars
 from abidance.market.bars import FIELDS, Bars
 from abidance.market.store import BarStore, Catalog
 from abidance.market.stored import StoredBars
@@ -142,6 +143,19 @@ def test_stored_bars_are_read_when_they_are_looked_at() -> None:
     assert part.close.tolist() == whole.close[2:5].tolist()
     assert (close.tolist(), len(bars)) == (whole.close.tolist(), 10)
     assert bars.slice(7, 3).close.tolist() == []
+
+
+def test_stored_bars_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = make_bars(10)
+    bars = StoredBars(
+        whole, lambda start, end: whole.slice(*np.searchsorted(whole.ts, (start, end)).tolist())
+    )
+    bars.leave()
+    monkeypatch.setattr(stored_bars, "_PART", 3)
+
+    columns = bars.columns()
+
+    assert [column.tolist() for column in columns] == [column.tolist() for column in whole.columns()]
 
 
 def test_stored_bars_that_change_meanwhile_are_refused() -> None:

@@ -15,7 +15,7 @@ from abidance.market.bars import FIELDS, Bars
 from abidance.market.stored import StoredBars
 from abidance.model.instrument import timeframe_ns
 
-ROWS = 1 << 20
+ROWS = 1 << 19
 """Bars that a piece holds, or a few more: a moment is not cut."""
 _COLUMNS = ("ts", *FIELDS)
 _NEVER = -1
