@@ -110,6 +110,7 @@ class Placed:
     resting: Resting | None = None
     is_self_trade: bool = False
     is_liquidation: bool = False
+    sent: bool = False
     why: Why | None = None
     parts: list[Part] = field(default_factory=list)
 
@@ -145,6 +146,7 @@ class Desk:
     `horizon` is up to when orders are known to questions: a venue whose copies lag knows the newest not yet. A client's
     id may come again once its order has ended, unless the venue `remembers` them all. A
     post-only order that would trade is declined, or taken and ended where the venue `ends_post`.
+    Fees are paid in what was received, or in the quote asset where they are `fees_in_quote`.
     """
 
     def __init__(self, accounts: Sequence[Account], first_id: int = 4_000_000) -> None:
@@ -154,6 +156,7 @@ class Desk:
         self.halted: set[str] = set()
         self.remembers = False
         self.ends_post = False
+        self.fees_in_quote = False
         self.clearing = Clearing()
         self.hear: Callable[[News], None] = lambda _: None
         self._next = first_id
@@ -298,7 +301,7 @@ class Desk:
             waiting = self._stops[order.market.instrument.id]
             if order in waiting:
                 waiting.remove(order)
-                order.state, order.updated = State.OPEN, ts
+                order.state, order.updated, order.sent = State.OPEN, ts, True
                 self.hear(News(order.account, order))
                 self._send(order, ts)
         return self._watch_margins(ts) or bool(touched)
@@ -397,6 +400,8 @@ class Desk:
             amount = (value / self.clearing.position(order.account, order.market).leverage).quantize(_CENT)
         elif ticket.side == BUY:
             amount *= self._worst(order.market, ticket) * rules.tick
+            if self.fees_in_quote:
+                amount *= 1 + max(order.account.maker, order.account.taker)
         if amount and self.clearing.available(order.account, asset) < amount:
             raise Declined(Why.FUNDS)
         order.account.lock(asset, amount)
@@ -428,6 +433,7 @@ class Desk:
     def _send(self, order: Placed, ts: int) -> None:
         """Let an order meet the book."""
         ticket, owner = order.ticket, f"{CLIENT}{order.id}"
+        order.sent = True
         if ticket.reduces or ticket.closes:
             held = self._reducible(order.account, order.market, ticket)
             ticket.lots = order.filled + (held if ticket.closes else min(order.left, held))
@@ -527,6 +533,8 @@ class Desk:
         rate = account.maker if is_maker else account.taker
         if account.fee_asset and account.purse(account.fee_asset).free >= value * rate / 500:
             return (value * rate / 500).quantize(Decimal("1e-8")), account.fee_asset
+        if self.fees_in_quote:
+            return (value * rate).quantize(_CENT), order.market.instrument.quote
         return (got * rate).quantize(Decimal("1e-8")), got_asset
 
     def _unlock(self, order: Placed) -> None:

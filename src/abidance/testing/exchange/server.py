@@ -323,7 +323,7 @@ class LocalExchange:
             dict(request.query),
             dict(request.headers),
             await request.read(),
-            request.query_string,
+            request.rel_url.raw_query_string,
         )
         if (fault := self.faults.on_request(asked.path, Wrong.SLOW)) is not None:
             await asyncio.sleep(fault.seconds)
