@@ -23,6 +23,8 @@ PLAYED = [
     "BTC/USDT@BYBIT",
     "BTC/USDT:USDT@BYBIT",
     "BTC/USDT@KUCOIN",
+    "BTC/USDT@KRAKEN",
+    "BTC/USDT@MEXC",
 ]
 SPOT = [id for id in PLAYED if ":" not in id]
 PERPETUAL = [id for id in PLAYED if ":" in id]
@@ -67,8 +69,8 @@ async def look(client: Any, id: str, symbol: str) -> dict[str, Any]:
 
 
 def number(id: str) -> int:
-    """Return the number in an id: Kraken writes them as `OLOCAL-00004-000000`."""
-    return int("".join(each for each in id if each.isdecimal()))
+    """Return the number in an id: Kraken writes them as `OLOCAL-00004-000000`, MEXC as `C02__4000000`."""
+    return int("".join(each for each in id.rpartition("__")[2] if each.isdecimal()))
 
 
 def account_of(exchange: LocalExchange) -> Account:

@@ -375,8 +375,8 @@ class KrakenOrders:
             rows = [self._execution(order, part)]
             if part is not None and order.state is State.FILLED:
                 rows.append(self._execution(order, None))
-            if self._ears.wanted(account, "executions"):
-                self._ears.tell(account, "executions", self._frame("executions", "update", rows))
+            for row in rows if self._ears.wanted(account, "executions") else ():
+                self._ears.tell(account, "executions", self._frame("executions", "update", [row]))
         if not self._ears.wanted(account, "balances"):
             return
         lines = [news.line] if news.line else []
