@@ -140,18 +140,33 @@ class News(NamedTuple):
     line: Line | None = None
 
 
-class Desk:
-    """The orders of all accounts of one exchange. `hear` is told everything that happens, in its order.
+class Entry(NamedTuple):
+    """One line of what truly happened, in its order: how an order stood then, what of it traded, what money moved."""
 
-    `horizon` is up to when orders are known to questions: a venue whose copies lag knows the newest not yet. A client's
-    id may come again once its order has ended, unless the venue `remembers` them all. A
-    post-only order that would trade is declined, or taken and ended where the venue `ends_post`.
-    Fees are paid in what was received, or in the quote asset where they are `fees_in_quote`.
+    ts: int
+    key: str
+    order: int = 0
+    client_id: str = ""
+    state: State | None = None
+    filled: int = 0
+    part: Part | None = None
+    line: Line | None = None
+
+
+class Desk:
+    """The orders of all accounts of one exchange.
+
+    `hear` is told everything that happens, in its order, and `history` keeps it: nothing in it ever changes. `horizon`
+    is up to when orders are known to questions: a venue whose copies lag knows the newest not yet. A client's id may
+    come again once its order has ended, unless the venue `remembers` them all. A post-only order that would trade is
+    declined, or taken and ended where the venue `ends_post`. Fees are paid in what was received, or in the quote asset
+    where they are `fees_in_quote`.
     """
 
     def __init__(self, accounts: Sequence[Account], first_id: int = 4_000_000) -> None:
         self.accounts = {account.key: account for account in accounts}
         self.orders: dict[int, Placed] = {}
+        self.history: list[Entry] = []
         self.horizon: int | None = None
         self.halted: set[str] = set()
         self.remembers = False
@@ -185,9 +200,9 @@ class Desk:
         if waits:
             order.state = State.WAITING
             self._stops.setdefault(market.instrument.id, []).append(order)
-            self.hear(News(account, order))
+            self._tell(News(account, order))
         else:
-            self.hear(News(account, order))
+            self._tell(News(account, order))
             if crosses:
                 order.why = Why.WOULD_TAKE
                 self._end(order, State.EXPIRED, ts)
@@ -236,7 +251,7 @@ class Desk:
         if rest is not None:
             order.market.book.cancel(rest.id)
             order.resting = None
-        self.hear(News(order.account, order))
+        self._tell(News(order.account, order))
         if rest is not None:
             self._send(order, ts)
 
@@ -261,7 +276,7 @@ class Desk:
         """Let money come (positive) or go."""
         line = Line(ts, asset, amount, "deposit" if amount > 0 else "withdrawal")
         account.move(line)
-        self.hear(News(account, None, line=line))
+        self._tell(News(account, None, line=line))
 
     def find(self, account: Account, *, id: int = 0, client_id: str = "") -> Placed | None:
         """Return an account's order by the venue's id or the newest by its own, as far as questions know it."""
@@ -302,7 +317,7 @@ class Desk:
             if order in waiting:
                 waiting.remove(order)
                 order.state, order.updated, order.sent = State.OPEN, ts, True
-                self.hear(News(order.account, order))
+                self._tell(News(order.account, order))
                 self._send(order, ts)
         return self._watch_margins(ts) or bool(touched)
 
@@ -313,7 +328,7 @@ class Desk:
             if not account.positions:
                 continue
             for line in self.clearing.fund(account, ts):
-                self.hear(News(account, None, line=line))
+                self._tell(News(account, None, line=line))
             for order in list(live(self.orders.values())):
                 if order.account is account and order.ticket.reduces and order.resting is not None:
                     held = self.clearing.position(account, order.market)
@@ -345,17 +360,28 @@ class Desk:
                 continue
             self._next += 1
             self.orders[order.id] = order
-            self.hear(News(account, order))
+            self._tell(News(account, order))
             self._send(order, ts)
             traded += order.filled
         hole = account.purse(asset).total
         if hole < 0 and not any(settling(market) == asset for market, _ in self.clearing.open_of(account)):
             line = Line(ts, asset, -hole, "insurance")
             account.move(line)
-            self.hear(News(account, None, line=line))
+            self._tell(News(account, None, line=line))
         return traded > 0
 
     # --- inside
+
+    def _tell(self, news: News) -> None:
+        """Write down what happened, and let it be heard."""
+        order, key = news.order, news.account.key
+        if order is None:
+            assert news.line is not None
+            self.history.append(Entry(news.line.ts, key, line=news.line))
+        else:
+            told = (order.id, order.ticket.client_id, order.state, order.filled, news.part)
+            self.history.append(Entry(order.updated, key, *told))
+        self.hear(news)
 
     def _check(self, account: Account, market: Market, ticket: Ticket, amended: Placed | None = None) -> None:
         rules = market.instrument
@@ -486,7 +512,7 @@ class Desk:
         if not order.left:
             self._unlock(order)
             order.resting = None
-        self.hear(News(account, order, part))
+        self._tell(News(account, order, part))
 
     def _clear(self, order: Placed, found: Print, value: Decimal, *, is_maker: bool) -> None:
         """Book an execution of a perpetual."""
@@ -494,7 +520,7 @@ class Desk:
         fee = (value * (account.maker if is_maker else account.taker)).quantize(_CENT)
         part = self._take_part(order, found, fee, asset, is_maker=is_maker)
         for line in self.clearing.fund(account, found.ts):
-            self.hear(News(account, None, line=line))
+            self._tell(News(account, None, line=line))
         kept = min(order.locked, self._kept(order, found.lots))
         account.lock(asset, -kept)
         order.locked -= kept
@@ -508,7 +534,7 @@ class Desk:
         if not order.left:
             self._unlock(order)
             order.resting = None
-        self.hear(News(account, order, part))
+        self._tell(News(account, order, part))
 
     def _take_part(
         self, order: Placed, found: Print, fee: Decimal, fee_asset: str, *, is_maker: bool
@@ -547,7 +573,7 @@ class Desk:
             waiting.remove(order)
         order.state, order.updated, order.resting = state, ts, None
         self._unlock(order)
-        self.hear(News(order.account, order))
+        self._tell(News(order.account, order))
 
 
 def live(orders: Iterable[Placed]) -> Iterator[Placed]:

@@ -98,6 +98,10 @@ class Kraken(House):
         }
         return {f"GET /0/public/{name}": answer for name, answer in found.items()} | dict(self._orders.routes)
 
+    def asks(self, asked: Asked) -> bool:
+        """Say whether a request only asks: its name tells, for everything signed is posted."""
+        return asked.method == "GET" or self._orders.asks(asked.path)
+
     def accepts(self, path: str) -> bool:
         """Say whether a stream may be opened at a path."""
         return path.partition("?")[0] == "/v2"

@@ -101,6 +101,11 @@ class KrakenOrders:
 
     # --- who asks
 
+    def asks(self, path: str) -> bool:
+        """Say whether a signed request only asks."""
+        head, _, name = path.rpartition("/")
+        return head == "/0/private" and name.startswith(("Open", "Closed", "Query", "Trade", "Balance"))
+
     def _signed(self, handler: Handler) -> Callable[[Asked], object]:
         def answer(asked: Asked) -> object:
             account = self._desk.accounts.get(header(asked.headers, "API-Key"))
@@ -142,7 +147,7 @@ class KrakenOrders:
             raise _no("EGeneral:Permission denied")
         deadline = word(asked, "deadline")
         if deadline and _nanos(deadline) < self._place.now:
-            raise _no("EOrder:Deadline elapsed")
+            raise _no("EService:Deadline elapsed")
         ticket = self._ticket(market, asked)
         told = {"order": _description(market, ticket)}
         if str(asked.get("validate", "")).lower() == "true":
@@ -242,7 +247,7 @@ class KrakenOrders:
         return rows
 
     def _trades(self, account: Account, asked: Mapping[str, Any]) -> object:
-        since, until = (float(asked.get(name) or 0) * SECOND_NS for name in ("start", "end"))
+        since, until = (self._moment_of(account, str(asked.get(name) or 0)) for name in ("start", "end"))
         rows = [
             (part.id, self._told_part(order, part))
             for order in self._desk.of(account)
@@ -253,6 +258,13 @@ class KrakenOrders:
         start = int(asked.get("ofs") or 0)
         told = {trade_id(id): row for id, row in rows[start : start + 50]}
         return {"trades": told, "count": len(rows)}
+
+    def _moment_of(self, account: Account, text: str) -> int:
+        """Return a time that is told in seconds, or by an execution of that moment."""
+        if not text.startswith("T"):
+            return round(float(text) * SECOND_NS)
+        found = (part for order in self._desk.of(account) for part in order.parts if trade_id(part.id) == text)
+        return next((part.ts for part in found), 0)
 
     # --- the account
 
