@@ -57,7 +57,9 @@ def compare(core: Core, replica: Replica, seen: list[Outcome]) -> None:
     assert [_without_exit(each) for each in replica.portfolio.round_trips] == [
         _without_exit(each) for each in ours.portfolio.round_trips
     ]
-    assert list(replica.portfolio.ledger.entries()) == list(ours.portfolio.ledger.entries())
+    assert (
+        list(replica.portfolio.ledger.entries()) == list(ours.portfolio.ledger.entries()) == replica.entries
+    )
     assert theirs.equity() == ours.equity()
     assert {id: theirs.price(id) for id in theirs.instruments} == {
         id: ours.price(id) for id in ours.instruments

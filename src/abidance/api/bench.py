@@ -9,6 +9,7 @@ A process that is killed leaves a request that failed, never half a result.
 import asyncio
 import json
 import multiprocessing
+import os
 import secrets
 import time
 from contextlib import suppress
@@ -195,6 +196,7 @@ def _loaded(config: dict[str, Any]) -> Any:
 
 def _work(news: Connection, config: dict[str, Any], userdir: Path, path: Path) -> None:
     """Run a backtest in a process of its own and tell how it goes."""
+    os.nice(10)  # whoever trades on this machine goes first
     try:
         import msgspec
 

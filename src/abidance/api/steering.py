@@ -29,11 +29,19 @@ async def steer(
         raise ProblemError(
             422, f"The run {run} has no strategy {strategy!r}.", "Name one of the run's, or none."
         )
+    is_real = not followed.replica.header.mode.startswith("paper")
+    if is_real and who.kind == "demo":
+        raise ProblemError(
+            403,
+            f"The run {run} sends real orders.",
+            "Serve without --demo, and log in, to steer it.",
+            code="demo",
+        )
     told = {"strategy": strategy, "values": values, "id": id}
     house.audit.write(
         who.name, f"control.{action}", run, told, address=who.address, request_id=who.request_id
     )
-    if not followed.replica.header.mode.startswith("paper") and action in _SWITCH:
+    if is_real and action in _SWITCH:
         return _throw(followed, who, action, values)
     wish = Wish(action, f"{who.name} ({who.kind})", strategy, values, f"{who.name}:{id}" if id else "")
     if not followed.is_running:

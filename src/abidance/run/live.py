@@ -40,8 +40,9 @@ from abidance.venues.dialect import Dialect
 from abidance.venues.dialects import dialect_of
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.config import FeedConfig
-from abidance.venues.net.feed import History, LiveFeed, Tap, Wanted
+from abidance.venues.net.feed import History, LiveFeed, Wanted
 from abidance.venues.net.line import World
+from abidance.venues.net.mender import Tap
 from abidance.venues.net.real import AiohttpTransport, RealPulse
 from abidance.venues.net.rest import Rest
 from abidance.venues.net.transport import Pulse

@@ -1,20 +1,24 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pyotp
 import pytest
 from fastapi import FastAPI
+from msgspec import structs
 from starlette.routing import Route
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from abidance.api.access import COOKIE, check_declared, routes_of
+from abidance.api.app import create_app
 from abidance.api.doorman import hosts_of
 from abidance.api.house import House
 from abidance.api.server import Address
+from abidance.market.store import open_tables
 from abidance.model.errors import InvariantError, UsageError
 from abidance.security.roles import Role
-from tests.unit.api.conftest import CHANGE, ORIGIN, PASSWORD, Clock, logged_in, people
+from tests.unit.api.conftest import CHANGE, ORIGIN, PASSWORD, QUICK, RULES, Clock, logged_in, people
 
 API, HERE = "/api/v1", Path(__file__)
 
@@ -214,6 +218,18 @@ def test_a_thousand_guesses_are_looked_at_ten_times_and_answered_alike(
     assert len(looked) <= 10
     assert {each.status_code for each in statuses} == {401, 429}
     assert "retry-after" in statuses[-1].headers
+
+
+def test_coming_in_oneself_buys_no_more_guesses_at_others(nobody: TestClient, house: House) -> None:
+    people(house)
+    statuses = []
+    for name in [f"stranger{number}" for number in range(12)]:
+        guess = {"name": name, "password": "wrong"}
+        statuses.append(nobody.post(f"{API}/session", json=guess, headers=CHANGE).status_code)
+        own = {"name": "viewer", "password": PASSWORD}
+        nobody.post(f"{API}/session", json=own, headers=CHANGE)
+
+    assert statuses[-1] == 429
 
 
 def test_a_throttled_account_can_come_in_from_elsewhere(
@@ -541,6 +557,25 @@ def test_a_stream_ends_soon_after_its_session_does(nobody: TestClient, house: Ho
     code = ends_with(viewer, lambda _: house.sessions.end_all("viewer"))
 
     assert code == 4401
+
+
+def test_the_demo_lets_nobody_steer_real_orders(recorded: Path, tmp_path: Path) -> None:
+    shutil.copytree(recorded, tmp_path / "user")
+    house = House(tmp_path / "user", open_tables(tmp_path / "user" / "data"), demo=True, passwords=QUICK)
+    house.runs._scan()
+    house.runs.advance()
+    run = house.runs.get("demo").replica
+    with TestClient(create_app(house, RULES), ORIGIN, client=("127.0.0.1", 5)) as client:
+        paper = client.post(f"{API}/runs/demo/control", json={"action": "kill"}, headers=CHANGE)
+        run.header = structs.replace(run.header, mode="live")
+        real = client.post(f"{API}/runs/demo/control", json={"action": "kill"}, headers=CHANGE)
+        elsewhere = TestClient(client.app, ORIGIN, client=("10.0.0.9", 5))
+        elsewhere.portal = client.portal
+        stranger = elsewhere.get(f"{API}/runs")
+
+    assert paper.json()["code"] == "not_running"
+    assert (real.status_code, real.json()["code"]) == (403, "demo")
+    assert stranger.status_code == 401
 
 
 # --- where it listens

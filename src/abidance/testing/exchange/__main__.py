@@ -7,6 +7,7 @@ and then `ready`, so that whoever started it can read where they are.
 import argparse
 import asyncio
 import sys
+from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from decimal import Decimal
@@ -66,7 +67,7 @@ async def _serve(asked: argparse.Namespace) -> None:
         for at, venue in enumerate(asked.venue):
             markets = [_market(id, asked, start) for id in _ids(asked.pairs, venue)]
             port = asked.port + at if asked.port else 0
-            account = Account(f"key-of-{venue.lower()}", f"secret-of-{venue.lower()}", "phrase")
+            account = _account(venue)
             exchange = LocalExchange(
                 markets, start=start, clock=clock, port=port, accounts=[account] if asked.fund else []
             )
@@ -78,6 +79,12 @@ async def _serve(asked: argparse.Namespace) -> None:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await (asyncio.to_thread(sys.stdin.read) if asked.until_closed else asyncio.Event().wait())
+
+
+def _account(venue: str) -> Account:
+    """Return an account of a venue; the secret is base64, as Kraken wants it."""
+    secret = b64encode(f"the secret of {venue.lower()}".encode()).decode()
+    return Account(f"key-of-{venue.lower()}", secret, "phrase")
 
 
 def _ids(pairs: str, venue: str) -> list[str]:

@@ -110,6 +110,7 @@ class Placed:
     resting: Resting | None = None
     is_self_trade: bool = False
     is_liquidation: bool = False
+    sent: bool = False
     why: Why | None = None
     parts: list[Part] = field(default_factory=list)
 
@@ -139,21 +140,38 @@ class News(NamedTuple):
     line: Line | None = None
 
 
-class Desk:
-    """The orders of all accounts of one exchange. `hear` is told everything that happens, in its order.
+class Entry(NamedTuple):
+    """One line of what truly happened, in its order: how an order stood then, what of it traded, what money moved."""
 
-    `horizon` is up to when orders are known to questions: a venue whose copies lag knows the newest not yet. A client's
-    id may come again once its order has ended, unless the venue `remembers` them all. A
-    post-only order that would trade is declined, or taken and ended where the venue `ends_post`.
+    ts: int
+    key: str
+    order: int = 0
+    client_id: str = ""
+    state: State | None = None
+    filled: int = 0
+    part: Part | None = None
+    line: Line | None = None
+
+
+class Desk:
+    """The orders of all accounts of one exchange.
+
+    `hear` is told everything that happens, in its order, and `history` keeps it: nothing in it ever changes. `horizon`
+    is up to when orders are known to questions: a venue whose copies lag knows the newest not yet. A client's id may
+    come again once its order has ended, unless the venue `remembers` them all. A post-only order that would trade is
+    declined, or taken and ended where the venue `ends_post`. Fees are paid in what was received, or in the quote asset
+    where they are `fees_in_quote`.
     """
 
     def __init__(self, accounts: Sequence[Account], first_id: int = 4_000_000) -> None:
         self.accounts = {account.key: account for account in accounts}
         self.orders: dict[int, Placed] = {}
+        self.history: list[Entry] = []
         self.horizon: int | None = None
         self.halted: set[str] = set()
         self.remembers = False
         self.ends_post = False
+        self.fees_in_quote = False
         self.clearing = Clearing()
         self.hear: Callable[[News], None] = lambda _: None
         self._next = first_id
@@ -182,9 +200,9 @@ class Desk:
         if waits:
             order.state = State.WAITING
             self._stops.setdefault(market.instrument.id, []).append(order)
-            self.hear(News(account, order))
+            self._tell(News(account, order))
         else:
-            self.hear(News(account, order))
+            self._tell(News(account, order))
             if crosses:
                 order.why = Why.WOULD_TAKE
                 self._end(order, State.EXPIRED, ts)
@@ -233,7 +251,7 @@ class Desk:
         if rest is not None:
             order.market.book.cancel(rest.id)
             order.resting = None
-        self.hear(News(order.account, order))
+        self._tell(News(order.account, order))
         if rest is not None:
             self._send(order, ts)
 
@@ -258,7 +276,7 @@ class Desk:
         """Let money come (positive) or go."""
         line = Line(ts, asset, amount, "deposit" if amount > 0 else "withdrawal")
         account.move(line)
-        self.hear(News(account, None, line=line))
+        self._tell(News(account, None, line=line))
 
     def find(self, account: Account, *, id: int = 0, client_id: str = "") -> Placed | None:
         """Return an account's order by the venue's id or the newest by its own, as far as questions know it."""
@@ -298,8 +316,8 @@ class Desk:
             waiting = self._stops[order.market.instrument.id]
             if order in waiting:
                 waiting.remove(order)
-                order.state, order.updated = State.OPEN, ts
-                self.hear(News(order.account, order))
+                order.state, order.updated, order.sent = State.OPEN, ts, True
+                self._tell(News(order.account, order))
                 self._send(order, ts)
         return self._watch_margins(ts) or bool(touched)
 
@@ -310,7 +328,7 @@ class Desk:
             if not account.positions:
                 continue
             for line in self.clearing.fund(account, ts):
-                self.hear(News(account, None, line=line))
+                self._tell(News(account, None, line=line))
             for order in list(live(self.orders.values())):
                 if order.account is account and order.ticket.reduces and order.resting is not None:
                     held = self.clearing.position(account, order.market)
@@ -342,17 +360,28 @@ class Desk:
                 continue
             self._next += 1
             self.orders[order.id] = order
-            self.hear(News(account, order))
+            self._tell(News(account, order))
             self._send(order, ts)
             traded += order.filled
         hole = account.purse(asset).total
         if hole < 0 and not any(settling(market) == asset for market, _ in self.clearing.open_of(account)):
             line = Line(ts, asset, -hole, "insurance")
             account.move(line)
-            self.hear(News(account, None, line=line))
+            self._tell(News(account, None, line=line))
         return traded > 0
 
     # --- inside
+
+    def _tell(self, news: News) -> None:
+        """Write down what happened, and let it be heard."""
+        order, key = news.order, news.account.key
+        if order is None:
+            assert news.line is not None
+            self.history.append(Entry(news.line.ts, key, line=news.line))
+        else:
+            told = (order.id, order.ticket.client_id, order.state, order.filled, news.part)
+            self.history.append(Entry(order.updated, key, *told))
+        self.hear(news)
 
     def _check(self, account: Account, market: Market, ticket: Ticket, amended: Placed | None = None) -> None:
         rules = market.instrument
@@ -397,6 +426,8 @@ class Desk:
             amount = (value / self.clearing.position(order.account, order.market).leverage).quantize(_CENT)
         elif ticket.side == BUY:
             amount *= self._worst(order.market, ticket) * rules.tick
+            if self.fees_in_quote:
+                amount *= 1 + max(order.account.maker, order.account.taker)
         if amount and self.clearing.available(order.account, asset) < amount:
             raise Declined(Why.FUNDS)
         order.account.lock(asset, amount)
@@ -428,6 +459,7 @@ class Desk:
     def _send(self, order: Placed, ts: int) -> None:
         """Let an order meet the book."""
         ticket, owner = order.ticket, f"{CLIENT}{order.id}"
+        order.sent = True
         if ticket.reduces or ticket.closes:
             held = self._reducible(order.account, order.market, ticket)
             ticket.lots = order.filled + (held if ticket.closes else min(order.left, held))
@@ -480,7 +512,7 @@ class Desk:
         if not order.left:
             self._unlock(order)
             order.resting = None
-        self.hear(News(account, order, part))
+        self._tell(News(account, order, part))
 
     def _clear(self, order: Placed, found: Print, value: Decimal, *, is_maker: bool) -> None:
         """Book an execution of a perpetual."""
@@ -488,7 +520,7 @@ class Desk:
         fee = (value * (account.maker if is_maker else account.taker)).quantize(_CENT)
         part = self._take_part(order, found, fee, asset, is_maker=is_maker)
         for line in self.clearing.fund(account, found.ts):
-            self.hear(News(account, None, line=line))
+            self._tell(News(account, None, line=line))
         kept = min(order.locked, self._kept(order, found.lots))
         account.lock(asset, -kept)
         order.locked -= kept
@@ -502,7 +534,7 @@ class Desk:
         if not order.left:
             self._unlock(order)
             order.resting = None
-        self.hear(News(account, order, part))
+        self._tell(News(account, order, part))
 
     def _take_part(
         self, order: Placed, found: Print, fee: Decimal, fee_asset: str, *, is_maker: bool
@@ -527,6 +559,8 @@ class Desk:
         rate = account.maker if is_maker else account.taker
         if account.fee_asset and account.purse(account.fee_asset).free >= value * rate / 500:
             return (value * rate / 500).quantize(Decimal("1e-8")), account.fee_asset
+        if self.fees_in_quote:
+            return (value * rate).quantize(_CENT), order.market.instrument.quote
         return (got * rate).quantize(Decimal("1e-8")), got_asset
 
     def _unlock(self, order: Placed) -> None:
@@ -539,7 +573,7 @@ class Desk:
             waiting.remove(order)
         order.state, order.updated, order.resting = state, ts, None
         self._unlock(order)
-        self.hear(News(order.account, order))
+        self._tell(News(order.account, order))
 
 
 def live(orders: Iterable[Placed]) -> Iterator[Placed]:

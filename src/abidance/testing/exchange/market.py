@@ -5,6 +5,7 @@ the accessors for tests speak the model's own words.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from typing import NamedTuple, Protocol
@@ -152,6 +153,17 @@ class Market:
             (k * FUNDING_NS, self._rate(k), self.tape.price[max(0, self.tape.find(k * FUNDING_NS) - 1)])
             for k in range(first, last + 1)
         ]
+
+    def change_filters(
+        self, *, min_quantity: Decimal | None = None, min_notional: Decimal | None = None
+    ) -> None:
+        """Let other least sizes be in force from now on, as a venue may at any time."""
+        rules = self.instrument
+        self.instrument = replace(
+            rules,
+            min_quantity=rules.min_quantity if min_quantity is None else min_quantity,
+            min_notional=rules.min_notional if min_notional is None else min_notional,
+        )
 
     # The truth, for tests.
 

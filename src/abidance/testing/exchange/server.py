@@ -323,7 +323,7 @@ class LocalExchange:
             dict(request.query),
             dict(request.headers),
             await request.read(),
-            request.query_string,
+            request.rel_url.raw_query_string,
         )
         if (fault := self.faults.on_request(asked.path, Wrong.SLOW)) is not None:
             await asyncio.sleep(fault.seconds)
@@ -352,7 +352,7 @@ class LocalExchange:
         if strikes is not None and strikes.what in _PAGES:
             return Answer(_PAGES[strikes.what][0], {}, _PAGES[strikes.what][1].encode())
         self.catch_up()
-        lag = self.faults.on_request(asked.path, Wrong.LAG) if asked.method == "GET" else None
+        lag = self.faults.on_request(asked.path, Wrong.LAG) if self.house.asks(asked) else None
         self.desk.horizon = None if lag is None else self.now - round(lag.seconds * SECOND_NS)
         try:
             if strikes is not None:
