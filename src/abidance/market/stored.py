@@ -7,7 +7,6 @@ import numpy as np
 from abidance.market.bars import FIELDS, Bars, FloatArray
 from abidance.model.errors import DataError
 
-
 _PART = 1 << 17
 """Bars that are read at once."""
 
