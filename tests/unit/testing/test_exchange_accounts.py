@@ -10,7 +10,7 @@ import pytest
 
 from abidance.model.instrument import MS_NS
 from abidance.testing.exchange import Account, Fault, LocalExchange, Market, Wrong
-from abidance.testing.exchange.core import SELL, Force
+from abidance.testing.exchange.core import BUY, SELL, Force
 from abidance.testing.exchange.desk import State
 from abidance.venues.ccxt.loading import exchange_class
 from tests.unit.testing.exchange_stage import START, market
@@ -283,3 +283,62 @@ async def test_an_answer_that_never_comes_says_nothing_about_the_order(
         found = [order.ticket.client_id for order in exchange.desk.orders.values()]
         assert exchange.faults.unhit() == []
         assert found == (["low1"] if done else [])
+
+
+STOPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "BTC/USDT@BINANCE": ("stop_loss", {}),
+    "BTC/USDT:USDT@BINANCE": ("market", {}),
+    "BTC/USDT@BYBIT": ("market", {"triggerDirection": "descending"}),
+    "BTC/USDT:USDT@BYBIT": ("market", {"triggerDirection": "descending"}),
+    "BTC/USDT@KUCOIN": ("market", {}),
+    "BTC/USDT@KRAKEN": ("market", {}),
+}
+
+
+@pytest.mark.parametrize("id", STOPS)
+async def test_a_stop_waits_until_the_market_touches_it(id: str) -> None:
+    async with trading(id) as (exchange, truth, client, symbol):
+        price = truth.ladder(1).asks[0][0]
+        await client.create_order(symbol, "limit", "buy", 0.2, round(price * 1.02, 1))
+        kind, params = STOPS[id]
+        trigger = round(truth.ladder(1).bids[0][0] - 200, 1)
+        await client.create_order(symbol, kind, "sell", 0.1, None, {"stopLossPrice": trigger, **params})
+        stop = exchange.desk.of(account_of(exchange))[-1]
+        before = stop.state
+        touch = truth.ticks.count(trigger)
+        truth.book.submit(exchange.now, "somebody", BUY, truth.lots.count(0.01), touch)
+        truth.book.submit(exchange.now, "somebody", BUY, truth.lots.count(1), touch - 10)
+        truth.book.submit(exchange.now, "another", SELL, truth.lots.count(900), touch, Force.IOC)
+        await exchange.advance(1)
+
+        assert before is State.WAITING
+        assert stop.state is State.FILLED
+        assert stop.parts[0].ts >= stop.ts
+
+
+@pytest.mark.parametrize("id", PLAYED)
+async def test_a_halted_market_and_new_filters_refuse_what_was_good_before(id: str) -> None:
+    async with trading(id) as (exchange, truth, client, symbol):
+        price = round(truth.ladder(1).bids[0][0] - 500, 1)
+        await client.create_order(symbol, "limit", "buy", 0.1, price)
+        truth.change_filters(min_quantity=D("0.2"))
+        with pytest.raises(Exception, match=r"(?i)min|limit|LOT_SIZE|quantity"):
+            await client.create_order(symbol, "limit", "buy", 0.1, price)
+        exchange.desk.delist(truth, exchange.now)
+        with pytest.raises(Exception, match=client.id):
+            await client.create_order(symbol, "limit", "buy", 0.3, price)
+
+        (only,) = exchange.desk.of(account_of(exchange))
+        assert only.state is State.CANCELLED
+        assert account_of(exchange).purse("USDT").locked == 0
+
+
+@pytest.mark.parametrize("id", HEARD)
+async def test_a_key_that_may_not_trade_reads_but_places_nothing(id: str) -> None:
+    async with trading(id) as (exchange, _, client, symbol):
+        account_of(exchange).permissions.trade = False
+
+        with pytest.raises(Exception, match=r"(?i)permission|more permission"):
+            await client.create_order(symbol, "limit", "buy", 0.1, 20_000)
+        assert await client.fetch_open_orders(symbol) == []
+        assert exchange.desk.orders == {}

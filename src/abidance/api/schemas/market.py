@@ -135,12 +135,3 @@ class ConfigOut(Schema):
     values: dict[str, Any]
     path: str
     exists: bool
-
-
-class VerdictFileOut(Schema):
-    """A report or study that lies in the user directory."""
-
-    name: str
-    kind: Literal["study", "report", "verdict"]
-    size: int
-    changed: Moment

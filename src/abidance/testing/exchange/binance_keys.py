@@ -32,7 +32,11 @@ class BinanceKeys:
             params = dict(parse_qsl(raw, keep_blank_values=True))
             payload, _, _ = raw.rpartition("&signature=")
             self.check(account, payload, params)
-            return handler(account, params)
+            try:
+                return handler(account, params)
+            except ValueError:
+                text = "Illegal characters found in a parameter."
+                raise Refusal(400, {"code": -1100, "msg": text}) from None
 
         return answer
 

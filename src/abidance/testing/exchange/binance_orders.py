@@ -396,6 +396,8 @@ def _steps(params: Mapping[str, str], name: str, step: Decimal, filter: str) -> 
         value = Decimal(text)
     except InvalidOperation:
         value = ZERO
+    if not value.is_finite() or abs(value) > 10**15:
+        value = ZERO
     steps = value / step
     if steps <= 0 or steps != steps.to_integral_value():
         raise Refusal(400, {"code": -1013, "msg": f"Filter failure: {filter}"})

@@ -102,7 +102,7 @@ class BybitOrders:
             account = self._known(key)
             body = asked.body.decode("utf-8", "replace")
             payload = f"{stamp}{key}{window}{asked.raw_query if asked.method == 'GET' else body}"
-            if not hmac.compare_digest(_sign(account, payload), signature.lower()):
+            if not hmac.compare_digest(_sign(account, payload).encode(), signature.lower().encode()):
                 self._refuse(10004, f"error sign! origin_string[{payload}]")
             now = millis(self._place.now)
             if not (stamp.isdecimal() and window.isdecimal()):
@@ -186,7 +186,7 @@ class BybitOrders:
             self._price(market, asked, "triggerPrice") if asked.get("triggerPrice") else None,
             Force.IOC if kind == "Market" else force,
             rising={1: True, 2: False}.get(direction) if isinstance(direction, int) else None,
-            reduces=asked.get("reduceOnly") in (True, "true"),
+            reduces=rules.is_perpetual and asked.get("reduceOnly") in (True, "true"),
         )
 
     def _price(self, market: Market, asked: Mapping[str, Any], name: str) -> int:
@@ -415,7 +415,9 @@ class BybitOrders:
     def _is_signed(self, account: Account, names: list[str]) -> bool:
         _, expires, signature = names
         fresh = expires.isdecimal() and int(expires) > millis(self._place.now)
-        return fresh and hmac.compare_digest(_sign(account, f"GET/realtime{expires}"), signature)
+        return fresh and hmac.compare_digest(
+            _sign(account, f"GET/realtime{expires}").encode(), signature.encode()
+        )
 
     def told(self, news: News) -> None:
         """Tell the account's streams what happened."""

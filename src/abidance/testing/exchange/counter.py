@@ -13,6 +13,8 @@ from abidance.testing.exchange.desk import Part, Placed, State, Ticket
 from abidance.testing.exchange.house import Listener
 from abidance.venues.dialect import Frame
 
+_LEAST, _MOST = Decimal("1e-12"), Decimal("1e15")
+
 
 @dataclass
 class _Ear:
@@ -72,12 +74,12 @@ def header(headers: Mapping[str, str], name: str) -> str:
 
 
 def figure(text: object) -> Decimal | None:
-    """Read a decimal from a text or a number; None when it is none, or not above 0."""
+    """Read a decimal from a text or a number; None when it is none, not above 0, or beyond reason."""
     try:
         value = Decimal(str(text))
     except InvalidOperation:
         return None
-    return value if value.is_finite() and value > 0 else None
+    return value if value.is_finite() and _LEAST < value < _MOST else None
 
 
 def steps(text: object, step: Decimal) -> int | None:

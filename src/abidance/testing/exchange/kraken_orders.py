@@ -263,7 +263,9 @@ class KrakenOrders:
         """Return a time that is told in seconds, or by an execution of that moment."""
         if not text.startswith("T"):
             return round(float(text) * SECOND_NS)
-        found = (part for order in self._desk.of(account) for part in order.parts if trade_id(part.id) == text)
+        found = (
+            part for order in self._desk.of(account) for part in order.parts if trade_id(part.id) == text
+        )
         return next((part.ts for part in found), 0)
 
     # --- the account

@@ -31,6 +31,7 @@ _DECLINED: Mapping[Why, tuple[str, str]] = {
     Why.TICK: ("400100", "Price increment invalid."),
     Why.NOTIONAL: ("400100", "The order funds should more then 0.1 USDT."),
     Why.DUPLICATE: ("400100", "Duplicate clientOid."),
+    Why.WOULD_TAKE: ("400100", "The post-only order would trade at once."),
     Why.WOULD_TRIGGER: ("300000", "Stop price would trigger immediately."),
     Why.NO_DEPTH: ("230005", "The market order has no counterparty."),
     Why.HALTED: ("900001", "Unsupported trading pair."),

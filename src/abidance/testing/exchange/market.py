@@ -5,10 +5,11 @@ the accessors for tests speak the model's own words.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from abidance.model.errors import UsageError
 from abidance.model.instrument import Instrument, timeframe_ns
@@ -159,7 +160,7 @@ class Market:
     ) -> None:
         """Let other least sizes be in force from now on, as a venue may at any time."""
         rules = self.instrument
-        self.instrument = replace(
+        self.instrument = msgspec.structs.replace(
             rules,
             min_quantity=rules.min_quantity if min_quantity is None else min_quantity,
             min_notional=rules.min_notional if min_notional is None else min_notional,

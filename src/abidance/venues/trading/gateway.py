@@ -28,6 +28,7 @@ from abidance.venues.account import (
     Moved,
     News,
     OrderReport,
+    Page,
     Proof,
     Reply,
 )
@@ -182,7 +183,8 @@ class VenueGateway:
             def leaving() -> None:
                 tracked.left, tracked.sent_at = True, self._way.wire.now()
 
-            call = self.dialect.submit(command)
+            # The dialect may limit for how long the order can be taken: from now on, by the venue's time.
+            call = self.dialect.submit(msgspec.structs.replace(command, ts=self._way.wire.now()))
             self._on_submitted(tracked, await self._change_call(call, tracked.request.instrument, leaving))
 
     def _on_submitted(self, tracked: Tracked, reply: Reply) -> None:
@@ -191,6 +193,8 @@ class VenueGateway:
             self.register.rejected(tracked, reply.reason, now)
         elif reply.proof is Proof.DONE:
             self._hear_all(reply)
+            if reply.venue_id:
+                self.register.named(tracked, reply.venue_id, now)
             self.register.accepted(tracked, now)
         else:
             self.register.unknown(tracked, reply.reason or reply.proof.value, now)
@@ -236,6 +240,8 @@ class VenueGateway:
         async with self._lock(tracked.id):
             if tracked.is_closed:
                 return
+            if command.quantity is not None:  # the venue knows nothing of an earlier life
+                command = msgspec.structs.replace(command, quantity=command.quantity - tracked.base)
             call = self.dialect.amend(tracked.view(), command, tracked.venue_id)
             reply = await self._change_call(call, tracked.request.instrument)
             self._hear_all(reply)
@@ -312,6 +318,7 @@ class VenueGateway:
         if tracked.told is OrderState.UNKNOWN and len(tracked.absent_at) >= 2 and not self.register.strays:
             proof = "unknown to the venue in two answers after its time, in open orders and in executions"
             self.register.abandoned(tracked, proof, self._now())
+            self._way.spawn(self.set_clock())  # it may have come too late
 
     async def _look(self, tracked: Tracked) -> OrderReport | None:
         """Ask for one order. Returns None when the venue knows none; raises VenueError when there is no answer."""
@@ -444,7 +451,7 @@ class VenueGateway:
             page = self.dialect.read_executions(await self._way.wire.ask(call), instrument)
             for execution in page.executions:
                 self.register.execution(execution, self._now())
-            call = page.more
+            call = _next(call, page)
 
     async def compare_funds(self) -> None:
         """Compare balances and positions with our books, when nothing is under way."""
@@ -576,6 +583,12 @@ class VenueGateway:
 
     def _now(self) -> int:
         return self._way.pulse.wall()
+
+
+def _next(call: Call, page: Page) -> Call | None:
+    """Return the call for the page that follows; a venue that leads nowhere new is not followed."""
+    params = {**call.params, **page.onward}
+    return call._replace(params=params) if page.more is None and params != call.params else page.more
 
 
 def _amended(request: OrderRequest, command: Amend) -> OrderRequest:
