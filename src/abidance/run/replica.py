@@ -298,6 +298,10 @@ class Replica:
         point = Point(ts, self.equity, exposure)
         stamps, equity, shares = self.curve
         self.peak = max(self.peak, point.equity)
+        if stamps and ts <= stamps[-1]:  # as the run's own curve has it: the last of a moment counts
+            ts = stamps.pop()
+            equity.pop()
+            shares.pop()
         stamps.append(ts)
         equity.append(point.equity)
         shares.append(point.exposure)

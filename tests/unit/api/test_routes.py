@@ -200,3 +200,24 @@ def test_a_backtest_whose_settings_do_not_fit_says_which(nobody: TestClient, hou
 
     assert answer.status_code == 422
     assert "timefrme" in answer.json()["detail"]
+
+
+def test_a_live_run_shows_the_bars_that_it_began_with(viewer: TestClient, house: House) -> None:
+    import polars as pl
+
+    first = house.runs.get("demo").replica.bars["BTC/USDT@BINANCE", "1h"][0]
+    hour = 3_600_000_000_000
+    columns = {name: [1.0, 2.0] for name in ("open", "high", "low", "close", "volume")}
+    frame = pl.DataFrame(
+        {
+            "instrument": ["NEW/USDT@BINANCE"] * 2,
+            "timeframe": ["1h"] * 2,
+            "ts": [first.ts, first.ts + hour],
+            **columns,
+        }
+    )
+    frame.write_parquet(house.runs.folder / "demo" / "history.parquet")
+
+    bars = viewer.get(f"{RUN}/bars", params={"instrument": "NEW/USDT@BINANCE", "timeframe": "1h"}).json()
+
+    assert bars["close"] == [1.0, 2.0]
