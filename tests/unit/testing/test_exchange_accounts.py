@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
+import aiohttp
 import pytest
 
 from abidance.model.instrument import MS_NS
@@ -342,3 +343,50 @@ async def test_a_key_that_may_not_trade_reads_but_places_nothing(id: str) -> Non
             await client.create_order(symbol, "limit", "buy", 0.1, 20_000)
         assert await client.fetch_open_orders(symbol) == []
         assert exchange.desk.orders == {}
+
+
+@pytest.mark.parametrize("id", ["BTC/USDT@BYBIT", "BTC/USDT:USDT@BINANCE"])
+@pytest.mark.parametrize(("wrong", "times"), [(Wrong.DUPLICATE, 2), (Wrong.GAP, 0)])
+async def test_frames_about_an_account_come_twice_or_never_as_the_script_says(
+    id: str, wrong: Wrong, times: int
+) -> None:
+    async with trading(id) as (exchange, truth, client, symbol):
+        listening = asyncio.ensure_future(client.watch_my_trades())
+        price = round(truth.ladder(1).asks[0][0] * 1.02, 1)
+        async with asyncio.timeout(15):
+            while not listening.done():
+                await client.create_order(symbol, "limit", "buy", 0.001, price)
+                await asyncio.sleep(0)
+        await exchange.drain()
+        sent = [session.sent for session in exchange.sessions]
+        fault = exchange.faults.add(Fault(wrong, "account ", times=0))
+        await client.create_order(symbol, "limit", "buy", 0.001, price)
+        await exchange.drain()
+
+        more = sum(session.sent for session in exchange.sessions) - sum(sent)
+        assert fault.hits > 0
+        assert more == fault.hits * times
+
+
+async def test_krakens_nonces_must_rise_and_its_tokens_end() -> None:
+    async with trading("BTC/USDT@KRAKEN") as (exchange, _, client, symbol):
+        await client.fetch_open_orders(symbol)
+        client.nonce = lambda: 5
+        client.options["lastNonce"] = 0
+
+        with pytest.raises(Exception, match="Invalid nonce"):
+            await client.fetch_open_orders(symbol)
+
+        del client.nonce
+        await exchange.advance(1)
+        held = await client.private_post_getwebsocketstoken()
+        await exchange.advance(901)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"{exchange.stream_url}/v2") as socket,
+        ):
+            asked = {"channel": "executions", "token": held["result"]["token"]}
+            await socket.send_json({"method": "subscribe", "params": asked})
+            heard = [await socket.receive_json(timeout=5) for _ in range(2)]
+
+        assert heard[1]["error"] == "ESession:Invalid session"

@@ -15,7 +15,6 @@ from abidance.api.schemas.wire import ms
 from abidance.market.bars import FIELDS, Bars
 from abidance.model.errors import DataError
 from abidance.model.instrument import parse_instrument_id, timeframe_ns
-from abidance.run.live import HISTORY
 
 router = APIRouter(tags=["market"])
 MOST = 5_000
@@ -111,6 +110,8 @@ def _earlier(
     with suppress(DataError):
         if len(found := house.catalog.read(instrument, timeframe, start, end)):
             return found
+    from abidance.run.live import HISTORY
+
     kept = folder / HISTORY
     if not kept.exists():
         return None
