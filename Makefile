@@ -5,13 +5,14 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INPUTS := pyproject.toml constraints.txt
 ARGS ?=
+DASHBOARD := src/abidance/api/web/index.html
 
 # One thread per numeric library: tests and benchmarks should not fight each other for the cores.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint fmt bench docs openapi constraints clean
+.PHONY: help install demo test lint fmt bench docs openapi web constraints clean
 
 help: ## list these targets
 	@echo "Abidance. Start with: make demo"
@@ -51,6 +52,16 @@ openapi: $(VENV)/.installed ## describe the API in web/openapi.json, from which 
 	@mkdir -p web
 	@$(VENV)/bin/abidance serve --openapi web/openapi.json
 
+web: $(DASHBOARD) ## build the dashboard, which `abidance serve` shows; needs Node 20 or newer
+
+$(DASHBOARD): web/node_modules/.installed web/openapi.json $(shell find web/src web/index.html web/public -type f 2>/dev/null)
+	@npm --prefix web run --silent build
+	@touch $@
+
+web/node_modules/.installed: web/package-lock.json
+	@npm --prefix web ci --silent --no-audit --no-fund
+	@touch $@
+
 constraints: $(VENV)/.created ## resolve the newest versions into constraints.txt
 	@echo "Resolving constraints.txt ..."
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
@@ -58,7 +69,7 @@ constraints: $(VENV)/.created ## resolve the newest versions into constraints.tx
 		--output-file constraints.txt pyproject.toml
 
 clean: ## remove .venv, caches and everything built
-	@rm -rf $(VENV) site build dist htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache \
+	@rm -rf $(VENV) web/node_modules src/abidance/api/web site build dist htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache \
 		.import_linter_cache .hypothesis .compiled
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

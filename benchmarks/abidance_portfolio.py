@@ -37,7 +37,7 @@ def main() -> None:
     phases = Phases()
     with phases.measure("import"):
         import numpy as np
-        from abidance_setup import EVERYTHING, Memory, as_bars, unlimited, venue
+        from abidance_setup import EVERYTHING, Memory, set_of_bars, unlimited, venue
 
         import abidance
         from abidance.engine.config import StrategyConfig
@@ -47,12 +47,8 @@ def main() -> None:
         from abidance.run.sweeping import Arena
         from abidance.strategy.config import ExitsConfig
     with phases.measure("load"), np.load(set_file("portfolio")) as stored:
-        columns = {name: stored[name] for name in stored.files}
         ids = [f"P{number:02d}/USDT@BINANCE" for number in range(PAIRS)]
-        series = []
-        for number, id in enumerate(ids):
-            own = {name: values[number] for name, values in columns.items() if name != "ts"}
-            series.append(as_bars({"ts": columns["ts"], **own}, asked.bars, id))
+        series = set_of_bars(stored, asked.bars, ids)
     sizing = SizingConfig(method="fixed_notional", amount=STAKE, max_fraction=EVERYTHING)
     exits = ExitsConfig(stop_loss=STOP, take_profit=TAKE_PROFIT, trailing_stop=TRAILING)
     strategy = StrategyConfig(
@@ -67,7 +63,6 @@ def main() -> None:
         venue=venue().model_copy(update={"fill_on_touch": True}),
     )
     source = Memory(*series)
-    del columns, own
 
     def whole() -> dict[str, float]:
         result = compiled_backtest(config, source)

@@ -5,7 +5,7 @@ The peers have no limits and no breakers, so that those that would change what i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness import CASH, FEE, QUANTITY
@@ -36,9 +36,19 @@ class Memory:
 
 
 def as_bars(stored: Mapping[str, Any], count: int | None = None, instrument: str = ID) -> Bars:
-    """Return the first `count` rows of stored arrays as bars of one minute."""
-    columns = [stored[name][:count] for name in FIELDS]
+    """Return the first `count` rows of stored arrays as bars of one minute; what is left out stays in no memory."""
+    columns = [stored[name] if count is None else stored[name][:count].copy() for name in FIELDS]
     return Bars(instrument, "1m", stored["ts"][:count] * 1_000_000, columns)
+
+
+def set_of_bars(stored: Mapping[str, Any], count: int, ids: Sequence[str]) -> list[Bars]:
+    """Return the first `count` columns of stored tables, one row an instrument, as bars that share their times.
+
+    Volumes, which no peer is given and the workloads' venue does not look at, are shared too.
+    """
+    ts, volume = stored["ts"][:count] * 1_000_000, stored["volume"][0, :count].copy()
+    prices = [stored[name][:, :count] for name in FIELDS[:-1]]
+    return [Bars(id, "1m", ts, [*(table[row] for table in prices), volume]) for row, id in enumerate(ids)]
 
 
 def venue() -> VenueConfig:

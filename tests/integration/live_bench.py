@@ -26,6 +26,7 @@ from abidance.venues.dialects import dialect_of
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.feed import History, LiveFeed, Wanted
 from abidance.venues.net.line import World
+from abidance.venues.net.mender import Tap
 from abidance.venues.net.real import AiohttpTransport
 from abidance.venues.net.rest import Rest
 from tests.unit.venues.net_world import HandPulse
@@ -68,6 +69,7 @@ class Live:
         levels: int = 10,
         id: str = "",
         pace: float = 20.0,
+        tap: Tap | None = None,
     ) -> None:
         self.id = id or SPOT[venue]
         market = generated(self.id, 7, START, past_seconds=600, pace=pace)
@@ -80,6 +82,7 @@ class Live:
         self._timeframes = tuple(timeframes)
         self._redundancy = redundancy
         self._levels = levels
+        self._tap = tap
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Live":
@@ -95,7 +98,7 @@ class Live:
             redundancy=self._redundancy,
             anomalies=False,
         )
-        self.feed = LiveFeed(wanted, self._dialect, self._rest, self.world, self._history)
+        self.feed = LiveFeed(wanted, self._dialect, self._rest, self.world, self._history, self._tap)
         self._task = asyncio.ensure_future(self.feed.run())
         await self.pass_time(1.5)
         return self

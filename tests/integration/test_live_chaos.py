@@ -15,7 +15,9 @@ ON_FRAMES = (
     Wrong.SILENCE, Wrong.DUPLICATE, Wrong.REORDER, Wrong.GAP, Wrong.TRUNCATE, Wrong.CHECKSUM, Wrong.DISCONNECT,
     Wrong.CLOSE,
 )  # fmt: skip
-ON_REQUESTS = (Wrong.LIMIT, Wrong.ERROR, Wrong.REFUSE)
+ON_REQUESTS = (Wrong.LIMIT, Wrong.ERROR, Wrong.REFUSE, Wrong.SLOW)
+SO_SLOW = 3_600.0
+"""Seconds on the server's own clock, so many that in the time of the test the answer never comes."""
 
 
 def mishaps(draw: Random) -> list[Fault]:
@@ -26,7 +28,10 @@ def mishaps(draw: Random) -> list[Fault]:
         )
         for _ in range(10)
     ]
-    others = [Fault(draw.choice(ON_REQUESTS), after=draw.randrange(0, 3), seconds=2.0) for _ in range(3)]
+    others = [
+        Fault(what, after=draw.randrange(0, 3), seconds=SO_SLOW if what is Wrong.SLOW else 2.0)
+        for what in draw.choices(ON_REQUESTS, k=4)
+    ]
     return frames + others
 
 

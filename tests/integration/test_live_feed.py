@@ -262,3 +262,58 @@ async def test_bars_that_were_missed_are_asked_of_history() -> None:
     assert [bar.ts for bar in live.bars] == [START + k * 60 * SECOND_NS for k in range(len(live.bars))]
     assert len(live.bars) == 3
     assert live.states(BARS)[-1] is CERTIFIED
+
+
+# --- when answers are slow: the server waits on its own clock, so that in the time of the test they never come
+
+NEVER = 3_600.0
+
+
+@pytest.mark.parametrize("venue", sorted({"BINANCE", "KUCOIN", "MEXC"} & set(VENUES)))
+async def test_a_slow_snapshot_holds_up_nothing_else_and_is_asked_for_again(venue: str) -> None:
+    live = Live(venue, [TRADES, QUOTES, BOOK])
+    where = {"KUCOIN": "orderbook/level2"}.get(venue, "depth")
+    fault = live.exchange.faults.add(Fault(Wrong.SLOW, where=where, seconds=NEVER))
+    async with live:
+        await live.pass_time(15)
+        during = {kind: live.states(kind) for kind in (TRADES, QUOTES, BOOK)}
+        quotes = len(live.quotes)
+        await live.pass_time(20)
+
+    assert fault.hits == 1
+    assert during == {TRADES: [STALE, CERTIFIED], QUOTES: [STALE, CERTIFIED], BOOK: [STALE]}
+    assert quotes > 20
+    assert live.states(BOOK) == [STALE, CERTIFIED]
+    assert joined(*live.since_first())
+    live.assert_book_is_theirs()
+
+
+@pytest.mark.parametrize("venue", VENUES)
+async def test_a_venue_that_is_slow_to_let_anybody_in_is_tried_again(venue: str) -> None:
+    async with Live(venue, [TRADES, QUOTES]) as live:
+        await live.pass_time(8)
+        slow = live.exchange.faults.add(Fault(Wrong.SLOW, times=2, seconds=NEVER))
+        live.exchange.faults.add(Fault(Wrong.DISCONNECT))
+        await live.pass_time(5)
+        during = live.states(QUOTES)
+        await live.pass_time(60)
+
+    assert slow.hits == 2
+    assert during == [STALE, CERTIFIED, STALE]
+    assert live.states(QUOTES) == [STALE, CERTIFIED, STALE, CERTIFIED]
+    ids = [trade.id for trade in live.trades if trade.id]
+    assert len(ids) == len(set(ids))
+    live.assert_times_go_forward()
+
+
+async def test_slow_answers_are_no_trouble_while_another_connection_stands() -> None:
+    async with Live("KUCOIN", [TRADES, QUOTES], redundancy=2) as live:
+        await live.pass_time(8)
+        fault = live.exchange.faults.add(Fault(Wrong.SLOW, where="bullet", seconds=NEVER))
+        live.exchange.faults.add(Fault(Wrong.DISCONNECT))
+        await live.pass_time(40)
+
+    assert fault.hits == 1
+    for kind in (TRADES, QUOTES):
+        assert live.states(kind) == [STALE, CERTIFIED]
+    assert joined(*live.since_first())

@@ -17,7 +17,7 @@ from abidance.model.order import Purpose
 from abidance.model.outcome import Decided, RefusalCode, Refused
 from abidance.run.bot import JOURNAL
 from abidance.run.config import RunConfig
-from abidance.run.killing import kill, release
+from abidance.run.killing import Extent, kill, release
 from abidance.run.live import gather_begun, open_live
 from abidance.run.trading import Access, LiveTrading
 from abidance.strategy.config import ExitsConfig
@@ -65,7 +65,9 @@ class Market(Place):
         )
         return self.config(strategies=(cross,), **more)
 
-    async def live(self, seconds: float, after: float = 0.0, **more: object) -> LiveTrading:
+    async def live(
+        self, seconds: float, after: float = 0.0, extent: Extent = Extent.ENTRIES, **more: object
+    ) -> LiveTrading:
         """Let a bot with real orders live for so long and return it, closed."""
         config = self.guarded(**more)
         now = self.pulse.wall()
@@ -81,7 +83,7 @@ class Market(Place):
                         await breathe()
                 await self.pass_time(seconds)
                 if after:
-                    kill(self.folder, "tester")
+                    kill(self.folder, "tester", extent)
                     await self.pass_time(after)
                 if running.done():
                     running.result()
@@ -206,7 +208,7 @@ async def test_nothing_new_is_risked_before_the_account_was_compared(place: Mark
 async def test_the_kill_switch_stops_the_bot_and_stays_thrown_over_a_restart(place: Market) -> None:
     async with place:
         await place.until_held()
-        await place.live(5, after=5)
+        await place.live(5, after=5, extent=Extent.ALL)
         standing = [o for o in place.exchange.desk.orders.values() if o.state.is_working]
 
         bot = await place.live(60 * 12)

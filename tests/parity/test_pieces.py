@@ -12,17 +12,20 @@ from hypothesis import strategies as st
 from abidance.backtest import reel
 from abidance.backtest.parity import first_difference
 from abidance.engine.config import StrategyConfig
+from abidance.market import stored as stored_bars
 from abidance.market.bars import FIELDS, Bars
+from abidance.market.live.gaps import GapSpan
 from abidance.market.store import BarStore, Catalog
 from abidance.market.stored import StoredBars
 from abidance.model.errors import DataError
+from abidance.model.market import DataKind, FeedState
 from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig, SizingConfig
 from abidance.run.backtest import backtest
 from abidance.run.compiled import compiled_backtest, fallback_of
 from abidance.run.config import RunConfig
 from abidance.strategy.config import ExitsConfig
 from abidance.venues.sim.config import VenueConfig
-from tests.parity.markets import COINS, Memory, Shape, market
+from tests.parity.markets import COINS, START, Memory, Shape, market
 
 pytestmark = pytest.mark.timeout(400)
 HERE = "tests/parity/markets.py"
@@ -101,6 +104,37 @@ def test_detail_that_stays_in_the_store_trades_as_detail_in_memory(tmp_path: Pat
     assert other.costs == pytest.approx(truth.costs)
 
 
+class Reads:
+    """A store that notes which bars are asked for, and knows rules and holes."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory, self.left = memory, set[str]()
+
+    def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
+        return self.memory.read(instrument, timeframe)
+
+    def stored(
+        self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None
+    ) -> Bars:
+        self.left.add(timeframe)
+        return self.memory.read(instrument, timeframe)
+
+    def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> None:
+        return None
+
+    def gaps(self, instrument: str, start: int | None = None, end: int | None = None) -> tuple[GapSpan, ...]:
+        return (GapSpan(instrument, DataKind.QUOTES, START, START + HOUR, FeedState.GAP, "cut"),)
+
+
+def test_a_source_that_spares_memory_still_tells_of_holes_in_what_it_has() -> None:
+    source = Reads(market(SHAPE, IDS[:1], "1h", "15m"))
+
+    found = compiled_backtest(run(1), source)
+
+    assert source.left == {"15m"}
+    assert "has holes" in fallback_of(found)
+
+
 def test_pieces_hold_every_bar_once_in_its_order() -> None:
     series = list(market(SHAPE, IDS, "1h", "15m").series.values())
     found = reel.Reel(series)
@@ -142,6 +176,19 @@ def test_stored_bars_are_read_when_they_are_looked_at() -> None:
     assert part.close.tolist() == whole.close[2:5].tolist()
     assert (close.tolist(), len(bars)) == (whole.close.tolist(), 10)
     assert bars.slice(7, 3).close.tolist() == []
+
+
+def test_stored_bars_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = make_bars(10)
+    bars = StoredBars(
+        whole, lambda start, end: whole.slice(*np.searchsorted(whole.ts, (start, end)).tolist())
+    )
+    bars.leave()
+    monkeypatch.setattr(stored_bars, "_PART", 3)
+
+    columns = bars.columns()
+
+    assert [column.tolist() for column in columns] == [column.tolist() for column in whole.columns()]
 
 
 def test_stored_bars_that_change_meanwhile_are_refused() -> None:

@@ -8,9 +8,8 @@ from typing import Annotated, NamedTuple
 
 from fastapi import Depends, FastAPI
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, APIWebSocketRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute
 
 from abidance.api.doorman import address_of
 from abidance.api.house import House
@@ -120,27 +119,30 @@ Confirmed = Annotated[Identity, Depends(Needs(Role.ADMIN, confirmed=True))]
 Stand = Annotated[House, Depends(house_of)]
 
 
-def needs_of(route: BaseRoute) -> Needs | None:
-    """Return what a route declares to take, None when it declares nothing."""
-    if not isinstance(route, APIRoute | APIWebSocketRoute):
-        return None
-    return next((call for call in _calls(route.dependant) if isinstance(call, Needs)), None)
+class Declared(NamedTuple):
+    """One route of ours, and who may take it (None: it does not say)."""
+
+    path: str
+    methods: frozenset[str]
+    needs: Needs | None
 
 
-def routes_of(app: FastAPI) -> Iterator[APIRoute | APIWebSocketRoute]:
-    """Yield every route of ours, however deeply it was included."""
-    stack: list[BaseRoute] = list(app.routes)
-    while stack:
-        route = stack.pop(0)
+def routes_of(app: FastAPI) -> Iterator[Declared]:
+    """Yield every route that runs code of ours, WebSockets included; these have no methods."""
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
         if isinstance(route, APIRoute | APIWebSocketRoute):
-            yield route
-        stack[:0] = list(getattr(route, "routes", None) or ())
+            needs = next((call for call in _calls(route.dependant) if isinstance(call, Needs)), None)
+            yield Declared(context.path or route.path, frozenset(getattr(route, "methods", ())), needs)
 
 
 def check_declared(app: FastAPI) -> None:
-    """Raise InvariantError when a route does not say who may take it."""
-    for route in routes_of(app):
-        if needs_of(route) is None:
+    """Raise InvariantError when a route does not say who may take it, or when no route can be found to ask."""
+    found = list(routes_of(app))
+    if not found:
+        raise InvariantError("The application has no routes.")
+    for route in found:
+        if route.needs is None:
             raise InvariantError(f"The route {route.path} declares no role.")
 
 
@@ -155,6 +157,7 @@ __all__ = [
     "Admin",
     "Anyone",
     "Confirmed",
+    "Declared",
     "Identity",
     "Needs",
     "Operator",
@@ -163,6 +166,5 @@ __all__ = [
     "check_declared",
     "house_of",
     "identify",
-    "needs_of",
     "routes_of",
 ]

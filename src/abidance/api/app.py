@@ -34,7 +34,7 @@ from abidance.api.routes import (
     strategies,
     users,
 )
-from abidance.api.schemas.common import Problem
+from abidance.api.schemas.wire import Problem
 from abidance.market.store import open_tables
 
 PREFIX = "/api/v1"

@@ -9,6 +9,7 @@ A process that is killed leaves a request that failed, never half a result.
 import asyncio
 import json
 import multiprocessing
+import os
 import secrets
 import time
 from contextlib import suppress
@@ -183,11 +184,19 @@ class Bench:
 def _loaded(config: dict[str, Any]) -> Any:
     from abidance.run.config import load
 
-    return load([], config, {}).ready()
+    ready = load([], config, {}).ready()
+    for each in ready.strategies:
+        if not each.strategy.isidentifier():
+            raise UsageError(
+                f"{each.strategy!r} is no strategy's name.",
+                "Name a strategy by its name: a path would run any file.",
+            )
+    return ready
 
 
 def _work(news: Connection, config: dict[str, Any], userdir: Path, path: Path) -> None:
     """Run a backtest in a process of its own and tell how it goes."""
+    os.nice(10)  # whoever trades on this machine goes first
     try:
         import msgspec
 

@@ -5,6 +5,7 @@ that is replaced by a fresh one is followed anew.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,8 @@ from abidance.run.replica import Replica
 BEAT, TURN, AT_ONCE = 0.05, 0.01, 200
 """Seconds between looks at the journals, seconds that one may take of the loop, records read at once."""
 _SCAN = 1.0
+_ASIDE = re.compile(r"\.[0-9]{8}-[0-9]{6}(-[0-9]+)?$")
+"""How the folders of runs end that were moved aside by a fresh start."""
 
 
 class Followed:
@@ -122,7 +125,8 @@ class Runs:
 
     def _scan(self) -> None:
         """Look for runs that came, went, were replaced, started or stopped."""
-        there = {path.parent.name: path.parent for path in self.folder.glob(f"*/{JOURNAL}")}
+        found = (path.parent for path in self.folder.glob(f"*/{JOURNAL}"))
+        there = {folder.name: folder for folder in found if not _ASIDE.search(folder.name)}
         for name in tuple(self._runs):
             if name not in there or self._runs[name].is_replaced:
                 self._runs.pop(name).close()

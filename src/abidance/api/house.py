@@ -12,15 +12,15 @@ from abidance.api.bench import Bench
 from abidance.api.following import Runs
 from abidance.api.metrics import Metrics
 from abidance.market.store import BarStore, Catalog, Tables
-from abidance.security.audit import Audit
-from abidance.security.database import open_database
+from abidance.security.audit import AUDIT, Audit
+from abidance.security.database import USERS, open_database
 from abidance.security.passwords import Passwords
 from abidance.security.sessions import Sessions, Tokens
 from abidance.security.throttle import Throttle
 from abidance.security.users import Users
 
 T = TypeVar("T")
-USERS, AUDIT, RUNS, STRATEGIES = "users.db", "audit.log", "runs", "strategies"
+RUNS, STRATEGIES = "runs", "strategies"
 
 
 class House:

@@ -6,9 +6,10 @@ from typing import Annotated, TypeVar
 from fastapi import Query
 
 from abidance.api.problems import ProblemError
-from abidance.api.schemas.common import Page
+from abidance.api.schemas.wire import Page
 
-LARGEST = 500
+LARGEST, LOOKED_AT = 500, 20_000
+"""Items of a page at most, and rows that are looked at for one."""
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -26,12 +27,16 @@ def page(
     shown: Callable[[A], B],
     wanted: Callable[[A], bool] | None = None,
 ) -> Page[B]:
-    """Return the newest of `rows` (oldest first, only ever appended to) before the cursor."""
+    """Return the newest of `rows` (oldest first, only ever appended to) before the cursor.
+
+    Where few rows are wanted, a page may end before it is full: nothing may hold the server up.
+    """
     at = len(rows) if not cursor else int(cursor)
     if at > len(rows):
         raise ProblemError(422, "The cursor is of another list.", "Begin without a cursor.")
     items: list[B] = []
-    while at > 0 and len(items) < limit:
+    least = at - LOOKED_AT
+    while at > max(0, least) and len(items) < limit:
         at -= 1
         row = rows[at]
         if wanted is None or wanted(row):

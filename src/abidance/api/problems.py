@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from abidance.api.schemas.common import FieldProblem, Problem
+from abidance.api.schemas.wire import FieldProblem, Problem
 from abidance.kernel.log import logger
 from abidance.model.errors import (
     AbidanceError,

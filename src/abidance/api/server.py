@@ -1,11 +1,14 @@
 """The server: where it listens, under which names, and what it refuses to be."""
 
 import ipaddress
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from abidance.api.app import create_app
 from abidance.api.doorman import Rules, hosts_of
@@ -67,18 +70,33 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C; `tell` is called once all is set up, with the address of the dashboard."""
     address.check(demo=demo)
-    house = House(userdir, open_tables(store), demo=demo)
-    names = address.names or (() if address.host in LOOPBACK else (address.host,))
-    listed = hosts_of(
-        "127.0.0.1" if address.host in LOOPBACK else names[0], address.port, names, address.scheme
-    )
-    app = create_app(house, Rules(listed, address.scheme, address.allowed))
-    shown = names[0] if names else "127.0.0.1"
-    tell(house, f"{address.scheme}://{f'[{shown}]' if ':' in shown else shown}:{address.port}")
-    config = uvicorn.Config(
+    with _listening(address) as listener:
+        port = listener.getsockname()[1]
+        house = House(userdir, open_tables(store), demo=demo)
+        is_local = address.host in LOOPBACK
+        names = address.names or (() if is_local else (address.host,))
+        hosts = hosts_of("127.0.0.1" if is_local else names[0], port, names, address.scheme)
+        app = create_app(house, Rules(hosts, address.scheme, address.allowed))
+        shown = names[0] if names else "127.0.0.1"
+        tell(house, f"{address.scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}")
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(_config(app, address)).run([listener])
+
+
+def _listening(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        return socket.create_server((address.host, address.port), family=family, backlog=512)
+    except OSError as error:
+        raise UsageError(
+            f"{address.host}:{address.port} cannot be listened at ({error.strerror}).",
+            "Choose another --port.",
+        ) from None
+
+
+def _config(app: FastAPI, address: Address) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
-        host=address.host,
-        port=address.port,
         ssl_certfile=address.certificate,
         ssl_keyfile=address.key,
         ws="websockets-sansio",
@@ -94,7 +112,6 @@ def serve(
         limit_concurrency=1_200,
         h11_max_incomplete_event_size=65_536,
     )
-    uvicorn.Server(config).run()
 
 
 __all__ = ["Address", "serve"]

@@ -3,12 +3,14 @@
 from typing import Any
 
 from abidance.api.access import Identity
+from abidance.api.following import Followed
 from abidance.api.house import House
 from abidance.api.problems import ProblemError
-from abidance.api.schemas.common import ms
 from abidance.api.schemas.trading import AnswerOut, NoticeOut, VerdictOut
+from abidance.api.schemas.wire import ms
 from abidance.model.event import ControlAction
 from abidance.model.outcome import RefusalCode
+from abidance.run import killing
 from abidance.run.door import Answer, Wish, ask
 
 
@@ -27,10 +29,20 @@ async def steer(
         raise ProblemError(
             422, f"The run {run} has no strategy {strategy!r}.", "Name one of the run's, or none."
         )
+    is_real = not followed.replica.header.mode.startswith("paper")
+    if is_real and who.kind == "demo":
+        raise ProblemError(
+            403,
+            f"The run {run} sends real orders.",
+            "Serve without --demo, and log in, to steer it.",
+            code="demo",
+        )
     told = {"strategy": strategy, "values": values, "id": id}
     house.audit.write(
         who.name, f"control.{action}", run, told, address=who.address, request_id=who.request_id
     )
+    if is_real and action in _SWITCH:
+        return _throw(followed, who, action, values)
     wish = Wish(action, f"{who.name} ({who.kind})", strategy, values, f"{who.name}:{id}" if id else "")
     if not followed.is_running:
         raise ProblemError(
@@ -40,6 +52,26 @@ async def steer(
     if answer.error:
         raise ProblemError(409, answer.error, answer.remedy, code="refused_by_node")
     return _shown(answer, ms(followed.replica.state.now))
+
+
+_SWITCH = frozenset({ControlAction.KILL, ControlAction.RELEASE})
+
+
+def _throw(run: Followed, who: Identity, action: ControlAction, values: dict[str, Any]) -> AnswerOut:
+    """Throw the switch of a run with real orders, or take it back: it holds whether or not the node can answer."""
+    replica = run.replica
+    if action is ControlAction.KILL:
+        extent = killing.Extent.FLATTEN if values.get("flatten") is True else killing.Extent.ENTRIES
+        is_new, done = killing.kill(run.folder, f"{who.name} ({who.kind})", extent), "thrown"
+    else:
+        is_new, done = killing.release(run.folder), "taken back"
+    text = (
+        f"The kill switch of {run.name} is {done}."
+        if is_new
+        else f"The kill switch of {run.name} stays as it was."
+    )
+    told = NoticeOut(ts=ms(replica.state.now), level="warning", code=action.value, text=text, strategy="")
+    return AnswerOut(seq=replica.seq, orders=[], refusals=[], notices=[told])
 
 
 def _shown(answer: Answer, ts: int) -> AnswerOut:

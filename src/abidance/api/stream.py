@@ -17,9 +17,11 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
+import anyio
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 from starlette.exceptions import WebSocketException
@@ -32,7 +34,7 @@ from abidance.api.access import Identity, Needs, house_of
 from abidance.api.following import Followed
 from abidance.api.house import House
 from abidance.api.problems import ProblemError
-from abidance.api.schemas.common import ms
+from abidance.api.schemas.wire import ms
 from abidance.model.account import Position, RoundTrip
 from abidance.model.event import Control, VenueStatus
 from abidance.model.market import Bar, FeedStatus
@@ -120,18 +122,12 @@ class _Client:
     async def serve(self) -> None:
         """Listen and tell, until either ends."""
         unwatch = self._house.runs.watch(self._news.set)
-        tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._tell())]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        except (WebSocketDisconnect, RuntimeError, OSError):
-            pass  # the other side has gone
+            async with anyio.create_task_group() as both:
+                for work in (self._listen, self._tell):
+                    both.start_soon(_until_over, work, both.cancel_scope)
         finally:
             unwatch()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _listen(self) -> None:
         while True:
@@ -195,11 +191,8 @@ class _Client:
                     await self._socket.close(LOST, "logged out")
                     return
                 await self._send(_say("beat", ts=int(self._house.now() * 1000)))
-            try:
-                async with asyncio.timeout(min(_PRICES_EVERY, max(0.0, beat_at - now))):
-                    await self._news.wait()
-            except TimeoutError:
-                continue
+            with anyio.move_on_after(min(_PRICES_EVERY, max(0.0, beat_at - now))):
+                await self._news.wait()
             self._news.clear()
 
     async def _tell_run(self, name: str) -> None:
@@ -234,11 +227,17 @@ class _Client:
             await self._send(_say("prices", run=run.name, now=ms(state.now), equity=equity, prices=prices))
 
     async def _send(self, text: str) -> None:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self._socket.send_text(text)
-        except TimeoutError:
-            raise WebSocketDisconnect(1011, "the client does not read") from None
+        with anyio.move_on_after(PATIENCE) as bounds:
+            await self._socket.send_text(text)
+        if bounds.cancelled_caught:
+            raise WebSocketDisconnect(1011, "the client does not read")
+
+
+async def _until_over(work: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
+    """Do one half of a stream's work; when it ends, or the other side has gone, so does the other half."""
+    with suppress(WebSocketDisconnect, RuntimeError, OSError):
+        await work()
+    scope.cancel()
 
 
 def told(replica: Replica, what: object) -> tuple[str, str]:

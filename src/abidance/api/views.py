@@ -1,7 +1,7 @@
 """From a run's replica to what goes over the wire: one function a schema, nothing is decided here."""
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 
 from abidance.api.following import Followed
-from abidance.api.schemas.common import ms
 from abidance.api.schemas.trading import (
     BalanceOut,
     EntryOut,
@@ -32,7 +31,7 @@ from abidance.api.schemas.trading import (
     VerdictOut,
     WhyOut,
 )
-from abidance.journal.metrics import trade_stats
+from abidance.api.schemas.wire import ms
 from abidance.model.account import Position, RoundTrip
 from abidance.model.event import VenueStatus
 from abidance.model.instrument import SECOND_NS
@@ -70,7 +69,7 @@ def run(found: Followed) -> RunOut:
     equity, now = replica.equity, replica.state.now
     stamps, values = replica.curve[0], replica.curve[1]
     first = float(sum(_opening(replica).values()))
-    peak = max(max(values, default=first), first, equity)
+    peak = max(replica.peak, first, equity)
     day = now // _DAY * _DAY
     week = day - (now // _DAY + 3) % 7 * _DAY  # 1 January 1970 was a Thursday
     month = int(np.datetime64(now, "ns").astype("datetime64[M]").astype("datetime64[ns]").astype(np.int64))
@@ -79,7 +78,7 @@ def run(found: Followed) -> RunOut:
         name=found.name,
         run_id=replica.header.run_id,
         mode=replica.header.mode,
-        is_live=not replica.header.mode.startswith("paper"),
+        is_real=not replica.header.mode.startswith("paper"),
         is_running=found.is_running,
         is_current=found.is_current,
         created=ms(replica.header.created),
@@ -325,16 +324,13 @@ def risk(replica: Replica) -> RiskOut:
             for each in sorted(venues)
         ),
     ]
-    counts: dict[str, int] = {}
-    for _, _, refused in replica.refusals:
-        counts[refused.code.value] = counts.get(refused.code.value, 0) + 1
     return RiskOut(
         standing=standing(replica.standing()),
         strategies={name: standing(strategy_standing(replica, name)) for name in state.strategies},
         usage=usage,
         limits=limits.model_dump(mode="json"),
         breakers=replica.config.risk.breakers.model_dump(mode="json"),
-        refusals=dict(sorted(counts.items())),
+        refusals=dict(sorted(replica.refused.items())),
         feeds=[feed(each) for each in state.feeds.known.values()],
         venues=[venue(each) for each in state.feeds.venues.values()],
     )
@@ -348,7 +344,7 @@ def strategy_standing(replica: Replica, name: str) -> Standing:
 def strategy(replica: Replica, name: str) -> RunStrategyOut:
     """Return a strategy as it runs."""
     config = replica.state.strategies[name]
-    stats = trade_stats(each for each in replica.portfolio.round_trips if each.strategy == name)
+    trades = len(replica.portfolio.closed_results(name))
     status = "stopped" if name in replica.stopped else "paused" if name in replica.paused else "active"
     return RunStrategyOut(
         name=name,
@@ -359,8 +355,8 @@ def strategy(replica: Replica, name: str) -> RunStrategyOut:
         parameters=dict(replica.parameters[name]),
         allocation=replica.state.allocations[name],
         profit=replica.portfolio.profit_of(name),
-        trades=stats.trades,
-        win_rate=stats.win_rate,
+        trades=trades,
+        win_rate=replica.wins[name] / trades if trades else None,
         open_positions=sum(each.strategy == name for each in replica.portfolio.open_positions()),
         standing=standing(strategy_standing(replica, name)),
     )
@@ -379,18 +375,10 @@ def why(replica: Replica, order_id: str, of: Fill | None) -> WhyOut | None:
         return None
     signal, trigger = explained(decision, order_id)
     submitted = replica.lives[order_id][0].event
-    refs = [fill_ref(each) for each in replica.fills if each.order_id == order_id]
+    refs = [fill_ref(each) for each in replica.fills_of(order_id)]
     wanted = [fill_ref(of)] if of is not None else refs
-    at = next(
-        (
-            (number, each)
-            for number, each in enumerate(replica.portfolio.round_trips)
-            if (each.strategy, each.instrument) == (found.request.strategy, found.request.instrument)
-            and each.ts_exit is not None
-            and each.ts_entry <= (of.ts if of is not None else found.ts_last) <= each.ts_exit
-        ),
-        None,
-    )
+    moment = of.ts if of is not None else found.ts_last
+    at = _trip_at(replica, (found.request.strategy, found.request.instrument), moment)
     return WhyOut(
         order=order(found),
         fill=None if of is None else fill(of),
@@ -401,8 +389,15 @@ def why(replica: Replica, order_id: str, of: Fill | None) -> WhyOut | None:
         standing_refusals=_refusals(decision),
         steps=[step(each) for each in replica.lives[order_id]],
         ledger=[entry(line) for ref in wanted for line in replica.portfolio.ledger.explain(ref)],
-        round_trip=None if at is None else trip(at[1], at[0]),
+        round_trip=None if at is None else trip(replica.portfolio.round_trips[at], at),
     )
+
+
+def _trip_at(replica: Replica, place: tuple[str, str], moment: int) -> int | None:
+    """Return the number of the closed round trip of a place that a moment belongs to, if there is one."""
+    numbers, trips = replica.closed.get(place, []), replica.portfolio.round_trips
+    first = bisect_left(numbers, moment, key=lambda number: trips[number].ts_exit or 0)
+    return numbers[first] if first < len(numbers) and trips[numbers[first]].ts_entry <= moment else None
 
 
 def _refusals(decision: Decision) -> list[str]:

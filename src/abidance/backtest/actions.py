@@ -473,7 +473,7 @@ def begin_plan(w: World, p: int, row: int, ts: int) -> None:
 def protect_bar(w: World, p: int, b: int, row: int) -> None:
     """Follow a closed bar with the plan; leave when its time is over."""
     place = w.places[p]
-    if follow_bar(w, p, b, w.trailing[row]):
+    if follow_bar(w, p, (b, w.ts[b]), w.trailing[row]):
         stand(w, p)
     if place.max_bars and place.best_bars >= place.max_bars and not place.leaving:
         place.leaving = 1
@@ -488,11 +488,14 @@ def is_sound(w: World, b: int) -> bool:
 
 
 @kernel
-def follow_bar(w: World, p: int, b: int, trailing: float) -> bool:
-    """Bring a plan up to a closed bar: the best price, the trailing distance, the stop; return whether that moved."""
-    place = w.places[p]
+def follow_bar(w: World, p: int, bar: tuple[int, int], trailing: float) -> bool:
+    """Bring a plan up to a closed bar: the best price, the trailing distance, the stop; return whether that moved.
+
+    A bar is its row, and when it opened.
+    """
+    place, (b, opened) = w.places[p], bar
     seen = w.close[b]
-    if place.ts_entry <= w.ts[b]:
+    if place.ts_entry <= opened:
         seen = w.high[b] if place.sign > 0 else w.low[b]
     if is_sound(w, b) and (seen - place.best) * place.sign > 0:
         place.best = seen

@@ -54,6 +54,11 @@ class Recorder:
             self.digest.update(outcome)
 
     def _point(self, ts: int, equity: float) -> None:
+        if self.ts and ts <= self.ts[-1]:
+            # Live, slices that were waited for are given out at one moment: the last of them counts.
+            ts = self.ts.pop()
+            for column in (self.equity, self.exposure, *self.profits.values()):
+                column.pop()
         self.ts.append(ts)
         self.equity.append(equity)
         portfolio = self._portfolio

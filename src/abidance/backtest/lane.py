@@ -12,25 +12,22 @@ executor then runs the choice.
 
 import math
 
-from abidance.backtest import actions, desk, exact, gate, watch
+from abidance.backtest import actions, cover, desk, exact, gate, glide, watch
+from abidance.backtest.cover import NEAR
 from abidance.backtest.jit import entrance, inlined
 from abidance.backtest.layout import ahead
 from abidance.backtest.tables import (
     APPROVED,
     BEYOND,
-    COLUMN,
     DONE,
     ENTERING,
     LEAVING,
     MARKET,
     NOTHING,
-    SHARE,
     World,
 )  # fmt: skip
 from abidance.venues.sim import fills
 
-_TOLERANCE = 1 + 1e-9
-_NEAR = 1e-8
 _UNITS = 1e12
 _NOISE = 1e-9
 _MOST = 4e18
@@ -45,126 +42,13 @@ def run_lane(w: World) -> None:
         event = w.event_at[state.event] if state.event < len(w.event_at) else count
         until = min(event + 1, count)
         if state.active == 0:
-            idle(w, until)
-        elif state.active == 1 and w.legs[w.scan[0]].pending == NOTHING and hold(w, until):
+            glide.idle(w, until)
+        elif state.active == 1 and w.legs[w.scan[0]].pending == NOTHING and glide.hold(w, until):
             pass
         else:
             take_slice(w)
         if state.at == event + 1 and run.status == DONE:
             listen(w, event)
-
-
-@inlined
-def idle(w: World, until: int) -> None:
-    """Pass over slices in which nothing is held."""
-    run, state = w.run[0], w.lane[0]
-    run.now = run.venue_now = w.when[until - 1]
-    if not is_clear(w) or until > w.day_ends[state.day]:
-        watch.watch(w, run.now)
-        deepen(w)
-    while state.day < len(w.day_ends) and w.day_ends[state.day] < until:
-        w.equity[state.day] = run.equity
-        state.day += 1
-    state.at = until
-
-
-@inlined
-def is_clear(w: World) -> bool:
-    """Say whether no midnight comes before the last slice of this day: the breakers have nothing to begin anew."""
-    state = w.lane[0]
-    if state.clear != state.day:
-        end = w.day_ends[state.day]
-        if state.at < end and w.when[end - 1] < w.run[0].midnight:
-            state.clear = state.day
-    return bool(state.clear == state.day)
-
-
-@inlined
-def deepen(w: World) -> None:
-    """Keep the highest equity and the deepest fall from it."""
-    run, state = w.run[0], w.lane[0]
-    if run.equity > run.highest:
-        run.highest = run.equity
-    elif run.equity < state.worst:
-        run.deepest = min(run.deepest, (run.equity - run.highest) / run.highest)
-    else:
-        return
-    state.worst = run.highest * (1.0 + run.deepest) * _TOLERANCE if run.highest > 0 else -math.inf
-
-
-@inlined
-def hold(w: World, until: int) -> bool:
-    """Follow a lone position up to `until`, or to the slice in which it may fill; return whether there was a slice."""
-    run, state = w.run[0], w.lane[0]
-    p, began = w.scan[0], state.at
-    place, leg = w.places[p], w.legs[p]
-    tool = w.tools[place.tool]
-    while state.at < until and leg.pending == NOTHING and run.status == DONE:
-        end = w.day_ends[state.day]
-        if is_clear(w) and glide(w, p, min(until, end)):
-            continue
-        b = leg.first + state.at
-        if may_fill(w, p, b):
-            break
-        run.seen_equity, run.now = run.equity, w.when[state.at]
-        run.equity = run.pool + place.size * (w.close[b] - place.entry)
-        watch.on_equity(w, run.now, run.equity)
-        deepen(w)
-        if state.at == end:
-            w.equity[state.day] = run.equity
-            state.day += 1
-        tool.mark = w.close[b]
-        if place.planned and leg.follows:
-            protect(w, p, state.at)
-        state.at += 1
-    if state.at == began:
-        return False
-    run.now = run.venue_now = w.when[state.at - 1]
-    run.seen_equity, tool.mark = run.equity, w.close[leg.first + state.at - 1]
-    return True
-
-
-@inlined
-def may_fill(w: World, p: int, b: int) -> bool:
-    """Say whether a bar touches what protects a long position; a goal that has just been sent may fill in any."""
-    leg, tool = w.legs[p], w.tools[w.places[p].tool]
-    if leg.stop_ticks and w.low[b] <= leg.stop:
-        return True
-    beyond = 0.0 if tool.on_touch else tool.tick * 0.999999
-    return bool(leg.goal_ticks and (not leg.rested or w.high[b] >= leg.goal + beyond))
-
-
-@inlined
-def glide(w: World, p: int, last: int) -> bool:
-    """Take the bars before `last` that are worth no look: no fill, no new high, no deeper fall, no breaker's floor."""
-    run, state = w.run[0], w.lane[0]
-    place, leg, tool = w.places[p], w.legs[p], w.tools[w.places[p].tool]
-    if leg.goal_ticks and not leg.rested:
-        return False
-    stop = leg.stop if leg.stop_ticks else -math.inf
-    goal = leg.goal + (0.0 if tool.on_touch else tool.tick * 0.999999) if leg.goal_ticks else math.inf
-    is_guarded, moves = leg.stop_ticks > 0 or leg.goal_ticks > 0, place.planned and leg.follows
-    above, below = min(run.peak, run.highest), max(run.floor, state.worst)
-    pool, size, entry, first = run.pool, place.size, place.entry, leg.first
-    lows, highs, closes = w.low, w.high, w.close
-    began = at = state.at
-    equity = run.equity
-    while at < last:
-        b = first + at
-        now = pool + size * (closes[b] - entry)
-        if (is_guarded and (lows[b] <= stop or highs[b] >= goal)) or not below < now <= above:
-            break
-        equity = now
-        at += 1
-        if moves:
-            run.now, tool.mark = w.when[at - 1], closes[b]
-            protect(w, p, at - 1)
-            if leg.stop_ticks:
-                stop, is_guarded = leg.stop, True
-            if leg.pending or run.status != DONE:
-                break
-    state.at, run.equity = at, equity
-    return bool(at > began)
 
 
 @inlined
@@ -186,13 +70,13 @@ def take_slice(w: World) -> None:
             count += 1
     state.active = count
     watch.watch(w, run.now)
-    deepen(w)
+    glide.deepen(w)
     if w.day_ends[state.day] == at:
         w.equity[state.day] = run.equity
         state.day += 1
     for n in range(count):
         if w.places[w.scan[n]].planned and w.legs[w.scan[n]].follows:
-            protect(w, w.scan[n], at)
+            cover.protect(w, w.scan[n], at)
     state.at = at + 1
 
 
@@ -244,25 +128,13 @@ def pursue(w: World, p: int, row: int, close: float) -> None:
         return
     if not wished:
         if held and not leg.pending:
-            leave(w, p, abs(place.lots))
+            cover.leave(w, p, abs(place.lots))
         return
     lots = gate.size(w, p, strength, row, close)
     if held and lots < place.lots:
-        leave(w, p, place.lots - lots)
+        cover.leave(w, p, place.lots - lots)
     elif not held or lots > place.lots:
         enter(w, p, lots - place.lots, (row, close))
-
-
-@inlined
-def leave(w: World, p: int, lots: int) -> None:
-    """Sell at the next open; an exit that risk might refuse is beyond this lane."""
-    place, leg = w.places[p], w.legs[p]
-    tool = w.tools[place.tool]
-    value = gate.quantity_of(w, place.tool, lots) * tool.mark
-    if lots < tool.min_lots or not value >= tool.min_notional * (1 + _NEAR):
-        w.run[0].status = BEYOND
-        return
-    leg.pending, leg.lots = LEAVING, lots
 
 
 @inlined
@@ -281,7 +153,7 @@ def enter(w: World, p: int, lots: int, why: tuple[int, float]) -> None:
     run.n_entries += 1
     value = gate.quantity_of(w, place.tool, lots) * price
     if (
-        not value >= tool.min_notional * (1 + _NEAR)
+        not value >= tool.min_notional * (1 + NEAR)
         or not reserved(w, tool.venue, -1) < w.venues[tool.venue].wallet
     ):
         run.status = BEYOND
@@ -429,7 +301,7 @@ def trade(w: World, p: int, fill: tuple[int, int, int, int], ts: int) -> None:
     fee = paid(value * (tool.maker if maker else tool.taker))
     opens = place.lots * side >= 0
     if value > _MOST or (
-        opens and not (amount + fee) * (1 + _NEAR) < venue.wallet - reserved(w, tool.venue, p)
+        opens and not (amount + fee) * (1 + NEAR) < venue.wallet - reserved(w, tool.venue, p)
     ):
         run.status = BEYOND
         return
@@ -458,7 +330,7 @@ def trade(w: World, p: int, fill: tuple[int, int, int, int], ts: int) -> None:
         desk.hold(w, p, True)
     if opens:
         actions.begin_plan(w, p, w.legs[p].row, ts)
-    stand(w, p)
+    cover.stand(w, p)
 
 
 @inlined
@@ -482,59 +354,3 @@ def end_trip(w: World, p: int, ts: int) -> None:
     desk.hold(w, p, False)
     run.closed_trips += 1
     watch.on_round_trip(w, place.strategy, profit, ts)
-
-
-# --- what protects a position
-
-
-@inlined
-def stand(w: World, p: int) -> None:
-    """Bring the stop and the goal in line with the plan; one that risk might refuse is beyond this lane."""
-    place, leg = w.places[p], w.legs[p]
-    t = place.tool
-    if not place.planned:
-        return
-    if leg.goal_ticks and place.goal_distance != place.goal_distance:
-        w.run[0].status = BEYOND
-    if place.has_stop:
-        ticks = actions.on_grid(w, t, place.stop, place.sign)
-        if ticks > 0:
-            leg.stop_ticks, leg.stop = ticks, gate.price_of(w, t, ticks)
-            sound(w, p, leg.stop)
-    if place.goal_distance == place.goal_distance:
-        ticks = actions.on_grid(w, t, place.plan_entry + place.sign * place.goal_distance, -place.sign)
-        if ticks > 0:
-            if ticks != leg.goal_ticks:
-                leg.rested = 0
-            leg.goal_ticks, leg.goal = ticks, gate.price_of(w, t, ticks)
-            sound(w, p, leg.goal)
-            beyond = (leg.goal / w.tools[t].mark - 1) * -place.sign
-            if not beyond < w.run[0].collar * (1 - _NEAR):
-                w.run[0].status = BEYOND
-
-
-@inlined
-def sound(w: World, p: int, level: float) -> None:
-    """See to it that an exit at a level is worth enough for risk and venue."""
-    place = w.places[p]
-    tool = w.tools[place.tool]
-    value = gate.quantity_of(w, place.tool, abs(place.lots)) * level
-    if abs(place.lots) < tool.min_lots or not value >= tool.min_notional * (1 + _NEAR):
-        w.run[0].status = BEYOND
-
-
-@inlined
-def protect(w: World, p: int, at: int) -> None:
-    """Follow a closed bar with the plan; leave when its time is over."""
-    place, leg = w.places[p], w.legs[p]
-    b = leg.first + at
-    distance = math.nan
-    if leg.follow == SHARE:
-        distance = w.close[b] * leg.share
-    elif leg.follow == COLUMN:
-        distance = w.follow[leg.follow_first + at]
-    if actions.follow_bar(w, p, b, distance):
-        stand(w, p)
-    if place.max_bars and place.best_bars >= place.max_bars and not place.leaving:
-        place.leaving = 1
-        leave(w, p, abs(place.lots))

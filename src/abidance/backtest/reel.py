@@ -15,7 +15,7 @@ from abidance.market.bars import FIELDS, Bars
 from abidance.market.stored import StoredBars
 from abidance.model.instrument import timeframe_ns
 
-ROWS = 1 << 20
+ROWS = 1 << 19
 """Bars that a piece holds, or a few more: a moment is not cut."""
 _COLUMNS = ("ts", *FIELDS)
 _NEVER = -1
@@ -25,16 +25,17 @@ _NEVER = -1
 class Reel:
     """Series of bars and the moments at which any of their bars close, `when`.
 
-    `is_whole` asks for one piece, whatever its size.
+    The fast lane goes to and fro: it gets one piece, whatever its size, and of that only the columns `for_lane`.
     """
 
-    def __init__(self, series: Sequence[Bars], *, is_whole: bool = False) -> None:
+    def __init__(self, series: Sequence[Bars], *, for_lane: Sequence[str] = ()) -> None:
         self._series = series
+        self._names = for_lane or _COLUMNS
         self._spans = [timeframe_ns(bars.timeframe) for bars in series]
         self.when = _moments(series, self._spans)
         stays = any(isinstance(bars, StoredBars) for bars in series)
         few = len(series) == 1 or sum(map(len, series)) <= 2 * ROWS
-        self._ends = [len(self.when)] if is_whole or (few and not stays) else self._pieces()
+        self._ends = [len(self.when)] if for_lane or (few and not stays) else self._pieces()
         self._at = 0
         self._rows = [0] * len(series)
         self._room: dict[str, NDArray[Any]] = {}
@@ -43,8 +44,8 @@ class Reel:
         """Return the columns of a world; those of several pieces are empty until the first is laid."""
         found = _room(0)
         if len(self._ends) == 1:
-            columns = zip(*((bars.ts, *bars.columns()) for bars in self._series), strict=True)
-            found |= {name: joined(parts) for name, parts in zip(_COLUMNS, columns, strict=True)}
+            for name in self._names:
+                found[name] = joined(getattr(bars, name) for bars in self._series)
         return found
 
     def lay(self, world: World) -> bool:

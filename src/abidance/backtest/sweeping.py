@@ -17,7 +17,7 @@ from abidance.backtest.reel import Reel
 from abidance.backtest.tables import COLUMN, SHARE
 from abidance.engine.config import StrategyConfig
 from abidance.journal.metrics import day_ends
-from abidance.market.bars import Bars
+from abidance.market.bars import FIELDS, Bars
 from abidance.model.instrument import timeframe_ns
 from abidance.strategy.decisions import Turns
 from abidance.venues.sim.fills import HIGHEST_PRICE
@@ -63,7 +63,8 @@ class Track:
     def __init__(self, scene: Scene) -> None:
         self._sized: list[Any] = []
         self._first = [place.first for place in scene.places]
-        template = compiled.laid_out(scene, Reel(scene.series, is_whole=True), keeps_logs=False)
+        reel = Reel(scene.series, for_lane=FIELDS if _reads_volume(scene) else FIELDS[:-1])
+        template = compiled.laid_out(scene, reel, keeps_logs=False)
         count = len(scene.places)
         ends = day_ends(template.when)
         own: dict[str, Any] = {
@@ -135,6 +136,13 @@ class Track:
                 world.places[number]["max_bars"] = each.max_bars
         if follow:
             world.lend("follow", np.concatenate(follow))
+
+
+def _reads_volume(scene: Scene) -> bool:
+    """Say whether any fill depends on how much was traded in its bar."""
+    return any(
+        venue.slippage.volume_share > 0 or not venue.unlimited_volume for venue in scene.venues.values()
+    )
 
 
 def _bytes(table: NDArray[Any]) -> NDArray[np.int64]:

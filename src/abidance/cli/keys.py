@@ -59,7 +59,7 @@ def add(
     _refuse_strays(context)
     venue, account = checked_name(venue, account)
     _refuse_unknown(venue)
-    unlocking, path = _unlocking(key_file, keyring=keyring), vault_path(userdir)
+    unlocking, path = unlocking_of(key_file, keyring=keyring), vault_path(userdir)
     keys = Keys(unlocking.unlock(path)) if path.exists() else None
     if keys and keys.has(venue, account):
         raise ConfigError(
@@ -199,8 +199,8 @@ def change_passphrase(
     from abidance.security.vault import salt_of
 
     path = vault_path(userdir)
-    before = _unlocking(key_file, keyring=keyring)
-    after = _unlocking(new_key_file, keyring=new_keyring, variable=NEW_PASSPHRASE)
+    before = unlocking_of(key_file, keyring=keyring)
+    after = unlocking_of(new_key_file, keyring=new_keyring, variable=NEW_PASSPHRASE)
     vault = before.unlock(path)
     salt = salt_of(path)
     after.change(vault)
@@ -242,7 +242,8 @@ def _refuse_unknown(venue: str) -> None:
         )
 
 
-def _unlocking(key_file: Path | None, *, keyring: bool, variable: str = "") -> "Unlocking":
+def unlocking_of(key_file: Path | None, *, keyring: bool, variable: str = "") -> "Unlocking":
+    """Return the way to unlock the vault that was asked for on the command line."""
     from abidance.security.unlocking import PASSPHRASE, Unlocking
 
     ask = _unseen if sys.stdin.isatty() else None
@@ -252,7 +253,7 @@ def _unlocking(key_file: Path | None, *, keyring: bool, variable: str = "") -> "
 def _keys(userdir: Path, key_file: Path | None, *, keyring: bool) -> "Keys":
     from abidance.run.keys import open_keys
 
-    return open_keys(userdir, _unlocking(key_file, keyring=keyring))
+    return open_keys(userdir, unlocking_of(key_file, keyring=keyring))
 
 
 def _unseen(question: str) -> str:

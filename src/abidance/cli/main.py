@@ -61,6 +61,8 @@ def _register() -> None:
             app.command(name, rich_help_panel=panel)(function)
     app.add_typer(import_module("abidance.cli.download").app, name="data", rich_help_panel="Data")
     app.add_typer(import_module("abidance.cli.keys").app, name="keys", rich_help_panel="Trade")
+    for name in ("users", "audit"):
+        app.add_typer(import_module(f"abidance.cli.{name}").app, name=name, rich_help_panel="Serve")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

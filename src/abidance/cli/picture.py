@@ -96,7 +96,7 @@ class Picture:
         now = self.figures(moment)
         share = _percent(now.profit / self._start, 2)
         return (
-            f"{moment.feeds or f'{moment.progress:4.0%}'}  {short_time(now.ts)} UTC  equity {now.equity:,.2f} {self._config.currency}"
+            f"{'LIVE  ' if moment.is_real else ''}{moment.feeds or f'{moment.progress:4.0%}'}  {short_time(now.ts)} UTC  equity {now.equity:,.2f} {self._config.currency}"
             f" ({share})  positions {now.positions}  fills {now.fills:,}  refused {now.refusals:,}"
             f"  {moment.engine.actions.standing().state.name}"
         )
@@ -147,7 +147,8 @@ class Picture:
     # --- the head
 
     def _title(self, moment: "Moment", now: Figures, width: int) -> Text:
-        left = Text.assemble((" PAPER ", "bold cyan reverse"), " ", (self._config.name, "bold"))
+        badge = (" LIVE ", "bold white on red") if moment.is_real else (" PAPER ", "bold cyan reverse")
+        left = Text.assemble(badge, " ", (self._config.name, "bold"))
         if moment.resumed:
             left.append(f"  resumed after {moment.resumed:,} records", "dim")
         right = Text.assemble((f"{pace(moment.speed)}  ", "dim"), f"{short_time(now.ts)} UTC")

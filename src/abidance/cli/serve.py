@@ -18,7 +18,9 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", help="Where to listen; others than this machine need TLS.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="Port to listen at.")] = 8321,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65_535, help="Port to listen at; 0 is any.")
+    ] = 8321,
     certificate: Annotated[
         Path | None, typer.Option("--certificate", help="TLS certificate chain, PEM.")
     ] = None,

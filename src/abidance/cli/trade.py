@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ import typer
 
 from abidance.cli import options
 from abidance.cli.data import DEFAULT_USERDIR, UserDir, store_of
+from abidance.cli.keys import KeyFile, Keyring
 from abidance.cli.options import RunOptions
 
 if TYPE_CHECKING:
@@ -55,6 +57,23 @@ def trade(
             "--feed", help="Where the market comes from: stored data, or the exchanges' live streams."
         ),
     ] = FeedKind.REPLAY,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Send real orders with the keys of the vault: this is about your money."),
+    ] = False,
+    account: Annotated[
+        str, typer.Option("--account", help="Real orders: which of your accounts, as named in the vault.")
+    ] = "main",
+    confirm: Annotated[
+        str | None,
+        typer.Option(
+            "--confirm",
+            help="Real orders: the venue's name, or several by commas, in place of typing it when asked.",
+            show_default=False,
+        ),
+    ] = None,
+    key_file: KeyFile = None,
+    keyring: Keyring = False,
     speed: Annotated[
         float | None,
         typer.Option(
@@ -73,7 +92,7 @@ def trade(
     report: options.ReportFile = None,
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
-    """Run a bot on paper: real rules and costs, no real orders.
+    """Run a bot on paper: real rules and costs, no real orders. With --live it sends real ones.
 
     The market is a replay of stored data (the bundled sample, or yours) at the speed you choose, or with --feed live
     what happens now: no account is needed for it. Ctrl-C stops the bot cleanly; the same command goes on where it was.
@@ -82,8 +101,13 @@ def trade(
     from rich.console import Console
 
     from abidance.cli.backtest import present
+    from abidance.cli.golive import confirmed
+    from abidance.cli.keys import unlocking_of
     from abidance.cli.view import view_of
     from abidance.model.errors import UsageError
+    from abidance.run.golive import alone, make_ready, run_trading
+    from abidance.run.keys import open_keys
+    from abidance.run.live import run_live
 
     loaded = RunOptions(
         config, strategy, pairs, timeframe, detail_timeframe, timerange, fee, slippage, stake_amount,
@@ -91,6 +115,7 @@ def trade(
     ).load()  # fmt: skip
     console = Console(highlight=False)
     folder = userdir.expanduser() / "runs" / loaded.name
+    feed = FeedKind.LIVE if live else feed
     if feed is FeedKind.LIVE and (speed is not None or loaded.timerange):
         raise UsageError(
             "Live data has neither a speed nor a time range.", "Leave out --speed and --timerange."
@@ -98,8 +123,21 @@ def trade(
     if fresh:
         _set_aside(folder, console)
     try:
+        if live:
+            unlocking = unlocking_of(key_file, keyring=keyring)
+            keys = open_keys(userdir, unlocking)
+            accounts = make_ready(loaded, keys, account)
+            confirmed(loaded, accounts, confirm, console)
+            with alone(userdir, accounts):
+                running = partial(run_trading, accounts=accounts, keys=keys)
+                _trade_live(
+                    loaded, userdir, folder, console, running, plain=plain, json_file=json_file, report=report
+                )
+            return
         if feed is FeedKind.LIVE:
-            _trade_live(loaded, userdir, folder, console, plain=plain, json_file=json_file, report=report)
+            _trade_live(
+                loaded, userdir, folder, console, run_live, plain=plain, json_file=json_file, report=report
+            )
             return
         with Stop() as stop, _open(loaded, userdir, folder) as paper:
             _tell_torn(paper, console)
@@ -119,6 +157,7 @@ def _trade_live(
     userdir: Path,
     folder: Path,
     console: "Console",
+    run: Callable[..., "Bot"],
     *,
     plain: bool,
     json_file: Path | None,
@@ -129,13 +168,12 @@ def _trade_live(
     from abidance.cli.view import view_of
     from abidance.market.store import open_tables
     from abidance.model.errors import DataError
-    from abidance.run.live import run_live
 
     tables = open_tables(store_of(userdir))
     with Stop() as stop:
         view = view_of(config, console, plain=plain)
         with view, _telling_apart(config, folder):
-            paper = run_live(config, tables, options.strategies_folder(userdir), folder, stop, view.watch)
+            paper = run(config, tables, options.strategies_folder(userdir), folder, stop, view.watch)
     with paper:
         _tell_torn(paper, console)
         try:

@@ -9,6 +9,7 @@ from math import inf
 
 import msgspec
 
+from abidance.engine.manual import MANUAL_TAG
 from abidance.engine.state import State
 from abidance.execution.exits import Exits, exit_request
 from abidance.model.account import Position
@@ -247,7 +248,12 @@ class Actions:
             self._request(msgspec.structs.replace(request, quantity=request.quantity - leaving, tag=tag))
 
     def failed(self, request: OrderRequest) -> None:
-        """Remember an exit at market that came to nothing: the position is still to be left."""
+        """Remember an exit at market that came to nothing: the position is still to be left.
+
+        Not a person's: whoever typed it was told, and decides anew.
+        """
+        if request.tag == MANUAL_TAG or request.instrument not in self._state.instruments:
+            return
         if request.reduce_only and request.type is OrderType.MARKET:
             self.owed.setdefault((request.strategy, request.instrument), (request.purpose, 0))
 

@@ -13,7 +13,9 @@ from abidance.model.order import OrderRequest, OrderType, Protection, Purpose, S
 
 E = TypeVar("E", bound=Enum)
 MANUAL = frozenset({ControlAction.ORDER, ControlAction.AMEND_ORDER, ControlAction.CANCEL_ORDER})
-TAG = "manual"
+MANUAL_TAG = "manual"
+_DIGITS = 24
+"""Places before or after the point beyond which nothing is an amount."""
 _ORDER = frozenset(
     {
         "instrument",
@@ -63,7 +65,7 @@ def manual_intent(event: Control, price: Decimal) -> OrderRequest | AmendRequest
         post_only=values.get("post_only") is True,
         reduce_only=reduces,
         purpose=Purpose.FLATTEN if reduces else Purpose.ENTRY,
-        tag=TAG,
+        tag=MANUAL_TAG,
         decision_price=price,
         protection=None if reduces else _protection(values),
     )
@@ -104,7 +106,7 @@ def _amount(values: _Values, name: str) -> Decimal | None:
         amount = Decimal(found) if isinstance(found, str) else None
     except InvalidOperation:
         amount = None
-    if amount is None or not amount.is_finite() or amount <= 0:
+    if amount is None or not amount.is_finite() or amount <= 0 or abs(amount.adjusted()) > _DIGITS:
         raise UsageError(f"{name} = {found!r} is no positive amount.", 'Write it as text, such as "0.25".')
     return amount
 

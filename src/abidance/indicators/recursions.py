@@ -41,11 +41,14 @@ def exponential(values: FloatArray, period: int) -> FloatArray:
     return found
 
 
-def exponential_crossings(values: FloatArray, fast: int, slow: int) -> tuple[IntArray, FloatArray]:
-    """Return where two averages of a column without NaN cross, and whether the fast one is above then (1 or 0)."""
+def exponential_crossings(values: FloatArray, fast: int, slow: int) -> tuple[IntArray, FloatArray] | None:
+    """Return where two averages cross, and whether the fast one is above then (1 or 0).
+
+    None where a value is not finite.
+    """
     rows, above = np.empty(len(values), np.int64), np.empty(len(values))
     count = _crossings(_at(values), len(values), _whole(fast), _whole(slow), _at(rows), _at(above))
-    return rows[:count].copy(), above[:count].copy()
+    return None if count < 0 else (rows[:count].copy(), above[:count].copy())
 
 
 def _at(column: FloatArray | IntArray) -> int:

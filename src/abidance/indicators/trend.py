@@ -55,9 +55,11 @@ def ema_crossings(values: FloatArray, fast: int, slow: int) -> tuple[IntArray, F
     The same as asking for both averages and comparing them, in a fraction of the time.
     """
     column = floats(values)
-    if fast < 1 or slow < 1 or not recursions.are_used() or not len(column) or not np.isfinite(column).all():
-        return crossings(ema(column, fast), ema(column, slow))
-    return recursions.exponential_crossings(column, fast, slow)
+    if min(fast, slow) >= 1 and recursions.are_used() and len(column):
+        found = recursions.exponential_crossings(column, fast, slow)
+        if found is not None:
+            return found
+    return crossings(ema(column, fast), ema(column, slow))
 
 
 def crossings(fast: FloatArray, slow: FloatArray) -> tuple[IntArray, FloatArray]:

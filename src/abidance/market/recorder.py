@@ -12,7 +12,7 @@ from typing import Any
 
 from abidance.kernel.log import logger
 from abidance.market.bars import Bars
-from abidance.market.live.gaps import Gaps
+from abidance.market.live.gaps import Gaps, Mended
 from abidance.market.store import BarStore, FundingStore, Hole, Place, Spans, Tables
 from abidance.market.store.tables import tape_schema
 from abidance.model.errors import AbidanceError
@@ -67,12 +67,13 @@ class Recorder:
         self._gaps = Gaps()
         self._doubt: set[Place] = set()
         self._torn: set[Place] = set()
+        self._gone: set[Place] = set()
         self._holes: list[tuple[Place, Hole]] = []
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._writing: list[Future[None]] = []
         self._log = logger("recorder")
 
-    def __call__(self, event: MarketEvent, received: int) -> None:
+    def __call__(self, event: MarketEvent | Mended, received: int) -> None:
         """Take an event that was received at `received` (ns UTC)."""
         self._newest = received
         if not self._count:
@@ -91,6 +92,8 @@ class Recorder:
             self._count += 1
         elif isinstance(event, FeedStatus) and event.kind in _TAPES:
             self._on_status(event)
+        elif isinstance(event, Mended) and event.kind in _TAPES:
+            self._on_mended(event)
         if self._count >= self._most or (self._count and received - self._since >= self._every):
             self.flush()
 
@@ -100,7 +103,27 @@ class Recorder:
         if (gap := self._gaps.take(status)) is not None:
             self._holes.append((place, Hole(gap.start, gap.end, f"{gap.state}: {gap.reason}")))
         self.flush()
+        if place not in self._doubt:
+            self._gone.discard(place)
         (self._doubt.discard if status.state is FeedState.CERTIFIED else self._doubt.add)(place)
+
+    def _on_mended(self, mended: Mended) -> None:
+        """Let the stretch be whole once what was missed is stored; where some of it was let go the hole stays."""
+        place = Place(mended.instrument, _TAPES[mended.kind])
+        self.flush()
+        if place not in self._gone:
+            self._gaps.mend(mended)
+            self._writing.append(self._writer.submit(self._make_whole, place, mended.start, mended.end))
+
+    def _make_whole(self, place: Place, start: int, end: int) -> None:
+        if place in self._gone:
+            return
+        try:
+            self._tables.note(place, Spans(((start, end),)))
+        except AbidanceError as error:
+            self._log.error("not_recorded", place=place, reason=error.found)
+            return
+        self._until[place] = end
 
     def flush(self) -> None:
         """Hand what waits over to the disk, without waiting for it."""
@@ -121,7 +144,7 @@ class Recorder:
     def close(self) -> None:
         """Store the rest, and return once it is stored."""
         for gap in self._gaps.close(self._newest):
-            if gap.kind in _TAPES:
+            if gap.kind in _TAPES and gap.start < gap.end:
                 hole = Hole(gap.start, gap.end, f"{gap.state}: {gap.reason}")
                 self._holes.append((Place(gap.instrument, _TAPES[gap.kind]), hole))
         for each in list(self._writing):
@@ -181,6 +204,7 @@ class Recorder:
             if place.kind in ("bars", "funding"):
                 continue
             self._until.pop(place, None)
+            self._gone.add(place)
             self._holes.append((place, Hole(int(rows[0][0]), int(rows[-1][0]) + 1, reason)))
         self._log.warning("let_go", events=count, reason=reason)
 

@@ -7,6 +7,9 @@ import numpy as np
 from abidance.market.bars import FIELDS, Bars, FloatArray
 from abidance.model.errors import DataError
 
+_PART = 1 << 17
+"""Bars that are read at once."""
+
 
 class StoredBars(Bars):
     """Bars of which only the times are in memory; prices and volumes are read whenever somebody looks at them.
@@ -47,7 +50,15 @@ class StoredBars(Bars):
         self._whole = None
 
     def _all(self) -> Bars:
-        return self._whole if self._whole is not None else self._part(0, len(self))
+        """Return all bars, read a part at a time: whoever reads keeps what the largest part took."""
+        if self._whole is not None:
+            return self._whole
+        columns = [np.empty(len(self)) for _ in FIELDS]
+        for start in range(0, len(self), _PART):
+            part = self._part(start, min(start + _PART, len(self)))
+            for column, found in zip(columns, part.columns(), strict=True):
+                column[start : start + _PART] = found
+        return Bars(self.instrument, self.timeframe, self.ts, columns, self.universe)
 
     def _part(self, start: int, stop: int) -> Bars:
         """Read some of the bars. Raises DataError when they are not those that were there before."""

@@ -21,7 +21,6 @@ from abidance.kernel.ids import OrderIds
 from abidance.market.feed.stream import TickStream
 from abidance.market.store import fingerprint
 from abidance.model.errors import StrategyError
-from abidance.model.instrument import timeframe_ns
 from abidance.model.outcome import Notice
 from abidance.run.config import RunConfig
 from abidance.run.setup import BarSource, Core, Material, assemble, gather
@@ -145,12 +144,17 @@ def buy_and_hold(material: Material, ts: NDArray[np.int64], start_equity: float)
     """
     shown = material.shown()
     equity = np.zeros(len(ts))
+    grid: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
     for id, bars in shown.items():
         config = material.config.venue_of(material.instruments[id].venue)
         slippage = config.slippage.spread / 2 + config.slippage.fixed
         price = float(bars.open[0]) * (1 + slippage)
         units = start_equity / len(shown) / (price * (1 + max(tier.taker for tier in config.fees)))
-        row = np.searchsorted(bars.ts + timeframe_ns(bars.timeframe), ts, side="right") - 1
+        closes = bars.ts_close
+        if grid is None or not np.array_equal(closes, grid[0]):
+            same = np.array_equal(closes, ts)
+            grid = closes, np.arange(len(ts)) if same else np.searchsorted(closes, ts, side="right") - 1
+        row = grid[1]
         equity += np.where(row >= 0, units * bars.close[np.maximum(row, 0)], start_equity / len(shown))
     return equity
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import fsum
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,15 @@ from abidance.indicators import recursions
 from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
 from abidance.market.funding import Funding
+from abidance.market.live.gaps import GapSpan
 from abidance.market.store import fingerprint
+from abidance.market.terms import Version
 from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
 from abidance.model.money import UNIT
 from abidance.model.outcome import Notice
 from abidance.run.backtest import Progress, backtest, buy_and_hold, quick_collector
-from abidance.run.config import RunConfig
-from abidance.run.setup import BarSource, Key, Material, gather
+from abidance.run.config import TRADES, RunConfig
+from abidance.run.setup import BarSource, GapSource, Key, Material, TermsSource, gather
 from abidance.strategy.base import BarStrategy
 from abidance.strategy.config import ExitsConfig
 from abidance.strategy.decisions import Decisions, decide
@@ -170,9 +172,20 @@ class _Sparing:
         """Return the rates that the source has."""
         return self._source.funding(instrument, start, end)
 
-    def __getattr__(self, name: str) -> Any:
-        """Return what else the source can tell."""
-        return getattr(self._source, name)
+    def terms(self, instrument: str, ts: int | None = None) -> Version | None:
+        """Return the rules that the source knows."""
+        return self._source.terms(instrument, ts) if isinstance(self._source, TermsSource) else None
+
+    def gaps(self, instrument: str, start: int | None = None, end: int | None = None) -> tuple[GapSpan, ...]:
+        """Return the holes that the source knows."""
+        return self._source.gaps(instrument, start, end) if isinstance(self._source, GapSource) else ()
+
+
+def _sparing(source: BarSource, config: RunConfig) -> BarSource:
+    """Return a source that leaves in its store what only fills orders, where it can."""
+    if config.detail_timeframe in (None, "", TRADES) or not isinstance(source, StoredSource):
+        return source
+    return _Sparing(source, config)
 
 
 # --- what is covered

@@ -5,6 +5,7 @@ It needs no journal, no database and no network, and a bot that starts while it 
 
 import os
 import time
+from enum import StrEnum
 from pathlib import Path
 
 from abidance.model.errors import UsageError
@@ -12,30 +13,45 @@ from abidance.model.errors import UsageError
 KILL = "KILL"
 
 
-def is_killed(folder: Path) -> bool:
-    """Say whether the switch of the bot in `folder` is thrown; what cannot be told counts as thrown."""
+class Extent(StrEnum):
+    """How much a kill takes back, each more than the one before."""
+
+    ENTRIES = "entries"
+    """Nothing is entered any more; what rests to enter is taken back, what protects positions stays."""
+    ALL = "all"
+    """Protective orders are taken back too."""
+    FLATTEN = "flatten"
+    """All positions are closed at market."""
+
+
+def killed(folder: Path) -> Extent | None:
+    """Return how far the bot in `folder` is killed, None when it is not; what cannot be read counts as `ENTRIES`."""
     try:
-        (folder / KILL).stat()
+        text = (folder / KILL).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        return False
+        return None
     except OSError:
-        return True
-    return True
+        return Extent.ENTRIES
+    word = text.partition(" ")[0]
+    return Extent(word) if word in tuple(Extent) else Extent.ENTRIES
 
 
-def kill(folder: Path, actor: str) -> bool:
-    """Throw the switch and return whether it was not thrown before. Raises UsageError when there is no such bot."""
+def kill(folder: Path, actor: str, extent: Extent = Extent.ENTRIES) -> bool:
+    """Throw the switch and return whether that changed anything. Raises UsageError when there is no such bot."""
     if not folder.is_dir():
         raise UsageError(f"There is no bot in {folder}.", "See runs/ in the user directory for their names.")
-    try:
-        fd = os.open(folder / KILL, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    before = killed(folder)
+    if before is not None and tuple(Extent).index(before) >= tuple(Extent).index(extent):
         return False
+    fresh = folder / f"{KILL}.new"
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        os.write(fd, f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {actor}\n".encode())
+        os.write(fd, f"{extent.value} {moment} {actor}\n".encode())
         os.fsync(fd)
     finally:
         os.close(fd)
+    fresh.replace(folder / KILL)
     _sync(folder)
     return True
 

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,9 @@ from abidance.venues.dialect import Dialect
 from abidance.venues.dialects import dialect_of
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.config import FeedConfig
-from abidance.venues.net.feed import History, LiveFeed, Tap, Wanted
+from abidance.venues.net.feed import History, LiveFeed, Wanted
 from abidance.venues.net.line import World
+from abidance.venues.net.mender import Tap
 from abidance.venues.net.real import AiohttpTransport, RealPulse
 from abidance.venues.net.rest import Rest
 from abidance.venues.net.transport import Pulse
@@ -73,6 +75,8 @@ class LivePaper(Bot):
         wanted = self.wanted(world.pulse.wall())
         feed = LiveFeed(wanted, addresses.dialect_of, addresses.rest_of, world, history, tap, last or 0)
         self.feed = feed
+        loop = asyncio.get_running_loop()
+        self._listen(partial(loop.call_soon_threadsafe, feed.wake))
         beside = [asyncio.ensure_future(work) for work in (feed.run(), *self._beside(world, feed))]
         for task in beside:
             task.add_done_callback(lambda _: feed.wake())
@@ -102,6 +106,7 @@ class LivePaper(Bot):
 
     def _turn(self, feed: LiveFeed, watch: Callable[[Moment], None]) -> None:
         """Let the engine take what waits, for a moment."""
+        self._hear_people()
         until = time.monotonic() + TURN
         market, next_event = self._pump.market, feed.next
         while (event := next_event()) is not None:
@@ -125,7 +130,7 @@ class LivePaper(Bot):
         told = f"{certified} streams certified"
         if doubtful:
             told += ", " + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-        return Moment(self._core.engine, self._recorder, 0.0, self.resumed, 1.0, told)
+        return Moment(self._core.engine, self._recorder, 0.0, self.resumed, 1.0, told, self.material.is_real)
 
     def wanted(self, now: int) -> Wanted:
         """Return what the run needs of the venues; its series go on where the bars on record end."""
@@ -234,10 +239,12 @@ def run_live(
     folder: Path,
     stop: Callable[[], bool],
     watch: Callable[[Moment], None],
+    made: Callable[[Material, Path], LivePaper] | None = None,
 ) -> LivePaper:
     """Run a bot on live data until `stop()`, on uvloop where it is installed, and return it, still open.
 
-    What is missing of its history is asked of the venues and put into `tables`, unless `feed.history` is off.
+    What is missing of its history is asked of the venues and put into `tables`, unless `feed.history` is off. The bot
+    trades on paper unless `made` makes another one.
     """
 
     async def work() -> LivePaper:
@@ -251,7 +258,8 @@ def run_live(
             recorder = Recorder(tables) if config.feed.record else None
             try:
                 rules = Catalog(BarStore(tables))
-                paper = await open_live(config, history, strategies, folder, pulse.wall(), rules)
+                begun = await gather_begun(config, history, strategies, folder, pulse.wall(), rules)
+                paper = (made or LivePaper)(begun, folder)
                 try:
                     await paper.run(world, stop, watch, history, recorder)
                 except BaseException:

@@ -7,8 +7,9 @@ to it, each order's life, refusals, notices, the equity curve.
 """
 
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -45,7 +46,7 @@ from abidance.model.market import (
 )
 from abidance.model.order import Fill, Order
 from abidance.model.outcome import Approved, Decided, Notice, Recorded, Refused
-from abidance.portfolio.ledger import fill_ref
+from abidance.portfolio.ledger import Entry, fill_ref, funding_ref
 from abidance.portfolio.portfolio import Portfolio
 from abidance.risk.breaker import Breakers
 from abidance.risk.state import Standing
@@ -131,6 +132,12 @@ class Replica:
         self.bars: dict[tuple[str, str], deque[Bar]] = {}
         self.decisions: list[Decision] = []
         self.refusals: list[tuple[int, int, Refused]] = []
+        self.refused: Counter[str] = Counter()
+        self.entries: list[Entry] = []
+        self.order_ids: list[str] = []
+        self.closed: dict[tuple[str, str], list[int]] = {}
+        self.wins: Counter[str] = Counter()
+        self.peak = 0.0
         self.notices: list[Notice] = []
         self.controls: list[tuple[int, Control]] = []
         self.changes: deque[Change] = deque(maxlen=KEPT_CHANGES)
@@ -138,6 +145,7 @@ class Replica:
         self.count = 0
         self._decision_of: dict[str, int] = {}
         self._fill_at: dict[str, int] = {}
+        self._fills_of: dict[str, list[int]] = {}
         self._provenance = Provenance(self.orders, instruments)
         self._allocator: Allocator | None = None
         self._drive = _drive(self.config)
@@ -212,6 +220,10 @@ class Replica:
         at = self._fill_at.get(ref)
         return None if at is None else self.fills[at]
 
+    def fills_of(self, order_id: str) -> list[Fill]:
+        """Return what an order filled, oldest first."""
+        return [self.fills[at] for at in self._fills_of.get(order_id, ())]
+
     def since(self, number: int) -> list[Change] | None:
         """Return the changes after one, None when they are no longer known: then everything must be read anew."""
         if number > self.count:
@@ -285,6 +297,11 @@ class Replica:
         exposure = self.portfolio.exposure() / self.equity if self.equity > 0 else 0.0
         point = Point(ts, self.equity, exposure)
         stamps, equity, shares = self.curve
+        self.peak = max(self.peak, point.equity)
+        if stamps and ts <= stamps[-1]:  # as the run's own curve has it: the last of a moment counts
+            ts = stamps.pop()
+            equity.pop()
+            shares.pop()
         stamps.append(ts)
         equity.append(point.equity)
         shares.append(point.exposure)
@@ -341,8 +358,10 @@ class Replica:
         if applied is None and order is not None:
             return
         self._fill_at[fill_ref(fill)] = len(self.fills)
+        self._fills_of.setdefault(fill.order_id, []).append(len(self.fills))
         self.fills.append(fill)
         trip = self.portfolio.apply(event, tag=order.request.tag if order is not None else "")
+        self.entries += self.portfolio.ledger.explain(fill_ref(fill))
         position = state.position(fill.strategy, fill.instrument)
         self._provenance.on_fill(order, position)
         if fill.order_id in self.lives:
@@ -351,14 +370,20 @@ class Replica:
             if told is not None:
                 self._tell(told)
         if trip is not None:
+            self.closed.setdefault((trip.strategy, trip.instrument), []).append(
+                len(self.portfolio.round_trips) - 1
+            )
+            self.wins[trip.strategy] += trip.pnl > 0
             self.breakers.on_round_trip(trip)
 
     def _on_cash(self, event: FundingPaid | BalanceChanged) -> None:
         state = self.state
         state.now = max(state.now, event.ts)
         if isinstance(event, FundingPaid):
-            if event.instrument in state.instruments:
+            is_new = funding_ref(event) not in self.portfolio.ledger
+            if event.instrument in state.instruments and is_new:
                 self.portfolio.apply(event)
+                self.entries += self.portfolio.ledger.explain(funding_ref(event))
             return
         if self._allocator is None and not self.decisions and self.config.allocation.method != "fixed":
             length = timeframe_ns(self.config.timeframe)
@@ -367,6 +392,7 @@ class Replica:
         if before:
             self._watch(state.now)
         self.portfolio.apply(event)
+        self.entries += islice(self.portfolio.ledger.entries(), len(self.entries), None)
         self.equity = state.equity()
         self.breakers.on_external(self.equity - before)
 
@@ -418,6 +444,7 @@ class Replica:
         for verdict in event.verdicts:
             if isinstance(verdict, Refused):
                 self.refusals.append((self.seq, event.ts, verdict))
+                self.refused[verdict.code.value] += 1
                 self._tell(verdict, event.ts)
         for notice in event.notices:
             self._on_notice(notice)
@@ -428,6 +455,7 @@ class Replica:
             self.orders.create(approved, command.order_id, command.ts)
             self._decision_of[command.order_id] = at
             self.lives[command.order_id] = []
+            self.order_ids.append(command.order_id)
         elif isinstance(command, Cancel):
             self.orders.cancel(CancelRequest(command.order_id), command.ts)
         elif isinstance(command, Amend):

@@ -26,7 +26,7 @@ from abidance.model.money import ZERO
 from abidance.model.order import OrderType
 from abidance.model.outcome import Decided
 from abidance.run.bot import Moment
-from abidance.run.killing import is_killed
+from abidance.run.killing import Extent, killed
 from abidance.run.live import LivePaper
 from abidance.run.setup import Core, Key, Material, engine_of, opening_of
 from abidance.venues.account import AccountDialect, Credentials
@@ -93,16 +93,26 @@ class Relay:
 
 
 class LiveTrading(LivePaper):
-    """A bot that sends real orders; open it, `run` it in an event loop, close it."""
+    """A bot that sends real orders; open it, `run` it in an event loop, close it.
 
-    def __init__(self, material: Material, folder: Path, access: Mapping[str, Access]) -> None:
+    `watching` returns what else goes on for as long as the bot runs, such as the hourly look at its keys.
+    """
+
+    def __init__(
+        self,
+        material: Material,
+        folder: Path,
+        access: Mapping[str, Access],
+        watching: Callable[["LiveTrading", World], Sequence[Coroutine[object, object, None]]] | None = None,
+    ) -> None:
         self.relay = Relay()
         self.gateways: list[VenueGateway] = []
         self._folder = folder
         self._access = access
+        self._watching = watching
         self._inbox: deque[AccountEvent] = deque()
         self._told: dict[str, tuple[str, ...]] = {}
-        self._is_killed = False
+        self._killed: Extent | None = None
         self._wake: Callable[[], None] = lambda: None
         self.dialects = _dialects(material, access)
         super().__init__(replace(material, is_real=True), folder)
@@ -152,7 +162,7 @@ class LiveTrading(LivePaper):
         last = None
         for event in (record.event for record in records):
             if isinstance(event, Control) and event.actor == KILL_SWITCH:
-                self._is_killed = event.action is ControlAction.KILL
+                self._killed = _extent(event)
             if isinstance(event, _MARKET):
                 self._pump.market(event)
                 last = event.ts
@@ -222,11 +232,25 @@ class LiveTrading(LivePaper):
                 self._told[venue] = now
                 self._hear(VenueStatus(wall(), venue, now))
 
+    def _moment(self, feed: LiveFeed) -> Moment:
+        moment = super()._moment(feed)
+        doubts = [f"{venue}: {' '.join(reasons)}" for venue, reasons in self._told.items() if reasons]
+        return (
+            replace(moment, feeds=f"{moment.feeds}. Only exits at {' '.join(doubts)}") if doubts else moment
+        )
+
     # --- the turn
 
     def _beside(self, world: World, feed: LiveFeed) -> Sequence[Coroutine[object, object, None]]:
         self._wake = feed.wake
-        return (*(gateway.run() for gateway in self.gateways), self._watch_kill(world))
+        watching = () if self._watching is None else self._watching(self, world)
+        return (*(gateway.run() for gateway in self.gateways), self._watch_kill(world), *watching)
+
+    def doubt(self, venue: str, cause: str, reason: str) -> None:
+        """Take a reason against new risk at a venue, or (empty) take it back."""
+        for gateway in self.gateways:
+            if gateway.dialect.venue == venue:
+                gateway.doubt(cause, reason)
 
     def _turn(self, feed: LiveFeed, watch: Callable[[Moment], None]) -> None:
         """Let the engine take what accounts and people say, then what the market does."""
@@ -244,17 +268,33 @@ class LiveTrading(LivePaper):
 
     async def _watch_kill(self, world: World) -> None:
         """Obey the kill switch: first the venues, then the engine and its record."""
-        cancelled = False
+        done: Extent | None = None
         while True:
-            now = is_killed(self._folder)
-            if now and not cancelled:
-                await asyncio.gather(*(gateway.cancel_all() for gateway in self.gateways))
-            cancelled = now
-            if now != self._is_killed:
-                self._is_killed = now
-                action = ControlAction.KILL if now else ControlAction.RELEASE
-                self._pump.step(Control(world.pulse.wall(), action, actor=KILL_SWITCH))
+            now = killed(self._folder)
+            if now is not None and now is not done:
+                keeps = now is Extent.ENTRIES
+                await asyncio.gather(*(each.cancel_all(keeps_exits=keeps) for each in self.gateways))
+            done = now
+            if now is not self._killed:
+                self._killed = now
+                self._pump.step(_switched(world.pulse.wall(), now))
             await world.pulse.sleep(KILL_EVERY)
+
+
+def _switched(now: int, extent: Extent | None) -> Control:
+    """Return what the kill switch tells the engine."""
+    if extent is None:
+        return Control(now, ControlAction.RELEASE, actor=KILL_SWITCH)
+    values: dict[str, float | int | str | bool] = {
+        "extent": extent.value,
+        "flatten": extent is Extent.FLATTEN,
+    }
+    return Control(now, ControlAction.KILL, actor=KILL_SWITCH, values=values)
+
+
+def _extent(event: Control) -> Extent | None:
+    """Return how far a control of the kill switch went."""
+    return Extent(str(event.values["extent"])) if event.action is ControlAction.KILL else None
 
 
 def _dialects(material: Material, access: Mapping[str, Access]) -> list[AccountDialect]:

@@ -20,6 +20,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from abidance.model.errors import AbidanceError
 
+AUDIT = "audit.log"
+"""The log's name in the user directory."""
 _START = "0" * 64
 _TAIL = 1 << 20
 """Bytes from the end in which the last line is looked for; no line is longer."""
@@ -183,4 +185,4 @@ def _last(file: BinaryIO) -> tuple[int, str]:
     return int(line["seq"]), str(line["hash"])
 
 
-__all__ = ["Audit", "Finding", "Line"]
+__all__ = ["AUDIT", "Audit", "Finding", "Line"]

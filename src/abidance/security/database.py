@@ -9,7 +9,8 @@ from pathlib import Path
 
 from abidance.model.errors import AbidanceError
 
-FORMAT = 1
+USERS, FORMAT = "users.db", 1
+"""The file's name in the user directory, and what its tables look like."""
 _TABLES = """
 CREATE TABLE users (
     name TEXT PRIMARY KEY COLLATE NOCASE, password TEXT NOT NULL, role TEXT NOT NULL,
@@ -58,4 +59,4 @@ def open_database(path: Path) -> sqlite3.Connection:
     return database
 
 
-__all__ = ["open_database"]
+__all__ = ["USERS", "open_database"]

@@ -35,6 +35,11 @@ class Throttle:
         for key in keys:
             self._failures.pop(key, None)
 
+    def forgive(self, key: str) -> None:
+        """Forget the last try alone: it was right, but those before it were not."""
+        if tries := self._failures.get(key):
+            tries.pop()
+
     def _wait(self, key: str) -> float:
         tries = self._failures.get(key)
         if tries is None:

@@ -52,7 +52,9 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def check(self) -> None:
         """Raise ConfigError for a cost that Argon2id does not have, or that would take all memory."""
-        if not (1 <= self.lanes <= 16 and 8 * self.lanes <= self.memory <= 1 << 21 and 1 <= self.passes <= 1_000):
+        if not (
+            1 <= self.lanes <= 16 and 8 * self.lanes <= self.memory <= 1 << 21 and 1 <= self.passes <= 1_000
+        ):
             raise _damaged()
 
 
@@ -129,7 +131,8 @@ class Vault:
             if record.slot == slot:
                 return _open(self._key, record.box, _bound(slot))
         raise ConfigError(
-            f"There is no key of {slot.venue} {slot.account} in the vault.", "See what there is: abidance keys list"
+            f"There is no key of {slot.venue} {slot.account} in the vault.",
+            "See what there is: abidance keys list",
         )
 
     def write(self, slot: Slot, content: bytes, *, new: bool | None = None) -> None:
@@ -145,7 +148,8 @@ class Vault:
             if new is not None and there == new:
                 found = "already" if there else "no longer"
                 raise ConfigError(
-                    f"{slot.venue} {slot.account} is {found} in the vault.", "See what there is: abidance keys list"
+                    f"{slot.venue} {slot.account} is {found} in the vault.",
+                    "See what there is: abidance keys list",
                 )
             return (*others, record)
 
@@ -174,7 +178,9 @@ class Vault:
         with _locked(self.path):
             before = self._current()
             records = tuple(
-                _Sealed(*each.slot, _seal(key, _open(self._key, each.box, _bound(each.slot)), _bound(each.slot)))
+                _Sealed(
+                    *each.slot, _seal(key, _open(self._key, each.box, _bound(each.slot)), _bound(each.slot))
+                )
                 for each in before.records
             )
             body = msgspec.structs.replace(empty, records=records)
@@ -278,7 +284,8 @@ def _prove(key: bytes, body: _Body, proven: bytes, seal: bytes) -> None:
 
 def _damaged() -> ConfigError:
     return ConfigError(
-        "The vault was damaged or changed by something else.", "Put a copy of it back; it is not used as it is."
+        "The vault was damaged or changed by something else.",
+        "Put a copy of it back; it is not used as it is.",
     )
 
 
@@ -292,7 +299,9 @@ def guarded(path: Path, what: str) -> bytes:
     except FileNotFoundError:
         raise ConfigError(f"There is no {what} at {path}.", "Name another, or make it first.") from None
     except OSError as error:
-        raise ConfigError(f"The {what} at {path} cannot be read: {error.strerror}.", "Check its owner.") from None
+        raise ConfigError(
+            f"The {what} at {path} cannot be read: {error.strerror}.", "Check its owner."
+        ) from None
     known = os.fstat(descriptor)
     if not stat.S_ISREG(known.st_mode):
         os.close(descriptor)

@@ -138,19 +138,27 @@ News = OrderReport | Execution | Funds | Moved | KeyExpired | Answered | Alive |
 
 
 class Reply(NamedTuple):
-    """What an answer to a submit, amend or cancel proves, and what it says besides."""
+    """What an answer to a submit, amend or cancel proves, and what it says besides.
+
+    `venue_id` is the venue's id of an order that was placed, where the answer has that and not enough for a report.
+    """
 
     proof: Proof
     reason: str = ""
     reports: tuple[OrderReport, ...] = ()
     executions: tuple[Execution, ...] = ()
+    venue_id: str = ""
 
 
 class Page(NamedTuple):
-    """Executions, and the call for those that follow when the answer was cut."""
+    """Executions, and how to ask for those that follow when the answer was cut.
+
+    That is another call, or `onward`: what to say besides in the call that was asked.
+    """
 
     executions: tuple[Execution, ...]
     more: Call | None = None
+    onward: Mapping[str, object] = {}
 
 
 class Capability(msgspec.Struct, frozen=True):

@@ -6,10 +6,14 @@ from abidance.model.errors import UsageError
 from abidance.model.instrument import Instrument, InstrumentKind
 from abidance.venues.account import AccountDialect
 from abidance.venues.binance.account import BinanceSpotAccount
+from abidance.venues.kraken.account import KrakenAccount
+from abidance.venues.mexc.account import MexcAccount
 
 _Made = Callable[[Sequence[Instrument]], AccountDialect]
 ACCOUNTS: Mapping[tuple[str, InstrumentKind], _Made] = {
     ("BINANCE", InstrumentKind.SPOT): BinanceSpotAccount,
+    ("KRAKEN", InstrumentKind.SPOT): KrakenAccount,
+    ("MEXC", InstrumentKind.SPOT): MexcAccount,
 }
 
 

@@ -124,6 +124,8 @@ class Dialect(Protocol):
     timeframes: Mapping[str, str]
     """The bars it streams, with the venue's own name of each; asking for another raises UsageError."""
 
+    tells_trades: bool = False
+    """Whether `recent_trades` tells the last trades under the ids that they have in the stream."""
     renamed: Mapping[str, str] = MappingProxyType({})
     """The venue's names of instruments that do not follow its rule, by our id; reference data may set it."""
 
@@ -169,6 +171,10 @@ class Dialect(Protocol):
     def ping(self, request: int) -> Frame | None:  # noqa: ARG002 (where there is none)
         """Return the venue's own ping, or None where the protocol's pings are enough."""
         return None
+
+    async def recent_trades(self, fetch: Fetch, instrument: str) -> Sequence[Trade]:  # noqa: ARG002 (who tells none)
+        """Return an instrument's last trades by REST, oldest first. Raises VenueError; only where `tells_trades`."""
+        raise UsageError(f"{self.venue} does not tell which trades were missed.", "Leave the hole.")
 
     async def snapshot(self, fetch: Fetch, channel: Channel) -> BookDelta:  # noqa: ARG002 (where there is none)
         """Return the whole ladder by REST. Raises VenueError; only where `books.snapshot_in_stream` is False."""

@@ -84,7 +84,7 @@ def test_a_running_bot_is_not_set_aside(tmp_path: Path) -> None:
     assert folder.exists()
 
 
-def test_help_says_that_this_is_paper_and_a_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_says_that_this_is_paper_unless_it_is_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     app = main.app
     app.command("trade")(trade.trade)
@@ -94,7 +94,7 @@ def test_help_says_that_this_is_paper_and_a_replay(monkeypatch: pytest.MonkeyPat
     assert "no real orders" in text
     assert "replay of stored data" in text
     assert "--speed" in text
-    assert "--live" not in text
+    assert "With --live it sends real ones." in text
 
 
 @pytest.mark.parametrize(

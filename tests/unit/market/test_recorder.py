@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from abidance.market.live.gaps import Mended
 from abidance.market.recorder import BEHIND, Recorder
 from abidance.market.store import BarStore, FundingStore, Hole, Place, Tables, open_tables
 from abidance.model.instrument import SECOND_NS
@@ -144,3 +145,27 @@ def test_a_store_that_refuses_is_told_and_does_not_end_the_run(tmp_path: Path) -
     recorder.close()
 
     assert recorder.dropped == 1
+
+
+def test_a_hole_of_which_a_piece_was_let_go_is_not_mended(tables: Tables) -> None:
+    recorder = Recorder(tables)
+    gate = threading.Event()
+    for event in (status(0, FeedState.CERTIFIED), trade(1), status(2, FeedState.STALE)):
+        recorder(event, event.ts + 1_000)
+    for _ in range(BEHIND):
+        recorder._writing.append(recorder._writer.submit(gate.wait))
+
+    recorder(trade(3), trade(3).ts)
+    recorder.flush()
+    gate.set()
+    for piece in recorder._writing:
+        piece.result()
+    recorder(trade(4), trade(4).ts)
+    recorder(Mended(BTC, DataKind.TRADES, trade(1).ts, trade(4).ts + 1), trade(4).ts)
+    recorder(status(5, FeedState.CERTIFIED), status(5, FeedState.CERTIFIED).ts)
+    recorder.close()
+
+    spans = tables.spans(TRADES)
+    assert recorder.dropped == 1
+    assert not any(start <= trade(3).ts < end for start, end in spans.whole)
+    assert any(hole.start == status(2, FeedState.STALE).ts for hole in spans.holes)

@@ -7,14 +7,12 @@ import pytest
 from abidance.model.event import OrderAbandoned, OrderFilled, OrderRejected
 from abidance.model.order import OrderType, Side
 from abidance.testing.exchange import Fault, Wrong
-from tests.unit.venues.trading_world import BTC, D, World
-
-ORDER = "/api/v3/order"
+from tests.unit.venues.trading_world import SCENES, D, World
 
 
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    made = await World().start()
+@pytest.fixture(params=SCENES)
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    made = await World(venue=request.param).start()
     yield made
     await made.stop()
 
@@ -44,7 +42,7 @@ async def test_a_resting_order_is_taken_back(world: World) -> None:
 async def test_an_order_whose_answer_was_lost_is_found_and_never_sent_again(
     world: World, wrong: Wrong
 ) -> None:
-    world.exchange.faults.add(Fault(wrong, ORDER))
+    world.exchange.faults.add(Fault(wrong, world.scene.order))
 
     order = world.rest()
     await world.advance(5)
@@ -56,12 +54,12 @@ async def test_an_order_whose_answer_was_lost_is_found_and_never_sent_again(
 
 
 async def test_an_order_that_never_arrived_is_abandoned_only_by_proof(world: World) -> None:
-    world.exchange.faults.add(Fault(Wrong.DEAF, ORDER))
+    world.exchange.faults.add(Fault(Wrong.DEAF, world.scene.order))
 
     order = world.rest()
     await world.advance(4)
     early = world.told(order)
-    await world.advance(16)
+    await world.advance(40)
 
     assert early == ["OrderUnknown"]
     assert world.told(order) == ["OrderUnknown", "OrderAbandoned"]
@@ -70,8 +68,8 @@ async def test_an_order_that_never_arrived_is_abandoned_only_by_proof(world: Wor
 
 
 async def test_a_copy_that_lags_is_no_proof_of_absence(world: World) -> None:
-    world.exchange.faults.add(Fault(Wrong.LOST, ORDER))
-    world.exchange.faults.add(Fault(Wrong.LAG, "/api/v3", times=0, seconds=4.0))
+    world.exchange.faults.add(Fault(Wrong.LOST, world.scene.order))
+    world.exchange.faults.add(Fault(Wrong.LAG, world.scene.every, times=0, seconds=4.0))
     world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))
 
     order = world.rest()
@@ -97,22 +95,22 @@ async def test_a_refusal_is_told_with_the_venues_words(world: World) -> None:
     await world.advance(1)
 
     assert world.told(order) == ["OrderRejected"]
-    assert "insufficient balance" in world.events[-1].reason  # type: ignore[union-attr]
+    assert world.scene.poor in world.events[-1].reason  # type: ignore[union-attr]
 
 
 async def test_fills_that_the_stream_lost_are_found(world: World) -> None:
     world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))
-    world.exchange.faults.add(Fault(Wrong.LOST, ORDER))
+    world.exchange.faults.add(Fault(Wrong.LOST, world.scene.order))
 
     order = world.submit(quantity="0.3")
-    await world.advance(10)
+    await world.advance(30)
 
     assert world.filled(order) == D("0.3")
 
 
 async def test_frames_twice_or_out_of_order_change_nothing(world: World) -> None:
-    world.exchange.faults.add(Fault(Wrong.DUPLICATE, "account executionReport", times=0))
-    world.exchange.faults.add(Fault(Wrong.REORDER, "account executionReport", after=1, times=3))
+    world.exchange.faults.add(Fault(Wrong.DUPLICATE, world.scene.own, times=0))
+    world.exchange.faults.add(Fault(Wrong.REORDER, world.scene.own, after=1, times=3))
 
     order = world.submit(quantity="0.3")
     await world.advance(5)
@@ -131,7 +129,8 @@ async def test_a_cancel_that_comes_after_the_fill_ends_in_the_fill(world: World)
     assert "OrderCancelled" not in world.told(order)
 
 
-async def test_a_stop_stands_at_the_venue_and_gives_way_to_an_exit(world: World) -> None:
+async def test_a_stop_stands_where_it_can_and_gives_way_to_an_exit(world: World) -> None:
+    is_native = OrderType.STOP in world.gateway.dialect.capability.native
     world.submit(quantity="0.1")
     await world.advance(1)
     stop = world.stop_loss(below=300)
@@ -142,7 +141,7 @@ async def test_a_stop_stands_at_the_venue_and_gives_way_to_an_exit(world: World)
     await world.advance(2)
     held = world.gateway.register.get(stop)
 
-    assert stood == 1
+    assert stood == is_native
     assert world.filled(leave) == D("0.09")
     assert world.told(stop) == ["OrderAccepted"]
     assert held is not None
@@ -160,12 +159,35 @@ async def test_a_held_order_is_sent_when_its_price_comes(world: World) -> None:
 
     trigger = world.gateway.register.get(second).request.trigger  # type: ignore[union-attr]
     assert trigger is not None
-    world.gateway.watch(BTC.id, float(trigger) - 1, float(trigger) + 5)
+    world.gateway.watch(world.btc.id, float(trigger) - 1, float(trigger) + 5)
     await world.advance(2)
 
     assert before == 0
     assert world.filled(second) == D("0.05")
     assert world.told(first) == ["OrderAccepted"]
+
+
+async def test_a_stop_that_the_venue_does_not_have_is_watched_by_us(world: World) -> None:
+    if OrderType.STOP in world.gateway.dialect.capability.native:
+        pytest.skip("the venue has stops")
+    world.submit(quantity="0.1")
+    await world.advance(1)
+    stop = world.stop_loss(below=300)
+    await world.advance(1)
+    told = world.told(stop)
+
+    request = world.gateway.register.get(stop).request  # type: ignore[union-attr]
+    assert request.trigger is not None
+    world.gateway.watch(world.btc.id, float(request.trigger) + 1, float(request.trigger) + 2)
+    await world.advance(1)
+    early = world.placed(stop)
+    world.gateway.watch(world.btc.id, float(request.trigger), float(request.trigger) + 2)
+    world.gateway.watch(world.btc.id, float(request.trigger) - 1, float(request.trigger))
+    await world.advance(2)
+
+    assert (told, early) == (["OrderAccepted"], 0)
+    assert world.filled(stop) == D("0.09")
+    assert world.placed(stop) == 1
 
 
 async def test_a_held_order_is_changed_and_taken_back_here(world: World) -> None:
@@ -186,13 +208,13 @@ async def test_somebody_who_trades_by_hand_is_recognised(world: World) -> None:
     from abidance.testing.exchange.core import BUY, Force
     from abidance.testing.exchange.desk import Ticket
 
-    ticket = Ticket("by-hand", BUY, 10, force=Force.IOC)
+    ticket = Ticket("by-hand", BUY, world.lots("0.01"), force=Force.IOC)
     world.exchange.desk.place(world.account, world.market, ticket, world.exchange.now)
     await world.advance(5)
 
     fills = [event.fill for event in world.events if isinstance(event, OrderFilled)]
     assert {fill.strategy for fill in fills} == {"manual"}
-    assert sum(fill.quantity for fill in fills) == BTC.lot * 10
+    assert sum(fill.quantity for fill in fills) == D("0.01")
 
 
 async def test_an_order_of_ours_that_no_record_tells_of_is_taken_back(world: World) -> None:
@@ -200,7 +222,7 @@ async def test_an_order_of_ours_that_no_record_tells_of_is_taken_back(world: Wor
     from abidance.testing.exchange.desk import State, Ticket
 
     last = world.market.tape.price[-1]
-    ticket = Ticket(world.ids.make(999), BUY, 100, last - 50_000)
+    ticket = Ticket(world.ids.make(999), BUY, world.lots("0.01"), last - last // 50)
     placed = world.exchange.desk.place(world.account, world.market, ticket, world.exchange.now)
     await world.advance(12)
 
@@ -254,10 +276,11 @@ async def test_a_clock_that_is_off_is_measured_and_corrected(world: World) -> No
     world.wire.offset = -20_000_000_000
 
     first = world.rest()
-    await world.advance(5)
+    await world.advance(50)
     second = world.rest()
     await world.advance(2)
 
-    assert world.told(first)[0] == "OrderRejected"
+    assert world.told(first)[-1] in ("OrderRejected", "OrderAbandoned")
+    assert world.placed(first) == 0
     assert abs(world.wire.offset) < 1_000_000_000
     assert world.told(second) == ["OrderAccepted"]

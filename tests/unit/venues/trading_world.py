@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
 
@@ -19,8 +20,9 @@ from abidance.model.outcome import Approved
 from abidance.testing.exchange import Account, LocalExchange, generated
 from abidance.testing.exchange.faults import Wrong
 from abidance.testing.exchange.house import Asked
+from abidance.testing.exchange.kraken_orders import trade_id
 from abidance.venues.account import Credentials
-from abidance.venues.binance.account import BinanceSpotAccount
+from abidance.venues.accounts import account_of
 from abidance.venues.dialect import Channel, Endpoint, Frame
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.transport import NONE, Answer, DisconnectedError, NotSentError
@@ -30,8 +32,33 @@ from abidance.venues.trading.wire import Wire
 from tests.unit.venues.net_world import HandPulse, settle
 
 D = Decimal
-BTC = instrument("BTC/USDT@BINANCE")
+SECRET = "YS1zZWNyZXQtaW4tYmFzZTY0"
 EPOCH = 1_700_000_000 * SECOND_NS
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a test must know of a venue to let things go wrong there.
+
+    `order` is the path at which orders are placed, `every` what all signed paths begin with, `own` the topic of what
+    happens to orders; `poor` is what the venue says when the money is not there.
+    """
+
+    order: str
+    every: str
+    own: str
+    poor: str
+    execution: Callable[[int], str] = str
+    """How the venue writes the number of an execution."""
+
+
+SCENES = {
+    "BINANCE": Scene("/api/v3/order", "/api/v3", "account executionReport", "insufficient balance"),
+    "KRAKEN": Scene(
+        "/0/private/AddOrder", "/0/private", "account executions", "Insufficient funds", trade_id
+    ),
+    "MEXC": Scene("/api/v3/order", "/api/v3", "account spot@private.", "Insufficient position"),
+}
 
 
 class Ear:
@@ -40,15 +67,14 @@ class Ear:
     def __init__(self, path: str, number: int, exchange: LocalExchange) -> None:
         self.path, self.number, self.topics, self.is_over = path, number, set[str](), False
         self._exchange = exchange
-        self._frames: deque[str] = deque()
-        self._held: list[str] = []
+        self._frames: deque[Frame] = deque()
+        self._held: list[Frame] = []
         self._wake = asyncio.Event()
 
     def say(self, frame: Frame) -> None:
         self.push("", frame)
 
     def push(self, topic: str, frame: Frame) -> None:
-        assert isinstance(frame, str)
         for fault in self._exchange.faults.on_frame(topic, frame):
             if fault.what is Wrong.GAP:
                 return
@@ -99,10 +125,11 @@ class _Wall:
 class World:
     """The exchange, the account, the gateway and everything that it told; also the way between them."""
 
-    def __init__(self, seed: int = 7) -> None:
+    def __init__(self, seed: int = 7, venue: str = "BINANCE") -> None:
         self.pulse = HandPulse()
-        self.market = generated(BTC.id, seed, EPOCH, pace=5.0, past_seconds=600)
-        self.account = Account("a-key", "a-secret")
+        self.scene, self.btc = SCENES[venue], instrument(f"BTC/USDT@{venue}")
+        self.market = generated(self.btc.id, seed, EPOCH, pace=5.0, past_seconds=600)
+        self.account = Account("a-key", SECRET)
         self.exchange = LocalExchange(
             [self.market], start=EPOCH, clock=_Wall(self.pulse), accounts=[self.account]
         )
@@ -118,8 +145,8 @@ class World:
 
     def made(self) -> VenueGateway:
         """Return a new gateway to the account: a process that starts."""
-        dialect = BinanceSpotAccount([BTC])
-        credentials = Credentials("a-key", "a-secret")
+        dialect = account_of(self.btc.venue, self.btc.kind, [self.btc])
+        credentials = Credentials("a-key", SECRET)
         self.wire = Wire(dialect, credentials, self, Budgets(self.pulse), self.pulse, "http://127.0.0.1")
         way = Way(self.wire, self, self.pulse, Random(1).random, logger("gateway"))
         books = Books(dict, dict)
@@ -166,6 +193,7 @@ class World:
             raise NotSentError("No connection: refused.")
         ear = Ear("/" + endpoint.url.split("/", 3)[3], len(self.ears), self.exchange)
         self.ears.append(ear)
+        self.exchange.house.welcome(ear)
         return ear
 
     async def request(
@@ -193,7 +221,7 @@ class World:
     def submit(self, side: Side = Side.BUY, quantity: str = "0.1", **given: object) -> str:
         order_id = self.ids.make(self._number)
         self._number += 1
-        request = OrderRequest("s", BTC.id, side, D(quantity), **given)  # type: ignore[arg-type]
+        request = OrderRequest("s", self.btc.id, side, D(quantity), **given)  # type: ignore[arg-type]
         self.gateway.execute([self.orders.create(Approved(request), order_id, self.pulse.wall())])
         return order_id
 
@@ -229,6 +257,10 @@ class World:
             if (event.fill.order_id if isinstance(event, OrderFilled) else getattr(event, "order_id", ""))
             == order_id
         ]
+
+    def lots(self, quantity: str) -> int:
+        """Return a quantity in lots."""
+        return int(D(quantity) / self.btc.lot)
 
     def placed(self, order_id: str) -> int:
         """Return how many orders the exchange took under an id."""

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from abidance.api.access import Admin, Stand
 from abidance.api.paging import Cursor, Limit
 from abidance.api.schemas.access import AuditOut, AuditStateOut
-from abidance.api.schemas.common import Page
+from abidance.api.schemas.wire import Page
 
 router = APIRouter(prefix="/audit", tags=["audit"])
 

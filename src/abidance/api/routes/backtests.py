@@ -12,8 +12,8 @@ from abidance.api.bench import Job
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import not_found
-from abidance.api.schemas.common import Page
 from abidance.api.schemas.market import BacktestIn, BacktestOut, ComparisonOut, CurveOut
+from abidance.api.schemas.wire import Page
 
 router = APIRouter(prefix="/backtests", tags=["backtests"])
 _POINTS = 1_000

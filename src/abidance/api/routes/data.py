@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query
 from abidance.api.access import Stand, Viewer
 from abidance.api.house import House
 from abidance.api.routes.market import Id, Length
-from abidance.api.schemas.common import ms
 from abidance.api.schemas.market import HoldingOut, HoleOut
+from abidance.api.schemas.wire import ms
 from abidance.market.store import Holding
 from abidance.model.instrument import parse_instrument_id, timeframe_ns
 

@@ -8,8 +8,8 @@ from abidance.api import views
 from abidance.api.access import Stand, Viewer
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import not_found
-from abidance.api.schemas.common import Page
 from abidance.api.schemas.trading import FillOut, WhyOut
+from abidance.api.schemas.wire import Page
 from abidance.model.order import Fill
 
 router = APIRouter(prefix="/runs/{run}", tags=["fills"])

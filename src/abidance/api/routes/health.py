@@ -6,7 +6,7 @@ from starlette.responses import Response
 from abidance import __version__
 from abidance.api.access import Anyone, Stand, Viewer
 from abidance.api.problems import ProblemError
-from abidance.api.schemas.common import Schema
+from abidance.api.schemas.wire import Schema
 
 router = APIRouter(tags=["health"])
 

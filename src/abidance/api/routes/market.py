@@ -1,15 +1,18 @@
 """Instruments and bars: what runs have seen, and what is stored."""
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import polars as pl
 from fastapi import APIRouter, Query
 
 from abidance.api.access import Stand, Viewer
 from abidance.api.house import House
-from abidance.api.schemas.common import ms
 from abidance.api.schemas.market import BarsOut, InstrumentOut
-from abidance.market.bars import Bars
+from abidance.api.schemas.wire import ms
+from abidance.market.bars import FIELDS, Bars
 from abidance.model.errors import DataError
 from abidance.model.instrument import parse_instrument_id, timeframe_ns
 
@@ -70,7 +73,13 @@ async def get_run_bars(
     if len(rows) < limit:
         end = seen[0].ts if seen else until if until is not None else replica.state.now
         earlier = await house.reading(
-            _stored, house, instrument, timeframe, end - (limit - len(rows)) * step, end
+            _earlier,
+            house.runs.get(run).folder,
+            house,
+            instrument,
+            timeframe,
+            end - (limit - len(rows)) * step,
+            end,
         )
         rows = [*_rows(earlier), *rows]
     return _shown(instrument, timeframe, rows)
@@ -94,11 +103,27 @@ async def get_bars(
     return _shown(instrument, timeframe, _rows(bars)[-limit:])
 
 
-def _stored(house: House, instrument: str, timeframe: str, start: int, end: int) -> Bars | None:
-    try:
-        return house.catalog.read(instrument, timeframe, start, end)
-    except DataError:
-        return None  # not stored: the run's own bars are all there is
+def _earlier(
+    folder: Path, house: House, instrument: str, timeframe: str, start: int, end: int
+) -> Bars | None:
+    """Return the bars before a run's own: those of the store, or else those with which a live run began."""
+    with suppress(DataError):
+        if len(found := house.catalog.read(instrument, timeframe, start, end)):
+            return found
+    from abidance.run.live import HISTORY
+
+    kept = folder / HISTORY
+    if not kept.exists():
+        return None
+    with suppress(pl.exceptions.PolarsError, OSError):
+        frame = pl.read_parquet(kept).filter(
+            pl.col("instrument") == instrument,
+            pl.col("timeframe") == timeframe,
+            pl.col("ts").is_between(start, end - 1),
+        )
+        columns = [frame[name].to_numpy() for name in FIELDS]
+        return Bars(instrument, timeframe, frame["ts"].to_numpy(), columns)
+    return None
 
 
 def _rows(bars: Bars | None) -> list[tuple[float, ...]]:

@@ -7,9 +7,8 @@ from fastapi import APIRouter, Query
 from abidance.api import views
 from abidance.api.access import Stand, Viewer
 from abidance.api.paging import Cursor, Limit, page
-from abidance.api.schemas.common import Page
 from abidance.api.schemas.trading import BalanceOut, EntryOut, PositionOut, RoundTripOut
-from abidance.model.account import RoundTrip
+from abidance.api.schemas.wire import Page
 
 router = APIRouter(prefix="/runs/{run}", tags=["positions"])
 Filter = Annotated[str, Query(max_length=128)]
@@ -33,13 +32,13 @@ async def list_round_trips(
     instrument: Filter = "",
 ) -> Page[RoundTripOut]:
     """List closed round trips, newest first."""
+    trips = house.runs.get(run).replica.portfolio.round_trips
 
-    def wanted(row: tuple[int, RoundTrip]) -> bool:
-        return strategy in ("", row[1].strategy) and instrument in ("", row[1].instrument)
+    def wanted(number: int) -> bool:
+        return strategy in ("", trips[number].strategy) and instrument in ("", trips[number].instrument)
 
-    rows = list(enumerate(house.runs.get(run).replica.portfolio.round_trips))
-    shown = wanted if strategy or instrument else None
-    return page(rows, limit, cursor, lambda row: views.trip(row[1], row[0]), shown)
+    filtering = wanted if strategy or instrument else None
+    return page(range(len(trips)), limit, cursor, lambda number: views.trip(trips[number], number), filtering)
 
 
 @router.get("/round-trips/open")
@@ -65,7 +64,7 @@ async def list_ledger(
     kind: Filter = "",
 ) -> Page[EntryOut]:
     """List the lines of the ledger, newest first; the lines of each `ref` add up to zero in each asset."""
-    rows = tuple(house.runs.get(run).replica.portfolio.ledger.entries())
+    rows = house.runs.get(run).replica.entries
     is_filtered = bool(asset or kind)
 
     def wanted(line: object) -> bool:

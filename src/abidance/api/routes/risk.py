@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query
 from abidance.api import views
 from abidance.api.access import Stand, Viewer
 from abidance.api.paging import Cursor, Limit, page
-from abidance.api.schemas.common import Page
 from abidance.api.schemas.trading import RefusalOut, RiskOut
+from abidance.api.schemas.wire import Page
 from abidance.model.outcome import RefusalCode
 
 router = APIRouter(prefix="/runs/{run}", tags=["risk"])

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query
 from abidance.api import views
 from abidance.api.access import Needs, Operator, Stand, Viewer
 from abidance.api.paging import Cursor, Limit, page
-from abidance.api.schemas.common import Page
 from abidance.api.schemas.trading import AnswerOut, ControlIn, EquityOut, NoticeOut, RunOut
+from abidance.api.schemas.wire import Page
 from abidance.api.steering import steer
 from abidance.journal.metrics import underwater
 from abidance.model.event import ControlAction

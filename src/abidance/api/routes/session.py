@@ -22,7 +22,7 @@ from abidance.api.schemas.access import (
     SetupOut,
     TotpOut,
 )
-from abidance.api.schemas.common import Done
+from abidance.api.schemas.wire import Done
 from abidance.security.roles import Role
 from abidance.security.sessions import ABSOLUTE, Session
 from abidance.security.users import User
@@ -67,7 +67,8 @@ async def log_in(body: LoginIn, who: Anyone, house: Stand, response: Response, r
         _note(house, who, "login.failed", body.name[:64], by="")
         raise ProblemError(401, "Name, password or code are wrong.", "Try again.", code="login")
     assert user is not None
-    house.throttle.succeeded(*keys)
+    house.throttle.succeeded(keys[0])
+    house.throttle.forgive(who.address)
     house.users.note_login(user.name)
     if who.session is not None:
         house.sessions.end(who.session.id)
@@ -101,7 +102,8 @@ async def confirm(body: ConfirmIn, who: Viewer, house: Stand, response: Response
     if not await _proven(house, house.users.get(who.name), body.password, body.code):
         _note(house, who, "confirm.failed", who.name)
         raise ProblemError(403, "Password or code are wrong.", "Try again.", code="confirm")
-    house.throttle.succeeded(*keys)
+    house.throttle.succeeded(keys[0])
+    house.throttle.forgive(who.address)
     _give(response, house.sessions.renew(request.cookies[COOKIE], confirmed=True))
     found = house.sessions.get(session.id)
     return _me(house, who.name, session.role, "session", found)

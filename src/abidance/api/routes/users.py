@@ -13,7 +13,7 @@ from abidance.api.schemas.access import (
     UserIn,
     UserOut,
 )
-from abidance.api.schemas.common import Done
+from abidance.api.schemas.wire import Done
 from abidance.security.roles import Role
 from abidance.security.sessions import Token
 from abidance.security.users import User

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from abidance.api.schemas.common import Moment, Schema
+from abidance.api.schemas.wire import Moment, Schema
 from abidance.security.roles import Role
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from abidance.api.schemas.common import Amount, Moment, Schema, Share
+from abidance.api.schemas.wire import Amount, Moment, Schema, Share
 
 
 class InstrumentOut(Schema):
@@ -135,12 +135,3 @@ class ConfigOut(Schema):
     values: dict[str, Any]
     path: str
     exists: bool
-
-
-class VerdictFileOut(Schema):
-    """A report or study that lies in the user directory."""
-
-    name: str
-    kind: Literal["study", "report", "verdict"]
-    size: int
-    changed: Moment

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from abidance.api.schemas.common import Amount, Moment, Schema, Share
+from abidance.api.schemas.wire import Amount, Moment, Schema, Share
 from abidance.model.event import ControlAction
 from abidance.model.order import (
     Direction,
@@ -32,7 +32,7 @@ class RunOut(Schema):
     name: str
     run_id: str
     mode: str
-    is_live: bool
+    is_real: bool
     """Whether real orders leave."""
     is_running: bool
     """Whether a process answers at the run's door: only then can it be steered."""

@@ -18,6 +18,18 @@ class GapSpan(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class Mended(msgspec.Struct, frozen=True, gc=False):
+    """From `start` up to `end` (ns UTC) a stream that was in doubt is whole after all: what was missed was told later.
+
+    No event: it comes before the certificate that ends the doubt, to whoever keeps data.
+    """
+
+    instrument: str
+    kind: DataKind
+    start: int
+    end: int
+
+
 class Gaps:
     """Folds statuses into spans. What precedes the first certificate of a stream is no hole: nothing was recorded."""
 
@@ -36,6 +48,10 @@ class Gaps:
             return None
         self._begun.add(key)
         return _span(self._open.pop(key), status.ts) if key in self._open else None
+
+    def mend(self, mended: Mended) -> None:
+        """Forget the open hole of a stream."""
+        self._open.pop((mended.instrument, mended.kind), None)
 
     def close(self, now: int) -> list[GapSpan]:
         """End all spans: nothing more is recorded from `now` on."""

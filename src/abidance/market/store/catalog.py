@@ -206,9 +206,9 @@ def fingerprint(*series: Bars | Funding) -> str:
     for name, each in sorted(((_name(each), each) for each in series), key=lambda named: named[0]):
         columns = each.columns() if isinstance(each, Bars) else (each.rate,)
         digest.update(f"{' '.join(name)} {len(each)}\n".encode())
-        digest.update(np.ascontiguousarray(each.ts, dtype="<i8").tobytes())
+        digest.update(np.ascontiguousarray(each.ts, dtype="<i8").data)
         for column in columns:
-            digest.update(np.ascontiguousarray(column, dtype="<f8").tobytes())
+            digest.update(np.ascontiguousarray(column, dtype="<f8").data)
     return digest.hexdigest()
 
 

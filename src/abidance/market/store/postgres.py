@@ -66,7 +66,6 @@ class Database:
         # A recorder writes on a thread of its own, and transactions of one connection cannot be told apart.
         self._own = threading.local()
         self._links: list[Connection[Any]] = []
-        self._timescale = False
 
     # --- series
 
@@ -266,7 +265,7 @@ class Database:
             with self._connected() as link, link.transaction(), link.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
                 self._prepare(cursor, kind)
-                if not self._timescale:
+                if self._is_partitioned(cursor, kind):
                     for month in np.unique(ts.astype("datetime64[ns]").astype("datetime64[M]")):
                         cursor.execute(_partition(kind, month))
                 yield cursor
@@ -292,11 +291,17 @@ class Database:
             f"CREATE TABLE IF NOT EXISTS {SCHEMA}.spans (instrument text, kind text, timeframe text, known text NOT NULL,"
             " PRIMARY KEY (instrument, kind, timeframe))"
         )
-        cursor.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'")
-        self._timescale = cursor.fetchone() is not None
         if not self._exists(cursor, kind):
-            for statement in _creation(kind, timescale=self._timescale):
+            cursor.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'")
+            for statement in _creation(kind, timescale=cursor.fetchone() is not None):
                 cursor.execute(statement)
+
+    def _is_partitioned(self, cursor: "Cursor[Any]", kind: str) -> bool:
+        """Say whether a table has partitions of PostgreSQL's own: one made before the extension came keeps them."""
+        found = cursor.execute(
+            "SELECT relkind FROM pg_class WHERE oid = %s::regclass", (_table(kind),)
+        ).fetchone()
+        return found is not None and found[0] in {"p", b"p"}
 
     def _exists(self, cursor: "Cursor[Any]", table: str) -> bool:
         found = cursor.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.{table}",)).fetchone()
@@ -340,15 +345,17 @@ def _daily(*, timescale: bool) -> Iterator[str]:
     )
     day = "time_bucket(INTERVAL '1 day', ts)" if timescale else "date_trunc('day', ts, 'UTC')"
     kept = "MATERIALIZED VIEW" if timescale else "VIEW"
-    how = " WITH (timescaledb.continuous)" if timescale else ""
+    # What is not worked out yet is worked out when it is asked for.
+    how = " WITH (timescaledb.continuous, timescaledb.materialized_only = false)" if timescale else ""
     yield (
         f"CREATE {kept} {SCHEMA}.daily{how} AS SELECT instrument, {day} AS day, {first} AS open, max(high) AS high,"
         f" min(low) AS low, {last} AS close, sum(volume) AS volume FROM {_table('bars')} WHERE timeframe = '1h'"
         f" GROUP BY instrument, {day}{' WITH NO DATA' if timescale else ''}"
     )
     if timescale:
+        # From the beginning: history is often stored long after its time. Only what has changed is worked out anew.
         yield (
-            f"SELECT add_continuous_aggregate_policy('{SCHEMA}.daily', start_offset => INTERVAL '3 days',"
+            f"SELECT add_continuous_aggregate_policy('{SCHEMA}.daily', start_offset => NULL,"
             " end_offset => INTERVAL '1 hour', schedule_interval => INTERVAL '1 hour')"
         )
 

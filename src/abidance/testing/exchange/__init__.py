@@ -6,6 +6,7 @@ moves when it is told to, and what goes wrong stands in a script. It keeps the t
 
 from abidance.testing.exchange.accounts import Account, Permissions
 from abidance.testing.exchange.crowd import BarPath, Crowd, Player, Walk
+from abidance.testing.exchange.desk import Entry
 from abidance.testing.exchange.faults import Fault, Faults, Wrong
 from abidance.testing.exchange.market import Market
 from abidance.testing.exchange.server import LocalExchange
@@ -15,6 +16,7 @@ __all__ = [
     "Account",
     "BarPath",
     "Crowd",
+    "Entry",
     "Fault",
     "Faults",
     "LocalExchange",

@@ -1,20 +1,23 @@
 """`python -m abidance.testing.exchange --seed 7`: run local exchanges by hand, in one process, until Ctrl-C.
 
-It prints one line `VENUE http://... ws://...` for each and then `ready`, so that whoever started it can read where
-they are.
+It prints one line `VENUE http://... ws://...` for each (with `--fund` another one, `VENUE account KEY SECRET PHRASE`)
+and then `ready`, so that whoever started it can read where they are.
 """
 
 import argparse
 import asyncio
 import sys
+from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from decimal import Decimal
 from importlib.resources import files
 
 from abidance.kernel.clock import WallClock
 from abidance.model.errors import AbidanceError, UsageError
 from abidance.model.instrument import MS_NS, SECOND_NS, parse_instrument_id
 from abidance.model.market import Bar
+from abidance.testing.exchange.accounts import Account
 from abidance.testing.exchange.houses import HOUSES
 from abidance.testing.exchange.market import Market
 from abidance.testing.exchange.server import LocalExchange
@@ -45,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--bars", action="store_true", help="follow the bundled real hourly prices")
     parser.add_argument("--hour", type=float, default=60.0, help="in how many seconds such an hour passes")
+    parser.add_argument("--fund", type=int, default=0, help="open an account with so many USDT at each venue")
     parser.add_argument("--until-closed", action="store_true", help="end when the standard input is closed")
     asked = parser.parse_args(arguments)
     try:
@@ -63,12 +67,24 @@ async def _serve(asked: argparse.Namespace) -> None:
         for at, venue in enumerate(asked.venue):
             markets = [_market(id, asked, start) for id in _ids(asked.pairs, venue)]
             port = asked.port + at if asked.port else 0
-            exchange = LocalExchange(markets, start=start, clock=clock, port=port)
+            account = _account(venue)
+            exchange = LocalExchange(
+                markets, start=start, clock=clock, port=port, accounts=[account] if asked.fund else []
+            )
             await stack.enter_async_context(exchange)
             sys.stdout.write(f"{venue} {exchange.rest_url} {exchange.stream_url}\n")
+            if asked.fund:
+                exchange.desk.transfer(account, "USDT", Decimal(asked.fund), start)
+                sys.stdout.write(f"{venue} account {account.key} {account.secret} {account.passphrase}\n")
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await (asyncio.to_thread(sys.stdin.read) if asked.until_closed else asyncio.Event().wait())
+
+
+def _account(venue: str) -> Account:
+    """Return an account of a venue; the secret is base64, as Kraken wants it."""
+    secret = b64encode(f"the secret of {venue.lower()}".encode()).decode()
+    return Account(f"key-of-{venue.lower()}", secret, "phrase")
 
 
 def _ids(pairs: str, venue: str) -> list[str]:

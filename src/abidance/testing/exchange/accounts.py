@@ -12,7 +12,10 @@ ZERO = Decimal(0)
 
 
 class Line(NamedTuple):
-    """One change of one balance: why (`deposit`, `withdrawal`, `trade`, `fee`), and the order and print behind it."""
+    """One change of one balance, and the order and print behind it.
+
+    `why` is `deposit`, `withdrawal`, `trade` (spot), `fee`, `realised`, `funding` or `insurance` (perpetuals).
+    """
 
     ts: int
     asset: str
@@ -33,6 +36,20 @@ class Purse:
     def total(self) -> Decimal:
         """Return both together."""
         return self.free + self.locked
+
+
+@dataclass
+class Position:
+    """What an account holds of a perpetual: signed lots, and what they cost, signed too. Times are ns UTC."""
+
+    lots: int = 0
+    cost: Decimal = ZERO
+    leverage: int = 20
+    is_isolated: bool = False
+    realised: Decimal = ZERO
+    since: int = 0
+    updated: int = 0
+    funded: int = 0
 
 
 @dataclass
@@ -57,6 +74,9 @@ class Account:
     fee_asset: str = ""
     permissions: Permissions = field(default_factory=Permissions)
     purses: dict[str, Purse] = field(default_factory=dict)
+    positions: dict[str, Position] = field(default_factory=dict)
+    is_hedged: bool = False
+    """Long and short of a perpetual are held apart, which is not played here: such orders are refused."""
     ledger: list[Line] = field(default_factory=list)
 
     def purse(self, asset: str) -> Purse:

@@ -8,6 +8,8 @@ from typing import Any
 
 from abidance.model.instrument import MS_NS, SECOND_NS, timeframe_ns
 from abidance.model.market import DataKind
+from abidance.testing.exchange.binance_contracts import BinanceContracts
+from abidance.testing.exchange.binance_keys import BinanceKeys
 from abidance.testing.exchange.binance_orders import BinanceOrders
 from abidance.testing.exchange.core import Print
 from abidance.testing.exchange.desk import News
@@ -55,7 +57,9 @@ class Binance(House):
         self._place = place
         self._spot = {symbol_of(each): each for each in markets if not each.instrument.is_perpetual}
         self._futures = {symbol_of(each): each for each in markets if each.instrument.is_perpetual}
-        self._orders = BinanceOrders(self._spot, place)
+        keys = BinanceKeys(place)
+        self._orders = BinanceOrders(self._spot, place, keys)
+        self._contracts = BinanceContracts(self._futures, place, keys)
 
     @property
     def routes(self) -> Mapping[str, Callable[[Asked], object]]:
@@ -85,17 +89,21 @@ class Binance(House):
             "markPriceKlines": self._mark_klines,
         }
         found |= {f"GET /fapi/v1/{name}": answer for name, answer in futures.items()}
-        return found | dict(self._orders.routes)
+        return found | dict(self._orders.routes) | dict(self._contracts.routes)
 
     def accepts(self, path: str) -> bool:
         """Say whether a stream may be opened at a path: raw and combined, with topics in it or not."""
         bare = path.partition("?")[0]
-        return bare == _ACCOUNT_STREAM or any(
-            bare.startswith((f"{way}/ws", f"{way}/stream")) for way in _ENTRANCES
+        return (
+            bare == _ACCOUNT_STREAM
+            or self._contracts.accepts(path)
+            or any(bare.startswith((f"{way}/ws", f"{way}/stream")) for way in _ENTRANCES)
         )
 
     def welcome(self, listener: Listener) -> None:
-        """Listen to the topics that the address names."""
+        """Listen to the topics, or the account, that the address names."""
+        if self._contracts.welcome(listener):
+            return
         bare, _, query = listener.path.partition("?")
         names = query.removeprefix("streams=") if "/stream" in bare else bare.partition("/ws/")[2]
         for name in names.split("/"):
@@ -128,6 +136,7 @@ class Binance(House):
     def told(self, news: News) -> None:
         """Tell an account's own streams what happened to it."""
         self._orders.told(news)
+        self._contracts.told(news)
 
     def greeting(self, line: Line) -> Sequence[Frame]:
         """Say nothing: ladders begin by REST, and the rest by what happens."""

@@ -3,21 +3,19 @@
 Signatures are checked over what came, byte by byte; refusals have Binance's codes and words.
 """
 
-import hashlib
-import hmac
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
-from urllib.parse import parse_qsl
 
 from abidance.model.instrument import MS_NS
 from abidance.testing.exchange.accounts import ZERO, Account
+from abidance.testing.exchange.binance_keys import BinanceKeys, Handler
 from abidance.testing.exchange.core import BUY, SELL, Force
+from abidance.testing.exchange.counter import figure
 from abidance.testing.exchange.desk import Declined, Desk, News, Part, Placed, State, Ticket, Why, live
 from abidance.testing.exchange.house import Asked, Listener, Place, Refusal, millis, said
 from abidance.testing.exchange.market import Market
 
-_WINDOW_MS = 5_000
 _SIDES = {"BUY": BUY, "SELL": SELL}
 _FORCES = {"GTC": Force.GTC, "IOC": Force.IOC, "FOK": Force.FOK}
 _STATUS = {
@@ -42,19 +40,20 @@ _DECLINED: Mapping[Why, tuple[int, str]] = {
     Why.UNKNOWN: (-2011, "Unknown order sent."),
 }
 _TYPES = {
+    "TAKE_PROFIT": (False, True), "TAKE_PROFIT_LIMIT": (True, True),
     "MARKET": (False, False), "LIMIT": (True, False), "LIMIT_MAKER": (True, False), "STOP_LOSS": (False, True),
     "STOP_LOSS_LIMIT": (True, True),
 }  # fmt: skip
-Handler = Callable[[Account, Mapping[str, str]], object]
 
 
 class BinanceOrders:
     """Spot orders of the accounts of one exchange."""
 
-    def __init__(self, markets: Mapping[str, Market], place: Place) -> None:
+    def __init__(self, markets: Mapping[str, Market], place: Place, keys: BinanceKeys) -> None:
         self._markets = markets
         self._names = {market.instrument.id: symbol for symbol, market in markets.items()}
         self._place = place
+        self._keys = keys
         self._listeners: list[tuple[Listener, Account]] = []
 
     @property
@@ -73,46 +72,12 @@ class BinanceOrders:
             "GET /api/v3/allOrders": self._all,
             "GET /api/v3/myTrades": self._trades,
             "GET /api/v3/account": self._account,
+            "POST /api/v3/order/cancelReplace": self._cancel_replace,
             "GET /sapi/v1/account/apiRestrictions": self._restrictions,
         }
         nothing = ("GET /sapi/v1/margin/allPairs", "GET /sapi/v1/margin/isolated/allPairs")
-        signed = {name: self._signed(handler) for name, handler in found.items()}
+        signed = {name: self._keys.signed(handler) for name, handler in found.items()}
         return signed | {name: lambda _: [] for name in nothing}
-
-    # --- who asks
-
-    def _signed(self, handler: Handler) -> Callable[[Asked], object]:
-        def answer(asked: Asked) -> object:
-            raw = "&".join(part for part in (asked.raw_query, asked.body.decode()) if part)
-            names = {name.lower(): value for name, value in asked.headers.items()}
-            account = self._known(names.get("x-mbx-apikey", ""))
-            params = dict(parse_qsl(raw, keep_blank_values=True))
-            payload, _, _ = raw.rpartition("&signature=")
-            self._check(account, payload, params)
-            return handler(account, params)
-
-        return answer
-
-    def _known(self, key: str) -> Account:
-        account = self._desk.accounts.get(key)
-        if account is None or account.permissions.is_revoked:
-            raise Refusal(401, {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."})
-        return account
-
-    def _check(self, account: Account, payload: str, params: Mapping[str, str]) -> None:
-        """Refuse what is not signed by the account, or not now."""
-        signature = hmac.new(account.secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
-        if not hmac.compare_digest(signature, params.get("signature", "")):
-            raise Refusal(400, {"code": -1022, "msg": "Signature for this request is not valid."})
-        try:
-            stamp, window = int(params["timestamp"]), int(params.get("recvWindow", _WINDOW_MS))
-        except (KeyError, ValueError):
-            text = "Mandatory parameter 'timestamp' was not sent, was empty/null, or malformed."
-            raise Refusal(400, {"code": -1102, "msg": text}) from None
-        now = millis(self._place.now)
-        if not (stamp < now + 1_000 and now - stamp <= window):
-            text = "Timestamp for this request is outside of the recvWindow."
-            raise Refusal(400, {"code": -1021, "msg": text})
 
     def _market(self, params: Mapping[str, str]) -> Market:
         market = self._markets.get(params.get("symbol", ""))
@@ -126,7 +91,11 @@ class BinanceOrders:
         market = self._market(params)
         if not account.permissions.trade:
             raise Refusal(401, {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."})
+        if params.get("type") == "MARKET" and (value := figure(params.get("quoteOrderQty"))) is not None:
+            lots = self._desk.lots_for(market, _SIDES.get(params.get("side", ""), BUY), value)
+            params = {**params, "quantity": market.lots.text(lots)}
         ticket = _ticket(market, params)
+        ticket.client_id = ticket.client_id or f"local{len(self._desk.orders)}"
         try:
             order = self._desk.place(account, market, ticket, self._place.now)
         except Declined as declined:
@@ -151,6 +120,34 @@ class BinanceOrders:
             raise _refusal(Why.UNKNOWN)
         self._desk.cancel(order, self._place.now)
         return self._taken_back(order)
+
+    def _cancel_replace(self, account: Account, params: Mapping[str, str]) -> object:
+        """Take one order back and place another; with STOP_ON_FAILURE the second only after the first."""
+        names = {
+            "orderId": params.get("cancelOrderId", ""),
+            "origClientOrderId": params.get("cancelOrigClientOrderId", ""),
+        }
+        results: dict[str, Any] = {"cancelResult": "SUCCESS", "newOrderResult": "NOT_ATTEMPTED"}
+        answers: dict[str, Any] = {"cancelResponse": None, "newOrderResponse": None}
+        try:
+            answers["cancelResponse"] = self._cancel(account, {"symbol": params.get("symbol", "")} | names)
+        except Refusal as refusal:
+            results["cancelResult"], answers["cancelResponse"] = "FAILURE", refusal.body
+        if results["cancelResult"] == "SUCCESS" or params.get("cancelReplaceMode") == "ALLOW_FAILURE":
+            try:
+                answers["newOrderResponse"] = self._place_order(account, params)
+                results["newOrderResult"] = "SUCCESS"
+            except Refusal as refusal:
+                results["newOrderResult"], answers["newOrderResponse"] = "FAILURE", refusal.body
+        if set(results.values()) == {"SUCCESS"}:
+            return results | answers
+        is_partial = "SUCCESS" in results.values()
+        code, text = (
+            (-2021, "Order cancel-replace partially failed.")
+            if is_partial
+            else (-2022, "Order cancel-replace failed.")
+        )
+        raise Refusal(409 if is_partial else 400, {"code": code, "msg": text, "data": results | answers})
 
     def _cancel_all(self, account: Account, params: Mapping[str, str]) -> object:
         found = list(live(self._desk.of(account, self._market(params))))
@@ -231,7 +228,7 @@ class BinanceOrders:
             "enableWithdrawals": permissions.withdraw,
             "enableInternalTransfer": False,
             "enableMargin": False,
-            "enableFutures": False,
+            "enableFutures": permissions.trade,
             "permitsUniversalTransfer": False,
             "enableVanillaOptions": False,
             "enableSpotAndMarginTrading": permissions.trade,
@@ -276,8 +273,8 @@ class BinanceOrders:
         texts = {str(name): str(value) for name, value in params.items()}
         payload = "&".join(f"{name}={texts[name]}" for name in sorted(texts) if name != "signature")
         try:
-            account = self._known(texts.get("apiKey", ""))
-            self._check(account, payload, texts)
+            account = self._keys.known(texts.get("apiKey", ""))
+            self._keys.check(account, payload, texts)
         except Refusal as refusal:
             listener.say(said({"id": number, "status": refusal.status, "error": refusal.body}))
             return
@@ -286,13 +283,15 @@ class BinanceOrders:
 
     def told(self, news: News) -> None:
         """Tell the account's streams what happened."""
+        if news.order is not None and news.order.market.instrument.is_perpetual:
+            return
         self._listeners = [each for each in self._listeners if not each[0].is_over]
         frames = []
         if news.order is not None:
             frames.append(self._report(news.order, news.part))
             if news.part is not None or not news.order.state.is_working or not news.order.parts:
                 frames.append(self._position(news.order))
-        elif news.line is not None:
+        elif news.line is not None and news.line.why in ("deposit", "withdrawal"):
             now = millis(news.line.ts)
             moved = format(news.line.amount, "f")
             frames.append({"e": "balanceUpdate", "E": now, "a": news.line.asset, "d": moved, "T": now})
@@ -377,16 +376,18 @@ def _ticket(market: Market, params: Mapping[str, str]) -> Ticket:
         raise Refusal(400, {"code": -1106, "msg": "Parameter 'price' sent when not required."})
     rules = market.instrument
     return Ticket(
-        params.get("newClientOrderId", "") or "auto",
+        params.get("newClientOrderId", ""),
         side,
         _steps(params, "quantity", rules.lot, "LOT_SIZE"),
         _steps(params, "price", rules.tick, "PRICE_FILTER") if priced else None,
         _steps(params, "stopPrice", rules.tick, "PRICE_FILTER") if triggered else None,
         Force.POST if kind == "LIMIT_MAKER" else Force.IOC if not priced else force,
+        rising=(side == SELL) if kind.startswith("TAKE") else None,
     )
 
 
 def _steps(params: Mapping[str, str], name: str, step: Decimal, filter: str) -> int:
+    """Read a parameter as whole steps. Raises Refusal."""
     text = params.get(name)
     if text is None:
         told = f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
@@ -394,6 +395,8 @@ def _steps(params: Mapping[str, str], name: str, step: Decimal, filter: str) -> 
     try:
         value = Decimal(text)
     except InvalidOperation:
+        value = ZERO
+    if not value.is_finite() or abs(value) > 10**15:
         value = ZERO
     steps = value / step
     if steps <= 0 or steps != steps.to_integral_value():
@@ -409,7 +412,8 @@ def _kind(ticket: Ticket) -> str:
     if ticket.force is Force.POST:
         return "LIMIT_MAKER"
     if ticket.trigger is not None:
-        return "STOP_LOSS" if ticket.price is None else "STOP_LOSS_LIMIT"
+        kind = "STOP_LOSS" if ticket.rising is None else "TAKE_PROFIT"
+        return kind if ticket.price is None else f"{kind}_LIMIT"
     return "MARKET" if ticket.price is None else "LIMIT"
 
 

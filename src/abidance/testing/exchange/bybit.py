@@ -5,7 +5,9 @@ from typing import Any
 
 from abidance.model.instrument import MS_NS, SECOND_NS, timeframe_ns
 from abidance.model.market import DataKind
+from abidance.testing.exchange.bybit_orders import BybitOrders
 from abidance.testing.exchange.core import BUY, SELL, Print
+from abidance.testing.exchange.desk import News
 from abidance.testing.exchange.house import (
     Asked,
     Day,
@@ -29,6 +31,7 @@ from abidance.venues.dialect import Channel, Frame
 _TIMEFRAME_OF = {theirs: ours for ours, theirs in TIMEFRAMES.items()}
 _EVERY_MS = {1: 10, 50: 20, 200: 100, 1000: 200}
 _PATH = "/v5/public/"
+_ACCOUNT_STREAM = "/v5/private"
 
 
 def symbol_of(market: Market) -> str:
@@ -50,6 +53,7 @@ class Bybit(House):
             "spot": {symbol_of(each): each for each in markets if not each.instrument.is_perpetual},
             "linear": {symbol_of(each): each for each in markets if each.instrument.is_perpetual},
         }
+        self._orders = BybitOrders(self._markets, place)
 
     @property
     def routes(self) -> Mapping[str, Callable[[Asked], object]]:
@@ -64,11 +68,14 @@ class Bybit(House):
             "tickers": self._tickers,
             "funding/history": self._funding,
         }
-        return {f"GET /v5/market/{name}": answer for name, answer in found.items()}
+        return {f"GET /v5/market/{name}": answer for name, answer in found.items()} | dict(
+            self._orders.routes
+        )
 
     def accepts(self, path: str) -> bool:
         """Say whether a stream may be opened at a path."""
-        return path.partition("?")[0].removeprefix(_PATH) in self._markets
+        bare = path.partition("?")[0]
+        return bare == _ACCOUNT_STREAM or bare.removeprefix(_PATH) in self._markets
 
     def welcome(self, listener: Listener) -> None:
         """Say nothing."""
@@ -76,6 +83,9 @@ class Bybit(House):
     def hear(self, listener: Listener, frame: Frame) -> None:
         """Answer subscribe, unsubscribe and ping."""
         asked = read(frame)
+        if listener.path.startswith(_ACCOUNT_STREAM):
+            self._orders.listen(listener, asked)
+            return
         op, names, number = word(asked, "op"), asked.get("args", []), word(asked, "req_id")
         answer: dict[str, Any] = {
             "success": True,
@@ -101,6 +111,10 @@ class Bybit(House):
                     listener.listen(topic, *each)
         else:
             listener.say(said(answer | {"success": False, "ret_msg": "error:unknown op"}))
+
+    def told(self, news: News) -> None:
+        """Tell an account's own streams what happened to it."""
+        self._orders.told(news)
 
     def greeting(self, line: Line) -> Sequence[Frame]:
         """Tell the whole ladder, quote, or ticker."""

@@ -5,17 +5,19 @@ venue's teller finds the words. Stops wait here until a print touches them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_DOWN, Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
 from abidance.testing.exchange.accounts import ZERO, Account, Line
+from abidance.testing.exchange.clearing import Clearing, settling
 from abidance.testing.exchange.core import BUY, Force, Print
 from abidance.testing.exchange.core import Order as Resting
 from abidance.testing.exchange.market import Market
 
 CLIENT = "client:"
+_CENT = Decimal("1e-8")
 
 
 class Why(StrEnum):
@@ -32,6 +34,7 @@ class Why(StrEnum):
     NO_DEPTH = "no depth"
     UNKNOWN = "unknown"
     HALTED = "halted"
+    REDUCE = "reduce"
 
 
 class Declined(Exception):  # noqa: N818 (an answer, not a mistake)
@@ -69,11 +72,16 @@ class Part(NamedTuple):
     fee: Decimal
     fee_asset: str
     is_maker: bool
+    realised: Decimal = ZERO
 
 
 @dataclass
 class Ticket:
-    """What an account wants: in ticks and lots; without a price it trades at market, with a trigger it waits."""
+    """What an account wants: in ticks and lots; without a price it trades at market, with a trigger it waits.
+
+    `rising` is on which side of the market the trigger lies, by default where a stop's does. An order that `closes`
+    trades whatever is held once it is touched.
+    """
 
     client_id: str
     side: int
@@ -81,6 +89,9 @@ class Ticket:
     price: int | None = None
     trigger: int | None = None
     force: Force = Force.GTC
+    rising: bool | None = None
+    reduces: bool = False
+    closes: bool = False
 
 
 @dataclass
@@ -98,6 +109,9 @@ class Placed:
     locked: Decimal = ZERO
     resting: Resting | None = None
     is_self_trade: bool = False
+    is_liquidation: bool = False
+    sent: bool = False
+    why: Why | None = None
     parts: list[Part] = field(default_factory=list)
 
     @property
@@ -126,17 +140,39 @@ class News(NamedTuple):
     line: Line | None = None
 
 
-class Desk:
-    """The orders of all accounts of one exchange. `hear` is told everything that happens, in its order.
+class Entry(NamedTuple):
+    """One line of what truly happened, in its order: how an order stood then, what of it traded, what money moved."""
 
-    `horizon` is up to when orders are known to questions: a venue whose copies lag knows the newest not yet.
+    ts: int
+    key: str
+    order: int = 0
+    client_id: str = ""
+    state: State | None = None
+    filled: int = 0
+    part: Part | None = None
+    line: Line | None = None
+
+
+class Desk:
+    """The orders of all accounts of one exchange.
+
+    `hear` is told everything that happens, in its order, and `history` keeps it: nothing in it ever changes. `horizon`
+    is up to when orders are known to questions: a venue whose copies lag knows the newest not yet. A client's id may
+    come again once its order has ended, unless the venue `remembers` them all. A post-only order that would trade is
+    declined, or taken and ended where the venue `ends_post`. Fees are paid in what was received, or in the quote asset
+    where they are `fees_in_quote`.
     """
 
     def __init__(self, accounts: Sequence[Account], first_id: int = 4_000_000) -> None:
         self.accounts = {account.key: account for account in accounts}
         self.orders: dict[int, Placed] = {}
+        self.history: list[Entry] = []
         self.horizon: int | None = None
         self.halted: set[str] = set()
+        self.remembers = False
+        self.ends_post = False
+        self.fees_in_quote = False
+        self.clearing = Clearing()
         self.hear: Callable[[News], None] = lambda _: None
         self._next = first_id
         self._stops: dict[str, list[Placed]] = {}
@@ -150,12 +186,11 @@ class Desk:
         order = Placed(self._next, account, market, ticket, ts, updated=ts)
         waits = ticket.trigger is not None
         if waits:
-            last = market.tape.price[-1] if len(market.tape) else 0
-            order.rising = ticket.side == BUY
-            assert ticket.trigger is not None
-            if (ticket.trigger - last) * ticket.side <= 0:
+            order.rising = (ticket.side == BUY) if ticket.rising is None else ticket.rising
+            if _is_touched(order, _last(market)):
                 raise Declined(Why.WOULD_TRIGGER)
-        if ticket.force is Force.POST and self._would_take(market, ticket):
+        crosses = ticket.force is Force.POST and self._would_take(market, ticket)
+        if crosses and not self.ends_post:
             raise Declined(Why.WOULD_TAKE)
         if ticket.price is None and not waits and not market.book.available(ticket.side, None):
             raise Declined(Why.NO_DEPTH)
@@ -165,10 +200,14 @@ class Desk:
         if waits:
             order.state = State.WAITING
             self._stops.setdefault(market.instrument.id, []).append(order)
-            self.hear(News(account, order))
+            self._tell(News(account, order))
         else:
-            self.hear(News(account, order))
-            self._send(order, ts)
+            self._tell(News(account, order))
+            if crosses:
+                order.why = Why.WOULD_TAKE
+                self._end(order, State.EXPIRED, ts)
+            else:
+                self._send(order, ts)
         return order
 
     def cancel(self, order: Placed, ts: int, state: State = State.CANCELLED) -> None:
@@ -179,11 +218,65 @@ class Desk:
             order.market.book.cancel(order.resting.id)
         self._end(order, state, ts)
 
+    def amend(
+        self,
+        order: Placed,
+        ts: int,
+        *,
+        lots: int | None = None,
+        price: int | None = None,
+        trigger: int | None = None,
+    ) -> None:
+        """Change an order in place; it goes to the end of the queue. Raises Declined; then nothing has changed."""
+        if not order.state.is_working:
+            raise Declined(Why.UNKNOWN)
+        old, rest = order.ticket, order.resting
+        ticket = replace(old, lots=lots or old.lots, price=price or old.price, trigger=trigger or old.trigger)
+        if ticket.lots <= order.filled:
+            raise Declined(Why.LEAST)
+        self._check(order.account, order.market, ticket, order)
+        if ticket.force is Force.POST and self._would_take(order.market, ticket):
+            raise Declined(Why.WOULD_TAKE)
+        kept = order.locked
+        self._unlock(order)
+        order.ticket = ticket
+        try:
+            self._lock(order)
+        except Declined:
+            order.ticket = old
+            order.account.lock(self._kept_asset(order), kept)
+            order.locked = kept
+            raise
+        order.updated = ts
+        if rest is not None:
+            order.market.book.cancel(rest.id)
+            order.resting = None
+        self._tell(News(order.account, order))
+        if rest is not None:
+            self._send(order, ts)
+
+    def lots_for(self, market: Market, side: int, value: Decimal) -> int:
+        """Return how many lots so much of the quote asset trades now."""
+        unit, lots = market.instrument.tick * market.instrument.lot, 0
+        for price, there in market.book.levels(-side):
+            taken = min(there, int(value / (price * unit)))
+            lots, value = lots + taken, value - taken * price * unit
+            if taken < there:
+                break
+        return lots
+
+    def delist(self, market: Market, ts: int) -> None:
+        """Trade an instrument no longer: what is open ends."""
+        self.halted.add(market.instrument.id)
+        for order in live(list(self.orders.values())):
+            if order.market is market:
+                self.cancel(order, ts)
+
     def transfer(self, account: Account, asset: str, amount: Decimal, ts: int) -> None:
         """Let money come (positive) or go."""
         line = Line(ts, asset, amount, "deposit" if amount > 0 else "withdrawal")
         account.move(line)
-        self.hear(News(account, None, line=line))
+        self._tell(News(account, None, line=line))
 
     def find(self, account: Account, *, id: int = 0, client_id: str = "") -> Placed | None:
         """Return an account's order by the venue's id or the newest by its own, as far as questions know it."""
@@ -223,39 +316,128 @@ class Desk:
             waiting = self._stops[order.market.instrument.id]
             if order in waiting:
                 waiting.remove(order)
-                order.state, order.updated = State.OPEN, ts
-                self.hear(News(order.account, order))
+                order.state, order.updated, order.sent = State.OPEN, ts, True
+                self._tell(News(order.account, order))
                 self._send(order, ts)
-        return bool(touched)
+        return self._watch_margins(ts) or bool(touched)
+
+    def _watch_margins(self, ts: int) -> bool:
+        """Pay fundings, end what can reduce no more, and take over what is not covered; True when that traded."""
+        has_traded = False
+        for account in self.accounts.values():
+            if not account.positions:
+                continue
+            for line in self.clearing.fund(account, ts):
+                self._tell(News(account, None, line=line))
+            for order in list(live(self.orders.values())):
+                if order.account is account and order.ticket.reduces and order.resting is not None:
+                    held = self.clearing.position(account, order.market)
+                    if held.lots * order.ticket.side >= 0:
+                        self._drop(order, ts)
+            for asset in {settling(market) for market, _ in self.clearing.open_of(account)}:
+                worth, needed = self.clearing.equity(account, asset)
+                if worth <= needed:
+                    has_traded |= self._liquidate(account, asset, ts)
+        return has_traded
+
+    def _drop(self, order: Placed, ts: int) -> None:
+        """End an order by the venue's own will."""
+        self.cancel(order, ts, State.EXPIRED)
+
+    def _liquidate(self, account: Account, asset: str, ts: int) -> bool:
+        """Take over an account's positions: its orders end, all is closed at market, a hole is filled by insurance."""
+        for order in list(live(self.orders.values())):
+            if order.account is account and order.market.instrument.is_perpetual:
+                self._drop(order, ts)
+        traded = 0
+        for market, position in list(self.clearing.open_of(account)):
+            if settling(market) != asset:
+                continue
+            side, lots = (-1, position.lots) if position.lots > 0 else (1, -position.lots)
+            ticket = Ticket(f"autoclose-{self._next}", side, lots, force=Force.IOC, reduces=True)
+            order = Placed(self._next, account, market, ticket, ts, updated=ts, is_liquidation=True)
+            if not market.book.available(side, None):
+                continue
+            self._next += 1
+            self.orders[order.id] = order
+            self._tell(News(account, order))
+            self._send(order, ts)
+            traded += order.filled
+        hole = account.purse(asset).total
+        if hole < 0 and not any(settling(market) == asset for market, _ in self.clearing.open_of(account)):
+            line = Line(ts, asset, -hole, "insurance")
+            account.move(line)
+            self._tell(News(account, None, line=line))
+        return traded > 0
 
     # --- inside
 
-    def _check(self, account: Account, market: Market, ticket: Ticket) -> None:
+    def _tell(self, news: News) -> None:
+        """Write down what happened, and let it be heard."""
+        order, key = news.order, news.account.key
+        if order is None:
+            assert news.line is not None
+            self.history.append(Entry(news.line.ts, key, line=news.line))
+        else:
+            told = (order.id, order.ticket.client_id, order.state, order.filled, news.part)
+            self.history.append(Entry(order.updated, key, *told))
+        self.hear(news)
+
+    def _check(self, account: Account, market: Market, ticket: Ticket, amended: Placed | None = None) -> None:
         rules = market.instrument
         if rules.id in self.halted:
             raise Declined(Why.HALTED)
+        if amended is None and ticket.client_id and self._is_used(account, ticket.client_id):
+            raise Declined(Why.DUPLICATE)
+        if ticket.reduces and self._reducible(account, market, ticket) <= 0 and ticket.trigger is None:
+            raise Declined(Why.REDUCE)
+        if ticket.closes:
+            return
         if ticket.lots * rules.lot < rules.min_quantity or ticket.lots <= 0:
             raise Declined(Why.LEAST)
         price = ticket.price or ticket.trigger or _last(market)
         if price <= 0:
             raise Declined(Why.TICK)
-        if price * rules.tick * ticket.lots * rules.lot < rules.min_notional:
+        if price * rules.tick * ticket.lots * rules.lot < rules.min_notional and not ticket.reduces:
             raise Declined(Why.NOTIONAL)
-        live = (each for each in self.orders.values() if each.state.is_working and each.account is account)
-        if any(each.ticket.client_id == ticket.client_id for each in live):
-            raise Declined(Why.DUPLICATE)
+
+    def _is_used(self, account: Account, client_id: str) -> bool:
+        return any(
+            each.account is account
+            and each.ticket.client_id == client_id
+            and (self.remembers or each.state.is_working)
+            for each in self.orders.values()
+        )
+
+    def _reducible(self, account: Account, market: Market, ticket: Ticket) -> int:
+        """Return how many lots an order could close."""
+        if not market.instrument.is_perpetual:
+            return 0
+        return max(0, -ticket.side * self.clearing.position(account, market).lots)
 
     def _lock(self, order: Placed) -> None:
         """Keep what the order may spend. Raises Declined when it is not there."""
-        ticket, rules = order.ticket, order.market.instrument
-        asset = rules.quote if ticket.side == BUY else rules.base
-        amount = ticket.lots * rules.lot
-        if ticket.side == BUY:
+        ticket, rules, asset = order.ticket, order.market.instrument, self._kept_asset(order)
+        amount = order.left * rules.lot
+        if rules.is_perpetual:
+            closing = self._reducible(order.account, order.market, ticket)
+            opening = 0 if ticket.reduces or ticket.closes else max(0, order.left - closing)
+            value = opening * rules.lot * self._worst(order.market, ticket) * rules.tick
+            amount = (value / self.clearing.position(order.account, order.market).leverage).quantize(_CENT)
+        elif ticket.side == BUY:
             amount *= self._worst(order.market, ticket) * rules.tick
-        if order.account.purse(asset).free < amount:
+            if self.fees_in_quote:
+                amount *= 1 + max(order.account.maker, order.account.taker)
+        if amount and self.clearing.available(order.account, asset) < amount:
             raise Declined(Why.FUNDS)
         order.account.lock(asset, amount)
         order.locked = amount
+
+    def _kept_asset(self, order: Placed) -> str:
+        rules = order.market.instrument
+        if rules.is_perpetual:
+            return settling(order.market)
+        return rules.quote if order.ticket.side == BUY else rules.base
 
     def _worst(self, market: Market, ticket: Ticket) -> int:
         """Return the price in ticks at which a purchase counts against the balance."""
@@ -276,9 +458,16 @@ class Desk:
 
     def _send(self, order: Placed, ts: int) -> None:
         """Let an order meet the book."""
-        self._step_aside(order, ts)
         ticket, owner = order.ticket, f"{CLIENT}{order.id}"
-        answer = order.market.book.submit(ts, owner, ticket.side, ticket.lots, ticket.price, ticket.force)
+        order.sent = True
+        if ticket.reduces or ticket.closes:
+            held = self._reducible(order.account, order.market, ticket)
+            ticket.lots = order.filled + (held if ticket.closes else min(order.left, held))
+            if not order.left:
+                self._end(order, State.EXPIRED, ts)
+                return
+        self._step_aside(order, ts)
+        answer = order.market.book.submit(ts, owner, ticket.side, order.left, ticket.price, ticket.force)
         if answer.order.id in order.market.book.orders:
             order.resting = answer.order
         elif order.state.is_working:
@@ -306,13 +495,13 @@ class Desk:
         rules, account, ticket = order.market.instrument, order.account, order.ticket
         quantity = found.lots * rules.lot
         value = found.price * rules.tick * quantity
+        if rules.is_perpetual:
+            self._clear(order, found, value, is_maker=is_maker)
+            return
         got, gave = (quantity, value) if ticket.side == BUY else (value, quantity)
         got_asset, gave_asset = (rules.base, rules.quote) if ticket.side == BUY else (rules.quote, rules.base)
         fee, fee_asset = self._fee(order, got, got_asset, value, is_maker=is_maker)
-        part = Part(found.id, found.ts, found.price, found.lots, fee, fee_asset, is_maker)
-        order.parts.append(part)
-        order.state = State.PARTIAL if order.left else State.FILLED
-        order.updated = found.ts
+        part = self._take_part(order, found, fee, fee_asset, is_maker=is_maker)
         kept = gave if ticket.side != BUY else min(order.locked, self._kept(order, found.lots))
         account.lock(gave_asset, -kept)
         order.locked -= kept
@@ -323,12 +512,45 @@ class Desk:
         if not order.left:
             self._unlock(order)
             order.resting = None
-        self.hear(News(account, order, part))
+        self._tell(News(account, order, part))
+
+    def _clear(self, order: Placed, found: Print, value: Decimal, *, is_maker: bool) -> None:
+        """Book an execution of a perpetual."""
+        account, market, asset = order.account, order.market, settling(order.market)
+        fee = (value * (account.maker if is_maker else account.taker)).quantize(_CENT)
+        part = self._take_part(order, found, fee, asset, is_maker=is_maker)
+        for line in self.clearing.fund(account, found.ts):
+            self._tell(News(account, None, line=line))
+        kept = min(order.locked, self._kept(order, found.lots))
+        account.lock(asset, -kept)
+        order.locked -= kept
+        signed = order.ticket.side * found.lots
+        part = part._replace(
+            realised=self.clearing.trade(account, market, signed, found.price, (found.ts, order.id, found.id))
+        )
+        order.parts[-1] = part
+        if fee:
+            account.move(Line(found.ts, asset, -fee, "fee", order.id, found.id))
+        if not order.left:
+            self._unlock(order)
+            order.resting = None
+        self._tell(News(account, order, part))
+
+    def _take_part(
+        self, order: Placed, found: Print, fee: Decimal, fee_asset: str, *, is_maker: bool
+    ) -> Part:
+        part = Part(found.id, found.ts, found.price, found.lots, fee, fee_asset, is_maker)
+        order.parts.append(part)
+        order.state = State.PARTIAL if order.left else State.FILLED
+        order.updated = found.ts
+        return part
 
     def _kept(self, order: Placed, lots: int) -> Decimal:
         """Return what a purchase keeps for so many of its lots."""
         left = order.left + lots
-        return order.locked if lots >= left else order.locked * lots / left
+        if lots >= left:
+            return order.locked
+        return (order.locked * lots / left).quantize(_CENT, rounding=ROUND_DOWN)
 
     def _fee(
         self, order: Placed, got: Decimal, got_asset: str, value: Decimal, *, is_maker: bool
@@ -337,11 +559,12 @@ class Desk:
         rate = account.maker if is_maker else account.taker
         if account.fee_asset and account.purse(account.fee_asset).free >= value * rate / 500:
             return (value * rate / 500).quantize(Decimal("1e-8")), account.fee_asset
+        if self.fees_in_quote:
+            return (value * rate).quantize(_CENT), order.market.instrument.quote
         return (got * rate).quantize(Decimal("1e-8")), got_asset
 
     def _unlock(self, order: Placed) -> None:
-        rules = order.market.instrument
-        order.account.lock(rules.quote if order.ticket.side == BUY else rules.base, -order.locked)
+        order.account.lock(self._kept_asset(order), -order.locked)
         order.locked = ZERO
 
     def _end(self, order: Placed, state: State, ts: int) -> None:
@@ -350,7 +573,7 @@ class Desk:
             waiting.remove(order)
         order.state, order.updated, order.resting = state, ts, None
         self._unlock(order)
-        self.hear(News(order.account, order))
+        self._tell(News(order.account, order))
 
 
 def live(orders: Iterable[Placed]) -> Iterator[Placed]:

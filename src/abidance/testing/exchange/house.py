@@ -206,6 +206,10 @@ class House(Protocol):
         """Return what answers `GET /path`; a handler returns what becomes JSON, or raises `Refusal`."""
         ...
 
+    def asks(self, asked: Asked) -> bool:
+        """Say whether a request only asks, so that a copy which lags may answer it."""
+        return asked.method == "GET"
+
     def accepts(self, path: str) -> bool:
         """Say whether a stream may be opened at a path."""
         ...

@@ -13,6 +13,7 @@ import msgspec
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.model.market import DataKind
 from abidance.testing.exchange.core import BUY, SELL, Print
+from abidance.testing.exchange.desk import News
 from abidance.testing.exchange.house import (
     Asked,
     Day,
@@ -27,6 +28,7 @@ from abidance.testing.exchange.house import (
     turnover,
     word,
 )
+from abidance.testing.exchange.kraken_orders import KrakenOrders
 from abidance.testing.exchange.market import NEVER, Market
 from abidance.testing.exchange.tape import Candle
 from abidance.venues.dialect import Channel, Frame
@@ -59,6 +61,12 @@ def _key(market: Market) -> str:
     return _alternative(market)
 
 
+def _asset_names(markets: Sequence[Market]) -> dict[str, str]:
+    """Return how REST calls the assets of some markets."""
+    names = {asset for each in markets for asset in (each.instrument.base, each.instrument.quote)}
+    return {name: _OLD_BASES.get(name, f"Z{name}" if name in _FIAT else name) for name in names}
+
+
 class Kraken(House):
     """Spot."""
 
@@ -73,6 +81,7 @@ class Kraken(House):
         for market in self._markets.values():
             for name in (_key(market), _alternative(market), _alternative(market, "/"), symbol_of(market)):
                 self._named[name] = market
+        self._orders = KrakenOrders(self._markets, self._named, place, _asset_names(markets))
 
     @property
     def routes(self) -> Mapping[str, Callable[[Asked], object]]:
@@ -87,7 +96,11 @@ class Kraken(House):
             "Trades": self._trades,
             "Depth": self._depth,
         }
-        return {f"GET /0/public/{name}": answer for name, answer in found.items()}
+        return {f"GET /0/public/{name}": answer for name, answer in found.items()} | dict(self._orders.routes)
+
+    def asks(self, asked: Asked) -> bool:
+        """Say whether a request only asks: its name tells, for everything signed is posted."""
+        return asked.method == "GET" or self._orders.asks(asked.path)
 
     def accepts(self, path: str) -> bool:
         """Say whether a stream may be opened at a path."""
@@ -117,12 +130,18 @@ class Kraken(House):
         if method == "ping":
             listener.say(said({"method": "pong", **number, **times}))
         elif method in {"subscribe", "unsubscribe"} and isinstance(params, dict):
+            if self._orders.listen(listener, params, {"method": method, **number, **times}):
+                return
             names = params.get("symbol")
             for name in names if isinstance(names, list) else [names]:
                 self._change(listener, method, params, str(name), {**number, **times})
         else:
             error = {"error": "Malformed request", "method": method, "success": False}
             listener.say(said({**error, **number, **times}))
+
+    def told(self, news: News) -> None:
+        """Tell an account's own streams what happened to it."""
+        self._orders.told(news)
 
     def greeting(self, line: Line) -> Sequence[Frame]:
         """Tell the whole ladder, the quote, recent trades or bars, where a snapshot was asked for."""
@@ -236,16 +255,14 @@ class Kraken(House):
     def _assets(self, asked: Asked) -> object:
         del asked
         rows = {}
-        for market in self._markets.values():
-            for asset in (market.instrument.base, market.instrument.quote):
-                key = _OLD_BASES.get(asset, f"Z{asset}" if asset in _FIAT else asset)
-                rows[key] = {
-                    "aclass": "currency",
-                    "altname": _ALTERNATIVE.get(asset, asset),
-                    "decimals": 10,
-                    "display_decimals": 5,
-                    "status": "enabled",
-                }
+        for asset, key in _asset_names(list(self._markets.values())).items():
+            rows[key] = {
+                "aclass": "currency",
+                "altname": _ALTERNATIVE.get(asset, asset),
+                "decimals": 10,
+                "display_decimals": 5,
+                "status": "enabled",
+            }
         return _answer(rows)
 
     def _pairs(self, asked: Asked) -> object:

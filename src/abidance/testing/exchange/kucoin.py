@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 from abidance.model.instrument import MS_NS, SECOND_NS, timeframe_ns
 from abidance.model.market import DataKind
 from abidance.testing.exchange.core import BUY, SELL, Print
+from abidance.testing.exchange.desk import News
 from abidance.testing.exchange.house import (
     DAY_NS,
     Asked,
@@ -23,6 +24,7 @@ from abidance.testing.exchange.house import (
     turnover,
     word,
 )
+from abidance.testing.exchange.kucoin_orders import KuCoinOrders
 from abidance.testing.exchange.market import NEVER, Market
 from abidance.testing.exchange.tape import Candle
 from abidance.venues.dialect import Channel, Frame
@@ -49,12 +51,17 @@ class KuCoin(House):
         self._place = place
         self._markets = {symbol_of(each): each for each in markets if not each.instrument.is_perpetual}
         self._tokens: dict[str, int] = {}
+        self._orders = KuCoinOrders(self._markets, place)
 
     @property
     def routes(self) -> Mapping[str, Callable[[Asked], object]]:
         """Return what answers `METHOD /path`."""
         return {
+            **self._orders.routes,
             "POST /api/v1/bullet-public": self._admit,
+            "POST /api/v1/bullet-private": self._orders.signed(
+                lambda account, _: self._hand_out(self._orders.token(account))
+            ),
             "GET /api/v1/timestamp": lambda _: _answer(millis(self._place.now)),
             "GET /api/v1/status": lambda _: _answer({"status": "open", "msg": ""}),
             "GET /api/v1/symbols": self._symbols,
@@ -77,6 +84,7 @@ class KuCoin(House):
 
     def welcome(self, listener: Listener) -> None:
         """Say welcome; before it a client may ask for nothing."""
+        self._orders.welcome(listener)
         listener.say(said({"id": f"local-{listener.number}", "type": "welcome"}))
 
     def hear(self, listener: Listener, frame: Frame) -> None:
@@ -85,6 +93,10 @@ class KuCoin(House):
         number, what, topic = str(asked.get("id", "")), word(asked, "type"), word(asked, "topic")
         if what == "ping":
             listener.say(said({"id": number, "type": "pong", "timestamp": self._place.now // 1000}))
+            return
+        if self._orders.hears(listener, topic):
+            self._orders.listen(listener, topic, is_on=what == "subscribe")
+            listener.say(said({"id": number, "type": "ack"}))
             return
         name, _, symbols = topic.partition(":")
         found = [_found(self._markets, name, each) for each in symbols.split(",")]
@@ -99,6 +111,10 @@ class KuCoin(House):
                 listener.leave(f"{name}:{symbol}")
             elif each is not None:
                 listener.listen(f"{name}:{symbol}", *each)
+
+    def told(self, news: News) -> None:
+        """Tell an account's own streams what happened to it."""
+        self._orders.told(news)
 
     def greeting(self, line: Line) -> Sequence[Frame]:
         """Say nothing: ladders begin by REST, and the rest by what happens."""
@@ -139,7 +155,10 @@ class KuCoin(House):
 
     def _admit(self, asked: Asked) -> object:
         del asked
-        token = f"local-{len(self._tokens) + 1}-{self._place.now}=="
+        return _answer(self._hand_out(f"local-{len(self._tokens) + 1}-{self._place.now}=="))
+
+    def _hand_out(self, token: str) -> dict[str, Any]:
+        """Let a token in for a day, and tell where it is taken."""
         self._tokens[token] = self._place.now
         server = {
             "endpoint": f"ws://{self._place.address}/endpoint",
@@ -148,7 +167,7 @@ class KuCoin(House):
             "pingInterval": _PING_MS,
             "pingTimeout": 10_000,
         }
-        return _answer({"token": token, "instanceServers": [server]})
+        return {"token": token, "instanceServers": [server]}
 
     def _market(self, asked: Asked) -> Market:
         found = self._markets.get(asked.query.get("symbol", ""))

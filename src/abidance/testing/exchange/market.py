@@ -9,6 +9,8 @@ from decimal import Decimal
 from random import Random
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from abidance.model.errors import UsageError
 from abidance.model.instrument import Instrument, timeframe_ns
 from abidance.model.market import Bar, BookSnapshot, FundingRate, Quote, Trade
@@ -152,6 +154,17 @@ class Market:
             (k * FUNDING_NS, self._rate(k), self.tape.price[max(0, self.tape.find(k * FUNDING_NS) - 1)])
             for k in range(first, last + 1)
         ]
+
+    def change_filters(
+        self, *, min_quantity: Decimal | None = None, min_notional: Decimal | None = None
+    ) -> None:
+        """Let other least sizes be in force from now on, as a venue may at any time."""
+        rules = self.instrument
+        self.instrument = msgspec.structs.replace(
+            rules,
+            min_quantity=rules.min_quantity if min_quantity is None else min_quantity,
+            min_notional=rules.min_notional if min_notional is None else min_notional,
+        )
 
     # The truth, for tests.
 

@@ -4,12 +4,13 @@ Frames are put together byte by byte from field numbers, without the schema by w
 there would otherwise be made on both sides.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from abidance.model.instrument import MS_NS, SECOND_NS, timeframe_ns
 from abidance.model.market import DataKind
 from abidance.testing.exchange.core import BUY, SELL, Print
+from abidance.testing.exchange.desk import News
 from abidance.testing.exchange.house import (
     DAY_NS,
     Asked,
@@ -28,6 +29,8 @@ from abidance.testing.exchange.house import (
     word,
 )
 from abidance.testing.exchange.market import NEVER, Market
+from abidance.testing.exchange.mexc_frames import message
+from abidance.testing.exchange.mexc_orders import MexcOrders
 from abidance.testing.exchange.tape import Candle
 from abidance.venues.dialect import Channel, Frame
 from abidance.venues.mexc.decode import TIMEFRAMES
@@ -56,6 +59,7 @@ class Mexc(House):
     def __init__(self, markets: Sequence[Market], place: Place) -> None:
         self._place = place
         self._markets = {symbol_of(each): each for each in markets if not each.instrument.is_perpetual}
+        self._orders = MexcOrders(self._markets, place)
 
     @property
     def routes(self) -> Mapping[str, Callable[[Asked], object]]:
@@ -76,7 +80,11 @@ class Mexc(House):
         nothing: dict[str, Callable[[Asked], object]] = {
             "GET /api/v1/contract/detail": lambda _: {"success": True, "code": 0, "data": []}
         }
-        return {f"GET /api/v3/{name}": answer for name, answer in found.items()} | nothing
+        return (
+            {f"GET /api/v3/{name}": answer for name, answer in found.items()}
+            | nothing
+            | dict(self._orders.routes)
+        )
 
     def accepts(self, path: str) -> bool:
         """Say whether a stream may be opened at a path."""
@@ -84,6 +92,7 @@ class Mexc(House):
 
     def welcome(self, listener: Listener) -> None:
         """Say nothing."""
+        self._orders.welcome(listener)
 
     def hear(self, listener: Listener, frame: Frame) -> None:
         """Answer SUBSCRIPTION, UNSUBSCRIPTION and PING."""
@@ -92,9 +101,15 @@ class Mexc(House):
         if method == "PING":
             listener.say(said({"id": 0, "code": 0, "msg": "PONG"}))
         elif method in {"SUBSCRIPTION", "UNSUBSCRIPTION"} and isinstance(names, list):
-            self._change(listener, method, [str(name) for name in names])
+            rest = self._orders.listen(listener, method, [str(name) for name in names])
+            if rest:
+                self._change(listener, method, rest)
         else:
             listener.say(said({"id": 0, "code": 0, "msg": "no handler"}))
+
+    def told(self, news: News) -> None:
+        """Tell an account's own streams what happened to it."""
+        self._orders.told(news)
 
     def greeting(self, line: Line) -> Sequence[Frame]:
         """Say nothing: ladders begin by REST, and the rest by what happens."""
@@ -254,27 +269,6 @@ def _found(markets: Mapping[str, Market], name: str) -> tuple[Market, Channel, i
     if kind is None or market is None or first not in _SPEEDS:
         return None
     return market, Channel(market.instrument.id, kind), _SPEEDS[first]
-
-
-def _varint(value: int) -> bytes:
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
-
-
-def message(fields: Iterable[tuple[int, int | str | bytes]]) -> bytes:
-    """Put a protobuf message together: numbers as varints, texts and inner messages with their length."""
-    found = bytearray()
-    for number, value in fields:
-        if isinstance(value, int):
-            found += _varint(number << 3) + _varint(value)
-        else:
-            body = value.encode() if isinstance(value, str) else value
-            found += _varint(number << 3 | 2) + _varint(len(body)) + body
-    return bytes(found)
 
 
 def _push(line: Line, number: int, body: bytes) -> Frame:

@@ -323,7 +323,7 @@ class LocalExchange:
             dict(request.query),
             dict(request.headers),
             await request.read(),
-            request.query_string,
+            request.rel_url.raw_query_string,
         )
         if (fault := self.faults.on_request(asked.path, Wrong.SLOW)) is not None:
             await asyncio.sleep(fault.seconds)
@@ -352,12 +352,15 @@ class LocalExchange:
         if strikes is not None and strikes.what in _PAGES:
             return Answer(_PAGES[strikes.what][0], {}, _PAGES[strikes.what][1].encode())
         self.catch_up()
-        lag = self.faults.on_request(asked.path, Wrong.LAG) if asked.method == "GET" else None
+        lag = self.faults.on_request(asked.path, Wrong.LAG) if self.house.asks(asked) else None
         self.desk.horizon = None if lag is None else self.now - round(lag.seconds * SECOND_NS)
         try:
             if strikes is not None:
                 raise self.house.crowded(int(strikes.seconds), is_ban=strikes.what is Wrong.BAN)
-            handler = self._routes.get(f"{asked.method} {asked.path}")
+            parent = asked.path.rpartition("/")[0]
+            handler = self._routes.get(f"{asked.method} {asked.path}") or self._routes.get(
+                f"{asked.method} {parent}/*"
+            )
             if handler is None:
                 return Answer(404, {}, b"<html>404 Not Found</html>")
             found = Answer(200, {}, msgspec.json.encode(handler(asked)))

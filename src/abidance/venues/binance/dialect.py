@@ -7,12 +7,14 @@ import msgspec
 
 from abidance.market.book import BookRule, Continuity
 from abidance.model.instrument import MS_NS, Instrument, InstrumentName
-from abidance.model.market import BookDelta, DataKind
+from abidance.model.market import BookDelta, DataKind, Trade
 from abidance.venues.binance.decode import TIMEFRAMES, BinanceDecoder
 from abidance.venues.dialect import Channel, Decoder, Dialect, Endpoint, Fetch, Frame, StreamLimits
 from abidance.venues.frames import (
     Level,
     Millis,
+    Price,
+    TradedSize,
     UpdateId,
     answered,
     check_streamed,
@@ -32,7 +34,18 @@ class _Ladder(msgspec.Struct, gc=False):
     T: Millis = 0
 
 
+class _Trade(msgspec.Struct, gc=False):
+    """One of `[{"a": 26129, "p": "0.01633102", "q": "4.70443515", "T": 1498793709153, "m": true}]`."""
+
+    a: UpdateId
+    p: Price
+    q: TradedSize
+    T: Millis
+    m: bool
+
+
 _read_ladder = reader(_Ladder)
+_read_trades = reader(list[_Trade])
 
 
 class BinanceSpot(Dialect):
@@ -51,7 +64,9 @@ class BinanceSpot(Dialect):
     books = BookRule(Continuity.RANGE, snapshot_in_stream=False, depths=(0,), snapshot_levels=_LEVELS)
     kinds = frozenset({DataKind.TRADES, DataKind.QUOTES, DataKind.BOOK, DataKind.BARS})
     timeframes = TIMEFRAMES
+    tells_trades = True
     _depth_path = "/api/v3/depth"
+    _trades_path = "/api/v3/aggTrades"
     _events: ClassVar[Mapping[DataKind, str]] = {
         DataKind.TRADES: "aggTrade",
         DataKind.QUOTES: "bookTicker",
@@ -94,6 +109,12 @@ class BinanceSpot(Dialect):
             last=found.lastUpdateId,
         )
 
+    async def recent_trades(self, fetch: Fetch, instrument: str) -> Sequence[Trade]:
+        symbol = self.symbol_of(instrument)
+        body = await fetch("GET", self._trades_path, {"symbol": symbol, "limit": "1000"})
+        found = answered("Binance", body, _read_trades, f"trades of {symbol}")
+        return [Trade(t.T * MS_NS, instrument, t.p, t.q, not t.m, str(t.a)) for t in found]
+
     def _asked(self, method: str, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
         topics = [self.topic(channel) for channel in channels]
         return [
@@ -117,6 +138,7 @@ class BinancePerpetuals(BinanceSpot):
     books = BookRule(Continuity.PREVIOUS, snapshot_in_stream=False, depths=(0,), snapshot_levels=_LEVELS)
     kinds = BinanceSpot.kinds | {DataKind.MARK}
     _depth_path = "/fapi/v1/depth"
+    _trades_path = "/fapi/v1/aggTrades"
 
     def route(self, channel: Channel) -> str:
         return "public" if channel.kind in {DataKind.BOOK, DataKind.QUOTES} else "market"

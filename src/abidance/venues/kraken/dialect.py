@@ -1,14 +1,40 @@
 """Speak to Kraken: spot, WebSocket v2."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from abidance.market.book import BookRule, Continuity
 from abidance.model.instrument import Instrument, InstrumentName
-from abidance.model.market import DataKind
-from abidance.venues.dialect import Channel, Decoder, Dialect, Frame, StreamLimits
-from abidance.venues.frames import names_of, said, unknown_channel
+from abidance.model.market import DataKind, Trade
+from abidance.venues.dialect import Channel, Decoder, Dialect, Fetch, Frame, StreamLimits
+from abidance.venues.frames import (
+    Price,
+    TradedSize,
+    UpdateId,
+    answered,
+    names_of,
+    reader,
+    said,
+    unknown_channel,
+)
 from abidance.venues.kraken.decode import TIMEFRAMES, KrakenDecoder
+
+_OLD_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
+"""What REST calls an asset that the streams have another name for."""
+_Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=9e9)]
+_Print = tuple[Price, TradedSize, _Seconds, str, str, str, UpdateId]
+
+
+class _Prints(msgspec.Struct):
+    """`{"error": [], "result": {"XXBTZUSD": [["30243.4", "0.3", 1688669597.8, "b", "m", "", 61044]], "last": "1"}}`."""
+
+    result: dict[str, list[_Print] | str]
+    error: list[str] = []
+
+
+_read_prints = reader(_Prints)
 
 
 class Kraken(Dialect):
@@ -27,6 +53,7 @@ class Kraken(Dialect):
     books = BookRule(Continuity.CHECKSUM, snapshot_in_stream=True, depths=(10, 25, 100, 500, 1000))
     kinds = frozenset({DataKind.TRADES, DataKind.QUOTES, DataKind.BOOK, DataKind.BARS})
     timeframes = TIMEFRAMES
+    tells_trades = True
 
     def spelt(self, name: InstrumentName) -> str:
         return f"{name.base}/{name.quote}"
@@ -47,6 +74,17 @@ class Kraken(Dialect):
 
     def ping(self, request: int) -> Frame | None:
         return said({"method": "ping", "req_id": request})
+
+    async def recent_trades(self, fetch: Fetch, instrument: str) -> Sequence[Trade]:
+        symbol = self.symbol_of(instrument)
+        pair = "".join(_OLD_NAMES.get(asset, asset) for asset in symbol.split("/"))
+        body = await fetch("GET", "/0/public/Trades", {"pair": pair, "count": "1000"})
+        found = answered("Kraken", body, _read_prints, f"trades of {symbol}").result
+        rows = next((rows for rows in found.values() if not isinstance(rows, str)), [])
+        return [
+            Trade(round(seconds * 1e6) * 1_000, instrument, price, size, side == "b", str(id))
+            for price, size, seconds, side, _, _, id in rows
+        ]
 
     def _asked(self, method: str, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
         frames = []

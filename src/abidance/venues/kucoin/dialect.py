@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 import msgspec
 
 from abidance.market.book import BookRule, Continuity
 from abidance.model.instrument import MS_NS, Instrument, InstrumentName
-from abidance.model.market import BookDelta, DataKind
+from abidance.model.market import BookDelta, DataKind, Trade
 from abidance.venues.dialect import Channel, Decoder, Dialect, Endpoint, Fetch, Frame, StreamLimits
 from abidance.venues.frames import (
     Level,
     Millis,
+    Nanos,
+    Price,
+    TradedSize,
     UpdateId,
     answered,
     check_streamed,
@@ -47,12 +50,25 @@ class _Ladder(msgspec.Struct, gc=False):
     time: Millis = 0
 
 
+class _Print(msgspec.Struct, gc=False):
+    sequence: UpdateId
+    price: Price
+    size: TradedSize
+    side: Literal["buy", "sell"]
+    time: Nanos
+
+
+class _PrintsAnswer(msgspec.Struct):
+    data: list[_Print]
+
+
 class _LadderAnswer(msgspec.Struct):
     data: _Ladder
 
 
 _read_admission = reader(_AdmissionAnswer)
 _read_ladder = reader(_LadderAnswer)
+_read_prints = reader(_PrintsAnswer)
 
 
 class KuCoin(Dialect):
@@ -72,6 +88,7 @@ class KuCoin(Dialect):
     books = BookRule(Continuity.RANGE, snapshot_in_stream=False, depths=(0,), snapshot_levels=_LEVELS)
     kinds = frozenset({DataKind.TRADES, DataKind.QUOTES, DataKind.BOOK, DataKind.BARS})
     timeframes = TIMEFRAMES
+    tells_trades = True
     renamed = MappingProxyType({"BSV/USDT@KUCOIN": "BCHSV-USDT"})
 
     def spelt(self, name: InstrumentName) -> str:
@@ -119,6 +136,15 @@ class KuCoin(Dialect):
             is_snapshot=True,
             last=found.sequence,
         )
+
+    async def recent_trades(self, fetch: Fetch, instrument: str) -> Sequence[Trade]:
+        symbol = self.symbol_of(instrument)
+        body = await fetch("GET", "/api/v1/market/histories", {"symbol": symbol})
+        found = answered("KuCoin", body, _read_prints, f"trades of {symbol}").data
+        return [
+            Trade(t.time, instrument, t.price, t.size, t.side == "buy", str(t.sequence))
+            for t in sorted(found, key=lambda t: t.sequence)
+        ]
 
     def _asked(self, what: str, channels: Sequence[Channel], request: int) -> Sequence[Frame]:
         topics = [self.topic(channel) for channel in channels]

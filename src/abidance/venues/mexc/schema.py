@@ -8,6 +8,7 @@ _PACKAGE = "abidance.mexc"
 _STRING = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
 _INT32 = descriptor_pb2.FieldDescriptorProto.TYPE_INT32
 _INT64 = descriptor_pb2.FieldDescriptorProto.TYPE_INT64
+_BOOL = descriptor_pb2.FieldDescriptorProto.TYPE_BOOL
 _TEXTS = {
     "Level": ("price", "quantity"),
     "BookTicker": ("bidPrice", "bidQuantity", "askPrice", "askQuantity"),
@@ -39,11 +40,45 @@ _MESSAGES: dict[str, tuple[tuple[int, str, int | str], ...]] = {
         (6, "lowestPrice", _STRING),
         (7, "volume", _STRING),
     ),
+    "OwnOrder": (
+        (1, "id", _STRING),
+        (2, "clientId", _STRING),
+        (3, "price", _STRING),
+        (4, "quantity", _STRING),
+        (8, "tradeType", _INT32),
+        (13, "cumulativeQuantity", _STRING),
+        (15, "status", _INT32),
+        (16, "createTime", _INT64),
+    ),
+    "OwnDeal": (
+        (1, "price", _STRING),
+        (2, "quantity", _STRING),
+        (4, "tradeType", _INT32),
+        (5, "isMaker", _BOOL),
+        (7, "tradeId", _STRING),
+        (8, "clientOrderId", _STRING),
+        (9, "orderId", _STRING),
+        (10, "feeAmount", _STRING),
+        (11, "feeCurrency", _STRING),
+        (12, "time", _INT64),
+    ),
+    "OwnBalance": (
+        (1, "vcoinName", _STRING),
+        (3, "balanceAmount", _STRING),
+        (4, "balanceAmountChange", _STRING),
+        (5, "frozenAmount", _STRING),
+        (6, "frozenAmountChange", _STRING),
+        (7, "type", _STRING),
+        (8, "time", _INT64),
+    ),
     "Push": (
         (1, "channel", _STRING),
         (3, "symbol", _STRING),
         (5, "createTime", _INT64),
         (6, "sendTime", _INT64),
+        (304, "ownOrder", "OwnOrder"),
+        (306, "ownDeal", "OwnDeal"),
+        (307, "ownBalance", "OwnBalance"),
         (308, "kline", "Kline"),
         (313, "depths", "Depths"),
         (314, "deals", "Deals"),

@@ -39,6 +39,7 @@ from abidance.model.market import (
 )
 from abidance.venues.dialect import Channel, Dialect
 from abidance.venues.net.line import Data, World
+from abidance.venues.net.mender import Mender, Tap
 from abidance.venues.net.rest import Rest
 from abidance.venues.net.stream import BookStream
 from abidance.venues.net.streams import Streams
@@ -61,8 +62,6 @@ _replace = msgspec.structs.replace
 
 History = Callable[[str, str, int, int], Awaitable[Bars]]
 """`await history(instrument, timeframe, start, end)`: the closed bars that open from `start` up to `end`, ns UTC."""
-Tap = Callable[[MarketEvent, int], None]
-"""Receives each event as the venue told it, with the time of its receipt: for whoever keeps data."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +143,9 @@ class LiveFeed:
         self._world = world
         self._history = history
         self._tap = tap
+        self._mender = Mender(tap, self._recent, self._sieve, world) if tap is not None else None
+        self._rest_of = rest_of
+        self._spoken: dict[str, Dialect] = {}
         self._shown = wanted.shown
         self._detectors = {id: AnomalyDetector(id) for id in wanted.shown if wanted.anomalies}
         self._since = world.pulse.wall()
@@ -173,6 +175,7 @@ class LiveFeed:
             if market not in found:
                 found[market] = (dialect_of(instrument), [])
             dialect, channels = found[market]
+            self._spoken[id] = dialect
             if DataKind.MARK not in dialect.kinds:
                 kinds.discard(
                     DataKind.MARK
@@ -209,7 +212,7 @@ class LiveFeed:
                 task.result()
         finally:
             await stop(*tasks)
-            await stop(*self._tasks)
+            await stop(*self._tasks, *(self._mender.tasks if self._mender is not None else ()))
 
     async def arrived(self) -> None:
         """Return once an event waits, or a `BEAT` has passed, or somebody called `wake`."""
@@ -231,7 +234,9 @@ class LiveFeed:
         self._waiting.set()
 
     def _note(self, status: FeedStatus) -> None:
-        if self._tap is not None:
+        if self._mender is not None and status.kind is DataKind.TRADES:
+            self._mender.take(status)
+        elif self._tap is not None:
             self._tap(status, status.ts)
         if status.state is not FeedState.CERTIFIED and status.kind is DataKind.QUOTES:
             for composite in self._lends.get(status.instrument, ()):
@@ -341,9 +346,7 @@ class LiveFeed:
 
     def _on_trade(self, line: int, trade: Trade, received: int) -> None:
         id = trade.instrument
-        sieve = self._sieves.get(id)
-        if sieve is None:
-            sieve = self._sieves[id] = Sieve()
+        sieve = self._sieves.get(id) or self._sieve(id)
         if not sieve.is_new(trade, line) or 0 < trade.ts < self._since:
             return  # known, or from before our time: some venues greet with the last trades
         if not trade.ts:
@@ -351,7 +354,10 @@ class LiveFeed:
         for builder in self._builders.get(id, ()):
             for bar in builder.take(trade):
                 self._on_bar(bar, received)
-        self._show(trade, received)
+        if self._mender is not None:
+            self._mender.heard(trade, received)
+        if id in self._shown and not self.loans.server(id, DataKind.TRADES):
+            self._put(trade, received)
         self._detect(trade, received)
         if self.loans.borrowers(id):
             self._lend(_replace(trade, id=f"{id} {trade.id}"), DataKind.TRADES, received)
@@ -385,12 +391,19 @@ class LiveFeed:
                     found = True
         return found
 
-    def _show(self, event: Trade | Quote | MarkPrice | FundingRate, received: int) -> None:
+    def _sieve(self, id: str) -> Sieve:
+        return self._sieves.setdefault(id, Sieve())
+
+    def _recent(self, id: str) -> Awaitable[Sequence[Trade]] | None:
+        dialect = self._spoken[id]
+        if not dialect.tells_trades:
+            return None
+        return dialect.recent_trades(self._rest_of(dialect).fetch, id)
+
+    def _show(self, event: Quote | MarkPrice | FundingRate, received: int) -> None:
         if self._tap is not None:
             self._tap(event, received)
-        if event.instrument in self._shown and not (
-            type(event) is Trade and self.loans.server(event.instrument, DataKind.TRADES)
-        ):
+        if event.instrument in self._shown:
             self._put(event, received)
 
     def _detect(self, event: Trade | Quote, received: int) -> None:

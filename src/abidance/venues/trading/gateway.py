@@ -28,6 +28,7 @@ from abidance.venues.account import (
     Moved,
     News,
     OrderReport,
+    Page,
     Proof,
     Reply,
 )
@@ -91,6 +92,7 @@ class VenueGateway:
         self._swept: dict[str, int] = {}
         self._resolving: set[str] = set()
         self._looked: set[str] = set()
+        self._recovered: list[Tracked] = []
         self._is_up = False
         self._ups = 0
         self._line = PrivateLine(dialect.stream, way, self._on_news, self._on_up, self._on_down)
@@ -120,6 +122,9 @@ class VenueGateway:
     def recover(self, orders: Iterable[Order], fills: Iterable[Fill], since: int) -> None:
         """Take over what the record says; executions from `since` (ns UTC) on are asked for, known or not."""
         self.register.recover(orders, fills)
+        for tracked in self.register.open():
+            tracked.held = tracked.request.type not in self.dialect.capability.native
+        self._recovered = [each for each in self.register.open() if not each.held]
         self._swept = dict.fromkeys(self.dialect.instruments, since)
 
     def _place(self, command: Submit) -> None:
@@ -178,7 +183,8 @@ class VenueGateway:
             def leaving() -> None:
                 tracked.left, tracked.sent_at = True, self._way.wire.now()
 
-            call = self.dialect.submit(command)
+            # The dialect may limit for how long the order can be taken: from now on, by the venue's time.
+            call = self.dialect.submit(msgspec.structs.replace(command, ts=self._way.wire.now()))
             self._on_submitted(tracked, await self._change_call(call, tracked.request.instrument, leaving))
 
     def _on_submitted(self, tracked: Tracked, reply: Reply) -> None:
@@ -187,6 +193,8 @@ class VenueGateway:
             self.register.rejected(tracked, reply.reason, now)
         elif reply.proof is Proof.DONE:
             self._hear_all(reply)
+            if reply.venue_id:
+                self.register.named(tracked, reply.venue_id, now)
             self.register.accepted(tracked, now)
         else:
             self.register.unknown(tracked, reply.reason or reply.proof.value, now)
@@ -232,6 +240,8 @@ class VenueGateway:
         async with self._lock(tracked.id):
             if tracked.is_closed:
                 return
+            if command.quantity is not None:  # the venue knows nothing of an earlier life
+                command = msgspec.structs.replace(command, quantity=command.quantity - tracked.base)
             call = self.dialect.amend(tracked.view(), command, tracked.venue_id)
             reply = await self._change_call(call, tracked.request.instrument)
             self._hear_all(reply)
@@ -286,10 +296,10 @@ class VenueGateway:
                     if tracked.told is OrderState.UNKNOWN and await self._look(tracked) is None:
                         await self._note_absence(tracked)
                 if self._way.pulse.steady() - began > ALARM and tracked.told is OrderState.UNKNOWN:
-                    self._doubt(f"order {tracked.id}", f"the outcome of order {tracked.id} cannot be proven.")
+                    self.doubt(f"order {tracked.id}", f"the outcome of order {tracked.id} cannot be proven.")
         finally:
             self._resolving.discard(tracked.id)
-            self._doubt(f"order {tracked.id}", "")
+            self.doubt(f"order {tracked.id}", "")
 
     async def _note_absence(self, tracked: Tracked) -> None:
         """Count an answer that the venue knows no such order; abandon the order once that is proof."""
@@ -308,6 +318,7 @@ class VenueGateway:
         if tracked.told is OrderState.UNKNOWN and len(tracked.absent_at) >= 2 and not self.register.strays:
             proof = "unknown to the venue in two answers after its time, in open orders and in executions"
             self.register.abandoned(tracked, proof, self._now())
+            self._way.spawn(self.set_clock())  # it may have come too late
 
     async def _look(self, tracked: Tracked) -> OrderReport | None:
         """Ask for one order. Returns None when the venue knows none; raises VenueError when there is no answer."""
@@ -348,20 +359,18 @@ class VenueGateway:
         while True:
             try:
                 await self.set_clock()
-                for tracked in list(self.register.open()):
-                    if tracked.request.type not in self.dialect.capability.native:
-                        tracked.held = True
-                    else:
-                        self.register.unknown(tracked, "the program was not running", self._now())
-                        self._resolve_soon(tracked)
+                for tracked in self._recovered:
+                    self.register.unknown(tracked, "the program was not running", self._now())
+                    self._resolve_soon(tracked)
+                self._recovered = []
                 await self.sweep()
                 await self.compare_orders()
                 await self.compare_funds()
             except VenueError as error:
-                self._doubt("start", f"the account cannot be compared with our books: {error.found}")
+                self.doubt("start", f"the account cannot be compared with our books: {error.found}")
                 await self._way.pulse.sleep(backoff.delay())
             else:
-                self._doubt("start", "")
+                self.doubt("start", "")
                 return
 
     async def _every(self, seconds: float, work: Callable[[], Coroutine[object, object, None]]) -> None:
@@ -372,11 +381,11 @@ class VenueGateway:
                 await work()
             except VenueError as error:
                 self._way.log.warning("comparison_failed", what=name, reason=error.found)
-                self._doubt(name, f"the account cannot be compared with our books: {error.found}")
+                self.doubt(name, f"the account cannot be compared with our books: {error.found}")
                 with suppress(VenueError):  # the clock may be why
                     await self.set_clock()
             else:
-                self._doubt(name, "")
+                self.doubt(name, "")
 
     async def _check_flight(self) -> None:
         """Find orders of which nothing was heard, and fills that are owed."""
@@ -442,7 +451,7 @@ class VenueGateway:
             page = self.dialect.read_executions(await self._way.wire.ask(call), instrument)
             for execution in page.executions:
                 self.register.execution(execution, self._now())
-            call = page.more
+            call = _next(call, page)
 
     async def compare_funds(self) -> None:
         """Compare balances and positions with our books, when nothing is under way."""
@@ -456,7 +465,7 @@ class VenueGateway:
             if before and self.register.is_settled:
                 problem = self._differences(exposures)
                 if not problem or attempt:
-                    self._doubt("books", problem)
+                    self.doubt("books", problem)
                     return
             await self._way.pulse.sleep(CONFIRM)
 
@@ -484,7 +493,7 @@ class VenueGateway:
         received = pulse.wall()
         wire.offset = theirs - (sent + received) // 2
         skewed = abs(wire.offset) > MOST_SKEW
-        self._doubt("clock", f"our clock is {-wire.offset / SECOND_NS:+.0f} s off." if skewed else "")
+        self.doubt("clock", f"our clock is {-wire.offset / SECOND_NS:+.0f} s off." if skewed else "")
 
     # --- the private stream
 
@@ -504,12 +513,12 @@ class VenueGateway:
                 await self._way.pulse.sleep(backoff.delay())
             else:
                 if self._ups == this and self._is_up:
-                    self._doubt("stream", "")
+                    self.doubt("stream", "")
                 return
 
     def _on_down(self, reason: str) -> None:
         self._is_up = False
-        self._doubt("stream", f"the private stream is down ({reason.rstrip('.')}).")
+        self.doubt("stream", f"the private stream is down ({reason.rstrip('.')}).")
 
     def _on_news(self, news: News) -> None:
         if isinstance(news, OrderReport):
@@ -538,13 +547,17 @@ class VenueGateway:
 
     # --- the kill switch
 
-    async def cancel_all(self) -> None:
-        """Take back everything that may stand at the venue, as fast as can be, whatever else goes on."""
-        standing = [each for each in self.register.open() if each.is_standing]
-        for tracked in list(self.register.open()):
+    async def cancel_all(self, *, keeps_exits: bool = False) -> None:
+        """Take back everything that may stand at the venue, as fast as can be, whatever else goes on.
+
+        With `keeps_exits` what makes positions smaller stays.
+        """
+        found = [each for each in self.register.open() if not (keeps_exits and each.request.reduce_only)]
+        standing = [each for each in found if each.is_standing]
+        for tracked in found:
             if tracked.held:
                 self.register.gone(tracked, "killed", self._now())
-        if self.dialect.capability.cancels_all:
+        if self.dialect.capability.cancels_all and not keeps_exits:
             instruments = dict.fromkeys(each.request.instrument for each in standing)
             calls = [self.dialect.cancel_all(instrument) for instrument in instruments]
         else:
@@ -555,7 +568,7 @@ class VenueGateway:
 
     # --- small things
 
-    def _doubt(self, cause: str, reason: str) -> None:
+    def doubt(self, cause: str, reason: str) -> None:
         """Take a reason against new risk, or (empty) take it back."""
         if self.doubts.get(cause, "") == reason:
             return
@@ -570,6 +583,12 @@ class VenueGateway:
 
     def _now(self) -> int:
         return self._way.pulse.wall()
+
+
+def _next(call: Call, page: Page) -> Call | None:
+    """Return the call for the page that follows; a venue that leads nowhere new is not followed."""
+    params = {**call.params, **page.onward}
+    return call._replace(params=params) if page.more is None and params != call.params else page.more
 
 
 def _amended(request: OrderRequest, command: Amend) -> OrderRequest:

@@ -209,17 +209,22 @@ class Register:
         self.orphans.pop(report.venue_id, None)
         if report.venue_id in tracked.past:
             return tracked  # what it was before we took it back
-        self._name(tracked, report.venue_id)
         tracked.absent_at.clear()
         tracked.reported = max(tracked.reported, tracked.base + report.filled)
         if report.state in _ENDINGS:
             tracked.ending = report
         elif not tracked.is_closed:
             self.accepted(tracked, now)
-        for execution in self.strays.pop(tracked.venue_id, ()):
-            self.execution(execution, now)
+        self.named(tracked, report.venue_id, now)
         self._conclude(tracked, now)
         return tracked
+
+    def named(self, tracked: Tracked, venue_id: str, now: int) -> None:
+        """Take the venue's id of an order, and the executions that waited for it."""
+        if venue_id not in tracked.past:
+            self._name(tracked, venue_id)
+            for execution in self.strays.pop(venue_id, ()):
+                self.execution(execution, now)
 
     def _name(self, tracked: Tracked, venue_id: str) -> None:
         """Note the venue's id of an order, once."""

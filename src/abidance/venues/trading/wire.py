@@ -18,6 +18,7 @@ from abidance.venues.net.transport import Answer, NotSentError, Pulse, Transport
 
 PATIENCE = 10.0
 """Seconds after which an answer is no longer waited for."""
+_Signed = tuple[str, str, Mapping[str, str], bytes | None]
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -93,7 +94,7 @@ class Wire:
         self._nonce = max(self._nonce + 1, now) if self._dialect.counts else now
         return self._nonce
 
-    def signed(self, call: Call) -> tuple[str, str, Mapping[str, str], bytes | None]:
+    def signed(self, call: Call) -> _Signed:
         """Return method, URL, headers and body of a call, signed now. Raises InvariantError for a foreign host."""
         made = self._signer.sign(call.path, list(call.section), call.method, dict(call.params))
         url, body = made["url"], made["body"]
@@ -108,12 +109,6 @@ class Wire:
         With `leaving` the call does not wait for the venue's limits: it leaves now or never. Raises NotSentError when
         not a byte left, another DisconnectedError when there is no answer.
         """
-        if self._dialect.counts:
-            async with self._turn:  # numbers must arrive in their order
-                return await self._ask(call, leaving)
-        return await self._ask(call, leaving)
-
-    async def _ask(self, call: Call, leaving: Callable[[], None] | None) -> Answer:
         request = self.signed(call)
         parts = urlsplit(request[1])
         host = f"{parts.scheme}://{parts.netloc}"
@@ -123,13 +118,21 @@ class Wire:
         if waits and leaving is not None:
             raise NotSentError(f"{host} lets us send nothing more now.", "Ask for less.")
         await budget.take(path, query, urgent=call.is_urgent or leaving is not None)
-        if waits:
-            request = self.signed(call)  # anew: what is signed does not keep
-        method, url, headers, body = request
-        where = (self._rest_url or host) + url[len(host) :]
-        if leaving is not None:
-            leaving()
-        work = self._transport.request(method, where, {}, {"Accept": "*/*", **headers}, body)
-        answer = await within(self._pulse, PATIENCE, work, f"{method} {path}")
+        if self._dialect.counts:
+            async with self._turn:  # numbers must arrive in their order
+                answer = await self._send(self.signed(call), leaving)
+        else:
+            # What is signed does not keep.
+            answer = await self._send(self.signed(call) if waits else request, leaving)
         budget.heed(answer)
         return answer
+
+    async def _send(self, request: _Signed, leaving: Callable[[], None] | None) -> Answer:
+        method, url, headers, body = request
+        parts = urlsplit(url)
+        host = f"{parts.scheme}://{parts.netloc}"
+        if leaving is not None:
+            leaving()
+        where = (self._rest_url or host) + url[len(host) :]
+        work = self._transport.request(method, where, {}, {"Accept": "*/*", **headers}, body)
+        return await within(self._pulse, PATIENCE, work, f"{method} {parts.path}")

@@ -1,0 +1,64 @@
+"""Before the first real order: what stands where, and the venue's name typed back."""
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import typer
+
+from abidance.cli.terminal import visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from abidance.run.config import RunConfig
+    from abidance.run.golive import Ready
+
+
+def confirmed(
+    config: "RunConfig", accounts: "Mapping[str, Ready]", given: str | None, console: "Console"
+) -> None:
+    """Show limits and keys, and go on only when every venue's name is typed, or `given`. Raises UsageError."""
+    from abidance.model.errors import UsageError
+
+    _show(config, accounts, console)
+    names = {name.strip().upper() for name in (given or "").split(",") if name.strip()}
+    if given is None and sys.stdin.isatty():
+        for venue in accounts:
+            if (
+                typer.prompt(f"Type {venue} to trade there with real money", default="", show_default=False)
+                == venue
+            ):
+                names.add(venue)
+            else:
+                break
+    missing = [venue for venue in accounts if venue not in names]
+    if missing:
+        raise UsageError(
+            f"Trading at {', '.join(missing)} was not confirmed: no order was sent.",
+            f"Type the name when asked, or give --confirm {','.join(accounts)}",
+        )
+
+
+def _show(config: "RunConfig", accounts: "Mapping[str, Ready]", console: "Console") -> None:
+    def say(text: str, style: str = "") -> None:
+        console.print(text, style=style, soft_wrap=True, markup=False)
+
+    limits, breakers = config.risk.limits, config.risk.breakers
+    say("Real orders", "bold red")
+    for venue, budget in config.wallets(tuple(accounts)).items():
+        ready = accounts[venue]
+        say(
+            f"  {venue} {visible(ready.key.account)}: up to {budget.normalize():,f} {config.currency} of what is there is used"
+        )
+        for text in (*ready.verdict.warnings, *ready.verdict.facts):
+            say(f"    {visible(text)}", "yellow" if text in ready.verdict.warnings else "dim")
+    for each in config.ready().strategies:
+        stop = f", stop at {each.exits.stop_loss:.1%}" if each.exits.stop_loss else ""
+        say(f"  {visible(each.name)}: {', '.join(each.instruments)} on {each.timeframe}{stop}")
+    day = f"{breakers.daily_loss:.1%}" if breakers.daily_loss else "off"
+    fall = f"{breakers.max_drawdown:.1%}" if breakers.max_drawdown else "off"
+    say(
+        f"  At most {limits.max_exposure:.0%} of it in the market; entries stop after a day's loss of {day} and a fall of {fall}."
+    )
+    say(f"  To stop everything at once, from anywhere: abidance kill {visible(config.name)}")

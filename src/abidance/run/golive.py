@@ -1,0 +1,137 @@
+"""From the vault to a bot with real orders: keys, what they may do, one process an account, and the bot itself.
+
+Everything that can speak against trading is found here, before the first order: no key, a key that can withdraw, an
+account that another process trades on, a market in which no orders can be sent.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from abidance.kernel.log import logger
+from abidance.market.store import Tables
+from abidance.model.errors import AbidanceError, ConfigError, JournalError
+from abidance.model.instrument import parse_instrument_id
+from abidance.run.bot import Moment
+from abidance.run.config import RunConfig
+from abidance.run.keys import check_key, credentials_of, rest_url_of, watch_key
+from abidance.run.live import LivePaper, run_live
+from abidance.run.setup import Material
+from abidance.run.trading import Access, LiveTrading
+from abidance.security.keys import ExchangeKey, Keys
+from abidance.security.permissions import Verdict
+from abidance.venues.net.line import World
+from abidance.venues.net.real import AiohttpTransport, RealPulse
+
+ACCOUNT = "main"
+
+
+class Ready(NamedTuple):
+    """An account that may be traded on: its key and what the venue says of that."""
+
+    key: ExchangeKey
+    verdict: Verdict
+
+
+def venues_of(config: RunConfig) -> tuple[str, ...]:
+    """Return the venues at which a run trades, sorted."""
+    ids = {id for each in config.ready().strategies for id in each.instruments}
+    return tuple(sorted({parse_instrument_id(id).venue for id in ids}))
+
+
+def make_ready(config: RunConfig, keys: Keys, account: str = ACCOUNT) -> dict[str, Ready]:
+    """Return what is needed to trade at each venue. Raises ConfigError or VenueError saying what stands against it."""
+
+    async def ask() -> dict[str, Ready]:
+        found, pulse = {}, RealPulse()
+        async with AiohttpTransport() as transport:
+            for venue in venues_of(config):
+                if not keys.has(venue, account):
+                    raise ConfigError(
+                        f"There is no key of {venue} {account} in the vault.",
+                        f"Add one: abidance keys add {venue} {account}".removesuffix(f" {ACCOUNT}"),
+                    )
+                url = rest_url_of(config.feed, venue)
+                verdict = await check_key(keys, venue, account, transport, pulse, url)
+                verdict.enforce(f"{venue} {account}")
+                found[venue] = Ready(keys.of(venue, account), verdict)
+        return found
+
+    return asyncio.run(ask())
+
+
+@contextmanager
+def alone(userdir: Path, accounts: Mapping[str, Ready]) -> Iterator[None]:
+    """Hold the accounts for this process. Raises JournalError while another one has them."""
+    folder = userdir.expanduser() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        for ready in accounts.values():
+            name = f"{ready.key.venue}-{ready.key.account}.lock"
+            fd = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o600)
+            stack.callback(os.close, fd)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
+                raise JournalError(
+                    f"Another process ({owner}) trades on the account {ready.key.name}.",
+                    "One account is for one bot: stop the other one first, or use another account.",
+                ) from None
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        yield
+
+
+def run_trading(
+    config: RunConfig,
+    tables: Tables,
+    strategies: Path | None,
+    folder: Path,
+    stop: Callable[[], bool],
+    watch: Callable[[Moment], None],
+    accounts: Mapping[str, Ready],
+    keys: Keys,
+) -> LivePaper:
+    """Trade with real orders until `stop()` and return the bot, still open."""
+    access = {venue: _access(config, ready.key) for venue, ready in accounts.items()}
+
+    def made(material: Material, place: Path) -> LivePaper:
+        return LiveTrading(
+            material, place, access, lambda bot, world: _key_watches(bot, world, config, accounts, keys)
+        )
+
+    return run_live(config, tables, strategies, folder, stop, watch, made)
+
+
+def _access(config: RunConfig, key: ExchangeKey) -> Access:
+    given = config.feed.addresses.get(key.venue) or config.feed.addresses.get(f"{key.venue}-spot")
+    urls = (given.rest_url, given.stream_url) if given is not None else ("", "")
+    return Access(credentials_of(key), *urls)
+
+
+def _key_watches(
+    bot: LiveTrading, world: World, config: RunConfig, accounts: Mapping[str, Ready], keys: Keys
+) -> Sequence[Coroutine[object, object, None]]:
+    """Return the hourly looks at each key: one that is refused takes no new risk any more."""
+
+    def heard_of(venue: str) -> Callable[[Verdict | AbidanceError], None]:
+        def heard(found: Verdict | AbidanceError) -> None:
+            if isinstance(found, AbidanceError):
+                logger("keys").warning("key_not_checked", venue=venue, reason=found.found)
+            else:
+                bot.doubt(venue, "key", " ".join(found.refusals))
+
+        return heard
+
+    return [
+        watch_key(
+            keys, venue, ready.key.account, world.transport, world.pulse, heard_of(venue),
+            rest_url_of(config.feed, venue),
+        )
+        for venue, ready in accounts.items()
+    ]  # fmt: skip

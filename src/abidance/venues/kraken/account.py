@@ -1,0 +1,388 @@
+"""Trade on Kraken spot: orders, fills and balances over REST."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from itertools import product
+from typing import TypeVar
+
+import msgspec
+
+from abidance.model.command import Amend, Submit
+from abidance.model.instrument import SECOND_NS, Instrument
+from abidance.model.money import ZERO
+from abidance.model.order import Order, OrderState, OrderType, Side, TimeInForce
+from abidance.venues.account import (
+    AccountDialect,
+    Call,
+    Capability,
+    Execution,
+    Funds,
+    OrderReport,
+    Page,
+    Proof,
+    Reply,
+    plain_number,
+    read,
+    refused,
+    sound,
+)
+from abidance.venues.frames import UNREADABLE, reader
+from abidance.venues.kraken.dialect import Kraken
+from abidance.venues.kraken.private import KrakenStream
+from abidance.venues.kraken.refusals import Errors, refusal
+from abidance.venues.net.transport import Answer
+
+DEADLINE_S = 3
+"""How long after it was made Kraken may still take an order."""
+_CLOCK_S = 0.5
+"""Kraken tells its time in whole seconds: so far off may it be when the middle is taken."""
+_PAGE = 50
+_TYPES = {
+    OrderType.MARKET: "market",
+    OrderType.LIMIT: "limit",
+    OrderType.STOP: "stop-loss",
+    OrderType.STOP_LIMIT: "stop-loss-limit",
+}
+_STATES = {
+    "pending": OrderState.OPEN,
+    "open": OrderState.OPEN,
+    "closed": OrderState.FILLED,
+    "canceled": OrderState.CANCELLED,
+    "expired": OrderState.EXPIRED,
+}
+_OURS = {"XBT": "BTC", "XDG": "DOGE"}
+_THEIRS = {ours: theirs for theirs, ours in _OURS.items()}
+_CRYPTO = ("ETC", "ETH", "LTC", "MLN", "REP", "XBT", "XDG", "XLM", "XMR", "XRP", "ZEC")
+_FIAT = ("AUD", "CAD", "EUR", "GBP", "JPY", "USD")
+_MARKED = {f"X{name}": name for name in _CRYPTO} | {f"Z{name}": name for name in _FIAT}
+"""Old assets carry a letter for their kind, in balances and in some names of pairs."""
+T = TypeVar("T")
+
+
+class _Description(msgspec.Struct):
+    pair: str
+    type: str
+    ordertype: str = ""
+    price: str = ""
+    price2: str = ""
+
+
+class _Order(msgspec.Struct):
+    status: str
+    vol: Decimal
+    vol_exec: Decimal
+    descr: _Description
+    opentm: float = 0.0
+    closetm: float = 0.0
+    cl_ord_id: str | None = None
+    reason: str | None = None
+
+
+class _Orders(msgspec.Struct):
+    open: dict[str, _Order] = {}
+    closed: dict[str, _Order] = {}
+
+
+class _Trade(msgspec.Struct):
+    ordertxid: str
+    pair: str
+    time: float
+    type: str
+    price: Decimal
+    fee: Decimal
+    vol: Decimal
+    maker: bool = False
+
+
+class _Trades(msgspec.Struct):
+    trades: dict[str, _Trade]
+
+
+class _Balance(msgspec.Struct):
+    balance: Decimal
+    hold_trade: Decimal = ZERO
+
+
+class _Done(msgspec.Struct):
+    """What changes answer: a new order has a txid, a cancel a count, an amendment its id."""
+
+    txid: list[str] = []
+    count: int = -1
+    amend_id: str = ""
+    pending: bool = False
+
+
+class _Time(msgspec.Struct):
+    unixtime: int
+
+
+class _Result(Errors):
+    result: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_read_result = reader(_Result)
+_read_done = reader(_Done)
+_read_listed = reader(_Orders)
+_read_trades = reader(_Trades)
+_read_balances = reader(dict[str, _Balance])
+_read_time = reader(_Time)
+
+
+class KrakenAccount(AccountDialect):
+    """An account's spot side."""
+
+    venue = "KRAKEN"
+    ccxt = "kraken"
+    hosts = frozenset({"api.kraken.com"})
+    counts = True
+    capability = Capability(
+        native=frozenset(_TYPES),
+        in_force=frozenset(TimeInForce),
+        post_only=True,
+        amends=True,
+        reduce_only=False,
+        cancels_all=True,
+        window=DEADLINE_S + _CLOCK_S,
+        dead_man="It takes back every order of the account, protective stops too; it is not set.",
+        notes=(
+            "Stops trade at market once the last price touches them.",
+            "Taking everything back takes the orders of all instruments of the account, those by hand too.",
+            "Requests leave one by one, because each must bear a greater number than the one before.",
+            "Fees are always asked for in the quote currency.",
+        ),
+    )
+
+    def __init__(self, instruments: Sequence[Instrument]) -> None:
+        dialect = Kraken()
+        self.instruments = {each.id: each for each in instruments}
+        symbols = {id: dialect.symbol_of(id) for id in self.instruments}
+        self._pairs = {id: "".join(map(_their, symbol.split("/"))) for id, symbol in symbols.items()}
+        self._ids = {name: id for id, symbol in symbols.items() for name in _spellings(symbol)}
+        self.stream = KrakenStream({symbol: id for id, symbol in symbols.items()})
+
+    # --- changes
+
+    def submit(self, command: Submit) -> Call:
+        """Return the call that places an order; it is void `DEADLINE_S` after the command's time."""
+        request = command.request
+        params: dict[str, object] = {
+            "pair": self._pairs[request.instrument],
+            "type": request.side.value,
+            "ordertype": _TYPES[request.type],
+            "volume": plain_number(request.quantity),
+            "cl_ord_id": command.order_id,
+            "oflags": "fciq,post" if request.post_only else "fciq",
+            "stptype": "cancel-oldest",
+            "deadline": _moment(command.ts + DEADLINE_S * SECOND_NS),
+        }
+        if request.trigger is not None:
+            params["price"] = plain_number(request.trigger)
+            params["trigger"] = "last"
+        if request.price is not None:
+            params["price" if request.trigger is None else "price2"] = plain_number(request.price)
+            params["timeinforce"] = request.time_in_force.value.upper()
+        return _private("AddOrder", params, is_urgent=request.reduce_only)
+
+    def amend(self, order: Order, command: Amend, venue_id: str) -> Call:
+        """Return the call that changes an order in place."""
+        params = _named(order, venue_id)
+        given = {
+            "order_qty": command.quantity,
+            "limit_price": command.price,
+            "trigger_price": command.trigger,
+        }
+        params |= {name: plain_number(value) for name, value in given.items() if value is not None}
+        return _private("AmendOrder", params)
+
+    def cancel(self, order: Order, venue_id: str) -> Call:
+        """Return the call that takes an order back."""
+        return _private("CancelOrder", _named(order, venue_id), is_urgent=True)
+
+    def cancel_all(self, instrument: str) -> Call:  # noqa: ARG002 (Kraken knows only all of them)
+        """Return the call that takes back every order of the account."""
+        return _private("CancelAll", {}, is_urgent=True)
+
+    def proof(self, answer: Answer, instrument: str) -> Reply:  # noqa: ARG002 (a txid is all that is said)
+        """Return what an answer proves; a cancel that is pending is not done yet."""
+        if (refused := refusal(answer)) is not None:
+            return refused
+        try:
+            done = _read_done(bytes(_read_result(answer.body).result))
+        except UNREADABLE as error:
+            return Reply(Proof.UNKNOWN, f"an answer that cannot be read ({error})")
+        if done.pending or not (done.txid or done.amend_id or done.count >= 0):
+            return Reply(Proof.UNKNOWN, "pending" if done.pending else "an answer that says nothing")
+        return Reply(Proof.DONE, venue_id=done.txid[0] if len(done.txid) == 1 else "")
+
+    # --- questions
+
+    def find(self, order: Order) -> Sequence[Call]:
+        """Return the calls that look for an order among the open ones, then among the closed ones.
+
+        In this order none is missed that closes between the two.
+        """
+        params = {"cl_ord_id": order.id}
+        return _private("OpenOrders", params), _private("ClosedOrders", params)
+
+    def found(self, answer: Answer, instrument: str) -> OrderReport | None:
+        """Return the newest order of those that bear our id. Raises VenueError."""
+        listed = [
+            each for each in self._listed(answer) if self._ids.get(each[1].descr.pair, "") == instrument
+        ]
+        if not listed:
+            return None
+        txid, order = max(listed, key=lambda each: each[1].opentm)
+        return self._report(answer, txid, order)
+
+    def open_orders(self) -> Sequence[Call]:
+        """Return the one call that lists all open orders of the account."""
+        return (_private("OpenOrders", {}),)
+
+    def read_orders(self, answer: Answer) -> Sequence[OrderReport]:
+        """Return listed orders. Raises VenueError."""
+        listed = self._listed(answer)
+        return [self._report(answer, txid, order) for txid, order in listed if order.descr.pair in self._ids]
+
+    def _listed(self, answer: Answer) -> Sequence[tuple[str, _Order]]:
+        found = self._answered(answer, _read_listed)
+        return [*found.open.items(), *found.closed.items()]
+
+    def _report(self, answer: Answer, txid: str, order: _Order) -> OrderReport:
+        described = order.descr
+        is_stop = described.ordertype.startswith("stop-loss")
+        price, trigger = _amount(described.price), None
+        if is_stop:
+            price, trigger = _amount(described.price2), price
+        try:
+            sound(order.vol, order.vol_exec)
+            state = _STATES[order.status]
+            if state is OrderState.OPEN and order.vol_exec:
+                state = OrderState.PARTIAL
+            ts = _nanoseconds(order.closetm or order.opentm)
+            return OrderReport(
+                order.cl_ord_id or "", txid, self._ids[described.pair], state, Side(described.type), order.vol,
+                order.vol_exec, ts, price, trigger, order.reason or "",
+            )  # fmt: skip
+        except (ValueError, KeyError) as error:
+            raise refused(self.venue, answer) from error
+
+    def executions(self, instrument: str, since: int) -> Call:  # noqa: ARG002 (of all instruments at once)
+        """Return the call for executions since a moment."""
+        # Kraken leaves out what happened at the very moment that is named.
+        return _private("TradesHistory", {"start": str(since // SECOND_NS - 1)})
+
+    def read_executions(self, answer: Answer, instrument: str) -> Page:
+        """Return the executions of a page, oldest first. Raises VenueError.
+
+        Kraken's pages go from the newest to the oldest; the next one ends with the last of this one.
+        """
+        found = self._answered(answer, _read_trades).trades
+        rules = self.instruments[instrument]
+        try:
+            executions = [
+                _execution(name, each, rules)
+                for name, each in found.items()
+                if self._ids.get(each.pair) == instrument
+            ]
+        except ValueError as error:
+            raise refused(self.venue, answer) from error
+        executions.sort(key=lambda each: each.ts)
+        oldest = min(found, key=lambda name: found[name].time, default="")
+        return Page(tuple(executions), onward={"end": oldest} if len(found) >= _PAGE else {})
+
+    def funds(self) -> Call:
+        """Return the call for all balances."""
+        return _private("BalanceEx", {})
+
+    def read_funds(self, answer: Answer) -> Sequence[Funds]:
+        """Return balances that are not zero. Raises VenueError."""
+        found = self._answered(answer, _read_balances)
+        try:
+            for each in found.values():
+                sound(each.balance, each.hold_trade)
+        except ValueError as error:
+            raise refused(self.venue, answer) from error
+        return [
+            Funds(_our(name), each.balance, max(ZERO, each.balance - each.hold_trade))
+            for name, each in found.items()
+            if each.balance
+        ]
+
+    def clock(self) -> Call:
+        """Return the call that asks for Kraken's time."""
+        return Call(("public",), "GET", "Time")
+
+    def read_clock(self, answer: Answer) -> int:
+        """Return Kraken's time, the middle of the second that it tells. Raises VenueError."""
+        return self._answered(answer, _read_time).unixtime * SECOND_NS + round(_CLOCK_S * SECOND_NS)
+
+    def _answered(self, answer: Answer, reader: Callable[[bytes], T]) -> T:
+        """Return the result of a question. Raises VenueError for an error instead."""
+        found = read(self.venue, answer, _read_result)
+        if found.real:
+            raise refused(self.venue, answer)
+        try:
+            return reader(bytes(found.result))
+        except UNREADABLE as error:
+            raise refused(self.venue, answer) from error
+
+
+def _execution(name: str, trade: _Trade, rules: Instrument) -> Execution:
+    sound(trade.price, trade.vol)
+    if not trade.fee.is_finite():
+        raise ValueError(f"{trade.fee} is no fee")
+    side, ts = Side(trade.type), _nanoseconds(trade.time)
+    return Execution(
+        name, "", trade.ordertxid, rules.id, side, trade.vol, trade.price, trade.fee, rules.quote, ts, trade.maker
+    )  # fmt: skip
+
+
+def _private(path: str, params: Mapping[str, object], *, is_urgent: bool = False) -> Call:
+    return Call(("private",), "POST", path, params, is_urgent)
+
+
+def _named(order: Order, venue_id: str) -> dict[str, object]:
+    """Return how to name an order: by Kraken's id where it is known, for ours may have been used before."""
+    return {"txid": venue_id} if venue_id else {"cl_ord_id": order.id}
+
+
+def _moment(ts: int) -> str:
+    return (
+        f"{datetime.fromtimestamp(ts // SECOND_NS, UTC):%Y-%m-%dT%H:%M:%S}.{ts % SECOND_NS // 1_000_000:03d}Z"
+    )
+
+
+def _nanoseconds(seconds: float) -> int:
+    if not 0 <= seconds < 9e9:
+        raise ValueError(f"{seconds} is no time")
+    return round(seconds * 1e6) * 1_000
+
+
+def _amount(text: str) -> Decimal | None:
+    """Return a price; None where there is none, or an offset such as +1.5%."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() and value > 0 else None
+
+
+def _their(asset: str) -> str:
+    return _THEIRS.get(asset, asset)
+
+
+def _our(name: str) -> str:
+    """Return our name of an asset; what is lent or staked (`XBT.F`) keeps its own."""
+    bare = _MARKED.get(name, name)
+    return _OURS.get(bare, bare)
+
+
+def _spellings(symbol: str) -> Sequence[str]:
+    """Return every name that Kraken gives to a pair: XXBTZUSD, XBTUSD, XBT/USD, BTC/USD."""
+    marked = {bare: name for name, bare in _MARKED.items()}
+    sides = []
+    for asset in symbol.split("/"):
+        theirs = _their(asset)
+        sides.append(dict.fromkeys((asset, theirs, marked.get(theirs, theirs))))
+    return [f"{base}{between}{quote}" for base, quote in product(*sides) for between in ("", "/")]

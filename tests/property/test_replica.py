@@ -1,0 +1,191 @@
+"""A replica that reads only the record knows what the engine knows, after every event, whatever happens."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from abidance.engine.pump import Pump
+from abidance.journal.record import Codec, RunHeader
+from abidance.kernel.ids import OrderIds
+from abidance.model.event import Control, ControlAction
+from abidance.model.market import BarSlice, BookSnapshot, FundingRate, MarketEvent, Quote, Trade
+from abidance.model.order import Purpose
+from abidance.model.outcome import Outcome, Recorded, Refused
+from abidance.run.replica import Replica
+from abidance.run.setup import Core, Material, assemble
+from tests.property.test_engine import materials
+from tests.unit.engine.rig import PERP, SPOT
+
+SECOND = 1_000_000_000
+
+
+class Wire:
+    """A journal in memory: each record goes through its bytes to the replica at once."""
+
+    def __init__(self, material: Material) -> None:
+        instruments = tuple(material.instruments.values())
+        plain = material.config.model_dump(mode="json")
+        self.replica = Replica(RunHeader("r", "bot", "paper", 1, "0", "hash", plain, instruments))
+        self.codec = Codec(instruments)
+        self.seq = 0
+
+    def append(self, event: Recorded, *, deferred: bool = False) -> None:
+        self._put(event, deferred)
+
+    def handled(self) -> None:
+        self._put(None, False)
+
+    def sync(self) -> None:
+        pass
+
+    def _put(self, event: Recorded | None, deferred: bool) -> None:
+        self.seq += 1
+        self.replica.take([self.codec.decode(self.codec.encode(self.seq, deferred, event))])
+
+
+def compare(core: Core, replica: Replica, seen: list[Outcome]) -> None:
+    engine = core.engine
+    ours, theirs = engine.state, replica.state
+    assert replica.orders.all() == ours.orders.all()
+    assert tuple(replica.orders.open()) == tuple(ours.orders.open())
+    assert [_without_reason(each) for each in replica.fills] == [
+        _without_reason(each) for each in engine.fills
+    ]
+    assert replica.portfolio.open_positions() == ours.portfolio.open_positions()
+    assert [_without_exit(each) for each in replica.portfolio.round_trips] == [
+        _without_exit(each) for each in ours.portfolio.round_trips
+    ]
+    assert (
+        list(replica.portfolio.ledger.entries()) == list(ours.portfolio.ledger.entries()) == replica.entries
+    )
+    assert theirs.equity() == ours.equity()
+    assert {id: theirs.price(id) for id in theirs.instruments} == {
+        id: ours.price(id) for id in ours.instruments
+    }
+    assert theirs.now == ours.now
+    assert theirs.allocations == ours.allocations
+    assert replica.stopped == engine.actions.stopped
+    assert replica.paused == engine.actions.paused
+    for place in [("", ""), *((name, id) for name in ours.strategies for id in ours.instruments)]:
+        assert replica.breakers.state(*place, ours.now) == engine._breakers.state(*place, ours.now)
+    assert replica.notices == [notice for outcome in seen for notice in outcome.notices]
+    refused = [each for outcome in seen for each in outcome.verdicts if isinstance(each, Refused)]
+    assert [each for _, _, each in replica.refusals] == refused
+
+
+STOPS = {Purpose.STOP_LOSS, Purpose.TRAILING_STOP, Purpose.BREAK_EVEN}
+
+
+def _without_reason(fill: Any) -> tuple[Any, ...]:
+    """Return a fill, all stops taken as one: of two reasons for one price the record cannot tell which it was."""
+    purpose = Purpose.STOP_LOSS if fill.purpose in STOPS else fill.purpose
+    return (*(getattr(fill, name) for name in fill.__struct_fields__ if name != "purpose"), purpose)
+
+
+def _without_exit(trip: Any) -> tuple[Any, ...]:
+    reason = Purpose.STOP_LOSS.value if trip.exit_reason in STOPS else trip.exit_reason
+    return (*(getattr(trip, name) for name in trip.__struct_fields__ if name != "exit_reason"), reason)
+
+
+controls = st.one_of(
+    st.builds(
+        Control,
+        st.just(0),
+        st.sampled_from([each for each in ControlAction if "order" not in each and each != "set_parameters"]),
+        st.sampled_from(["", "one", "two", "nobody"]),
+        st.just("ada"),
+        st.sampled_from([{}, {"allocation": 0.3}, {"allocation": 7}, {"flatten": True}]),
+    ),
+    st.builds(
+        Control,
+        st.just(0),
+        st.just(ControlAction.ORDER),
+        st.sampled_from(["one", "two", "nobody"]),
+        st.just("ada"),
+        st.fixed_dictionaries(
+            {
+                "instrument": st.sampled_from([SPOT.id, PERP.id, "X/Y@Z"]),
+                "side": st.sampled_from(["buy", "sell", "up"]),
+                "quantity": st.sampled_from(["1", "0.5", "2.001", "0.0001", "NaN", "-1"]),
+                "type": st.sampled_from(["market", "limit"]),
+            },
+            optional={
+                "price": st.sampled_from(["99.9", "100.1", "101"]),
+                "reduce_only": st.booleans(),
+                "stop_distance": st.sampled_from([2.0, 5.0]),
+            },
+        ),
+    ),
+)
+
+
+def ticks(draw: st.DataObject, event: MarketEvent, price: float) -> Iterator[MarketEvent]:
+    """Yield quotes, prints and books after an event, some seconds apart."""
+    for number in range(draw.draw(st.integers(0, 4))):
+        ts = event.ts + (number + 1) * draw.draw(st.sampled_from([SECOND // 4, SECOND, 20 * SECOND]))
+        id, near = (
+            draw.draw(st.sampled_from([SPOT.id, PERP.id])),
+            price + draw.draw(st.sampled_from([-3.0, 0.0, 1.0])),
+        )
+        kinds: list[MarketEvent] = [
+            Trade(ts, id, near, 1.0, True),
+            Quote(ts, id, near - 0.1, 5.0, near + 0.1, 5.0),
+            BookSnapshot(ts, id, ((near - 0.1, 5.0),), ((near + 0.1, 5.0),)),
+            FundingRate(ts, PERP.id, 0.0001, near),
+        ]
+        yield draw.draw(st.sampled_from(kinds))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(materials(size=14, broken=True), st.data())
+def test_replica_equals_the_engine_after_every_one_of_a_thousand_random_steps(
+    material: Material, data: st.DataObject
+) -> None:
+    core = assemble(material, OrderIds(0, 0, b"t").make, tape=material.bars, isolate=True)
+    wire, seen = Wire(material), list[Outcome]()
+    pump = Pump(core.engine, core.venue, wire, seen.append)
+
+    for opening in core.opening:
+        pump.step(opening)
+    for event in material.replay().events():
+        pump.market(event)
+        compare(core, wire.replica, seen)
+        if data.draw(st.integers(0, 3)) == 0:
+            drawn = data.draw(controls)
+            control = Control(event.ts, drawn.action, drawn.strategy, drawn.actor, drawn.values)
+            pump.step(control)
+            compare(core, wire.replica, seen)
+        assert isinstance(event, BarSlice)
+        price = event.bars[0].close
+        if 0 < price < 1e6:
+            last = event.ts
+            for tick in ticks(data, event, price):
+                if tick.ts >= last:
+                    last = tick.ts
+                    pump.market(tick)
+                    compare(core, wire.replica, seen)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(materials(size=14, broken=False), st.integers(0, 40))
+def test_changes_told_after_a_number_are_those_that_a_reader_of_the_whole_record_knows(
+    material: Material, since: int
+) -> None:
+    core = assemble(material, OrderIds(0, 0, b"t").make, tape=material.bars, isolate=True)
+    wire = Wire(material)
+    pump = Pump(core.engine, core.venue, wire)
+
+    for event in core.opening:
+        pump.step(event)
+    for slice in material.replay().events():
+        pump.market(slice)
+
+    replica = wire.replica
+    told = replica.since(since)
+    if since > replica.count:
+        assert told is None
+    else:
+        assert told is not None
+        assert [each.number for each in told] == list(range(since + 1, replica.count + 1))

@@ -1,0 +1,88 @@
+"""A user directory with one recorded run, and an application over it that is asked without a network."""
+
+import shutil
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from abidance.api.app import create_app
+from abidance.api.doorman import Rules
+from abidance.api.house import House
+from abidance.market.store import BarStore, Catalog, open_tables
+from abidance.run.config import load
+from abidance.run.paper import Paper
+from abidance.security.passwords import Passwords
+from abidance.security.roles import Role
+
+ORIGIN = "https://localhost"
+CHANGE = {"Origin": ORIGIN, "X-Abidance": "1"}
+PASSWORD = "four unrelated words"
+QUICK = Passwords(memory_kib=8, rounds=1, lanes=1)
+RULES = Rules(frozenset({"localhost"}), "https", rate=1e6, burst=1_000_000)
+
+
+class Clock:
+    """Seconds since 1970 that a test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a user directory in which the bot `demo` has traded ten days on paper."""
+    folder = tmp_path_factory.mktemp("recorded")
+    settings = Path(str(files("abidance").joinpath("data", "demo.toml")))
+    config = load([settings], {"timerange": "20250501-20250511", "journal_sync": "never"}, {})
+    with Paper(config, Catalog(BarStore(folder / "data")), None, folder / "runs" / "demo") as paper:
+        paper.run(0.0, lambda: False, lambda _: None)
+    return folder
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def house(recorded: Path, tmp_path: Path, clock: Clock) -> House:
+    shutil.copytree(recorded, tmp_path / "user")
+    return House(tmp_path / "user", open_tables(tmp_path / "user" / "data"), passwords=QUICK, now=clock)
+
+
+@pytest.fixture
+def app(house: House) -> FastAPI:
+    return create_app(house, RULES, web=house.userdir / "web")
+
+
+@pytest.fixture
+def nobody(app: FastAPI, house: House) -> Iterator[TestClient]:
+    with TestClient(app, ORIGIN, client=("127.0.0.1", 50_000)) as client:
+        house.runs._scan()
+        while not house.runs.advance():
+            pass
+        yield client
+
+
+def people(house: House) -> None:
+    """Add one user of each role, named after it."""
+    for role in Role:
+        if house.users.get(role.value) is None:
+            house.users.add(role.value, PASSWORD, QUICK.hash(PASSWORD), role)
+
+
+def logged_in(client: TestClient, house: House, name: str) -> TestClient:
+    """Log somebody in with a client of their own."""
+    people(house)
+    own = TestClient(client.app, ORIGIN, client=("127.0.0.1", 50_000))
+    own.portal = client.portal  # the same event loop
+    answer = own.post("/api/v1/session", json={"name": name, "password": PASSWORD}, headers=CHANGE)
+    assert answer.status_code == 201, answer.text
+    return own

@@ -1,0 +1,223 @@
+"""What the routes tell of a recorded run, held against the replica that they read."""
+
+from decimal import Decimal
+
+import pytest
+from starlette.testclient import TestClient
+
+from abidance.api.house import House
+from abidance.portfolio.ledger import fill_ref
+from tests.unit.api.conftest import CHANGE, logged_in
+
+RUN = "/api/v1/runs/demo"
+
+
+@pytest.fixture
+def viewer(nobody: TestClient, house: House) -> TestClient:
+    return logged_in(nobody, house, "viewer")
+
+
+def test_pages_hold_everything_once_newest_first(viewer: TestClient, house: House) -> None:
+    cursor, found = "", []
+    while True:
+        page = viewer.get(f"{RUN}/fills", params={"limit": 3, "cursor": cursor}).json()
+        found += page["items"]
+        cursor = page["next"]
+        if not cursor:
+            break
+
+    replica = house.runs.get("demo").replica
+    assert len(found) == page["total"] == len(replica.fills) > 3
+    assert [each["ref"] for each in found] == [fill_ref(each) for each in reversed(replica.fills)]
+
+
+def test_a_fill_is_explained_from_its_bar_to_its_last_cent(viewer: TestClient) -> None:
+    fill = next(
+        each for each in viewer.get(f"{RUN}/fills?limit=500").json()["items"] if each["purpose"] == "entry"
+    )
+
+    why = viewer.get(f"{RUN}/why", params={"ref": fill["ref"]}).json()
+
+    assert why["trigger"]["kind"] == "bars"
+    assert why["signal"]["instrument"] == fill["instrument"]
+    assert why["signal"]["strength"] != 0
+    assert why["request"]["side"] == fill["side"]
+    assert Decimal(why["request"]["quantity"]) == Decimal(why["order"]["quantity"])
+    assert [each["kind"] for each in why["steps"]][:2] == ["submit", "accepted"]
+    assert "filled" in {each["kind"] for each in why["steps"]}
+    sums: dict[str, Decimal] = {}
+    for line in why["ledger"]:
+        assert line["ref"] == fill["ref"]
+        sums[line["asset"]] = sums.get(line["asset"], Decimal(0)) + Decimal(line["amount"])
+    assert set(sums.values()) == {Decimal(0)}
+    assert why["ledger"]
+
+
+def test_every_fill_has_its_explanation(viewer: TestClient, house: House) -> None:
+    refs = [fill_ref(each) for each in house.runs.get("demo").replica.fills]
+
+    statuses = {viewer.get(f"{RUN}/why", params={"ref": ref}).status_code for ref in refs}
+
+    assert statuses == {200}
+
+
+def test_money_adds_up(viewer: TestClient, house: House) -> None:
+    run = viewer.get(RUN).json()
+    balances = viewer.get(f"{RUN}/balances").json()
+    equity = viewer.get(f"{RUN}/equity?points=5").json()
+
+    assert run["equity"] == pytest.approx(sum(each["value"] for each in balances))
+    assert run["profit"] == pytest.approx(run["equity"] - 10_000)
+    assert equity["equity"][-1] == pytest.approx(run["equity"])
+    assert len(equity["ts"]) <= 5
+    assert min(equity["drawdown"]) == pytest.approx(
+        min(viewer.get(f"{RUN}/equity?points=9999").json()["drawdown"])
+    )
+
+
+def test_bars_of_a_run_go_on_where_its_own_begin(viewer: TestClient) -> None:
+    wish: dict[str, str | int] = {"instrument": "BTC/USDT@BINANCE", "timeframe": "1h", "limit": 500}
+
+    bars = viewer.get(f"{RUN}/bars", params=wish).json()
+
+    assert len(bars["ts"]) == 500
+    assert {after - before for before, after in zip(bars["ts"], bars["ts"][1:], strict=False)} == {3_600_000}
+    stored = viewer.get("/api/v1/bars", params={**wish, "end": bars["ts"][-1] + 1}).json()
+    assert stored["close"] == bars["close"]
+
+
+@pytest.mark.parametrize(
+    "path", ["orders", "positions", "round-trips", "round-trips/open", "ledger", "refusals", "risk", "strategies",
+             "instruments", "notices", "logs", "config"]
+)  # fmt: skip
+def test_every_view_of_a_run_answers(viewer: TestClient, path: str) -> None:
+    assert viewer.get(f"{RUN}/{path}").status_code == 200
+
+
+def test_refusals_are_counted_by_reason(viewer: TestClient) -> None:
+    counts = viewer.get(f"{RUN}/risk").json()["refusals"]
+    code = next(iter(counts))
+
+    page = viewer.get(f"{RUN}/refusals", params={"code": code, "limit": 500}).json()
+
+    assert len(page["items"]) == counts[code]
+    assert all(each["reason"] for each in page["items"])
+
+
+def test_a_strategy_tells_its_parameters_as_a_schema(viewer: TestClient) -> None:
+    found = {each["name"]: each for each in viewer.get("/api/v1/strategies").json()}
+
+    schema = found["EmaCross"]["parameters"]
+
+    assert schema["type"] == "object"
+    assert all("default" in each and each["type"] in ("integer", "number", "boolean", "string")
+               for each in schema["properties"].values())  # fmt: skip
+
+
+def test_a_strategy_file_with_a_mistake_is_listed_with_its_reason(viewer: TestClient, house: House) -> None:
+    house.strategies.mkdir()
+    (house.strategies / "broken.py").write_text("import nothing_of_that_name\n")
+
+    found = [each for each in viewer.get("/api/v1/strategies").json() if each["problem"]]
+
+    assert len(found) == 1
+    assert "nothing_of_that_name" in found[0]["problem"]
+
+
+def test_what_is_asked_of_a_bot_that_does_not_run_is_refused_and_audited(
+    nobody: TestClient, house: House
+) -> None:
+    operator = logged_in(nobody, house, "operator")
+
+    answer = operator.post(f"{RUN}/control", json={"action": "kill"}, headers=CHANGE)
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_running")
+    assert house.audit.last(1)[0].action == "control.kill"
+    assert house.audit.verify().problem == ""
+
+
+def test_a_journal_that_cannot_be_read_takes_no_other_run_away(viewer: TestClient, house: House) -> None:
+    broken = house.runs.folder / "broken"
+    broken.mkdir()
+    (broken / "journal.abj").write_bytes(b"nothing of ours")
+
+    house.runs._scan()
+
+    assert [each["name"] for each in viewer.get("/api/v1/runs").json()] == ["demo"]
+    assert "is not a journal" in viewer.get("/api/v1/runs/broken").json()["remedy"]
+
+
+def test_metrics_are_there_for_a_scraper(viewer: TestClient) -> None:
+    text = viewer.get("/metrics").text
+
+    assert 'abidance_run_equity{run="demo"}' in text
+    assert "abidance_http_requests_total" in text
+
+
+def test_without_a_dashboard_the_first_page_says_so(nobody: TestClient) -> None:
+    answer = nobody.get("/")
+
+    assert answer.status_code == 200
+    assert "dashboard was not built" in answer.text
+
+
+def test_a_built_dashboard_is_served_and_nothing_beside_it(nobody: TestClient, house: House) -> None:
+    web = house.userdir / "web"
+    (web / "assets").mkdir(parents=True)
+    (web / "index.html").write_text("<h1>dashboard</h1>")
+    (web / "assets" / "app-1a2b.js").write_text("1")
+    (house.userdir / "secret.txt").write_text("secret")
+
+    page, asset = nobody.get("/runs/demo"), nobody.get("/assets/app-1a2b.js")
+    outside = [
+        nobody.get(path).text
+        for path in ("/../secret.txt", "/%2e%2e/secret.txt", "/assets/..%2f..%2fsecret.txt")
+    ]
+
+    assert "dashboard" in page.text
+    assert page.headers["cache-control"] == "no-cache"
+    assert "immutable" in asset.headers["cache-control"]
+    assert "secret" not in outside
+    assert nobody.get("/assets/none.js").status_code == 404
+
+
+@pytest.mark.parametrize("spec", ["/etc/passwd.py:X", "../x.py", "a/b.py:C"])
+def test_a_backtest_takes_strategies_by_name_only(nobody: TestClient, house: House, spec: str) -> None:
+    operator = logged_in(nobody, house, "operator")
+    config = {"instruments": ["BTC/USDT@BINANCE"], "strategies": [{"strategy": spec}]}
+
+    answer = operator.post("/api/v1/backtests", json={"config": config}, headers=CHANGE)
+
+    assert answer.status_code == 422
+    assert "by its name" in answer.json()["remedy"]
+
+
+def test_a_backtest_whose_settings_do_not_fit_says_which(nobody: TestClient, house: House) -> None:
+    operator = logged_in(nobody, house, "operator")
+    config = {"instruments": ["BTC/USDT@BINANCE"], "strategies": [{"strategy": "EmaCross"}], "timefrme": "1h"}
+
+    answer = operator.post("/api/v1/backtests", json={"config": config}, headers=CHANGE)
+
+    assert answer.status_code == 422
+    assert "timefrme" in answer.json()["detail"]
+
+
+def test_a_live_run_shows_the_bars_that_it_began_with(viewer: TestClient, house: House) -> None:
+    import polars as pl
+
+    first = house.runs.get("demo").replica.bars["BTC/USDT@BINANCE", "1h"][0]
+    hour = 3_600_000_000_000
+    columns = {name: [1.0, 2.0] for name in ("open", "high", "low", "close", "volume")}
+    frame = pl.DataFrame(
+        {
+            "instrument": ["NEW/USDT@BINANCE"] * 2,
+            "timeframe": ["1h"] * 2,
+            "ts": [first.ts, first.ts + hour],
+            **columns,
+        }
+    )
+    frame.write_parquet(house.runs.folder / "demo" / "history.parquet")
+
+    bars = viewer.get(f"{RUN}/bars", params={"instrument": "NEW/USDT@BINANCE", "timeframe": "1h"}).json()
+
+    assert bars["close"] == [1.0, 2.0]

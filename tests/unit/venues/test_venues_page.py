@@ -1,0 +1,86 @@
+"""What docs/venues.md says of trading is what the code has: a row that differs is shown as it should be."""
+
+from collections.abc import Collection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from abidance.market.reference import instrument
+from abidance.model.command import Submit
+from abidance.model.instrument import InstrumentKind
+from abidance.model.order import OrderRequest, OrderType, Side, TimeInForce
+from abidance.venues.account import AccountDialect
+from abidance.venues.accounts import ACCOUNTS, account_of
+from abidance.venues.net.transport import Answer
+
+LINES = (Path(__file__).parents[3] / "docs" / "venues.md").read_text(encoding="utf-8").splitlines()
+ID = "0" * 32
+
+
+def made(venue: str, kind: InstrumentKind) -> tuple[AccountDialect, str]:
+    name = f"BTC/USDT@{venue}" if kind is InstrumentKind.SPOT else f"BTC/USDT:USDT@{venue}"
+    return account_of(venue, kind, [instrument(name)]), name
+
+
+def named(kinds: Collection[OrderType]) -> str:
+    words = {OrderType.STOP_LIMIT: "stop-limit"}
+    return ", ".join(words.get(each, each.value) for each in OrderType if each in kinds) or "none"
+
+
+def orders(venue: str, kind: InstrumentKind) -> str:
+    """Return the row of the table of orders."""
+    can = made(venue, kind)[0].capability
+    yes = {True: "yes", False: "no"}
+    cells = (
+        venue,
+        kind.value,
+        named(can.native),
+        named(frozenset(OrderType) - can.native),
+        ", ".join(each.value.upper() for each in TimeInForce if each in can.in_force),
+        yes[can.post_only],
+        yes[can.amends],
+        yes[can.cancels_all],
+        f"{can.window:g} s",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def ways(venue: str, kind: InstrumentKind) -> str:
+    """Return the row of the table of ids and streams."""
+    dialect, name = made(venue, kind)
+    params = dialect.submit(Submit(ID, OrderRequest("s", name, Side.BUY, instrument(name).lot), 0)).params
+    (field,) = (key for key, value in params.items() if value == ID)
+    call, renewed = dialect.stream.token(), ""
+    if call is not None:
+        body = b'{"listenKey":"k","result":{"token":"k"}}'
+        due = dialect.stream.renew(Answer(200, {}, body))
+        renewed = f", kept alive every {due[1]:g} s" if due is not None else ""
+    door = "signed" if call is None else f"`{call.path}`{renewed}"
+    cells = (
+        venue,
+        kind.value,
+        f"`{field}`",
+        f"`{urlsplit(dialect.stream.url).hostname}`",
+        door,
+        dialect.capability.dead_man or "none",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+@pytest.mark.parametrize("key", ACCOUNTS)
+def test_the_page_has_the_orders_of_each_venue(key: tuple[str, InstrumentKind]) -> None:
+    assert orders(*key) in LINES
+
+
+@pytest.mark.parametrize("key", ACCOUNTS)
+def test_the_page_has_the_ids_and_the_stream_of_each_venue(key: tuple[str, InstrumentKind]) -> None:
+    assert ways(*key) in LINES
+
+
+@pytest.mark.parametrize("key", ACCOUNTS)
+def test_the_page_has_what_is_odd_about_each_venue(key: tuple[str, InstrumentKind]) -> None:
+    text = " ".join(" ".join(LINES).split())
+
+    for note in made(*key)[0].capability.notes:
+        assert note in text

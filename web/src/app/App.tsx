@@ -1,0 +1,43 @@
+/** Everything around the screens: theme, data, who is logged in, and which screen an address shows. */
+import { createTheme, MantineProvider } from "@mantine/core";
+import { Notifications } from "@mantine/notifications";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { api, codeOf } from "../client/api";
+import { Entrance } from "../features/Entrance";
+import { Loaded } from "../ui/parts";
+import { Shell } from "./Shell";
+
+const theme = createTheme({
+  primaryColor: "cyan",
+  defaultRadius: "sm",
+  fontFamily: "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif",
+  fontFamilyMonospace: "ui-monospace, 'Cascadia Mono', 'DejaVu Sans Mono', monospace",
+});
+
+const queries = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 2_000,
+      refetchOnWindowFocus: true,
+      retry: (count, error) => !["login", "role", "confirm"].includes(codeOf(error)) && count < 2,
+    },
+  },
+});
+
+export function App() {
+  return (
+    // The server's policy allows no style elements: every rule stands in a file.
+    <MantineProvider theme={theme} defaultColorScheme="dark" withCssVariables={false} withGlobalClasses={false}>
+      <QueryClientProvider client={queries}>
+        <Notifications position="bottom-right" />
+        <Door />
+      </QueryClientProvider>
+    </MantineProvider>
+  );
+}
+
+function Door() {
+  const me = api.useQuery("get", "/api/v1/session", {}, { staleTime: 30_000 });
+  if (me.error && codeOf(me.error) === "login") return <Entrance />;
+  return <Loaded query={me}>{(found) => <Shell me={found} />}</Loaded>;
+}

@@ -1,0 +1,159 @@
+/** The frame of every screen: where one is, which run is looked at, how it stands, and the kill switch. */
+import { ActionIcon, Button, Kbd, Select, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
+import { Spotlight, spotlight } from "@mantine/spotlight";
+import { useQueryClient } from "@tanstack/react-query";
+import { type ComponentType, lazy, Suspense, useEffect, useState } from "react";
+import { Link as Go, Redirect, Route, Switch, useLocation } from "wouter";
+import { api, type Schemas } from "../client/api";
+import { stream, useLink, usePrices } from "../client/stream";
+import { KillSwitch } from "../features/KillSwitch";
+import { money } from "../ui/format";
+import { Empty, Gain, Loaded, State } from "../ui/parts";
+
+export type Run = Schemas["RunOut"];
+export type Me = Schemas["MeOut"];
+
+interface Screen {
+  path: string;
+  name: string;
+  needsRun: boolean;
+  view: ComponentType<{ run: Run; me: Me }>;
+}
+
+const SCREENS: Screen[] = [
+  { path: "/", name: "Overview", needsRun: true, view: lazy(() => import("../features/Overview")) },
+  { path: "/markets", name: "Markets", needsRun: true, view: lazy(() => import("../features/Markets")) },
+  { path: "/strategies", name: "Strategies", needsRun: true, view: lazy(() => import("../features/Strategies")) },
+  { path: "/orders", name: "Orders", needsRun: true, view: lazy(() => import("../features/Orders")) },
+  { path: "/round-trips", name: "Round trips", needsRun: true, view: lazy(() => import("../features/RoundTrips")) },
+  { path: "/portfolio", name: "Portfolio", needsRun: true, view: lazy(() => import("../features/Portfolio")) },
+  { path: "/risk", name: "Risk", needsRun: true, view: lazy(() => import("../features/Risk")) },
+  { path: "/logs", name: "Logs", needsRun: true, view: lazy(() => import("../features/Logs")) },
+  { path: "/backtests", name: "Backtests", needsRun: false, view: lazy(() => import("../features/Backtests")) },
+  { path: "/data", name: "Data", needsRun: false, view: lazy(() => import("../features/Data")) },
+  { path: "/settings", name: "Settings", needsRun: false, view: lazy(() => import("../features/Settings")) },
+];
+
+const CHOSEN = "abidance.run";
+
+export function Shell({ me }: { me: Me }) {
+  const queries = useQueryClient();
+  const [path, go] = useLocation();
+  const runs = api.useQuery("get", "/api/v1/runs", {}, { refetchInterval: 5_000 });
+  const [chosen, choose] = useState(() => localStorage.getItem(CHOSEN));
+  const run = runs.data?.find((each) => each.name === chosen) ?? runs.data?.find((each) => each.is_running) ?? runs.data?.[0];
+  const isRunning = run !== undefined;
+
+  useEffect(() => {
+    stream.follow(queries, run?.name ?? null, run?.run_id ?? "");
+  }, [queries, run?.name, run?.run_id]);
+  useEffect(() => {
+    const screen = SCREENS.find((each) => each.path === path);
+    document.title = `${screen ? `${screen.name} · ` : ""}Abidance`;
+  }, [path]);
+
+  const actions = SCREENS.map((each) => ({ id: each.path, label: each.name, onClick: () => go(each.path) }));
+  return (
+    <div className="shell">
+      <a className="skip" href="#screen">
+        Skip to the screen
+      </a>
+      <nav className="side" aria-label="Screens">
+        <div className="brand">
+          <img src="/icon.svg" alt="" width={24} height={24} /> Abidance
+        </div>
+        {SCREENS.map((each) => (
+          <Go key={each.path} href={each.path} className={path === each.path ? "here" : undefined} aria-current={path === each.path ? "page" : undefined}>
+            {each.name}
+          </Go>
+        ))}
+        <button type="button" className="palette" onClick={spotlight.open}>
+          Go to… <Kbd size="xs">Ctrl</Kbd> <Kbd size="xs">K</Kbd>
+        </button>
+      </nav>
+      <div className="main">
+        <Top me={me} run={run} runs={runs.data ?? []} onRun={(name) => { localStorage.setItem(CHOSEN, name); choose(name); }} />
+        <main id="screen" tabIndex={-1}>
+          <Loaded query={runs}>
+            {() => (
+              <Suspense fallback={<Empty>Loading…</Empty>}>
+                <Switch>
+                  {SCREENS.map((each) => (
+                    <Route key={each.path} path={each.path}>
+                      {each.needsRun && !isRunning ? <NoRun /> : <each.view run={run as Run} me={me} />}
+                    </Route>
+                  ))}
+                  <Redirect to="/" />
+                </Switch>
+              </Suspense>
+            )}
+          </Loaded>
+        </main>
+      </div>
+      <Spotlight actions={actions} shortcut={["mod + K", "/"]} nothingFound="No such screen" searchProps={{ placeholder: "Go to…" }} />
+    </div>
+  );
+}
+
+function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run[]; onRun: (name: string) => void }) {
+  const link = useLink();
+  const prices = usePrices();
+  const { setColorScheme } = useMantineColorScheme();
+  const scheme = useComputedColorScheme("dark");
+  const equity = prices?.equity || run?.equity;
+  return (
+    <header className="top">
+      {run && (
+        <>
+          <span className={run.is_real ? "mode mode-live" : "mode mode-paper"}>{run.is_real ? "LIVE" : "PAPER"}</span>
+          <Select
+            aria-label="Run"
+            size="xs"
+            data={runs.map((each) => ({ value: each.name, label: `${each.name}${each.is_running ? "" : " (stopped)"}` }))}
+            value={run.name}
+            onChange={(name) => name && onRun(name)}
+            allowDeselect={false}
+          />
+          <State of={run.is_running ? run.standing.state : "stopped"} />
+          <span className="equity" title="Equity and profit since the start">
+            <b>{money(equity)}</b> {run.currency} <Gain of={(equity ?? 0) - run.start_equity} />
+          </span>
+        </>
+      )}
+      <span className="space" />
+      <span className={`link link-${link}`} role="status">
+        {link === "live" ? "live" : link === "lost" ? "connection lost, trying again" : "connecting"}
+      </span>
+      <ActionIcon
+        variant="subtle"
+        aria-label={scheme === "dark" ? "Light colours" : "Dark colours"}
+        onClick={() => setColorScheme(scheme === "dark" ? "light" : "dark")}
+      >
+        {scheme === "dark" ? "☀" : "☾"}
+      </ActionIcon>
+      {run && <KillSwitch run={run} me={me} />}
+      {!me.demo && <LogOut me={me} />}
+    </header>
+  );
+}
+
+function LogOut({ me }: { me: Me }) {
+  const queries = useQueryClient();
+  const out = api.useMutation("delete", "/api/v1/session", { onSuccess: () => queries.resetQueries() });
+  return (
+    <Button size="xs" variant="subtle" onClick={() => out.mutate({})} title={`${me.name}, ${me.role}`}>
+      Log out
+    </Button>
+  );
+}
+
+function NoRun() {
+  return (
+    <Empty>
+      <p>No bot has run yet in this user directory.</p>
+      <p>
+        Start one in another terminal, and it appears here: <code>abidance trade -s EmaCross -p BTC/USDT</code>
+      </p>
+    </Empty>
+  );
+}

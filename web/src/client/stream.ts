@@ -1,0 +1,132 @@
+/**
+ * The live stream: one WebSocket for all that is shown. It comes back by itself and goes on where it was; what was
+ * missed for good is read anew. What changes here makes queries ask again, at most a few times a second.
+ */
+import type { QueryClient } from "@tanstack/react-query";
+import { useSyncExternalStore } from "react";
+
+export type Link = "live" | "connecting" | "lost";
+export interface Prices {
+  now: number;
+  equity: number;
+  prices: Record<string, number>;
+}
+
+const SILENCE = 3_000;
+const EVERY = 150;
+const LONGEST = 10_000;
+
+class Stream {
+  private socket: WebSocket | null = null;
+  private queries: QueryClient | null = null;
+  private wanted: { run: string; runId: string } | null = null;
+  private since: number | null = null;
+  private heard = 0;
+  private delay = 500;
+  private due: ReturnType<typeof setTimeout> | null = null;
+  private listeners = new Set<() => void>();
+  private watch: ReturnType<typeof setInterval> | null = null;
+  link: Link = "connecting";
+  prices: Prices | null = null;
+
+  /** Follow a run; null follows none. */
+  follow(queries: QueryClient, run: string | null, runId: string): void {
+    this.queries = queries;
+    const next = run === null ? null : { run, runId };
+    if (next?.run === this.wanted?.run && next?.runId === this.wanted?.runId) return;
+    if (this.wanted && this.socket?.readyState === WebSocket.OPEN) {
+      this.send({ type: "unsubscribe", run: this.wanted.run });
+    }
+    this.wanted = next;
+    this.since = null;
+    this.prices = null;
+    if (!this.socket) this.open();
+    else if (this.socket.readyState === WebSocket.OPEN) this.subscribe();
+    this.watch ??= setInterval(() => this.look(), 500);
+  }
+
+  subscribeTo = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  private open(): void {
+    const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/v1/stream`;
+    const socket = new WebSocket(address);
+    this.socket = socket;
+    this.heard = Date.now();
+    socket.onmessage = (event) => this.hear(JSON.parse(String(event.data)));
+    socket.onopen = () => {
+      this.delay = 500;
+      this.subscribe();
+    };
+    socket.onclose = () => {
+      this.socket = null;
+      this.set("lost");
+      setTimeout(() => this.open(), this.delay);
+      this.delay = Math.min(this.delay * 2, LONGEST);
+    };
+  }
+
+  private look(): void {
+    if (this.socket?.readyState === WebSocket.OPEN && Date.now() - this.heard > SILENCE) {
+      this.set("lost");
+      this.socket.close();
+    }
+  }
+
+  private subscribe(): void {
+    if (this.wanted) {
+      this.send({ type: "subscribe", run: this.wanted.run, run_id: this.wanted.runId, since: this.since });
+    }
+  }
+
+  private send(message: object): void {
+    this.socket?.send(JSON.stringify(message));
+  }
+
+  private hear(message: { type: string; run?: string; number?: number; items?: { number: number }[] } & Partial<Prices>): void {
+    this.heard = Date.now();
+    this.set("live");
+    if (message.run && message.run !== this.wanted?.run) return;
+    if (message.type === "prices") {
+      this.prices = { now: message.now ?? 0, equity: message.equity ?? 0, prices: message.prices ?? {} };
+      this.tell();
+    } else if (message.type === "changes") {
+      this.since = message.items?.at(-1)?.number ?? this.since;
+      this.refresh();
+    } else if (message.type === "reset" || message.type === "subscribed") {
+      this.since = message.number ?? null;
+      if (message.type === "reset") this.refresh();
+    }
+  }
+
+  private refresh(): void {
+    this.due ??= setTimeout(() => {
+      this.due = null;
+      void this.queries?.invalidateQueries({ predicate: (query) => JSON.stringify(query.queryKey).includes("/runs") });
+    }, EVERY);
+  }
+
+  private set(link: Link): void {
+    if (link === this.link) return;
+    const came = link === "live" && this.link === "lost";
+    this.link = link;
+    if (came) void this.queries?.invalidateQueries();
+    this.tell();
+  }
+
+  private tell(): void {
+    for (const listener of this.listeners) listener();
+  }
+}
+
+export const stream = new Stream();
+
+export function useLink(): Link {
+  return useSyncExternalStore(stream.subscribeTo, () => stream.link);
+}
+
+export function usePrices(): Prices | null {
+  return useSyncExternalStore(stream.subscribeTo, () => stream.prices);
+}

@@ -1,0 +1,232 @@
+/** Backtests from a form: queued, watched, opened and compared side by side. */
+import { Button, Checkbox, MultiSelect, NumberInput, Progress, Select, TextInput } from "@mantine/core";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useMemo, useState } from "react";
+import type { Me } from "../app/Shell";
+import { api, type Schemas } from "../client/api";
+import { Lines } from "../ui/charts";
+import { exact, money, share, words } from "../ui/format";
+import { Empty, Failure, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
+
+type Backtest = Schemas["BacktestOut"];
+const ALL = { params: { query: { limit: 50 } } };
+
+export default function Backtests({ me }: { me: Me }) {
+  const [open, setOpen] = useState<string | null>(null);
+  const [compared, compare] = useState<string[]>([]);
+  const list = api.useQuery("get", "/api/v1/backtests", ALL, {
+    refetchInterval: (query) => (query.state.data?.items.some((each) => each.state === "queued" || each.state === "running") ? 700 : 10_000),
+  });
+  const toggle = (id: string) => compare((before) => (before.includes(id) ? before.filter((each) => each !== id) : [...before, id].slice(-4)));
+  return (
+    <>
+      <h1>Backtests</h1>
+      {me.role !== "viewer" && <Start onStarted={setOpen} />}
+      <Panel title="Done and under way" aside={compared.length > 1 ? <span className="quiet">comparing {compared.length}, below</span> : <span className="quiet">tick two or more to compare</span>}>
+        <Loaded query={list}>
+          {(page) =>
+            page.items.length === 0 ? (
+              <Empty>No backtest was started here yet. Choose a strategy above.</Empty>
+            ) : (
+              <div>
+                {page.items.map((each) => (
+                  <Row key={each.id} of={each} isOpen={open === each.id} onOpen={() => setOpen(open === each.id ? null : each.id)} isCompared={compared.includes(each.id)} onCompare={() => toggle(each.id)} />
+                ))}
+              </div>
+            )
+          }
+        </Loaded>
+      </Panel>
+      {compared.length > 1 && <Comparison ids={compared} />}
+    </>
+  );
+}
+
+function Start({ onStarted }: { onStarted: (id: string) => void }) {
+  const queries = useQueryClient();
+  const strategies = api.useQuery("get", "/api/v1/strategies", {}, { staleTime: 60_000 });
+  const data = api.useQuery("get", "/api/v1/data", {}, { staleTime: 60_000 });
+  const [strategy, setStrategy] = useState<string | null>("EmaCross");
+  const [instruments, setInstruments] = useState<string[]>(["BTC/USDT@BINANCE"]);
+  const [timeframe, setTimeframe] = useState<string | null>("1h");
+  const [timerange, setTimerange] = useState("20240101-20250101");
+  const [wallet, setWallet] = useState<number | string>(10_000);
+  const [values, setValues] = useState<Record<string, number | string | boolean>>({});
+  const start = api.useMutation("post", "/api/v1/backtests", {
+    onSuccess: (found) => {
+      void queries.invalidateQueries();
+      onStarted((found as unknown as Backtest).id);
+    },
+  });
+  const chosen = strategies.data?.find((each) => each.name === strategy);
+  const properties = (chosen?.parameters as { properties?: Record<string, { default?: number | string | boolean; minimum?: number; maximum?: number; type?: string }> } | undefined)?.properties ?? {};
+  const send = (event: FormEvent) => {
+    event.preventDefault();
+    start.mutate({
+      body: {
+        label: `${strategy} ${instruments.map((each) => each.split("@")[0]).join(" ")}`,
+        config: { instruments, timeframe, timerange, dry_run_wallet: Number(wallet), strategies: [{ strategy, parameters: values }] },
+      },
+    });
+  };
+  const known = [...new Set((data.data ?? []).filter((each) => each.kind === "bars" || each.timeframe).map((each) => each.instrument))];
+  return (
+    <Panel title="New backtest">
+      <form className="form" onSubmit={send}>
+        <div className="row">
+          <Select label="Strategy" data={(strategies.data ?? []).map((each) => each.name)} value={strategy} onChange={(found) => { setStrategy(found); setValues({}); }} allowDeselect={false} searchable />
+          <MultiSelect label="Instruments" data={known} value={instruments} onChange={setInstruments} searchable maw={420} />
+          <Select label="Timeframe" data={["5m", "15m", "30m", "1h", "2h", "4h", "1d"]} value={timeframe} onChange={setTimeframe} allowDeselect={false} w={110} />
+          <TextInput label="Time range" description="20240101-20250101" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} w={200} />
+          <NumberInput label="Wallet" value={wallet} onChange={setWallet} min={1} thousandSeparator="," w={130} />
+        </div>
+        {Object.keys(properties).length > 0 && (
+          <div className="row">
+            {Object.entries(properties).map(([name, rule]) =>
+              rule.type === "boolean" ? (
+                <Checkbox key={name} label={name} checked={Boolean(values[name] ?? rule.default)} onChange={(e) => { const found = e.currentTarget.checked; setValues((before) => ({ ...before, [name]: found })); }} />
+              ) : (
+                <TextInput key={name} label={name} placeholder={String(rule.default ?? "")} description={rule.minimum !== undefined ? `${rule.minimum} to ${rule.maximum}` : undefined} w={130} value={String(values[name] ?? "")} onChange={(e) => { const text = e.currentTarget.value; setValues(({ [name]: _, ...rest }) => (text === "" ? rest : { ...rest, [name]: Number.isFinite(Number(text)) ? Number(text) : text })); }} />
+              ),
+            )}
+          </div>
+        )}
+        {chosen?.summary && <span className="quiet">{chosen.summary}</span>}
+        {start.error && <Failure error={start.error} />}
+        <div>
+          <Button type="submit" loading={start.isPending} disabled={!strategy || instruments.length === 0}>
+            Start
+          </Button>
+        </div>
+      </form>
+    </Panel>
+  );
+}
+
+function Row({ of, isOpen, onOpen, isCompared, onCompare }: { of: Backtest; isOpen: boolean; onOpen: () => void; isCompared: boolean; onCompare: () => void }) {
+  const cancel = api.useMutation("delete", "/api/v1/backtests/{id}");
+  const isBusy = of.state === "queued" || of.state === "running";
+  const total = of.metrics?.total_return;
+  return (
+    <div className="backtest">
+      <div className="row">
+        <Checkbox aria-label={`Compare ${of.label}`} checked={isCompared} onChange={onCompare} disabled={of.state !== "done"} />
+        <Button variant="subtle" size="compact-sm" onClick={onOpen} aria-expanded={isOpen}>
+          {of.label || of.strategies.join(", ")}
+        </Button>
+        <State of={of.state} />
+        <span className="quiet">
+          <Time ms={of.created} /> · {of.timerange || "all there is"}
+        </span>
+        {typeof total === "number" && <Gain of={total} text={share(total, 2)} />}
+        {isBusy && <Progress value={of.progress * 100} w={160} aria-label="Progress" />}
+        {isBusy && (
+          <Button size="compact-xs" variant="light" onClick={() => cancel.mutate({ params: { path: { id: of.id } } })}>
+            Cancel
+          </Button>
+        )}
+      </div>
+      {of.error && <p className="down">{of.error} {of.remedy}</p>}
+      {isOpen && of.state === "done" && <Result id={of.id} metrics={of.metrics ?? {}} />}
+    </div>
+  );
+}
+
+interface Written {
+  equity?: { ts?: number[]; equity?: number[] } | [number, number][];
+  round_trips?: Record<string, unknown>[];
+}
+
+const SHARES = new Set(["total_return", "cagr", "max_drawdown", "volatility", "win_rate", "time_in_market", "mean_exposure", "cvar_95", "alpha"]);
+
+function figure(name: string, value: number | null | undefined): string {
+  if (value === null || value === undefined) return "–";
+  return SHARES.has(name) || name.endsWith("_return") ? share(value, 2) : exact(Math.round(value * 1000) / 1000);
+}
+
+function Result({ id, metrics }: { id: string; metrics: Record<string, number | null> }) {
+  const result = api.useQuery("get", "/api/v1/backtests/{id}/result", { params: { path: { id } } }, { staleTime: Number.POSITIVE_INFINITY });
+  return (
+    <>
+      <div className="stats">
+        {Object.entries(metrics).slice(0, 12).map(([name, value]) => (
+          <Stat key={name} label={words(name)}>
+            {figure(name, value)}
+          </Stat>
+        ))}
+      </div>
+      <Loaded query={result}>{(found) => <Curve of={found as Written} />}</Loaded>
+    </>
+  );
+}
+
+function Curve({ of }: { of: Written }) {
+  const { ts, values } = useMemo(() => {
+    const found = of.equity;
+    if (Array.isArray(found)) return { ts: found.map((each) => each[0]), values: found.map((each) => each[1]) };
+    return { ts: found?.ts ?? [], values: found?.equity ?? [] };
+  }, [of.equity]);
+  const curves = useMemo(() => [{ label: "Equity", values, format: money }], [values]);
+  return ts.length > 1 ? <Lines ts={ts} curves={curves} /> : <Empty>The result holds no curve.</Empty>;
+}
+
+function Comparison({ ids }: { ids: string[] }) {
+  const found = api.useQuery("get", "/api/v1/backtests/compare", { params: { query: { ids: ids.join(",") } } } as never) as {
+    data: Schemas["ComparisonOut"] | undefined;
+    error: unknown;
+    isPending: boolean;
+  };
+  return (
+    <Panel title="Side by side">
+      <Loaded query={found}>{(data) => <Beside of={data} />}</Loaded>
+    </Panel>
+  );
+}
+
+function Beside({ of }: { of: Schemas["ComparisonOut"] }) {
+  const grid = useMemo(() => {
+    const all = [...new Set(of.ids.flatMap((id) => of.curves[id]?.ts ?? []))].sort((a, b) => a - b);
+    const curves = of.ids.map((id, at) => {
+      const curve = of.curves[id];
+      const known = new Map((curve?.ts ?? []).map((ts, place) => [ts, curve?.equity[place] ?? null]));
+      const start = curve?.equity[0] || 1;
+      let last: number | null = null;
+      const values = all.map((ts) => {
+        const value = known.get(ts);
+        last = value === undefined || value === null ? last : value / start;
+        return last;
+      });
+      return { label: of.labels[at] ?? id, values, format: (value: number) => share(value - 1, 2) };
+    });
+    return { all, curves };
+  }, [of]);
+  return (
+    <>
+      {grid.all.length > 1 && <Lines ts={grid.all} curves={grid.curves} height={260} />}
+      <table className="plain">
+        <thead>
+          <tr>
+            <th scope="col">Figure</th>
+            {of.labels.map((label, at) => (
+              <th scope="col" key={of.ids[at]} className="number">
+                {label}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {Object.entries(of.metrics).map(([name, values]) => (
+            <tr key={name}>
+              <th scope="row">{words(name)}</th>
+              {values.map((value, at) => (
+                <td key={of.ids[at]} className="number">
+                  {figure(name, value)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </>
+  );
+}

@@ -1,0 +1,71 @@
+/** The market data that is stored: how much, how whole, and where the holes are. */
+import { Drawer } from "@mantine/core";
+import { useState } from "react";
+import { api, type Schemas } from "../client/api";
+import { DataTable } from "../ui/DataTable";
+import { share, whole } from "../ui/format";
+import { Empty, Loaded, Panel, Time } from "../ui/parts";
+
+type Holding = Schemas["HoldingOut"];
+
+export default function Data() {
+  const [chosen, choose] = useState<Holding | null>(null);
+  const data = api.useQuery("get", "/api/v1/data", {}, { staleTime: 30_000 });
+  return (
+    <>
+      <h1>Data</h1>
+      <Panel title="In the store" aside={<span className="quiet">a row opens its holes</span>}>
+        <Loaded query={data}>
+          {(rows) => (
+            <DataTable
+              label="Stored data"
+              rows={rows}
+              keyOf={(row) => row.instrument + row.timeframe + row.kind + row.source}
+              onRow={choose}
+              height={640}
+              empty={
+                <>
+                  Nothing is stored yet. Bring some in: <code>abidance download-data -p BTC/USDT -i 1h</code>
+                </>
+              }
+              columns={[
+                { name: "Instrument", cell: (row) => row.instrument, width: "minmax(150px, 1.5fr)" },
+                { name: "Timeframe", cell: (row) => row.timeframe || row.kind },
+                { name: "From, UTC", cell: (row) => <Time ms={row.first} />, width: "150px" },
+                { name: "To, UTC", cell: (row) => <Time ms={row.last} />, width: "150px" },
+                { name: "Rows", cell: (row) => whole(row.rows), isNumber: true },
+                { name: "Missing", cell: (row) => whole(row.missing), isNumber: true },
+                { name: "Whole", cell: (row) => share(row.quality, 2), isNumber: true },
+                { name: "Source", cell: (row) => row.problem || row.source },
+              ]}
+            />
+          )}
+        </Loaded>
+      </Panel>
+      <Drawer opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `Holes in ${chosen.instrument} ${chosen.timeframe}` : ""} position="right">
+        {chosen && <Holes of={chosen} />}
+      </Drawer>
+    </>
+  );
+}
+
+function Holes({ of }: { of: Holding }) {
+  const holes = api.useQuery("get", "/api/v1/data/gaps", { params: { query: { instrument: of.instrument, timeframe: of.timeframe, limit: 200 } } });
+  return (
+    <Loaded query={holes}>
+      {(rows) =>
+        rows.length === 0 ? (
+          <Empty>Nothing is missing between its first and its last row.</Empty>
+        ) : (
+          <ul className="timeline">
+            {rows.map((each) => (
+              <li key={each.start}>
+                <Time ms={each.start} /> to <Time ms={each.end} />: {whole(each.rows)} missing
+              </li>
+            ))}
+          </ul>
+        )
+      }
+    </Loaded>
+  );
+}

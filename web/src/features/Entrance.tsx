@@ -1,0 +1,77 @@
+/** Logging in, and the very first start, when the first admin is made with the token that the terminal shows. */
+import { Button, PasswordInput, TextInput } from "@mantine/core";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { api, codeOf } from "../client/api";
+import { Failure, Loaded, Panel } from "../ui/parts";
+
+export function Entrance() {
+  const setup = api.useQuery("get", "/api/v1/setup");
+  return (
+    <main className="entrance">
+      <Loaded query={setup}>{(found) => (found.needed ? <First /> : <LogIn />)}</Loaded>
+    </main>
+  );
+}
+
+function useEntered() {
+  const queries = useQueryClient();
+  return { onSuccess: () => queries.resetQueries() };
+}
+
+function LogIn() {
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const [code, setCode] = useState("");
+  const enter = api.useMutation("post", "/api/v1/session", useEntered());
+  const needsCode = codeOf(enter.error) === "totp" || code !== "";
+  const send = (event: FormEvent) => {
+    event.preventDefault();
+    enter.mutate({ body: { name, password, code } });
+  };
+  return (
+    <Panel title={<h1>Log in</h1>}>
+      <form className="form" onSubmit={send}>
+        <TextInput label="Name" autoComplete="username" value={name} onChange={(e) => setName(e.currentTarget.value)} required autoFocus />
+        <PasswordInput label="Password" autoComplete="current-password" value={password} onChange={(e) => setPassword(e.currentTarget.value)} required />
+        <TextInput
+          label="Code of your authenticator"
+          description={needsCode ? undefined : "Only if you set one up"}
+          autoComplete="one-time-code"
+          inputMode="numeric"
+          value={code}
+          onChange={(e) => setCode(e.currentTarget.value)}
+        />
+        {enter.error && <Failure error={enter.error} />}
+        <Button type="submit" loading={enter.isPending}>
+          Log in
+        </Button>
+      </form>
+    </Panel>
+  );
+}
+
+function First() {
+  const [token, setToken] = useState("");
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const make = api.useMutation("post", "/api/v1/setup", useEntered());
+  const send = (event: FormEvent) => {
+    event.preventDefault();
+    make.mutate({ body: { token: token.trim(), name, password } });
+  };
+  return (
+    <Panel title={<h1>Make the first admin</h1>}>
+      <p className="quiet">The terminal in which Abidance was started shows a token that is good until then.</p>
+      <form className="form" onSubmit={send}>
+        <TextInput label="Token" value={token} onChange={(e) => setToken(e.currentTarget.value)} required autoFocus />
+        <TextInput label="Your name" autoComplete="username" value={name} onChange={(e) => setName(e.currentTarget.value)} required />
+        <PasswordInput label="Password" description="At least 12 characters" autoComplete="new-password" value={password} onChange={(e) => setPassword(e.currentTarget.value)} required />
+        {make.error && <Failure error={make.error} />}
+        <Button type="submit" loading={make.isPending}>
+          Make the admin and log in
+        </Button>
+      </form>
+    </Panel>
+  );
+}

@@ -1,0 +1,170 @@
+/** Orders, fills and positions; an order by hand goes through the same risk gate; each fill answers "why?". */
+import { Button, Drawer, Modal, NumberInput, Select, Tabs, TextInput } from "@mantine/core";
+import { type FormEvent, useState } from "react";
+import type { Me, Run } from "../app/Shell";
+import { api, type Schemas } from "../client/api";
+import { usePrices } from "../client/stream";
+import { DataTable } from "../ui/DataTable";
+import { Empty, Failure, Loaded, Panel } from "../ui/parts";
+import { fillColumns, orderColumns, positionColumns } from "./columns";
+import { usePages } from "./pages";
+import { Why } from "./Why";
+
+export default function Orders({ run, me }: { run: Run; me: Me }) {
+  const path = { run: run.name };
+  const prices = usePrices();
+  const [why, ask] = useState<{ order?: string; ref?: string } | null>(null);
+  const [isPlacing, place] = useState(false);
+  const mayAct = me.role !== "viewer" && run.is_running;
+  const open = api.useQuery("get", "/api/v1/runs/{run}/orders", { params: { path, query: { is_open: true, limit: 200 } } });
+  const positions = api.useQuery("get", "/api/v1/runs/{run}/positions", { params: { path } });
+  const all = usePages<Schemas["OrderOut"]>(`/api/v1/runs/${run.name}/orders`, run.seq);
+  const fills = usePages<Schemas["FillOut"]>(`/api/v1/runs/${run.name}/fills`, run.seq);
+  const cancel = api.useMutation("delete", "/api/v1/runs/{run}/orders/{order_id}");
+  const leave = api.useMutation("post", "/api/v1/runs/{run}/orders");
+  const closing = (row: Schemas["PositionOut"]) =>
+    leave.mutate({
+      params: { path },
+      body: {
+        strategy: row.strategy,
+        instrument: row.instrument,
+        side: row.direction === "long" ? "sell" : "buy",
+        quantity: row.quantity.replace("-", ""),
+        reduce_only: true,
+      },
+    });
+  return (
+    <>
+      <div className="panel-head">
+        <h1>Orders</h1>
+        {mayAct && <Button size="xs" onClick={() => place(true)}>Order by hand</Button>}
+      </div>
+      <Panel title="Positions">
+        {leave.error && <Failure error={leave.error} />}
+        <Refusals answer={leave.data} />
+        <Loaded query={positions}>
+          {(rows) => (
+            <DataTable
+              label="Positions"
+              rows={rows}
+              keyOf={(row) => row.strategy + row.instrument}
+              empty="Nothing is held."
+              columns={[
+                ...positionColumns(run, prices?.prices),
+                ...(mayAct ? [{ name: "", cell: (row: Schemas["PositionOut"]) => <Button size="compact-xs" variant="light" color="red" onClick={() => closing(row)}>Close</Button> }] : []),
+              ]}
+            />
+          )}
+        </Loaded>
+      </Panel>
+      <Panel title="Open orders">
+        {cancel.error && <Failure error={cancel.error} />}
+        <Loaded query={open}>
+          {(page) => (
+            <DataTable
+              label="Open orders"
+              rows={page.items}
+              keyOf={(row) => row.id}
+              empty="No order rests."
+              onRow={(row) => ask({ order: row.id })}
+              columns={[
+                ...orderColumns,
+                ...(mayAct
+                  ? [
+                      {
+                        name: "",
+                        cell: (row: Schemas["OrderOut"]) => (
+                          <Button size="compact-xs" variant="light" onClick={(e) => { e.stopPropagation(); cancel.mutate({ params: { path: { ...path, order_id: row.id } } }); }}>
+                            Cancel
+                          </Button>
+                        ),
+                      },
+                    ]
+                  : []),
+              ]}
+            />
+          )}
+        </Loaded>
+      </Panel>
+      <Panel>
+        <Tabs defaultValue="orders" keepMounted={false}>
+          <Tabs.List>
+            <Tabs.Tab value="orders">All orders</Tabs.Tab>
+            <Tabs.Tab value="fills">Fills</Tabs.Tab>
+          </Tabs.List>
+          <Tabs.Panel value="orders">
+            <DataTable label="All orders" rows={all.rows} keyOf={(row) => row.id} columns={orderColumns} onRow={(row) => ask({ order: row.id })} onEnd={all.more} empty="No order was sent yet." />
+          </Tabs.Panel>
+          <Tabs.Panel value="fills">
+            <DataTable label="Fills" rows={fills.rows} keyOf={(row) => row.ref} columns={fillColumns} onRow={(row) => ask({ ref: row.ref })} onEnd={fills.more} empty="No order has filled yet." />
+          </Tabs.Panel>
+        </Tabs>
+      </Panel>
+      <Drawer opened={why !== null} onClose={() => ask(null)} title="Why?" position="right" size="lg">
+        {why && <Why run={run} {...why} />}
+      </Drawer>
+      <Modal opened={isPlacing} onClose={() => place(false)} title="Order by hand">
+        <ByHand run={run} onDone={() => place(false)} />
+      </Modal>
+    </>
+  );
+}
+
+export function Refusals({ answer }: { answer: Schemas["AnswerOut"] | undefined }) {
+  if (!answer || answer.refusals.length === 0) return null;
+  return (
+    <>
+      {answer.refusals.map((each) => (
+        <Empty key={each.reason}>
+          <b>Refused ({each.code}):</b> {each.reason}
+        </Empty>
+      ))}
+    </>
+  );
+}
+
+function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
+  const [instrument, setInstrument] = useState(run.instruments[0] ?? "");
+  const [strategy, setStrategy] = useState(run.strategies[0] ?? "");
+  const [side, setSide] = useState<"buy" | "sell">("buy");
+  const [type, setType] = useState<"market" | "limit" | "stop">("market");
+  const [quantity, setQuantity] = useState("");
+  const [price, setPrice] = useState("");
+  const [stop, setStop] = useState<number | string>("");
+  const place = api.useMutation("post", "/api/v1/runs/{run}/orders", {
+    onSuccess: (answer) => answer.refusals.length === 0 && onDone(),
+  });
+  const send = (event: FormEvent) => {
+    event.preventDefault();
+    place.mutate({
+      params: { path: { run: run.name } },
+      body: {
+        id: crypto.randomUUID(),
+        strategy,
+        instrument,
+        side,
+        type,
+        quantity,
+        price: type === "limit" ? price : undefined,
+        trigger: type === "stop" ? price : undefined,
+        stop_distance: stop === "" ? undefined : Number(stop),
+      },
+    });
+  };
+  return (
+    <form className="form" onSubmit={send}>
+      <Select label="Strategy whose capital it uses" data={run.strategies} value={strategy} onChange={(v) => v && setStrategy(v)} allowDeselect={false} />
+      <Select label="Instrument" data={run.instruments} value={instrument} onChange={(v) => v && setInstrument(v)} allowDeselect={false} searchable />
+      <Select label="Side" data={["buy", "sell"]} value={side} onChange={(v) => v && setSide(v as typeof side)} allowDeselect={false} />
+      <Select label="Type" data={["market", "limit", "stop"]} value={type} onChange={(v) => v && setType(v as typeof type)} allowDeselect={false} />
+      <TextInput label="Quantity" description="In the asset that is traded" inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} required />
+      {type !== "market" && <TextInput label={type === "limit" ? "Limit price" : "Trigger"} inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} required />}
+      <NumberInput label="Stop-loss distance" description="In units of the price; empty for none" value={stop} onChange={setStop} min={0} />
+      {place.error && <Failure error={place.error} />}
+      <Refusals answer={place.data} />
+      <Button type="submit" loading={place.isPending}>
+        Ask risk, then send
+      </Button>
+    </form>
+  );
+}

@@ -1,0 +1,141 @@
+/** How the run stands: money, risk, health, positions and what happened last. */
+import { useMemo } from "react";
+import type { Run } from "../app/Shell";
+import { api } from "../client/api";
+import { usePrices } from "../client/stream";
+import { Lines } from "../ui/charts";
+import { DataTable } from "../ui/DataTable";
+import { money, share, signedShare } from "../ui/format";
+import { Empty, Gain, Loaded, Meter, Panel, Stat, State, Time } from "../ui/parts";
+import { fillColumns, positionColumns } from "./columns";
+
+export default function Overview({ run }: { run: Run }) {
+  const path = { params: { path: { run: run.name } } };
+  const prices = usePrices();
+  const equity = api.useQuery("get", "/api/v1/runs/{run}/equity", { params: { path: { run: run.name }, query: { points: 800 } } });
+  const risk = api.useQuery("get", "/api/v1/runs/{run}/risk", path);
+  const positions = api.useQuery("get", "/api/v1/runs/{run}/positions", path);
+  const fills = api.useQuery("get", "/api/v1/runs/{run}/fills", { params: { path: { run: run.name }, query: { limit: 12 } } });
+  const notices = api.useQuery("get", "/api/v1/runs/{run}/notices", { params: { path: { run: run.name }, query: { limit: 12 } } });
+  const now = prices?.equity || run.equity;
+  const profit = now - run.start_equity;
+  return (
+    <>
+      <h1>Overview</h1>
+      <div className="stats">
+        <Stat label={`Equity, ${run.currency}`} note={<>since the start <Gain of={profit} text={signedShare(profit / run.start_equity)} /></>}>
+          {money(now)}
+        </Stat>
+        <Stat label="Profit today">
+          <Gain of={run.profit_today} />
+        </Stat>
+        <Stat label="This week">
+          <Gain of={run.profit_week} />
+        </Stat>
+        <Stat label="This month">
+          <Gain of={run.profit_month} />
+        </Stat>
+        <Stat label="Drawdown now">{share(run.drawdown)}</Stat>
+        <Stat label="In the market" note={`${run.open_positions} positions, ${run.open_orders} orders`}>
+          {share(run.exposure)}
+        </Stat>
+      </div>
+      <Panel title="Equity and drawdown">
+        <Loaded query={equity}>{(data) => <EquityChart {...data} />}</Loaded>
+      </Panel>
+      <div className="two">
+        <Panel title="Risk" aside={<State of={run.standing.state} />}>
+          {run.standing.reason && <p>{run.standing.reason}</p>}
+          <Loaded query={risk}>
+            {(data) => (
+              <>
+                {data.usage.map((each) => (
+                  <Meter
+                    key={each.name}
+                    label={each.name.replaceAll("_", " ")}
+                    used={each.used}
+                    limit={each.limit}
+                    text={each.limit === null ? String(round(each.used)) : `${level(each.used)} of ${level(each.limit)}`}
+                  />
+                ))}
+              </>
+            )}
+          </Loaded>
+        </Panel>
+        <Panel title="Feeds and venues">
+          <Loaded query={risk}>
+            {(data) =>
+              data.feeds.length + data.venues.length === 0 ? (
+                <Empty>A replay of stored bars has no streams to watch.</Empty>
+              ) : (
+                <ul className="timeline">
+                  {data.venues.map((each) => (
+                    <li key={each.venue}>
+                      {each.venue} account <State of={each.is_trusted ? "certified" : "halted"} label={each.is_trusted ? "compared" : "only exits"} /> {each.reasons.join(" ")}
+                    </li>
+                  ))}
+                  {data.feeds.map((each) => (
+                    <li key={each.instrument + each.kind}>
+                      {each.instrument} {each.kind} <State of={each.state} /> <span className="quiet">{each.reason}</span>
+                    </li>
+                  ))}
+                </ul>
+              )
+            }
+          </Loaded>
+        </Panel>
+      </div>
+      <Panel title="Open positions">
+        <Loaded query={positions}>
+          {(rows) => (
+            <DataTable label="Open positions" rows={rows} columns={positionColumns(run, prices?.prices)} keyOf={(row) => row.strategy + row.instrument} empty="Nothing is held. Positions appear here as soon as an entry fills." />
+          )}
+        </Loaded>
+      </Panel>
+      <div className="two">
+        <Panel title="Last fills">
+          <Loaded query={fills}>
+            {(page) => <DataTable label="Last fills" rows={page.items} columns={fillColumns} keyOf={(row) => row.ref} empty="No order has filled yet." height={300} />}
+          </Loaded>
+        </Panel>
+        <Panel title="Notices">
+          <Loaded query={notices}>
+            {(page) =>
+              page.items.length === 0 ? (
+                <Empty>Nothing that a person should know.</Empty>
+              ) : (
+                <ul className="timeline">
+                  {page.items.map((each) => (
+                    <li key={`${each.ts}${each.code}${each.text}`}>
+                      <Time ms={each.ts} /> <State of={each.level} /> {each.text}
+                    </li>
+                  ))}
+                </ul>
+              )
+            }
+          </Loaded>
+        </Panel>
+      </div>
+    </>
+  );
+}
+
+function round(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}
+
+function level(value: number): string {
+  return Math.abs(value) <= 2 && !Number.isInteger(value) ? share(value) : String(round(value));
+}
+
+export function EquityChart({ ts, equity, drawdown }: { ts: number[]; equity: number[]; drawdown: number[] }) {
+  const curves = useMemo(() => [{ label: "Equity", values: equity, format: money }], [equity]);
+  const falls = useMemo(() => [{ label: "Drawdown", values: drawdown.map((each) => -Math.abs(each)), colour: "#e03131", format: (v: number) => share(v) }], [drawdown]);
+  if (ts.length < 2) return <Empty>The curve begins with the second closed bar.</Empty>;
+  return (
+    <>
+      <Lines ts={ts} curves={curves} height={220} />
+      <Lines ts={ts} curves={falls} height={110} />
+    </>
+  );
+}

@@ -1,0 +1,109 @@
+/** What risk allows, how much of it is used, what it refused, and which breakers stand guard. */
+import { Select } from "@mantine/core";
+import { useState } from "react";
+import type { Run } from "../app/Shell";
+import { api, type Schemas } from "../client/api";
+import { DataTable } from "../ui/DataTable";
+import { exact, pair, share, words } from "../ui/format";
+import { Empty, Failure, Loaded, Meter, Panel, State, Time } from "../ui/parts";
+import { usePages } from "./pages";
+
+export default function Risk({ run }: { run: Run }) {
+  const [code, setCode] = useState<string | null>(null);
+  const risk = api.useQuery("get", "/api/v1/runs/{run}/risk", { params: { path: { run: run.name } } });
+  const refusals = usePages<Schemas["RefusalOut"]>(`/api/v1/runs/${run.name}/refusals`, run.seq, code ? { code } : {});
+  return (
+    <>
+      <h1>Risk</h1>
+      <Loaded query={risk}>
+        {(data) => (
+          <>
+            <div className="two">
+              <Panel title="Standing" aside={<State of={data.standing.state} />}>
+                <p>{data.standing.reason || "Entries and exits may pass."}</p>
+                {Object.entries(data.strategies).map(([name, each]) => (
+                  <p key={name}>
+                    {name} <State of={each.state} /> <span className="quiet">{each.reason}</span>
+                  </p>
+                ))}
+              </Panel>
+              <Panel title="Used of the limits">
+                {data.usage.map((each) => (
+                  <Meter key={each.name} label={words(each.name)} used={each.used} limit={each.limit} text={each.limit === null ? String(each.used) : `${amount(each.used)} of ${amount(each.limit)}`} />
+                ))}
+              </Panel>
+            </div>
+            <div className="two">
+              <Panel title="Limits" aside={<span className="quiet">set in the configuration, under [risk.limits]</span>}>
+                <Settings of={data.limits} />
+              </Panel>
+              <Panel title="Breakers" aside={<span className="quiet">under [risk.breakers]</span>}>
+                <Settings of={data.breakers} />
+              </Panel>
+            </div>
+            <Panel title="Refused, by reason">
+              {Object.keys(data.refusals).length === 0 ? (
+                <Empty>Risk has refused nothing.</Empty>
+              ) : (
+                <dl className="facts">
+                  {Object.entries(data.refusals).map(([name, count]) => (
+                    <Fact key={name} name={words(name)}>
+                      {count}
+                    </Fact>
+                  ))}
+                </dl>
+              )}
+            </Panel>
+            <Panel
+              title="Refusals"
+              aside={<Select aria-label="Reason" placeholder="All reasons" size="xs" data={Object.keys(data.refusals)} value={code} onChange={setCode} clearable />}
+            >
+              {refusals.error && <Failure error={refusals.error} />}
+              <DataTable
+                label="Refusals"
+                rows={refusals.rows}
+                keyOf={(row) => `${row.seq}${row.instrument}${row.strategy}`}
+                onEnd={refusals.more}
+                empty="Nothing was refused."
+                columns={[
+                  { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: "150px" },
+                  { name: "Strategy", cell: (row) => row.strategy, width: "110px" },
+                  { name: "Instrument", cell: (row) => pair(row.instrument), width: "100px" },
+                  { name: "Side", cell: (row) => row.side, width: "46px" },
+                  { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true, width: "90px" },
+                  { name: "Code", cell: (row) => <code>{row.code}</code>, width: "150px" },
+                  { name: "Reason", cell: (row) => <span title={row.reason}>{row.reason}</span>, width: "minmax(240px, 3fr)" },
+                ]}
+              />
+            </Panel>
+          </>
+        )}
+      </Loaded>
+    </>
+  );
+}
+
+function amount(value: number): string {
+  return Math.abs(value) <= 2 && !Number.isInteger(value) ? share(value) : String(Math.round(value * 100) / 100);
+}
+
+function Settings({ of }: { of: Record<string, unknown> }) {
+  return (
+    <dl className="facts">
+      {Object.entries(of).map(([name, value]) => (
+        <Fact key={name} name={words(name)}>
+          {value === null ? "off" : String(value)}
+        </Fact>
+      ))}
+    </dl>
+  );
+}
+
+function Fact({ name, children }: { name: string; children: React.ReactNode }) {
+  return (
+    <>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </>
+  );
+}

@@ -1,0 +1,281 @@
+/** Who may come in and how: my password and second factor, sessions, tokens, users, and what everybody did. */
+import { Button, Modal, NumberInput, PasswordInput, Select, Tabs, TextInput } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import type { Me } from "../app/Shell";
+import { api, codeOf, type Schemas } from "../client/api";
+import { DataTable } from "../ui/DataTable";
+import { Empty, Failure, Loaded, Panel, State, Time } from "../ui/parts";
+import { Confirm } from "./Confirm";
+import { usePages } from "./pages";
+
+export default function Settings({ me }: { me: Me }) {
+  if (me.demo)
+    return (
+      <>
+        <h1>Settings</h1>
+        <Panel>
+          <Empty>
+            <p>This is the demo: nobody logs in, and only this machine can come in.</p>
+            <p>
+              With <code>abidance serve</code> there are users, roles, tokens and a second factor here.
+            </p>
+          </Empty>
+        </Panel>
+      </>
+    );
+  return (
+    <>
+      <h1>Settings</h1>
+      <Tabs defaultValue="me" keepMounted={false}>
+        <Tabs.List>
+          <Tabs.Tab value="me">Me</Tabs.Tab>
+          <Tabs.Tab value="sessions">Sessions</Tabs.Tab>
+          <Tabs.Tab value="tokens">API tokens</Tabs.Tab>
+          {me.role === "admin" && <Tabs.Tab value="users">Users</Tabs.Tab>}
+          {me.role === "admin" && <Tabs.Tab value="audit">Audit</Tabs.Tab>}
+          <Tabs.Tab value="about">About</Tabs.Tab>
+        </Tabs.List>
+        <Tabs.Panel value="me" pt="sm"><Mine me={me} /></Tabs.Panel>
+        <Tabs.Panel value="sessions" pt="sm"><Sessions /></Tabs.Panel>
+        <Tabs.Panel value="tokens" pt="sm"><Tokens /></Tabs.Panel>
+        <Tabs.Panel value="users" pt="sm"><Users /></Tabs.Panel>
+        <Tabs.Panel value="audit" pt="sm"><Audit /></Tabs.Panel>
+        <Tabs.Panel value="about" pt="sm"><About me={me} /></Tabs.Panel>
+      </Tabs>
+    </>
+  );
+}
+
+/** Show why something failed, or ask for the password where that is all that is missing. */
+function Missing({ error, again }: { error: unknown; again: () => void }) {
+  if (!error) return null;
+  return codeOf(error) === "confirm" ? <Confirm onConfirmed={again} /> : <Failure error={error} />;
+}
+
+function useDone(text: string) {
+  const queries = useQueryClient();
+  return {
+    onSuccess: () => {
+      void queries.invalidateQueries();
+      notifications.show({ message: text });
+    },
+  };
+}
+
+function Mine({ me }: { me: Me }) {
+  const [password, setPassword] = useState("");
+  const [code, setCode] = useState("");
+  const change = api.useMutation("put", "/api/v1/session/password", useDone("Your password is changed."));
+  const begin = api.useMutation("post", "/api/v1/session/totp");
+  const finish = api.useMutation("put", "/api/v1/session/totp", useDone("The second factor is on."));
+  const remove = api.useMutation("delete", "/api/v1/session/totp", useDone("The second factor is off."));
+  const save = () => change.mutate({ body: { password } });
+  return (
+    <div className="two">
+      <Panel title="Password">
+        <form className="form" onSubmit={(e: FormEvent) => { e.preventDefault(); save(); }}>
+          <PasswordInput label="New password" description="At least 12 characters" autoComplete="new-password" value={password} onChange={(e) => setPassword(e.currentTarget.value)} required />
+          <Missing error={change.error} again={save} />
+          <Button type="submit" loading={change.isPending}>Change it</Button>
+        </form>
+      </Panel>
+      <Panel title="Second factor" aside={<State of={me.has_totp ? "active" : "stopped"} label={me.has_totp ? "on" : "off"} />}>
+        {me.has_totp ? (
+          <div className="form">
+            <Missing error={remove.error} again={() => remove.mutate({})} />
+            <Button variant="light" color="red" onClick={() => remove.mutate({})}>Turn it off</Button>
+          </div>
+        ) : begin.data ? (
+          <form className="form" onSubmit={(e: FormEvent) => { e.preventDefault(); finish.mutate({ body: { code } }); }}>
+            <p>Put this secret into your authenticator, then type the code that it shows.</p>
+            <code>{begin.data.secret}</code>
+            <TextInput label="Code" inputMode="numeric" value={code} onChange={(e) => setCode(e.currentTarget.value)} required />
+            {finish.error && <Failure error={finish.error} />}
+            {finish.data && (
+              <>
+                <p>Recovery codes, each good for once. Keep them elsewhere:</p>
+                <code>{finish.data.codes.join("  ")}</code>
+              </>
+            )}
+            <Button type="submit" loading={finish.isPending}>Turn it on</Button>
+          </form>
+        ) : (
+          <div className="form">
+            <p className="quiet">A code from your phone besides the password.</p>
+            <Missing error={begin.error} again={() => begin.mutate({})} />
+            <Button variant="light" onClick={() => begin.mutate({})}>Set it up</Button>
+          </div>
+        )}
+      </Panel>
+    </div>
+  );
+}
+
+function Sessions() {
+  const sessions = api.useQuery("get", "/api/v1/sessions");
+  const end = api.useMutation("delete", "/api/v1/sessions/{id}", useDone("That session is over."));
+  return (
+    <Panel title="Who is logged in">
+      {end.error && <Failure error={end.error} />}
+      <Loaded query={sessions}>
+        {(rows) => (
+          <DataTable
+            label="Sessions"
+            rows={rows}
+            keyOf={(row) => row.id}
+            empty="Nobody is logged in."
+            columns={[
+              { name: "User", cell: (row) => row.user },
+              { name: "From", cell: (row) => row.address },
+              { name: "Browser", cell: (row) => row.agent, width: "minmax(160px, 2fr)" },
+              { name: "Last seen, UTC", cell: (row) => <Time ms={row.seen} />, width: "150px" },
+              { name: "", cell: (row) => (row.is_mine ? "this one" : <Button size="compact-xs" variant="light" color="red" onClick={() => end.mutate({ params: { path: { id: row.id } } })}>End</Button>) },
+            ]}
+          />
+        )}
+      </Loaded>
+    </Panel>
+  );
+}
+
+const ROLES = ["viewer", "operator", "admin"];
+type Role = Schemas["Role"];
+
+function Tokens() {
+  const [name, setName] = useState("");
+  const [role, setRole] = useState<Role>("viewer");
+  const [days, setDays] = useState<number | string>(90);
+  const [addresses, setAddresses] = useState("");
+  const tokens = api.useQuery("get", "/api/v1/tokens");
+  const make = api.useMutation("post", "/api/v1/tokens", useDone("The token is made."));
+  const end = api.useMutation("delete", "/api/v1/tokens/{id}", useDone("The token opens nothing any more."));
+  const send = () => make.mutate({ body: { name, role, days: Number(days), addresses: addresses.split(/[\s,]+/).filter(Boolean) } });
+  return (
+    <>
+      <Panel title="New token" aside={<span className="quiet">for programs: it is shown once</span>}>
+        <form className="row" onSubmit={(e: FormEvent) => { e.preventDefault(); send(); }}>
+          <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} required />
+          <Select label="Role" data={ROLES} value={role} onChange={(v) => v && setRole(v as Role)} allowDeselect={false} w={130} />
+          <NumberInput label="Days" value={days} onChange={setDays} min={1} max={365} w={100} />
+          <TextInput label="Only from" placeholder="any address" value={addresses} onChange={(e) => setAddresses(e.currentTarget.value)} />
+          <Button type="submit" loading={make.isPending}>Make it</Button>
+        </form>
+        <Missing error={make.error} again={send} />
+        {make.data && <p>Keep it now, it is not shown again: <code>{make.data.secret}</code></p>}
+      </Panel>
+      <Panel title="Tokens">
+        {end.error && <Failure error={end.error} />}
+        <Loaded query={tokens}>
+          {(rows) => (
+            <DataTable
+              label="Tokens"
+              rows={rows}
+              keyOf={(row) => row.id}
+              empty="There is no token."
+              columns={[
+                { name: "Name", cell: (row) => row.name },
+                { name: "User", cell: (row) => row.user },
+                { name: "Role", cell: (row) => row.role },
+                { name: "Only from", cell: (row) => row.addresses.join(", ") || "anywhere" },
+                { name: "Until, UTC", cell: (row) => <Time ms={row.expires} />, width: "150px" },
+                { name: "Last used, UTC", cell: (row) => <Time ms={row.last_used} />, width: "150px" },
+                { name: "", cell: (row) => <Button size="compact-xs" variant="light" color="red" onClick={() => end.mutate({ params: { path: { id: row.id } } })}>End</Button> },
+              ]}
+            />
+          )}
+        </Loaded>
+      </Panel>
+    </>
+  );
+}
+
+function Users() {
+  const [isAdding, add] = useState(false);
+  const users = api.useQuery("get", "/api/v1/users");
+  const change = api.useMutation("patch", "/api/v1/users/{name}", useDone("Done."));
+  const [last, setLast] = useState<{ name: string; body: Schemas["UserChangeIn"] } | null>(null);
+  const put = (name: string, body: Schemas["UserChangeIn"]) => {
+    setLast({ name, body });
+    change.mutate({ params: { path: { name } }, body });
+  };
+  return (
+    <Panel title="Users" aside={<Button size="xs" onClick={() => add(true)}>Add a user</Button>}>
+      {last && <Missing error={change.error} again={() => put(last.name, last.body)} />}
+      <Loaded query={users}>
+        {(rows) => (
+          <DataTable
+            label="Users"
+            rows={rows}
+            keyOf={(row) => row.name}
+            empty="There is nobody."
+            columns={[
+              { name: "Name", cell: (row) => row.name },
+              { name: "Role", cell: (row) => <Select aria-label={`Role of ${row.name}`} size="xs" data={ROLES} value={row.role} onChange={(v) => v && v !== row.role && put(row.name, { role: v as Role })} allowDeselect={false} /> },
+              { name: "Second factor", cell: (row) => (row.has_totp ? "on" : "off") },
+              { name: "Last login, UTC", cell: (row) => <Time ms={row.last_login} />, width: "150px" },
+              { name: "", cell: (row) => <Button size="compact-xs" variant="light" onClick={() => put(row.name, { is_active: !row.is_active })}>{row.is_active ? "Lock out" : "Let in"}</Button> },
+            ]}
+          />
+        )}
+      </Loaded>
+      <Modal opened={isAdding} onClose={() => add(false)} title="Add a user">
+        <NewUser onDone={() => add(false)} />
+      </Modal>
+    </Panel>
+  );
+}
+
+function NewUser({ onDone }: { onDone: () => void }) {
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const [role, setRole] = useState<Role>("viewer");
+  const done = useDone("The user may log in.");
+  const add = api.useMutation("post", "/api/v1/users", { onSuccess: () => { done.onSuccess(); onDone(); } });
+  const send = () => add.mutate({ body: { name, password, role } });
+  return (
+    <form className="form" onSubmit={(e: FormEvent) => { e.preventDefault(); send(); }}>
+      <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} required />
+      <PasswordInput label="Password" description="At least 12 characters" value={password} onChange={(e) => setPassword(e.currentTarget.value)} required />
+      <Select label="Role" data={ROLES} value={role} onChange={(v) => v && setRole(v as Role)} allowDeselect={false} />
+      <Missing error={add.error} again={send} />
+      <Button type="submit" loading={add.isPending}>Add</Button>
+    </form>
+  );
+}
+
+function Audit() {
+  const rows = usePages<Schemas["AuditOut"]>("/api/v1/audit", 0);
+  const state = api.useQuery("get", "/api/v1/audit/verify");
+  return (
+    <Panel title="What everybody did" aside={<Loaded query={state}>{(found) => <State of={found.is_whole ? "certified" : "failed"} label={found.is_whole ? `${found.lines} lines, unbroken` : found.problem} />}</Loaded>}>
+      {rows.error && <Failure error={rows.error} />}
+      <DataTable
+        label="Audit"
+        rows={rows.rows}
+        keyOf={(row) => String(row.seq)}
+        onEnd={rows.more}
+        empty="Nothing was done yet."
+        height={560}
+        columns={[
+          { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: "150px" },
+          { name: "Who", cell: (row) => row.actor },
+          { name: "From", cell: (row) => row.address },
+          { name: "Did", cell: (row) => row.action },
+          { name: "To", cell: (row) => row.target },
+          { name: "With", cell: (row) => <span title={JSON.stringify(row.data)}>{JSON.stringify(row.data)}</span>, width: "minmax(180px, 3fr)" },
+        ]}
+      />
+    </Panel>
+  );
+}
+
+function About({ me }: { me: Me }) {
+  return (
+    <Panel title="About">
+      <p>Abidance {me.version}. The API is described at <a href="/api/v1/openapi.json">/api/v1/openapi.json</a>.</p>
+      <p className="quiet">Candles are drawn by TradingView Lightweight Charts™, Copyright © 2025 TradingView, Inc., <a href="https://www.tradingview.com/" rel="noreferrer" target="_blank">tradingview.com</a>.</p>
+    </Panel>
+  );
+}

@@ -1,0 +1,60 @@
+/** How fills, orders, positions and round trips stand in tables, wherever they do. */
+import type { Run } from "../app/Shell";
+import type { Schemas } from "../client/api";
+import type { Column } from "../ui/DataTable";
+import { exact, money, pair, share, signedShare, words } from "../ui/format";
+import { Gain, State, Time } from "../ui/parts";
+
+const TIME = "150px";
+
+export const fillColumns: Column<Schemas["FillOut"]>[] = [
+  { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: TIME },
+  { name: "Instrument", cell: (row) => pair(row.instrument) },
+  { name: "Side", cell: (row) => <span className={row.side === "buy" ? "up" : "down"}>{row.side}</span>, width: "46px" },
+  { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
+  { name: "Price", cell: (row) => exact(row.price), isNumber: true },
+  { name: "Purpose", cell: (row) => words(row.purpose) },
+];
+
+export const orderColumns: Column<Schemas["OrderOut"]>[] = [
+  { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: TIME },
+  { name: "Strategy", cell: (row) => row.strategy },
+  { name: "Instrument", cell: (row) => pair(row.instrument) },
+  { name: "Side", cell: (row) => <span className={row.side === "buy" ? "up" : "down"}>{row.side}</span>, width: "46px" },
+  { name: "Type", cell: (row) => words(row.type) },
+  { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
+  { name: "Filled", cell: (row) => exact(row.filled), isNumber: true },
+  { name: "Price", cell: (row) => exact(row.price ?? row.trigger ?? row.average_price), isNumber: true },
+  { name: "Purpose", cell: (row) => words(row.purpose) },
+  { name: "State", cell: (row) => <State of={row.state} /> },
+];
+
+export function positionColumns(run: Run, prices?: Record<string, number>): Column<Schemas["PositionOut"]>[] {
+  return [
+    { name: "Instrument", cell: (row) => pair(row.instrument) },
+    { name: "Strategy", cell: (row) => row.strategy },
+    { name: "Side", cell: (row) => row.direction, width: "56px" },
+    { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
+    { name: "Entry", cell: (row) => exact(row.average_price), isNumber: true },
+    { name: "Last", cell: (row) => exact(prices?.[row.instrument] ?? row.price), isNumber: true },
+    { name: `P&L, ${run.currency}`, cell: (row) => <Gain of={row.unrealised} />, isNumber: true },
+    { name: "Stop", cell: (row) => exact(row.stop), isNumber: true },
+    { name: "Target", cell: (row) => exact(row.take_profit), isNumber: true },
+    { name: "Share", cell: (row) => share(row.share), isNumber: true },
+  ];
+}
+
+export const tripColumns: Column<Schemas["RoundTripOut"]>[] = [
+  { name: "Entry, UTC", cell: (row) => <Time ms={row.ts_entry} />, width: TIME },
+  { name: "Exit, UTC", cell: (row) => <Time ms={row.ts_exit} />, width: TIME },
+  { name: "Strategy", cell: (row) => row.strategy },
+  { name: "Instrument", cell: (row) => pair(row.instrument) },
+  { name: "Side", cell: (row) => row.direction, width: "56px" },
+  { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
+  { name: "Entry", cell: (row) => exact(row.entry_price), isNumber: true },
+  { name: "Exit", cell: (row) => exact(row.exit_price), isNumber: true },
+  { name: "P&L", cell: (row) => <Gain of={row.pnl} />, isNumber: true },
+  { name: "%", cell: (row) => <Gain of={row.pnl_share} text={signedShare(row.pnl_share)} />, isNumber: true },
+  { name: "Fees", cell: (row) => money(row.fees), isNumber: true },
+  { name: "Exit by", cell: (row) => words(row.exit_reason) },
+];

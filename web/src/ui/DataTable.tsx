@@ -1,0 +1,89 @@
+/** A table of any length: only the rows in sight are drawn. Numbers stand right, in figures of one width. */
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { type ReactNode, useRef } from "react";
+import { Empty } from "./parts";
+
+export interface Column<T> {
+  name: string;
+  cell: (row: T) => ReactNode;
+  isNumber?: boolean;
+  width?: string;
+}
+
+const ROW = 34;
+
+export function DataTable<T>({
+  rows,
+  columns,
+  keyOf,
+  empty,
+  onRow,
+  height = 420,
+  onEnd,
+  label,
+}: {
+  rows: readonly T[];
+  columns: Column<T>[];
+  keyOf: (row: T) => string;
+  empty: ReactNode;
+  label: string;
+  onRow?: (row: T) => void;
+  height?: number;
+  onEnd?: () => void;
+}) {
+  const place = useRef<HTMLDivElement>(null);
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => place.current,
+    estimateSize: () => ROW,
+    overscan: 12,
+  });
+  if (rows.length === 0) return <Empty>{empty}</Empty>;
+  const items = virtual.getVirtualItems();
+  const template = { gridTemplateColumns: columns.map((each) => each.width ?? "minmax(84px, 1fr)").join(" ") };
+  const tall = { height: Math.min(height, ROW * (rows.length + 1) + 2) };
+  const scrolled = () => {
+    const last = virtual.getVirtualItems().at(-1);
+    if (onEnd && last && last.index >= rows.length - 5) onEnd();
+  };
+  return (
+    <div className="table" ref={place} style={tall} onScroll={scrolled} role="table" aria-label={label} aria-rowcount={rows.length + 1} tabIndex={0}>
+      <div className="table-head" role="row" style={template}>
+        {columns.map((each) => (
+          <div key={each.name} role="columnheader" className={each.isNumber ? "number" : undefined}>
+            {each.name}
+          </div>
+        ))}
+      </div>
+      <div className="table-body" role="rowgroup" style={{ height: virtual.getTotalSize() }}>
+        {items.map((item) => {
+          const row = rows[item.index];
+          if (row === undefined) return null;
+          const act = onRow
+            ? {
+                tabIndex: 0,
+                onClick: () => onRow(row),
+                onKeyDown: (event: React.KeyboardEvent) => event.key === "Enter" && onRow(row),
+              }
+            : {};
+          return (
+            <div
+              key={keyOf(row)}
+              role="row"
+              aria-rowindex={item.index + 2}
+              className={onRow ? "table-row table-row-open" : "table-row"}
+              style={{ ...template, transform: `translateY(${item.start}px)` }}
+              {...act}
+            >
+              {columns.map((each) => (
+                <div key={each.name} role="cell" className={each.isNumber ? "number" : undefined}>
+                  {each.cell(row)}
+                </div>
+              ))}
+            </div>
+          );
+        })}
+      </div>
+    </div>
+  );
+}

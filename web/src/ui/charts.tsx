@@ -1,0 +1,173 @@
+/** Charts: lines over time (uPlot) and candles (lightweight-charts). They own their canvas and follow their frame. */
+import { useComputedColorScheme } from "@mantine/core";
+import {
+  CandlestickSeries,
+  createChart,
+  createSeriesMarkers,
+  type IChartApi,
+  type ISeriesApi,
+  type SeriesMarker,
+  type Time as ChartTime,
+} from "lightweight-charts";
+import { useEffect, useRef } from "react";
+import uPlot from "uplot";
+
+interface Colours {
+  text: string;
+  grid: string;
+  up: string;
+  down: string;
+  line: string;
+}
+
+function coloursOf(scheme: "light" | "dark"): Colours {
+  return scheme === "dark"
+    ? { text: "#adb5bd", grid: "#2c3036", up: "#20c997", down: "#ff6b6b", line: "#3bc9db" }
+    : { text: "#495057", grid: "#e9ecef", up: "#087f5b", down: "#c92a2a", line: "#0b7285" };
+}
+
+export interface Curve {
+  label: string;
+  values: (number | null)[];
+  colour?: string;
+  format?: (value: number) => string;
+}
+
+export function Lines({ ts, curves, height = 220 }: { ts: number[]; curves: Curve[]; height?: number }) {
+  const place = useRef<HTMLDivElement>(null);
+  const scheme = useComputedColorScheme("dark");
+  useEffect(() => {
+    const frame = place.current;
+    if (!frame) return;
+    const colours = coloursOf(scheme);
+    const axis = { stroke: colours.text, grid: { stroke: colours.grid, width: 1 }, ticks: { stroke: colours.grid } };
+    const palette = [colours.line, "#f59f00", "#9775fa", "#e64980", "#74b816"];
+    const chart = new uPlot(
+      {
+        width: frame.clientWidth || 600,
+        height,
+        tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
+        cursor: { drag: { x: true, y: false } },
+        legend: { show: curves.length > 0, live: true },
+        scales: { x: { time: true } },
+        axes: [axis, { ...axis, size: 70 }],
+        series: [
+          { label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
+          ...curves.map((each, at) => ({
+            label: each.label,
+            stroke: each.colour ?? palette[at % palette.length],
+            width: 1.5,
+            points: { show: false },
+            value: (_: uPlot, found: number | null) =>
+              found === null || found === undefined ? "–" : (each.format?.(found) ?? found.toFixed(2)),
+          })),
+        ],
+      },
+      [ts.map((each) => each / 1000), ...curves.map((each) => each.values)] as uPlot.AlignedData,
+      frame,
+    );
+    const watcher = new ResizeObserver(() => chart.setSize({ width: frame.clientWidth, height }));
+    watcher.observe(frame);
+    return () => {
+      watcher.disconnect();
+      chart.destroy();
+    };
+  }, [ts, curves, height, scheme]);
+  return <div ref={place} className="chart" style={{ minHeight: height + 30 }} />;
+}
+
+export interface Candles {
+  ts: number[];
+  open: number[];
+  high: number[];
+  low: number[];
+  close: number[];
+}
+export interface Mark {
+  ts: number;
+  isBuy: boolean;
+  text: string;
+}
+export interface Level {
+  price: number;
+  title: string;
+  isStop: boolean;
+}
+
+export function CandleChart({ bars, marks, levels, height = 460 }: { bars: Candles; marks: Mark[]; levels: Level[]; height?: number }) {
+  const place = useRef<HTMLDivElement>(null);
+  const made = useRef<{ chart: IChartApi; series: ISeriesApi<"Candlestick"> } | null>(null);
+  const scheme = useComputedColorScheme("dark");
+
+  useEffect(() => {
+    const frame = place.current;
+    if (!frame) return;
+    const colours = coloursOf(scheme);
+    const chart = createChart(frame, {
+      height,
+      autoSize: true,
+      layout: { background: { color: "transparent" }, textColor: colours.text, attributionLogo: false },
+      grid: { vertLines: { color: colours.grid }, horzLines: { color: colours.grid } },
+      timeScale: { timeVisible: true, secondsVisible: false, borderColor: colours.grid },
+      rightPriceScale: { borderColor: colours.grid },
+    });
+    const series = chart.addSeries(CandlestickSeries, {
+      upColor: colours.up,
+      downColor: colours.down,
+      borderVisible: false,
+      wickUpColor: colours.up,
+      wickDownColor: colours.down,
+    });
+    made.current = { chart, series };
+    return () => {
+      made.current = null;
+      chart.remove();
+    };
+  }, [height, scheme]);
+
+  useEffect(() => {
+    const { series } = made.current ?? {};
+    if (!series) return;
+    const colours = coloursOf(scheme);
+    const seconds = (ms: number) => (ms / 1000) as ChartTime;
+    series.setData(
+      bars.ts.map((ts, at) => ({
+        time: seconds(ts),
+        open: bars.open[at] ?? 0,
+        high: bars.high[at] ?? 0,
+        low: bars.low[at] ?? 0,
+        close: bars.close[at] ?? 0,
+      })),
+    );
+    const barOf = (ts: number) => bars.ts.findLast((open) => open <= ts);
+    const pinned: SeriesMarker<ChartTime>[] = marks.flatMap((mark) => {
+      const open = barOf(mark.ts);
+      if (open === undefined) return [];
+      return [
+        {
+          time: seconds(open),
+          position: mark.isBuy ? ("belowBar" as const) : ("aboveBar" as const),
+          shape: mark.isBuy ? ("arrowUp" as const) : ("arrowDown" as const),
+          color: mark.isBuy ? colours.up : colours.down,
+          text: mark.text,
+        },
+      ];
+    });
+    const markers = createSeriesMarkers(series, pinned);
+    const lines = levels.map((level) =>
+      series.createPriceLine({
+        price: level.price,
+        title: level.title,
+        color: level.isStop ? colours.down : colours.up,
+        lineStyle: 2,
+        lineWidth: 1,
+      }),
+    );
+    return () => {
+      markers.detach();
+      for (const line of lines) series.removePriceLine(line);
+    };
+  }, [bars, marks, levels, scheme]);
+
+  return <div ref={place} className="chart" style={{ height }} />;
+}

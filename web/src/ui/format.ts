@@ -1,0 +1,77 @@
+/** How numbers and times are written, in one place. */
+
+const MONEY = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const SIGNED = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2, signDisplay: "exceptZero" });
+const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+export type Figure = number | string | null | undefined;
+
+function value(figure: Figure): number | null {
+  if (figure === null || figure === undefined || figure === "") return null;
+  const found = Number(figure);
+  return Number.isFinite(found) ? found : null;
+}
+
+export function money(figure: Figure): string {
+  const found = value(figure);
+  return found === null ? "–" : MONEY.format(found);
+}
+
+export function gain(figure: Figure): string {
+  const found = value(figure);
+  return found === null ? "–" : SIGNED.format(found);
+}
+
+export function whole(figure: Figure): string {
+  const found = value(figure);
+  return found === null ? "–" : WHOLE.format(found);
+}
+
+export function share(figure: Figure, digits = 1): string {
+  const found = value(figure);
+  return found === null ? "–" : `${(found * 100).toFixed(digits)} %`;
+}
+
+export function signedShare(figure: Figure, digits = 2): string {
+  const found = value(figure);
+  if (found === null) return "–";
+  const text = (found * 100).toFixed(digits);
+  return `${found > 0 ? "+" : ""}${text} %`;
+}
+
+/** A price or quantity as the venue writes it: exact digits, grouped. */
+export function exact(figure: Figure): string {
+  if (figure === null || figure === undefined || figure === "") return "–";
+  const text = typeof figure === "number" ? String(figure) : figure;
+  if (/e/i.test(text)) return text;
+  const [head = "", tail] = text.split(".");
+  const sign = head.startsWith("-") ? "-" : "";
+  const grouped = head.replace("-", "").replace(/\B(?=(\d{3})+(?!\d))/g, ",");
+  const rest = tail?.replace(/0+$/, "");
+  return `${sign}${grouped}${rest ? `.${rest}` : ""}`;
+}
+
+export function pair(instrument: string): string {
+  return instrument.split("@")[0] ?? instrument;
+}
+
+/** UTC, as the whole product speaks; `local` is for a hover. */
+export function utc(ms: number | null | undefined): string {
+  if (!ms) return "–";
+  return new Date(ms).toISOString().slice(0, 19).replace("T", " ");
+}
+
+export function local(ms: number | null | undefined): string {
+  return ms ? `${new Date(ms).toLocaleString()} local time` : "";
+}
+
+export function tone(figure: Figure): "up" | "down" | undefined {
+  const found = value(figure);
+  if (found === null || found === 0) return undefined;
+  return found > 0 ? "up" : "down";
+}
+
+export function words(code: string): string {
+  const text = code.replaceAll("_", " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
