@@ -7,35 +7,12 @@ The counterpart of `venues.sim` and of the engine's answers to its news. Prices 
 # The rows of record tables have no types that mypy could see.
 # mypy: warn-return-any=False
 
-from abidance.backtest import actions, exact, gate, watch
+from abidance.backtest import actions, exact, gate, watch  # noqa: I001
 from abidance.backtest.jit import kernel
 from abidance.backtest.tables import (
-    ACCEPTED,
-    AMENDED,
-    BIG_NUMBER,
-    CANCEL,
-    CANCELLED,
-    ENDED,
-    EXPIRED,
-    FILLED,
-    FOR_LIMIT,
-    FOR_MARKET,
-    FOR_TRIGGER,
-    LIMIT,
-    MARKET,
-    NEVER,
-    OPEN,
-    PARTIAL,
-    STOP,
-    SUBMIT,
-    TIMED_OUT,
-    TOO_MANY_FILLS,
-    TOO_MANY_ORDERS,
-    UNCHANGED,
-    UNSOUND_PRICE,
-    VENUE_BALANCE,
-    VENUE_MINIMUM,
-    World,
+    ACCEPTED, AMENDED, BIG_NUMBER, CANCEL, CANCELLED, ENDED, EXPIRED, FILLED, FOR_LIMIT, FOR_MARKET,
+    FOR_TRIGGER, LIMIT, MARKET, NEVER, OPEN, PARTIAL, STOP, SUBMIT, TIMED_OUT, TOO_MANY_FILLS,
+    TOO_MANY_ORDERS, UNCHANGED, UNSOUND_PRICE, VENUE_BALANCE, VENUE_MINIMUM, World,
 )  # fmt: skip
 from abidance.venues.sim import fills
 
@@ -159,7 +136,7 @@ def hear(w: World, kind: int, slot: int, lots: int, ticks: int) -> None:
     run, order = w.run[0], w.orders[slot]
     run.now = max(run.now, run.venue_now)
     p = order.place
-    if kind == CANCELLED or kind == EXPIRED:
+    if kind in (CANCELLED, EXPIRED):
         unasked = order.kind == STOP and not order.cancelling
         wish, waited = (order.side, order.lots - order.filled), (order.deadline, order.tries)
         why = (order.purpose, order.row, order.decision)
