@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from abidance.engine.config import StrategyConfig
 from abidance.journal.store import read
@@ -43,7 +44,7 @@ class Place:
         self.moments: list[Moment] = []
         self.asked: list[tuple[int, int]] = []
 
-    async def __aenter__(self) -> "Place":
+    async def __aenter__(self) -> Self:
         await self.exchange.__aenter__()
         return self
 

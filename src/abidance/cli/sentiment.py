@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from abidance.cli.data import DEFAULT_USERDIR, UserDir, data_folder
+from abidance.cli.data import DEFAULT_USERDIR, UserDir, data_folder, store_of
 
 
 def download_sentiment(
@@ -27,7 +27,8 @@ def download_sentiment(
     from abidance.market.readings import FEAR_GREED, NEWS
     from abidance.run.sentiment import NEWS_URLS, RealWeb, SentimentDesk
 
-    console, desk = Console(highlight=False), SentimentDesk(data_folder(userdir), RealWeb(), WallClock())
+    console, store = Console(highlight=False), store_of(userdir)
+    desk = SentimentDesk(data_folder(userdir), RealWeb(), WallClock(), store)
     if index:
         console.print(f"{FEAR_GREED}: {desk.refresh_fear_greed():,} new readings (source: alternative.me).")
     if headlines:

@@ -17,6 +17,11 @@ LEAST = 0.01
 """The lowest value there is: a price of zero is none, and a reading is read as one."""
 
 
+def is_mood(instrument: str) -> bool:
+    """Say whether an instrument's id is that of a mood."""
+    return instrument.endswith(f"@{VENUE}")
+
+
 class Readings:
     """Values of one mood from 0 (fear) to 100 (greed) as read-only columns, oldest first.
 

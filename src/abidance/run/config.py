@@ -197,15 +197,19 @@ class RunConfig(Config):
         return _over(self.venue, own) if own else self.venue
 
     def wallets(self, venues: Sequence[str]) -> dict[str, Decimal]:
-        """Return the opening balance of each venue in the run's currency.
+        """Return the opening balance of each venue in the run's currency; none lies where moods are read.
 
         Raises ConfigError when money lies at a venue that is not among them, or when there is none at all.
         """
         wallet = self.dry_run_wallet
         if not isinstance(wallet, dict):
+            from abidance.market.readings import VENUE as SENTIMENT
+
             total = to_decimal(wallet)
-            share = received(total / len(venues))
-            return dict.fromkeys(venues, share) | {venues[0]: total - share * (len(venues) - 1)}
+            traded = [name for name in venues if name != SENTIMENT]
+            share = received(total / len(traded))
+            shares = dict.fromkeys(traded, share) | {traded[0]: total - share * (len(traded) - 1)}
+            return {name: shares.get(name, Decimal(0)) for name in venues}
         if unknown := sorted(set(wallet) - set(venues)):
             raise ConfigError(
                 f"dry_run_wallet puts money at {', '.join(unknown)}, where nothing is traded.",

@@ -20,19 +20,25 @@ import numpy as np
 from abidance import __version__
 from abidance.backtest.result import BacktestResult
 from abidance.engine.runners import EventRunner
+from abidance.kernel.clock import WallClock
 from abidance.kernel.log import configure, logger
 from abidance.market.bars import FIELDS, Bars, grid_offset
+from abidance.market.live.certificates import UNCONNECTED, Certificates
 from abidance.market.quality import checked
+from abidance.market.readings import is_mood
 from abidance.market.recorder import Recorder
 from abidance.market.reference import resolve
 from abidance.market.store import BarStore, Catalog, Tables
-from abidance.model.errors import AbidanceError, DataError
+from abidance.market.store.tree import Folder
+from abidance.model.errors import AbidanceError, DataError, UsageError
 from abidance.model.instrument import Instrument, timeframe_ns
 from abidance.model.market import DataKind, FeedState
 from abidance.run.backtest import quick_collector
 from abidance.run.bot import LOG, Bot, Moment
 from abidance.run.config import RunConfig
 from abidance.run.downloading import CatchUp
+from abidance.run.moods import LiveMoods
+from abidance.run.sentiment import RealWeb, SentimentDesk
 from abidance.run.setup import Key, Material, TermsSource, gather_live, history_needed
 from abidance.venues.ccxt.history import Way
 from abidance.venues.ccxt.socket import CcxtTransport
@@ -50,6 +56,8 @@ from abidance.venues.net.transport import Pulse
 HISTORY = "history.parquet"
 TURN = 0.005
 """Seconds that the engine may work before connections are read again."""
+CAUSE = 160
+"""Letters of the cause that people are told in one line."""
 _HEARD = {"on_trade": DataKind.TRADES, "on_book": DataKind.BOOK}
 
 
@@ -67,17 +75,19 @@ class LivePaper(Bot):
         watch: Callable[[Moment], None],
         history: History | None = None,
         tap: Tap | None = None,
+        moods: LiveMoods | None = None,
     ) -> None:
         """Recover, then take live data until `stop()`. `watch` is called between events and while waiting."""
         last = await self._begin(world)
         self._log.info("started", resumed=self.resumed, feed="live", version=__version__)
         addresses = Addresses(self.material.config.feed, world)
-        wanted = self.wanted(world.pulse.wall())
+        wanted = self.wanted(world.pulse.wall(), moods)
         feed = LiveFeed(wanted, addresses.dialect_of, addresses.rest_of, world, history, tap, last or 0)
         self.feed = feed
         loop = asyncio.get_running_loop()
         self._listen(partial(loop.call_soon_threadsafe, feed.wake))
-        beside = [asyncio.ensure_future(work) for work in (feed.run(), *self._beside(world, feed))]
+        works = [feed.run(), *self._beside(world, feed), *([moods.run()] if wanted.beside and moods else [])]
+        beside = [asyncio.ensure_future(work) for work in works]
         for task in beside:
             task.add_done_callback(lambda _: feed.wake())
         try:
@@ -130,10 +140,11 @@ class LivePaper(Bot):
         told = f"{certified} streams certified"
         if doubtful:
             told += ", " + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+            told += _causes(feed.certificates)
         return Moment(self._core.engine, self._recorder, 0.0, self.resumed, 1.0, told, self.material.is_real)
 
-    def wanted(self, now: int) -> Wanted:
-        """Return what the run needs of the venues; its series go on where the bars on record end."""
+    def wanted(self, now: int, moods: LiveMoods | None = None) -> Wanted:
+        """Return what the run needs of the venues, and of `moods`; its series go on where the bars on record end."""
         material, config = self.material, self.material.config.feed
         kinds: dict[str, set[DataKind]] = {}
         for runner in self._core.engine.runners:
@@ -150,15 +161,18 @@ class LivePaper(Bot):
             key: _next_open(key[1], series.last_ts, now)
             for key, series in self._core.engine.state.series.items()
         }
+        beside = {key: ts for key, ts in following.items() if moods is not None and is_mood(key[0])}
         return Wanted(
             {**lenders, **material.instruments},
             {id: frozenset(found) for id, found in kinds.items()},
-            following,
+            {key: ts for key, ts in following.items() if key not in beside},
             {id: ids for id, ids in config.stand_in.items() if id in material.instruments},
             config.book_levels,
             config.redundancy,
             config.anomalies,
             config.failover,
+            beside,
+            moods,
         )
 
     def result(self) -> BacktestResult:
@@ -202,9 +216,10 @@ async def open_live(
     folder: Path,
     now: int,
     rules: TermsSource | None = None,
+    moods: LiveMoods | None = None,
 ) -> LivePaper:
     """Return a bot on paper and live data with the history that it began with; one that begins now asks for it."""
-    return LivePaper(await gather_begun(config, history, strategies, folder, now, rules), folder)
+    return LivePaper(await gather_begun(config, history, strategies, folder, now, rules, moods), folder)
 
 
 async def gather_begun(
@@ -214,22 +229,48 @@ async def gather_begun(
     folder: Path,
     now: int,
     rules: TermsSource | None = None,
+    moods: LiveMoods | None = None,
 ) -> Material:
     """Return what a bot on live data stands on, with the history that it began with; one that begins now asks for it.
 
-    `rules` know what venues demanded of orders when it began.
-
-    A series of which no history can be had warms up on live bars; the run says so.
+    `rules` know what venues demanded of orders when it began. A series of which no history can be had warms up on live
+    bars; the run says so. Raises UsageError for a pair that its venue does not have, DataError for a mood that nobody
+    knows.
     """
     kept = folder / HISTORY
     needed = history_needed(config, strategies)
+    told: list[str] = []
+    if moods is not None:
+        await moods.begin(id for id, _ in needed if is_mood(id))
     if kept.exists():
         opened, past = _load(kept, needed)
     else:
         opened = now
-        past = {key: await _ask(key, count, opened, history) for key, count in needed.items()}
+        past = {}
+        for key, count in needed.items():
+            is_ours = moods is not None and is_mood(key[0])
+            source = _mood_history(moods) if moods is not None and is_ours else history
+            past[key] = await _ask(key, count, opened, source, told)
         _save(kept, opened, past)
-    return gather_live(config, past, opened, strategies, rules)
+    found = gather_live(config, past, opened, strategies, rules)
+    return replace(found, notices=(*told, *found.notices))
+
+
+def _mood_history(moods: LiveMoods) -> History:
+    """Return moods as what they were before a run began."""
+
+    async def history(instrument: str, timeframe: str, start: int, end: int) -> Bars:
+        return moods.past((instrument, timeframe), start, end)
+
+    return history
+
+
+def _causes(certificates: Certificates) -> str:
+    """Return why streams are not certified, in few words; nothing while they have only just begun."""
+    doubtful = [key for key, state in certificates.all().items() if state is not FeedState.CERTIFIED]
+    reasons = dict.fromkeys(certificates.reason(key) for key in doubtful)
+    causes = [reason for reason in reasons if reason not in ("", UNCONNECTED)]
+    return f" ({causes[0][:CAUSE].rstrip('. ')})" if causes else ""
 
 
 def run_live(
@@ -254,14 +295,16 @@ def run_live(
             world = World(CcxtTransport(transport), pulse, Budgets(pulse), random.random, logger("feed"))
             way = Way(transport, world.budgets, pulse, world.draw)
             past = CatchUp(tables, config.feed, way)
+            data = tables.folder if isinstance(tables, Folder) else folder.parents[1] / "data"
+            moods = LiveMoods(SentimentDesk(data, RealWeb(), WallClock(), tables), pulse)
             history = past if config.feed.history else None
             recorder = Recorder(tables) if config.feed.record else None
             try:
                 rules = Catalog(BarStore(tables))
-                begun = await gather_begun(config, history, strategies, folder, pulse.wall(), rules)
+                begun = await gather_begun(config, history, strategies, folder, pulse.wall(), rules, moods)
                 paper = (made or LivePaper)(begun, folder)
                 try:
-                    await paper.run(world, stop, watch, history, recorder)
+                    await paper.run(world, stop, watch, history, recorder, moods)
                 except BaseException:
                     paper.__exit__()
                     raise
@@ -287,8 +330,11 @@ def _next_open(timeframe: str, last: int, now: int) -> int:
     return (now - offset) // step * step + offset
 
 
-async def _ask(key: Key, count: int, now: int, history: History | None) -> Bars:
-    """Return the closed bars before `now` that history has, none when it has none."""
+async def _ask(key: Key, count: int, now: int, history: History | None, told: list[str]) -> Bars:
+    """Return the closed bars before `now` that history has; why it has none is `told`.
+
+    Raises UsageError for what the venue does not have at all.
+    """
     step = timeframe_ns(key[1])
     nothing = Bars(*key, np.empty(0, dtype=np.int64), np.empty((5, 0)))
     if history is None:
@@ -296,8 +342,11 @@ async def _ask(key: Key, count: int, now: int, history: History | None) -> Bars:
     start = _next_open(key[1], -1, now) - count * step
     try:
         bars = await history(*key, start, now)
+    except UsageError:
+        raise
     except AbidanceError as error:
         logger("feed").warning("no_history", series=key, reason=error.found)
+        told.append(f"There is no history of {key[0]} {key[1]}: {error.found}")
         return nothing
     closed = int(np.searchsorted(bars.ts_close, now, side="right"))
     return checked(bars.slice(0, closed))

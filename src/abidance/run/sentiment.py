@@ -16,6 +16,7 @@ import msgspec
 from abidance.kernel.ports import Clock
 from abidance.market.readings import FEAR_GREED, NEWS, Readings
 from abidance.market.sentiment import Headline, mood_of, read_fear_greed, read_headlines, read_news
+from abidance.market.store import Tables
 from abidance.market.store.moods import MoodStore
 from abidance.model.errors import AbidanceError, DataError, VenueError
 
@@ -58,11 +59,13 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class SentimentDesk:
-    """Keeps the readings below a folder up to date."""
+    """Keeps readings up to date, in `tables` or below the folder, where the headlines that were seen always lie."""
 
-    def __init__(self, folder: Path, web: Web, clock: Clock) -> None:
+    def __init__(
+        self, folder: Path, web: Web, clock: Clock, tables: Path | str | Tables | None = None
+    ) -> None:
         self._folder, self._web, self._clock = folder, web, clock
-        self._store = MoodStore(folder)
+        self.store = MoodStore(tables or folder)
 
     def refresh_fear_greed(self, url: str = FEAR_GREED_URL) -> int:
         """Store what is new of the index, all of its history the first time; return how many readings are."""
@@ -105,7 +108,7 @@ class SentimentDesk:
         return found
 
     def _add(self, readings: Readings, instrument: str) -> int:
-        stored = self._store.readings(instrument)
+        stored = self.store.readings(instrument)
         last = int(stored.ts[-1]) if len(stored) else -1
         later = (
             readings.ts > last
@@ -113,7 +116,7 @@ class SentimentDesk:
         if not later.any():
             return 0
         columns = (readings.ts[later], readings.value[later], readings.count[later])
-        return self._store.write(Readings(instrument, *columns))
+        return self.store.write(Readings(instrument, *columns))
 
     def _remember(self, seen: Sequence[Seen]) -> None:
         path = self._folder / _HEADLINES

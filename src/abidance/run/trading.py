@@ -17,6 +17,7 @@ from typing import NamedTuple, get_args
 from abidance.kernel.ids import OrderIds
 from abidance.kernel.log import logger
 from abidance.market.bars import Bars
+from abidance.market.readings import is_mood
 from abidance.model.command import Command, Submit
 from abidance.model.errors import ConfigError, JournalError, VenueError
 from abidance.model.event import AccountEvent, Control, ControlAction, Timer, VenueStatus
@@ -33,7 +34,8 @@ from abidance.venues.account import AccountDialect, Credentials
 from abidance.venues.accounts import account_of
 from abidance.venues.net.feed import LiveFeed
 from abidance.venues.net.line import World
-from abidance.venues.trading.gateway import Books, VenueGateway
+from abidance.venues.trading.books import Books
+from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.wire import Wire
 
@@ -300,7 +302,7 @@ def _extent(event: Control) -> Extent | None:
 def _dialects(material: Material, access: Mapping[str, Access]) -> list[AccountDialect]:
     """Return an account's side for each market of the run. Raises UsageError and ConfigError."""
     markets: dict[tuple[str, object], list[Instrument]] = {}
-    for instrument in material.instruments.values():
+    for instrument in (each for id, each in material.instruments.items() if not is_mood(id)):
         markets.setdefault((instrument.venue, instrument.kind), []).append(instrument)
     found = [account_of(each[0].venue, each[0].kind, each) for each in markets.values()]
     for dialect in found:

@@ -170,3 +170,52 @@ def test_whatever_the_order_each_series_only_goes_forward_and_nothing_comes_twic
         opens = [b.ts for each in left for b in each.bars if (b.instrument, b.timeframe) == series]
         assert opens == sorted(set(opens))
     assert all(b.ts_close == each.ts for each in left for b in each.bars)
+
+
+MOOD = ("FEARGREED/INDEX@SENTIMENT", "1m")
+
+
+class Mood:
+    """A companion that knows the mood of every minute from the second on."""
+
+    def bar(self, series: tuple[str, str], ts: int) -> Bar | None:
+        number = (ts - START) // MINUTE
+        return Bar(*series, ts, *(float(number + 10),) * 5) if number else None
+
+    def doubt(self, instrument: str, now: int) -> str:
+        return ""
+
+
+def test_a_companion_neither_hastens_nor_delays_a_slice() -> None:
+    slices = Slices({BTC: START, ETH: START}, {MOOD: START}, Mood())
+    before = slices.due(after(0, SILENCE - 1))
+    slices.take(bar(BTC, 0), after(0, SILENCE - 1))
+    waiting = slices.due(after(0, SILENCE))
+
+    slices.take(bar(ETH, 0), after(0, SILENCE))
+    left = slices.due(after(0, SILENCE))
+
+    assert (before, waiting) == ([], [])
+    assert told(left) == [(1, ["BTC 1m", "ETH 1m"])]
+
+
+def test_a_companion_stands_behind_the_others_of_its_moment_and_makes_up_for_moments_that_were_left_out() -> (
+    None
+):
+    slices = Slices({BTC: START}, {MOOD: START}, Mood())
+    slices.give_up(Hole(BTC, START, START + 3 * MINUTE))
+    slices.take(bar(BTC, 3), after(3))
+
+    left = slices.due(after(3))
+
+    assert told(left) == [(2, ["FEA 1m"]), (3, ["FEA 1m"]), (4, ["BTC 1m", "FEA 1m"])]
+    assert [each.bars[-1].close for each in left] == [11.0, 12.0, 13.0]
+
+
+def test_a_companion_is_no_hole() -> None:
+    slices = Slices({BTC: START}, {MOOD: START}, Mood())
+    slices.take(bar(BTC, 0), after(0))
+    slices.due(after(0))
+
+    assert slices.missing(after(0, 50 * SECOND_NS)) == []
+    assert slices.following == {BTC: START + MINUTE}

@@ -418,3 +418,9 @@ def test_the_documentation_lists_every_setting_as_it_is() -> None:
 if __name__ == "__main__":
     before, _, rest = DOCS.read_text("utf-8").partition(BEGIN)
     DOCS.write_text(f"{before}{BEGIN}\n{reference().strip()}\n\n{END}{rest.partition(END)[2]}", "utf-8")
+
+
+def test_no_money_lies_where_moods_are_read() -> None:
+    wallets = RunConfig(dry_run_wallet=900.0).wallets(("BINANCE", "KRAKEN", "SENTIMENT"))
+
+    assert wallets == {"BINANCE": Decimal(450), "KRAKEN": Decimal(450), "SENTIMENT": Decimal(0)}

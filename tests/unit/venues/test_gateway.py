@@ -204,6 +204,55 @@ async def test_a_held_order_is_changed_and_taken_back_here(world: World) -> None
     assert world.placed(held) == 0
 
 
+async def test_a_resting_order_is_changed_where_the_venue_can(world: World) -> None:
+    order = world.rest()
+    await world.advance(1)
+    (placed,) = world.exchange.desk.orders.values()
+    before = placed.ticket
+
+    world.amend(order, quantity=D("0.2"), price=D(20_000))
+    await world.advance(2)
+
+    if world.gateway.dialect.capability.amends:
+        assert world.told(order) == ["OrderAccepted", "OrderAmended"]
+        assert (placed.ticket.lots, placed.ticket.price) == (
+            world.lots("0.2"),
+            int(D(20_000) / world.btc.tick),
+        )
+    else:
+        assert world.told(order) == ["OrderAccepted", "ChangeRejected"]
+        assert placed.ticket == before
+
+
+async def test_more_fills_than_a_page_holds_are_found_page_by_page(world: World) -> None:
+    world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))
+    from abidance.testing.exchange.core import BUY, Force
+    from abidance.testing.exchange.desk import Ticket
+
+    for _ in range(60):
+        for _ in range(4):
+            ticket = Ticket("by-hand", BUY, world.lots("0.001"), force=Force.IOC)
+            world.exchange.desk.place(world.account, world.market, ticket, world.exchange.now)
+        await world.advance(0.25)
+    await world.advance(45)
+
+    truth = [part.id for order in world.exchange.desk.orders.values() for part in order.parts]
+    told = [event.fill.id for event in world.events if isinstance(event, OrderFilled)]
+    assert len(truth) >= 240
+    assert sorted(told) == sorted(map(world.scene.execution, truth))
+
+
+async def test_an_order_leaves_though_a_question_is_not_answered(world: World) -> None:
+    world.exchange.faults.add(Fault(Wrong.LATE, world.scene.asked, times=0, seconds=9.0))
+    await world.advance(12)
+
+    order = world.rest()
+    await world.advance(0.5)
+
+    assert world.exchange.faults.unhit() == []
+    assert world.placed(order) == 1
+
+
 async def test_somebody_who_trades_by_hand_is_recognised(world: World) -> None:
     from abidance.testing.exchange.core import BUY, Force
     from abidance.testing.exchange.desk import Ticket

@@ -48,16 +48,27 @@ class Scene:
     every: str
     own: str
     poor: str
+    asked: str
+    """The path of the question for open orders."""
     execution: Callable[[int], str] = str
     """How the venue writes the number of an execution."""
 
 
 SCENES = {
-    "BINANCE": Scene("/api/v3/order", "/api/v3", "account executionReport", "insufficient balance"),
-    "KRAKEN": Scene(
-        "/0/private/AddOrder", "/0/private", "account executions", "Insufficient funds", trade_id
+    "BINANCE": Scene(
+        "/api/v3/order", "/api/v3", "account executionReport", "insufficient balance", "/openOrders"
     ),
-    "MEXC": Scene("/api/v3/order", "/api/v3", "account spot@private.", "Insufficient position"),
+    "KRAKEN": Scene(
+        "/0/private/AddOrder",
+        "/0/private",
+        "account executions",
+        "Insufficient funds",
+        "/OpenOrders",
+        trade_id,
+    ),
+    "MEXC": Scene(
+        "/api/v3/order", "/api/v3", "account spot@private.", "Insufficient position", "/openOrders"
+    ),
 }
 
 

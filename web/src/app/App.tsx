@@ -8,7 +8,6 @@ import { Loaded } from "../ui/parts";
 import { Shell } from "./Shell";
 
 const theme = createTheme({
-  primaryColor: "cyan",
   defaultRadius: "sm",
   fontFamily: "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif",
   fontFamilyMonospace: "ui-monospace, 'Cascadia Mono', 'DejaVu Sans Mono', monospace",

@@ -32,6 +32,8 @@ class Stream {
   /** Follow a run; null follows none. */
   follow(queries: QueryClient, run: string | null, runId: string): void {
     this.queries = queries;
+    this.watch ??= setInterval(() => this.look(), 500);
+    if (!this.socket && this.link === "connecting") this.open();
     const next = run === null ? null : { run, runId };
     if (next?.run === this.wanted?.run && next?.runId === this.wanted?.runId) return;
     if (this.wanted && this.socket?.readyState === WebSocket.OPEN) {
@@ -40,9 +42,7 @@ class Stream {
     this.wanted = next;
     this.since = null;
     this.prices = null;
-    if (!this.socket) this.open();
-    else if (this.socket.readyState === WebSocket.OPEN) this.subscribe();
-    this.watch ??= setInterval(() => this.look(), 500);
+    if (this.socket?.readyState === WebSocket.OPEN) this.subscribe();
   }
 
   subscribeTo = (listener: () => void): (() => void) => {

@@ -42,7 +42,7 @@ export default function Data() {
           )}
         </Loaded>
       </Panel>
-      <Drawer opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `Holes in ${chosen.instrument} ${chosen.timeframe}` : ""} position="right">
+      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `Holes in ${chosen.instrument} ${chosen.timeframe}` : ""} position="right">
         {chosen && <Holes of={chosen} />}
       </Drawer>
     </>

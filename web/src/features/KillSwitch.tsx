@@ -25,10 +25,10 @@ export function KillSwitch({ run, me }: { run: Run; me: Me }) {
     });
   return (
     <>
-      <Button size="xs" color="red" variant={isHalted ? "outline" : "filled"} onClick={() => open(true)}>
+      <Button size="xs" color="red.9" variant={isHalted ? "outline" : "filled"} onClick={() => open(true)}>
         {isHalted ? "Release" : "Kill"}
       </Button>
-      <Modal opened={isOpen} onClose={() => open(false)} title={isHalted ? `Release ${run.name}` : `Stop ${run.name} at once`}>
+      <Modal lockScroll={false} opened={isOpen} onClose={() => open(false)} title={isHalted ? `Release ${run.name}` : `Stop ${run.name} at once`}>
         <div className="form">
           {isHalted ? (
             <p>{run.standing.reason || "The bot is halted."} After the release it may enter again.</p>
@@ -39,7 +39,7 @@ export function KillSwitch({ run, me }: { run: Run; me: Me }) {
             </>
           )}
           {control.error && (codeOf(control.error) === "confirm" ? <Confirm onConfirmed={act} /> : <Failure error={control.error} />)}
-          <Button color="red" loading={control.isPending} onClick={act} data-autofocus>
+          <Button color="red.9" loading={control.isPending} onClick={act} data-autofocus>
             {isHalted ? "Release it" : flatten ? "Stop and close everything" : "Stop it"}
           </Button>
         </div>

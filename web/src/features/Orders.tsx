@@ -51,7 +51,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
               empty="Nothing is held."
               columns={[
                 ...positionColumns(run, prices?.prices),
-                ...(mayAct ? [{ name: "", cell: (row: Schemas["PositionOut"]) => <Button size="compact-xs" variant="light" color="red" onClick={() => closing(row)}>Close</Button> }] : []),
+                ...(mayAct ? [{ name: "", cell: (row: Schemas["PositionOut"]) => <Button size="compact-xs" variant="outline" color="red.7" onClick={() => closing(row)}>Close</Button> }] : []),
               ]}
             />
           )}
@@ -100,10 +100,10 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
           </Tabs.Panel>
         </Tabs>
       </Panel>
-      <Drawer opened={why !== null} onClose={() => ask(null)} title="Why?" position="right" size="lg">
+      <Drawer lockScroll={false} opened={why !== null} onClose={() => ask(null)} title="Why?" position="right" size="lg">
         {why && <Why run={run} {...why} />}
       </Drawer>
-      <Modal opened={isPlacing} onClose={() => place(false)} title="Order by hand">
+      <Modal lockScroll={false} opened={isPlacing} onClose={() => place(false)} title="Order by hand">
         <ByHand run={run} onDone={() => place(false)} />
       </Modal>
     </>

@@ -85,7 +85,7 @@ function Mine({ me }: { me: Me }) {
         {me.has_totp ? (
           <div className="form">
             <Missing error={remove.error} again={() => remove.mutate({})} />
-            <Button variant="light" color="red" onClick={() => remove.mutate({})}>Turn it off</Button>
+            <Button variant="outline" color="red.7" onClick={() => remove.mutate({})}>Turn it off</Button>
           </div>
         ) : begin.data ? (
           <form className="form" onSubmit={(e: FormEvent) => { e.preventDefault(); finish.mutate({ body: { code } }); }}>
@@ -131,7 +131,7 @@ function Sessions() {
               { name: "From", cell: (row) => row.address },
               { name: "Browser", cell: (row) => row.agent, width: "minmax(160px, 2fr)" },
               { name: "Last seen, UTC", cell: (row) => <Time ms={row.seen} />, width: "150px" },
-              { name: "", cell: (row) => (row.is_mine ? "this one" : <Button size="compact-xs" variant="light" color="red" onClick={() => end.mutate({ params: { path: { id: row.id } } })}>End</Button>) },
+              { name: "", cell: (row) => (row.is_mine ? "this one" : <Button size="compact-xs" variant="outline" color="red.7" onClick={() => end.mutate({ params: { path: { id: row.id } } })}>End</Button>) },
             ]}
           />
         )}
@@ -181,7 +181,7 @@ function Tokens() {
                 { name: "Only from", cell: (row) => row.addresses.join(", ") || "anywhere" },
                 { name: "Until, UTC", cell: (row) => <Time ms={row.expires} />, width: "150px" },
                 { name: "Last used, UTC", cell: (row) => <Time ms={row.last_used} />, width: "150px" },
-                { name: "", cell: (row) => <Button size="compact-xs" variant="light" color="red" onClick={() => end.mutate({ params: { path: { id: row.id } } })}>End</Button> },
+                { name: "", cell: (row) => <Button size="compact-xs" variant="outline" color="red.7" onClick={() => end.mutate({ params: { path: { id: row.id } } })}>End</Button> },
               ]}
             />
           )}
@@ -220,7 +220,7 @@ function Users() {
           />
         )}
       </Loaded>
-      <Modal opened={isAdding} onClose={() => add(false)} title="Add a user">
+      <Modal lockScroll={false} opened={isAdding} onClose={() => add(false)} title="Add a user">
         <NewUser onDone={() => add(false)} />
       </Modal>
     </Panel>

@@ -34,7 +34,7 @@ function One({ of, run, me }: { of: Schemas["RunStrategyOut"]; run: Run; me: Me 
           <State of={of.status} />
           {mayAct && of.status !== "active" && <Button size="xs" variant="light" onClick={() => set("active")}>Start</Button>}
           {mayAct && of.status === "active" && <Button size="xs" variant="light" onClick={() => set("paused")}>Pause entries</Button>}
-          {mayAct && of.status !== "stopped" && <Button size="xs" variant="light" color="red" onClick={() => set("stopped")}>Stop</Button>}
+          {mayAct && of.status !== "stopped" && <Button size="xs" variant="outline" color="red.7" onClick={() => set("stopped")}>Stop</Button>}
         </>
       }
     >

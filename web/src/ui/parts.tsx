@@ -1,5 +1,5 @@
 /** Small parts that every screen uses: figures, times, panels, empty and failed states. */
-import { Alert, Badge, Loader } from "@mantine/core";
+import { Alert, Loader } from "@mantine/core";
 import type { ReactNode } from "react";
 import { told } from "../client/api";
 import { type Figure, gain, local, tone, utc } from "./format";
@@ -79,36 +79,15 @@ export function Loaded<T>({
   );
 }
 
-const COLOURS: Record<string, string> = {
-  active: "teal",
-  running: "teal",
-  certified: "teal",
-  done: "teal",
-  filled: "teal",
-  open: "blue",
-  partial: "blue",
-  queued: "gray",
-  sent: "gray",
-  reducing: "yellow",
-  paused: "yellow",
-  stale: "yellow",
-  gap: "yellow",
-  unknown: "orange",
-  halted: "red",
-  stopped: "red",
-  crossed: "red",
-  failed: "red",
-  rejected: "red",
-  error: "red",
-  warning: "yellow",
+const TONES: Record<string, string> = {
+  ...Object.fromEntries(["active", "running", "certified", "done", "filled"].map((each) => [each, "good"])),
+  ...Object.fromEntries(["open", "partial", "info"].map((each) => [each, "calm"])),
+  ...Object.fromEntries(["reducing", "paused", "stale", "gap", "unknown", "warning"].map((each) => [each, "careful"])),
+  ...Object.fromEntries(["halted", "stopped", "crossed", "failed", "rejected", "error"].map((each) => [each, "bad"])),
 };
 
 export function State({ of, label }: { of: string; label?: string }) {
-  return (
-    <Badge color={COLOURS[of] ?? "gray"} variant="light" radius="sm" className="state">
-      {label ?? of}
-    </Badge>
-  );
+  return <span className={`state state-${TONES[of] ?? "plain"}`}>{label ?? of}</span>;
 }
 
 /** A share of a limit as a bar with its number: colour says how near it is. */

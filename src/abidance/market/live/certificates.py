@@ -57,6 +57,17 @@ class Certificates:
                     stream.reason = reason
                 self._settle(ts, key, stream, reason)
 
+    def explain(self, key: Key, reason: str) -> None:
+        """Take the reason why nothing carries a stream, for those who ask; its state stays, and nobody is told anew."""
+        stream = self._streams.get(key)
+        if stream is not None and not stream.sources:
+            stream.reason = reason
+
+    def reason(self, key: Key) -> str:
+        """Return why a stream is not certified, empty when it is."""
+        stream = self._streams.get(key)
+        return stream.reason if stream is not None else ""
+
     def followed(self, key: Key) -> int | None:
         """Return the source whose data counts, None while none is certified."""
         stream = self._streams.get(key)

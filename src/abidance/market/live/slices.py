@@ -3,10 +3,13 @@
 A slice leaves as soon as it is whole. Laggards are waited for: `LAGGARDS` after the first bar of the slice has come, or
 `SILENCE` after the close when not one has. Then the slice leaves without them. A bar that comes later still leaves in a
 slice of its own, as long as no later bar of its series has; after that the hole stays.
+
+Bars that no venue sends are made here when the others of their moment leave: nobody waits for them, and they hasten
+nobody.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.model.market import Bar, BarSlice
@@ -31,18 +34,38 @@ class Hole(NamedTuple):
     end: int
 
 
+class Companion(Protocol):
+    """Makes bars that no venue sends, such as those of moods."""
+
+    def bar(self, series: Series, ts: int) -> Bar | None:
+        """Return the bar that opened at `ts` and has closed, made of what was known at its close; None without any."""
+        ...
+
+    def doubt(self, instrument: str, now: int) -> str:
+        """Return why an instrument should not be trusted now, empty when it may be."""
+        ...
+
+
 class Slices:
     """The bars of a run's series on their way to slices.
 
     `following` says for each series when the next bar opens, that is where history ends; the order of its keys is the
-    run's order of instruments.
+    run's order of instruments. `beside` says the same of the series that `companion` makes.
     """
 
-    def __init__(self, following: Mapping[Series, int]) -> None:
+    def __init__(
+        self,
+        following: Mapping[Series, int],
+        beside: Mapping[Series, int] | None = None,
+        companion: Companion | None = None,
+    ) -> None:
         self._next = dict(following)
-        self._length = {key: timeframe_ns(key[1]) for key in following}
-        ranks = {id: rank for rank, id in enumerate(dict.fromkeys(id for id, _ in following))}
-        self._order = sorted(following, key=lambda key: (self._length[key], ranks[key[0]]))
+        self._beside = dict(beside or {}) if companion is not None else {}
+        self._companion = companion
+        known = (*following, *self._beside)
+        self._length = {key: timeframe_ns(key[1]) for key in known}
+        ranks = {id: rank for rank, id in enumerate(dict.fromkeys(id for id, _ in known))}
+        self._order = sorted(known, key=lambda key: (self._length[key], ranks[key[0]]))
         self._waiting: dict[int, dict[Series, Bar]] = {}
         self._arrived: dict[int, int] = {}
         self._late: dict[Series, set[int]] = {key: set() for key in following}
@@ -149,4 +172,24 @@ class Slices:
         for key, bar in bars.items():
             self._pass(key, bar.ts)
             self._next[key] = close
-        return [BarSlice(close, tuple(bars[key] for key in self._order if key in bars))] if bars else []
+        made = self._made(close)
+        made.setdefault(close, {}).update(bars)
+        return [
+            BarSlice(moment, tuple(made[moment][key] for key in self._order if key in made[moment]))
+            for moment in sorted(made)
+            if made[moment]
+        ]
+
+    def _made(self, close: int) -> dict[int, dict[Series, Bar]]:
+        """Return what the companion makes up to a moment, by when it closes."""
+        found: dict[int, dict[Series, Bar]] = {}
+        if self._companion is None:
+            return found
+        for key, following in self._beside.items():
+            length = self._length[key]
+            past = range(following, close - length + 1, length)
+            for ts in past:
+                if (bar := self._companion.bar(key, ts)) is not None:
+                    found.setdefault(ts + length, {})[key] = bar
+            self._beside[key] = following + len(past) * length
+        return found

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from abidance.market.bars import Bars
-from abidance.market.readings import VENUE, Readings
+from abidance.market.readings import Readings, is_mood
 from abidance.market.store.shelves import Holding, holding, open_tables
 from abidance.market.store.tables import Place, Rows, Tables
 from abidance.model.instrument import timeframe_ns
@@ -36,8 +36,8 @@ class MoodStore:
 
     def holds(self, instrument: str, timeframe: str) -> bool:
         """Say whether there are readings, whatever the timeframe."""
-        is_mood = instrument.endswith(f"@{VENUE}") and timeframe_ns(timeframe) > 0
-        return is_mood and self.tables.holds(Place(instrument, _KIND))
+        is_one = is_mood(instrument) and timeframe_ns(timeframe) > 0
+        return is_one and self.tables.holds(Place(instrument, _KIND))
 
     def series(self) -> Iterator[tuple[str, str]]:
         """Yield nothing: there is no timeframe of which there are more bars than of another."""

@@ -193,7 +193,7 @@ class KrakenAccount(AccountDialect):
             "trigger_price": command.trigger,
         }
         params |= {name: plain_number(value) for name, value in given.items() if value is not None}
-        return _private("AmendOrder", params)
+        return _private("AmendOrder", params, is_urgent=True)
 
     def cancel(self, order: Order, venue_id: str) -> Call:
         """Return the call that takes an order back."""

@@ -39,7 +39,12 @@ class Meter:
         return self._used
 
     def delay(self, now: float, weight: float, *, urgent: bool) -> float:
-        """Return how long to wait until `weight` more may be used; more than there is waits for an empty window."""
+        """Return how long to wait until `weight` more may be used; more than there is waits for an empty window.
+
+        What weighs nothing never waits.
+        """
+        if weight <= 0:
+            return 0.0
         room = self.window.limit * (1.0 if urgent else 1.0 - RESERVE)
         excess = self.used(now) + min(weight, room) - room
         if excess <= 1e-9:

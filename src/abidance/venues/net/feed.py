@@ -20,7 +20,7 @@ from abidance.market.live.certificates import Certificates
 from abidance.market.live.inbox import Inbox
 from abidance.market.live.loans import Failover, Loans, Spares, can_stand_in
 from abidance.market.live.sieve import Sieve
-from abidance.market.live.slices import Hole, Series, Slices
+from abidance.market.live.slices import Companion, Hole, Series, Slices
 from abidance.market.store.timerange import show
 from abidance.model.errors import AbidanceError, UsageError
 from abidance.model.instrument import SECOND_NS, Instrument
@@ -70,7 +70,7 @@ class Wanted:
 
     `following` says where each series goes on: the open of the first bar that is not known yet. `stand_in` names the
     instruments that lend an instrument their data, `failover` how much of it. Instruments that only lend are in
-    `kinds` too, not in `shown`.
+    `kinds` too, not in `shown`. `beside` says where the series go on that `companion` makes.
     """
 
     instruments: Mapping[str, Instrument]
@@ -81,6 +81,8 @@ class Wanted:
     redundancy: int = 1
     anomalies: bool = True
     failover: Failover = "prices"
+    beside: Mapping[Series, int] = field(default_factory=dict)
+    companion: Companion | None = None
 
     @property
     def lenders(self) -> Mapping[str, Sequence[str]]:
@@ -114,7 +116,7 @@ class Wanted:
     def shown(self) -> frozenset[str]:
         """Return the instruments whose events are handed over."""
         lending = {id for lenders in self.stand_in.values() for id in lenders}
-        own = {id for id, _ in self.following} | set(self.stand_in)
+        own = {id for id, _ in (*self.following, *self.beside)} | set(self.stand_in)
         return frozenset((self.kinds.keys() - lending) | own)
 
 
@@ -135,7 +137,7 @@ class LiveFeed:
         lenders = wanted.lenders
         self.loans = Loans(lenders, self._tell, suffices=wanted.failover == "entries")
         self.certificates = Certificates(self._note)
-        self.slices = Slices(wanted.following)
+        self.slices = Slices(wanted.following, wanted.beside, wanted.companion)
         self._spares = Spares(lenders, wanted.following)
         self._lent: dict[Series, set[int]] = {}
         self._with_bars: list[str] = []
@@ -160,10 +162,14 @@ class LiveFeed:
         for composite in (Composite(id, ids) for id, ids in wanted.stand_in.items() if id not in lenders):
             for lender in composite.sources:
                 self._lends.setdefault(lender, []).append(composite)
+        plan = self._plan(dialect_of)
         self.streams = [
             Streams(dialect, wanted.instruments, channels, rest_of(dialect), world, self, wanted.redundancy)
-            for dialect, channels in self._plan(dialect_of)
+            for dialect, channels in plan
         ]
+        self._channels = [channels for _, channels in plan]
+        for id in dict.fromkeys(id for id, _ in wanted.beside):
+            self.certificates.expect(self._since, (id, DataKind.BARS))
 
     def _plan(self, dialect_of: Callable[[Instrument], Dialect]) -> list[tuple[Dialect, list[Channel]]]:
         """Return each dialect with the channels that are wanted of it."""
@@ -306,9 +312,17 @@ class LiveFeed:
             lines.discard(line)
         before = self.certificates.all()
         self.certificates.lose(now, line, reason)
+        self._explain(line, reason)
         for (id, kind), state in self.certificates.all().items():
             if before[id, kind] is not state:
                 self._part_tape(Channel(id, kind), now)
+
+    def _explain(self, line: int, reason: str) -> None:
+        """Say of the streams of a venue that nothing carries what the last connection to it ended with."""
+        for streams, channels in zip(self.streams, self._channels, strict=True):
+            if any(each.number == line for shard in streams.shards for each in shard.lines):
+                for channel in channels:
+                    self.certificates.explain((channel.instrument, channel.kind), reason)
 
     def _part_tape(self, channel: Channel, now: int) -> None:
         """Throw away bars in the making where the tape was lost or begins: trades may be missing from them."""
@@ -417,12 +431,14 @@ class LiveFeed:
     def _release(self, now: int) -> None:
         for due in self.slices.due(now):
             if self._tap is not None:
-                own = tuple(
-                    b for b in due.bars if b.ts not in self._lent.get((b.instrument, b.timeframe), ())
-                )
+                own = tuple(bar for bar in due.bars if self._is_own((bar.instrument, bar.timeframe), bar.ts))
                 if own:
                     self._tap(_replace(due, bars=own), now)
             self._put(due, now)
+
+    def _is_own(self, series: Series, ts: int) -> bool:
+        """Say whether a bar is the venue's: neither lent nor made here."""
+        return ts not in self._lent.get(series, ()) and series not in self._wanted.beside
 
     async def _beats(self) -> None:
         pulse = self._world.pulse
@@ -440,6 +456,7 @@ class LiveFeed:
         self._release(now)
         holes = self.slices.missing(now)
         self._judge_bars(now, holes)
+        self._judge_companion(now)
         if self._history is not None:
             self._fill(holes, self._history)
 
@@ -458,6 +475,15 @@ class LiveFeed:
                 self.certificates.find(now, key, _OURS, FeedState.CERTIFIED)
             elif self.certificates.state(key) is FeedState.CERTIFIED:
                 self.certificates.find(now, key, _OURS, FeedState.STALE, "No connection brings them.")
+
+    def _judge_companion(self, now: int) -> None:
+        companion = self._wanted.companion
+        if companion is None:
+            return
+        for id in dict.fromkeys(id for id, _ in self._wanted.beside):
+            doubt = companion.doubt(id, now)
+            state = FeedState.STALE if doubt else FeedState.CERTIFIED
+            self.certificates.find(now, (id, DataKind.BARS), _OURS, state, doubt)
 
     def _is_fed(self, id: str) -> bool:
         """Say whether bars of an instrument should come: a connection carries them, or the trades they are built of."""

@@ -6,10 +6,8 @@ and after each reconnection find what the stream lost. What cannot be vouched fo
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from decimal import Decimal
 
 import msgspec
 
@@ -17,7 +15,6 @@ from abidance.model.command import Amend, Cancel, Command, Submit
 from abidance.model.errors import VenueError
 from abidance.model.event import AccountEvent, BalanceChanged, ChangeRejected, FundingPaid
 from abidance.model.instrument import SECOND_NS
-from abidance.model.money import ZERO
 from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Side
 from abidance.venues.account import (
     AccountDialect,
@@ -38,6 +35,7 @@ from abidance.venues.net.transport import (
     DisconnectedError,
     NotSentError,
 )
+from abidance.venues.trading.books import Books
 from abidance.venues.trading.line import PrivateLine, Way
 from abidance.venues.trading.register import Register, Tracked
 
@@ -54,14 +52,6 @@ OVERLAP = 60 * SECOND_NS
 CONFIRM = 1.0
 """Seconds after which a change that was not confirmed is asked about."""
 MOST_SKEW = 30 * SECOND_NS
-
-
-@dataclass
-class Books:
-    """What our own books say of the account: asked when the venue's say is compared with it."""
-
-    funds: Callable[[], Mapping[str, Decimal]]
-    exposures: Callable[[], Mapping[str, Decimal]]
 
 
 class VenueGateway:
@@ -463,27 +453,11 @@ class VenueGateway:
             if (call := self.dialect.exposures()) is not None:
                 exposures = self.dialect.read_exposures(await self._way.wire.ask(call))
             if before and self.register.is_settled:
-                problem = self._differences(exposures)
+                problem = self._books.differences(self.dialect, self.funds, exposures)
                 if not problem or attempt:
                     self.doubt("books", problem)
                     return
             await self._way.pulse.sleep(CONFIRM)
-
-    def _differences(self, exposures: Iterable[Exposure]) -> str:
-        there = {each.instrument: each.quantity for each in exposures}
-        lots = {id: each.lot for id, each in self.dialect.instruments.items()}
-        told = [
-            f"{id}: the venue has {there.get(id, ZERO)}, our books {ours}."
-            for id, ours in self._books.exposures().items()
-            if self.dialect.exposures() is not None and abs(there.get(id, ZERO) - ours) >= lots.get(id, ZERO)
-        ]
-        held = {asset: funds.total for asset, funds in self.funds.items()}
-        told += [
-            f"{asset}: the venue has {held.get(asset, ZERO)}, our books {ours}."
-            for asset, ours in self._books.funds().items()
-            if held.get(asset, ZERO) < ours
-        ]
-        return " ".join(told)
 
     async def set_clock(self) -> None:
         """Measure how the venue's clock differs from ours."""

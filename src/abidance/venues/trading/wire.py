@@ -14,10 +14,12 @@ from abidance.venues.account import Call, Credentials
 from abidance.venues.ccxt.loading import exchange_class
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.limits import limits_of
-from abidance.venues.net.transport import Answer, NotSentError, Pulse, Transport, within
+from abidance.venues.net.transport import Answer, NotSentError, Pulse, Transport, stop, within
 
 PATIENCE = 10.0
 """Seconds after which an answer is no longer waited for."""
+_ARRIVAL = 0.25
+"""Seconds after which a request counts as arrived; if it has not, the venue refuses it for its number."""
 _Signed = tuple[str, str, Mapping[str, str], bytes | None]
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -119,13 +121,26 @@ class Wire:
             raise NotSentError(f"{host} lets us send nothing more now.", "Ask for less.")
         await budget.take(path, query, urgent=call.is_urgent or leaving is not None)
         if self._dialect.counts:
-            async with self._turn:  # numbers must arrive in their order
-                answer = await self._send(self.signed(call), leaving)
+            answer = await self._send_in_turn(call, leaving)
         else:
             # What is signed does not keep.
             answer = await self._send(self.signed(call) if waits else request, leaving)
         budget.heed(answer)
         return answer
+
+    async def _send_in_turn(self, call: Call, leaving: Callable[[], None] | None) -> Answer:
+        """Send a call once the one before is answered, or had the time to arrive: numbers must arrive in order."""
+        async with self._turn:
+            sending = asyncio.ensure_future(self._send(self.signed(call), leaving))
+            arriving = asyncio.ensure_future(self._pulse.sleep(_ARRIVAL))
+            try:
+                await asyncio.wait((sending, arriving), return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                await stop(sending)
+                raise
+            finally:
+                await stop(arriving)
+        return await sending
 
     async def _send(self, request: _Signed, leaving: Callable[[], None] | None) -> Answer:
         method, url, headers, body = request
