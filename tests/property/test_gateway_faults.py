@@ -12,7 +12,7 @@ from abidance.model.money import ZERO
 from abidance.model.order import OrderType, Side
 from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.desk import State
-from tests.unit.venues.trading_world import SCENES, D, World
+from tests.unit.venues.trading_world import SCENES, World
 
 ON_REQUESTS = (
     Wrong.LOST,
@@ -46,8 +46,8 @@ def act(world: World, random: Random, orders: list[str]) -> None:
         case 5 if orders:
             world.cancel(random.choice(orders))
         case _:
-            price = D(str(world.market.ladder(1).bids[0][0]))
-            orders.append(world.submit(quantity="0.1", type=OrderType.LIMIT, price=price, post_only=True))
+            kind = OrderType.LIMIT
+            orders.append(world.submit(quantity="0.1", type=kind, price=world.bid(), post_only=True))
 
 
 async def live(seed: int, venue: str) -> tuple[World, list[str]]:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from abidance.model.event import OrderAbandoned, OrderFilled, OrderRejected
+from abidance.model.event import BalanceChanged, OrderAbandoned, OrderFilled, OrderRejected
 from abidance.model.order import OrderType, Side
 from abidance.testing.exchange import Fault, Wrong
 from tests.unit.venues.trading_world import SCENES, D, World
@@ -276,6 +276,31 @@ async def test_an_order_of_ours_that_no_record_tells_of_is_taken_back(world: Wor
     await world.advance(12)
 
     assert placed.state is State.CANCELLED
+
+
+async def test_money_that_comes_and_goes_by_no_order_is_told_once(world: World) -> None:
+    world.submit(quantity="0.1")
+    await world.advance(1)
+
+    world.exchange.desk.transfer(world.account, "USDT", D("12.5"), world.exchange.now)
+    world.exchange.desk.transfer(world.account, "USDT", D("-2.5"), world.exchange.now)
+    await world.advance(5)
+
+    told = [(e.asset, e.amount) for e in world.events if isinstance(e, BalanceChanged)]
+    assert told == [("USDT", D("12.5")), ("USDT", D("-2.5"))]
+
+
+async def test_the_stream_outlives_the_hour_of_a_key(world: World) -> None:
+    await world.advance(3_900, step=15)
+    ears = len(world.ears)
+
+    order = world.submit(quantity="0.1")
+    world.exchange.faults.add(Fault(Wrong.DEAF, world.scene.asked, times=0))
+    await world.advance(3)
+
+    assert ears == 1
+    assert world.filled(order) == D("0.1")
+    assert world.told(order)[0] in ("OrderAccepted", "OrderFilled")
 
 
 async def test_while_the_stream_is_down_the_account_is_in_doubt(world: World) -> None:

@@ -26,7 +26,8 @@ from abidance.venues.accounts import account_of
 from abidance.venues.dialect import Channel, Endpoint, Frame
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.transport import NONE, Answer, DisconnectedError, NotSentError
-from abidance.venues.trading.gateway import Books, VenueGateway
+from abidance.venues.trading.books import Books
+from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.wire import Wire
 from tests.unit.venues.net_world import HandPulse, settle
@@ -229,6 +230,11 @@ class World:
 
     # --- what a strategy asks, and what came of it
 
+    def bid(self) -> Decimal:
+        """Return the best bid, or the last price while nobody bids."""
+        bids = self.market.ladder(1).bids
+        return D(str(bids[0][0])) if bids else self.market.tape.price[-1] * self.btc.tick
+
     def submit(self, side: Side = Side.BUY, quantity: str = "0.1", **given: object) -> str:
         order_id = self.ids.make(self._number)
         self._number += 1
@@ -238,11 +244,11 @@ class World:
 
     def rest(self, below: int = 500, quantity: str = "0.1") -> str:
         """Send a purchase far below the market."""
-        price = D(str(self.market.ladder(1).bids[0][0])) - below
+        price = self.bid() - below
         return self.submit(quantity=quantity, type=OrderType.LIMIT, price=price)
 
     def stop_loss(self, below: int, quantity: str = "0.09") -> str:
-        trigger = D(str(self.market.ladder(1).bids[0][0])) - below
+        trigger = self.bid() - below
         return self.submit(
             Side.SELL,
             quantity,

@@ -23,6 +23,7 @@ _CHANNELS = {
     "spot@private.account.v3.api.pb": 307,
 }
 _ORDERS, _DEALS, _ACCOUNT = _CHANNELS
+_MOVES = {"deposit": "DEPOSIT", "withdrawal": "WITHDRAW"}
 _KINDS = {
     "LIMIT": Force.GTC,
     "MARKET": Force.IOC,
@@ -291,13 +292,15 @@ class MexcOrders:
         assets = (rules.base, rules.quote) if rules is not None else (news.line.asset,) if news.line else ()
         for asset in assets:
             purse = account.purse(asset)
-            kind = "ENTRUST_DEAL" if part else "ENTRUST" if order else "RECHARGE"
+            kind, change = "ENTRUST_DEAL" if part else "ENTRUST", "0"
+            if order is None and news.line is not None:
+                kind, change = _MOVES.get(news.line.why, ""), plain(news.line.amount)
             body = message(
                 (
                     (1, asset),
                     (2, f"coin-{asset}"),
                     (3, plain(purse.free)),
-                    (4, "0"),
+                    (4, change),
                     (5, plain(purse.locked)),
                     (6, "0"),
                     (7, kind),

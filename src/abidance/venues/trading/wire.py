@@ -91,9 +91,13 @@ class Wire:
         return self._pulse.wall() + self.offset
 
     def _next_nonce(self) -> int:
-        """Return the venue's time in ms, never the same twice where each request must have a greater one."""
-        now = self.now() // MS_NS
-        self._nonce = max(self._nonce + 1, now) if self._dialect.counts else now
+        """Return the venue's time in ms; where each request must have a greater number, ours, never the same twice.
+
+        Ours, because whoever else asks with the key (a check of its rights) counts by it, too.
+        """
+        if not self._dialect.counts:
+            return self.now() // MS_NS
+        self._nonce = max(self._nonce + 1, self._pulse.wall() // MS_NS)
         return self._nonce
 
     def signed(self, call: Call) -> _Signed:
