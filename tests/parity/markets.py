@@ -1,7 +1,7 @@
 """Random markets, strategies and rules on which two executors are to agree."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,8 +84,10 @@ shapes = st.builds(
     thin=st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0]),
     holes=st.sampled_from([0.0, 0.0, 0.05, 0.3]),
     price=st.sampled_from([61_234.5, 101.25, 1.0, 0.0731]),
-    digits=st.sampled_from([6, 4, 2, 2]),
 )
+
+stepped = st.builds(replace, shapes, digits=st.sampled_from([6, 4, 2, 2]))
+"""Shapes of which some keep to the price steps of their instruments, as a limit at a close needs it."""
 
 
 def market(shape: Shape, ids: Sequence[str], timeframe: str, detail: str | None = None) -> Memory:

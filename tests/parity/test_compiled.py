@@ -19,7 +19,7 @@ from abidance.run.backtest import backtest
 from abidance.run.compiled import compiled_backtest, fallback_of
 from abidance.run.config import RunConfig
 from abidance.venues.sim.config import FeeTier, SlippageConfig, VenueConfig
-from tests.parity.markets import COINS, Memory, Shape, market, shapes
+from tests.parity.markets import COINS, Memory, Shape, market, stepped
 
 pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
 HERE = "tests/parity/markets.py"
@@ -175,7 +175,7 @@ TOLD = {
 
 
 @LISTED
-@given(shape=shapes, script=scripts, venue=venues, sizing=sizings, entry=entries)
+@given(shape=stepped, script=scripts, venue=venues, sizing=sizings, entry=entries)
 def test_one_instrument_trades_the_same(
     shape: Shape, script: dict[str, Any], venue: VenueConfig, sizing: SizingConfig, entry: dict[str, Any]
 ) -> None:
@@ -191,7 +191,7 @@ def test_one_instrument_trades_the_same(
 
 @LISTED
 @given(
-    shape=shapes, many=st.lists(scripts, min_size=1, max_size=3), venue=venues, sizing=sizings, limit=limits,
+    shape=stepped, many=st.lists(scripts, min_size=1, max_size=3), venue=venues, sizing=sizings, limit=limits,
     breaker=breakers, count=st.integers(1, 3), sites=st.sampled_from([("BINANCE",), ("BINANCE", "KRAKEN")]),
     entry=entries,
 )  # fmt: skip
@@ -213,7 +213,7 @@ def test_portfolios_under_limits_and_breakers_trade_the_same(
 
 
 @LISTED
-@given(shape=shapes, script=scripts, venue=venues, sizing=sizings, count=st.integers(1, 2), entry=entries)
+@given(shape=stepped, script=scripts, venue=venues, sizing=sizings, count=st.integers(1, 2), entry=entries)
 def test_finer_bars_decide_fills_the_same(
     shape: Shape, script: dict[str, Any], venue: VenueConfig, sizing: SizingConfig, count: int, entry: dict[str, Any]
 ) -> None:  # fmt: skip
@@ -243,7 +243,7 @@ tiered = st.lists(
 
 @LISTED
 @given(
-    shape=shapes, many=st.lists(scripts, min_size=1, max_size=2), venue=venues, tiers=tiered,
+    shape=stepped, many=st.lists(scripts, min_size=1, max_size=2), venue=venues, tiers=tiered,
     timeframe=st.sampled_from(["1h", "1d"]), sites=st.sampled_from([("BINANCE",), ("BINANCE", "KRAKEN")]),
 )  # fmt: skip
 def test_fees_by_the_volume_of_thirty_days_are_the_same(
