@@ -175,7 +175,7 @@ class LiveTrading(LivePaper):
         if self.journal.recorded:
             raise JournalError(
                 f"The record of {self.journal.header.name} ends otherwise than it is repeated.",
-                "Start anew with --fresh: what stands at the venue is found there.",
+                "Go on with the strategy files that wrote it; or close what is open at the venue and start anew with --fresh.",
             )
         return last
 

@@ -241,6 +241,15 @@ def test_of_two_orders_with_one_id_the_newest_is_found() -> None:
     assert ACCOUNT.found(answer({"open": {}}), USD.id) is None
 
 
+def test_an_order_with_our_id_is_found_however_its_pair_is_spelt() -> None:
+    strange = {"pair": "XBTUSD.x", "type": "buy", "ordertype": "limit", "price": "1"}
+
+    report = ACCOUNT.found(answer({"open": {"A": order(descr=strange, cl_ord_id=ID)}}), USD.id)
+
+    assert report is not None
+    assert (report.order_id, report.instrument) == (ID, USD.id)
+
+
 def test_a_trailing_stop_of_somebodys_hand_does_not_hide_the_other_orders() -> None:
     strange = {"pair": "XBTUSD", "type": "sell", "ordertype": "trailing-stop", "price": "+50.0000%"}
 

@@ -227,13 +227,11 @@ class KrakenAccount(AccountDialect):
 
     def found(self, answer: Answer, instrument: str) -> OrderReport | None:
         """Return the newest order of those that bear our id. Raises VenueError."""
-        listed = [
-            each for each in self._listed(answer) if self._ids.get(each[1].descr.pair, "") == instrument
-        ]
+        listed = self._listed(answer)
         if not listed:
             return None
         txid, order = max(listed, key=lambda each: each[1].opentm)
-        return self._report(answer, txid, order)
+        return self._report(answer, txid, order, instrument)
 
     def open_orders(self) -> Sequence[Call]:
         """Return the one call that lists all open orders of the account."""
@@ -248,7 +246,7 @@ class KrakenAccount(AccountDialect):
         found = self._answered(answer, _read_listed)
         return [*found.open.items(), *found.closed.items()]
 
-    def _report(self, answer: Answer, txid: str, order: _Order) -> OrderReport:
+    def _report(self, answer: Answer, txid: str, order: _Order, instrument: str = "") -> OrderReport:
         described = order.descr
         is_stop = described.ordertype.startswith("stop-loss")
         price, trigger = _amount(described.price), None
@@ -261,7 +259,7 @@ class KrakenAccount(AccountDialect):
                 state = OrderState.PARTIAL
             ts = _nanoseconds(order.closetm or order.opentm)
             return OrderReport(
-                order.cl_ord_id or "", txid, self._ids[described.pair], state, Side(described.type), order.vol,
+                order.cl_ord_id or "", txid, self._ids.get(described.pair, instrument), state, Side(described.type), order.vol,
                 order.vol_exec, ts, price, trigger, order.reason or "",
             )  # fmt: skip
         except (ValueError, KeyError) as error:
