@@ -176,6 +176,8 @@ def fill(w: World) -> None:
         if series.present == 2:
             b = series.first + series.at
             desk.inside(w, series.tool, (b, w.ts[b], w.ts[b] + series.span))
+    if w.run[0].next_due == NEVER:
+        return
     for s in range(len(w.series)):
         series = w.series[s]
         if series.present == 2 and w.tools[series.tool].n_orders > 0:
