@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from abidance.market.backfill import Step
     from abidance.market.store import Tables
+    from abidance.model.errors import AbidanceError
     from abidance.run.downloading import Outcome, Wish
     from abidance.venues.net.config import FeedConfig
 
@@ -69,7 +70,6 @@ def download_data(
     from rich.console import Console
 
     from abidance.market.store import open_tables
-    from abidance.model.errors import DataError
 
     console = Console(highlight=False)
     tables = open_tables(store or data_folder(userdir))
@@ -84,8 +84,16 @@ def download_data(
         typer.echo("Interrupted; what came is stored. To go on: run the same command again.", err=True)
         raise typer.Exit(130) from None
     _conclude(console, outcomes)
-    if any(outcome.fault for outcome in outcomes):
-        raise typer.Exit(DataError.exit_code)
+    if faults := [outcome.fault for outcome in outcomes if outcome.fault is not None]:
+        raise typer.Exit(_code(faults))
+
+
+def _code(faults: "Iterable[AbidanceError]") -> int:
+    """Return the exit code of a download: that of the exchange when it failed, else that of data."""
+    from abidance.model.errors import DataError, VenueError
+
+    is_venue = any(isinstance(fault, VenueError) for fault in faults)
+    return VenueError.exit_code if is_venue else DataError.exit_code
 
 
 def _sorted_out(
@@ -269,14 +277,25 @@ def sql(
 
 
 def _write(frame: "object", output: Path) -> None:
-    """Write a frame in the format that a file's name asks for. Raises UsageError for another."""
+    """Write a frame in the format that a file's name asks for; folders on the way are made.
+
+    Raises UsageError for another format, and where nothing can be written.
+    """
     from abidance.model.errors import UsageError
 
     writers = {".csv": "write_csv", ".json": "write_json", ".parquet": "write_parquet"}
     writer = writers.get(output.suffix.lower())
     if writer is None:
         raise UsageError(f"{output.name} has no known format.", f"Known are {', '.join(writers)}.")
-    getattr(frame, writer)(output)
+    whole = output.expanduser()
+    try:
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        with whole.open("wb") as file:
+            getattr(frame, writer)(file)
+    except OSError as error:
+        raise UsageError(
+            f"{output} cannot be written: {error.strerror or error}.", "Name another file."
+        ) from error
 
 
 @app.command("compact")

@@ -3,7 +3,8 @@
 Conventions. A year has 365 days. `equity[i]` is worth at `ts[i]`, the close of slice i; the money at the start stood
 one usual slice earlier. Risk ratios use daily returns: equity at the end of each UTC day (a close at 00:00 belongs to
 the day before), days without slices repeat the last value, the first return counts from the start equity. Runs that
-touch fewer than ten days use the returns of slices, annualised by slices per year. An account at or below zero is
+touch fewer than ten days use the returns of slices, annualised by slices per year. Below one day nothing is stated per
+year: it would be a guess from a handful of slices. An account at or below zero is
 ruined: its last return is -100 % and none follow. What is undefined is None, never NaN or infinite.
 """
 
@@ -28,6 +29,7 @@ YEAR_DAYS = 365
 FEWEST_DAYS = 10
 """Runs that touch fewer days than this measure risk on the returns of their slices."""
 _TAIL = 0.05
+_YEARLY = ("volatility", "sharpe", "sortino")
 _FLAT = 1e-12
 """A spread of returns below this share of their size is rounding, not risk."""
 
@@ -74,7 +76,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     cagr: float | None
     """Compound annual growth rate; None below one day, where it would say nothing."""
     volatility: float | None
-    """Annual standard deviation of returns (sample, ddof = 1)."""
+    """Annual standard deviation of returns (sample, ddof = 1); None below one day, as are the ratios made of it."""
     sharpe: float | None
     """Annual mean over standard deviation, risk-free rate zero; None when returns do not vary."""
     sortino: float | None
@@ -142,7 +144,8 @@ def measure(
     falls = drawdowns(ts, equity, start)
     deepest = min(falls, key=lambda fall: fall.depth, default=None)
     growth = _growth(start, final, years)
-    ratios = _ratios(returns, per_year or 0.0)
+    is_yearly = years * YEAR_DAYS >= 1
+    ratios = _ratios(returns, per_year or 0.0) | ({} if is_yearly else dict.fromkeys(_YEARLY))
     stats = trade_stats(round_trips)
     traded = None if fills is None else value_of(fills)
     paid = {
@@ -164,7 +167,7 @@ def measure(
         longest_drawdown_days=max((fall.days for fall in falls), default=0.0),
         time_in_market=_mean(exposure > 0) if exposure is not None else None,
         mean_exposure=_mean(exposure) if exposure is not None else None,
-        turnover=_turnover(traded, equity, years) if traded is not None else None,
+        turnover=_turnover(traded, equity, years) if traded is not None and is_yearly else None,
         trades=stats.trades,
         open_trades=stats.open_trades,
         win_rate=stats.win_rate,

@@ -123,13 +123,16 @@ def import_archives(
     known = sorted({layout.venue for layout in LAYOUTS})
     if venue not in known:
         raise UsageError(f"The archives of {venue} are not known.", f"Known are those of {', '.join(known)}.")
+    if not place.exists():
+        what = "file" if place.suffix else "folder"
+        raise UsageError(f"The {what} {place} is missing.", "Check the path after --from-files.")
     suffixes = (".zip", ".csv", ".csv.gz")
     files = (
         sorted(path for path in place.rglob("*") if path.name.endswith(suffixes))
         if place.is_dir()
         else [place]
     )
-    if not files or not files[0].exists():
+    if not files:
         raise UsageError(f"There are no archives in {place}.", f"They end in {', '.join(suffixes)}.")
     for file in files:
         try:

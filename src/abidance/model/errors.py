@@ -6,7 +6,8 @@
     ├── DataError                exit 4   market data: missing, malformed, overlapping, going backwards
     ├── StrategyError            exit 5   a strategy's code: raises, wrong shape, NaN where none may be
     ├── JournalError             exit 6   the journal: corrupt, from another run or version, disk full
-    └── InvariantError           exit 7   a broken promise of ours; never caught, always a bug
+    ├── InvariantError           exit 7   a broken promise of ours; never caught, always a bug
+    └── VenueError               exit 8   an exchange or the way to it: no connection, a refusal, a senseless answer
 
 Expected refusals (risk, a venue's filters) are values, not errors: see `model.outcome`.
 """

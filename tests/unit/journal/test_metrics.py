@@ -141,6 +141,18 @@ def test_one_slice_tells_the_return_and_nothing_that_needs_time() -> None:
     assert (found.cagr, found.sharpe, found.volatility, found.turnover) == (None, None, None, None)
 
 
+def test_a_run_shorter_than_a_day_states_nothing_per_year() -> None:
+    equity = 10_000.0 + np.cumsum(np.sin(np.arange(300)) * 5)
+
+    short = measure(closes(300, DAY_NS // 1440), equity, start_equity=10_000.0, fills=[make_fill()])
+    whole = measure(closes(300, DAY_NS // 300), equity, start_equity=10_000.0, fills=[make_fill()])
+
+    names = ("cagr", "volatility", "sharpe", "sortino", "calmar", "turnover")
+    assert [getattr(short, name) for name in names] == [None] * 6
+    assert None not in [getattr(whole, name) for name in names]
+    assert (short.omega, short.cvar_95) == (whole.omega, whole.cvar_95)
+
+
 def test_no_slice_at_all_is_a_run_that_kept_its_money() -> None:
     found = measure(np.empty(0, np.int64), np.empty(0), start_equity=500.0)
 

@@ -189,7 +189,11 @@ def test_venues_and_places_that_are_not_known_are_refused(tmp_path: Path, tables
     with pytest.raises(UsageError, match="archives of MEXC"):
         imported(tmp_path, "MEXC", tables)
     with pytest.raises(UsageError, match="no archives in"):
+        imported(tmp_path, "BINANCE", tables)
+    with pytest.raises(UsageError, match="The folder .*nowhere is missing"):
         imported(tmp_path / "nowhere", "BINANCE", tables)
+    with pytest.raises(UsageError, match="The file .*no.zip is missing"):
+        imported(tmp_path / "no.zip", "BINANCE", tables)
 
 
 def test_a_pair_can_be_named_where_the_file_does_not_tell(tmp_path: Path, tables: Tables) -> None:

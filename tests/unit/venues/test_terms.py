@@ -3,12 +3,14 @@
 import asyncio
 import gzip
 import json
+import socket
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ccxt.base import errors  # type: ignore[import-untyped]
 
 from abidance.market.reference import Source, known, resolve
 from abidance.market.store import BarStore, Catalog
@@ -184,6 +186,39 @@ def test_a_venue_that_does_not_answer_is_an_error_with_a_remedy() -> None:
 
     with pytest.raises(VenueError, match="nobody there"):
         asyncio.run(read_exchange("BINANCE", Silent({})))
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (errors.ExchangeNotAvailable("binance GET https://x"), "BINANCE cannot be reached."),
+        (errors.RequestTimeout("binance GET https://x"), "BINANCE did not answer in time."),
+        (errors.DDoSProtection("binance 429 {}"), "BINANCE asks us to be slower."),
+        (errors.PermissionDenied("binance 451 <html>"), "BINANCE refuses to answer from here."),
+        (errors.BadResponse("binance {'code': 1}"), "BINANCE answered what cannot be read"),
+    ],
+)
+def test_why_a_venue_did_not_answer_is_told_in_our_words(failure: Exception, told: str) -> None:
+    class Failing(FakeExchange):
+        async def load_markets(self) -> Mapping[str, Any]:
+            raise failure
+
+    with pytest.raises(VenueError, match=told) as found:
+        asyncio.run(read_exchange("BINANCE", Failing({})))
+
+    assert not any(word in str(found.value) for word in ("GET", "<html>", "code", "binance"))
+
+
+def test_what_the_network_said_is_told_without_what_was_put_around_it() -> None:
+    class Unreachable(FakeExchange):
+        async def load_markets(self) -> Mapping[str, Any]:
+            try:
+                raise socket.gaierror(-2, "Name or service not known")
+            except OSError as error:
+                raise errors.ExchangeNotAvailable("binance GET https://x") from error
+
+    with pytest.raises(VenueError, match=r"^BINANCE cannot be reached: Name or service not known\. Check"):
+        asyncio.run(read_exchange("BINANCE", Unreachable({})))
 
 
 def test_a_venue_that_ccxt_does_not_know_is_refused() -> None:

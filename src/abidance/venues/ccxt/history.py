@@ -108,11 +108,12 @@ class CcxtHistory:
     async def bars(self, instrument: str, timeframe: str, start: int, end: int) -> AsyncIterator[BarPage]:
         """Yield the bars that open from `start` up to `end` (ns UTC), oldest first, page by page.
 
-        Raises UsageError for what the venue does not have, VenueError when it does not answer.
+        Raises UsageError for a pair that the venue does not have, DataError for a timeframe, VenueError when it does
+        not answer.
         """
         exchange, symbol = await self._symbol(instrument)
         if timeframe not in (exchange.timeframes or {}):
-            raise UsageError(
+            raise DataError(
                 f"{self._venue} has no bars of {timeframe}; it has {', '.join(exchange.timeframes or {})}.",
                 "Longer bars are built from shorter ones when they are read.",
             )

@@ -5,6 +5,7 @@ Until somebody has imported ccxt the usual way, its three packages are put in pl
 """
 
 import sys
+from difflib import get_close_matches
 from functools import lru_cache
 from importlib import import_module
 from importlib.machinery import ModuleSpec
@@ -67,7 +68,11 @@ def exchange_class(venue: str, *, streaming: bool) -> Any:
     package = "ccxt.pro" if streaming else "ccxt.async_support"
     known = streamed_venues() if streaming else frozenset(each.stem for each in _place().glob("*.py"))
     if venue not in known or venue == "__init__":
-        raise UsageError(f"ccxt knows no venue {venue!r}.", "Choose one that it lists, in small letters.")
+        near = get_close_matches(venue, known, n=3, cutoff=0.7)
+        raise UsageError(
+            f"ccxt knows no venue {venue!r}.",
+            f"Did you mean {' or '.join(near)}?" if near else "Choose one that it lists.",
+        )
     with _loading:
         _put_in_place()
         module: Any = import_module(f"{package}.{venue}")

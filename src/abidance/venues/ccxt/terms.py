@@ -7,6 +7,7 @@ What cannot be understood without doubt is left out: a market without a price st
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal, InvalidOperation
+from importlib import import_module
 from typing import Any
 
 from abidance.market.reference import INFERRED_LEVERAGE, INFERRED_MAINTENANCE, resolve
@@ -58,10 +59,7 @@ async def read_exchange(venue: str, exchange: Any) -> list[Terms]:
     try:
         markets = await exchange.load_markets()
     except Exception as error:  # ccxt's own errors, and those of the network below it
-        raise VenueError(
-            f"{venue} does not say what it trades: {type(error).__name__}: {str(error)[:160]}.",
-            "Check the network, or try again later.",
-        ) from error
+        raise refused(venue, error) from error
     tiers = await _asked(exchange, "fetchLeverageTiers", "fetch_leverage_tiers")
     loans = await _asked(exchange, "fetchCrossBorrowRates", "fetch_cross_borrow_rates")
     periods = await _asked(exchange, "fetchFundingIntervals", "fetch_funding_intervals")
@@ -78,6 +76,32 @@ async def read_exchange(venue: str, exchange: Any) -> list[Terms]:
         for symbol, market in markets.items()
     )
     return [terms for terms in read if terms is not None]
+
+
+def refused(venue: str, error: Exception) -> VenueError:
+    """Return in our words why a venue did not say what it trades; the library's own stay in the cause."""
+    errors = import_module("ccxt.base.errors")
+    later = "Try again later."
+    if isinstance(error, errors.RateLimitExceeded | errors.DDoSProtection):
+        return VenueError(f"{venue} asks us to be slower.", later)
+    if isinstance(error, errors.RequestTimeout | TimeoutError):
+        return VenueError(f"{venue} did not answer in time.", "Check the network, or try again later.")
+    if isinstance(error, errors.NetworkError | OSError):
+        why = f": {told}" if (told := _way_failed(error)) else ""
+        return VenueError(f"{venue} cannot be reached{why}.", "Check the network, or try again later.")
+    if isinstance(error, errors.AuthenticationError):  # nothing was signed: it is where we ask from
+        return VenueError(
+            f"{venue} refuses to answer from here.", "Ask from a place in which it serves people."
+        )
+    return VenueError(f"{venue} answered what cannot be read as its list of instruments.", later)
+
+
+def _way_failed(error: BaseException) -> str:
+    """Return what the network said, empty when it said nothing: ccxt puts its own sentence around it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    told = (error.strerror or str(error)) if isinstance(error, OSError) else ""
+    return told.partition("\n")[0].rstrip(".")
 
 
 async def _asked(exchange: Any, ability: str, method: str) -> Mapping[str, Any]:
