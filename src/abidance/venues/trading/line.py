@@ -152,9 +152,13 @@ class PrivateLine:
                 return
 
     def _placed(self, endpoint: Endpoint) -> Endpoint:
-        """Return where to connect: at the address that stands in for the venue's, if one does."""
-        if not self._way.stream_url:
+        """Return where to connect: at the address that stands in for the venue's, if one does.
+
+        It may have the path already with which the venue's own address begins.
+        """
+        stand_in = self._way.stream_url.rstrip("/")
+        if not stand_in:
             return endpoint
         parts = urlsplit(endpoint.url)
         rest = endpoint.url[len(f"{parts.scheme}://{parts.netloc}") :]
-        return replace(endpoint, url=self._way.stream_url.rstrip("/") + rest)
+        return replace(endpoint, url=stand_in + rest.removeprefix(urlsplit(stand_in).path))
