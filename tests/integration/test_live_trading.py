@@ -19,10 +19,12 @@ from abidance.run.bot import JOURNAL
 from abidance.run.config import RunConfig
 from abidance.run.killing import Extent, kill, release
 from abidance.run.live import gather_begun, open_live
+from abidance.run.reconciling import differences, replica_of
 from abidance.run.trading import Access, LiveTrading
 from abidance.strategy.config import ExitsConfig
 from abidance.testing.exchange import Account, Fault, LocalExchange, Wrong, generated
-from abidance.testing.exchange.desk import State
+from abidance.testing.exchange.core import BUY, Force
+from abidance.testing.exchange.desk import State, Ticket
 from abidance.venues.account import Credentials
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.line import World
@@ -253,3 +255,25 @@ async def test_money_that_is_gone_from_the_account_stops_new_risk(place: Market)
         assert not status.is_trusted
         assert "USDT: the venue has 5000" in " ".join(status.reasons)
         assert not [e for e in bot.engine.fills if isinstance(e, OrderFilled)]
+
+
+async def test_a_record_is_compared_with_its_account_and_every_difference_is_named(place: Market) -> None:
+    async with place:
+        await place.until_held()
+        async with AiohttpTransport(heartbeat=0) as transport:
+            agree = await differences(replica_of(place.folder), place.access, transport, place.pulse)
+            by_hand = Ticket("by-hand", BUY, 10, force=Force.IOC)
+            place.exchange.desk.place(place.account, place.market, by_hand, place.exchange.now)
+            rests = Ticket("rests", BUY, 100, place.market.tape.price[-1] - 50_000)
+            place.exchange.desk.place(place.account, place.market, rests, place.exchange.now)
+            (stop,) = (o for o in place.exchange.desk.orders.values() if o.state is State.WAITING)
+            place.exchange.desk.cancel(stop, place.exchange.now)
+            place.exchange.desk.transfer(place.account, "USDT", D(-15_000), place.exchange.now)
+
+            differ = await differences(replica_of(place.folder), place.access, transport, place.pulse)
+
+        assert agree == []
+        told = {each.about.partition(" ")[0]: each.text for each in differ}
+        assert set(told) == {"execution", "rests", stop.ticket.client_id, "balances"}
+        assert "does not stand" in told[stop.ticket.client_id]
+        assert "is not of this bot" in told["rests"]

@@ -21,7 +21,7 @@ app = typer.Typer(
 
 _PANELS = {
     "Start here": {"demo": "demo"},
-    "Trade": {"backtest": "backtest", "trade": "trade", "kill": "kill", "serve": "serve"},
+    "Trade": {"backtest": "backtest", "trade": "trade", "kill": "kill", "reconcile": "reconcile", "serve": "serve"},
     "Strategies": {"new-strategy": "strategies", "list-strategies": "strategies", "check-strategy": "check"},
     "Research": {"optimize": "optimize", "verdict": "verdict", "simulate": "simulate"},
     "Data": {

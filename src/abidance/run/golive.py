@@ -50,11 +50,7 @@ def make_ready(config: RunConfig, keys: Keys, account: str = ACCOUNT) -> dict[st
         found, pulse = {}, RealPulse()
         async with AiohttpTransport() as transport:
             for venue in venues_of(config):
-                if not keys.has(venue, account):
-                    raise ConfigError(
-                        f"There is no key of {venue} {account} in the vault.",
-                        f"Add one: abidance keys add {venue} {account}".removesuffix(f" {ACCOUNT}"),
-                    )
+                _check_key(keys, venue, account)
                 url = rest_url_of(config.feed, venue)
                 verdict = await check_key(keys, venue, account, transport, pulse, url)
                 verdict.enforce(f"{venue} {account}")
@@ -62,6 +58,23 @@ def make_ready(config: RunConfig, keys: Keys, account: str = ACCOUNT) -> dict[st
         return found
 
     return asyncio.run(ask())
+
+
+def access_of(config: RunConfig, keys: Keys, account: str = ACCOUNT) -> dict[str, Access]:
+    """Return how the accounts of a run are reached. Raises ConfigError where there is no key."""
+    found = {}
+    for venue in venues_of(config):
+        _check_key(keys, venue, account)
+        found[venue] = _access(config, keys.of(venue, account))
+    return found
+
+
+def _check_key(keys: Keys, venue: str, account: str) -> None:
+    if not keys.has(venue, account):
+        raise ConfigError(
+            f"There is no key of {venue} {account} in the vault.",
+            f"Add one: abidance keys add {venue} {account}".removesuffix(f" {ACCOUNT}"),
+        )
 
 
 @contextmanager

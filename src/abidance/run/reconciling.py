@@ -1,0 +1,135 @@
+"""What an account holds beside what a bot's record says of it: asked of the venue, compared, and nothing changed."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+from abidance.journal.store import read
+from abidance.kernel.ids import OrderIds
+from abidance.model.errors import UsageError
+from abidance.model.instrument import SECOND_NS, Instrument
+from abidance.model.money import ZERO
+from abidance.run.bot import JOURNAL
+from abidance.run.replica import Replica
+from abidance.run.trading import Access
+from abidance.venues.account import AccountDialect, Call, Exposure
+from abidance.venues.accounts import account_of
+from abidance.venues.net.budget import Budgets
+from abidance.venues.net.transport import Pulse, Transport
+from abidance.venues.trading.books import Books
+from abidance.venues.trading.wire import Wire
+
+DAY = 86_400 * SECOND_NS
+
+
+class Difference(NamedTuple):
+    """One thing in which record and account differ: what it is about, and a sentence."""
+
+    venue: str
+    about: str
+    text: str
+
+
+def replica_of(folder: Path) -> Replica:
+    """Return what the record of a bot says. Raises UsageError when it did not trade with real orders."""
+    contents = read(folder / JOURNAL)
+    if contents.header.mode != "live":
+        raise UsageError(
+            f"The bot in {folder} trades on {contents.header.mode}: there is no account to compare it with.",
+            "Name a bot that was started with abidance trade --live.",
+        )
+    replica = Replica(contents.header)
+    replica.take(contents.records)
+    return replica
+
+
+async def differences(
+    replica: Replica, access: dict[str, Access], transport: Transport, pulse: Pulse
+) -> list[Difference]:
+    """Ask each account of a run and return in what it differs from the record. Raises VenueError."""
+    markets: dict[tuple[str, object], list[Instrument]] = {}
+    for instrument in replica.state.instruments.values():
+        markets.setdefault((instrument.venue, instrument.kind), []).append(instrument)
+    found: list[Difference] = []
+    for each in markets.values():
+        dialect = account_of(each[0].venue, each[0].kind, each)
+        credentials, rest_url, _ = access[dialect.venue]
+        wire = Wire(dialect, credentials, transport, Budgets(pulse), pulse, rest_url)
+        await wire.open()
+        wire.offset = dialect.read_clock(await wire.ask(dialect.clock())) - wire.now()
+        found += await _orders(replica, dialect, wire)
+        found += await _executions(replica, dialect, wire)
+        found += await _money(replica, dialect, wire)
+    return found
+
+
+async def _orders(replica: Replica, dialect: AccountDialect, wire: Wire) -> list[Difference]:
+    header = replica.header
+    ids = OrderIds(header.install, header.order_epoch, header.run_id.encode())
+    listed: set[str] = set()
+    found = []
+    for call in dialect.open_orders():
+        for report in dialect.read_orders(await wire.ask(call)):
+            plain = report.order_id.replace("-", "").lower()[:32]
+            listed.add(plain)
+            known = replica.orders.get(plain)
+            what = f"{report.side} {report.quantity} {report.instrument}"
+            if known is None and ids.is_ours(plain):
+                found.append(
+                    _told(dialect, plain, f"stands ({what}), bears our mark, and no record knows it.")
+                )
+            elif known is None:
+                name = report.order_id or report.venue_id
+                found.append(_told(dialect, name, f"stands ({what}) and is not of this bot."))
+            elif known.state.is_closed:
+                found.append(_told(dialect, plain, f"stands ({what}); the record has it as {known.state}."))
+    for order in replica.orders.open():
+        request = order.request
+        native = request.type in dialect.capability.native
+        if request.instrument in dialect.instruments and native and order.id not in listed:
+            text = f"is {order.state} on record ({request.side} {request.quantity} {request.instrument}) and does not stand."
+            found.append(_told(dialect, order.id, text))
+    return found
+
+
+async def _executions(replica: Replica, dialect: AccountDialect, wire: Wire) -> list[Difference]:
+    known = {(fill.instrument, fill.id) for fill in replica.fills}
+    began = replica.entries[0].ts if replica.entries else 0
+    since = max(began, max((fill.ts for fill in replica.fills), default=0) - DAY)
+    found = []
+    for instrument in dialect.instruments:
+        call: Call | None = dialect.executions(instrument, since)
+        while call is not None:
+            page = dialect.read_executions(await wire.ask(call), instrument)
+            for each in page.executions:
+                if (instrument, each.id) not in known:
+                    text = f"{each.side} {each.quantity} at {each.price} is not on record."
+                    found.append(_told(dialect, f"execution {each.id} of {instrument}", text))
+            call = page.more
+    return found
+
+
+async def _money(replica: Replica, dialect: AccountDialect, wire: Wire) -> list[Difference]:
+    funds = {each.asset: each for each in dialect.read_funds(await wire.ask(dialect.funds()))}
+    exposures: Sequence[Exposure] = ()
+    if (call := dialect.exposures()) is not None:
+        exposures = dialect.read_exposures(await wire.ask(call))
+
+    def owned() -> dict[str, Decimal]:
+        balances = replica.portfolio.ledger.balances(dialect.venue)
+        return {asset: amount for asset, amount in balances.items() if amount > 0}
+
+    def exposed() -> dict[str, Decimal]:
+        held = dict.fromkeys(dialect.instruments, ZERO)
+        for position in replica.portfolio.open_positions():
+            if position.instrument in held:
+                held[position.instrument] += position.quantity
+        return {id: quantity for id, quantity in held.items() if quantity}
+
+    text = Books(owned, exposed).differences(dialect, funds, exposures)
+    return [_told(dialect, "balances", text)] if text else []
+
+
+def _told(dialect: AccountDialect, about: str, text: str) -> Difference:
+    return Difference(dialect.venue, about, text)
