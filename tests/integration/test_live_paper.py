@@ -6,11 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+import pytest
+
 from abidance.engine.config import StrategyConfig
 from abidance.journal.store import read
 from abidance.kernel.log import logger
 from abidance.market.bars import Bars
 from abidance.market.funding import Funding
+from abidance.model.errors import UsageError, VenueError
 from abidance.model.event import BarSlice
 from abidance.model.instrument import SECOND_NS
 from abidance.model.market import DataKind, FeedState, FeedStatus
@@ -22,10 +25,12 @@ from abidance.run.bot import JOURNAL, Moment, bars_of
 from abidance.run.config import RunConfig
 from abidance.run.live import LivePaper, open_live
 from abidance.testing.exchange import Fault, LocalExchange, Wrong, generated
+from abidance.venues.dialect import Endpoint
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.config import AddressConfig, FeedConfig
 from abidance.venues.net.line import World
-from abidance.venues.net.real import AiohttpTransport
+from abidance.venues.net.real import AiohttpSocket, AiohttpTransport
+from abidance.venues.net.transport import DisconnectedError
 from tests.integration.live_bench import START, SharedPulse, breathe
 
 BTC = "BTC/USDT@BINANCE"
@@ -129,6 +134,10 @@ def opens_of(folder: Path) -> list[int]:
     ]
 
 
+def nothing_in(folder: Path) -> bool:
+    return not any(folder.iterdir())
+
+
 def statuses(folder: Path, kind: DataKind) -> list[FeedState]:
     events = [record.event for record in read(folder / JOURNAL).records]
     return [e.state for e in events if isinstance(e, FeedStatus) and e.kind is kind]
@@ -188,3 +197,44 @@ async def test_a_report_can_be_made_of_what_was_lived_so_far(tmp_path: Path) -> 
     result = paper.result()
     assert len(result.ts) >= 4
     assert result.bars[BTC].ts[0] == START
+
+
+class Dead(AiohttpTransport):
+    """A network that reaches nobody."""
+
+    async def connect(self, endpoint: Endpoint) -> AiohttpSocket:
+        raise DisconnectedError("No connection: Name or service not known.", "Check the network.")
+
+
+async def test_why_nothing_is_certified_and_nothing_is_known_of_the_past_is_told(tmp_path: Path) -> None:
+    async def history(*_: object) -> Bars:
+        raise VenueError("BINANCE does not answer: Name or service not known.")
+
+    place = Place(tmp_path)
+    config = place.config(feed=FeedConfig(anomalies=False))
+    paper = await open_live(config, history, None, tmp_path, place.pulse.wall())
+    with paper:
+        async with Dead(heartbeat=0) as transport:
+            world = World(transport, place.pulse, Budgets(place.pulse), lambda: 0.5, logger("test"))
+            running = asyncio.ensure_future(paper.run(world, lambda: False, place.moments.append))
+            for _ in range(10):
+                await place.pulse.advance(1.0)
+                await breathe(30)
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+    told = place.moments[-1].feeds
+    assert told.startswith("0 streams certified, 2 stale (No connection: Name or service not known)")
+    assert f"There is no history of {BTC} 1m: BINANCE does not answer" in told
+    assert any("BINANCE does not answer" in notice for notice in paper.material.notices)
+
+
+async def test_a_pair_that_the_venue_does_not_have_ends_the_start(tmp_path: Path) -> None:
+    async def history(*_: object) -> Bars:
+        raise UsageError("BINANCE has no BTC/UDST.", "Did you mean BTC/USDT?")
+
+    with pytest.raises(UsageError, match="Did you mean"):
+        await open_live(Place(tmp_path).config(), history, None, tmp_path, START)
+
+    assert nothing_in(tmp_path)

@@ -179,7 +179,8 @@ def _trade_live(
         try:
             result = paper.result()
         except DataError as error:
-            console.print(f"{error.found} Everything is on record in {folder}", soft_wrap=True, markup=False)
+            for text in (*paper.material.notices, f"{error.found} Everything is on record in {folder}"):
+                console.print(text, soft_wrap=True, markup=False)
             return
     present(result, console, json_file, report)
     _conclude(console, result, folder, is_over=False)

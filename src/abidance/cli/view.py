@@ -22,6 +22,8 @@ EFFORT = 0.05
 """The largest share of the time that drawing may take."""
 SILENCE = 60.0
 """Seconds after which a line is due, however little has happened."""
+CHANGE = 5.0
+"""Seconds after a line in which another trust in the feeds is not told yet."""
 
 
 class View(Protocol):
@@ -81,21 +83,26 @@ class Screen:
 
 
 class Lines:
-    """One line for each tenth of the replay, and for each minute."""
+    """One line for each tenth of the replay, for each minute, and when feeds are trusted otherwise than before."""
 
-    def __init__(self, config: "RunConfig", console: Console) -> None:
+    def __init__(
+        self, config: "RunConfig", console: Console, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._picture = Picture(config)
         self._console = console
+        self._clock = clock
         self._tenth = -1
-        self._due = 0.0
+        self._feeds = ""
+        self._told = -SILENCE
 
     def watch(self, moment: "Moment") -> None:
         """Print a line if one is due."""
         tenth = int(moment.progress * 10 + 1e-9)
-        if tenth == self._tenth and time.monotonic() < self._due:
+        patience = SILENCE if moment.feeds == self._feeds else CHANGE
+        now = self._clock()
+        if tenth == self._tenth and now < self._told + patience:
             return
-        self._tenth = tenth
-        self._due = time.monotonic() + SILENCE
+        self._tenth, self._feeds, self._told = tenth, moment.feeds, now
         self._console.print(Text(self._picture.summary(moment)), soft_wrap=True)
 
     def __enter__(self) -> "Lines":

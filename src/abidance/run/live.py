@@ -56,6 +56,7 @@ from abidance.venues.net.transport import Pulse
 HISTORY = "history.parquet"
 TURN = 0.005
 """Seconds that the engine may work before connections are read again."""
+NO_HISTORY = "There is no history of"
 CAUSE = 160
 """Letters of the cause that people are told in one line."""
 _HEARD = {"on_trade": DataKind.TRADES, "on_book": DataKind.BOOK}
@@ -67,6 +68,7 @@ class LivePaper(Bot):
     def __init__(self, material: Material, folder: Path) -> None:
         super().__init__(material, folder)
         self.feed: LiveFeed | None = None
+        self._lacking = next((text for text in material.notices if text.startswith(NO_HISTORY)), "")
 
     async def run(
         self,
@@ -141,6 +143,8 @@ class LivePaper(Bot):
         if doubtful:
             told += ", " + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
             told += _causes(feed.certificates)
+        if self._lacking and not all(each.size for each in self._core.engine.state.series.values()):
+            told += f". {self._lacking[:CAUSE].rstrip('. ')}"
         return Moment(self._core.engine, self._recorder, 0.0, self.resumed, 1.0, told, self.material.is_real)
 
     def wanted(self, now: int, moods: LiveMoods | None = None) -> Wanted:
@@ -346,7 +350,7 @@ async def _ask(key: Key, count: int, now: int, history: History | None, told: li
         raise
     except AbidanceError as error:
         logger("feed").warning("no_history", series=key, reason=error.found)
-        told.append(f"There is no history of {key[0]} {key[1]}: {error.found}")
+        told.append(f"{NO_HISTORY} {key[0]} {key[1]}: {error.found}")
         return nothing
     closed = int(np.searchsorted(bars.ts_close, now, side="right"))
     return checked(bars.slice(0, closed))

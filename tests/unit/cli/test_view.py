@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -339,3 +340,21 @@ def test_a_meter_never_leaves_its_cells(share: float, filled: int) -> None:
 )  # fmt: skip
 def test_a_speed_is_said_in_words(speed: float, words: str) -> None:
     assert pace(speed) == words
+
+
+def test_a_line_is_due_soon_after_the_feeds_are_trusted_otherwise(moment: Moment) -> None:
+    now, file = [100.0], io.StringIO()
+    lines = Lines(configuration(), Console(file=file, width=200), lambda: now[0])
+    told = []
+    for at, feeds in (
+        (0.0, "2 stale"),
+        (4.9, "2 stale (No connection)"),
+        (5.0, "2 stale (No connection)"),
+        (50.0, ""),
+    ):
+        now[0] = 100.0 + at
+        lines.watch(replace(moment, feeds=feeds or "2 stale (No connection)"))
+        told.append(file.getvalue().count("\n"))
+
+    assert told == [1, 1, 2, 2]
+    assert "No connection" in file.getvalue().splitlines()[-1]

@@ -190,9 +190,9 @@ def test_venues_and_places_that_are_not_known_are_refused(tmp_path: Path, tables
         imported(tmp_path, "MEXC", tables)
     with pytest.raises(UsageError, match="no archives in"):
         imported(tmp_path, "BINANCE", tables)
-    with pytest.raises(UsageError, match="The folder .*nowhere is missing"):
+    with pytest.raises(UsageError, match=r"The folder .*nowhere is missing"):
         imported(tmp_path / "nowhere", "BINANCE", tables)
-    with pytest.raises(UsageError, match="The file .*no.zip is missing"):
+    with pytest.raises(UsageError, match=r"The file .*no\.zip is missing"):
         imported(tmp_path / "no.zip", "BINANCE", tables)
 
 
