@@ -267,8 +267,10 @@ class KrakenAccount(AccountDialect):
 
     def executions(self, instrument: str, since: int) -> Call:  # noqa: ARG002 (of all instruments at once)
         """Return the call for executions since a moment."""
-        # Kraken leaves out what happened at the very moment that is named.
-        return _private("TradesHistory", {"start": str(since // SECOND_NS - 1)})
+        # Kraken leaves out what happened at the very moment that is named. By itself it would merge the executions of
+        # a taker under one id, and the stream tells them one by one: the same money would be told twice.
+        params = {"start": str(since // SECOND_NS - 1), "consolidate_taker": "false"}
+        return _private("TradesHistory", params)
 
     def read_executions(self, answer: Answer, instrument: str) -> Page:
         """Return the executions of a page, oldest first. Raises VenueError.
