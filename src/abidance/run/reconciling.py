@@ -104,9 +104,10 @@ async def _executions(replica: Replica, dialect: AccountDialect, wire: Wire) -> 
             page = dialect.read_executions(await wire.ask(call), instrument)
             for each in page.executions:
                 if (instrument, each.id) not in known:
+                    known.add((instrument, each.id))
                     text = f"{each.side} {each.quantity} at {each.price} is not on record."
                     found.append(_told(dialect, f"execution {each.id} of {instrument}", text))
-            call = page.more
+            call = page.following(call)
     return found
 
 

@@ -160,6 +160,14 @@ class Page(NamedTuple):
     more: Call | None = None
     onward: Mapping[str, object] = {}
 
+    def following(self, call: Call) -> Call | None:
+        """Return the call for the page after the one that `call` brought; None at the end.
+
+        A venue that leads nowhere new is not followed.
+        """
+        params = {**call.params, **self.onward}
+        return call._replace(params=params) if self.more is None and params != call.params else self.more
+
 
 class Capability(msgspec.Struct, frozen=True):
     """What a venue really has, in one market. An order type that is not native is held and watched by us.

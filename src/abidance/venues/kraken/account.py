@@ -150,6 +150,7 @@ class KrakenAccount(AccountDialect):
             "Taking everything back takes the orders of all instruments of the account, those by hand too.",
             "Requests leave one by one, because each must bear a greater number than the one before.",
             "Fees are always asked for in the quote currency.",
+            "What earns rewards (XBT.F) is another balance than BTC: let what is traded with earn none.",
         ),
     )
 

@@ -25,7 +25,6 @@ from abidance.venues.account import (
     Moved,
     News,
     OrderReport,
-    Page,
     Proof,
     Reply,
 )
@@ -441,7 +440,7 @@ class VenueGateway:
             page = self.dialect.read_executions(await self._way.wire.ask(call), instrument)
             for execution in page.executions:
                 self.register.execution(execution, self._now())
-            call = _next(call, page)
+            call = page.following(call)
 
     async def compare_funds(self) -> None:
         """Compare balances and positions with our books, when nothing is under way."""
@@ -557,12 +556,6 @@ class VenueGateway:
 
     def _now(self) -> int:
         return self._way.pulse.wall()
-
-
-def _next(call: Call, page: Page) -> Call | None:
-    """Return the call for the page that follows; a venue that leads nowhere new is not followed."""
-    params = {**call.params, **page.onward}
-    return call._replace(params=params) if page.more is None and params != call.params else page.more
 
 
 def _amended(request: OrderRequest, command: Amend) -> OrderRequest:
