@@ -17,7 +17,7 @@ from abidance.kernel.log import logger
 from abidance.market.bars import Bars
 from abidance.market.readings import FEAR_GREED, NEWS, Readings
 from abidance.market.store.moods import MoodStore
-from abidance.model.errors import DataError, VenueError
+from abidance.model.errors import VenueError
 from abidance.model.event import BarSlice
 from abidance.model.instrument import SECOND_NS, Instrument
 from abidance.model.market import Bar, DataKind, FeedState, FeedStatus
@@ -191,7 +191,7 @@ async def test_a_mood_that_is_too_old_gives_no_bars_and_no_certificate(tmp_path:
 
 async def test_a_mood_that_nobody_knows_is_refused_with_the_cause(tmp_path: Path) -> None:
     async with MoodyPlace(tmp_path, {}) as place:
-        with pytest.raises(DataError, match="answered 503"):
+        with pytest.raises(VenueError, match="answered 503"):
             await place.live(10)
 
 

@@ -238,8 +238,8 @@ async def gather_begun(
     """Return what a bot on live data stands on, with the history that it began with; one that begins now asks for it.
 
     `rules` know what venues demanded of orders when it began. A series of which no history can be had warms up on live
-    bars; the run says so. Raises UsageError for a pair that its venue does not have, DataError for a mood that nobody
-    knows.
+    bars; the run says so. Raises UsageError for a pair that its venue does not have, and what `LiveMoods.begin` raises
+    for a mood that nobody knows.
     """
     kept = folder / HISTORY
     needed = history_needed(config, strategies)

@@ -7,6 +7,7 @@ of the readings that were there when it closed: what is found later changes none
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
 from abidance.kernel.log import logger
@@ -14,7 +15,7 @@ from abidance.market.bars import Bars
 from abidance.market.live.slices import Series
 from abidance.market.readings import FEAR_GREED, NEWS, Readings
 from abidance.market.store import show
-from abidance.model.errors import AbidanceError, DataError
+from abidance.model.errors import AbidanceError, DataError, VenueError
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.model.market import Bar
 from abidance.run.sentiment import SentimentDesk
@@ -38,26 +39,30 @@ class LiveMoods:
             NEWS: self._refresh_news,
         }
         self._readings: dict[str, Readings] = {}
-        self._faults: dict[str, str] = {}
+        self._faults: dict[str, Exception] = {}
         self._asked: dict[str, int] = {}
 
     async def begin(self, ids: Iterable[str]) -> None:
         """Take what is stored of these moods; one of which nothing is known is asked for.
 
-        Raises DataError when nothing can be had of it.
+        Raises DataError when nothing can be had of it, VenueError when its source does not answer.
         """
         for id in dict.fromkeys(ids):
             await _beside(partial(self._load, id))
             if not len(self._readings[id]):
                 await self._refresh(id)
             if not len(self._readings[id]):
-                why = f": {self._faults[id]}" if id in self._faults else "."
-                raise DataError(
-                    f"No reading of {id} is known{why}",
-                    "Fetch some first: abidance download-sentiment"
-                    if id in self._sources
-                    else f"Known moods are {' and '.join(self._sources)}.",
-                )
+                raise self._unknown(id)
+
+    def _unknown(self, id: str) -> AbidanceError:
+        found, fault = f"No reading of {id} is known", self._faults.get(id)
+        if id not in self._sources:
+            return DataError(f"{found}.", f"Known moods are {' and '.join(self._sources)}.")
+        kind = VenueError if isinstance(fault, VenueError) else DataError
+        return kind(
+            f"{found}: {_told(fault)}." if fault else f"{found}.",
+            "Fetch some first: abidance download-sentiment",
+        )
 
     async def run(self) -> None:
         """Keep the moods up to date until cancelled."""
@@ -95,7 +100,7 @@ class LiveMoods:
             until = max(until, self._asked.get(instrument, 0) + 2 * int(EVERY) * SECOND_NS)
         if now <= until:
             return ""
-        why = f" ({self._faults[instrument]})" if instrument in self._faults else ""
+        why = f" ({_told(self._faults[instrument])})" if instrument in self._faults else ""
         return f"Its last reading is of {show(last)}{why}."
 
     # --- the sources
@@ -109,17 +114,17 @@ class LiveMoods:
                 self._asked[id] = asked
             await _beside(partial(self._load, id))
         except AbidanceError as error:
-            self._fail(id, error.found)
+            self._fail(id, error)
         except Exception as error:  # noqa: BLE001 - a mood is never worth the end of the run
             self._log.exception("sentiment_failed", mood=id)
-            self._fail(id, f"{type(error).__name__}: {error}")
+            self._fail(id, error)
         else:
             self._faults.pop(id, None)
 
-    def _fail(self, id: str, reason: str) -> None:
+    def _fail(self, id: str, error: Exception) -> None:
         self.failures += 1
-        self._faults[id] = reason.rstrip(".")
-        self._log.warning("no_sentiment", mood=id, reason=reason, failures=self.failures)
+        self._faults[id] = error
+        self._log.warning("no_sentiment", mood=id, reason=_told(error), failures=self.failures)
 
     def _refresh_news(self) -> None:
         for fault in self._desk.refresh_news()[1]:
@@ -127,6 +132,11 @@ class LiveMoods:
 
     def _load(self, id: str) -> None:
         self._readings[id] = self._desk.store.readings(id)
+
+
+def _told(error: Exception) -> str:
+    text = error.found if isinstance(error, AbidanceError) else f"{type(error).__name__}: {error}"
+    return text.rstrip(".")
 
 
 async def _beside(work: Callable[[], object]) -> None:
@@ -148,7 +158,7 @@ async def _beside(work: Callable[[], object]) -> None:
             work()
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
             found = error
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop has gone: nobody waits any more
             loop.call_soon_threadsafe(tell, found)
 
     threading.Thread(target=thread, name="sentiment", daemon=True).start()

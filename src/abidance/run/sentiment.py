@@ -19,9 +19,11 @@ from abidance.market.sentiment import Headline, mood_of, read_fear_greed, read_h
 from abidance.market.store import Tables
 from abidance.market.store.moods import MoodStore
 from abidance.model.errors import AbidanceError, DataError, VenueError
+from abidance.model.instrument import SECOND_NS
 
 FEAR_GREED_URL = "https://api.alternative.me/fng/"
 NEWS_URLS = ("https://www.coindesk.com/arc/outboundfeeds/rss/", "https://cointelegraph.com/rss")
+_DAY = 86_400 * SECOND_NS
 _HEADLINES = Path("SENTIMENT") / "CRYPTO-NEWS" / "headlines.jsonl"
 
 
@@ -69,7 +71,10 @@ class SentimentDesk:
 
     def refresh_fear_greed(self, url: str = FEAR_GREED_URL) -> int:
         """Store what is new of the index, all of its history the first time; return how many readings are."""
-        readings = read_fear_greed(self._web.get(url, {"limit": "0"}), self._clock.now())
+        now, stored = self._clock.now(), self.store.readings(FEAR_GREED)
+        # All there is the first time; afterwards the days that passed, and two in case the last ones came late.
+        limit = (now - int(stored.ts[-1])) // _DAY + 3 if len(stored) else 0
+        readings = read_fear_greed(self._web.get(url, {"limit": str(max(0, limit))}), now)
         return self._add(readings, FEAR_GREED)
 
     def refresh_news(self, urls: Sequence[str] = NEWS_URLS) -> tuple[int, list[str]]:

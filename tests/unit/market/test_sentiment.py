@@ -71,8 +71,10 @@ class FakeWeb:
 
     def __init__(self, pages: dict[str, bytes]) -> None:
         self.pages = pages
+        self.limits: list[str] = []
 
     def get(self, url: str, query: dict[str, str]) -> bytes:
+        self.limits.append(query.get("limit", ""))
         if url not in self.pages:
             raise VenueError(f"{url} answered 503.", "Try again later.")
         return self.pages[url]
@@ -185,6 +187,8 @@ def test_a_desk_stores_what_is_new_and_changes_nothing_that_was_known(tmp_path: 
     later = desk.refresh_fear_greed("index")
 
     assert (first, again, later) == (2, 0, 1)
+    assert web.limits[0] == "0"  # all there is, and afterwards what may be new
+    assert all(1 < int(limit) < 9 for limit in web.limits[1:])
     assert MoodStore(tmp_path).readings(FEAR_GREED).value.tolist() == [30, 40, 50]
 
 
