@@ -275,7 +275,7 @@ def test_the_listen_key_is_in_the_address_and_is_renewed() -> None:
 
 
 def test_frames_that_mexcs_own_schema_made_are_read() -> None:
-    (report,), (trade,), (funds,), (after, moved) = (
+    (report,), (deal,), (funds,), (after, moved) = (
         STREAM.hear(frame) for frame in (ORDER, DEAL, PLACED, TRANSFER)
     )
 
@@ -283,10 +283,7 @@ def test_frames_that_mexcs_own_schema_made_are_read() -> None:
         "", "C02__583905164440776704043", "MX/USDT@MEXC", OrderState.FILLED, Side.BUY, D(2000), D(2000),
         1736417034281 * MS_NS, D("0.001053"),
     )  # fmt: skip
-    assert trade == Execution(
-        "505979017439002624X1", "", "C02__505979017439002624115", "MX/USDT@MEXC", Side.SELL, D(1), D("3.6962"),
-        D("0.0003998377369698171"), "MX", 1736417034280 * MS_NS,
-    )  # fmt: skip
+    assert deal == Alive()  # its id need not be the one of REST: executions come from there alone
     assert funds == Funds("USDT", D("4.408216465074677006"), D("0.006016465074677006"))
     assert after == Funds("USDC", D("21.94210356004384"), D("21.94210356004384"))
     assert moved == Moved("USDC", D(10), 1736416910000 * MS_NS, "contract_transfer")
@@ -307,12 +304,10 @@ def test_the_login_is_granted_only_for_all_channels() -> None:
     assert STREAM.hear("Invalid listen key") == (KeyExpired(),)
 
 
-def test_a_frame_cut_anywhere_never_raises_nor_becomes_another_fill() -> None:
-    whole = STREAM.hear(DEAL)
+def test_a_frame_cut_anywhere_never_raises_nor_says_something_else() -> None:
     for frame in (ORDER, DEAL, PLACED, TRANSFER):
         for end in range(len(frame)):
-            for news in STREAM.hear(frame[:end]):
-                assert isinstance(news, Dropped | Alive | Funds | OrderReport) or [news] == list(whole)
+            assert all(isinstance(news, Dropped | Alive) for news in STREAM.hear(frame[:end]))
 
 
 def pushed(number: int, *fields: tuple[int, Any]) -> bytes:
@@ -322,14 +317,6 @@ def pushed(number: int, *fields: tuple[int, Any]) -> bytes:
 @pytest.mark.parametrize(
     "frame",
     [
-        pushed(306),
-        pushed(306, (1, "NaN"), (2, "1"), (4, 1), (7, "t"), (9, "o"), (12, 1)),
-        pushed(306, (1, "1"), (2, "-1"), (4, 1), (7, "t"), (9, "o"), (12, 1)),
-        pushed(306, (1, "1"), (2, "0"), (4, 1), (7, "t"), (9, "o"), (12, 1)),
-        pushed(306, (1, "1"), (2, "1"), (4, 3), (7, "t"), (9, "o"), (12, 1)),
-        pushed(306, (1, "1"), (2, "1"), (4, 1), (9, "o"), (12, 1)),
-        pushed(306, (1, "1"), (2, "1"), (4, 1), (7, "t"), (9, "o"), (10, "inf"), (12, 1)),
-        pushed(306, (1, "1"), (2, "1"), (4, 1), (7, "t"), (9, "o"), (12, 2**63 - 1)),
         pushed(304, (1, "o"), (4, "1"), (8, 1), (15, 9)),
         pushed(304, (1, "o"), (4, "x"), (8, 1), (15, 1)),
         pushed(304, (4, "1"), (8, 1), (15, 1)),

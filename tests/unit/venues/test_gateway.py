@@ -259,7 +259,7 @@ async def test_somebody_who_trades_by_hand_is_recognised(world: World) -> None:
 
     ticket = Ticket("by-hand", BUY, world.lots("0.01"), force=Force.IOC)
     world.exchange.desk.place(world.account, world.market, ticket, world.exchange.now)
-    await world.advance(5)
+    await world.advance(40)
 
     fills = [event.fill for event in world.events if isinstance(event, OrderFilled)]
     assert {fill.strategy for fill in fills} == {"manual"}

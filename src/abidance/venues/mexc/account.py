@@ -112,7 +112,10 @@ class MexcAccount(AccountDialect):
         reduce_only=False,
         cancels_all=True,
         window=WINDOW_S,
-        notes=("MEXC has no stops for programs: what ccxt sends for one is an order at market, at once.",),
+        notes=(
+            "MEXC has no stops for programs: what ccxt sends for one is an order at market, at once.",
+            "Executions are asked for once the stream says that an order filled, which takes about a second.",
+        ),
     )
 
     def __init__(self, instruments: Sequence[Instrument]) -> None:

@@ -1,8 +1,11 @@
 """Hear what happens to a MEXC spot account: protobuf pushes behind a listen key.
 
-As JSON they would read: {"channel":"spot@private.deals.v3.api.pb","symbol":"MXUSDT","sendTime":1736417034332,
-"privateDeals":{"price":"3.6962","quantity":"1","tradeType":2,"tradeId":"505979017439002624X1","orderId":
-"C02__505979017439002624115","feeAmount":"0.0003998377369698171","feeCurrency":"MX","time":1736417034280}}
+As JSON they would read: {"channel":"spot@private.orders.v3.api.pb","symbol":"MXUSDT","sendTime":1736417034281,
+"privateOrders":{"id":"C02__583905164440776704043","clientId":"","price":"0.001053","quantity":"2000","tradeType":1,
+"cumulativeQuantity":"2000","status":2,"createTime":1754996075502}}
+
+Deals are not listened to: nothing says that they bear the ids that REST gives to the same executions, and one that came
+under two ids would be booked twice. What an order filled in all is told, and leads to the question for its executions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +22,6 @@ from abidance.model.order import OrderState, Side
 from abidance.venues.account import (
     Call,
     Credentials,
-    Execution,
     Funds,
     KeyExpired,
     Moved,
@@ -36,7 +38,7 @@ from abidance.venues.net.transport import Answer
 
 _RENEW_S = 1_800.0
 _PING_S = 20.0
-_CHANNELS = tuple(f"spot@private.{name}.v3.api.pb" for name in ("orders", "deals", "account"))
+_CHANNELS = tuple(f"spot@private.{name}.v3.api.pb" for name in ("orders", "account"))
 _SIDES = {1: Side.BUY, 2: Side.SELL}
 _STATES = {
     1: OrderState.OPEN,
@@ -100,7 +102,6 @@ class MexcStream(PrivateStream):
             push = _Push.FromString(frame)
             for body, read in (
                 ("ownOrder", self._order),
-                ("ownDeal", self._deal),
                 ("ownBalance", self._balance),
             ):
                 if push.HasField(body):
@@ -144,20 +145,6 @@ class MexcStream(PrivateStream):
                 told.clientId, told.id, instrument, state, side, quantity, filled, ts, price or None
             ),
         )  # fmt: skip
-
-    def _deal(self, push: Any) -> Sequence[News]:
-        told, instrument = push.ownDeal, self._ids.get(push.symbol)
-        if instrument is None:
-            return (Alive(),)
-        price, quantity, fee = Decimal(told.price), Decimal(told.quantity), Decimal(told.feeAmount or "0")
-        sound(price, quantity)
-        if not (told.tradeId and told.orderId and quantity and fee.is_finite()):
-            raise ValueError("a deal without an id, a quantity or a fee")
-        execution = Execution(
-            told.tradeId, told.clientOrderId, told.orderId, instrument, _SIDES[told.tradeType], quantity, price, fee,
-            told.feeCurrency, _ns(told.time), told.isMaker,
-        )  # fmt: skip
-        return (execution,)
 
     def _balance(self, push: Any) -> Sequence[News]:
         told = push.ownBalance

@@ -8,7 +8,6 @@ _PACKAGE = "abidance.mexc"
 _STRING = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
 _INT32 = descriptor_pb2.FieldDescriptorProto.TYPE_INT32
 _INT64 = descriptor_pb2.FieldDescriptorProto.TYPE_INT64
-_BOOL = descriptor_pb2.FieldDescriptorProto.TYPE_BOOL
 _TEXTS = {
     "Level": ("price", "quantity"),
     "BookTicker": ("bidPrice", "bidQuantity", "askPrice", "askQuantity"),
@@ -50,18 +49,6 @@ _MESSAGES: dict[str, tuple[tuple[int, str, int | str], ...]] = {
         (15, "status", _INT32),
         (16, "createTime", _INT64),
     ),
-    "OwnDeal": (
-        (1, "price", _STRING),
-        (2, "quantity", _STRING),
-        (4, "tradeType", _INT32),
-        (5, "isMaker", _BOOL),
-        (7, "tradeId", _STRING),
-        (8, "clientOrderId", _STRING),
-        (9, "orderId", _STRING),
-        (10, "feeAmount", _STRING),
-        (11, "feeCurrency", _STRING),
-        (12, "time", _INT64),
-    ),
     "OwnBalance": (
         (1, "vcoinName", _STRING),
         (3, "balanceAmount", _STRING),
@@ -77,7 +64,6 @@ _MESSAGES: dict[str, tuple[tuple[int, str, int | str], ...]] = {
         (5, "createTime", _INT64),
         (6, "sendTime", _INT64),
         (304, "ownOrder", "OwnOrder"),
-        (306, "ownDeal", "OwnDeal"),
         (307, "ownBalance", "OwnBalance"),
         (308, "kline", "Kline"),
         (313, "depths", "Depths"),
