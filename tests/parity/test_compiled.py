@@ -81,7 +81,7 @@ scripts = st.fixed_dictionaries(
 )
 
 
-entries = st.one_of(
+entries: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.just({}),
     st.fixed_dictionaries(
         {

@@ -21,7 +21,13 @@ app = typer.Typer(
 
 _PANELS = {
     "Start here": {"demo": "demo"},
-    "Trade": {"backtest": "backtest", "trade": "trade", "kill": "kill", "reconcile": "reconcile", "serve": "serve"},
+    "Trade": {
+        "backtest": "backtest",
+        "trade": "trade",
+        "kill": "kill",
+        "reconcile": "reconcile",
+        "serve": "serve",
+    },
     "Strategies": {"new-strategy": "strategies", "list-strategies": "strategies", "check-strategy": "check"},
     "Research": {"optimize": "optimize", "verdict": "verdict", "simulate": "simulate"},
     "Data": {

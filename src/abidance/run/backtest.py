@@ -18,6 +18,7 @@ from abidance.engine.pump import Pump
 from abidance.engine.runners import BarRunner
 from abidance.execution.analysis import analyse
 from abidance.kernel.ids import OrderIds
+from abidance.kernel.ports import SimulatedVenue
 from abidance.market.feed.stream import TickStream
 from abidance.market.store import fingerprint
 from abidance.model.errors import StrategyError
@@ -45,7 +46,7 @@ def backtest(
 
 
 def play(
-    material: Material, core: Core, progress: Progress | None = None, *, digest: bool = True
+    material: Material, core: Core[SimulatedVenue], progress: Progress | None = None, *, digest: bool = True
 ) -> Recorder:
     """Replay the material through a core from its opening to its end and return what was kept of it."""
     recorder = Recorder(core.engine, tuple(material.strategies), digest=digest, ticks=False)
@@ -97,7 +98,7 @@ def quick_collector() -> Iterator[None]:
 
 
 def result_of(
-    material: Material, core: Core, recorder: Recorder, timings: Mapping[str, float]
+    material: Material, core: Core[SimulatedVenue], recorder: Recorder, timings: Mapping[str, float]
 ) -> BacktestResult:
     """Gather what a finished run left behind."""
     portfolio, orders = core.engine.state.portfolio, core.engine.state.orders
@@ -159,7 +160,7 @@ def buy_and_hold(material: Material, ts: NDArray[np.int64], start_equity: float)
     return equity
 
 
-def _costs(core: Core) -> dict[str, float]:
+def _costs(core: Core[SimulatedVenue]) -> dict[str, float]:
     state = core.engine.state
     trips = [*state.portfolio.round_trips, *state.portfolio.open_round_trips()]
     analysis = analyse(state.orders.all(), core.engine.fills)

@@ -23,6 +23,7 @@ from abidance.journal.record import Record, RunHeader
 from abidance.journal.store import FileJournal
 from abidance.kernel.ids import OrderIds
 from abidance.kernel.log import configure, logger
+from abidance.kernel.ports import SimulatedVenue
 from abidance.market.bars import FIELDS, Bars
 from abidance.market.store import show
 from abidance.model.command import Submit
@@ -128,7 +129,9 @@ class Bot:
             tuple(Word(each.level, each.code, each.text, each.strategy) for each in outcome.notices),
         )
 
-    def _assembled(self, order_id: Callable[[int], str], tape: Mapping[Key, Bars] | None) -> Core:
+    def _assembled(
+        self, order_id: Callable[[int], str], tape: Mapping[Key, Bars] | None
+    ) -> Core[SimulatedVenue]:
         """Return the core; runs on other venues than the simulated one wire their own."""
         return assemble(self.material, order_id, tape=tape, isolate=True)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from abidance.engine.allocator import Allocator
 from abidance.engine.config import StrategyConfig
@@ -366,18 +366,21 @@ def _check_leverage(config: RunConfig, instruments: Mapping[str, Instrument]) ->
                 )
 
 
+V_co = TypeVar("V_co", bound=SimulatedVenue, covariant=True)
+
+
 @dataclass(frozen=True)
-class Core:
+class Core(Generic[V_co]):
     """A wired engine with the venue that takes its orders, and the events that open the run."""
 
     engine: Engine
-    venue: SimulatedVenue
+    venue: V_co
     opening: tuple[BalanceChanged | Control, ...]
 
 
 def assemble(
     material: Material, order_id: Callable[[int], str], *, tape: Mapping[Key, Bars] | None, isolate: bool
-) -> Core:
+) -> Core[SimVenue]:
     """Wire a core. `tape` holds the bars that are known in advance by series; None when nothing is."""
     config = material.config
     engine = engine_of(material, order_id, tape=tape, isolate=isolate)

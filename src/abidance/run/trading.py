@@ -16,6 +16,7 @@ from typing import NamedTuple, get_args
 
 from abidance.kernel.ids import OrderIds
 from abidance.kernel.log import logger
+from abidance.kernel.ports import SimulatedVenue
 from abidance.market.bars import Bars
 from abidance.market.readings import is_mood
 from abidance.model.command import Command, Submit
@@ -119,7 +120,9 @@ class LiveTrading(LivePaper):
         self.dialects = _dialects(material, access)
         super().__init__(replace(material, is_real=True), folder)
 
-    def _assembled(self, order_id: Callable[[int], str], tape: Mapping[Key, Bars] | None) -> Core:
+    def _assembled(
+        self, order_id: Callable[[int], str], tape: Mapping[Key, Bars] | None
+    ) -> Core[SimulatedVenue]:
         engine = engine_of(self.material, order_id, tape=tape, isolate=True)
         engine.state.fixed = {
             id: frozenset() if dialect.capability.amends else dialect.capability.native - {OrderType.MARKET}

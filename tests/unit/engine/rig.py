@@ -23,6 +23,7 @@ from abidance.run.setup import Core, Material, assemble
 from abidance.strategy.base import BarStrategy, EventStrategy, Signals
 from abidance.strategy.config import ExitsConfig
 from abidance.venues.sim.config import FeeTier, SlippageConfig, VenueConfig
+from abidance.venues.sim.venue import SimVenue
 
 D = Decimal
 HOUR = 3_600 * SECOND_NS
@@ -120,7 +121,7 @@ class Rig:
     commands: list[Command] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.core: Core = assemble(
+        self.core: Core[SimVenue] = assemble(
             self.material,
             OrderIds(0, 0, b"test").make,
             tape=self.material.bars if self.ahead else None,

@@ -117,7 +117,9 @@ def test_compiled_crossings_are_those_of_the_two_averages(fast: int, slow: int) 
     for seed in range(5):
         values = column(seed)
 
-        rows, above = recursions.exponential_crossings(values, fast, slow)
+        found = recursions.exponential_crossings(values, fast, slow)
+        assert found is not None
+        rows, above = found
 
         told = trend.crossings(trend._ema(values, fast), trend._ema(values, slow))
         assert (rows.tolist(), above.tolist()) == (told[0].tolist(), told[1].tolist())

@@ -125,7 +125,7 @@ def test_a_stream_in_doubt_leaves_a_hole_and_is_not_whole(tables: Tables) -> Non
 
 def test_a_disk_that_cannot_follow_holds_nobody_up_and_is_on_record(tables: Tables) -> None:
     recorder, gate = Recorder(tables, most=1), threading.Event()
-    recorder._writer.submit(gate.wait)
+    recorder._writer.submit(_waiting, gate)
 
     for number in range(BEHIND + 3):
         recorder(trade(number), trade(number).ts)
@@ -153,7 +153,7 @@ def test_a_hole_of_which_a_piece_was_let_go_is_not_mended(tables: Tables) -> Non
     for event in (status(0, FeedState.CERTIFIED), trade(1), status(2, FeedState.STALE)):
         recorder(event, event.ts + 1_000)
     for _ in range(BEHIND):
-        recorder._writing.append(recorder._writer.submit(gate.wait))
+        recorder._writing.append(recorder._writer.submit(_waiting, gate))
 
     recorder(trade(3), trade(3).ts)
     recorder.flush()
@@ -169,3 +169,7 @@ def test_a_hole_of_which_a_piece_was_let_go_is_not_mended(tables: Tables) -> Non
     assert recorder.dropped == 1
     assert not any(start <= trade(3).ts < end for start, end in spans.whole)
     assert any(hole.start == status(2, FeedState.STALE).ts for hole in spans.holes)
+
+
+def _waiting(gate: threading.Event) -> None:
+    gate.wait()

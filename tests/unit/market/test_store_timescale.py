@@ -47,7 +47,7 @@ CREATE AGGREGATE public.last(float8, timestamptz) (sfunc = later, stype = float8
 _OPTIONS = re.compile(r" WITH \(timescaledb\.[^)]*\)")
 
 
-class WithoutOptions(psycopg.Cursor[Any]):
+class WithoutOptions(psycopg.Cursor):  # type: ignore[misc, name-defined]
     """A cursor that writes down the options that only the extension knows, and runs the rest."""
 
     options: list[str]

@@ -145,8 +145,12 @@ class Ear:
         self.path = path
         self.said: list[object] = []
         self.topics: set[str] = set()
+        self.is_over = False
 
     def say(self, frame: object) -> None:
+        self.said.append(frame)
+
+    def push(self, topic: str, frame: object) -> None:
         self.said.append(frame)
 
     def listen(self, topic: str, market: object, channel: object, every: int = 0) -> None:

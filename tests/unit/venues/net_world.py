@@ -5,7 +5,7 @@ import heapq
 from collections.abc import Awaitable, Mapping, Sequence
 from decimal import Decimal
 from itertools import count
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from abidance.kernel.log import logger
 from abidance.market.book import BookRule, Continuity
@@ -245,7 +245,7 @@ class Bench:
     def _rest(self, dialect: Dialect) -> Rest:
         return Rest(dialect.rest_url, self.venue, self.world.budgets, self.pulse)
 
-    async def __aenter__(self) -> "Bench":
+    async def __aenter__(self) -> Self:
         self._task = asyncio.ensure_future(self.feed.run())
         await self.advance(0.5)
         return self

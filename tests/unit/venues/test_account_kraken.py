@@ -305,7 +305,10 @@ def test_a_full_page_leads_on_from_its_oldest_execution() -> None:
 
     assert page.onward == {"end": "T49"}
     assert [each.id for each in page.executions][:2] == ["T49", "T48"]
-    assert ACCOUNT.executions(BTC.id, 70 * SECOND_NS + 5).params == {"start": "69", "consolidate_taker": "false"}
+    assert ACCOUNT.executions(BTC.id, 70 * SECOND_NS + 5).params == {
+        "start": "69",
+        "consolidate_taker": "false",
+    }
 
 
 def test_balances_have_our_names_and_time_is_the_middle_of_its_second() -> None:

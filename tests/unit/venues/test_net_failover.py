@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from abidance.market.bars import Bars
+from abidance.market.live.gaps import Mended
 from abidance.market.live.loans import Failover
 from abidance.model.errors import UsageError
 from abidance.model.instrument import SECOND_NS, Instrument
@@ -47,7 +48,7 @@ class Pair(Bench):
             **bars,
         )
         super().__init__(needs, **more)  # type: ignore[arg-type]
-        self.kept: list[MarketEvent] = []
+        self.kept: list[MarketEvent | Mended] = []
         self.feed._tap = lambda event, _: self.kept.append(event)
 
     def socket(self, instrument: Instrument) -> FakeSocket:
