@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from abidance.cli.data import data_folder
+from abidance.cli.options import data_folder
 from abidance.journal.store import read
 from abidance.kernel.clock import WallClock
 from abidance.market.store import Place, open_tables

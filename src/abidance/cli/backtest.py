@@ -42,6 +42,7 @@ def backtest(
     dry_run_wallet: options.Wallet = None,
     parameter: options.Parameters = None,
     setting: options.Settings = None,
+    store: options.Store = "",
     json_file: options.JsonFile = None,
     report: options.ReportFile = None,
     engine: Engine = "event",
@@ -57,7 +58,7 @@ def backtest(
 
     typed = RunOptions(
         config, strategy, pairs, timeframe, detail_timeframe, timerange, fee, slippage, stake_amount,
-        dry_run_wallet, setting, parameter,
+        dry_run_wallet, setting, parameter, store,
     )  # fmt: skip
     loaded = typed.load()
     console = Console(highlight=False)
@@ -74,7 +75,7 @@ def backtest(
 
 def _run(engine: str, config: "RunConfig", userdir: Path, bar: "Bar") -> "tuple[BacktestResult, list[str]]":
     """Return the result of an executor, and what is to be said about it; `both` is that of the event engine."""
-    source, folder = options.catalog_of(userdir), options.strategies_folder(userdir)
+    source, folder = options.catalog_of(userdir, config.store), options.strategies_folder(userdir)
     if engine == "event":
         from abidance.run.backtest import backtest as run
 

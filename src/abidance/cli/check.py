@@ -36,6 +36,7 @@ def check_strategy(
     timeframe: options.Timeframe = None,
     timerange: options.Timerange = None,
     setting: options.Settings = None,
+    store: options.Store = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
@@ -48,12 +49,12 @@ def check_strategy(
     from abidance.model.errors import StrategyError
     from abidance.run.checking import check_strategies
 
-    typed = RunOptions(config, strategy, pairs, timeframe, timerange=timerange, settings=setting)
+    typed = RunOptions(config, strategy, pairs, timeframe, timerange=timerange, settings=setting, store=store)
     loaded = typed.load()
     # A strategy that prints would do so some hundred times, and into the JSON.
     with Bar(loaded, "Checking") as bar, redirect_stdout(io.StringIO()):
         reports = check_strategies(
-            loaded, options.catalog_of(userdir), options.strategies_folder(userdir), bar.advance
+            loaded, options.catalog_of(userdir, loaded.store), options.strategies_folder(userdir), bar.advance
         )
     if as_json:
         typer.echo(json.dumps([report.plain() for report in reports], indent=2, allow_nan=False))

@@ -59,11 +59,13 @@ def show_config(
 
 def settings_shown(loaded: "Loaded") -> dict[str, tuple[Any, str]]:
     """Return every setting of the resolved run with its value and source; secrets are hidden."""
-    from abidance.kernel.log import HIDDEN, is_secret_name
+    from abidance.kernel.log import HIDDEN, PROCESS, is_secret_name
     from abidance.run.sources import leaves, shown
 
     given = {shown(key): value for key, value in leaves(loaded.config.model_dump(mode="json"))}
     found: dict[str, tuple[Any, str]] = {}
+    # The store is no part of what is recorded of a run; a password may stand in its URL.
+    found["store"] = (PROCESS.text(loaded.config.store), loaded.sources.get("store", "default"))
     for key, value in leaves(loaded.config.resolved().model_dump(mode="json")):
         name = shown(key)
         derived = "derived" if given.get(name, value) != value or name not in given else "default"

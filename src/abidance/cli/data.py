@@ -3,14 +3,13 @@
 Nothing heavy is imported before a command runs. Errors are left to the program's entry, which knows the exit codes.
 """
 
-import os
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from abidance.cli import paths
+from abidance.cli import options, paths
 from abidance.cli.terminal import visible
 
 if TYPE_CHECKING:
@@ -35,25 +34,12 @@ InstrumentId = Annotated[str, typer.Option("--instrument", help="For example BTC
 Timeframe = Annotated[str, typer.Option("--timeframe", "-i", help="For example 1m, 1h or 1d.")]
 
 DEFAULT_USERDIR = Path("~/.abidance")
-STORE = "ABIDANCE_STORE"
-"""The variable that names a database to keep market data in."""
-
 Months = list[tuple[str, float]]
 
 _YEARS_PER_LINE = 4
 _BLOCKS, _LETTERS = "█▓▒░·", "#+=-."
 _MOST_FINDINGS = 5
 _COLOURS = {"ok": "green", "warning": "yellow", "refused": "red"}
-
-
-def data_folder(userdir: Path) -> Path:
-    """Return where the user's market data lies."""
-    return userdir.expanduser() / "data"
-
-
-def store_of(userdir: Path) -> Path | str:
-    """Return where the user's market data is read from: the folder, or the database that the environment names."""
-    return os.environ.get(STORE) or data_folder(userdir)
 
 
 def import_data(
@@ -71,6 +57,8 @@ def import_data(
     replace: Annotated[
         bool, typer.Option("--replace", help="Let the new rows win where stored ones differ.")
     ] = False,
+    config: options.Configs = None,
+    store: options.Store = "",
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """Bring a file of bars, or of a perpetual's funding rates, into the store."""
@@ -80,7 +68,7 @@ def import_data(
     from abidance.market.store import BarStore, FundingStore
 
     _check_choice(timeframe, is_funding=funding)
-    folder = store_of(userdir)
+    folder = options.store_of(userdir, store, config)
     result: ImportResult | FundingImport
     if funding:
         result = import_funding(file, instrument, FundingStore(folder), replace=replace)
@@ -137,7 +125,9 @@ def _check_choice(timeframe: str, *, is_funding: bool) -> None:
         )
 
 
-def list_data(userdir: UserDir = DEFAULT_USERDIR) -> None:
+def list_data(
+    config: options.Configs = None, store: options.Store = "", userdir: UserDir = DEFAULT_USERDIR
+) -> None:
     """List the bars and funding rates that can be used. Exit code 4 when something stored cannot be read."""
     from rich.console import Console
 
@@ -145,7 +135,9 @@ def list_data(userdir: UserDir = DEFAULT_USERDIR) -> None:
     from abidance.model.errors import DataError
 
     table = _table("instrument", "tf", "from", "to", "rows>", "origin")
-    holdings = sorted(_catalog(userdir).inventory(), key=lambda h: (h.origin, h.instrument))
+    holdings = sorted(
+        _catalog(options.store_of(userdir, store, config)).inventory(), key=lambda h: (h.origin, h.instrument)
+    )
     for holding in holdings:
         figures: tuple[str, ...] = ("", "", "[red]unreadable[/]")
         if not holding.fault:
@@ -177,6 +169,8 @@ def check_data(
     second: Annotated[
         str, typer.Option("--second", help="The instrument that --repair second takes bars from.")
     ] = "",
+    config: options.Configs = None,
+    store: options.Store = "",
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """Judge stored bars and funding rates, say what is odd in them and where. Exit code 4 when one is refused."""
@@ -185,7 +179,8 @@ def check_data(
     from abidance.market.quality import Grade
     from abidance.model.errors import DataError
 
-    catalog, console = _catalog(userdir), Console(highlight=False)
+    catalog = _catalog(options.store_of(userdir, store, config))
+    console = Console(highlight=False)
     table = _table("instrument", "tf", "rows>", "missing>", "no vol>", "odd>", "largest>", "grade")
     chosen = _chosen(catalog, instrument, timeframe)
     for sentence in _repaired(catalog, chosen, repair, second):
@@ -320,10 +315,10 @@ def _same_pair(catalog: "Catalog", holding: "Holding") -> list[str]:
     ]
 
 
-def _catalog(userdir: Path) -> "Catalog":
+def _catalog(where: Path | str) -> "Catalog":
     from abidance.market.store import BarStore, Catalog
 
-    return Catalog(BarStore(store_of(userdir)))
+    return Catalog(BarStore(where))
 
 
 def _chosen(catalog: "Catalog", instrument: str, timeframe: str) -> "list[Holding]":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from abidance.cli import options, paths
-from abidance.cli.data import DEFAULT_USERDIR, STORE, UserDir, data_folder
+from abidance.cli.data import DEFAULT_USERDIR, UserDir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,14 +28,6 @@ DAYS = 30
 _TIMEFRAME = re.compile(r"\d+[smhdw]")
 _ROWS = 10_000
 
-Store = Annotated[
-    str,
-    typer.Option(
-        "--store",
-        envvar=STORE,
-        help="postgresql://user@host/database instead of the user's folder.",
-    ),
-]
 More = Annotated[list[str] | None, typer.Argument(help="More pairs and timeframes, after -p and -i.")]
 
 app = typer.Typer(no_args_is_help=True, help="Ask the store questions, and keep it tidy.")
@@ -63,7 +55,7 @@ def download_data(
         bool, typer.Option("--replace", help="Let the new rows win where stored ones differ.")
     ] = False,
     config: options.Configs = None,
-    store: Store = "",
+    store: options.Store = "",
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """Bring history into the store: bars, trades, funding. Run it again to go on; nothing is asked for twice."""
@@ -72,7 +64,7 @@ def download_data(
     from abidance.market.store import open_tables
 
     console = Console(highlight=False)
-    tables = open_tables(store or data_folder(userdir))
+    tables = open_tables(options.store_of(userdir, store, config))
     listed, frames = _sorted_out(more or (), pairs or (), timeframe or ())
     if from_files is not None:
         _from_files(console, tables, from_files, venue, listed, replace=replace)
@@ -242,7 +234,8 @@ def sql(
         ),
     ] = None,
     rows: Annotated[int, typer.Option("--rows", min=1, help="Most rows to show.")] = 50,
-    store: Store = "",
+    config: options.Configs = None,
+    store: options.Store = "",
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """Ask the store a question in SQL. Views: bars, funding, trades, quotes, books, marks, holes; binance_bars too."""
@@ -254,7 +247,7 @@ def sql(
     from abidance.cli.terminal import visible
     from abidance.market.store import open_tables
 
-    tables = open_tables(store or data_folder(userdir))
+    tables = open_tables(options.store_of(userdir, store, config))
     if output is not None:
         frame = tables.sql(query)
         _write(frame, output)
@@ -299,11 +292,13 @@ def _write(frame: "object", output: Path) -> None:
 
 
 @app.command("compact")
-def compact(store: Store = "", userdir: UserDir = DEFAULT_USERDIR) -> None:
+def compact(
+    config: options.Configs = None, store: options.Store = "", userdir: UserDir = DEFAULT_USERDIR
+) -> None:
     """Bring recorded trades, quotes and books into one file a month."""
     from abidance.market.store import open_tables
     from abidance.market.store.tables import TAPES
 
-    tables = open_tables(store or data_folder(userdir))
+    tables = open_tables(options.store_of(userdir, store, config))
     gone = sum(tables.compact(place) for kind in TAPES for place in tables.places(kind))
     typer.echo(f"{gone:,} files less.")

@@ -4,11 +4,13 @@ Nothing heavy is imported before a command runs. Errors are left to the program'
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from abidance.cli.data import DEFAULT_USERDIR, UserDir, data_folder
+from abidance.cli import options
+from abidance.cli.data import DEFAULT_USERDIR, UserDir
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -22,6 +24,8 @@ def refresh_instruments(
     venues: Annotated[
         list[str], typer.Argument(help="For example BINANCE KRAKEN; any venue that ccxt knows.")
     ],
+    config: options.Configs = None,
+    store: options.Store = "",
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """Ask venues for the rules of all they trade, and keep what changed as a new version. No keys are needed."""
@@ -32,16 +36,18 @@ def refresh_instruments(
     from abidance.kernel.clock import WallClock
     from abidance.venues.ccxt.terms import fetch_terms
 
-    console, store = Console(highlight=False), _store(userdir)
+    console, terms = Console(highlight=False), _terms(userdir, store, config)
     for venue in dict.fromkeys(name.upper() for name in venues):
         found = asyncio.run(fetch_terms(venue))
-        changed = store.replace_all(venue, found, WallClock().now())
+        changed = terms.replace_all(venue, found, WallClock().now())
         console.print(f"{venue}: {len(found):,} instruments, {len(changed):,} of them new or changed.")
 
 
 def list_instruments(
     venue: Annotated[str, typer.Argument(help="One venue; all by default.")] = "",
     everything: Annotated[bool, typer.Option("--all", help="Leave none out of a long list.")] = False,
+    config: options.Configs = None,
+    store: options.Store = "",
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """List the instruments whose rules a venue has told, and those of the bundled table."""
@@ -51,8 +57,8 @@ def list_instruments(
     from abidance.market.reference import known, resolve
     from abidance.model.errors import DataError
 
-    store, console = _store(userdir), Console(highlight=False)
-    ids = [*store.ids(venue.upper())]
+    terms, console = _terms(userdir, store, config), Console(highlight=False)
+    ids = [*terms.ids(venue.upper())]
     bundled = [id for id in known() if id not in set(ids) and (not venue or id.endswith(f"@{venue.upper()}"))]
     table = _table("instrument", "tick>", "lot>", "min value>", "leverage>", "status", "from")
     shown = sorted([*ids, *bundled])
@@ -62,7 +68,7 @@ def list_instruments(
             f"Ask the venue, if there is one, with: abidance refresh-instruments {venue.upper()}",
         )
     for id in shown if everything else shown[:_MOST_LISTED]:
-        version = store.at(id)
+        version = terms.at(id)
         instrument = version.terms.instrument if version else resolve(id).instrument
         status, origin = (version.terms.status.value, "venue") if version else ("", "table")
         values = (instrument.tick, instrument.lot, instrument.min_notional, instrument.max_leverage)
@@ -75,6 +81,8 @@ def list_instruments(
 
 def show_instrument(
     instrument: Annotated[str, typer.Argument(help="For example BTC/USDT:USDT@BINANCE.")],
+    config: options.Configs = None,
+    store: options.Store = "",
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """Show what is known of one instrument, and how its rules changed."""
@@ -84,7 +92,7 @@ def show_instrument(
     from abidance.market.reference import resolve
 
     console = Console(highlight=False)
-    versions = _store(userdir).versions(instrument)
+    versions = _terms(userdir, store, config).versions(instrument)
     reference = resolve(instrument, version=versions[-1] if versions else None)
     table = _table("", "")
     table.show_header = False
@@ -134,10 +142,11 @@ def _history(versions: "Sequence[Version]") -> list[str]:
     return sentences
 
 
-def _store(userdir: "UserDir") -> "TermsStore":
+def _terms(userdir: Path, store: str, configs: list[Path] | None) -> "TermsStore":
+    """Return the rules that venues told: they lie in the store's folder, the user's where the store is a database."""
     from abidance.market.terms import TermsStore
 
-    return TermsStore(data_folder(userdir))
+    return TermsStore(options.folder_beside(options.store_of(userdir, store, configs), userdir))
 
 
 def _plain(value: "Decimal") -> str:

@@ -113,6 +113,7 @@ def optimize(
     stake_amount: options.Stake = None,
     dry_run_wallet: options.Wallet = None,
     setting: options.Settings = None,
+    store: options.Store = "",
     param: options.Parameters = None,
     json_file: JsonFile = None,
     html: HtmlFile = None,
@@ -134,8 +135,9 @@ def optimize(
 
     typed = RunOptions(
         config, strategy, pairs, timeframe, None, timerange, fee, slippage, stake_amount, dry_run_wallet,
-        setting, param,
+        setting, param, store,
     )  # fmt: skip
+    loaded = typed.load()
     request = Request(
         name=name,
         objectives=objective or ("sharpe",),
@@ -154,8 +156,8 @@ def optimize(
     )
     counter = None if no_count else trial_counter(userdir)
     folder = options.strategies_folder(userdir)
-    home = Home(options.catalog_of(userdir), folder, userdir.expanduser() / "studies", counter)
-    search = Optimisation(typed.load(), home, request, _executor(engine))
+    home = Home(options.catalog_of(userdir, loaded.store), folder, userdir.expanduser() / "studies", counter)
+    search = Optimisation(loaded, home, request, _executor(engine))
     console = Console(highlight=False)
     if engine == "compiled":
         _compile(search)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from abidance.run.config import RunConfig
 
 DEFAULT_VENUE = "BINANCE"
+STORE = "ABIDANCE_STORE"
+"""The variable that names where market data lies."""
+_SETTING = "ABIDANCE__STORE"
 
 Configs = Annotated[
     list[Path] | None, typer.Option("-c", "--config", help="TOML file; repeatable, the last wins.")
@@ -55,6 +58,13 @@ Parameters = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Any key: risk.limits.max_exposure=0.8. Repeatable.")
 ]
+Store = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        help="Where market data lies: a folder, or postgresql://user@host/database; the user's by default.",
+    ),
+]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", callback=paths.output, help="Write the whole result as JSON.")
 ]
@@ -79,6 +89,7 @@ class RunOptions:
     wallet: float | None = None
     settings: list[str] | None = None
     parameters: list[str] | None = None
+    store: str = ""
 
     def load(self) -> "RunConfig":
         """Return the configuration: flags over environment over files over defaults."""
@@ -129,6 +140,7 @@ class RunOptions:
         yield "--detail-timeframe", ["detail_timeframe"], self.detail
         yield "--timerange", ["timerange"], self.timerange
         yield "--dry-run-wallet", ["dry_run_wallet"], self.wallet
+        yield "--store", ["store"], self.store or None
         fees = [{"volume": 0, "maker": self.fee, "taker": self.fee}]
         yield "--fee", ["venue", "fees"], fees if self.fee is not None else None
         slippage = {"spread": 0, "fixed": self.slippage, "volume_share": 0}
@@ -174,12 +186,35 @@ def _put(found: dict[str, Any], path: list[str], value: object) -> None:
     table[last] = value
 
 
-def catalog_of(userdir: Path) -> "Catalog":
-    """Return the bars of the user's store and the bundled sample."""
-    from abidance.cli.data import store_of
+def data_folder(userdir: Path) -> Path:
+    """Return where the user's market data lies."""
+    return userdir.expanduser() / "data"
+
+
+def store_of(userdir: Path, store: str = "", configs: list[Path] | None = None) -> Path | str:
+    """Return where market data lies, a folder or a database: as typed, or as the environment or a file says.
+
+    Raises ConfigError for configuration files that do not fit.
+    """
+    if not store and not os.environ.get(STORE) and (configs or _SETTING in os.environ):
+        from abidance.run.config import load
+
+        store = load(configs or [], {}, os.environ).store
+    return store or os.environ.get(STORE) or data_folder(userdir)
+
+
+def folder_beside(where: Path | str, userdir: Path) -> Path:
+    """Return the folder of what only folders keep: the store's own, or the user's where the store is a database."""
+    if isinstance(where, str) and "://" in where:
+        return data_folder(userdir)
+    return Path(where).expanduser()
+
+
+def catalog_of(userdir: Path, store: str = "") -> "Catalog":
+    """Return the bars of a store, that of the user or the environment when none is named, and the bundled sample."""
     from abidance.market.store import BarStore, Catalog
 
-    return Catalog(BarStore(store_of(userdir)))
+    return Catalog(BarStore(store_of(userdir, store)))
 
 
 def strategies_folder(userdir: Path) -> Path:

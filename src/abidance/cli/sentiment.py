@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from abidance.cli.data import DEFAULT_USERDIR, UserDir, data_folder, store_of
+from abidance.cli import options
+from abidance.cli.data import DEFAULT_USERDIR, UserDir
 
 
 def download_sentiment(
@@ -16,6 +17,8 @@ def download_sentiment(
     ] = None,
     index: Annotated[bool, typer.Option("--index/--no-index", help="Fear & Greed by alternative.me.")] = True,
     headlines: Annotated[bool, typer.Option("--headlines/--no-headlines", help="The tone of news.")] = True,
+    config: options.Configs = None,
+    store: options.Store = "",
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """Bring Fear & Greed, and the tone of headlines not seen before, into the store. Run it every hour."""
@@ -27,8 +30,8 @@ def download_sentiment(
     from abidance.market.readings import FEAR_GREED, NEWS
     from abidance.run.sentiment import NEWS_URLS, RealWeb, SentimentDesk
 
-    console, store = Console(highlight=False), store_of(userdir)
-    desk = SentimentDesk(data_folder(userdir), RealWeb(), WallClock(), store)
+    console, where = Console(highlight=False), options.store_of(userdir, store, config)
+    desk = SentimentDesk(options.folder_beside(where, userdir), RealWeb(), WallClock(), where)
     if index:
         console.print(f"{FEAR_GREED}: {desk.refresh_fear_greed():,} new readings (source: alternative.me).")
     if headlines:

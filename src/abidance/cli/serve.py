@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from abidance.cli import paths
-from abidance.cli.data import DEFAULT_USERDIR, UserDir, store_of
+from abidance.cli import options, paths
+from abidance.cli.data import DEFAULT_USERDIR, UserDir
 
 if TYPE_CHECKING:
     from abidance.api.house import House
@@ -65,7 +65,7 @@ def serve(
         return
     address = Address(host, port, certificate, key, tuple(host_name or ()), tuple(allow or ()))
     folder = userdir.expanduser()
-    run(folder, store_of(userdir), address, demo=demo, tell=_tell)
+    run(folder, options.store_of(userdir), address, demo=demo, tell=_tell)
 
 
 def _tell(house: "House", address: str) -> None:

@@ -65,6 +65,7 @@ def simulate(
     stake_amount: options.Stake = None,
     dry_run_wallet: options.Wallet = None,
     setting: options.Settings = None,
+    store: options.Store = "",
     json_file: options.JsonFile = None,
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
@@ -84,13 +85,19 @@ def simulate(
     plan = Plan(market, parse(stress), path_count, seed, bars, drift, ruin, jobs)
     typed = RunOptions(
         config, strategy, pairs, timeframe, detail_timeframe, timerange, fee, slippage, stake_amount,
-        dry_run_wallet, setting,
+        dry_run_wallet, setting, store=store,
     )  # fmt: skip
     loaded = typed.load()
     console = Console(highlight=False)
     began = perf_counter()
     with Bar(loaded, "Simulating") as bar:
-        done = run(loaded, options.catalog_of(userdir), plan, options.strategies_folder(userdir), bar.advance)
+        done = run(
+            loaded,
+            options.catalog_of(userdir, loaded.store),
+            plan,
+            options.strategies_folder(userdir),
+            bar.advance,
+        )
     took = perf_counter() - began
     found = outlook(done)
     try:

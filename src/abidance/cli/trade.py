@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from abidance.cli import options
-from abidance.cli.data import DEFAULT_USERDIR, UserDir, store_of
+from abidance.cli.data import DEFAULT_USERDIR, UserDir
 from abidance.cli.keys import KeyFile, Keyring
 from abidance.cli.options import RunOptions
 
@@ -51,6 +51,7 @@ def trade(
     dry_run_wallet: options.Wallet = None,
     parameter: options.Parameters = None,
     setting: options.Settings = None,
+    store: options.Store = "",
     feed: Annotated[
         FeedKind,
         typer.Option(
@@ -111,7 +112,7 @@ def trade(
 
     loaded = RunOptions(
         config, strategy, pairs, timeframe, detail_timeframe, timerange, fee, slippage, stake_amount,
-        dry_run_wallet, setting, parameter,
+        dry_run_wallet, setting, parameter, store,
     ).load()  # fmt: skip
     console = Console(highlight=False)
     folder = userdir.expanduser() / "runs" / loaded.name
@@ -169,7 +170,7 @@ def _trade_live(
     from abidance.market.store import open_tables
     from abidance.model.errors import DataError
 
-    tables = open_tables(store_of(userdir))
+    tables = open_tables(options.store_of(userdir, config.store))
     with Stop() as stop:
         view = view_of(config, console, plain=plain)
         with view, _telling_apart(config, folder):
@@ -235,7 +236,9 @@ def _open(config: "RunConfig", userdir: Path, folder: Path) -> "Paper":
     from abidance.run.paper import Paper
 
     with _telling_apart(config, folder):
-        return Paper(config, options.catalog_of(userdir), options.strategies_folder(userdir), folder)
+        return Paper(
+            config, options.catalog_of(userdir, config.store), options.strategies_folder(userdir), folder
+        )
 
 
 @contextmanager

@@ -58,6 +58,7 @@ def verdict(
     dry_run_wallet: options.Wallet = None,
     parameter: options.Parameters = None,
     setting: options.Settings = None,
+    store: options.Store = "",
     metric: Metric = "sharpe",
     trials: Trials = 1,
     no_count: NoCount = False,
@@ -80,13 +81,13 @@ def verdict(
 
     typed = RunOptions(
         config, strategy, pairs, timeframe, detail_timeframe, timerange, fee, slippage, stake_amount,
-        dry_run_wallet, setting, parameter,
+        dry_run_wallet, setting, parameter, store,
     )  # fmt: skip
     loaded = typed.load()
     with Bar(loaded, "Judging") as bar:
         found = judge(
             loaded,
-            options.catalog_of(userdir),
+            options.catalog_of(userdir, loaded.store),
             options.strategies_folder(userdir),
             counter=None if no_count else trial_counter(userdir),
             settings=Settings(seed, variants, permutations, noise, metric, trials),

@@ -43,7 +43,13 @@ Name = Annotated[
 Asset = Annotated[
     str, Field(pattern=r"^[A-Z0-9]{1,16}$", json_schema_extra={WORDS: "an asset in capitals, such as USDT"})
 ]
+Place = Annotated[
+    str,
+    Field(pattern=r"^[^\x00-\x1f\x7f]*$", json_schema_extra={WORDS: "a folder, or the URL of a database"}),
+]
 
+STORE = "ABIDANCE_STORE"
+"""The variable that names the store for every command, those that read no configuration too."""
 _QUOTES = ("USDT", "USDC", "FDUSD", "USD", "EUR", "BTC", "ETH")
 _DEFAULT_VENUE = "BINANCE"
 
@@ -84,6 +90,8 @@ class RunConfig(Config):
     """Live market data."""
     journal_sync: Literal["always", "commands", "never"] = "commands"
     """When the journal is forced to the disk: at each record, before orders leave, or when the system likes."""
+    store: Place = Field("", exclude=True)
+    """Where market data lies: a folder, or postgresql://user@host/database; the user directory's when empty."""
 
     @field_validator("instruments")
     @classmethod
@@ -241,7 +249,7 @@ def load(paths: Sequence[Path], overrides: Mapping[str, object], environ: Mappin
 
 def trace(paths: Sequence[Path], overrides: Mapping[str, object], environ: Mapping[str, str]) -> Loaded:
     """Do what `load` does, and tell where each value was given."""
-    config, settings = assemble(RunConfig, Given(paths, environ, overrides))
+    config, settings = assemble(RunConfig, Given(paths, environ, overrides, {STORE: "store"}))
     sources = {shown(key): settings.where(key) or "" for key, _ in leaves(settings.values) if key}
     return Loaded(config, sources)
 
@@ -264,7 +272,7 @@ def reference() -> str:
 def template() -> str:
     """Return a configuration file to begin with: the defaults, and one strategy on two instruments."""
     title = "Settings of a run. What is commented out is not set. Every setting: docs/configuration.md"
-    return Reference(schema()).template(starter().model_dump(mode="json"), title)
+    return Reference(schema()).template({**starter().model_dump(mode="json"), "store": ""}, title)
 
 
 def starter() -> RunConfig:

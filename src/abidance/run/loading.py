@@ -35,11 +35,15 @@ class MisfitError(ValueError):
 
 
 class Given(NamedTuple):
-    """The sources of one configuration, in the order in which later ones win: files, environment, overrides."""
+    """The sources of one configuration, in the order in which later ones win: files, environment, overrides.
+
+    `variables` have a name of their own, each with the setting that it gives; an empty one gives nothing.
+    """
 
     paths: Sequence[Path]
     environ: Mapping[str, str]
     overrides: Mapping[str, object]
+    variables: Mapping[str, str] = {}
 
 
 def assemble(model: type[C], given: Given) -> tuple[C, Settings]:
@@ -50,6 +54,9 @@ def assemble(model: type[C], given: Given) -> tuple[C, Settings]:
         settings.lay(read_file(Path(path)))
     for layer in _environment(given.environ, reference):
         settings.lay(layer)
+    for variable, name in given.variables.items():
+        if value := given.environ.get(variable):
+            settings.lay(Layer({name: value}, lambda _, variable=variable: _VARIABLE + variable))  # type: ignore[misc]
     settings.lay(read_overrides(given.overrides))
     settings.values = _plain(settings.values, (), reference, settings)
     try:

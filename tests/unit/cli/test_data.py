@@ -11,7 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from abidance.cli.data import check_data, data_folder, import_data, list_data
+from abidance.cli.data import check_data, import_data, list_data
+from abidance.cli.options import data_folder
 from abidance.market.bars import FIELDS
 from abidance.market.funding import Funding
 from abidance.market.quality import inspect_bars

@@ -7,8 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from abidance.cli.data import data_folder
 from abidance.cli.instruments import list_instruments, refresh_instruments, show_instrument
+from abidance.cli.options import data_folder
 from abidance.market.terms import Terms, TermsStore
 from abidance.model.errors import DataError, UsageError
 from abidance.model.instrument import Instrument

@@ -415,6 +415,51 @@ def test_the_documentation_lists_every_setting_as_it_is() -> None:
     assert told.strip() == reference().strip(), "refresh with: python -m tests.unit.run.test_config"
 
 
+@pytest.mark.parametrize(
+    ("typed", "variable", "nested", "written", "expected"),
+    [
+        ("/typed", "/variable", "/nested", "/written", "/typed"),
+        (None, "/variable", "/nested", "/written", "/variable"),
+        (None, "", "/nested", "/written", "/nested"),
+        (None, None, None, "/written", "/written"),
+        (None, None, None, None, ""),
+    ],
+)
+def test_the_store_is_named_by_flag_then_variable_then_file(
+    tmp_path: Path,
+    typed: str | None,
+    variable: str | None,
+    nested: str | None,
+    written: str | None,
+    expected: str,
+) -> None:
+    path = file(tmp_path, f'store = "{written}"' if written else "")
+    given = {"ABIDANCE_STORE": variable, "ABIDANCE__STORE": nested}
+    environ = {name: value for name, value in given.items() if value is not None}
+
+    assert load([path], {"store": typed}, environ).store == expected
+
+
+def test_the_variable_of_the_store_is_named_as_its_source() -> None:
+    loaded = trace([], {}, {"ABIDANCE_STORE": "/srv/market"})
+
+    assert loaded.sources["store"] == "environment variable ABIDANCE_STORE"
+
+
+def test_a_run_may_go_on_after_its_data_was_moved() -> None:
+    here, there = (
+        load([], {"store": "/here"}, {}),
+        load([], {"store": "postgresql://me:secret@there/market"}, {}),
+    )
+
+    assert here.model_dump(mode="json") == there.model_dump(mode="json")
+    assert here.resolved().store == "/here"
+
+
+def test_a_store_with_a_control_character_is_refused() -> None:
+    assert "a folder, or the URL of a database" in refusal(store="market\x00")
+
+
 if __name__ == "__main__":
     before, _, rest = DOCS.read_text("utf-8").partition(BEGIN)
     DOCS.write_text(f"{before}{BEGIN}\n{reference().strip()}\n\n{END}{rest.partition(END)[2]}", "utf-8")
