@@ -1,0 +1,146 @@
+"""A bot with real orders that is killed without warning, again and again: nothing is lost, nothing is doubled."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from abidance.journal.store import read
+from abidance.kernel.clock import WallClock
+from abidance.model.command import Submit
+from abidance.model.event import OrderFilled
+from abidance.model.outcome import Decided
+from abidance.run.bot import JOURNAL
+from abidance.testing.exchange import Account, LocalExchange, generated
+from tests.e2e.program import Program
+
+BTC = "BTC/USDT@BINANCE"
+KILLS = int(os.environ.get("ABIDANCE_KILLS", "8"))
+STRATEGY = '''
+from decimal import Decimal
+
+from abidance.strategy.base import EventStrategy
+from abidance.model.order import OrderRequest, Protection, Purpose, Side
+
+
+class Churn(EventStrategy):
+    """Go in and out as often as quotes come: it only makes orders."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def on_quote(self, quote, view):
+        self.seen += 1
+        if self.seen % 15:
+            return None
+        held = view.position(quote.instrument).quantity
+        price = Decimal(str(quote.ask))
+        if held > Decimal("0.00001"):
+            return [OrderRequest(self.name, quote.instrument, Side.SELL, held.quantize(Decimal("0.00001"), "ROUND_DOWN"),
+                                 reduce_only=True, purpose=Purpose.SIGNAL, decision_price=price)]
+        return [OrderRequest(self.name, quote.instrument, Side.BUY, Decimal("0.005"), decision_price=price,
+                             protection=Protection(stop=500.0))]
+'''
+
+pytestmark = pytest.mark.e2e
+
+
+def configured(program: Program, exchange: LocalExchange) -> list[str]:
+    path = program.home / "live.toml"
+    path.write_text(
+        f"""
+name = "churn"
+instruments = ["{BTC}"]
+timeframe = "1m"
+dry_run_wallet = 5000
+
+[[strategies]]
+strategy = "Churn"
+
+[risk.limits]
+duplicate_window = 0
+max_orders_per_minute = 100000
+
+[feed]
+anomalies = false
+
+[feed.addresses.BINANCE]
+rest_url = "{exchange.rest_url}"
+stream_url = "{exchange.stream_url}"
+"""
+    )
+    folder = program.userdir / "strategies"
+    folder.mkdir(parents=True)
+    (folder / "churn.py").write_text(STRATEGY)
+    return ["-c", str(path)]
+
+
+async def run(program: Program, seconds: float, end: signal.Signals, *typed: str) -> str:
+    """Let the program run for so long from the moment that it trades, end it with a signal, return what it said."""
+    log = (program.home / "said.log").open("ab")
+    env = program.environ | {"ABIDANCE_PASSPHRASE": "a passphrase", "PYTHONUNBUFFERED": "1"}
+    process = await asyncio.create_subprocess_exec(*program.command(*typed), env=env, stdout=log, stderr=log)
+    journal = program.userdir / "runs" / "churn" / JOURNAL
+    size = journal.stat().st_size if journal.exists() else 0
+    async with asyncio.timeout(60):
+        while process.returncode is None and not (journal.exists() and journal.stat().st_size > size):
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(seconds)
+    if process.returncode is None:
+        process.send_signal(end)
+    await asyncio.wait_for(process.wait(), 60)
+    log.close()
+    return (program.home / "said.log").read_text(errors="replace")
+
+
+async def test_a_live_bot_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    draw, program = random.Random(7), Program(tmp_path)
+    account, clock = Account("a-key", "a-secret"), WallClock()
+    market = generated(BTC, 5, clock.now(), pace=40.0, past_seconds=3_600)
+    async with LocalExchange([market], start=clock.now(), clock=clock, accounts=[account]) as exchange:
+        exchange.desk.transfer(account, "USDT", Decimal(20_000), exchange.now)
+        typed = configured(program, exchange)
+        await asyncio.to_thread(
+            subprocess.run,
+            program.command("keys", "add", "BINANCE", *typed),
+            input=b"a-key\na-secret\n",
+            env=program.environ | {"ABIDANCE_PASSPHRASE": "a passphrase"},
+            check=True,
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+        )
+        command = ("trade", "--live", "--confirm", "BINANCE", "--plain", *typed)
+        for _ in range(KILLS):
+            await run(program, draw.uniform(0.1, 2.5), signal.SIGKILL, *command)
+
+        said = await run(program, 6.0, signal.SIGTERM, *command)
+
+        placed = [order.ticket.client_id for order in exchange.desk.orders.values()]
+        records = [record.event for record in read(program.userdir / "runs" / "churn" / JOURNAL).records]
+        told = [event.fill.id for event in records if isinstance(event, OrderFilled)]
+        intended = {
+            command.order_id
+            for event in records
+            if isinstance(event, Decided)
+            for command in event.commands
+            if isinstance(command, Submit)
+        }
+        parts = [str(part.id) for order in exchange.desk.orders.values() for part in order.parts]
+        assert len(placed) > 10, said[-2000:]
+        assert len(placed) == len(set(placed))
+        assert set(placed) <= intended
+        assert sorted(told) == sorted(parts)
+        outcome = await asyncio.to_thread(
+            subprocess.run,
+            program.command("reconcile", "churn"),
+            env=program.environ | {"ABIDANCE_PASSPHRASE": "a passphrase"},
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert outcome.returncode == 0, outcome.stdout.decode() + outcome.stderr.decode()
