@@ -80,6 +80,10 @@ stream_url = "{exchange.stream_url}"
     return ["-c", str(path)]
 
 
+def grown(journal: Path, size: int) -> bool:
+    return journal.exists() and journal.stat().st_size > size
+
+
 async def run(program: Program, seconds: float, end: signal.Signals, *typed: str) -> str:
     """Let the program run for so long from the moment that it trades, end it with a signal, return what it said."""
     log = (program.home / "said.log").open("ab")
@@ -88,7 +92,7 @@ async def run(program: Program, seconds: float, end: signal.Signals, *typed: str
     journal = program.userdir / "runs" / "churn" / JOURNAL
     size = journal.stat().st_size if journal.exists() else 0
     async with asyncio.timeout(60):
-        while process.returncode is None and not (journal.exists() and journal.stat().st_size > size):
+        while process.returncode is None and not grown(journal, size):  # noqa: ASYNC110 (by another process)
             await asyncio.sleep(0.05)
     await asyncio.sleep(seconds)
     if process.returncode is None:
