@@ -6,12 +6,14 @@ from abidance.model.errors import UsageError
 from abidance.model.instrument import Instrument, InstrumentKind
 from abidance.venues.account import AccountDialect
 from abidance.venues.binance.account import BinanceSpotAccount
+from abidance.venues.bybit.account import BybitSpotAccount
 from abidance.venues.kraken.account import KrakenAccount
 from abidance.venues.mexc.account import MexcAccount
 
 _Made = Callable[[Sequence[Instrument]], AccountDialect]
 ACCOUNTS: Mapping[tuple[str, InstrumentKind], _Made] = {
     ("BINANCE", InstrumentKind.SPOT): BinanceSpotAccount,
+    ("BYBIT", InstrumentKind.SPOT): BybitSpotAccount,
     ("KRAKEN", InstrumentKind.SPOT): KrakenAccount,
     ("MEXC", InstrumentKind.SPOT): MexcAccount,
 }

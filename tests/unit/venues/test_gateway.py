@@ -229,9 +229,9 @@ async def test_more_fills_than_a_page_holds_are_found_page_by_page(world: World)
     from abidance.testing.exchange.core import BUY, Force
     from abidance.testing.exchange.desk import Ticket
 
-    for _ in range(60):
-        for _ in range(4):
-            ticket = Ticket("by-hand", BUY, world.lots("0.001"), force=Force.IOC)
+    for step in range(60):
+        for nth in range(4):
+            ticket = Ticket(f"by-hand-{step}-{nth}", BUY, world.lots("0.001"), force=Force.IOC)
             world.exchange.desk.place(world.account, world.market, ticket, world.exchange.now)
         await world.advance(0.25)
     await world.advance(45)
@@ -287,7 +287,9 @@ async def test_money_that_comes_and_goes_by_no_order_is_told_once(world: World) 
     await world.advance(5)
 
     told = [(e.asset, e.amount) for e in world.events if isinstance(e, BalanceChanged)]
-    assert told == [("USDT", D("12.5")), ("USDT", D("-2.5"))]
+    assert told == ([("USDT", D("12.5")), ("USDT", D("-2.5"))] if world.scene.tells_money else [])
+    if not world.scene.tells_money:
+        assert world.gateway.funds["USDT"].total == world.account.purses["USDT"].total
 
 
 async def test_the_stream_outlives_the_hour_of_a_key(world: World) -> None:

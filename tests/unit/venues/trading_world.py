@@ -53,11 +53,21 @@ class Scene:
     """The path of the question for open orders."""
     execution: Callable[[int], str] = str
     """How the venue writes the number of an execution."""
+    tells_money: bool = True
+    """The venue tells money that comes or goes by no order."""
 
 
 SCENES = {
     "BINANCE": Scene(
         "/api/v3/order", "/api/v3", "account executionReport", "insufficient balance", "/openOrders"
+    ),
+    "BYBIT": Scene(
+        "/v5/order/create",
+        "/v5",
+        "account order",
+        "Insufficient balance",
+        "/order/realtime",
+        tells_money=False,
     ),
     "KRAKEN": Scene(
         "/0/private/AddOrder",

@@ -1,0 +1,258 @@
+"""Trade on Bybit V5, with a unified account: spot, and perpetuals that settle in USDT or USDC."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+
+from abidance.model.command import Amend, Submit
+from abidance.model.instrument import MS_NS, Instrument
+from abidance.model.order import Order, OrderType, Side, TimeInForce
+from abidance.venues.account import (
+    AccountDialect,
+    Call,
+    Capability,
+    Execution,
+    Funds,
+    OrderReport,
+    Page,
+    Proof,
+    Reply,
+    plain_number,
+    read,
+    refused,
+)
+from abidance.venues.bybit.dialect import BybitLinear, BybitSpot
+from abidance.venues.bybit.private import (
+    BybitStream,
+    ExecutionRow,
+    OrderRow,
+    WalletRow,
+    execution_of,
+    funds_of,
+    report_of,
+)
+from abidance.venues.bybit.refusals import refusal
+from abidance.venues.frames import UNREADABLE, Millis, reader
+from abidance.venues.net.transport import Answer
+
+T = TypeVar("T")
+
+WINDOW_S = 5.0
+"""How long after it was signed Bybit may still take a request: what ccxt asks for."""
+_PAGE = 100
+_MOST_OPEN = 50
+
+
+class _Done(msgspec.Struct):
+    """What a change answers: the order, or (taking all back) whether it was done."""
+
+    orderId: str = ""  # noqa: N815 (the venue's own names, here and below)
+    success: str = ""
+
+
+class _Rows(msgspec.Struct, Generic[T]):
+    list: list[T]
+    nextPageCursor: str = ""  # noqa: N815
+
+
+class _Told(msgspec.Struct, Generic[T]):
+    retCode: int  # noqa: N815
+    result: T
+
+
+class _Time(msgspec.Struct):
+    retCode: int  # noqa: N815
+    time: Millis
+
+
+_read_done = reader(_Told[_Done])
+_read_orders = reader(_Told[_Rows[OrderRow]])
+_read_executions = reader(_Told[_Rows[ExecutionRow]])
+_read_wallets = reader(_Told[_Rows[WalletRow]])
+_read_time = reader(_Time)
+
+
+class BybitSpotAccount(AccountDialect):
+    """An account's spot side."""
+
+    venue = "BYBIT"
+    ccxt = "bybit"
+    hosts = frozenset({"api.bybit.com"})
+    capability = Capability(
+        native=frozenset({OrderType.MARKET, OrderType.LIMIT}),
+        in_force=frozenset(TimeInForce),
+        post_only=True,
+        amends=True,
+        reduce_only=False,
+        cancels_all=True,
+        window=WINDOW_S,
+        ids_once=True,
+        notes=(
+            "A spot stop at Bybit that arrives once its price was crossed would wait for the price to come back.",
+            "Bybit answers before its books have the order; what then becomes of it comes on the stream.",
+            "After a pause of more than seven days only the executions of its first seven are found.",
+            "Deposits and withdrawals are not told, only the balances after them.",
+        ),
+    )
+    _category = "spot"
+
+    def __init__(self, instruments: Sequence[Instrument]) -> None:
+        dialect = BybitSpot() if self._category == "spot" else BybitLinear()
+        self.instruments = {each.id: each for each in instruments}
+        self._symbols = {id: dialect.symbol_of(id) for id in self.instruments}
+        self._ids = {symbol: id for id, symbol in self._symbols.items()}
+        self.stream = BybitStream(
+            self._category, {symbol: self.instruments[id] for symbol, id in self._ids.items()}
+        )
+
+    # --- changes
+
+    def submit(self, command: Submit) -> Call:
+        """Return the call that places an order; a quantity is always of the base asset."""
+        request = command.request
+        params: dict[str, object] = {
+            "category": self._category,
+            "symbol": self._symbols[request.instrument],
+            "side": request.side.value.capitalize(),
+            "orderType": "Market" if request.price is None else "Limit",
+            "qty": plain_number(request.quantity),
+            "orderLinkId": command.order_id,
+        }
+        if request.price is None:
+            params |= {"marketUnit": "baseCoin"} if self._category == "spot" else {}
+        else:
+            params["price"] = plain_number(request.price)
+            params["timeInForce"] = "PostOnly" if request.post_only else request.time_in_force.value.upper()
+        if request.trigger is not None:
+            params["triggerPrice"] = plain_number(request.trigger)
+            params["triggerDirection"] = 1 if request.side is Side.BUY else 2
+        if self.capability.reduce_only:
+            params |= {"reduceOnly": request.reduce_only, "positionIdx": 0}
+        return _private("POST", "order/create", params, is_urgent=request.reduce_only)
+
+    def amend(self, order: Order, command: Amend, venue_id: str) -> Call:  # noqa: ARG002 (our own id is enough)
+        """Return the call that changes an order."""
+        given = {"qty": command.quantity, "price": command.price, "triggerPrice": command.trigger}
+        changes = {name: plain_number(value) for name, value in given.items() if value is not None}
+        return _private("POST", "order/amend", {**self._named(order), **changes})
+
+    def cancel(self, order: Order, venue_id: str) -> Call:  # noqa: ARG002 (our own id is enough)
+        """Return the call that takes an order back."""
+        return _private("POST", "order/cancel", self._named(order), is_urgent=True)
+
+    def cancel_all(self, instrument: str) -> Call:
+        """Return the call that takes back every order in an instrument."""
+        params = {"category": self._category, "symbol": self._symbols[instrument]}
+        return _private("POST", "order/cancel-all", params, is_urgent=True)
+
+    def _named(self, order: Order) -> dict[str, object]:
+        symbol = self._symbols[order.request.instrument]
+        return {"category": self._category, "symbol": symbol, "orderLinkId": order.id}
+
+    def proof(self, answer: Answer, instrument: str) -> Reply:  # noqa: ARG002 (the answer names the order)
+        """Return what an answer proves."""
+        try:
+            told = _read_done(answer.body)
+        except UNREADABLE:
+            return refusal(answer)
+        if answer.status != 200 or told.retCode:
+            return refusal(answer)
+        if not told.result.orderId and told.result.success != "1":
+            return Reply(Proof.UNKNOWN, "an answer that does not say what was done")
+        return Reply(Proof.DONE, venue_id=told.result.orderId)
+
+    # --- questions
+
+    def find(self, order: Order) -> Sequence[Call]:
+        """Return the calls that look for an order by our id: among those of now, then among those that ended."""
+        return tuple(
+            _private("GET", f"order/{where}", self._named(order)) for where in ("realtime", "history")
+        )
+
+    def found(self, answer: Answer, instrument: str) -> OrderReport | None:
+        """Return what was found. Raises VenueError."""
+        rows = self._read(answer, _read_orders).list
+        return self._reports(answer, rows[:1], instrument)[0] if rows else None
+
+    def open_orders(self) -> Sequence[Call]:
+        """Return one call per instrument, for the newest 50 of its orders."""
+        return tuple(
+            _private(
+                "GET",
+                "order/realtime",
+                {"category": self._category, "symbol": symbol, "openOnly": "0", "limit": _MOST_OPEN},
+            )
+            for symbol in self._symbols.values()
+        )
+
+    def read_orders(self, answer: Answer) -> Sequence[OrderReport]:
+        """Return listed orders. Raises VenueError."""
+        return self._reports(answer, self._read(answer, _read_orders).list, "")
+
+    def executions(self, instrument: str, since: int) -> Call:
+        """Return the call for executions since a moment: of seven days, the newest first."""
+        params = {
+            "category": self._category,
+            "symbol": self._symbols[instrument],
+            "startTime": since // MS_NS,
+            "limit": _PAGE,
+        }
+        return _private("GET", "execution/list", params)
+
+    def read_executions(self, answer: Answer, instrument: str) -> Page:
+        """Return the executions of a page, oldest first, and where the next page is. Raises VenueError."""
+        told = self._read(answer, _read_executions)
+        try:
+            found = [execution_of(row, self.instruments[instrument]) for row in reversed(told.list)]
+        except ValueError as error:
+            raise refused(self.venue, answer) from error
+        trades = tuple(each for each in found if isinstance(each, Execution))
+        return Page(
+            trades, onward={"cursor": told.nextPageCursor} if told.list and told.nextPageCursor else {}
+        )
+
+    def funds(self) -> Call:
+        """Return the call for all balances."""
+        return _private("GET", "account/wallet-balance", {"accountType": "UNIFIED"})
+
+    def read_funds(self, answer: Answer) -> Sequence[Funds]:
+        """Return balances that are not zero. Raises VenueError."""
+        wallets = self._read(answer, _read_wallets).list
+        try:
+            return [each for wallet in wallets for each in funds_of(wallet) if each.total]
+        except ValueError as error:
+            raise refused(self.venue, answer) from error
+
+    def clock(self) -> Call:
+        """Return the call that asks for Bybit's time."""
+        return Call(("public",), "GET", "v5/market/time")
+
+    def read_clock(self, answer: Answer) -> int:
+        """Return Bybit's time. Raises VenueError."""
+        told = read(self.venue, answer, _read_time)
+        if told.retCode:
+            raise refused(self.venue, answer)
+        return told.time * MS_NS
+
+    def _read(self, answer: Answer, reads: Callable[[bytes], _Told[T]]) -> T:
+        """Return the result of an answer; Bybit tells errors with 200, too. Raises VenueError."""
+        told = read(self.venue, answer, reads)
+        if told.retCode:
+            raise refused(self.venue, answer)
+        return told.result
+
+    def _reports(self, answer: Answer, rows: Sequence[OrderRow], instrument: str) -> Sequence[OrderReport]:
+        """Return what rows say; those of other instruments are left out unless one was asked for."""
+        try:
+            return [
+                report_of(row, instrument or self._ids[row.symbol])
+                for row in rows
+                if instrument or row.symbol in self._ids
+            ]
+        except (ValueError, KeyError) as error:
+            raise refused(self.venue, answer) from error
+
+
+def _private(method: str, path: str, params: Mapping[str, object], *, is_urgent: bool = False) -> Call:
+    return Call(("private",), method, f"v5/{path}", params, is_urgent)
