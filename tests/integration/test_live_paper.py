@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import pytest
 
 from abidance.engine.config import StrategyConfig
@@ -13,7 +14,7 @@ from abidance.journal.store import read
 from abidance.kernel.log import logger
 from abidance.market.bars import Bars
 from abidance.market.funding import Funding
-from abidance.model.errors import UsageError, VenueError
+from abidance.model.errors import DataError, UsageError, VenueError
 from abidance.model.event import BarSlice
 from abidance.model.instrument import SECOND_NS
 from abidance.model.market import DataKind, FeedState, FeedStatus
@@ -238,3 +239,36 @@ async def test_a_pair_that_the_venue_does_not_have_ends_the_start(tmp_path: Path
         await open_live(Place(tmp_path).config(), history, None, tmp_path, START)
 
     assert nothing_in(tmp_path)
+
+
+async def test_a_pair_of_which_nothing_is_known_names_the_network_and_begins_once_it_is_back(
+    tmp_path: Path,
+) -> None:
+    unknown = "FOO/USDT@BINANCE"
+
+    async def silence(*_: object) -> Bars:
+        raise VenueError("BINANCE does not answer: Name or service not known.")
+
+    async def history(id: str, timeframe: str, start: int, _end: int) -> Bars:
+        return Bars(id, timeframe, np.array([start]), np.full((5, 1), 100.0))
+
+    config = Place(tmp_path).config(instruments=(unknown,))
+    with pytest.raises(VenueError, match=f"learnt of {unknown}: BINANCE does not answer"):
+        await open_live(config, silence, None, tmp_path, START)
+    left = nothing_in(tmp_path)
+
+    with await open_live(config, history, None, tmp_path, START) as paper:
+        begun = len(paper.material.past[unknown, "1m"])
+
+    assert left
+    assert begun == 1
+
+
+async def test_what_is_wrong_with_a_request_is_not_blamed_on_the_network(tmp_path: Path) -> None:
+    async def history(*_: object) -> Bars:
+        raise DataError("BINANCE has no bars of 1m.", "Choose another length.")
+
+    with pytest.raises(DataError, match="has no bars of 1m"):
+        await open_live(
+            Place(tmp_path).config(instruments=("FOO/USDT@BINANCE",)), history, None, tmp_path, START
+        )

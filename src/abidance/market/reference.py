@@ -43,6 +43,15 @@ class Reference(msgspec.Struct, frozen=True):
     notice: str = ""
 
 
+class UnknownRulesError(UsageError):
+    """Nothing is known from which an instrument's rules could be told."""
+
+    def __init__(self, instrument: str) -> None:
+        found = f"The trading rules of {instrument} cannot be inferred without a single bar."
+        super().__init__(found, "Import its bars.")
+        self.instrument = instrument
+
+
 @cache
 def _table() -> dict[str, dict[str, str]]:
     text = files("abidance").joinpath("data", "instruments.toml").read_text(encoding="utf-8")
@@ -97,13 +106,11 @@ def resolve(
 def infer(id: str, bars: Bars) -> Instrument:
     """Return rules guessed from prices: the tick from the decimals seen, a fine lot, a minimum notional of 5.
 
-    Raises UsageError when there is no bar.
+    Raises UnknownRulesError when there is no bar.
     """
     name = parse_instrument_id(id)
     if not len(bars):
-        raise UsageError(
-            f"The trading rules of {id} cannot be inferred without a single bar.", "Import its bars."
-        )
+        raise UnknownRulesError(id)
     steps = {"tick": _tick(bars), "lot": _INFERRED_LOT, "min_quantity": _INFERRED_LOT}
     if name.settle is None:
         return Instrument(id, **steps, min_notional=_INFERRED_NOTIONAL)

@@ -27,10 +27,10 @@ from abidance.market.live.certificates import UNCONNECTED, Certificates
 from abidance.market.quality import checked
 from abidance.market.readings import is_mood
 from abidance.market.recorder import Recorder
-from abidance.market.reference import resolve
+from abidance.market.reference import UnknownRulesError, resolve
 from abidance.market.store import BarStore, Catalog, Tables
 from abidance.market.store.tree import Folder
-from abidance.model.errors import AbidanceError, DataError, UsageError
+from abidance.model.errors import AbidanceError, DataError, UsageError, VenueError
 from abidance.model.instrument import Instrument, timeframe_ns
 from abidance.model.market import DataKind, FeedState
 from abidance.run.backtest import quick_collector
@@ -238,12 +238,12 @@ async def gather_begun(
     """Return what a bot on live data stands on, with the history that it began with; one that begins now asks for it.
 
     `rules` know what venues demanded of orders when it began. A series of which no history can be had warms up on live
-    bars; the run says so. Raises UsageError for a pair that its venue does not have, and what `LiveMoods.begin` raises
-    for a mood that nobody knows.
+    bars; the run says so. Raises UsageError for a pair that its venue does not have, VenueError where neither bars nor
+    rules are known and the venue does not answer, and what `LiveMoods.begin` raises for a mood that nobody knows.
     """
     kept = folder / HISTORY
     needed = history_needed(config, strategies)
-    told: list[str] = []
+    faults: dict[Key, AbidanceError] = {}
     if moods is not None:
         await moods.begin(id for id, _ in needed if is_mood(id))
     if kept.exists():
@@ -254,9 +254,20 @@ async def gather_begun(
         for key, count in needed.items():
             is_ours = moods is not None and is_mood(key[0])
             source = _mood_history(moods) if moods is not None and is_ours else history
-            past[key] = await _ask(key, count, opened, source, told)
+            past[key] = await _ask(key, count, opened, source, faults)
+    try:
+        found = gather_live(config, past, opened, strategies, rules)
+    except UnknownRulesError as error:
+        why = next((fault for key, fault in faults.items() if key[0] == error.instrument), error)
+        if not isinstance(why, VenueError):
+            raise why from None
+        raise VenueError(
+            f"Nothing can be learnt of {error.instrument}: {why.found}",
+            "Check the network and the pair, then run the same command again.",
+        ) from why
+    if not kept.exists():  # what could not begin leaves nothing that a later start would begin with
         _save(kept, opened, past)
-    found = gather_live(config, past, opened, strategies, rules)
+    told = (f"{NO_HISTORY} {id} {timeframe}: {fault.found}" for (id, timeframe), fault in faults.items())
     return replace(found, notices=(*told, *found.notices))
 
 
@@ -334,8 +345,10 @@ def _next_open(timeframe: str, last: int, now: int) -> int:
     return (now - offset) // step * step + offset
 
 
-async def _ask(key: Key, count: int, now: int, history: History | None, told: list[str]) -> Bars:
-    """Return the closed bars before `now` that history has; why it has none is `told`.
+async def _ask(
+    key: Key, count: int, now: int, history: History | None, faults: dict[Key, AbidanceError]
+) -> Bars:
+    """Return the closed bars before `now` that history has; why it has none goes to `faults`.
 
     Raises UsageError for what the venue does not have at all.
     """
@@ -350,7 +363,7 @@ async def _ask(key: Key, count: int, now: int, history: History | None, told: li
         raise
     except AbidanceError as error:
         logger("feed").warning("no_history", series=key, reason=error.found)
-        told.append(f"{NO_HISTORY} {key[0]} {key[1]}: {error.found}")
+        faults[key] = error
         return nothing
     closed = int(np.searchsorted(bars.ts_close, now, side="right"))
     return checked(bars.slice(0, closed))

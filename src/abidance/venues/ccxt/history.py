@@ -23,13 +23,17 @@ from abidance.model.instrument import MS_NS, SECOND_NS, InstrumentKind, parse_in
 from abidance.venues.ccxt.loading import exchange_class
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.limits import limits_of
-from abidance.venues.net.transport import Backoff, Pulse, Transport, within
+from abidance.venues.net.transport import Backoff, DisconnectedError, Pulse, Transport, within
 
 T = TypeVar("T")
 
 PATIENCE = 30.0
 """Seconds after which an answer is no longer waited for."""
 ATTEMPTS = 6
+FIRST_ATTEMPTS = 3
+"""So often is a venue tried that cannot even be reached and never was: somebody waits for the sentence that says so."""
+_SPARED = 5.0
+"""Seconds in which the next who asks hears the same sentence without another try."""
 _PAGE = 1000
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
@@ -87,6 +91,7 @@ class CcxtHistory:
         self._venue, self._way, self._rest_url = venue, way, rest_url.rstrip("/")
         self._exchange: Any = None
         self._opening = asyncio.Lock()
+        self._unreached: tuple[float, VenueError] | None = None
 
     @property
     def newest_bars(self) -> int:
@@ -253,6 +258,8 @@ class CcxtHistory:
     async def _open(self) -> Any:
         async with self._opening:
             if self._exchange is None:
+                if self._unreached and self._way.pulse.steady() - self._unreached[0] < _SPARED:
+                    raise VenueError(self._unreached[1].found, self._unreached[1].remedy)
                 inner = await asyncio.to_thread(exchange_class, self.reach.ccxt, streaming=False)
                 exchange = _budgeted(inner, self._way, self._rest_url)({"enableRateLimit": False})
                 if self.reach.markets:
@@ -261,7 +268,9 @@ class CcxtHistory:
                 exchange.has["fetchCurrencies"] = False
                 try:
                     await self._ask(exchange.load_markets)
-                except BaseException:
+                except BaseException as error:
+                    if isinstance(error.__cause__, DisconnectedError) and isinstance(error, VenueError):
+                        self._unreached = self._way.pulse.steady(), error
                     await exchange.close()
                     raise
                 self._exchange = exchange
@@ -282,7 +291,8 @@ class CcxtHistory:
             except errors.NotSupported as error:
                 raise UsageError(f"{self._venue} does not tell that: {_told(error)}.", _ARCHIVES) from error
             except (errors.NetworkError, VenueError) as error:
-                if attempt == ATTEMPTS:
+                is_unreached = self._exchange is None and isinstance(error, DisconnectedError)
+                if attempt >= (min(FIRST_ATTEMPTS, ATTEMPTS) if is_unreached else ATTEMPTS):
                     raise VenueError(
                         f"{self._venue} does not answer: {_told(error)}.",
                         "What is there is kept: run the same command again.",
