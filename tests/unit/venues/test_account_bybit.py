@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from abidance.market.reference import instrument
 from abidance.model.command import Amend, Submit
-from abidance.model.errors import VenueError
+from abidance.model.errors import UsageError, VenueError
 from abidance.model.instrument import MS_NS, SECOND_NS, Instrument
 from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Side, TimeInForce
-from abidance.venues.account import Call, Credentials, Execution, Funds, OrderReport, Proof
-from abidance.venues.bybit.account import BybitSpotAccount
+from abidance.venues.account import Call, Credentials, Execution, Exposure, Funds, Moved, OrderReport, Proof
+from abidance.venues.bybit.account import BybitLinearAccount, BybitSpotAccount
 from abidance.venues.bybit.refusals import REFUSALS
 from abidance.venues.dialect import Alive, Answered, Dropped
 from abidance.venues.net.budget import Budgets
@@ -367,3 +367,103 @@ def test_a_frame_cut_anywhere_is_dropped(frame: str) -> None:
 @given(st.binary(max_size=80) | st.text(max_size=40))
 def test_noise_never_raises(frame: bytes | str) -> None:
     assert not [each for each in SPOT.stream.hear(frame) if isinstance(each, Execution)]
+
+
+# --- perpetuals
+
+LINEAR = BybitLinearAccount([instrument(f"{base}/USDT:USDT@BYBIT") for base in ("BTC", "ETH")])
+PERP = "BTC/USDT:USDT@BYBIT"
+POSITION = TOLD["position/position"]["result"]["list"][0] | {"symbol": "BTCUSDT", "leverage": "10"}
+
+
+def like_theirs(name: str, **other: object) -> dict[str, object]:
+    """Return what ccxt asks for an order, with our instrument and what we always say."""
+    return {**ASKED[name], "symbol": "BTCUSDT", "orderLinkId": ID, "positionIdx": 0, **other}
+
+
+@pytest.mark.parametrize(
+    ("request_", "asked"),
+    [
+        (
+            OrderRequest("s", PERP, Side.BUY, D(50), OrderType.LIMIT, D("0.1")),
+            like_theirs("Swap limit order", timeInForce="GTC", reduceOnly=False),
+        ),
+        (
+            OrderRequest(
+                "s", PERP, Side.SELL, D("0.1"), OrderType.LIMIT, D(100), post_only=True, reduce_only=True
+            ),
+            like_theirs("Swap limit sell with reduceOnly and postOnly"),
+        ),
+        (
+            OrderRequest(
+                "s", PERP, Side.SELL, D("0.1"), OrderType.STOP_LIMIT, D(4000), D(4000), reduce_only=True
+            ),
+            like_theirs("sl limit order", timeInForce="GTC"),
+        ),
+        (
+            OrderRequest("s", PERP, Side.BUY, D("0.001"), OrderType.STOP_LIMIT, D(37000), D(37000)),
+            like_theirs(
+                "swap limit buy with triggerPrice and triggerDirection above",
+                timeInForce="GTC",
+                reduceOnly=False,
+            ),
+        ),
+    ],
+)
+def test_orders_of_perpetuals_are_asked_for_as_ccxt_asks(
+    request_: OrderRequest, asked: dict[str, object]
+) -> None:
+    assert LINEAR.submit(Submit(ID, request_, TS)).params == asked
+
+
+def test_a_stop_at_market_says_from_where_its_price_must_come() -> None:
+    request = OrderRequest("s", PERP, Side.SELL, D(1), OrderType.STOP, trigger=D(50_000), reduce_only=True)
+
+    assert LINEAR.submit(Submit(ID, request, TS)).params == {
+        "category": "linear", "symbol": "BTCUSDT", "side": "Sell", "orderType": "Market", "qty": "1",
+        "orderLinkId": ID, "triggerPrice": "50000", "triggerDirection": 2, "reduceOnly": True, "positionIdx": 0,
+    }  # fmt: skip
+
+
+def test_positions_are_read_with_their_sign_leverage_and_mode() -> None:
+    isolated = POSITION | {"symbol": "ETHUSDT", "side": "Buy", "tradeMode": 1, "positionIdx": 1}
+    flat, other = POSITION | {"side": "", "size": "0"}, POSITION | {"symbol": "XUSDT"}
+
+    found = LINEAR.read_exposures(rows(POSITION, isolated, flat, other))
+
+    assert found == [
+        Exposure(PERP, D(-300), D("27464.50441675"), D(10)),
+        Exposure("ETH/USDT:USDT@BYBIT", D(300), D("27464.50441675"), D(10), is_isolated=True, is_hedged=True),
+    ]
+    assert LINEAR.exposures().params == {"category": "linear", "settleCoin": "USDT", "limit": 200}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        answer({"retCode": 10016, "result": {"list": []}}),
+        rows(POSITION | {"size": "NaN"}),
+        rows(POSITION | {"size": "-1"}),
+        rows(POSITION | {"side": "Both"}),
+        rows(*[POSITION] * 200),
+        Answer(200, {}, b"<html>"),
+    ],
+)
+def test_positions_that_cannot_be_are_no_answer(bad: Answer) -> None:
+    with pytest.raises(VenueError):
+        LINEAR.read_exposures(bad)
+
+
+def test_funding_is_money_that_moved_and_a_liquidation_an_execution() -> None:
+    row = TRADE | {"category": "linear"}
+    (paid,) = LINEAR.stream.hear(pushed("execution", row | {"execType": "Funding", "execFee": "0.5"}))
+    (bust,) = LINEAR.stream.hear(pushed("execution", row | {"execType": "BustTrade", "orderLinkId": ""}))
+
+    assert paid == Moved("USDT", D("-0.5"), 1746270400353 * MS_NS, "funding", row["execId"], PERP)
+    assert isinstance(bust, Execution)
+    assert bust.fee_asset == "USDT"
+
+
+def test_perpetuals_that_settle_in_different_assets_are_refused() -> None:
+    with pytest.raises(UsageError):
+        BybitLinearAccount([instrument(PERP), instrument("BTC/USDC:USDC@BYBIT")])

@@ -81,6 +81,8 @@ SCENES = {
         "/api/v3/order", "/api/v3", "account spot@private.", "Insufficient position", "/openOrders"
     ),
 }
+PERPETUALS = ("BYBIT",)
+"""The venues of which the scene holds for perpetuals, too."""
 
 
 class Ear:
@@ -147,9 +149,10 @@ class _Wall:
 class World:
     """The exchange, the account, the gateway and everything that it told; also the way between them."""
 
-    def __init__(self, seed: int = 7, venue: str = "BINANCE") -> None:
+    def __init__(self, seed: int = 7, venue: str = "BINANCE", *, is_perpetual: bool = False) -> None:
         self.pulse = HandPulse()
-        self.scene, self.btc = SCENES[venue], instrument(f"BTC/USDT@{venue}")
+        self.scene = SCENES[venue]
+        self.btc = instrument(f"BTC/USDT{':USDT' * is_perpetual}@{venue}")
         self.market = generated(self.btc.id, seed, EPOCH, pace=5.0, past_seconds=600)
         self.account = Account("a-key", SECRET)
         self.exchange = LocalExchange(

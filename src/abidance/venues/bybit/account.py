@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from abidance.model.command import Amend, Submit
+from abidance.model.errors import UsageError
 from abidance.model.instrument import MS_NS, Instrument
 from abidance.model.order import Order, OrderType, Side, TimeInForce
 from abidance.venues.account import (
@@ -13,6 +14,7 @@ from abidance.venues.account import (
     Call,
     Capability,
     Execution,
+    Exposure,
     Funds,
     OrderReport,
     Page,
@@ -21,6 +23,7 @@ from abidance.venues.account import (
     plain_number,
     read,
     refused,
+    sound,
 )
 from abidance.venues.bybit.dialect import BybitLinear, BybitSpot
 from abidance.venues.bybit.private import (
@@ -30,6 +33,7 @@ from abidance.venues.bybit.private import (
     WalletRow,
     execution_of,
     funds_of,
+    number,
     report_of,
 )
 from abidance.venues.bybit.refusals import refusal
@@ -42,6 +46,7 @@ WINDOW_S = 5.0
 """How long after it was signed Bybit may still take a request: what ccxt asks for."""
 _PAGE = 100
 _MOST_OPEN = 50
+_MOST_HELD = 200
 
 
 class _Done(msgspec.Struct):
@@ -61,6 +66,16 @@ class _Told(msgspec.Struct, Generic[T]):
     result: T
 
 
+class _Position(msgspec.Struct):
+    symbol: str
+    side: str
+    size: str
+    avgPrice: str  # noqa: N815
+    leverage: str
+    positionIdx: int  # noqa: N815
+    tradeMode: int = 0  # noqa: N815
+
+
 class _Time(msgspec.Struct):
     retCode: int  # noqa: N815
     time: Millis
@@ -70,6 +85,7 @@ _read_done = reader(_Told[_Done])
 _read_orders = reader(_Told[_Rows[OrderRow]])
 _read_executions = reader(_Told[_Rows[ExecutionRow]])
 _read_wallets = reader(_Told[_Rows[WalletRow]])
+_read_positions = reader(_Told[_Rows[_Position]])
 _read_time = reader(_Time)
 
 
@@ -252,6 +268,65 @@ class BybitSpotAccount(AccountDialect):
             ]
         except (ValueError, KeyError) as error:
             raise refused(self.venue, answer) from error
+
+
+class BybitLinearAccount(BybitSpotAccount):
+    """An account's perpetuals, one position an instrument; all of them settle in the same asset."""
+
+    capability = Capability(
+        native=frozenset(OrderType),
+        in_force=frozenset(TimeInForce),
+        post_only=True,
+        amends=True,
+        reduce_only=True,
+        cancels_all=True,
+        window=WINDOW_S,
+        ids_once=True,
+        notes=(
+            "Stops trade once the last price touches them.",
+            "An account in hedge mode has every order refused.",
+            "Leverage and margin mode are read and never set: set them at Bybit before.",
+            "Perpetuals of one run settle in one asset, USDT or USDC.",
+            *BybitSpotAccount.capability.notes[1:],
+        ),
+    )
+    _category = "linear"
+
+    def __init__(self, instruments: Sequence[Instrument]) -> None:
+        super().__init__(instruments)
+        settling = sorted({each.name.settle or each.quote for each in instruments})
+        if len(settling) > 1:
+            raise UsageError(
+                f"Perpetuals of Bybit that settle in {' and '.join(settling)} cannot be traded in one run.",
+                "Trade each in a run of its own.",
+            )
+        self._settling = settling[0] if settling else "USDT"
+
+    def exposures(self) -> Call:
+        """Return the call for positions."""
+        params = {"category": self._category, "settleCoin": self._settling, "limit": _MOST_HELD}
+        return _private("GET", "position/list", params)
+
+    def read_exposures(self, answer: Answer) -> Sequence[Exposure]:
+        """Return positions; more than a page holds are no answer, because missing is never flat. Raises VenueError."""
+        rows = self._read(answer, _read_positions).list
+        if len(rows) >= _MOST_HELD:
+            raise refused(self.venue, answer)
+        try:
+            return [
+                self._exposure(row)
+                for row in rows
+                if row.symbol in self._ids and row.side and number(row.size)
+            ]
+        except ValueError as error:
+            raise refused(self.venue, answer) from error
+
+    def _exposure(self, row: _Position) -> Exposure:
+        size, entry, leverage = number(row.size), number(row.avgPrice), number(row.leverage)
+        sound(size, entry, leverage)
+        quantity = size if Side(row.side.lower()) is Side.BUY else -size
+        is_isolated, is_hedged = row.tradeMode == 1, row.positionIdx != 0
+        return Exposure(self._ids[row.symbol], quantity, entry, leverage, is_isolated, is_hedged)
 
 
 def _private(method: str, path: str, params: Mapping[str, object], *, is_urgent: bool = False) -> Call:
