@@ -1,6 +1,5 @@
 """`abidance reconcile`: in what an account differs from the record of its bot."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +23,8 @@ def reconcile(
     Open orders, executions and balances are asked of the venue. A bot that runs finds and books the same differences by
     itself within a minute. Exit code 1 when there are any.
     """
+    import asyncio
+
     from rich.console import Console
 
     from abidance.cli.data import _table
