@@ -277,7 +277,7 @@ def test_what_is_no_answer_to_a_question_is_never_taken_for_nothing(bad: Answer)
         SPOT.found(bad, BTC.id)
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1", "x"])
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1", "x", "1e999999999999"])
 def test_wrong_amounts_are_no_answer(value: str) -> None:
     coin = TOLD["private/wallet"]["data"][0]["coin"][0]
 
@@ -347,6 +347,9 @@ def test_what_is_of_another_category_or_no_trade_is_passed_over() -> None:
         pushed("execution", TRADE | {"execFee": "sNaN"}),
         pushed("execution", TRADE | {"execTime": "-1"}),
         pushed("wallet", {"coin": [{"coin": "BTC", "walletBalance": "1e9999999999999999999"}]}),
+        pushed("wallet", {"coin": [{"coin": "BTC", "walletBalance": "1e999999999999999999", "locked": "1"}]}),
+        pushed("wallet", {"coin": [{"coin": "BTC", "walletBalance": "1", "locked": "0e999999999999999"}]}),
+        pushed("execution", TRADE | {"execType": "Funding", "execFee": "1e99999999"}),
         '{"topic":"order","data":"x"}',
         "[" * 5000,
     ],
@@ -467,3 +470,39 @@ def test_funding_is_money_that_moved_and_a_liquidation_an_execution() -> None:
 def test_perpetuals_that_settle_in_different_assets_are_refused() -> None:
     with pytest.raises(UsageError):
         BybitLinearAccount([instrument(PERP), instrument("BTC/USDC:USDC@BYBIT")])
+
+
+HOSTILE = (
+    None,
+    "",
+    0,
+    -1,
+    1e308,
+    "1e400",
+    "1e-999999999999",
+    "0e-99999999999",
+    [],
+    {},
+    True,
+    "NaN",
+    "9" * 5000,
+)
+COIN = TOLD["private/wallet"]["data"][0]["coin"][0]
+
+
+@pytest.mark.parametrize("account", [SPOT, LINEAR])
+@pytest.mark.parametrize("topic", ["order", "execution", "wallet"])
+@pytest.mark.parametrize("value", HOSTILE)
+def test_no_value_in_any_field_makes_the_stream_raise(
+    account: BybitSpotAccount, topic: str, value: object
+) -> None:
+    row = {"order": ORDER, "execution": TRADE, "wallet": COIN}[topic]
+    category = "spot" if account is SPOT else "linear"
+    for field in row:
+        changed = row | {"category": category} | {field: value}
+
+        news = account.stream.hear(pushed(topic, {"coin": [changed]} if topic == "wallet" else changed))
+
+        assert news
+        for each in news:
+            assert isinstance(each, Dropped | Alive | OrderReport | Execution | Funds)
