@@ -472,7 +472,7 @@ def test_perpetuals_that_settle_in_different_assets_are_refused() -> None:
         BybitLinearAccount([instrument(PERP), instrument("BTC/USDC:USDC@BYBIT")])
 
 
-HOSTILE = (
+HOSTILE: tuple[object, ...] = (
     None,
     "",
     0,
