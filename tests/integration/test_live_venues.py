@@ -35,7 +35,8 @@ class Elsewhere(Market):
     @property
     def access(self) -> dict[str, Access]:
         keys = Credentials(self.account.key, self.account.secret)
-        return {self.venue: Access(keys, self.exchange.rest_url, self.stream_url)}
+        stream = self.stream_url.removesuffix("/v5/public/spot")  # Bybit's own is beside it, not below it
+        return {self.venue: Access(keys, self.exchange.rest_url, stream)}
 
     @property
     def stream_url(self) -> str:
@@ -57,7 +58,7 @@ class Elsewhere(Market):
         assert ledger["USDT"] - D(10_000) == there["USDT"] - D(20_000)
 
 
-@pytest.fixture(params=["KRAKEN", "MEXC"])
+@pytest.fixture(params=["BYBIT", "KRAKEN", "MEXC"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> Elsewhere:
     return Elsewhere(tmp_path / "bot", request.param)
 
