@@ -144,6 +144,10 @@ SECTIONS: tuple[tuple[str, tuple[Figure, ...]], ...] = (
 )
 """The metrics table, in the order in which it is read."""
 
+PER_YEAR = frozenset({"cagr", "volatility", "sharpe", "sortino", "calmar", "turnover"})
+"""Figures that are stated for a year."""
+_TOO_SHORT = "The run is shorter than a day, too short for figures per year."
+
 _FORMATS: dict[str, Callable[[float | None], str]] = {
     "money": format_money,
     "percent": format_percent,
@@ -177,8 +181,16 @@ def verdict(result: BacktestResult, metrics: Metrics, benchmark: Metrics) -> str
     """Return one honest paragraph on what the run did, against the benchmark and after costs."""
     if not len(result.ts):
         return "No market data was replayed, so there is nothing to judge."
-    if not result.fills:
-        return _why_idle(result)
+    told = _judged(result, metrics, benchmark) if result.fills else _why_idle(result)
+    return f"{told} {_TOO_SHORT}" if is_short(result, metrics) else told
+
+
+def is_short(result: BacktestResult, metrics: Metrics) -> bool:
+    """Say whether a run covers less than a day, which says nothing about a year."""
+    return len(result.ts) > 0 and metrics.days < 1
+
+
+def _judged(result: BacktestResult, metrics: Metrics, benchmark: Metrics) -> str:
     earned = _earned(metrics)
     name = result.benchmark_name
     if metrics.total_return is None or benchmark.total_return is None:

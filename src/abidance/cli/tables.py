@@ -10,6 +10,7 @@ from abidance.backtest.breakdown import by_instrument, by_strategy, refusals_of
 from abidance.backtest.result import DATA_NOTICE, BacktestResult
 from abidance.backtest.wording import (
     NONE,
+    PER_YEAR,
     SECTIONS,
     comparison,
     figure_text,
@@ -18,6 +19,7 @@ from abidance.backtest.wording import (
     format_money,
     format_number,
     format_percent,
+    is_short,
     short_time,
     verdict,
 )
@@ -97,13 +99,15 @@ def _figures(result: BacktestResult, metrics: Metrics, benchmark: Metrics) -> "T
     table.add_column(
         name, justify="right", min_width=16, max_width=24, overflow="ellipsis", no_wrap=True, style="dim"
     )
+    # The verdict says why there is a dash.
+    explained = PER_YEAR if is_short(result, metrics) else frozenset[str]()
     for title, figures in SECTIONS:
         texts = [(figure_text(f, metrics), figure_text(f, benchmark, yardstick=True)) for f in figures]
         if table.row_count:
             table.add_row()
         table.add_row(Text(title, style="bold"))
         for figure, (ours, theirs) in zip(figures, texts, strict=True):
-            if ours == theirs == NONE:
+            if ours == theirs == NONE and figure.field not in explained:
                 continue
             style = _gain(getattr(metrics, figure.field)) if figure.field in _SIGNED else ""
             shown = Text(ours, style=style)

@@ -241,3 +241,21 @@ def test_what_happened_in_a_run_is_told_apart_from_its_data() -> None:
     text = shown(make_result(3, notices=notices))
 
     assert text.index("About data.") < text.index("Notices") < text.index("It was stopped.")
+
+
+@pytest.mark.parametrize(
+    "result",
+    [make_result(23), make_result(23, round_trips=[], fills=[], orders=[], refusals=[])],
+    ids=["traded", "idle"],
+)
+def test_a_run_shorter_than_a_day_has_dashes_for_a_year_and_says_why(result: BacktestResult) -> None:
+    text = shown(result)
+
+    rows = {line[:24].strip(): line[24:].split() for line in text.splitlines()}
+    for name in ("Annual growth (CAGR)", "Volatility", "Sharpe", "Sortino", "Calmar", "Turnover a year"):
+        assert rows[name] == ["-", "-"]
+    assert "The run is shorter than a day, too short for figures per year." in one_line(text)
+
+
+def test_a_run_of_a_day_and_more_says_nothing_of_being_short() -> None:
+    assert "too short" not in shown(make_result(25))
