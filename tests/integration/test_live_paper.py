@@ -231,6 +231,26 @@ async def test_why_nothing_is_certified_and_nothing_is_known_of_the_past_is_told
     assert any("BINANCE does not answer" in notice for notice in paper.material.notices)
 
 
+async def test_a_long_cause_is_cut_between_words(tmp_path: Path) -> None:
+    async def history(*_: object) -> Bars:
+        raise VenueError("BINANCE does not answer: " + "unreachable " * 40)
+
+    place = Place(tmp_path)
+    paper = await open_live(place.config(feed=FeedConfig(anomalies=False)), history, None, tmp_path, START)
+    with paper:
+        async with Dead(heartbeat=0) as transport:
+            world = World(transport, place.pulse, Budgets(place.pulse), lambda: 0.5, logger("test"))
+            running = asyncio.ensure_future(paper.run(world, lambda: False, place.moments.append))
+            await breathe(30)
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+    told = place.moments[-1].feeds
+    assert told.endswith(" unreachable …")
+    assert len(told) < 250
+
+
 async def test_a_pair_that_the_venue_does_not_have_ends_the_start(tmp_path: Path) -> None:
     async def history(*_: object) -> Bars:
         raise UsageError("BINANCE has no BTC/UDST.", "Did you mean BTC/USDT?")

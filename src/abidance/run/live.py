@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 
@@ -144,7 +145,7 @@ class LivePaper(Bot):
             told += ", " + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
             told += _causes(feed.certificates)
         if self._lacking and not all(each.size for each in self._core.engine.state.series.values()):
-            told += f". {self._lacking[:CAUSE].rstrip('. ')}"
+            told += f". {_in_a_line(self._lacking)}"
         return Moment(self._core.engine, self._recorder, 0.0, self.resumed, 1.0, told, self.material.is_real)
 
     def wanted(self, now: int, moods: LiveMoods | None = None) -> Wanted:
@@ -285,7 +286,12 @@ def _causes(certificates: Certificates) -> str:
     doubtful = [key for key, state in certificates.all().items() if state is not FeedState.CERTIFIED]
     reasons = dict.fromkeys(certificates.reason(key) for key in doubtful)
     causes = [reason for reason in reasons if reason not in ("", UNCONNECTED)]
-    return f" ({causes[0][:CAUSE].rstrip('. ')})" if causes else ""
+    return f" ({_in_a_line(causes[0])})" if causes else ""
+
+
+def _in_a_line(cause: str) -> str:
+    """Return a cause without its end, or as many words of it as people are told in one line."""
+    return shorten(cause, CAUSE, placeholder=" …").rstrip(".")
 
 
 def run_live(
