@@ -11,7 +11,7 @@ from abidance.engine.config import StrategyConfig
 from abidance.journal.store import read
 from abidance.kernel.log import logger
 from abidance.model.command import Submit
-from abidance.model.errors import ConfigError, JournalError
+from abidance.model.errors import ConfigError, JournalError, UsageError
 from abidance.model.event import OrderFilled
 from abidance.model.order import Purpose
 from abidance.model.outcome import Decided, RefusalCode, Refused
@@ -277,3 +277,12 @@ async def test_a_record_is_compared_with_its_account_and_every_difference_is_nam
         assert set(told) == {"execution", "rests", stop.ticket.client_id, "balances"}
         assert "does not stand" in told[stop.ticket.client_id]
         assert "is not of this bot" in told["rests"]
+
+
+async def test_a_perpetual_is_refused_before_any_order(place: Market) -> None:
+    material = await gather_begun(
+        place.config(instruments=("BTC/USDT:USDT@BYBIT",)), None, None, place.folder, place.pulse.wall()
+    )
+
+    with pytest.raises(UsageError, match="no real orders in perpetuals"):
+        LiveTrading(material, place.folder, {})

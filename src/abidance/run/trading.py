@@ -20,7 +20,7 @@ from abidance.kernel.ports import SimulatedVenue
 from abidance.market.bars import Bars
 from abidance.market.readings import is_mood
 from abidance.model.command import Command, Submit
-from abidance.model.errors import ConfigError, JournalError, VenueError
+from abidance.model.errors import ConfigError, JournalError, UsageError, VenueError
 from abidance.model.event import AccountEvent, Control, ControlAction, Timer, VenueStatus
 from abidance.model.instrument import Instrument
 from abidance.model.market import BookSnapshot, MarketEvent, Quote, Trade
@@ -306,6 +306,11 @@ def _dialects(material: Material, access: Mapping[str, Access]) -> list[AccountD
     """Return an account's side for each market of the run. Raises UsageError and ConfigError."""
     markets: dict[tuple[str, object], list[Instrument]] = {}
     for instrument in (each for id, each in material.instruments.items() if not is_mood(id)):
+        if instrument.is_perpetual:
+            raise UsageError(
+                f"A bot sends no real orders in perpetuals such as {instrument.id} yet.",
+                "Nothing compares the account's leverage and mode with the configuration: trade them on paper.",
+            )
         markets.setdefault((instrument.venue, instrument.kind), []).append(instrument)
     found = [account_of(each[0].venue, each[0].kind, each) for each in markets.values()]
     for dialect in found:
