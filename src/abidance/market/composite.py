@@ -13,7 +13,7 @@ from abidance.model.market import Quote
 FRESH = 10 * SECOND_NS
 """How old a venue's quote may be, in ns since its receipt."""
 OUTLIER = 0.01
-"""How far a venue's mid may be from the median of all, as a share of it."""
+"""How far a venue's mid may be from the median of all, and one of two from the other, as a share of it."""
 
 
 class Composite:
@@ -42,7 +42,11 @@ class Composite:
         fresh = [quote for at, quote in self._quotes.values() if now - at <= self._fresh]
         if not fresh:
             return []
-        centre = median((quote.bid + quote.ask) / 2 for quote in fresh)
+        mids = [(quote.bid + quote.ask) / 2 for quote in fresh]
+        centre = median(mids)
+        # The median of two lies half-way between them.
+        if len(mids) == 2 and max(mids) - min(mids) > self._outlier * centre:
+            return []
         return [q for q in fresh if abs((q.bid + q.ask) / 2 - centre) <= self._outlier * centre]
 
     def quote(self, now: int) -> Quote | None:

@@ -191,8 +191,9 @@ def test_an_outlier_is_left_out() -> None:
     assert (found.bid, found.ask) == (99.9, 100.1)
 
 
-def test_of_two_that_disagree_neither_is_believed() -> None:
-    assert composite(quote("A", 99.9, 100.1), quote("B", 120.0, 120.1)) is None
+@pytest.mark.parametrize("other", [120.0, 101.5, 98.5])
+def test_of_two_that_disagree_neither_is_believed(other: float) -> None:
+    assert composite(quote("A", 99.9, 100.1), quote("B", other, other + 0.1)) is None
 
 
 def test_stale_quotes_and_excluded_sources_are_left_out() -> None:
