@@ -27,7 +27,7 @@ from abidance.strategy.config import ExitsConfig
 from abidance.strategy.decisions import opinion
 from abidance.strategy.parameters import Parameter
 from abidance.venues.sim.config import VenueConfig
-from tests.parity.markets import Memory, Shape, market, shapes
+from tests.parity.markets import Memory, Shape, market, stepped
 from tests.parity.test_compiled import LISTED, OPEN, QUIET, ids, limits, scripted, scripts, venues
 
 pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
@@ -128,7 +128,7 @@ def test_each_setting_of_a_sweep_scores_as_the_event_engine_runs_it(count: int, 
 
 @LISTED
 @given(
-    shape=shapes,
+    shape=stepped,
     count=st.sampled_from([1, 1, 2, 3]),
     script=scripts,
     sizing=sizings,

@@ -30,6 +30,7 @@ from abidance.venues.sim import fills
 
 _UNITS = 1e12
 _NOISE = 1e-9
+_TRIFLE = 1e-12
 _MOST = 4e18
 
 
@@ -353,4 +354,12 @@ def end_trip(w: World, p: int, ts: int) -> None:
     leg.pending = NOTHING
     desk.hold(w, p, False)
     run.closed_trips += 1
+    strategy = w.strategies[place.strategy]
+    rested = strategy.rest_until
     watch.on_round_trip(w, place.strategy, profit, ts)
+    if run.losing_streak and (
+        abs(profit) <= run.pool * _TRIFLE or (run.n_entries and strategy.rest_until != rested)
+    ):
+        run.status = (
+            BEYOND  # neither lost nor won as far as can be told here, or entries are taken back by the queue
+        )
