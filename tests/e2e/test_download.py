@@ -186,3 +186,17 @@ def test_the_store_can_be_a_database(abidance: Program) -> None:
     assert (done.code, done.err) == (0, "")
     assert "120" in asked.out
     assert not (abidance.userdir / "data").exists()
+
+
+@pytest.mark.parametrize("venue", ["BINANCE", "BYBIT", "MEXC"])
+def test_trading_rules_are_asked_at_the_address_of_the_configuration(abidance: Program, venue: str) -> None:
+    market = generated(f"BTC/USDT@{venue}", 7, NOW, past_seconds=60)
+    with exchange(abidance, market) as there:
+        done = abidance("refresh-instruments", venue.lower(), "-c", "here.toml")
+        asked = len(there.requests)
+
+    known = abidance("show-instrument", market.instrument.id)
+    assert (done.code, done.err) == (0, "")
+    assert f"{venue}: 1 instruments, 1 of them new or changed." in done.out
+    assert asked
+    assert f"{market.instrument.tick:f}" in known.out

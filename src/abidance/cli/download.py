@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from abidance.market.store import Tables
     from abidance.model.errors import AbidanceError
     from abidance.run.downloading import Outcome, Wish
-    from abidance.venues.net.config import FeedConfig
 
 DAYS = 30
 _TIMEFRAME = re.compile(r"\d+[smhdw]")
@@ -154,7 +153,7 @@ def _download(
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         return asyncio.run(
-            download(wish, tables, _feed(configs), _watching(progress.add_task, progress.update))
+            download(wish, tables, options.feed_of(configs), _watching(progress.add_task, progress.update))
         )
 
 
@@ -168,21 +167,6 @@ def _watching(add: "Callable[..., int]", update: "Callable[..., None]") -> "Call
         update(lines[step.what], completed=step.share, added=step.added)
 
     return watch
-
-
-def _feed(configs: list[Path] | None) -> "FeedConfig":
-    """Return the table `[feed]` of configuration files, of which only the addresses matter here."""
-    from abidance.model.errors import ConfigError
-    from abidance.run.sources import Settings, read_file
-    from abidance.venues.net.config import FeedConfig
-
-    settings = Settings()
-    for path in configs or ():
-        settings.lay(read_file(path))
-    try:
-        return FeedConfig.model_validate(settings.values.get("feed", {}))
-    except ValueError as error:
-        raise ConfigError("The table [feed] does not fit.", "See: abidance show-config") from error
 
 
 def _conclude(console: "Console", outcomes: "list[Outcome]") -> None:

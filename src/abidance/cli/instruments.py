@@ -37,8 +37,9 @@ def refresh_instruments(
     from abidance.venues.ccxt.terms import fetch_terms
 
     console, terms = Console(highlight=False), _terms(userdir, store, config)
+    feed = options.feed_of(config)
     for venue in dict.fromkeys(name.upper() for name in venues):
-        found = asyncio.run(fetch_terms(venue))
+        found = asyncio.run(fetch_terms(venue, feed))
         changed = terms.replace_all(venue, found, WallClock().now())
         console.print(f"{venue}: {len(found):,} instruments, {len(changed):,} of them new or changed.")
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from abidance.market.store import Catalog
     from abidance.run.config import RunConfig
+    from abidance.venues.net.config import FeedConfig
 
 DEFAULT_VENUE = "BINANCE"
 STORE = "ABIDANCE_STORE"
@@ -201,6 +202,21 @@ def store_of(userdir: Path, store: str = "", configs: list[Path] | None = None) 
 
         store = load(configs or [], {}, os.environ).store
     return store or os.environ.get(STORE) or data_folder(userdir)
+
+
+def feed_of(configs: list[Path] | None) -> "FeedConfig":
+    """Return the table `[feed]` of configuration files, of which only the addresses matter to what asks once."""
+    from abidance.model.errors import ConfigError
+    from abidance.run.sources import Settings, read_file
+    from abidance.venues.net.config import FeedConfig
+
+    settings = Settings()
+    for path in configs or ():
+        settings.lay(read_file(path))
+    try:
+        return FeedConfig.model_validate(settings.values.get("feed", {}))
+    except ValueError as error:
+        raise ConfigError("The table [feed] does not fit.", "See: abidance show-config") from error
 
 
 def folder_beside(where: Path | str, userdir: Path) -> Path:

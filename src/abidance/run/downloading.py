@@ -14,7 +14,7 @@ from abidance.market.backfill import Backfill, Watch
 from abidance.market.bars import Bars
 from abidance.market.store import BarStore, Tables
 from abidance.model.errors import AbidanceError, VenueError
-from abidance.model.instrument import InstrumentKind, InstrumentName, parse_instrument_id
+from abidance.model.instrument import InstrumentKind, parse_instrument_id
 from abidance.venues.ccxt.history import CcxtHistory, Way
 from abidance.venues.dialect import Endpoint
 from abidance.venues.net.budget import Budgets
@@ -73,7 +73,9 @@ class Sources:
         kind = InstrumentKind.PERPETUAL if name.settle else InstrumentKind.SPOT
         key = (name.venue, kind)
         if key not in self._open:
-            self._open[key] = CcxtHistory(name.venue, kind, self.way, _address(self.feed, name, kind))
+            self._open[key] = CcxtHistory(
+                name.venue, kind, self.way, self.feed.address_of(name.venue, kind).rest_url
+            )
         return self._open[key]
 
     async def close(self) -> None:
@@ -177,11 +179,6 @@ class _OneByOne:
     ) -> Answer:
         async with AiohttpTransport() as transport:
             return await transport.request(method, url, query, headers, body)
-
-
-def _address(feed: FeedConfig, name: InstrumentName, kind: InstrumentKind) -> str:
-    found = feed.addresses.get(f"{name.venue}-{kind.value}") or feed.addresses.get(name.venue)
-    return found.rest_url if found is not None else ""
 
 
 __all__ = ["CatchUp", "Outcome", "Sources", "Wish", "catch_up", "download"]

@@ -200,11 +200,10 @@ class Addresses:
 
     def dialect_of(self, instrument: Instrument) -> Dialect:
         """Return the dialect of an instrument's market. Raises UsageError when it is not spoken."""
-        dialect, given = dialect_of(instrument), self._config.addresses
-        found = given.get(f"{instrument.venue}-{instrument.kind.value}") or given.get(instrument.venue)
-        if found is not None:
-            dialect.rest_url = found.rest_url or dialect.rest_url
-            dialect.stream_url = found.stream_url or dialect.stream_url
+        dialect = dialect_of(instrument)
+        found = self._config.address_of(instrument.venue, instrument.kind)
+        dialect.rest_url = found.rest_url or dialect.rest_url
+        dialect.stream_url = found.stream_url or dialect.stream_url
         return dialect
 
     def rest_of(self, dialect: Dialect) -> Rest:

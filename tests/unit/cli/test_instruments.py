@@ -13,6 +13,7 @@ from abidance.market.terms import Terms, TermsStore
 from abidance.model.errors import DataError, UsageError
 from abidance.model.instrument import Instrument
 from abidance.venues.ccxt import terms as asked
+from abidance.venues.net.config import FeedConfig
 from tests.unit.market.series import BTC, NEW_YEAR
 
 app = typer.Typer()
@@ -36,7 +37,7 @@ def terms(tick: str, taker: str = "0.001") -> Terms:
 
 
 def test_a_venue_is_asked_and_its_answer_listed_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def answer(venue: str) -> list[Terms]:
+    async def answer(venue: str, feed: FeedConfig) -> list[Terms]:
         assert venue == "BINANCE"
         return [terms("0.01")]
 

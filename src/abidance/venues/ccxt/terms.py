@@ -9,17 +9,21 @@ from contextlib import asynccontextmanager
 from decimal import Decimal, InvalidOperation
 from importlib import import_module
 from typing import Any
+from urllib.parse import urlsplit
 
 from abidance.market.reference import INFERRED_LEVERAGE, INFERRED_MAINTENANCE, resolve
 from abidance.market.terms import Status, Terms, Tier
 from abidance.model.errors import UsageError, VenueError
-from abidance.model.instrument import Instrument, parse_instrument_id
+from abidance.model.instrument import Instrument, InstrumentKind, parse_instrument_id
 from abidance.venues.ccxt.loading import exchange_class
+from abidance.venues.net.config import FeedConfig
 
 Market = Mapping[str, Any]
 
 _PARTS = {"KRAKEN": ("kraken", "krakenfutures"), "KUCOIN": ("kucoin", "kucoinfutures")}
 """Venues whose perpetuals ccxt knows under another name."""
+_TRADED = frozenset({"spot", "linear", "swap"})
+"""Kinds of markets that are asked for, where ccxt asks for each kind by itself."""
 _TICK_SIZE = 4
 _ONE = Decimal(1)
 _PER_HOUR = {
@@ -30,14 +34,14 @@ _PER_HOUR = {
 """Where venues write how often funding falls due in their own record, and how many of its units are an hour."""
 
 
-async def fetch_terms(venue: str) -> list[Terms]:
-    """Return the terms of everything that `venue` (`BINANCE`) trades.
+async def fetch_terms(venue: str, feed: FeedConfig | None = None) -> list[Terms]:
+    """Return the terms of everything that `venue` (`BINANCE`) trades, asked at the addresses of `feed`.
 
     Raises UsageError for a venue that ccxt does not know, VenueError when it cannot be asked.
     """
     found: dict[str, Terms] = {}
-    for name in _PARTS.get(venue, (venue.lower(),)):
-        async with _opened(name) as exchange:
+    for name, kind in zip(_PARTS.get(venue, (venue.lower(),)), InstrumentKind, strict=False):
+        async with _opened(name, feed.address_of(venue, kind).rest_url if feed else "") as exchange:
             for terms in await read_exchange(venue, exchange):
                 found.setdefault(terms.instrument.id, terms)
     if not found:
@@ -46,12 +50,28 @@ async def fetch_terms(venue: str) -> list[Terms]:
 
 
 @asynccontextmanager
-async def _opened(name: str) -> AsyncIterator[Any]:
-    exchange = exchange_class(name, streaming=False)({"enableRateLimit": True, "timeout": 30_000})
+async def _opened(name: str, rest_url: str) -> AsyncIterator[Any]:
+    inner = exchange_class(name, streaming=False)
+    exchange = (_placed(inner, rest_url) if rest_url else inner)({"enableRateLimit": True, "timeout": 30_000})
+    asked = exchange.options.get("fetchMarkets")
+    if isinstance(asked, Mapping) and isinstance(asked.get("types"), list):
+        exchange.options["fetchMarkets"] = {"types": [each for each in asked["types"] if each in _TRADED]}
+    exchange.has["fetchCurrencies"] = False
     try:
         yield exchange
     finally:
         await exchange.close()
+
+
+def _placed(inner: type, rest_url: str) -> type:
+    """Return ccxt's class with every request sent to `rest_url`, whatever host it names."""
+
+    class Placed(inner):  # type: ignore[misc]
+        async def fetch(self, url: str, *rest: Any, **options: Any) -> Any:
+            place = urlsplit(url)._replace(scheme="", netloc="").geturl()
+            return await super().fetch(rest_url + place, *rest, **options)
+
+    return Placed
 
 
 async def read_exchange(venue: str, exchange: Any) -> list[Terms]:

@@ -38,3 +38,7 @@ class FeedConfig(Config):
     """Whether everything that is heard is stored, with the holes in it: backtests then meet the same holes."""
     history: bool = True
     """Whether bars up to now are asked of the venues at the start, and missed ones later."""
+
+    def address_of(self, venue: str, kind: str) -> AddressConfig:
+        """Return where a kind of market (`spot`) of a venue is reached: its own entry, else the venue's."""
+        return self.addresses.get(f"{venue}-{kind}") or self.addresses.get(venue) or AddressConfig()
