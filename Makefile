@@ -22,7 +22,10 @@ help: ## list these targets
 install: $(VENV)/.installed ## create .venv with everything development needs
 	@echo "Ready: $(VENV) holds Abidance and its development tools."
 
-demo: $(VENV)/.runtime ## install the runtime alone and run the demonstration
+demo: $(VENV)/.runtime ## install the runtime, build the dashboard where Node is, and run the demonstration
+	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory --silent web \
+		|| echo "The dashboard could not be built (Node 20 or newer? the npm registry in reach?): the terminal has to do."; \
+	else echo "Node is not here, so the dashboard cannot be built: install Node 20 or newer to see it."; fi
 	@$(VENV)/bin/abidance demo $(ARGS)
 
 test: $(VENV)/.installed ## run the tests (make test ARGS="-k ledger" picks some)
@@ -55,10 +58,12 @@ openapi: $(VENV)/.installed ## describe the API in web/openapi.json, from which 
 web: $(DASHBOARD) ## build the dashboard, which `abidance serve` shows; needs Node 20 or newer
 
 $(DASHBOARD): web/node_modules/.installed web/openapi.json $(shell find web/src web/index.html web/public -type f 2>/dev/null)
-	@npm --prefix web run --silent build
+	@echo "Building the dashboard"
+	@npm --prefix web run --silent build -- --logLevel warn
 	@touch $@
 
 web/node_modules/.installed: web/package-lock.json
+	@echo "Fetching what the dashboard is built with (once)"
 	@npm --prefix web ci --silent --no-audit --no-fund
 	@touch $@
 
@@ -106,7 +111,7 @@ $(VENV)/.created:
 
 $(VENV)/.runtime: $(VENV)/.created $(INPUTS)
 	@echo "[3/3] Installing Abidance and what it runs on (up to a minute the first time)"
-	$(call pip-install,-e .)
+	$(call pip-install,-e '.[api]')
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.created $(INPUTS)

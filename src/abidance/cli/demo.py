@@ -4,7 +4,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from abidance.backtest.result import BacktestResult
+    from abidance.cli.dashboard import Dashboard
     from abidance.market.bars import Bars
     from abidance.market.funding import Funding
     from abidance.model.order import Fill
@@ -32,8 +33,8 @@ PAPER = "20250501-"
 """What the paper bot trades: the last two months of the bundled data."""
 HISTORY = "20250315-"
 """Where the bars begin that it knows at its start: enough for its slowest average, and quick to evaluate."""
-SECONDS = 9.0
-"""How long the paper bot is watched."""
+SECONDS, WATCHED = 9.0, 240.0
+"""How long the paper bot trades: in a terminal or a script, and for somebody who watches it in a browser."""
 
 
 def demo(
@@ -44,9 +45,20 @@ def demo(
             "--live-like", help="Watch a paper bot on the live path, for a minute, on a local exchange."
         ),
     ] = False,
+    dashboard: Annotated[
+        bool | None,
+        typer.Option(
+            "--dashboard/--no-dashboard",
+            help="Show it in a browser as well; by default where the pages were built, unless --fast.",
+            show_default=False,
+        ),
+    ] = None,
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
-    """See a backtest and a paper bot at work on bundled market data; it ends by itself after some 20 seconds."""
+    """See a backtest and a paper bot at work on bundled market data.
+
+    Without a terminal it ends by itself after some 20 seconds. In one, the dashboard stays until Ctrl-C.
+    """
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -63,9 +75,37 @@ def demo(
             " trades the last two of them on paper. No account, no network. Ctrl-C leaves at any time."
         )
         config = _settings(folder)
-        _backtest(config, console, folder, userdir)
-        paper = _paper(config, console, folder, userdir, 0.0 if fast else None)
-        _conclude(console, folder, paper)
+        wanted = not fast if dashboard is None else dashboard
+        with (
+            tempfile.TemporaryDirectory(prefix="paper-", dir=folder) as place,
+            _beside(Path(place), userdir, console, is_wanted=wanted) as beside,
+        ):
+            _backtest(config, console, folder, userdir)
+            is_watched = beside is not None and console.is_terminal
+            seconds = 0.0 if fast else WATCHED if is_watched else SECONDS
+            _conclude(console, folder, _paper(config, console, Path(place), userdir, seconds, beside))
+            if beside is not None and is_watched:
+                console.print(f"\nThe dashboard stays at {beside.address} until Ctrl-C.")
+                with suppress(KeyboardInterrupt):
+                    beside.wait()
+
+
+@contextmanager
+def _beside(
+    place: Path, userdir: Path, console: "Console", *, is_wanted: bool
+) -> "Iterator[Dashboard | None]":
+    """Serve the dashboard over what the demo does, where it is wanted and there; say what is missing."""
+    from abidance.cli.dashboard import Dashboard, missing
+
+    if not is_wanted:
+        yield None
+        return
+    if remedy := missing():
+        console.print(f"The dashboard is not built here ({remedy} does it): this is the terminal alone.")
+        yield None
+        return
+    with Dashboard(place, options.store_of(userdir)) as found:
+        yield found
 
 
 @contextmanager
@@ -123,6 +163,8 @@ class _Outcome:
 
     paper: "BacktestResult"
     backtest: "BacktestResult"
+    is_steered: bool
+    """Whether somebody gave the bot orders."""
 
     @property
     def agreeing(self) -> int:
@@ -131,7 +173,12 @@ class _Outcome:
 
 
 def _paper(
-    config: "RunConfig", console: "Console", folder: Path, userdir: Path, speed: float | None
+    config: "RunConfig",
+    console: "Console",
+    place: Path,
+    userdir: Path,
+    seconds: float,
+    beside: "Dashboard | None",
 ) -> _Outcome:
     from abidance.cli.view import view_of
     from abidance.market.store import parse_timerange
@@ -143,18 +190,26 @@ def _paper(
     since, _ = parse_timerange(HISTORY)
     assert since is not None
     source = Recent(options.catalog_of(userdir), since)
-    with (
-        Stop() as stop,
-        tempfile.TemporaryDirectory(prefix="paper-", dir=folder) as place,
-        Paper(config, source, None, Path(place)) as paper,
-    ):
-        if speed is None:
-            speed = _span(paper.material.bars.values()) / SECONDS
+    with Stop() as stop, Paper(config, source, None, place / "runs" / config.name) as paper:
+        if beside is not None:
+            _point_at(beside, console)
+        speed = _span(paper.material.bars.values()) / seconds if seconds else 0.0
         is_over = follow(paper, view_of(paper.material.config, console, plain=False), stop, speed)
-        result = paper.result()
+        result, is_steered = paper.result(), paper.obeyed > 0
     if not is_over:
         raise KeyboardInterrupt
-    return _Outcome(result, backtest(config, source))
+    return _Outcome(result, backtest(config, source), is_steered)
+
+
+def _point_at(beside: "Dashboard", console: "Console") -> None:
+    from abidance.cli.dashboard import show
+
+    if not beside.address:
+        console.print("The dashboard could not be started: `abidance serve --demo` says why.")
+        return
+    console.print(f"Dashboard:  {beside.address}  (no login, for this machine alone)", soft_wrap=True)
+    if console.is_terminal:
+        show(beside.address)
 
 
 class Recent:
@@ -216,6 +271,10 @@ def _conclude(console: "Console", folder: Path, outcome: _Outcome) -> None:
         f"It closed {ours.trades} round trips at a cost of {format_money(ours.fees, result.currency)} in fees;"
         f" risk refused {len(result.refusals)} orders."
     )
+    if outcome.is_steered:
+        console.print("You gave the bot orders, so it is not compared with a backtest of these months.")
+        _what_next(console, folder)
+        return
     console.print(
         f"Paper decided the same as a backtest of these months: [green]{outcome.agreeing} of {most} fills[/] are equal,"
         " and so is each hour's equity."

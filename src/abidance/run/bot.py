@@ -76,6 +76,7 @@ class Bot:
         self._door: Door | None = None
         self._asked: Control | None = None
         self._came: list[Outcome] = []
+        self.obeyed = 0
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +118,7 @@ class Bot:
         self._asked = event
         self._pump.step(event)
         self._asked = None
+        self.obeyed += 1
         outcome = self._came.pop()
         return Answer(
             self.journal.seq,

@@ -5,9 +5,9 @@ import { api } from "../client/api";
 import { usePrices } from "../client/stream";
 import { Lines } from "../ui/charts";
 import { DataTable } from "../ui/DataTable";
-import { money, share, signedShare } from "../ui/format";
+import { money, share, signedShare, words } from "../ui/format";
 import { Empty, Gain, Loaded, Meter, Panel, Stat, State, Time } from "../ui/parts";
-import { fillColumns, positionColumns } from "./columns";
+import { fillColumns, positionColumns, usageText } from "./columns";
 
 export default function Overview({ run }: { run: Run }) {
   const path = { params: { path: { run: run.name } } };
@@ -52,10 +52,10 @@ export default function Overview({ run }: { run: Run }) {
                 {data.usage.map((each) => (
                   <Meter
                     key={each.name}
-                    label={each.name.replaceAll("_", " ")}
+                    label={words(each.name)}
                     used={each.used}
                     limit={each.limit}
-                    text={each.limit === null ? String(round(each.used)) : `${level(each.used)} of ${level(each.limit)}`}
+                    text={usageText(each)}
                   />
                 ))}
               </>
@@ -118,14 +118,6 @@ export default function Overview({ run }: { run: Run }) {
       </div>
     </>
   );
-}
-
-function round(value: number): number {
-  return Math.round(value * 1000) / 1000;
-}
-
-function level(value: number): string {
-  return Math.abs(value) <= 2 && !Number.isInteger(value) ? share(value) : String(round(value));
 }
 
 export function EquityChart({ ts, equity, drawdown }: { ts: number[]; equity: number[]; drawdown: number[] }) {

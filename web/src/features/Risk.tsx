@@ -4,8 +4,9 @@ import { useState } from "react";
 import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { DataTable } from "../ui/DataTable";
-import { exact, pair, share, words } from "../ui/format";
+import { exact, pair, words } from "../ui/format";
 import { Empty, Failure, Loaded, Meter, Panel, State, Time } from "../ui/parts";
+import { usageText } from "./columns";
 import { usePages } from "./pages";
 
 export default function Risk({ run }: { run: Run }) {
@@ -29,7 +30,7 @@ export default function Risk({ run }: { run: Run }) {
               </Panel>
               <Panel title="Used of the limits">
                 {data.usage.map((each) => (
-                  <Meter key={each.name} label={words(each.name)} used={each.used} limit={each.limit} text={each.limit === null ? String(each.used) : `${amount(each.used)} of ${amount(each.limit)}`} />
+                  <Meter key={each.name} label={words(each.name)} used={each.used} limit={each.limit} text={usageText(each)} />
                 ))}
               </Panel>
             </div>
@@ -81,10 +82,6 @@ export default function Risk({ run }: { run: Run }) {
       </Loaded>
     </>
   );
-}
-
-function amount(value: number): string {
-  return Math.abs(value) <= 2 && !Number.isInteger(value) ? share(value) : String(Math.round(value * 100) / 100);
 }
 
 function Settings({ of }: { of: Record<string, unknown> }) {

@@ -2,10 +2,16 @@
 import type { Run } from "../app/Shell";
 import type { Schemas } from "../client/api";
 import type { Column } from "../ui/DataTable";
-import { exact, money, pair, share, signedShare, words } from "../ui/format";
+import { exact, money, pair, share, signedShare, whole, words } from "../ui/format";
 import { Gain, State, Time } from "../ui/parts";
 
 const TIME = "150px";
+
+/** How much of a limit is used: positions are counted, all else is a share of the equity. */
+export function usageText({ name, used, limit }: Schemas["UsageOut"]): string {
+  const written = name === "max_positions" ? whole : share;
+  return limit === null ? written(used) : `${written(used)} of ${written(limit)}`;
+}
 
 export const fillColumns: Column<Schemas["FillOut"]>[] = [
   { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: TIME },

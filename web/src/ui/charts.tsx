@@ -33,6 +33,17 @@ export interface Curve {
   format?: (value: number) => string;
 }
 
+const [SECOND, MINUTE, HOUR, DAY, YEAR] = [1, 60, 3_600, 86_400, 31_536_000];
+/** How moments stand below a chart: as everywhere here, year before month before day. */
+const STAMPS = [
+  [YEAR, "{YYYY}", null, null, null, null, null, null, 1],
+  [DAY * 28, "{YYYY}-{MM}", null, null, null, null, null, null, 1],
+  [DAY, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
+  [HOUR, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+  [MINUTE, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+  [SECOND, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+];
+
 export function Lines({ ts, curves, height = 220 }: { ts: number[]; curves: Curve[]; height?: number }) {
   const place = useRef<HTMLDivElement>(null);
   const scheme = useComputedColorScheme("dark");
@@ -50,7 +61,10 @@ export function Lines({ ts, curves, height = 220 }: { ts: number[]; curves: Curv
         cursor: { drag: { x: true, y: false } },
         legend: { show: curves.length > 0, live: true },
         scales: { x: { time: true } },
-        axes: [axis, { ...axis, size: 70 }],
+        axes: [
+          { ...axis, values: STAMPS as unknown as uPlot.Axis.Values },
+          { ...axis, size: 70, values: (_, found) => found.map((each) => curves[0]?.format?.(each) ?? String(each)) },
+        ],
         series: [
           { label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
           ...curves.map((each, at) => ({

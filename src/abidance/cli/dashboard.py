@@ -1,0 +1,101 @@
+"""The dashboard beside a bot that runs in this process: a server in a process of its own, for this machine alone."""
+
+import os
+import sys
+import threading
+import webbrowser
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Self
+
+from abidance.cli.serve import EXTRA
+
+PORT = 8321
+PATIENCE = 20.0
+"""Seconds that a server has to say where it listens."""
+
+
+def missing() -> str:
+    """Return what there is to do before the dashboard can be shown, empty when it can be."""
+    try:
+        from abidance.api.app import web_folder
+        from abidance.api.pages import Pages
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("abidance"):
+            raise
+        return EXTRA
+    return "" if Pages(web_folder()).is_built else "make web"
+
+
+class Dashboard:
+    """A server without login over a user directory, from `with` to its end; it also ends when this process does."""
+
+    def __init__(self, userdir: Path, store: Path | str) -> None:
+        context = get_context("spawn")
+        self._news, theirs = context.Pipe(duplex=False)
+        self._process = context.Process(target=_serve, args=(theirs, userdir, store), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._address: str | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.join(5.0)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._news.close()
+
+    @property
+    def address(self) -> str:
+        """Return where it listens, empty when it could not be started; waits some seconds for it."""
+        if self._address is None:
+            try:
+                self._address = str(self._news.recv()) if self._news.poll(PATIENCE) else ""
+            except EOFError:
+                self._address = ""
+        return self._address
+
+    def wait(self) -> None:
+        """Return when it has ended, which it does not by itself."""
+        while self._process.is_alive():
+            self._process.join(1.0)
+
+
+def show(address: str) -> bool:
+    """Open a page in the browser of whoever sits at this machine; False when nobody seems to."""
+    has_screen = sys.platform == "darwin" or any(
+        name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+    if not has_screen or "SSH_CONNECTION" in os.environ:
+        return False
+    return webbrowser.open(address)
+
+
+def _serve(news: Connection, userdir: Path, store: Path | str) -> None:
+    """Serve in a process of its own; a Ctrl-C in the terminal is for the process that started it."""
+    from abidance.api.server import Address, serve
+    from abidance.model.errors import UsageError
+
+    os.setsid()
+    starter = parent_process()
+    assert starter is not None
+
+    def leave() -> None:
+        starter.join()
+        os._exit(0)
+
+    threading.Thread(target=leave, daemon=True).start()
+    for port in (PORT, 0):  # another one may listen there
+        try:
+            serve(userdir, store, Address(port=port), demo=True, tell=lambda _, address: news.send(address))
+            return
+        except UsageError:
+            continue
+
+
+__all__ = ["Dashboard", "missing", "show"]
