@@ -1,7 +1,7 @@
 """Commands out to one account in one market, and the truth about them back: nothing is lost, nothing sent twice.
 
 A submit leaves once. When its answer proves neither that the venue took it nor that it did not, the order is UNKNOWN
-until it is found, or proven absent (`_resolve`). The private stream tells what happens; questions at fixed intervals
+until it is found, or proven absent (`inquiry`). The private stream tells what happens; questions at fixed intervals
 and after each reconnection find what the stream lost. What cannot be vouched for is told as a doubt: no new risk then.
 """
 
@@ -35,19 +35,12 @@ from abidance.venues.net.transport import (
     NotSentError,
 )
 from abidance.venues.trading.books import Books
+from abidance.venues.trading.inquiry import GRACE, OVERLAP, Inquiry
 from abidance.venues.trading.line import PrivateLine, Way
 from abidance.venues.trading.register import Register, Tracked
 
-ASK_AGAIN = (0.2, 0.5, 1.0, 2.0, 5.0)
-"""Seconds between questions about an order of unknown outcome; the last one stays."""
-GRACE = 2.0
-"""Seconds beyond the venue's window, and between two answers, before absence may count."""
-ALARM = 120.0
-"""Seconds without proof after which people are told."""
 OPEN_ORDERS, FILLS, FUNDS, CLOCK = 10.0, 30.0, 60.0, 600.0
 """Seconds between comparisons."""
-OVERLAP = 60 * SECOND_NS
-"""Executions are asked for from so long before the newest that is known."""
 CONFIRM = 1.0
 """Seconds after which a change that was not confirmed is asked about."""
 MOST_SKEW = 30 * SECOND_NS
@@ -78,12 +71,10 @@ class VenueGateway:
         self._tell = tell
         self._on_doubt = on_doubt
         self._locks: dict[str, asyncio.Lock] = {}
-        self._swept: dict[str, int] = {}
-        self._resolving: set[str] = set()
-        self._looked: set[str] = set()
         self._recovered: list[Tracked] = []
         self._is_up = False
         self._ups = 0
+        self._inquiry = Inquiry(dialect, self.register, way, self.doubt, self.set_clock)
         self._line = PrivateLine(dialect.stream, way, self._on_news, self._on_up, self._on_down)
 
     # --- the engine's side
@@ -114,7 +105,7 @@ class VenueGateway:
         for tracked in self.register.open():
             tracked.held = tracked.request.type not in self.dialect.capability.native
         self._recovered = [each for each in self.register.open() if not each.held]
-        self._swept = dict.fromkeys(self.dialect.instruments, since)
+        self._inquiry.begin(since)
 
     def _place(self, command: Submit) -> None:
         tracked = self.register.sent(command.order_id, command.request, self._way.wire.now())
@@ -187,7 +178,7 @@ class VenueGateway:
             self.register.accepted(tracked, now)
         else:
             self.register.unknown(tracked, reply.reason or reply.proof.value, now)
-            self._resolve_soon(tracked)
+            self._inquiry.resolve(tracked)
         if reply.proof is Proof.LATE:
             self._way.spawn(self.set_clock())
 
@@ -211,7 +202,7 @@ class VenueGateway:
             return True
         tracked.held = False
         with suppress(VenueError):
-            await self._look(tracked)
+            await self._inquiry.look(tracked)
         return False
 
     async def _cancel(self, tracked: Tracked) -> None:
@@ -248,9 +239,9 @@ class VenueGateway:
                 return
             await self._way.pulse.sleep(delay)
             with suppress(VenueError):
-                if await self._look(tracked) is None:
+                if await self._inquiry.look(tracked) is None:
                     self.register.unknown(tracked, "not found after it was to be changed", self._now())
-                    self._resolve_soon(tracked)
+                    self._inquiry.resolve(tracked)
                     return
         if not tracked.is_closed:
             self._tell(ChangeRejected(self._now(), tracked.id, "not confirmed"))
@@ -267,60 +258,6 @@ class VenueGateway:
             return Reply(Proof.UNKNOWN, error.found)
         return self.dialect.proof(answer, instrument)
 
-    # --- orders of unknown outcome
-
-    def _resolve_soon(self, tracked: Tracked) -> None:
-        if tracked.id not in self._resolving:
-            self._resolving.add(tracked.id)
-            self._way.spawn(self._resolve(tracked))
-
-    async def _resolve(self, tracked: Tracked) -> None:
-        """Look for an order until it is found, or until its absence is proven."""
-        try:
-            began, attempt = self._way.pulse.steady(), 0
-            while tracked.told in (OrderState.UNKNOWN, OrderState.SENT):
-                await self._way.pulse.sleep(ASK_AGAIN[min(attempt, len(ASK_AGAIN) - 1)])
-                attempt += 1
-                with suppress(VenueError):  # no answer is not the answer "no"
-                    if tracked.told is OrderState.UNKNOWN and await self._look(tracked) is None:
-                        await self._note_absence(tracked)
-                if self._way.pulse.steady() - began > ALARM and tracked.told is OrderState.UNKNOWN:
-                    self.doubt(f"order {tracked.id}", f"the outcome of order {tracked.id} cannot be proven.")
-        finally:
-            self._resolving.discard(tracked.id)
-            self.doubt(f"order {tracked.id}", "")
-
-    async def _note_absence(self, tracked: Tracked) -> None:
-        """Count an answer that the venue knows no such order; abandon the order once that is proof."""
-        now = self._way.wire.now()
-        late = tracked.sent_at + round((self.dialect.capability.window + GRACE) * SECOND_NS)
-        if now <= late:
-            return
-        if not tracked.absent_at or now - tracked.absent_at[-1] >= GRACE * SECOND_NS:
-            tracked.absent_at.append(now)
-        if len(tracked.absent_at) < 2:
-            return
-        await self._sweep(tracked.request.instrument, tracked.sent_at - OVERLAP)
-        for call in self.dialect.open_orders():
-            for report in self.dialect.read_orders(await self._way.wire.ask(call)):
-                self.register.report(report, self._now())
-        if tracked.told is OrderState.UNKNOWN and len(tracked.absent_at) >= 2 and not self.register.strays:
-            proof = "unknown to the venue in two answers after its time, in open orders and in executions"
-            self.register.abandoned(tracked, proof, self._now())
-            self._way.spawn(self.set_clock())  # it may have come too late
-
-    async def _look(self, tracked: Tracked) -> OrderReport | None:
-        """Ask for one order. Returns None when the venue knows none; raises VenueError when there is no answer."""
-        instrument = tracked.request.instrument
-        for call in self.dialect.find(tracked.view()):
-            report = self.dialect.found(await self._way.wire.ask(call), instrument)
-            if report is not None:
-                self.register.report(report, self._now())
-                if tracked.owes:
-                    await self._sweep(instrument, tracked.sent_at - OVERLAP)
-                return report
-        return None
-
     # --- the start, and the comparisons that go on for ever
 
     async def run(self) -> None:
@@ -331,7 +268,7 @@ class VenueGateway:
             loops = (
                 self._every(1.0, self._check_flight),
                 self._every(OPEN_ORDERS, self.compare_orders),
-                self._every(FILLS, self.sweep),
+                self._every(FILLS, self._inquiry.sweep),
                 self._every(FUNDS, self.compare_funds),
                 self._every(CLOCK, self.set_clock),
             )
@@ -350,9 +287,9 @@ class VenueGateway:
                 await self.set_clock()
                 for tracked in self._recovered:
                     self.register.unknown(tracked, "the program was not running", self._now())
-                    self._resolve_soon(tracked)
+                    self._inquiry.resolve(tracked)
                 self._recovered = []
-                await self.sweep()
+                await self._inquiry.sweep()
                 await self.compare_orders()
                 await self.compare_funds()
             except VenueError as error:
@@ -383,38 +320,23 @@ class VenueGateway:
             late = tracked.left and tracked.sent_at + patience < self._way.wire.now()
             if tracked.told is OrderState.UNKNOWN or (tracked.told is OrderState.SENT and late):
                 self.register.unknown(tracked, "nothing was heard of it", self._now())
-                self._resolve_soon(tracked)
+                self._inquiry.resolve(tracked)
         for instrument, since in self.register.in_debt().items():
-            await self._sweep(instrument, since - OVERLAP)
-        await self._explain_strays()
-
-    async def _explain_strays(self) -> None:
-        """Find out whose the executions are that belong to no order that we know."""
-        in_flight = any(each.told in (OrderState.SENT, OrderState.UNKNOWN) for each in self.register.open())
-        for venue_id, found in list(self.register.strays.items()):
-            if venue_id not in self.register.foreign and in_flight:
-                continue
-            for tracked in self.register.nameless(found[0]):  # of an earlier process
-                if venue_id not in self.register.strays:
-                    break
-                if tracked.id not in self._looked and await self._look(tracked) is None:
-                    self._looked.add(tracked.id)
-            self.register.disown(venue_id, self._now())
+            await self._inquiry.sweep_one(instrument, since - OVERLAP)
+        await self._inquiry.explain_strays()
 
     async def compare_orders(self) -> None:
         """Compare open orders with what we think is open; take back those of ours that no record tells of."""
         asked_at, listed = self._way.wire.now(), set()
-        for call in self.dialect.open_orders():
-            for report in self.dialect.read_orders(await self._way.wire.ask(call)):
-                tracked = self.register.report(report, self._now())
-                listed.add(tracked.id if tracked is not None else report.venue_id)
+        for report, tracked in await self._inquiry.list_orders():
+            listed.add(tracked.id if tracked is not None else report.venue_id)
         patience = round((self.dialect.capability.window + GRACE) * SECOND_NS)
         for tracked in list(self.register.open()):
             old = tracked.left and tracked.sent_at + patience < asked_at
             missing = tracked.is_standing and old and tracked.id not in listed
-            if missing and await self._look(tracked) is None:
+            if missing and await self._inquiry.look(tracked) is None:
                 self.register.unknown(tracked, "the venue lists it no more", self._now())
-                self._resolve_soon(tracked)
+                self._inquiry.resolve(tracked)
         for report in list(self.register.orphans.values()):
             await self._quarantine(report)
 
@@ -426,21 +348,6 @@ class VenueGateway:
         self._way.log.warning("orphan_taken_back", order=report.order_id, proof=reply.proof.value)
         if reply.proof in (Proof.DONE, Proof.ABSENT):
             self.register.orphans.pop(report.venue_id, None)
-
-    async def sweep(self) -> None:
-        """Ask for executions since the newest known, of every instrument."""
-        for instrument in self.dialect.instruments:
-            asked_at = self._way.wire.now()
-            await self._sweep(instrument, self._swept.get(instrument, asked_at) - OVERLAP)
-            self._swept[instrument] = asked_at
-
-    async def _sweep(self, instrument: str, since: int) -> None:
-        call: Call | None = self.dialect.executions(instrument, since)
-        while call is not None:
-            page = self.dialect.read_executions(await self._way.wire.ask(call), instrument)
-            for execution in page.executions:
-                self.register.execution(execution, self._now())
-            call = page.following(call)
 
     async def compare_funds(self) -> None:
         """Compare balances and positions with our books, when nothing is under way."""
@@ -480,7 +387,7 @@ class VenueGateway:
         backoff, this = Backoff(self._way.draw), self._ups
         while self._ups == this and self._is_up:
             try:
-                await self.sweep()
+                await self._inquiry.sweep()
                 await self.compare_orders()
             except VenueError:
                 await self._way.pulse.sleep(backoff.delay())

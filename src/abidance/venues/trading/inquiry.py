@@ -1,0 +1,145 @@
+"""Questions to a venue about orders and executions: what became of each, until that is proven.
+
+It asks, and hands every answer to the register; it sends no order and takes none back.
+"""
+
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+
+from abidance.model.errors import VenueError
+from abidance.model.instrument import SECOND_NS
+from abidance.model.order import OrderState
+from abidance.venues.account import AccountDialect, Call, OrderReport
+from abidance.venues.trading.line import Way
+from abidance.venues.trading.register import Register, Tracked
+
+ASK_AGAIN = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds between questions about an order of unknown outcome; the last one stays."""
+GRACE = 2.0
+"""Seconds beyond the venue's window, and between two answers, before absence may count."""
+ALARM = 120.0
+"""Seconds without proof after which people are told."""
+OVERLAP = 60 * SECOND_NS
+"""Executions are asked for from so long before the newest that is known."""
+
+
+class Inquiry:
+    """Asks about the orders of one register; `doubt` takes a reason against new risk, by its cause.
+
+    `on_absent` is called once an order is proven to have come to nothing.
+    """
+
+    def __init__(
+        self,
+        dialect: AccountDialect,
+        register: Register,
+        way: Way,
+        doubt: Callable[[str, str], None],
+        on_absent: Callable[[], Coroutine[object, object, None]],
+    ) -> None:
+        self._dialect = dialect
+        self._register = register
+        self._way = way
+        self._doubt = doubt
+        self._on_absent = on_absent
+        self._swept: dict[str, int] = {}
+        self._resolving: set[str] = set()
+        self._looked: set[str] = set()
+
+    def begin(self, since: int) -> None:
+        """Ask for executions from `since` (ns UTC) on."""
+        self._swept = dict.fromkeys(self._dialect.instruments, since)
+
+    # --- one order
+
+    def resolve(self, tracked: Tracked) -> None:
+        """Begin to look for an order until it is found, or until its absence is proven."""
+        if tracked.id not in self._resolving:
+            self._resolving.add(tracked.id)
+            self._way.spawn(self._resolve(tracked))
+
+    async def _resolve(self, tracked: Tracked) -> None:
+        try:
+            began, attempt = self._way.pulse.steady(), 0
+            while tracked.told in (OrderState.UNKNOWN, OrderState.SENT):
+                await self._way.pulse.sleep(ASK_AGAIN[min(attempt, len(ASK_AGAIN) - 1)])
+                attempt += 1
+                with suppress(VenueError):  # no answer is not the answer "no"
+                    if tracked.told is OrderState.UNKNOWN and await self.look(tracked) is None:
+                        await self._note_absence(tracked)
+                if self._way.pulse.steady() - began > ALARM and tracked.told is OrderState.UNKNOWN:
+                    self._doubt(f"order {tracked.id}", f"the outcome of order {tracked.id} cannot be proven.")
+        finally:
+            self._resolving.discard(tracked.id)
+            self._doubt(f"order {tracked.id}", "")
+
+    async def _note_absence(self, tracked: Tracked) -> None:
+        """Count an answer that the venue knows no such order; abandon the order once that is proof."""
+        now = self._way.wire.now()
+        late = tracked.sent_at + round((self._dialect.capability.window + GRACE) * SECOND_NS)
+        if now <= late:
+            return
+        if not tracked.absent_at or now - tracked.absent_at[-1] >= GRACE * SECOND_NS:
+            tracked.absent_at.append(now)
+        if len(tracked.absent_at) < 2:
+            return
+        await self.sweep_one(tracked.request.instrument, tracked.sent_at - OVERLAP)
+        await self.list_orders()
+        if tracked.told is OrderState.UNKNOWN and len(tracked.absent_at) >= 2 and not self._register.strays:
+            proof = "unknown to the venue in two answers after its time, in open orders and in executions"
+            self._register.abandoned(tracked, proof, self._now())
+            self._way.spawn(self._on_absent())  # it may have come too late
+
+    async def look(self, tracked: Tracked) -> OrderReport | None:
+        """Ask for one order. Returns None when the venue knows none; raises VenueError when there is no answer."""
+        instrument = tracked.request.instrument
+        for call in self._dialect.find(tracked.view()):
+            report = self._dialect.found(await self._way.wire.ask(call), instrument)
+            if report is not None:
+                self._register.report(report, self._now())
+                if tracked.owes:
+                    await self.sweep_one(instrument, tracked.sent_at - OVERLAP)
+                return report
+        return None
+
+    # --- all of them
+
+    async def list_orders(self) -> list[tuple[OrderReport, Tracked | None]]:
+        """Ask for all open orders; return what the venue says of each, with the order if it is one of ours."""
+        found: list[tuple[OrderReport, Tracked | None]] = []
+        for call in self._dialect.open_orders():
+            listed = self._dialect.read_orders(await self._way.wire.ask(call))
+            found += [(each, self._register.report(each, self._now())) for each in listed]
+        return found
+
+    async def sweep(self) -> None:
+        """Ask for executions since the newest known, of every instrument."""
+        for instrument in self._dialect.instruments:
+            asked_at = self._way.wire.now()
+            await self.sweep_one(instrument, self._swept.get(instrument, asked_at) - OVERLAP)
+            self._swept[instrument] = asked_at
+
+    async def sweep_one(self, instrument: str, since: int) -> None:
+        """Ask for the executions in an instrument from `since` (ns UTC) on."""
+        call: Call | None = self._dialect.executions(instrument, since)
+        while call is not None:
+            page = self._dialect.read_executions(await self._way.wire.ask(call), instrument)
+            for execution in page.executions:
+                self._register.execution(execution, self._now())
+            call = page.following(call)
+
+    async def explain_strays(self) -> None:
+        """Find out whose the executions are that belong to no order that we know."""
+        in_flight = any(each.told in (OrderState.SENT, OrderState.UNKNOWN) for each in self._register.open())
+        for venue_id, found in list(self._register.strays.items()):
+            if venue_id not in self._register.foreign and in_flight:
+                continue
+            for tracked in self._register.nameless(found[0]):  # of an earlier process
+                if venue_id not in self._register.strays:
+                    break
+                if tracked.id not in self._looked and await self.look(tracked) is None:
+                    self._looked.add(tracked.id)
+            self._register.disown(venue_id, self._now())
+
+    def _now(self) -> int:
+        return self._way.pulse.wall()
