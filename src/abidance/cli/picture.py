@@ -13,7 +13,7 @@ from rich.text import Text
 from abidance.backtest.wording import short_time
 from abidance.cli.grid import Cell, Column, Grid, clipped, gain, meter, spark, thinned
 from abidance.cli.terminal import visible
-from abidance.engine.state import Board
+from abidance.engine.board import Board
 from abidance.model.instrument import Instrument, parse_instrument_id, timeframe_ns
 from abidance.model.market import Trade
 from abidance.risk.state import TradingState

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from abidance.execution.config import ExecutionConfig
 from abidance.kernel.config import Config
 from abidance.risk.config import SizingConfig
 from abidance.strategy.config import ExitsConfig
@@ -42,6 +43,8 @@ class StrategyConfig(Config):
     """How much an entry buys."""
     exits: ExitsConfig = ExitsConfig()
     """Exits that the framework adds."""
+    execution: ExecutionConfig = ExecutionConfig()
+    """How entries are executed."""
 
 
 class AllocationConfig(Config):

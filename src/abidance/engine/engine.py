@@ -14,10 +14,11 @@ import msgspec
 
 from abidance.engine.actions import Actions, sign_of
 from abidance.engine.allocator import Allocator
+from abidance.engine.board import Board
 from abidance.engine.controls import Controls
 from abidance.engine.runners import BarRunner, EventRunner, Runner
 from abidance.engine.series import Series, Universe
-from abidance.engine.state import Board, State, bands
+from abidance.engine.state import State, bands
 from abidance.execution.exits import STOPS
 from abidance.execution.orders import AnomalyCode
 from abidance.kernel.ports import SimulatedVenue
@@ -288,6 +289,7 @@ class Engine:
                     return event
                 instrument = event.instrument
                 board = boards[instrument]
+                board.keep()
                 heard = [each for each in table.get(instrument, ()) if each[0].name not in actions.stopped]
             state.now = now = event.ts
             board.tick = newest = event
@@ -347,12 +349,7 @@ class Engine:
 
     def _note(self, event: Trade | Quote | BookSnapshot) -> None:
         self._noted = True
-        if not isinstance(event, BookSnapshot):
-            self.state.boards[event.instrument].tick = event
-        elif event.bids and event.asks:
-            (bid, bid_size), (ask, ask_size) = event.bids[0], event.asks[0]
-            quote = Quote(event.ts, event.instrument, bid, bid_size, ask, ask_size)
-            self.state.boards[event.instrument].tick = quote
+        self.state.boards[event.instrument].note(event)
 
     def _on_tick(self, event: Trade | Quote) -> None:
         self.coast(event, iter(()), {})

@@ -5,19 +5,20 @@ State is changed by the engine alone, one event at a time.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from math import inf
 from typing import NamedTuple
 
 import numpy as np
 
+from abidance.engine.board import Board, mid
 from abidance.engine.config import StrategyConfig
+from abidance.engine.pricing import Pricing
 from abidance.engine.series import Series
 from abidance.execution.orders import Orders
 from abidance.market.bars import Bars
 from abidance.model.account import Position
 from abidance.model.command import Amend
 from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
-from abidance.model.market import DataKind, FeedState, MarkPrice, Quote, Trade
+from abidance.model.market import DataKind, FeedState, MarkPrice
 from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import Order, OrderState, OrderType
 from abidance.portfolio.portfolio import Portfolio
@@ -34,30 +35,6 @@ class _Pending(NamedTuple):
     instrument: Instrument
     quantity: Decimal
     price: float
-
-
-def mid(tick: Trade | Quote) -> float:
-    """Return the price that a tick says: the print's, or the middle of the quote."""
-    return tick.price if type(tick) is Trade else (tick.bid + tick.ask) / 2  # type: ignore[union-attr]
-
-
-class Board:
-    """The last price of one instrument. A tick is only noted; its price is taken over when somebody asks."""
-
-    __slots__ = ("price", "tick", "ts")
-
-    def __init__(self) -> None:
-        self.price: float | None = None
-        self.ts = 0
-        self.tick: Trade | Quote | None = None
-
-    def settle(self) -> None:
-        """Take over the noted tick's price; what is no price changes nothing."""
-        tick, self.tick = self.tick, None
-        if tick is not None:
-            price = mid(tick)
-            if 0.0 < price < inf and tick.ts >= self.ts:  # a bar that closed since knows better
-                self.price, self.ts = price, tick.ts
 
 
 class State:
@@ -84,10 +61,16 @@ class State:
         self.feeds = Feeds()
         self.series: dict[tuple[str, str], Series] = {}
         self.fixed: Mapping[str, frozenset[OrderType]] = {}
+        self.pricing = Pricing(self)
         self.allocations = {name: config.allocation for name, config in strategies.items()}
         self._cost_rates = cost_rates
         self._terms = {
-            name: Terms(config.leverage, config.allow_short, timeframe_ns(config.timeframe))
+            name: Terms(
+                config.leverage,
+                config.allow_short,
+                timeframe_ns(config.timeframe),
+                config.execution.max_cost,
+            )
             for name, config in strategies.items()
         }
 

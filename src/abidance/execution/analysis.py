@@ -25,7 +25,8 @@ class ExecutionStats(msgspec.Struct, frozen=True):
     currency over the orders that could be `measured`, `slippage_bps` the same per value at the decision price.
     `fill_rate` is the mean share of the quantity that closed orders filled, stops that never traded left out.
     `seconds_median` and `seconds_p95` are from the decision to the last fill of completely filled orders, stops left
-    out: they wait by intent. `maker_share` is by value.
+    out: they wait by intent. `maker_share` is by value. `expected_bps` is the slippage that was expected of the orders
+    whose cost was limited, `surprise_bps` what theirs was beyond it, both per value at the decision price.
     """
 
     orders: int = 0
@@ -37,6 +38,8 @@ class ExecutionStats(msgspec.Struct, frozen=True):
     seconds_median: float | None = None
     seconds_p95: float | None = None
     maker_share: float | None = None
+    expected_bps: float | None = None
+    surprise_bps: float | None = None
 
 
 class ExecutionReport(msgspec.Struct, frozen=True):
@@ -96,6 +99,7 @@ def _measure(
     orders: list[Order], by_order: Mapping[str, list[Fill]], rates: Mapping[str, float] | None
 ) -> ExecutionStats:
     cost = expected = maker = traded = 0.0
+    foreseen = promised = paid = 0.0
     measured = 0
     for order in orders:
         worth = 1.0 if rates is None else rates.get(parse_instrument_id(order.request.instrument).quote)
@@ -109,7 +113,13 @@ def _measure(
         if slipped is not None:
             measured += 1
             cost += slipped[0] * worth
-            expected += float(decided_price(order.request) * order.filled) * worth
+            decided = decided_price(order.request)
+            expected += float(decided * order.filled) * worth
+            if order.request.expected:
+                away = (order.request.expected - decided) * order.request.side.sign
+                foreseen += float(decided * order.filled) * worth
+                promised += float(away * order.filled) * worth
+                paid += slipped[0] * worth
     seconds = sorted(_seconds_to_fill(orders, by_order))
     shares = [min(float(o.filled / o.request.quantity), 1.0) for o in orders if _counts_for_rate(o)]
     return ExecutionStats(
@@ -122,6 +132,8 @@ def _measure(
         seconds_median=median(seconds) if seconds else None,
         seconds_p95=seconds[ceil(0.95 * len(seconds)) - 1] if seconds else None,
         maker_share=maker / traded if traded else None,
+        expected_bps=promised / foreseen * 10_000 if foreseen else None,
+        surprise_bps=(paid - promised) / foreseen * 10_000 if foreseen else None,
     )
 
 

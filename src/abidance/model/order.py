@@ -94,7 +94,8 @@ class OrderRequest(msgspec.Struct, frozen=True, gc=False, tag="order", tag_field
 
     `quantity` is in base units and positive. `price` belongs to LIMIT and STOP_LIMIT, `trigger` to STOP and STOP_LIMIT.
     `decision_price` is the price at which the strategy decided; slippage is measured against it.
-    `expire_after` cancels what is unfilled after so many seconds.
+    `expire_after` cancels what is unfilled after so many seconds. `expected` is the mean price that the market promised
+    when the request was approved, where that was asked.
     """
 
     strategy: str
@@ -113,6 +114,7 @@ class OrderRequest(msgspec.Struct, frozen=True, gc=False, tag="order", tag_field
     decision_price: Decimal = ZERO
     protection: Protection | None = None
     expire_after: int | None = None
+    expected: Decimal | msgspec.UnsetType = msgspec.UNSET
 
 
 class OrderState(StrEnum):

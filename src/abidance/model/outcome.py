@@ -31,6 +31,8 @@ class RefusalCode(StrEnum):
     EXIT_NOT_FEASIBLE = "exit_not_feasible"
     PRICE_COLLAR = "price_collar"
     MAX_ORDER_VALUE = "max_order_value"
+    MAX_SLIPPAGE = "max_slippage"
+    MAX_COST = "max_cost"
     MAX_EXPOSURE = "max_exposure"
     MAX_ASSET_EXPOSURE = "max_asset_exposure"
     MAX_VENUE_EXPOSURE = "max_venue_exposure"

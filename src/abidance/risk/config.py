@@ -50,6 +50,9 @@ class LimitsConfig(Config):
     """Largest leverage of a strategy's perpetuals, and largest value of any one position as a multiple of equity."""
     max_order_value: Positive | None = None
     """Largest value of one order in quote units."""
+    max_slippage: Share | None = None
+    """Largest expected slippage of an entry against the middle of the market, by the book, the quote or the slippage
+    model, as a share of the price. Live, it subscribes to books."""
     price_collar: Share = 0.05
     """Largest distance of a limit or trigger price from the last price, on the side that would cost us."""
     max_orders_per_minute: Annotated[int, Field(ge=1)] = 60

@@ -8,7 +8,10 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from decimal import Decimal
 
+import msgspec
+
 from abidance.model.instrument import SECOND_NS
+from abidance.model.money import to_decimal
 from abidance.model.order import OrderRequest
 from abidance.model.outcome import Approved, RefusalCode, Refused, Verdict
 from abidance.risk.config import RiskConfig
@@ -43,7 +46,7 @@ class Gate:
         if not isinstance(found, Case):
             return Refused(request, *found)
         self._remember(found)
-        return Approved(request)
+        return Approved(self._priced(found))
 
     def check_all(
         self, requests: Sequence[OrderRequest], view: RiskView, standing: Standing
@@ -65,7 +68,7 @@ class Gate:
             cases += (found,)
         for case in cases:
             self._remember(case)
-        return tuple(Approved(request) for request in requests)
+        return tuple(Approved(self._priced(case)) for case in cases)
 
     def _examine(
         self,
@@ -91,6 +94,16 @@ class Gate:
         if standing.state is not TradingState.ACTIVE:
             return standing.code or RefusalCode.HALTED, standing.reason or f"Trading is {standing.state}."
         return _first(ENTRIES, case) or self._too_often(case) or case
+
+    def _priced(self, case: Case) -> OrderRequest:
+        """Return an entry with the price that was expected of it, where its cost is limited."""
+        limited = self._limits.max_slippage is not None or case.view.terms(case.request.strategy).max_cost
+        found = case.view.pricing.estimate(case.request) if limited and not case.reduces else None
+        if found is None:
+            return case.request
+        expected = to_decimal(float(f"{found.price:.12g}"))
+        request: OrderRequest = msgspec.structs.replace(case.request, expected=expected)
+        return request
 
     def _too_often(self, case: Case) -> Breach | None:
         """Return a breach of the order rate or of the duplicate window."""

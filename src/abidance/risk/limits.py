@@ -325,6 +325,35 @@ def max_order_value(case: Case) -> str | None:
     return f"The order is worth {value:.8g}, more than {limit:.8g} (`risk.limits.max_order_value`)."
 
 
+def max_slippage(case: Case) -> str | None:
+    """Refuse an entry that the market would fill too far from its middle."""
+    limit = case.limits.max_slippage
+    found = case.view.pricing.estimate(case.request) if limit is not None else None
+    if found is None or limit is None:
+        return None
+    slippage, key = found.slippage(case.request.side), "`risk.limits.max_slippage`"
+    if not found.is_shown:
+        return f"The book does not hold {case.request.quantity}: what that would cost is not known ({key})."
+    if slippage <= limit * _TOLERANCE:
+        return None
+    return (
+        f"It would trade at {found.price:.8g} by the {found.source}, {slippage:.4%} from the middle of "
+        f"{found.mid:.8g}, more than {limit:.4%} ({key})."
+    )
+
+
+def max_cost(case: Case) -> str | None:
+    """Refuse an entry whose slippage and fees would be too much for its strategy."""
+    limit = case.view.terms(case.request.strategy).max_cost
+    found = case.view.pricing.estimate(case.request) if limit is not None else None
+    if found is None or limit is None or found.cost(case.request.side) <= limit * _TOLERANCE:
+        return None
+    return (
+        f"It would cost {found.cost(case.request.side):.4%} by the {found.source} ({found.fee:.4%} of it fees), more "
+        f"than {limit:.4%} (`execution.max_cost`)."
+    )
+
+
 def max_positions(case: Case) -> str | None:
     """Refuse one position too many."""
     if not case.opens:
@@ -419,6 +448,8 @@ ENTRIES: tuple[Rule, ...] = (
     (RefusalCode.EXIT_NOT_FEASIBLE, exit_not_feasible),
     (RefusalCode.MAX_LEVERAGE, max_leverage),
     (RefusalCode.MAX_ORDER_VALUE, max_order_value),
+    (RefusalCode.MAX_SLIPPAGE, max_slippage),
+    (RefusalCode.MAX_COST, max_cost),
     (RefusalCode.MAX_POSITIONS, max_positions),
     (RefusalCode.MAX_EXPOSURE, max_exposure),
     (RefusalCode.MAX_ASSET_EXPOSURE, max_asset_exposure),

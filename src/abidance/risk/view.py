@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
+from abidance.model.estimate import Estimate
 from abidance.model.instrument import Instrument
 from abidance.model.order import OrderRequest
 from abidance.risk.feeds import Feeds
@@ -23,11 +24,15 @@ def worst_price(request: OrderRequest, last: float | None) -> float:
 
 
 class Terms(NamedTuple):
-    """On which terms a strategy trades: leverage on perpetuals, whether shorts are allowed, bar length in ns."""
+    """On which terms a strategy trades: leverage on perpetuals, whether shorts are allowed, bar length in ns.
+
+    `max_cost` is the largest expected cost of an entry as a share of its value, if there is one.
+    """
 
     leverage: float
     allow_short: bool
     bar_ns: int
+    max_cost: float | None = None
 
 
 class SizingView(Protocol):
@@ -69,6 +74,14 @@ class SizingView(Protocol):
         ...
 
 
+class Pricer(Protocol):
+    """What is needed to say beforehand what an order costs."""
+
+    def estimate(self, request: OrderRequest) -> Estimate | None:
+        """Return what a market or limit order would come to now; None for others, and when no price is known."""
+        ...
+
+
 class RiskView(SizingView, Protocol):
     """What the limits need besides. Quantities of one strategy, exposures of the whole run, gross."""
 
@@ -80,6 +93,11 @@ class RiskView(SizingView, Protocol):
     @property
     def feeds(self) -> Feeds:
         """Return the certificates of the streams of market data."""
+        ...
+
+    @property
+    def pricing(self) -> Pricer:
+        """Return what orders are expected to cost."""
         ...
 
     def price_age_ns(self, instrument: str) -> int:

@@ -22,6 +22,7 @@ from abidance.backtest.result import DATA_NOTICE, BacktestResult
 from abidance.engine.config import StrategyConfig
 from abidance.engine.runners import LONG_SILENCE
 from abidance.engine.series import Series, Universe
+from abidance.execution.config import ExecutionConfig
 from abidance.indicators import recursions
 from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
@@ -203,6 +204,8 @@ def unsupported(material: Material) -> str | None:
     for id, instrument in material.instruments.items():
         if (reason := _unsupported_instrument(material, instrument)) is not None:
             return f"{id} {reason}."
+    if material.config.risk.limits.max_slippage is not None:
+        return "`risk.limits.max_slippage` is set: what an order is expected to cost is not compiled."
     window = material.config.risk.limits.duplicate_window * SECOND_NS
     if any(len(bars) > 1 and np.diff(bars.ts).min() <= window for bars in material.bars.values()):
         return "`risk.limits.duplicate_window` is not shorter than the bars."
@@ -214,6 +217,8 @@ def _unsupported_strategy(material: Material, config: StrategyConfig) -> str | N
         return f"{config.name} decides on events, not on columns of bars."
     if config.sizing.method not in compiled.SIZINGS:
         return f"{config.name} is sized by {config.sizing.method}."
+    if config.execution != ExecutionConfig():
+        return f"{config.name} has its entries executed in ways that are not compiled (`execution`)."
     if config.allow_short:
         return f"{config.name} may go short."
     return None

@@ -20,7 +20,7 @@ import numpy as np
 
 from abidance import __version__
 from abidance.backtest.result import BacktestResult
-from abidance.engine.runners import EventRunner
+from abidance.engine.runners import EventRunner, Runner
 from abidance.kernel.clock import WallClock
 from abidance.kernel.log import configure, logger
 from abidance.market.bars import FIELDS, Bars, grid_offset
@@ -155,6 +155,8 @@ class LivePaper(Bot):
         for runner in self._core.engine.runners:
             for id in runner.config.instruments:
                 found = kinds.setdefault(id, {DataKind.QUOTES})
+                if self._prices_by_book(runner):
+                    found.add(DataKind.BOOK)
                 if material.instruments[id].is_perpetual:
                     found.add(DataKind.MARK)
                 if isinstance(runner, EventRunner):
@@ -179,6 +181,11 @@ class LivePaper(Bot):
             beside,
             moods,
         )
+
+    def _prices_by_book(self, runner: Runner) -> bool:
+        """Say whether a limit on what entries may cost is to be judged by books."""
+        limits, own = self.material.config.risk.limits, runner.config.execution
+        return limits.max_slippage is not None or own.max_cost is not None
 
     def result(self) -> BacktestResult:
         """Return the run so far. Raises DataError while an instrument has not closed a bar."""

@@ -6,6 +6,7 @@ Backtest and paper trading differ in the feed, the journal and whether the tape 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
@@ -15,6 +16,7 @@ from abidance.engine.engine import Engine
 from abidance.engine.runners import BarRunner, EventRunner
 from abidance.engine.series import Series
 from abidance.engine.state import State, StrategyView
+from abidance.execution.cost import Costs
 from abidance.execution.orders import Orders
 from abidance.kernel.ports import Feed, SimulatedVenue
 from abidance.market.bars import Bars
@@ -44,6 +46,7 @@ from abidance.strategy.decisions import warmup_of
 from abidance.strategy.mistakes import FAILURES, strategy_error
 from abidance.strategy.parameters import set_parameters
 from abidance.venues.sim.config import VenueConfig
+from abidance.venues.sim.fills import slippage_rate
 from abidance.venues.sim.venue import SimVenue
 
 BarSource = tapes.BarSource
@@ -403,6 +406,9 @@ def engine_of(
     )
     rates = {id: cost_rate(venues[instrument.venue]) for id, instrument in material.instruments.items()}
     state = State(material.instruments, strategies, portfolio, Orders(), rates)
+    state.pricing.costs = {
+        id: costs_of(venues[instrument.venue]) for id, instrument in material.instruments.items()
+    }
     gate, breakers = Gate(config.risk), Breakers(config.risk.breakers)
     engine = Engine(state, gate, breakers, order_id, _allocator(material, state), isolate=isolate)
     for id, timeframe in material.bars:
@@ -445,6 +451,14 @@ def cost_rate(config: VenueConfig) -> float:
     """Return what taking is expected to cost at a venue, as a share of the value."""
     slippage = config.slippage
     return max(tier.taker for tier in config.fees) + slippage.spread / 2 + slippage.fixed
+
+
+def costs_of(config: VenueConfig) -> Costs:
+    """Return what trading at a venue is expected to cost, in detail."""
+    slippage = config.slippage
+    model = partial(slippage_rate, slippage.spread, slippage.fixed, slippage.volume_share)
+    fees = config.fees
+    return Costs(max(tier.taker for tier in fees), max(tier.maker for tier in fees), slippage.spread, model)
 
 
 def opening_of(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from abidance.model.estimate import Estimate
 from abidance.model.instrument import Instrument
 from abidance.model.order import OrderRequest, OrderType, Side
 from abidance.risk.feeds import Feeds
@@ -56,6 +57,8 @@ class World:
     wildness: float | None = None
     past: Sequence[float] = ()
     feeds: Feeds = field(default_factory=Feeds)
+    estimated: Estimate | None = None
+    dearest: float | None = None
 
     def instrument(self, instrument: str) -> Instrument | None:
         return self.instruments.get(instrument)
@@ -73,7 +76,7 @@ class World:
         return self.money
 
     def terms(self, strategy: str) -> Terms:
-        return Terms(self.leverages, self.shorts, HOUR_NS)
+        return Terms(self.leverages, self.shorts, HOUR_NS, self.dearest)
 
     def volatility(self, strategy: str, instrument: str, lookback: int) -> float | None:
         return self.wildness
@@ -138,6 +141,13 @@ class World:
     def exiting(self, strategy: str, instrument: str, *, at_market: bool = False) -> Decimal:
         against = self._against(strategy, instrument)
         return sum((o.quantity for o in against if not at_market or o.type is OrderType.MARKET), Decimal(0))
+
+    def estimate(self, request: OrderRequest) -> Estimate | None:
+        return self.estimated
+
+    @property
+    def pricing(self) -> "World":
+        return self
 
     def free(self, venue: str, asset: str) -> Decimal:
         return self.cash
