@@ -1,6 +1,7 @@
 """A bot with real orders at a local exchange, over real sockets, in a time that the test moves."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -12,11 +13,12 @@ from abidance.journal.store import read
 from abidance.kernel.log import logger
 from abidance.model.command import Submit
 from abidance.model.errors import ConfigError, JournalError, UsageError
-from abidance.model.event import OrderFilled
+from abidance.model.event import ControlAction, OrderFilled
 from abidance.model.order import Purpose
 from abidance.model.outcome import Decided, RefusalCode, Refused
 from abidance.run.bot import JOURNAL
 from abidance.run.config import RunConfig
+from abidance.run.door import Answer, Wish, ask
 from abidance.run.killing import Extent, kill, release
 from abidance.run.live import gather_begun, open_live
 from abidance.run.reconciling import differences, replica_of
@@ -29,6 +31,7 @@ from abidance.venues.account import Credentials
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.line import World
 from abidance.venues.net.real import AiohttpTransport
+from abidance.venues.trading.books import told
 from tests.integration.live_bench import START, breathe
 from tests.integration.test_live_paper import BTC, PAST, Place
 
@@ -68,9 +71,14 @@ class Market(Place):
         return self.config(strategies=(cross,), **more)
 
     async def live(
-        self, seconds: float, after: float = 0.0, extent: Extent = Extent.ENTRIES, **more: object
+        self,
+        seconds: float,
+        after: float = 0.0,
+        extent: Extent = Extent.ENTRIES,
+        person: Callable[[LiveTrading], Awaitable[None]] | None = None,
+        **more: object,
     ) -> LiveTrading:
-        """Let a bot with real orders live for so long and return it, closed."""
+        """Let a bot with real orders live for so long, then meet a person, and return it, closed."""
         config = self.guarded(**more)
         now = self.pulse.wall()
         material = await gather_begun(config, self.history, None, self.folder, now)
@@ -84,6 +92,8 @@ class Market(Place):
                     while not (bot.relay.is_open or running.done()):  # ccxt is loaded in real time
                         await breathe()
                 await self.pass_time(seconds)
+                if person is not None:
+                    await person(bot)
                 if after:
                     kill(self.folder, "tester", extent)
                     await self.pass_time(after)
@@ -257,6 +267,39 @@ async def test_money_that_is_gone_from_the_account_stops_new_risk(place: Market)
         assert not [e for e in bot.engine.fills if isinstance(e, OrderFilled)]
 
 
+async def test_coins_that_are_gone_are_written_off_when_a_person_accepts_it(place: Market) -> None:
+    async with place:
+        held = await place.until_held()
+        (stop,) = (o for o in place.exchange.desk.orders.values() if o.state is State.WAITING)
+        place.exchange.desk.cancel(stop, place.exchange.now)
+        lost = held.engine.state.portfolio.open_positions()[0].quantity / 2
+        place.exchange.desk.transfer(place.account, "BTC", -lost, place.exchange.now)
+        answers: list[Answer] = []
+
+        async def person(bot: LiveTrading) -> None:
+            for seen in ("nothing", told(bot.gateways[0].gaps())):
+                values: dict[str, float | int | str | bool] = {"seen": seen, "reason": "in cold storage"}
+                wish = Wish(ControlAction.ADJUST, "tester", values=values)
+                answers.append(await asyncio.to_thread(ask, place.folder, wish))
+
+        bot = await place.live(70, person=person)
+        again = await place.live(10)
+
+        refused, accepted = answers
+        assert refused.error.startswith("The bot sees something else: BTC: the venue has ")
+        assert accepted.notices[0].text == "tester brings our books in line with the account: in cold storage"
+        for each in (bot, again):
+            ledger = each.engine.state.portfolio.ledger
+            assert each.engine.state.feeds.venues["BINANCE"].is_trusted
+            assert ledger.balance("BINANCE", "BTC") == place.account.totals().get("BTC", D(0))
+            assert ledger.balance("BINANCE", "USDT") - 10_000 == place.account.totals()["USDT"] - 20_000
+            assert not any(ledger.totals().values())
+        (stop,) = (o for o in place.exchange.desk.orders.values() if o.state is State.WAITING)
+        (position,) = again.engine.state.portfolio.open_positions()
+        lot = place.market.instrument.lot
+        assert position.quantity - lot < stop.ticket.lots * lot <= position.quantity
+
+
 async def test_a_record_is_compared_with_its_account_and_every_difference_is_named(place: Market) -> None:
     async with place:
         await place.until_held()
@@ -274,7 +317,7 @@ async def test_a_record_is_compared_with_its_account_and_every_difference_is_nam
 
         assert agree == []
         told = {each.about.partition(" ")[0]: each.text for each in differ}
-        assert set(told) == {"execution", "rests", stop.ticket.client_id, "balances"}
+        assert set(told) == {"execution", "rests", stop.ticket.client_id, "USDT"}
         assert "does not stand" in told[stop.ticket.client_id]
         assert "is not of this bot" in told["rests"]
 

@@ -1,5 +1,7 @@
 """`abidance reconcile`: in what an account differs from the record of its bot."""
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,15 +15,25 @@ if TYPE_CHECKING:
 
 def reconcile(
     name: Annotated[str, typer.Argument(help="The bot's name: its folder under runs/.")],
+    accept: Annotated[
+        str,
+        typer.Option(
+            "--accept", help="Bring the books of the running bot in line with its accounts; say why."
+        ),
+    ] = "",
+    confirm: Annotated[
+        str, typer.Option("--confirm", help="With --accept: the bot's name, where nobody types.")
+    ] = "",
     account: Annotated[str, typer.Option("--account", help="Which account, as named in the vault.")] = "main",
     key_file: KeyFile = None,
     keyring: Keyring = False,
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
-    """Compare a bot's record with its account and print the differences; nothing is changed.
+    """Compare a bot's record with its account and print the differences; nothing is changed without --accept.
 
-    Open orders, executions and balances are asked of the venue. A bot that runs finds and books the same differences by
-    itself within a minute. Exit code 1 when there are any.
+    Open orders, executions and balances are asked of the venue. A running bot finds and books orders and executions by
+    itself within a minute. A balance or position that nothing explains keeps it to exits until --accept books an
+    adjustment, with your name and reason on record. Exit code 1 when there are differences that remain.
     """
     import asyncio
 
@@ -49,4 +61,35 @@ def reconcile(
     for each in found:
         table.add_row(each.venue, visible(each.about), visible(each.text))
     console.print(table)
-    raise typer.Exit(1)
+    if not accept:
+        raise typer.Exit(1)
+    seen = " ".join(each.text for each in found if each.is_money)
+    told = _accepted(userdir, name, seen, accept, confirm)
+    console.print(visible(told), markup=False, soft_wrap=True)
+
+
+def _accepted(userdir: Path, name: str, seen: str, reason: str, confirm: str) -> str:
+    """Let the running bot book an adjustment for what was seen and return what it says. Raises UsageError."""
+    from getpass import getuser
+
+    from abidance.model.errors import UsageError
+    from abidance.model.event import ControlAction
+    from abidance.run.door import Wish, ask
+
+    if not seen:
+        raise UsageError(
+            "Orders and executions need no adjustment: a running bot books them by itself.",
+            f"Start it, or look again in a minute: abidance reconcile {name}",
+        )
+    if not confirm and sys.stdin.isatty():
+        confirm = typer.prompt(f"Type {name} to bring its books in line", default="", show_default=False)
+    if confirm != name:
+        raise UsageError(
+            "The adjustment was not confirmed: nothing was changed.",
+            f"Type the bot's name when asked, or give --confirm {name}",
+        )
+    wish = Wish(ControlAction.ADJUST, f"{getuser()} in a terminal", values={"seen": seen, "reason": reason})
+    answer = ask(userdir.expanduser() / "runs" / name, wish)
+    if answer.error:
+        raise UsageError(answer.error, answer.remedy)
+    return " ".join(word.text for word in answer.notices)

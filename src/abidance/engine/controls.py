@@ -39,6 +39,12 @@ class Controls:
         if event.action in MANUAL:
             self._manual(event)
             return
+        if event.action is ControlAction.ADJUST:
+            text = (
+                f"{event.actor} brings our books in line with the account: {event.values.get('reason', '')}"
+            )
+            self._actions.note("warning", "adjusted", text)
+            return
         names = [name for name in self._state.strategies if event.strategy in ("", name)]
         if not names:
             self._actions.note("error", "unknown_strategy", f"No strategy {event.strategy!r} runs here.")

@@ -147,13 +147,16 @@ class ControlAction(StrEnum):
     ORDER = "order"
     AMEND_ORDER = "amend_order"
     CANCEL_ORDER = "cancel_order"
+    ADJUST = "adjust"
 
 
 class Control(msgspec.Struct, frozen=True, gc=False, tag="control"):
     """An order from outside; `strategy` empty means all. `actor` says who; `values` are the new parameters.
 
     A manual order (ORDER, AMEND_ORDER, CANCEL_ORDER) belongs to one strategy; its `values` are those of an
-    `OrderRequest`, amounts as text, or `order_id` and what is to change.
+    `OrderRequest`, amounts as text, or `order_id` and what is to change. ADJUST accepts what an account holds other
+    than our books say: the events that follow it bring the books in line; its `values` are the differences that were
+    seen (`seen`) and the `reason`.
     """
 
     ts: int

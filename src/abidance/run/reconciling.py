@@ -29,6 +29,8 @@ class Difference(NamedTuple):
     venue: str
     about: str
     text: str
+    is_money: bool = False
+    """Whether it is in a balance or a position, which `abidance reconcile --accept` can bring in line."""
 
 
 def replica_of(folder: Path) -> Replica:
@@ -128,8 +130,8 @@ async def _money(replica: Replica, dialect: AccountDialect, wire: Wire) -> list[
                 held[position.instrument] += position.quantity
         return {id: quantity for id, quantity in held.items() if quantity}
 
-    text = Books(owned, exposed).differences(dialect, funds, exposures)
-    return [_told(dialect, "balances", text)] if text else []
+    gaps = Books(owned, exposed).gaps(dialect, funds, exposures)
+    return [Difference(dialect.venue, each.name, str(each), is_money=True) for each in gaps]
 
 
 def _told(dialect: AccountDialect, about: str, text: str) -> Difference:

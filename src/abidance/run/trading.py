@@ -24,10 +24,12 @@ from abidance.model.errors import ConfigError, JournalError, UsageError, VenueEr
 from abidance.model.event import AccountEvent, Control, ControlAction, Timer, VenueStatus
 from abidance.model.instrument import Instrument
 from abidance.model.market import BookSnapshot, MarketEvent, Quote, Trade
-from abidance.model.money import ZERO
+from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import OrderType
 from abidance.model.outcome import Decided
+from abidance.run.adjusting import adjustments
 from abidance.run.bot import Moment
+from abidance.run.door import Answer, Wish
 from abidance.run.killing import Extent, killed
 from abidance.run.live import LivePaper
 from abidance.run.setup import Core, Key, Material, engine_of, opening_of
@@ -35,8 +37,8 @@ from abidance.venues.account import AccountDialect, Credentials
 from abidance.venues.accounts import account_of
 from abidance.venues.net.feed import LiveFeed
 from abidance.venues.net.line import World
-from abidance.venues.trading.books import Books
-from abidance.venues.trading.gateway import VenueGateway
+from abidance.venues.trading.books import Books, told
+from abidance.venues.trading.gateway import BOOKS, VenueGateway
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.wire import Wire
 
@@ -256,6 +258,35 @@ class LiveTrading(LivePaper):
         for gateway in self.gateways:
             if gateway.dialect.venue == venue:
                 gateway.doubt(cause, reason)
+
+    def _obey(self, wish: Wish) -> Answer:
+        """Take an order from outside; one that accepts what the accounts hold is followed by the entries for it."""
+        if wish.action is not ControlAction.ADJUST:
+            return super()._obey(wish)
+        doubtful = [
+            each for each in self.gateways if BOOKS in each.doubts
+        ]  # they were asked, and they differ
+        seen = told(gap for each in doubtful for gap in each.gaps())
+        if not seen or wish.values.get("seen") != seen:
+            return Answer(
+                error=f"The bot sees something else: {seen or 'no difference yet.'}",
+                remedy=f"Look again: abidance reconcile {self.material.config.name}",
+            )
+        answer = super()._obey(wish)
+        state = self._core.engine.state
+        for gateway in doubtful:
+            entries = adjustments(
+                gateway.gaps(),
+                state.portfolio.open_positions(),
+                gateway.dialect.instruments,
+                lambda id: None if (known := state.price(id)) is None else to_decimal(known),
+                f"adjustment {answer.seq}",
+                state.now,
+            )
+            for event in list(entries):
+                self._pump.step(event)
+            gateway.weigh()
+        return answer
 
     def _turn(self, feed: LiveFeed, watch: Callable[[Moment], None]) -> None:
         """Let the engine take what accounts and people say, then what the market does."""

@@ -81,11 +81,12 @@ async def list_notices(
 
 @router.post("/{run}/control")
 async def control_run(run: str, body: ControlIn, who: Operator, house: Stand) -> AnswerOut:
-    """Give a running node an order; it is recorded with your name. To end a halt (`release`) takes an admin, confirmed.
+    """Give a running node an order; it is recorded with your name.
 
+    To end a halt (`release`) and to accept what an account holds (`adjust`) take an admin, confirmed.
     `values`: for `set_parameters` the parameters, for `set_allocation` `allocation`, for `kill` `flatten` (true or
     false). Manual orders have routes of their own.
     """
-    if body.action is ControlAction.RELEASE:
+    if body.action in (ControlAction.RELEASE, ControlAction.ADJUST):
         Needs(Role.ADMIN, confirmed=True).allow(house, who)
     return await steer(house, who, run, body.action, body.strategy, dict(body.values))

@@ -34,7 +34,7 @@ from abidance.venues.net.transport import (
     DisconnectedError,
     NotSentError,
 )
-from abidance.venues.trading.books import Books
+from abidance.venues.trading.books import Books, Gap, told
 from abidance.venues.trading.inquiry import GRACE, OVERLAP, Inquiry
 from abidance.venues.trading.line import PrivateLine, Way
 from abidance.venues.trading.register import Register, Tracked
@@ -44,6 +44,8 @@ OPEN_ORDERS, FILLS, FUNDS, CLOCK = 10.0, 30.0, 60.0, 600.0
 CONFIRM = 1.0
 """Seconds after which a change that was not confirmed is asked about."""
 MOST_SKEW = 30 * SECOND_NS
+BOOKS = "books"
+"""The cause of the doubt that an account differs from our books."""
 
 
 class VenueGateway:
@@ -66,6 +68,7 @@ class VenueGateway:
         self.register = Register(tell, is_ours)
         self.doubts: dict[str, str] = {"start": "the account was not compared with our books yet."}
         self.funds: dict[str, Funds] = {}
+        self.exposures: Iterable[Exposure] = ()
         self._way = way
         self._books = books
         self._tell = tell
@@ -355,15 +358,20 @@ class VenueGateway:
             before = self.register.is_settled
             found = self.dialect.read_funds(await self._way.wire.ask(self.dialect.funds()))
             self.funds = {each.asset: each for each in found}
-            exposures: Iterable[Exposure] = ()
             if (call := self.dialect.exposures()) is not None:
-                exposures = self.dialect.read_exposures(await self._way.wire.ask(call))
-            if before and self.register.is_settled:
-                problem = self._books.differences(self.dialect, self.funds, exposures)
-                if not problem or attempt:
-                    self.doubt("books", problem)
-                    return
+                self.exposures = self.dialect.read_exposures(await self._way.wire.ask(call))
+            if before and self.register.is_settled and (attempt or not self.gaps()):
+                self.weigh()
+                return
             await self._way.pulse.sleep(CONFIRM)
+
+    def gaps(self) -> list[Gap]:
+        """Return in what the account, as it was asked last, differs from our books now."""
+        return self._books.gaps(self.dialect, self.funds, self.exposures)
+
+    def weigh(self) -> None:
+        """Doubt the account for as long as it differs from our books."""
+        self.doubt(BOOKS, told(self.gaps()))
 
     async def set_clock(self) -> None:
         """Measure how the venue's clock differs from ours."""
