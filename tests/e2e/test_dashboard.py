@@ -237,6 +237,36 @@ def test_a_parameter_that_is_changed_reaches_the_engine(visitor: Visitor, house:
     assert b"set_parameters" in log
 
 
+def test_limits_change_while_the_bot_runs_and_loosening_asks_once_more(
+    visitor: Visitor, house: House
+) -> None:
+    page = visitor.go("/risk")
+    form = page.get_by_role("form", name="Limits")
+    form.get_by_label("Max positions").fill("9")
+    form.get_by_role("button", name="Apply to the running bot").click()
+    page.get_by_text("changed max_positions 10 to 9").wait_for()
+
+    form.get_by_label("Max positions").fill("11")
+    form.get_by_role("button", name="Apply to the running bot").click()
+    page.get_by_role("dialog").get_by_text("This lets more risk in: max_positions.").wait_for()
+    page.get_by_role("button", name="Loosen them").click()
+    page.get_by_text("changed max_positions 9 to 11").wait_for()
+
+    page.reload()
+    playwright.expect(form.get_by_label("Max positions")).to_have_value("11")
+    assert b"set_limits" in (house.program.userdir / "runs" / "bot" / "journal.abj").read_bytes()
+
+
+def test_a_limit_that_does_not_fit_is_told_and_changes_nothing(visitor: Visitor) -> None:
+    page = visitor.go("/risk")
+    form = page.get_by_role("form", name="Limits")
+    form.get_by_label("Price collar").fill("250")
+
+    form.get_by_role("button", name="Apply to the running bot").click()
+
+    form.get_by_role("alert").get_by_text(re.compile("price_collar")).wait_for()
+
+
 def test_a_backtest_is_started_watched_and_opened(visitor: Visitor) -> None:
     page = visitor.go("/backtests")
 

@@ -133,6 +133,52 @@ def test_the_first_admin_is_made_with_the_printed_token_and_logs_in(abidance: Pr
     assert token not in (abidance.userdir / "audit.log").read_text()
 
 
+def test_limits_of_a_running_bot_take_an_admin_with_a_fresh_password_and_survive_a_restart(
+    abidance: Program,
+) -> None:
+    route, password = "/api/v1/runs/bot/risk/limits", "correct horse battery"
+    with serving(abidance) as (address, told), client_of(address) as client:
+        with running(abidance, "trade", *BOT, "--speed", "7200"):
+            token = told.split("\n  ")[1].split()[0]
+            made = client.post("/api/v1/setup", json={"token": token, "name": "ada", "password": password})
+            client.headers["Cookie"] = made.headers["set-cookie"].partition(";")[0]
+            until(lambda: [run for run in client.get("/api/v1/runs").json() if run["is_running"]])
+            new = {"name": "olga", "password": password, "role": "operator"}
+            assert client.post("/api/v1/users", json=new).status_code == 201
+            tight = client.patch(route, json={"max_exposure": 0.2})
+            loose = client.patch(route, json={"max_exposure": 0.9})
+            meant = client.patch(route, json={"max_exposure": 0.3, "loosen": True})
+            beside = client.post(
+                "/api/v1/runs/bot/control", json={"action": "set_limits", "values": {"max_exposure": 9}}
+            )
+            token = client.post("/api/v1/tokens", json={"name": "t", "role": "admin", "days": 1}).json()[
+                "secret"
+            ]
+            with httpx2.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}) as program:
+                by_token = program.patch(route, json={"max_exposure": 0.1})
+            with client_of(address) as other:
+                entered = other.post("/api/v1/session", json={"name": "olga", "password": password})
+                other.headers["Cookie"] = entered.headers["set-cookie"].partition(";")[0]
+                by_operator = other.patch(route, json={"max_exposure": 0.1})
+        until(lambda: not client.get("/api/v1/runs/bot").json()["is_running"])
+        with running(abidance, "trade", *BOT, "--speed", "7200"):
+            until(lambda: client.get("/api/v1/runs/bot").json()["is_running"])
+            again = client.patch(route, json={"max_exposure": 0.3})
+            kept = client.get("/api/v1/runs/bot/risk").json()["limits"]["max_exposure"]
+
+    assert tight.json()["notices"][0]["text"].endswith("changed max_exposure 0.5 to 0.2.")
+    assert (loose.status_code, loose.json()["code"]) == (409, "loosens")
+    assert meant.json()["notices"][0]["level"] == "warning"
+    assert (beside.status_code, by_token.json()["code"], by_operator.json()["code"]) == (
+        422,
+        "people",
+        "role",
+    )
+    assert again.status_code == 200, again.text
+    assert again.json()["notices"][0]["code"] == "limits_unchanged"
+    assert kept == 0.3
+
+
 def test_a_backtest_is_started_watched_and_read(abidance: Program) -> None:
     config = {
         "instruments": ["BTC/USDT@BINANCE"],

@@ -68,6 +68,7 @@ def compare(core: Core, replica: Replica, seen: list[Outcome]) -> None:
     assert theirs.allocations == ours.allocations
     assert replica.stopped == engine.actions.stopped
     assert replica.paused == engine.actions.paused
+    assert replica.limits == engine.actions._gate.limits
     for place in [("", ""), *((name, id) for name in ours.strategies for id in ours.instruments)]:
         assert replica.breakers.state(*place, ours.now) == engine._breakers.state(*place, ours.now)
     assert replica.notices == [notice for outcome in seen for notice in outcome.notices]
@@ -97,6 +98,23 @@ controls = st.one_of(
         st.sampled_from(["", "one", "two", "nobody"]),
         st.just("ada"),
         st.sampled_from([{}, {"allocation": 0.3}, {"allocation": 7}, {"flatten": True}]),
+    ),
+    st.builds(
+        Control,
+        st.just(0),
+        st.just(ControlAction.SET_LIMITS),
+        st.sampled_from(["", "one"]),
+        st.just("ada"),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "max_exposure": st.sampled_from([0.01, 0.5, 50.0, -1, "much"]),
+                "max_positions": st.sampled_from([1, 5, 0]),
+                "max_order_value": st.sampled_from([10.0, "off"]),
+                "require_stop": st.booleans(),
+                "no_such_limit": st.just(1),
+            },
+        ),
     ),
     st.builds(
         Control,

@@ -14,6 +14,7 @@ from abidance.model.order import OrderRequest, OrderType, Protection, Purpose, S
 from abidance.model.outcome import Approved, RefusalCode, Refused
 from abidance.risk.config import LimitsConfig, RiskConfig, SizingConfig
 from abidance.risk.gate import Gate
+from abidance.risk.limiting import loosened
 from abidance.risk.sizing import size
 from abidance.risk.state import ACTIVE, Standing, TradingState
 from tests.unit.risk.world import ETH, OTHER_SPOT, PERP, SPOT, World
@@ -290,3 +291,23 @@ def test_a_full_stake_can_always_be_paid(cents: int, price: int, costs: float) -
         RefusalCode.MIN_NOTIONAL,
         RefusalCode.EXIT_NOT_FEASIBLE,
     }
+
+
+@given(limits, limits, entries(), st.dictionaries(st.tuples(strategies, names), quantities, max_size=3))
+def test_limits_that_are_not_called_looser_let_nothing_through_that_was_refused(
+    before: LimitsConfig,
+    after: LimitsConfig,
+    request: OrderRequest,
+    positions: dict[tuple[str, str], Decimal],
+) -> None:
+    world = World(positions=positions)
+    kept = {name: getattr(before, name) for name in loosened(before, after)}
+    tighter = after.model_copy(update=kept)
+    gate = Gate(RiskConfig(limits=before))
+
+    first = gate.check(request, world, ACTIVE)
+    gate.limits = tighter
+    second = Gate(RiskConfig(limits=tighter)).check(request, world, ACTIVE)
+
+    assert gate.limits == tighter
+    assert not (isinstance(first, Refused) and isinstance(second, Approved))

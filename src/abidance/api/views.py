@@ -300,7 +300,7 @@ def venue(found: VenueStatus) -> VenueOut:
 
 def risk(replica: Replica) -> RiskOut:
     """Return where risk stands."""
-    state, limits = replica.state, replica.config.risk.limits
+    state, limits = replica.state, replica.limits
     equity = state.equity()
     bases = {each.base for each in replica.header.instruments}
     venues = {each.venue for each in replica.header.instruments}

@@ -1,4 +1,4 @@
-"""What people and rules order a running engine to do: start, stop, pause, flatten, kill, set parameters and shares."""
+"""What people and rules order a running engine to do: start, stop, pause, flatten, kill, set values."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,6 +12,9 @@ from abidance.model.intent import CancelRequest
 from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import OrderRequest
 from abidance.risk.breaker import Breakers
+from abidance.risk.config import LimitsConfig
+from abidance.risk.gate import Gate
+from abidance.risk.limiting import changed, loosened, told
 from abidance.strategy.parameters import Value, parameters_of
 
 _ENDING = frozenset({ControlAction.STOP, ControlAction.PAUSE_ENTRIES, ControlAction.KILL})
@@ -25,12 +28,14 @@ class Controls:
         state: State,
         actions: Actions,
         breakers: Breakers,
+        gate: Gate,
         runners: Sequence[Runner],
         begin: Callable[[EventRunner], None],
     ) -> None:
         self._state = state
         self._actions = actions
         self._breakers = breakers
+        self._gate = gate
         self._runners = runners
         self._begin = begin
 
@@ -44,6 +49,9 @@ class Controls:
                 f"{event.actor} brings our books in line with the account: {event.values.get('reason', '')}"
             )
             self._actions.note("warning", "adjusted", text)
+            return
+        if event.action is ControlAction.SET_LIMITS:
+            self._set_limits(event)
             return
         names = [name for name in self._state.strategies if event.strategy in ("", name)]
         if not names:
@@ -130,6 +138,36 @@ class Controls:
         else:
             text = f"{name} keeps its allocation: {share!r} is no share above 0 and up to 1."
             self._actions.note("error", "allocation_refused", text, name)
+
+    def _set_limits(self, event: Control) -> None:
+        """Change the limits that are named, or none; entries are taken back where these would not pass any more."""
+        before = self._gate.limits
+        try:
+            after = changed(before, event.values)
+        except UsageError as error:
+            self._actions.note("error", "limits_refused", f"{event.actor}: {error}")
+            return
+        if after == before:
+            self._actions.note("info", "limits_unchanged", f"{event.actor}: the limits were so already.")
+            return
+        self._gate.limits = after
+        level = "warning" if loosened(before, after) else "info"
+        self._actions.note(level, "limits_changed", f"{event.actor} changed {told(before, after)}.")
+        if self._exceeds(after):
+            for name in self._state.strategies:
+                self._actions.cancel_entries(name)
+
+    def _exceeds(self, limits: LimitsConfig) -> bool:
+        """Say whether what is held and awaited is more than limits allow."""
+        state, equity = self._state, self._state.equity()
+        assets = {each.base for each in state.instruments.values()}
+        venues = {each.venue for each in state.instruments.values()}
+        return (
+            state.open_position_count() > limits.max_positions
+            or state.exposure() > limits.max_exposure * equity
+            or any(state.exposure(asset=each) > limits.max_asset_exposure * equity for each in assets)
+            or any(state.exposure(venue=each) > limits.max_venue_exposure * equity for each in venues)
+        )
 
     def _runners_of(self, name: str) -> list[Runner]:
         return [runner for runner in self._runners if runner.name == name]

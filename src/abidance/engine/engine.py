@@ -104,7 +104,7 @@ class Engine:
         self.actions = Actions(state, gate, breakers, order_id)
         self.exits = self.actions.exits
         self.runners: list[Runner] = []
-        self.controls = Controls(state, self.actions, breakers, self.runners, self._begin)
+        self.controls = Controls(state, self.actions, breakers, gate, self.runners, self._begin)
         self.fills: list[Fill] = []
         self.equity = 0.0
         self._breakers = breakers

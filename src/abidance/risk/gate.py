@@ -14,7 +14,7 @@ from abidance.model.instrument import SECOND_NS
 from abidance.model.money import to_decimal
 from abidance.model.order import OrderRequest
 from abidance.model.outcome import Approved, RefusalCode, Refused, Verdict
-from abidance.risk.config import RiskConfig
+from abidance.risk.config import LimitsConfig, RiskConfig
 from abidance.risk.form import Breach, flaw, flaw_of_names
 from abidance.risk.limits import ALWAYS, ENTRIES, Case, Rule, case_of
 from abidance.risk.state import Standing, TradingState
@@ -26,13 +26,22 @@ _Key = tuple[str, str, str, Decimal, Decimal | None, Decimal | None]
 
 
 class Gate:
-    """Answers requests with verdicts under one configuration."""
+    """Answers requests with verdicts under the limits of a run."""
 
     def __init__(self, config: RiskConfig) -> None:
-        self._limits = config.limits
-        self._window_ns = round(config.limits.duplicate_window * SECOND_NS)
+        self.limits = config.limits
         self._sent: deque[int] = deque()
         self._recent: OrderedDict[_Key, int] = OrderedDict()
+
+    @property
+    def limits(self) -> LimitsConfig:
+        """Return the limits that hold now; what is set holds for the next request."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: LimitsConfig) -> None:
+        self._limits = limits
+        self._window_ns = round(limits.duplicate_window * SECOND_NS)
 
     def check(
         self, request: OrderRequest, view: RiskView, standing: Standing, replaces: OrderRequest | None = None

@@ -9,6 +9,7 @@ to it, each order's life, refusals, notices, the equity curve.
 from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from abidance.execution.orders import Orders
 from abidance.journal.record import Record, RunHeader
 from abidance.model.account import Position, RoundTrip
 from abidance.model.command import Amend, Cancel, Command, Submit
-from abidance.model.errors import JournalError
+from abidance.model.errors import JournalError, UsageError
 from abidance.model.event import (
     AccountEvent,
     BalanceChanged,
@@ -49,6 +50,7 @@ from abidance.model.outcome import Approved, Decided, Notice, Recorded, Refused
 from abidance.portfolio.ledger import Entry, fill_ref, funding_ref
 from abidance.portfolio.portfolio import Portfolio
 from abidance.risk.breaker import Breakers
+from abidance.risk.limiting import changed
 from abidance.risk.state import Standing
 from abidance.run.config import RunConfig
 from abidance.run.provenance import Provenance
@@ -122,6 +124,7 @@ class Replica:
         rates = {id: cost_rate(self.config.venue_of(each.venue)) for id, each in instruments.items()}
         self.state = State(instruments, strategies, self.portfolio, self.orders, rates)
         self.breakers = Breakers(self.config.risk.breakers)
+        self.limits = self.config.risk.limits
         self.stopped = set(strategies)
         self.paused: set[str] = set()
         self.parameters = {name: dict(each.parameters) for name, each in strategies.items()}
@@ -410,7 +413,10 @@ class Replica:
         for name in state.strategies:
             if event.strategy in ("", name):
                 self._steer(event, name)
-        if action is ControlAction.KILL:
+        if action is ControlAction.SET_LIMITS:
+            with suppress(UsageError):  # refused: the notice says so
+                self.limits = changed(self.limits, event.values)
+        elif action is ControlAction.KILL:
             self.breakers.kill(state.now, event.actor)
         elif action is ControlAction.RELEASE:
             self.breakers.release(state.now, event.actor)

@@ -5,9 +5,9 @@ import { api } from "../client/api";
 import { usePrices } from "../client/stream";
 import { Lines } from "../ui/charts";
 import { DataTable } from "../ui/DataTable";
-import { money, share, signedShare, words } from "../ui/format";
+import { money, share, signedShare } from "../ui/format";
 import { Empty, Gain, Loaded, Meter, Panel, Stat, State, Time } from "../ui/parts";
-import { fillColumns, positionColumns, usageText } from "./columns";
+import { fillColumns, positionColumns, usageLabel, usageText } from "./columns";
 
 export default function Overview({ run }: { run: Run }) {
   const path = { params: { path: { run: run.name } } };
@@ -52,7 +52,7 @@ export default function Overview({ run }: { run: Run }) {
                 {data.usage.map((each) => (
                   <Meter
                     key={each.name}
-                    label={words(each.name)}
+                    label={usageLabel(each)}
                     used={each.used}
                     limit={each.limit}
                     text={usageText(each)}

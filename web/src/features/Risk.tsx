@@ -1,15 +1,16 @@
 /** What risk allows, how much of it is used, what it refused, and which breakers stand guard. */
 import { Select } from "@mantine/core";
 import { useState } from "react";
-import type { Run } from "../app/Shell";
+import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { DataTable } from "../ui/DataTable";
-import { exact, pair, words } from "../ui/format";
+import { exact, pair, share, whole, words } from "../ui/format";
 import { Empty, Failure, Loaded, Meter, Panel, State, Time } from "../ui/parts";
-import { usageText } from "./columns";
+import { usageLabel, usageText } from "./columns";
+import { Limits } from "./Limits";
 import { usePages } from "./pages";
 
-export default function Risk({ run }: { run: Run }) {
+export default function Risk({ run, me }: { run: Run; me: Me }) {
   const [code, setCode] = useState<string | null>(null);
   const risk = api.useQuery("get", "/api/v1/runs/{run}/risk", { params: { path: { run: run.name } } });
   const refusals = usePages<Schemas["RefusalOut"]>(`/api/v1/runs/${run.name}/refusals`, run.seq, code ? { code } : {});
@@ -20,40 +21,40 @@ export default function Risk({ run }: { run: Run }) {
         {(data) => (
           <>
             <div className="two">
-              <Panel title="Standing" aside={<State of={data.standing.state} />}>
-                <p>{data.standing.reason || "Entries and exits may pass."}</p>
-                {Object.entries(data.strategies).map(([name, each]) => (
-                  <p key={name}>
-                    {name} <State of={each.state} /> <span className="quiet">{each.reason}</span>
-                  </p>
-                ))}
-              </Panel>
+              <div className="stack">
+                <Panel title="Standing" aside={<State of={data.standing.state} />}>
+                  <p>{data.standing.reason || "Entries and exits may pass."}</p>
+                  {Object.entries(data.strategies).map(([name, each]) => (
+                    <p key={name}>
+                      {name} <State of={each.state} /> <span className="quiet">{each.reason}</span>
+                    </p>
+                  ))}
+                </Panel>
+                <Panel title="Breakers" aside={<span className="quiet">set in the configuration, under [risk.breakers]</span>}>
+                  <dl className="facts">
+                    {Object.entries(data.breakers).map(([name, value]) => (
+                      <Fact key={name} name={words(name)}>
+                        {breaker(name, value)}
+                      </Fact>
+                    ))}
+                  </dl>
+                </Panel>
+                <Panel title="Refused, by reason">
+                  {Object.keys(data.refusals).length === 0 ? (
+                    <Empty>Risk has refused nothing.</Empty>
+                  ) : (
+                    <Refused of={data.refusals} />
+                  )}
+                </Panel>
+              </div>
               <Panel title="Used of the limits">
                 {data.usage.map((each) => (
-                  <Meter key={each.name} label={words(each.name)} used={each.used} limit={each.limit} text={usageText(each)} />
+                  <Meter key={each.name} label={usageLabel(each)} used={each.used} limit={each.limit} text={usageText(each)} />
                 ))}
               </Panel>
             </div>
-            <div className="two">
-              <Panel title="Limits" aside={<span className="quiet">set in the configuration, under [risk.limits]</span>}>
-                <Settings of={data.limits} />
-              </Panel>
-              <Panel title="Breakers" aside={<span className="quiet">under [risk.breakers]</span>}>
-                <Settings of={data.breakers} />
-              </Panel>
-            </div>
-            <Panel title="Refused, by reason">
-              {Object.keys(data.refusals).length === 0 ? (
-                <Empty>Risk has refused nothing.</Empty>
-              ) : (
-                <dl className="facts">
-                  {Object.entries(data.refusals).map(([name, count]) => (
-                    <Fact key={name} name={words(name)}>
-                      {count}
-                    </Fact>
-                  ))}
-                </dl>
-              )}
+            <Panel title="Limits" aside={<span className="quiet">they hold for the next order on</span>}>
+              <Limits run={run} me={me} limits={data.limits} />
             </Panel>
             <Panel
               title="Refusals"
@@ -84,15 +85,27 @@ export default function Risk({ run }: { run: Run }) {
   );
 }
 
-function Settings({ of }: { of: Record<string, unknown> }) {
+const PER: Record<string, string> = { cooldown: "h of rest", cooldown_bars: "bars of rest", losing_streak: "losing round trips in a row", volatility_spike: "times the usual range" };
+
+function breaker(name: string, value: unknown): string {
+  if (value === null || value === undefined) return "off";
+  return PER[name] ? `${value} ${PER[name]}` : share(Number(value));
+}
+
+/** Reasons beside each other, the most frequent first. */
+function Refused({ of }: { of: Record<string, number> }) {
+  const rows = Object.entries(of).sort(([, one], [, other]) => other - one);
+  const most = rows[0]?.[1] ?? 1;
   return (
-    <dl className="facts">
-      {Object.entries(of).map(([name, value]) => (
-        <Fact key={name} name={words(name)}>
-          {value === null ? "off" : String(value)}
-        </Fact>
+    <>
+      {rows.map(([name, count]) => (
+        <div className="meter" key={name}>
+          <span>{words(name)}</span>
+          <progress max={most} value={count} aria-label={words(name)} />
+          <span className="number">{whole(count)}</span>
+        </div>
       ))}
-    </dl>
+    </>
   );
 }
 

@@ -7,6 +7,13 @@ import { Gain, State, Time } from "../ui/parts";
 
 const TIME = "150px";
 
+/** What a limit is about: all, the positions, an asset or a venue. */
+export function usageLabel({ name }: Schemas["UsageOut"]): string {
+  const [limit = "", of] = name.split(" ");
+  const about = words(limit.replace(/^max_/, "").replace(/_exposure$/, ""));
+  return of ? `${about} ${of}` : about;
+}
+
 /** How much of a limit is used: positions are counted, all else is a share of the equity. */
 export function usageText({ name, used, limit }: Schemas["UsageOut"]): string {
   const written = name === "max_positions" ? whole : share;

@@ -1,15 +1,19 @@
-"""Where risk stands, and what it refused."""
+"""Where risk stands, what it refused, and limits that change while a bot runs."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
 from abidance.api import views
-from abidance.api.access import Stand, Viewer
+from abidance.api.access import Grave, Stand, Viewer
 from abidance.api.paging import Cursor, Limit, page
-from abidance.api.schemas.trading import RefusalOut, RiskOut
+from abidance.api.problems import ProblemError
+from abidance.api.schemas.trading import AnswerOut, LimitsIn, RefusalOut, RiskOut
 from abidance.api.schemas.wire import Page
+from abidance.api.steering import steer
+from abidance.model.event import ControlAction
 from abidance.model.outcome import RefusalCode
+from abidance.risk.limiting import OFF, changed, loosened
 
 router = APIRouter(prefix="/runs/{run}", tags=["risk"])
 
@@ -18,6 +22,25 @@ router = APIRouter(prefix="/runs/{run}", tags=["risk"])
 async def get_risk(run: str, who: Viewer, house: Stand) -> RiskOut:
     """Tell the trading state, how much of each limit is used, breakers, feeds and accounts."""
     return views.risk(house.runs.get(run).replica)
+
+
+@router.patch("/risk/limits")
+async def change_limits(run: str, body: LimitsIn, who: Grave, house: Stand) -> AnswerOut:
+    """Change limits of a running node, for its next order on. What lets more risk in must say `loosen`."""
+    limits = house.runs.get(run).replica.limits
+    wished: dict[str, Any] = {
+        name: OFF if value is None else value
+        for name, value in body.model_dump(exclude={"loosen"}, exclude_unset=True).items()
+    }
+    looser = loosened(limits, changed(limits, wished))
+    if looser and not body.loosen:
+        raise ProblemError(
+            409,
+            f"This lets more risk in: {', '.join(looser)}.",
+            "Send it again with `loosen` if you mean it.",
+            code="loosens",
+        )
+    return await steer(house, who, run, ControlAction.SET_LIMITS, "", wished)
 
 
 @router.get("/refusals")

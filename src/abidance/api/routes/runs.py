@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from abidance.api import views
 from abidance.api.access import Needs, Operator, Stand, Viewer
 from abidance.api.paging import Cursor, Limit, page
+from abidance.api.problems import ProblemError
 from abidance.api.schemas.trading import AnswerOut, ControlIn, EquityOut, NoticeOut, RunOut
 from abidance.api.schemas.wire import Page
 from abidance.api.steering import steer
@@ -85,8 +86,10 @@ async def control_run(run: str, body: ControlIn, who: Operator, house: Stand) ->
 
     To end a halt (`release`) and to accept what an account holds (`adjust`) take an admin, confirmed.
     `values`: for `set_parameters` the parameters, for `set_allocation` `allocation`, for `kill` `flatten` (true or
-    false). Manual orders have routes of their own.
+    false). Manual orders and limits have routes of their own.
     """
+    if body.action is ControlAction.SET_LIMITS:
+        raise ProblemError(422, "Limits have a route of their own.", f"PATCH /api/v1/runs/{run}/risk/limits")
     if body.action in (ControlAction.RELEASE, ControlAction.ADJUST):
-        Needs(Role.ADMIN, confirmed=True).allow(house, who)
+        Needs(Role.ADMIN, confirmed=True, steers=True).allow(house, who)
     return await steer(house, who, run, body.action, body.strategy, dict(body.values))

@@ -1,6 +1,6 @@
 """Runs, orders, fills, positions, money and risk on the wire."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -298,6 +298,32 @@ class RiskOut(Schema):
     """Refused orders by code."""
     feeds: list[FeedOut]
     venues: list[VenueOut]
+
+
+Ceiling = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class LimitsIn(Schema):
+    """Limits that are to change while a bot runs, as `[risk.limits]` has them; what is left out stays."""
+
+    loosen: bool = False
+    """Say so when a limit is to let more through than now."""
+    max_exposure: Ceiling | None = None
+    max_asset_exposure: Ceiling | None = None
+    max_venue_exposure: Ceiling | None = None
+    max_positions: Count | None = None
+    max_leverage: Ceiling | None = None
+    max_order_value: Ceiling | None = None
+    """Null is no limit."""
+    max_slippage: Ceiling | None = None
+    """Null is no limit."""
+    price_collar: Ceiling | None = None
+    max_orders_per_minute: Count | None = None
+    duplicate_window: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] | None = None
+    stale_after: Ceiling | None = None
+    require_stop: bool | None = None
+    exit_margin: Ceiling | None = None
 
 
 class RunStrategyOut(Schema):
