@@ -225,6 +225,18 @@ async def test_a_wrong_secret_an_old_time_and_a_revoked_key_are_turned_away(id: 
             await client.fetch_open_orders(symbol)
 
 
+@pytest.mark.parametrize("id", PLAYED)
+async def test_a_key_is_taken_from_the_addresses_of_its_list_only(id: str) -> None:
+    async with trading(id) as (exchange, truth, client, symbol):
+        await client.fetch_open_orders(symbol)
+        account_of(exchange).permissions.addresses = ("10.1.2.3",)
+
+        with pytest.raises(Exception, match=r"(?i)\bip\b|permission"):
+            await client.create_order(symbol, "limit", "buy", 0.5, truth.ladder(1).bids[0][0])
+
+        assert not exchange.desk.of(account_of(exchange))
+
+
 @pytest.mark.parametrize("id", PERPETUAL)
 async def test_ccxt_holds_a_position_with_leverage_and_closes_it_by_reducing(id: str) -> None:
     async with trading(id) as (exchange, truth, client, symbol):

@@ -61,6 +61,10 @@ class Permissions:
     addresses: tuple[str, ...] = ("127.0.0.1",)
     is_revoked: bool = False
 
+    def admit(self, address: str) -> bool:
+        """Say whether the key is taken from an address; one without a list is taken from anywhere."""
+        return not self.addresses or address in self.addresses
+
 
 @dataclass
 class Account:

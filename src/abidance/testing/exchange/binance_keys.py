@@ -45,7 +45,10 @@ class BinanceKeys:
         return lambda asked: handler(self._of(asked))
 
     def _of(self, asked: Asked) -> Account:
-        return self.known(header(asked.headers, "x-mbx-apikey") or header(asked.headers, "x-mexc-apikey"))
+        found = self.known(header(asked.headers, "x-mbx-apikey") or header(asked.headers, "x-mexc-apikey"))
+        if not found.permissions.admit(asked.remote):
+            raise self._no("address")
+        return found
 
     def known(self, key: str) -> Account:
         """Return whose key it is. Raises Refusal."""
@@ -104,6 +107,7 @@ class BinanceKeys:
 
 _REFUSALS: Mapping[str, tuple[int, int, str]] = {
     "key": (401, -2015, "Invalid API-key, IP, or permissions for action."),
+    "address": (401, -2015, "Invalid API-key, IP, or permissions for action."),
     "right": (401, -2015, "Invalid API-key, IP, or permissions for action."),
     "signature": (400, -1022, "Signature for this request is not valid."),
     "no time": (400, -1102, "Mandatory parameter 'timestamp' was not sent, was empty/null, or malformed."),

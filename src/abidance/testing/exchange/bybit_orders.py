@@ -100,6 +100,8 @@ class BybitOrders:
             )
             window = window or "5000"
             account = self._known(key)
+            if not account.permissions.admit(asked.remote):
+                self._refuse(10010, "Unmatched IP, please check your API key's bound IP addresses.")
             body = asked.body.decode("utf-8", "replace")
             payload = f"{stamp}{key}{window}{asked.raw_query if asked.method == 'GET' else body}"
             if not hmac.compare_digest(_sign(account, payload).encode(), signature.lower().encode()):

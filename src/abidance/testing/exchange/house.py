@@ -32,6 +32,8 @@ class Asked:
     body: bytes = b""
     raw_query: str = ""
     """The query as it came, for signatures are over that."""
+    remote: str = "127.0.0.1"
+    """The address from which it came."""
 
     def whole(self, name: str, default: int | None = None) -> int:
         """Return a parameter as a whole number. Raises ValueError when it is none, or missing without a default."""

@@ -111,6 +111,8 @@ class KrakenOrders:
             account = self._desk.accounts.get(header(asked.headers, "API-Key"))
             if account is None or account.permissions.is_revoked:
                 raise _no("EAPI:Invalid key")
+            if not account.permissions.admit(asked.remote):
+                raise _no("EGeneral:Permission denied")
             body = asked.body.decode("utf-8", "replace")
             params = read(body) if body.startswith("{") else dict(parse_qsl(body, keep_blank_values=True))
             nonce = str(params.get("nonce", ""))

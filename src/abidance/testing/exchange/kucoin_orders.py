@@ -113,6 +113,9 @@ class KuCoinOrders:
             account = self._desk.accounts.get(key)
             if account is None or account.permissions.is_revoked:
                 raise Refusal(401, {"code": "400003", "msg": "KC-API-KEY not exists"})
+            if not account.permissions.admit(asked.remote):
+                text = "The requested ip address is not in the api whitelist"
+                raise Refusal(401, {"code": "400006", "msg": text})
             body = asked.body.decode("utf-8", "replace")
             target = asked.path + (f"?{asked.raw_query}" if asked.raw_query else "")
             wanted = _sign(account, f"{stamp}{asked.method}{target}{body}")

@@ -33,6 +33,7 @@ _KINDS = {
 }
 _NUMBERS = {"LIMIT": 1, "LIMIT_MAKER": 2, "IMMEDIATE_OR_CANCEL": 3, "FILL_OR_KILL": 4, "MARKET": 5}
 _REFUSALS = {
+    "address": (400, 700006, "IP [127.0.0.1] not in the ip white list"),
     "key": (400, 10072, "Api key info invalid"),
     "right": (400, 700007, "No permission to access the endpoint."),
     "signature": (400, 700002, "Signature for this request is not valid."),

@@ -26,6 +26,7 @@ from abidance.testing.exchange.faults import Faults, Wrong
 from abidance.testing.exchange.house import Asked, House, Line, Refusal
 from abidance.testing.exchange.houses import house_of
 from abidance.testing.exchange.market import NEVER, Market
+from abidance.testing.exchange.quota import Quota
 from abidance.testing.exchange.session import Session
 from abidance.venues.dialect import Dialect
 from abidance.venues.net.transport import Answer
@@ -52,7 +53,8 @@ class LocalExchange:
     """One venue on loopback with its markets; enter it to open it, within a running loop.
 
     Without a clock its time begins at `start` and stands still until `advance`: what a test asks then is the same in
-    every run. With a clock (`WallClock()`) it runs by itself. Markets must be of one venue.
+    every run. With a clock (`WallClock()`) it runs by itself. Markets must be of one venue. `limited`: whoever asks too
+    often is refused as the venue does it, and banned when he goes on.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class LocalExchange:
         faults: Faults | None = None,
         port: int = 0,
         accounts: Sequence[Account] = (),
+        limited: bool = False,
     ) -> None:
         venues = {market.instrument.venue for market in markets}
         if len(venues) != 1:
@@ -75,7 +78,9 @@ class LocalExchange:
         self.faults = faults or Faults()
         self.now = start
         self.desk = Desk(accounts)
-        self.house: House = house_of(venues.pop(), list(markets), self)
+        venue = venues.pop()
+        self.house: House = house_of(venue, list(markets), self)
+        self._quota = Quota(venue) if limited else None
         self.sessions: list[Session] = []
         """The connections that are open."""
         self.requests: deque[Asked] = deque(maxlen=_KEPT_REQUESTS)
@@ -324,6 +329,7 @@ class LocalExchange:
             dict(request.headers),
             await request.read(),
             request.rel_url.raw_query_string,
+            request.remote or "",
         )
         if (fault := self.faults.on_request(asked.path, Wrong.SLOW)) is not None:
             await asyncio.sleep(fault.seconds)
@@ -355,6 +361,8 @@ class LocalExchange:
         lag = self.faults.on_request(asked.path, Wrong.LAG) if self.house.asks(asked) else None
         self.desk.horizon = None if lag is None else self.now - round(lag.seconds * SECOND_NS)
         try:
+            if self._quota is not None and (wait := self._quota.take(asked, self.now)):
+                raise self.house.crowded(wait[0], is_ban=wait[1])
             if strikes is not None:
                 raise self.house.crowded(int(strikes.seconds), is_ban=strikes.what is Wrong.BAN)
             parent = asked.path.rpartition("/")[0]
@@ -363,7 +371,8 @@ class LocalExchange:
             )
             if handler is None:
                 return Answer(404, {}, b"<html>404 Not Found</html>")
-            found = Answer(200, {}, msgspec.json.encode(handler(asked)))
+            told = {} if self._quota is None else self._quota.headers(asked, self.now)
+            found = Answer(200, told, msgspec.json.encode(handler(asked)))
         except Refusal as refusal:
             found = Answer(refusal.status, refusal.headers, msgspec.json.encode(refusal.body))
         self._after()

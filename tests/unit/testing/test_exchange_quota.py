@@ -1,0 +1,114 @@
+"""The local exchange counts requests as venues do: too many are refused, who goes on is banned, who waits gets in."""
+
+import asyncio
+import random
+from typing import Any
+
+import aiohttp
+import pytest
+
+from abidance.model.instrument import SECOND_NS
+from abidance.testing.exchange import LocalExchange
+from abidance.testing.exchange.house import Asked
+from abidance.testing.exchange.quota import BAN, PATIENCE, Quota
+from abidance.venues.net.budget import RESERVE, Budgets
+from abidance.venues.net.limits import limits_of, table
+from tests.unit.testing.exchange_stage import START, market
+from tests.unit.venues.net_world import HandPulse
+
+ASKED = {
+    "BINANCE": "/api/v3/depth?symbol=BTCUSDT&limit=5000",
+    "BYBIT": "/v5/market/orderbook?category=spot&symbol=BTCUSDT",
+    "KRAKEN": "/0/public/Depth?pair=XBTUSDT",
+    "KUCOIN": "/api/v1/market/orderbook/level2_100?symbol=BTC-USDT",
+    "MEXC": "/api/v3/depth?symbol=BTCUSDT",
+}
+
+
+async def ask(client: aiohttp.ClientSession, exchange: LocalExchange, path: str) -> tuple[int, Any, int]:
+    async with client.get(exchange.rest_url + path) as answer:
+        return answer.status, await answer.json(), int(answer.headers.get("Retry-After", 0))
+
+
+def is_refused(status: int, body: Any) -> bool:
+    return status in (403, 418, 429) or bool(isinstance(body, dict) and body.get("error"))
+
+
+@pytest.mark.parametrize("venue", sorted(ASKED))
+async def test_too_many_requests_are_refused_and_whoever_waits_as_told_is_let_in_again(venue: str) -> None:
+    async with (
+        LocalExchange([market(f"BTC/USDT@{venue}")], start=START, limited=True) as exchange,
+        aiohttp.ClientSession() as client,
+    ):
+        wait = 0
+        for _ in range(2_000):
+            status, body, wait = await ask(client, exchange, ASKED[venue])
+            if is_refused(status, body):
+                break
+        served = len(exchange.requests) - 1
+        await exchange.advance(wait)
+        again, answer, _ = await ask(client, exchange, ASKED[venue])
+
+    limits = next(each for each in table().values() if each.venue == venue)
+    path, _, query = ASKED[venue].partition("?")
+    weight = limits.weight(path, dict(each.split("=") for each in query.split("&")))
+    assert served == min(each.limit // (1 if each.flat else weight) for each in limits.windows)
+    assert wait >= 1
+    assert not is_refused(again, answer)
+
+
+async def test_whoever_goes_on_is_banned_and_each_ban_is_twice_as_long() -> None:
+    async with (
+        LocalExchange([market("BTC/USDT@MEXC")], start=START, limited=True) as exchange,
+        aiohttp.ClientSession() as client,
+    ):
+        bans, still, left = [], 0, 0
+        for _ in range(2):
+            answers = [await ask(client, exchange, "/api/v3/time") for _ in range(500 + PATIENCE)]
+            bans.append(answers[-1])
+            await exchange.advance(answers[-1][2] - 1)
+            still, _, left = await ask(client, exchange, "/api/v3/time")
+            await exchange.advance(1)
+
+    assert [(status, wait) for status, _, wait in bans] == [(403, BAN), (403, 2 * BAN)]
+    assert (still, left) == (403, 1)
+
+
+def test_addresses_are_counted_apart_and_the_answer_tells_what_was_used() -> None:
+    quota, now = Quota("BINANCE"), START
+    one, other = (Asked("GET", "/api/v3/exchangeInfo", remote=each) for each in ("127.0.0.1", "127.0.0.2"))
+
+    taken = [quota.take(one, now) for _ in range(301)]
+
+    assert taken[:300] == [None] * 300
+    assert taken[300] == (60, False)
+    assert quota.take(other, now) is None
+    assert quota.headers(one, now) == {"x-mbx-used-weight-1m": "6000"}
+    assert quota.headers(other, now) == {"x-mbx-used-weight-1m": "20"}
+    assert quota.take(one, now + 60 * SECOND_NS) is None
+
+
+@pytest.mark.parametrize("venue", sorted(ASKED))
+async def test_our_own_client_asks_as_fast_as_it_may_and_is_never_refused(venue: str) -> None:
+    host, limits = next((host, each) for host, each in table().items() if each.venue == venue)
+    pulse, quota, draw = HandPulse(), Quota(venue), random.Random(7)
+    budget = Budgets(pulse).of("http://127.0.0.1", limits_of(f"https://{host}"))
+    paths = [rule.path for rule in limits.rules if rule.weight or rule.steps] or ["/v5/market/time"]
+    refused, spent = [], 0.0
+
+    async def client() -> None:
+        nonlocal spent
+        for _ in range(1_000):
+            path, query = draw.choice(paths), {"limit": str(draw.choice([5, 100, 500]))}
+            await budget.take(path, query)
+            spent += limits.weight(path, query)
+            refused.append(quota.take(Asked("GET", path, query), pulse.wall()))
+
+    working = asyncio.ensure_future(client())
+    while not working.done():
+        await pulse.advance(0.25)
+    await working
+
+    window = limits.windows[0]
+    assert refused == [None] * 1_000
+    assert spent >= window.limit * (1 - RESERVE) * (pulse.now // window.seconds)
