@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from abidance.api.app import web_folder
+from abidance.run.door import is_answering, leave
 from tests.e2e.program import Program
 
 ROOT = Path(__file__).parents[2]
@@ -326,6 +327,51 @@ def test_the_kill_switch_stops_the_bot_and_holds_over_a_restart(browser: Any, tm
         page.reload()
         page.locator(".top").get_by_text("halted").wait_for(timeout=30_000)
         visitor.context.close()
+
+
+def test_a_paper_bot_is_started_stopped_and_started_again_from_the_browser(
+    browser: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "abidance" / "runs" / "mine"
+    with House(tmp_path, demo=True) as house:
+        visitor = Visitor(browser, house.address)
+        page = visitor.page
+        try:
+            page.goto(house.address)
+            page.get_by_role("button", name="New bot").click()
+            form = page.get_by_role("form", name="Start a bot")
+            form.get_by_role("textbox", name="Name").fill("mine")
+            form.get_by_label("fast").fill("9")
+            form.get_by_role("button", name="Start it").click()
+            page.get_by_text("mine is running.").wait_for(timeout=30_000)
+            page.get_by_role("link", name="Strategies").click()
+            shown = page.get_by_role("form", name="Parameters of EmaCross").get_by_label("fast")
+            playwright.expect(shown).to_have_value("9")
+
+            page.get_by_role("button", name="Stop the bot").click()
+            until(lambda: not is_answering(folder), "the bot ends")
+            page.get_by_role("button", name="Start it again").click()
+            page.get_by_role("dialog").get_by_role("button", name="Start it").click()
+            until(lambda: is_answering(folder), "the bot runs again")
+
+            assert visitor.faults == []
+        finally:
+            if is_answering(folder):
+                leave(folder, "the test")
+                until(lambda: not is_answering(folder), "the bot ends")
+            visitor.context.close()
+
+
+def test_a_bot_that_cannot_start_says_why(visitor: Visitor) -> None:
+    page = visitor.go("/strategies")
+    page.get_by_role("button", name="New bot").click()
+    form = page.get_by_role("form", name="Start a bot")
+    form.get_by_role("textbox", name="Name").fill("another")
+    form.get_by_label("Time range").fill("20300101-")
+
+    form.get_by_role("button", name="Start it").click()
+
+    form.get_by_role("alert").get_by_text(re.compile("did not start")).wait_for(timeout=30_000)
 
 
 def test_a_lost_connection_is_shown_and_comes_back(browser: Any, tmp_path: Path) -> None:

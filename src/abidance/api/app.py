@@ -20,6 +20,7 @@ from abidance.api.pages import Pages
 from abidance.api.routes import (
     audit,
     backtests,
+    bots,
     config,
     data,
     fills,
@@ -39,7 +40,7 @@ from abidance.market.store import open_tables
 
 PREFIX = "/api/v1"
 _ROUTES = (
-    session, users, audit, runs, orders, fills, positions, risk, market, strategies, backtests, data, logs, config,
+    session, users, audit, bots, runs, orders, fills, positions, risk, market, strategies, backtests, data, logs, config,
 )  # fmt: skip
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {

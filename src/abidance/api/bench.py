@@ -19,6 +19,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from abidance.api.bots import by_name
 from abidance.backtest.export import write_whole
 from abidance.model.errors import AbidanceError, UsageError
 
@@ -184,14 +185,7 @@ class Bench:
 def _loaded(config: dict[str, Any]) -> Any:
     from abidance.run.config import load
 
-    ready = load([], config, {}).ready()
-    for each in ready.strategies:
-        if not each.strategy.isidentifier():
-            raise UsageError(
-                f"{each.strategy!r} is no strategy's name.",
-                "Name a strategy by its name: a path would run any file.",
-            )
-    return ready
+    return by_name(load([], config, {}).ready())
 
 
 def _work(news: Connection, config: dict[str, Any], userdir: Path, path: Path) -> None:

@@ -107,7 +107,7 @@ class Runs:
             now = time.monotonic()
             if now >= self._scan_at:
                 self._scan_at = now + _SCAN
-                self._scan()
+                self.scan()
             done = self.advance()
             await asyncio.sleep(BEAT if done else 0)
 
@@ -123,7 +123,7 @@ class Runs:
                 callback()
         return done
 
-    def _scan(self) -> None:
+    def scan(self) -> None:
         """Look for runs that came, went, were replaced, started or stopped."""
         found = (path.parent for path in self.folder.glob(f"*/{JOURNAL}"))
         there = {folder.name: folder for folder in found if not _ASIDE.search(folder.name)}

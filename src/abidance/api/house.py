@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from abidance.api.bench import Bench
+from abidance.api.bots import Bots
 from abidance.api.following import Runs
 from abidance.api.metrics import Metrics
 from abidance.market.store import BarStore, Catalog, Tables
@@ -51,6 +52,7 @@ class House:
         self.tables = tables
         self.catalog = Catalog(BarStore(tables))
         self.bench = Bench(userdir)
+        self.bots = Bots(userdir)
         self.setup_token = secrets.token_urlsafe(24) if self.users.is_empty else ""
         # Two, so that a flood of logins leaves the machine to those who trade.
         self._hashers = ThreadPoolExecutor(2, thread_name_prefix="hash")

@@ -29,14 +29,7 @@ async def steer(
         raise ProblemError(
             422, f"The run {run} has no strategy {strategy!r}.", "Name one of the run's, or none."
         )
-    is_real = not followed.replica.header.mode.startswith("paper")
-    if is_real and who.kind == "demo":
-        raise ProblemError(
-            403,
-            f"The run {run} sends real orders.",
-            "Serve without --demo, and log in, to steer it.",
-            code="demo",
-        )
+    is_real = refuse_demo(followed, who)
     told = {"strategy": strategy, "values": values, "id": id}
     house.audit.write(
         who.name, f"control.{action}", run, told, address=who.address, request_id=who.request_id
@@ -52,6 +45,19 @@ async def steer(
     if answer.error:
         raise ProblemError(409, answer.error, answer.remedy, code="refused_by_node")
     return _shown(answer, ms(followed.replica.state.now))
+
+
+def refuse_demo(run: Followed, who: Identity) -> bool:
+    """Return whether a run sends real orders. Raises ProblemError when the demo would steer one."""
+    is_real = not run.replica.header.mode.startswith("paper")
+    if is_real and who.kind == "demo":
+        raise ProblemError(
+            403,
+            f"The run {run.name} sends real orders.",
+            "Serve without --demo, and log in, to steer it.",
+            code="demo",
+        )
+    return is_real
 
 
 _SWITCH = frozenset({ControlAction.KILL, ControlAction.RELEASE})
@@ -89,4 +95,4 @@ def _shown(answer: Answer, ts: int) -> AnswerOut:
     )
 
 
-__all__ = ["steer"]
+__all__ = ["refuse_demo", "steer"]

@@ -7,6 +7,7 @@ is done twice.
 """
 
 import os
+import signal
 import socket
 import stat
 import struct
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from abidance.kernel.log import logger
 from abidance.model.errors import AbidanceError, UsageError
 from abidance.model.event import ControlAction
 
@@ -30,7 +32,7 @@ PATIENCE = 5.0
 _KEPT, _QUEUED = 1_000, 64
 
 
-class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="wish"):
     """An order to a running node: what a Control event says, less its time. `id` may be empty."""
 
     action: ControlAction
@@ -38,6 +40,12 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     strategy: str = ""
     values: dict[str, float | int | str | bool] = {}
     id: str = ""
+
+
+class Leave(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="leave"):
+    """The wish that a node's process ends, as by Ctrl-C: its record is complete, and a start goes on from there."""
+
+    actor: str
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -87,9 +95,15 @@ class _Waiting:
 class Door:
     """The socket of one running node; `wake` is called (from another thread) when something waits."""
 
-    def __init__(self, folder: Path, wake: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        wake: Callable[[], object] | None = None,
+        end: Callable[[], object] = lambda: os.kill(os.getpid(), signal.SIGTERM),
+    ) -> None:
         self.path = folder / DOOR
         self.wake = wake
+        self._end = end
         self._waiting: deque[_Waiting] = deque()
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._closing = False
@@ -158,9 +172,13 @@ class Door:
 
     def _answer(self, line: bytes) -> Answer:
         try:
-            wish = msgspec.json.decode(line, type=Wish)
+            wish = msgspec.json.decode(line, type=Wish | Leave)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return Answer(error=f"The request cannot be read ({error}).", remedy="See docs/api.md.")
+        if isinstance(wish, Leave):
+            logger("door").info("asked_to_leave", actor=wish.actor)
+            self._end()
+            return Answer()
         waiting = _Waiting(wish)
         self._waiting.append(waiting)
         if self.wake is not None:
@@ -196,6 +214,15 @@ def ask(folder: Path, wish: Wish) -> Answer:
 
     Raises UsageError when no node runs there, and AbidanceError when it does not answer.
     """
+    return _send(folder, wish)
+
+
+def leave(folder: Path, actor: str) -> Answer:
+    """Ask the process of a node to end; raises as `ask` does."""
+    return _send(folder, Leave(actor))
+
+
+def _send(folder: Path, wish: Wish | Leave) -> Answer:
     line = msgspec.json.encode(wish) + b"\n"
     if len(line) > LONGEST:
         raise UsageError(f"A request of {len(line)} bytes is too long.", f"Send at most {LONGEST}.")
@@ -275,4 +302,4 @@ def _read(connection: socket.socket) -> bytes:
     return bytes(data)
 
 
-__all__ = ["DOOR", "Answer", "Door", "Refusal", "Wish", "Word", "ask", "is_answering"]
+__all__ = ["DOOR", "Answer", "Door", "Leave", "Refusal", "Wish", "Word", "ask", "is_answering", "leave"]

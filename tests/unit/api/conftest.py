@@ -1,15 +1,17 @@
 """A user directory with one recorded run, and an application over it that is asked without a network."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import IO, ClassVar
 
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from abidance.api.app import create_app
+from abidance.api.bots import Bots
 from abidance.api.doorman import Rules
 from abidance.api.house import House
 from abidance.market.store import BarStore, Catalog, open_tables
@@ -35,6 +37,22 @@ class Clock:
         return self.seconds
 
 
+class Spawned:
+    """What would have been started as a process; it has ended at once, with a complaint."""
+
+    typed: ClassVar[list[list[str]]] = []
+    given: ClassVar[list[Mapping[str, str]]] = []
+
+    def __init__(self, typed: list[str], *, stdout: IO[bytes], env: Mapping[str, str], **_: object) -> None:
+        self.typed.append(typed)
+        self.given.append(env)
+        self.returncode = 2
+        stdout.write(b"It cannot be.\n")
+
+    def poll(self) -> int:
+        return self.returncode
+
+
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a user directory in which the bot `demo` has traded ten days on paper."""
@@ -54,7 +72,9 @@ def clock() -> Clock:
 @pytest.fixture
 def house(recorded: Path, tmp_path: Path, clock: Clock) -> House:
     shutil.copytree(recorded, tmp_path / "user")
-    return House(tmp_path / "user", open_tables(tmp_path / "user" / "data"), passwords=QUICK, now=clock)
+    made = House(tmp_path / "user", open_tables(tmp_path / "user" / "data"), passwords=QUICK, now=clock)
+    made.bots = Bots(made.userdir, spawn=Spawned)  # type: ignore[arg-type]
+    return made
 
 
 @pytest.fixture
@@ -65,7 +85,7 @@ def app(house: House) -> FastAPI:
 @pytest.fixture
 def nobody(app: FastAPI, house: House) -> Iterator[TestClient]:
     with TestClient(app, ORIGIN, client=("127.0.0.1", 50_000)) as client:
-        house.runs._scan()
+        house.runs.scan()
         while not house.runs.advance():
             pass
         yield client

@@ -562,7 +562,7 @@ def test_a_stream_ends_soon_after_its_session_does(nobody: TestClient, house: Ho
 def test_the_demo_lets_nobody_steer_real_orders(recorded: Path, tmp_path: Path) -> None:
     shutil.copytree(recorded, tmp_path / "user")
     house = House(tmp_path / "user", open_tables(tmp_path / "user" / "data"), demo=True, passwords=QUICK)
-    house.runs._scan()
+    house.runs.scan()
     house.runs.advance()
     run = house.runs.get("demo").replica
     with TestClient(create_app(house, RULES), ORIGIN, client=("127.0.0.1", 5)) as client:

@@ -141,7 +141,7 @@ def test_a_journal_that_cannot_be_read_takes_no_other_run_away(viewer: TestClien
     broken.mkdir()
     (broken / "journal.abj").write_bytes(b"nothing of ours")
 
-    house.runs._scan()
+    house.runs.scan()
 
     assert [each["name"] for each in viewer.get("/api/v1/runs").json()] == ["demo"]
     assert "is not a journal" in viewer.get("/api/v1/runs/broken").json()["remedy"]

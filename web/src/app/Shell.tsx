@@ -2,10 +2,12 @@
 import { ActionIcon, Button, Kbd, Select, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { Spotlight, spotlight } from "@mantine/spotlight";
 import { useQueryClient } from "@tanstack/react-query";
-import { type ComponentType, lazy, Suspense, useEffect, useState } from "react";
+import { type ComponentType, lazy, Suspense, useEffect } from "react";
 import { Link as Go, Redirect, Route, Switch, useLocation } from "wouter";
 import { api, type Schemas } from "../client/api";
+import { choose, useChosen } from "../client/chosen";
 import { stream, useLink, usePrices } from "../client/stream";
+import { NewBot } from "../features/Bots";
 import { KillSwitch } from "../features/KillSwitch";
 import { money } from "../ui/format";
 import { Empty, Gain, Loaded, State } from "../ui/parts";
@@ -34,13 +36,11 @@ const SCREENS: Screen[] = [
   { path: "/settings", name: "Settings", needsRun: false, view: lazy(() => import("../features/Settings")) },
 ];
 
-const CHOSEN = "abidance.run";
-
 export function Shell({ me }: { me: Me }) {
   const queries = useQueryClient();
   const [path, go] = useLocation();
-  const runs = api.useQuery("get", "/api/v1/runs", {}, { refetchInterval: 5_000 });
-  const [chosen, choose] = useState(() => localStorage.getItem(CHOSEN));
+  const runs = api.useQuery("get", "/api/v1/runs", {}, { refetchInterval: 2_000 });
+  const chosen = useChosen();
   const run = runs.data?.find((each) => each.name === chosen) ?? runs.data?.find((each) => each.is_running) ?? runs.data?.[0];
   const isRunning = run !== undefined;
 
@@ -72,7 +72,7 @@ export function Shell({ me }: { me: Me }) {
         </button>
       </nav>
       <div className="main">
-        <Top me={me} run={run} runs={runs.data ?? []} onRun={(name) => { localStorage.setItem(CHOSEN, name); choose(name); }} />
+        <Top me={me} run={run} runs={runs.data ?? []} onRun={choose} />
         <main id="screen" tabIndex={-1}>
           <Loaded query={runs}>
             {() => (
@@ -80,7 +80,7 @@ export function Shell({ me }: { me: Me }) {
                 <Switch>
                   {SCREENS.map((each) => (
                     <Route key={each.path} path={each.path}>
-                      {each.needsRun && !isRunning ? <NoRun /> : <each.view run={run as Run} me={me} />}
+                      {each.needsRun && !isRunning ? <NoRun me={me} /> : <each.view run={run as Run} me={me} />}
                     </Route>
                   ))}
                   <Redirect to="/" />
@@ -147,12 +147,15 @@ function LogOut({ me }: { me: Me }) {
   );
 }
 
-function NoRun() {
+function NoRun({ me }: { me: Me }) {
   return (
     <Empty>
       <p>No bot has run yet in this user directory.</p>
       <p>
-        Start one in another terminal, and it appears here: <code>abidance trade -s EmaCross -p BTC/USDT</code>
+        Start one here or in another terminal, and it appears at once: <code>abidance trade -s EmaCross -p BTC/USDT</code>
+      </p>
+      <p>
+        <NewBot me={me} />
       </p>
     </Empty>
   );

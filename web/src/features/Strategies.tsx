@@ -1,19 +1,22 @@
 /** The strategies of a run: how each does, its parameters as a form, start, pause, stop and its share of the capital. */
-import { Button, NumberInput, Select, Switch, TextInput } from "@mantine/core";
+import { Button, NumberInput } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { type FormEvent, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { pair, share } from "../ui/format";
 import { Failure, Gain, Loaded, Panel, Stat, State } from "../ui/parts";
-
-type Value = string | number | boolean;
+import { BotButtons } from "./Bots";
+import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
 
 export default function Strategies({ run, me }: { run: Run; me: Me }) {
   const strategies = api.useQuery("get", "/api/v1/runs/{run}/strategies", { params: { path: { run: run.name } } });
   return (
     <>
-      <h1>Strategies</h1>
+      <div className="panel-head">
+        <h1>Strategies</h1>
+        <BotButtons run={run} me={me} />
+      </div>
       <Loaded query={strategies}>{(rows) => rows.map((each) => <One key={each.name} of={each} run={run} me={me} />)}</Loaded>
     </>
   );
@@ -65,16 +68,6 @@ function One({ of, run, me }: { of: Schemas["RunStrategyOut"]; run: Run; me: Me 
   );
 }
 
-interface Property {
-  title?: string;
-  description?: string;
-  type?: string;
-  enum?: Value[];
-  default?: Value;
-  minimum?: number;
-  maximum?: number;
-}
-
 function Parameters({
   of,
   run,
@@ -91,7 +84,7 @@ function Parameters({
   const [values, setValues] = useState<Record<string, Value>>({});
   const [allocation, setAllocation] = useState<number | null>(null);
   const schema = api.useQuery("get", "/api/v1/runs/{run}/strategies/{name}/schema", { params: { path: { run: run.name, name: of.name } } }, { staleTime: 60_000 });
-  const properties = ((schema.data as { properties?: Record<string, Property> } | undefined)?.properties ?? {}) as Record<string, Property>;
+  const properties = propertiesOf(schema.data);
   const send = (event: FormEvent) => {
     event.preventDefault();
     onSave(values, allocation);
@@ -100,16 +93,7 @@ function Parameters({
   const hasChanged = Object.keys(values).length > 0 || allocation !== null;
   return (
     <form className="row" onSubmit={send} aria-label={`Parameters of ${of.name}`}>
-      {Object.entries(properties).map(([name, rule]) => {
-        const now = of.parameters[name] ?? rule.default ?? "";
-        const value = values[name] ?? now;
-        const shared = { key: name, label: name, description: range(rule), disabled: isReadOnly };
-        if (typeof now === "boolean") return <Switch {...shared} checked={Boolean(value)} onChange={(e) => put(name, e.currentTarget.checked)} />;
-        if (rule.enum) return <Select {...shared} data={rule.enum.map(String)} value={String(value)} onChange={(found) => found !== null && put(name, found)} allowDeselect={false} w={150} />;
-        if (typeof now === "number")
-          return <NumberInput {...shared} value={Number(value)} min={rule.minimum} max={rule.maximum} allowDecimal={rule.type !== "integer"} onChange={(found) => found !== "" && put(name, Number(found))} w={150} />;
-        return <TextInput {...shared} value={String(value)} onChange={(e) => put(name, e.currentTarget.value)} w={150} />;
-      })}
+      <ParameterFields properties={properties} now={of.parameters} values={values} isReadOnly={isReadOnly} onChange={put} />
       <NumberInput label="Share of capital" description="above 0, up to 1" value={allocation ?? of.allocation} min={0.01} max={1} step={0.05} disabled={isReadOnly} onChange={(found) => found !== "" && setAllocation(Number(found))} w={150} />
       {!isReadOnly && (
         <Button type="submit" disabled={!hasChanged} loading={isBusy}>
@@ -118,9 +102,4 @@ function Parameters({
       )}
     </form>
   );
-}
-
-function range(rule: Property): string {
-  if (rule.minimum !== undefined && rule.maximum !== undefined) return `${rule.minimum} to ${rule.maximum}`;
-  return rule.description ?? " ";
 }

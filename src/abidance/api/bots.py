@@ -1,0 +1,154 @@
+"""Bots started from the dashboard: processes of their own, as `abidance trade` is, which go on without the server.
+
+    bots/NAME.toml   the configuration that the bot runs
+    bots/NAME.json   how it was started: the same again starts it again
+    bots/NAME.log    what its process printed last
+
+It takes strategies by name, and none of the settings that name files, databases or hosts: those stand in files.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from abidance.backtest.export import write_whole
+from abidance.model.errors import UsageError
+from abidance.run.choice import as_file
+from abidance.run.config import FILE_NAME, RunConfig, load
+from abidance.run.door import is_answering
+from abidance.run.golive import venues_of
+from abidance.security.unlocking import PASSPHRASE
+
+FOLDER = "bots"
+PATIENCE = 15.0
+"""Seconds in which a start that fails is seen to fail."""
+_TOLD = 2_000
+Spawn = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a bot is started. `speed` is for a replay: seconds of market time in one second."""
+
+    name: str
+    feed: str = "replay"
+    timerange: str = ""
+    speed: float = 86_400.0
+    is_real: bool = False
+    account: str = "main"
+    venues: tuple[str, ...] = ()
+
+    def typed(self, file: Path, userdir: Path, *, fresh: bool) -> list[str]:
+        """Return what one would type."""
+        found = ["trade", "--plain", "-c", str(file), "--userdir", str(userdir)]
+        if self.is_real:
+            found += ["--live", "--account", self.account, "--confirm", ",".join(self.venues)]
+        elif self.feed == "live":
+            found += ["--feed", "live"]
+        else:
+            found += ["--speed", f"{self.speed!r}"]
+            found += ["--timerange", self.timerange] if self.timerange else []
+        return [*found, "--fresh"] if fresh else found
+
+
+class Bots:
+    """The bots of a user directory that can be started from here."""
+
+    def __init__(self, userdir: Path, spawn: Spawn = subprocess.Popen) -> None:
+        self._userdir = userdir
+        self._folder = userdir / FOLDER
+        self._spawn = spawn
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def all(self) -> list[Recipe]:
+        """Return how each known bot is started, by name."""
+        for process in self._processes.values():
+            process.poll()  # so that none that has ended stays as a zombie
+        return [self.get(path.stem) for path in sorted(self._folder.glob("*.json"))]
+
+    def get(self, name: str) -> Recipe:
+        """Return how a bot is started. Raises UsageError for one that was not started from here."""
+        try:
+            values = json.loads((self._folder / f"{name}.json").read_bytes())
+            return Recipe(**values | {"venues": tuple(values["venues"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            raise UsageError(
+                f"The bot {name} was not started from here.", "Type the command again that started it."
+            ) from None
+
+    def plan(self, wish: Mapping[str, Any], recipe: Recipe) -> tuple[RunConfig, Recipe]:
+        """Return the configuration of a bot, on top of the user's own file, and how it is to be started.
+
+        Raises UsageError and ConfigError for what does not fit.
+        """
+        own = self._userdir / FILE_NAME
+        config = load([own] if own.exists() else [], wish, {}).ready()
+        by_name(config)
+        venues = venues_of(config)
+        return config, Recipe(**asdict(recipe) | {"venues": venues})
+
+    def keep(self, config: RunConfig, recipe: Recipe) -> None:
+        """Put down what starts a bot, for now and for later."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self._folder / f"{recipe.name}.toml", as_file(config).encode())
+        write_whole(self._folder / f"{recipe.name}.json", json.dumps(asdict(recipe)).encode())
+
+    def start(self, recipe: Recipe, *, fresh: bool = False, passphrase: str = "") -> bool:
+        """Start a bot's process; return whether it answers already (True) or is still getting ready.
+
+        Raises UsageError with what the process said when it ended at once. It takes some seconds.
+        """
+        folder = self._userdir / "runs" / recipe.name
+        if is_answering(folder):
+            raise UsageError(f"The bot {recipe.name} is running.", "Stop it first, or choose another name.")
+        log = self._folder / f"{recipe.name}.log"
+        typed = recipe.typed(self._folder / f"{recipe.name}.toml", self._userdir, fresh=fresh)
+        secret = {PASSPHRASE: passphrase} if passphrase else {}
+        with log.open("wb") as out:
+            process = self._spawn(
+                [sys.executable, "-m", "abidance", *typed],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **secret},
+                start_new_session=True,  # it goes on when the server ends
+            )
+        self._processes[recipe.name] = process
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if is_answering(folder):
+                return True
+            if process.poll() is not None:
+                if process.returncode == 0:
+                    return True  # a short replay is over already
+                raise UsageError(f"The bot {recipe.name} did not start.", self.said(recipe.name))
+            time.sleep(0.05)
+        return False
+
+    def said(self, name: str) -> str:
+        """Return the last of what a bot's process printed."""
+        try:
+            text = (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        return text[-_TOLD:].strip()
+
+
+def by_name(config: RunConfig) -> RunConfig:
+    """Return a configuration whose strategies are named, not pathed. Raises UsageError."""
+    for each in config.strategies:
+        if not each.strategy.isidentifier():
+            raise UsageError(
+                f"{each.strategy!r} is no strategy's name.",
+                "Name a strategy by its name: a path would run any file.",
+            )
+    return config
+
+
+__all__ = ["Bots", "Recipe", "by_name"]

@@ -1,0 +1,111 @@
+"""Bots: start one from a form, start it again, stop it. Real orders ask for more."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter
+
+from abidance.api.access import Identity, Needs, Operator, Stand, Viewer
+from abidance.api.bots import Recipe
+from abidance.api.house import RUNS, House
+from abidance.api.problems import ProblemError
+from abidance.api.schemas.bots import BotIn, BotOut, LaunchIn
+from abidance.api.schemas.wire import Done
+from abidance.api.steering import refuse_demo
+from abidance.run.door import is_answering, leave
+from abidance.security.roles import Role
+
+router = APIRouter(prefix="/bots", tags=["bots"])
+
+
+@router.get("")
+async def list_bots(who: Viewer, house: Stand) -> list[BotOut]:
+    """List the bots that were started from here, by name."""
+    return [_shown(house, each) for each in await house.reading(house.bots.all)]
+
+
+@router.post("", status_code=201)
+async def start_bot(body: BotIn, who: Operator, house: Stand) -> BotOut:
+    """Start a bot in a process of its own, which goes on when this server ends; the answer takes some seconds."""
+    shares = [each.allocation or 1 / len(body.strategies) for each in body.strategies]
+    wish: dict[str, Any] = {
+        "name": body.name,
+        "instruments": body.instruments,
+        "timeframe": body.timeframe,
+        "dry_run_wallet": body.wallet,
+        "strategies": [
+            {"strategy": each.strategy, "parameters": each.parameters, "allocation": share}
+            for each, share in zip(body.strategies, shares, strict=True)
+        ],
+    }
+    recipe = Recipe(
+        body.name, body.feed, body.timerange, body.speed, is_real=body.is_real, account=body.account
+    )
+    config, recipe = await house.reading(house.bots.plan, wish, recipe)
+    _allow(house, who, recipe, body)
+    _note(house, who, "bot.start", recipe.name, config=wish, is_real=recipe.is_real, fresh=body.fresh)
+    await house.reading(house.bots.keep, config, recipe)
+    return await _start(house, recipe, body, fresh=body.fresh)
+
+
+@router.post("/{name}/start")
+async def restart_bot(name: str, body: LaunchIn, who: Operator, house: Stand) -> BotOut:
+    """Start a bot again that was started from here; it goes on where it was."""
+    recipe = await house.reading(house.bots.get, name)
+    _allow(house, who, recipe, body)
+    _note(house, who, "bot.restart", name, is_real=recipe.is_real)
+    return await _start(house, recipe, body, fresh=False)
+
+
+@router.post("/{run}/stop")
+async def stop_bot(run: str, who: Operator, house: Stand) -> Done:
+    """End the process of a bot cleanly; its positions and stops stay as they are, and a start goes on from there."""
+    followed = house.runs.get(run)
+    refuse_demo(followed, who)
+    _note(house, who, "bot.stop", run)
+    answer = await house.reading(leave, followed.folder, who.name)
+    if answer.error:
+        raise ProblemError(409, answer.error, answer.remedy, code="refused_by_node")
+    return Done()
+
+
+def _allow(house: House, who: Identity, recipe: Recipe, given: LaunchIn) -> None:
+    """Raise ProblemError for a start with real orders that is not confirmed."""
+    if not recipe.is_real:
+        return
+    Needs(Role.ADMIN, confirmed=True).allow(house, who)
+    named = {each.strip().upper() for each in given.confirm}
+    if missing := [each for each in recipe.venues if each not in named]:
+        raise ProblemError(
+            422,
+            f"Trading with real money at {', '.join(missing)} was not confirmed.",
+            f"Type back the name of each venue: {', '.join(recipe.venues)}.",
+            code="venue",
+        )
+
+
+async def _start(house: House, recipe: Recipe, given: LaunchIn, *, fresh: bool) -> BotOut:
+    def start() -> bool:
+        return house.bots.start(recipe, fresh=fresh, passphrase=given.passphrase)
+
+    await asyncio.to_thread(start)  # it takes seconds, in which others want to read
+    house.runs.scan()
+    return _shown(house, recipe)
+
+
+def _note(house: House, who: Identity, action: str, target: str, **told: Any) -> None:
+    house.audit.write(who.name, action, target, told, address=who.address, request_id=who.request_id)
+
+
+def _shown(house: House, recipe: Recipe) -> BotOut:
+    return BotOut(
+        name=recipe.name,
+        feed=recipe.feed,
+        timerange=recipe.timerange,
+        speed=recipe.speed,
+        is_real=recipe.is_real,
+        account=recipe.account,
+        venues=list(recipe.venues),
+        is_running=is_answering(house.userdir / RUNS / recipe.name),
+        said=house.bots.said(recipe.name),
+    )

@@ -1,0 +1,112 @@
+"""Bots that are started from the dashboard: what is typed for them, and what real orders ask for besides."""
+
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from abidance.api.house import House
+from tests.unit.api.conftest import CHANGE, PASSWORD, Clock, Spawned, logged_in
+
+BOT: dict[str, Any] = {
+    "name": "mine",
+    "strategies": [{"strategy": "EmaCross", "parameters": {"fast": 7}}, {"strategy": "Donchian"}],
+    "instruments": ["BTC/USDT@BINANCE", "ETH/USDT@KRAKEN"],
+}
+REAL = BOT | {"name": "real", "is_real": True}
+
+
+@pytest.fixture(autouse=True)
+def _none_yet() -> None:
+    Spawned.typed.clear()
+    Spawned.given.clear()
+
+
+def test_a_paper_bot_is_started_as_one_would_type_it(nobody: TestClient, house: House) -> None:
+    operator = logged_in(nobody, house, "operator")
+
+    answer = operator.post("/api/v1/bots", json=BOT | {"speed": 3600, "fresh": True}, headers=CHANGE)
+
+    (typed,) = Spawned.typed
+    file = house.userdir / "bots" / "mine.toml"
+    assert typed[2:] == [
+        "abidance", "trade", "--plain", "-c", str(file), "--userdir", str(house.userdir), "--speed", "3600.0", "--fresh",
+    ]  # fmt: skip
+    assert "fast = 7" in file.read_text()
+    assert answer.status_code == 422
+    assert answer.json()["remedy"] == "It cannot be."
+    assert "bot.start" in [each["action"] for each in _audit(nobody, house)]
+
+
+def test_real_orders_take_an_admin_a_fresh_password_and_every_venue_typed_back(
+    nobody: TestClient, house: House, clock: Clock
+) -> None:
+    admin, operator = logged_in(nobody, house, "admin"), logged_in(nobody, house, "operator")
+
+    by_operator = operator.post("/api/v1/bots", json=REAL, headers=CHANGE)
+    unnamed = admin.post("/api/v1/bots", json=REAL | {"confirm": ["binance"]}, headers=CHANGE)
+    clock.seconds += 301
+    stale = admin.post("/api/v1/bots", json=REAL | {"confirm": ["BINANCE", "KRAKEN"]}, headers=CHANGE)
+    before = list(Spawned.typed)
+    admin.post("/api/v1/session/confirm", json={"password": PASSWORD}, headers=CHANGE)
+    secret = {"passphrase": "of the vault, whole"}
+    admin.post("/api/v1/bots", json=REAL | secret | {"confirm": ["BINANCE", "KRAKEN"]}, headers=CHANGE)
+
+    assert [by_operator.json()["code"], unnamed.json()["code"], stale.json()["code"]] == [
+        "role",
+        "venue",
+        "confirm",
+    ]
+    assert "KRAKEN" in unnamed.json()["detail"]
+    assert before == []
+    assert Spawned.typed[0][-5:] == ["--live", "--account", "main", "--confirm", "BINANCE,KRAKEN"]
+    assert Spawned.given[0]["ABIDANCE_PASSPHRASE"] == secret["passphrase"]
+    kept = [path.read_bytes() for path in house.userdir.rglob("*") if path.is_file()]
+    assert not any(secret["passphrase"].encode() in content for content in kept)
+
+
+def test_a_bot_with_real_orders_is_not_started_again_without_the_same_questions(
+    nobody: TestClient, house: House
+) -> None:
+    admin, operator = logged_in(nobody, house, "admin"), logged_in(nobody, house, "operator")
+    admin.post("/api/v1/bots", json=REAL | {"confirm": ["BINANCE", "KRAKEN"]}, headers=CHANGE)
+
+    by_operator = operator.post(
+        "/api/v1/bots/real/start", json={"confirm": ["BINANCE", "KRAKEN"]}, headers=CHANGE
+    )
+    unnamed = admin.post("/api/v1/bots/real/start", json={}, headers=CHANGE)
+
+    assert (by_operator.json()["code"], unnamed.json()["code"]) == ("role", "venue")
+    assert len(Spawned.typed) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "../elsewhere"},
+        {"strategies": [{"strategy": "/tmp/any.py"}]},
+        {
+            "strategies": [
+                {"strategy": "EmaCross", "allocation": 0.7},
+                {"strategy": "Donchian", "allocation": 0.7},
+            ]
+        },
+        {"instruments": ["BTCUSDT"]},
+        {"timeframe": "7x"},
+        {"store": "postgresql://elsewhere/db"},
+        {"feed": "magic"},
+        {"speed": -1},
+    ],
+)
+def test_what_does_not_fit_starts_nothing(nobody: TestClient, house: House, wrong: dict[str, Any]) -> None:
+    operator = logged_in(nobody, house, "operator")
+
+    answer = operator.post("/api/v1/bots", json=BOT | wrong, headers=CHANGE)
+
+    assert answer.status_code == 422
+    assert Spawned.typed == []
+
+
+def _audit(nobody: TestClient, house: House) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = logged_in(nobody, house, "admin").get("/api/v1/audit").json()["items"]
+    return found

@@ -1,0 +1,202 @@
+/** Starting and stopping bots: paper by a form, real orders with a fresh password and the venues' names typed back. */
+import { Button, Checkbox, Modal, MultiSelect, NumberInput, PasswordInput, SegmentedControl, Select, TextInput } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, type ReactNode, useState } from "react";
+import type { Me, Run } from "../app/Shell";
+import { api, codeOf, type Schemas } from "../client/api";
+import { choose } from "../client/chosen";
+import { Failure } from "../ui/parts";
+import { Confirm } from "./Confirm";
+import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
+
+export function BotButtons({ run, me }: { run: Run; me: Me }) {
+  const [isAgain, again] = useState(false);
+  const queries = useQueryClient();
+  const bots = api.useQuery("get", "/api/v1/bots", {}, { staleTime: 5_000 });
+  const stop = api.useMutation("post", "/api/v1/bots/{run}/stop", {
+    onSuccess: () => {
+      notifications.show({ message: `${run.name} ends; its positions and stops stay as they are.` });
+      void queries.invalidateQueries();
+    },
+    onError: (error) => notifications.show({ color: "red", message: (error as { detail?: string }).detail ?? "It did not end." }),
+  });
+  const known = bots.data?.find((each) => each.name === run.name);
+  if (me.role === "viewer") return null;
+  return (
+    <div className="row">
+      {run.is_running && (
+        <Button size="xs" variant="outline" color="red.7" loading={stop.isPending} onClick={() => stop.mutate({ params: { path: { run: run.name } } })}>
+          Stop the bot
+        </Button>
+      )}
+      {!run.is_running && known && (
+        <Button size="xs" variant="light" onClick={() => again(true)}>
+          Start it again
+        </Button>
+      )}
+      <NewBot me={me} />
+      <Modal lockScroll={false} opened={isAgain} onClose={() => again(false)} title={`Start ${run.name} again`}>
+        {known && <Again of={known} onDone={() => again(false)} />}
+      </Modal>
+    </div>
+  );
+}
+
+export function NewBot({ me }: { me: Me }) {
+  const [isOpen, open] = useState(false);
+  if (me.role === "viewer") return null;
+  return (
+    <>
+      <Button size="xs" onClick={() => open(true)}>
+        New bot
+      </Button>
+      <Modal lockScroll={false} size="lg" opened={isOpen} onClose={() => open(false)} title="Start a new bot">
+        <Start me={me} onDone={() => open(false)} />
+      </Modal>
+    </>
+  );
+}
+
+function useStarted(onDone: () => void) {
+  const queries = useQueryClient();
+  return {
+    onSuccess: (bot: Schemas["BotOut"]) => {
+      notifications.show({ message: bot.is_running ? `${bot.name} is running.` : `${bot.name} gets ready; it appears when its market is there.` });
+      choose(bot.name);
+      void queries.invalidateQueries();
+      onDone();
+    },
+  };
+}
+
+function Start({ me, onDone }: { me: Me; onDone: () => void }) {
+  const strategies = api.useQuery("get", "/api/v1/strategies", {}, { staleTime: 60_000 });
+  const data = api.useQuery("get", "/api/v1/data", {}, { staleTime: 60_000 });
+  const [name, setName] = useState("paper");
+  const [strategy, setStrategy] = useState<string | null>("EmaCross");
+  const [instruments, setInstruments] = useState<string[]>(["BTC/USDT@BINANCE"]);
+  const [timeframe, setTimeframe] = useState<string | null>("1h");
+  const [wallet, setWallet] = useState<number | string>(10_000);
+  const [kind, setKind] = useState("replay");
+  const [timerange, setTimerange] = useState("20250101-");
+  const [speed, setSpeed] = useState<number | string>(24);
+  const [fresh, setFresh] = useState(false);
+  const [account, setAccount] = useState("main");
+  const [values, setValues] = useState<Record<string, Value>>({});
+  const start = api.useMutation("post", "/api/v1/bots", useStarted(onDone));
+  const chosen = strategies.data?.find((each) => each.name === strategy);
+  const stored = [...new Set((data.data ?? []).filter((each) => each.timeframe).map((each) => each.instrument))];
+  const venues = [...new Set(instruments.map((each) => each.split("@")[1] ?? "").filter(Boolean))].sort();
+  const isReplay = kind === "replay";
+  const send = (launch: Schemas["LaunchIn"]) =>
+    start.mutate({
+      body: {
+        name,
+        strategies: [{ strategy: strategy ?? "", parameters: values }],
+        instruments,
+        timeframe: timeframe ?? "1h",
+        wallet: Number(wallet),
+        feed: isReplay ? "replay" : "live",
+        timerange: isReplay ? timerange : "",
+        speed: Number(speed) * 3_600,
+        fresh,
+        is_real: kind === "real",
+        account,
+        ...launch,
+      },
+    });
+  const kinds = [
+    { value: "replay", label: "Paper, stored data" },
+    { value: "live", label: "Paper, live market" },
+    ...(me.role === "admin" && !me.demo ? [{ value: "real", label: "Real orders" }] : []),
+  ];
+  return (
+    <Launch isReal={kind === "real"} venues={venues} error={start.error} isBusy={start.isPending} onLaunch={send} label={kind === "real" ? "Start it with real money" : "Start it"}>
+      <SegmentedControl data={kinds} value={kind} onChange={setKind} aria-label="What it trades on" />
+      <div className="fields">
+        <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} required />
+        <Select label="Strategy" data={(strategies.data ?? []).map((each) => each.name)} value={strategy} onChange={(found) => { setStrategy(found); setValues({}); }} allowDeselect={false} searchable />
+        <Select label="Timeframe" data={["5m", "15m", "30m", "1h", "2h", "4h", "1d"]} value={timeframe} onChange={setTimeframe} allowDeselect={false} />
+        <NumberInput label={kind === "real" ? "Use at most" : "Money to begin with"} value={wallet} onChange={setWallet} min={1} thousandSeparator="," />
+      </div>
+      {chosen?.summary && <span className="quiet">{chosen.summary}</span>}
+      {isReplay ? (
+        <MultiSelect label="Instruments" data={stored} value={instruments} onChange={setInstruments} searchable />
+      ) : (
+        <TextInput label="Instruments" description="As BTC/USDT@BINANCE, with blanks between" value={instruments.join(" ")} onChange={(e) => setInstruments(e.currentTarget.value.trimStart().split(/[ ,]+/))} />
+      )}
+      {isReplay && (
+        <div className="fields">
+          <TextInput label="Time range" description="20250101-20250601; open at an end" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} />
+          <NumberInput label="Speed" description="Hours of the market in one second" value={speed} onChange={setSpeed} min={0} />
+        </div>
+      )}
+      {kind === "real" && <TextInput label="Account" description="As you named it when you added its key" value={account} onChange={(e) => setAccount(e.currentTarget.value)} />}
+      {Object.keys(propertiesOf(chosen?.parameters)).length > 0 && (
+        <div className="row">
+          <ParameterFields properties={propertiesOf(chosen?.parameters)} values={values} onChange={(key, value) => setValues((before) => ({ ...before, [key]: value }))} />
+        </div>
+      )}
+      <Checkbox label="Start anew: what a bot of this name has on record is moved aside" checked={fresh} onChange={(e) => setFresh(e.currentTarget.checked)} />
+      <span className="quiet">Limits, fees and breakers are those of your configuration file, and else the careful defaults.</span>
+    </Launch>
+  );
+}
+
+function Again({ of, onDone }: { of: Schemas["BotOut"]; onDone: () => void }) {
+  const start = api.useMutation("post", "/api/v1/bots/{name}/start", useStarted(onDone));
+  const send = (body: Schemas["LaunchIn"]) => start.mutate({ params: { path: { name: of.name } }, body });
+  return (
+    <Launch isReal={of.is_real} venues={of.venues} error={start.error} isBusy={start.isPending} onLaunch={send} label={of.is_real ? "Start it with real money" : "Start it"}>
+      <p>It goes on where it was, with the same settings.</p>
+    </Launch>
+  );
+}
+
+/** A form that starts a bot: with real orders it also asks for the venues' names, and for the password once more. */
+function Launch({
+  isReal,
+  venues,
+  error,
+  isBusy,
+  label,
+  onLaunch,
+  children,
+}: {
+  isReal: boolean;
+  venues: string[];
+  error: unknown;
+  isBusy: boolean;
+  label: string;
+  onLaunch: (given: Schemas["LaunchIn"]) => void;
+  children: ReactNode;
+}) {
+  const [typed, setTyped] = useState("");
+  const [passphrase, setPassphrase] = useState("");
+  const launch = () => onLaunch(isReal ? { confirm: typed.split(/[\s,]+/).filter(Boolean), passphrase } : { confirm: [], passphrase: "" });
+  const send = (event: FormEvent) => {
+    event.preventDefault();
+    launch();
+  };
+  return (
+    <>
+      <form className="form" onSubmit={send} aria-label="Start a bot">
+        {children}
+        {isReal && (
+          <div className="fields">
+            <TextInput label={`Type ${venues.join(" ")} to trade there with real money`} value={typed} onChange={(e) => setTyped(e.currentTarget.value)} required autoComplete="off" />
+            <PasswordInput label="Passphrase of the vault" description="Empty where the server can open it by itself" value={passphrase} onChange={(e) => setPassphrase(e.currentTarget.value)} autoComplete="off" />
+          </div>
+        )}
+        {Boolean(error) && codeOf(error) !== "confirm" && <Failure error={error} />}
+        <div>
+          <Button type="submit" color={isReal ? "red.9" : undefined} loading={isBusy}>
+            {label}
+          </Button>
+        </div>
+      </form>
+      {codeOf(error) === "confirm" && <Confirm onConfirmed={launch} />}
+    </>
+  );
+}
