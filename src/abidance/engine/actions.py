@@ -11,6 +11,7 @@ import msgspec
 
 from abidance.engine.manual import MANUAL_TAG
 from abidance.engine.state import State
+from abidance.execution.algos import ENDED, Algos
 from abidance.execution.exits import Exits, exit_request
 from abidance.model.account import Position
 from abidance.model.command import Command
@@ -42,6 +43,7 @@ class Actions:
 
     def __init__(self, state: State, gate: Gate, breakers: Breakers, order_id: Callable[[int], str]) -> None:
         self.exits = Exits(state.orders)
+        self.algos = Algos(state.orders, state.pricing, self._given_up)
         self.stopped: set[str] = set(state.strategies)
         self.paused: set[str] = set()
         self.aims: dict[tuple[str, str], int] = {}
@@ -75,6 +77,9 @@ class Actions:
         """Tell people something."""
         self.tell(Notice(self._state.now, level, code, text, strategy))
 
+    def _given_up(self, strategy: str, text: str) -> None:
+        self.note("warning", ENDED, text, strategy)
+
     def tell(self, notice: Notice) -> None:
         """Tell people something."""
         self._notices.append(notice)
@@ -92,7 +97,7 @@ class Actions:
         for intent in intents:
             self.eventful = True
             if isinstance(intent, OrderRequest):
-                self._request(intent)
+                self._open(intent)
             elif isinstance(intent, Target):
                 self.pursue(intent)
             elif isinstance(intent, CancelRequest):
@@ -116,6 +121,36 @@ class Actions:
             else:
                 raise StrategyError(f"A strategy returned {intent!r}, which is not an intent.")
 
+    def _open(self, request: OrderRequest) -> None:
+        """Send a request, or begin to work it where its strategy has its entries worked."""
+        if not self._is_worked(request):
+            self._request(request)
+            return
+        self._intents.append(request)
+        refused = self._gate.foresee(request, self._state, self._standing(request))
+        if refused is not None:
+            self._verdicts.append(refused)
+            return
+        config = self._state.strategies[request.strategy].execution
+        self.act(self.algos.begin(request, config, self._state.instruments[request.instrument]))
+
+    def _is_worked(self, request: OrderRequest) -> bool:
+        """Say whether an algorithm is to work a request: an entry at market that no person typed. Exits never are."""
+        config = self._state.strategies.get(request.strategy)
+        if config is None or config.execution.algo == "none" or request.part or request.tag == MANUAL_TAG:
+            return False
+        if request.type is not OrderType.MARKET or request.reduce_only:
+            return False
+        instrument = self._state.instruments.get(request.instrument)
+        if instrument is None or (request.side is Side.SELL and not instrument.is_perpetual):
+            return False
+        return self._state.position_quantity(request.strategy, request.instrument) * request.side.sign >= 0
+
+    def on_part(self, order: Order | None) -> None:
+        """Go on with a worked entry after news of one of its parts."""
+        if order is not None and order.request.part:
+            self.act(self.algos.on_order(order))
+
     def _request(self, request: OrderRequest) -> str | None:
         """Return the id under which the request was sent, or None when it was refused."""
         self._intents.append(request)
@@ -125,6 +160,7 @@ class Actions:
         if isinstance(verdict, Approved):
             return self._send(verdict)
         self.failed(request)
+        self.algos.refused(request)
         return None
 
     def standing(self, strategy: str = "", instrument: str = "") -> Standing:
@@ -145,6 +181,7 @@ class Actions:
         self._sequence += 1
         self._commands.append(self._state.orders.create(approved, order_id, self._state.now))
         self.exits.attached(order_id, approved.request)
+        self.algos.attached(order_id, approved.request)
         return order_id
 
     def _amend(self, intent: AmendRequest) -> None:
@@ -237,7 +274,7 @@ class Actions:
             request = msgspec.structs.replace(
                 request, type=OrderType.LIMIT, price=price, expire_after=config.entry_timeout
             )
-        self._request(request)
+        self._open(request)
 
     def leave(self, position: Position, purpose: Purpose, price: Decimal, tag: str = "") -> None:
         """Close at market what of a position is not being closed already; `price` is what the decision saw."""
@@ -299,10 +336,17 @@ class Actions:
         ]
 
     def cancel_entries(self, strategy: str, instrument: str | None = None) -> None:
-        """Take back what a strategy has waiting at the venue to open or grow a position."""
+        """Take back what a strategy has waiting at the venue, or still to be sent, to open or grow a position."""
+        self.algos.end(strategy, instrument)
         for order in tuple(self._state.orders.open(strategy=strategy, instrument=instrument)):
             if not order.request.reduce_only:
                 self.act((CancelRequest(order.id),))
+
+    def left_for_good(self, strategy: str, instrument: str) -> None:
+        """Take back what still waits of an entry: it would open again what an exit of its own has just left."""
+        if self._state.strategies[strategy].execution.algo != "none":
+            self.aims[strategy, instrument] = 0  # a part that fills while it is taken back is left, too
+        self.cancel_entries(strategy, instrument)
 
     def cancel_exits(self, strategy: str, instrument: str) -> None:
         """Take back the exits of a position that is flat."""

@@ -19,6 +19,7 @@ from abidance.engine.controls import Controls
 from abidance.engine.runners import BarRunner, EventRunner, Runner
 from abidance.engine.series import Series, Universe
 from abidance.engine.state import State, bands
+from abidance.execution.algos import TIMER
 from abidance.execution.exits import STOPS
 from abidance.execution.orders import AnomalyCode
 from abidance.kernel.ports import SimulatedVenue
@@ -434,6 +435,7 @@ class Engine:
             self.actions.failed(request)
         if self.actions.succeed(order):
             return
+        self.actions.on_part(order)
         if not order.state.is_closed:
             if self.exits.plan(request.strategy, request.instrument) is not None:
                 position = state.position(request.strategy, request.instrument)
@@ -492,13 +494,13 @@ class Engine:
         ):
             self.actions.leave(position, Purpose.SIGNAL, fill.price)
         if request is not None and request.purpose in _FOR_GOOD:
-            # What still waits of an entry would open again what was just left.
-            self.actions.cancel_entries(fill.strategy, fill.instrument)
+            self.actions.left_for_good(fill.strategy, fill.instrument)
         if trip is not None:
             notice = self._breakers.on_round_trip(trip)
             if notice is not None:
                 self.actions.tell(notice)
                 self.actions.cancel_entries(fill.strategy)
+        self.actions.on_part(applied)
         for runner in self._runners_of(fill.strategy):
             if isinstance(runner, EventRunner) and runner.hears("on_fill"):
                 self._call(runner, runner.strategy.on_fill, fill)
@@ -552,6 +554,9 @@ class Engine:
 
     def _on_timer(self, event: Timer) -> None:
         self.state.now = max(self.state.now, event.ts)
+        if event.name.startswith(TIMER):
+            self.actions.act(self.actions.algos.on_timer(event.name))
+            return
         for runner in self._runners_of(event.strategy):
             if isinstance(runner, EventRunner):
                 self._call(runner, runner.strategy.on_timer, event)

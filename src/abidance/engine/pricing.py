@@ -33,6 +33,15 @@ class Pricing:
         self.costs: Mapping[str, Costs] = {}
         self._state = state
 
+    @property
+    def now(self) -> int:
+        """Return the time of the event in hand, ns UTC."""
+        return self._state.now
+
+    def price(self, instrument: str) -> float | None:
+        """Return the last known price."""
+        return self._state.price(instrument)
+
     def ladder(self, instrument: str, side: Side, quantity: Decimal = ZERO) -> Ladder | None:
         """Return what an order would take from, as the market shows it or as the slippage model says; None unpriced."""
         state = self._state
@@ -48,6 +57,11 @@ class Pricing:
             if id == instrument and series.drives and series.size:
                 return float(series.bars().volume[-1])
         return 0.0
+
+    def best(self, instrument: str, side: Side) -> float | None:
+        """Return the best price on the own side of an order: the bid for a buy."""
+        found = self.ladder(instrument, side)
+        return None if found is None else found.best
 
     def estimate(self, request: OrderRequest) -> Estimate | None:
         """Return what a market or limit order would come to now; None for others, and when no price is known."""

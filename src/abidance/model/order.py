@@ -95,7 +95,8 @@ class OrderRequest(msgspec.Struct, frozen=True, gc=False, tag="order", tag_field
     `quantity` is in base units and positive. `price` belongs to LIMIT and STOP_LIMIT, `trigger` to STOP and STOP_LIMIT.
     `decision_price` is the price at which the strategy decided; slippage is measured against it.
     `expire_after` cancels what is unfilled after so many seconds. `expected` is the mean price that the market promised
-    when the request was approved, where that was asked.
+    when the request was approved, where that was asked. `part` says of which worked entry it is the how-manieth part,
+    written `3/7`.
     """
 
     strategy: str
@@ -115,6 +116,7 @@ class OrderRequest(msgspec.Struct, frozen=True, gc=False, tag="order", tag_field
     protection: Protection | None = None
     expire_after: int | None = None
     expected: Decimal | msgspec.UnsetType = msgspec.UNSET
+    part: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class OrderState(StrEnum):

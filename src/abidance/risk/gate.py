@@ -22,7 +22,9 @@ from abidance.risk.view import RiskView
 
 _MINUTE_NS = 60 * SECOND_NS
 _REMEMBERED = 10_000
-_Key = tuple[str, str, str, Decimal, Decimal | None, Decimal | None]
+_Key = tuple[str, str, str, Decimal, Decimal | None, Decimal | None, object]
+_OF_PARTS = frozenset({RefusalCode.MAX_ORDER_VALUE, RefusalCode.MAX_SLIPPAGE, RefusalCode.MAX_COST})
+_WHOLE = tuple(rule for rule in ENTRIES if rule[0] not in _OF_PARTS)
 
 
 class Gate:
@@ -57,6 +59,14 @@ class Gate:
         self._remember(found)
         return Approved(self._priced(found))
 
+    def foresee(self, request: OrderRequest, view: RiskView, standing: Standing) -> Refused | None:
+        """Return why an entry that is to leave in parts would be refused as a whole, or None. Nothing is approved.
+
+        What an order may be worth and cost is judged part by part.
+        """
+        found = self._examine(request, view, standing, (), entries=_WHOLE)
+        return None if isinstance(found, Case) else Refused(request, *found)
+
     def check_all(
         self, requests: Sequence[OrderRequest], view: RiskView, standing: Standing
     ) -> tuple[Verdict, ...]:
@@ -86,6 +96,7 @@ class Gate:
         standing: Standing,
         earlier: tuple[Case, ...],
         replaces: OrderRequest | None = None,
+        entries: tuple[Rule, ...] = ENTRIES,
     ) -> Case | Breach:
         """Return why the request is refused, or the case that passed."""
         if breach := flaw_of_names(request):
@@ -102,7 +113,7 @@ class Gate:
             return case
         if standing.state is not TradingState.ACTIVE:
             return standing.code or RefusalCode.HALTED, standing.reason or f"Trading is {standing.state}."
-        return _first(ENTRIES, case) or self._too_often(case) or case
+        return _first(entries, case) or self._too_often(case) or case
 
     def _priced(self, case: Case) -> OrderRequest:
         """Return an entry with the price that was expected of it, where its cost is limited."""
@@ -171,4 +182,5 @@ def _key(case: Case) -> _Key:
         request.quantity,
         request.price,
         request.trigger,
+        request.part,
     )

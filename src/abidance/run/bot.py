@@ -27,7 +27,7 @@ from abidance.kernel.ports import SimulatedVenue
 from abidance.market.bars import FIELDS, Bars
 from abidance.market.store import show
 from abidance.model.command import Submit
-from abidance.model.event import BarSlice, Control, ControlAction, MarketEvent
+from abidance.model.event import BarSlice, Control, ControlAction, MarketEvent, Timer
 from abidance.model.market import Bar
 from abidance.model.outcome import Outcome, Recorded, Refused
 from abidance.run.backtest import result_of
@@ -164,6 +164,8 @@ class Bot:
             event = record.event
             if isinstance(event, Control):
                 self._pump.step(event)
+            elif isinstance(event, Timer):
+                self._pump.wake(event.ts)
             elif isinstance(event, _MARKET):
                 self._pump.market(event)
                 count = count + 1 if event.ts == last else 1
@@ -173,8 +175,8 @@ class Bot:
 
 
 def _is_input(event: Recorded) -> bool:
-    """Say whether the feed or a person made the event; all else the run makes again by itself."""
-    return isinstance(event, (*_MARKET, Control))
+    """Say whether the feed, a person or the clock made the event; all else the run makes again by itself."""
+    return isinstance(event, (*_MARKET, Control, Timer))
 
 
 def _openings(recorded: list[Record]) -> int:

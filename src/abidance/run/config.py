@@ -131,6 +131,7 @@ class RunConfig(Config):
             _check_instruments(each.instruments)
             if each.timeframe:
                 _length(each.timeframe)
+            _check_execution(_name_of(each), each)
         total = math.fsum(each.allocation for each in value)
         if total > 1 + 1e-9:
             raise MisfitError(
@@ -302,6 +303,22 @@ def _check_instruments(ids: Sequence[str]) -> None:
             raise MisfitError(error.found, f"Did you mean {near}?" if near else error.remedy) from None
         if ids.count(id) > 1:
             raise MisfitError(f"{id} is listed twice.", "List each instrument once.")
+
+
+def _check_execution(name: str, config: StrategyConfig) -> None:
+    execution = config.execution
+    if execution.algo == "none":
+        return
+    if config.order_type != "market" or config.entry_timeout is not None:
+        raise MisfitError(
+            f"{name} asks for execution.algo {execution.algo} and for limit entries of its own.",
+            'Leave order_type and entry_timeout out, or set execution.algo = "none".',
+        )
+    if execution.algo == "twap" and execution.slices > execution.duration:
+        raise MisfitError(
+            f"{name} asks for {execution.slices} slices within {execution.duration} s.",
+            "Ask for one a second at most.",
+        )
 
 
 def _check_allocation(config: AllocationConfig, count: int) -> None:

@@ -469,3 +469,30 @@ def test_no_money_lies_where_moods_are_read() -> None:
     wallets = RunConfig(dry_run_wallet=900.0).wallets(("BINANCE", "KRAKEN", "SENTIMENT"))
 
     assert wallets == {"BINANCE": Decimal(450), "KRAKEN": Decimal(450), "SENTIMENT": Decimal(0)}
+
+
+# --- execution
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('order_type = "limit"\nexecution = { algo = "twap" }', "and for limit entries of its own"),
+        ('entry_timeout = 5\nexecution = { algo = "chase" }', "and for limit entries of its own"),
+        ('execution = { algo = "twap", slices = 10, duration = 5 }', "10 slices within 5 s"),
+        ('execution = { algo = "vwap" }', "algo"),
+        ("execution = { max_cost = 0.0 }", "max_cost"),
+    ],
+)
+def test_ways_of_execution_that_cannot_be_are_refused(tmp_path: Path, text: str, found: str) -> None:
+    assert found in refusal(file(tmp_path, f'[[strategies]]\nstrategy = "EmaCross"\n{text}\n'))
+
+
+def test_the_examples_of_the_page_on_execution_are_configurations(tmp_path: Path) -> None:
+    page = DOCS.with_name("execution.md").read_text("utf-8")
+    blocks = [block.partition("```")[0] for block in page.split("```toml\n")[1:]]
+
+    configs = [load([file(tmp_path, block, f"{n}.toml")], {}, {}) for n, block in enumerate(blocks)]
+
+    assert len(configs) >= 2
+    assert {each.execution.algo for config in configs for each in config.strategies} >= {"twap", "chase"}
