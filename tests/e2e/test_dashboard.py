@@ -17,6 +17,7 @@ import pytest
 from abidance.api.app import web_folder
 from abidance.run.door import is_answering, leave
 from tests.e2e.program import Program
+from tests.unit.venues.keyed_venue import KEY, SECRET, KeyedVenue, on_loopback
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -391,17 +392,47 @@ def test_a_lost_connection_is_shown_and_comes_back(browser: Any, tmp_path: Path)
         visitor.context.close()
 
 
+def test_a_key_goes_in_is_checked_and_is_never_shown(browser: Any, tmp_path: Path) -> None:
+    venue = KeyedVenue("BINANCE", time.time_ns())
+    with on_loopback(venue) as settings, House(tmp_path, demo=False) as house:
+        (house.program.userdir / "config.toml").write_text(settings)
+        admin = Visitor(browser, house.address)
+        page = entered(admin, house)
+        page.goto(house.address + "/settings")
+        page.get_by_role("tab", name="Venues and keys").click()
+        page.get_by_role("button", name="Add a key").click()
+        form = page.get_by_role("form", name="Add a key")
+        form.get_by_role("textbox", name="Key").fill(KEY)
+        form.get_by_role("textbox", name="Secret").fill(SECRET)
+        form.get_by_role("textbox", name="Passphrase of the new vault").fill("words that open the vault")
+        form.get_by_role("button", name="Check it, then add it").click()
+        page.get_by_text("It may:").wait_for()
+        page.get_by_role("button", name="Good").click()
+        page.get_by_role("table", name="Keys").get_by_text("BINANCE").wait_for()
+
+        assert [each for each in admin.faults if "401" not in each] == []  # before anybody was logged in
+        assert KEY not in page.content()
+        admin.context.close()
+
+
+def entered(visitor: Visitor, house: House) -> Any:
+    """Make the first admin, who is then logged in."""
+    token = re.findall(rb"^ +(\S+)$", house.log.read_bytes(), re.MULTILINE)[0].decode()
+    page = visitor.page
+    page.goto(house.address)
+    page.get_by_label("Token").fill(token)
+    page.get_by_label("Your name").fill("ada")
+    page.get_by_role("textbox", name="Password").fill("correct horse battery")
+    page.get_by_role("button", name="Make the admin and log in").click()
+    page.get_by_role("link", name="Settings").wait_for()
+    return page
+
+
 def test_the_first_admin_is_made_once_and_roles_hold_in_the_browser(browser: Any, tmp_path: Path) -> None:
     with House(tmp_path, demo=False) as house:
         house.start_bot()
-        token = re.findall(rb"^ +(\S+)$", house.log.read_bytes(), re.MULTILINE)[0].decode()
         admin = Visitor(browser, house.address)
-        page = admin.page
-        page.goto(house.address)
-        page.get_by_label("Token").fill(token)
-        page.get_by_label("Your name").fill("ada")
-        page.get_by_role("textbox", name="Password").fill("correct horse battery")
-        page.get_by_role("button", name="Make the admin and log in").click()
+        page = entered(admin, house)
         page.get_by_role("link", name="Settings").click()
         page.get_by_role("tab", name="Users").click()
         page.get_by_role("button", name="Add a user").click()

@@ -10,14 +10,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e.program import Outcome, Program
-from tests.unit.venues.keyed_venue import GOOD, KeyedVenue
+from tests.unit.venues.keyed_venue import GOOD, KeyedVenue, on_loopback
 
 pytestmark = pytest.mark.e2e
 
@@ -67,31 +65,9 @@ class Place:
 def served(place: Place) -> Iterator[Place]:
     """Let the venue answer on loopback, and the configuration name it."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-        def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            answer = place.venue.answer(self.command, f"http://x{self.path}", dict(self.headers), body)
-            self.send_response(answer.status)
-            self.end_headers()
-            self.wfile.write(answer.body)
-
-        do_POST = do_GET  # noqa: N815 - the name that the server looks for
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    place.config.write_text(
-        f'[feed.addresses.{place.venue.venue}]\nrest_url = "http://127.0.0.1:{server.server_port}"\n'
-    )
-    try:
+    with on_loopback(place.venue) as settings:
+        place.config.write_text(settings)
         yield place
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from abidance.api.routes import (
     data,
     fills,
     health,
+    keys,
     logs,
     market,
     orders,
@@ -40,7 +41,7 @@ from abidance.market.store import open_tables
 
 PREFIX = "/api/v1"
 _ROUTES = (
-    session, users, audit, bots, runs, orders, fills, positions, risk, market, strategies, backtests, data, logs, config,
+    session, users, audit, keys, bots, runs, orders, fills, positions, risk, market, strategies, backtests, data, logs, config,
 )  # fmt: skip
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {

@@ -53,12 +53,12 @@ def add(
     From standard input come the key, the secret and, for KuCoin, the passphrase: one a line.
     """
     from abidance.model.errors import ConfigError
-    from abidance.run.keys import vault_path
+    from abidance.run.keys import check_venue, vault_path
     from abidance.security.keys import Keys, checked_name
 
     _refuse_strays(context)
     venue, account = checked_name(venue, account)
-    _refuse_unknown(venue)
+    check_venue(venue)
     unlocking, path = unlocking_of(key_file, keyring=keyring), vault_path(userdir)
     keys = Keys(unlocking.unlock(path)) if path.exists() else None
     if keys and keys.has(venue, account):
@@ -226,22 +226,6 @@ def _refuse_strays(context: typer.Context) -> None:
         )
 
 
-def _refuse_unknown(venue: str) -> None:
-    from difflib import get_close_matches
-
-    from abidance.model.errors import UsageError
-    from abidance.venues.ccxt.loading import streamed_venues
-    from abidance.venues.trading.permissions import is_asked
-
-    known = {name.upper() for name in streamed_venues()}
-    if not is_asked(venue) and venue not in known:
-        near = get_close_matches(venue, known, n=3)
-        raise UsageError(
-            f"There is no venue {venue}.",
-            f"Did you mean {' or '.join(near)}?" if near else "Name it as ccxt does, in capitals.",
-        )
-
-
 def unlocking_of(key_file: Path | None, *, keyring: bool, variable: str = "") -> "Unlocking":
     """Return the way to unlock the vault that was asked for on the command line."""
     from abidance.security.unlocking import PASSPHRASE, Unlocking
@@ -328,17 +312,9 @@ def _ask_venue(key: "ExchangeKey", config: list[Path] | None) -> "Verdict":
     import os
 
     from abidance.run import config as settings
-    from abidance.run.keys import judged, rest_url_of
-    from abidance.venues.net.real import AiohttpTransport, RealPulse
+    from abidance.run.keys import judged_now
 
-    feed = settings.trace(config or [], {}, os.environ).config.feed
-    rest_url = rest_url_of(feed, key.venue)
-
-    async def ask() -> "Verdict":
-        async with AiohttpTransport() as transport:
-            return await judged(key, transport, RealPulse(), rest_url)
-
-    return asyncio.run(ask())
+    return asyncio.run(judged_now(key, settings.trace(config or [], {}, os.environ).config.feed))
 
 
 def _told(verdict: "Verdict") -> dict[str, Any]:

@@ -5,16 +5,19 @@ A live run asks at its start and each hour after that; the command line asks whe
 
 import asyncio
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 
 from abidance.kernel.log import logger
-from abidance.model.errors import AbidanceError, ConfigError
+from abidance.model.errors import AbidanceError, ConfigError, UsageError
 from abidance.security.keys import ExchangeKey, Keys
 from abidance.security.permissions import Verdict, judge
 from abidance.security.unlocking import Unlocking
 from abidance.security.vault import FILE
 from abidance.venues.account import Credentials
+from abidance.venues.ccxt.loading import streamed_venues
 from abidance.venues.net.config import FeedConfig
+from abidance.venues.net.real import AiohttpTransport, RealPulse
 from abidance.venues.net.transport import Pulse, Transport
 from abidance.venues.trading.permissions import ask_permissions, is_asked
 
@@ -47,6 +50,23 @@ async def judged(key: ExchangeKey, transport: Transport, pulse: Pulse, rest_url:
     """Return what the rules say of a key now. Raises ConfigError and VenueError when its venue does not tell."""
     permissions = await ask_permissions(key.venue, credentials_of(key), transport, pulse, rest_url)
     return judge(permissions, pulse.wall())
+
+
+async def judged_now(key: ExchangeKey, feed: FeedConfig) -> Verdict:
+    """Return what the rules say of a key, over a connection of its own; raises as `judged` does."""
+    async with AiohttpTransport() as transport:
+        return await judged(key, transport, RealPulse(), rest_url_of(feed, key.venue))
+
+
+def check_venue(venue: str) -> None:
+    """Raise UsageError, with the nearest names, for a venue that nobody knows; `venue` is in capitals."""
+    known = {name.upper() for name in streamed_venues()}
+    if not is_asked(venue) and venue not in known:
+        near = get_close_matches(venue, known, n=3)
+        raise UsageError(
+            f"There is no venue {venue}.",
+            f"Did you mean {' or '.join(near)}?" if near else "Name it as ccxt does, in capitals.",
+        )
 
 
 async def check_key(

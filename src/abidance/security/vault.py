@@ -213,6 +213,11 @@ def salt_of(path: Path) -> bytes:
     return _unpacked(_read(path))[0].salt
 
 
+def slots_in(path: Path) -> tuple[Slot, ...]:
+    """Return the names of the records of a vault that is locked, as it says them: nothing of it is proven."""
+    return tuple(sorted(record.slot for record in _unpacked(_read(path))[0].records))
+
+
 # --- bytes
 
 

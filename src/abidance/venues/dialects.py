@@ -20,6 +20,11 @@ _PLACES = {
 }
 
 
+def spoken_markets() -> tuple[tuple[str, InstrumentKind], ...]:
+    """Return the venues and markets that have a dialect."""
+    return tuple(_PLACES)
+
+
 def is_spoken(instrument: Instrument) -> bool:
     """Return True when the instrument's market has a dialect; others go through ccxt."""
     return (instrument.venue, instrument.kind) in _PLACES

@@ -7,7 +7,11 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -237,3 +241,32 @@ class KeyedVenue:
         inner = parts.path.encode() + hashlib.sha256((nonce + body).encode()).digest()
         wanted = base64.b64encode(hmac.digest(base64.b64decode(self.secret), inner, "sha512")).decode()
         return headers["api-key"], headers["api-sign"], wanted, int(nonce[:13])
+
+
+@contextmanager
+def on_loopback(venue: KeyedVenue) -> Iterator[str]:
+    """Let the venue answer on loopback, and yield the settings that name it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+        def do_GET(self) -> None:
+            venue.now = time.time_ns()
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            answer = venue.answer(self.command, f"http://x{self.path}", dict(self.headers), body)
+            self.send_response(answer.status)
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        do_POST = do_GET  # noqa: N815 - the name that the server looks for
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f'[feed.addresses.{venue.venue}]\nrest_url = "http://127.0.0.1:{server.server_port}"\n'
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,50 +1,64 @@
 /** Who may come in and how: my password and second factor, sessions, tokens, users, and what everybody did. */
-import { Button, Modal, NumberInput, PasswordInput, Select, Tabs, TextInput } from "@mantine/core";
+import { Button, Modal, NumberInput, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, codeOf, type Schemas } from "../client/api";
 import { DataTable } from "../ui/DataTable";
-import { Empty, Failure, Loaded, Panel, State, Time } from "../ui/parts";
+import { Failure, Loaded, Panel, State, Time } from "../ui/parts";
 import { Confirm } from "./Confirm";
+import { Venues } from "./Keys";
 import { usePages } from "./pages";
 
 export default function Settings({ me }: { me: Me }) {
-  if (me.demo)
-    return (
-      <>
-        <h1>Settings</h1>
-        <Panel>
-          <Empty>
-            <p>This is the demo: nobody logs in, and only this machine can come in.</p>
-            <p>
-              With <code>abidance serve</code> there are users, roles, tokens and a second factor here.
-            </p>
-          </Empty>
-        </Panel>
-      </>
-    );
   return (
     <>
       <h1>Settings</h1>
-      <Tabs defaultValue="me" keepMounted={false}>
+      {me.demo && (
+        <Panel>
+          This is the demo: nobody logs in, and only this machine can come in. With <code>abidance serve</code> there are users, roles, tokens, keys and a second factor here.
+        </Panel>
+      )}
+      <Tabs defaultValue={me.demo ? "appearance" : "me"} keepMounted={false}>
         <Tabs.List>
-          <Tabs.Tab value="me">Me</Tabs.Tab>
-          <Tabs.Tab value="sessions">Sessions</Tabs.Tab>
-          <Tabs.Tab value="tokens">API tokens</Tabs.Tab>
+          {!me.demo && (
+            <>
+              <Tabs.Tab value="me">Me</Tabs.Tab>
+              <Tabs.Tab value="sessions">Sessions</Tabs.Tab>
+              <Tabs.Tab value="tokens">API tokens</Tabs.Tab>
+            </>
+          )}
+          <Tabs.Tab value="venues">{me.role === "admin" ? "Venues and keys" : "Venues"}</Tabs.Tab>
           {me.role === "admin" && <Tabs.Tab value="users">Users</Tabs.Tab>}
           {me.role === "admin" && <Tabs.Tab value="audit">Audit</Tabs.Tab>}
+          <Tabs.Tab value="appearance">Appearance</Tabs.Tab>
           <Tabs.Tab value="about">About</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="me" pt="sm"><Mine me={me} /></Tabs.Panel>
         <Tabs.Panel value="sessions" pt="sm"><Sessions /></Tabs.Panel>
         <Tabs.Panel value="tokens" pt="sm"><Tokens /></Tabs.Panel>
+        <Tabs.Panel value="venues" pt="sm"><div className="stack"><Venues me={me} /></div></Tabs.Panel>
         <Tabs.Panel value="users" pt="sm"><Users /></Tabs.Panel>
         <Tabs.Panel value="audit" pt="sm"><Audit /></Tabs.Panel>
+        <Tabs.Panel value="appearance" pt="sm"><Appearance /></Tabs.Panel>
         <Tabs.Panel value="about" pt="sm"><About me={me} /></Tabs.Panel>
       </Tabs>
     </>
+  );
+}
+
+function Appearance() {
+  const { colorScheme, setColorScheme } = useMantineColorScheme();
+  return (
+    <Panel title="Colours">
+      <SegmentedControl
+        aria-label="Colours"
+        data={[{ value: "dark", label: "Dark" }, { value: "light", label: "Light" }, { value: "auto", label: "As the system" }]}
+        value={colorScheme}
+        onChange={(found) => setColorScheme(found as "dark" | "light" | "auto")}
+      />
+    </Panel>
   );
 }
 

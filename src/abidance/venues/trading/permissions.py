@@ -73,6 +73,11 @@ def wants_passphrase(venue: str) -> bool:
     return venue in _INQUIRIES and _INQUIRIES[venue].has_passphrase
 
 
+def asked_venues() -> tuple[str, ...]:
+    """Return the venues that can be asked what a key may do, sorted."""
+    return tuple(sorted(_INQUIRIES))
+
+
 def is_asked(venue: str) -> bool:
     """Say whether it is known how to ask a venue what a key may do."""
     return venue in _INQUIRIES
