@@ -269,6 +269,17 @@ def test_a_limit_that_does_not_fit_is_told_and_changes_nothing(visitor: Visitor)
     form.get_by_role("alert").get_by_text(re.compile("price_collar")).wait_for()
 
 
+def test_a_market_shows_indicators_and_says_why_there_is_no_book(visitor: Visitor) -> None:
+    page = visitor.go("/markets")
+    page.get_by_label("Indicators").first.fill("ema 50")
+    page.keyboard.press("Enter")
+
+    page.locator(".legend").get_by_text("ema 50").wait_for()
+    page.get_by_text("This bot reads no order book.").wait_for()
+    page.get_by_text("whole, ").wait_for()
+    assert visitor.faults == []
+
+
 def test_a_backtest_is_started_watched_and_opened(visitor: Visitor) -> None:
     page = visitor.go("/backtests")
 

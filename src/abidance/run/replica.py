@@ -270,13 +270,7 @@ class Replica:
 
     def _on_tick(self, event: Trade | Quote | BookSnapshot) -> None:
         state, now = self.state, event.ts
-        if isinstance(event, BookSnapshot):
-            if event.bids and event.asks:
-                (bid, bid_size), (ask, ask_size) = event.bids[0], event.asks[0]
-                quote = Quote(now, event.instrument, bid, bid_size, ask, ask_size)
-                state.boards[event.instrument].tick = quote
-        else:
-            state.boards[event.instrument].tick = event
+        state.boards[event.instrument].note(event)
         self._noted = True
         state.now = now
         if now < self._check_at:

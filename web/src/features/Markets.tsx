@@ -1,17 +1,24 @@
 /** Candles of an instrument with what the run did on them, and how far its data is trusted. */
-import { Select } from "@mantine/core";
+import { Select, TagsInput } from "@mantine/core";
+import { useLocalStorage } from "@mantine/hooks";
+import { keepPreviousData } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { Run } from "../app/Shell";
 import { api } from "../client/api";
 import { usePrices } from "../client/stream";
 import { CandleChart } from "../ui/charts";
-import { exact, pair, words } from "../ui/format";
-import { Empty, Loaded, Panel, Stat, State, Time } from "../ui/parts";
+import { exact, pair, share, whole, words } from "../ui/format";
+import { Empty, Failure, Loaded, Panel, Stat, State, Time } from "../ui/parts";
+import { Depth } from "./Depth";
+
+const NAMED = /^(sma|ema|bollinger|donchian) ([2-9]|[1-9][0-9]{1,2})$/;
+const SUGGESTED = ["ema 20", "ema 50", "ema 200", "sma 50", "sma 200", "bollinger 20", "donchian 20", "donchian 240"];
 
 export default function Markets({ run }: { run: Run }) {
   const path = { run: run.name };
   const prices = usePrices();
   const [chosen, choose] = useState<string | null>(null);
+  const [overlays, setOverlays] = useLocalStorage<string[]>({ key: "abidance.indicators", defaultValue: [] });
   const instruments = api.useQuery("get", "/api/v1/runs/{run}/instruments", { params: { path } });
   const strategies = api.useQuery("get", "/api/v1/runs/{run}/strategies", { params: { path } });
   const instrument = chosen ?? run.instruments[0] ?? "";
@@ -27,6 +34,15 @@ export default function Markets({ run }: { run: Run }) {
   const fills = api.useQuery("get", "/api/v1/runs/{run}/fills", { params: { path, query: { instrument, limit: 200 } } });
   const positions = api.useQuery("get", "/api/v1/runs/{run}/positions", { params: { path } });
   const risk = api.useQuery("get", "/api/v1/runs/{run}/risk", { params: { path } });
+  const names = overlays.map((each) => each.toLowerCase().trim()).filter((each) => NAMED.test(each));
+  const lines = api.useQuery(
+    "get",
+    "/api/v1/runs/{run}/indicators",
+    { params: { path, query: { instrument, timeframe: shown, limit: 1000, names: names.join(",") } } },
+    { enabled: Boolean(instrument && shown && names.length > 0), placeholderData: keepPreviousData },
+  );
+  const stored = api.useQuery("get", "/api/v1/data", {}, { staleTime: 60_000 });
+  const holding = stored.data?.find((each) => each.instrument === instrument && each.timeframe === shown);
   const rules = instruments.data?.find((each) => each.id === instrument);
   const feeds = risk.data?.feeds.filter((each) => each.instrument === instrument) ?? [];
   const marks = useMemo(
@@ -49,14 +65,13 @@ export default function Markets({ run }: { run: Run }) {
       <div className="row">
         <Select label="Instrument" data={run.instruments} value={instrument} onChange={choose} allowDeselect={false} searchable />
         <Select label="Timeframe" data={timeframes} value={shown || null} onChange={setTimeframe} allowDeselect={false} w={110} />
-        {feeds.map((each) => (
-          <State key={each.kind} of={each.state} label={`${each.kind}: ${each.state}${each.served_by ? `, served by ${each.served_by}` : ""}`} />
-        ))}
+        <TagsInput label="Indicators" placeholder={overlays.length ? "" : "ema 20"} data={SUGGESTED} value={overlays} onChange={setOverlays} error={overlays.length > names.length ? "sma, ema, bollinger or donchian, and a period" : undefined} maxTags={8} maw={420} miw={220} clearable />
       </div>
       <Panel title={pair(instrument)} aside={<span className="quiet">arrows: fills; dashed lines: stops and targets; charts by <a href="https://www.tradingview.com/" rel="noreferrer" target="_blank">TradingView</a></span>}>
         <Loaded query={bars}>
-          {(data) => (data.ts.length === 0 ? <Empty>No bar has closed yet.</Empty> : <CandleChart bars={data} marks={marks} levels={levels} />)}
+          {(data) => (data.ts.length === 0 ? <Empty>No bar has closed yet.</Empty> : <CandleChart bars={data} marks={marks} levels={levels} overlay={names.length ? lines.data : undefined} />)}
         </Loaded>
+        {lines.error && <Failure error={lines.error} />}
       </Panel>
       {rules && (
         <div className="stats">
@@ -68,6 +83,34 @@ export default function Markets({ run }: { run: Run }) {
           <Stat label={`Least order, ${rules.quote}`}>{exact(rules.min_notional)}</Stat>
         </div>
       )}
+      <div className="two">
+        <Panel title="Order book">
+          <Depth run={run} instrument={instrument} base={rules?.base ?? ""} />
+        </Panel>
+        <Panel title="Data certificate">
+          {feeds.length > 0 && (
+            <ul className="timeline">
+              {feeds.map((each) => (
+                <li key={each.kind}>
+                  {words(each.kind)} <State of={each.state} /> since <Time ms={each.ts} />
+                  {each.served_by && `, served by ${each.served_by}`} <span className="quiet">{each.reason}</span>
+                </li>
+              ))}
+            </ul>
+          )}
+          {holding && (
+            <dl className="facts">
+              <dt>Stored bars</dt>
+              <dd>{whole(holding.rows)}, {share(holding.quality, 2)} whole, {whole(holding.missing)} missing</dd>
+              <dt>From, to</dt>
+              <dd><Time ms={holding.first} /> – <Time ms={holding.last} /></dd>
+              <dt>Source</dt>
+              <dd>{holding.problem || holding.source}</dd>
+            </dl>
+          )}
+          {feeds.length === 0 && !holding && <Empty>No stream is read and nothing is stored of this instrument and timeframe.</Empty>}
+        </Panel>
+      </div>
     </>
   );
 }

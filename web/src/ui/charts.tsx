@@ -6,6 +6,7 @@ import {
   createSeriesMarkers,
   type IChartApi,
   type ISeriesApi,
+  LineSeries,
   type SeriesMarker,
   type Time as ChartTime,
 } from "lightweight-charts";
@@ -108,7 +109,14 @@ export interface Level {
   isStop: boolean;
 }
 
-export function CandleChart({ bars, marks, levels, height = 460 }: { bars: Candles; marks: Mark[]; levels: Level[]; height?: number }) {
+export interface Overlay {
+  ts: number[];
+  lines: { label: string; values: (number | null)[] }[];
+}
+
+const OVERLAYS = ["#f59f00", "#9775fa", "#4dabf7", "#e64980", "#74b816", "#15aabf", "#fd7e14", "#868e96"];
+
+export function CandleChart({ bars, marks, levels, overlay, height = 460 }: { bars: Candles; marks: Mark[]; levels: Level[]; overlay?: Overlay; height?: number }) {
   const place = useRef<HTMLDivElement>(null);
   const made = useRef<{ chart: IChartApi; series: ISeriesApi<"Candlestick"> } | null>(null);
   const scheme = useComputedColorScheme("dark");
@@ -183,5 +191,38 @@ export function CandleChart({ bars, marks, levels, height = 460 }: { bars: Candl
     };
   }, [bars, marks, levels, scheme]);
 
-  return <div ref={place} className="chart" style={{ height }} />;
+  useEffect(() => {
+    const { chart } = made.current ?? {};
+    if (!chart || !overlay) return;
+    const drawn = overlay.lines.map((line, at) => {
+      const shown = chart.addSeries(LineSeries, {
+        color: OVERLAYS[at % OVERLAYS.length],
+        lineWidth: 1,
+        priceLineVisible: false,
+        lastValueVisible: false,
+        crosshairMarkerVisible: false,
+      });
+      const points = overlay.ts.map((ts, row) => ({ time: (ts / 1000) as ChartTime, value: line.values[row] ?? undefined }));
+      shown.setData(points.filter((each): each is { time: ChartTime; value: number } => each.value !== undefined));
+      return shown;
+    });
+    return () => {
+      if (made.current?.chart === chart) for (const each of drawn) chart.removeSeries(each);
+    };
+  }, [overlay, scheme]);
+
+  return (
+    <>
+      <div ref={place} className="chart" style={{ height }} />
+      {overlay && (
+        <div className="legend">
+          {overlay.lines.map((line, at) => (
+            <span key={line.label}>
+              <i style={{ background: OVERLAYS[at % OVERLAYS.length] }} /> {line.label}
+            </span>
+          ))}
+        </div>
+      )}
+    </>
+  );
 }

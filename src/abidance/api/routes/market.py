@@ -1,8 +1,10 @@
-"""Instruments and bars: what runs have seen, and what is stored."""
+"""Instruments, bars, books and indicators: what runs have seen, and what is stored."""
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
@@ -10,17 +12,23 @@ from fastapi import APIRouter, Query
 
 from abidance.api.access import Stand, Viewer
 from abidance.api.house import House
-from abidance.api.schemas.market import BarsOut, InstrumentOut
+from abidance.api.problems import not_found
+from abidance.api.schemas.market import BarsOut, BookOut, IndicatorOut, InstrumentOut, LineOut
 from abidance.api.schemas.wire import ms
+from abidance.indicators.trend import ema, highest, lowest, sma
+from abidance.indicators.volatility import bollinger
 from abidance.market.bars import FIELDS, Bars
 from abidance.model.errors import DataError
 from abidance.model.instrument import parse_instrument_id, timeframe_ns
+from abidance.model.market import DataKind, FeedState, Quote
 
 router = APIRouter(tags=["market"])
 MOST = 5_000
 Time = Annotated[int | None, Query(ge=0, le=2**52, description="Milliseconds UTC.")]
 Id = Annotated[str, Query(min_length=3, max_length=220, examples=["BTC/USDT@BINANCE"])]
 Length = Annotated[str, Query(min_length=2, max_length=9, examples=["1h"])]
+NAMES = r"^(sma|ema|bollinger|donchian) ([2-9]|[1-9][0-9]{1,2})(,(sma|ema|bollinger|donchian) ([2-9]|[1-9][0-9]{1,2})){0,7}$"
+NAMED = "sma, ema, bollinger or donchian and its period (2 to 999), several by commas."
 Count = Annotated[int, Query(ge=1, le=MOST, description="The newest so many.")]
 
 
@@ -85,6 +93,65 @@ async def get_run_bars(
     return _shown(instrument, timeframe, rows)
 
 
+@router.get("/runs/{run}/book")
+async def get_run_book(
+    run: str,
+    who: Viewer,
+    house: Stand,
+    instrument: Id,
+    levels: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> BookOut:
+    """Return the order book as a run last saw it, or its best bid and ask, or say that it reads neither."""
+    replica = house.runs.get(run).replica
+    board = replica.state.boards.get(instrument)
+    if board is None:
+        raise not_found("instrument", instrument)
+    status = replica.state.feeds.known.get((instrument, DataKind.BOOK))
+    found = BookOut(
+        instrument=instrument,
+        source="none",
+        ts=None,
+        is_certified=None if status is None else status.state is FeedState.CERTIFIED,
+        reason="" if status is None else status.reason,
+        bids=[],
+        asks=[],
+    )
+    quote = board.tick if isinstance(board.tick, Quote) else board.quote
+    if board.book is not None:
+        sides = {"bids": list(board.book.bids[:levels]), "asks": list(board.book.asks[:levels])}
+        return found.model_copy(update={"source": "book", "ts": ms(board.book.ts), **sides})
+    if quote is not None:
+        sides = {"bids": [(quote.bid, quote.bid_size)], "asks": [(quote.ask, quote.ask_size)]}
+        return found.model_copy(update={"source": "quote", "ts": ms(quote.ts), **sides})
+    return found
+
+
+@router.get("/runs/{run}/indicators")
+async def get_run_indicators(
+    run: str,
+    who: Viewer,
+    house: Stand,
+    instrument: Id,
+    timeframe: Length,
+    names: Annotated[
+        str, Query(max_length=200, pattern=NAMES, examples=["ema 20,bollinger 20"], description=NAMED)
+    ],
+    limit: Count = 1_000,
+) -> IndicatorOut:
+    """Return indicators over the bars that a run has seen, as far as earlier bars make them known."""
+    wanted = [(name, int(period)) for name, period in (each.split() for each in names.split(","))]
+    more = min(MOST, limit + 4 * max(period for _, period in wanted))
+    bars = await get_run_bars(run, who, house, instrument, timeframe, more)
+    columns = [np.array(each, dtype=np.float64) for each in (bars.high, bars.low, bars.close)]
+    lines = []
+    for name, period in wanted:
+        parts = OVERLAYS[name](columns[0], columns[1], columns[2], period) if len(bars.ts) else {}
+        for part, values in parts.items():
+            shown = [each if isfinite(each) else None for each in values[-limit:].tolist()]
+            lines.append(LineOut(label=f"{name} {period}{part}", values=shown))
+    return IndicatorOut(ts=bars.ts[-limit:], lines=lines)
+
+
 @router.get("/bars")
 async def get_bars(
     who: Viewer,
@@ -101,6 +168,25 @@ async def get_bars(
     begin, until = (None if each is None else each * 1_000_000 for each in (start, end))
     bars = await house.reading(house.catalog.read, instrument, timeframe, begin, until)
     return _shown(instrument, timeframe, _rows(bars)[-limit:])
+
+
+Column = np.ndarray[Any, np.dtype[np.float64]]
+OVERLAYS: dict[str, Callable[[Column, Column, Column, int], dict[str, Column]]] = {
+    "sma": lambda _high, _low, close, period: {"": sma(close, period)},
+    "ema": lambda _high, _low, close, period: {"": ema(close, period)},
+    "bollinger": lambda _high, _low, close, period: _named(
+        ("upper", "middle", "lower"), bollinger(close, period, 2.0)
+    ),
+    "donchian": lambda high, low, _close, period: {
+        " upper": highest(high, period),
+        " lower": lowest(low, period),
+    },
+}
+"""What can be drawn over prices: from high, low, close and a period to lines by what is added to the name."""
+
+
+def _named(names: Sequence[str], lines: Sequence[Column]) -> dict[str, Column]:
+    return {f" {name}": line for name, line in zip(names, lines, strict=True)}
 
 
 def _earlier(

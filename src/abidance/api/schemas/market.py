@@ -36,6 +36,34 @@ class BarsOut(Schema):
     volume: list[float]
 
 
+class BookOut(Schema):
+    """The order book as the run last saw it: (price, size), best first. `source` says what it is made of."""
+
+    instrument: str
+    source: Literal["book", "quote", "none"]
+    """A whole book; the best bid and ask alone; or nothing, where the run reads neither."""
+    ts: Moment | None
+    is_certified: bool | None
+    """Whether the book's stream is whole now; null where there is none."""
+    reason: str
+    bids: list[tuple[float, float]]
+    asks: list[tuple[float, float]]
+
+
+class LineOut(Schema):
+    """One line of an indicator; null while it is not known yet."""
+
+    label: str
+    values: list[float | None]
+
+
+class IndicatorOut(Schema):
+    """Indicators over a run's bars; `ts` is when each bar opened."""
+
+    ts: list[int]
+    lines: list[LineOut]
+
+
 class StrategyOut(Schema):
     """A strategy that can be run: shipped, or from the user's own folder."""
 

@@ -1,0 +1,61 @@
+"""What stands beside the candles: books as the run saw them, and indicators as strategies compute them."""
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from abidance.api.house import House
+from abidance.indicators.trend import ema
+from abidance.model.market import BookSnapshot, DataKind, FeedState, FeedStatus, Quote
+from tests.unit.api.conftest import logged_in
+
+BTC = "BTC/USDT@BINANCE"
+BOOK = "/api/v1/runs/demo/book"
+
+
+@pytest.fixture
+def viewer(nobody: TestClient, house: House) -> TestClient:
+    return logged_in(nobody, house, "viewer")
+
+
+def test_a_book_is_shown_as_the_run_saw_it_with_its_certificate(viewer: TestClient, house: House) -> None:
+    replica = house.runs.get("demo").replica
+    now = replica.state.now
+    empty = viewer.get(BOOK, params={"instrument": BTC}).json()
+    replica._handle(Quote(now, BTC, 99.0, 1.0, 101.0, 2.0))
+    quoted = viewer.get(BOOK, params={"instrument": BTC}).json()
+    replica._handle(FeedStatus(now, BTC, DataKind.BOOK, FeedState.STALE, "nothing for 3 s"))
+    replica._handle(BookSnapshot(now, BTC, ((100.0, 2.0), (99.5, 1.0)), ((100.5, 3.0),)))
+
+    whole = viewer.get(BOOK, params={"instrument": BTC, "levels": 1}).json()
+
+    assert (empty["source"], empty["ts"], empty["bids"]) == ("none", None, [])
+    assert (quoted["source"], quoted["asks"]) == ("quote", [[101.0, 2.0]])
+    assert (whole["source"], whole["bids"], whole["asks"]) == ("book", [[100.0, 2.0]], [[100.5, 3.0]])
+    assert (whole["is_certified"], whole["reason"]) == (False, "nothing for 3 s")
+    assert viewer.get(BOOK, params={"instrument": "X/Y@Z"}).status_code == 404
+
+
+def test_indicators_are_those_that_strategies_see(viewer: TestClient) -> None:
+    query = {"instrument": BTC, "timeframe": "1h", "limit": 50}
+    bars = viewer.get("/api/v1/runs/demo/bars", params=query | {"limit": 1000}).json()
+
+    found = viewer.get(
+        "/api/v1/runs/demo/indicators", params=query | {"names": "ema 20,bollinger 30,donchian 10"}
+    ).json()
+
+    lines = {each["label"]: each["values"] for each in found["lines"]}
+    assert list(lines) == [
+        "ema 20", "bollinger 30 upper", "bollinger 30 middle", "bollinger 30 lower", "donchian 10 upper", "donchian 10 lower",
+    ]  # fmt: skip
+    assert found["ts"] == bars["ts"][-50:]
+    np.testing.assert_allclose(lines["ema 20"], ema(np.array(bars["close"]), 20)[-50:], rtol=1e-3)
+    assert lines["donchian 10 upper"][-1] == max(bars["high"][-10:])
+    assert None not in lines["bollinger 30 lower"]
+
+
+@pytest.mark.parametrize("names", ["", "ema", "ema 1", "magic 20", "ema 20;ema 30", "ema 1000"])
+def test_an_indicator_that_is_none_is_refused(viewer: TestClient, names: str) -> None:
+    query = {"instrument": BTC, "timeframe": "1h", "names": names}
+
+    assert viewer.get("/api/v1/runs/demo/indicators", params=query).status_code == 422

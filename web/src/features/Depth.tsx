@@ -1,0 +1,72 @@
+/** The order book as the bot last saw it: the best levels on both sides, and how much lies behind each. */
+import type { Run } from "../app/Shell";
+import { api } from "../client/api";
+import { exact, signedShare } from "../ui/format";
+import { Empty, Loaded, State, Time } from "../ui/parts";
+
+const SHOWN = 12;
+type Level = number[];
+
+export function Depth({ run, instrument, base }: { run: Run; instrument: string; base: string }) {
+  const book = api.useQuery("get", "/api/v1/runs/{run}/book", { params: { path: { run: run.name }, query: { instrument, levels: SHOWN } } }, { enabled: Boolean(instrument), refetchInterval: run.is_running ? 500 : false });
+  return (
+    <Loaded query={book}>
+      {(found) => {
+        if (found.source === "none" || found.bids.length + found.asks.length === 0)
+          return (
+            <Empty>
+              <p>This bot reads no order book{found.reason ? `: ${found.reason}` : "."}</p>
+              <p>A replay of bars has none. On live data it is read where a strategy or a limit asks for it.</p>
+            </Empty>
+          );
+        const [bid, ask] = [found.bids[0]?.[0], found.asks[0]?.[0]];
+        const most = Math.max(total(found.bids), total(found.asks), Number.MIN_VALUE);
+        return (
+          <>
+            <p className="quiet">
+              {found.source === "quote" ? "The best bid and ask alone, as the bot reads no whole book. " : found.is_certified === false ? <State of="stale" label="not certified" /> : null} <Time ms={found.ts} />
+              {bid && ask ? `, spread ${signedShare((ask - bid) / ((ask + bid) / 2), 3).replace("+", "")}` : ""}
+            </p>
+            <div className="two-narrow">
+              <Side name="Bid" levels={found.bids} most={most} base={base} />
+              <Side name="Ask" levels={found.asks} most={most} base={base} />
+            </div>
+          </>
+        );
+      }}
+    </Loaded>
+  );
+}
+
+function total(levels: Level[]): number {
+  return levels.reduce((sum, each) => sum + (each[1] ?? 0), 0);
+}
+
+function Side({ name, levels, most, base }: { name: "Bid" | "Ask"; levels: Level[]; most: number; base: string }) {
+  let sum = 0;
+  return (
+    <table className="plain depth">
+      <thead>
+        <tr>
+          <th scope="col" className="number">{name}</th>
+          <th scope="col" className="number">{`Size, ${base}`}</th>
+          <th scope="col" className="number">Together</th>
+        </tr>
+      </thead>
+      <tbody>
+        {levels.map(([price = 0, size = 0]) => {
+          sum += size;
+          return (
+            <tr key={price}>
+              <td className={`number ${name === "Bid" ? "up" : "down"}`}>{exact(price)}</td>
+              <td className="number">{exact(size)}</td>
+              <td className="number">
+                <progress className={name === "Bid" ? "bid" : "ask"} max={most} value={sum} aria-label={`${exact(Math.round(sum * 1e6) / 1e6)} ${base} down to here`} />
+              </td>
+            </tr>
+          );
+        })}
+      </tbody>
+    </table>
+  );
+}
