@@ -37,7 +37,7 @@ def test_a_book_is_shown_as_the_run_saw_it_with_its_certificate(viewer: TestClie
 
 
 def test_indicators_are_those_that_strategies_see(viewer: TestClient) -> None:
-    query = {"instrument": BTC, "timeframe": "1h", "limit": 50}
+    query: dict[str, str | int] = {"instrument": BTC, "timeframe": "1h", "limit": 50}
     bars = viewer.get("/api/v1/runs/demo/bars", params=query | {"limit": 1000}).json()
 
     found = viewer.get(
