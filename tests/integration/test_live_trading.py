@@ -16,7 +16,9 @@ from abidance.model.errors import ConfigError, JournalError, UsageError
 from abidance.model.event import ControlAction, OrderFilled
 from abidance.model.order import Purpose
 from abidance.model.outcome import Decided, RefusalCode, Refused
+from abidance.run import live
 from abidance.run.bot import JOURNAL
+from abidance.run.checkpoint import CHECKPOINT
 from abidance.run.config import RunConfig
 from abidance.run.door import Answer, Wish, ask
 from abidance.run.killing import Extent, kill, release
@@ -124,7 +126,8 @@ class Market(Place):
 
 
 @pytest.fixture
-async def place(tmp_path: Path) -> Market:
+async def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Market:
+    monkeypatch.setattr(live, "CHECKPOINT_EVERY", 300)  # every start goes over one
     return Market(tmp_path / "bot")
 
 
@@ -171,6 +174,23 @@ async def test_a_bot_that_starts_again_repeats_its_record_and_sends_nothing_twic
 
         ids = [order.ticket.client_id for order in place.exchange.desk.orders.values()]
         assert len(ids) == len(set(ids)) >= 2
+
+
+async def test_a_start_repeats_only_what_came_after_the_last_checkpoint(place: Market) -> None:
+    async with place:
+        first = await place.live(60 * 4)
+        material = await gather_begun(place.guarded(), place.history, None, place.folder, place.pulse.wall())
+
+        with LiveTrading(material, place.folder, place.access) as after:
+            repeated, known = after.journal.recorded, after.resumed
+            bars = {key: series.size for key, series in after.engine.state.series.items()}
+        (place.folder / CHECKPOINT).write_bytes(b"damaged")
+        with LiveTrading(material, place.folder, place.access) as whole:
+            everything = whole.journal.recorded
+
+        assert known == everything == first.journal.seq
+        assert 0 <= repeated < 400 < everything
+        assert bars == {key: series.size for key, series in first.engine.state.series.items()}
 
 
 async def test_what_filled_while_nobody_ran_is_booked(place: Market) -> None:

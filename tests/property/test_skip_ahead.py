@@ -30,9 +30,10 @@ from abidance.model.intent import TimerRequest
 from abidance.model.market import Bar, BookSnapshot, MarketEvent, Trade
 from abidance.model.order import Fill, OrderRequest, OrderType, Protection, Purpose, Side
 from abidance.risk.config import BreakersConfig, RiskConfig
-from abidance.run.setup import assemble
+from abidance.run.setup import Core, assemble
 from abidance.strategy.base import EventStrategy, Intents, View
 from abidance.venues.sim.config import SlippageConfig, VenueConfig
+from abidance.venues.sim.venue import SimVenue
 from tests.unit.engine.rig import LOOSE, PERP, SPOT, START, bars_of, flat, material_of
 
 D = Decimal
@@ -199,9 +200,8 @@ def one_by_one(pump: Pump, events: Iterable[MarketEvent]) -> None:
         pump.market(event)
 
 
-def run_of(
-    case: Case, feed: Any, all_feeds: Sequence[Feed]
-) -> tuple[str, list[Fill], list[tuple[int, float]]]:
+def core_of(case: Case) -> Core[SimVenue]:
+    """Return a core with a restless strategy."""
     strategy = (Listening if case.listens else Restless)(case.seed)
     tapes = {each: bars_of(each.id, flat(100), "1m") for each in (SPOT, PERP)}
     risk = RiskConfig(
@@ -216,12 +216,18 @@ def run_of(
         configs={"one": {"allow_short": True, "leverage": 3.0}},
     )  # fmt: skip
     drive = dict(zip((SPOT.id, PERP.id), case.drives, strict=True))
-    core = assemble(
+    return assemble(
         type(material)(**{**vars(material), "drive": drive}),
         OrderIds(0, 0, b"t").make,
         tape=None,
         isolate=False,
     )
+
+
+def run_of(
+    case: Case, feed: Any, all_feeds: Sequence[Feed]
+) -> tuple[str, list[Fill], list[tuple[int, float]]]:
+    core = core_of(case)
     recorder = Recorder(core.engine, ("one",))
     pump = Pump(core.engine, core.venue, observe=recorder.observe)
     for event in core.opening:

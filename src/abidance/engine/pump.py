@@ -16,6 +16,8 @@ from abidance.model.market import BarSlice, BookSnapshot, FundingRate, MarketEve
 from abidance.model.outcome import Outcome
 
 Observer = Callable[[Outcome], None]
+DueTimer = tuple[int, str, str]
+"""When a timer is due (ns UTC), whose it is, and its name."""
 _NEVER = 2**63 - 1
 _WORTH_IT, _MOST = 64, 1_024
 
@@ -29,12 +31,18 @@ class Pump:
         venue: SimulatedVenue,
         journal: JournalStore | None = None,
         observe: Observer | None = None,
+        timers: Iterable[DueTimer] = (),
     ) -> None:
         self.engine = engine
         self.venue = venue
         self._journal = journal
         self._observe = observe
-        self._timers: list[tuple[int, str, str]] = []
+        self._timers: list[DueTimer] = list(timers)
+
+    @property
+    def timers(self) -> tuple[DueTimer, ...]:
+        """Return the timers that are not due yet, the next one first."""
+        return tuple(self._timers)
 
     def run(self, events: Iterable[MarketEvent]) -> None:
         """Take market events until they end."""

@@ -82,10 +82,17 @@ class FileJournal:
     while `recorded` is above 0, `append` compares each event with the one on record in place of writing it.
 
     `sync` says when the disk must have it: at every record, at `sync()` (called before commands leave), or never.
-    Nothing is lost when the process dies; "never" may lose the last seconds when the machine does.
+    Nothing is lost when the process dies; "never" may lose the last seconds when the machine does. With `since`, a
+    mark of this very journal, only what stands behind it is read and repeated: the state there is known from elsewhere.
     """
 
-    def __init__(self, path: Path, header: RunHeader | None = None, sync: SyncPolicy = "commands") -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: RunHeader | None = None,
+        sync: SyncPolicy = "commands",
+        since: Mark | None = None,
+    ) -> None:
         self.path = Path(os.path.realpath(path))
         self.torn: Tail | None = None
         self._policy = sync
@@ -97,7 +104,7 @@ class FileJournal:
         try:
             if not self.path.exists():
                 _create(self.path, header)
-            self._resume(header)
+            self._resume(header, since)
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):
@@ -106,11 +113,14 @@ class FileJournal:
                 ) from error
             raise
 
-    def _resume(self, given: RunHeader | None) -> None:
+    def _resume(self, given: RunHeader | None, since: Mark | None) -> None:
         with _open(self.path) as file:
             self.header, self._start = read_opening(file, self.path.name)
             _agree(self.header, given, self.path)
             self._codec = Codec(self.header.instruments)
+            if since is not None:
+                self._start = since
+                file.seek(since.offset)
             self._last, tail = _check(file, self._start, self._codec, self.path)
             if tail:
                 self.torn = _set_aside(file, tail, self.path)
@@ -119,13 +129,18 @@ class FileJournal:
             os.ftruncate(self._fd, self._last.offset)
             os.fsync(self._fd)
         self._at: tuple[int, int, int] = self._last
-        self.recorded = self._last.seq
+        self.recorded = self._last.seq - self._start.seq
         self._pending = _payloads(self.path, self._start, self._last)
 
     @property
     def seq(self) -> int:
         """Return the number of records in the file."""
         return self._at[2]
+
+    @property
+    def mark(self) -> Mark:
+        """Return the place behind the newest record."""
+        return Mark(*self._at)
 
     def inputs(self, wanted: Callable[[Recorded], bool] = is_input) -> Iterator[Record]:
         """Yield, in file order, the events that were on record at opening and that the run cannot make by itself.

@@ -38,7 +38,12 @@ class OrderIds:
         self.install = install
         self.epoch = epoch
         self._prefix = (install << 18 | epoch) << 32
+        self._key = key
         self._hash = blake2b(key=key, digest_size=6)
+
+    def __reduce__(self) -> tuple[type["OrderIds"], tuple[int, int, bytes]]:
+        """Let a checkpoint put it away."""
+        return OrderIds, (self.install, self.epoch, self._key)
 
     def make(self, sequence: int) -> str:
         """Return the order id for a sequence number; each number may be used once per epoch."""

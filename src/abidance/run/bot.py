@@ -30,7 +30,9 @@ from abidance.model.command import Submit
 from abidance.model.event import BarSlice, Control, ControlAction, MarketEvent, Timer
 from abidance.model.market import Bar
 from abidance.model.outcome import Outcome, Recorded, Refused
+from abidance.run import checkpoint
 from abidance.run.backtest import result_of
+from abidance.run.checkpoint import State, code_digest
 from abidance.run.door import Answer, Door, Refusal, Wish, Word
 from abidance.run.setup import Core, Key, Material, assemble
 
@@ -58,20 +60,30 @@ class Moment:
 class Bot:
     """One run on a simulated venue, kept in `folder` with its journal and its log; open it and close it."""
 
+    keeps = False
+    """Whether checkpoints are made, so that a start repeats only what came after the last one."""
+
     def __init__(self, material: Material, folder: Path) -> None:
         self.material = material
-        self.journal = FileJournal(folder / JOURNAL, _header(material), material.config.journal_sync)
+        self._code = code_digest(map(type, material.strategies.values())) if self.keeps else ""
+        found = checkpoint.load(folder / JOURNAL, self._code) if self.keeps else None
+        since, kept = found or (None, None)
+        self.journal = FileJournal(folder / JOURNAL, _header(material), material.config.journal_sync, since)
         header = self.journal.header
-        recorded = list(self.journal.inputs(_is_input))
-        self.resumed = self.journal.recorded
-        order_id = OrderIds(header.install, header.order_epoch, header.run_id.encode()).make
-        tape = _tape(record.event for record in recorded)
-        self._recorded = recorded
-        self._core = self._assembled(order_id, tape)
-        self._recorder = Recorder(self._core.engine, tuple(material.strategies))
+        self._recorded = list(self.journal.inputs(_is_input))
+        self.resumed = self.journal.seq
+        if kept is None:
+            order_id = OrderIds(header.install, header.order_epoch, header.run_id.encode()).make
+            tape = _tape(record.event for record in self._recorded)
+            self._core = self._assembled(order_id, tape)
+            self._recorder = Recorder(self._core.engine, tuple(material.strategies))
+        else:
+            self._core, self._recorder = self._taken_up(kept), kept.recorder
+        self._saved = self.journal.seq - self.journal.recorded
         configure(folder / LOG, to_console=False)
         self._log = logger("paper").bind(run=header.run_id, bot=header.name)
-        self._pump = Pump(self._core.engine, self._core.venue, self.journal, self._observe)
+        timers = kept.timers if kept is not None else ()
+        self._pump = Pump(self._core.engine, self._core.venue, self.journal, self._observe, timers)
         self._folder = folder
         self._door: Door | None = None
         self._asked: Control | None = None
@@ -136,6 +148,26 @@ class Bot:
     ) -> Core[SimulatedVenue]:
         """Return the core; runs on other venues than the simulated one wire their own."""
         return assemble(self.material, order_id, tape=tape, isolate=True)
+
+    def _put_away(self) -> State:
+        """Return what a checkpoint keeps of this bot."""
+        return State(self._core.engine, self._core.venue, self._recorder, self._pump.timers)
+
+    def _taken_up(self, kept: State) -> Core[SimulatedVenue]:
+        """Return the core as it was put away; it has opened already."""
+        assert kept.venue is not None
+        return Core(kept.engine, kept.venue, ())
+
+    def _save(self) -> None:
+        """Make a checkpoint; call it between two events, when all that is on record was handled."""
+        self.journal.sync()
+        began = time.perf_counter()
+        size = checkpoint.save(
+            self.journal.path, self.journal.header.run_id, self._code, self.journal.mark, self._put_away()
+        )
+        self._saved = self.journal.seq
+        took = round((time.perf_counter() - began) * 1e3, 1)
+        self._log.info("checkpoint", records=self.journal.seq, bytes=size, ms=took)
 
     def _observe(self, outcome: Outcome) -> None:
         self._recorder.observe(outcome)

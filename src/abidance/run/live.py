@@ -55,6 +55,8 @@ from abidance.venues.net.rest import Rest
 from abidance.venues.net.transport import Pulse
 
 HISTORY = "history.parquet"
+CHECKPOINT_EVERY = 200_000
+"""Records between two checkpoints: repeating so many takes two to four seconds."""
 TURN = 0.005
 """Seconds that the engine may work before connections are read again."""
 NO_HISTORY = "There is no history of"
@@ -65,6 +67,8 @@ _HEARD = {"on_trade": DataKind.TRADES, "on_book": DataKind.BOOK}
 
 class LivePaper(Bot):
     """A bot on live data; open it with `open_live`, `run` it in an event loop, close it."""
+
+    keeps = True
 
     def __init__(self, material: Material, folder: Path) -> None:
         super().__init__(material, folder)
@@ -100,10 +104,12 @@ class LivePaper(Bot):
                     await self._rest(feed, world.pulse)
         finally:
             await self._ended(beside)
+        self._save()
 
     async def _begin(self, world: World) -> int | None:  # noqa: ARG002 (real orders need the world)
         """Recover and return the moment that was reached."""
-        return self._recover()[0]
+        last = self._recover()[0]
+        return last if last is not None or not self.resumed else self.engine.state.now
 
     def _beside(self, world: World, feed: LiveFeed) -> Sequence[Coroutine[object, object, None]]:  # noqa: ARG002
         """Return what goes on beside the feed for as long as the run does."""
@@ -126,6 +132,8 @@ class LivePaper(Bot):
             market(event)
             if time.monotonic() > until:
                 break
+        if self.journal.seq - self._saved >= CHECKPOINT_EVERY:
+            self._save()
         watch(self._moment(feed))
 
     async def _rest(self, feed: LiveFeed, pulse: Pulse) -> None:

@@ -25,10 +25,11 @@ from abidance.model.event import AccountEvent, Control, ControlAction, Timer, Ve
 from abidance.model.instrument import Instrument
 from abidance.model.market import BookSnapshot, MarketEvent, Quote, Trade
 from abidance.model.money import ZERO, to_decimal
-from abidance.model.order import OrderType
+from abidance.model.order import Order, OrderType
 from abidance.model.outcome import Decided
 from abidance.run.adjusting import adjustments
 from abidance.run.bot import Moment
+from abidance.run.checkpoint import State
 from abidance.run.door import Answer, Wish
 from abidance.run.killing import Extent, killed
 from abidance.run.live import LivePaper
@@ -70,6 +71,10 @@ class Relay:
         self.is_open = False
         self.seen: dict[str, Trade | Quote | BookSnapshot] = {}
         self._instruments: dict[str, str] = {}
+
+    def know(self, orders: Iterable[Order]) -> None:
+        """Take over orders that were sent before."""
+        self._instruments |= {order.id: order.request.instrument for order in orders}
 
     def execute(self, commands: Iterable[Command]) -> Iterable[AccountEvent]:
         """Send commands where they belong."""
@@ -117,9 +122,9 @@ class LiveTrading(LivePaper):
         self._watching = watching
         self._inbox: deque[AccountEvent] = deque()
         self._told: dict[str, tuple[str, ...]] = {}
-        self._killed: Extent | None = None
         self._wake: Callable[[], None] = lambda: None
         self.dialects = _dialects(material, access)
+        self._killed: Extent | None = None
         super().__init__(replace(material, is_real=True), folder)
 
     def _assembled(
@@ -132,6 +137,14 @@ class LiveTrading(LivePaper):
             for id in dialect.instruments
         }
         return Core(engine, self.relay, ())
+
+    def _put_away(self) -> State:
+        return super()._put_away()._replace(venue=None, more=self._killed)
+
+    def _taken_up(self, kept: State) -> Core[SimulatedVenue]:
+        self._killed = Extent(str(kept.more)) if kept.more is not None else None
+        self.relay.know(kept.engine.state.orders.all())
+        return Core(kept.engine, self.relay, ())
 
     async def _begin(self, world: World) -> int | None:
         """Open the accounts, repeat the record or begin one, and hand the gateways what is known of orders."""
@@ -161,12 +174,12 @@ class LiveTrading(LivePaper):
     async def _repeat(self, wires: Sequence[Wire]) -> int | None:
         """Repeat what is on record; without a record, begin one with what the accounts hold."""
         records = list(self.journal.inputs(lambda event: not isinstance(event, Decided)))
-        if not records:
+        if not self.resumed:
             now = self.material.start
             for opening in opening_of(now, await self._budgets(wires)):
                 self._pump.step(opening)
             return None
-        last = None
+        last = self.engine.state.now or None
         for event in (record.event for record in records):
             if isinstance(event, Control) and event.actor == KILL_SWITCH:
                 self._killed = _extent(event)
