@@ -23,6 +23,7 @@ from abidance.api.routes import (
     bots,
     config,
     data,
+    exports,
     fills,
     health,
     keys,
@@ -41,7 +42,7 @@ from abidance.market.store import open_tables
 
 PREFIX = "/api/v1"
 _ROUTES = (
-    session, users, audit, keys, bots, runs, orders, fills, positions, risk, market, strategies, backtests, data, logs, config,
+    session, users, audit, keys, bots, runs, orders, fills, positions, exports, risk, market, strategies, backtests, data, logs, config,
 )  # fmt: skip
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {

@@ -12,6 +12,7 @@ from abidance.api.bench import Bench
 from abidance.api.bots import Bots
 from abidance.api.following import Runs
 from abidance.api.metrics import Metrics
+from abidance.api.notes import Notes
 from abidance.market.store import BarStore, Catalog, Tables
 from abidance.security.audit import AUDIT, Audit
 from abidance.security.database import USERS, open_database
@@ -48,6 +49,7 @@ class House:
         self.throttle = Throttle()
         self.audit = Audit(userdir / AUDIT, now)
         self.runs = Runs(userdir / RUNS)
+        self.notes = Notes(userdir, now)
         self.metrics = Metrics()
         self.tables = tables
         self.catalog = Catalog(BarStore(tables))
@@ -78,6 +80,7 @@ class House:
         self.runs.close()
         self._hashers.shutdown(wait=False, cancel_futures=True)
         self._readers.shutdown(wait=False, cancel_futures=True)
+        self.notes.close()
         self._database.close()
 
 

@@ -10,8 +10,10 @@ import msgspec
 import numpy as np
 
 from abidance.api.following import Followed
+from abidance.api.notes import NOTHING, Written
 from abidance.api.schemas.trading import (
     BalanceOut,
+    CorrelationOut,
     EntryOut,
     EventOut,
     FeedOut,
@@ -34,7 +36,7 @@ from abidance.api.schemas.trading import (
 from abidance.api.schemas.wire import ms
 from abidance.model.account import Position, RoundTrip
 from abidance.model.event import VenueStatus
-from abidance.model.instrument import SECOND_NS
+from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.model.market import FeedStatus
 from abidance.model.order import Fill, Order, Purpose
 from abidance.model.outcome import Notice, Recorded, Refused
@@ -43,6 +45,8 @@ from abidance.risk.state import Standing
 from abidance.run.replica import Decision, Replica, Step, explained
 
 _DAY = 86_400 * SECOND_NS
+_COMPARED = 500
+"""Bars that a correlation looks at."""
 
 
 def plain(value: object) -> Any:
@@ -191,8 +195,8 @@ def entry(found: Entry) -> EntryOut:
     )
 
 
-def trip(found: RoundTrip, number: int | None) -> RoundTripOut:
-    """Return a round trip."""
+def trip(found: RoundTrip, number: int | None, written: Written = NOTHING) -> RoundTripOut:
+    """Return a round trip with what was written about it."""
     value = found.entry_price * found.quantity
     return RoundTripOut(
         number=number,
@@ -210,6 +214,8 @@ def trip(found: RoundTrip, number: int | None) -> RoundTripOut:
         funding=found.funding,
         tags=list(found.tags),
         exit_reason=found.exit_reason,
+        labels=list(written.labels),
+        note=written.note,
     )
 
 
@@ -243,6 +249,23 @@ def position(replica: Replica, found: Position) -> PositionOut:
         liquidation_price=portfolio.liquidation_price(found.strategy, found.instrument),
         ts_opened=ms(found.ts_opened),
     )
+
+
+def correlation(replica: Replica) -> CorrelationOut:
+    """Return how returns went together over the newest bars of the longest timeframe that every instrument has."""
+    ids = [id for id in replica.state.instruments if any(each[0] == id for each in replica.bars)]
+    lengths = [{timeframe for id, timeframe in replica.bars if id == each} for each in ids]
+    shared = sorted(set.intersection(*lengths) if lengths else (), key=timeframe_ns)
+    timeframe = shared[-1] if shared else ""
+    closes = [{bar.ts: bar.close for bar in replica.bars[id, timeframe]} for id in ids] if shared else []
+    common = sorted(set.intersection(*map(set, closes)))[-_COMPARED:] if closes else []
+    matrix: list[list[float | None]] = [[None] * len(ids) for _ in ids]
+    if len(common) > 2:
+        prices = np.array([[each[ts] for ts in common] for each in closes], dtype=np.float64)
+        with np.errstate(all="ignore"):
+            found = np.atleast_2d(np.corrcoef(np.diff(np.log(prices), axis=1)))
+        matrix = [[float(each) if isfinite(each) else None for each in row] for row in found]
+    return CorrelationOut(timeframe=timeframe, bars=len(common), instruments=ids, matrix=matrix)
 
 
 def balances(replica: Replica) -> list[BalanceOut]:

@@ -139,7 +139,7 @@ class Replica:
         self.entries: list[Entry] = []
         self.order_ids: list[str] = []
         self.closed: dict[tuple[str, str], list[int]] = {}
-        self.wins: Counter[str] = Counter()
+        self.wins, self.brought = Counter[str](), dict[tuple[str, str], float]()
         self.peak = 0.0
         self.notices: list[Notice] = []
         self.controls: list[tuple[int, Control]] = []
@@ -371,6 +371,8 @@ class Replica:
                 len(self.portfolio.round_trips) - 1
             )
             self.wins[trip.strategy] += trip.pnl > 0
+            place = (trip.strategy, trip.instrument)
+            self.brought[place] = self.brought.get(place, 0.0) + float(trip.pnl)
             self.breakers.on_round_trip(trip)
 
     def _on_cash(self, event: FundingPaid | BalanceChanged) -> None:

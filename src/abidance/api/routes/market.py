@@ -118,10 +118,13 @@ async def get_run_book(
     )
     quote = board.tick if isinstance(board.tick, Quote) else board.quote
     if board.book is not None:
-        sides = {"bids": list(board.book.bids[:levels]), "asks": list(board.book.asks[:levels])}
+        sides = {
+            "bids": [list(each) for each in board.book.bids[:levels]],
+            "asks": [list(each) for each in board.book.asks[:levels]],
+        }
         return found.model_copy(update={"source": "book", "ts": ms(board.book.ts), **sides})
     if quote is not None:
-        sides = {"bids": [(quote.bid, quote.bid_size)], "asks": [(quote.ask, quote.ask_size)]}
+        sides = {"bids": [[quote.bid, quote.bid_size]], "asks": [[quote.ask, quote.ask_size]]}
         return found.model_copy(update={"source": "quote", "ts": ms(quote.ts), **sides})
     return found
 

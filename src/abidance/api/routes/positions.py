@@ -1,14 +1,27 @@
 """Positions, round trips, balances and the ledger."""
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Path, Query
 
 from abidance.api import views
-from abidance.api.access import Stand, Viewer
+from abidance.api.access import Operator, Stand, Viewer
+from abidance.api.notes import NOTHING, Written
 from abidance.api.paging import Cursor, Limit, page
-from abidance.api.schemas.trading import BalanceOut, EntryOut, PositionOut, RoundTripOut
+from abidance.api.problems import not_found
+from abidance.api.schemas.trading import (
+    BalanceOut,
+    ContributionOut,
+    CorrelationOut,
+    EntryOut,
+    NoteIn,
+    PositionOut,
+    RoundTripOut,
+)
 from abidance.api.schemas.wire import Page
+from abidance.model.account import RoundTrip
+from abidance.model.order import Direction
 
 router = APIRouter(prefix="/runs/{run}", tags=["positions"])
 Filter = Annotated[str, Query(max_length=128)]
@@ -21,30 +34,94 @@ async def list_positions(run: str, who: Viewer, house: Stand) -> list[PositionOu
     return [views.position(replica, each) for each in replica.portfolio.open_positions()]
 
 
+@dataclass(frozen=True)
+class TripFilter:
+    """Which round trips are wanted; empty is all."""
+
+    strategy: Filter = ""
+    instrument: Filter = ""
+    direction: Direction | None = None
+    result: Literal["won", "lost"] | None = None
+    label: Filter = ""
+
+    def takes(self, trip: RoundTrip, written: Written) -> bool:
+        """Say whether a round trip is wanted."""
+        return (
+            self.strategy in ("", trip.strategy)
+            and self.instrument in ("", trip.instrument)
+            and self.direction in (None, trip.direction)
+            and (self.result is None or (trip.pnl > 0) == (self.result == "won"))
+            and (not self.label or self.label in written.labels)
+        )
+
+
 @router.get("/round-trips")
 async def list_round_trips(
     run: str,
     who: Viewer,
     house: Stand,
+    filter: Annotated[TripFilter, Depends()],
     limit: Limit = 100,
     cursor: Cursor = "",
-    strategy: Filter = "",
-    instrument: Filter = "",
 ) -> Page[RoundTripOut]:
     """List closed round trips, newest first."""
-    trips = house.runs.get(run).replica.portfolio.round_trips
+    replica = house.runs.get(run).replica
+    trips, notes = replica.portfolio.round_trips, house.notes.of(replica.header.run_id)
 
     def wanted(number: int) -> bool:
-        return strategy in ("", trips[number].strategy) and instrument in ("", trips[number].instrument)
+        return filter.takes(trips[number], notes.get(number, NOTHING))
 
-    filtering = wanted if strategy or instrument else None
-    return page(range(len(trips)), limit, cursor, lambda number: views.trip(trips[number], number), filtering)
+    def shown(number: int) -> RoundTripOut:
+        return views.trip(trips[number], number, notes.get(number, NOTHING))
+
+    return page(range(len(trips)), limit, cursor, shown, wanted if filter != TripFilter() else None)
+
+
+@router.put("/round-trips/{number}/note")
+async def write_note(
+    run: str, number: Annotated[int, Path(ge=0, le=2**53)], body: NoteIn, who: Operator, house: Stand
+) -> RoundTripOut:
+    """Write labels and a note on a closed round trip, in place of those that were there."""
+    replica = house.runs.get(run).replica
+    trips = replica.portfolio.round_trips
+    if number >= len(trips):
+        raise not_found("round trip", str(number))
+    written = Written(tuple(dict.fromkeys(body.labels)), body.note.strip())
+    told = {"labels": list(written.labels), "characters": len(written.note)}
+    house.audit.write(
+        who.name, "note.write", f"{run} {number}", told, address=who.address, request_id=who.request_id
+    )
+    house.notes.write(replica.header.run_id, number, written, who.name)
+    return views.trip(trips[number], number, written)
 
 
 @router.get("/round-trips/open")
 async def list_open_round_trips(run: str, who: Viewer, house: Stand) -> list[RoundTripOut]:
     """List the round trips that are still open, their profit at the last prices."""
     return [views.trip(each, None) for each in house.runs.get(run).replica.portfolio.open_round_trips()]
+
+
+@router.get("/contribution")
+async def list_contribution(run: str, who: Viewer, house: Stand) -> list[ContributionOut]:
+    """List what each strategy brought in each instrument, the most first."""
+    replica = house.runs.get(run).replica
+    now = {(each.strategy, each.instrument): float(each.pnl) for each in replica.portfolio.open_round_trips()}
+    found = [
+        ContributionOut(
+            strategy=strategy,
+            instrument=instrument,
+            closed=replica.brought.get((strategy, instrument), 0.0),
+            open=now.get((strategy, instrument), 0.0),
+        )
+        for strategy, instrument in sorted(replica.brought.keys() | now.keys())
+    ]
+    return sorted(found, key=lambda each: -(each.closed + each.open))
+
+
+@router.get("/correlation")
+async def get_correlation(run: str, who: Viewer, house: Stand) -> CorrelationOut:
+    """Return how the returns of the run's instruments went together over the newest bars."""
+    return views.correlation(house.runs.get(run).replica)
 
 
 @router.get("/balances")

@@ -46,8 +46,8 @@ class BookOut(Schema):
     is_certified: bool | None
     """Whether the book's stream is whole now; null where there is none."""
     reason: str
-    bids: list[tuple[float, float]]
-    asks: list[tuple[float, float]]
+    bids: list[list[float]]
+    asks: list[list[float]]
 
 
 class LineOut(Schema):

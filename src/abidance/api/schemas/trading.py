@@ -212,7 +212,36 @@ class RoundTripOut(Schema):
     fees: Amount
     funding: Amount
     tags: list[str]
+    """What the strategy marked its orders with."""
     exit_reason: str
+    labels: list[str]
+    """What people marked it with."""
+    note: str
+
+
+class NoteIn(Schema):
+    """What a person writes about a closed round trip, in place of what was there."""
+
+    labels: Annotated[list[Annotated[str, Field(pattern=r"^[^\s,]{1,32}$")]], Field(max_length=16)]
+    note: Annotated[str, Field(max_length=4_000)]
+
+
+class ContributionOut(Schema):
+    """What a strategy brought in an instrument: closed round trips, and the open one at the last price."""
+
+    strategy: str
+    instrument: str
+    closed: float
+    open: float
+
+
+class CorrelationOut(Schema):
+    """How the instruments' returns went together over the newest bars that all of them have; null: not known."""
+
+    timeframe: str
+    bars: int
+    instruments: list[str]
+    matrix: list[list[float | None]]
 
 
 class BalanceOut(Schema):

@@ -1,0 +1,126 @@
+"""The records of a run as people use them: notes on round trips, lists for spreadsheets, who brought what."""
+
+import csv
+import io
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from abidance.api.house import House
+from tests.unit.api.conftest import CHANGE, logged_in
+
+RUN = "/api/v1/runs/demo"
+
+
+@pytest.fixture
+def operator(nobody: TestClient, house: House) -> TestClient:
+    return logged_in(nobody, house, "operator")
+
+
+def test_a_note_is_kept_with_its_round_trip_and_found_by_its_label(
+    operator: TestClient, house: House
+) -> None:
+    written = {"labels": ["late", "late", "news"], "note": "Entered after the move. "}
+
+    put = operator.put(f"{RUN}/round-trips/1/note", json=written, headers=CHANGE)
+    found = operator.get(f"{RUN}/round-trips", params={"label": "late"}).json()["items"]
+    rows = csv_of(operator, "round-trips")
+    cleared = operator.put(f"{RUN}/round-trips/1/note", json={"labels": [], "note": ""}, headers=CHANGE)
+
+    assert put.json()["labels"] == ["late", "news"]
+    assert [(each["number"], each["note"]) for each in found] == [(1, "Entered after the move.")]
+    assert (rows[1]["labels"], rows[1]["note"]) == ("late news", "Entered after the move.")
+    assert (cleared.json()["labels"], house.notes.of(house.runs.get("demo").replica.header.run_id)) == (
+        [],
+        {},
+    )
+
+
+@pytest.mark.parametrize(
+    "body", [{"labels": ["two words"], "note": ""}, {"labels": ["x"] * 17, "note": ""}, {"note": "x"}]
+)
+def test_a_note_that_does_not_fit_is_refused(operator: TestClient, body: dict[str, Any]) -> None:
+    assert operator.put(f"{RUN}/round-trips/0/note", json=body, headers=CHANGE).status_code == 422
+
+
+def test_a_note_on_no_round_trip_or_by_a_viewer_is_refused(
+    operator: TestClient, nobody: TestClient, house: House
+) -> None:
+    body = {"labels": [], "note": "x"}
+    viewer = logged_in(nobody, house, "viewer")
+
+    answers = [
+        operator.put(f"{RUN}/round-trips/9999/note", json=body, headers=CHANGE),
+        viewer.put(f"{RUN}/round-trips/0/note", json=body, headers=CHANGE),
+    ]
+
+    assert [each.status_code for each in answers] == [404, 403]
+
+
+@pytest.mark.parametrize("result", ["won", "lost"])
+def test_round_trips_are_filtered_by_their_result(operator: TestClient, result: str) -> None:
+    everything = operator.get(f"{RUN}/round-trips").json()["items"]
+
+    found = operator.get(f"{RUN}/round-trips", params={"result": result}).json()["items"]
+
+    wanted = [each for each in everything if (Decimal(each["pnl"]) > 0) == (result == "won")]
+    assert found == wanted
+    assert len(everything) > 1
+
+
+@pytest.mark.parametrize("what", ["fills", "orders", "round-trips", "ledger"])
+def test_a_list_is_exported_whole_and_exact(operator: TestClient, house: House, what: str) -> None:
+    replica = house.runs.get("demo").replica
+    counts = {
+        "fills": len(replica.fills), "orders": len(replica.order_ids), "ledger": len(replica.entries),
+        "round-trips": len(replica.portfolio.round_trips),
+    }  # fmt: skip
+
+    rows = csv_of(operator, what)
+
+    assert len(rows) == counts[what] > 0
+    if what == "fills":
+        assert [Decimal(each["price"]) for each in rows] == [each.price for each in replica.fills]
+        assert rows[0]["ts"].endswith("+00:00")
+    if what == "ledger":
+        assert [Decimal(each["amount"]) for each in rows] == [each.amount for each in replica.entries]
+
+
+def test_what_a_spreadsheet_would_run_is_marked_as_text(operator: TestClient) -> None:
+    body = {"labels": [], "note": "=HYPERLINK(1)"}
+    operator.put(f"{RUN}/round-trips/0/note", json=body, headers=CHANGE)
+
+    assert csv_of(operator, "round-trips")[0]["note"] == "'=HYPERLINK(1)"
+
+
+def test_contributions_add_up_to_the_round_trips(operator: TestClient, house: House) -> None:
+    portfolio = house.runs.get("demo").replica.portfolio
+
+    found = operator.get(f"{RUN}/contribution").json()
+
+    assert sum(each["closed"] for each in found) == pytest.approx(
+        float(sum(each.pnl for each in portfolio.round_trips))
+    )
+    assert sum(each["open"] for each in found) == pytest.approx(
+        float(sum(each.pnl for each in portfolio.open_round_trips()))
+    )
+
+
+def test_correlations_are_those_of_the_returns(operator: TestClient, house: House) -> None:
+    found = operator.get(f"{RUN}/correlation").json()
+
+    bars = house.runs.get("demo").replica.bars
+    one, other = ([bar.close for bar in bars[id, "1h"]] for id in found["instruments"][:2])
+    expected = np.corrcoef(np.diff(np.log(one)), np.diff(np.log(other)))[0, 1]
+    assert found["matrix"][0][1] == pytest.approx(expected)
+    assert np.allclose(np.diag(np.array(found["matrix"])), 1.0)
+
+
+def csv_of(client: TestClient, what: str) -> list[dict[str, str]]:
+    answer = client.get(f"{RUN}/exports/{what}")
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert "attachment" in answer.headers["content-disposition"]
+    return list(csv.DictReader(io.StringIO(answer.text)))
