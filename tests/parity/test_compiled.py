@@ -271,9 +271,8 @@ def test_fees_by_the_volume_of_thirty_days_are_the_same(
     ("change", "reason"),
     [
         ({"strategies": (scripted(0, {}, sizing=SizingConfig(method="kelly")),)}, "kelly"),
-        ({"strategies": (scripted(0, {}, allow_short=True),)}, "go short"),
         ({"strategies": (StrategyConfig(strategy="Grid"),)}, "events"),
-        ({"instruments": ("BTC/USDT:USDT@BINANCE",)}, "perpetual"),
+        ({"instruments": ("BTC/USD:BTC@BINANCE",), "currency": "USD"}, "settles in BTC"),
         ({"currency": "USDC"}, "not quoted in USDC"),
         ({"venue": VenueConfig(fee_asset="BNB")}, "BNB"),
         ({"risk": RiskConfig(limits=LimitsConfig(duplicate_window=3_600))}, "duplicate_window"),

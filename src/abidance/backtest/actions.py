@@ -41,9 +41,10 @@ ENTRY, SIGNAL, REBALANCE, TIME = map(
 STOP_LOSS, TRAILING_STOP, BREAK_EVEN, TAKE_PROFIT = map(
     PURPOSES.index, (Purpose.STOP_LOSS, Purpose.TRAILING_STOP, Purpose.BREAK_EVEN, Purpose.TAKE_PROFIT)
 )
-DAILY_LOSS, MAX_DRAWDOWN, EQUITY_UNKNOWN, LOSING_STREAK, DATA_ANOMALY, VOLATILITY_SPIKE, EXIT_FAILED = range(
-    7
-)
+(
+    DAILY_LOSS, MAX_DRAWDOWN, EQUITY_UNKNOWN, LOSING_STREAK, DATA_ANOMALY, VOLATILITY_SPIKE, EXIT_FAILED,
+    LIQUIDATED, ORDER_REJECTED,
+) = range(9)  # fmt: skip
 """What is told to people."""
 _NOISE = 0.5e-6
 Wish = tuple[int, int, int, int]
@@ -72,7 +73,8 @@ def refuse(w: World, p: int, wish: Wish, reduce_only: bool, code: int, why: tupl
         run.status = TOO_MANY_ORDERS
         return
     row = w.refusal_log[run.n_refusals_log]
-    row.ts, row.place, row.code, row.reduce_only = run.now, p, code, reduce_only
+    # after funding within a bar the engine's clock is ahead of the venue's, whose news may be what led here
+    row.ts, row.place, row.code, row.reduce_only = min(run.now, run.venue_now), p, code, reduce_only
     row.side, row.lots, row.kind, row.ticks = wish
     row.purpose, row.row, row.decision = why
     run.n_refusals_log += 1

@@ -7,7 +7,7 @@ tests. Kernels are compiled at the first run of an installed version and kept on
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
-from math import inf, nan
+from math import inf, isfinite, nan
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,12 @@ from abidance.market.bars import Bars
 from abidance.market.build import Tape
 from abidance.model.errors import AbidanceError
 from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
-from abidance.model.money import to_decimal
+from abidance.model.market import FundingRate
+from abidance.model.money import UNIT, to_decimal
 from abidance.risk.config import RiskConfig
 from abidance.strategy.decisions import Decisions
 from abidance.venues.sim.config import FeeTier, VenueConfig
+from abidance.venues.sim.fills import HIGHEST_PRICE
 
 DAY_NS = 86_400 * SECOND_NS
 ORDERS_OF_PLACE, SPARE_ORDERS = 8, 8
@@ -51,6 +53,7 @@ _REASONS = {
     tables.VENUE_BALANCE: "an order came too near to the whole balance",
     tables.BIG_NUMBER: "an order was too large to count",
     tables.TOO_SOON: "entries followed each other faster than it can compare them",
+    tables.SPOT_SALE: "what was left of a spot position was sold by an order that opens",
     tables.TOO_MANY_FILLS: "a venue with fee tiers filled more within 30 days than it holds",
 }
 
@@ -88,6 +91,8 @@ class Scene:
     places: Sequence[Place]
     tapes: Mapping[str, Tape] = field(default_factory=dict)
     """By instrument the trades that fill orders in the place of bars; none or one for each instrument."""
+    payments: Sequence[FundingRate] = ()
+    """The funding of perpetuals, in the order in which it falls due."""
 
 
 def first_time() -> str:
@@ -178,6 +183,9 @@ def simulate(scene: Scene, *, keeps_logs: bool = True) -> World:
 def laid_out(scene: Scene, reel: Reel, *, keeps_logs: bool) -> World:
     """Return a scene as tables, its opening balances taken in and the first of its bars laid before it."""
     world = build(scene, reel, keeps_logs=keeps_logs)
+    _set(
+        world.run[0], {"slices": len(reel.when), "pay_from": min(world.payments["ts"], default=tables.NEVER)}
+    )
     reel.lay(world)
     for number, amount in enumerate(scene.wallets.values()):
         native.deposit(world.address, number, *_pair(amount), scene.start)
@@ -254,8 +262,9 @@ def build(scene: Scene, reel: Reel, *, keeps_logs: bool) -> World:
         order_log=np.zeros(lines, dtype=tables.ORDER_LOG),
         refusal_log=np.zeros(lines, dtype=tables.REFUSAL_LOG),
         notice_log=np.zeros(lines, dtype=tables.NOTICE_LOG),
-        **_ticks(scene, when),
         **_venues(scene),
+        **(trades := _ticks(scene, when)),
+        **_funding(scene, tool_ids, places, trades.get("tick_ts")),
     )
 
 
@@ -272,6 +281,32 @@ def _ticks(scene: Scene, when: NDArray[np.int64]) -> dict[str, Any]:
         ts, price, size = ts[order], price[order], size[order]
     stops = np.searchsorted(ts, when, side="right").astype(np.int64)
     return {"tick_ts": ts, "tick_price": price, "tick_size": size, "tick_tool": tools, "stops": stops}
+
+
+def _funding(
+    scene: Scene, tool_ids: Mapping[str, int], places: Any, tick_ts: NDArray[np.int64] | None
+) -> dict[str, Any]:
+    """Return what one lot held long receives at each payment, and room to note who was paid."""
+    sound = sound_payments(scene)
+    payments = np.zeros(len(sound), dtype=tables.PAYMENT)
+    for row, each in zip(payments, sound, strict=True):
+        lot = _EXACT.divide(scene.instruments[each.instrument].lot, UNIT)
+        row["ts"], row["tool"] = each.ts, tool_ids[each.instrument]
+        row["value"], row["value_low"] = _pair(_EXACT.multiply(value_of(each), lot))
+    if tick_ts is not None:
+        payments["stop"] = np.searchsorted(tick_ts, payments["ts"], side="right")
+    room = np.bincount(places["tool"], minlength=len(tool_ids))[payments["tool"]].sum()
+    return {"payments": payments, "funding_log": np.zeros(room, dtype=tables.FUNDING_LOG)}
+
+
+def sound_payments(scene: Scene) -> list[FundingRate]:
+    """Return the payments of a scene that move anything."""
+    return [each for each in scene.payments if isfinite(each.rate) and 0 < each.mark < HIGHEST_PRICE]
+
+
+def value_of(payment: FundingRate) -> Decimal:
+    """Return what a unit of the base held long pays, as the simulated venue multiplies it."""
+    return to_decimal(payment.rate) * to_decimal(payment.mark)
 
 
 def _pair(amount: Decimal) -> tuple[float, float]:
@@ -340,6 +375,9 @@ def _tools(scene: Scene, venue_ids: Mapping[str, int]) -> Any:
             "tick": float(instrument.tick),
             "lot": float(instrument.lot),
             "min_notional": float(instrument.min_notional),
+            "perpetual": instrument.is_perpetual,
+            "maintenance": float(instrument.maintenance),
+            "max_leverage": float(instrument.max_leverage),
             "spread": slippage.spread,
             "fixed": slippage.fixed,
             "impact": slippage.volume_share,
@@ -412,9 +450,9 @@ def strategy_rows(configs: Mapping[str, StrategyConfig]) -> Any:
             "risk": sizing.volatility if sizing.method == "volatility_target" else sizing.risk,
             "max_fraction": sizing.max_fraction,
             "threshold": config.rebalance_threshold,
-            "leverage": config.leverage,
         }
         _set(row, values)
+        row["leverage"], row["leverage_low"] = _pair(to_decimal(config.leverage))
     return found
 
 

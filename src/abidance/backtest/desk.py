@@ -7,20 +7,22 @@ The counterpart of `venues.sim` and of the engine's answers to its news. Prices 
 # The rows of record tables have no types that mypy could see.
 # mypy: warn-return-any=False
 
-from abidance.backtest import actions, exact, gate, watch  # noqa: I001
+from abidance.backtest import actions, books, exact, gate, margin, watch  # noqa: I001
 from abidance.backtest.jit import kernel
+from abidance.backtest.purse import (
+    LESS_THAN_A_UNIT, affordable, fee_of, free_at, use_tier,
+)  # fmt: skip
 from abidance.backtest.tables import (
-    ACCEPTED, AMENDED, BIG_NUMBER, CANCEL, CANCELLED, ENDED, EXPIRED, FILLED, FOR_LIMIT, FOR_MARKET,
-    FOR_TRIGGER, LIMIT, MARKET, NEVER, OPEN, PARTIAL, STOP, SUBMIT, TIMED_OUT, TOO_MANY_FILLS,
+    ACCEPTED, AMENDED, BIG_NUMBER, CANCEL, CANCELLED, DENIED, ENDED, EXPIRED, FILLED, FOR_LIMIT, FOR_MARKET,
+    FOR_TRIGGER, LIMIT, MARKET, NEVER, OPEN, PARTIAL, PURPOSES, REJECTED, SPOT_SALE, STOP, SUBMIT, TIMED_OUT,
     TOO_MANY_ORDERS, UNCHANGED, UNSOUND_PRICE, VENUE_BALANCE, VENUE_MINIMUM, World,
 )  # fmt: skip
+from abidance.model.order import Purpose
 from abidance.venues.sim import fills
 
-_TOLERANCE = 1 + 1e-9
-_LESS_THAN_A_UNIT = 5e-13
+LIQUIDATION = PURPOSES.index(Purpose.LIQUIDATION)
+_NOTHING = 1e-16
 _MOST = 4e18
-_TIER_NS = 30 * 86_400 * 1_000_000_000
-_TIER_WIDTH = 6
 Bar = tuple[int, int, int]
 """Row of the bar, when it opens, when it closes."""
 
@@ -30,6 +32,8 @@ def worth_enough(w: World, slot: int, lots: int, price: float) -> bool:
     """Say whether the venue takes an order of that value; what the gate and the venue see unlike is not for us."""
     order = w.orders[slot]
     tool = w.tools[order.tool]
+    if tool.perpetual and order.reduce_only:
+        return True
     value = gate.quantity_of(w, order.tool, lots) * price
     if abs(value - tool.min_notional) < tool.min_notional * 1e-8 and value != tool.min_notional:
         w.run[0].status = VENUE_MINIMUM
@@ -53,16 +57,17 @@ def submit(w: World, slot: int) -> int:
     order.reference = tool.desk_price
     order.working = 1
     reserve(w, slot)
-    if not order.reduce_only and free_at(w, tool.venue)[0] < -_LESS_THAN_A_UNIT:
+    if order.reduce_only:
+        return ACCEPTED
+    if tool.perpetual:
+        if free_at(w, tool.venue)[0] < -_NOTHING:
+            close(w, slot)
+            return REJECTED
+    elif order.side < 0:
+        run.status = SPOT_SALE
+    elif free_at(w, tool.venue)[0] < -LESS_THAN_A_UNIT:
         run.status = VENUE_BALANCE
     return ACCEPTED
-
-
-@kernel
-def free_at(w: World, venue: int) -> exact.Pair:
-    """Return what lies at a venue and is not held back."""
-    row = w.venues[venue]
-    return exact.minus((row.wallet, row.wallet_low), (row.reserved, row.reserved_low))
 
 
 @kernel
@@ -73,7 +78,9 @@ def reserve(w: World, slot: int) -> None:
         return
     tool = w.tools[order.tool]
     amount = (0.0, 0.0)
-    if order.working and order.kind == LIMIT:
+    if order.working and tool.perpetual:
+        amount = margin.held_back(w, slot)
+    elif order.working and order.kind == LIMIT:
         left = exact.whole((order.venue_lots - order.filled) * order.venue_ticks)
         amount = exact.times(left, (tool.unit, tool.unit_low))
     elif order.working:
@@ -147,6 +154,10 @@ def hear(w: World, kind: int, slot: int, lots: int, ticks: int) -> None:
         elif waited[0] < NEVER and wish[1] > 0:
             actions.replace(w, p, wish, waited, why)
         return
+    if kind == REJECTED:
+        actions.note(w, run.now, (actions.ORDER_REJECTED, p, 0), 0.0, 0.0)
+        actions.forget(w, slot, DENIED)
+        return
     if kind == UNCHANGED:
         order.amending = order.cancelling = 0
         return
@@ -185,87 +196,6 @@ def follow(w: World) -> None:
 
 
 @kernel
-def use_tier(w: World, t: int, ts: int) -> None:
-    """Let an instrument's fees be those for the value that its venue traded in the 30 days before `ts`."""
-    tool = w.tools[t]
-    v = tool.venue
-    venue = w.venues[v]
-    if venue.n_tiers < 2:
-        return
-    traded, room = (venue.traded, venue.traded_low), w.recent_ts.shape[1]
-    while venue.n_recent and w.recent_ts[v, venue.recent_first] <= ts - _TIER_NS:
-        at = 2 * venue.recent_first
-        traded = exact.minus(traded, (w.recent_value[v, at], w.recent_value[v, at + 1]))
-        venue.recent_first = (venue.recent_first + 1) % room
-        venue.n_recent -= 1
-    venue.traded, venue.traded_low = traded
-    tool.tier = 0
-    for tier in range(1, venue.n_tiers):
-        at = _TIER_WIDTH * tier
-        if exact.minus(traded, (w.tiers[t, at], w.tiers[t, at + 1]))[0] > -_LESS_THAN_A_UNIT:
-            tool.tier = tier
-    at = _TIER_WIDTH * tool.tier
-    tool.taker, tool.taker_low = w.tiers[t, at + 2], w.tiers[t, at + 3]
-    tool.maker, tool.maker_low = w.tiers[t, at + 4], w.tiers[t, at + 5]
-
-
-@kernel
-def count_value(w: World, v: int, value: exact.Pair, ts: int) -> None:
-    """Count a fill towards the fee tier of its venue."""
-    venue, room = w.venues[v], w.recent_ts.shape[1]
-    if venue.n_tiers < 2:
-        return
-    if venue.n_recent == room:
-        w.run[0].status = TOO_MANY_FILLS
-        return
-    at = (venue.recent_first + venue.n_recent) % room
-    w.recent_ts[v, at] = ts
-    w.recent_value[v, 2 * at], w.recent_value[v, 2 * at + 1] = value
-    venue.traded, venue.traded_low = exact.add((venue.traded, venue.traded_low), value)
-    venue.n_recent += 1
-
-
-@kernel
-def fee_of(w: World, t: int, value: int, maker: int) -> exact.Pair:
-    """Return the fee of a fill of so many lots times ticks."""
-    tool = w.tools[t]
-    rate = (tool.maker, tool.maker_low) if maker else (tool.taker, tool.taker_low)
-    return exact.paid(exact.times(exact.whole(value), rate))
-
-
-@kernel
-def cost_of(w: World, t: int, lots: int, ticks: int, maker: int) -> exact.Pair:
-    """Return what a purchase takes from the cash, its fee included."""
-    tool = w.tools[t]
-    amount = exact.times(exact.whole(lots * ticks), (tool.unit, tool.unit_low))
-    return exact.add(amount, fee_of(w, t, lots * ticks, maker))
-
-
-@kernel
-def affordable(w: World, slot: int, lots: int, ticks: int, maker: int) -> int:
-    """Return how many lots of a purchase the cash pays."""
-    order = w.orders[slot]
-    t = order.tool
-    money = exact.add(free_at(w, w.tools[t].venue), (order.held, order.held_low))
-    if money[0] < 0.0:
-        money = (0.0, 0.0)
-    cost = cost_of(w, t, lots, ticks, maker)
-    if exact.minus(cost, money)[0] <= _LESS_THAN_A_UNIT:
-        return lots
-    if fee_of(w, t, lots * ticks, maker)[0] < 0.0:
-        # what a fill pays out cannot pay for the fill
-        unit = exact.times(exact.whole(ticks), (w.tools[t].unit, w.tools[t].unit_low))
-        lots = min(lots, int(money[0] / unit[0] * _TOLERANCE))
-        while lots > 0 and exact.minus(exact.times(exact.whole(lots), unit), money)[0] > _LESS_THAN_A_UNIT:
-            lots -= 1
-        return lots
-    lots = min(lots, int(money[0] / (cost[0] / lots) * _TOLERANCE))
-    while lots > 0 and exact.minus(cost_of(w, t, lots, ticks, maker), money)[0] > _LESS_THAN_A_UNIT:
-        lots -= 1
-    return lots
-
-
-@kernel
 def trade(w: World, slot: int, lots: int, ticks: int, maker: int, ts: int) -> int:
     """Fill what position and money allow and return it; an order that they cut short is over."""
     run, order = w.run[0], w.orders[slot]
@@ -273,24 +203,34 @@ def trade(w: World, slot: int, lots: int, ticks: int, maker: int, ts: int) -> in
     if float(lots) * float(ticks) > _MOST:
         run.status = BIG_NUMBER
         return 0
-    p, cut, seq = order.place, False, order.seq
+    p, cut, seq, is_contract = order.place, False, order.seq, w.tools[order.tool].perpetual
+    if is_contract and margin.is_ruined(w, slot, ticks):
+        liquidate(w, p, ts)
+        return 0
     use_tier(w, order.tool, ts)
     if order.reduce_only:
         held = w.places[p].lots
         position = min(abs(held), order.venue_lots - order.filled) if held * order.side < 0 else 0
         cut = position < lots
         lots = min(lots, position)
-    elif order.side > 0:
-        can = affordable(w, slot, lots, ticks, maker)
+    else:
+        can = lots
+        if is_contract:
+            can = margin.affordable(w, slot, lots, ticks, maker)
+        elif order.side > 0:
+            can = affordable(w, slot, lots, ticks, maker)
         cut = can < lots
         lots = min(lots, can)
     if lots:
-        book(w, slot, lots, ticks, maker)
+        fee, units = fee_of(w, order.tool, lots * ticks, maker), -1
+        if is_contract:
+            fee, units = margin.fee_of(w, slot, lots, ticks, maker)
+        books.book(w, p, (order.side, lots, ticks), fee)
         order.filled += lots
         reserve(w, slot)
         if order.filled >= order.venue_lots:
             close(w, slot)
-        tell_fill(w, slot, lots, ticks, maker, ts)
+        tell_fill(w, slot, (lots, ticks, maker, units), ts)
         follow(w)
     # the row may belong to a later order by now
     if cut and order.seq == seq and order.working and order.known:
@@ -301,74 +241,7 @@ def trade(w: World, slot: int, lots: int, ticks: int, maker: int, ts: int) -> in
 
 
 @kernel
-def book(w: World, slot: int, lots: int, ticks: int, maker: int) -> None:
-    """Move cash, position and profit by a fill."""
-    order, run = w.orders[slot], w.run[0]
-    p, t = order.place, order.tool
-    place, tool = w.places[p], w.tools[t]
-    fee = fee_of(w, t, lots * ticks, maker)
-    amount = exact.times(exact.whole(lots * ticks), (tool.unit, tool.unit_low))
-    count_value(w, tool.venue, amount, run.moment)
-    signed = amount if order.side > 0 else (-amount[0], -amount[1])
-    venue = w.venues[tool.venue]
-    wallet = exact.minus((venue.wallet, venue.wallet_low), signed)
-    venue.wallet, venue.wallet_low = exact.minus(wallet, fee)
-    result = (-fee[0], -fee[1])
-    cost = (place.cost, place.cost_low)
-    if place.lots * order.side < 0:
-        released = cost
-        if lots < abs(place.lots):
-            released = exact.over(exact.times(cost, exact.whole(lots)), exact.whole(abs(place.lots)))
-        result = exact.add(result, exact.minus((-signed[0], -signed[1]), released))
-        cost = exact.minus(cost, released)
-    else:
-        cost = exact.add(cost, signed)
-    was_flat = place.lots == 0
-    place.lots += order.side * lots
-    settle(w, p, result)
-    if place.lots == 0:
-        cost = (0.0, 0.0)
-        place.size = place.entry = 0.0
-        hold(w, p, False)
-    else:
-        size = exact.over(exact.whole(place.lots * tool.lot_num), (float(tool.lot_den), 0.0))
-        place.size = size[0]
-        place.entry = exact.over(cost, size)[0]
-        if was_flat:
-            hold(w, p, True)
-    place.cost, place.cost_low = cost
-    run.fill_seq += 1
-    run.fees += fee[0]
-
-
-@kernel
-def settle(w: World, p: int, result: exact.Pair) -> None:
-    """Credit what a fill realised, less its fee, to the run, the strategy and the round trip."""
-    run, place = w.run[0], w.places[p]
-    strategy = w.strategies[place.strategy]
-    run.pool, run.pool_low = exact.add((run.pool, run.pool_low), result)
-    strategy.settled, strategy.settled_low = exact.add((strategy.settled, strategy.settled_low), result)
-    place.profit, place.profit_low = exact.add((place.profit, place.profit_low), result)
-
-
-@kernel
-def hold(w: World, p: int, is_new: bool) -> None:
-    """Add a place to those that hold a position, or take it off."""
-    run = w.run[0]
-    if is_new:
-        w.held[run.n_held] = p
-        run.n_held += 1
-        return
-    count = 0
-    for at in range(run.n_held):
-        if w.held[at] != p:
-            w.held[count] = w.held[at]
-            count += 1
-    run.n_held = count
-
-
-@kernel
-def tell_fill(w: World, slot: int, lots: int, ticks: int, maker: int, ts: int) -> None:
+def tell_fill(w: World, slot: int, what: tuple[int, int, int, int], ts: int) -> None:
     """Let the engine know of a fill: what it was for, what protects the position now, what is to be taken back."""
     run, order = w.run[0], w.orders[slot]
     run.now = max(run.now, run.venue_now)
@@ -376,7 +249,7 @@ def tell_fill(w: World, slot: int, lots: int, ticks: int, maker: int, ts: int) -
     place = w.places[p]
     if place.planned and place.stop_order == slot:
         purpose = place.reason
-    log_fill(w, slot, (lots, ticks, maker), purpose, ts)
+    log_fill(w, (order.seq, p, order.side), what, purpose, ts)
     if order.log >= 0 and w.order_log[order.log].ts_first < 0:
         w.order_log[order.log].ts_first = ts
     if order.filled >= order.lots:
@@ -388,12 +261,45 @@ def tell_fill(w: World, slot: int, lots: int, ticks: int, maker: int, ts: int) -
         actions.cancel_all(w, p, True)
     if asked_for >= actions.STOP_LOSS and asked_for <= actions.TIME:
         actions.cancel_all(w, p, False)
-    if place.lots == 0:
-        profit = place.profit
-        place.profit = place.profit_low = 0.0
-        run.closed_trips += 1
-        watch.on_round_trip(w, place.strategy, profit, ts)
+    tell_trip(w, p, ts)
     actions.release(w, slot)
+
+
+@kernel
+def tell_trip(w: World, p: int, ts: int) -> None:
+    """Let the engine know of the round trip that a fill ended, if it ended one."""
+    place = w.places[p]
+    if place.ended:
+        place.ended = 0
+        w.run[0].closed_trips += 1
+        watch.on_round_trip(w, place.strategy, place.earned, ts)
+
+
+@kernel
+def liquidate(w: World, p: int, ts: int) -> None:
+    """Close a position at the price that costs its margin, then take back the orders of its place."""
+    run, place = w.run[0], w.places[p]
+    run.moment, run.venue_now = ts, max(run.venue_now, ts)
+    t, before, lots = place.tool, run.order_seq, abs(place.lots)
+    side, ticks = -1 if place.lots > 0 else 1, margin.bankruptcy_ticks(w, p)
+    books.book(w, p, (side, lots, ticks), (0.0, 0.0))
+    run.now = max(run.now, run.venue_now)
+    actions.note(w, run.now, (actions.LIQUIDATED, p, 0), float(ticks), 0.0)
+    log_fill(w, (-1, p, side), (lots, ticks, 0, 0), LIQUIDATION, ts)
+    actions.protect_fill(w, p, -1, ts)
+    actions.cancel_all(w, p, True)
+    tell_trip(w, p, ts)
+    follow(w)
+    at = 0
+    while at < w.tools[t].n_orders and run.status == 0:
+        slot = w.book[t, at]
+        order = w.orders[slot]
+        at += 1
+        if order.place == p and order.working and order.known and order.seq < before:
+            close(w, slot)
+            hear(w, CANCELLED, slot, 0, 0)
+            follow(w)
+            at = 0
 
 
 @kernel
@@ -406,18 +312,20 @@ def mark_filled(w: World, slot: int) -> None:
 
 
 @kernel
-def log_fill(w: World, slot: int, what: tuple[int, int, int], purpose: int, ts: int) -> None:
-    """Add a line to the log of fills."""
-    run, order = w.run[0], w.orders[slot]
+def log_fill(
+    w: World, whose: tuple[int, int, int], what: tuple[int, int, int, int], purpose: int, ts: int
+) -> None:
+    """Add a line to the log of fills; `whose` is the order, the place and the side."""
+    run = w.run[0]
     if not run.keeps_logs:
         return
     if run.n_fills_log >= len(w.fill_log):
         run.status = TOO_MANY_ORDERS
         return
     row = w.fill_log[run.n_fills_log]
-    row.lots, row.ticks, row.maker = what
-    row.seq, row.place, row.side, row.purpose, row.ts = order.seq, order.place, order.side, purpose, ts
-    row.tier = w.tools[order.tool].tier
+    row.lots, row.ticks, row.maker, row.fee = what
+    row.seq, row.place, row.side = whose
+    row.purpose, row.ts, row.tier = purpose, ts, w.tools[w.places[row.place].tool].tier
     run.n_fills_log += 1
 
 
@@ -432,6 +340,10 @@ def at_open(w: World, t: int, bar: Bar, before: int) -> None:
     w.run[0].moment = ts
     tool.used = 0
     tool.desk_price = price
+    lost = margin.doomed(w, t, price, price)
+    while lost >= 0 and w.run[0].status == 0:
+        liquidate(w, lost, ts)
+        lost = margin.doomed(w, t, price, price)
     count, present = tool.n_orders, w.run[0].order_seq
     for at in range(count):
         w.scan[at] = w.book[t, at]
@@ -461,8 +373,38 @@ def at_open(w: World, t: int, bar: Bar, before: int) -> None:
 def inside(w: World, t: int, bar: Bar) -> None:
     """Do what happened within the bar: stops before limits, until nothing more happens."""
     w.run[0].moment = bar[2] - 1
-    while w.run[0].status == 0 and (inside_stops(w, t, bar) or inside_limits(w, t, bar)):
+    while w.run[0].status == 0 and (
+        inside_margins(w, t, bar) or inside_stops(w, t, bar) or inside_limits(w, t, bar)
+    ):
         pass
+
+
+@kernel
+def inside_margins(w: World, t: int, bar: Bar) -> bool:
+    """Liquidate the oldest position that the bar dooms, unless its own stop comes first; return whether it did."""
+    b, _, closed = bar
+    lost = margin.doomed(w, t, min(w.low[b], w.open[b]), max(w.high[b], w.open[b]))
+    if lost < 0:
+        return False
+    place = w.places[lost]
+    side = 1 if place.lots > 0 else -1
+    for at in range(w.tools[t].n_orders):
+        order = w.orders[w.book[t, at]]
+        rescues = order.place == lost and order.side == -side and (order.level - place.liquidation) * side > 0
+        if rescues and is_pulled(w, w.book[t, at], bar):
+            return False
+    liquidate(w, lost, closed - 1)
+    return True
+
+
+@kernel
+def is_pulled(w: World, slot: int, bar: Bar) -> bool:
+    """Say whether a stop is held against a bar: it is enough that it arrived before the close."""
+    order, (b, opened, closed) = w.orders[slot], bar
+    return bool(
+        order.working and order.stage == FOR_TRIGGER and order.arrival < closed and order.tried != opened
+        and fills.is_touched(order.level, min(w.low[b], w.open[b]), max(w.high[b], w.open[b]), order.side)
+    )  # fmt: skip
 
 
 @kernel
@@ -491,16 +433,11 @@ def expire(w: World, slot: int, ts: int) -> None:
 @kernel
 def inside_stops(w: World, t: int, bar: Bar) -> bool:
     """Pull the oldest stop that the bar touches; return whether there was one."""
-    b, opened, closed = bar
-    low, high = min(w.low[b], w.open[b]), max(w.high[b], w.open[b])
     for at in range(w.tools[t].n_orders):
         slot = w.book[t, at]
-        order = w.orders[slot]
-        if (
-            order.working and order.stage == FOR_TRIGGER and order.arrival < closed and order.tried != opened
-            and fills.is_touched(order.level, low, high, order.side)
-        ):  # fmt: skip
-            pull(w, slot, bar, fills.stop_price(order.level, order.reference, order.side), closed - 1)
+        if is_pulled(w, slot, bar):
+            order = w.orders[slot]
+            pull(w, slot, bar, fills.stop_price(order.level, order.reference, order.side), bar[2] - 1)
             return True
     return False
 

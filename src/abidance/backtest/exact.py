@@ -4,15 +4,17 @@ The ledger counts in Decimal. An amount here is a pair (high, low) whose sum is 
 nearest to it, the same one that the ledger's Decimal gives. Nothing here may be compiled with fast-math.
 """
 
-import math
+import numpy as np
 
 from abidance.backtest.jit import kernel
 
 Pair = tuple[float, float]
 
 _SPLIT = 134217729.0
-_UNITS = 1e12
+UNITS = 1e12
+"""The ledger's units in a quote unit."""
 _NOISE = 1e-9
+_WHOLE = 9007199254740992.0
 
 
 @kernel
@@ -77,11 +79,50 @@ def whole(count: int) -> Pair:
 
 
 @kernel
+def counted(units: Pair) -> tuple[Pair, float]:
+    """Return the whole number nearest to a count of any size, and how far the count is above it."""
+    first = np.rint(units[0])
+    rest = (units[0] - first) + units[1]
+    second = np.rint(rest)
+    return two_sum(first, second), rest - second
+
+
+@kernel
 def paid(units: Pair) -> Pair:
     """Return an amount given in units of 1e-12, rounded up to a whole unit as `model.money.paid` rounds."""
-    floor = math.floor(units[0])
-    above = (units[0] - floor) + units[1]
-    count = float(floor)
-    if above > _NOISE:
-        count += 1.0
-    return over((count, 0.0), (_UNITS, 0.0))
+    count, above = counted(units)
+    return over(add(count, (1.0, 0.0)) if above > _NOISE else count, (UNITS, 0.0))
+
+
+@kernel
+def received_units(units: Pair) -> Pair:
+    """Return an amount given in units of 1e-12 as whole units, rounded down as `model.money.received` rounds."""
+    count, above = counted(units)
+    return add(count, (-1.0, 0.0)) if above < -_NOISE else count
+
+
+@kernel
+def received(units: Pair) -> Pair:
+    """Return an amount given in units of 1e-12, rounded down to a whole unit."""
+    return over(received_units(units), (UNITS, 0.0))
+
+
+@kernel
+def nearest(units: Pair) -> Pair:
+    """Return an amount given in units of 1e-12, rounded to the nearest whole unit; a tie goes to the even one."""
+    count, above = counted(units)
+    if abs(above) > 0.5 - _NOISE and (int(count[0]) + int(count[1])) % 2:
+        count = add(count, (1.0 if above > 0.0 else -1.0, 0.0))
+    return over(count, (UNITS, 0.0))
+
+
+@kernel
+def shown(price: float) -> Pair:
+    """Return a price as the number that people read: the shortest decimal that is the same float."""
+    scale = 1.0
+    for _ in range(16):
+        count = np.rint(price * scale)
+        if count < _WHOLE and count / scale == price:
+            return over((count, 0.0), (scale, 0.0))
+        scale *= 10.0
+    return price, 0.0

@@ -135,15 +135,35 @@ def exposure(w: World, kind: int, key: int) -> float:
 @kernel
 def free_cash(w: World, venue: int) -> float:
     """Return what may be spent at a venue, after what pending entries will cost."""
-    left = w.venues[venue].wallet
+    left = w.venues[venue].wallet - used_margin(w, venue)
     for at in range(w.run[0].n_entries):
         t = w.orders[w.entries[at]].tool
         tool = w.tools[t]
         if tool.venue == venue:
             added = pending(w, at)
             if added > 0:
-                left -= quantity_of(w, t, added) * pending_price(w, at) * (1 + tool.cost_rate)
+                value = quantity_of(w, t, added) * pending_price(w, at) * (1 + tool.cost_rate)
+                left -= value / leverage_of(w, w.orders[w.entries[at]].place)
     return left
+
+
+@kernel
+def used_margin(w: World, venue: int) -> float:
+    """Return what the perpetual positions at a venue lock: their value when they were entered, over their leverage."""
+    total = 0.0
+    for at in range(w.run[0].n_held):
+        place = w.places[w.held[at]]
+        tool = w.tools[place.tool]
+        if tool.perpetual and tool.venue == venue:
+            total += abs(place.size) * place.entry / leverage_of(w, w.held[at])
+    return total
+
+
+@kernel
+def leverage_of(w: World, p: int) -> float:
+    """Return with which leverage a place trades: its strategy's on perpetuals, none on spot."""
+    place = w.places[p]
+    return w.strategies[place.strategy].leverage if w.tools[place.tool].perpetual else 1.0
 
 
 @kernel
@@ -179,7 +199,7 @@ def size(w: World, p: int, strength: float, row: int, price: float) -> int:
         volatility = w.volatility[row]
         if volatility > 0:
             stake = config.risk / volatility * allotted
-    leverage = 1.0
+    leverage = leverage_of(w, p)
     payable = leverage / (1.0 + leverage * tool.cost_rate)
     value = min(stake * share, config.max_fraction * leverage * allotted, payable * allotted)
     lots = value / price / tool.lot * _LAST_BIT
@@ -242,16 +262,22 @@ def verdict(
     if kind == LIMIT and ticks <= 0:
         return MALFORMED
     exits = max(exiting(w, p, False) - replaced, 0) if held * side < 0 else 0
-    reduces = held * side < 0 and lots <= abs(held) and (reduce_only or lots + exits <= abs(held))
     tool = w.tools[t]
+    reduces = (
+        held * side < 0
+        and lots <= abs(held)
+        and (reduce_only or (not tool.perpetual and lots + exits <= abs(held)))
+    )
     if reduce_only and (not reduces or (kind == MARKET and exiting(w, p, True) + lots > abs(held))):
         return NOT_REDUCING
-    if not reduces and side < 0 and lots > max(held - exits, 0):
+    may_short = tool.perpetual and w.strategies[place.strategy].allow_short
+    if not reduces and side < 0 and not may_short and lots > max(held - exits, 0):
         return SHORT_NOT_ALLOWED
     if lots < tool.min_lots:
         return MIN_QUANTITY
     own = tool.mark if kind == MARKET else price_of(w, t, ticks)
-    if own == own and not quantity_of(w, t, lots) * own * _TOLERANCE >= tool.min_notional:
+    is_exempt = reduces and tool.perpetual
+    if own == own and not is_exempt and not quantity_of(w, t, lots) * own * _TOLERANCE >= tool.min_notional:
         return MIN_NOTIONAL
     if kind == LIMIT and tool.mark == tool.mark and not (reduces and is_stale(w, p)):
         beyond = (own / tool.mark - 1) * side
@@ -290,6 +316,8 @@ def entry_verdict(w: World, p: int, wish: tuple[int, int, int], own: float, row:
                 >= tool.min_notional * run.exit_margin):  # fmt: skip
             return EXIT_NOT_FEASIBLE
     worth, price = equity(w), max(tool.mark, own)
+    if tool.perpetual and not 0 < leverage_of(w, p) <= min(run.max_leverage, tool.max_leverage):
+        return MAX_LEVERAGE
     if (
         added
         and not quantity_of(w, t, abs(place.lots) + added) * price <= run.max_leverage * worth * _TOLERANCE
@@ -299,20 +327,20 @@ def entry_verdict(w: World, p: int, wish: tuple[int, int, int], own: float, row:
         return MAX_ORDER_VALUE
     if not may_open(w, p):
         return MAX_POSITIONS
-    return exposed_verdict(w, t, quantity_of(w, t, added) * price, worth) if added else APPROVED
+    return exposed_verdict(w, p, quantity_of(w, t, added) * price, worth) if added else APPROVED
 
 
 @kernel
-def exposed_verdict(w: World, t: int, value: float, worth: float) -> int:
-    """Return what the limits of exposure and the free cash say of so much more in an instrument."""
-    run, tool = w.run[0], w.tools[t]
+def exposed_verdict(w: World, p: int, value: float, worth: float) -> int:
+    """Return what the limits of exposure and the free cash say of so much more in a place."""
+    run, tool = w.run[0], w.tools[w.places[p].tool]
     if not (worth > 0 and exposure(w, ALL, 0) + value <= run.max_exposure * worth * _TOLERANCE):
         return MAX_EXPOSURE
     if not exposure(w, ASSET, tool.asset) + value <= run.max_asset * worth * _TOLERANCE:
         return MAX_ASSET_EXPOSURE
     if not exposure(w, VENUE, tool.venue) + value <= run.max_venue * worth * _TOLERANCE:
         return MAX_VENUE_EXPOSURE
-    if not value * (1.0 + tool.cost_rate) <= free_cash(w, tool.venue) * _TOLERANCE:
+    if not value * (1.0 / leverage_of(w, p) + tool.cost_rate) <= free_cash(w, tool.venue) * _TOLERANCE:
         return INSUFFICIENT_FUNDS
     return APPROVED
 

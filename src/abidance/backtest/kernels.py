@@ -5,7 +5,7 @@
 
 import math
 
-from abidance.backtest import actions, desk, exact, gate, watch
+from abidance.backtest import actions, desk, exact, gate, margin, watch
 from abidance.backtest.jit import entrance, kernel
 from abidance.backtest.tables import DONE, FOR_LIMIT, FOR_MARKET, FOR_TRIGGER, LOGS_FULL, NEVER, World
 from abidance.venues.sim import fills
@@ -19,7 +19,18 @@ _DAY_NS = 86_400_000_000_000
 def play(w: World) -> None:
     """Run slices until there are none, until a log needs room, or until something cannot be told here (`status`)."""
     run = w.run[0]
+    play_slices(w)
+    if run.status == DONE and run.at == run.slices:
+        margin.pay_due(w, NEVER)
+
+
+@kernel
+def play_slices(w: World) -> None:
+    """Run slices, and between them the funding that falls due."""
+    run = w.run[0]
     while run.at < len(w.when):
+        if run.pay_from < w.when[run.at]:
+            margin.pay_due(w, w.when[run.at])
         if is_full(w):
             run.status = LOGS_FULL
             return
@@ -27,6 +38,8 @@ def play(w: World) -> None:
             coast(w)
             if run.at == len(w.when) or run.status != DONE:
                 return
+            if run.pay_from < w.when[run.at]:
+                continue
         step(w, w.when[run.at])
         if run.status != DONE:
             return
@@ -54,12 +67,15 @@ def coast(w: World) -> None:
     run, place, series = w.run[0], w.places[0], w.series[0]
     tool = w.tools[place.tool]
     low, high = watched(w, place.tool)
+    pay_from = run.pay_from
     if run.n_owed or low > high:
         return
     lows, highs, closes, targets, when = w.low, w.high, w.close, w.target, w.when
     is_held, is_watched = run.n_held > 0, run.jump < math.inf or run.spike < math.inf
     acted, told = False, run.refused + run.n_notices_log
     while run.at < len(when) and not acted and run.refused + run.n_notices_log == told:
+        if when[run.at] > pay_from:
+            return
         b, row = series.first + series.at, place.row0 + series.at
         if targets[row] == targets[row] or not (lows[b] > low and highs[b] < high):
             return
@@ -92,6 +108,8 @@ def coast(w: World) -> None:
 def watched(w: World, t: int) -> exact.Pair:
     """Return between which prices a bar touches no order of an instrument; crossed when any bar may touch one."""
     low, high = -math.inf, math.inf
+    if w.tools[t].n_margined:
+        low, high = margin.reach(w, t)
     for at in range(w.tools[t].n_orders):
         order = w.orders[w.book[t, at]]
         is_eager = order.stage == FOR_MARKET or (order.stage == FOR_LIMIT and not order.rested)
@@ -129,11 +147,17 @@ def step(w: World, now: int) -> None:
         series = w.series[s]
         b = series.first + series.at
         series.present = series.at < series.count and w.ts[b] + series.span == now
-        busy |= series.present and series.drives and w.tools[series.tool].n_orders > 0
+        busy |= series.present and series.drives and is_touchable(w, series.tool)
     if busy:
         fill(w)
         run.moment = -1
     close(w, now)
+
+
+@kernel
+def is_touchable(w: World, t: int) -> bool:
+    """Say whether a bar may touch something in an instrument: an order, or a position with margin."""
+    return bool(w.tools[t].n_orders + w.tools[t].n_margined > 0)
 
 
 @kernel
@@ -167,7 +191,7 @@ def fill(w: World) -> None:
     for s in range(len(w.series)):
         series = w.series[s]
         b = series.first + series.at
-        touches = series.present and series.drives and w.tools[series.tool].n_orders > 0
+        touches = series.present and series.drives and is_touchable(w, series.tool)
         if touches and 0.0 < w.low[b] <= w.high[b] < _HIGHEST and 0.0 < w.open[b] < _HIGHEST:
             series.present = 2
             desk.at_open(w, series.tool, (b, w.ts[b], w.ts[b] + series.span), before)

@@ -12,7 +12,7 @@ executor then runs the choice.
 
 import math
 
-from abidance.backtest import actions, cover, desk, exact, gate, glide, watch
+from abidance.backtest import actions, books, cover, exact, gate, glide, watch
 from abidance.backtest.cover import NEAR
 from abidance.backtest.jit import entrance, inlined
 from abidance.backtest.layout import ahead
@@ -328,7 +328,7 @@ def trade(w: World, p: int, fill: tuple[int, int, int, int], ts: int) -> None:
     place.size = gate.quantity_of(w, t, place.lots)
     place.entry = gate.price_of(w, t, ticks) if was_flat else place.cost / place.size
     if was_flat:
-        desk.hold(w, p, True)
+        books.hold(w, p, True)
     if opens:
         actions.begin_plan(w, p, w.legs[p].row, ts)
     cover.stand(w, p)
@@ -352,7 +352,7 @@ def end_trip(w: World, p: int, ts: int) -> None:
     if leg.pending == ENTERING:
         forget_entry(w, p)
     leg.pending = NOTHING
-    desk.hold(w, p, False)
+    books.hold(w, p, False)
     run.closed_trips += 1
     strategy = w.strategies[place.strategy]
     rested = strategy.rest_until

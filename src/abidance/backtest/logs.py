@@ -1,5 +1,6 @@
 """What a compiled run wrote down, told in the words of the event engine: fills, orders, refusals, round trips."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal, localcontext
 from functools import cached_property
@@ -7,13 +8,13 @@ from hashlib import sha256
 from typing import Any
 
 from abidance.backtest import tables
-from abidance.backtest.compiled import Scene, tiers_of
+from abidance.backtest.compiled import Scene, sound_payments, tiers_of, value_of
 from abidance.backtest.sums import Sums
 from abidance.backtest.tables import World
 from abidance.journal.told import Fills, Told, TripColumns, Trips
 from abidance.model.account import RoundTrip
 from abidance.model.instrument import Instrument
-from abidance.model.money import ZERO, paid, to_decimal
+from abidance.model.money import UNIT, ZERO, paid, received, to_decimal
 from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Protection, Purpose, Side
 from abidance.model.outcome import Notice, Refused
 from abidance.portfolio.holding import Holding, Movement
@@ -27,6 +28,7 @@ _STATES = {
     tables.FILLED: OrderState.FILLED,
     tables.ENDED: OrderState.CANCELLED,
     tables.TIMED_OUT: OrderState.EXPIRED,
+    tables.DENIED: OrderState.REJECTED,
 }
 _NOTICES = (
     ("error", "daily_loss", "Lost {share:.2%} since midnight UTC (`risk.breakers.daily_loss`)."),
@@ -48,6 +50,8 @@ _NOTICES = (
         "A bar of {name} was wild (`risk.breakers.volatility_spike`): no entries.",
     ),
     ("error", "exit_failed", "What {name} holds could not be left: it is still held."),
+    ("error", "liquidated", "The venue closed the position in {name} at {price}: its margin is lost."),
+    ("warning", "order_rejected", "{name}: insufficient balance for the margin of an order."),
 )
 
 
@@ -77,15 +81,18 @@ class Story:
         found = []
         log = self._world.fill_log[: int(self._world.run[0]["n_fills_log"])]
         for number, row in enumerate(log.tolist(), 1):
-            seq, place, side, lots, ticks, maker, purpose, ts, tier = row
+            seq, place, side, lots, ticks, maker, purpose, ts, tier, cut = row
             instrument = self._instruments[self._tools[place]]
             config = tiers_of(self._scene.venues[instrument.venue])[tier]
             quantity, price = lots * instrument.lot, ticks * instrument.tick
             fee = paid(quantity * price * to_decimal(config.maker if maker else config.taker))
-            id = self._ids[seq]
+            if cut >= 0:
+                fee = cut * UNIT
+            id = self._ids[seq] if seq >= 0 else ""
+            own = f"{id or 'liquidation'}-{number}"
             found.append(
                 Fill(
-                    f"{id}-{number}", id, instrument.id, self._scene.places[place].strategy, _side(side), quantity,
+                    own, id or own, instrument.id, self._scene.places[place].strategy, _side(side), quantity,
                     price, fee, instrument.quote, ts, bool(maker), tables.PURPOSES[purpose],
                 )
             )  # fmt: skip
@@ -125,16 +132,20 @@ class Story:
         for row in self._world.notice_log[: int(self._world.run[0]["n_notices_log"])]:
             level, code, text = _NOTICES[int(row["code"])]
             subject, before = int(row["subject"]), float(row["second"])
-            name = ""
-            if code == "exit_failed":
-                name = self._scene.places[subject].strategy
+            name = strategy = price = ""
+            if code in ("liquidated", "order_rejected"):
+                instrument = self._instruments[self._tools[subject]]
+                name, price = instrument.id, str(int(row["first"]) * instrument.tick)
+                strategy = self._scene.places[subject].strategy
+            elif code == "exit_failed":
+                name = strategy = self._scene.places[subject].strategy
             elif code == "losing_streak":
-                name = list(self._scene.strategies)[subject]
+                name = strategy = list(self._scene.strategies)[subject]
             elif subject >= 0:
                 name = self._scene.series[subject].instrument
             share = 1 - float(row["first"]) / before if before else 0.0
-            strategy = name if code in ("losing_streak", "exit_failed") else ""
-            found.append(Notice(int(row["ts"]), level, code, text.format(share=share, name=name), strategy))
+            told = text.format(share=share, name=name, price=price)
+            found.append(Notice(int(row["ts"]), level, code, told, strategy))
         return found
 
     @cached_property
@@ -146,14 +157,19 @@ class Story:
     def _told_trips(self) -> list[RoundTrip]:
         """Return the round trips.
 
-        Fees are in the quote and no dust is left, so that a fill moves a holding by its quantity and its fee.
+        Fees are in the quote and no dust is left, so that a fill moves a holding by its quantity and its fee. Funding
+        comes between the fills.
         """
         closed: list[RoundTrip] = []
         held: dict[tuple[str, str], Holding] = {}
         marks = dict(zip(self._scene.instruments, self._world.tools["mark"].tolist(), strict=True))
         tags = {order.id: order.request.tag for order in self.orders if order.request.tag}
+        funding = deque(self._told_funding())
         with localcontext(EXACT):
-            for fill in self.fills:
+            for number, fill in enumerate(self.fills):
+                while funding and funding[0][0] <= number:
+                    _, key, amount = funding.popleft()
+                    held[key].pay_funding(amount)
                 key = (fill.strategy, fill.instrument)
                 holding = held.get(key)
                 if holding is None:
@@ -162,12 +178,27 @@ class Story:
                 _, trip = holding.apply(Movement(fill, moved, fill.fee, tags.get(fill.order_id, "")))
                 if trip is not None:
                     closed.append(trip)
-                    del held[key]
+                    if not holding.quantity:
+                        del held[key]
+            for _, key, amount in funding:
+                held[key].pay_funding(amount)
             still = [
                 each.trip(None, "", each.value_change(to_decimal(marks[each.instrument])))
                 for each in held.values()
             ]
         return closed + still
+
+    def _told_funding(self) -> list[tuple[int, tuple[str, str], Decimal]]:
+        """Return after how many fills which holding paid or received funding, and how much."""
+        worth = [value_of(each) for each in sound_payments(self._scene)]
+        found = []
+        for place, payment, lots, fills in self._world.funding_log[
+            : int(self._world.run[0]["n_funding_log"])
+        ].tolist():
+            instrument = self._instruments[self._tools[place]]
+            amount = received(-(lots * instrument.lot) * worth[payment])
+            found.append((fills, (self._scene.places[place].strategy, instrument.id), amount))
+        return found
 
     def digest(self) -> str:
         """Return a hash of all fills and of the equity: two equal runs of this executor have equal digests."""

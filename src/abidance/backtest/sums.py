@@ -114,13 +114,15 @@ class Sums:
             above, below = _parts(instrument, to_decimal(config.maker if kind % 2 else config.taker))
             rows = kinds == kind
             fees[rows] = -(-_roomy(self._traded[rows], above) * above // below)
+        fees = np.where(log["fee"] >= 0, log["fee"], fees)
         return _roomy(fees)
 
     def slippage(self) -> float:
         """Return what filling away from the prices decided on cost (`execution.analysis.slippage_of`)."""
         log = self._fills
         filled = np.zeros(int(self._world.run[0]["order_seq"]), dtype=self._traded.dtype)
-        np.add.at(filled, log["seq"], self._traded)
+        ours = log["seq"] >= 0
+        np.add.at(filled, log["seq"][ours], self._traded[ours])
         rows = np.flatnonzero(self._orders["filled"] > 0)
         orders, spent = self._orders[rows], filled[rows]
         tool = self._world.places["tool"][orders["place"]]

@@ -20,8 +20,8 @@ REFUSALS = tuple(RefusalCode)
 MARKET, STOP, LIMIT = 0, 1, 2
 FOR_TRIGGER, FOR_MARKET, FOR_LIMIT = 0, 1, 2
 SUBMIT, CANCEL, AMEND = 0, 1, 2
-ACCEPTED, CANCELLED, AMENDED, UNCHANGED, EXPIRED = 0, 1, 2, 3, 4
-OPEN, PARTIAL, FILLED, ENDED, TIMED_OUT = 0, 1, 2, 3, 4
+ACCEPTED, CANCELLED, AMENDED, UNCHANGED, EXPIRED, REJECTED = range(6)
+OPEN, PARTIAL, FILLED, ENDED, TIMED_OUT, DENIED = range(6)
 # how a strategy sizes
 NOTIONAL, QUANTITY, FRACTION, RISK, VOLATILITY = 0, 1, 2, 3, 4
 # how a kernel came back
@@ -36,7 +36,8 @@ NOTIONAL, QUANTITY, FRACTION, RISK, VOLATILITY = 0, 1, 2, 3, 4
     BIG_NUMBER,
     TOO_MANY_FILLS,
     TOO_SOON,
-) = range(10)
+    SPOT_SALE,
+) = range(11)
 # what waits for the next open in the fast lane, and where the trailing distance of a bar comes from
 NOTHING, ENTERING, LEAVING = 0, 1, 2
 NO_TRAIL, SHARE, COLUMN = 0, 1, 2
@@ -58,26 +59,28 @@ def _record(whole: str, real: str) -> np.dtype[Any]:
 RUN = _record(
     "at status keeps_logs keeps_curves day days now venue_now moment order_seq fill_seq refused n_held n_owed n_entries n_free n_commands n_news"
     " n_orders_log n_fills_log n_refusals_log n_notices_log sent_first sent_count max_positions rate_limit require_stop"
-    " halted lost_until midnight losing_streak cooldown cooldown_bars closed_trips tick_at look_at next_due window",
+    " halted lost_until midnight losing_streak cooldown cooldown_bars closed_trips tick_at look_at next_due window"
+    " slices paid pay_from n_funding_log",
     "equity pool pool_low max_exposure max_asset max_venue max_leverage max_order_value collar stale_after exit_margin"
     " daily_loss max_drawdown spike jump day_open peak floor seen_equity start_equity highest deepest fees",
 )
 VENUE = _record("n_tiers recent_first n_recent", "wallet wallet_low reserved reserved_low traded traded_low")
 TOOL = _record(
-    "venue asset tick_num tick_den lot_num lot_den min_lots unlimited on_touch latency mark_ts n_orders used rest_until last watch_from tier most_ticks",
+    "venue asset tick_num tick_den lot_num lot_den min_lots unlimited on_touch latency mark_ts n_orders used rest_until last watch_from tier most_ticks perpetual n_margined",
     "tick lot unit unit_low taker taker_low maker maker_low min_notional spread fixed impact share cost_rate mark"
-    " desk_price watch_low watch_high",
+    " desk_price watch_low watch_high maintenance max_leverage",
 )
 STRATEGY = _record(
     "method bar_ns allow_short losses rest_until by_limit timeout retries",
-    "allocation amount quantity fraction risk max_fraction threshold leverage settled settled_low",
+    "allocation amount quantity fraction risk max_fraction threshold leverage leverage_low settled settled_low",
 )
 SERIES = _record("tool first count at span drives watch_at watch_full present", "watch_close watch_total")
 PLACE = _record(
     "strategy tool series row0 max_bars has_exits lots planned sign ts_entry best_bars leaving has_stop reason"
     " stop_order goal_order owed owed_tries aim"
-    " sent_ts sent_before sent_side sent_lots sent_ticks",
-    "wish size entry cost cost_low profit profit_low plan_entry best stop stop_distance goal_distance trailing even",
+    " sent_ts sent_before sent_side sent_lots sent_ticks ended",
+    "wish size entry cost cost_low profit profit_low plan_entry best stop stop_distance goal_distance trailing even"
+    " margin margin_low liquidation earned",
 )
 ORDER = _record(
     "known working place tool side kind stage lots ticks venue_lots venue_ticks filled purpose reduce_only cancelling"
@@ -90,12 +93,14 @@ LEG = _record(
     "stop goal share",
 )
 COMMAND = _record("kind order lots ticks", "")
-FILL_LOG = _record("seq place side lots ticks maker purpose ts tier", "")
+FILL_LOG = _record("seq place side lots ticks maker purpose ts tier fee", "")
 ORDER_LOG = _record(
     "place side kind lots ticks filled purpose reduce_only row ts_intent ts_last ts_first state", "decision"
 )
 REFUSAL_LOG = _record("ts place code side lots ticks kind purpose reduce_only row", "decision")
 NOTICE_LOG = _record("ts code subject until", "first second")
+PAYMENT = _record("ts tool stop", "value value_low")
+FUNDING_LOG = _record("place payment lots fills", "")
 
 Table = Any
 
@@ -181,6 +186,13 @@ class World:
     recent_ts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), _I))
     """When each venue with fee tiers filled something lately, in a ring, and the value of it as a pair."""
     recent_value: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0), _F))
+    payments: Table = field(default_factory=lambda: np.zeros(0, PAYMENT))
+    """The funding that falls due, in that order: for one lot held long, in the ledger's unit as a pair.
+
+    `stop` is how many trades come before it, where trades fill orders.
+    """
+    funding_log: Table = field(default_factory=lambda: np.zeros(0, FUNDING_LOG))
+    """What funding each position paid or received: for how many lots, and after how many fills."""
     head: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -208,6 +220,7 @@ RECORDS = {
     "run": RUN, "venues": VENUE, "tools": TOOL, "strategies": STRATEGY, "series": SERIES, "places": PLACE,
     "orders": ORDER, "commands": COMMAND, "news": COMMAND, "fill_log": FILL_LOG, "order_log": ORDER_LOG,
     "refusal_log": REFUSAL_LOG, "notice_log": NOTICE_LOG, "lane": LANE, "legs": LEG,
+    "payments": PAYMENT, "funding_log": FUNDING_LOG,
 }  # fmt: skip
 """The record of each table that has one; the others hold plain numbers."""
 WHOLE = frozenset(

@@ -10,9 +10,9 @@ the equity) and only where one is touched does the venue act. The counterpart of
 
 import math
 
-from abidance.backtest import desk, kernels, watch
+from abidance.backtest import desk, kernels, margin, watch
 from abidance.backtest.jit import entrance, kernel
-from abidance.backtest.tables import DONE, FOR_LIMIT, FOR_MARKET, FOR_TRIGGER, LOGS_FULL, World
+from abidance.backtest.tables import DONE, FOR_LIMIT, FOR_MARKET, FOR_TRIGGER, LOGS_FULL, NEVER, World
 from abidance.venues.sim import fills
 
 _LOOK_NS = 1_000_000_000
@@ -24,7 +24,7 @@ def play_ticks(w: World) -> None:
     """Run slices and what trades between them, as `kernels.play` runs slices."""
     run = w.run[0]
     while run.at < len(w.when):
-        go(w, w.stops[run.at])
+        go_paying(w, w.stops[run.at], w.when[run.at])
         if run.status != DONE:
             return
         take_slice(w, w.when[run.at])
@@ -32,7 +32,19 @@ def play_ticks(w: World) -> None:
             return
         kernels.record(w, run.at)
         run.at += 1
-    go(w, len(w.tick_ts))
+    go_paying(w, len(w.tick_ts), NEVER)
+
+
+@kernel
+def go_paying(w: World, stop: int, now: int) -> None:
+    """Take the trades up to, not including, row `stop`, and the funding that falls due before `now` among them."""
+    run = w.run[0]
+    while run.pay_from < now and run.status == DONE:
+        go(w, w.payments[run.paid].stop)
+        if run.status == DONE:
+            margin.pay(w)
+    if run.status == DONE:
+        go(w, stop)
 
 
 @kernel
@@ -90,6 +102,8 @@ def watched(w: World, t: int) -> tuple[float, float, int]:
     """Return between which prices (bounds excluded) a trade touches nothing, and from when on any may."""
     low, high, wake = -math.inf, math.inf, _END
     tool = w.tools[t]
+    if tool.n_margined:
+        low, high = margin.reach(w, t)
     for at in range(tool.n_orders):
         order = w.orders[w.book[t, at]]
         wake = min(wake, order.expiry)
@@ -191,7 +205,7 @@ def take(w: World, at: int) -> None:
     """Take one trade with everything that may come of it."""
     run = w.run[0]
     t, now = w.tick_tool[at] if len(w.tick_tool) else 0, w.tick_ts[at]
-    if w.tools[t].n_orders:
+    if kernels.is_touchable(w, t):
         settle(w)
         touch(w, t, at)
         run.moment = -1
@@ -210,6 +224,10 @@ def touch(w: World, t: int, at: int) -> None:
     """Do what a trade does to the orders that were there before it, in their order of arrival."""
     run, tool, now, price = w.run[0], w.tools[t], w.tick_ts[at], w.tick_price[at]
     run.moment = now
+    lost = margin.doomed(w, t, price, price)
+    while lost >= 0 and run.status == DONE:
+        desk.liquidate(w, lost, now)
+        lost = margin.doomed(w, t, price, price)
     printed, before, count = fills.whole_lots(w.tick_size[at], tool.lot), run.order_seq, tool.n_orders
     for place in range(count):
         w.scan[place] = w.book[t, place]

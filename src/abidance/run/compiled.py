@@ -26,6 +26,7 @@ from abidance.execution.config import ExecutionConfig
 from abidance.indicators import recursions
 from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
+from abidance.market.feed.merge import merge
 from abidance.market.funding import Funding
 from abidance.market.live.gaps import GapSpan
 from abidance.market.store import fingerprint
@@ -219,16 +220,14 @@ def _unsupported_strategy(material: Material, config: StrategyConfig) -> str | N
         return f"{config.name} is sized by {config.sizing.method}."
     if config.execution != ExecutionConfig():
         return f"{config.name} has its entries executed in ways that are not compiled (`execution`)."
-    if config.allow_short:
-        return f"{config.name} may go short."
     return None
 
 
 def _unsupported_instrument(material: Material, instrument: Instrument) -> str | None:
     venue = material.config.venue_of(instrument.venue)
     steps = (*instrument.tick.as_integer_ratio(), *instrument.lot.as_integer_ratio())
-    if instrument.is_perpetual:
-        return "is a perpetual"
+    if instrument.is_perpetual and instrument.name.settle != instrument.quote:
+        return f"settles in {instrument.name.settle}"
     if instrument.quote != material.config.currency:
         return f"is not quoted in {material.config.currency}"
     if venue.fee_asset not in ("quote", instrument.quote):
@@ -272,6 +271,7 @@ def scene_of(material: Material, decided: Decide = decide) -> Scene:
         drives=[material.drive[id] == timeframe for id, timeframe in keys],
         places=places,
         tapes=material.tapes,
+        payments=list(merge(*material.payments()).events()),  # type: ignore[arg-type]
     )
 
 

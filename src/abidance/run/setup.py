@@ -123,8 +123,11 @@ class Material:
         bars = BarReplay(tuple(self.bars.values()), tuple(self.instruments))
         others: list[Feed] = [TapeReplay(id, tape) for id, tape in self.tapes.items()]
         others += [GapReplay(self.gaps)] if self.gaps else []
-        payments = map(self._payments, self.funding.values())
-        return merge(bars, *others, *payments) if others or self.funding else bars
+        return merge(bars, *others, *self.payments()) if others or self.funding else bars
+
+    def payments(self) -> list[Feed]:
+        """Return the funding that falls due in the range as feeds, one for each perpetual."""
+        return [self._payments(each) for each in self.funding.values()]
 
     def _payments(self, funding: Funding) -> FundingReplay:
         id = funding.instrument

@@ -6,7 +6,7 @@ It turns what matching found into fills and books them. It decides no price and 
 from collections.abc import Mapping
 from decimal import Decimal
 
-from abidance.model.money import ZERO, paid
+from abidance.model.money import ZERO, paid, received
 from abidance.model.order import Fill, OrderRequest, Purpose, Side
 from abidance.venues.sim.accounts import Accounts, Holding, Wallet
 from abidance.venues.sim.desk import Desk
@@ -198,7 +198,7 @@ class Clearing:
         holding = self._accounts.holding(order.request.strategy, desk.instrument)
         closed = holding.closing(order.side * quantity)
         margin = paid((quantity - closed) * price / self._leverage_of(order.request.strategy))
-        return self._available(desk, order) + holding.freed(closed, price) - margin
+        return received(self._available(desk, order) + holding.freed(closed, price) - margin)
 
     def _fee(
         self, desk: Desk, step: Execution, quantity: Decimal, price: Decimal
