@@ -1,7 +1,7 @@
 """Random markets, strategies and rules on which two executors are to agree."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from abidance.market.bars import Bars
 from abidance.market.funding import Funding
-from abidance.model.instrument import timeframe_ns
+from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.run.setup import Key
 from abidance.strategy.base import BarStrategy, Signals
 from abidance.strategy.parameters import Parameter
@@ -20,15 +20,24 @@ COINS = ("BTC", "ETH", "SOL")
 
 @dataclass(frozen=True)
 class Memory:
-    """Bars by instrument and timeframe, as a run asks for them."""
+    """Bars by instrument and timeframe, as a run asks for them, and funding by perpetual."""
 
     series: Mapping[Key, Bars]
+    rates: Mapping[str, Funding] = field(default_factory=dict)
 
     def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
         return self.series[instrument, timeframe]
 
     def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> Funding | None:
+        return due(self.rates.get(instrument), start, end)
+
+
+def due(rates: Funding | None, start: int | None, end: int | None) -> Funding | None:
+    """Return what of the rates falls due in a stretch of time."""
+    if rates is None or start is None or end is None:
         return None
+    rows = (rates.ts >= start) & (rates.ts < end)
+    return Funding(rates.instrument, rates.ts[rows], rates.rate[rows])
 
 
 class Scripted(BarStrategy):
@@ -61,6 +70,15 @@ class Scripted(BarStrategy):
             max_bars=int(rng.integers(1, 9)) if "m" in self.protect else None,
             tag=[f"row {n}" for n in range(size)],
         )
+
+
+class Steady(BarStrategy):
+    """Wishes one thing for good."""
+
+    target = Parameter(1.0)
+
+    def signals(self, bars: Bars) -> Signals:
+        return Signals(np.full(len(bars), self.target))
 
 
 @dataclass(frozen=True)
@@ -101,6 +119,40 @@ def market(shape: Shape, ids: Sequence[str], timeframe: str, detail: str | None 
         if detail:
             series[id, timeframe] = fine.higher(timeframe)
     return Memory(series)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How funding comes: every so many seconds, so much past the hour, how far from zero, how full of holes."""
+
+    every: int
+    past: int
+    mean: float
+    wide: float
+    holes: float
+
+
+rates = st.builds(
+    Rates,
+    every=st.sampled_from([3_600, 14_400, 28_800]),
+    past=st.sampled_from([0, 0, 1, 1_500]),
+    mean=st.sampled_from([0.0, 0.0001, -0.0005]),
+    wide=st.sampled_from([0.0001, 0.001, 0.02]),
+    holes=st.sampled_from([0.0, 0.0, 0.4, 1.0]),
+)
+
+
+def funding(rates: Rates, seed: int, ids: Sequence[str], hours: int) -> dict[str, Funding]:
+    """Make the funding of those of some instruments that are perpetuals."""
+    found = {}
+    for number, id in enumerate(ids):
+        if ":" in id:
+            rng = np.random.default_rng((seed, number, 7))
+            ts = START + np.arange(0, hours * 3_600, rates.every) * SECOND_NS + rates.past * SECOND_NS
+            rate = rng.normal(rates.mean, rates.wide, len(ts))
+            kept = rng.random(len(ts)) >= rates.holes
+            found[id] = Funding(id, ts[kept], rate[kept])
+    return found
 
 
 def _series(shape: Shape, number: int, id: str, timeframe: str, length: int) -> Bars:

@@ -164,6 +164,7 @@ def _add_up(truth: BacktestResult, other: BacktestResult) -> None:
 
 
 TOLD = {
+    "liquidated",
     "daily_loss",
     "max_drawdown",
     "losing_streak",

@@ -1,7 +1,7 @@
 """Trades that fill orders between bars built from them: the compiled executor against the event engine."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from abidance.run.backtest import backtest
 from abidance.run.compiled import compiled_backtest, fallback_of
 from abidance.run.config import RunConfig
 from abidance.run.sweeping import sweep
-from tests.parity.markets import START
+from tests.parity.markets import START, due
 from tests.parity.test_compiled import (
     HERE,
     LISTED,
@@ -42,15 +42,16 @@ pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its
 
 @dataclass(frozen=True)
 class Tapes:
-    """Trades by instrument, as a run asks for them; there are no bars."""
+    """Trades by instrument, as a run asks for them, and funding by perpetual; there are no bars."""
 
     tapes: Mapping[str, Tape]
+    rates: Mapping[str, Funding] = field(default_factory=dict)
 
     def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
         raise AssertionError("the bars are to be built from trades")
 
     def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> Funding | None:
-        return None
+        return due(self.rates.get(instrument), start, end)
 
     def trades(self, instrument: str, start: int | None = None, end: int | None = None) -> Tape:
         tape = self.tapes[instrument]

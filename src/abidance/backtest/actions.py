@@ -43,8 +43,8 @@ STOP_LOSS, TRAILING_STOP, BREAK_EVEN, TAKE_PROFIT = map(
 )
 (
     DAILY_LOSS, MAX_DRAWDOWN, EQUITY_UNKNOWN, LOSING_STREAK, DATA_ANOMALY, VOLATILITY_SPIKE, EXIT_FAILED,
-    LIQUIDATED, ORDER_REJECTED,
-) = range(9)  # fmt: skip
+    LIQUIDATED,
+) = range(8)  # fmt: skip
 """What is told to people."""
 _NOISE = 0.5e-6
 Wish = tuple[int, int, int, int]

@@ -13,15 +13,14 @@ from abidance.backtest.purse import (
     LESS_THAN_A_UNIT, affordable, fee_of, free_at, use_tier,
 )  # fmt: skip
 from abidance.backtest.tables import (
-    ACCEPTED, AMENDED, BIG_NUMBER, CANCEL, CANCELLED, DENIED, ENDED, EXPIRED, FILLED, FOR_LIMIT, FOR_MARKET,
-    FOR_TRIGGER, LIMIT, MARKET, NEVER, OPEN, PARTIAL, PURPOSES, REJECTED, SPOT_SALE, STOP, SUBMIT, TIMED_OUT,
+    ACCEPTED, AMENDED, BIG_NUMBER, CANCEL, CANCELLED, ENDED, EXPIRED, FILLED, FOR_LIMIT, FOR_MARKET,
+    FOR_TRIGGER, LIMIT, MARKET, NEVER, OPEN, PARTIAL, PURPOSES, SPOT_SALE, STOP, SUBMIT, TIMED_OUT,
     TOO_MANY_ORDERS, UNCHANGED, UNSOUND_PRICE, VENUE_BALANCE, VENUE_MINIMUM, World,
 )  # fmt: skip
 from abidance.model.order import Purpose
 from abidance.venues.sim import fills
 
 LIQUIDATION = PURPOSES.index(Purpose.LIQUIDATION)
-_NOTHING = 1e-16
 _MOST = 4e18
 Bar = tuple[int, int, int]
 """Row of the bar, when it opens, when it closes."""
@@ -59,11 +58,7 @@ def submit(w: World, slot: int) -> int:
     reserve(w, slot)
     if order.reduce_only:
         return ACCEPTED
-    if tool.perpetual:
-        if free_at(w, tool.venue)[0] < -_NOTHING:
-            close(w, slot)
-            return REJECTED
-    elif order.side < 0:
+    if order.side < 0 and not tool.perpetual:
         run.status = SPOT_SALE
     elif free_at(w, tool.venue)[0] < -LESS_THAN_A_UNIT:
         run.status = VENUE_BALANCE
@@ -153,10 +148,6 @@ def hear(w: World, kind: int, slot: int, lots: int, ticks: int) -> None:
             actions.leave(w, p, actions.STOP_LOSS, w.tools[w.places[p].tool].mark, -1)
         elif waited[0] < NEVER and wish[1] > 0:
             actions.replace(w, p, wish, waited, why)
-        return
-    if kind == REJECTED:
-        actions.note(w, run.now, (actions.ORDER_REJECTED, p, 0), 0.0, 0.0)
-        actions.forget(w, slot, DENIED)
         return
     if kind == UNCHANGED:
         order.amending = order.cancelling = 0

@@ -28,7 +28,6 @@ _STATES = {
     tables.FILLED: OrderState.FILLED,
     tables.ENDED: OrderState.CANCELLED,
     tables.TIMED_OUT: OrderState.EXPIRED,
-    tables.DENIED: OrderState.REJECTED,
 }
 _NOTICES = (
     ("error", "daily_loss", "Lost {share:.2%} since midnight UTC (`risk.breakers.daily_loss`)."),
@@ -51,7 +50,6 @@ _NOTICES = (
     ),
     ("error", "exit_failed", "What {name} holds could not be left: it is still held."),
     ("error", "liquidated", "The venue closed the position in {name} at {price}: its margin is lost."),
-    ("warning", "order_rejected", "{name}: insufficient balance for the margin of an order."),
 )
 
 
@@ -133,7 +131,7 @@ class Story:
             level, code, text = _NOTICES[int(row["code"])]
             subject, before = int(row["subject"]), float(row["second"])
             name = strategy = price = ""
-            if code in ("liquidated", "order_rejected"):
+            if code == "liquidated":
                 instrument = self._instruments[self._tools[subject]]
                 name, price = instrument.id, str(int(row["first"]) * instrument.tick)
                 strategy = self._scene.places[subject].strategy
