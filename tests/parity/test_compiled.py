@@ -1,5 +1,6 @@
 """The compiled executor against the event engine on random markets: the same fills, money, orders and refusals."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import HealthCheck, Phase, currently_in_test_context, event, given, settings
 from hypothesis import strategies as st
 
 from abidance.backtest.parity import first_difference
@@ -25,10 +26,12 @@ pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its
 HERE = "tests/parity/markets.py"
 QUIET = BreakersConfig(daily_loss=None, max_drawdown=None, data_anomaly=None)
 OPEN = LimitsConfig(max_exposure=1.0, max_asset_exposure=1.0, max_venue_exposure=1.0)
+EXAMPLES = int(os.environ.get("ABIDANCE_EXAMPLES", "60"))
+"""How many examples each property draws; more than the usual 60 are drawn at random."""
 LISTED = settings(
-    max_examples=60,
+    max_examples=EXAMPLES,
     deadline=None,
-    derandomize=True,
+    derandomize=EXAMPLES <= 60,
     suppress_health_check=list(HealthCheck),
     database=None,
     phases=(Phase.generate,),
@@ -127,15 +130,18 @@ def scripted(number: int, script: dict[str, Any], **settings: Any) -> StrategyCo
     return StrategyConfig(strategy=f"{HERE}:Scripted", name=f"s{number}", parameters=script, **settings)
 
 
+def remark(text: str) -> None:
+    """Tell hypothesis's statistics, if it is asking, what an example was about."""
+    if currently_in_test_context():
+        event(text)
+
+
 def agree(config: RunConfig, memory: Memory) -> BacktestResult:
     """Run both executors and hold them to one story; return the compiled one's."""
     truth, other = backtest(config, memory), compiled_backtest(config, memory)
 
     fell_back = fallback_of(other)
-    if fell_back:
-        event(fell_back[70:])
-    else:
-        event("compiled, " + ("with fills" if other.fills else "no fills"))
+    remark(fell_back[70:] or "compiled, " + ("with fills" if other.fills else "no fills"))
     assert first_difference(truth, other) is None, str(first_difference(truth, other))
     if not fell_back:
         assert [order.state for order in other.orders] == [order.state for order in truth.orders]

@@ -1,5 +1,6 @@
 """Perpetuals in both executors: shorts, leverage, margin, funding and liquidation, down to the last unit."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -11,7 +12,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import event, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from abidance.backtest.parity import first_difference
@@ -41,6 +42,7 @@ from tests.parity.test_compiled import (
     breakers,
     entries,
     limits,
+    remark,
     scripted,
     scripts,
     sizings,
@@ -49,6 +51,8 @@ from tests.parity.test_compiled import (
 )
 
 pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+HOURS = int(os.environ.get("ABIDANCE_HOURS", "4000"))
+"""How many of the latest recorded hours of each contract are run; there are more than five years of them."""
 DATA = Path(__file__).parents[1] / "data"
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 FREE = LimitsConfig(
@@ -100,7 +104,7 @@ def contracts(
     return Contracts(market(shape, ids, "1h", detail).series, paid, rule)
 
 
-def remark(found: BacktestResult) -> None:
+def survey(found: BacktestResult) -> None:
     """Tell hypothesis's statistics what a run has been through."""
     seen = {
         "shorts": any(trip.direction is Direction.SHORT for trip in found.round_trips),
@@ -110,7 +114,7 @@ def remark(found: BacktestResult) -> None:
     }
     for name, is_there in seen.items():
         if is_there:
-            event(name)
+            remark(name)
 
 
 def _flips(found: BacktestResult) -> bool:
@@ -147,7 +151,7 @@ def test_perpetuals_and_spot_share_money_the_same(
         venue=venue,
     )
 
-    remark(agree(config, contracts(shape, ids, rate, rule, detail)))
+    survey(agree(config, contracts(shape, ids, rate, rule, detail)))
 
 
 @LISTED
@@ -169,7 +173,7 @@ def test_positions_as_large_as_margin_allows_are_ruined_the_same(
         venue=venue,
     )
 
-    remark(agree(config, contracts(shape, ids, rate, rule)))
+    survey(agree(config, contracts(shape, ids, rate, rule)))
 
 
 @LISTED
@@ -193,7 +197,7 @@ def test_limits_breakers_and_fee_tiers_judge_contracts_the_same(
         venue=venue.model_copy(update={"fees": tuple(tiers)}),
     )
 
-    remark(agree(config, contracts(shape, ids, rate, None)))
+    survey(agree(config, contracts(shape, ids, rate, None)))
 
 
 @LISTED
@@ -216,7 +220,7 @@ def test_trades_fill_and_liquidate_contracts_the_same(
     truth = trades.agree(config, replace(tapes, rates=funding(often, pace.seed, ids, hours)))
 
     if truth is not None:
-        remark(truth)
+        survey(truth)
 
 
 def always_filled(leverage: float, target: float, bars: Bars, rate: Mapping[str, Funding]) -> BacktestResult:
@@ -329,11 +333,11 @@ def test_a_shipped_strategy_goes_short_the_same_on_recorded_prices(strategy: str
 
 
 @cache
-def years() -> Memory:
+def recent() -> Memory:
     series, paid = {}, {}
     for coin in ("BTC", "ETH", "XRP"):
         id, name = f"{coin}/USDT:USDT@BINANCE", f"{coin}-USDT-PERP.parquet"
-        frame = pl.read_parquet(SHARED / "candles" / "binance_usdm" / "1h" / name)
+        frame = pl.read_parquet(SHARED / "candles" / "binance_usdm" / "1h" / name).tail(HOURS)
         columns = [frame[field].to_numpy().astype(float) for field in FIELDS]
         series[id, "1h"] = Bars(id, "1h", frame["ts"].to_numpy().astype(np.int64) * MS_NS, columns)
         due = pl.read_parquet(SHARED / "funding" / f"binance_usdm_{name}")
@@ -344,8 +348,8 @@ def years() -> Memory:
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the full recordings (../shared/data/candles) are not here")
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_shipped_strategy_goes_short_the_same_over_years_of_recorded_prices(strategy: str) -> None:
-    memory = years()
+def test_a_shipped_strategy_shares_margin_the_same_on_recorded_prices(strategy: str) -> None:
+    memory = recent()
 
     found = both(strategy, memory, list(memory.rates), 5.0)
 

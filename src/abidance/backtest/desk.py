@@ -60,7 +60,7 @@ def submit(w: World, slot: int) -> int:
         return ACCEPTED
     if order.side < 0 and not tool.perpetual:
         run.status = SPOT_SALE
-    elif free_at(w, tool.venue)[0] < -LESS_THAN_A_UNIT:
+    elif free_at(w, tool.venue)[0] < -(margin.NOTHING if tool.perpetual else LESS_THAN_A_UNIT):
         run.status = VENUE_BALANCE
     return ACCEPTED
 

@@ -16,7 +16,7 @@ from abidance.backtest.tables import BIG_NUMBER, LIMIT, NEVER, World
 from abidance.venues.sim import fills
 
 _TOLERANCE = 1 + 1e-9
-_NOTHING = 1e-16
+NOTHING = 1e-16
 """Less than any difference of two amounts that is not noise."""
 _SHOWN = 1e-28
 """The share of a price that the venue's arithmetic rounds away."""
@@ -111,7 +111,7 @@ def affordable(w: World, slot: int, lots: int, ticks: int, maker: int) -> int:
         cost = locked(w, p, worth(w, t, opening, ticks))
         if pays:
             cost = exact.add(cost, purse.fee_of(w, t, opening * ticks, maker))
-        if exact.minus(cost, money)[0] <= _NOTHING:
+        if exact.minus(cost, money)[0] <= NOTHING:
             break
         opening -= 1
     return closed + opening
@@ -133,7 +133,7 @@ def fee_of(w: World, slot: int, lots: int, ticks: int, maker: int) -> tuple[exac
     left = exact.minus(left, locked(w, p, worth(w, t, lots - closed, ticks)))
     count = exact.received_units(exact.times(left, (UNITS, 0.0)))
     left = exact.over(count, (UNITS, 0.0))
-    if exact.minus(fee, left)[0] <= _NOTHING:
+    if exact.minus(fee, left)[0] <= NOTHING:
         return fee, -1
     if not left[0] > 0.0:
         return (0.0, 0.0), 0
