@@ -188,7 +188,9 @@ class Clearing:
         rate = max(desk.fees.rate(step.ts, step.is_maker), ZERO)
         leverage = self._leverage_of(order.request.strategy)
         money = self._available(desk, order) + holding.freed(closed, price) - paid(closed * price * rate)
-        opening = int(min(lots * lot - closed, max(money, ZERO) / (price * (1 / leverage + rate))) / lot)
+        # one division, at the end: a position that fits to the last unit is not to lose a lot to rounding
+        most = max(money, ZERO) * leverage / (price * lot * (1 + leverage * rate))
+        opening = int(min(lots - closed / lot, most))
         while opening and paid(opening * lot * price / leverage) + paid(opening * lot * price * rate) > money:
             opening -= 1
         return int(closed / lot) + opening
