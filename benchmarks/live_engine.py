@@ -25,8 +25,8 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -302,7 +302,7 @@ async def run_bot(folder: Path, port: int, pipe: Connection, warm_up: float) -> 
     from abidance.venues.net.real import AiohttpTransport, RealPulse
 
     pulse = RealPulse()
-    paper = await open_live(configured(folder, port), None, None, folder / "run", pulse.wall())
+    paper = await open_live(configured(folder, port), None, None, folder / "runs" / "listener", pulse.wall())
     watch, done, sent = Watch(warm_up), [0.0], dict[str, Any]()
 
     def stop() -> bool:
@@ -368,8 +368,13 @@ def lost(paper: Any, heard: int) -> int:
     )
 
 
-def measure(seconds: float, rate: float, warm_up: float = WARM_UP) -> dict[str, Any]:
-    """Run venue and bot for so long and return the figures."""
+Beside = Callable[[Path], AbstractContextManager[None]]
+
+
+def measure(
+    seconds: float, rate: float, warm_up: float = WARM_UP, beside: Beside | None = None
+) -> dict[str, Any]:
+    """Run venue and bot for so long and return the figures; `beside` is given the bot's user directory meanwhile."""
     import uvloop
 
     context = multiprocessing.get_context("spawn")
@@ -381,7 +386,7 @@ def measure(seconds: float, rate: float, warm_up: float = WARM_UP) -> dict[str, 
         os.environ["LIVE_ENGINE_ORIGIN"] = repr(origin)
         os.environ["LIVE_ENGINE_ROOM"] = str(int(seconds * rate * 0.75) + 1_000)
         gc.collect()
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, beside(Path(folder)) if beside else nullcontext():
             return uvloop.run(run_bot(Path(folder), port, ours, warm_up))
     finally:
         venue.terminate()

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from abidance.engine.pump import Pump
 from abidance.journal.record import Codec, RunHeader
 from abidance.kernel.ids import OrderIds
+from abidance.model.command import Submit
 from abidance.model.event import Control, ControlAction
 from abidance.model.market import BarSlice, BookSnapshot, FundingRate, MarketEvent, Quote, Trade
 from abidance.model.order import Purpose
 from abidance.model.outcome import Outcome, Recorded, Refused
-from abidance.run.replica import Replica
+from abidance.portfolio.ledger import fill_ref
+from abidance.run.replica import Replica, explained
 from abidance.run.setup import Core, Material, assemble
+from abidance.run.shelf import Shelf
 from tests.property.test_engine import materials
 from tests.unit.engine.rig import PERP, SPOT
 
@@ -27,7 +30,8 @@ class Wire:
     def __init__(self, material: Material) -> None:
         instruments = tuple(material.instruments.values())
         plain = material.config.model_dump(mode="json")
-        self.replica = Replica(RunHeader("r", "bot", "paper", 1, "0", "hash", plain, instruments))
+        header = RunHeader("r", "bot", "paper", 1, "0", "hash", plain, instruments)
+        self.replica = Replica(header, Shelf(window=2, block=1))  # nearly all of it lies in the file
         self.codec = Codec(instruments)
         self.seq = 0
 
@@ -74,6 +78,25 @@ def compare(core: Core, replica: Replica, seen: list[Outcome]) -> None:
     assert replica.notices == [notice for outcome in seen for notice in outcome.notices]
     refused = [each for outcome in seen for each in outcome.verdicts if isinstance(each, Refused)]
     assert [each for _, _, each in replica.refusals] == refused
+
+
+def compare_lives(core: Core, replica: Replica) -> None:
+    """Hold the replica to what leads from an order to its decision, its moments, its fills and their lines."""
+    for order in core.engine.state.orders.all():
+        decision, steps = replica.order_decision(order.id), replica.steps(order.id)
+        assert decision is not None
+        sent = [each for each in decision.decided.commands if isinstance(each, Submit)]
+        assert order.id in [each.order_id for each in sent]
+        assert steps[0].event in sent
+        assert [each.seq for each in steps] == sorted(each.seq for each in steps)
+        assert explained(decision, order.id)[1] is not None
+        fills = [each for each in replica.fills if each.order_id == order.id]
+        assert replica.fills_of(order.id) == fills
+        assert [replica.fill(fill_ref(each)) for each in fills] == fills
+        for each in fills:
+            ref = fill_ref(each)
+            lines = core.engine.state.portfolio.ledger.explain(ref)
+            assert replica.portfolio.ledger.explain(ref) == lines != ()
 
 
 STOPS = {Purpose.STOP_LOSS, Purpose.TRAILING_STOP, Purpose.BREAK_EVEN}
@@ -184,6 +207,8 @@ def test_replica_equals_the_engine_after_every_one_of_a_thousand_random_steps(
                     last = tick.ts
                     pump.market(tick)
                     compare(core, wire.replica, seen)
+    compare_lives(core, wire.replica)
+    wire.replica.close()
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
@@ -201,6 +226,7 @@ def test_changes_told_after_a_number_are_those_that_a_reader_of_the_whole_record
         pump.market(slice)
 
     replica = wire.replica
+    replica.close()
     told = replica.since(since)
     if since > replica.count:
         assert told is None

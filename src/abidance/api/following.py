@@ -67,6 +67,7 @@ class Followed:
     def close(self) -> None:
         """Let go of the journal."""
         self._follower.close()
+        self.replica.close()
 
 
 class Runs:

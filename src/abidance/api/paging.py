@@ -8,7 +8,7 @@ from fastapi import Query
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.wire import Page
 
-LARGEST, LOOKED_AT = 500, 20_000
+LARGEST, LOOKED_AT = 500, 5_000
 """Items of a page at most, and rows that are looked at for one."""
 A = TypeVar("A")
 B = TypeVar("B")

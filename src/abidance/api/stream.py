@@ -42,6 +42,7 @@ from abidance.model.order import Fill, Order
 from abidance.model.outcome import Notice, Refused
 from abidance.risk.state import Standing
 from abidance.run.replica import Change, Point, Replica
+from abidance.run.shelf import WINDOW
 from abidance.security.roles import Role
 from abidance.security.throttle import Pace
 
@@ -254,7 +255,8 @@ def _json(value: object) -> str:
 
 def _trip(replica: Replica, what: RoundTrip) -> BaseModel:
     trips = replica.portfolio.round_trips
-    number = next((at for at in range(len(trips) - 1, -1, -1) if trips[at] == what), None)
+    newest = range(len(trips) - 1, max(-1, len(trips) - 1 - WINDOW), -1)
+    number = next((at for at in newest if trips[at] == what), None)
     return views.trip(what, number)
 
 

@@ -397,7 +397,7 @@ def why(replica: Replica, order_id: str, of: Fill | None) -> WhyOut | None:
     if found is None or decision is None:
         return None
     signal, trigger = explained(decision, order_id)
-    submitted = replica.lives[order_id][0].event
+    steps = replica.steps(order_id)
     refs = [fill_ref(each) for each in replica.fills_of(order_id)]
     wanted = [fill_ref(of)] if of is not None else refs
     moment = of.ts if of is not None else found.ts_last
@@ -407,10 +407,10 @@ def why(replica: Replica, order_id: str, of: Fill | None) -> WhyOut | None:
         fill=None if of is None else fill(of),
         trigger=None if trigger is None else event(trigger),
         signal=None if signal is None else plain(signal),
-        request=plain(getattr(submitted, "request", {})),
+        request=plain(getattr(steps[0].event, "request", {})),
         verdict=VerdictOut(approved=True),
         standing_refusals=_refusals(decision),
-        steps=[step(each) for each in replica.lives[order_id]],
+        steps=[step(each) for each in steps],
         ledger=[entry(line) for ref in wanted for line in replica.portfolio.ledger.explain(ref)],
         round_trip=None if at is None else trip(replica.portfolio.round_trips[at], at),
     )
@@ -418,7 +418,7 @@ def why(replica: Replica, order_id: str, of: Fill | None) -> WhyOut | None:
 
 def _trip_at(replica: Replica, place: tuple[str, str], moment: int) -> int | None:
     """Return the number of the closed round trip of a place that a moment belongs to, if there is one."""
-    numbers, trips = replica.closed.get(place, []), replica.portfolio.round_trips
+    numbers, trips = replica.closed.get(place, ()), replica.portfolio.round_trips
     first = bisect_left(numbers, moment, key=lambda number: trips[number].ts_exit or 0)
     return numbers[first] if first < len(numbers) and trips[numbers[first]].ts_entry <= moment else None
 

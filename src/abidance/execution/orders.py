@@ -7,7 +7,7 @@ Refuses to decide: it neither sends, nor retries a submit, nor guesses an outcom
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from heapq import heappop, heappush
@@ -87,17 +87,21 @@ _Transition = OrderAccepted | OrderRejected | OrderUnknown | OrderAbandoned | Or
 class Orders:
     """All orders of a run, open and closed; `fills` holds what they filled, in the order in which we heard of it.
 
-    `counts` counts anomalies by code for ever; `orphans` keeps the last events about orders that are not ours.
+    `counts` counts anomalies by code for ever; `orphans` keeps the last events about orders that are not ours. `kept`
+    and `seen` are where orders and fills are kept, dictionaries unless something else is given.
     """
 
-    def __init__(self) -> None:
-        self.fills: list[Fill] = []
+    def __init__(
+        self,
+        kept: MutableMapping[str, Order] | None = None,
+        seen: MutableMapping[tuple[str, str], Fill] | None = None,
+    ) -> None:
         self.counts: Counter[AnomalyCode] = Counter()
         self.orphans: deque[AccountEvent] = deque(maxlen=_KEPT)
-        self._orders: dict[str, Order] = {}
+        self._orders: MutableMapping[str, Order] = {} if kept is None else kept
         self._open: dict[str, Order] = {}
         self._by_instrument: dict[str, dict[str, Order]] = {}
-        self._seen: dict[tuple[str, str], Fill] = {}
+        self._seen: MutableMapping[tuple[str, str], Fill] = {} if seen is None else seen
         self._cancels: dict[str, Cancel] = {}
         self._amends: dict[str, Amend] = {}
         self._deadlines: list[tuple[int, str]] = []
@@ -173,6 +177,11 @@ class Orders:
     def get(self, order_id: str) -> Order | None:
         """Return an order, open or closed, or None when it is not ours."""
         return self._orders.get(order_id)
+
+    @property
+    def fills(self) -> tuple[Fill, ...]:
+        """Return what all orders filled, in the order in which we heard of it."""
+        return tuple(self._seen.values())
 
     def all(self) -> tuple[Order, ...]:
         """Return every order ever sent, oldest first."""
@@ -274,7 +283,6 @@ class Orders:
         if not all(n.is_finite() for n in numbers) or fill.quantity <= 0 or fill.price < 0:
             return self._note(event.ts, order.id, AnomalyCode.MALFORMED, f"Fill {fill.id}: {fill}")
         self._seen[key] = fill
-        self.fills.append(fill)
         if order.state.is_closed:
             self._note(event.ts, order.id, AnomalyCode.LATE_FILL, f"Fill {fill.id} came while {order.state}")
         filled = order.filled + fill.quantity

@@ -5,7 +5,7 @@ reference that was posted before is ignored. Refuses to know positions, prices o
 told to it. Rounding never favours us: what we pay grows to the next unit, what we receive shrinks to it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from decimal import Context, Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
 from enum import StrEnum
 from itertools import chain
@@ -71,12 +71,12 @@ def funding_ref(event: FundingPaid) -> str:
 
 
 class Ledger:
-    """All wallets of a run and the lines that explain them."""
+    """All wallets of a run and the lines that explain them; `postings` is where those are kept by reference."""
 
     __slots__ = ("_accounts", "_balances", "_postings", "_wallets")
 
-    def __init__(self) -> None:
-        self._postings: dict[str, tuple[Entry, ...]] = {}
+    def __init__(self, postings: MutableMapping[str, tuple[Entry, ...]] | None = None) -> None:
+        self._postings: MutableMapping[str, tuple[Entry, ...]] = {} if postings is None else postings
         self._accounts: dict[tuple[str, str, AccountKind], Account] = {}
         self._balances: dict[Account, Decimal] = {}
         self._wallets: dict[str, dict[str, Decimal]] = {}

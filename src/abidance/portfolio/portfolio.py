@@ -5,7 +5,7 @@ it. One identity holds at any moment: equity = what the run itself owns (`funds`
 Refuses to value what has no price: it counts as zero and is reported (`unpriced`, `unvalued`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from decimal import Decimal, localcontext
 
 import msgspec
@@ -49,9 +49,11 @@ class Portfolio:
         instruments: Mapping[str, Instrument],
         currency: str,
         leverage: Mapping[str, float] | None = None,
+        ledger: Ledger | None = None,
+        round_trips: MutableSequence[RoundTrip] | None = None,
     ) -> None:
-        self.ledger = Ledger()
-        self.round_trips: list[RoundTrip] = []
+        self.ledger = Ledger() if ledger is None else ledger
+        self.round_trips: MutableSequence[RoundTrip] = [] if round_trips is None else round_trips
         self.unpriced: dict[str, Decimal] = {}
         self.dust: dict[tuple[str, str], Decimal] = {}
         self._instruments = instruments

@@ -10,7 +10,6 @@ from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -47,7 +46,7 @@ from abidance.model.market import (
 )
 from abidance.model.order import Fill, Order
 from abidance.model.outcome import Approved, Decided, Notice, Recorded, Refused
-from abidance.portfolio.ledger import Entry, fill_ref, funding_ref
+from abidance.portfolio.ledger import Entry, Ledger, fill_ref
 from abidance.portfolio.portfolio import Portfolio
 from abidance.risk.breaker import Breakers
 from abidance.risk.limiting import changed
@@ -55,10 +54,12 @@ from abidance.risk.state import Standing
 from abidance.run.config import RunConfig
 from abidance.run.provenance import Provenance
 from abidance.run.setup import cost_rate
+from abidance.run.shelf import Groups, Rows, Shelf, Shelved
 
 KEPT_BARS, KEPT_CHANGES = 5_000, 20_000
 _MINUTE = 60 * SECOND_NS
 _NEVER = 2**63 - 1
+_ORPHAN = "orphan "
 
 
 class Decision(NamedTuple):
@@ -75,6 +76,14 @@ class Step(NamedTuple):
     seq: int
     ts: int
     event: Command | AccountEvent
+
+
+class Life(NamedTuple):
+    """What became of an order: the number of the decision that sent it, its moments, the numbers of its fills."""
+
+    decision: int
+    steps: list[Step]
+    fills: list[int]
 
 
 class Point(NamedTuple):
@@ -110,17 +119,29 @@ class Change(NamedTuple):
 
 
 class Replica:
-    """What a run's engine knows and what it has done, as far as records have been taken; hand it each record once."""
+    """What a run's engine knows and what it has done, as far as records have been taken; hand it each record once.
 
-    def __init__(self, header: RunHeader) -> None:
+    However long the run, memory holds the newest rows of each list; the rest lies on `shelf`, which `close` ends.
+    """
+
+    def __init__(self, header: RunHeader, shelf: Shelf | None = None) -> None:
+        self._shelf = shelf = Shelf() if shelf is None else shelf
         self.header = header
         self.config = _config(header)
         strategies = {each.name: each for each in self.config.strategies}
         instruments = {each.id: each for each in header.instruments}
+        self.fills: Rows[Fill] = shelf.rows(Fill)
+        self.entries: Rows[Entry] = shelf.rows(Entry)
+        self.sent: Rows[Order] = shelf.rows(Order)
         self.portfolio = Portfolio(
-            instruments, self.config.currency, {name: each.leverage for name, each in strategies.items()}
+            instruments,
+            self.config.currency,
+            {name: each.leverage for name, each in strategies.items()},
+            Ledger(Groups(self.entries, shelf.places(), lambda entry: entry.ref)),
+            shelf.rows(RoundTrip),
         )
-        self.orders = Orders()
+        self._order_places, self._fill_places = shelf.places(), shelf.places()
+        self.orders = Orders(Shelved(self.sent, self._order_places), Shelved(self.fills, self._fill_places))
         rates = {id: cost_rate(self.config.venue_of(each.venue)) for id, each in instruments.items()}
         self.state = State(instruments, strategies, self.portfolio, self.orders, rates)
         self.breakers = Breakers(self.config.risk.breakers)
@@ -128,27 +149,21 @@ class Replica:
         self.stopped = set(strategies)
         self.paused: set[str] = set()
         self.parameters = {name: dict(each.parameters) for name, each in strategies.items()}
-        self.fills: list[Fill] = []
         self.equity = 0.0
         self.seq = 0
         self.curve = (array("q"), array("d"), array("d"))
         self.bars: dict[tuple[str, str], deque[Bar]] = {}
-        self.decisions: list[Decision] = []
-        self.refusals: list[tuple[int, int, Refused]] = []
+        self.decisions: Rows[Decision] = shelf.rows(Decision)
+        self.refusals: Rows[tuple[int, int, Refused]] = shelf.rows(tuple[int, int, Refused])
         self.refused: Counter[str] = Counter()
-        self.entries: list[Entry] = []
-        self.order_ids: list[str] = []
-        self.closed: dict[tuple[str, str], list[int]] = {}
+        self.closed: dict[tuple[str, str], array[int]] = {}
         self.wins, self.brought = Counter[str](), dict[tuple[str, str], float]()
         self.peak = 0.0
-        self.notices: list[Notice] = []
+        self.notices: Rows[Notice] = shelf.rows(Notice)
         self.controls: list[tuple[int, Control]] = []
         self.changes: deque[Change] = deque(maxlen=KEPT_CHANGES)
-        self.lives: dict[str, list[Step]] = {}
         self.count = 0
-        self._decision_of: dict[str, int] = {}
-        self._fill_at: dict[str, int] = {}
-        self._fills_of: dict[str, list[int]] = {}
+        self._lives: Rows[Life] = shelf.rows(Life)
         self._provenance = Provenance(self.orders, instruments)
         self._allocator: Allocator | None = None
         self._drive = _drive(self.config)
@@ -157,7 +172,11 @@ class Replica:
         self._noted = False
         self._check_at = self._next_point = 0
         self._standing = self.standing()
-        self._takers = {
+        self._takers = self._takers_of_each()
+
+    def _takers_of_each(self) -> dict[type, object]:
+        """Return what takes each kind of event; the rest is news of orders."""
+        return {
             BarSlice: self._on_slice,
             Trade: self._on_tick,
             Quote: self._on_tick,
@@ -173,6 +192,10 @@ class Replica:
             Control: self._on_control,
             Decided: self._on_decided,
         }
+
+    def close(self) -> None:
+        """Let go of what is not in memory."""
+        self._shelf.close()
 
     # --- taking records
 
@@ -215,17 +238,38 @@ class Replica:
 
     def order_decision(self, order_id: str) -> Decision | None:
         """Return the decision that sent an order, or None for one that this run did not send."""
-        at = self._decision_of.get(order_id)
-        return None if at is None else self.decisions[at]
+        life = self._life(order_id)
+        return None if life is None else self.decisions[life.decision]
+
+    def steps(self, order_id: str) -> list[Step]:
+        """Return the moments in an order's life, oldest first."""
+        life = self._life(order_id)
+        return [] if life is None else life.steps
 
     def fill(self, ref: str) -> Fill | None:
         """Return a fill by its reference in the ledger (`portfolio.ledger.fill_ref`)."""
-        at = self._fill_at.get(ref)
+        at = self._fill_places.get(ref)
+        if at is None:
+            at = self._fill_places.get(_ORPHAN + ref)
         return None if at is None else self.fills[at]
 
     def fills_of(self, order_id: str) -> list[Fill]:
         """Return what an order filled, oldest first."""
-        return [self.fills[at] for at in self._fills_of.get(order_id, ())]
+        life = self._life(order_id)
+        return [] if life is None else [self.fills[at] for at in life.fills]
+
+    def _life(self, order_id: str) -> Life | None:
+        at = self._order_places.get(order_id)
+        return None if at is None else self._lives[at]
+
+    def _live(self, order_id: str, event: Command | AccountEvent, fills: Iterable[int] = ()) -> None:
+        """Add a moment to an order's life, if it is one of ours."""
+        at = self._order_places.get(order_id)
+        if at is not None:
+            life = self._lives[at]
+            self._lives[at] = Life(
+                life.decision, [*life.steps, Step(self.seq, event.ts, event)], [*life.fills, *fills]
+            )
 
     def since(self, number: int) -> list[Change] | None:
         """Return the changes after one, None when they are no longer known: then everything must be read anew."""
@@ -333,8 +377,7 @@ class Replica:
         order_id = getattr(event, "order_id", "")
         order = self.orders.apply(event)
         self.orders.take_anomalies()
-        if order_id in self.lives:
-            self.lives[order_id].append(Step(self.seq, event.ts, event))
+        self._live(order_id, event)
         if order is not None:
             self._tell(order)
 
@@ -354,24 +397,20 @@ class Replica:
         self.orders.take_anomalies()
         if applied is None and order is not None:
             return
-        self._fill_at[fill_ref(fill)] = len(self.fills)
-        self._fills_of.setdefault(fill.order_id, []).append(len(self.fills))
-        self.fills.append(fill)
+        if applied is None:  # not of our orders, which keep theirs themselves
+            self._fill_places.put(_ORPHAN + fill_ref(fill), len(self.fills))
+            self.fills.append(fill)
         trip = self.portfolio.apply(event, tag=order.request.tag if order is not None else "")
-        self.entries += self.portfolio.ledger.explain(fill_ref(fill))
         position = state.position(fill.strategy, fill.instrument)
         self._provenance.on_fill(order, position)
-        if fill.order_id in self.lives:
-            self.lives[fill.order_id].append(Step(self.seq, event.ts, event))
+        self._live(fill.order_id, event, [len(self.fills) - 1])
         for told in (applied, fill, position, trip):
             if told is not None:
                 self._tell(told)
         if trip is not None:
-            self.closed.setdefault((trip.strategy, trip.instrument), []).append(
-                len(self.portfolio.round_trips) - 1
-            )
-            self.wins[trip.strategy] += trip.pnl > 0
             place = (trip.strategy, trip.instrument)
+            self.closed.setdefault(place, array("q")).append(len(self.portfolio.round_trips) - 1)
+            self.wins[trip.strategy] += trip.pnl > 0
             self.brought[place] = self.brought.get(place, 0.0) + float(trip.pnl)
             self.breakers.on_round_trip(trip)
 
@@ -379,10 +418,8 @@ class Replica:
         state = self.state
         state.now = max(state.now, event.ts)
         if isinstance(event, FundingPaid):
-            is_new = funding_ref(event) not in self.portfolio.ledger
-            if event.instrument in state.instruments and is_new:
+            if event.instrument in state.instruments:
                 self.portfolio.apply(event)
-                self.entries += self.portfolio.ledger.explain(funding_ref(event))
             return
         if self._allocator is None and not self.decisions and self.config.allocation.method != "fixed":
             length = timeframe_ns(self.config.timeframe)
@@ -391,7 +428,6 @@ class Replica:
         if before:
             self._watch(state.now)
         self.portfolio.apply(event)
-        self.entries += islice(self.portfolio.ledger.entries(), len(self.entries), None)
         self.equity = state.equity()
         self.breakers.on_external(self.equity - before)
 
@@ -455,17 +491,14 @@ class Replica:
         if isinstance(command, Submit):
             approved = next(approvals, None) or Approved(command.request)
             self.orders.create(approved, command.order_id, command.ts)
-            self._decision_of[command.order_id] = at
-            self.lives[command.order_id] = []
-            self.order_ids.append(command.order_id)
+            self._lives.append(Life(at, [], []))
         elif isinstance(command, Cancel):
             self.orders.cancel(CancelRequest(command.order_id), command.ts)
         elif isinstance(command, Amend):
             wish = AmendRequest(command.order_id, command.quantity, command.price, command.trigger)
             self.orders.amend(wish, command.ts)
             self._provenance.on_amend(command)
-        if command.order_id in self.lives:
-            self.lives[command.order_id].append(Step(self.seq, command.ts, command))
+        self._live(command.order_id, command)
         if isinstance(command, Submit):
             order = self.orders.get(command.order_id)
             assert order is not None

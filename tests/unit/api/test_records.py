@@ -75,7 +75,7 @@ def test_round_trips_are_filtered_by_their_result(operator: TestClient, result: 
 def test_a_list_is_exported_whole_and_exact(operator: TestClient, house: House, what: str) -> None:
     replica = house.runs.get("demo").replica
     counts = {
-        "fills": len(replica.fills), "orders": len(replica.order_ids), "ledger": len(replica.entries),
+        "fills": len(replica.fills), "orders": len(replica.sent), "ledger": len(replica.entries),
         "round-trips": len(replica.portfolio.round_trips),
     }  # fmt: skip
 

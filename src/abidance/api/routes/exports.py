@@ -37,17 +37,12 @@ async def export(
     replica, trips = followed.replica, followed.replica.portfolio.round_trips
     notes = house.notes.of(replica.header.run_id)
 
-    def order(id: str) -> OrderOut:
-        found = replica.orders.get(id)
-        assert found is not None
-        return views.order(found)
-
     def trip(number: int) -> RoundTripOut:
         return views.trip(trips[number], number, notes.get(number, NOTHING))
 
     lists: dict[str, tuple[type[Schema], Sequence[Any], Callable[[Any], Schema]]] = {
         "fills": (FillOut, replica.fills, views.fill),
-        "orders": (OrderOut, replica.order_ids, order),
+        "orders": (OrderOut, replica.sent, views.order),
         "round-trips": (RoundTripOut, range(len(trips)), trip),
         "ledger": (EntryOut, replica.entries, views.entry),
     }

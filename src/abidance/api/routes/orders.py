@@ -13,7 +13,6 @@ from abidance.api.schemas.wire import Page
 from abidance.api.steering import steer
 from abidance.model.event import ControlAction
 from abidance.model.order import Order
-from abidance.run.replica import Replica
 
 router = APIRouter(prefix="/runs/{run}/orders", tags=["orders"])
 Filter = Annotated[str, Query(max_length=128)]
@@ -43,12 +42,8 @@ async def list_orders(
 
     replica = house.runs.get(run).replica
     is_filtered = bool(strategy or instrument or is_open is not None)
-    ids = [each.id for each in replica.orders.open()] if is_open else replica.order_ids
-
-    def shown(id: str) -> OrderOut:
-        return views.order(_of(replica, id))
-
-    return page(ids, limit, cursor, shown, (lambda id: wanted(_of(replica, id))) if is_filtered else None)
+    rows = tuple(replica.orders.open()) if is_open else replica.sent
+    return page(rows, limit, cursor, views.order, wanted if is_filtered else None)
 
 
 @router.get("/{order_id}")
@@ -80,12 +75,6 @@ async def cancel_order(run: str, order_id: str, who: Operator, house: Stand) -> 
     """Take an open order back."""
     strategy = _strategy_of(run, order_id, house)
     return await steer(house, who, run, ControlAction.CANCEL_ORDER, strategy, {"order_id": order_id})
-
-
-def _of(replica: Replica, id: str) -> Order:
-    found = replica.orders.get(id)
-    assert found is not None
-    return found
 
 
 def _strategy_of(run: str, order_id: str, house: Stand) -> str:

@@ -1,0 +1,416 @@
+"""What the API costs and how fast it answers: reads over a long run, many streams, and the bot beside which it runs.
+
+    python benchmarks/api_load.py reads   --fills 1000000      # p99 of each read, memory of the server
+    python benchmarks/api_load.py streams --clients 200        # who follows a bot that is busy, on one core
+    python benchmarks/api_load.py engine  --pairs 5            # tick to decision, with 50 clients polling and without
+
+Each starts `abidance serve --demo` as a process of its own over a user directory of its own and prints one JSON line.
+`reads` writes a journal of so many round trips first: an order, its acceptance and its fill each minute, a bar each
+hour. `streams` pins the server to one core (`--core`) and lets a bot write ten steps a second; a client lost something
+when a number is missing. `engine` runs `live_engine.py` in turns with the polling clients and without, and reports the
+medians over the turns: the machine has other work too, and what it does in one turn must not decide.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from live_engine import measure
+
+from abidance.journal.record import Codec, RunHeader, frame, opening
+from abidance.model.command import Submit
+from abidance.model.event import BalanceChanged, BarSlice, Control, ControlAction, OrderAccepted, OrderFilled
+from abidance.model.instrument import Instrument
+from abidance.model.market import Bar
+from abidance.model.order import Fill, OrderRequest, Purpose, Side
+from abidance.model.outcome import Approved, Decided, Recorded
+from abidance.run.config import load
+
+ID, NAME, MINUTE = "BTC/USDT@BINANCE", "EmaCross", 60 * 10**9
+START = 1_600_000_000 * 10**9
+READS = (
+    "",
+    "/orders?limit=100",
+    "/orders?limit=500",
+    "/orders?limit=100&cursor={half}",
+    "/orders?limit=100&strategy=none",
+    "/orders/{order}",
+    "/fills?limit=100",
+    "/fills?limit=100&cursor={half}",
+    "/why?ref={ref}",
+    "/round-trips?limit=100&cursor={quarter}",
+    "/ledger?limit=100&cursor={half}",
+    "/equity?points=1000",
+    "/positions",
+    "/balances",
+    "/risk",
+    "/strategies",
+)
+POLLED = ("", "/orders?limit=100", "/fills?limit=100", "/positions", "/risk", "/equity?points=1000")
+
+
+# --- a bot that traded
+
+
+class Bot:
+    """Writes the journal of a run that trades once a minute; `step` returns the records of the next minute."""
+
+    def __init__(self, path: Path) -> None:
+        self.instrument = Instrument(ID, Decimal("0.01"), Decimal("0.00001"), Decimal("0.00001"), Decimal(5))
+        config = load(
+            [], {"instruments": [ID], "strategies": [{"strategy": NAME}], "name": "long"}, {}
+        ).ready()
+        plain = config.model_dump(mode="json")
+        header = RunHeader("r1", "long", "paper", START, "bench", "hash", plain, (self.instrument,))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._codec = Codec((self.instrument,))
+        first, mark = opening(header)
+        self._crc, self.seq, self.number = mark.crc, 0, 0
+        self._file = path.open("wb")
+        self._file.write(first)
+        self._put(BalanceChanged(START, "BINANCE", "USDT", Decimal(10**9), "opening"))
+        self._put(Control(START, ControlAction.START, actor="bench"))
+
+    def step(self) -> None:
+        """Write a minute: an order that opens or closes, what became of it, and a bar when an hour is over."""
+        at = self.number
+        now = START + (at + 1) * MINUTE
+        self.number += 1
+        if at % 60 == 0:
+            bar = Bar(ID, "1h", now - 60 * MINUTE, 100.0, 107.0, 99.0, 100.0 + at % 7, 1.0)
+            self._put(BarSlice(now, (bar,)))
+        side, purpose = (Side.SELL, Purpose.SIGNAL) if at % 2 else (Side.BUY, Purpose.ENTRY)
+        request = OrderRequest(
+            NAME, ID, side, Decimal(1), purpose=purpose, reduce_only=bool(at % 2), decision_price=Decimal(100)
+        )
+        id = f"{at:032x}"
+        self._put(Decided(now, (request,), (Approved(request),), (Submit(id, request, now),), ()))
+        self._put(OrderAccepted(now, id))
+        price = Decimal(100 + at % 7)
+        self._put(
+            OrderFilled(
+                now, Fill(str(at), id, ID, NAME, side, Decimal(1), price, Decimal("0.1"), "USDT", now)
+            )
+        )
+
+    def _put(self, event: Recorded) -> None:
+        self.seq += 1
+        framed, self._crc = frame(self._codec.encode(self.seq, False, event), self._crc)
+        self._file.write(framed)
+
+    def flush(self) -> None:
+        """Let readers see it."""
+        self._file.flush()
+
+
+# --- the server
+
+
+@contextlib.contextmanager
+def served(userdir: Path, core: int | None = None, log: str = "warning") -> Iterator[tuple[str, int]]:
+    """Run the API over a user directory; yield its address and its process id."""
+    command = [sys.executable, "-m", "abidance", "serve", "--demo", "--port", "0", "--userdir", str(userdir)]
+    if core is not None:
+        command = ["taskset", "-c", str(core), *command]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if "http://" in line:
+                break
+        else:
+            raise SystemExit("The server did not start.")
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        yield "http://" + line.split("http://")[1].split()[0].rstrip("/."), process.pid
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+
+async def ready(session: aiohttp.ClientSession, base: str) -> None:
+    """Wait until all that is on record has been read."""
+    while True:
+        async with session.get(f"{base}/ready") as answer:
+            if answer.status == 200:
+                return
+        await asyncio.sleep(0.2)
+
+
+def memory_mb(pid: int) -> dict[str, float]:
+    """Return the resident memory of a process, now and at its highest."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    found = {
+        line.split(":")[0]: int(line.split()[1]) / 1024
+        for line in lines
+        if line.startswith(("VmRSS", "VmHWM"))
+    }
+    return {"now": round(found["VmRSS"], 1), "highest": round(found["VmHWM"], 1)}
+
+
+def processor_s(pid: int) -> float:
+    """Return the processor seconds that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def ranked(seconds: list[float]) -> dict[str, float]:
+    """Return the median, the 99th percentile and the highest of some durations, in ms."""
+    found = sorted(seconds)
+    at = min(len(found) - 1, int(len(found) * 0.99))
+    return {
+        "p50_ms": round(found[len(found) // 2] * 1e3, 2),
+        "p99_ms": round(found[at] * 1e3, 2),
+        "max_ms": round(found[-1] * 1e3, 2),
+    }
+
+
+# --- reads
+
+
+async def read_all(base: str, pid: int, fills: int, count: int, began: float) -> dict[str, Any]:
+    """Read each list so often, one request after the other, at forty a second."""
+    async with aiohttp.ClientSession() as session:
+        await ready(session, base)
+        took = time.monotonic() - began
+        holes = {
+            "half": fills // 2, "quarter": fills // 4, "order": f"{fills // 3:032x}", "ref": f"{ID}%23{fills // 3}",
+        }  # fmt: skip
+        found: dict[str, Any] = {}
+        for path in READS:
+            spent = []
+            for _ in range(count):
+                at = time.perf_counter()
+                async with session.get(f"{base}/api/v1/runs/long{path.format(**holes)}") as answer:
+                    await answer.read()
+                    assert answer.status == 200, (path, answer.status)
+                spent.append(time.perf_counter() - at)
+                await asyncio.sleep(max(0.0, 0.025 - spent[-1]))
+            found[path or "/"] = ranked(spent)
+    return {
+        "fills": fills,
+        "caught_up_after_s": round(took, 1),
+        "memory_mb": memory_mb(pid),
+        "worst_p99_ms": max(each["p99_ms"] for each in found.values()),
+        "reads": found,
+    }
+
+
+def reads(given: argparse.Namespace) -> dict[str, Any]:
+    """Measure reads over a run of so many fills."""
+    with tempfile.TemporaryDirectory() as folder:
+        bot = Bot(Path(folder) / "runs" / "long" / "journal.abj")
+        for _ in range(given.fills):
+            bot.step()
+        bot.flush()
+        began = time.monotonic()
+        with served(Path(folder)) as (base, pid):
+            return asyncio.run(read_all(base, pid, given.fills, given.count, began))
+
+
+# --- streams
+
+
+async def follow(
+    session: aiohttp.ClientSession, base: str, seen: dict[str, Any], until: asyncio.Event
+) -> None:
+    """Follow the run, and note what comes and what is missing."""
+    async with session.ws_connect(f"{base}/api/v1/stream", headers={"Origin": base}) as socket:
+        await socket.send_json({"type": "subscribe", "run": "long", "run_id": None, "since": None})
+        last = None
+        seen["open"] += 1
+        while not until.is_set():
+            try:
+                message = await asyncio.wait_for(socket.receive(), 5.0)
+            except TimeoutError:
+                seen["silent"] += 1
+                return
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                seen["closed"] += 1
+                return
+            told = json.loads(message.data)
+            if told["type"] != "changes":
+                seen["resets"] += told["type"] == "reset"
+                continue
+            now = time.time()
+            for each in told["items"]:
+                if last is not None and each["number"] != last + 1:
+                    seen["missing"] += 1
+                last = each["number"]
+                if each["kind"] == "fill" and (made := seen["made"].get(each["data"]["id"])) is not None:
+                    seen["delays"].append(now - made)
+        seen["last"].append(last)
+
+
+async def stream_all(base: str, pid: int, bot: Bot, given: argparse.Namespace) -> dict[str, Any]:
+    """Let so many clients follow a run that goes on."""
+    seen: dict[str, Any] = {
+        "open": 0, "missing": 0, "resets": 0, "silent": 0, "closed": 0, "made": {}, "delays": [], "last": [],
+    }  # fmt: skip
+    until = asyncio.Event()
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        await ready(session, base)
+        clients = []
+        for _ in range(given.clients):
+            clients.append(asyncio.ensure_future(follow(session, base, seen, until)))
+            await asyncio.sleep(0.03)  # an address may ask fifty times a second
+        while seen["open"] < given.clients:  # noqa: ASYNC110 - a benchmark, not a program
+            await asyncio.sleep(0.1)
+        before, began = processor_s(pid), time.monotonic()
+        while time.monotonic() - began < given.seconds:
+            seen["made"][str(bot.number)] = time.time()
+            bot.step()
+            bot.flush()
+            await asyncio.sleep(0.1)
+        used = (processor_s(pid) - before) / (time.monotonic() - began)
+        await asyncio.sleep(1.5)
+        until.set()
+        await asyncio.gather(*clients)
+    return {
+        "clients": given.clients,
+        "seconds": given.seconds,
+        "share_of_one_core": round(used, 3),
+        "fill_to_client": ranked(seen["delays"]),
+        "fills_told": len(seen["delays"]),
+        "fills_expected": len(seen["made"]) * given.clients,
+        **{name: seen[name] for name in ("missing", "resets", "silent", "closed")},
+        "same_end": len(set(seen["last"])) == 1 and len(seen["last"]) == given.clients,
+        "memory_mb": memory_mb(pid),
+    }
+
+
+def streams(given: argparse.Namespace) -> dict[str, Any]:
+    """Measure stream clients on a server that has one core."""
+    with tempfile.TemporaryDirectory() as folder:
+        bot = Bot(Path(folder) / "runs" / "long" / "journal.abj")
+        for _ in range(1_000):
+            bot.step()
+        bot.flush()
+        with served(Path(folder), given.core) as (base, pid):
+            return asyncio.run(stream_all(base, pid, bot, given))
+
+
+# --- the engine beside it
+
+
+async def poll_all(base: str, clients: int, told: dict[str, int], over: threading.Event) -> None:
+    """Ask as a dashboard does: each client once a second, one thing after the other."""
+
+    async def ask(session: aiohttp.ClientSession, number: int) -> None:
+        await asyncio.sleep(number / clients)
+        turn = number
+        while not over.is_set():
+            path, turn = POLLED[turn % len(POLLED)], turn + 1
+            async with session.get(f"{base}/api/v1/runs/listener{path}") as answer:
+                await answer.read()
+                told[str(answer.status)] = told.get(str(answer.status), 0) + 1
+            await asyncio.sleep(1.0)
+
+    async with aiohttp.ClientSession() as session:
+        await ready(session, base)
+        await asyncio.gather(*(ask(session, number) for number in range(clients)))
+
+
+@contextlib.contextmanager
+def polled(userdir: Path, clients: int, told: dict[str, int]) -> Iterator[None]:
+    """Serve a user directory and poll it until the block ends; clients live in a thread of a process of their own."""
+    with served(userdir) as (base, pid):
+        command = [sys.executable, __file__, "poll", "--base", base, "--clients", str(clients)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        before, began = processor_s(pid), time.monotonic()
+        try:
+            yield
+        finally:
+            told["server_permille"] = round(1_000 * (processor_s(pid) - before) / (time.monotonic() - began))
+            process.send_signal(signal.SIGINT)
+            told.update(json.loads(process.communicate(timeout=30)[0] or "{}"))
+
+
+def poll(given: argparse.Namespace) -> dict[str, Any]:
+    """Poll a server until interrupted; a part of `engine`."""
+    told: dict[str, int] = {}
+    over = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: over.set())
+    asyncio.run(poll_all(given.base, given.clients, told, over))
+    return told
+
+
+def engine(given: argparse.Namespace) -> dict[str, Any]:
+    """Measure a bot with and without somebody who looks, in turns."""
+    rows: list[dict[str, Any]] = []
+    for pair in range(given.pairs):
+        for looked_at in (False, True) if pair % 2 == 0 else (True, False):
+            told: dict[str, int] = {}
+
+            def beside(folder: Path, told: dict[str, int] = told) -> contextlib.AbstractContextManager[None]:
+                return polled(folder, given.clients, told)
+
+            found = measure(given.seconds, given.rate, given.warm_up, beside if looked_at else None)
+            rows.append({"pair": pair, "polled": looked_at, **found, "answers": told})
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    summary: dict[str, Any] = {}
+    for name in ("p50_ms", "p99_ms"):
+        off, on = (
+            statistics.median(row[name] for row in rows if row["polled"] is each) for each in (False, True)
+        )
+        summary[name] = {"alone": off, "polled": on, "growth": round(on / off - 1, 4)}
+    paired = [
+        on["p99_ms"] / off["p99_ms"] - 1
+        for pair in range(given.pairs)
+        for on in rows
+        for off in rows
+        if on["pair"] == off["pair"] == pair and on["polled"] and not off["polled"]
+    ]
+    return {
+        "clients": given.clients,
+        **summary,
+        "p99_growth_of_pairs": [round(each, 4) for each in paired],
+        "turns": rows,
+    }
+
+
+def main() -> int:
+    """Measure what was asked for and print it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    one = kinds.add_parser("reads")
+    one.add_argument("--fills", type=int, default=1_000_000)
+    one.add_argument("--count", type=int, default=200)
+    one = kinds.add_parser("streams")
+    one.add_argument("--clients", type=int, default=200)
+    one.add_argument("--seconds", type=float, default=60.0)
+    one.add_argument("--core", type=int, default=0)
+    one = kinds.add_parser("engine")
+    one.add_argument("--pairs", type=int, default=5)
+    one.add_argument("--seconds", type=float, default=60.0)
+    one.add_argument("--rate", type=float, default=2_000.0)
+    one.add_argument("--warm-up", type=float, default=10.0)
+    one.add_argument("--clients", type=int, default=50)
+    one = kinds.add_parser("poll")
+    one.add_argument("--base", required=True)
+    one.add_argument("--clients", type=int, default=50)
+    given = parser.parse_args()
+    print(json.dumps({"reads": reads, "streams": streams, "engine": engine, "poll": poll}[given.kind](given)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
