@@ -16,7 +16,7 @@ from abidance.venues.net.config import AddressConfig, FeedConfig
 from tests.integration.live_bench import START
 from tests.integration.test_live_paper import PAST
 from tests.integration.test_live_trading import Market
-from tests.unit.venues.trading_world import SCENES, SECRET
+from tests.unit.venues.trading_world import PHRASE, SCENES, SECRET
 
 D = Decimal
 
@@ -28,13 +28,13 @@ class Elsewhere(Market):
         super().__init__(folder)
         self.venue, self.id = venue, f"BTC/USDT@{venue}"
         self.market = generated(self.id, 11, START, past_seconds=PAST * 60, pace=5.0)
-        self.account = Account("a-key", SECRET)
+        self.account = Account("a-key", SECRET, PHRASE)
         self.exchange = LocalExchange([self.market], start=START, accounts=[self.account])
         self.exchange.desk.transfer(self.account, "USDT", D(20_000), START)
 
     @property
     def access(self) -> dict[str, Access]:
-        keys = Credentials(self.account.key, self.account.secret)
+        keys = Credentials(self.account.key, self.account.secret, self.account.passphrase)
         stream = self.stream_url.removesuffix("/v5/public/spot")  # Bybit's own is beside it, not below it
         return {self.venue: Access(keys, self.exchange.rest_url, stream)}
 
@@ -58,7 +58,7 @@ class Elsewhere(Market):
         assert ledger["USDT"] - D(10_000) == there["USDT"] - D(20_000)
 
 
-@pytest.fixture(params=["BYBIT", "KRAKEN", "MEXC"])
+@pytest.fixture(params=["BYBIT", "KRAKEN", "KUCOIN", "MEXC"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> Elsewhere:
     return Elsewhere(tmp_path / "bot", request.param)
 

@@ -8,6 +8,7 @@ from abidance.venues.account import AccountDialect
 from abidance.venues.binance.account import BinanceSpotAccount
 from abidance.venues.bybit.account import BybitLinearAccount, BybitSpotAccount
 from abidance.venues.kraken.account import KrakenAccount
+from abidance.venues.kucoin.account import KuCoinAccount
 from abidance.venues.mexc.account import MexcAccount
 
 _Made = Callable[[Sequence[Instrument]], AccountDialect]
@@ -16,6 +17,7 @@ ACCOUNTS: Mapping[tuple[str, InstrumentKind], _Made] = {
     ("BYBIT", InstrumentKind.SPOT): BybitSpotAccount,
     ("BYBIT", InstrumentKind.PERPETUAL): BybitLinearAccount,
     ("KRAKEN", InstrumentKind.SPOT): KrakenAccount,
+    ("KUCOIN", InstrumentKind.SPOT): KuCoinAccount,
     ("MEXC", InstrumentKind.SPOT): MexcAccount,
 }
 

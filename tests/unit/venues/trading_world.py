@@ -34,6 +34,7 @@ from tests.unit.venues.net_world import HandPulse, settle
 
 D = Decimal
 SECRET = "YS1zZWNyZXQtaW4tYmFzZTY0"
+PHRASE = "a-phrase"
 EPOCH = 1_700_000_000 * SECOND_NS
 
 
@@ -76,6 +77,13 @@ SCENES = {
         "Insufficient funds",
         "/OpenOrders",
         trade_id,
+    ),
+    "KUCOIN": Scene(
+        "/api/v1/hf/orders",
+        "/api/v1",
+        "account /spotMarket/tradeOrdersV2",
+        "Balance insufficient",
+        "/orders/active",
     ),
     "MEXC": Scene(
         "/api/v3/order", "/api/v3", "account spot@private.", "Insufficient position", "/openOrders"
@@ -154,7 +162,7 @@ class World:
         self.scene = SCENES[venue]
         self.btc = instrument(f"BTC/USDT{':USDT' * is_perpetual}@{venue}")
         self.market = generated(self.btc.id, seed, EPOCH, pace=5.0, past_seconds=600)
-        self.account = Account("a-key", SECRET)
+        self.account = Account("a-key", SECRET, PHRASE)
         self.exchange = LocalExchange(
             [self.market], start=EPOCH, clock=_Wall(self.pulse), accounts=[self.account]
         )
@@ -171,7 +179,7 @@ class World:
     def made(self) -> VenueGateway:
         """Return a new gateway to the account: a process that starts."""
         dialect = account_of(self.btc.venue, self.btc.kind, [self.btc])
-        credentials = Credentials("a-key", SECRET)
+        credentials = Credentials("a-key", SECRET, PHRASE)
         self.wire = Wire(dialect, credentials, self, Budgets(self.pulse), self.pulse, "http://127.0.0.1")
         way = Way(self.wire, self, self.pulse, Random(1).random, logger("gateway"))
         books = Books(dict, dict)

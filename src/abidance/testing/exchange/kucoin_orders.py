@@ -95,8 +95,8 @@ class KuCoinOrders:
             }
         found |= {
             "POST /api/v1/hf/orders/sync": self._place_order,
-            "DELETE /api/v1/hf/orders/sync/*": self._cancel,
-            "DELETE /api/v1/hf/orders/sync/client-order/*": self._cancel,
+            "DELETE /api/v1/hf/orders/sync/*": self._cancel_and_tell,
+            "DELETE /api/v1/hf/orders/sync/client-order/*": self._cancel_and_tell,
         }
         return {name: self.signed(handler) for name, handler in found.items()}
 
@@ -188,7 +188,7 @@ class KuCoinOrders:
             raise _no("400100", "The order does not exist.")
         return order
 
-    def _cancel(self, account: Account, asked: Mapping[str, Any]) -> object:
+    def _cancel(self, account: Account, asked: Mapping[str, Any]) -> dict[str, str]:
         try:
             order = self._find(account, asked)
         except Refusal:
@@ -197,6 +197,18 @@ class KuCoinOrders:
             raise Declined(Why.UNKNOWN)
         self._desk.cancel(order, self._place.now)
         return {"orderId": str(order.id), "clientOid": order.ticket.client_id}
+
+    def _cancel_and_tell(self, account: Account, asked: Mapping[str, Any]) -> object:
+        """Answer once an order is off the book, with what it had come to."""
+        named, order = self._cancel(account, asked), self._find(account, asked)
+        lots = order.market.lots.text
+        return (named if word(asked, "orderId") else {"clientOid": order.ticket.client_id}) | {
+            "originSize": lots(order.ticket.lots),
+            "dealSize": lots(order.filled),
+            "remainSize": "0",
+            "canceledSize": lots(order.left),
+            "status": "done",
+        }
 
     def _cancel_stop(self, account: Account, asked: Mapping[str, Any]) -> object:
         order = self._find(account, asked)
@@ -258,8 +270,11 @@ class KuCoinOrders:
             for part in order.parts
             if since <= part.ts and (not until or part.ts <= until) and wanted in ("", str(order.id))
         ]
+        before = int(asked.get("lastId") or 0)
+        rows = [row for row in rows if not before or row["id"] < before]
         rows.sort(key=lambda row: -row["id"])
-        return {"items": rows[: int(asked.get("limit") or 100)], "lastId": rows[-1]["id"] if rows else 0}
+        rows = rows[: int(asked.get("limit") or 100)]
+        return {"items": rows, "lastId": rows[-1]["id"] if rows else 0}
 
     # --- the account
 
@@ -473,9 +488,9 @@ class KuCoinOrders:
             "total": plain(purse.total),
             "available": plain(purse.free),
             "hold": plain(purse.locked),
-            "availableChange": "0",
+            "availableChange": plain(news.line.amount) if news.line and order is None else "0",
             "holdChange": "0",
-            "relationEvent": "trade.setted" if news.part else "trade.hold" if order else "main.deposit",
+            "relationEvent": "trade.setted" if news.part else "trade.hold" if order else "trade.transfer",
             "relationEventId": str(self._place.now),
             "time": str(millis(self._place.now)),
         }

@@ -66,7 +66,7 @@ class _LadderAnswer(msgspec.Struct):
     data: _Ladder
 
 
-_read_admission = reader(_AdmissionAnswer)
+read_admission = reader(_AdmissionAnswer)
 _read_ladder = reader(_LadderAnswer)
 _read_prints = reader(_PrintsAnswer)
 
@@ -109,7 +109,7 @@ class KuCoin(Dialect):
 
     async def endpoint(self, fetch: Fetch, route: str = "") -> Endpoint:  # noqa: ARG002 (there is one)
         found = answered(
-            "KuCoin", await fetch("POST", "/api/v1/bullet-public", {}), _read_admission, "stream token"
+            "KuCoin", await fetch("POST", "/api/v1/bullet-public", {}), read_admission, "stream token"
         )
         server = found.data.instance_servers[0]
         token = quote(found.data.token, safe="")

@@ -1,0 +1,290 @@
+"""Trade on KuCoin spot: orders, fills and balances over REST, by its high-frequency paths."""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Generic, TypeVar
+
+import msgspec
+
+from abidance.model.command import Submit
+from abidance.model.instrument import MS_NS, Instrument
+from abidance.model.money import ZERO
+from abidance.model.order import Order, OrderState, OrderType, Side, TimeInForce
+from abidance.venues.account import (
+    AccountDialect,
+    Call,
+    Capability,
+    Execution,
+    Funds,
+    OrderReport,
+    Page,
+    Proof,
+    Reply,
+    plain_number,
+    read,
+    refused,
+    sound,
+)
+from abidance.venues.frames import UNREADABLE, Millis, reader
+from abidance.venues.kucoin.dialect import KuCoin
+from abidance.venues.kucoin.private import KuCoinStream
+from abidance.venues.kucoin.refusals import DONE, refusal
+from abidance.venues.net.transport import Answer
+
+T = TypeVar("T")
+
+WINDOW_S = 5.0
+"""How long after it was signed KuCoin may still take a request: by how much its time may differ from ours."""
+_PAGE = 100
+_TRADING = frozenset({"trade", "trade_hf"})
+"""What accounts that trade are called; who has not moved to the one account has both."""
+
+
+class _Told(msgspec.Struct, Generic[T]):
+    code: str
+    data: T
+
+
+class _Done(msgspec.Struct, rename="camel"):
+    """What a change answers; one that is answered once it is done says what the order has come to."""
+
+    order_id: str = ""
+    client_oid: str = ""
+    status: str = ""
+    deal_size: Decimal = ZERO
+
+
+class _Order(msgspec.Struct, rename="camel"):
+    id: str
+    symbol: str
+    side: str
+    size: Decimal
+    deal_size: Decimal
+    active: bool
+    created_at: Millis
+    client_oid: str | None = None
+    price: Decimal | None = None
+    last_updated_at: Millis | None = None
+
+
+class _Fill(msgspec.Struct, rename="camel"):
+    symbol: str
+    trade_id: int
+    order_id: str
+    side: str
+    liquidity: str
+    price: Decimal
+    size: Decimal
+    fee: Decimal
+    fee_currency: str
+    created_at: Millis
+
+
+class _Fills(msgspec.Struct, rename="camel"):
+    items: list[_Fill]
+    last_id: int = 0
+
+
+class _Balance(msgspec.Struct):
+    currency: str
+    type: str
+    balance: Decimal
+    available: Decimal
+
+
+_read_done = reader(_Told[_Done | str])
+_read_order = reader(_Told[_Order | None])
+_read_orders = reader(_Told[list[_Order] | None])
+_read_fills = reader(_Told[_Fills])
+_read_balances = reader(_Told[list[_Balance]])
+_read_time = reader(_Told[Millis])
+
+
+class KuCoinAccount(AccountDialect):
+    """An account's spot side."""
+
+    venue = "KUCOIN"
+    ccxt = "kucoin"
+    hosts = frozenset({"api.kucoin.com"})
+    capability = Capability(
+        native=frozenset({OrderType.MARKET, OrderType.LIMIT}),
+        in_force=frozenset(TimeInForce),
+        post_only=True,
+        amends=False,
+        reduce_only=False,
+        cancels_all=True,
+        window=WINDOW_S,
+        ids_once=True,
+        dead_man="It takes back all orders of the symbols that it names; it is not set.",
+        notes=(
+            "A stop at KuCoin becomes another order once it triggers, and nothing says under which ids.",
+            "Executions are asked for once the stream says that an order filled, which takes about a second.",
+            "After a pause of more than seven days only the executions of its first seven are found.",
+            "A post-only order that would trade at once is taken first and cancelled then.",
+        ),
+    )
+
+    def __init__(self, instruments: Sequence[Instrument]) -> None:
+        dialect = KuCoin()
+        self.instruments = {each.id: each for each in instruments}
+        self._symbols = {id: dialect.symbol_of(id) for id in self.instruments}
+        self._ids = {symbol: id for id, symbol in self._symbols.items()}
+        self.stream = KuCoinStream(self._ids)
+
+    # --- changes
+
+    def submit(self, command: Submit) -> Call:
+        """Return the call that places an order; a quantity is always of the base asset."""
+        request = command.request
+        params: dict[str, object] = {
+            "clientOid": command.order_id,
+            "side": request.side.value,
+            "symbol": self._symbols[request.instrument],
+            "type": "market",
+            "size": plain_number(request.quantity),
+        }
+        if request.price is not None:
+            params |= {"type": "limit", "price": plain_number(request.price)}
+            if request.post_only:
+                params["postOnly"] = True
+            else:
+                params["timeInForce"] = request.time_in_force.value.upper()
+        return _private("POST", "hf/orders", params, is_urgent=request.reduce_only)
+
+    def cancel(self, order: Order, venue_id: str) -> Call:  # noqa: ARG002 (our own id is enough)
+        """Return the call that takes an order back, which is answered once that is done."""
+        return _private(
+            "DELETE", "hf/orders/sync/client-order/{clientOid}", self._named(order), is_urgent=True
+        )
+
+    def cancel_all(self, instrument: str) -> Call:
+        """Return the call that takes back every order in an instrument."""
+        return _private("DELETE", "hf/orders", {"symbol": self._symbols[instrument]}, is_urgent=True)
+
+    def _named(self, order: Order) -> dict[str, object]:
+        return {"clientOid": order.id, "symbol": self._symbols[order.request.instrument]}
+
+    def proof(self, answer: Answer, instrument: str) -> Reply:  # noqa: ARG002 (the answer names the order)
+        """Return what an answer proves; of an order that traded before it was taken back the rest must be asked."""
+        try:
+            told = _read_done(answer.body)
+        except UNREADABLE:
+            return refusal(answer)
+        if answer.status != 200 or told.code != DONE:
+            return refusal(answer)
+        done = told.data
+        if isinstance(done, str):
+            return Reply(Proof.DONE) if done == "success" else Reply(Proof.UNKNOWN, "not said what was done")
+        if done.status not in ("", "done") or done.deal_size:
+            return Reply(Proof.UNKNOWN, f"{done.status or 'taken back'} with {done.deal_size} traded")
+        if not done.order_id and not (done.client_oid and done.status):
+            return Reply(Proof.UNKNOWN, "an answer that does not say what was done")
+        return Reply(Proof.DONE, venue_id=done.order_id)
+
+    # --- questions
+
+    def find(self, order: Order) -> Sequence[Call]:
+        """Return the call that looks for an order by our id."""
+        return (_private("GET", "hf/orders/client-order/{clientOid}", self._named(order)),)
+
+    def found(self, answer: Answer, instrument: str) -> OrderReport | None:
+        """Return what was found, None when KuCoin knows no such order. Raises VenueError."""
+        if refusal(answer).proof is Proof.ABSENT:
+            return None
+        order = self._read(answer, _read_order)
+        return None if order is None else self._reports(answer, [order], instrument)[0]
+
+    def open_orders(self) -> Sequence[Call]:
+        """Return one call per instrument."""
+        return tuple(
+            _private("GET", "hf/orders/active", {"symbol": symbol}) for symbol in self._symbols.values()
+        )
+
+    def read_orders(self, answer: Answer) -> Sequence[OrderReport]:
+        """Return listed orders. Raises VenueError."""
+        found = self._read(answer, _read_orders) or []
+        return self._reports(answer, [each for each in found if each.symbol in self._ids], "")
+
+    def executions(self, instrument: str, since: int) -> Call:
+        """Return the call for executions since a moment: of seven days, the newest first."""
+        params = {"symbol": self._symbols[instrument], "startAt": since // MS_NS, "limit": _PAGE}
+        return _private("GET", "hf/fills", params)
+
+    def read_executions(self, answer: Answer, instrument: str) -> Page:
+        """Return the executions of a page, oldest first, and where the next page is. Raises VenueError."""
+        told = self._read(answer, _read_fills)
+        try:
+            executions = tuple(_execution(each, instrument) for each in reversed(told.items))
+        except ValueError as error:
+            raise refused(self.venue, answer) from error
+        is_cut = len(told.items) >= _PAGE and told.last_id > 0
+        return Page(executions, onward={"lastId": told.last_id} if is_cut else {})
+
+    def funds(self) -> Call:
+        """Return the call for all balances."""
+        return _private("GET", "accounts", {})
+
+    def read_funds(self, answer: Answer) -> Sequence[Funds]:
+        """Return balances that are not zero, of what is there to trade with. Raises VenueError."""
+        found: dict[str, Funds] = {}
+        try:
+            for each in self._read(answer, _read_balances):
+                sound(each.balance, each.available)
+                if each.type in _TRADING and each.balance:
+                    before = found.get(each.currency, Funds(each.currency, ZERO, ZERO))
+                    found[each.currency] = Funds(
+                        each.currency, before.total + each.balance, before.free + each.available
+                    )
+        except (ValueError, ArithmeticError) as error:
+            raise refused(self.venue, answer) from error
+        return list(found.values())
+
+    def clock(self) -> Call:
+        """Return the call that asks for KuCoin's time."""
+        return Call(("public",), "GET", "timestamp")
+
+    def read_clock(self, answer: Answer) -> int:
+        """Return KuCoin's time. Raises VenueError."""
+        return self._read(answer, _read_time) * MS_NS
+
+    def _read(self, answer: Answer, reads: Callable[[bytes], _Told[T]]) -> T:
+        """Return the data of an answer; KuCoin tells errors with 200, too. Raises VenueError."""
+        told = read(self.venue, answer, reads)
+        if told.code != DONE:
+            raise refused(self.venue, answer)
+        return told.data
+
+    def _reports(self, answer: Answer, orders: Sequence[_Order], instrument: str) -> Sequence[OrderReport]:
+        try:
+            return [_report(each, instrument or self._ids[each.symbol]) for each in orders]
+        except ValueError as error:
+            raise refused(self.venue, answer) from error
+
+
+def _report(order: _Order, instrument: str) -> OrderReport:
+    price = order.price or None
+    sound(order.size, order.deal_size, price or ZERO)
+    if not order.id:
+        raise ValueError("an order without an id")
+    if order.active:
+        state = OrderState.PARTIAL if order.deal_size else OrderState.OPEN
+    else:
+        state = OrderState.FILLED if order.deal_size >= order.size else OrderState.CANCELLED
+    ts = (order.last_updated_at or order.created_at) * MS_NS
+    return OrderReport(
+        order.client_oid or "", order.id, instrument, state, Side(order.side), order.size, order.deal_size, ts, price,
+    )  # fmt: skip
+
+
+def _execution(fill: _Fill, instrument: str) -> Execution:
+    sound(fill.price, fill.size)
+    if not fill.fee.is_finite() or not fill.order_id:
+        raise ValueError("an execution without an order or a fee")
+    return Execution(
+        str(fill.trade_id), "", fill.order_id, instrument, Side(fill.side), fill.size, fill.price, fill.fee,
+        fill.fee_currency, fill.created_at * MS_NS, fill.liquidity == "maker",
+    )  # fmt: skip
+
+
+def _private(method: str, path: str, params: Mapping[str, object], *, is_urgent: bool = False) -> Call:
+    return Call(("private",), method, path, params, is_urgent)
