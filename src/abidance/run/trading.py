@@ -157,7 +157,7 @@ class LiveTrading(LivePaper):
         for dialect, wire in zip(self.dialects, wires, strict=True):
             gateway = self._gateway(dialect, wire, world, ids)
             orders = [o for o in engine.state.orders.all() if o.request.instrument in dialect.instruments]
-            fills = [f for f in engine.state.orders.fills if f.instrument in dialect.instruments]
+            fills = [f for f in engine.fills if f.instrument in dialect.instruments]
             gateway.recover(orders, fills, since - _OVERLAP if self.resumed else since)
             self.gateways.append(gateway)
         self.relay.gateways = {id: each for each in self.gateways for id in each.dialect.instruments}

@@ -41,6 +41,8 @@ from abidance.venues.trading.register import Register, Tracked
 
 OPEN_ORDERS, FILLS, FUNDS, CLOCK = 10.0, 30.0, 60.0, 600.0
 """Seconds between comparisons."""
+RETRY = 5.0
+"""Seconds after which a comparison that failed is made again."""
 CONFIRM = 1.0
 """Seconds after which a change that was not confirmed is asked about."""
 MOST_SKEW = 30 * SECOND_NS
@@ -99,7 +101,7 @@ class VenueGateway:
         """Take the prices at which an instrument can be sold and bought now: what we hold may be due."""
         for tracked in list(self.register.open()):
             request = tracked.request
-            if tracked.held and request.instrument == instrument and _is_due(request, bid, ask):
+            if tracked.is_watched and request.instrument == instrument and _is_due(request, bid, ask):
                 self._release(tracked)
 
     def recover(self, orders: Iterable[Order], fills: Iterable[Fill], since: int) -> None:
@@ -140,14 +142,14 @@ class VenueGateway:
         self._way.spawn(self._submit(tracked, command))
 
     def _take_back(self, tracked: Tracked) -> None:
-        if tracked.held:
+        if tracked.is_watched:
             self.register.gone(tracked, "taken back", self._now())
         else:
             self._way.spawn(self._cancel(tracked))
 
     def _change(self, tracked: Tracked, command: Amend) -> None:
         wish = _amended(tracked.request, command)
-        if tracked.held:
+        if tracked.is_watched:
             self.register.amended(tracked, wish, self._now())
         elif self.dialect.capability.amends:
             self._way.spawn(self._amend(tracked, command, wish))
@@ -191,15 +193,18 @@ class VenueGateway:
         for other in list(self.register.standing(request.instrument, request.side)):
             if other is tracked or not other.request.reduce_only or other.request.type is OrderType.MARKET:
                 continue
-            if await self._withdraw(other):
+            async with self._lock(f"{other.id} moves"):  # whoever has it waits for no other lock
+                is_off = other.is_standing and await self._withdraw(other)
+            if is_off:
                 self._way.log.info("stop_held_by_us", order=other.id, while_sending=tracked.id)
 
     async def _withdraw(self, tracked: Tracked) -> bool:
         """Take an order off the venue without the engine's knowing; return whether it is off and lives on with us."""
-        tracked.held = True  # its end at the venue is not its end
+        tracked.held = tracked.moving = True  # its end at the venue is not its end
         call = self.dialect.cancel(tracked.view(), tracked.venue_id)
         reply = await self._change_call(call, tracked.request.instrument)
         self._hear_all(reply)
+        tracked.moving = False
         if reply.proof is Proof.DONE and not tracked.is_closed:
             tracked.withdraw()
             return True
@@ -209,8 +214,11 @@ class VenueGateway:
         return False
 
     async def _cancel(self, tracked: Tracked) -> None:
-        async with self._lock(tracked.id):
+        async with self._lock(tracked.id), self._lock(f"{tracked.id} moves"):
             if tracked.is_closed:
+                return
+            if tracked.held:  # it came to us while we waited
+                self.register.gone(tracked, "taken back", self._now())
                 return
             call = self.dialect.cancel(tracked.view(), tracked.venue_id)
             reply = await self._change_call(call, tracked.request.instrument)
@@ -303,12 +311,14 @@ class VenueGateway:
                 return
 
     async def _every(self, seconds: float, work: Callable[[], Coroutine[object, object, None]]) -> None:
-        name = work.__name__
+        name, pause = work.__name__, seconds
         while True:
-            await self._way.pulse.sleep(seconds)
+            await self._way.pulse.sleep(pause)
+            pause = seconds
             try:
                 await work()
             except VenueError as error:
+                pause = min(seconds, RETRY)
                 self._way.log.warning("comparison_failed", what=name, reason=error.found)
                 self.doubt(name, f"the account cannot be compared with our books: {error.found}")
                 with suppress(VenueError):  # the clock may be why
@@ -443,7 +453,7 @@ class VenueGateway:
         found = [each for each in self.register.open() if not (keeps_exits and each.request.reduce_only)]
         standing = [each for each in found if each.is_standing]
         for tracked in found:
-            if tracked.held:
+            if tracked.is_watched:
                 self.register.gone(tracked, "killed", self._now())
         if self.dialect.capability.cancels_all and not keeps_exits:
             instruments = dict.fromkeys(each.request.instrument for each in standing)

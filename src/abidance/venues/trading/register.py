@@ -34,7 +34,8 @@ class Tracked:
 
     `filled` is what was told in fills, `reported` the most that the venue reported as filled. A `held` order is not at
     the venue: we watch the market for it; it may have been there before (`past`, the venue's ids of it then) and go
-    there again. It has `left` once its request was sent, at `sent_at` (ns of the venue's time).
+    there again. While it is `moving` from the venue to us it may still trade there. It has `left` once its request was
+    sent, at `sent_at` (ns of the venue's time).
     """
 
     id: str
@@ -46,6 +47,7 @@ class Tracked:
     reported: Decimal = ZERO
     ending: OrderReport | None = None
     held: bool = False
+    moving: bool = False
     left: bool = False
     base: Decimal = ZERO
     wire_id: str = ""
@@ -58,6 +60,11 @@ class Tracked:
         return self.told.is_closed
 
     @property
+    def is_watched(self) -> bool:
+        """Return True while nobody but us holds it."""
+        return self.held and not self.moving
+
+    @property
     def owes(self) -> bool:
         """Return True while the venue has reported more as filled than we know the fills of."""
         return self.reported > self.filled
@@ -65,7 +72,7 @@ class Tracked:
     @property
     def is_standing(self) -> bool:
         """Return True while it rests at the venue, as far as we know."""
-        return not self.held and not self.is_closed
+        return (self.moving or not self.held) and not self.is_closed
 
     def view(self) -> Order:
         """Return the order as dialects want it: under the client id that it has at the venue."""
