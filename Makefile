@@ -12,12 +12,12 @@ export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint fmt bench docs openapi web constraints clean
+.PHONY: help install demo test simulate-faults lint fmt bench docs openapi web constraints clean
 
 help: ## list these targets
 	@echo "Abidance. Start with: make demo"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed ## create .venv with everything development needs
 	@echo "Ready: $(VENV) holds Abidance and its development tools."
@@ -30,6 +30,10 @@ demo: $(VENV)/.runtime ## install the runtime, build the dashboard where Node is
 
 test: $(VENV)/.installed ## run the tests (make test ARGS="-k ledger" picks some)
 	@$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+SEEDS ?= 1000
+simulate-faults: $(VENV)/.installed ## let the live program trade in SEEDS worlds in which everything goes wrong
+	@$(VENV)/bin/abidance simulate-faults --seeds $(SEEDS) --jobs 2
 
 lint: $(VENV)/.installed ## check style, types and the import layers
 	@failed=0; \

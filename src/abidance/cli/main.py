@@ -30,6 +30,7 @@ _PANELS = {
     },
     "Strategies": {"new-strategy": "strategies", "list-strategies": "strategies", "check-strategy": "check"},
     "Research": {"optimize": "optimize", "verdict": "verdict", "simulate": "simulate"},
+    "Prove it": {"simulate-faults": "simulate_faults"},
     "Data": {
         "download-data": "download",
         "import-data": "data",

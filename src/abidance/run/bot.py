@@ -221,7 +221,7 @@ def _header(material: Material) -> RunHeader:
     config = material.config
     plain = config.model_dump(mode="json")
     digest = hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
-    created = time.time_ns()
+    created = time.time_ns() if material.opened is None else material.opened
     run_id = hashlib.sha256(f"{config.name} {digest} {created}".encode()).hexdigest()[:16]
     seed = int(run_id, 16)
     return RunHeader(

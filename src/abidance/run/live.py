@@ -8,7 +8,6 @@ streams are certified.
 
 import asyncio
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -126,11 +125,12 @@ class LivePaper(Bot):
     def _turn(self, feed: LiveFeed, watch: Callable[[Moment], None]) -> None:
         """Let the engine take what waits, for a moment."""
         self._hear_people()
-        until = time.monotonic() + TURN
+        clock = asyncio.get_running_loop().time
+        until = clock() + TURN
         market, next_event = self._pump.market, feed.next
         while (event := next_event()) is not None:
             market(event)
-            if time.monotonic() > until:
+            if clock() > until:
                 break
         if self.journal.seq - self._saved >= CHECKPOINT_EVERY:
             self._save()

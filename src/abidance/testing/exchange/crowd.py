@@ -44,6 +44,10 @@ class Walk:
         self._sigma = volatility / math.sqrt(_DAY_S)
         self._ts = 0
 
+    def jump(self, share: float) -> None:
+        """Let the price be another by so much of itself from now on."""
+        self._shift += math.log1p(share)
+
     def price(self, ts: int) -> float:
         """Return the fair price at `ts`; it stays between a tenth and ten times of where it began."""
         seconds = (ts - self._ts) / SECOND_NS if self._ts else 0.0

@@ -7,7 +7,7 @@ import asyncio
 import heapq
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any, Final
@@ -27,7 +27,7 @@ from abidance.testing.exchange.house import Asked, House, Line, Refusal
 from abidance.testing.exchange.houses import house_of
 from abidance.testing.exchange.market import NEVER, Market
 from abidance.testing.exchange.quota import Quota
-from abidance.testing.exchange.session import Session
+from abidance.testing.exchange.session import Session, SocketSession
 from abidance.venues.dialect import Dialect
 from abidance.venues.net.transport import Answer
 
@@ -174,6 +174,32 @@ class LocalExchange:
         async with asyncio.timeout(_PATIENCE):
             for session in list(self.sessions):
                 await session.drained()
+
+    @property
+    def next_ts(self) -> int:
+        """Return when something happens next by itself, ns UTC; `NEVER` when nothing does."""
+        return self._due[0][0] if self._due else NEVER
+
+    def let_in(self, path: str, make: Callable[[int], Session]) -> Session | None:
+        """Open a connection that travels some other way than by a socket; None where the venue has no such stream."""
+        if not self.house.accepts(path):
+            return None
+        self.catch_up()
+        session = make(next(self._numbers))
+        self.sessions.append(session)
+        self.house.welcome(session)
+        return session
+
+    def is_refused(self, path: str) -> bool:
+        """Say whether the script of faults lets nobody in at a path just now."""
+        return self.faults.on_request(path, Wrong.REFUSE) is not None
+
+    def let_out(self, session: Session) -> None:
+        """Forget a connection that has ended."""
+        if session in self.sessions:
+            self.sessions.remove(session)
+        for topic in list(session.topics):
+            self.part(session, topic)
 
     def topics(self) -> dict[str, list[int]]:
         """Return who listens to what: the numbers of the connections by topic, in the venue's words."""
@@ -392,13 +418,11 @@ class LocalExchange:
         socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=1 << 20)
         await socket.prepare(request)
         self.catch_up()
-        session = Session(self, socket, request.path_qs, next(self._numbers))
+        session = SocketSession(self, socket, request.path_qs, next(self._numbers))
         self.sessions.append(session)
         try:
             self.house.welcome(session)
             await session.serve(request.transport)
         finally:
-            self.sessions.remove(session)
-            for topic in list(session.topics):
-                self.part(session, topic)
+            self.let_out(session)
         return socket

@@ -1,6 +1,7 @@
 """One connection of a client to the local exchange: what is on its way to it, and the faults that befall it."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Protocol
 
@@ -35,25 +36,19 @@ class Host(Protocol):
         ...
 
 
-class Session:
-    """One connection of a client, with the faults that befall it."""
+class Session(ABC):
+    """One connection of a client, with the faults that befall it; how frames travel is for those below to say."""
 
-    def __init__(self, exchange: Host, socket: web.WebSocketResponse, path: str, number: int) -> None:
+    def __init__(self, exchange: Host, path: str, number: int) -> None:
         self.path = path
         self.number = number
         self.topics: set[str] = set()
         self.born = exchange.now
         self.sent = 0
+        self.is_over = False
         self._exchange = exchange
-        self._socket = socket
-        self._queue: deque[Frame | None] = deque()
-        self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._held: list[Frame] = []
         self._silent_until = 0
-        self.is_over = False
-        self._transport: asyncio.Transport | None = None
 
     def say(self, frame: Frame) -> None:
         """Send a frame to this client alone."""
@@ -90,9 +85,17 @@ class Session:
         """Return True while nothing is said at all."""
         return self._exchange.now < self._silent_until
 
+    @abstractmethod
     async def drained(self) -> None:
         """Return when every frame is on the wire, or the connection is over."""
-        await self._idle.wait()
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Break the connection without a word."""
+
+    @abstractmethod
+    def _put(self, frame: Frame | None) -> None:
+        """Let a frame travel to the client; None closes the connection in order, after what is on its way."""
 
     def end(self) -> None:
         """Say farewell and close in order."""
@@ -100,6 +103,46 @@ class Session:
             self._put(frame)
         self._put(None)
         self.is_over = True
+
+    def _befall(self, fault: Fault, topic: str, frame: Frame) -> bool:
+        """Let a fault do what it does; True when the frame itself goes no further."""
+        match fault.what:
+            case Wrong.SILENCE:
+                self._silent_until = (
+                    self._exchange.now + int(fault.seconds * SECOND_NS) if fault.seconds else NEVER
+                )
+            case Wrong.GAP:
+                pass
+            case Wrong.REORDER:
+                self._held.append(frame)
+            case Wrong.DISCONNECT:
+                self.abort()
+            case Wrong.CLOSE:
+                self.end()
+            case Wrong.DUPLICATE:
+                self._put(frame)
+                return False
+            case _:
+                return False
+        del topic
+        return True
+
+
+class SocketSession(Session):
+    """A connection over a real socket."""
+
+    def __init__(self, exchange: Host, socket: web.WebSocketResponse, path: str, number: int) -> None:
+        super().__init__(exchange, path, number)
+        self._socket = socket
+        self._queue: deque[Frame | None] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._transport: asyncio.Transport | None = None
+
+    async def drained(self) -> None:
+        """Return when every frame is on the wire, or the connection is over."""
+        await self._idle.wait()
 
     def abort(self) -> None:
         """Break the connection without a word."""
@@ -127,29 +170,6 @@ class Session:
             self.is_over = True
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
-
-    def _befall(self, fault: Fault, topic: str, frame: Frame) -> bool:
-        """Let a fault do what it does; True when the frame itself goes no further."""
-        match fault.what:
-            case Wrong.SILENCE:
-                self._silent_until = (
-                    self._exchange.now + int(fault.seconds * SECOND_NS) if fault.seconds else NEVER
-                )
-            case Wrong.GAP:
-                pass
-            case Wrong.REORDER:
-                self._held.append(frame)
-            case Wrong.DISCONNECT:
-                self.abort()
-            case Wrong.CLOSE:
-                self.end()
-            case Wrong.DUPLICATE:
-                self._put(frame)
-                return False
-            case _:
-                return False
-        del topic
-        return True
 
     def _put(self, frame: Frame | None) -> None:
         if len(self._queue) >= _ROOM:

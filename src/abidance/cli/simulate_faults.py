@@ -1,0 +1,55 @@
+"""`abidance simulate-faults`: the whole live program in many invented worlds in which everything goes wrong."""
+
+import time
+from typing import Annotated
+
+import typer
+
+_EVERY = 100
+
+
+def simulate_faults(
+    seeds: Annotated[int, typer.Option("--seeds", "-n", min=1, help="How many worlds to play.")] = 100,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Play this one alone, and say what happened in it.")
+    ] = None,
+    first: Annotated[int, typer.Option("--first", min=0, help="The seed to begin with.")] = 0,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Processes that play at the same time.")
+    ] = 1,
+) -> None:
+    """Trade at an exchange on this machine's own time while network, exchange, process and disk fail.
+
+    No money, no key and no network are needed. Each seed is a world of its own, the same each time it is played. Every
+    rule of order safety is checked after every event by a program that shares no code with the bot. The exit code is 1
+    when one did not hold, or when something that should go wrong never did.
+    """
+    from abidance.testing.simulation.campaign import Tally, play, play_all
+
+    began, tally = time.monotonic(), Tally()
+    wanted = range(first, first + seeds) if seed is None else (seed,)
+    for played in map(play, wanted) if seed is not None else play_all(wanted, jobs):
+        tally.add(played)
+        if played.failure:
+            typer.echo(f"Seed {played.seed}: {played.failure}")
+            typer.echo(f"  again: abidance simulate-faults --seed {played.seed}")
+        if tally.seeds % _EVERY == 0:
+            typer.echo(f"{tally.seeds} of {len(wanted)} worlds, {len(tally.failed)} failed")
+        if seed is not None:
+            typer.echo(
+                f"went wrong: {', '.join(f'{name} {count}' for name, count in sorted(played.hits.items()))}"
+            )
+            typer.echo(f"hash: {played.digest}")
+    typer.echo(
+        f"{tally.seeds} worlds in {time.monotonic() - began:.0f} s: {tally.lives} lives, {tally.orders} orders,"
+        f" {tally.fills} fills, {sum(tally.hits.values())} faults of {len(tally.hits)} kinds, {tally.checks} checks."
+    )
+    typer.echo(
+        f"{len(tally.failed)} violations. Both sides agreed at the latest {tally.slowest:.1f} s after the last fault."
+    )
+    if seed is None and tally.seeds >= _EVERY:
+        typer.echo(
+            f"{len(tally.unhit)} faults never hit{': ' if tally.unhit else ''}{', '.join(tally.unhit)}."
+        )
+    if tally.failed or (seed is None and tally.seeds >= _EVERY and tally.unhit):
+        raise typer.Exit(1)

@@ -1,0 +1,154 @@
+"""Many worlds, one a seed: what went wrong in each, whether everything held, and a hash that says it again."""
+
+import asyncio
+import hashlib
+import tempfile
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from abidance.testing.simulation.checker import Failure
+from abidance.testing.simulation.clockwork import run_virtual
+from abidance.testing.simulation.trouble import KINDS, Trouble
+from abidance.testing.simulation.world import Place, faulty, quiet
+
+TROUBLE, CALM = 60.0, 30.0
+"""Virtual seconds in which things go wrong, and after which all must be well again."""
+_LOOK, _LAST = 0.25, 10.0
+
+
+@dataclass(frozen=True)
+class Played:
+    """What one seed came to. `settled` is after how many calm seconds both sides agreed."""
+
+    seed: int
+    digest: str
+    failure: str
+    hits: dict[str, int]
+    settled: float
+    checks: int
+    orders: int
+    fills: int
+    lives: int
+
+
+@dataclass
+class Tally:
+    """What many seeds came to."""
+
+    seeds: int = 0
+    failed: list[Played] = field(default_factory=list)
+    hits: Counter[str] = field(default_factory=Counter)
+    checks: int = 0
+    orders: int = 0
+    fills: int = 0
+    lives: int = 0
+    slowest: float = 0.0
+
+    def add(self, played: Played) -> None:
+        """Take one more."""
+        self.seeds += 1
+        if played.failure:
+            self.failed.append(played)
+        self.hits.update(played.hits)
+        self.checks += played.checks
+        self.orders += played.orders
+        self.fills += played.fills
+        self.lives += played.lives
+        self.slowest = max(self.slowest, played.settled)
+
+    @property
+    def unhit(self) -> list[str]:
+        """Return what never went wrong."""
+        return sorted(KINDS - self.hits.keys())
+
+
+def play(seed: int) -> Played:
+    """Play one world from beginning to end."""
+    quiet()
+    with tempfile.TemporaryDirectory(prefix="abidance-simulation-") as folder:
+        place = Place(seed, Path(folder))
+        trouble = Trouble(place)
+        settled = CALM
+        try:
+            with faulty(place.disk):
+                settled = run_virtual(_course(place, trouble), place.loop)
+        except Exception as error:  # noqa: BLE001 - whatever ends a world before its time is told with its seed
+            text = "".join(traceback.format_exception(error)[-3:])
+            place.checker.fail("simulation", f"{type(error).__name__}: {error}\n{text}", error)
+        return _told(place, settled)
+
+
+async def _course(place: Place, trouble: Trouble) -> float:
+    """Let a world live through trouble and calm, and look at it all the while; return when it had settled."""
+    work = [asyncio.ensure_future(each) for each in (place.play(), place.keep_alive())]
+    raging = asyncio.ensure_future(trouble.rage(TROUBLE))
+    while not raging.done():
+        await _look(place, work)
+    raging.result()
+    began, settled, last = place.loop.time(), CALM, []
+    while (after := place.loop.time() - began) < CALM and place.checker.failure is None:
+        await _look(place, work)
+        last = _differences(place, trouble)
+        if after >= CALM - _LAST:
+            place.agreed.append(not last)
+        if not last:
+            settled = min(settled, after)
+    if settled >= CALM or sum(place.agreed) < 0.6 * len(place.agreed):
+        place.checker.fail("calm", f"{CALM:g} s after the last fault: {'; '.join(last) or 'on and off'}")
+    await _begin_again(place, work)
+    for task in work:
+        task.cancel()
+    return settled
+
+
+async def _begin_again(place: Place, work: Sequence["asyncio.Future[None]"]) -> None:
+    """Stop in order, and see that the record repeats to what was."""
+    place.wants_life = False
+    for _ in range(8):
+        await _look(place, work)
+    place.wants_life, before = True, place.lives
+    for _ in range(40):
+        await _look(place, work)
+    if place.checker.failure is None and (place.lives == before or place.bot is None):
+        place.checker.fail("restart", f"the program does not start again: {place.ended_as}")
+
+
+async def _look(place: Place, work: Sequence["asyncio.Future[None]"]) -> None:
+    await asyncio.sleep(_LOOK)
+    for task in work:
+        if task.done():
+            task.result()
+    place.checker.conserved(place.account.purses, place.account.ledger)
+
+
+def _differences(place: Place, trouble: Trouble) -> list[str]:
+    alive = place.bot is not None and place.bot.relay.is_open
+    return place.checker.differences(is_alive=alive, must_protect=not trouble.unprotects)
+
+
+def _told(place: Place, settled: float) -> Played:
+    digest = hashlib.sha256(repr(sorted(place.hits.items())).encode())
+    digest.update(repr(place.exchange.desk.history).encode())
+    digest.update(bytes(place.checker.journal.data))
+    failure: Failure | None = place.checker.failure
+    text = "" if failure is None else f"{failure.rule}: {failure.text}"
+    if failure is not None and failure.cause is not None and failure.rule == "program":
+        text += "\n" + "".join(traceback.format_exception(failure.cause))
+    story = place.checker.story
+    return Played(
+        place.seed, digest.hexdigest(), text, dict(place.hits), settled, place.checker.checks,
+        len(story.intents), len(story.fills), place.lives,
+    )  # fmt: skip
+
+
+def play_all(seeds: Iterable[int], jobs: int) -> Iterator[Played]:
+    """Play many worlds, in so many processes, and yield what each came to, in order."""
+    if jobs <= 1:
+        yield from map(play, seeds)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(play, seeds, chunksize=4)

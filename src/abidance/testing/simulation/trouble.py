@@ -1,0 +1,343 @@
+"""What goes wrong in the simulation: each kind by its name, when a seed lets it happen, and how it ends again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from random import Random
+
+from abidance.run.killing import Extent, kill, release
+from abidance.testing.exchange import Fault, Wrong
+from abidance.testing.exchange.core import BUY, Force
+from abidance.testing.exchange.desk import Declined, State, Ticket
+from abidance.testing.simulation.world import Place
+
+ORDER = "/api/v3/order"
+_REQUESTS: Mapping[str, Wrong] = {
+    "request_lost": Wrong.DEAF,
+    "answer_lost": Wrong.LOST,
+    "accepted_and_5xx": Wrong.FAIL,
+    "refused_and_5xx": Wrong.ERROR,
+    "page_for_answer": Wrong.PAGE,
+    "query_lag": Wrong.LAG,
+    "too_many_429": Wrong.LIMIT,
+    "banned_418": Wrong.BAN,
+}
+_FRAMES: Mapping[str, Wrong] = {
+    "frame_lost": Wrong.GAP,
+    "frame_doubled": Wrong.DUPLICATE,
+    "frame_reordered": Wrong.REORDER,
+    "frame_truncated": Wrong.TRUNCATE,
+    "stream_broken": Wrong.DISCONNECT,
+    "stream_closed": Wrong.CLOSE,
+    "stream_silent": Wrong.SILENCE,
+}
+_WRITES = {"torn_write": "torn", "death_after_write": "dies", "short_write": "short", "sync_error": "sync"}
+
+
+class Trouble:
+    """Everything that goes wrong in one world, drawn from its seed."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._random = Random(f"trouble:{place.seed}")
+        self._scripted: list[tuple[str, Fault]] = []
+        self._by_hand = 0
+        self.unprotects = False
+        """Whether somebody asked for positions to be without their stops."""
+        kinds: dict[str, Callable[[], Awaitable[None]]] = {
+            name: self._named(each) for name, each in _KINDS.items()
+        }
+        kinds |= {name: self._script(name, what, on_frames=False) for name, what in _REQUESTS.items()}
+        kinds |= {name: self._script(name, what, on_frames=True) for name, what in _FRAMES.items()}
+        kinds |= {name: self._write(how) for name, how in _WRITES.items()}
+        self._kinds = kinds
+
+    async def rage(self, seconds: float) -> None:
+        """Let things go wrong for so long, then let nothing go wrong any more."""
+        random, loop = self._random, self._place.loop
+        names = sorted(self._kinds)
+        chosen = [random.choice(names) for _ in range(random.randint(3, 9))]
+        until = loop.time() + seconds
+        running = [
+            asyncio.ensure_future(self._later(random.uniform(2.0, seconds * 0.8), self._kinds[name]))
+            for name in chosen
+        ]
+        await asyncio.sleep(until - loop.time())
+        for task in running:
+            if task.done():
+                task.result()
+            task.cancel()
+        self.calm()
+
+    async def _later(self, delay: float, work: Callable[[], Awaitable[None]]) -> None:
+        await asyncio.sleep(delay)
+        await work()
+
+    def calm(self) -> None:
+        """Let nothing go wrong any more."""
+        place = self._place
+        for name, fault in self._scripted:
+            for _ in range(fault.hits):
+                place.hit(name)
+        self._scripted.clear()
+        place.exchange.faults.clear()
+        place.exchange.desk.halted.clear()
+        place.exchange.desk.horizon = None
+        place.market.change_filters(min_notional=place.least)
+        place.network.is_up, place.network.delay = True, lambda _method, _path: (0.0, 0.0, 1)
+        place.account.permissions.is_revoked = False
+        place.pulse.skew = 0
+        place.disk.full, place.disk.fails = False, ""
+        place.crash_in, place.loses_power, place.wants_life = 0, False, True
+        release(place.folder)
+        place.checker.killed_at = None
+
+    # --- kinds that the exchange's own script plays
+
+    def _script(self, name: str, what: Wrong, *, on_frames: bool) -> Callable[[], Awaitable[None]]:
+        async def work() -> None:
+            random = self._random
+            where = (
+                ("account" if random.random() < 0.6 else "")
+                if on_frames
+                else (ORDER if random.random() < 0.7 else "")
+            )
+            seconds = random.choice((1.0, 3.0, 8.0)) if what is not Wrong.SILENCE else 30.0
+            times = 1 if what in (Wrong.BAN, Wrong.SILENCE) else random.randint(1, 5)
+            fault = Fault(what, where, random.randrange(3), times, seconds)
+            self._scripted.append((name, self._place.exchange.faults.add(fault)))
+
+        return work
+
+    def _write(self, how: str) -> Callable[[], Awaitable[None]]:
+        async def work() -> None:
+            self._place.disk.fails = how
+
+        return work
+
+    def _named(self, kind: "Kind") -> Callable[[], Awaitable[None]]:
+        return lambda: kind(self._place, self._random, self)
+
+    def number(self) -> int:
+        """Return how many things were done by hand before."""
+        self._by_hand += 1
+        return self._by_hand
+
+
+Kind = Callable[[Place, Random, Trouble], Awaitable[None]]
+
+
+async def _slow(place: Place, random: Random, there: bool, method: str) -> None:
+    name = "slow_request" if there else "slow_answer"
+    seconds = random.choice((0.5, 2.0, 6.0, 14.0))
+
+    def delay(asked: str, path: str) -> tuple[float, float, int]:
+        if (method and asked != method) or not path.startswith("/api/v3"):
+            return 0.0, 0.0, 1
+        place.hit(name)
+        return (seconds, 0.0, 1) if there else (0.0, seconds, 1)
+
+    place.network.delay = delay
+    await asyncio.sleep(random.uniform(1.0, 8.0))
+    place.network.delay = lambda _method, _path: (0.0, 0.0, 1)
+
+
+async def slow_request(place: Place, random: Random, _: Trouble) -> None:
+    """Requests take long to arrive, longer than anybody waits for some of them."""
+    await _slow(place, random, True, random.choice(("POST", "DELETE", "GET", "")))
+
+
+async def slow_answer(place: Place, random: Random, _: Trouble) -> None:
+    """Answers take long to come back."""
+    await _slow(place, random, False, random.choice(("POST", "DELETE", "")))
+
+
+async def fill_before_answer(place: Place, _random: Random, _: Trouble) -> None:
+    """Answers to orders take longer than what the stream tells of them."""
+
+    def delay(asked: str, path: str) -> tuple[float, float, int]:
+        if asked != "POST" or not path.startswith(ORDER):
+            return 0.0, 0.0, 1
+        place.hit("fill_before_answer")
+        return 0.0, 0.8, 1
+
+    place.network.delay = delay
+    await asyncio.sleep(10)
+    place.network.delay = lambda _method, _path: (0.0, 0.0, 1)
+
+
+async def question_doubled(place: Place, random: Random, _: Trouble) -> None:
+    """Something on the way sends what changes nothing, or takes back, twice."""
+
+    def delay(asked: str, path: str) -> tuple[float, float, int]:
+        if asked == "POST" or not path.startswith("/api/v3"):
+            return 0.0, 0.0, 1
+        place.hit("question_doubled")
+        return 0.0, 0.0, 2
+
+    place.network.delay = delay
+    await asyncio.sleep(random.uniform(2.0, 8.0))
+    place.network.delay = lambda _method, _path: (0.0, 0.0, 1)
+
+
+async def cancel_meets_fill(place: Place, random: Random, _: Trouble) -> None:
+    """While the wish to take an order back is on its way, somebody trades with it."""
+
+    def delay(asked: str, path: str) -> tuple[float, float, int]:
+        if asked == "DELETE" and path.startswith("/api/v3"):
+            book, now = place.market.book, place.exchange.now
+            for order in list(place.exchange.desk.orders.values()):
+                rest = order.resting
+                if rest is not None and order.state.is_working and rest.price is not None:
+                    before, lots = order.filled, book.available(-order.ticket.side, rest.price)
+                    lots = lots if random.random() < 0.6 else max(1, lots - rest.left // 2)
+                    book.submit(now, "taker", -order.ticket.side, lots, rest.price, Force.IOC)
+                    if order.filled > before:
+                        place.hit("cancel_meets_fill")
+                    break
+        return 0.0, 0.0, 1
+
+    place.network.delay = delay
+    await asyncio.sleep(15)
+    place.network.delay = lambda _method, _path: (0.0, 0.0, 1)
+
+
+async def cut(place: Place, _random: Random, _: Trouble) -> None:
+    """Every connection breaks."""
+    place.hit("cut")
+    place.network.cut()
+
+
+async def offline(place: Place, random: Random, _: Trouble) -> None:
+    """Every connection breaks, and none can be made for a while."""
+    place.hit("offline")
+    place.network.is_up = False
+    place.network.cut()
+    await asyncio.sleep(random.uniform(0.5, 12.0))
+    place.network.is_up = True
+
+
+async def maintenance(place: Place, random: Random, _: Trouble) -> None:
+    """The venue answers everything with a page, and lets nobody in."""
+    faults = place.exchange.faults
+    script = [faults.add(Fault(Wrong.ERROR, "", 0, 0)), faults.add(Fault(Wrong.REFUSE, "", 0, 0))]
+    place.network.cut()
+    await asyncio.sleep(random.uniform(3.0, 12.0))
+    for fault in script:
+        if fault.hits:
+            place.hit("maintenance")
+        if fault in faults.script:
+            faults.script.remove(fault)
+
+
+async def key_revoked(place: Place, random: Random, _: Trouble) -> None:
+    """The key is refused for a while."""
+    place.hit("key_revoked")
+    place.account.permissions.is_revoked = True
+    await asyncio.sleep(random.uniform(2.0, 12.0))
+    place.account.permissions.is_revoked = False
+
+
+async def clock_off(place: Place, random: Random, _: Trouble) -> None:
+    """The machine's clock is wrong for a while."""
+    place.hit("clock_off")
+    place.pulse.skew = round(random.choice((-40, -4, -1.5, 0.7, 1.5, 4, 40)) * 1_000_000_000)
+    await asyncio.sleep(random.uniform(5.0, 30.0))
+    place.pulse.skew = 0
+
+
+async def filters_changed(place: Place, random: Random, _: Trouble) -> None:
+    """The venue asks for larger orders for a while."""
+    place.hit("filters_changed")
+    place.market.change_filters(min_notional=place.least * 100)
+    await asyncio.sleep(random.uniform(3.0, 12.0))
+    place.market.change_filters(min_notional=place.least)
+
+
+async def market_halted(place: Place, random: Random, _: Trouble) -> None:
+    """The venue ends every order and takes no more for a while, as when an instrument is taken off its list."""
+    place.hit("market_halted")
+    place.exchange.catch_up()
+    place.exchange.desk.delist(place.market, place.exchange.now)
+    await asyncio.sleep(random.uniform(2.0, 8.0))
+    place.exchange.desk.halted.clear()
+
+
+async def price_jump(place: Place, random: Random, _: Trouble) -> None:
+    """The price is another at once."""
+    place.hit("price_jump")
+    place.walk.jump(random.choice((-0.01, -0.004, 0.004, 0.01)))
+
+
+async def traded_by_hand(place: Place, random: Random, trouble: Trouble) -> None:
+    """Somebody buys on the account by hand."""
+    lots = int(Decimal(random.choice((20, 100, 300))) / 60_000 / place.market.instrument.lot)
+    ticket = Ticket(f"by-hand-{trouble.number()}", BUY, max(1, lots), force=Force.IOC)
+    place.exchange.catch_up()
+    try:
+        place.exchange.desk.place(place.account, place.market, ticket, place.exchange.now)
+    except Declined:
+        return
+    place.hit("traded_by_hand")
+
+
+async def taken_back_by_hand(place: Place, random: Random, _: Trouble) -> None:
+    """Somebody takes back what stands at the venue."""
+    place.exchange.catch_up()
+    working = [o for o in place.exchange.desk.orders.values() if o.state in (State.WAITING, State.OPEN)]
+    if working:
+        place.hit("taken_back_by_hand")
+        place.exchange.desk.cancel(random.choice(working), place.exchange.now)
+
+
+async def crash(place: Place, random: Random, _trouble: Trouble) -> None:
+    """The process is killed between any two steps of its tasks, once or a few times."""
+    for _ in range(random.randint(1, 3)):
+        place.crash_in = random.randint(1, 300)
+        await asyncio.sleep(random.uniform(0.0, 6.0))
+
+
+async def power_cut(place: Place, random: Random, _: Trouble) -> None:
+    """The process ends, and the disk forgets what was not synced."""
+    place.loses_power, place.crash_in = True, random.randint(1, 200)
+
+
+async def disk_full(place: Place, random: Random, _: Trouble) -> None:
+    """The disk is full for a while."""
+    place.disk.full = True
+    await asyncio.sleep(random.uniform(0.5, 8.0))
+    place.disk.full = False
+
+
+async def stopped(place: Place, random: Random, _: Trouble) -> None:
+    """Somebody stops the bot in order, and starts it again."""
+    place.hit("stopped")
+    place.wants_life = False
+    await asyncio.sleep(random.uniform(0.2, 6.0))
+    place.wants_life = True
+
+
+async def killed(place: Place, random: Random, trouble: Trouble) -> None:
+    """Somebody throws the kill switch, and takes it back later."""
+    extent = random.choice((Extent.ENTRIES, Extent.ENTRIES, Extent.ALL, Extent.FLATTEN))
+    trouble.unprotects |= extent is not Extent.ENTRIES
+    place.hit(f"killed_{extent.value}")
+    kill(place.folder, "somebody", extent)
+    place.checker.killed_at = place.checker.killed_at or place.pulse.true()
+    await asyncio.sleep(random.uniform(3.0, 15.0))
+    release(place.folder)
+    place.checker.killed_at = None
+
+
+_KINDS: dict[str, Kind] = {
+    each.__name__: each
+    for each in (
+        slow_request, slow_answer, fill_before_answer, question_doubled, cancel_meets_fill, cut, offline, maintenance,
+        key_revoked, clock_off, filters_changed, market_halted, price_jump, traded_by_hand, taken_back_by_hand, crash,
+        power_cut, disk_full, stopped, killed,
+    )
+}  # fmt: skip
+KINDS = frozenset(
+    {*_KINDS, *_REQUESTS, *_FRAMES, *_WRITES, "killed_entries", "killed_all", "killed_flatten"} - {"killed"}
+)
+"""Everything that may go wrong; over many seeds each must have."""

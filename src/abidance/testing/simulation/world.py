@@ -1,0 +1,293 @@
+"""One world of the simulation: a venue, a machine with a disk, and the bots that live on it one after the other.
+
+The whole live program runs, from the strategy to the bytes of its requests and of its journal; only sockets, clocks,
+chance and the disk are played, and one seed decides them. What goes wrong is `trouble`'s business, what must hold in
+spite of it the checker's.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+from abidance.engine.config import StrategyConfig
+from abidance.engine.digest import OutcomeDigest
+from abidance.journal import store
+from abidance.kernel.log import logger
+from abidance.market.bars import Bars
+from abidance.market.reference import instrument
+from abidance.model.errors import JournalError, VenueError
+from abidance.model.instrument import SECOND_NS
+from abidance.model.outcome import Outcome
+from abidance.risk.config import BreakersConfig, RiskConfig
+from abidance.run.bot import JOURNAL, bars_of
+from abidance.run.config import RunConfig
+from abidance.run.live import gather_begun
+from abidance.run.setup import Material
+from abidance.run.trading import Access, LiveTrading
+from abidance.testing.exchange import Account, Crowd, LocalExchange, Market, Walk
+from abidance.testing.exchange.crowd import generated_past
+from abidance.testing.exchange.desk import News
+from abidance.testing.exchange.house import Asked
+from abidance.testing.exchange.memory import Network, Plug
+from abidance.testing.simulation.checker import Checker
+from abidance.testing.simulation.clockwork import VirtualLoop, VirtualPulse
+from abidance.testing.simulation.disk import Died, Disk
+from abidance.venues.account import Credentials
+from abidance.venues.dialect import Frame
+from abidance.venues.net.budget import Budgets
+from abidance.venues.net.config import AddressConfig, FeedConfig
+from abidance.venues.net.line import World as Shared
+
+PAIR = "BTC/USDT@BINANCE"
+EPOCH = 1_760_000_040 * SECOND_NS
+PAST = 300
+FUNDS = Decimal(20_000)
+STRATEGIES = Path(__file__).with_name("strategies")
+_URL, _STREAM = "http://127.0.0.1", "ws://127.0.0.1"
+
+
+class SimulatedBot(LiveTrading):
+    """The bot as it is, with nobody at its door, and an ear on every outcome; it repeats all of its record."""
+
+    keeps = False
+
+    def __init__(self, material: Material, folder: Path, access: dict[str, Access]) -> None:
+        self.digest = OutcomeDigest()
+        super().__init__(material, folder, access)
+
+    def _listen(self, wake: Callable[[], object] | None = None) -> None:
+        """Open no door: it is a socket and a thread."""
+
+    def _observe(self, outcome: Outcome) -> None:
+        self.digest.update(outcome)
+        super()._observe(outcome)
+
+    async def _repeat(self, wires: Any) -> int | None:
+        last = await super()._repeat(wires)
+        self.repeated = self.state()
+        return last
+
+    def state(self) -> str:
+        """Return one hash over what came of all decisions, and over the decisions where all of them are repeated."""
+        orders, decided = self.engine.state.orders.all(), "" if self.keeps else self.digest.hexdigest()
+        held = (sorted(self.balances().items()), self.positions(), orders, self.engine.fills)
+        return hashlib.sha256(f"{decided} {held}".encode()).hexdigest()
+
+    def balances(self) -> dict[str, Decimal]:
+        """Return what our books say is there."""
+        found = self.engine.state.portfolio.ledger.balances("BINANCE")
+        return {asset: amount for asset, amount in found.items() if amount}
+
+    def positions(self) -> dict[str, Decimal]:
+        """Return what our books say is held, over all strategies."""
+        found: dict[str, Decimal] = {}
+        for each in self.engine.state.portfolio.open_positions():
+            found[each.instrument] = found.get(each.instrument, Decimal(0)) + each.quantity
+        return found
+
+
+class CheckpointedBot(SimulatedBot):
+    """One that goes on from its last checkpoint."""
+
+    keeps = True
+
+
+class Place:
+    """The venue, the machine, and the lives on it. `hit` counts what went wrong, by name."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        self.seed = seed
+        self.random = Random(f"world:{seed}")
+        self.loop = VirtualLoop(self._turned)
+        self.pulse = VirtualPulse(self.loop, EPOCH)
+        self.folder = folder / "bot"
+        self.folder.mkdir(parents=True)
+        self.hits: dict[str, int] = {}
+        self.market, self.walk = _market(seed)
+        self.account = Account("a-key", "a-secret")
+        self.exchange = LocalExchange([self.market], start=EPOCH, clock=self.pulse, accounts=[self.account])
+        self.exchange.desk.transfer(self.account, "USDT", FUNDS, EPOCH)
+        self.network = Network(self.exchange, Random(f"network:{seed}"))
+        self.disk = Disk(self.folder / JOURNAL, Random(f"disk:{seed}"))
+        rules = self.market.instrument
+        self.checker = Checker(rules.base, rules.quote, rules.tick, rules.lot, rules.min_notional)
+        self.plug = Plug(self.network)
+        self.bot: SimulatedBot | None = None
+        self.life: asyncio.Task[None] | None = None
+        self.lives = 0
+        self.wants_life = True
+        self.crash_in = 0
+        """Turns of the event loop until the process dies; 0 is never."""
+        self.loses_power = False
+        self.ended_as = ""
+        self.agreed: list[bool] = []
+        self.least = self.market.instrument.min_notional
+        self._said: tuple[int, str] = (0, "")
+        self._config = _config(seed)
+        self._wire()
+
+    def _wire(self) -> None:
+        checker, disk = self.checker, self.disk
+        checker.at(self.pulse.true)
+        disk.began, disk.wrote = checker.began, checker.journal.wrote
+        disk.cut, disk.kept = checker.was_cut, checker.journal.synced
+        disk.hit, disk.died = self.hit, self._pulled
+        told, desk = self.exchange.desk.hear, self.exchange.desk
+
+        def hear(news: News) -> None:
+            entry = desk.history[-1]
+            checker.venue.entry(entry)
+            told(news)
+
+        desk.hear = hear
+        self.network.leaving = self._leaves
+        self.network.arrived = self._arrived
+
+    def hit(self, what: str) -> None:
+        """Count something that went wrong."""
+        self.hits[what] = self.hits.get(what, 0) + 1
+
+    # --- what the checker hears
+
+    def _leaves(self, asked: Asked) -> None:
+        if asked.method == "POST" and asked.path.endswith("/order"):
+            text = asked.raw_query or asked.body.decode()
+            named = dict(part.split("=", 1) for part in text.split("&"))
+            self.checker.leaves(named["newClientOrderId"], self.pulse.true())
+
+    def _arrived(self, frame: Frame) -> None:
+        if isinstance(frame, str) and "bookTicker" in frame:
+            self.checker.heard_at = self.pulse.true()
+
+    # --- the course of time
+
+    def _turned(self) -> None:
+        """Let the process die between two steps of its tasks, if it is time."""
+        if self.crash_in:
+            self.crash_in -= 1
+            if not self.crash_in and self.life is not None and not self.life.done():
+                self.hit("crash")
+                self._pulled()
+                self.life.cancel()
+
+    def _pulled(self) -> None:
+        """Let nothing more come of the process."""
+        if self.bot is not None and not self.disk.is_dead:
+            at_rest = not self.disk.fails and not self.bot.journal.recorded
+            self._said = (
+                (self.bot.journal.seq, self.bot.state()) if at_rest and self.bot.relay.is_open else (0, "")
+            )
+        self.disk.is_dead = self.plug.is_pulled = True
+
+    async def play(self) -> None:
+        """Let the exchange act when it is time."""
+        exchange = self.exchange
+        while True:
+            due = exchange.next_ts
+            await asyncio.sleep(max(0.0, (due - self.pulse.true()) / SECOND_NS))
+            exchange.catch_up()
+
+    async def keep_alive(self) -> None:
+        """Start a process whenever there is none."""
+        while True:
+            if self.wants_life:
+                self.lives += 1
+                self.life = asyncio.ensure_future(self._live())
+                with suppress(asyncio.CancelledError, Died):
+                    await asyncio.wait((self.life,))
+                self._buried()
+                await asyncio.sleep(self.random.uniform(0.2, 3.0))
+            else:
+                await asyncio.sleep(0.1)
+
+    def _buried(self) -> None:
+        assert self.life is not None
+        if self.loses_power:
+            self.loses_power = False
+            self.disk.power_cut()
+            self.hit("power_cut")
+        if self.life.cancelled():
+            return
+        error = self.life.exception()
+        if error is None or isinstance(error, Died):
+            return
+        if (
+            not isinstance(error, (VenueError, JournalError))
+            or "ends otherwise" in str(error)
+            or "disagree" in str(error)
+        ):
+            self.checker.fail("program", f"the program failed: {type(error).__name__}: {error}", error)
+        self.ended_as = str(error)
+
+    async def _live(self) -> None:
+        self.disk.opened()
+        self.plug = Plug(self.network)
+        config, now = self._config, self.pulse.wall()
+        material = await gather_begun(config, self.history, STRATEGIES, self.folder, now)
+        access = {"BINANCE": Access(Credentials("a-key", "a-secret"), _URL, _STREAM)}
+        draw = Random(f"{self.seed}:{self.lives}").random
+        kind = CheckpointedBot if self.seed % 2 else SimulatedBot
+        with kind(material, self.folder, access) as bot:
+            self.bot = bot
+            try:
+                shared = Shared(self.plug, self.pulse, Budgets(self.pulse), draw, logger("simulation"))
+                await bot.run(shared, lambda: not self.wants_life, self._watch, self.history)
+                self._said = (bot.journal.seq, bot.state())
+            finally:
+                self.bot = None
+
+    def _watch(self, _moment: object) -> None:
+        bot = self.bot
+        assert bot is not None
+        if self._said[0] and bot.resumed == self._said[0] and bot.repeated != self._said[1]:
+            self.checker.fail("replay", "what the journal repeats is not what the process had decided")
+        self._said = (0, "")
+        self.checker.books(bot.balances(), bot.positions())
+
+    async def history(self, id: str, timeframe: str, start: int, end: int) -> Bars:
+        """Return the venue's own closed bars, as long as it can be reached."""
+        await asyncio.sleep(0.02)
+        if not self.network.is_up:
+            raise VenueError("No history: the network is down.", "It is asked again.")
+        bars = [b for b in self.market.bars(timeframe, start, end) if b.ts_close <= self.exchange.now]
+        return bars_of((id, timeframe), bars)
+
+
+def _market(seed: int) -> tuple[Market, Walk]:
+    rules = instrument(PAIR)
+    begin = 60_000.0
+    walk = Walk(f"{seed}:{PAIR}", begin, 0.08)
+    crowd = Crowd(walk, f"{seed}:{PAIR}", 8.0, 120)
+    return Market(rules, [crowd], generated_past(rules, begin, EPOCH, PAST, seed), seed), walk
+
+
+def _config(seed: int) -> RunConfig:
+    strategy = StrategyConfig(
+        strategy="Restless", name="restless", parameters={"seed": seed, "pair": PAIR}, timeframe="1m"
+    )
+    return RunConfig(
+        instruments=(PAIR,),
+        timeframe="1m",
+        strategies=(strategy,),
+        risk=RiskConfig(breakers=BreakersConfig(daily_loss=None, max_drawdown=None)),
+        feed=FeedConfig(
+            addresses={"BINANCE": AddressConfig(rest_url=_URL, stream_url=_STREAM)}, anomalies=False
+        ),
+    )
+
+
+def quiet() -> None:
+    """Write no logs: millions of lines about what went wrong on purpose."""
+    logging.disable(logging.CRITICAL)
+
+
+def faulty(disk: Disk) -> Any:
+    """Let journals be written to a disk that fails."""
+    return patch.object(store, "os", disk)

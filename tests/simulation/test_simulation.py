@@ -1,0 +1,74 @@
+"""The whole live program, from strategy to disk and wire, in worlds in which everything goes wrong."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import abidance.testing.simulation.checker as checker
+import abidance.testing.simulation.reading as reading
+from abidance.testing.simulation.campaign import play
+from abidance.testing.simulation.trouble import KINDS
+
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "24"))
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_every_rule_holds_after_every_event_whatever_goes_wrong(part: int) -> None:
+    hits: Counter[str] = Counter()
+    for seed in range(part, SEEDS, 4):
+        played = play(seed)
+        hits.update(played.hits)
+
+        assert not played.failure, f"abidance simulate-faults --seed {seed}: {played.failure}"
+    assert hits
+
+
+def test_the_same_seed_is_the_same_world_in_every_process() -> None:
+    code = "from abidance.testing.simulation.campaign import play; print(play(9).digest, play(14).digest)"
+
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "77")
+    }
+
+    assert len(digests) == 1
+    assert len(digests.pop().split()) == 2
+
+
+def test_two_seeds_are_two_worlds() -> None:
+    assert play(1).digest != play(2).digest
+
+
+def test_the_checker_shares_no_code_with_what_it_judges() -> None:
+    for module in (checker, reading):
+        tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+        named = {
+            name
+            for node in ast.walk(tree)
+            for name in (
+                [each.name for each in node.names]
+                if isinstance(node, ast.Import)
+                else [str(node.module)]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+        }
+
+        assert {name for name in named if name.startswith("abidance")} <= {
+            "abidance.testing.simulation.reading"
+        }
+
+
+def test_there_are_enough_ways_to_go_wrong() -> None:
+    assert len(KINDS) >= 35
