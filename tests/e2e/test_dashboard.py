@@ -269,6 +269,57 @@ def test_a_limit_that_does_not_fit_is_told_and_changes_nothing(visitor: Visitor)
     form.get_by_role("alert").get_by_text(re.compile("price_collar")).wait_for()
 
 
+def test_a_round_trip_keeps_a_note_and_the_journal_is_saved_as_csv(visitor: Visitor) -> None:
+    page = visitor.go("/round-trips")
+    rows = page.get_by_role("table", name="Closed round trips").locator(".table-row")
+    rows.first.wait_for(timeout=60_000)
+    rows.first.click()
+    form = page.get_by_role("form", name="Notes")
+    form.get_by_role("textbox", name="Note").fill("Entered late.")
+    form.get_by_label("Labels").first.fill("late")
+    page.keyboard.press("Enter")
+    form.get_by_role("button", name="Keep it").click()
+    page.get_by_label("Label", exact=True).fill("late")
+    playwright.expect(rows).to_have_count(1)
+
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Save as CSV").click()
+
+    text = Path(download.value.path()).read_text()
+    assert "late,Entered late." in text
+    assert visitor.faults == []
+
+
+def test_a_resting_order_is_changed_and_taken_back(visitor: Visitor) -> None:
+    page = visitor.go("/orders")
+    page.get_by_role("button", name="Order by hand").click()
+    form = page.get_by_role("dialog")
+    form.get_by_role("combobox", name="Type").click()
+    page.get_by_role("option", name="limit").click()
+    form.get_by_role("textbox", name="Quantity").fill("0.001")
+    form.get_by_role("textbox", name="Limit price").fill("20000")
+    form.get_by_role("button", name="Ask risk, then send").click()
+    resting = page.get_by_role("table", name="Open orders").locator(".table-row").filter(has_text="20,000")
+    resting.get_by_role("button", name="Change").click()
+    change = page.get_by_role("form", name="Change an order")
+    change.get_by_role("textbox", name="Limit price").fill("21000")
+    change.get_by_role("button", name="Ask risk, then change it").click()
+
+    changed = page.get_by_role("table", name="Open orders").locator(".table-row").filter(has_text="21,000")
+    changed.get_by_role("button", name="Cancel").click()
+
+    playwright.expect(changed).to_have_count(0, timeout=20_000)
+    assert visitor.faults == []
+
+
+def test_the_portfolio_says_who_brought_what_and_what_went_together(visitor: Visitor) -> None:
+    page = visitor.go("/portfolio")
+
+    page.locator(".brought").first.wait_for(timeout=60_000)
+    page.locator(".correlation").get_by_text("1.00").first.wait_for()
+    assert visitor.faults == []
+
+
 def test_a_market_shows_indicators_and_says_why_there_is_no_book(visitor: Visitor) -> None:
     page = visitor.go("/markets")
     page.get_by_label("Indicators").first.fill("ema 50")

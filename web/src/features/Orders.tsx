@@ -5,7 +5,7 @@ import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { usePrices } from "../client/stream";
 import { DataTable } from "../ui/DataTable";
-import { Empty, Failure, Loaded, Panel } from "../ui/parts";
+import { Empty, Export, Failure, Loaded, Panel } from "../ui/parts";
 import { fillColumns, orderColumns, positionColumns } from "./columns";
 import { usePages } from "./pages";
 import { Why } from "./Why";
@@ -22,6 +22,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
   const fills = usePages<Schemas["FillOut"]>(`/api/v1/runs/${run.name}/fills`, run.seq);
   const cancel = api.useMutation("delete", "/api/v1/runs/{run}/orders/{order_id}");
   const leave = api.useMutation("post", "/api/v1/runs/{run}/orders");
+  const [changed, change] = useState<Schemas["OrderOut"] | null>(null);
   const closing = (row: Schemas["PositionOut"]) =>
     leave.mutate({
       params: { path },
@@ -48,7 +49,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
               label="Positions"
               rows={rows}
               keyOf={(row) => row.strategy + row.instrument}
-              empty="Nothing is held."
+              empty="Nothing is held. A position appears here as soon as an entry fills."
               columns={[
                 ...positionColumns(run, prices?.prices),
                 ...(mayAct ? [{ name: "", cell: (row: Schemas["PositionOut"]) => <Button size="compact-xs" variant="outline" color="red.7" onClick={() => closing(row)}>Close</Button> }] : []),
@@ -65,7 +66,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
               label="Open orders"
               rows={page.items}
               keyOf={(row) => row.id}
-              empty="No order rests."
+              empty="No order rests at the venue. Limit orders and protective stops wait here until they fill."
               onRow={(row) => ask({ order: row.id })}
               columns={[
                 ...orderColumns,
@@ -73,10 +74,16 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
                   ? [
                       {
                         name: "",
+                        width: "150px",
                         cell: (row: Schemas["OrderOut"]) => (
+                          <span className="row">
+                          <Button size="compact-xs" variant="light" onClick={(e) => { e.stopPropagation(); change(row); }}>
+                            Change
+                          </Button>
                           <Button size="compact-xs" variant="light" onClick={(e) => { e.stopPropagation(); cancel.mutate({ params: { path: { ...path, order_id: row.id } } }); }}>
                             Cancel
                           </Button>
+                          </span>
                         ),
                       },
                     ]
@@ -93,9 +100,11 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
             <Tabs.Tab value="fills">Fills</Tabs.Tab>
           </Tabs.List>
           <Tabs.Panel value="orders">
+            <div className="panel-aside exporting"><Export run={run.name} what="orders" /></div>
             <DataTable label="All orders" rows={all.rows} keyOf={(row) => row.id} columns={orderColumns} onRow={(row) => ask({ order: row.id })} onEnd={all.more} empty="No order was sent yet." />
           </Tabs.Panel>
           <Tabs.Panel value="fills">
+            <div className="panel-aside exporting"><Export run={run.name} what="fills" /></div>
             <DataTable label="Fills" rows={fills.rows} keyOf={(row) => row.ref} columns={fillColumns} onRow={(row) => ask({ ref: row.ref })} onEnd={fills.more} empty="No order has filled yet." />
           </Tabs.Panel>
         </Tabs>
@@ -103,6 +112,9 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
       <Drawer lockScroll={false} opened={why !== null} onClose={() => ask(null)} title="Why?" position="right" size="lg">
         {why && <Why run={run} {...why} />}
       </Drawer>
+      <Modal lockScroll={false} opened={changed !== null} onClose={() => change(null)} title="Change an order">
+        {changed && <Change run={run} of={changed} onDone={() => change(null)} />}
+      </Modal>
       <Modal lockScroll={false} opened={isPlacing} onClose={() => place(false)} title="Order by hand">
         <ByHand run={run} onDone={() => place(false)} />
       </Modal>
@@ -120,6 +132,34 @@ export function Refusals({ answer }: { answer: Schemas["AnswerOut"] | undefined 
         </Empty>
       ))}
     </>
+  );
+}
+
+function Change({ run, of, onDone }: { run: Run; of: Schemas["OrderOut"]; onDone: () => void }) {
+  const [quantity, setQuantity] = useState(of.quantity);
+  const [price, setPrice] = useState(of.price ?? "");
+  const [trigger, setTrigger] = useState(of.trigger ?? "");
+  const amend = api.useMutation("patch", "/api/v1/runs/{run}/orders/{order_id}", {
+    onSuccess: (answer) => answer.refusals.length === 0 && answer.notices.length === 0 && onDone(),
+  });
+  const other = (now: string, before: string | null) => (now !== "" && now !== before ? now : undefined);
+  const body = { quantity: other(quantity, of.quantity), price: other(price, of.price), trigger: other(trigger, of.trigger) };
+  const send = (event: FormEvent) => {
+    event.preventDefault();
+    amend.mutate({ params: { path: { run: run.name, order_id: of.id } }, body });
+  };
+  return (
+    <form className="form" onSubmit={send} aria-label="Change an order">
+      <TextInput label="Quantity" inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} required />
+      {of.price !== null && <TextInput label="Limit price" inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} required />}
+      {of.trigger !== null && <TextInput label="Trigger" inputMode="decimal" value={trigger} onChange={(e) => setTrigger(e.currentTarget.value)} required />}
+      {amend.error && <Failure error={amend.error} />}
+      <Refusals answer={amend.data} />
+      {amend.data?.notices.map((each) => <p key={each.text}>{each.text}</p>)}
+      <Button type="submit" loading={amend.isPending} disabled={Object.values(body).every((each) => each === undefined)}>
+        Ask risk, then change it
+      </Button>
+    </form>
   );
 }
 

@@ -4,8 +4,8 @@ import { useState } from "react";
 import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { DataTable } from "../ui/DataTable";
-import { exact, money, share, words } from "../ui/format";
-import { Failure, Gain, Loaded, Panel, Time } from "../ui/parts";
+import { exact, gain, money, pair, share, whole, words } from "../ui/format";
+import { Empty, Export, Failure, Gain, Loaded, Panel, Time } from "../ui/parts";
 import { usePages } from "./pages";
 
 const KINDS = ["trade", "fee", "funding", "external", "profit"];
@@ -32,9 +32,10 @@ export default function Portfolio({ run }: { run: Run }) {
                   columns={[
                     { name: "Venue", cell: (row) => row.venue },
                     { name: "Asset", cell: (row) => row.asset },
-                    { name: "Amount", cell: (row) => exact(row.total), isNumber: true },
+                    { name: "Amount", cell: (row) => exact(row.total), isNumber: true, width: "minmax(110px, 1.4fr)" },
                     { name: `Worth, ${run.currency}`, cell: (row) => money(row.value), isNumber: true },
-                    { name: "Share", cell: (row) => share(total ? row.value / total : 0), isNumber: true },
+                    { name: "Share", cell: (row) => share(total ? row.value / total : 0), isNumber: true, width: "70px" },
+                    { name: "", cell: (row) => <progress className="calm" max={1} value={total ? Math.max(0, row.value / total) : 0} aria-label={`Share of ${row.asset}`} /> },
                   ]}
                 />
               );
@@ -60,7 +61,15 @@ export default function Portfolio({ run }: { run: Run }) {
           </Loaded>
         </Panel>
       </div>
-      <Panel title="Ledger" aside={<Select aria-label="Kind of entry" placeholder="All kinds" size="xs" data={KINDS} value={kind} onChange={setKind} clearable />}>
+      <div className="two">
+        <Panel title="Who brought what" aside={<span className="quiet">closed and open, {run.currency}</span>}>
+          <Contribution run={run} />
+        </Panel>
+        <Panel title="How prices went together" aside={<span className="quiet">correlation of returns</span>}>
+          <Correlation run={run} />
+        </Panel>
+      </div>
+      <Panel title="Ledger" aside={<><Export run={run.name} what="ledger" /><Select aria-label="Kind of entry" placeholder="All kinds" size="xs" data={KINDS} value={kind} onChange={setKind} clearable /></>}>
         {ledger.error && <Failure error={ledger.error} />}
         <DataTable
           label="Ledger"
@@ -80,5 +89,68 @@ export default function Portfolio({ run }: { run: Run }) {
         />
       </Panel>
     </>
+  );
+}
+
+/** What each strategy brought in each instrument, as bars from the middle: losses to the left, gains to the right. */
+function Contribution({ run }: { run: Run }) {
+  const found = api.useQuery("get", "/api/v1/runs/{run}/contribution", { params: { path: { run: run.name } } });
+  return (
+    <Loaded query={found}>
+      {(rows) => {
+        if (rows.length === 0) return <Empty>Nothing was bought yet.</Empty>;
+        const most = Math.max(...rows.map((each) => Math.abs(each.closed + each.open)), Number.MIN_VALUE);
+        return rows.map((each) => {
+          const sum = each.closed + each.open;
+          return (
+            <div className="brought" key={each.strategy + each.instrument}>
+              <span>{pair(each.instrument)} <span className="quiet">{each.strategy}</span></span>
+              <progress className="ask left" max={most} value={Math.max(0, -sum)} aria-hidden />
+              <progress className="bid" max={most} value={Math.max(0, sum)} aria-hidden />
+              <span className="number" title={`closed ${gain(each.closed)}, open ${gain(each.open)}`}><Gain of={sum} /></span>
+            </div>
+          );
+        });
+      }}
+    </Loaded>
+  );
+}
+
+function Correlation({ run }: { run: Run }) {
+  const found = api.useQuery("get", "/api/v1/runs/{run}/correlation", { params: { path: { run: run.name } } });
+  return (
+    <Loaded query={found}>
+      {(data) =>
+        data.bars < 3 || data.instruments.length < 2 ? (
+          <Empty>It takes two instruments and three bars of each.</Empty>
+        ) : (
+          <>
+            <div className="scroll">
+              <table className="plain correlation">
+                <thead>
+                  <tr>
+                    <td />
+                    {data.instruments.map((each) => <th scope="col" key={each} className="number">{pair(each).split("/")[0]}</th>)}
+                  </tr>
+                </thead>
+                <tbody>
+                  {data.instruments.map((each, row) => (
+                    <tr key={each}>
+                      <th scope="row">{pair(each)}</th>
+                      {data.matrix[row]?.map((value, column) => (
+                        <td key={data.instruments[column]} className="number" style={{ background: value === null || row === column ? undefined : `color-mix(in srgb, ${value < 0 ? "#e03131" : "#0b7285"} ${Math.round(Math.abs(value) * 45)}%, transparent)` }}>
+                          {value === null ? "–" : value.toFixed(2)}
+                        </td>
+                      ))}
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </div>
+            <p className="quiet">Over the newest {whole(data.bars)} bars of {data.timeframe}.</p>
+          </>
+        )
+      }
+    </Loaded>
   );
 }

@@ -1,33 +1,46 @@
-/** From flat to flat: every round trip with its result, filtered, and as CSV. */
-import { Button, Select } from "@mantine/core";
-import { useState } from "react";
-import type { Run } from "../app/Shell";
+/** The journal of round trips: filtered, with labels and notes of one's own, and whole as CSV. */
+import { Button, Drawer, Select, TagsInput, Textarea, TextInput } from "@mantine/core";
+import { useDebouncedValue } from "@mantine/hooks";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { DataTable } from "../ui/DataTable";
-import { gain, share, whole } from "../ui/format";
-import { Failure, Gain, Loaded, Panel, Stat } from "../ui/parts";
+import { exact, gain, pair, share, signedShare, whole, words } from "../ui/format";
+import { Export, Failure, Gain, Loaded, Panel, Stat, Time } from "../ui/parts";
 import { tripColumns } from "./columns";
 import { usePages } from "./pages";
 
 type Trip = Schemas["RoundTripOut"];
+const LABELS = { name: "Labels", cell: (row: Trip) => <span title={row.note}>{[...row.labels, row.note && "✎"].filter(Boolean).join(" ")}</span> };
 
-export default function RoundTrips({ run }: { run: Run }) {
+export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
   const [strategy, setStrategy] = useState<string | null>(null);
   const [instrument, setInstrument] = useState<string | null>(null);
-  const query = { ...(strategy ? { strategy } : {}), ...(instrument ? { instrument } : {}) };
+  const [direction, setDirection] = useState<string | null>(null);
+  const [result, setResult] = useState<string | null>(null);
+  const [text, setText] = useState("");
+  const [label] = useDebouncedValue(text.trim(), 250);
+  const [chosen, choose] = useState<Trip | null>(null);
+  const wanted = { strategy, instrument, direction, result, label };
+  const query = Object.fromEntries(Object.entries(wanted).filter((each): each is [string, string] => Boolean(each[1])));
   const closed = usePages<Trip>(`/api/v1/runs/${run.name}/round-trips`, run.seq, query);
   const open = api.useQuery("get", "/api/v1/runs/{run}/round-trips/open", { params: { path: { run: run.name } } });
   const won = closed.rows.filter((each) => Number(each.pnl) > 0);
   const sum = closed.rows.reduce((total, each) => total + Number(each.pnl), 0);
+  const isFiltered = Object.keys(query).length > 0;
   return (
     <>
-      <h1>Round trips</h1>
+      <div className="panel-head">
+        <h1>Round trips</h1>
+        <Export run={run.name} what="round-trips" />
+      </div>
       <div className="row">
-        <Select label="Strategy" placeholder="All" data={run.strategies} value={strategy} onChange={setStrategy} clearable />
-        <Select label="Instrument" placeholder="All" data={run.instruments} value={instrument} onChange={setInstrument} clearable searchable />
-        <Button variant="light" disabled={closed.rows.length === 0} onClick={() => download(closed.rows, run.name)}>
-          Save as CSV
-        </Button>
+        <Select label="Strategy" placeholder="All" data={run.strategies} value={strategy} onChange={setStrategy} clearable w={150} />
+        <Select label="Instrument" placeholder="All" data={run.instruments} value={instrument} onChange={setInstrument} clearable searchable w={190} />
+        <Select label="Side" placeholder="Both" data={["long", "short"]} value={direction} onChange={setDirection} clearable w={110} />
+        <Select label="Result" placeholder="Both" data={["won", "lost"]} value={result} onChange={setResult} clearable w={110} />
+        <TextInput label="Label" placeholder="All" value={text} onChange={(e) => setText(e.currentTarget.value)} w={130} />
       </div>
       <div className="stats">
         <Stat label="Shown">{whole(closed.rows.length)}</Stat>
@@ -37,33 +50,61 @@ export default function RoundTrips({ run }: { run: Run }) {
         </Stat>
       </div>
       <Panel title="Open">
-        <Loaded query={open}>{(rows) => <DataTable label="Open round trips" rows={rows} columns={tripColumns} keyOf={(row) => row.strategy + row.instrument} empty="Nothing is held." />}</Loaded>
+        <Loaded query={open}>{(rows) => <DataTable label="Open round trips" rows={rows} columns={tripColumns} keyOf={(row) => row.strategy + row.instrument} empty="Nothing is held. A round trip begins with the next entry." />}</Loaded>
       </Panel>
-      <Panel title="Closed">
+      <Panel title="Closed" aside={<span className="quiet">a row opens its notes</span>}>
         {closed.error && <Failure error={closed.error} />}
-        <DataTable label="Closed round trips" rows={closed.rows} columns={tripColumns} keyOf={(row) => `${row.number}${row.ts_entry}${row.instrument}${row.strategy}`} onEnd={closed.more} empty="No position has been closed yet." height={560} />
+        <DataTable
+          label="Closed round trips"
+          rows={closed.rows}
+          columns={[...tripColumns.slice(0, 4), LABELS, ...tripColumns.slice(4)]}
+          keyOf={(row) => `${row.number}${row.ts_entry}${row.instrument}${row.strategy}`}
+          onRow={choose}
+          onEnd={closed.more}
+          empty={isFiltered ? "No round trip fits. Take a filter away." : "No position has been closed yet."}
+          height={560}
+        />
       </Panel>
+      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `${pair(chosen.instrument)} ${chosen.direction}, ${chosen.strategy}` : ""} position="right">
+        {chosen && <Journal key={chosen.number} run={run} me={me} of={chosen} onDone={() => choose(null)} />}
+      </Drawer>
     </>
   );
 }
 
-const FIELDS: (keyof Trip)[] = ["number", "strategy", "instrument", "direction", "ts_entry", "ts_exit", "quantity", "entry_price", "exit_price", "pnl", "pnl_share", "fees", "funding", "exit_reason"];
-
-/** Text that a spreadsheet would take for a formula is marked as text. */
-function cell(value: unknown): string {
-  const text = String(value ?? "");
-  const safe = /^[=+@\t]/.test(text) ? `'${text}` : text;
-  return /[",\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-}
-
-export function csvOf(rows: Trip[]): string {
-  return [FIELDS.join(","), ...rows.map((row) => FIELDS.map((field) => cell(row[field])).join(","))].join("\r\n");
-}
-
-function download(rows: Trip[], name: string): void {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([csvOf(rows)], { type: "text/csv" }));
-  link.download = `${name}-round-trips.csv`;
-  link.click();
-  URL.revokeObjectURL(link.href);
+function Journal({ run, me, of, onDone }: { run: Run; me: Me; of: Trip; onDone: () => void }) {
+  const queries = useQueryClient();
+  const [labels, setLabels] = useState<string[]>(of.labels);
+  const [note, setNote] = useState(of.note);
+  const write = api.useMutation("put", "/api/v1/runs/{run}/round-trips/{number}/note", {
+    onSuccess: () => {
+      void queries.invalidateQueries();
+      onDone();
+    },
+  });
+  const send = (event: FormEvent) => {
+    event.preventDefault();
+    write.mutate({ params: { path: { run: run.name, number: of.number ?? 0 } }, body: { labels, note } });
+  };
+  const isReadOnly = me.role === "viewer";
+  return (
+    <form className="form" onSubmit={send} aria-label="Notes">
+      <dl className="facts">
+        <dt>Entered</dt>
+        <dd><Time ms={of.ts_entry} /> at {exact(of.entry_price)}</dd>
+        <dt>Left</dt>
+        <dd><Time ms={of.ts_exit} /> at {exact(of.exit_price)}, by {words(of.exit_reason).toLowerCase()}</dd>
+        <dt>Result</dt>
+        <dd><Gain of={of.pnl} /> {run.currency}, <Gain of={of.pnl_share} text={signedShare(of.pnl_share)} /></dd>
+      </dl>
+      <TagsInput label="Labels" description="Words of your own, to find it by" value={labels} onChange={(found) => setLabels(found.map((each) => each.trim().replaceAll(/\s+/g, "-")))} maxTags={16} readOnly={isReadOnly} splitChars={[",", " "]} />
+      <Textarea label="Note" autosize minRows={5} maxLength={4000} value={note} onChange={(e) => setNote(e.currentTarget.value)} readOnly={isReadOnly} />
+      {write.error && <Failure error={write.error} />}
+      {!isReadOnly && (
+        <Button type="submit" loading={write.isPending}>
+          Keep it
+        </Button>
+      )}
+    </form>
+  );
 }

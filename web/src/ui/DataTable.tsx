@@ -11,6 +11,9 @@ export interface Column<T> {
 }
 
 const ROW = 34;
+/** Pixels that a column has at least, and that lie between two, as in app.css. */
+const LEAST = 76;
+const GAP = 12;
 
 export function DataTable<T>({
   rows,
@@ -40,7 +43,8 @@ export function DataTable<T>({
   });
   if (rows.length === 0) return <Empty>{empty}</Empty>;
   const items = virtual.getVirtualItems();
-  const template = { gridTemplateColumns: columns.map((each) => each.width ?? "minmax(84px, 1fr)").join(" ") };
+  const template = { gridTemplateColumns: columns.map((each) => each.width ?? `minmax(${LEAST}px, 1fr)`).join(" ") };
+  const minWidth = columns.reduce((sum, each) => sum + Number(/(\d+)px/.exec(each.width ?? "")?.[1] ?? LEAST) + GAP, GAP);
   const tall = { height: Math.min(height, ROW * (rows.length + 1) + 2) };
   const scrolled = () => {
     const last = virtual.getVirtualItems().at(-1);
@@ -48,14 +52,14 @@ export function DataTable<T>({
   };
   return (
     <div className="table" ref={place} style={tall} onScroll={scrolled} role="table" aria-label={label} aria-rowcount={rows.length + 1} tabIndex={0}>
-      <div className="table-head" role="row" style={template}>
+      <div className="table-head" role="row" style={{ ...template, minWidth }}>
         {columns.map((each) => (
           <div key={each.name} role="columnheader" className={each.isNumber ? "number" : undefined}>
             {each.name}
           </div>
         ))}
       </div>
-      <div className="table-body" role="rowgroup" style={{ height: virtual.getTotalSize() }}>
+      <div className="table-body" role="rowgroup" style={{ height: virtual.getTotalSize(), minWidth }}>
         {items.map((item) => {
           const row = rows[item.index];
           if (row === undefined) return null;

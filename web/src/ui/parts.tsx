@@ -40,6 +40,15 @@ export function Time({ ms }: { ms: number | null | undefined }) {
   );
 }
 
+/** A whole list as a file, whatever is shown of it. */
+export function Export({ run, what }: { run: string; what: "fills" | "orders" | "round-trips" | "ledger" }) {
+  return (
+    <a className="export" href={`/api/v1/runs/${encodeURIComponent(run)}/exports/${what}`} download>
+      Save as CSV
+    </a>
+  );
+}
+
 export function Empty({ children }: { children: ReactNode }) {
   return <div className="empty">{children}</div>;
 }
