@@ -98,7 +98,7 @@ export function Shell({ me }: { me: Me }) {
 function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run[]; onRun: (name: string) => void }) {
   const link = useLink();
   const prices = usePrices();
-  const { setColorScheme } = useMantineColorScheme();
+  const { setColorScheme } = useMantineColorScheme({ keepTransitions: true }); // or a style element is made, which the policy forbids
   const scheme = useComputedColorScheme("dark");
   const equity = prices?.equity || run?.equity;
   return (

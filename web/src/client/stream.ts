@@ -12,8 +12,9 @@ export interface Prices {
   prices: Record<string, number>;
 }
 
-const SILENCE = 3_000;
-const EVERY = 150;
+/** Beats come each second: after two that did not, the connection is lost, and three seconds have not passed. */
+const SILENCE = 2_200;
+const EVERY = 100;
 const LONGEST = 10_000;
 
 class Stream {
@@ -32,7 +33,7 @@ class Stream {
   /** Follow a run; null follows none. */
   follow(queries: QueryClient, run: string | null, runId: string): void {
     this.queries = queries;
-    this.watch ??= setInterval(() => this.look(), 500);
+    this.watch ??= setInterval(() => this.look(), 250);
     if (!this.socket && this.link === "connecting") this.open();
     const next = run === null ? null : { run, runId };
     if (next?.run === this.wanted?.run && next?.runId === this.wanted?.runId) return;

@@ -49,7 +49,7 @@ export default function Settings({ me }: { me: Me }) {
 }
 
 function Appearance() {
-  const { colorScheme, setColorScheme } = useMantineColorScheme();
+  const { colorScheme, setColorScheme } = useMantineColorScheme({ keepTransitions: true });
   return (
     <Panel title="Colours">
       <SegmentedControl
