@@ -3,13 +3,14 @@
 `Actions` collects what one step led to (intents, verdicts, commands, notices) until the engine takes it away.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from math import inf
 
 import msgspec
 
 from abidance.engine.manual import MANUAL_TAG
+from abidance.engine.routing import Routes
 from abidance.engine.state import State
 from abidance.execution.algos import ENDED, Algos
 from abidance.execution.exits import Exits, exit_request
@@ -19,7 +20,7 @@ from abidance.model.errors import StrategyError
 from abidance.model.event import Event
 from abidance.model.instrument import SECOND_NS
 from abidance.model.intent import AmendRequest, Basket, CancelRequest, Intent, Target, TimerRequest
-from abidance.model.money import ZERO, nearest_to, to_decimal
+from abidance.model.money import ZERO, nearest_to, to_decimal, truncate_to
 from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Purpose, Side
 from abidance.model.outcome import Approved, Notice, Outcome, RefusalCode, Refused, Verdict
 from abidance.risk.breaker import Breakers
@@ -52,6 +53,7 @@ class Actions:
         self._replaced: dict[str, int] = {}
         self._successors: dict[str, OrderRequest] = {}
         self._state = state
+        self.routes = Routes(state, gate, self.standing, state.routing)
         self._gate = gate
         self._breakers = breakers
         self._order_id = order_id
@@ -234,37 +236,62 @@ class Actions:
         self._intents.append(target)
         self.eventful = True
         state = self._state
-        instrument = state.instruments[target.instrument]
-        position = state.position(target.strategy, target.instrument)
         # A bar may close without a sound price; what is held must be left nevertheless.
         seen = target.price if 0.0 < target.price < inf else state.price(target.instrument)
         price = ZERO if seen is None else to_decimal(seen)
         wished = (target.strength > 0) - (target.strength < 0)
-        held = sign_of(position, instrument.lot)
-        self.aims[target.strategy, target.instrument] = wished
-        self.cancel_entries(target.strategy, target.instrument)
-        if held and held != wished:
-            self.leave(position, Purpose.SIGNAL, price, target.tag)
+        places = self.routes.members(target.instrument)
+        for id in places:
+            self.aims[target.strategy, id] = wished
+            self.cancel_entries(target.strategy, id)
+        standing: list[Position] = []
+        for id in places:
+            position = state.position(target.strategy, id)
+            held = sign_of(position, state.instruments[id].lot)
+            if held and held != wished:
+                self.leave(position, Purpose.SIGNAL, price, target.tag)
+            elif held:
+                standing.append(position)
         if not wished:
             return
         quantity = size(state.strategies[target.strategy].sizing, target, state)
-        if held == wished:
-            self._resize(target, position, quantity, price)
+        if standing:
+            self._resize(target, standing, quantity, price)
         else:
             self._enter(target, quantity, price, Purpose.ENTRY)
 
-    def _resize(self, target: Target, position: Position, quantity: Decimal, price: Decimal) -> None:
-        """Bring a position on the wished side to `quantity`; what leaves already counts as gone, or is called back."""
-        held, exits = abs(position.quantity), self._exits_under_way(position)
+    def _resize(
+        self, target: Target, positions: Sequence[Position], quantity: Decimal, price: Decimal
+    ) -> None:
+        """Bring what is held on the wished side to `quantity`; what leaves counts as gone, or is called back."""
+        held = sum((abs(position.quantity) for position in positions), ZERO)
+        exits = [order for position in positions for order in self._exits_under_way(position)]
         left = held - sum((order.remaining for order in exits), ZERO)
         if quantity < left:
-            side = Side.SELL if target.strength > 0 else Side.BUY
-            reduction = _order(target, side, left - quantity, price, Purpose.REBALANCE)
-            self._request(msgspec.structs.replace(reduction, reduce_only=True, protection=None))
+            self._shrink(target, positions, left - quantity, price)
         elif quantity > left:
             self.act(CancelRequest(order.id) for order in exits if order.request.purpose in _BY_SIGNAL)
             if quantity > held:
                 self._enter(target, quantity - held, price, Purpose.REBALANCE)
+
+    def _shrink(self, target: Target, positions: Sequence[Position], excess: Decimal, price: Decimal) -> None:
+        """Close `excess` of what is held, at the home of the wish last."""
+        side = Side.SELL if target.strength > 0 else Side.BUY
+        for position in reversed(positions):
+            part = excess
+            if len(positions) > 1:
+                leaving = sum((order.remaining for order in self._exits_under_way(position)), ZERO)
+                lot = self._state.instruments[position.instrument].lot
+                part = truncate_to(min(excess, abs(position.quantity) - leaving), lot)
+            if part > 0:
+                excess -= part
+                reduction = msgspec.structs.replace(
+                    _order(target, side, part, price, Purpose.REBALANCE),
+                    instrument=position.instrument,
+                    reduce_only=True,
+                    protection=None,
+                )
+                self._request(reduction)
 
     def _enter(self, target: Target, quantity: Decimal, price: Decimal, purpose: Purpose) -> None:
         config = self._state.strategies[target.strategy]
@@ -274,7 +301,30 @@ class Actions:
             request = msgspec.structs.replace(
                 request, type=OrderType.LIMIT, price=price, expire_after=config.entry_timeout
             )
-        self._open(request)
+        if len(self.routes.members(request.instrument)) == 1 or not self._route(request):
+            self._open(request)
+
+    def _route(self, request: OrderRequest, without: frozenset[str] = frozenset()) -> bool:
+        """Enter where it costs least, besides the venues that have refused; say whether any venue takes it."""
+        plan = self.routes.plan(request, without)
+        for each in plan:
+            if self._is_worked(each):
+                self._open(each)
+            elif (order_id := self._request(each)) is not None:
+                self.routes.sent(order_id, request, without, each)
+        return bool(plan)
+
+    def reroute(self, order: Order) -> None:
+        """Send an entry that its venue has refused to the next best one, if it is still wished."""
+        found = self.routes.refused(order)
+        place = (order.request.strategy, order.request.instrument)
+        if found is None or self.aims.get(place) != order.request.side.sign:
+            return
+        if not self._route(*found):
+            text = (
+                f"No other venue takes {order.request.side} {order.request.quantity} {found[0].instrument}."
+            )
+            self.note("warning", "not_routed", text, order.request.strategy)
 
     def leave(self, position: Position, purpose: Purpose, price: Decimal, tag: str = "") -> None:
         """Close at market what of a position is not being closed already; `price` is what the decision saw."""

@@ -114,6 +114,7 @@ class Engine:
         self._allocate_at = _NEVER if allocator is None else allocator.due
         self._check_at = self._beat_at = 0
         self._noted = False
+        self._followed: dict[tuple[str, str], list[Runner]] = {}
         self._listeners: dict[type, _Callbacks] = {Trade: {}, Quote: {}}
         self._listeners_of_books: _Callbacks = {}
         self.handlers: dict[type, Callable[..., None]] = {
@@ -151,6 +152,9 @@ class Engine:
     def add(self, runner: Runner) -> None:
         """Add a strategy. Series must be there before; signals over the tape are computed by `prepare`."""
         self.runners.append(runner)
+        for home in (runner.instrument,) if isinstance(runner, BarRunner) else runner.instruments:
+            for id in self.actions.routes.members(home)[1:]:
+                self._followed.setdefault((id, runner.config.timeframe), []).append(runner)
         self.state.feeds.references[runner.name] = tuple(runner.strategy.references)
         if isinstance(runner, BarRunner):
             runner.series.runners.append(runner)
@@ -201,8 +205,8 @@ class Engine:
                 if notice is not None:
                     self.actions.tell(notice)
         self._watch(now)
-        if self.actions.owed:
-            self.actions.leave_owed()
+        if self.actions.owed or self._followed:
+            self._look_after(event)
         for bar in event.bars:
             for runner in known[bar.instrument, bar.timeframe].runners:
                 if type(runner) is BarRunner:
@@ -266,6 +270,13 @@ class Engine:
                 self._fail(strategy, error)
         position = self.state.position(strategy, bar.instrument)
         self.actions.act(self.exits.on_bar(bar, position, trailing, self.state.instruments[bar.instrument]))
+
+    def _look_after(self, event: BarSlice) -> None:
+        """Leave what is owed, and look after positions at venues to which entries were routed."""
+        self.actions.leave_owed()
+        for bar in event.bars:
+            for runner in self._followed.get((bar.instrument, bar.timeframe), ()):
+                self._protect(runner.name, bar, runner if isinstance(runner, BarRunner) else None)
 
     def coast(self, first: Any, source: Iterator[Any], seen: dict[str, Trade | Quote | BookSnapshot]) -> Any:
         """Take ticks from `source`, starting with `first`, for as long as they lead to nothing.
@@ -433,6 +444,9 @@ class Engine:
             text = f"{request.instrument}: {event.reason}"
             self.actions.note("warning", "order_rejected", text, request.strategy)
             self.actions.failed(request)
+            self.actions.reroute(order)
+        elif isinstance(event, OrderAccepted | OrderUnknown):
+            self.actions.routes.heard(order, event)
         if self.actions.succeed(order):
             return
         self.actions.on_part(order)

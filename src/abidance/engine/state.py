@@ -13,6 +13,7 @@ from abidance.engine.board import Board, mid
 from abidance.engine.config import StrategyConfig
 from abidance.engine.pricing import Pricing
 from abidance.engine.series import Series
+from abidance.execution.config import RoutingConfig
 from abidance.execution.orders import Orders
 from abidance.market.bars import Bars
 from abidance.model.account import Position
@@ -62,6 +63,7 @@ class State:
         self.series: dict[tuple[str, str], Series] = {}
         self.fixed: Mapping[str, frozenset[OrderType]] = {}
         self.pricing = Pricing(self)
+        self.routing = RoutingConfig()
         self.allocations = {name: config.allocation for name, config in strategies.items()}
         self._cost_rates = cost_rates
         self._terms = {

@@ -30,3 +30,14 @@ class ExecutionConfig(Config):
     max_cost: Share | None = None
     """Largest expected cost of an entry (slippage by the book, the quote or the model, and fees) as a share of its
     value; an entry that would cost more is refused."""
+
+
+class RoutingConfig(Config):
+    """Entries over several venues: the wish names one instrument, the cheapest of the same pair take it."""
+
+    routes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Where else, by the instrument that a strategy trades: `"BTC/USDT@BINANCE" = ["BTC/USDT@BYBIT"]`."""
+    split_saving: Annotated[float, Field(ge=0, lt=1)] = 0.0002
+    """An entry that one venue can take is parted when that saves so much of its value."""
+    latency_cost: Annotated[float, Field(ge=0, lt=1)] = 0.0001
+    """What a second that a venue takes to answer counts when venues are compared, as a share of the price."""

@@ -205,6 +205,8 @@ def unsupported(material: Material) -> str | None:
     for id, instrument in material.instruments.items():
         if (reason := _unsupported_instrument(material, instrument)) is not None:
             return f"{id} {reason}."
+    if material.config.routing.routes:
+        return "Entries are routed over several venues (`routing.routes`)."
     if material.config.risk.limits.max_slippage is not None:
         return "`risk.limits.max_slippage` is set: what an order is expected to cost is not compiled."
     window = material.config.risk.limits.duplicate_window * SECOND_NS

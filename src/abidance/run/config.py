@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from abidance.engine.config import AllocationConfig, StrategyConfig
+from abidance.execution.config import RoutingConfig
 from abidance.kernel.config import Config
 from abidance.model.errors import ConfigError, UsageError
 from abidance.model.instrument import parse_instrument_id, timeframe_ns
@@ -82,6 +83,8 @@ class RunConfig(Config):
     """How equity is divided among the strategies."""
     risk: RiskConfig = RiskConfig()
     """Limits and breakers."""
+    routing: RoutingConfig = RoutingConfig()
+    """Entries over several venues."""
     venue: VenueConfig = VenueConfig()
     """Costs and rules of every simulated venue."""
     venues: dict[str, VenueConfig] = Field(default_factory=dict)
@@ -154,7 +157,9 @@ class RunConfig(Config):
                         "Choose a shorter one that fits a whole number of times, for example 1m.",
                     )
         _check_allocation(self.allocation, len(self.strategies))
-        used = {parse_instrument_id(id).venue for id in self._traded()}
+        _check_routes(self.routing.routes, self.strategies, self.instruments)
+        routed = (id for ids in self.routing.routes.values() for id in ids)
+        used = {parse_instrument_id(id).venue for id in (*self._traded(), *routed)}
         wallet = self.dry_run_wallet if isinstance(self.dry_run_wallet, dict) else {}
         for name in (*self.venues, *wallet):
             near = get_close_matches(name.upper(), used, 1)
@@ -166,6 +171,12 @@ class RunConfig(Config):
         """Return the run's instruments and those that strategies add, each once."""
         own = (id for each in self.strategies for id in each.instruments)
         return tuple(dict.fromkeys((*self.instruments, *own)))
+
+    def places_of(self, strategy: StrategyConfig) -> tuple[str, ...]:
+        """Return what a strategy of a resolved run trades, and where else its entries may go."""
+        routes = self.routing.routes
+        own = strategy.instruments
+        return tuple(dict.fromkeys((*own, *(id for home in own for id in routes.get(home, ())))))
 
     def resolved(self) -> "RunConfig":
         """Return the same run with every strategy and venue complete: nothing is left to be taken from elsewhere."""
@@ -303,6 +314,28 @@ def _check_instruments(ids: Sequence[str]) -> None:
             raise MisfitError(error.found, f"Did you mean {near}?" if near else error.remedy) from None
         if ids.count(id) > 1:
             raise MisfitError(f"{id} is listed twice.", "List each instrument once.")
+
+
+def _check_routes(
+    routes: Mapping[str, Sequence[str]], strategies: Sequence[StrategyConfig], instruments: Sequence[str]
+) -> None:
+    for home, others in routes.items():
+        _check_instruments((home, *others))
+        name = parse_instrument_id(home)
+        for id in others:
+            other = parse_instrument_id(id)
+            if (other.base, other.quote, other.settle) != (name.base, name.quote, name.settle):
+                raise MisfitError(
+                    f"routing.routes sends {home} to {id}, which is another pair.",
+                    "Name the same pair, of the same kind, at another venue.",
+                )
+            for each in strategies:
+                own = each.instruments or instruments
+                if home in own and id in own:
+                    raise MisfitError(
+                        f"{_name_of(each)} trades {id} itself and as a route of {home}.",
+                        "Take one of the two out: a strategy has one position in an instrument.",
+                    )
 
 
 def _check_execution(name: str, config: StrategyConfig) -> None:

@@ -39,7 +39,8 @@ class Ready(NamedTuple):
 
 def venues_of(config: RunConfig) -> tuple[str, ...]:
     """Return the venues at which a run trades, sorted."""
-    ids = {id for each in config.ready().strategies for id in each.instruments}
+    ready = config.ready()
+    ids = {id for each in ready.strategies for id in ready.places_of(each)}
     return tuple(sorted({parse_instrument_id(id).venue for id in ids}))
 
 

@@ -160,10 +160,12 @@ class LivePaper(Bot):
         """Return what the run needs of the venues, and of `moods`; its series go on where the bars on record end."""
         material, config = self.material, self.material.config.feed
         kinds: dict[str, set[DataKind]] = {}
+        routes = self.material.config.routing.routes
         for runner in self._core.engine.runners:
-            for id in runner.config.instruments:
+            for id in self.material.config.places_of(runner.config):
                 found = kinds.setdefault(id, {DataKind.QUOTES})
-                if self._prices_by_book(runner):
+                is_routed = any(id == home or id in others for home, others in routes.items())
+                if is_routed or self._prices_by_book(runner):
                     found.add(DataKind.BOOK)
                 if material.instruments[id].is_perpetual:
                     found.add(DataKind.MARK)

@@ -167,7 +167,7 @@ def gather(config: RunConfig, source: BarSource, folder: Path | None) -> Materia
     instruments, notices = _instruments(keys, bars, source)
     drive = {id: min((t for i, t in keys if i == id), key=timeframe_ns) for id in instruments}
     _check_leverage(config, instruments)
-    traded = dict.fromkeys(id for each in config.strategies for id in each.instruments)
+    traded = dict.fromkeys(id for each in config.strategies for id in config.places_of(each))
     perpetuals = [id for id in traded if instruments[id].is_perpetual]
     funding, lacking = _funding({id: bars[id, drive[id]] for id in perpetuals}, source)
     told = (*notices, *lacking, *_reuses(bars))
@@ -278,7 +278,7 @@ def _references(strategy: BarStrategy | EventStrategy) -> tuple[str, ...]:
 def _keys(config: RunConfig, strategies: Mapping[str, BarStrategy | EventStrategy]) -> tuple[Key, ...]:
     keys: dict[Key, None] = {}
     for each in config.strategies:
-        for instrument in (*each.instruments, *_references(strategies[each.name])):
+        for instrument in (*config.places_of(each), *_references(strategies[each.name])):
             keys[instrument, each.timeframe] = None
     if config.detail_timeframe and config.detail_timeframe != TRADES:
         for instrument in {instrument: None for instrument, _ in keys}:
@@ -363,7 +363,7 @@ def _check_history(
 
 def _check_leverage(config: RunConfig, instruments: Mapping[str, Instrument]) -> None:
     for each in config.strategies:
-        for id in each.instruments:
+        for id in config.places_of(each):
             instrument = instruments[id]
             if instrument.is_perpetual and to_decimal(each.leverage) > instrument.max_leverage:
                 raise ConfigError(
@@ -412,6 +412,7 @@ def engine_of(
     state.pricing.costs = {
         id: costs_of(venues[instrument.venue]) for id, instrument in material.instruments.items()
     }
+    state.routing = config.routing
     gate, breakers = Gate(config.risk), Breakers(config.risk.breakers)
     engine = Engine(state, gate, breakers, order_id, _allocator(material, state), isolate=isolate)
     for id, timeframe in material.bars:
