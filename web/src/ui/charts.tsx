@@ -64,7 +64,7 @@ export function Lines({ ts, curves, height = 220 }: { ts: number[]; curves: Curv
         scales: { x: { time: true } },
         axes: [
           { ...axis, values: STAMPS as unknown as uPlot.Axis.Values },
-          { ...axis, size: 70, values: (_, found) => found.map((each) => curves[0]?.format?.(each) ?? String(each)) },
+          { ...axis, size: 70, values: (_, found) => found.map((each) => (curves[0]?.format?.(each) ?? String(each)).replace(/\.00$/, "")) },
         ],
         series: [
           { label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
