@@ -35,8 +35,7 @@ class Elsewhere(Market):
     @property
     def access(self) -> dict[str, Access]:
         keys = Credentials(self.account.key, self.account.secret, self.account.passphrase)
-        stream = self.stream_url.removesuffix("/v5/public/spot")  # Bybit's own is beside it, not below it
-        return {self.venue: Access(keys, self.exchange.rest_url, stream)}
+        return {self.venue: Access(keys, self.exchange.rest_url, self.stream_url)}
 
     @property
     def stream_url(self) -> str:
@@ -46,7 +45,7 @@ class Elsewhere(Market):
     def config(self, **more: object) -> RunConfig:
         address = AddressConfig(rest_url=self.exchange.rest_url, stream_url=self.stream_url)
         feed = FeedConfig(addresses={self.venue: address}, anomalies=False)
-        return super().config(instruments=(self.id,), feed=feed, **more)
+        return super().config(**{"instruments": (self.id,), "feed": feed, **more})
 
     def agrees(self, bot: LiveTrading) -> None:
         named = SCENES[self.venue].execution

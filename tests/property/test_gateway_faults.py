@@ -57,6 +57,8 @@ async def live(seed: int, venue: str, *, is_perpetual: bool = False) -> tuple[Wo
     for _ in range(random.randint(1, 4)):
         what = random.choice(ON_REQUESTS)
         where = world.scene.order if random.random() < 0.7 else world.scene.every
+        if world.scene.conditional and random.random() < 0.4:
+            where = world.scene.conditional
         seconds = random.choice((0.3, 2.0, 12.0))
         times = random.randint(1, 6)
         world.exchange.faults.add(Fault(what, where, random.randrange(6), times, seconds))
@@ -120,7 +122,7 @@ def test_nothing_is_lost_or_doubled_whatever_goes_wrong(seed: int, venue: str) -
 
 
 @settings(max_examples=20)
-@given(st.integers(0, 10**6), st.sampled_from(PERPETUALS))
+@given(st.integers(0, 10**6), st.sampled_from(sorted(PERPETUALS)))
 def test_nothing_is_lost_or_doubled_of_perpetuals_either(seed: int, venue: str) -> None:
     world, orders = asyncio.run(live(seed, venue, is_perpetual=True))
 

@@ -60,6 +60,7 @@ from abidance.model.money import to_decimal
 from abidance.model.order import Fill, Order, OrderState, Purpose
 from abidance.model.outcome import Outcome
 from abidance.portfolio.ledger import fill_ref
+from abidance.portfolio.shares import is_forced, shared_fill
 from abidance.risk.breaker import Breakers
 from abidance.risk.gate import Gate
 from abidance.risk.state import TradingState
@@ -479,6 +480,15 @@ class Engine:
         order = state.orders.get(event.fill.order_id)
         if order is None and not self._is_ours(event.fill):
             return
+        if order is None and is_forced(event.fill, state.strategies):
+            for part in shared_fill(event.fill, state.portfolio.positions_of(event.fill.instrument)):
+                self._book(OrderFilled(event.ts, part), None)
+        else:
+            self._book(event, order)
+
+    def _book(self, event: OrderFilled, order: Order | None) -> None:
+        """Take a fill into our books, and do what follows from it."""
+        state = self.state
         stray = order is not None and self._is_taken_back(order)
         if order is not None:
             fill = msgspec.structs.replace(
@@ -488,7 +498,7 @@ class Engine:
         applied = state.orders.apply(event)
         if order is None and event.fill.purpose is Purpose.LIQUIDATION:
             state.orders.take_anomalies()
-            text = f"The venue closed the position in {event.fill.instrument} at {event.fill.price}: its margin is lost."
+            text = f"The venue itself closed a position in {event.fill.instrument} at {event.fill.price}."
             self.actions.note("error", "liquidated", text, event.fill.strategy)
         self._tell_anomalies()
         if applied is None and order is not None:

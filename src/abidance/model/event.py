@@ -92,7 +92,10 @@ class ChangeRejected(msgspec.Struct, frozen=True, gc=False, tag="change_rejected
 
 
 class FundingPaid(msgspec.Struct, frozen=True, gc=False, tag="funding_paid"):
-    """Funding was booked on a perpetual position; `amount` is signed, positive when we receive."""
+    """Funding was booked on a perpetual position; `amount` is signed, positive when we receive.
+
+    Without a `strategy` it is of the account's whole position, as venues tell it.
+    """
 
     ts: int
     instrument: str

@@ -19,6 +19,7 @@ from abidance.model.order import Fill, Side
 from abidance.portfolio.holding import Holding, Movement
 from abidance.portfolio.ledger import EXACT, Ledger, check_fill, fill_ref
 from abidance.portfolio.prices import Prices
+from abidance.portfolio.shares import shared_payment
 
 
 class _Book:
@@ -192,6 +193,10 @@ class Portfolio:
         """Return the positions that are not flat, in the order in which they were opened."""
         return [held.position for held in self._held.values()]
 
+    def positions_of(self, instrument: str) -> Sequence[Position]:
+        """Return the positions in an instrument that are not flat, in the order in which they were opened."""
+        return [held.position for held in self._held.values() if held.instrument == instrument]
+
     def balance(self, venue: str, asset: str) -> Decimal:
         """Return what our wallet at a venue holds of an asset; open orders and margin are not deducted."""
         return self.ledger.balance(venue, asset)
@@ -258,13 +263,24 @@ class Portfolio:
         worth = event.amount
         if event.asset != instrument.quote:
             worth = self._exchange(event.asset, event.amount, instrument, None)
-        holding = self._holding(event.strategy, instrument)
-        last = self._last_trip.get((event.strategy, event.instrument))
-        if holding.quantity or last is None:
-            holding.pay_funding(worth)
-        else:
-            self._amend_trip(last, worth)
-        self._settle(holding, worth)
+        shares = {event.strategy: worth} if event.strategy else self._shares(instrument, worth)
+        if not shares:
+            self._add(self._pool, instrument.quote, worth)
+            self._floats = _mirror(self._pool)
+        for strategy, share in shares.items():
+            holding = self._holding(strategy, instrument)
+            last = self._last_trip.get((strategy, event.instrument))
+            if holding.quantity or last is None:
+                holding.pay_funding(share)
+            else:
+                self._amend_trip(last, share)
+            self._settle(holding, share)
+
+    def _shares(self, instrument: Instrument, amount: Decimal) -> dict[str, Decimal]:
+        """Return who bears a payment on the account's whole position: who holds it, else who last closed one."""
+        found = shared_payment(amount, self.positions_of(instrument.id))
+        closed = [(trip, strategy) for (strategy, id), trip in self._last_trip.items() if id == instrument.id]
+        return found or ({max(closed)[1]: amount} if closed else {})
 
     def _moved(self, fill: Fill, instrument: Instrument, holding: Holding) -> Decimal:
         """Return how a fill moves the strategy's holding: less a fee in the base asset, and dust swept."""

@@ -21,6 +21,7 @@ from abidance.model.instrument import parse_instrument_id, timeframe_ns
 from abidance.model.money import received, to_decimal
 from abidance.risk.config import RiskConfig
 from abidance.run.loading import Given, MisfitError, assemble
+from abidance.run.perpetuals import PerpetualsConfig
 from abidance.run.reference import WORDS, Reference
 from abidance.run.sources import leaves, shown
 from abidance.venues.net.config import FeedConfig
@@ -91,6 +92,8 @@ class RunConfig(Config):
     """What differs at one venue, by its name: `[venues.KRAKEN]`; the rest is as in `[venue]`."""
     feed: FeedConfig = FeedConfig()
     """Live market data."""
+    perpetuals: PerpetualsConfig = PerpetualsConfig()
+    """How accounts trade perpetuals."""
     journal_sync: Literal["always", "commands", "never"] = "commands"
     """When the journal is forced to the disk: at each record, before orders leave, or when the system likes."""
     store: Place = Field("", exclude=True)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from abidance.kernel.log import logger
 from abidance.market.store import Tables
 from abidance.model.errors import AbidanceError, ConfigError, JournalError
-from abidance.model.instrument import parse_instrument_id
+from abidance.model.instrument import InstrumentKind, parse_instrument_id
 from abidance.run.bot import Moment
 from abidance.run.config import RunConfig
 from abidance.run.keys import check_key, credentials_of, rest_url_of, watch_key
@@ -123,9 +123,11 @@ def run_trading(
 
 
 def _access(config: RunConfig, key: ExchangeKey) -> Access:
-    given = config.feed.addresses.get(key.venue) or config.feed.addresses.get(f"{key.venue}-spot")
-    urls = (given.rest_url, given.stream_url) if given is not None else ("", "")
-    return Access(credentials_of(key), *urls)
+    names = [parse_instrument_id(id) for each in config.ready().strategies for id in each.instruments]
+    is_contract = any(name.settle for name in names if name.venue == key.venue)
+    kind = InstrumentKind.PERPETUAL if is_contract else InstrumentKind.SPOT
+    given = config.feed.address_of(key.venue, kind)
+    return Access(credentials_of(key), given.rest_url, given.stream_url)
 
 
 def _key_watches(

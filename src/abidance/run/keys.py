@@ -42,7 +42,8 @@ def credentials_of(key: ExchangeKey) -> Credentials:
 
 def rest_url_of(feed: FeedConfig, venue: str) -> str:
     """Return the address that stands in for a venue's own, empty when none does."""
-    given = feed.addresses.get(venue) or feed.addresses.get(f"{venue}-spot")
+    names = (venue, f"{venue}-spot", f"{venue}-perpetual")
+    given = next((feed.addresses[name] for name in names if name in feed.addresses), None)
     return given.rest_url if given else ""
 
 

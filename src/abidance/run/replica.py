@@ -48,6 +48,7 @@ from abidance.model.order import Fill, Order
 from abidance.model.outcome import Approved, Decided, Notice, Recorded, Refused
 from abidance.portfolio.ledger import Entry, Ledger, fill_ref
 from abidance.portfolio.portfolio import Portfolio
+from abidance.portfolio.shares import is_forced, shared_fill
 from abidance.risk.breaker import Breakers
 from abidance.risk.limiting import changed
 from abidance.risk.state import Standing
@@ -389,6 +390,14 @@ class Replica:
             fill_ref(fill) in self.portfolio.ledger or fill.instrument not in state.instruments
         ):
             return
+        if order is None and is_forced(fill, state.strategies):
+            for part in shared_fill(fill, self.portfolio.positions_of(fill.instrument)):
+                self._book(OrderFilled(event.ts, part), None)
+        else:
+            self._book(event, order)
+
+    def _book(self, event: OrderFilled, order: Order | None) -> None:
+        state, fill = self.state, event.fill
         if order is not None:
             purpose = self._provenance.reason(order)
             fill = msgspec.structs.replace(fill, strategy=order.request.strategy, purpose=purpose)

@@ -20,19 +20,21 @@ from abidance.kernel.ports import SimulatedVenue
 from abidance.market.bars import Bars
 from abidance.market.readings import is_mood
 from abidance.model.command import Command, Submit
-from abidance.model.errors import ConfigError, JournalError, UsageError, VenueError
-from abidance.model.event import AccountEvent, Control, ControlAction, Timer, VenueStatus
+from abidance.model.errors import ConfigError, JournalError, VenueError
+from abidance.model.event import AccountEvent, Control, ControlAction, FundingPaid, Timer, VenueStatus
 from abidance.model.instrument import Instrument
 from abidance.model.market import BookSnapshot, MarketEvent, Quote, Trade
 from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import Order, OrderType
 from abidance.model.outcome import Decided
+from abidance.portfolio.ledger import funding_ref
 from abidance.run.adjusting import adjustments
-from abidance.run.bot import Moment
+from abidance.run.bot import JOURNAL, Moment
 from abidance.run.checkpoint import State
 from abidance.run.door import Answer, Wish
 from abidance.run.killing import Extent, killed
-from abidance.run.live import LivePaper
+from abidance.run.live import HISTORY, LivePaper
+from abidance.run.perpetuals import check_purses, enforce, wanted_of
 from abidance.run.setup import Core, Key, Material, engine_of, opening_of
 from abidance.venues.account import AccountDialect, Credentials
 from abidance.venues.accounts import account_of
@@ -124,8 +126,16 @@ class LiveTrading(LivePaper):
         self._told: dict[str, tuple[str, ...]] = {}
         self._wake: Callable[[], None] = lambda: None
         self.dialects = _dialects(material, access)
+        config = material.config
+        self._wanted = wanted_of(config.perpetuals, config.strategies, material.instruments)
         self._killed: Extent | None = None
         super().__init__(replace(material, is_real=True), folder)
+
+    def __exit__(self, *told: object) -> None:
+        super().__exit__(*told)
+        if not self.journal.seq:  # what could not begin leaves nothing that binds a later start
+            for name in (JOURNAL, HISTORY):
+                (self._folder / name).unlink(missing_ok=True)
 
     def _assembled(
         self, order_id: Callable[[int], str], tape: Mapping[Key, Bars] | None
@@ -176,6 +186,9 @@ class LiveTrading(LivePaper):
         records = list(self.journal.inputs(lambda event: not isinstance(event, Decided)))
         if not self.resumed:
             now = self.material.start
+            for dialect, wire in zip(self.dialects, wires, strict=True):
+                wire.offset = dialect.read_clock(await wire.ask(dialect.clock())) - wire.now()
+                await enforce(dialect, wire, self._wanted)
             for opening in opening_of(now, await self._budgets(wires)):
                 self._pump.step(opening)
             return None
@@ -203,7 +216,6 @@ class LiveTrading(LivePaper):
         currency, budgets = config.currency, config.wallets(self.material.venues)
         found: dict[str, dict[str, Decimal]] = {}
         for dialect, wire in zip(self.dialects, wires, strict=True):
-            wire.offset = dialect.read_clock(await wire.ask(dialect.clock())) - wire.now()
             funds = dialect.read_funds(await wire.ask(dialect.funds()))
             free = next((each.free for each in funds if each.asset == currency), ZERO)
             if free <= 0:
@@ -220,7 +232,9 @@ class LiveTrading(LivePaper):
         way = Way(wire, world.transport, world.pulse, world.draw, log, stream_url)
         books = Books(lambda: self._owned(dialect), lambda: self._exposed(dialect))
         wall = world.pulse.wall
-        return VenueGateway(dialect, way, books, self._hear, ids.is_ours, lambda: self._on_doubt(wall))
+        return VenueGateway(
+            dialect, way, books, self._hear, ids.is_ours, lambda: self._on_doubt(wall), self._wanted
+        )
 
     def _owned(self, dialect: AccountDialect) -> Mapping[str, Decimal]:
         """Return what our books say is there of each asset; the venue may have more, which is not ours to trade."""
@@ -238,6 +252,9 @@ class LiveTrading(LivePaper):
         return found
 
     def _hear(self, event: AccountEvent) -> None:
+        ledger = self._core.engine.state.portfolio.ledger
+        if isinstance(event, FundingPaid) and funding_ref(event) in ledger:
+            return  # of an earlier process
         self._inbox.append(event)
         self._wake()
 
@@ -350,13 +367,9 @@ def _dialects(material: Material, access: Mapping[str, Access]) -> list[AccountD
     """Return an account's side for each market of the run. Raises UsageError and ConfigError."""
     markets: dict[tuple[str, object], list[Instrument]] = {}
     for instrument in (each for id, each in material.instruments.items() if not is_mood(id)):
-        if instrument.is_perpetual:
-            raise UsageError(
-                f"A bot sends no real orders in perpetuals such as {instrument.id} yet.",
-                "Nothing compares the account's leverage and mode with the configuration: trade them on paper.",
-            )
         markets.setdefault((instrument.venue, instrument.kind), []).append(instrument)
     found = [account_of(each[0].venue, each[0].kind, each) for each in markets.values()]
+    check_purses(found)
     for dialect in found:
         if dialect.venue not in access:
             raise ConfigError(

@@ -15,7 +15,6 @@ import msgspec
 from abidance.model.command import Amend, Submit
 from abidance.model.errors import VenueError
 from abidance.model.instrument import Instrument
-from abidance.model.money import ZERO
 from abidance.model.order import Order, OrderState, OrderType, Side, TimeInForce
 from abidance.venues.dialect import Alive, Answered, Closing, Dropped, Endpoint, Frame
 from abidance.venues.frames import UNREADABLE
@@ -68,7 +67,8 @@ class Proof(StrEnum):
 class OrderReport(msgspec.Struct, frozen=True, gc=False):
     """What a venue says of one order. `order_id` is our client id as the venue repeats it, empty when there is none.
 
-    `filled` is cumulative. A venue that does not say a value leaves it None.
+    `filled` is cumulative. A venue that does not say a value leaves it None. An order `is_forced` when the venue itself
+    placed it: to liquidate or deleverage a position, or because a contract ended.
     """
 
     order_id: str
@@ -82,10 +82,14 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False):
     price: Decimal | None = None
     trigger: Decimal | None = None
     reason: str = ""
+    is_forced: bool = False
 
 
 class Execution(msgspec.Struct, frozen=True, gc=False):
-    """One execution of an order of the account; `id` is unique per instrument, `fee` is positive when paid."""
+    """One execution of an order of the account; `id` is unique per instrument, `fee` is positive when paid.
+
+    It `is_forced` when it is known to be of an order that the venue itself placed.
+    """
 
     id: str
     order_id: str
@@ -98,6 +102,7 @@ class Execution(msgspec.Struct, frozen=True, gc=False):
     fee_asset: str
     ts: int
     is_maker: bool = False
+    is_forced: bool = False
 
 
 class Funds(msgspec.Struct, frozen=True, gc=False):
@@ -114,7 +119,12 @@ class Exposure(msgspec.Struct, frozen=True, gc=False):
     instrument: str
     quantity: Decimal
     entry: Decimal
-    leverage: Decimal = ZERO
+
+
+class Mode(NamedTuple):
+    """How an account trades one perpetual; `is_hedged` when long and short are held apart."""
+
+    leverage: Decimal
     is_isolated: bool = False
     is_hedged: bool = False
 
@@ -130,11 +140,17 @@ class Moved(msgspec.Struct, frozen=True, gc=False):
     instrument: str = ""
 
 
+class Hint(msgspec.Struct, frozen=True, gc=False):
+    """Something changed that the stream does not tell and that must be asked: `payments`, `mode` or `exposure`."""
+
+    what: str
+
+
 class KeyExpired(msgspec.Struct, frozen=True, gc=False):
     """The private stream ends because its key or token ran out."""
 
 
-News = OrderReport | Execution | Funds | Moved | KeyExpired | Answered | Alive | Dropped | Closing
+News = OrderReport | Execution | Funds | Moved | Hint | KeyExpired | Answered | Alive | Dropped | Closing
 
 
 class Reply(NamedTuple):
@@ -153,12 +169,14 @@ class Reply(NamedTuple):
 class Page(NamedTuple):
     """Executions, and how to ask for those that follow when the answer was cut.
 
-    That is another call, or `onward`: what to say besides in the call that was asked.
+    That is another call, or `onward`: what to say besides in the call that was asked. `moved` is money that the venue
+    lists among them.
     """
 
     executions: tuple[Execution, ...]
     more: Call | None = None
     onward: Mapping[str, object] = {}
+    moved: tuple[Moved, ...] = ()
 
     def following(self, call: Call) -> Call | None:
         """Return the call for the page after the one that `call` brought; None at the end.
@@ -173,8 +191,8 @@ class Capability(msgspec.Struct, frozen=True):
     """What a venue really has, in one market. An order type that is not native is held and watched by us.
 
     `window` is for how many seconds after it was signed a submit may still be accepted. With `ids_once` a client id is
-    refused for ever after its first use. `dead_man` says whether all
-    orders can be cancelled by silence, and whether that would take protective stops along.
+    refused for ever after its first use. `dead_man` says whether all orders can be cancelled by silence, and whether
+    that would take protective stops along.
     """
 
     native: frozenset[OrderType]
@@ -194,6 +212,8 @@ class PrivateStream(Protocol):
 
     venue: str
     url: str
+    beside: str = ""
+    """The path of the public streams that a stand-in's address may end in, where the private one is not below it."""
     confirms: bool = True
     """The venue answers the login; where it does not, being connected is being logged in."""
 
@@ -232,9 +252,13 @@ class AccountDialect(Protocol):
     """The only hosts to which anything signed may go."""
     counts: bool = False
     """Each request must bear a greater number than the one before: then they leave one by one."""
+    purse: str = ""
+    """The venue's own name of the wallet from which this market is paid, where each market has its own."""
     capability: Capability
     instruments: Mapping[str, Instrument]
     stream: PrivateStream
+    contracts: "Contracts | None" = None
+    """How perpetuals are set and paid; None in a spot market."""
 
     # --- changes
 
@@ -253,6 +277,10 @@ class AccountDialect(Protocol):
     def cancel_all(self, instrument: str) -> Call:
         """Return the call that takes back every order in an instrument; only where `capability.cancels_all`."""
         ...
+
+    def cancel_rest(self, instrument: str) -> Sequence[Call]:  # noqa: ARG002 (most have one list)
+        """Return the calls that take back the orders in an instrument that `cancel_all` leaves."""
+        return ()
 
     def proof(self, answer: Answer, instrument: str) -> Reply:
         """Return what the answer to one of the calls above proves."""
@@ -284,6 +312,10 @@ class AccountDialect(Protocol):
         """Return executions. Raises VenueError."""
         ...
 
+    def whose(self, execution: Execution) -> Call | None:  # noqa: ARG002 (many tell it with the execution)
+        """Return the call for the order behind an execution, for `found`; None where nothing more is told."""
+        return None
+
     def funds(self) -> Call:
         """Return the call for all balances."""
         ...
@@ -307,6 +339,36 @@ class AccountDialect(Protocol):
     def read_clock(self, answer: Answer) -> int:
         """Return the venue's time in ns UTC. Raises VenueError."""
         ...
+
+
+class Contracts(Protocol):
+    """How an account trades perpetuals, what changes that, and what funding they paid."""
+
+    venue: str
+
+    def payments(self, since: int) -> Call | None:  # noqa: ARG002 (many tell it otherwise)
+        """Return the call for funding since a moment (ns UTC); None where executions tell it."""
+        return None
+
+    def read_payments(self, answer: Answer) -> Sequence[Moved]:
+        """Return funding of the run's instruments. Raises VenueError."""
+        raise refused(self.venue, answer)
+
+    def mode(self, instrument: str) -> Sequence[Call]:
+        """Return the calls that tell how the account trades an instrument."""
+        ...
+
+    def read_mode(self, answers: Sequence[Answer], instrument: str) -> Mode:
+        """Return how the account trades an instrument, given the answers to `mode`. Raises VenueError."""
+        ...
+
+    def set_leverage(self, instrument: str, leverage: Decimal) -> Call:
+        """Return the call that sets an instrument's leverage."""
+        ...
+
+    def set_margin(self, instrument: str, *, isolated: bool) -> Call | None:  # noqa: ARG002 (not everywhere)
+        """Return the call that sets an instrument's margin mode; None where it is one for the whole account."""
+        return None
 
 
 def plain_number(value: Decimal) -> str:
@@ -341,11 +403,14 @@ __all__ = [
     "AccountDialect",
     "Call",
     "Capability",
+    "Contracts",
     "Credentials",
     "Execution",
     "Exposure",
     "Funds",
+    "Hint",
     "KeyExpired",
+    "Mode",
     "Moved",
     "News",
     "OrderReport",

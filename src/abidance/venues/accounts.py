@@ -6,6 +6,7 @@ from abidance.model.errors import UsageError
 from abidance.model.instrument import Instrument, InstrumentKind
 from abidance.venues.account import AccountDialect
 from abidance.venues.binance.account import BinanceSpotAccount
+from abidance.venues.binance.perpetuals import BinancePerpetualsAccount
 from abidance.venues.bybit.account import BybitLinearAccount, BybitSpotAccount
 from abidance.venues.kraken.account import KrakenAccount
 from abidance.venues.kucoin.account import KuCoinAccount
@@ -14,6 +15,7 @@ from abidance.venues.mexc.account import MexcAccount
 _Made = Callable[[Sequence[Instrument]], AccountDialect]
 ACCOUNTS: Mapping[tuple[str, InstrumentKind], _Made] = {
     ("BINANCE", InstrumentKind.SPOT): BinanceSpotAccount,
+    ("BINANCE", InstrumentKind.PERPETUAL): BinancePerpetualsAccount,
     ("BYBIT", InstrumentKind.SPOT): BybitSpotAccount,
     ("BYBIT", InstrumentKind.PERPETUAL): BybitLinearAccount,
     ("KRAKEN", InstrumentKind.SPOT): KrakenAccount,

@@ -14,7 +14,7 @@ from abidance.model.event import (
     OrderRejected,
     OrderUnknown,
 )
-from abidance.model.order import OrderState, OrderType, Purpose, Side
+from abidance.model.order import Fill, OrderState, OrderType, Purpose, Side
 from abidance.model.outcome import RefusalCode
 from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig
 from tests.unit.engine.rig import (
@@ -450,6 +450,23 @@ def test_a_liquidation_is_told_as_such() -> None:
     rig = rig_of(Scripted([1]), rows, PERP, config={"leverage": 10}).run()
 
     assert [trade[3] for trade in rig.trades] == ["entry", "liquidation"]
+    assert [notice.code for notice in rig.notices] == ["liquidated"]
+
+
+def test_what_a_live_venue_closed_itself_is_booked_to_who_held_it_and_its_stops_are_taken_back() -> None:
+    rig = alone([1])
+    rig.accept(rig.submits[0])
+    rig.fill(rig.submits[0], "1.000", "100")
+    amounts = (D("1.000"), D(90), D(0))
+    forced = Fill(
+        "9", "manual-1", SPOT.id, "manual", Side.SELL, *amounts, "USDT", rig.ts, purpose=Purpose.LIQUIDATION
+    )
+
+    for _ in range(2):
+        rig.tell(OrderFilled(rig.ts, forced))
+
+    assert not rig.state.portfolio.open_positions()
+    assert [each.strategy for each in rig.engine.fills] == ["one", "one"]
     assert [notice.code for notice in rig.notices] == ["liquidated"]
 
 

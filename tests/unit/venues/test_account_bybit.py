@@ -16,7 +16,17 @@ from abidance.model.command import Amend, Submit
 from abidance.model.errors import UsageError, VenueError
 from abidance.model.instrument import MS_NS, SECOND_NS, Instrument
 from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Side, TimeInForce
-from abidance.venues.account import Call, Credentials, Execution, Exposure, Funds, Moved, OrderReport, Proof
+from abidance.venues.account import (
+    Call,
+    Credentials,
+    Execution,
+    Exposure,
+    Funds,
+    Mode,
+    Moved,
+    OrderReport,
+    Proof,
+)
 from abidance.venues.bybit.account import BybitLinearAccount, BybitSpotAccount
 from abidance.venues.bybit.refusals import REFUSALS
 from abidance.venues.dialect import Alive, Answered, Dropped
@@ -428,17 +438,60 @@ def test_a_stop_at_market_says_from_where_its_price_must_come() -> None:
     }  # fmt: skip
 
 
-def test_positions_are_read_with_their_sign_leverage_and_mode() -> None:
-    isolated = POSITION | {"symbol": "ETHUSDT", "side": "Buy", "tradeMode": 1, "positionIdx": 1}
+def test_positions_are_read_with_their_sign() -> None:
+    other_side = POSITION | {"symbol": "ETHUSDT", "side": "Buy"}
     flat, other = POSITION | {"side": "", "size": "0"}, POSITION | {"symbol": "XUSDT"}
 
-    found = LINEAR.read_exposures(rows(POSITION, isolated, flat, other))
+    found = LINEAR.read_exposures(rows(POSITION, other_side, flat, other))
 
     assert found == [
-        Exposure(PERP, D(-300), D("27464.50441675"), D(10)),
-        Exposure("ETH/USDT:USDT@BYBIT", D(300), D("27464.50441675"), D(10), is_isolated=True, is_hedged=True),
+        Exposure(PERP, D(-300), D("27464.50441675")),
+        Exposure("ETH/USDT:USDT@BYBIT", D(300), D("27464.50441675")),
     ]
     assert LINEAR.exposures().params == {"category": "linear", "settleCoin": "USDT", "limit": 200}
+
+
+INFO = answer({"retCode": 0, "result": {"marginMode": "REGULAR_MARGIN"}})
+FLAT = POSITION | {"side": "", "size": "0"}
+
+
+@pytest.mark.parametrize(
+    ("margin", "found", "mode"),
+    [
+        ("REGULAR_MARGIN", [FLAT], Mode(D(10))),
+        ("ISOLATED_MARGIN", [POSITION], Mode(D(10), is_isolated=True)),
+        (
+            "PORTFOLIO_MARGIN",
+            [FLAT | {"positionIdx": 1}, FLAT | {"positionIdx": 2}],
+            Mode(D(10), is_hedged=True),
+        ),
+    ],
+)
+def test_leverage_margin_and_sides_are_read(margin: str, found: list[dict[str, Any]], mode: Mode) -> None:
+    info = answer({"retCode": 0, "result": {"marginMode": margin}})
+
+    assert LINEAR.contracts.read_mode([info, rows(*found)], PERP) == mode
+    assert [call.path for call in LINEAR.contracts.mode(PERP)] == ["v5/account/info", "v5/position/list"]
+    assert LINEAR.contracts.set_leverage(PERP, D("12.50")).params == {
+        "category": "linear", "symbol": "BTCUSDT", "buyLeverage": "12.5", "sellLeverage": "12.5",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [answer({"retCode": 0, "result": {"marginMode": "NEW"}}), rows(FLAT)],
+        [answer({"retCode": 10016, "result": {"marginMode": "REGULAR_MARGIN"}}), rows(FLAT)],
+        [INFO, rows()],
+        [INFO, rows(FLAT | {"symbol": "XUSDT"})],
+        [INFO, rows(FLAT | {"leverage": "NaN"})],
+        [INFO, answer({"retCode": 10016, "result": {"list": [FLAT]}})],
+        [Answer(200, {}, b"<html>"), rows(FLAT)],
+    ],
+)
+def test_a_mode_that_cannot_be_read_is_no_answer(bad: list[Answer]) -> None:
+    with pytest.raises(VenueError):
+        LINEAR.contracts.read_mode(bad, PERP)
 
 
 @pytest.mark.parametrize(
@@ -464,7 +517,16 @@ def test_funding_is_money_that_moved_and_a_liquidation_an_execution() -> None:
 
     assert paid == Moved("USDT", D("-0.5"), 1746270400353 * MS_NS, "funding", row["execId"], PERP)
     assert isinstance(bust, Execution)
-    assert bust.fee_asset == "USDT"
+    assert (bust.fee_asset, bust.is_forced) == ("USDT", True)
+
+
+def test_funding_is_listed_among_executions() -> None:
+    funding = TRADE | {"category": "linear", "execType": "Funding", "execFee": "-0.5"}
+
+    page = LINEAR.read_executions(rows(funding, TRADE), PERP)
+
+    assert [each.amount for each in page.moved] == [D("0.5")]
+    assert [each.is_forced for each in page.executions] == [False]
 
 
 def test_perpetuals_that_settle_in_different_assets_are_refused() -> None:

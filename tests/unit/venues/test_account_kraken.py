@@ -18,7 +18,7 @@ from abidance.model.command import Amend, Submit
 from abidance.model.errors import VenueError
 from abidance.model.instrument import MS_NS, SECOND_NS, Instrument
 from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Side, TimeInForce
-from abidance.venues.account import Call, Credentials, Execution, KeyExpired, Moved, OrderReport, Proof
+from abidance.venues.account import Call, Credentials, Execution, KeyExpired, Moved, OrderReport, Page, Proof
 from abidance.venues.dialect import Alive, Answered, Closing, Dropped
 from abidance.venues.kraken.account import KrakenAccount
 from abidance.venues.kraken.refusals import REFUSALS
@@ -294,7 +294,7 @@ def test_executions_have_their_fee_in_the_quote_asset() -> None:
         "TIMIRG-WUNNE-RRJ6GT", "", "OSJVN7-A2AE-63WZV", USD.id, Side.SELL, D("0.00010000"), D("72026.50000"),
         D("0.01873"), "USD", 1710429248305224000,
     )  # fmt: skip
-    assert page == ((expected,), None, {})
+    assert page == Page((expected,))
 
 
 def test_a_full_page_leads_on_from_its_oldest_execution() -> None:

@@ -4,10 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from abidance.model.event import OrderFilled
-from abidance.model.order import OrderType, Side
+from abidance.model.event import FundingPaid, OrderFilled
+from abidance.model.order import OrderType, Purpose, Side
 from abidance.testing.exchange import Fault, Wrong
+from abidance.testing.exchange.desk import State
 from tests.unit.venues.trading_world import PERPETUALS, D, World
+
+LIQUIDATION = Purpose.LIQUIDATION
 
 
 @pytest.fixture(params=PERPETUALS)
@@ -26,7 +29,7 @@ async def exposed(world: World) -> list[tuple[str, object]]:
     return [(each.instrument, each.quantity) for each in found]
 
 
-async def test_a_position_is_opened_and_read_back_with_its_leverage(world: World) -> None:
+async def test_a_position_is_opened_and_read_back(world: World) -> None:
     order = world.submit(Side.SELL, "0.5")
     await world.advance(2)
 
@@ -37,8 +40,6 @@ async def test_a_position_is_opened_and_read_back_with_its_leverage(world: World
     assert world.filled(order) == D("0.5")
     assert (found.instrument, found.quantity) == (world.btc.id, D("-0.5"))
     assert found.entry > 0
-    assert found.leverage >= 1
-    assert not found.is_hedged
     assert world.gateway.doubts == {}
 
 
@@ -76,11 +77,14 @@ async def test_an_order_in_hedge_mode_is_refused(world: World) -> None:
     assert world.told(order) == ["OrderRejected"]
 
 
-async def test_a_stop_and_a_resting_order_are_changed_and_taken_back(world: World) -> None:
+async def test_a_stop_and_a_resting_order_are_changed_where_the_venue_can_and_taken_back(
+    world: World,
+) -> None:
     world.submit(quantity="0.1")
     await world.advance(1)
     stop, order = world.stop_loss(below=2_000), world.rest()
     await world.advance(1)
+    amends = world.gateway.dialect.capability.amends
 
     world.amend(stop, quantity=D("0.05"), trigger=world.bid() - 1_000)
     world.amend(order, quantity=D("0.2"), price=D(20_000))
@@ -89,9 +93,155 @@ async def test_a_stop_and_a_resting_order_are_changed_and_taken_back(world: Worl
     await world.gateway.cancel_all()
     await world.advance(2)
 
-    assert changed == [world.lots("0.05"), world.lots("0.2")]
+    wished = ("0.05", "0.2") if amends else ("0.09", "0.1")
+    assert changed == [world.lots(each) for each in wished]
+    answer = "OrderAmended" if amends else "ChangeRejected"
     for each in (stop, order):
-        assert world.told(each) == ["OrderAccepted", "OrderAmended", "OrderCancelled"]
+        assert world.told(each) == ["OrderAccepted", answer, "OrderCancelled"]
+
+
+async def test_a_stop_that_is_touched_trades_and_ends(world: World) -> None:
+    world.submit(quantity="0.1")
+    await world.advance(1)
+    stop = world.stop_loss(below=1)
+
+    for _ in range(300):
+        await world.advance(1)
+        if world.told(stop)[-1] == "OrderFilled":
+            break
+
+    tracked = world.gateway.register.get(stop)
+    assert world.filled(stop) == D("0.09")
+    assert tracked is not None
+    assert tracked.is_closed
+    assert world.gateway.register.strays == {}
+
+
+async def test_a_stop_with_a_limit_is_taken_back_before_and_after_it_is_touched(world: World) -> None:
+    world.submit(quantity="0.2")
+    await world.advance(1)
+    given = {"type": OrderType.STOP_LIMIT, "reduce_only": True}
+    far = world.submit(Side.SELL, "0.05", trigger=world.bid() - 2_000, price=world.bid() - 2_000, **given)
+    near = world.submit(Side.SELL, "0.05", trigger=world.bid() - 1, price=world.bid() + 900, **given)
+    placed = world.exchange.desk.orders
+    for _ in range(300):
+        await world.advance(1)
+        if any(each.ticket.client_id == near and each.state is State.OPEN for each in placed.values()):
+            break
+
+    world.cancel(far)
+    world.cancel(near)
+    await world.advance(3)
+
+    for each in (far, near):
+        assert world.told(each) == ["OrderAccepted", "OrderCancelled"]
+        assert [one.state for one in placed.values() if one.ticket.client_id == each] == [State.CANCELLED]
+
+
+# --- how the account is set
+
+
+async def test_hedge_mode_is_a_doubt_until_it_is_switched_off(world: World) -> None:
+    world.account.is_hedged = True
+    await world.advance(61)
+    doubts = dict(world.gateway.doubts)
+    world.account.is_hedged = False
+    await world.advance(61)
+
+    assert "hedge mode" in doubts["mode"]
+    assert world.gateway.doubts == {}
+
+
+async def test_another_leverage_is_a_doubt(world: World) -> None:
+    held = world.exchange.desk.clearing.position(world.account, world.market)
+    held.leverage = 50
+    await world.advance(61)
+
+    assert world.gateway.doubts == {
+        "mode": f"{world.btc.id} has leverage 50 at the venue and 20 in the configuration."
+    }
+
+
+async def test_another_leverage_is_set_at_the_start_where_that_is_wanted(world: World) -> None:
+    held = world.exchange.desk.clearing.position(world.account, world.market)
+    held.leverage, world.sets = 50, True
+
+    await world.restart()
+    await world.advance(2)
+
+    assert held.leverage == 20
+    assert world.gateway.doubts == {}
+
+
+async def test_what_was_set_is_read_back_and_not_believed(world: World) -> None:
+    held = world.exchange.desk.clearing.position(world.account, world.market)
+    held.leverage, world.sets = 50, True
+    where = {"BINANCE": "/fapi/v1/leverage", "BYBIT": "/v5/position/set-leverage"}[world.btc.venue]
+    world.exchange.faults.add(Fault(Wrong.ERROR, where))
+
+    await world.restart()
+    await world.advance(2)
+
+    assert held.leverage == 50
+    assert "leverage 50 at the venue" in world.gateway.doubts["mode"]
+
+
+# --- what the venue does
+
+
+async def test_funding_is_told_once_with_its_own_time_and_again_the_same_after_a_restart(
+    world: World,
+) -> None:
+    world.submit(quantity="0.5")
+    await world.advance(1)
+    await world.advance(6_410, step=10)  # 22:13 UTC is when these worlds begin
+    await world.advance(40)
+    told = [event for event in world.events if isinstance(event, FundingPaid)]
+    await world.restart()
+    await world.advance(40)
+
+    (line,) = [each for each in world.account.ledger if each.why == "funding"]
+    assert told == [FundingPaid(line.ts, world.btc.id, "", line.amount, "USDT")]
+    assert all(event == told[0] for event in world.events if isinstance(event, FundingPaid))
+
+
+async def test_a_liquidation_is_told_as_what_the_venue_did(world: World) -> None:
+    world.submit(quantity="0.5")
+    stop = world.stop_loss(below=9_000, quantity="0.5")
+    await world.advance(2)
+
+    world.exchange.desk.transfer(world.account, "USDT", -world.account.purse("USDT").free, world.pulse.wall())
+    await world.advance(40)
+
+    forced = [e.fill for e in world.events if isinstance(e, OrderFilled) and e.fill.purpose is LIQUIDATION]
+    assert sum((each.quantity for each in forced), D(0)) == D("0.5")
+    assert {each.side for each in forced} == {Side.SELL}
+    assert world.told(stop)[-1] in ("OrderCancelled", "OrderExpired")
+    assert await exposed(world) == []
+    assert "books" not in world.gateway.doubts
+
+
+async def test_a_liquidation_that_happened_while_nobody_listened_is_recognised(world: World) -> None:
+    world.submit(quantity="0.5")
+    await world.advance(2)
+    await world.stop()
+    world.exchange.desk.transfer(world.account, "USDT", -world.account.purse("USDT").free, world.pulse.wall())
+    await world.advance(5)
+
+    await world.restart()
+    await world.advance(10)
+
+    forced = [e.fill for e in world.events if isinstance(e, OrderFilled) and e.fill.purpose is LIQUIDATION]
+    assert sum((each.quantity for each in forced), D(0)) == D("0.5")
+    assert world.gateway.doubts == {}
+
+
+async def test_a_position_that_nobody_here_opened_is_a_doubt(world: World) -> None:
+    world.exchange.desk.clearing.position(world.account, world.market).lots = 3
+
+    await world.advance(65)
+
+    assert "the venue has" in world.gateway.doubts["books"]
 
 
 @pytest.mark.parametrize("wrong", [Wrong.LOST, Wrong.FAIL])

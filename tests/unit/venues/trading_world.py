@@ -21,7 +21,7 @@ from abidance.testing.exchange import Account, LocalExchange, generated
 from abidance.testing.exchange.faults import Wrong
 from abidance.testing.exchange.house import Asked
 from abidance.testing.exchange.kraken_orders import trade_id
-from abidance.venues.account import Credentials
+from abidance.venues.account import Credentials, Mode
 from abidance.venues.accounts import account_of
 from abidance.venues.dialect import Channel, Endpoint, Frame
 from abidance.venues.net.budget import Budgets
@@ -29,6 +29,7 @@ from abidance.venues.net.transport import NONE, Answer, DisconnectedError, NotSe
 from abidance.venues.trading.books import Books
 from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.line import Way
+from abidance.venues.trading.modes import Wanted
 from abidance.venues.trading.wire import Wire
 from tests.unit.venues.net_world import HandPulse, settle
 
@@ -56,6 +57,8 @@ class Scene:
     """How the venue writes the number of an execution."""
     tells_money: bool = True
     """The venue tells money that comes or goes by no order."""
+    conditional: str = ""
+    """The path at which orders with a trigger are placed, where that is another one."""
 
 
 SCENES = {
@@ -89,8 +92,20 @@ SCENES = {
         "/api/v3/order", "/api/v3", "account spot@private.", "Insufficient position", "/openOrders"
     ),
 }
-PERPETUALS = ("BYBIT",)
-"""The venues of which the scene holds for perpetuals, too."""
+PERPETUALS = {
+    "BINANCE": Scene(
+        "/fapi/v1/order",
+        "/fapi/v1",
+        "account ",
+        "Margin is insufficient",
+        "/openOrders",
+        conditional="/fapi/v1/algoOrder",
+    ),
+    "BYBIT": SCENES["BYBIT"],
+}
+"""The same of the venues' perpetuals."""
+LEVERAGE = Decimal(20)
+"""What the local exchange begins with."""
 
 
 class Ear:
@@ -159,7 +174,7 @@ class World:
 
     def __init__(self, seed: int = 7, venue: str = "BINANCE", *, is_perpetual: bool = False) -> None:
         self.pulse = HandPulse()
-        self.scene = SCENES[venue]
+        self.scene = (PERPETUALS if is_perpetual else SCENES)[venue]
         self.btc = instrument(f"BTC/USDT{':USDT' * is_perpetual}@{venue}")
         self.market = generated(self.btc.id, seed, EPOCH, pace=5.0, past_seconds=600)
         self.account = Account("a-key", SECRET, PHRASE)
@@ -171,6 +186,7 @@ class World:
         self.orders = Orders()
         self.ears: list[Ear] = []
         self.is_up = True
+        self.sets = False
         self.ids = OrderIds(1, 1, b"world")
         self._number = 0
         self.gateway = self.made()
@@ -182,8 +198,14 @@ class World:
         credentials = Credentials("a-key", SECRET, PHRASE)
         self.wire = Wire(dialect, credentials, self, Budgets(self.pulse), self.pulse, "http://127.0.0.1")
         way = Way(self.wire, self, self.pulse, Random(1).random, logger("gateway"))
-        books = Books(dict, dict)
-        return VenueGateway(dialect, way, books, self.hear, self.ids.is_ours, lambda: None)
+        books = Books(dict, self.exposed)
+        wanted = Wanted({self.btc.id: Mode(LEVERAGE)} if self.btc.is_perpetual else {}, sets=self.sets)
+        return VenueGateway(dialect, way, books, self.hear, self.ids.is_ours, lambda: None, wanted)
+
+    def exposed(self) -> Mapping[str, Decimal]:
+        """Return the position that the fills which were told add up to."""
+        fills = [event.fill for event in self.events if isinstance(event, OrderFilled)]
+        return {self.btc.id: sum((each.quantity * each.side.sign for each in fills), ZERO)}
 
     def hear(self, event: AccountEvent) -> None:
         """Take an event as an engine and its record do."""

@@ -14,7 +14,8 @@ ZERO = Decimal(0)
 class Line(NamedTuple):
     """One change of one balance, and the order and print behind it.
 
-    `why` is `deposit`, `withdrawal`, `trade` (spot), `fee`, `realised`, `funding` or `insurance` (perpetuals).
+    `why` is `deposit`, `withdrawal`, `trade` (spot), `fee`, `realised`, `funding` or `insurance` (perpetuals); funding
+    names its `instrument`.
     """
 
     ts: int
@@ -23,6 +24,7 @@ class Line(NamedTuple):
     why: str
     order: int = 0
     print: int = 0
+    instrument: str = ""
 
 
 @dataclass

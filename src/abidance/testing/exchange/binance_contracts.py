@@ -77,6 +77,9 @@ class BinanceContracts:
             "DELETE /fapi/v1/algoOpenOrders": self._cancel_all_conditional,
             "POST /fapi/v1/leverage": self._set_leverage,
             "POST /fapi/v1/marginType": self._set_margin_type,
+            "GET /fapi/v1/accountConfig": lambda account, _: self._words.account_config(account),
+            "GET /fapi/v1/symbolConfig": self._set_up,
+            "GET /fapi/v1/income": self._income,
             "GET /fapi/v1/positionSide/dual": lambda account, _: {"dualSidePosition": account.is_hedged},
             "POST /fapi/v1/positionSide/dual": self._set_hedged,
             "GET /fapi/v1/leverageBracket": lambda *_: [self._bracket(symbol) for symbol in self._markets],
@@ -243,6 +246,18 @@ class BinanceContracts:
         wanted = [self._market(params)] if "symbol" in params else list(self._markets.values())
         return [self._words.risk(account, market) for market in wanted]
 
+    def _set_up(self, account: Account, params: Mapping[str, str]) -> object:
+        wanted = [self._market(params)] if "symbol" in params else list(self._markets.values())
+        return [self._words.set_up(account, market) for market in wanted]
+
+    def _income(self, account: Account, params: Mapping[str, str]) -> object:
+        """Tell funding; of other income nobody asks here."""
+        symbol, kind = params.get("symbol", ""), params.get("incomeType", "FUNDING_FEE")
+        since, limit = int(params.get("startTime", 0)), min(1000, int(params.get("limit", 100)))
+        rows = self._words.income(account) if kind == "FUNDING_FEE" else []
+        found = [row for row in rows if row["time"] >= since and symbol in ("", row["symbol"])]
+        return found[:limit]
+
     def _rates(self, account: Account, params: Mapping[str, str]) -> object:
         rates = {"makerCommissionRate": str(account.maker), "takerCommissionRate": str(account.taker)}
         self._market(params)
@@ -253,6 +268,7 @@ class BinanceContracts:
         if leverage is None or leverage > 125:
             raise _no(-4028, f"Leverage {params.get('leverage', '')} is not valid")
         self._desk.clearing.position(account, market).leverage = leverage
+        self._tell(account, [self._words.setting(market, leverage, self._place.now)])
         return {"leverage": leverage, "maxNotionalValue": "1000000", "symbol": params["symbol"]}
 
     def _set_margin_type(self, account: Account, params: Mapping[str, str]) -> object:
@@ -328,6 +344,9 @@ class BinanceContracts:
                 news.line.why, news.line.why.upper()
             )
             events.append(self._words.wallet_change(account, news.line, why))
+        self._tell(account, events)
+
+    def _tell(self, account: Account, events: list[dict[str, Any]]) -> None:
         for name in self._keys.listen_keys(account):
             for event in events:
                 self._ears.tell(account, name, said(event))

@@ -287,6 +287,52 @@ class ContractWords:
             rows.append({"accountAlias": "local", "balance": row["walletBalance"]} | row)
         return rows
 
+    def account_config(self, account: Account) -> dict[str, Any]:
+        """Tell how an account trades."""
+        return {
+            "feeTier": 0,
+            "canTrade": account.permissions.trade,
+            "canDeposit": True,
+            "canWithdraw": account.permissions.withdraw,
+            "dualSidePosition": account.is_hedged,
+            "updateTime": 0,
+            "multiAssetsMargin": False,
+            "tradeGroupId": -1,
+        }
+
+    def set_up(self, account: Account, market: Market) -> dict[str, Any]:
+        """Tell how a perpetual is traded."""
+        held = self._desk.clearing.position(account, market)
+        return {
+            "symbol": self._names[market.instrument.id],
+            "marginType": "ISOLATED" if held.is_isolated else "CROSSED",
+            "isAutoAddMargin": False,
+            "leverage": held.leverage,
+            "maxNotionalValue": "1000000",
+        }
+
+    def setting(self, market: Market, leverage: int, ts: int) -> dict[str, Any]:
+        """Tell a stream that a leverage was changed."""
+        now, symbol = millis(ts), self._names[market.instrument.id]
+        return {"e": "ACCOUNT_CONFIG_UPDATE", "E": now, "T": now, "ac": {"s": symbol, "l": leverage}}
+
+    def income(self, account: Account) -> list[dict[str, Any]]:
+        """Tell the fundings that were paid, oldest first."""
+        return [
+            {
+                "symbol": self._names[line.instrument],
+                "incomeType": "FUNDING_FEE",
+                "income": plain(line.amount),
+                "asset": line.asset,
+                "info": "FUNDING_FEE",
+                "time": millis(line.ts),
+                "tranId": 9_000_000 + number,
+                "tradeId": "",
+            }
+            for number, line in enumerate(account.ledger)
+            if line.why == "funding"
+        ]
+
     def risk(self, account: Account, market: Market) -> dict[str, Any]:
         """Tell what an account holds of a perpetual."""
         clearing, held = self._desk.clearing, self._desk.clearing.position(account, market)

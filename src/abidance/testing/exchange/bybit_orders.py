@@ -275,8 +275,23 @@ class BybitOrders:
             for part in order.parts
             if since <= part.ts and (not until or part.ts <= until) and (order is one or not names_one)
         ]
-        rows.sort(key=lambda row: int(row["execId"]), reverse=True)
+        if not names_one and word(asked, "category") == "linear":
+            rows += self._fundings(account, asked, since, until)
+        rows.sort(key=lambda row: int(row["execTime"]), reverse=True)
         return self._list(asked, rows, 100)
+
+    def _fundings(
+        self, account: Account, asked: Mapping[str, Any], since: int, until: int
+    ) -> list[dict[str, Any]]:
+        market = self._market(asked) if asked.get("symbol") else None
+        return [
+            self._words.funding(line, number)
+            for number, line in enumerate(account.ledger)
+            if line.why == "funding"
+            and since <= line.ts
+            and (not until or line.ts <= until)
+            and (market is None or line.instrument == market.instrument.id)
+        ]
 
     def _list(self, asked: Mapping[str, Any], rows: list[dict[str, Any]], most: int) -> object:
         limit = min(int(asked.get("limit") or most), most)
@@ -352,9 +367,10 @@ class BybitOrders:
             return self._list(asked, [], 200)
         wanted = [self._market(asked)] if asked.get("symbol") else list(self._markets["linear"].values())
         rows = [
-            self._words.position(account, market)
+            self._words.position(account, market) | {"positionIdx": side}
             for market in wanted
             if asked.get("symbol") or self._desk.clearing.position(account, market).lots
+            for side in ((1, 2) if account.is_hedged else (0,))
         ]
         return self._list(asked, rows, 200)
 
@@ -431,6 +447,10 @@ class BybitOrders:
                     row = self._words.position(account, news.order.market) | {"category": "linear"}
                     self._push(account, "position", [row | {"entryPrice": row["avgPrice"]}])
             self._push(account, "order", [self._words.order(news.order)])
+        elif news.line is not None and news.line.why == "funding":
+            self._push(
+                account, "execution", [self._words.funding(news.line, account.ledger.index(news.line))]
+            )
         if self._ears.wanted(account, "wallet"):
             self._push(account, "wallet", [self._words.wallet(account)])
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from abidance.testing.exchange.accounts import ZERO, Account
+from abidance.testing.exchange.accounts import ZERO, Account, Line
 from abidance.testing.exchange.clearing import settling
 from abidance.testing.exchange.core import Force
 from abidance.testing.exchange.counter import fees, mean_price, plain, sided
@@ -176,6 +176,25 @@ class BybitWords:
             "createType": "CreateByLiq" if order.is_liquidation else "CreateByUser",
             "markPrice": market.ticks.text(market.mark().price) if held is not None else "",
             "seq": part.id,
+        }
+
+    def funding(self, line: Line, number: int) -> dict[str, Any]:
+        """Tell a payment of funding as Bybit does: among executions, as a fee."""
+        category, symbol = self._names[line.instrument]
+        return {
+            "category": category,
+            "symbol": symbol,
+            "execId": f"funding-{number}",
+            "orderId": f"{millis(line.ts)}-{symbol}",
+            "orderLinkId": "",
+            "side": "Buy",
+            "execPrice": "0",
+            "execQty": "0",
+            "execFee": plain(-line.amount),
+            "feeCurrency": line.asset,
+            "execType": "Funding",
+            "execTime": str(millis(line.ts)),
+            "isMaker": False,
         }
 
 

@@ -126,7 +126,8 @@ class Clearing:
             for due, rate, mark in market.fundings():
                 if since < due <= ts:
                     paid = (position.lots * mark * unit * Decimal(str(rate))).quantize(_CENT)
-                    lines.append(Line(due, settling(market), -paid, "funding"))
+                    id = market.instrument.id
+                    lines.append(Line(due, settling(market), -paid, "funding", instrument=id))
         for line in lines:
             account.move(line)
         return lines

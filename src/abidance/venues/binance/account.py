@@ -106,6 +106,7 @@ class BinanceSpotAccount(AccountDialect):
     venue = "BINANCE"
     ccxt = "binance"
     hosts = frozenset({"api.binance.com"})
+    purse = "spot"
     capability = Capability(
         native=frozenset(_TYPES),
         in_force=frozenset(TimeInForce),

@@ -1,4 +1,4 @@
-"""What Binance's errors prove about a change that was asked for: spot and USD-M alike."""
+"""What Binance's errors prove about a change that was asked for, on spot and on USD-M."""
 
 import msgspec
 
@@ -13,6 +13,17 @@ REFUSALS = frozenset(
      -1220, -2014, -2015, -2016, -2039)
 )  # fmt: skip
 """Codes that prove that a request never reached the matching engine."""
+CONTRACT_REFUSALS = frozenset(
+    (-1002, -1003, -1013, -1014, -1015, -1020, -1022, -1100, -1101, -1102, -1103, -1104, -1105, -1106, -1108,
+     -1111, -1112, -1114, -1115, -1116, -1117, -1118, -1119, -1121, -1122, -1128, -1130, -1136, -2014, -2015,
+     -2016, -2017, -2018, -2019, -2020, -2021, -2022, -2023, -2024, -2025, -2026, -2027, -2028, -4001, -4002,
+     -4003, -4004, -4005, -4006, -4007, -4013, -4014, -4015, -4016, -4022, -4023, -4024, -4031, -4045, -4046,
+     -4047, -4048, -4060, -4061, -4062, -4087, -4088, -4109, -4118, -4120, -4131, -4137, -4138, -4139, -4140,
+     -4141, -4142, -4164, -4184, -4192, -4210, -4211, -4400, -4401, -4402, -5021, -5022, -5025, -5037, -5038,
+     -5039, -5040, -5041)
+)  # fmt: skip
+"""Codes of USD-M that prove that what was asked for was turned away. Not among them: time-outs and errors of the server
+(-1000, -1001, -1006, -1007, -1008, -1016), and what may have been done (-1010, -2012, -4117, -5043)."""
 NOT_TAKEN = (
     "Market is closed.",
     "Account has insufficient balance for requested action.",
@@ -58,8 +69,28 @@ class Error(msgspec.Struct):
 _read_error = reader(Error)
 
 
+def contract_refusal(answer: Answer) -> Reply:
+    """Return what an answer of USD-M other than 200 proves; some codes mean another thing than on spot."""
+    try:
+        error = _read_error(answer.body)
+    except UNREADABLE:
+        return Reply(Proof.UNKNOWN, f"HTTP {answer.status}")
+    text = f"{error.code}: {plain(error.msg)}"
+    if answer.status >= 500:
+        return Reply(Proof.UNKNOWN, text)
+    for proof, codes in (
+        (Proof.ABSENT, (-2011, -2013)),
+        (Proof.LIVE, (-4116,)),
+        (Proof.LATE, (-1021, -5028)),
+        (Proof.REFUSED, CONTRACT_REFUSALS),
+    ):
+        if error.code in codes:
+            return Reply(proof, text)
+    return Reply(Proof.UNKNOWN, text)
+
+
 def refusal(answer: Answer) -> Reply:
-    """Return what an answer other than 200 proves."""
+    """Return what an answer of spot other than 200 proves."""
     try:
         error = _read_error(answer.body)
     except UNREADABLE:

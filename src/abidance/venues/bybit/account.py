@@ -1,6 +1,6 @@
 """Trade on Bybit V5, with a unified account: spot, and perpetuals that settle in USDT or USDC."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -16,6 +16,7 @@ from abidance.venues.account import (
     Execution,
     Exposure,
     Funds,
+    Moved,
     OrderReport,
     Page,
     Proof,
@@ -25,6 +26,7 @@ from abidance.venues.account import (
     refused,
     sound,
 )
+from abidance.venues.bybit.contracts import BybitContracts, signed
 from abidance.venues.bybit.dialect import BybitLinear, BybitSpot
 from abidance.venues.bybit.private import (
     BybitStream,
@@ -71,9 +73,6 @@ class _Position(msgspec.Struct):
     side: str
     size: str
     avgPrice: str  # noqa: N815
-    leverage: str
-    positionIdx: int  # noqa: N815
-    tradeMode: int = 0  # noqa: N815
 
 
 class _Time(msgspec.Struct):
@@ -145,22 +144,22 @@ class BybitSpotAccount(AccountDialect):
             params["triggerDirection"] = 1 if request.side is Side.BUY else 2
         if self.capability.reduce_only:
             params |= {"reduceOnly": request.reduce_only, "positionIdx": 0}
-        return _private("POST", "order/create", params, is_urgent=request.reduce_only)
+        return signed("POST", "order/create", params, is_urgent=request.reduce_only)
 
     def amend(self, order: Order, command: Amend, venue_id: str) -> Call:  # noqa: ARG002 (our own id is enough)
         """Return the call that changes an order."""
         given = {"qty": command.quantity, "price": command.price, "triggerPrice": command.trigger}
         changes = {name: plain_number(value) for name, value in given.items() if value is not None}
-        return _private("POST", "order/amend", {**self._named(order), **changes})
+        return signed("POST", "order/amend", {**self._named(order), **changes})
 
     def cancel(self, order: Order, venue_id: str) -> Call:  # noqa: ARG002 (our own id is enough)
         """Return the call that takes an order back."""
-        return _private("POST", "order/cancel", self._named(order), is_urgent=True)
+        return signed("POST", "order/cancel", self._named(order), is_urgent=True)
 
     def cancel_all(self, instrument: str) -> Call:
         """Return the call that takes back every order in an instrument."""
         params = {"category": self._category, "symbol": self._symbols[instrument]}
-        return _private("POST", "order/cancel-all", params, is_urgent=True)
+        return signed("POST", "order/cancel-all", params, is_urgent=True)
 
     def _named(self, order: Order) -> dict[str, object]:
         symbol = self._symbols[order.request.instrument]
@@ -182,9 +181,7 @@ class BybitSpotAccount(AccountDialect):
 
     def find(self, order: Order) -> Sequence[Call]:
         """Return the calls that look for an order by our id: among those of now, then among those that ended."""
-        return tuple(
-            _private("GET", f"order/{where}", self._named(order)) for where in ("realtime", "history")
-        )
+        return tuple(signed("GET", f"order/{where}", self._named(order)) for where in ("realtime", "history"))
 
     def found(self, answer: Answer, instrument: str) -> OrderReport | None:
         """Return what was found. Raises VenueError."""
@@ -194,7 +191,7 @@ class BybitSpotAccount(AccountDialect):
     def open_orders(self) -> Sequence[Call]:
         """Return one call per instrument, for the newest 50 of its orders."""
         return tuple(
-            _private(
+            signed(
                 "GET",
                 "order/realtime",
                 {"category": self._category, "symbol": symbol, "openOnly": "0", "limit": _MOST_OPEN},
@@ -214,7 +211,7 @@ class BybitSpotAccount(AccountDialect):
             "startTime": since // MS_NS,
             "limit": _PAGE,
         }
-        return _private("GET", "execution/list", params)
+        return signed("GET", "execution/list", params)
 
     def read_executions(self, answer: Answer, instrument: str) -> Page:
         """Return the executions of a page, oldest first, and where the next page is. Raises VenueError."""
@@ -224,13 +221,13 @@ class BybitSpotAccount(AccountDialect):
         except ValueError as error:
             raise refused(self.venue, answer) from error
         trades = tuple(each for each in found if isinstance(each, Execution))
-        return Page(
-            trades, onward={"cursor": told.nextPageCursor} if told.list and told.nextPageCursor else {}
-        )
+        moved = tuple(each for each in found if isinstance(each, Moved))
+        onward = {"cursor": told.nextPageCursor} if told.list and told.nextPageCursor else {}
+        return Page(trades, onward=onward, moved=moved)
 
     def funds(self) -> Call:
         """Return the call for all balances."""
-        return _private("GET", "account/wallet-balance", {"accountType": "UNIFIED"})
+        return signed("GET", "account/wallet-balance", {"accountType": "UNIFIED"})
 
     def read_funds(self, answer: Answer) -> Sequence[Funds]:
         """Return balances that are not zero. Raises VenueError."""
@@ -285,7 +282,7 @@ class BybitLinearAccount(BybitSpotAccount):
         notes=(
             "Stops trade once the last price touches them.",
             "An account in hedge mode has every order refused.",
-            "Leverage and margin mode are read and never set: set them at Bybit before.",
+            "The margin mode is one for the whole account: it is read and never set.",
             "Perpetuals of one run settle in one asset, USDT or USDC.",
             *BybitSpotAccount.capability.notes[1:],
         ),
@@ -301,11 +298,12 @@ class BybitLinearAccount(BybitSpotAccount):
                 "Trade each in a run of its own.",
             )
         self._settling = settling[0] if settling else "USDT"
+        self.contracts: BybitContracts = BybitContracts(self._symbols)
 
     def exposures(self) -> Call:
         """Return the call for positions."""
         params = {"category": self._category, "settleCoin": self._settling, "limit": _MOST_HELD}
-        return _private("GET", "position/list", params)
+        return signed("GET", "position/list", params)
 
     def read_exposures(self, answer: Answer) -> Sequence[Exposure]:
         """Return positions; more than a page holds are no answer, because missing is never flat. Raises VenueError."""
@@ -322,12 +320,6 @@ class BybitLinearAccount(BybitSpotAccount):
             raise refused(self.venue, answer) from error
 
     def _exposure(self, row: _Position) -> Exposure:
-        size, entry, leverage = number(row.size), number(row.avgPrice), number(row.leverage)
-        sound(size, entry, leverage)
-        quantity = size if Side(row.side.lower()) is Side.BUY else -size
-        is_isolated, is_hedged = row.tradeMode == 1, row.positionIdx != 0
-        return Exposure(self._ids[row.symbol], quantity, entry, leverage, is_isolated, is_hedged)
-
-
-def _private(method: str, path: str, params: Mapping[str, object], *, is_urgent: bool = False) -> Call:
-    return Call(("private",), method, f"v5/{path}", params, is_urgent)
+        size, entry = number(row.size), number(row.avgPrice)
+        sound(size, entry)
+        return Exposure(self._ids[row.symbol], size if Side(row.side.lower()) is Side.BUY else -size, entry)

@@ -37,7 +37,8 @@ _LOGIN_MS = 10_000
 _MOST_DIGITS = 40
 """Before or behind the point: what is beyond can be no amount, and sums of it overflow."""
 _TOPICS = ("order", "execution", "wallet")
-_TRADES = frozenset({"Trade", "AdlTrade", "BustTrade"})
+_FORCED = frozenset({"AdlTrade", "BustTrade"})
+_TRADES = _FORCED | {"Trade"}
 _STATES = {
     "Created": OrderState.OPEN,
     "New": OrderState.OPEN,
@@ -173,6 +174,7 @@ def execution_of(row: ExecutionRow, instrument: Instrument) -> Execution | Moved
         asset,
         ts,
         row.isMaker,
+        row.execType in _FORCED,
     )
 
 
@@ -201,6 +203,7 @@ class BybitStream(PrivateStream):
     url = "wss://stream.bybit.com/v5/private"
 
     def __init__(self, category: str, instruments: Mapping[str, Instrument]) -> None:
+        self.beside = f"/v5/public/{category}"
         self._category = category
         self._instruments = instruments
 

@@ -8,6 +8,9 @@ from typing import NamedTuple
 from abidance.model.money import ZERO
 from abidance.venues.account import AccountDialect, Exposure, Funds
 
+ROUNDED = Decimal("0.01")
+"""By how much what settles may be less at the venue, which rounds entry prices before it reckons profits."""
+
 
 class Gap(NamedTuple):
     """What a venue has less of than our books say (an asset), or other than they say (an instrument's position)."""
@@ -32,18 +35,21 @@ class Books:
         self, dialect: AccountDialect, funds: Mapping[str, Funds], exposures: Iterable[Exposure]
     ) -> list[Gap]:
         """Return where an account has less than our books say, or another position; nothing when they agree."""
-        there = {each.instrument: each.quantity for each in exposures}
-        lots = {id: each.lot for id, each in dialect.instruments.items()}
+        there: dict[str, Decimal] = {}
+        for each in exposures:
+            there[each.instrument] = there.get(each.instrument, ZERO) + each.quantity
+        ours = self.exposures()
         found = [
-            Gap(id, there.get(id, ZERO), ours, is_position=True)
-            for id, ours in self.exposures().items()
-            if dialect.exposures() is not None and abs(there.get(id, ZERO) - ours) >= lots.get(id, ZERO)
+            Gap(id, there.get(id, ZERO), ours.get(id, ZERO), is_position=True)
+            for id, rules in dialect.instruments.items()
+            if rules.is_perpetual and abs(there.get(id, ZERO) - ours.get(id, ZERO)) >= rules.lot
         ]
         held = {asset: each.total for asset, each in funds.items()}
+        settling = {each.quote for each in dialect.instruments.values() if each.is_perpetual}
         found += [
-            Gap(asset, held.get(asset, ZERO), ours)
-            for asset, ours in self.funds().items()
-            if held.get(asset, ZERO) < ours
+            Gap(asset, held.get(asset, ZERO), amount)
+            for asset, amount in self.funds().items()
+            if held.get(asset, ZERO) + (ROUNDED if asset in settling else ZERO) < amount
         ]
         return found
 

@@ -13,7 +13,7 @@ import msgspec
 
 from abidance.model.command import Amend, Cancel, Command, Submit
 from abidance.model.errors import VenueError
-from abidance.model.event import AccountEvent, BalanceChanged, ChangeRejected, FundingPaid
+from abidance.model.event import AccountEvent, ChangeRejected
 from abidance.model.instrument import SECOND_NS
 from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Side
 from abidance.venues.account import (
@@ -22,6 +22,7 @@ from abidance.venues.account import (
     Execution,
     Exposure,
     Funds,
+    Hint,
     Moved,
     News,
     OrderReport,
@@ -37,6 +38,7 @@ from abidance.venues.net.transport import (
 from abidance.venues.trading.books import Books, Gap, told
 from abidance.venues.trading.inquiry import GRACE, OVERLAP, Inquiry
 from abidance.venues.trading.line import PrivateLine, Way
+from abidance.venues.trading.modes import Wanted, differences
 from abidance.venues.trading.register import Register, Tracked
 
 OPEN_ORDERS, FILLS, FUNDS, CLOCK = 10.0, 30.0, 60.0, 600.0
@@ -48,13 +50,14 @@ CONFIRM = 1.0
 MOST_SKEW = 30 * SECOND_NS
 BOOKS = "books"
 """The cause of the doubt that an account differs from our books."""
+_AS_IT_IS = Wanted()
 
 
 class VenueGateway:
     """The gateway to one account in one market. `run` it, and hand it commands (`kernel.ports.Gateway`).
 
     `tell` hands account events to the engine's inbox; `doubts` names, by its cause, why new risk may not be taken, and
-    `on_doubt` is called whenever that changes.
+    `on_doubt` is called whenever that changes. `wanted` is how perpetuals are to be traded: another way is a doubt.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class VenueGateway:
         tell: Callable[[AccountEvent], None],
         is_ours: Callable[[str], bool],
         on_doubt: Callable[[], None],
+        wanted: Wanted = _AS_IT_IS,
     ) -> None:
         self.dialect = dialect
         self.register = Register(tell, is_ours)
@@ -73,6 +77,7 @@ class VenueGateway:
         self.exposures: Iterable[Exposure] = ()
         self._way = way
         self._books = books
+        self._wanted = wanted
         self._tell = tell
         self._on_doubt = on_doubt
         self._locks: dict[str, asyncio.Lock] = {}
@@ -80,6 +85,11 @@ class VenueGateway:
         self._is_up = False
         self._ups = 0
         self._inquiry = Inquiry(dialect, self.register, way, self.doubt, self.set_clock)
+        self._hints = {
+            "payments": self._inquiry.ask_payments,
+            "mode": self.compare_modes,
+            "exposure": self.compare_funds,
+        }
         self._line = PrivateLine(dialect.stream, way, self._on_news, self._on_up, self._on_down)
 
     # --- the engine's side
@@ -281,6 +291,7 @@ class VenueGateway:
                 self._every(OPEN_ORDERS, self.compare_orders),
                 self._every(FILLS, self._inquiry.sweep),
                 self._every(FUNDS, self.compare_funds),
+                self._every(FUNDS, self.compare_modes),
                 self._every(CLOCK, self.set_clock),
             )
             tasks += [asyncio.ensure_future(each) for each in loops]
@@ -296,6 +307,7 @@ class VenueGateway:
         while True:
             try:
                 await self.set_clock()
+                await self.compare_modes(sets=True)
                 for tracked in self._recovered:
                     self.register.unknown(tracked, "the program was not running", self._now())
                     self._inquiry.resolve(tracked)
@@ -383,6 +395,10 @@ class VenueGateway:
         """Doubt the account for as long as it differs from our books."""
         self.doubt(BOOKS, told(self.gaps()))
 
+    async def compare_modes(self, *, sets: bool = False) -> None:
+        """Compare how the account trades perpetuals with what is wanted."""
+        self.doubt("mode", await differences(self.dialect, self._way.wire.ask, self._wanted, sets=sets))
+
     async def set_clock(self) -> None:
         """Measure how the venue's clock differs from ours."""
         wire, pulse = self._way.wire, self._way.pulse
@@ -426,16 +442,11 @@ class VenueGateway:
         elif isinstance(news, Funds):
             self.funds[news.asset] = news
         elif isinstance(news, Moved):
-            self._on_moved(news)
+            self.register.moved(news, self.dialect.venue, self._now())
+        elif isinstance(news, Hint):
+            self._way.spawn(self._hints[news.what]())
         elif isinstance(news, Dropped):
             self._way.log.warning("private_frame_dropped", reason=news.reason, sample=news.sample)
-
-    def _on_moved(self, moved: Moved) -> None:
-        if moved.reason == "funding" and moved.instrument:
-            self._tell(FundingPaid(self._now(), moved.instrument, "", moved.amount, moved.asset))
-        else:
-            venue = self.dialect.venue
-            self._tell(BalanceChanged(self._now(), venue, moved.asset, moved.amount, moved.reason))
 
     def _hear_all(self, reply: Reply) -> None:
         for execution in reply.executions:
@@ -457,7 +468,11 @@ class VenueGateway:
                 self.register.gone(tracked, "killed", self._now())
         if self.dialect.capability.cancels_all and not keeps_exits:
             instruments = dict.fromkeys(each.request.instrument for each in standing)
-            calls = [self.dialect.cancel_all(instrument) for instrument in instruments]
+            calls = [
+                call
+                for each in instruments
+                for call in (self.dialect.cancel_all(each), *self.dialect.cancel_rest(each))
+            ]
         else:
             calls = [self.dialect.cancel(each.view(), each.venue_id) for each in standing]
         for reply in await asyncio.gather(*(self._change_call(call, "") for call in calls)):

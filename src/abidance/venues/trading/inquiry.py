@@ -9,7 +9,7 @@ from contextlib import suppress
 from abidance.model.errors import VenueError
 from abidance.model.instrument import SECOND_NS
 from abidance.model.order import OrderState
-from abidance.venues.account import AccountDialect, Call, OrderReport
+from abidance.venues.account import AccountDialect, Call, Execution, OrderReport
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register, Tracked
 
@@ -21,6 +21,9 @@ ALARM = 120.0
 """Seconds without proof after which people are told."""
 OVERLAP = 60 * SECOND_NS
 """Executions are asked for from so long before the newest that is known."""
+
+FUNDING_OVERLAP = 600 * SECOND_NS
+"""The same for funding, which some venues list minutes after it was paid."""
 
 
 class Inquiry:
@@ -43,12 +46,14 @@ class Inquiry:
         self._doubt = doubt
         self._on_absent = on_absent
         self._swept: dict[str, int] = {}
+        self._paid_at = 0
         self._resolving: set[str] = set()
         self._looked: set[str] = set()
 
     def begin(self, since: int) -> None:
-        """Ask for executions from `since` (ns UTC) on."""
+        """Ask for executions and funding from `since` (ns UTC) on."""
         self._swept = dict.fromkeys(self._dialect.instruments, since)
+        self._paid_at = since
 
     # --- one order
 
@@ -113,11 +118,23 @@ class Inquiry:
         return found
 
     async def sweep(self) -> None:
-        """Ask for executions since the newest known, of every instrument."""
+        """Ask for executions since the newest known, of every instrument, and for funding."""
         for instrument in self._dialect.instruments:
             asked_at = self._way.wire.now()
             await self.sweep_one(instrument, self._swept.get(instrument, asked_at) - OVERLAP)
             self._swept[instrument] = asked_at
+        await self.ask_payments()
+
+    async def ask_payments(self) -> None:
+        """Ask for funding since the newest known."""
+        asked_at, contracts = self._way.wire.now(), self._dialect.contracts
+        if contracts is None:
+            return
+        call = contracts.payments((self._paid_at or asked_at) - FUNDING_OVERLAP)
+        if call is not None:
+            for moved in contracts.read_payments(await self._way.wire.ask(call)):
+                self._register.moved(moved, self._dialect.venue, self._now())
+            self._paid_at = asked_at
 
     async def sweep_one(self, instrument: str, since: int) -> None:
         """Ask for the executions in an instrument from `since` (ns UTC) on."""
@@ -126,20 +143,32 @@ class Inquiry:
             page = self._dialect.read_executions(await self._way.wire.ask(call), instrument)
             for execution in page.executions:
                 self._register.execution(execution, self._now())
+            for moved in page.moved:
+                self._register.moved(moved, self._dialect.venue, self._now())
             call = page.following(call)
 
     async def explain_strays(self) -> None:
         """Find out whose the executions are that belong to no order that we know."""
         in_flight = any(each.told in (OrderState.SENT, OrderState.UNKNOWN) for each in self._register.open())
         for venue_id, found in list(self._register.strays.items()):
-            if venue_id not in self._register.foreign and in_flight:
+            if venue_id not in (*self._register.foreign, *self._register.forced) and in_flight:
                 continue
             for tracked in self._register.nameless(found[0]):  # of an earlier process
-                if venue_id not in self._register.strays:
+                if venue_id not in self._register.strays or venue_id in self._register.forced:
                     break
                 if tracked.id not in self._looked and await self.look(tracked) is None:
                     self._looked.add(tracked.id)
+            await self._ask_whose(venue_id, found[0])
             self._register.disown(venue_id, self._now())
+
+    async def _ask_whose(self, venue_id: str, execution: Execution) -> None:
+        """Find out whether the venue itself placed an order that is none of ours."""
+        call = self._dialect.whose(execution)
+        is_open = venue_id in self._register.strays and venue_id not in self._register.forced
+        if call is not None and is_open:
+            report = self._dialect.found(await self._way.wire.ask(call), execution.instrument)
+            if report is not None:
+                self._register.report(report, self._now())
 
     def _now(self) -> int:
         return self._way.pulse.wall()

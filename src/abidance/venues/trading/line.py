@@ -156,7 +156,7 @@ class PrivateLine:
 
         It may have the path already with which the venue's own address begins.
         """
-        stand_in = self._way.stream_url.rstrip("/")
+        stand_in = self._way.stream_url.rstrip("/").removesuffix(self._stream.beside)
         if not stand_in:
             return endpoint
         parts = urlsplit(endpoint.url)

@@ -8,8 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from abidance.model.event import (
     AccountEvent,
+    BalanceChanged,
+    FundingPaid,
     OrderAbandoned,
     OrderAccepted,
     OrderAmended,
@@ -20,8 +24,8 @@ from abidance.model.event import (
     OrderUnknown,
 )
 from abidance.model.money import ZERO
-from abidance.model.order import Fill, Order, OrderRequest, OrderState, Side
-from abidance.venues.account import Execution, OrderReport
+from abidance.model.order import Fill, Order, OrderRequest, OrderState, Purpose, Side
+from abidance.venues.account import Execution, Moved, OrderReport
 
 MANUAL = "manual"
 """The strategy to which executions of orders belong that are not ours."""
@@ -102,8 +106,11 @@ class Register:
         """Orders of the account that are not ours, by the venue's id."""
         self.orphans: dict[str, OrderReport] = {}
         """Open orders that bear our tag and that no record tells of, by the venue's id."""
+        self.forced: set[str] = set()
+        """Orders that the venue itself placed, by its id."""
         self._tell = tell
         self._is_ours = is_ours
+        self._paid: set[str] = set()
         self._orders: dict[str, Tracked] = {}
         self._by_venue_id: dict[str, Tracked] = {}
         self._seen: dict[tuple[str, str], str] = {}
@@ -208,6 +215,8 @@ class Register:
 
     def report(self, report: OrderReport, now: int) -> Tracked | None:
         """Take what the venue says of an order; return it when it is one of ours."""
+        if report.is_forced:
+            self.forced.add(report.venue_id)
         tracked = self._orders.get(_plain(report.order_id)) or self._by_venue_id.get(report.venue_id)
         if tracked is None:
             self._not_known(report)
@@ -218,7 +227,7 @@ class Register:
             return tracked  # what it was before we took it back
         tracked.absent_at.clear()
         tracked.reported = max(tracked.reported, tracked.base + report.filled)
-        if report.state in _ENDINGS:
+        if report.state in _ENDINGS or _is_cut(report, tracked):
             tracked.ending = report
         elif not tracked.is_closed:
             self.accepted(tracked, now)
@@ -234,8 +243,8 @@ class Register:
                 self.execution(execution, now)
 
     def _name(self, tracked: Tracked, venue_id: str) -> None:
-        """Note the venue's id of an order, once."""
-        if venue_id and not tracked.venue_id:
+        """Note the venue's id of an order; one that waited for its trigger may get another one once it is touched."""
+        if venue_id and venue_id not in self._by_venue_id:
             tracked.venue_id = venue_id
             self._by_venue_id[venue_id] = tracked
 
@@ -248,6 +257,8 @@ class Register:
 
     def execution(self, execution: Execution, now: int) -> bool:
         """Take an execution; return whether it was news. One of an unknown order waits for that to become known."""
+        if execution.is_forced:
+            self.forced.add(execution.venue_id)
         tracked = self._orders.get(_plain(execution.order_id)) or self._by_venue_id.get(execution.venue_id)
         if tracked is None:
             if (execution.instrument, execution.id) in self._seen:
@@ -274,12 +285,22 @@ class Register:
         return True
 
     def disown(self, venue_id: str, now: int) -> None:
-        """Book executions of an order that is proven not to be ours: somebody traded by hand."""
+        """Book executions of an order that is proven not to be ours: somebody traded by hand, or the venue itself."""
         order_id = _by_hand(venue_id)
+        purpose = Purpose.LIQUIDATION if venue_id in self.forced else Purpose.ENTRY
         for execution in self.strays.pop(venue_id, ()):
             if (execution.instrument, execution.id) not in self._seen:
                 self._seen[execution.instrument, execution.id] = order_id
-                self._tell(OrderFilled(now, _fill(execution, execution.id, order_id, MANUAL)))
+                fill = _fill(execution, execution.id, order_id, MANUAL)
+                self._tell(OrderFilled(now, replace(fill, purpose=purpose)))
+
+    def moved(self, moved: Moved, venue: str, now: int) -> None:
+        """Take money that came or went by no order; funding that was told has its id, and is told once."""
+        if moved.reason != "funding":
+            self._tell(BalanceChanged(now, venue, moved.asset, moved.amount, moved.reason))
+        elif moved.id not in self._paid:
+            self._paid.add(moved.id)
+            self._tell(FundingPaid(moved.ts, moved.instrument, "", moved.amount, moved.asset))
 
     def _id_of(self, execution: Execution, order_id: str) -> str | None:
         """Return the id under which an execution is to be told, None when it was.
@@ -307,6 +328,12 @@ class Register:
         else:
             tracked.told = OrderState.CANCELLED
             self._tell(OrderCancelled(now, tracked.id, ending.reason))
+
+
+def _is_cut(report: OrderReport, tracked: Tracked) -> bool:
+    """Say whether the venue filled all of an order that it made smaller: an exit when less was held."""
+    asked = tracked.request.quantity - tracked.base
+    return report.state is OrderState.FILLED and ZERO < report.filled == report.quantity < asked
 
 
 def _plain(order_id: str) -> str:
