@@ -342,10 +342,10 @@ async def test_a_record_is_compared_with_its_account_and_every_difference_is_nam
         assert "is not of this bot" in told["rests"]
 
 
-async def test_a_perpetual_is_refused_before_any_order(place: Market) -> None:
+async def test_a_market_where_no_orders_can_be_sent_is_refused_before_any_order(place: Market) -> None:
     material = await gather_begun(
-        place.config(instruments=("BTC/USDT:USDT@BYBIT",)), None, None, place.folder, place.pulse.wall()
+        place.config(instruments=("BTC/USDT:USDT@KUCOIN",)), None, None, place.folder, place.pulse.wall()
     )
 
-    with pytest.raises(UsageError, match="no real orders in perpetuals"):
+    with pytest.raises(UsageError, match="Real orders in perpetual instruments of KUCOIN"):
         LiveTrading(material, place.folder, {})
