@@ -39,6 +39,7 @@ _PANELS = {
         "refresh-instruments": "instruments",
         "list-instruments": "instruments",
         "show-instrument": "instruments",
+        "venues": "venues",
         "download-sentiment": "sentiment",
     },
     "Configuration": {"new-config": "config", "show-config": "config"},

@@ -126,7 +126,7 @@ class CcxtSocket:
             return f"{self._exchange.id} has no market {_symbol(channel)}."
         if market.get("inverse"):
             return f"{_symbol(channel)} is a contract in another coin than its price."
-        watch = next((name for name in _NEEDS[channel.kind] if self._exchange.has.get(name)), None)
+        watch = _watched(self._exchange.has, channel.kind)
         if watch is None:
             return f"{self._exchange.id} streams no {channel.kind.value}."
         if channel not in self._tasks:
@@ -166,6 +166,16 @@ class CcxtSocket:
             case "watchMarkPrice":
                 return _any(exchange.watch_mark_price(symbol))
         return _any(exchange.watch_order_book(symbol))
+
+
+def streamed_kinds(has: Mapping[str, Any]) -> frozenset[DataKind]:
+    """Return what can be streamed of a venue, given ccxt's table of what it has there."""
+    return frozenset(kind for kind in _NEEDS if _watched(has, kind))
+
+
+def _watched(has: Mapping[str, Any], kind: DataKind) -> str | None:
+    """Return the method that streams a kind, None when ccxt has none there."""
+    return next((name for name in _NEEDS[kind] if has.get(name)), None)
 
 
 def _any(asked: Any) -> Awaitable[Any]:

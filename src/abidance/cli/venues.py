@@ -1,0 +1,91 @@
+"""The command that tells what each venue has here."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from abidance.venues.survey import Offer
+
+
+def venues(
+    name: Annotated[
+        str, typer.Argument(help="One venue, with everything about it; any that ccxt streams.")
+    ] = "",
+) -> None:
+    """Tell what venues have here: data, order types, stops, private streams, checks of keys. Nobody is asked."""
+    from rich.console import Console
+
+    from abidance.cli.data import _table
+    from abidance.venues.survey import native_offers, offers_of
+
+    console = Console(highlight=False)
+    if name:
+        for offer in offers_of(name):
+            table = _table("", "")
+            table.show_header = False
+            for row in _rows(offer):
+                table.add_row(*row)
+            console.print(f"[bold]{offer.venue} {offer.market}[/]".replace(" [/]", "[/]"))
+            console.print(table)
+            for note in offer.orders.notes if offer.orders else ():
+                console.print(f"- {note}", soft_wrap=True)
+        return
+    told = ("real orders", "stops", "amends")
+    table = _table("venue", "market", *told)
+    for offer in native_offers():
+        rows = dict(_rows(offer))
+        table.add_row(offer.venue, offer.market, *(rows[each] for each in told))
+    console.print(table)
+    console.print("More of one, or another venue that ccxt streams: abidance venues NAME")
+
+
+def _rows(offer: "Offer") -> list[tuple[str, str]]:
+    """Return what is told of a market, by name."""
+    from abidance.model.market import DataKind
+    from abidance.model.order import OrderType, TimeInForce
+    from abidance.venues.survey import STOPS
+
+    can = offer.orders
+    orders = "none: on paper only"
+    if can is not None:
+        names = [
+            *_named(each for each in OrderType if each in can.native - STOPS),
+            *["post-only"] * can.post_only,
+        ]
+        orders = ", ".join(names)
+    return [
+        ("data", ", ".join(_named(each for each in DataKind if each in offer.data)) or "none"),
+        ("read", "natively" if offer.is_native else "through ccxt"),
+        ("real orders", orders),
+        (
+            "in force",
+            ", ".join(each.value.upper() for each in TimeInForce if can and each in can.in_force) or "-",
+        ),
+        ("stops", _stops(offer)),
+        ("reduce-only", _yes(can is not None and can.reduce_only)),
+        ("amends", _yes(can is not None and can.amends)),
+        ("takes all back", _yes(can is not None and can.cancels_all)),
+        ("private stream", offer.listens_at or "none"),
+        ("key is checked", _yes(offer.checks_keys)),
+    ]
+
+
+def _stops(offer: "Offer") -> str:
+    from abidance.venues.survey import STOPS
+
+    if offer.orders is None:
+        return "-"
+    held = STOPS & offer.held
+    if not held:
+        return "at the venue"
+    return "held by us" if held == STOPS else f"held by us: {', '.join(_named(sorted(held)))}"
+
+
+def _named(values: Iterable[str]) -> list[str]:
+    return [str(each).replace("_", "-") for each in values]
+
+
+def _yes(is_so: bool) -> str:
+    return "yes" if is_so else "no"

@@ -1,0 +1,76 @@
+"""What each venue has here: its data, its orders, its private stream, its keys. Told from what the dialects say.
+
+Venues that are reached through ccxt are told from ccxt's own table; nothing is asked of anybody.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from abidance.market.reference import instrument
+from abidance.model.errors import UsageError
+from abidance.model.instrument import InstrumentKind
+from abidance.model.market import DataKind
+from abidance.model.order import OrderType
+from abidance.venues.account import Capability
+from abidance.venues.accounts import ACCOUNTS
+from abidance.venues.ccxt.loading import exchange_class
+from abidance.venues.ccxt.socket import streamed_kinds
+from abidance.venues.dialects import dialect_of, spoken_markets
+from abidance.venues.trading.permissions import is_asked
+
+STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
+
+
+class Offer(NamedTuple):
+    """What one market of a venue has. Without `orders` none are sent there, and paper trading is what is left.
+
+    `market` is empty where ccxt does not tell markets apart; `listens_at` is the host of the private stream.
+    """
+
+    venue: str
+    market: str
+    data: frozenset[DataKind]
+    is_native: bool
+    orders: Capability | None = None
+    listens_at: str = ""
+    checks_keys: bool = False
+
+    @property
+    def held(self) -> frozenset[OrderType]:
+        """Return the order types that we hold and watch ourselves, because the venue has none."""
+        return frozenset() if self.orders is None else frozenset(OrderType) - self.orders.native
+
+
+def native_offers() -> Sequence[Offer]:
+    """Return the markets that are spoken natively, those of one venue together."""
+    return [_offer(*each) for each in sorted(spoken_markets())]
+
+
+def offers_of(venue: str) -> Sequence[Offer]:
+    """Return what a venue has; loading ccxt for one that is not spoken natively takes a moment.
+
+    Raises UsageError for a name that nobody knows.
+    """
+    name = venue.upper()
+    found = [each for each in native_offers() if each.venue == name]
+    return found or [_through_ccxt(name)]
+
+
+def _offer(venue: str, kind: InstrumentKind) -> Offer:
+    example = instrument(f"BTC/USDT{':USDT' * (kind is InstrumentKind.PERPETUAL)}@{venue}")
+    data = dialect_of(example).kinds
+    if (venue, kind) not in ACCOUNTS:
+        return Offer(venue, kind.value, data, is_native=True, checks_keys=is_asked(venue))
+    account = ACCOUNTS[venue, kind]([example])
+    host = urlsplit(account.stream.url).hostname or ""
+    return Offer(venue, kind.value, data, True, account.capability, host, is_asked(venue))
+
+
+def _through_ccxt(venue: str) -> Offer:
+    try:
+        exchange = exchange_class(venue.lower(), streaming=True)()
+    except UsageError as error:
+        known = ", ".join(sorted({name for name, _ in spoken_markets()}))
+        raise UsageError(error.found, f"{error.remedy} Spoken natively: {known}.") from None
+    return Offer(venue, "", streamed_kinds(exchange.has), is_native=False, checks_keys=is_asked(venue))

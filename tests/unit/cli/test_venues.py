@@ -1,0 +1,90 @@
+"""`abidance venues`: what is told is what the code has."""
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from abidance.cli.venues import venues
+from abidance.market.reference import instrument
+from abidance.model.errors import UsageError
+from abidance.model.instrument import InstrumentKind
+from abidance.model.market import DataKind
+from abidance.model.order import OrderType
+from abidance.venues.accounts import ACCOUNTS, account_of
+from abidance.venues.dialects import spoken_markets
+from abidance.venues.survey import Offer, native_offers, offers_of
+
+app = typer.Typer()
+app.command()(venues)
+
+
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def row(result: Result, name: str) -> str:
+    (line,) = (line for line in result.output.splitlines() if line.strip().startswith(name))
+    return line.strip().removeprefix(name).strip()
+
+
+@pytest.mark.parametrize("key", sorted(spoken_markets()))
+def test_each_market_that_is_spoken_is_offered_with_what_its_account_has(
+    key: tuple[str, InstrumentKind],
+) -> None:
+    (offer,) = (each for each in native_offers() if (each.venue, each.market) == (key[0], key[1].value))
+
+    if key not in ACCOUNTS:
+        assert offer.orders is None
+        assert offer.listens_at == ""
+        return
+    name = f"BTC/USDT{':USDT' * (key[1] is InstrumentKind.PERPETUAL)}@{key[0]}"
+    account = account_of(*key, [instrument(name)])
+    assert offer.orders == account.capability
+    assert offer.listens_at in account.stream.url
+    assert offer.held | account.capability.native == frozenset(OrderType)
+
+
+def test_the_list_says_of_each_venue_where_its_stops_are() -> None:
+    result = run()
+
+    spot = [line for line in result.output.splitlines() if " spot " in line]
+    assert result.exit_code == 0
+    assert {line.split()[0] for line in spot} == {"BINANCE", "BYBIT", "KRAKEN", "KUCOIN", "MEXC"}
+    assert all("market, limit, post-only" in line for line in spot)
+    assert all(("held by us" in line) == (line.split()[0] in ("BYBIT", "KUCOIN", "MEXC")) for line in spot)
+
+
+def test_one_venue_is_told_with_what_is_odd_about_it() -> None:
+    result = run("kucoin")
+
+    (offer,) = offers_of("KUCOIN")
+    assert offer.orders is not None
+    assert all(note in result.output for note in offer.orders.notes)
+    assert row(result, "data") == "trades, quotes, book, bars"
+    assert row(result, "stops") == "held by us"
+    assert row(result, "in force") == "GTC, IOC, FOK"
+    assert row(result, "private stream") == "ws-api-spot.kucoin.com"
+    assert row(result, "key is checked") == "yes"
+
+
+def test_a_venue_that_ccxt_alone_knows_has_data_and_no_real_orders() -> None:
+    result = run("okx")
+
+    assert offers_of("okx") == [
+        Offer("OKX", "", frozenset(DataKind), is_native=False),
+    ]
+    assert row(result, "read") == "through ccxt"
+    assert row(result, "real orders") == "none: on paper only"
+    assert row(result, "key is checked") == "no"
+
+
+def test_a_venue_that_nobody_knows_is_refused_with_the_nearest_names() -> None:
+    error = run("krakn").exception
+
+    assert isinstance(error, UsageError)
+    assert "kraken" in str(error)
