@@ -14,11 +14,13 @@ from abidance.portfolio.ledger import AccountKind
 from abidance.run.bot import JOURNAL
 from abidance.run.config import RunConfig
 from abidance.run.perpetuals import PerpetualsConfig
+from abidance.run.reconciling import differences, replica_of
 from abidance.run.trading import LiveTrading
 from abidance.strategy.config import ExitsConfig
 from abidance.testing.exchange import Account, LocalExchange, generated
 from abidance.testing.exchange.desk import State
 from abidance.testing.exchange.market import FUNDING_NS
+from abidance.venues.net.real import AiohttpTransport
 from tests.integration.live_bench import breathe
 from tests.integration.test_live_paper import PAST
 from tests.integration.test_live_venues import Elsewhere
@@ -91,6 +93,10 @@ class Contracts(Elsewhere):
             for each in portfolio.ledger.entries()
             if each.kind is AccountKind.FUNDING and each.account.kind is AccountKind.WALLET
         ]
+        replica = replica_of(self.folder)
+        assert replica.fills == bot.engine.fills
+        assert replica.portfolio.open_positions() == portfolio.open_positions()
+        assert replica.portfolio.ledger.balances(self.venue) == portfolio.ledger.balances(self.venue)
         assert len(booked) == len(paid)
         assert abs(sum(booked, D(0)) - sum(paid, D(0))) < ROUNDING
 
@@ -113,6 +119,9 @@ async def test_a_bot_goes_short_and_long_through_funding_and_a_restart_and_both_
         place.agrees(await place.live(60 * 5))
         bot = await place.live(60 * 6)
         place.agrees(bot)
+        async with AiohttpTransport(heartbeat=0) as transport:
+            replica = replica_of(place.folder)
+            assert await differences(replica, place.access, transport, place.pulse) == []
 
         sides = {fill.side for fill in bot.engine.fills}
         ids = [order.ticket.client_id for order in place.exchange.desk.orders.values()]
@@ -144,6 +153,7 @@ async def test_a_stop_stands_at_the_exchange_and_a_liquidation_is_booked_to_who_
         assert not left
         assert sum((fill.quantity * fill.side.sign for fill in forced), D(0)) == -held
         assert {fill.strategy for fill in forced} == {"cross"}
+        assert replica_of(place.folder).fills == bot.engine.fills
         assert not bot.engine.state.portfolio.open_positions()
 
 
