@@ -49,6 +49,7 @@ class Market(Place):
         self.account = Account("a-key", "a-secret")
         self.exchange = LocalExchange([self.market], start=START, accounts=[self.account])
         self.exchange.desk.transfer(self.account, "USDT", D(20_000), START)
+        self.last: LiveTrading | None = None
 
     async def pass_time(self, seconds: float) -> None:
         for _ in range(round(seconds / 0.5)):
@@ -85,6 +86,7 @@ class Market(Place):
         now = self.pulse.wall()
         material = await gather_begun(config, self.history, None, self.folder, now)
         with LiveTrading(material, self.folder, self.access) as bot:
+            self.last = bot
             async with AiohttpTransport(heartbeat=0) as transport:
                 world = World(transport, self.pulse, Budgets(self.pulse), lambda: 0.5, logger("test"))
                 running = asyncio.ensure_future(

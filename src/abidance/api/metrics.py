@@ -34,6 +34,7 @@ class Metrics:
                 ("open_positions", "Positions that are not flat."),
                 ("refusals", "Orders that risk refused so far."),
                 ("fills", "Fills so far."),
+                ("alarms", "Notices of the level error so far, such as a position left for want of a stop."),
                 ("halted", "1 while no new risk is taken."),
                 ("records", "Records read of the journal."),
             )
@@ -60,6 +61,7 @@ class Metrics:
                 ("open_positions", float(len(replica.portfolio.open_positions()))),
                 ("refusals", float(len(replica.refusals))),
                 ("fills", float(len(replica.fills))),
+                ("alarms", float(sum(each.level == "error" for each in replica.notices))),
                 ("halted", float(standing.code is not None)),
                 ("records", float(replica.seq)),
             ):

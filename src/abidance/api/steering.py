@@ -29,6 +29,8 @@ async def steer(
         raise ProblemError(
             422, f"The run {run} has no strategy {strategy!r}.", "Name one of the run's, or none."
         )
+    if action is ControlAction.KILL:
+        values = {**values, "extent": _extent(values).value}
     is_real = refuse_demo(followed, who)
     told = {"strategy": strategy, "values": values, "id": id}
     house.audit.write(
@@ -63,11 +65,25 @@ def refuse_demo(run: Followed, who: Identity) -> bool:
 _SWITCH = frozenset({ControlAction.KILL, ControlAction.RELEASE})
 
 
+def _extent(values: dict[str, Any]) -> killing.Extent:
+    """Return how far a kill goes. Raises ProblemError (422) for an extent that there is not."""
+    if values.get("flatten") is True:
+        return killing.Extent.FLATTEN
+    try:
+        return killing.Extent(values.get("extent", killing.Extent.ENTRIES))
+    except ValueError:
+        raise ProblemError(
+            422,
+            f"A kill goes no further than entries, all or flatten, not {values['extent']!r}.",
+            "Name one.",
+        ) from None
+
+
 def _throw(run: Followed, who: Identity, action: ControlAction, values: dict[str, Any]) -> AnswerOut:
     """Throw the switch of a run with real orders, or take it back: it holds whether or not the node can answer."""
     replica = run.replica
     if action is ControlAction.KILL:
-        extent = killing.Extent.FLATTEN if values.get("flatten") is True else killing.Extent.ENTRIES
+        extent = _extent(values)
         is_new, done = killing.kill(run.folder, f"{who.name} ({who.kind})", extent), "thrown"
     else:
         is_new, done = killing.release(run.folder), "taken back"

@@ -108,6 +108,7 @@ def trade(
     from abidance.model.errors import UsageError
     from abidance.run.golive import alone, make_ready, run_trading
     from abidance.run.keys import open_keys
+    from abidance.run.killing import thrown_by_signals
     from abidance.run.live import run_live
 
     loaded = RunOptions(
@@ -140,7 +141,7 @@ def trade(
                 loaded, userdir, folder, console, run_live, plain=plain, json_file=json_file, report=report
             )
             return
-        with Stop() as stop, _open(loaded, userdir, folder) as paper:
+        with Stop() as stop, thrown_by_signals(folder), _open(loaded, userdir, folder) as paper:
             _tell_torn(paper, console)
             view = view_of(paper.material.config, console, plain=plain)
             is_over = follow(paper, view, stop, SPEED if speed is None else speed)
@@ -169,9 +170,10 @@ def _trade_live(
     from abidance.cli.view import view_of
     from abidance.market.store import open_tables
     from abidance.model.errors import DataError
+    from abidance.run.killing import thrown_by_signals
 
     tables = open_tables(options.store_of(userdir, config.store))
-    with Stop() as stop:
+    with Stop() as stop, thrown_by_signals(folder):
         view = view_of(config, console, plain=plain)
         with view, _telling_apart(config, folder):
             paper = run(config, tables, options.strategies_folder(userdir), folder, stop, view.watch)

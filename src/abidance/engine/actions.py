@@ -326,13 +326,22 @@ class Actions:
             )
             self.note("warning", "not_routed", text, order.request.strategy)
 
-    def leave(self, position: Position, purpose: Purpose, price: Decimal, tag: str = "") -> None:
-        """Close at market what of a position is not being closed already; `price` is what the decision saw."""
+    def leave(
+        self,
+        position: Position,
+        purpose: Purpose,
+        price: Decimal,
+        tag: str = "",
+        *,
+        most: Decimal | None = None,
+    ) -> None:
+        """Close at market what of a position (or of `most`) is not being closed; `price` is what the decision saw."""
         instrument = self._state.instruments[position.instrument]
         request = exit_request(position, purpose, price, instrument)
         leaving = sum((order.remaining for order in self._exits_under_way(position)), ZERO)
-        if request.quantity > leaving:
-            self._request(msgspec.structs.replace(request, quantity=request.quantity - leaving, tag=tag))
+        wished = request.quantity if most is None else min(most, request.quantity)
+        if wished > leaving:
+            self._request(msgspec.structs.replace(request, quantity=wished - leaving, tag=tag))
 
     def failed(self, request: OrderRequest) -> None:
         """Remember an exit at market that came to nothing: the position is still to be left.

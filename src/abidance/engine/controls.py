@@ -6,6 +6,7 @@ from abidance.engine.actions import Actions
 from abidance.engine.manual import MANUAL, manual_intent
 from abidance.engine.runners import EventRunner, Runner
 from abidance.engine.state import State
+from abidance.engine.vigil import Vigil
 from abidance.model.errors import StrategyError, UsageError
 from abidance.model.event import Control, ControlAction
 from abidance.model.intent import CancelRequest
@@ -20,6 +21,11 @@ from abidance.strategy.parameters import Value, parameters_of
 _ENDING = frozenset({ControlAction.STOP, ControlAction.PAUSE_ENTRIES, ControlAction.KILL})
 
 
+def _flattens(kill: Control) -> bool:
+    """Say whether a kill closes positions."""
+    return bool(kill.values.get("flatten")) or kill.values.get("extent") == "flatten"
+
+
 class Controls:
     """Takes orders to the strategies of one run; `begin` starts a strategy over events."""
 
@@ -31,6 +37,7 @@ class Controls:
         gate: Gate,
         runners: Sequence[Runner],
         begin: Callable[[EventRunner], None],
+        vigil: Vigil,
     ) -> None:
         self._state = state
         self._actions = actions
@@ -38,6 +45,7 @@ class Controls:
         self._gate = gate
         self._runners = runners
         self._begin = begin
+        self._vigil = vigil
 
     def take(self, event: Control) -> None:
         """Do what an order says, for the strategies that it names."""
@@ -60,8 +68,29 @@ class Controls:
             self._act(event, name)
         if event.action is ControlAction.KILL:
             self._actions.tell(self._breakers.kill(self._state.now, event.actor))
+            if event.values.get("extent") == "all":
+                self._disarm()
         elif event.action is ControlAction.RELEASE:
             self._actions.tell(self._breakers.release(self._state.now, event.actor))
+            self._arm()
+
+    def _disarm(self) -> None:
+        """Take back what protects positions: a person wants nothing of ours at the venue."""
+        self._actions.exits.armed = False
+        for position in self._state.portfolio.open_positions():
+            self._actions.cancel_exits(position.strategy, position.instrument)
+            self._vigil.note(position.strategy, position.instrument)
+
+    def _arm(self) -> None:
+        """State again what protects positions, if it was taken back."""
+        exits = self._actions.exits
+        if exits.armed:
+            return
+        exits.armed = True
+        for position in self._state.portfolio.open_positions():
+            instrument = self._state.instruments[position.instrument]
+            self._actions.act(exits.standing(position, instrument))
+            self._vigil.note(position.strategy, position.instrument)
 
     def _manual(self, event: Control) -> None:
         """Place, change or take back an order for a person; risk answers as it answers the strategy."""
@@ -113,7 +142,7 @@ class Controls:
             self._set_allocation(name, event.values.get("allocation"))
         if action in _ENDING:
             actions.cancel_entries(name)
-        if action is ControlAction.FLATTEN or (action is ControlAction.KILL and event.values.get("flatten")):
+        if action is ControlAction.FLATTEN or (action is ControlAction.KILL and _flattens(event)):
             actions.flatten(name)
 
     def _set_parameters(self, name: str, values: dict[str, Value]) -> None:

@@ -19,6 +19,7 @@ from abidance.engine.controls import Controls
 from abidance.engine.runners import BarRunner, EventRunner, Runner
 from abidance.engine.series import Series, Universe
 from abidance.engine.state import State, bands
+from abidance.engine.vigil import NEVER, VIGIL, Vigil
 from abidance.execution.algos import TIMER
 from abidance.execution.exits import STOPS
 from abidance.execution.orders import AnomalyCode
@@ -56,8 +57,7 @@ from abidance.model.market import (
     Quote,
     Trade,
 )
-from abidance.model.money import to_decimal
-from abidance.model.order import Fill, Order, OrderState, Purpose
+from abidance.model.order import Fill, Order, Purpose
 from abidance.model.outcome import Outcome
 from abidance.portfolio.ledger import fill_ref
 from abidance.portfolio.shares import is_forced, shared_fill
@@ -69,7 +69,6 @@ from abidance.strategy.mistakes import FAILURES, strategy_error
 
 # Duplicates and what was overtaken are harmless; these are not.
 _TOLD = frozenset(AnomalyCode) - {AnomalyCode.DUPLICATE, AnomalyCode.STALE}
-_NEVER = 2**63 - 1
 _FOR_GOOD = STOPS | {Purpose.TAKE_PROFIT, Purpose.TIME}
 OrderNews = (
     OrderAccepted
@@ -106,13 +105,14 @@ class Engine:
         self.actions = Actions(state, gate, breakers, order_id)
         self.exits = self.actions.exits
         self.runners: list[Runner] = []
-        self.controls = Controls(state, self.actions, breakers, gate, self.runners, self._begin)
+        self.vigil = Vigil(state, self.actions)
+        self.controls = Controls(state, self.actions, breakers, gate, self.runners, self._begin, self.vigil)
         self.fills: list[Fill] = []
         self.equity = 0.0
         self._breakers = breakers
         self._isolate = isolate
         self._allocator = allocator
-        self._allocate_at = _NEVER if allocator is None else allocator.due
+        self._allocate_at = NEVER if allocator is None else allocator.due
         self._check_at = self._beat_at = 0
         self._noted = False
         self._followed: dict[tuple[str, str], list[Runner]] = {}
@@ -336,7 +336,7 @@ class Engine:
         if exposed:
             floor, peak, midnight = self._breakers.room
             due = self.state.orders.next_due
-            check_until = min(check_until, midnight, _NEVER if due is None else due)
+            check_until = min(check_until, midnight, NEVER if due is None else due)
             found = bands(self.state, floor, peak)
         if found is None:
             check_until = 0
@@ -448,6 +448,12 @@ class Engine:
             self.actions.reroute(order)
         elif isinstance(event, OrderAccepted | OrderUnknown):
             self.actions.routes.heard(order, event)
+        self._follow_up(order, was_asked=was_asked)
+        self.vigil.note(request.strategy, request.instrument)
+
+    def _follow_up(self, order: Order, *, was_asked: bool) -> None:
+        """Do what follows from where an order stands now."""
+        request, state = order.request, self.state
         if self.actions.succeed(order):
             return
         self.actions.on_part(order)
@@ -455,17 +461,10 @@ class Engine:
             if self.exits.plan(request.strategy, request.instrument) is not None:
                 position = state.position(request.strategy, request.instrument)
                 self.actions.act(self.exits.standing(position, state.instruments[request.instrument]))
-        elif request.purpose in STOPS and request.trigger is not None and not was_asked:
-            self._unprotected(order)
+        elif request.purpose in STOPS and request.trigger is not None and self.exits.armed and not was_asked:
+            self.vigil.lost(order)
         elif request.expire_after is not None and not request.reduce_only and order.remaining > 0:
             self.actions.replace(order)
-
-    def _unprotected(self, order: Order) -> None:
-        """Leave a position whose stop the venue does not hold (any more) rather than keep it unprotected."""
-        position = self.state.position(order.request.strategy, order.request.instrument)
-        price = self.state.price(order.request.instrument)
-        if position.quantity and price is not None and order.state is not OrderState.EXPIRED:
-            self.actions.leave(position, Purpose.STOP_LOSS, to_decimal(price))
 
     def _tell_anomalies(self) -> None:
         for anomaly in self.state.orders.take_anomalies():
@@ -519,6 +518,7 @@ class Engine:
             self.actions.leave(position, Purpose.SIGNAL, fill.price)
         if request is not None and request.purpose in _FOR_GOOD:
             self.actions.left_for_good(fill.strategy, fill.instrument)
+        self.vigil.note(fill.strategy, fill.instrument)
         if trip is not None:
             notice = self._breakers.on_round_trip(trip)
             if notice is not None:
@@ -581,6 +581,8 @@ class Engine:
         if event.name.startswith(TIMER):
             self.actions.act(self.actions.algos.on_timer(event.name))
             return
+        if not event.strategy and event.name == VIGIL:
+            self.vigil.look()
         for runner in self._runners_of(event.strategy):
             if isinstance(runner, EventRunner):
                 self._call(runner, runner.strategy.on_timer, event)

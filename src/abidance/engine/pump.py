@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator
 
 from abidance.engine.engine import Engine
+from abidance.engine.vigil import NEVER, VIGIL
 from abidance.kernel.ports import JournalStore, SimulatedVenue
 from abidance.market.feed.stream import TickStream
 from abidance.model.event import AccountEvent, Control, Event, Timer
@@ -18,7 +19,6 @@ from abidance.model.outcome import Outcome
 Observer = Callable[[Outcome], None]
 DueTimer = tuple[int, str, str]
 """When a timer is due (ns UTC), whose it is, and its name."""
-_NEVER = 2**63 - 1
 _WORTH_IT, _MOST = 64, 1_024
 
 
@@ -59,8 +59,7 @@ class Pump:
         """Take a stream to its end, and pass over what nobody notices: the same outcomes at a fraction of the cost."""
         size = 1
         while True:
-            until = self._timers[0][0] if self._timers else _NEVER
-            passed = stream.skip(self.engine.watch(stream.lanes, self.venue, until))
+            passed = stream.skip(self.engine.watch(stream.lanes, self.venue, self._due))
             if passed is not None:
                 self.venue.pass_over(passed.newest)
                 self.engine.pass_over(passed)
@@ -72,17 +71,18 @@ class Pump:
             self._through(iter(batch))
 
     def _through(self, source: Iterator[MarketEvent]) -> None:
-        engine, venue = self.engine, self.venue
+        engine, venue, vigil = self.engine, self.venue, self.engine.vigil
         handlers, advance = engine.handlers, venue.advance
         for event in source:
             kind = type(event)
-            taken = (kind is Trade or kind is Quote) and not self._timers and venue.is_idle
+            is_timed = self._timers or vigil.due != NEVER
+            taken = (kind is Trade or kind is Quote) and not is_timed and venue.is_idle
             if taken:
                 event = engine.coast(event, source, venue.seen)
                 kind = type(event)
                 taken = kind is Trade or kind is Quote
             if not taken:
-                if self._timers:
+                if is_timed:
                     self._fire(event.ts)
                 for news in advance(event):
                     self.step(news)
@@ -93,8 +93,7 @@ class Pump:
 
     def market(self, event: MarketEvent) -> None:
         """Take one market event."""
-        if self._timers:
-            self._fire(event.ts)
+        self._fire(event.ts)
         if self._journal is not None:
             self._journal.append(event, deferred=True)
         for news in self.venue.advance(event):
@@ -105,8 +104,7 @@ class Pump:
 
     def wake(self, now: int) -> None:
         """Let timers fire that are due by `now` (ns UTC): in a quiet market nothing else would."""
-        if self._timers:
-            self._fire(now)
+        self._fire(now)
 
     def step(self, event: AccountEvent | Control | Timer) -> None:
         """Take an answer about our account, an order from outside, or a due timer."""
@@ -138,7 +136,15 @@ class Pump:
             for news in self.venue.execute(outcome.commands):
                 self.step(news)
 
+    @property
+    def _due(self) -> int:
+        """Return when the next timer is due."""
+        return min(self._timers[0][0] if self._timers else NEVER, self.engine.vigil.due)
+
     def _fire(self, ts: int) -> None:
-        while self._timers and self._timers[0][0] <= ts:
-            due, strategy, name = heapq.heappop(self._timers)
-            self.step(Timer(due, name, strategy))
+        while (due := self._due) <= ts:
+            if self.engine.vigil.due == due:
+                self.step(Timer(due, VIGIL))
+            else:
+                _, strategy, name = heapq.heappop(self._timers)
+                self.step(Timer(due, name, strategy))

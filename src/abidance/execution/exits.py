@@ -15,10 +15,11 @@ from abidance.model.instrument import Instrument
 from abidance.model.intent import AmendRequest, CancelRequest, Intent
 from abidance.model.market import Bar
 from abidance.model.money import ZERO, ceil_to, floor_to, nearest_to, to_decimal, truncate_to
-from abidance.model.order import Order, OrderRequest, OrderType, Protection, Purpose, Side
+from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Protection, Purpose, Side
 
 Key = tuple[str, str]
 STOPS = frozenset({Purpose.STOP_LOSS, Purpose.TRAILING_STOP, Purpose.BREAK_EVEN})
+_ACKNOWLEDGED = frozenset({OrderState.OPEN, OrderState.PARTIAL})
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class Plan:
     reason: Purpose = Purpose.STOP_LOSS
     bars: int = 0
     leaving: bool = False
+    stood: str = ""
     asked: dict[Purpose, OrderRequest] = field(default_factory=dict)
     orders: dict[Purpose, str] = field(default_factory=dict)
 
@@ -62,9 +64,13 @@ class Plan:
 
 
 class Exits:
-    """The exit plans of all open positions, by strategy and instrument; `orders` says what stands at the venue."""
+    """The exit plans of all open positions, by strategy and instrument; `orders` says what stands at the venue.
+
+    While it is not `armed` nothing is stated: a person had everything taken back.
+    """
 
     def __init__(self, orders: Orders) -> None:
+        self.armed = True
         self._orders = orders
         self._plans: dict[Key, Plan] = {}
 
@@ -140,6 +146,23 @@ class Exits:
             intents.append(exit_request(position, Purpose.TIME, price, instrument))
         return intents
 
+    def uncovered(self, position: Position, instrument: Instrument) -> Decimal:
+        """Return how much of a position has no acknowledged stop; nothing where its plan has (now) no stop.
+
+        One that was acknowledged and is doubted since counts until it is proven to be gone.
+        """
+        plan = self._plans.get((position.strategy, position.instrument))
+        if plan is None or not self.armed or not self._trigger(plan, instrument):
+            return ZERO
+        stop = self._orders.get(plan.orders.get(Purpose.STOP_LOSS, ""))
+        covered = ZERO
+        if stop is not None:
+            if stop.state in _ACKNOWLEDGED:
+                plan.stood = stop.id
+            if not stop.state.is_closed and plan.stood == stop.id:
+                covered = stop.remaining
+        return max(ZERO, truncate_to(abs(position.quantity), instrument.lot) - covered)
+
     def standing(self, position: Position, instrument: Instrument) -> list[Intent]:
         """Return what must change at the venue so that the protection fits `position` again."""
         plan = self._plans.get((position.strategy, position.instrument))
@@ -147,17 +170,24 @@ class Exits:
 
     def _standing(self, plan: Plan, position: Position, instrument: Instrument) -> list[Intent]:
         intents: list[Intent] = []
+        if not self.armed:
+            return intents
         quantity = truncate_to(abs(position.quantity), instrument.lot)
-        if plan.stop is not None:
-            trigger = _against(to_decimal(plan.stop), instrument.tick, plan.sign)
-            if trigger > 0:
-                intents.extend(self._stand(plan, position, Purpose.STOP_LOSS, quantity, trigger))
+        if trigger := self._trigger(plan, instrument):
+            intents.extend(self._stand(plan, position, Purpose.STOP_LOSS, quantity, trigger))
         if plan.protection.take_profit is not None:
             goal = to_decimal(plan.entry + plan.sign * plan.protection.take_profit)
             price = _against(goal, instrument.tick, -plan.sign)
             if price > 0:
                 intents.extend(self._stand(plan, position, Purpose.TAKE_PROFIT, quantity, price))
         return intents
+
+    @staticmethod
+    def _trigger(plan: Plan, instrument: Instrument) -> Decimal:
+        """Return at which price the stop of a plan triggers, zero where it has none or none is possible."""
+        if plan.stop is None:
+            return ZERO
+        return max(ZERO, _against(to_decimal(plan.stop), instrument.tick, plan.sign))
 
     def _stand(
         self, plan: Plan, position: Position, purpose: Purpose, quantity: Decimal, price: Decimal

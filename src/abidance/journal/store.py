@@ -142,6 +142,11 @@ class FileJournal:
         """Return the place behind the newest record."""
         return Mark(*self._at)
 
+    @property
+    def has_failed(self) -> bool:
+        """Return True once something could not be written: nothing more is recorded then."""
+        return self._failure is not None
+
     def inputs(self, wanted: Callable[[Recorded], bool] = is_input) -> Iterator[Record]:
         """Yield, in file order, the events that were on record at opening and that the run cannot make by itself.
 

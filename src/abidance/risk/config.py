@@ -85,6 +85,9 @@ class BreakersConfig(Config):
     data_anomaly: Share | None = 0.5
     """A close-to-close move beyond this share, or a bar with impossible prices (not positive, not finite, open or close
     outside high and low): no entries on that instrument for `cooldown_bars`."""
+    unprotected: Annotated[float, Field(ge=1)] | None = 5.0
+    """On live data: seconds that a position may stand without its stop. What has none by then is left at market, and an
+    alarm is told."""
 
 
 class RiskConfig(Config):

@@ -7,7 +7,7 @@ record on the way) and goes on where it was. A run that was killed ends as if it
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self, get_args
 
@@ -35,6 +35,7 @@ from abidance.run.backtest import result_of
 from abidance.run.checkpoint import State, code_digest
 from abidance.run.door import Answer, Door, Refusal, Wish, Word
 from abidance.run.setup import Core, Key, Material, assemble
+from abidance.run.switch import LOOK_EVERY, Switch
 
 JOURNAL, LOG = "journal.abj", "bot.log"
 _MARKET = get_args(MarketEvent)
@@ -72,10 +73,12 @@ class Bot:
         header = self.journal.header
         self._recorded = list(self.journal.inputs(_is_input))
         self.resumed = self.journal.seq
+        self.ids = OrderIds(header.install, header.order_epoch, header.run_id.encode())
+        self._switch = Switch(folder)
+        self._look_at = 0.0
         if kept is None:
-            order_id = OrderIds(header.install, header.order_epoch, header.run_id.encode()).make
             tape = _tape(record.event for record in self._recorded)
-            self._core = self._assembled(order_id, tape)
+            self._core = self._assembled(self.ids.make, tape)
             self._recorder = Recorder(self._core.engine, tuple(material.strategies))
         else:
             self._core, self._recorder = self._taken_up(kept), kept.recorder
@@ -96,7 +99,8 @@ class Bot:
     def __exit__(self, *_: object) -> None:
         if self._door is not None:
             self._door.close()
-        self._log.info("stopped", records=self.journal.seq)
+        bare = {" ".join(place): asdict(each) for place, each in self.engine.vigil.past.items()}
+        self._log.info("stopped", records=self.journal.seq, without_stop_ns=bare)
         configure(None, to_console=False)
         self.journal.close()
 
@@ -121,9 +125,18 @@ class Bot:
             self._log.warning("no_door", reason=str(error))
 
     def _hear_people(self) -> None:
-        """Take the orders that wait at the door; call it between two events."""
+        """Take the orders that wait at the door, and the kill switch; call it between two events."""
         if self._door is not None:
             self._door.drain(self._obey)
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_EVERY
+            self._look_at_switch()
+
+    def _look_at_switch(self) -> None:
+        """Let the kill switch say what it has to."""
+        order = self._switch.look(self._core.engine.state.now)
+        if order is not None:
+            self._pump.step(order)
 
     def _obey(self, wish: Wish) -> Answer:
         event = Control(self._core.engine.state.now, wish.action, wish.strategy, wish.actor, wish.values)
@@ -151,11 +164,13 @@ class Bot:
 
     def _put_away(self) -> State:
         """Return what a checkpoint keeps of this bot."""
-        return State(self._core.engine, self._core.venue, self._recorder, self._pump.timers)
+        engine, venue = self._core.engine, self._core.venue
+        return State(engine, venue, self._recorder, self._pump.timers, self._switch.extent)
 
     def _taken_up(self, kept: State) -> Core[SimulatedVenue]:
         """Return the core as it was put away; it has opened already."""
         assert kept.venue is not None
+        self._switch.extent = kept.extent
         return Core(kept.engine, kept.venue, ())
 
     def _save(self) -> None:
@@ -195,6 +210,7 @@ class Bot:
         for record in self._recorded[_openings(self._recorded) :]:
             event = record.event
             if isinstance(event, Control):
+                self._switch.recall(event)
                 self._pump.step(event)
             elif isinstance(event, Timer):
                 self._pump.wake(event.ts)

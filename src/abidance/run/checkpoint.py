@@ -25,6 +25,7 @@ from abidance.engine.pump import DueTimer
 from abidance.journal.record import Mark, read_opening
 from abidance.kernel.log import logger
 from abidance.kernel.ports import SimulatedVenue
+from abidance.run.killing import Extent
 
 CHECKPOINT = "checkpoint.bin"
 _DIGEST = hashlib.sha256().digest_size
@@ -32,13 +33,13 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 class State(NamedTuple):
-    """All that a bot is between two events; without a venue where the orders are real. `more` is the mode's own."""
+    """All that a bot is between two events; without a venue where orders are real; `extent`: how far it is killed."""
 
     engine: Engine
     venue: SimulatedVenue | None
     recorder: Recorder
     timers: tuple[DueTimer, ...]
-    more: object = None
+    extent: Extent | None = None
 
 
 class Kept(msgspec.Struct, frozen=True):

@@ -1,10 +1,14 @@
 """The kill switch of a bot: a file in its folder, on the disk before anybody is told, in force until it is taken away.
 
-It needs no journal, no database and no network, and a bot that starts while it is there starts halted.
+It needs no journal, no database and no network, and a bot that starts while it is there starts halted. Signals throw it
+too: USR1 for entries, USR2 for all, RTMIN to flatten.
 """
 
 import os
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
@@ -24,6 +28,28 @@ class Extent(StrEnum):
     """All positions are closed at market."""
 
 
+SIGNALS = {signal.SIGUSR1: Extent.ENTRIES, signal.SIGUSR2: Extent.ALL, signal.SIGRTMIN: Extent.FLATTEN}
+
+
+@contextmanager
+def thrown_by_signals(folder: Path) -> Iterator[None]:
+    """Let signals throw the switch of the bot in `folder` meanwhile; call it in the main thread."""
+    before = {
+        number: signal.signal(number, lambda got, _: _throw(folder, SIGNALS[signal.Signals(got)]))
+        for number in SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _throw(folder: Path, extent: Extent) -> None:
+    folder.mkdir(parents=True, exist_ok=True)  # a bot that only begins is stopped before its first order
+    kill(folder, "signal", extent)
+
+
 def killed(folder: Path) -> Extent | None:
     """Return how far the bot in `folder` is killed, None when it is not; what cannot be read counts as `ENTRIES`."""
     try:
@@ -32,7 +58,7 @@ def killed(folder: Path) -> Extent | None:
         return None
     except OSError:
         return Extent.ENTRIES
-    word = text.partition(" ")[0]
+    word = (text.split() or [""])[0]
     return Extent(word) if word in tuple(Extent) else Extent.ENTRIES
 
 

@@ -31,7 +31,7 @@ from abidance.market.reference import UnknownRulesError, resolve
 from abidance.market.store import BarStore, Catalog, Tables
 from abidance.market.store.tree import Folder
 from abidance.model.errors import AbidanceError, DataError, UsageError, VenueError
-from abidance.model.instrument import Instrument, timeframe_ns
+from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
 from abidance.model.market import DataKind, FeedState
 from abidance.run.backtest import quick_collector
 from abidance.run.bot import LOG, Bot, Moment
@@ -72,6 +72,7 @@ class LivePaper(Bot):
     def __init__(self, material: Material, folder: Path) -> None:
         super().__init__(material, folder)
         self.feed: LiveFeed | None = None
+        self.engine.vigil.be_patient(material.config.risk.breakers.unprotected)
         self._lacking = next((text for text in material.notices if text.startswith(NO_HISTORY)), "")
 
     async def run(
@@ -154,6 +155,9 @@ class LivePaper(Bot):
             told += _causes(feed.certificates)
         if self._lacking and not all(each.size for each in self._core.engine.state.series.values()):
             told += f". {_in_a_line(self._lacking)}"
+        now = self._core.engine.state.now
+        for (_, instrument), since in self._core.engine.vigil.bare().items():
+            told += f". No stop for {instrument} since {(now - since) / SECOND_NS:.1f} s"
         return Moment(self._core.engine, self._recorder, 0.0, self.resumed, 1.0, told, self.material.is_real)
 
     def wanted(self, now: int, moods: LiveMoods | None = None) -> Wanted:

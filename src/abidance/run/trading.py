@@ -8,13 +8,12 @@ before anything new is risked.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from abidance.kernel.ids import OrderIds
 from abidance.kernel.log import logger
 from abidance.kernel.ports import SimulatedVenue
 from abidance.market.bars import Bars
@@ -36,18 +35,19 @@ from abidance.run.killing import Extent, killed
 from abidance.run.live import HISTORY, LivePaper
 from abidance.run.perpetuals import check_purses, enforce, wanted_of
 from abidance.run.setup import Core, Key, Material, engine_of, opening_of
+from abidance.run.switch import LOOK_EVERY
 from abidance.venues.account import AccountDialect, Credentials
 from abidance.venues.accounts import account_of
 from abidance.venues.net.feed import LiveFeed
 from abidance.venues.net.line import World
+from abidance.venues.net.transport import stop
 from abidance.venues.trading.books import Books, told
 from abidance.venues.trading.gateway import BOOKS, VenueGateway
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.wire import Wire
 
-KILL_SWITCH = "kill switch"
-KILL_EVERY = 0.05
-"""Seconds between looks at the kill switch."""
+LAST_WORDS = 5.0
+"""Seconds for which a bot that ends for want of a record waits for its cancels to be confirmed."""
 _OVERLAP = 86_400 * 1_000_000_000
 _MARKET, _STEPS = get_args(MarketEvent), (*get_args(AccountEvent), Control)
 
@@ -125,10 +125,10 @@ class LiveTrading(LivePaper):
         self._inbox: deque[AccountEvent] = deque()
         self._told: dict[str, tuple[str, ...]] = {}
         self._wake: Callable[[], None] = lambda: None
+        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self.dialects = _dialects(material, access)
         config = material.config
         self._wanted = wanted_of(config.perpetuals, config.strategies, material.instruments)
-        self._killed: Extent | None = None
         super().__init__(replace(material, is_real=True), folder)
 
     def __exit__(self, *told: object) -> None:
@@ -149,23 +149,22 @@ class LiveTrading(LivePaper):
         return Core(engine, self.relay, ())
 
     def _put_away(self) -> State:
-        return super()._put_away()._replace(venue=None, more=self._killed)
+        return super()._put_away()._replace(venue=None)
 
     def _taken_up(self, kept: State) -> Core[SimulatedVenue]:
-        self._killed = Extent(str(kept.more)) if kept.more is not None else None
+        self._switch.extent = kept.extent
         self.relay.know(kept.engine.state.orders.all())
         return Core(kept.engine, self.relay, ())
 
     async def _begin(self, world: World) -> int | None:
         """Open the accounts, repeat the record or begin one, and hand the gateways what is known of orders."""
+        self._sleep = world.pulse.sleep
         wires = [await self._opened(dialect, world) for dialect in self.dialects]
         last = await self._repeat(wires)
         engine = self._core.engine
         since = engine.state.now or world.pulse.wall()
-        header = self.journal.header
-        ids = OrderIds(header.install, header.order_epoch, header.run_id.encode())
         for dialect, wire in zip(self.dialects, wires, strict=True):
-            gateway = self._gateway(dialect, wire, world, ids)
+            gateway = self._gateway(dialect, wire, world)
             orders = [o for o in engine.state.orders.all() if o.request.instrument in dialect.instruments]
             fills = [f for f in engine.fills if f.instrument in dialect.instruments]
             gateway.recover(orders, fills, since - _OVERLAP if self.resumed else since)
@@ -194,8 +193,8 @@ class LiveTrading(LivePaper):
             return None
         last = self.engine.state.now or None
         for event in (record.event for record in records):
-            if isinstance(event, Control) and event.actor == KILL_SWITCH:
-                self._killed = _extent(event)
+            if isinstance(event, Control):
+                self._switch.recall(event)
             if isinstance(event, _MARKET):
                 self._pump.market(event)
                 last = event.ts
@@ -226,14 +225,14 @@ class LiveTrading(LivePaper):
             found[dialect.venue] = {currency: min(budgets[dialect.venue], free)}
         return found
 
-    def _gateway(self, dialect: AccountDialect, wire: Wire, world: World, ids: OrderIds) -> VenueGateway:
+    def _gateway(self, dialect: AccountDialect, wire: Wire, world: World) -> VenueGateway:
         log = logger("gateway").bind(venue=dialect.venue)
         stream_url = self._access[dialect.venue].stream_url
         way = Way(wire, world.transport, world.pulse, world.draw, log, stream_url)
         books = Books(lambda: self._owned(dialect), lambda: self._exposed(dialect))
         wall = world.pulse.wall
         return VenueGateway(
-            dialect, way, books, self._hear, ids.is_ours, lambda: self._on_doubt(wall), self._wanted
+            dialect, way, books, self._hear, self.ids.is_ours, lambda: self._on_doubt(wall), self._wanted
         )
 
     def _owned(self, dialect: AccountDialect) -> Mapping[str, Decimal]:
@@ -275,6 +274,23 @@ class LiveTrading(LivePaper):
         return (
             replace(moment, feeds=f"{moment.feeds}. Only exits at {' '.join(doubts)}") if doubts else moment
         )
+
+    async def _ended(self, tasks: Sequence["asyncio.Future[None]"]) -> None:
+        """End what goes on beside; nobody stays to watch entries that cannot be recorded any more."""
+        if self.journal.has_failed:
+            await self._take_back()
+        await super()._ended(tasks)
+
+    async def _take_back(self) -> None:
+        """Take back what rests to enter (stops too when the kill switch says so), and wait for it a while."""
+        keeps = killed(self._folder) is not Extent.ALL
+        self._log.error(
+            "unrecorded", text="What rests to enter is taken back: nothing can be recorded any more."
+        )
+        works = [gateway.cancel_all(keeps_exits=keeps) for gateway in self.gateways]
+        patience = asyncio.ensure_future(self._sleep(LAST_WORDS))
+        await asyncio.wait((asyncio.gather(*works), patience), return_when=asyncio.FIRST_COMPLETED)
+        await stop(patience)
 
     # --- the turn
 
@@ -332,35 +348,21 @@ class LiveTrading(LivePaper):
 
     # --- the kill switch
 
+    def _look_at_switch(self) -> None:
+        """Leave the kill switch to its own watch: venues come first."""
+
     async def _watch_kill(self, world: World) -> None:
-        """Obey the kill switch: first the venues, then the engine and its record."""
+        """Obey the kill switch: gateways take back what stands, whether or not the engine's record can be written."""
         done: Extent | None = None
         while True:
-            now = killed(self._folder)
-            if now is not None and now is not done:
-                keeps = now is Extent.ENTRIES
-                await asyncio.gather(*(each.cancel_all(keeps_exits=keeps) for each in self.gateways))
-            done = now
-            if now is not self._killed:
-                self._killed = now
-                self._pump.step(_switched(world.pulse.wall(), now))
-            await world.pulse.sleep(KILL_EVERY)
-
-
-def _switched(now: int, extent: Extent | None) -> Control:
-    """Return what the kill switch tells the engine."""
-    if extent is None:
-        return Control(now, ControlAction.RELEASE, actor=KILL_SWITCH)
-    values: dict[str, float | int | str | bool] = {
-        "extent": extent.value,
-        "flatten": extent is Extent.FLATTEN,
-    }
-    return Control(now, ControlAction.KILL, actor=KILL_SWITCH, values=values)
-
-
-def _extent(event: Control) -> Extent | None:
-    """Return how far a control of the kill switch went."""
-    return Extent(str(event.values["extent"])) if event.action is ControlAction.KILL else None
+            order, extent = self._switch.look(world.pulse.wall()), self._switch.extent
+            if extent is not None and extent is not done:
+                for gateway in self.gateways:
+                    gateway.cancel_all(keeps_exits=extent is Extent.ENTRIES)
+            if order is not None:
+                self._pump.step(order)
+            done = extent
+            await world.pulse.sleep(LOOK_EVERY)
 
 
 def _dialects(material: Material, access: Mapping[str, Access]) -> list[AccountDialect]:

@@ -85,8 +85,8 @@ async def control_run(run: str, body: ControlIn, who: Operator, house: Stand) ->
     """Give a running node an order; it is recorded with your name.
 
     To end a halt (`release`) and to accept what an account holds (`adjust`) take an admin, confirmed.
-    `values`: for `set_parameters` the parameters, for `set_allocation` `allocation`, for `kill` `flatten` (true or
-    false). Manual orders and limits have routes of their own.
+    `values`: for `set_parameters` the parameters, for `set_allocation` `allocation`, for `kill` `extent` (entries, all
+    or flatten). Manual orders and limits have routes of their own.
     """
     if body.action is ControlAction.SET_LIMITS:
         raise ProblemError(422, "Limits have a route of their own.", f"PATCH /api/v1/runs/{run}/risk/limits")

@@ -81,6 +81,7 @@ class VenueGateway:
         self._tell = tell
         self._on_doubt = on_doubt
         self._locks: dict[str, asyncio.Lock] = {}
+        self._killing: set[str] = set()
         self._recovered: list[Tracked] = []
         self._is_up = False
         self._ups = 0
@@ -154,7 +155,7 @@ class VenueGateway:
     def _take_back(self, tracked: Tracked) -> None:
         if tracked.is_watched:
             self.register.gone(tracked, "taken back", self._now())
-        else:
+        elif tracked.id not in self._killing:
             self._way.spawn(self._cancel(tracked))
 
     def _change(self, tracked: Tracked, command: Amend) -> None:
@@ -456,17 +457,21 @@ class VenueGateway:
 
     # --- the kill switch
 
-    async def cancel_all(self, *, keeps_exits: bool = False) -> None:
+    def cancel_all(self, *, keeps_exits: bool = False) -> "asyncio.Future[None]":
         """Take back everything that may stand at the venue, as fast as can be, whatever else goes on.
 
-        With `keeps_exits` what makes positions smaller stays.
+        With `keeps_exits` what makes positions smaller stays. The future is done when everything is clear.
         """
         found = [each for each in self.register.open() if not (keeps_exits and each.request.reduce_only)]
-        standing = [each for each in found if each.is_standing]
         for tracked in found:
             if tracked.is_watched:
                 self.register.gone(tracked, "killed", self._now())
-        if self.dialect.capability.cancels_all and not keeps_exits:
+        standing = [each for each in found if each.is_standing]
+        self._killing.update(each.id for each in standing)
+        return self._way.spawn(self._cancel_all(standing, whole=not keeps_exits))
+
+    async def _cancel_all(self, standing: list[Tracked], *, whole: bool) -> None:
+        if self.dialect.capability.cancels_all and whole:
             instruments = dict.fromkeys(each.request.instrument for each in standing)
             calls = [
                 call
@@ -477,6 +482,7 @@ class VenueGateway:
             calls = [self.dialect.cancel(each.view(), each.venue_id) for each in standing]
         for reply in await asyncio.gather(*(self._change_call(call, "") for call in calls)):
             self._hear_all(reply)
+        self._killing.difference_update(each.id for each in standing)
         await asyncio.gather(*(self._confirm(each) for each in standing))
 
     # --- small things

@@ -40,11 +40,12 @@ class Way:
     """Stands in for the address of the private stream."""
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
-    def spawn(self, work: Coroutine[object, object, None]) -> None:
+    def spawn(self, work: Coroutine[object, object, None]) -> "asyncio.Future[None]":
         """Do something beside everything else; a failure is told and harms nobody else."""
         task = asyncio.ensure_future(self._guarded(work))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return task
 
     async def _guarded(self, work: Coroutine[object, object, None]) -> None:
         try:

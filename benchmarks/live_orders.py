@@ -1,0 +1,321 @@
+"""How fast a real order leaves, and how fast the kill switch takes orders back: a whole bot at a local exchange.
+
+    python benchmarks/live_orders.py                             # 2,000 decisions, 100 kills, 20 with a dead journal
+    python benchmarks/live_orders.py --decisions 500 --kills 20 --dead 5
+
+A process of its own plays Binance spot over HTTP and WebSocket, in real time. The other process is a whole bot with
+real orders: streams, engine, risk, the journal on disk and synced before anything leaves, ccxt's signing, aiohttp.
+Decision to wire is from the return of the strategy's callback to the moment at which the request's head is written to
+the socket. Kill to wire is from before the switch is thrown, by another thread as by `abidance kill`, to the head of
+the first cancel, with 200 orders at the venue; dead is the same while every write to the journal fails as on a full
+disk. The end of a run prints one JSON line; the exit code says whether the promise was kept. On a machine that does
+other work too, `chrt -r 10` before the command measures the program and not its neighbours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PROMISE = {"decision": (2.0, 10.0), "kill": (None, 250.0), "dead": (None, 250.0)}
+"""The promised median and 99th percentile of each, in ms."""
+ORDERS = 200
+PATIENCE = 60.0
+PAIR = "BTC/USDT@BINANCE"
+
+STRATEGY = '''
+import time
+from decimal import Decimal
+
+from abidance.model.intent import CancelRequest
+from abidance.model.order import OrderRequest, OrderType, Side
+from abidance.strategy.base import EventStrategy
+
+STATE = {"most": 0, "pause": 0.0}
+DECIDED = []
+SMALL = Decimal("0.0002")
+
+
+class Resting(EventStrategy):
+    """Keeps so many small orders far below the market; one of them is sent and taken back by turns."""
+
+    timeframe = "1m"
+
+    def __init__(self):
+        self.next = 0.0
+
+    def on_quote(self, quote, view):
+        now = time.monotonic()
+        if now < self.next:
+            return None
+        self.next = now + STATE["pause"]
+        resting = list(view.orders())
+        low = Decimal(round(quote.bid * 0.8))
+        if STATE["most"] == 1 and resting:
+            return [CancelRequest(order.id) for order in resting]
+        if len(resting) >= STATE["most"] or (STATE["most"] > 1 and resting):
+            return None
+        found = [
+            OrderRequest(self.name, quote.instrument, Side.BUY, SMALL, OrderType.LIMIT, price=low - n)
+            for n in range(STATE["most"])
+        ]
+        DECIDED.append(time.perf_counter())
+        return found
+'''
+
+
+class Exchange:
+    """A local Binance in a process of its own, with an account that has money."""
+
+    def __enter__(self) -> Exchange:
+        command = [
+            sys.executable, "-m", "abidance.testing.exchange", "-p", "BTC/USDT", "--fund", "1000000",
+            "--until-closed",
+        ]  # fmt: skip
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        _, self.rest_url, self.stream_url = self._process.stdout.readline().split()
+        self.key, self.secret = self._process.stdout.readline().split()[2:4]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+
+
+def configured(folder: Path, exchange: Exchange) -> Any:
+    """Return the configuration of the bot."""
+    from abidance.engine.config import StrategyConfig
+    from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig
+    from abidance.run.config import RunConfig
+    from abidance.venues.net.config import AddressConfig, FeedConfig
+
+    path = folder / "resting.py"
+    path.write_text(STRATEGY, encoding="utf-8")
+    limits = LimitsConfig(
+        max_exposure=1.0, max_asset_exposure=1.0, max_venue_exposure=1.0, max_orders_per_minute=1_000_000,
+        duplicate_window=0.0, price_collar=1.0, max_positions=1_000,
+    )  # fmt: skip
+    address = AddressConfig(rest_url=exchange.rest_url, stream_url=exchange.stream_url)
+    return RunConfig(
+        name="live-orders",
+        instruments=(PAIR,),
+        timeframe="1m",
+        dry_run_wallet=500_000,
+        strategies=(StrategyConfig(strategy=f"{path}:Resting", name="resting", timeframe="1m"),),
+        risk=RiskConfig(limits=limits, breakers=BreakersConfig(daily_loss=None, max_drawdown=None)),
+        feed=FeedConfig(addresses={"BINANCE": address}, history=False),
+    )
+
+
+class Bot:
+    """A running bot with real orders, and when the heads of its requests were written."""
+
+    def __init__(self, folder: Path, exchange: Exchange) -> None:
+        self.folder = folder
+        self.sent: dict[str, list[float]] = {"POST": [], "DELETE": []}
+        self._exchange = exchange
+        self._over = False
+
+    async def __aenter__(self) -> Bot:
+        from abidance.kernel.log import logger
+        from abidance.run.live import gather_begun
+        from abidance.run.trading import Access, LiveTrading
+        from abidance.venues.account import Credentials
+        from abidance.venues.net.budget import Budgets
+        from abidance.venues.net.line import World
+        from abidance.venues.net.real import AiohttpTransport, RealPulse
+
+        pulse, exchange, run = RealPulse(), self._exchange, self.folder / "run"
+        material = await gather_begun(configured(self.folder, exchange), None, None, run, pulse.wall())
+        keys = Credentials(exchange.key, exchange.secret)
+        self.trading = LiveTrading(
+            material, run, {"BINANCE": Access(keys, exchange.rest_url, exchange.stream_url)}
+        )
+        self._transport = AiohttpTransport()
+        await self._transport.__aenter__()
+        self._trace()
+        # The venue's limits on how often may be asked are not what is measured.
+        budgets = Budgets(pulse)
+        budgets.of = lambda *_: _Unlimited()  # type: ignore[method-assign,assignment]
+        world = World(self._transport, pulse, budgets, random.random, logger("feed"))
+        self._running = asyncio.ensure_future(self.trading.run(world, lambda: self._over, lambda _: None))
+        return self
+
+    def _trace(self) -> None:
+        import aiohttp
+
+        async def written(_session: object, _context: object, found: Any) -> None:
+            if found.method in self.sent and "/order" in found.url.path.lower():
+                self.sent[found.method].append(time.perf_counter())
+
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(written)
+        trace.freeze()
+        self._transport._session.trace_configs.append(trace)  # type: ignore[union-attr]
+
+    async def __aexit__(self, *_: object) -> None:
+        from abidance.model.errors import JournalError
+
+        self._over = True
+        with suppress(JournalError):
+            await self._running
+        await self._transport.__aexit__()
+        self.trading.__exit__()
+
+    @property
+    def strategy(self) -> Any:
+        """Return the module of the strategy, where it keeps its state."""
+        return sys.modules[type(self.trading.engine.runners[0].strategy).__module__]
+
+    @property
+    def open(self) -> int:
+        """Return how many orders stand at the venue, acknowledged."""
+        orders = self.trading.engine.state.orders.open()
+        return sum(order.state.value == "open" for order in orders)
+
+    async def until(self, what: Callable[[], bool], patience: float = PATIENCE) -> None:
+        """Wait until something holds. Raises RuntimeError when it takes too long."""
+        deadline = time.monotonic() + patience
+        while not what():
+            if self._running.done():
+                self._running.result()
+            if time.monotonic() > deadline:
+                raise RuntimeError("It does not come about.")
+            await asyncio.sleep(0.01)
+
+    async def kill(self) -> float:
+        """Throw the switch and return how long the first cancel took, in ms."""
+        from abidance.run.killing import kill
+
+        await self.until(lambda: self.open == ORDERS)
+        before, begun = len(self.sent["DELETE"]), time.perf_counter()
+        await asyncio.to_thread(kill, self.folder / "run", "benchmark")
+        await self.until(lambda: len(self.sent["DELETE"]) > before)
+        return (self.sent["DELETE"][before] - begun) * 1e3
+
+    def unplug(self) -> None:
+        """Let every write to the journal fail as on a full disk."""
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, self.trading.journal._fd)
+        os.close(full)
+
+
+class _Unlimited:
+    """A venue that may be asked as often as one likes."""
+
+    def weight(self, *_: object) -> float:
+        return 0.0
+
+    def delay(self, *_: object, **__: object) -> float:
+        return 0.0
+
+    async def take(self, *_: object, **__: object) -> None:
+        return None
+
+    def heed(self, _answer: object) -> None:
+        return None
+
+
+async def decide(exchange: Exchange, folder: Path, count: int) -> list[float]:
+    """Return how long so many decisions took to the wire, in ms."""
+    async with Bot(folder, exchange) as bot:
+        bot.strategy.STATE.update(most=1, pause=0.02)
+        bot.strategy.DECIDED.clear()
+        await bot.until(lambda: len(bot.sent["POST"]) >= 20)  # connections are open, code is warm
+        began = len(bot.sent["POST"])
+        await bot.until(lambda: len(bot.sent["POST"]) >= began + count, PATIENCE + count * 0.5)
+        sent = bot.sent["POST"][began:]
+        decided = [at for at in bot.strategy.DECIDED if at < sent[-1]]
+        # A decision that risk refused has no request: each request belongs to the last decision before it.
+        places = np.searchsorted(decided, sent) - 1
+        return [(at - decided[place]) * 1e3 for at, place in zip(sent, places, strict=True)]
+
+
+async def drill(exchange: Exchange, folder: Path, count: int) -> list[float]:
+    """Return how long so many kills of a healthy bot took to the wire, in ms."""
+    from abidance.run.killing import release
+
+    async with Bot(folder, exchange) as bot:
+        bot.strategy.STATE.update(most=ORDERS, pause=0.5)
+        found = []
+        for _ in range(count):
+            found.append(await bot.kill())
+            await bot.until(lambda: not bot.trading.engine.state.orders.open())
+            release(folder / "run")
+        return found
+
+
+async def drill_dead(exchange: Exchange, folder: Path) -> float:
+    """Return how long the kill of a bot took whose journal has just failed, in ms."""
+    async with Bot(folder, exchange) as bot:
+        bot.strategy.STATE.update(most=ORDERS, pause=0.5)
+        await bot.until(lambda: bot.open == ORDERS)
+        bot.unplug()
+        return await bot.kill()
+
+
+def figures(found: list[float]) -> dict[str, float]:
+    """Return what is told of delays in ms."""
+    return {
+        "count": len(found),
+        **{f"p{share:g}_ms": round(float(np.percentile(found, share)), 3) for share in (50, 90, 99, 100)},
+    }
+
+
+def kept(name: str, told: dict[str, float]) -> bool:
+    """Say whether a promise was kept."""
+    median, tail = PROMISE[name]
+    return (median is None or told["p50_ms"] <= median) and told["p99_ms"] <= tail
+
+
+def main() -> int:
+    """Measure what was asked for; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--decisions", type=int, default=2_000)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--dead", type=int, default=20)
+    parser.add_argument("--save", type=Path, help="write the figures to this file, too")
+    asked = parser.parse_args()
+    import uvloop
+
+    told: dict[str, Any] = {"orders": ORDERS, "cores": os.cpu_count()}
+    with tempfile.TemporaryDirectory() as place, Exchange() as exchange:
+        root = Path(place)
+
+        def folder(name: str) -> Path:
+            path = root / name
+            path.mkdir()
+            return path
+
+        if asked.decisions:
+            told["decision"] = figures(uvloop.run(decide(exchange, folder("decide"), asked.decisions)))
+        if asked.kills:
+            told["kill"] = figures(uvloop.run(drill(exchange, folder("kill"), asked.kills)))
+        if asked.dead:
+            dead = [uvloop.run(drill_dead(exchange, folder(f"dead{n}"))) for n in range(asked.dead)]
+            told["dead"] = figures(dead)
+    told["kept"] = {name: kept(name, told[name]) for name in PROMISE if name in told}
+    text = json.dumps(told)
+    sys.stdout.write(text + "\n")
+    if asked.save:
+        asked.save.write_text(text + "\n", encoding="utf-8")
+    return 0 if all(told["kept"].values()) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,125 @@
+"""Watches that what is held has its stop: how long it stood without, and what is done when that lasts.
+
+A position is covered as far as an acknowledged stop stands for it, at the venue or held and watched by us. Time counts
+from the event that left a part of it uncovered (a fill, a stop that is gone) until a stop covers it whole. What is
+still uncovered after the patience, counted anew whenever more of it is covered, is left at market, with an alarm.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from abidance.engine.actions import ATTEMPTS, Actions
+from abidance.engine.state import State
+from abidance.model.instrument import SECOND_NS
+from abidance.model.money import ZERO, to_decimal
+from abidance.model.order import Order, OrderState, Purpose
+
+VIGIL = "vigil"
+"""The name of the timer by which the engine looks again."""
+NEVER = 2**63 - 1
+Place = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Bare:
+    """A position without its whole stop, since when, and when that has lasted too long."""
+
+    since: int
+    due: int
+    uncovered: Decimal
+    attempts: int = 0
+
+
+@dataclass(slots=True)
+class Bareness:
+    """How often, how long in all and how long at most a position stood without its whole stop (ns)."""
+
+    count: int = 0
+    total: int = 0
+    longest: int = 0
+
+
+class Vigil:
+    """The watch over the stops of one run. It only measures until it is given a `patience`.
+
+    On stored bars a stop stands at once or never, and five seconds are no bar: only runs on live data have patience.
+    `due` is the moment (ns UTC) at which `look` is to be called, `past` what was measured of each place (strategy,
+    instrument).
+    """
+
+    def __init__(self, state: State, actions: Actions) -> None:
+        self.due = NEVER
+        self.past: dict[Place, Bareness] = {}
+        self._state = state
+        self._actions = actions
+        self._patience = NEVER
+        self._bare: dict[Place, _Bare] = {}
+
+    def be_patient(self, seconds: float | None) -> None:
+        """Act on what has had no stop for so long; None only measures."""
+        self._patience = NEVER if seconds is None else round(seconds * SECOND_NS)
+
+    def note(self, strategy: str, instrument: str) -> None:
+        """Take note of what a place is covered by, after anything that may have changed it."""
+        place, state = (strategy, instrument), self._state
+        known = self._bare.get(place)
+        if known is None and self._actions.exits.plan(strategy, instrument) is None:
+            return
+        uncovered = self._actions.exits.uncovered(
+            state.position(strategy, instrument), state.instruments[instrument]
+        )
+        if not uncovered:
+            if known is not None:
+                self._end(place, known)
+        elif known is None:
+            self._bare[place] = _Bare(state.now, self._later(state.now), uncovered)
+        else:
+            if uncovered < known.uncovered:
+                known.due = self._later(state.now)
+            known.uncovered = uncovered
+        self._reckon()
+
+    def lost(self, order: Order) -> None:
+        """Leave a position at once whose stop the venue does not hold (any more): nothing is to be waited for."""
+        position = self._state.position(order.request.strategy, order.request.instrument)
+        price = self._state.price(order.request.instrument)
+        if position.quantity and price is not None and order.state is not OrderState.EXPIRED:
+            self._actions.leave(position, Purpose.STOP_LOSS, to_decimal(price))
+
+    def bare(self) -> dict[Place, int]:
+        """Return since when (ns UTC) positions stand without their whole stop."""
+        return {place: each.since for place, each in self._bare.items()}
+
+    def look(self) -> None:
+        """Leave at market what has stood uncovered for too long, and tell people."""
+        now = self._state.now
+        for (strategy, instrument), bare in tuple(self._bare.items()):
+            if bare.due > now:
+                continue
+            bare.attempts += 1
+            bare.due = self._later(now) if bare.attempts < ATTEMPTS else NEVER
+            seconds = (now - bare.since) / SECOND_NS
+            what = f"{bare.uncovered} of {instrument} has had no stop for {seconds:.3g} s"
+            self._actions.note("error", "unprotected", f"{what}: it is left at market.", strategy)
+            price = self._state.price(instrument)
+            position = self._state.position(strategy, instrument)
+            seen = ZERO if price is None else to_decimal(price)
+            self._actions.leave(position, Purpose.STOP_LOSS, seen, most=bare.uncovered)
+        self._reckon()
+
+    def _end(self, place: Place, bare: _Bare) -> None:
+        del self._bare[place]
+        lasted = self._state.now - bare.since
+        past = self.past.setdefault(place, Bareness())
+        past.count += 1
+        past.total += lasted
+        past.longest = max(past.longest, lasted)
+        if lasted:
+            text = f"{place[1]} was without its whole stop for {lasted / SECOND_NS:.3f} s."
+            self._actions.note("info", "protected", text, place[0])
+
+    def _later(self, now: int) -> int:
+        return min(NEVER, now + self._patience)
+
+    def _reckon(self) -> None:
+        self.due = min((each.due for each in self._bare.values()), default=NEVER)

@@ -1,0 +1,192 @@
+"""The kill switch and the lost journal, with a bot that has many real orders at a local exchange, over real sockets."""
+
+import asyncio
+import os
+import signal
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from abidance.engine.config import StrategyConfig
+from abidance.model.errors import JournalError
+from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig
+from abidance.run.config import RunConfig
+from abidance.run.killing import SIGNALS, Extent, kill, killed, thrown_by_signals
+from abidance.run.trading import LiveTrading
+from abidance.testing.exchange import Fault, Wrong
+from abidance.testing.exchange.desk import Placed
+from tests.integration.test_live_trading import Market
+
+D = Decimal
+MANY = 200
+
+LADDER = '''
+from decimal import Decimal
+
+from abidance.model.order import OrderRequest, OrderType, Protection, Side
+from abidance.strategy.base import EventStrategy
+
+
+class Ladder(EventStrategy):
+    """Rests many small orders below the market, and buys once with a stop."""
+
+    timeframe = "1m"
+    rungs = {rungs}
+
+    def __init__(self):
+        self.done = False
+
+    def on_bar(self, bar, view):
+        if self.done or not view.price(bar.instrument):
+            return None
+        self.done = True
+        price, small = Decimal(round(bar.close * 0.8)), Decimal("0.0002")
+        rest = [
+            OrderRequest(self.name, bar.instrument, Side.BUY, small, OrderType.LIMIT, price=price - n)
+            for n in range(self.rungs)
+        ]
+        stop = Protection(stop=bar.close * 0.5)
+        return [OrderRequest(self.name, bar.instrument, Side.BUY, Decimal("0.001"), protection=stop), *rest]
+'''
+
+
+class Rungs(Market):
+    """A local exchange and a bot that rests many orders."""
+
+    rungs = MANY
+
+    def guarded(self, **more: object) -> RunConfig:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "ladder.py"
+        path.write_text(LADDER.replace("{rungs}", str(self.rungs)), encoding="utf-8")
+        ladder = StrategyConfig(strategy=f"{path}:Ladder", name="ladder", timeframe="1m")
+        limits = LimitsConfig(
+            duplicate_window=0, max_orders_per_minute=1_000, price_collar=1.0, max_positions=100
+        )
+        risk = RiskConfig(limits=limits, breakers=BreakersConfig(daily_loss=None, max_drawdown=None))
+        return self.config(strategies=(ladder,), risk=risk, **more)
+
+    def working(self) -> list[Placed]:
+        return [each for each in self.exchange.desk.orders.values() if each.state.is_working]
+
+    def entries(self) -> list[Placed]:
+        return [each for each in self.working() if each.ticket.side > 0]
+
+
+def unplug(bot: LiveTrading) -> None:
+    """Let every write to the journal fail as on a full disk, from now on."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, bot.journal._fd)
+    os.close(full)
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> Rungs:
+    return Rungs(tmp_path / "bot")
+
+
+async def test_a_kill_takes_two_hundred_entries_back_and_leaves_the_stop(place: Rungs) -> None:
+    before: list[int] = []
+
+    async def person(_: LiveTrading) -> None:
+        before.append(len(place.entries()))
+
+    async with place:
+        await place.live(130, after=4, person=person)
+
+        assert before == [MANY]
+        assert place.entries() == []
+        assert [each.ticket.trigger is not None for each in place.working()] == [True]
+
+
+@pytest.mark.parametrize("extent", [None, *Extent])
+async def test_a_bot_whose_journal_is_dead_takes_entries_back_and_sends_nothing_more(
+    place: Rungs, extent: Extent | None
+) -> None:
+    before: list[int] = []
+
+    async def person(bot: LiveTrading) -> None:
+        unplug(bot)
+        before.append(len(place.entries()))
+        if extent is not None:
+            kill(place.folder, "tester", extent)
+        await place.pass_time(6)
+
+    async with place:
+        with pytest.raises(JournalError, match="disk is full"):
+            await place.live(130, person=person)
+        left, placed = place.working(), len(place.exchange.desk.orders)
+
+        assert before == [MANY]
+        assert place.entries() == []
+        assert placed == MANY + 2
+        assert len(left) == (0 if extent is Extent.ALL else 1)
+        assert all(each.ticket.trigger is not None for each in left)
+
+
+@pytest.mark.parametrize("extent", [None, *Extent])
+async def test_a_bot_that_starts_again_with_room_on_the_disk_does_what_the_switch_says(
+    place: Rungs, extent: Extent | None
+) -> None:
+    async def person(bot: LiveTrading) -> None:
+        unplug(bot)
+        if extent is not None:
+            kill(place.folder, "tester", extent)
+        await place.pass_time(6)
+
+    async with place:
+        with pytest.raises(JournalError, match="disk is full"):
+            await place.live(130, person=person)
+
+        again = await place.live(20)
+
+        assert place.entries() == []
+        assert len(again.engine.state.portfolio.open_positions()) == (0 if extent is Extent.FLATTEN else 1)
+        assert len(place.working()) == (1 if extent in (None, Extent.ENTRIES) else 0)
+        place.agrees(again)
+
+
+async def test_a_stop_that_nobody_acknowledges_is_left_at_market_after_five_seconds(tmp_path: Path) -> None:
+    place = Rungs(tmp_path / "bot")
+    place.rungs = 0
+
+    async with place:
+        # The entry passes; the stop behind it never arrives, nor do the first questions about it.
+        place.exchange.faults.add(Fault(Wrong.DEAF, "/api/v3/order", after=1, times=5))
+        bot = await place.live(150)
+
+        kinds = [fill.purpose.value for fill in bot.engine.fills]
+        assert kinds == ["entry", "stop_loss"]
+        assert not bot.engine.state.portfolio.open_positions()
+        (span,) = bot.engine.vigil.past.values()
+        assert 5e9 <= span.longest < 8e9
+        place.agrees(bot)
+
+
+@pytest.mark.parametrize(("number", "extent"), SIGNALS.items())
+async def test_a_signal_throws_the_switch(tmp_path: Path, number: signal.Signals, extent: Extent) -> None:
+    folder, before = tmp_path / "bot", signal.getsignal(number)
+
+    with thrown_by_signals(folder):
+        os.kill(os.getpid(), number)
+        await asyncio.sleep(0)
+
+    assert killed(folder) is extent
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(
+    ("text", "extent"),
+    [
+        ("flatten", "flatten"),
+        ("all\n", "all"),
+        ("entries", "entries"),
+        ("", "entries"),
+        ("\x00 all", "entries"),
+    ],
+)
+def test_a_file_that_somebody_wrote_by_hand_is_the_switch(tmp_path: Path, text: str, extent: str) -> None:
+    (tmp_path / "KILL").write_text(text, encoding="utf-8")
+
+    assert killed(tmp_path) is Extent(extent)

@@ -1,0 +1,241 @@
+"""How long a position may stand without its stop, through the whole core, and what is done when that lasts."""
+
+from decimal import Decimal
+
+import pytest
+
+from abidance.engine.pump import Pump
+from abidance.engine.vigil import VIGIL, Bareness
+from abidance.model.event import (
+    ChangeRejected,
+    ControlAction,
+    OrderAccepted,
+    OrderAmended,
+    OrderCancelled,
+    OrderFilled,
+    OrderRejected,
+    OrderUnknown,
+    Timer,
+)
+from abidance.model.instrument import SECOND_NS
+from abidance.model.order import OrderType, Purpose
+from tests.unit.engine.rig import SPOT, D, Rig, Scripted, fill_of, flat, rig_of
+
+PLACE = ("one", SPOT.id)
+PATIENCE = 5 * SECOND_NS
+
+
+def bought(*parts: str, patience: float | None = 5.0) -> Rig:
+    """Return a rig without a venue whose entry of 1 filled in these parts; nothing was said of its stop."""
+    rig = rig_of(Scripted([1], stop=5.0), flat(100, 100, 100), venue=False)
+    rig.engine.vigil.be_patient(patience)
+    rig.step()
+    rig.accept(rig.submits[0])
+    for number, part in enumerate(parts):
+        rig.fill(rig.submits[0], part, "100", f"part {number}")
+    return rig
+
+
+def look(rig: Rig) -> None:
+    """Let the engine's own timer fire, as the pump does."""
+    rig.ts = rig.engine.vigil.due
+    rig.tell(Timer(rig.ts, VIGIL))
+
+
+def exits(rig: Rig) -> list[tuple[Decimal, Purpose]]:
+    """Return what was sent to leave at market."""
+    return [
+        (each.request.quantity, each.request.purpose)
+        for each in rig.submits
+        if each.request.reduce_only and each.request.type is OrderType.MARKET
+    ]
+
+
+def alarms(rig: Rig) -> list[str]:
+    return [notice.text for notice in rig.notices if notice.code == "unprotected"]
+
+
+def test_a_position_whose_stop_nobody_confirms_is_left_at_market_after_five_seconds_with_an_alarm() -> None:
+    rig = bought("1.000")
+    filled_at = rig.ts
+
+    due = rig.engine.vigil.due
+    look(rig)
+
+    assert due == filled_at + PATIENCE
+    assert exits(rig) == [(D("1.000"), Purpose.STOP_LOSS)]
+    assert alarms(rig) == ["1.000 of BTC/USDT@SIM has had no stop for 5 s: it is left at market."]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.25, 4.999])
+def test_the_time_from_the_fill_to_the_acknowledged_stop_is_measured(seconds: float) -> None:
+    rig = bought("1.000")
+
+    rig.ts += round(seconds * SECOND_NS)
+    rig.accept(rig.submits[1])
+
+    lasted = round(seconds * SECOND_NS)
+    assert rig.engine.vigil.past == {PLACE: Bareness(1, lasted, lasted)}
+    assert rig.engine.vigil.bare() == {}
+    told = [notice.text for notice in rig.notices if notice.code == "protected"]
+    assert told == ([f"{SPOT.id} was without its whole stop for {seconds:.3f} s."] if seconds else [])
+
+
+def test_a_late_timer_of_a_stop_that_stands_does_nothing() -> None:
+    rig = bought("1.000")
+    due = rig.engine.vigil.due
+    rig.accept(rig.submits[1])
+
+    rig.tell(Timer(due, VIGIL))
+
+    assert exits(rig) == []
+    assert alarms(rig) == []
+
+
+def test_only_the_part_that_no_stop_covers_is_left() -> None:
+    rig = bought("0.3")
+    stop = rig.submits[1]
+    rig.accept(stop)
+    rig.fill(rig.submits[0], "0.7", "100", "rest")
+    rig.tell(ChangeRejected(rig.ts, stop.order_id, "no"))
+
+    look(rig)
+
+    assert exits(rig) == [(D("0.7"), Purpose.STOP_LOSS)]
+
+
+def test_what_is_covered_step_by_step_gets_five_seconds_for_each_step() -> None:
+    rig = bought("0.3")
+    stop = rig.submits[1]
+    rig.ts += 4 * SECOND_NS
+    rig.fill(rig.submits[0], "0.7", "100", "rest")
+    rig.accept(stop)
+    first = rig.engine.vigil.due
+
+    rig.ts += 4 * SECOND_NS
+    rig.tell(OrderAmended(rig.ts, stop.order_id, D("1.0"), None, D("95.0")))
+
+    assert first == rig.ts + SECOND_NS
+    assert rig.engine.vigil.past == {PLACE: Bareness(1, 8 * SECOND_NS, 8 * SECOND_NS)}
+
+
+def test_a_stop_of_unknown_outcome_protects_nothing() -> None:
+    rig = bought("1.000")
+    rig.tell(OrderUnknown(rig.ts, rig.submits[1].order_id, "timeout"))
+
+    look(rig)
+
+    assert exits(rig) == [(D("1.000"), Purpose.STOP_LOSS)]
+
+
+def test_a_stop_that_stood_and_is_doubted_counts_until_it_is_proven_to_be_gone() -> None:
+    rig = bought("1.000")
+    stop = rig.submits[1].order_id
+    rig.accept(rig.submits[1])
+
+    rig.tell(OrderUnknown(rig.ts, stop, "the program was not running"))
+    doubted = rig.engine.vigil.bare()
+    rig.tell(OrderCancelled(rig.ts, stop, "somebody did"))
+
+    assert doubted == {}
+    assert rig.engine.vigil.bare() == {PLACE: rig.ts}
+    assert exits(rig) == [(D("1.000"), Purpose.STOP_LOSS)]
+
+
+def test_an_exit_that_is_under_way_is_not_sent_twice() -> None:
+    rig = bought("1.000")
+    rig.tell(OrderRejected(rig.ts, rig.submits[1].order_id, "no stops today"))
+
+    look(rig)
+
+    assert exits(rig) == [(D("1.000"), Purpose.STOP_LOSS)]
+    assert len(alarms(rig)) == 1
+
+
+def test_an_exit_that_the_venue_refuses_is_tried_three_times_and_not_for_ever() -> None:
+    rig = bought("1.000")
+
+    for _ in range(3):
+        look(rig)
+        rig.tell(OrderRejected(rig.ts, rig.submits[-1].order_id, "no"))
+
+    assert len(exits(rig)) == 3
+    assert rig.engine.vigil.due == 2**63 - 1
+    assert rig.engine.vigil.bare() != {}
+
+
+def test_a_position_that_is_gone_is_not_watched_any_more() -> None:
+    rig = bought("1.000")
+    look(rig)
+
+    rig.fill(rig.submits[-1], "1.000", "99", "exit")
+
+    assert rig.engine.vigil.bare() == {}
+    assert rig.engine.vigil.due == 2**63 - 1
+
+
+def test_the_patience_is_a_choice_and_none_only_measures() -> None:
+    short, none = bought("1.000", patience=1.5), bought("1.000", patience=None)
+
+    assert short.engine.vigil.due == short.ts + 1.5 * SECOND_NS
+    assert none.engine.vigil.due == 2**63 - 1
+    assert none.engine.vigil.bare() == {PLACE: none.ts}
+
+
+def test_a_plan_without_a_stop_is_not_watched() -> None:
+    without = rig_of(Scripted([1], take_profit=5.0), flat(100, 100), venue=False)
+    without.step()
+    without.fill(without.submits[0], "1.000", "100", "a")
+
+    assert without.engine.vigil.bare() == {}
+
+
+def test_the_pump_fires_the_timer_in_a_quiet_market_and_records_it() -> None:
+    rig = bought("1.000")
+    seen: list[object] = []
+    pump = Pump(rig.engine, rig.core.venue, observe=lambda outcome: seen.append(outcome.event))
+    due = rig.engine.vigil.due
+
+    pump.wake(due - 1)
+    before = list(seen)
+    pump.wake(due + 10 * SECOND_NS)
+
+    assert before == []
+    assert seen[0] == Timer(due, VIGIL)
+
+
+def test_a_simulated_venue_leaves_no_time_without_a_stop() -> None:
+    rig = rig_of(Scripted([1, float("nan"), 0, 1], stop=5.0), flat(*[100] * 8)).run()
+
+    assert rig.engine.vigil.past == {PLACE: Bareness(2, 0, 0)}
+    assert alarms(rig) == []
+
+
+def test_a_kill_of_all_takes_stops_back_leaves_nothing_at_market_and_a_release_restores_them() -> None:
+    rig = bought("1.000")
+    stop = rig.submits[1]
+    rig.accept(stop)
+
+    rig.control(ControlAction.KILL, extent="all")
+    rig.tell(OrderCancelled(rig.ts, stop.order_id, "killed"))
+    taken_back = [each.order_id for each in rig.cancels]
+    left = (exits(rig), rig.engine.vigil.bare())
+    rig.control(ControlAction.RELEASE)
+
+    assert taken_back == [stop.order_id]
+    assert left == ([], {})
+    assert rig.submits[-1].request.type is OrderType.STOP
+    assert rig.engine.vigil.bare() == {PLACE: rig.ts}
+
+
+def test_replies_that_come_twice_or_for_others_change_no_measure() -> None:
+    rig = bought("1.000")
+    stop = rig.submits[1]
+    rig.ts += SECOND_NS
+    rig.accept(stop)
+
+    rig.tell(OrderAccepted(rig.ts, stop.order_id))
+    rig.tell(OrderAccepted(rig.ts, "of nobody"))
+    rig.tell(OrderFilled(rig.ts, fill_of(rig.submits[0], "1.000", "100", rig.ts, "part 0")))
+
+    assert rig.engine.vigil.past == {PLACE: Bareness(1, SECOND_NS, SECOND_NS)}
