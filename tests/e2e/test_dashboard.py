@@ -33,6 +33,7 @@ SCREENS = {
     "/risk": "Risk",
     "/logs": "Logs",
     "/backtests": "Backtests",
+    "/optimise": "Optimise",
     "/data": "Data",
     "/settings": "Settings",
 }

@@ -23,6 +23,7 @@ from abidance.api.routes import (
     bots,
     config,
     data,
+    downloads,
     exports,
     fills,
     health,
@@ -33,16 +34,18 @@ from abidance.api.routes import (
     positions,
     risk,
     runs,
+    searches,
     session,
     strategies,
     users,
+    verdicts,
 )
 from abidance.api.schemas.wire import Problem
 from abidance.market.store import open_tables
 
 PREFIX = "/api/v1"
 _ROUTES = (
-    session, users, audit, keys, bots, runs, orders, fills, positions, exports, risk, market, strategies, backtests, data, logs, config,
+    session, users, audit, keys, bots, runs, orders, fills, positions, exports, risk, market, strategies, backtests, searches, verdicts, data, downloads, logs, config,
 )  # fmt: skip
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {
@@ -94,7 +97,8 @@ def _operation(route: APIRoute) -> str:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     house: House = app.state.house
-    tasks = [asyncio.ensure_future(work) for work in (house.runs.follow(), house.bench.work())]
+    works = (house.runs.follow(), *(bench.work() for bench in house.benches))
+    tasks = [asyncio.ensure_future(work) for work in works]
     try:
         yield
     finally:

@@ -1,15 +1,15 @@
-"""Backtests on request: one after the other, each in a process of its own that can be ended, kept as files.
+"""Long work on request: one of a kind after the other, each in a process of its own that can be ended, kept as files.
 
     backtests/ID/request.json   what was asked for, and what became of it
     backtests/ID/result.json    the result, as `abidance backtest --json` writes it
+    searches/ID/page.html       the page that the command line would write, for searches and verdicts
 
-A process that is killed leaves a request that failed, never half a result.
+What the work is, `workshop` says. A process that is killed leaves a request that failed, never half a result.
 """
 
 import asyncio
 import json
 import multiprocessing
-import os
 import secrets
 import time
 from contextlib import suppress
@@ -19,19 +19,19 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from abidance.api.bots import by_name
+from abidance.api.workshop import RESULT, Kind, Task, do, loaded
 from abidance.backtest.export import write_whole
-from abidance.model.errors import AbidanceError, UsageError
+from abidance.model.errors import UsageError
 
-FOLDER, REQUEST, RESULT = "backtests", "request.json", "result.json"
-QUEUED, LONGEST = 20, 3_600.0
-"""Backtests that may wait, and seconds that one may take."""
+REQUEST = "request.json"
+QUEUED = 20
+"""So much of a kind may wait."""
 _BEAT = 0.1
 
 
 @dataclass
 class Job:
-    """One backtest; times are ms UTC."""
+    """One piece of work; times are ms UTC. `asked` is what was wished besides the configuration, `live` how it goes."""
 
     id: str
     config: dict[str, Any]
@@ -46,15 +46,18 @@ class Job:
     strategies: list[str] = field(default_factory=list)
     instruments: list[str] = field(default_factory=list)
     timerange: str = ""
-    metrics: dict[str, float | int | None] | None = None
+    metrics: dict[str, Any] | None = None
+    asked: dict[str, Any] = field(default_factory=dict)
+    live: dict[str, Any] = field(default_factory=dict)
 
 
 class Bench:
-    """The backtests of a user directory; `work` runs them until it is cancelled."""
+    """The work of one kind in a user directory; `work` does it until it is cancelled."""
 
-    def __init__(self, userdir: Path) -> None:
+    def __init__(self, userdir: Path, kind: Kind) -> None:
         self._userdir = userdir
-        self._folder = userdir / FOLDER
+        self._kind = kind
+        self._folder = userdir / kind.folder
         self._jobs: dict[str, Job] = {}
         self._process: BaseProcess | None = None
         self._news = asyncio.Event()
@@ -66,44 +69,58 @@ class Bench:
                 self._jobs[job.id] = job
 
     def all(self) -> list[Job]:
-        """Return the backtests, newest first."""
+        """Return what was asked for, newest first."""
         return sorted(self._jobs.values(), key=lambda job: job.created, reverse=True)
 
     def get(self, id: str) -> Job | None:
-        """Return a backtest, or None."""
+        """Return a piece of work, or None."""
         return self._jobs.get(id)
 
-    def result(self, job: Job) -> bytes:
-        """Return the JSON document of a backtest that is done. Raises UsageError when there is none."""
+    def result(self, job: Job, name: str = RESULT) -> bytes:
+        """Return a file of work that is done. Raises UsageError when there is none."""
         try:
-            return (self._folder / job.id / RESULT).read_bytes()
+            return (self._folder / job.id / name).read_bytes()
         except OSError:
-            raise UsageError(f"The backtest {job.id} has no result.", "Wait until it is done.") from None
+            raise UsageError(
+                f"The {self._kind.noun} {job.id} has no result.", "Wait until it is done."
+            ) from None
 
-    def add(self, config: dict[str, Any], label: str, actor: str) -> Job:
-        """Queue a backtest. Raises UsageError when too many wait, and what the configuration's flaws raise."""
+    def add(self, config: dict[str, Any], label: str, actor: str, asked: dict[str, Any] | None = None) -> Job:
+        """Queue work on a run. Raises UsageError when too much waits, and what the configuration's flaws raise."""
+        ready = loaded(config)
+        job = self._new(config, label or "+".join(each.name for each in ready.strategies), actor, asked)
+        job.strategies = [each.name for each in ready.strategies]
+        job.instruments, job.timerange = list(ready.instruments), ready.timerange
+        return self._queue(job)
+
+    def add_plain(self, label: str, actor: str, asked: dict[str, Any], instruments: list[str]) -> Job:
+        """Queue work that is about no run. Raises UsageError when too much waits."""
+        job = self._new({}, label, actor, asked)
+        job.instruments = instruments
+        return self._queue(job)
+
+    def _new(self, config: dict[str, Any], label: str, actor: str, asked: dict[str, Any] | None) -> Job:
         if sum(job.state in ("queued", "running") for job in self._jobs.values()) >= QUEUED:
-            raise UsageError(f"{QUEUED} backtests wait already.", "Cancel some, or wait.")
-        ready = _loaded(config)
-        job = Job(
+            raise UsageError(f"{QUEUED} {self._kind.folder} wait already.", "Cancel some, or wait.")
+        return Job(
             f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}",
             config,
-            label or "+".join(each.name for each in ready.strategies),
+            label,
             actor,
             time.time_ns() // 1_000_000,
-            strategies=[each.name for each in ready.strategies],
-            instruments=list(ready.instruments),
-            timerange=ready.timerange,
+            asked=asked or {},
         )
+
+    def _queue(self, job: Job) -> Job:
         self._jobs[job.id] = job
         self._keep(job)
         self._news.set()
         return job
 
     def cancel(self, job: Job) -> None:
-        """End a backtest that waits or runs. Raises UsageError when it is over."""
+        """End work that waits or runs. Raises UsageError when it is over."""
         if job.state not in ("queued", "running"):
-            raise UsageError(f"The backtest {job.id} is over already.")
+            raise UsageError(f"The {self._kind.noun} {job.id} is over already.")
         was_running, job.state = job.state == "running", "cancelled"
         if was_running and self._process is not None:
             self._process.kill()
@@ -122,9 +139,9 @@ class Bench:
     async def _run(self, job: Job) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
-        path = self._folder / job.id / RESULT
+        task = Task(job.id, job.config, job.asked, self._userdir, self._folder / job.id)
         process = context.Process(
-            target=_work, args=(theirs, job.config, self._userdir, path), name="backtest", daemon=True
+            target=do, args=(theirs, self._kind, task), name=self._kind.noun, daemon=True
         )
         job.state = "running"
         self._process = process
@@ -139,7 +156,7 @@ class Bench:
             ours.close()
 
     async def _watch(self, job: Job, process: BaseProcess, news: Connection) -> None:
-        until = time.monotonic() + LONGEST
+        until = time.monotonic() + self._kind.longest
         while job.state == "running":
             is_alive = process.is_alive()
             try:
@@ -149,10 +166,13 @@ class Bench:
                 is_alive = False
             if job.state == "running" and (not is_alive or time.monotonic() > until):
                 job.state = "failed"
-                job.error = (
-                    "Its process ended without a result." if not is_alive else "It took more than an hour."
+                hours = self._kind.longest / 3_600
+                told = (
+                    f"It took more than {hours:g} hours."
+                    if is_alive
+                    else "Its process ended without a result."
                 )
-                job.remedy = "Ask for fewer bars or instruments."
+                job.error, job.remedy = told, "Ask for less at once."
             if job.state == "running":
                 await asyncio.sleep(_BEAT)
         if job.state != "cancelled":
@@ -161,7 +181,8 @@ class Bench:
     def _take(self, job: Job, told: tuple[str, Any]) -> None:
         kind, value = told
         if kind == "progress":
-            job.progress = float(value)
+            job.progress = float(value[0])
+            job.live |= value[1]
         elif kind == "done":
             job.state, job.progress, job.metrics = "done", 1.0, value
         else:
@@ -180,42 +201,6 @@ class Bench:
         """End what runs."""
         if self._process is not None:
             self._process.kill()
-
-
-def _loaded(config: dict[str, Any]) -> Any:
-    from abidance.run.config import load
-
-    return by_name(load([], config, {}).ready())
-
-
-def _work(news: Connection, config: dict[str, Any], userdir: Path, path: Path) -> None:
-    """Run a backtest in a process of its own and tell how it goes."""
-    os.nice(10)  # whoever trades on this machine goes first
-    try:
-        import msgspec
-
-        from abidance.backtest.breakdown import metrics_of
-        from abidance.backtest.export import to_json
-        from abidance.market.store import BarStore, Catalog, open_tables
-        from abidance.run.backtest import backtest
-
-        source = Catalog(BarStore(open_tables(userdir / "data")))
-        strategies = userdir / "strategies"
-        result = backtest(
-            _loaded(config),
-            source,
-            strategies,
-            lambda done, total: news.send(("progress", done / max(total, 1))),
-        )
-        ours, benchmark = metrics_of(result)
-        write_whole(path, to_json(result, ours, benchmark))
-        news.send(("done", msgspec.to_builtins(ours)))
-    except AbidanceError as error:
-        news.send(("failed", (error.found, error.remedy)))
-    except Exception as error:  # noqa: BLE001 - whatever a strategy's code does, it is told and not thrown
-        news.send(("failed", (f"It failed ({type(error).__name__}: {error}).", "")))
-    finally:
-        news.close()
 
 
 __all__ = ["Bench", "Job"]

@@ -13,6 +13,7 @@ from abidance.api.bots import Bots
 from abidance.api.following import Runs
 from abidance.api.metrics import Metrics
 from abidance.api.notes import Notes
+from abidance.api.workshop import BACKTESTS, DOWNLOADS, SEARCHES, VERDICTS
 from abidance.market.store import BarStore, Catalog, Tables
 from abidance.security.audit import AUDIT, Audit
 from abidance.security.database import USERS, open_database
@@ -53,7 +54,10 @@ class House:
         self.metrics = Metrics()
         self.tables = tables
         self.catalog = Catalog(BarStore(tables))
-        self.bench = Bench(userdir)
+        self.bench = Bench(userdir, BACKTESTS)
+        self.searches = Bench(userdir, SEARCHES)
+        self.verdicts = Bench(userdir, VERDICTS)
+        self.downloads = Bench(userdir, DOWNLOADS)
         self.bots = Bots(userdir)
         self.setup_token = secrets.token_urlsafe(24) if self.users.is_empty else ""
         # Two, so that a flood of logins leaves the machine to those who trade.
@@ -70,13 +74,19 @@ class House:
         return await asyncio.get_running_loop().run_in_executor(self._readers, work, *arguments)
 
     @property
+    def benches(self) -> tuple[Bench, ...]:
+        """Return where long work is done, one of a kind at a time."""
+        return self.bench, self.searches, self.verdicts, self.downloads
+
+    @property
     def strategies(self) -> Path:
         """Return where the user's own strategies lie."""
         return self.userdir / STRATEGIES
 
     def close(self) -> None:
         """Let go of everything."""
-        self.bench.close()
+        for bench in self.benches:
+            bench.close()
         self.runs.close()
         self._hashers.shutdown(wait=False, cancel_futures=True)
         self._readers.shutdown(wait=False, cancel_futures=True)

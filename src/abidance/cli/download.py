@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from abidance.model.errors import AbidanceError
     from abidance.run.downloading import Outcome, Wish
 
-DAYS = 30
 _TIMEFRAME = re.compile(r"\d+[smhdw]")
 _ROWS = 10_000
 
@@ -39,7 +38,7 @@ def download_data(
         list[str] | None, typer.Option("-i", "--timeframe", help="1m 5m 1h: one or more; 1h by default.")
     ] = None,
     timerange: Annotated[
-        str, typer.Option("--timerange", help=f"20240101-20240601; the last {DAYS} days by default.")
+        str, typer.Option("--timerange", help="20240101-20240601; the last 30 days by default.")
     ] = "",
     venue: Annotated[str, typer.Option("--venue", help="The venue of pairs that name none.")] = "",
     trades: Annotated[bool, typer.Option("--trades", help="Trades, too.")] = False,
@@ -61,6 +60,7 @@ def download_data(
     from rich.console import Console
 
     from abidance.market.store import open_tables
+    from abidance.run.downloading import wish_of
 
     console = Console(highlight=False)
     tables = open_tables(options.store_of(userdir, store, config))
@@ -68,7 +68,7 @@ def download_data(
     if from_files is not None:
         _from_files(console, tables, from_files, venue, listed, replace=replace)
         return
-    wish = _wish(listed, frames, venue, timerange, trades=trades, funding=funding, replace=replace)
+    wish = wish_of(listed, frames, venue, timerange, trades=trades, funding=funding, replace=replace)
     try:
         outcomes = _download(console, wish, tables, config)
     except KeyboardInterrupt:
@@ -96,44 +96,6 @@ def _sorted_out(
     for text in more:
         (frames if _TIMEFRAME.fullmatch(text) else listed).append(text)
     return listed, frames
-
-
-def _wish(
-    pairs: list[str],
-    timeframes: list[str],
-    venue: str,
-    timerange: str,
-    *,
-    trades: bool,
-    funding: bool,
-    replace: bool,
-) -> "Wish":
-    """Return what is wanted. Raises UsageError for what is no pair, timeframe or time range."""
-    from abidance.kernel.clock import WallClock
-    from abidance.market.store import parse_timerange
-    from abidance.model.errors import UsageError
-    from abidance.model.instrument import SECOND_NS, parse_instrument_id, timeframe_ns
-    from abidance.run.downloading import Wish
-
-    if not pairs:
-        raise UsageError("No pair is named.", "Name some with -p, such as -p BTC/USDT ETH/USDT.")
-    ids = tuple(
-        pair if "@" in pair else f"{pair}@{(venue or options.DEFAULT_VENUE).upper()}" for pair in pairs
-    )
-    for id in ids:
-        name = parse_instrument_id(id)
-        if funding and name.settle is None:
-            raise UsageError(f"{id} is a spot pair, which has no funding.", "A perpetual is BTC/USDT:USDT.")
-    frames = tuple(timeframes) or (() if trades or funding else ("1h",))
-    for frame in frames:
-        timeframe_ns(frame)
-    now = WallClock().now()
-    start, end = parse_timerange(timerange) if timerange else (None, None)
-    end = now if end is None else min(end, now)
-    start = end - DAYS * 86_400 * SECOND_NS if start is None else start
-    if start >= end:
-        raise UsageError("The time range has not begun yet.", "Name one that lies in the past.")
-    return Wish(ids, start, end, frames, trades, funding, replace)
 
 
 def _download(

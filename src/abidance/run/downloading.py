@@ -6,15 +6,16 @@ others from coming.
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from abidance.kernel.clock import WallClock
 from abidance.market.backfill import Backfill, Watch
 from abidance.market.bars import Bars
-from abidance.market.store import BarStore, Tables
-from abidance.model.errors import AbidanceError, VenueError
-from abidance.model.instrument import InstrumentKind, parse_instrument_id
+from abidance.market.store import BarStore, Tables, parse_timerange
+from abidance.model.errors import AbidanceError, UsageError, VenueError
+from abidance.model.instrument import SECOND_NS, InstrumentKind, parse_instrument_id, timeframe_ns
 from abidance.venues.ccxt.history import CcxtHistory, Way
 from abidance.venues.dialect import Endpoint
 from abidance.venues.net.budget import Budgets
@@ -22,6 +23,7 @@ from abidance.venues.net.config import FeedConfig
 from abidance.venues.net.real import AiohttpTransport, RealPulse
 from abidance.venues.net.transport import NONE, Answer, Socket
 
+VENUE, DAYS = "BINANCE", 30
 AT_ONCE = 4
 """So many pairs are asked about at the same time."""
 
@@ -48,6 +50,39 @@ class Wish:
         for instrument in self.instruments:
             for kind in kinds:
                 yield instrument, kind
+
+
+def wish_of(
+    pairs: Sequence[str],
+    timeframes: Sequence[str],
+    venue: str,
+    timerange: str,
+    *,
+    trades: bool = False,
+    funding: bool = False,
+    replace: bool = False,
+) -> Wish:
+    """Return what is wanted, of the last 30 days when no time is named; `venue` is that of pairs that name none.
+
+    Raises UsageError for what is no pair, timeframe or time range.
+    """
+    if not pairs:
+        raise UsageError("No pair is named.", "Name some with -p, such as -p BTC/USDT ETH/USDT.")
+    ids = tuple(pair if "@" in pair else f"{pair}@{(venue or VENUE).upper()}" for pair in pairs)
+    for id in ids:
+        name = parse_instrument_id(id)
+        if funding and name.settle is None:
+            raise UsageError(f"{id} is a spot pair, which has no funding.", "A perpetual is BTC/USDT:USDT.")
+    frames = tuple(timeframes) or (() if trades or funding else ("1h",))
+    for frame in frames:
+        timeframe_ns(frame)
+    now = WallClock().now()
+    start, end = parse_timerange(timerange) if timerange else (None, None)
+    end = now if end is None else min(end, now)
+    start = end - DAYS * 86_400 * SECOND_NS if start is None else start
+    if start >= end:
+        raise UsageError("The time range has not begun yet.", "Name one that lies in the past.")
+    return Wish(ids, start, end, frames, trades, funding, replace)
 
 
 class Outcome(NamedTuple):
@@ -181,4 +216,4 @@ class _OneByOne:
             return await transport.request(method, url, query, headers, body)
 
 
-__all__ = ["CatchUp", "Outcome", "Sources", "Wish", "catch_up", "download"]
+__all__ = ["CatchUp", "Outcome", "Sources", "Wish", "catch_up", "download", "wish_of"]

@@ -32,6 +32,7 @@ const SCREENS: Screen[] = [
   { path: "/risk", name: "Risk", needsRun: true, view: lazy(() => import("../features/Risk")) },
   { path: "/logs", name: "Logs", needsRun: true, view: lazy(() => import("../features/Logs")) },
   { path: "/backtests", name: "Backtests", needsRun: false, view: lazy(() => import("../features/Backtests")) },
+  { path: "/optimise", name: "Optimise", needsRun: false, view: lazy(() => import("../features/Optimise")) },
   { path: "/data", name: "Data", needsRun: false, view: lazy(() => import("../features/Data")) },
   { path: "/settings", name: "Settings", needsRun: false, view: lazy(() => import("../features/Settings")) },
 ];

@@ -4,9 +4,10 @@ import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useMemo, useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
-import { Lines } from "../ui/charts";
+import { CandleChart, Lines } from "../ui/charts";
 import { exact, money, share, words } from "../ui/format";
 import { Empty, Failure, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
+import { VerdictOf } from "./Verdict";
 
 type Backtest = Schemas["BacktestOut"];
 const ALL = { params: { query: { limit: 50 } } };
@@ -30,7 +31,7 @@ export default function Backtests({ me }: { me: Me }) {
             ) : (
               <div>
                 {page.items.map((each) => (
-                  <Row key={each.id} of={each} isOpen={open === each.id} onOpen={() => setOpen(open === each.id ? null : each.id)} isCompared={compared.includes(each.id)} onCompare={() => toggle(each.id)} />
+                  <Row key={each.id} of={each} isOpen={open === each.id} onOpen={() => setOpen(open === each.id ? null : each.id)} me={me} isCompared={compared.includes(each.id)} onCompare={() => toggle(each.id)} />
                 ))}
               </div>
             )
@@ -103,7 +104,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
   );
 }
 
-function Row({ of, isOpen, onOpen, isCompared, onCompare }: { of: Backtest; isOpen: boolean; onOpen: () => void; isCompared: boolean; onCompare: () => void }) {
+function Row({ of, me, isOpen, onOpen, isCompared, onCompare }: { of: Backtest; me: Me; isOpen: boolean; onOpen: () => void; isCompared: boolean; onCompare: () => void }) {
   const cancel = api.useMutation("delete", "/api/v1/backtests/{id}");
   const isBusy = of.state === "queued" || of.state === "running";
   const total = of.metrics?.total_return;
@@ -128,13 +129,15 @@ function Row({ of, isOpen, onOpen, isCompared, onCompare }: { of: Backtest; isOp
       </div>
       {of.error && <p className="down">{of.error} {of.remedy}</p>}
       {isOpen && of.state === "done" && <Result id={of.id} metrics={of.metrics ?? {}} />}
+      {isOpen && of.state === "done" && <VerdictOf backtest={of.id} mayAsk={me.role !== "viewer"} />}
     </div>
   );
 }
 
 interface Written {
-  equity?: { ts?: number[]; equity?: number[] } | [number, number][];
-  round_trips?: Record<string, unknown>[];
+  equity?: [string, number][];
+  fills?: { time: string; instrument: string; side: string; quantity: number; price: number }[];
+  config?: { timeframe?: string };
 }
 
 const SHARES = new Set(["total_return", "cagr", "max_drawdown", "volatility", "win_rate", "time_in_market", "mean_exposure", "cvar_95", "alpha"]);
@@ -155,23 +158,65 @@ function Result({ id, metrics }: { id: string; metrics: Record<string, number | 
           </Stat>
         ))}
       </div>
-      <Loaded query={result}>{(found) => <Curve of={found as Written} />}</Loaded>
+      <Loaded query={result}>
+        {(found) => (
+          <>
+            <Curve of={found as Written} />
+            <Trades of={found as Written} />
+          </>
+        )}
+      </Loaded>
     </>
   );
 }
 
 function Curve({ of }: { of: Written }) {
   const { ts, values } = useMemo(() => {
-    const found = of.equity;
-    if (Array.isArray(found)) return { ts: found.map((each) => each[0]), values: found.map((each) => each[1]) };
-    return { ts: found?.ts ?? [], values: found?.equity ?? [] };
+    const found = of.equity ?? [];
+    return { ts: found.map((each) => Date.parse(each[0])), values: found.map((each) => each[1]) };
   }, [of.equity]);
   const curves = useMemo(() => [{ label: "Equity", values, format: money }], [values]);
   return ts.length > 1 ? <Lines ts={ts} curves={curves} /> : <Empty>The result holds no curve.</Empty>;
 }
 
+const SHOWN = 2_000;
+const UNITS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+const lengthOf = (timeframe: string) => Number.parseInt(timeframe, 10) * (UNITS[timeframe.slice(-1)] ?? 3_600_000);
+
+/** The fills of one instrument over its bars: the newest stretch that a chart can hold. */
+function Trades({ of }: { of: Written }) {
+  const names = useMemo(() => [...new Set((of.fills ?? []).map((each) => each.instrument))].sort(), [of.fills]);
+  const [chosen, choose] = useState<string | null>(null);
+  const instrument = chosen ?? names[0];
+  const fills = useMemo(() => (of.fills ?? []).filter((each) => each.instrument === instrument), [of.fills, instrument]);
+  const last = fills.at(-1);
+  const timeframe = of.config?.timeframe ?? "1h";
+  const bars = api.useQuery(
+    "get",
+    "/api/v1/bars",
+    { params: { query: { instrument: instrument ?? "", timeframe, end: last ? Date.parse(last.time) + 40 * lengthOf(timeframe) : undefined, limit: SHOWN } } },
+    { enabled: last !== undefined, staleTime: Infinity },
+  );
+  const marks = useMemo(
+    () => fills.map((each) => ({ ts: Date.parse(each.time), isBuy: each.side === "buy", text: `${each.quantity} at ${each.price}` })),
+    [fills],
+  );
+  if (!last) return <Empty>Nothing was traded.</Empty>;
+  return (
+    <section className="stack" aria-label="Trades on the chart">
+      <div className="row">
+        <h2>Trades on the chart</h2>
+        <Select aria-label="Instrument" data={names} value={instrument ?? null} onChange={choose} allowDeselect={false} />
+      </div>
+      <Loaded query={bars}>{(found) => <CandleChart bars={found} marks={marks} levels={NONE} height={360} />}</Loaded>
+    </section>
+  );
+}
+
+const NONE: [] = [];
+
 function Comparison({ ids }: { ids: string[] }) {
-  const found = api.useQuery("get", "/api/v1/backtests/compare", { params: { query: { ids: ids.join(",") } } } as never) as {
+  const found = api.useQuery("get", "/api/v1/backtests/compare", { params: { query: { ids } } }) as {
     data: Schemas["ComparisonOut"] | undefined;
     error: unknown;
     isPending: boolean;

@@ -1,20 +1,23 @@
 /** The market data that is stored: how much, how whole, and where the holes are. */
 import { Drawer } from "@mantine/core";
 import { useState } from "react";
+import type { Me } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
+import { Days } from "../ui/charts2d";
 import { DataTable } from "../ui/DataTable";
 import { share, whole } from "../ui/format";
 import { Empty, Loaded, Panel, Time } from "../ui/parts";
+import { Downloads } from "./Downloads";
 
 type Holding = Schemas["HoldingOut"];
 
-export default function Data() {
+export default function Data({ me }: { me: Me }) {
   const [chosen, choose] = useState<Holding | null>(null);
   const data = api.useQuery("get", "/api/v1/data", {}, { staleTime: 30_000 });
   return (
     <>
       <h1>Data</h1>
-      <Panel title="In the store" aside={<span className="quiet">a row opens its holes</span>}>
+      <Panel title="In the store" aside={<span className="quiet">a row opens its calendar and its holes</span>}>
         <Loaded query={data}>
           {(rows) => (
             <DataTable
@@ -25,7 +28,7 @@ export default function Data() {
               height={640}
               empty={
                 <>
-                  Nothing is stored yet. Bring some in: <code>abidance download-data -p BTC/USDT -i 1h</code>
+                  Nothing is stored yet. Download some below.
                 </>
               }
               columns={[
@@ -42,11 +45,18 @@ export default function Data() {
           )}
         </Loaded>
       </Panel>
-      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `Holes in ${chosen.instrument} ${chosen.timeframe}` : ""} position="right">
+      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `Holes in ${chosen.instrument} ${chosen.timeframe}` : ""} position="right" size="lg">
+        {chosen && <Calendar of={chosen} />}
         {chosen && <Holes of={chosen} />}
       </Drawer>
+      <Downloads me={me} />
     </>
   );
+}
+
+function Calendar({ of }: { of: Holding }) {
+  const found = api.useQuery("get", "/api/v1/data/calendar", { params: { query: { instrument: of.instrument, timeframe: of.timeframe } } }, { retry: false });
+  return found.data ? <Days start={found.data.start} wanted={found.data.wanted} rows={found.data.rows} /> : null;
 }
 
 function Holes({ of }: { of: Holding }) {

@@ -186,6 +186,7 @@ export function CandleChart({ bars, marks, levels, overlay, height = 460 }: { ba
       }),
     );
     return () => {
+      if (made.current === null) return; // the chart is gone, and they with it
       markers.detach();
       for (const line of lines) series.removePriceLine(line);
     };

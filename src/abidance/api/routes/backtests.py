@@ -89,7 +89,8 @@ def _job(house: House, id: str) -> Job:
 
 def _shown(job: Job) -> BacktestOut:
     values = asdict(job)
-    del values["config"]
+    for name in ("config", "asked", "live"):
+        del values[name]
     return BacktestOut(**values)
 
 

@@ -7,13 +7,16 @@ from fastapi import APIRouter, Query
 
 from abidance.api.access import Stand, Viewer
 from abidance.api.house import House
+from abidance.api.problems import ProblemError
 from abidance.api.routes.market import Id, Length
 from abidance.api.schemas.market import HoldingOut, HoleOut
 from abidance.api.schemas.wire import ms
+from abidance.api.schemas.work import CalendarOut
 from abidance.market.store import Holding
-from abidance.model.instrument import parse_instrument_id, timeframe_ns
+from abidance.model.instrument import SECOND_NS, parse_instrument_id, timeframe_ns
 
 router = APIRouter(prefix="/data", tags=["data"])
+DAY_NS = 86_400 * SECOND_NS
 
 
 @router.get("")
@@ -33,6 +36,25 @@ async def list_gaps(
     """List the stretches that are missing inside a stored series, the longest first."""
     parse_instrument_id(instrument)
     return await house.reading(_gaps, house, instrument, timeframe, limit)
+
+
+@router.get("/calendar")
+async def get_calendar(who: Viewer, house: Stand, instrument: Id, timeframe: Length) -> CalendarOut:
+    """Return how many bars of each day a stored series holds."""
+    parse_instrument_id(instrument)
+    step = timeframe_ns(timeframe)
+    if step > DAY_NS:
+        raise ProblemError(422, f"A bar of {timeframe} is longer than a day.", "Ask for 1d or shorter.")
+    return await house.reading(_calendar, house, instrument, timeframe, DAY_NS // step)
+
+
+def _calendar(house: House, instrument: str, timeframe: str, wanted: int) -> CalendarOut:
+    days = house.catalog.read(instrument, timeframe).ts // DAY_NS
+    first = int(days[0]) if len(days) else 0
+    rows = np.bincount(days - first).tolist() if len(days) else []
+    return CalendarOut(
+        instrument=instrument, timeframe=timeframe, start=ms(first * DAY_NS), wanted=wanted, rows=rows
+    )
 
 
 def _gaps(house: House, instrument: str, timeframe: str, limit: int) -> list[HoleOut]:

@@ -1,0 +1,73 @@
+"""Downloads of market data: start, watch, end."""
+
+from dataclasses import asdict
+
+from fastapi import APIRouter
+
+from abidance.api.access import Operator, Stand, Viewer
+from abidance.api.bench import Job
+from abidance.api.house import House
+from abidance.api.paging import Cursor, Limit, page
+from abidance.api.problems import not_found
+from abidance.api.schemas.wire import Page
+from abidance.api.schemas.work import DownloadIn, DownloadOut
+from abidance.run.downloading import wish_of
+
+router = APIRouter(prefix="/downloads", tags=["data"])
+
+
+@router.get("")
+async def list_downloads(
+    who: Viewer, house: Stand, limit: Limit = 20, cursor: Cursor = ""
+) -> Page[DownloadOut]:
+    """List downloads, newest first."""
+    return page(list(reversed(house.downloads.all())), limit, cursor, _shown)
+
+
+@router.post("", status_code=202)
+async def start_download(body: DownloadIn, who: Operator, house: Stand) -> DownloadOut:
+    """Queue a download; what is stored already is not asked for again."""
+    wish = wish_of(
+        body.instruments, body.timeframes, "", body.timerange,
+        trades=body.trades, funding=body.funding, replace=body.replace,
+    )  # fmt: skip
+    label = f"{', '.join(wish.instruments[:3])}{' …' if len(wish.instruments) > 3 else ''}"
+    job = house.downloads.add_plain(label, who.name, asdict(wish), list(wish.instruments))
+    house.audit.write(
+        who.name, "download.start", job.id, {"instruments": list(wish.instruments)},
+        address=who.address, request_id=who.request_id,
+    )  # fmt: skip
+    return _shown(job)
+
+
+@router.get("/{id}")
+async def get_download(id: str, who: Viewer, house: Stand) -> DownloadOut:
+    """Tell how a download goes."""
+    return _shown(_job(house, id))
+
+
+@router.delete("/{id}")
+async def cancel_download(id: str, who: Operator, house: Stand) -> DownloadOut:
+    """End a download that waits or runs; what came is kept."""
+    job = _job(house, id)
+    house.downloads.cancel(job)
+    house.audit.write(who.name, "download.cancel", job.id, address=who.address, request_id=who.request_id)
+    return _shown(job)
+
+
+def _job(house: House, id: str) -> Job:
+    found = house.downloads.get(id)
+    if found is None:
+        raise not_found("download", id)
+    return found
+
+
+def _shown(job: Job) -> DownloadOut:
+    values = asdict(job)
+    parts = (values["metrics"] or values["live"]).get("parts", [])
+    for name in ("config", "asked", "live", "metrics"):
+        del values[name]
+    return DownloadOut.model_validate(values | {"parts": parts})
+
+
+__all__ = ["router"]

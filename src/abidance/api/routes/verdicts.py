@@ -1,0 +1,98 @@
+"""Verdicts on whether a backtest is more than luck: start, watch, read, end."""
+
+import json
+from dataclasses import asdict
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from abidance.api.access import Operator, Stand, Viewer
+from abidance.api.bench import Job
+from abidance.api.house import House
+from abidance.api.paging import Cursor, Limit, page
+from abidance.api.problems import not_found
+from abidance.api.schemas.wire import Page
+from abidance.api.schemas.work import ChecksOut, JudgementIn, JudgementOut
+from abidance.api.workshop import PAGE
+
+router = APIRouter(prefix="/verdicts", tags=["verdicts"])
+
+
+@router.get("")
+async def list_verdicts(
+    who: Viewer, house: Stand, limit: Limit = 50, cursor: Cursor = ""
+) -> Page[JudgementOut]:
+    """List verdicts, newest first."""
+    return page(list(reversed(house.verdicts.all())), limit, cursor, _shown)
+
+
+@router.post("", status_code=202)
+async def start_verdict(body: JudgementIn, who: Operator, house: Stand) -> JudgementOut:
+    """Queue a verdict; it counts as a trial of the idea, and runs in a process of its own."""
+    config, label = body.config, body.label
+    if body.backtest:
+        backtest = house.bench.get(body.backtest)
+        if backtest is None:
+            raise not_found("backtest", body.backtest)
+        config, label = backtest.config, label or backtest.label
+    asked = body.model_dump(exclude={"config", "label"})
+    job = house.verdicts.add(config, label, who.name, asked)
+    house.audit.write(
+        who.name,
+        "verdict.start",
+        job.id,
+        {"label": job.label},
+        address=who.address,
+        request_id=who.request_id,
+    )
+    return _shown(job)
+
+
+@router.get("/{id}")
+async def get_verdict(id: str, who: Viewer, house: Stand) -> JudgementOut:
+    """Tell how a verdict goes."""
+    return _shown(_job(house, id))
+
+
+@router.get("/{id}/result")
+async def get_verdict_result(id: str, who: Viewer, house: Stand) -> ChecksOut:
+    """Return every check with its mark and a plain sentence."""
+    found = json.loads(await house.reading(house.verdicts.result, _job(house, id)))
+    checks = [{name: each[name] for name in ("key", "name", "mark", "sentence")} for each in found["checks"]]
+    names = ("strategy", "instruments", "period", "mark", "sentence")
+    return ChecksOut.model_validate({name: found[name] for name in names} | {"checks": checks})
+
+
+@router.get("/{id}/page", response_class=Response)
+async def get_verdict_page(id: str, who: Viewer, house: Stand) -> Response:
+    """Return the verdict as one HTML page to keep, with its pictures."""
+    content = await house.reading(house.verdicts.result, _job(house, id), PAGE)
+    headers = {"Content-Disposition": f'attachment; filename="verdict-{id}.html"'}
+    return Response(content, media_type="text/html; charset=utf-8", headers=headers)
+
+
+@router.delete("/{id}")
+async def cancel_verdict(id: str, who: Operator, house: Stand) -> JudgementOut:
+    """End a verdict that waits or runs."""
+    job = _job(house, id)
+    house.verdicts.cancel(job)
+    house.audit.write(who.name, "verdict.cancel", job.id, address=who.address, request_id=who.request_id)
+    return _shown(job)
+
+
+def _job(house: House, id: str) -> Job:
+    found = house.verdicts.get(id)
+    if found is None:
+        raise not_found("verdict", id)
+    return found
+
+
+def _shown(job: Job) -> JudgementOut:
+    values = asdict(job)
+    found, backtest = values["metrics"] or {}, values["asked"]["backtest"]
+    for name in ("config", "asked", "live", "metrics"):
+        del values[name]
+    return JudgementOut.model_validate(values | found | {"backtest": backtest})
+
+
+__all__ = ["router"]

@@ -1,0 +1,82 @@
+"""Research in a real browser: searches, verdicts, comparisons and stored data."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.e2e.test_dashboard import SHOTS, Visitor, browser, house, playwright, pytestmark, visitor
+
+__all__ = ["browser", "house", "pytestmark", "visitor"]  # fixtures, and what all tests of the dashboard need
+LONG = 120_000
+"""Milliseconds that a process may take to start and to work on a busy machine."""
+
+
+def shot(page: Any, name: str) -> None:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+@pytest.mark.timeout(300)
+def test_a_search_is_started_watched_read_and_applied(visitor: Visitor) -> None:
+    page = visitor.go("/optimise")
+    page.get_by_label("Trials", exact=True).fill("6")
+    page.get_by_label("Time range").fill("20240101-20240401")
+    page.get_by_label("Search until").fill("20240301")
+    page.get_by_label("fast").fill("5,10,15")
+    page.get_by_label("slow").fill("30,60")
+
+    page.get_by_role("button", name="Search", exact=True).click()
+
+    row = page.locator(".search").first
+    playwright.expect(row.get_by_text("done", exact=True)).to_be_visible(timeout=LONG)
+    row.get_by_text("On bars that the search never saw").wait_for()
+    row.get_by_role("table", name="The best score by").wait_for()
+    row.get_by_text("What matters").wait_for()
+    shot(page, "optimise-found")
+    row.get_by_role("button", name=re.compile("Apply trial")).click()
+    row.get_by_role("status").get_by_text("EmaCross.toml").first.wait_for()
+    assert visitor.faults == []
+
+
+@pytest.mark.timeout(400)
+def test_backtests_are_compared_and_judged(visitor: Visitor) -> None:
+    page = visitor.go("/backtests")
+    page.get_by_label("Time range").fill("20240101-20240401")
+    rows = page.locator(".backtest")
+    before = rows.count()
+    for number in range(2):
+        page.get_by_role("button", name="Start", exact=True).click()
+        playwright.expect(rows).to_have_count(before + number + 1)
+        playwright.expect(rows.first.get_by_text("done", exact=True)).to_be_visible(timeout=LONG)
+
+    for at in range(2):
+        page.get_by_role("checkbox", name=re.compile("Compare")).nth(at).check()
+    side = page.locator(".panel", has=page.get_by_role("heading", name="Side by side"))
+    side.get_by_role("rowheader", name="Total return").wait_for()
+    row = page.locator(".backtest").first
+    row.get_by_role("heading", name="Trades on the chart").wait_for()
+    row.get_by_role("button", name="Judge it").click()
+    playwright.expect(row.get_by_role("progressbar", name="Progress of the verdict")).to_be_visible()
+    playwright.expect(row.locator(".checks li").first).to_be_visible(timeout=2 * LONG)
+
+    assert row.locator(".checks li").count() > 5
+    assert (
+        row.get_by_role("link", name="Save as a page").get_attribute("href").startswith("/api/v1/verdicts/")
+    )
+    shot(page, "backtests-verdict")
+    assert visitor.faults == []
+
+
+def test_stored_data_shows_its_calendar_and_a_download_that_cannot_be_is_refused(visitor: Visitor) -> None:
+    page = visitor.go("/data")
+    page.get_by_role("row").get_by_text("BTC/USDT@BINANCE").first.click()
+    page.get_by_role("img", name=re.compile("2024, day by day")).wait_for()
+    shot(page, "data-calendar")
+    page.keyboard.press("Escape")
+
+    page.get_by_role("combobox", name="Instruments").fill("nonsense")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Download").click()
+
+    page.get_by_role("alert").get_by_text("nonsense").first.wait_for()

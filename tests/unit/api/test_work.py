@@ -1,0 +1,148 @@
+"""Searches, verdicts and downloads: what is asked for, how it goes, what comes of it."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from abidance.api.bench import Bench, Job
+from abidance.api.house import House
+from abidance.api.workshop import SEARCHES, VERDICTS, Kind, Task
+from abidance.run.config import load
+from tests.unit.api.conftest import CHANGE, logged_in
+
+CONFIG = {
+    "instruments": ["BTC/USDT@BINANCE"],
+    "timeframe": "1d",
+    "timerange": "20240101-20250101",
+    "strategies": [{"strategy": "EmaCross"}],
+}
+SEARCH = {
+    "objectives": ["sharpe"], "requirements": [], "spaces": ["fast=2:4", "slow=6:8"], "sampler": "random",
+    "patience": None, "seed": 3, "train_until": None, "epochs": 4,
+}  # fmt: skip
+VERDICT = {
+    "backtest": "",
+    "metric": "sharpe",
+    "trials": 1,
+    "seed": 1,
+    "variants": 2,
+    "permutations": 2,
+    "noise": 1,
+}
+
+
+def worked(
+    house: House, kind: Kind, asked: dict[str, Any]
+) -> tuple[Bench, list[tuple[float, dict[str, Any]]]]:
+    """Do a piece of work here, and return the bench of a server that starts after it."""
+    task = Task("one", CONFIG, asked, house.userdir, house.userdir / kind.folder / "one")
+    task.place.mkdir(parents=True)
+    told: list[tuple[float, dict[str, Any]]] = []
+    metrics = kind.work(task, lambda share, live: told.append((share, live)))
+    job = Job(
+        "one", CONFIG, "EmaCross", "ada", 1, "done", 1.0, 2, metrics=metrics, asked=asked, live=told[-1][1]
+    )
+    (task.place / "request.json").write_text(json.dumps(asdict(job)))
+    return Bench(house.userdir, kind), told
+
+
+def test_a_search_tells_its_best_and_a_trial_is_applied_as_a_configuration(
+    nobody: TestClient, house: House
+) -> None:
+    house.searches, told = worked(house, SEARCHES, SEARCH)
+    operator = logged_in(nobody, house, "operator")
+
+    shown = operator.get("/api/v1/searches/one").json()
+    result = operator.get("/api/v1/searches/one/result").json()
+    page = operator.get("/api/v1/searches/one/page")
+    applied = operator.post("/api/v1/searches/one/apply", json={}, headers=CHANGE)
+    named = operator.post("/api/v1/searches/one/apply", json={"trial": 10**6}, headers=CHANGE)
+
+    assert [share for share, _ in told] == sorted(share for share, _ in told)
+    assert shown["done"] >= 4
+    assert shown["best"]["number"] == result["best"] == shown["improvements"][-1]["number"]
+    assert set(shown["best"]["parameters"]) >= {"fast", "slow"}
+    assert "<html" in page.text
+    assert page.headers["content-security-policy"]
+    assert applied.status_code == 200, applied.text
+    best = next(each for each in result["trials"] if each["number"] == result["best"])
+    config = load([house.userdir / "strategies" / "EmaCross.toml"], {}, {})
+    found = config.strategies[0].parameters
+    assert {name: found[name] for name in best["parameters"] if name in found} == best["parameters"]
+    assert named.status_code == 409
+
+
+def test_a_verdict_tells_each_check_in_a_sentence(nobody: TestClient, house: House) -> None:
+    house.verdicts, _ = worked(house, VERDICTS, VERDICT)
+    viewer = logged_in(nobody, house, "viewer")
+
+    shown = viewer.get("/api/v1/verdicts").json()["items"][0]
+    result = viewer.get("/api/v1/verdicts/one/result").json()
+
+    assert shown["mark"] == result["mark"] != ""
+    assert shown["sentence"] == result["sentence"] != ""
+    assert all(
+        each["sentence"] and each["mark"] in ("pass", "warn", "fail", "skip") for each in result["checks"]
+    )
+    assert "<html" in viewer.get("/api/v1/verdicts/one/page").text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("searches", {"config": CONFIG, "objectives": ["/tmp/x.py:f"]}, "objectives.0"),
+        ("searches", {"config": CONFIG, "objectives": ["luck"]}, "luck"),
+        ("searches", {"config": CONFIG, "spaces": ["fast=../../x"]}, "spaces.0"),
+        (
+            "searches",
+            {"config": {**CONFIG, "strategies": [{"strategy": "/etc/x.py:X"}]}},
+            "no strategy's name",
+        ),
+        ("searches", {"config": CONFIG, "storage": "postgresql://host/x"}, "storage"),
+        ("verdicts", {"config": {**CONFIG, "timefrme": "1h"}}, "timefrme"),
+        ("downloads", {"instruments": ["nonsense"]}, "nonsense"),
+        ("downloads", {"instruments": ["BTC/USDT"], "timeframes": ["99x"]}, "99x"),
+        ("downloads", {"instruments": ["BTC/USDT"], "funding": True}, "funding"),
+        ("downloads", {"instruments": []}, "instruments"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_it_is_queued(
+    nobody: TestClient, house: House, path: str, body: dict[str, Any], told: str
+) -> None:
+    operator = logged_in(nobody, house, "operator")
+
+    answer = operator.post(f"/api/v1/{path}", json=body, headers=CHANGE)
+
+    assert answer.status_code == 422, answer.text
+    assert told in answer.text
+    assert operator.get(f"/api/v1/{path}").json()["items"] == []
+
+
+def test_a_verdict_on_a_backtest_that_is_not_there_is_refused(nobody: TestClient, house: House) -> None:
+    operator = logged_in(nobody, house, "operator")
+
+    answer = operator.post("/api/v1/verdicts", json={"backtest": "none"}, headers=CHANGE)
+
+    assert answer.status_code == 404
+
+
+def test_the_calendar_counts_the_bars_of_each_day(nobody: TestClient, house: House) -> None:
+    viewer = logged_in(nobody, house, "viewer")
+    place = {"instrument": "BTC/USDT@BINANCE", "timeframe": "1h"}
+    stored = next(
+        each for each in viewer.get("/api/v1/data").json()
+        if (each["instrument"], each["timeframe"]) == ("BTC/USDT@BINANCE", "1h")
+    )  # fmt: skip
+
+    found = viewer.get("/api/v1/data/calendar", params=place).json()
+    nothing = viewer.get("/api/v1/data/calendar", params={**place, "instrument": "NO/SUCH@BINANCE"})
+    week = viewer.get("/api/v1/data/calendar", params={**place, "timeframe": "1w"})
+
+    assert found["wanted"] == 24
+    assert sum(found["rows"]) == stored["rows"]
+    assert found["start"] <= stored["first"] < found["start"] + 86_400_000
+    assert nothing.status_code == 422
+    assert week.status_code == 422

@@ -1,0 +1,76 @@
+/** History from the venues into the store: asked for by a form, watched part by part. */
+import { Button, Checkbox, MultiSelect, Progress, TagsInput, TextInput } from "@mantine/core";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import type { Me } from "../app/Shell";
+import { api, type Schemas } from "../client/api";
+import { whole } from "../ui/format";
+import { Failure, Panel, State, Time } from "../ui/parts";
+
+type Download = Schemas["DownloadOut"];
+const isBusy = (of: Download) => of.state === "queued" || of.state === "running";
+
+export function Downloads({ me }: { me: Me }) {
+  const queries = useQueryClient();
+  const list = api.useQuery("get", "/api/v1/downloads", { params: { query: { limit: 10 } } }, {
+    refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? 700 : 10_000),
+  });
+  const cancel = api.useMutation("delete", "/api/v1/downloads/{id}", { onSuccess: () => void queries.invalidateQueries() });
+  const rows = list.data?.items ?? [];
+  if (me.role === "viewer" && rows.length === 0) return null;
+  return (
+    <Panel title="Download">
+      {me.role !== "viewer" && <Start />}
+      {rows.map((each) => (
+        <div key={each.id} className="backtest download">
+          <div className="row">
+            <span>{each.label}</span>
+            <State of={each.state} />
+            <span className="quiet">
+              <Time ms={each.created} />
+            </span>
+            {isBusy(each) && <Progress value={each.progress * 100} w={160} aria-label="Progress" />}
+            {isBusy(each) && me.role !== "viewer" && (
+              <Button size="compact-xs" variant="light" onClick={() => cancel.mutate({ params: { path: { id: each.id } } })}>
+                Cancel
+              </Button>
+            )}
+          </div>
+          {each.error && <p className="down">{each.error} {each.remedy}</p>}
+          {(each.parts ?? []).map((part) => (
+            <span key={part.what} className={part.problem ? "down" : "quiet"}>
+              {part.what}: {part.problem || `${whole(part.added)} new`}
+            </span>
+          ))}
+        </div>
+      ))}
+    </Panel>
+  );
+}
+
+function Start() {
+  const queries = useQueryClient();
+  const [instruments, setInstruments] = useState<string[]>([]);
+  const [timeframes, setTimeframes] = useState<string[]>(["1h"]);
+  const [timerange, setTimerange] = useState("");
+  const [isFunding, setFunding] = useState(false);
+  const start = api.useMutation("post", "/api/v1/downloads", { onSuccess: () => void queries.invalidateQueries() });
+  const send = (event: FormEvent) => {
+    event.preventDefault();
+    start.mutate({ body: { instruments, timeframes, timerange: timerange.trim(), trades: false, funding: isFunding, replace: false } });
+  };
+  return (
+    <form className="form" onSubmit={send}>
+      <div className="row">
+        <TagsInput label="Instruments" description="BTC/USDT@KRAKEN; Enter adds one" value={instruments} onChange={setInstruments} acceptValueOnBlur maw={420} miw={240} />
+        <MultiSelect label="Timeframes" description="one or more" data={["1m", "5m", "15m", "1h", "4h", "1d"]} value={timeframes} onChange={setTimeframes} maw={260} />
+        <TextInput label="Time range" description="20240101-20240601; empty is 30 days" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} w={240} />
+        <Checkbox label="Funding rates" checked={isFunding} onChange={(e) => setFunding(e.currentTarget.checked)} />
+        <Button type="submit" loading={start.isPending} disabled={instruments.length === 0}>
+          Download
+        </Button>
+      </div>
+      {start.error && <Failure error={start.error} />}
+    </form>
+  );
+}

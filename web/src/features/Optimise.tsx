@@ -1,0 +1,296 @@
+/** Searches for parameters: asked for by a form, watched while they run, read and applied when they are done. */
+import { Button, Checkbox, MultiSelect, NumberInput, Progress, Select, TextInput } from "@mantine/core";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useMemo, useState } from "react";
+import type { Me } from "../app/Shell";
+import { api, type Schemas } from "../client/api";
+import { Dots, HeatMap } from "../ui/charts2d";
+import { DataTable } from "../ui/DataTable";
+import { exact, share, words } from "../ui/format";
+import { Empty, Failure, Loaded, Meter, Panel, Stat, State, Time } from "../ui/parts";
+import { propertiesOf } from "./ParameterFields";
+
+type Search = Schemas["SearchOut"];
+const ALL = { params: { query: { limit: 50 } } };
+const OBJECTIVES = ["sharpe", "sortino", "calmar", "total_return", "profit_factor", "max_drawdown", "win_rate", "turnover:min"];
+
+const isBusy = (of: Search) => of.state === "queued" || of.state === "running";
+const short = (value: unknown) => (typeof value === "number" ? exact(Math.round(value * 10_000) / 10_000) : String(value));
+
+export default function Optimise({ me }: { me: Me }) {
+  const [open, setOpen] = useState<string | null>(null);
+  const list = api.useQuery("get", "/api/v1/searches", ALL, {
+    refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? 700 : 10_000),
+  });
+  return (
+    <>
+      <h1>Optimise</h1>
+      {me.role !== "viewer" && <Start onStarted={setOpen} />}
+      <Panel title="Searches">
+        <Loaded query={list}>
+          {(page) =>
+            page.items.length === 0 ? (
+              <Empty>No search was started here yet. Choose a strategy and ranges above.</Empty>
+            ) : (
+              <div>
+                {page.items.map((each) => (
+                  <Row key={each.id} of={each} me={me} isOpen={open === each.id} onOpen={() => setOpen(open === each.id ? null : each.id)} />
+                ))}
+              </div>
+            )
+          }
+        </Loaded>
+      </Panel>
+    </>
+  );
+}
+
+function Start({ onStarted }: { onStarted: (id: string) => void }) {
+  const queries = useQueryClient();
+  const strategies = api.useQuery("get", "/api/v1/strategies", {}, { staleTime: 60_000 });
+  const data = api.useQuery("get", "/api/v1/data", {}, { staleTime: 60_000 });
+  const [strategy, setStrategy] = useState<string | null>("EmaCross");
+  const [instruments, setInstruments] = useState<string[]>(["BTC/USDT@BINANCE"]);
+  const [timeframe, setTimeframe] = useState<string | null>("1h");
+  const [timerange, setTimerange] = useState("20240101-20250101");
+  const [until, setUntil] = useState("20241001");
+  const [objectives, setObjectives] = useState<string[]>(["sharpe"]);
+  const [sampler, setSampler] = useState<string | null>("");
+  const [trials, setTrials] = useState<number | string>(100);
+  const [ranges, setRanges] = useState<Record<string, string>>({});
+  const start = api.useMutation("post", "/api/v1/searches", {
+    onSuccess: (found) => {
+      void queries.invalidateQueries();
+      onStarted((found as unknown as Search).id);
+    },
+  });
+  const chosen = strategies.data?.find((each) => each.name === strategy);
+  const properties = Object.entries(propertiesOf(chosen?.parameters));
+  const known = [...new Set((data.data ?? []).filter((each) => each.timeframe).map((each) => each.instrument))];
+  const send = (event: FormEvent) => {
+    event.preventDefault();
+    start.mutate({
+      body: {
+        label: `${strategy} ${instruments.map((each) => each.split("@")[0]).join(" ")}`,
+        config: { instruments, timeframe, timerange, strategies: [{ strategy }] },
+        objectives,
+        requirements: [],
+        spaces: Object.entries(ranges).filter(([, text]) => text.trim()).map(([name, text]) => `${name}=${text.trim()}`),
+        sampler: (sampler || null) as Schemas["SearchIn"]["sampler"],
+        trials: Number(trials),
+        patience: null,
+        seed: 0,
+        train_until: until.trim() || null,
+      },
+    });
+  };
+  return (
+    <Panel title="New search">
+      <form className="form" onSubmit={send}>
+        <div className="row">
+          <Select label="Strategy" data={(strategies.data ?? []).map((each) => each.name)} value={strategy} onChange={(found) => { setStrategy(found); setRanges({}); }} allowDeselect={false} searchable />
+          <MultiSelect label="Instruments" data={known} value={instruments} onChange={setInstruments} searchable maw={420} />
+          <Select label="Timeframe" data={["5m", "15m", "30m", "1h", "2h", "4h", "1d"]} value={timeframe} onChange={setTimeframe} allowDeselect={false} w={110} />
+          <TextInput label="Time range" description="20240101-20250101" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} w={200} />
+          <TextInput label="Search until" description="judged on what comes after" value={until} onChange={(e) => setUntil(e.currentTarget.value)} w={190} />
+        </div>
+        <div className="row">
+          <MultiSelect label="Objectives" data={OBJECTIVES} value={objectives} onChange={setObjectives} maxValues={3} maw={420} />
+          <Select label="Sampler" data={[{ value: "", label: "chosen for you" }, "tpe", "cmaes", "nsga2", "qmc", "grid", "random"]} value={sampler} onChange={setSampler} allowDeselect={false} w={160} />
+          <NumberInput label="Trials" value={trials} onChange={setTrials} min={1} max={100_000} w={110} />
+        </div>
+        {properties.length > 0 && (
+          <div className="row">
+            {properties.map(([name, rule]) => (
+              <TextInput
+                key={name}
+                label={name}
+                description={rule.minimum !== undefined ? "from:to:step, a,b or one value" : `now ${String(rule.default ?? "")}`}
+                placeholder={rule.minimum !== undefined ? `${rule.minimum}:${rule.maximum}` : String(rule.default ?? "")}
+                value={ranges[name] ?? ""}
+                onChange={(e) => { const text = e.currentTarget.value; setRanges((before) => ({ ...before, [name]: text })); }}
+                w={190}
+              />
+            ))}
+          </div>
+        )}
+        <span className="quiet">An empty range is the one that the strategy declares. The best of many tries looks better than it is: ask for a verdict.</span>
+        {start.error && <Failure error={start.error} />}
+        <div>
+          <Button type="submit" loading={start.isPending} disabled={!strategy || instruments.length === 0 || objectives.length === 0}>
+            Search
+          </Button>
+        </div>
+      </form>
+    </Panel>
+  );
+}
+
+function Row({ of, me, isOpen, onOpen }: { of: Search; me: Me; isOpen: boolean; onOpen: () => void }) {
+  const cancel = api.useMutation("delete", "/api/v1/searches/{id}");
+  return (
+    <div className="backtest search">
+      <div className="row">
+        <Button variant="subtle" size="compact-sm" onClick={onOpen} aria-expanded={isOpen}>
+          {of.label}
+        </Button>
+        <State of={of.state} />
+        <span className="quiet">
+          <Time ms={of.created} /> · {of.done} of {of.total || "?"} trials
+        </span>
+        {isBusy(of) && <Progress value={of.progress * 100} w={160} aria-label="Progress" />}
+        {isBusy(of) && me.role !== "viewer" && (
+          <Button size="compact-xs" variant="light" onClick={() => cancel.mutate({ params: { path: { id: of.id } } })}>
+            Cancel
+          </Button>
+        )}
+      </div>
+      {of.error && <p className="down">{of.error} {of.remedy}</p>}
+      {isOpen && <Standing of={of} />}
+      {isOpen && of.state === "done" && <Found of={of} me={me} />}
+    </div>
+  );
+}
+
+function Standing({ of }: { of: Search }) {
+  const best = of.best;
+  const points = useMemo(() => (of.improvements ?? []).map((each) => ({ x: each.number, y: each.score, title: `trial ${each.number}: ${short(each.score)}` })), [of.improvements]);
+  return (
+    <>
+      <div className="stats">
+        {best && <Stat label={`Best ${words(of.objectives[0] ?? "")}`} note={`trial ${best.number}`}>{short(best.scores[0])}</Stat>}
+        {best && Object.entries(best.parameters).map(([name, value]) => <Stat key={name} label={name}>{short(value)}</Stat>)}
+        {of.objectives.length > 1 && <Stat label="On the front">{of.front}</Stat>}
+        <Stat label="Without a score">{(of.refused ?? 0) + (of.failed ?? 0)}</Stat>
+      </div>
+      {points.length > 1 && <Dots label="Best so far" points={points} xName="trial" yName={words(of.objectives[0] ?? "")} isLine />}
+    </>
+  );
+}
+
+interface Trial {
+  number: number;
+  state: string;
+  parameters: Record<string, number | string | boolean>;
+  scores: number[];
+  metrics: Record<string, number | null>;
+  reason: string;
+}
+interface Findings {
+  best: number | null;
+  front: number[];
+  objectives: { name: string; direction: "max" | "min" }[];
+  importance: Record<string, number>;
+  ground: { shape: string; sentence: string } | null;
+  judged: { label: string; before: Record<string, number | null> | string; after: Record<string, number | null> | string }[];
+  period: { searched: string; held_back: string };
+  trials: Trial[];
+}
+
+function Found({ of, me }: { of: Search; me: Me }) {
+  const found = api.useQuery("get", "/api/v1/searches/{id}/result", { params: { path: { id: of.id } } }, { staleTime: Infinity });
+  return <Loaded query={found}>{(data) => <Shown of={of} me={me} found={data as unknown as Findings} />}</Loaded>;
+}
+
+function Shown({ of, me, found }: { of: Search; me: Me; found: Findings }) {
+  const first = found.objectives[0];
+  const isMore = first?.direction !== "min";
+  const scored = useMemo(
+    () => found.trials.filter((each) => each.scores.length > 0).sort((a, b) => ((b.scores[0] ?? 0) - (a.scores[0] ?? 0)) * (isMore ? 1 : -1)),
+    [found.trials, isMore],
+  );
+  const shares = Object.entries(found.importance).sort((a, b) => b[1] - a[1]);
+  const names = shares.length > 0 ? shares.map(([name]) => name) : Object.keys(scored[0]?.parameters ?? {});
+  const front = new Set(found.front);
+  const pareto = scored.map((each) => ({ x: each.scores[1] ?? 0, y: each.scores[0] ?? 0, title: `trial ${each.number}`, isMarked: front.has(each.number) }));
+  return (
+    <>
+      {found.ground && <p className={found.ground.shape === "peak" ? "warn" : "quiet"}>{found.ground.sentence}</p>}
+      {found.objectives.length > 1 && <Dots label="Pareto front" points={pareto} xName={words(found.objectives[1]?.name ?? "")} yName={words(first?.name ?? "")} />}
+      {shares.length > 0 && (
+        <Panel title="What matters">
+          {shares.map(([name, value]) => <Meter key={name} label={name} used={value} limit={1} text={share(value, 0)} />)}
+        </Panel>
+      )}
+      {names.length > 1 && <Map trials={scored} names={names} isMore={isMore} />}
+      {found.judged.length > 0 && <Judged of={found} />}
+      <Trials of={of} me={me} rows={scored} found={found} />
+    </>
+  );
+}
+
+function Map({ trials, names, isMore }: { trials: Trial[]; names: string[]; isMore: boolean }) {
+  const [across, setAcross] = useState(names[0] ?? "");
+  const [up, setUp] = useState(names[1] ?? "");
+  const cells = useMemo(
+    () => trials.map((each) => ({ x: each.parameters[across] ?? "", y: each.parameters[up] ?? "", value: each.scores[0] ?? 0 })),
+    [trials, across, up],
+  );
+  return (
+    <Panel title="Two parameters" aside={<span className="quiet">the best score of each field; a plateau is trusted more than a peak</span>}>
+      <div className="row">
+        <Select label="Across" data={names} value={across} onChange={(found) => found && setAcross(found)} allowDeselect={false} w={160} />
+        <Select label="Up" data={names} value={up} onChange={(found) => found && setUp(found)} allowDeselect={false} w={160} />
+      </div>
+      <HeatMap cells={cells} xName={across} yName={up} isMore={isMore} />
+    </Panel>
+  );
+}
+
+function Judged({ of }: { of: Findings }) {
+  const shown = ["total_return", "sharpe", "max_drawdown", "trades"];
+  const cell = (found: Record<string, number | null> | string, name: string) => (typeof found === "string" ? "–" : found[name] === null || found[name] === undefined ? "–" : name === "total_return" || name === "max_drawdown" ? share(found[name], 1) : short(found[name]));
+  return (
+    <Panel title="On bars that the search never saw" aside={<span className="quiet">{of.period.held_back}</span>}>
+      <table className="plain">
+        <thead>
+          <tr>
+            <th scope="col">Setting</th>
+            {shown.map((each) => <th scope="col" className="number" key={each}>{words(each)}</th>)}
+          </tr>
+        </thead>
+        <tbody>
+          {of.judged.flatMap((each) => [["searched", each.before] as const, ["after", each.after] as const].map(([when, figures]) => (
+            <tr key={each.label + when}>
+              <th scope="row">{each.label}, {when}</th>
+              {shown.map((name) => <td className="number" key={name}>{cell(figures, name)}</td>)}
+            </tr>
+          )))}
+        </tbody>
+      </table>
+    </Panel>
+  );
+}
+
+function Trials({ of, me, rows, found }: { of: Search; me: Me; rows: Trial[]; found: Findings }) {
+  const [chosen, choose] = useState<number | null>(found.best);
+  const apply = api.useMutation("post", "/api/v1/searches/{id}/apply");
+  const names = Object.keys(rows[0]?.parameters ?? {});
+  return (
+    <Panel title="Trials" aside={<a href={`/api/v1/searches/${of.id}/page`} download>Save as a page</a>}>
+      <DataTable
+        label="Trials"
+        rows={rows}
+        keyOf={(row) => String(row.number)}
+        empty="No trial has a score."
+        columns={[
+          { name: "Apply", cell: (row) => <Checkbox aria-label={`Choose trial ${row.number}`} checked={chosen === row.number} onChange={() => choose(row.number)} />, width: "70px" },
+          { name: "Trial", cell: (row) => row.number, isNumber: true, width: "70px" },
+          ...found.objectives.map((each, at) => ({ name: words(each.name), cell: (row: Trial) => short(row.scores[at]), isNumber: true })),
+          ...names.map((name) => ({ name, cell: (row: Trial) => short(row.parameters[name]), isNumber: true })),
+          { name: "Return", cell: (row) => share(row.metrics.total_return ?? null, 1), isNumber: true },
+          { name: "Trades", cell: (row) => short(row.metrics.trades ?? "–"), isNumber: true },
+        ]}
+      />
+      {me.role !== "viewer" && (
+        <div className="row">
+          <Button disabled={chosen === null} loading={apply.isPending} onClick={() => apply.mutate({ params: { path: { id: of.id } }, body: { trial: chosen } })}>
+            {chosen === null ? "Apply" : `Apply trial ${chosen}`}
+          </Button>
+          {apply.data && <span role="status">Written: <code>{apply.data.file}</code>. Use it: <code>{apply.data.command}</code></span>}
+        </div>
+      )}
+      {apply.error && <Failure error={apply.error} />}
+    </Panel>
+  );
+}
