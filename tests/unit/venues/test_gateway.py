@@ -148,6 +148,26 @@ async def test_a_stop_stands_where_it_can_and_gives_way_to_an_exit(world: World)
     assert held.held
 
 
+async def test_a_stop_on_its_way_back_to_us_is_not_sent_by_a_price(world: World) -> None:
+    world.submit(quantity="0.1")
+    await world.advance(1)
+    stop = world.stop_loss(below=300)
+    await world.advance(1)
+    stood = world.placed(stop)
+    world.exchange.faults.add(Fault(Wrong.LATE, "", 0, 0, 3.0))
+    world.submit(Side.SELL, "0.05", reduce_only=True)
+    await world.advance(0.5)
+    tracked = world.gateway.register.get(stop)
+    assert tracked is not None
+    was_moving, low = tracked.moving, float(world.bid()) - 1_000
+
+    world.gateway.watch(world.btc.id, low, low)
+    await world.advance(0.25)
+
+    assert was_moving == bool(stood)
+    assert world.placed(stop) <= 1
+
+
 async def test_a_held_order_is_sent_when_its_price_comes(world: World) -> None:
     world.submit(quantity="0.2")
     await world.advance(1)

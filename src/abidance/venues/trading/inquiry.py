@@ -149,7 +149,11 @@ class Inquiry:
 
     async def explain_strays(self) -> None:
         """Find out whose the executions are that belong to no order that we know."""
-        in_flight = any(each.told in (OrderState.SENT, OrderState.UNKNOWN) for each in self._register.open())
+        # One that is absent in two answers is nobody's: it waits for these to be explained before it is abandoned.
+        in_flight = any(
+            each.told in (OrderState.SENT, OrderState.UNKNOWN) and len(each.absent_at) < 2
+            for each in self._register.open()
+        )
         for venue_id, found in list(self._register.strays.items()):
             if venue_id not in (*self._register.foreign, *self._register.forced) and in_flight:
                 continue
