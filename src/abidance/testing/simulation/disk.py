@@ -70,6 +70,7 @@ class Disk:
         fd = os.open(path, flags, *mode)
         if os.path.realpath(path) == os.path.realpath(self.file):
             self._fds.add(fd)
+            self.synced = self.size  # it was made whole, or read from the disk
             self.began(self.file.read_bytes())
         return fd
 

@@ -180,6 +180,22 @@ async def question_doubled(place: Place, random: Random, _: Trouble) -> None:
     place.network.delay = lambda _method, _path: (0.0, 0.0, 1)
 
 
+async def taken_and_not_known(place: Place, random: Random, _: Trouble) -> None:
+    """Orders are taken without an answer, and questions about them go to copies that lag."""
+    faults = place.exchange.faults
+    script = [
+        faults.add(Fault(random.choice((Wrong.LOST, Wrong.FAIL)), ORDER, 0, 2)),
+        faults.add(Fault(Wrong.LAG, "", 0, 0, 10.0)),
+        faults.add(Fault(Wrong.GAP, "account", 0, 0)),
+    ]
+    await asyncio.sleep(random.uniform(6.0, 12.0))
+    for fault in script:
+        if fault in faults.script:
+            faults.script.remove(fault)
+    if script[0].hits and script[1].hits:
+        place.hit("taken_and_not_known")
+
+
 async def cancel_meets_fill(place: Place, random: Random, _: Trouble) -> None:
     """While the wish to take an order back is on its way, somebody trades with it."""
 
@@ -332,7 +348,7 @@ async def killed(place: Place, random: Random, trouble: Trouble) -> None:
 _KINDS: dict[str, Kind] = {
     each.__name__: each
     for each in (
-        slow_request, slow_answer, fill_before_answer, question_doubled, cancel_meets_fill, cut, offline, maintenance,
+        slow_request, slow_answer, fill_before_answer, question_doubled, taken_and_not_known, cancel_meets_fill, cut, offline, maintenance,
         key_revoked, clock_off, filters_changed, market_halted, price_jump, traded_by_hand, taken_back_by_hand, crash,
         power_cut, disk_full, stopped, killed,
     )

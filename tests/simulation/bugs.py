@@ -1,0 +1,323 @@
+"""Defects that a live program might have, each planted by a small patch. The simulation must find every one of them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from decimal import Decimal
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+
+from abidance.engine.engine import Engine
+from abidance.engine.pump import Pump
+from abidance.execution.exits import Exits
+from abidance.journal.store import FileJournal
+from abidance.kernel.ids import OrderIds
+from abidance.model.command import Submit
+from abidance.model.event import OrderFilled
+from abidance.model.order import OrderState
+from abidance.model.outcome import Decided, RefusalCode
+from abidance.portfolio.portfolio import Portfolio
+from abidance.risk import gate
+from abidance.risk.feeds import Feeds
+from abidance.run import switch
+from abidance.testing.simulation.disk import Disk
+from abidance.venues.account import Proof, Reply
+from abidance.venues.trading import gateway, register
+from abidance.venues.trading.gateway import VenueGateway
+from abidance.venues.trading.inquiry import Inquiry
+from abidance.venues.trading.register import Register, Tracked
+
+Bug = Callable[[], AbstractContextManager[Any]]
+_answered, _submitted = VenueGateway._change_call, VenueGateway._on_submitted
+
+
+def fills_are_told_twice() -> AbstractContextManager[Any]:
+    """Nobody remembers which executions were told."""
+    return patch.object(Register, "_id_of", lambda _self, execution, _order_id: execution.id)
+
+
+def no_answer_is_sent_again() -> AbstractContextManager[Any]:
+    """An order without an answer leaves once more."""
+
+    def submitted(self: VenueGateway, tracked: Tracked, reply: Reply) -> None:
+        if reply.proof is Proof.UNKNOWN and tracked.told is OrderState.SENT:
+            command = Submit(tracked.id, tracked.request, tracked.sent_at)
+            self._way.spawn(self._submit(tracked, command))
+        _submitted(self, tracked, reply)
+
+    return patch.object(VenueGateway, "_on_submitted", submitted)
+
+
+def no_answer_means_refused() -> AbstractContextManager[Any]:
+    """An order without an answer counts as refused."""
+
+    async def call(self: VenueGateway, *given: Any) -> Reply:
+        reply = await _answered(self, *given)
+        return reply._replace(proof=Proof.REFUSED) if reply.proof is Proof.UNKNOWN else reply
+
+    return patch.object(VenueGateway, "_change_call", call)
+
+
+def no_answer_means_accepted() -> AbstractContextManager[Any]:
+    """An order without an answer counts as accepted."""
+
+    def submitted(self: VenueGateway, tracked: Tracked, reply: Reply) -> None:
+        _submitted(self, tracked, reply._replace(proof=Proof.DONE) if reply.proof is Proof.UNKNOWN else reply)
+
+    return patch.object(VenueGateway, "_on_submitted", submitted)
+
+
+def intent_is_not_synced() -> AbstractContextManager[Any]:
+    """Orders leave before their intent is on the disk."""
+    return patch.object(FileJournal, "sync", lambda _self: None)
+
+
+def intent_after_the_order() -> AbstractContextManager[Any]:
+    """What was decided is written down after it left."""
+
+    def conclude(self: Pump, event: Any) -> None:
+        outcome = self.engine.actions.outcome(event)
+        if self._observe is not None:
+            self._observe(outcome)
+        if outcome.intents or outcome.commands:
+            self._follow(outcome)
+        if self._journal is not None and (decided := outcome.decided(self.engine.state.now)) is not None:
+            self._journal.append(decided)
+
+    return patch.object(Pump, "_conclude", conclude)
+
+
+def _without(*codes: RefusalCode) -> AbstractContextManager[Any]:
+    first = gate._first
+    return patch.object(
+        gate, "_first", lambda rules, case: first(tuple(rule for rule in rules if rule[0] not in codes), case)
+    )
+
+
+def unknown_orders_block_nothing() -> AbstractContextManager[Any]:
+    """New risk is taken while an outcome is unknown."""
+    return _without(RefusalCode.UNKNOWN_ORDER_OPEN)
+
+
+def doubt_blocks_nothing() -> AbstractContextManager[Any]:
+    """New risk is taken while the account is in doubt."""
+    return _without(RefusalCode.VENUE_NOT_TRUSTED)
+
+
+def limits_are_forgotten() -> AbstractContextManager[Any]:
+    """Nothing bounds how much is bought."""
+    return _without(RefusalCode.MAX_EXPOSURE, RefusalCode.MAX_ASSET_EXPOSURE, RefusalCode.MAX_VENUE_EXPOSURE)
+
+
+def stale_quotes_block_nothing() -> AbstractContextManager[Any]:
+    """New risk is taken on quotes that nobody vouches for."""
+    return patch.object(Feeds, "doubt", lambda _self, _strategy, _instrument: None)
+
+
+def cancels_are_believed_at_once() -> AbstractContextManager[Any]:
+    """An order is gone as soon as that was wished."""
+
+    def take_back(self: VenueGateway, tracked: Tracked) -> None:
+        self._way.spawn(self._cancel(tracked))
+        self.register.gone(tracked, "taken back", self._now())
+
+    return patch.object(VenueGateway, "_take_back", take_back)
+
+
+def fees_are_dropped() -> AbstractContextManager[Any]:
+    """Executions are told without their fee."""
+    told = register._fill
+    return patch.object(
+        register, "_fill", lambda *given: msgspec.structs.replace(told(*given), fee=Decimal(0))
+    )
+
+
+def prices_are_rounded() -> AbstractContextManager[Any]:
+    """Executions are told at a rounded price."""
+    told = register._fill
+
+    def fill(*given: Any) -> Any:
+        found = told(*given)
+        return msgspec.structs.replace(found, price=found.price.quantize(Decimal(1)))
+
+    return patch.object(register, "_fill", fill)
+
+
+def stops_keep_their_first_size() -> AbstractContextManager[Any]:
+    """A stop does not follow what fills after it was sent."""
+    stand = Exits._stand
+
+    def first(self: Exits, plan: Any, position: Any, purpose: Any, *given: Any) -> Any:
+        standing = self._orders.get(plan.orders.get(purpose, ""))
+        if standing is not None and not standing.state.is_closed:
+            return []
+        return stand(self, plan, position, purpose, *given)
+
+    return patch.object(Exits, "_stand", first)
+
+
+def positions_have_no_stops() -> AbstractContextManager[Any]:
+    """Nothing protects a position."""
+    return patch.object(Exits, "_standing", lambda *_: [])
+
+
+def the_kill_switch_is_not_looked_at() -> AbstractContextManager[Any]:
+    """Nobody looks at the kill switch."""
+    return patch.object(switch, "killed", lambda _folder: None)
+
+
+def a_kill_is_forgotten_at_once() -> AbstractContextManager[Any]:
+    """The kill switch cancels, and stops nothing."""
+    step = Pump.step
+
+    def forgetful(self: Pump, event: Any) -> None:
+        if getattr(event, "actor", "") != switch.KILL_SWITCH:
+            step(self, event)
+
+    return patch.object(Pump, "step", forgetful)
+
+
+def not_found_means_absent() -> AbstractContextManager[Any]:
+    """One answer that nobody knows an order is taken for proof."""
+
+    async def note(self: Inquiry, tracked: Tracked) -> None:
+        self._register.abandoned(tracked, "not found", self._now())
+
+    return patch.object(Inquiry, "_note_absence", note)
+
+
+def endings_overtake_fills() -> AbstractContextManager[Any]:
+    """An order ends before all its executions are told."""
+    return patch.object(Tracked, "owes", property(lambda _self: False))
+
+
+def nobody_asks_for_fills() -> AbstractContextManager[Any]:
+    """What the stream loses is lost."""
+
+    async def nothing(*_: Any) -> None:
+        return
+
+    return patch.multiple(Inquiry, sweep=nothing, sweep_one=nothing)
+
+
+def fills_are_booked_twice() -> AbstractContextManager[Any]:
+    """Each execution moves our books twice."""
+    apply = Portfolio.apply
+
+    def twice(self: Portfolio, event: Any, **given: Any) -> Any:
+        if isinstance(event, OrderFilled):
+            again = msgspec.structs.replace(event.fill, id=f"{event.fill.id}+")
+            apply(self, OrderFilled(event.ts, again), **given)
+        return apply(self, event, **given)
+
+    return patch.object(Portfolio, "apply", twice)
+
+
+def fills_are_not_recorded() -> AbstractContextManager[Any]:
+    """Executions are handled and never written down."""
+    append = FileJournal.append
+
+    def forgetful(self: FileJournal, event: Any, *, deferred: bool = False) -> None:
+        if not isinstance(event, OrderFilled):
+            append(self, event, deferred=deferred)
+
+    return patch.object(FileJournal, "append", forgetful)
+
+
+def decisions_are_not_recorded() -> AbstractContextManager[Any]:
+    """What was decided is never written down."""
+    append = FileJournal.append
+
+    def forgetful(self: FileJournal, event: Any, *, deferred: bool = False) -> None:
+        if not isinstance(event, Decided):
+            append(self, event, deferred=deferred)
+
+    return patch.object(FileJournal, "append", forgetful)
+
+
+@contextmanager
+def ids_depend_on_the_process() -> Iterator[None]:
+    """What is repeated after a restart comes out otherwise."""
+    make, starts = OrderIds.make, [0]
+    begin = FileJournal.__init__
+
+    def opened(self: FileJournal, *given: Any, **named: Any) -> None:
+        starts[0] += 1
+        begin(self, *given, **named)
+
+    def other(self: OrderIds, sequence: int) -> str:
+        return make(self, sequence + 1_000 * starts[0])
+
+    with patch.object(FileJournal, "__init__", opened), patch.object(OrderIds, "make", other):
+        yield
+
+
+def ids_repeat() -> AbstractContextManager[Any]:
+    """Two orders bear one id."""
+    make = OrderIds.make
+    return patch.object(OrderIds, "make", lambda self, sequence: make(self, sequence // 2))
+
+
+def open_orders_are_forgotten_at_a_restart() -> AbstractContextManager[Any]:
+    """A new process asks nothing about the orders of the one before."""
+    return patch.object(VenueGateway, "recover", lambda *_: None)
+
+
+def fills_by_hand_are_told_after_each_restart() -> AbstractContextManager[Any]:
+    """A new process knows no executions but those of our own orders."""
+    recover = VenueGateway.recover
+
+    def forgetful(self: VenueGateway, orders: Any, fills: Any, since: int) -> None:
+        recover(self, orders, [each for each in fills if each.strategy != register.MANUAL], since)
+
+    return patch.object(VenueGateway, "recover", forgetful)
+
+
+def failed_comparisons_wait_their_turn() -> AbstractContextManager[Any]:
+    """A comparison that failed is made again only when the next is due."""
+    return patch.object(gateway, "RETRY", 600.0)
+
+
+def half_written_records_stay() -> AbstractContextManager[Any]:
+    """What the disk took only a part of counts as written."""
+    put = Disk._put
+    return patch.object(Disk, "_put", lambda self, fd, data: (put(self, fd, data), 1 << 20)[1])
+
+
+def events_are_not_handled_in_their_order() -> AbstractContextManager[Any]:
+    """What was decided of an account's news is lost: they are recorded and passed over."""
+    return patch.object(Engine, "_on_order_news", lambda _self, _event: None)
+
+
+FIRST = {
+    "a_kill_is_forgotten_at_once": 9,
+    "failed_comparisons_wait_their_turn": 3,
+    "half_written_records_stay": 6,
+    "endings_overtake_fills": 14,
+    "fills_by_hand_are_told_after_each_restart": 5,
+    "no_answer_is_sent_again": 5,
+    "no_answer_means_accepted": 29,
+    "no_answer_means_refused": 5,
+    "nobody_asks_for_fills": 1,
+    "not_found_means_absent": 10,
+    "stale_quotes_block_nothing": 13,
+    "the_kill_switch_is_not_looked_at": 9,
+    "unknown_orders_block_nothing": 10,
+}
+"""Worlds that show a defect early; they save time and mean nothing else. All others show in the very first."""
+
+BUGS: Mapping[str, tuple[Bug, int]] = {
+    each.__name__: (each, FIRST.get(each.__name__, 0))
+    for each in (
+        fills_are_told_twice, no_answer_is_sent_again, no_answer_means_refused, no_answer_means_accepted,
+        intent_is_not_synced, intent_after_the_order, unknown_orders_block_nothing, doubt_blocks_nothing,
+        limits_are_forgotten, stale_quotes_block_nothing, cancels_are_believed_at_once, fees_are_dropped,
+        prices_are_rounded, stops_keep_their_first_size, positions_have_no_stops, the_kill_switch_is_not_looked_at,
+        a_kill_is_forgotten_at_once, not_found_means_absent, endings_overtake_fills,
+        nobody_asks_for_fills, fills_are_booked_twice, fills_are_not_recorded, decisions_are_not_recorded,
+        ids_depend_on_the_process, ids_repeat, open_orders_are_forgotten_at_a_restart,
+        fills_by_hand_are_told_after_each_restart,
+        failed_comparisons_wait_their_turn, half_written_records_stay, events_are_not_handled_in_their_order,
+    )
+}  # fmt: skip
