@@ -277,7 +277,10 @@ def test_fees_by_the_volume_of_thirty_days_are_the_same(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"strategies": (scripted(0, {}, sizing=SizingConfig(method="kelly")),)}, "kelly"),
+        (
+            {"strategies": (scripted(0, {}, sizing=SizingConfig(method="kelly", lookback=100_000)),)},
+            "more round trips",
+        ),
         ({"strategies": (StrategyConfig(strategy="Grid"),)}, "events"),
         ({"instruments": ("BTC/USD:BTC@BINANCE",), "currency": "USD"}, "settles in BTC"),
         ({"currency": "USDC"}, "not quoted in USDC"),

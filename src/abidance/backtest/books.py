@@ -41,6 +41,8 @@ def book(w: World, p: int, fill: tuple[int, int, int], fee: exact.Pair) -> None:
     wallet = exact.add((venue.wallet, venue.wallet_low), moved)
     venue.wallet, venue.wallet_low = exact.minus(wallet, fee)
     end_trip(w, p, (held, closed, lots), gain, fee)
+    if w.results.shape[1] and closed < lots:
+        enter(w, p, lots - closed, opened)
     hold_at(w, p, cost, held)
     run.fill_seq += 1
     run.fees += fee[0]
@@ -59,7 +61,32 @@ def end_trip(w: World, p: int, fill: tuple[int, int, int], gain: exact.Pair, fee
     if closed and closed == abs(held):
         profit = exact.minus((place.profit, place.profit_low), rest)
         place.ended, place.earned = 1, profit[0]
+        if w.results.shape[1]:
+            remember(w, p, profit)
         place.profit, place.profit_low = rest
+
+
+@kernel
+def enter(w: World, p: int, lots: int, value: exact.Pair) -> None:
+    """Add an entry to what the round trip of a place has entered for, and at its largest held."""
+    place = w.places[p]
+    place.entered += lots
+    place.largest = max(place.largest, abs(place.lots))
+    place.spent, place.spent_low = exact.add((place.spent, place.spent_low), value)
+
+
+@kernel
+def remember(w: World, p: int, profit: exact.Pair) -> None:
+    """Keep the result of a closed round trip: its profit as a share of its mean entry price times its largest size."""
+    place = w.places[p]
+    config = w.strategies[place.strategy]
+    entered = exact.times((place.spent, place.spent_low), exact.whole(place.largest))
+    share = exact.over(exact.times(profit, exact.whole(place.entered)), entered)
+    if config.lookback:
+        is_even = abs(profit[0]) <= margin.NOTHING
+        w.results[place.strategy, config.results % config.lookback] = 0.0 if is_even else share[0]
+        config.results += 1
+    place.entered, place.largest, place.spent, place.spent_low = 0, 0, 0.0, 0.0
 
 
 @kernel

@@ -25,6 +25,7 @@ from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
 from abidance.model.market import FundingRate
 from abidance.model.money import UNIT, to_decimal
 from abidance.risk.config import RiskConfig
+from abidance.risk.sizing import ENOUGH_RESULTS
 from abidance.strategy.decisions import Decisions
 from abidance.venues.sim.config import FeeTier, VenueConfig
 from abidance.venues.sim.fills import HIGHEST_PRICE
@@ -43,8 +44,10 @@ _METHODS = {
     "fixed_fraction": tables.FRACTION,
     "risk_per_trade": tables.RISK,
     "volatility_target": tables.VOLATILITY,
+    "kelly": tables.KELLY,
 }
-SIZINGS = frozenset(_METHODS)
+MOST_RESULTS = 1 << 16
+"""Round trips of a strategy that are remembered for Kelly's share."""
 _REASONS = {
     tables.TOO_MANY_ORDERS: "more orders were open at once than it holds",
     tables.UNSOUND_PRICE: "an order was sent at a close that is no price",
@@ -232,10 +235,12 @@ def build(scene: Scene, reel: Reel, *, keeps_logs: bool) -> World:
     lines = _FIRST_LOG + 8 * capacity if keeps_logs else 0
     orders = np.zeros(capacity, dtype=tables.ORDER)
     orders["log"] = -1
+    strategies = strategy_rows(scene.strategies)
     return World(
         run=_run(scene, capacity, keeps_logs),
         tools=_tools(scene, venue_ids),
-        strategies=strategy_rows(scene.strategies),
+        strategies=strategies,
+        results=np.zeros((len(strategies), int(strategies["lookback"].max()))),
         series=_series(scene, tool_ids),
         places=places,
         orders=orders,
@@ -447,7 +452,11 @@ def strategy_rows(configs: Mapping[str, StrategyConfig]) -> Any:
             "amount": sizing.amount,
             "quantity": sizing.quantity,
             "fraction": sizing.fraction,
-            "risk": sizing.volatility if sizing.method == "volatility_target" else sizing.risk,
+            "risk": {"volatility_target": sizing.volatility, "kelly": sizing.kelly_cap}.get(
+                sizing.method, sizing.risk
+            ),
+            "lookback": sizing.lookback if sizing.method == "kelly" else 0,
+            "enough": min(ENOUGH_RESULTS, sizing.lookback),
             "max_fraction": sizing.max_fraction,
             "threshold": config.rebalance_threshold,
         }

@@ -13,6 +13,7 @@ from abidance.backtest.tables import (
     APPROVED,
     BIG_NUMBER,
     FRACTION,
+    KELLY,
     LIMIT,
     MARKET,
     NOTIONAL,
@@ -24,6 +25,7 @@ from abidance.backtest.tables import (
     World,
 )  # fmt: skip
 from abidance.model.outcome import RefusalCode
+from abidance.risk import sizing
 
 _TOLERANCE = 1 + 1e-9
 _LAST_BIT = 1 + 1e-12
@@ -199,6 +201,8 @@ def size(w: World, p: int, strength: float, row: int, price: float) -> int:
         volatility = w.volatility[row]
         if volatility > 0:
             stake = config.risk / volatility * allotted
+    elif config.method == KELLY:
+        stake = kelly_share(w, place.strategy) * allotted
     leverage = leverage_of(w, p)
     payable = leverage / (1.0 + leverage * tool.cost_rate)
     value = min(stake * share, config.max_fraction * leverage * allotted, payable * allotted)
@@ -206,6 +210,15 @@ def size(w: World, p: int, strength: float, row: int, price: float) -> int:
     if lots >= _MOST_LOTS:
         w.run[0].status = BIG_NUMBER
     return math.floor(lots) if 0 < lots < _MOST_LOTS else 0
+
+
+@kernel
+def kelly_share(w: World, s: int) -> float:
+    """Return Kelly's share of equity after the round trips that a strategy has closed."""
+    config, ring = w.strategies[s], w.results[s]
+    count = min(config.results, config.lookback)
+    oldest = config.results % count if count else 0
+    return sizing.kelly_of(ring, oldest, count, config.enough, config.risk)
 
 
 @kernel

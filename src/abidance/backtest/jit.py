@@ -1,4 +1,4 @@
-"""The unit that the compiled executor makes: its kernels, and the fill rules themselves, not a copy of them."""
+"""The unit that the compiled executor makes: its kernels, and the rules of fills and of Kelly themselves, no copies."""
 
 from functools import partial
 from typing import Any
@@ -7,6 +7,7 @@ from numba.extending import register_jitable
 
 from abidance.backtest.native import SOURCES
 from abidance.kernel import jit
+from abidance.risk import sizing
 from abidance.venues.sim import fills
 
 _register: Any = register_jitable
@@ -19,6 +20,6 @@ FOLDER = _UNIT.folder
 for _rule in (
     fills.slippage_rate, fills.ticks_against, fills.taker_ticks, fills.within_limit, fills.is_touched,
     fills.stop_price, fills.is_passed, fills.is_marketable, fills.whole_lots, fills.room_lots, fills.volume_share,
-    fills.liquidation_price, fills.is_liquidated,
+    fills.liquidation_price, fills.is_liquidated, sizing.kelly_of,
 ):  # fmt: skip
     _register(_rule)

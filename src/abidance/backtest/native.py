@@ -9,6 +9,7 @@ from abidance.engine import actions
 from abidance.kernel import ports
 from abidance.kernel.native import Unit
 from abidance.model import order, outcome
+from abidance.risk import sizing
 from abidance.venues.sim import fills
 
 _HERE = Path(__file__).parent
@@ -17,7 +18,7 @@ _NAMES = (
 )  # fmt: skip
 SOURCES = (
     *(_HERE / f"{name}.py" for name in _NAMES),
-    *(Path(str(each.__file__)) for each in (fills, actions, order, outcome)),
+    *(Path(str(each.__file__)) for each in (fills, sizing, actions, order, outcome)),
     Path(str(ports.__file__)).with_name("jit.py"),
 )
 """Everything that any kernel takes code or numbers from."""

@@ -23,7 +23,7 @@ SUBMIT, CANCEL, AMEND = 0, 1, 2
 ACCEPTED, CANCELLED, AMENDED, UNCHANGED, EXPIRED = range(5)
 OPEN, PARTIAL, FILLED, ENDED, TIMED_OUT = range(5)
 # how a strategy sizes
-NOTIONAL, QUANTITY, FRACTION, RISK, VOLATILITY = 0, 1, 2, 3, 4
+NOTIONAL, QUANTITY, FRACTION, RISK, VOLATILITY, KELLY = range(6)
 # how a kernel came back
 (
     DONE,
@@ -71,16 +71,16 @@ TOOL = _record(
     " desk_price watch_low watch_high maintenance max_leverage",
 )
 STRATEGY = _record(
-    "method bar_ns allow_short losses rest_until by_limit timeout retries",
+    "method bar_ns allow_short losses rest_until by_limit timeout retries results lookback enough",
     "allocation amount quantity fraction risk max_fraction threshold leverage leverage_low settled settled_low",
 )
 SERIES = _record("tool first count at span drives watch_at watch_full present", "watch_close watch_total")
 PLACE = _record(
     "strategy tool series row0 max_bars has_exits lots planned sign ts_entry best_bars leaving has_stop reason"
     " stop_order goal_order owed owed_tries aim"
-    " sent_ts sent_before sent_side sent_lots sent_ticks ended",
+    " sent_ts sent_before sent_side sent_lots sent_ticks ended entered largest",
     "wish size entry cost cost_low profit profit_low plan_entry best stop stop_distance goal_distance trailing even"
-    " margin margin_low liquidation earned",
+    " margin margin_low liquidation earned spent spent_low",
 )
 ORDER = _record(
     "known working place tool side kind stage lots ticks venue_lots venue_ticks filled purpose reduce_only cancelling"
@@ -186,6 +186,8 @@ class World:
     recent_ts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), _I))
     """When each venue with fee tiers filled something lately, in a ring, and the value of it as a pair."""
     recent_value: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0), _F))
+    results: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0), _F))
+    """Of each strategy the latest closed round trips as shares of their entry value, in a ring; for Kelly's share."""
     payments: Table = field(default_factory=lambda: np.zeros(0, PAYMENT))
     """The funding that falls due, in that order: for one lot held long, in the ledger's unit as a pair.
 
@@ -231,5 +233,5 @@ WHOLE = frozenset(
     }
 )  # fmt: skip
 """The plain tables of int64; the rest are float64."""
-WIDE = frozenset({"book", "by_series", "widths", "profits", "tiers", "recent_ts", "recent_value"})
+WIDE = frozenset({"book", "by_series", "widths", "profits", "tiers", "recent_ts", "recent_value", "results"})
 """The tables with columns."""

@@ -60,16 +60,35 @@ def kelly_fraction(config: SizingConfig, results: Sequence[float]) -> float:
     W is the share of winners among the last `lookback` results, R the mean win over the mean loss. Before 20 results
     (or `lookback`, if that is less) it is a quarter of `kelly_cap`: enough to learn, too little to hurt.
     """
-    known = [result for result in results[-config.lookback :] if isfinite(result)]
-    if len(known) < min(ENOUGH_RESULTS, config.lookback):
-        return config.kelly_cap / 4
-    wins = [result for result in known if result > 0]
-    losses = [-result for result in known if result < 0]
+    latest = results[-config.lookback :]
+    return kelly_of(latest, 0, len(latest), min(ENOUGH_RESULTS, config.lookback), config.kelly_cap)
+
+
+def kelly_of(results: Sequence[float], oldest: int, count: int, enough: int, cap: float) -> float:
+    """Return Kelly's share of `count` results that lie in a ring; a quarter of `cap` before there are `enough`.
+
+    Plain loops over floats, added oldest first: compiled code takes this very function.
+    """
+    known = wins = losses = 0
+    won = lost = 0.0
+    for n in range(count):
+        result = results[(oldest + n) % count]
+        if not isfinite(result):
+            continue
+        known += 1
+        if result > 0:
+            wins += 1
+            won += result
+        elif result < 0:
+            losses += 1
+            lost -= result
+    if known < enough:
+        return cap / 4
     if not wins:
         return 0.0
-    won = len(wins) / len(known)
-    loss_to_win = (sum(losses) / len(losses)) / (sum(wins) / len(wins)) if losses else 0.0
-    return min(max(won - (1.0 - won) * loss_to_win, 0.0), config.kelly_cap)
+    share = wins / known
+    loss_to_win = (lost / losses) / (won / wins) if losses else 0.0
+    return min(max(share - (1.0 - share) * loss_to_win, 0.0), cap)
 
 
 def _stake(config: SizingConfig, target: Target, equity: float, view: SizingView) -> float:

@@ -218,8 +218,8 @@ def unsupported(material: Material) -> str | None:
 def _unsupported_strategy(material: Material, config: StrategyConfig) -> str | None:
     if not isinstance(material.strategies[config.name], BarStrategy):
         return f"{config.name} decides on events, not on columns of bars."
-    if config.sizing.method not in compiled.SIZINGS:
-        return f"{config.name} is sized by {config.sizing.method}."
+    if config.sizing.method == "kelly" and config.sizing.lookback > compiled.MOST_RESULTS:
+        return f"{config.name} is sized by more round trips than are kept (`sizing.lookback`)."
     if config.execution != ExecutionConfig():
         return f"{config.name} has its entries executed in ways that are not compiled (`execution`)."
     return None
