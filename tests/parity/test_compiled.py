@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from abidance.backtest.parity import first_difference
 from abidance.backtest.result import BacktestResult
-from abidance.engine.config import AllocationConfig, StrategyConfig
+from abidance.engine.config import StrategyConfig
 from abidance.journal.told import TripColumns, columns_of, value_of
 from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig, SizingConfig
 from abidance.run.backtest import backtest
@@ -170,6 +170,7 @@ def _add_up(truth: BacktestResult, other: BacktestResult) -> None:
 
 
 TOLD = {
+    "rebalanced",
     "liquidated",
     "daily_loss",
     "max_drawdown",
@@ -286,7 +287,6 @@ def test_fees_by_the_volume_of_thirty_days_are_the_same(
         ({"currency": "USDC"}, "not quoted in USDC"),
         ({"venue": VenueConfig(fee_asset="BNB")}, "BNB"),
         ({"risk": RiskConfig(limits=LimitsConfig(duplicate_window=3_600))}, "duplicate_window"),
-        ({"allocation": AllocationConfig(method="equal")}, "divided anew"),
     ],
 )  # fmt: skip
 def test_what_is_not_covered_is_run_by_the_event_engine_and_said(change: dict[str, Any], reason: str) -> None:

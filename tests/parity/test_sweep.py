@@ -96,7 +96,7 @@ def whole(config: RunConfig, memory: Memory) -> Score | None:
     if unsupported(material) is not None:
         return None
     try:
-        return compiled.score_of(compiled.simulate(scene_of(material), keeps_logs=False))
+        return compiled.score_of(compiled.simulate(scene_of(material), keeps_logs=False)[0])
     except CannotTellError:
         return None
 

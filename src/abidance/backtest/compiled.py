@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from abidance.backtest import native, tables
 from abidance.backtest.reel import Reel, joined, sealed
+from abidance.backtest.shares import Shares
 from abidance.backtest.tables import World
-from abidance.engine.config import StrategyConfig
+from abidance.engine.config import AllocationConfig, StrategyConfig
 from abidance.journal.metrics import sharpe_of
 from abidance.market.bars import Bars
 from abidance.market.build import Tape
@@ -48,6 +49,7 @@ _METHODS = {
 }
 MOST_RESULTS = 1 << 16
 """Round trips of a strategy that are remembered for Kelly's share."""
+_PAUSES = (tables.LOGS_FULL, tables.SHARES_DUE)
 _REASONS = {
     tables.TOO_MANY_ORDERS: "more orders were open at once than it holds",
     tables.UNSOUND_PRICE: "an order was sent at a close that is no price",
@@ -96,6 +98,9 @@ class Scene:
     """By instrument the trades that fill orders in the place of bars; none or one for each instrument."""
     payments: Sequence[FundingRate] = ()
     """The funding of perpetuals, in the order in which it falls due."""
+    allocation: AllocationConfig = field(default_factory=AllocationConfig)
+    bar: int = DAY_NS
+    """The length of the run's bars, ns, in which `allocation.rebalance` may count."""
 
 
 def first_time() -> str:
@@ -177,33 +182,40 @@ class Sheet:
         return replace(decisions, **laid)
 
 
-def simulate(scene: Scene, *, keeps_logs: bool = True) -> World:
-    """Run a scene to its end. Raises CannotTellError when something happens that only the event engine can tell."""
+def simulate(scene: Scene, *, keeps_logs: bool = True) -> tuple[World, Shares]:
+    """Run a scene to its end; return it, and what was told of its shares.
+
+    Raises CannotTellError when something happens that only the event engine can tell.
+    """
     reel = Reel(scene.series)
-    return _played(laid_out(scene, reel, keeps_logs=keeps_logs), reel)
-
-
-def laid_out(scene: Scene, reel: Reel, *, keeps_logs: bool) -> World:
-    """Return a scene as tables, its opening balances taken in and the first of its bars laid before it."""
     world = build(scene, reel, keeps_logs=keeps_logs)
-    _set(
-        world.run[0], {"slices": len(reel.when), "pay_from": min(world.payments["ts"], default=tables.NEVER)}
-    )
+    shares = lay(scene, world, reel)
+    return _played(world, reel, shares), shares
+
+
+def lay(scene: Scene, world: World, reel: Reel) -> Shares:
+    """Take in the opening balances of a world and lay the first of its bars before it; return its shares."""
+    run = world.run[0]
+    _set(run, {"slices": len(reel.when), "pay_from": min(world.payments["ts"], default=tables.NEVER)})
+    first = {name: each.allocation for name, each in scene.strategies.items()}
+    shares = Shares(world, scene.allocation, first, scene.start, scene.bar)
     reel.lay(world)
     for number, amount in enumerate(scene.wallets.values()):
+        if run["equity"] != 0.0 and scene.start >= run["shares_at"]:
+            shares.look(scene.start)
         native.deposit(world.address, number, *_pair(amount), scene.start)
-    return world
+    return shares
 
 
-def _played(world: World, reel: Reel) -> World:
+def _played(world: World, reel: Reel, shares: Shares) -> World:
     play = native.play_ticks if len(world.stops) else native.play
     play(world.address)
-    while world.run[0]["status"] == tables.LOGS_FULL or (
-        world.run[0]["status"] == tables.DONE and reel.lay(world)
-    ):
+    while world.run[0]["status"] in _PAUSES or (world.run[0]["status"] == tables.DONE and reel.lay(world)):
         if world.run[0]["status"] == tables.LOGS_FULL:
             world = _grown(world)
-            world.run[0]["status"] = tables.DONE
+        elif world.run[0]["status"] == tables.SHARES_DUE:
+            shares.look(int(world.run[0]["now"]))
+        world.run[0]["status"] = tables.DONE
         play(world.address)
     status = int(world.run[0]["status"])
     if status != tables.DONE:

@@ -247,6 +247,8 @@ def tell_fill(w: World, slot: int, what: tuple[int, int, int, int], ts: int) -> 
         mark_filled(w, slot)
     else:
         actions.note_order(w, slot, PARTIAL)
+    if purpose in (actions.ENTRY, actions.REBALANCE):
+        w.strategies[place.strategy].sized = 1
     actions.protect_fill(w, p, slot, ts)
     if place.lots == 0:
         actions.cancel_all(w, p, True)

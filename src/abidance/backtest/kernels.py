@@ -7,7 +7,16 @@ import math
 
 from abidance.backtest import actions, desk, exact, gate, margin, watch
 from abidance.backtest.jit import entrance, kernel
-from abidance.backtest.tables import DONE, FOR_LIMIT, FOR_MARKET, FOR_TRIGGER, LOGS_FULL, NEVER, World
+from abidance.backtest.tables import (
+    DONE,
+    FOR_LIMIT,
+    FOR_MARKET,
+    FOR_TRIGGER,
+    LOGS_FULL,
+    NEVER,
+    SHARES_DUE,
+    World,
+)
 from abidance.venues.sim import fills
 
 _HIGHEST = fills.HIGHEST_PRICE
@@ -29,18 +38,21 @@ def play_slices(w: World) -> None:
     """Run slices, and between them the funding that falls due."""
     run = w.run[0]
     while run.at < len(w.when):
-        if run.pay_from < w.when[run.at]:
-            margin.pay_due(w, w.when[run.at])
-        if is_full(w):
-            run.status = LOGS_FULL
-            return
-        if len(w.places) == 1 and len(w.series) == 1:
-            coast(w)
-            if run.at == len(w.when) or run.status != DONE:
-                return
+        if run.halfway:
+            decide(w)
+        else:
             if run.pay_from < w.when[run.at]:
-                continue
-        step(w, w.when[run.at])
+                margin.pay_due(w, w.when[run.at])
+            if is_full(w):
+                run.status = LOGS_FULL
+                return
+            if len(w.places) == 1 and len(w.series) == 1:
+                coast(w)
+                if run.at == len(w.when) or run.status != DONE:
+                    return
+                if run.pay_from < w.when[run.at]:
+                    continue
+            step(w, w.when[run.at])
         if run.status != DONE:
             return
         record(w, run.at)
@@ -67,14 +79,14 @@ def coast(w: World) -> None:
     run, place, series = w.run[0], w.places[0], w.series[0]
     tool = w.tools[place.tool]
     low, high = watched(w, place.tool)
-    pay_from = run.pay_from
+    until = min(run.pay_from, run.shares_at - 1)
     if run.n_owed or low > high:
         return
     lows, highs, closes, targets, when = w.low, w.high, w.close, w.target, w.when
     is_held, is_watched = run.n_held > 0, run.jump < math.inf or run.spike < math.inf
     acted, told = False, run.refused + run.n_notices_log
     while run.at < len(when) and not acted and run.refused + run.n_notices_log == told:
-        if when[run.at] > pay_from:
+        if when[run.at] > until:
             return
         b, row = series.first + series.at, place.row0 + series.at
         if targets[row] == targets[row] or not (lows[b] > low and highs[b] < high):
@@ -162,7 +174,7 @@ def is_touchable(w: World, t: int) -> bool:
 
 @kernel
 def close(w: World, now: int) -> None:
-    """Let strategies decide on the bars of a slice that are present."""
+    """Value everything at the close of a slice, and let strategies decide once their shares of equity are known."""
     run = w.run[0]
     run.venue_now = max(run.venue_now, now)
     run.now = now
@@ -175,6 +187,17 @@ def close(w: World, now: int) -> None:
                 tool.mark, tool.mark_ts = close, now
             watch.on_bar(w, s, b)
     watch.watch(w, now)
+    if now >= run.shares_at:
+        run.status, run.halfway = SHARES_DUE, 1
+        return
+    decide(w)
+
+
+@kernel
+def decide(w: World) -> None:
+    """Let strategies decide on the bars of a slice that are present."""
+    run = w.run[0]
+    run.halfway = 0
     if run.n_owed:
         actions.leave_owed(w)
     for s in range(len(w.series)):

@@ -54,10 +54,20 @@ _NOTICES = (
 
 
 class Story:
-    """The logs of a finished run; `order_id` makes the client order id of the n-th order."""
+    """The logs of a finished run; `order_id` makes the client order id of the n-th order.
 
-    def __init__(self, scene: Scene, world: World, order_id: Callable[[int], str]) -> None:
+    `told` are notices that were told while it ran, each with the line of the log of notices that it comes before.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        world: World,
+        order_id: Callable[[int], str],
+        told: Sequence[tuple[int, Notice]] = (),
+    ) -> None:
         self._scene = scene
+        self._told = told
         self._world = world
         self._instruments = list(scene.instruments.values())
         self._order_id = order_id
@@ -125,7 +135,7 @@ class Story:
         return found
 
     def notices(self) -> list[Notice]:
-        """Return what the breakers had to tell."""
+        """Return what breakers and shares had to tell."""
         found = []
         for row in self._world.notice_log[: int(self._world.run[0]["n_notices_log"])]:
             level, code, text = _NOTICES[int(row["code"])]
@@ -144,6 +154,8 @@ class Story:
             share = 1 - float(row["first"]) / before if before else 0.0
             told = text.format(share=share, name=name, price=price)
             found.append(Notice(int(row["ts"]), level, code, told, strategy))
+        for line, notice in reversed(self._told):
+            found.insert(line, notice)
         return found
 
     @cached_property

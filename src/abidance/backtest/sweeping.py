@@ -36,6 +36,8 @@ def reason_against(scene: Scene) -> str:
         return "Not every series is decided on by one strategy."
     if scene.tapes:
         return "Trades fill its orders."
+    if scene.allocation.method != "fixed":
+        return "Equity is divided anew as time goes."
     first = scene.series[0].ts
     if any(each.ts is not first and not np.array_equal(each.ts, first) for each in scene.series):
         return "The bars of its instruments do not stand side by side."
@@ -64,7 +66,8 @@ class Track:
         self._sized: list[Any] = []
         self._first = [place.first for place in scene.places]
         reel = Reel(scene.series, for_lane=FIELDS if _reads_volume(scene) else FIELDS[:-1])
-        template = compiled.laid_out(scene, reel, keeps_logs=False)
+        template = compiled.build(scene, reel, keeps_logs=False)
+        compiled.lay(scene, template, reel)
         count = len(scene.places)
         ends = day_ends(template.when)
         own: dict[str, Any] = {

@@ -37,7 +37,8 @@ NOTIONAL, QUANTITY, FRACTION, RISK, VOLATILITY, KELLY = range(6)
     TOO_MANY_FILLS,
     TOO_SOON,
     SPOT_SALE,
-) = range(11)
+    SHARES_DUE,
+) = range(12)
 # what waits for the next open in the fast lane, and where the trailing distance of a bar comes from
 NOTHING, ENTERING, LEAVING = 0, 1, 2
 NO_TRAIL, SHARE, COLUMN = 0, 1, 2
@@ -60,7 +61,7 @@ RUN = _record(
     "at status keeps_logs keeps_curves day days now venue_now moment order_seq fill_seq refused n_held n_owed n_entries n_free n_commands n_news"
     " n_orders_log n_fills_log n_refusals_log n_notices_log sent_first sent_count max_positions rate_limit require_stop"
     " halted lost_until midnight losing_streak cooldown cooldown_bars closed_trips tick_at look_at next_due window"
-    " slices paid pay_from n_funding_log",
+    " slices paid pay_from n_funding_log shares_at halfway",
     "equity pool pool_low max_exposure max_asset max_venue max_leverage max_order_value collar stale_after exit_margin"
     " daily_loss max_drawdown spike jump day_open peak floor seen_equity start_equity highest deepest fees",
 )
@@ -71,7 +72,7 @@ TOOL = _record(
     " desk_price watch_low watch_high maintenance max_leverage",
 )
 STRATEGY = _record(
-    "method bar_ns allow_short losses rest_until by_limit timeout retries results lookback enough",
+    "method bar_ns allow_short losses rest_until by_limit timeout retries results lookback enough sized",
     "allocation amount quantity fraction risk max_fraction threshold leverage leverage_low settled settled_low",
 )
 SERIES = _record("tool first count at span drives watch_at watch_full present", "watch_close watch_total")

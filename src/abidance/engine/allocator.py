@@ -5,16 +5,16 @@ from then on follow it, nothing is bought or sold because of it.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import floor, nan
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from abidance.engine.config import AllocationConfig
-from abidance.engine.state import State
 from abidance.model.instrument import SECOND_NS
-from abidance.model.order import Fill, Purpose
+from abidance.model.order import Purpose
 from abidance.model.outcome import Notice
 from abidance.portfolio import allocation
 
@@ -25,33 +25,66 @@ _PARTS = 1_000_000  # shares are whole millionths: the last bits of a linear alg
 _UNIT = 1 / _PARTS
 
 
+class Capital(Protocol):
+    """What the strategies of a run have made of its money, at the last marks."""
+
+    def equity(self) -> float:
+        """Return what everything is worth."""
+        ...
+
+    def profit_of(self, strategy: str) -> float:
+        """Return what a strategy has earned since the start."""
+        ...
+
+    def holders(self) -> Collection[str]:
+        """Return the strategies that hold something."""
+        ...
+
+
+class Traded(Protocol):
+    """What counts of a fill: whose it was, and what it was for."""
+
+    @property
+    def strategy(self) -> str:
+        """Return the name of the strategy."""
+        ...
+
+    @property
+    def purpose(self) -> Purpose:
+        """Return what it was for."""
+        ...
+
+
 class Allocator:
-    """Sets `state.allocations`; `due` is the moment from which `on_moment` wants to be called.
+    """Sets `shares`, of each strategy; `due` is the moment from which `on_moment` wants to be called.
 
     `start` is when the run's first bar opens, `bar` the length of the run's bars, both ns.
     """
 
-    def __init__(self, config: AllocationConfig, state: State, start: int, bar: int) -> None:
+    def __init__(
+        self, config: AllocationConfig, shares: dict[str, float], capital: Capital, start: int, bar: int
+    ) -> None:
         self.due = 0
         self._config = config
-        self._state = state
+        self._shares = shares
+        self._capital = capital
         self._start = self._since = start
         self._every = bar * config.rebalance if isinstance(config.rebalance, int) else 0
         self._period = self._period_at(start)
         self._days: deque[tuple[int, list[float]]] = deque(maxlen=config.lookback)
         self._equity = 0.0
-        self._profits = dict.fromkeys(state.strategies, 0.0)
-        self._bases = dict(state.allocations)
+        self._profits = dict.fromkeys(shares, 0.0)
+        self._bases = dict(shares)
         self._seen = 0
 
-    def on_moment(self, now: int, fills: Sequence[Fill]) -> Notice | None:
+    def on_moment(self, now: int, fills: Sequence[Traded]) -> Notice | None:
         """Take the first moment at or after `due`, everything marked; `fills` are all of the run so far.
 
         A day ends with the first moment at or after midnight UTC.
         """
         is_first = not self.due
         if is_first:
-            self._equity = self._state.portfolio.equity()
+            self._equity = self._capital.equity()
         midnight, period = now // DAY_NS * DAY_NS, self._period_at(now)
         if midnight > self._since:
             self._close_day(midnight, fills)
@@ -74,27 +107,27 @@ class Allocator:
                 return int(np.datetime64(day, "D").astype("datetime64[M]").astype(np.int64))
         return day
 
-    def _close_day(self, midnight: int, fills: Sequence[Fill]) -> None:
+    def _close_day(self, midnight: int, fills: Sequence[Traded]) -> None:
         """Note each strategy's profit as a share of the capital that its holdings were sized with."""
-        portfolio, shares = self._state.portfolio, self._state.allocations
+        capital, shares = self._capital, self._shares
         for fill in fills[self._seen :]:
             if fill.purpose in _SIZED and fill.strategy in shares:
                 self._bases[fill.strategy] = shares[fill.strategy]
-        profits = {name: portfolio.profit_of(name) for name in shares}
+        profits = {name: capital.profit_of(name) for name in shares}
         if not self._since % DAY_NS:  # a run may begin in the middle of a day
-            capital = {name: self._equity * self._bases[name] for name in shares}
+            sized = {name: self._equity * self._bases[name] for name in shares}
             earned = [
-                (profits[name] - self._profits[name]) / capital[name] if capital[name] > 0 else nan
+                (profits[name] - self._profits[name]) / sized[name] if sized[name] > 0 else nan
                 for name in shares
             ]
             self._days.append((self._since, earned))
-        holders = {position.strategy for position in portfolio.open_positions()}
+        holders = capital.holders()
         self._bases.update((name, share) for name, share in shares.items() if name not in holders)
         self._since, self._seen = midnight, len(fills)
-        self._equity, self._profits = portfolio.equity(), profits
+        self._equity, self._profits = capital.equity(), profits
 
     def _rebalance(self, now: int) -> Notice | None:
-        config, shares = self._config, self._state.allocations
+        config, shares = self._config, self._shares
         if config.method != "equal" and len(self._days) < config.lookback:
             return None
         limit = 1.0 - config.reserve
@@ -112,7 +145,7 @@ class Allocator:
 
     def _weights(self) -> NDArray[np.float64]:
         config = self._config
-        returns = np.array([earned for _, earned in self._days]).reshape(-1, len(self._state.allocations))
+        returns = np.array([earned for _, earned in self._days]).reshape(-1, len(self._shares))
         match config.method:
             case "inverse_volatility":
                 return allocation.inverse_volatility(returns)

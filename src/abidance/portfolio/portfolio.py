@@ -197,6 +197,10 @@ class Portfolio:
         """Return the positions in an instrument that are not flat, in the order in which they were opened."""
         return [held.position for held in self._held.values() if held.instrument == instrument]
 
+    def holders(self) -> set[str]:
+        """Return the strategies that have a position."""
+        return {held.strategy for held in self._held.values()}
+
     def balance(self, venue: str, asset: str) -> Decimal:
         """Return what our wallet at a venue holds of an asset; open orders and margin are not deducted."""
         return self.ledger.balance(venue, asset)

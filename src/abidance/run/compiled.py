@@ -91,8 +91,8 @@ def _run(material: Material, started: float) -> BacktestResult:
     scene = scene_of(material)
     _check_opinions(scene)
     loaded = time.perf_counter()
-    world = compiled.simulate(scene)
-    story = Story(scene, world, OrderIds(0, 0, b"backtest").make)
+    world, shares = compiled.simulate(scene)
+    story = Story(scene, world, OrderIds(0, 0, b"backtest").make, shares.told)
     finished = time.perf_counter()
     start_equity = float(sum(material.config.wallets(material.venues).values()))
     profits = {
@@ -195,8 +195,8 @@ def _sparing(source: BarSource, config: RunConfig) -> BarSource:
 
 def unsupported(material: Material) -> str | None:
     """Return, as a sentence, why the compiled executor does not cover a run, or None when it does."""
-    if material.config.allocation.method != "fixed":
-        return f"Equity is divided anew as time goes (`allocation.method` is {material.config.allocation.method})."
+    if material.config.allocation.method != "fixed" and material.tapes:
+        return "Trades fill its orders, and equity is divided anew as time goes (`allocation.method`)."
     if material.gaps:
         return f"The recording of {material.gaps[0].instrument} has holes, in which no new risk is taken."
     for config in material.config.strategies:
@@ -273,6 +273,8 @@ def scene_of(material: Material, decided: Decide = decide) -> Scene:
         drives=[material.drive[id] == timeframe for id, timeframe in keys],
         places=places,
         tapes=material.tapes,
+        allocation=config.allocation,
+        bar=timeframe_ns(config.timeframe),
         payments=list(merge(*material.payments()).events()),  # type: ignore[arg-type]
     )
 

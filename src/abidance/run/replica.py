@@ -432,7 +432,9 @@ class Replica:
             return
         if self._allocator is None and not self.decisions and self.config.allocation.method != "fixed":
             length = timeframe_ns(self.config.timeframe)
-            self._allocator = Allocator(self.config.allocation, state, event.ts, length)
+            self._allocator = Allocator(
+                self.config.allocation, state.allocations, self.portfolio, event.ts, length
+            )
         before = state.equity()
         if before:
             self._watch(state.now)

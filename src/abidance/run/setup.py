@@ -429,7 +429,9 @@ def _allocator(material: Material, state: State) -> Allocator | None:
     config = material.config
     if config.allocation.method == "fixed":
         return None
-    return Allocator(config.allocation, state, material.start, timeframe_ns(config.timeframe))
+    return Allocator(
+        config.allocation, state.allocations, state.portfolio, material.start, timeframe_ns(config.timeframe)
+    )
 
 
 def _tape(material: Material, tape: Mapping[Key, Bars] | None, key: Key) -> Bars | None:

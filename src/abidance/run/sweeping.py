@@ -116,7 +116,7 @@ class Arena:
         material = replace(layout.material, config=config, strategies=strategies)
         if unsupported(material) is None:
             try:
-                return score_of(compiled.simulate(scene_of(material), keeps_logs=False))
+                return score_of(compiled.simulate(scene_of(material), keeps_logs=False)[0])
             except CannotTellError:
                 pass
         core = assemble(material, OrderIds(0, 0, b"backtest").make, tape=material.bars, isolate=False)
