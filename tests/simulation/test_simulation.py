@@ -28,6 +28,13 @@ def test_every_rule_holds_after_every_event_whatever_goes_wrong(part: int) -> No
     assert hits
 
 
+@pytest.mark.parametrize("seed", [40, 319, 398, 507, 547])
+def test_a_world_that_once_found_a_defect_holds(seed: int) -> None:
+    played = play(seed)
+
+    assert not played.failure
+
+
 def test_the_same_seed_is_the_same_world_in_every_process() -> None:
     code = "from abidance.testing.simulation.campaign import play; print(play(9).digest, play(14).digest)"
 

@@ -17,6 +17,8 @@ ASK_AGAIN = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds between questions about an order of unknown outcome; the last one stays."""
 GRACE = 2.0
 """Seconds beyond the venue's window, and between two answers, before absence may count."""
+LAG = 20.0
+"""Seconds for which an order that was there before must be absent: copies of the books may be that far behind."""
 ALARM = 120.0
 """Seconds without proof after which people are told."""
 OVERLAP = 60 * SECOND_NS
@@ -86,7 +88,8 @@ class Inquiry:
             return
         if not tracked.absent_at or now - tracked.absent_at[-1] >= GRACE * SECOND_NS:
             tracked.absent_at.append(now)
-        if len(tracked.absent_at) < 2:
+        patience = LAG if tracked.was_there else GRACE
+        if tracked.absent_at[-1] - tracked.absent_at[0] < patience * SECOND_NS:
             return
         await self.sweep_one(tracked.request.instrument, tracked.sent_at - OVERLAP)
         await self.list_orders()

@@ -39,7 +39,7 @@ class Tracked:
     `filled` is what was told in fills, `reported` the most that the venue reported as filled. A `held` order is not at
     the venue: we watch the market for it; it may have been there before (`past`, the venue's ids of it then) and go
     there again. While it is `moving` from the venue to us it may still trade there. It has `left` once its request was
-    sent, at `sent_at` (ns of the venue's time).
+    sent, at `sent_at` (ns of the venue's time). It `was_there` once the venue (or, before a restart, we) had it.
     """
 
     id: str
@@ -53,6 +53,7 @@ class Tracked:
     held: bool = False
     moving: bool = False
     left: bool = False
+    was_there: bool = False
     base: Decimal = ZERO
     wire_id: str = ""
     past: set[str] = field(default_factory=set)
@@ -170,6 +171,7 @@ class Register:
         for order in orders:
             tracked = Tracked(order.id, order.request, order.ts_intent, order.state, left=True)
             tracked.filled = tracked.reported = order.filled
+            tracked.was_there = order.state not in (OrderState.SENT, OrderState.UNKNOWN)
             self._orders[order.id] = tracked
         self._seen.update({(fill.instrument, fill.id): fill.order_id for fill in fills})
 
@@ -177,6 +179,7 @@ class Register:
 
     def accepted(self, tracked: Tracked, now: int) -> None:
         """Tell that the venue (or we) hold an order."""
+        tracked.was_there = True
         if tracked.told in (OrderState.SENT, OrderState.UNKNOWN):
             tracked.told = OrderState.PARTIAL if tracked.filled else OrderState.OPEN
             self._tell(OrderAccepted(now, tracked.id))
