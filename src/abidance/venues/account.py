@@ -21,6 +21,7 @@ from abidance.venues.frames import UNREADABLE
 from abidance.venues.net.transport import Answer
 
 T = TypeVar("T")
+_MOST_DIGITS = 40
 
 
 class Credentials(NamedTuple):
@@ -381,6 +382,11 @@ def sound(*values: Decimal) -> None:
     for value in values:
         if not value.is_finite() or value < 0:
             raise ValueError(f"{value} is no amount")
+
+
+def is_moderate(value: Decimal) -> bool:
+    """Say whether a number, signed or not, is finite and of a size that arithmetic with money can hold."""
+    return value.is_finite() and abs(value.adjusted()) <= _MOST_DIGITS
 
 
 def read(venue: str, answer: Answer, reader: Callable[[bytes], T]) -> T:

@@ -6,14 +6,13 @@ from decimal import Decimal
 import msgspec
 
 from abidance.model.instrument import MS_NS
-from abidance.venues.account import Call, Contracts, Mode, Moved, plain_number, read, refused
+from abidance.venues.account import Call, Contracts, Mode, Moved, is_moderate, plain_number, read, refused
 from abidance.venues.frames import Millis, reader
 from abidance.venues.net.transport import Answer
 
 WINDOW_MS = 3_000
 """How long after it was signed Binance may still take a request."""
 _PAGE = 1_000
-_MOST = 10**24
 
 
 class _Income(msgspec.Struct):
@@ -57,7 +56,7 @@ class BinanceContracts(Contracts):
     def read_payments(self, answer: Answer) -> Sequence[Moved]:
         """Return funding of the run's instruments. Raises VenueError."""
         rows = read(self.venue, answer, _read_income)
-        if not all(row.income.is_finite() and abs(row.income) < _MOST for row in rows):
+        if not all(is_moderate(row.income) for row in rows):
             raise refused(self.venue, answer)
         return [
             Moved(row.asset, row.income, row.time * MS_NS, "funding", str(row.tranId), self._ids[row.symbol])

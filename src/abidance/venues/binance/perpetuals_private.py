@@ -27,6 +27,7 @@ from abidance.venues.account import (
     News,
     OrderReport,
     PrivateStream,
+    is_moderate,
     refused,
     sound,
 )
@@ -208,6 +209,6 @@ class BinancePerpetualsStream(PrivateStream):
             return (Hint("payments"),)
         if change.m in _NOT_MONEY:
             return (Alive(),)
-        if not all(each.bc.is_finite() and abs(each.bc) < 10**24 for each in change.B):
+        if not all(is_moderate(each.bc) for each in change.B):
             raise ValueError("no amount")
         return [Moved(each.a, each.bc, ts, change.m.lower()) for each in change.B if each.bc] or (Alive(),)

@@ -26,6 +26,7 @@ from abidance.venues.account import (
     News,
     OrderReport,
     PrivateStream,
+    is_moderate,
     sound,
 )
 from abidance.venues.dialect import Alive, Answered, Frame
@@ -34,7 +35,6 @@ from abidance.venues.frames import UNREADABLE, Millis, dropped, plain, reader, s
 _PING_S = 20.0
 _LOGIN_MS = 10_000
 """For how long a login is good after it was signed."""
-_MOST_DIGITS = 40
 """Before or behind the point: what is beyond can be no amount, and sums of it overflow."""
 _TOPICS = ("order", "execution", "wallet")
 _FORCED = frozenset({"AdlTrade", "BustTrade"})
@@ -128,7 +128,7 @@ def number(text: str) -> Decimal:
         found = Decimal(text or "0")
     except ArithmeticError as error:
         raise ValueError(f"{text!r} is no number") from error
-    if not found.is_finite() or abs(found.adjusted()) > _MOST_DIGITS:
+    if not is_moderate(found):
         raise ValueError(f"{text!r} is no amount")
     return found
 
