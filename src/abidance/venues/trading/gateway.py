@@ -37,7 +37,7 @@ from abidance.venues.net.transport import (
 )
 from abidance.venues.trading.books import Books, Gap, told
 from abidance.venues.trading.inquiry import GRACE, OVERLAP, Inquiry
-from abidance.venues.trading.line import PrivateLine, Way
+from abidance.venues.trading.line import LONGEST, PrivateLine, Way
 from abidance.venues.trading.modes import Wanted, differences
 from abidance.venues.trading.register import Register, Tracked
 
@@ -304,7 +304,7 @@ class VenueGateway:
 
     async def _start(self) -> None:
         """Ask until the account was compared once, whole: missing is never flat."""
-        backoff = Backoff(self._way.draw)
+        backoff = Backoff(self._way.draw, longest=LONGEST)
         while True:
             try:
                 await self.set_clock()
@@ -407,6 +407,8 @@ class VenueGateway:
         theirs = self.dialect.read_clock(await wire.ask(self.dialect.clock()))
         received = pulse.wall()
         wire.offset = theirs - (sent + received) // 2
+        for tracked in self.register.open():  # nothing was sent later than now: our clock was ahead then
+            tracked.sent_at = min(tracked.sent_at, wire.now())
         skewed = abs(wire.offset) > MOST_SKEW
         self.doubt("clock", f"our clock is {-wire.offset / SECOND_NS:+.0f} s off." if skewed else "")
 
@@ -419,7 +421,7 @@ class VenueGateway:
 
     async def _after_gap(self) -> None:
         """Find what happened while nobody listened, then trust the stream again."""
-        backoff, this = Backoff(self._way.draw), self._ups
+        backoff, this = Backoff(self._way.draw, longest=LONGEST), self._ups
         while self._ups == this and self._is_up:
             try:
                 await self._inquiry.sweep()

@@ -17,7 +17,7 @@ ASK_AGAIN = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds between questions about an order of unknown outcome; the last one stays."""
 GRACE = 2.0
 """Seconds beyond the venue's window, and between two answers, before absence may count."""
-LAG = 20.0
+LAG = 12.0
 """Seconds for which an order that was there before must be absent: copies of the books may be that far behind."""
 ALARM = 120.0
 """Seconds without proof after which people are told."""
@@ -105,6 +105,10 @@ class Inquiry:
             report = self._dialect.found(await self._way.wire.ask(call), instrument)
             if report is not None:
                 self._register.report(report, self._now())
+                if (
+                    report.venue_id in tracked.past
+                ):  # an earlier life under the same id: of this one nothing is known
+                    continue
                 if tracked.owes:
                     await self.sweep_one(instrument, tracked.sent_at - OVERLAP)
                 return report

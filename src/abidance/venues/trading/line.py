@@ -22,6 +22,8 @@ from abidance.venues.net.transport import (
 )
 from abidance.venues.trading.wire import Wire
 
+LONGEST = 15.0
+"""Seconds between two attempts at most: while nobody tells of fills, nothing new is risked."""
 _CONNECT = 10.0
 _CONFIRM = 10.0
 _BURST = 64
@@ -75,7 +77,7 @@ class PrivateLine:
 
     async def run(self) -> None:
         """Follow the stream for ever."""
-        pulse, backoff = self._way.pulse, Backoff(self._way.draw)
+        pulse, backoff = self._way.pulse, Backoff(self._way.draw, longest=LONGEST)
         while True:
             opened, reason = pulse.steady(), "it ended"
             try:

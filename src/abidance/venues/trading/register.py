@@ -92,6 +92,7 @@ class Tracked:
     def release(self, now: int, *, ids_once: bool) -> Decimal:
         """Note that the order goes to the venue and return the quantity; a used id gets a mark where it must."""
         self.held, self.ending, self.sent_at, self.base = False, None, now, self.filled
+        self.was_there = False
         if ids_once and self.past:
             self.wire_id = f"{self.id}r{len(self.past)}"
         return self.request.quantity - self.filled
