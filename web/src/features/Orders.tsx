@@ -10,6 +10,9 @@ import { fillColumns, orderColumns, positionColumns } from "./columns";
 import { usePages } from "./pages";
 import { Why } from "./Why";
 
+const orderKey = (row: Schemas["OrderOut"]) => row.id;
+const fillKey = (row: Schemas["FillOut"]) => row.ref;
+
 export default function Orders({ run, me }: { run: Run; me: Me }) {
   const path = { run: run.name };
   const prices = usePrices();
@@ -18,8 +21,8 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
   const mayAct = me.role !== "viewer" && run.is_running;
   const open = api.useQuery("get", "/api/v1/runs/{run}/orders", { params: { path, query: { is_open: true, limit: 200 } } });
   const positions = api.useQuery("get", "/api/v1/runs/{run}/positions", { params: { path } });
-  const all = usePages<Schemas["OrderOut"]>(`/api/v1/runs/${run.name}/orders`, run.seq);
-  const fills = usePages<Schemas["FillOut"]>(`/api/v1/runs/${run.name}/fills`, run.seq);
+  const all = usePages<Schemas["OrderOut"]>(`/api/v1/runs/${run.name}/orders`, run.run_id, orderKey, {}, (row) => row.is_open);
+  const fills = usePages<Schemas["FillOut"]>(`/api/v1/runs/${run.name}/fills`, run.run_id, fillKey);
   const cancel = api.useMutation("delete", "/api/v1/runs/{run}/orders/{order_id}");
   const leave = api.useMutation("post", "/api/v1/runs/{run}/orders");
   const [changed, change] = useState<Schemas["OrderOut"] | null>(null);
@@ -101,11 +104,11 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
           </Tabs.List>
           <Tabs.Panel value="orders">
             <div className="panel-aside exporting"><Export run={run.name} what="orders" /></div>
-            <DataTable label="All orders" rows={all.rows} keyOf={(row) => row.id} columns={orderColumns} onRow={(row) => ask({ order: row.id })} onEnd={all.more} empty="No order was sent yet." />
+            <DataTable label="All orders" rows={all.rows} keyOf={orderKey} columns={orderColumns} onRow={(row) => ask({ order: row.id })} onEnd={all.more} empty="No order was sent yet." />
           </Tabs.Panel>
           <Tabs.Panel value="fills">
             <div className="panel-aside exporting"><Export run={run.name} what="fills" /></div>
-            <DataTable label="Fills" rows={fills.rows} keyOf={(row) => row.ref} columns={fillColumns} onRow={(row) => ask({ ref: row.ref })} onEnd={fills.more} empty="No order has filled yet." />
+            <DataTable label="Fills" rows={fills.rows} keyOf={fillKey} columns={fillColumns} onRow={(row) => ask({ ref: row.ref })} onEnd={fills.more} empty="No order has filled yet." />
           </Tabs.Panel>
         </Tabs>
       </Panel>

@@ -10,11 +10,13 @@ import { usePages } from "./pages";
 
 const KINDS = ["trade", "fee", "funding", "external", "profit"];
 
+const entryKey = (row: Schemas["EntryOut"]) => [row.ref, row.venue, row.asset, row.account, row.kind, row.amount, row.ts].join(" ");
+
 export default function Portfolio({ run }: { run: Run }) {
   const [kind, setKind] = useState<string | null>(null);
   const balances = api.useQuery("get", "/api/v1/runs/{run}/balances", { params: { path: { run: run.name } } });
   const strategies = api.useQuery("get", "/api/v1/runs/{run}/strategies", { params: { path: { run: run.name } } });
-  const ledger = usePages<Schemas["EntryOut"]>(`/api/v1/runs/${run.name}/ledger`, run.seq, kind ? { kind } : {});
+  const ledger = usePages<Schemas["EntryOut"]>(`/api/v1/runs/${run.name}/ledger`, run.run_id, entryKey, kind ? { kind } : {});
   return (
     <>
       <h1>Portfolio</h1>
@@ -74,7 +76,7 @@ export default function Portfolio({ run }: { run: Run }) {
         <DataTable
           label="Ledger"
           rows={ledger.rows}
-          keyOf={(row) => `${row.ref}${row.account}${row.amount}${row.ts}${row.kind}`}
+          keyOf={entryKey}
           onEnd={ledger.more}
           empty="No line of this kind."
           height={560}

@@ -10,10 +10,12 @@ import { usageLabel, usageText } from "./columns";
 import { Limits } from "./Limits";
 import { usePages } from "./pages";
 
+const refusalKey = (row: Schemas["RefusalOut"]) => [row.seq, row.strategy, row.instrument, row.side, row.purpose, row.quantity].join(" ");
+
 export default function Risk({ run, me }: { run: Run; me: Me }) {
   const [code, setCode] = useState<string | null>(null);
   const risk = api.useQuery("get", "/api/v1/runs/{run}/risk", { params: { path: { run: run.name } } });
-  const refusals = usePages<Schemas["RefusalOut"]>(`/api/v1/runs/${run.name}/refusals`, run.seq, code ? { code } : {});
+  const refusals = usePages<Schemas["RefusalOut"]>(`/api/v1/runs/${run.name}/refusals`, run.run_id, refusalKey, code ? { code } : {});
   return (
     <>
       <h1>Risk</h1>
@@ -64,7 +66,7 @@ export default function Risk({ run, me }: { run: Run; me: Me }) {
               <DataTable
                 label="Refusals"
                 rows={refusals.rows}
-                keyOf={(row) => `${row.seq}${row.instrument}${row.strategy}`}
+                keyOf={refusalKey}
                 onEnd={refusals.more}
                 empty="Nothing was refused."
                 columns={[

@@ -14,6 +14,8 @@ import { usePages } from "./pages";
 type Trip = Schemas["RoundTripOut"];
 const LABELS = { name: "Labels", cell: (row: Trip) => <span title={row.note}>{[...row.labels, row.note && "✎"].filter(Boolean).join(" ")}</span> };
 
+const tripKey = (row: Trip) => String(row.number);
+
 export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
   const [strategy, setStrategy] = useState<string | null>(null);
   const [instrument, setInstrument] = useState<string | null>(null);
@@ -24,7 +26,7 @@ export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
   const [chosen, choose] = useState<Trip | null>(null);
   const wanted = { strategy, instrument, direction, result, label };
   const query = Object.fromEntries(Object.entries(wanted).filter((each): each is [string, string] => Boolean(each[1])));
-  const closed = usePages<Trip>(`/api/v1/runs/${run.name}/round-trips`, run.seq, query);
+  const closed = usePages<Trip>(`/api/v1/runs/${run.name}/round-trips`, run.run_id, tripKey, query);
   const open = api.useQuery("get", "/api/v1/runs/{run}/round-trips/open", { params: { path: { run: run.name } } });
   const won = closed.rows.filter((each) => Number(each.pnl) > 0);
   const sum = closed.rows.reduce((total, each) => total + Number(each.pnl), 0);
@@ -58,7 +60,7 @@ export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
           label="Closed round trips"
           rows={closed.rows}
           columns={[...tripColumns.slice(0, 4), LABELS, ...tripColumns.slice(4)]}
-          keyOf={(row) => `${row.number}${row.ts_entry}${row.instrument}${row.strategy}`}
+          keyOf={tripKey}
           onRow={choose}
           onEnd={closed.more}
           empty={isFiltered ? "No round trip fits. Take a filter away." : "No position has been closed yet."}
@@ -78,7 +80,7 @@ function Journal({ run, me, of, onDone }: { run: Run; me: Me; of: Trip; onDone: 
   const [note, setNote] = useState(of.note);
   const write = api.useMutation("put", "/api/v1/runs/{run}/round-trips/{number}/note", {
     onSuccess: () => {
-      void queries.invalidateQueries();
+      void queries.resetQueries({ queryKey: [`/api/v1/runs/${run.name}/round-trips`] });
       onDone();
     },
   });

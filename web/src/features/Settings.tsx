@@ -259,8 +259,10 @@ function NewUser({ onDone }: { onDone: () => void }) {
   );
 }
 
+const lineKey = (row: Schemas["AuditOut"]) => String(row.seq);
+
 function Audit() {
-  const rows = usePages<Schemas["AuditOut"]>("/api/v1/audit", 0);
+  const rows = usePages<Schemas["AuditOut"]>("/api/v1/audit", "", lineKey);
   const state = api.useQuery("get", "/api/v1/audit/verify");
   return (
     <Panel title="What everybody did" aside={<Loaded query={state}>{(found) => <State of={found.is_whole ? "certified" : "failed"} label={found.is_whole ? `${found.lines} lines, unbroken` : found.problem} />}</Loaded>}>
@@ -268,7 +270,7 @@ function Audit() {
       <DataTable
         label="Audit"
         rows={rows.rows}
-        keyOf={(row) => String(row.seq)}
+        keyOf={lineKey}
         onEnd={rows.more}
         empty="Nothing was done yet."
         height={560}
