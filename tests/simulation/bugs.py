@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from abidance.engine.engine import Engine
+from abidance.engine.news import News
 from abidance.engine.pump import Pump
 from abidance.execution.exits import Exits
 from abidance.journal.store import FileJournal
@@ -287,7 +287,7 @@ def half_written_records_stay() -> AbstractContextManager[Any]:
 
 def events_are_not_handled_in_their_order() -> AbstractContextManager[Any]:
     """What was decided of an account's news is lost: they are recorded and passed over."""
-    return patch.object(Engine, "_on_order_news", lambda _self, _event: None)
+    return patch.object(News, "on_order", lambda _self, _event: None)
 
 
 FIRST = {

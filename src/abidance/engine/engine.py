@@ -8,39 +8,28 @@ of market data, so that a strategy always decides on a state that knows its own 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from math import inf
-from typing import Any
+from typing import Any, get_args
 
-import msgspec
-
-from abidance.engine.actions import Actions, sign_of
+from abidance.engine.actions import Actions
 from abidance.engine.allocator import Allocator
 from abidance.engine.board import Board
 from abidance.engine.controls import Controls
+from abidance.engine.news import News, OrderNews
 from abidance.engine.runners import BarRunner, EventRunner, Runner
 from abidance.engine.series import Series, Universe
 from abidance.engine.state import State, bands
 from abidance.engine.vigil import NEVER, VIGIL, Vigil
 from abidance.execution.algos import TIMER
-from abidance.execution.exits import STOPS
 from abidance.execution.orders import AnomalyCode
 from abidance.kernel.ports import SimulatedVenue
 from abidance.market.feed.stream import Lane, Passed, Watch
-from abidance.model.command import Cancel
 from abidance.model.errors import StrategyError
 from abidance.model.event import (
     BalanceChanged,
-    ChangeRejected,
     Control,
     Event,
     FundingPaid,
-    OrderAbandoned,
-    OrderAccepted,
-    OrderAmended,
-    OrderCancelled,
-    OrderExpired,
     OrderFilled,
-    OrderRejected,
-    OrderUnknown,
     Timer,
     VenueStatus,
 )
@@ -57,29 +46,14 @@ from abidance.model.market import (
     Quote,
     Trade,
 )
-from abidance.model.order import Fill, Order, Purpose
+from abidance.model.order import Fill
 from abidance.model.outcome import Outcome
-from abidance.portfolio.ledger import fill_ref
-from abidance.portfolio.shares import is_forced, shared_fill
 from abidance.risk.breaker import Breakers
 from abidance.risk.gate import Gate
 from abidance.risk.state import TradingState
 from abidance.strategy.base import View
 from abidance.strategy.mistakes import FAILURES, strategy_error
 
-# Duplicates and what was overtaken are harmless; these are not.
-_TOLD = frozenset(AnomalyCode) - {AnomalyCode.DUPLICATE, AnomalyCode.STALE}
-_FOR_GOOD = STOPS | {Purpose.TAKE_PROFIT, Purpose.TIME}
-OrderNews = (
-    OrderAccepted
-    | OrderRejected
-    | OrderUnknown
-    | OrderAbandoned
-    | OrderCancelled
-    | OrderExpired
-    | OrderAmended
-    | ChangeRejected
-)
 _Callback = Callable[..., Iterable[Intent] | None]
 _Callbacks = dict[str, list[tuple[EventRunner, _Callback, View]]]
 
@@ -107,7 +81,8 @@ class Engine:
         self.runners: list[Runner] = []
         self.vigil = Vigil(state, self.actions)
         self.controls = Controls(state, self.actions, breakers, gate, self.runners, self._begin, self.vigil)
-        self.fills: list[Fill] = []
+        self.news = News(state, self.actions, breakers, self.vigil, self._heed)
+        self.fills = self.news.fills
         self.equity = 0.0
         self._breakers = breakers
         self._isolate = isolate
@@ -127,18 +102,11 @@ class Engine:
             MarkPrice: self._on_mark,
             FeedStatus: self._on_feed_status,
             Anomaly: self._on_anomaly,
-            OrderAccepted: self._on_order_news,
-            OrderUnknown: self._on_order_news,
-            OrderAbandoned: self._on_order_news,
-            OrderCancelled: self._on_order_news,
-            OrderExpired: self._on_order_news,
-            OrderAmended: self._on_order_news,
-            ChangeRejected: self._on_order_news,
-            OrderFilled: self._on_filled,
-            OrderRejected: self._on_order_news,
+            **dict.fromkeys(get_args(OrderNews), self.news.on_order),
+            OrderFilled: self.news.on_filled,
             FundingPaid: self._on_cash,
             BalanceChanged: self._on_cash,
-            VenueStatus: self._on_venue_status,
+            VenueStatus: self.news.on_venue_status,
             Timer: self._on_timer,
             Control: self._on_control,
         }
@@ -418,6 +386,11 @@ class Engine:
         except StrategyError as error:
             self._fail(runner.name, error)
 
+    def _heed(self, fill: Fill) -> None:
+        for runner in self._runners_of(fill.strategy):
+            if isinstance(runner, EventRunner) and runner.hears("on_fill"):
+                self._call(runner, runner.strategy.on_fill, fill)
+
     def _begin(self, runner: EventRunner) -> None:
         self._call(runner, runner.strategy.on_start)
 
@@ -428,121 +401,7 @@ class Engine:
         self.actions.cancel_entries(strategy)
         self.actions.note("error", "strategy_failed", f"{strategy} was stopped: {error}", strategy)
 
-    # --- news about our account
-
-    def _on_order_news(self, event: OrderNews) -> None:
-        state = self.state
-        state.now = max(state.now, event.ts)
-        was_asked = isinstance(state.orders.change_of(event.order_id), Cancel)
-        order = state.orders.apply(event)
-        self._tell_anomalies()
-        if order is None:
-            if type(event) is ChangeRejected:
-                self.actions.forget(event.order_id)
-            return
-        request = order.request
-        if type(event) is OrderRejected:
-            text = f"{request.instrument}: {event.reason}"
-            self.actions.note("warning", "order_rejected", text, request.strategy)
-            self.actions.failed(request)
-            self.actions.reroute(order)
-        elif isinstance(event, OrderAccepted | OrderUnknown):
-            self.actions.routes.heard(order, event)
-        self._follow_up(order, was_asked=was_asked)
-        self.vigil.note(request.strategy, request.instrument)
-
-    def _follow_up(self, order: Order, *, was_asked: bool) -> None:
-        """Do what follows from where an order stands now."""
-        request, state = order.request, self.state
-        if self.actions.succeed(order):
-            return
-        self.actions.on_part(order)
-        if not order.state.is_closed:
-            if self.exits.plan(request.strategy, request.instrument) is not None:
-                position = state.position(request.strategy, request.instrument)
-                self.actions.act(self.exits.standing(position, state.instruments[request.instrument]))
-        elif request.purpose in STOPS and request.trigger is not None and self.exits.armed and not was_asked:
-            self.vigil.lost(order)
-        elif request.expire_after is not None and not request.reduce_only and order.remaining > 0:
-            self.actions.replace(order)
-
-    def _tell_anomalies(self) -> None:
-        for anomaly in self.state.orders.take_anomalies():
-            if anomaly.code in _TOLD:
-                self.actions.note(
-                    "warning", anomaly.code.value, f"{anomaly.text} (order {anomaly.order_id})."
-                )
-
-    def _on_filled(self, event: OrderFilled) -> None:
-        state = self.state
-        state.now = max(state.now, event.ts)
-        order = state.orders.get(event.fill.order_id)
-        if order is None and not self._is_ours(event.fill):
-            return
-        if order is None and is_forced(event.fill, state.strategies):
-            for part in shared_fill(event.fill, state.portfolio.positions_of(event.fill.instrument)):
-                self._book(OrderFilled(event.ts, part), None)
-        else:
-            self._book(event, order)
-
-    def _book(self, event: OrderFilled, order: Order | None) -> None:
-        """Take a fill into our books, and do what follows from it."""
-        state = self.state
-        stray = order is not None and self._is_taken_back(order)
-        if order is not None:
-            fill = msgspec.structs.replace(
-                event.fill, strategy=order.request.strategy, purpose=self.exits.reason(order)
-            )
-            event = OrderFilled(event.ts, fill)
-        applied = state.orders.apply(event)
-        if order is None and event.fill.purpose is Purpose.LIQUIDATION:
-            state.orders.take_anomalies()
-            text = f"The venue itself closed a position in {event.fill.instrument} at {event.fill.price}."
-            self.actions.note("error", "liquidated", text, event.fill.strategy)
-        self._tell_anomalies()
-        if applied is None and order is not None:
-            return
-        fill = event.fill
-        self.fills.append(fill)
-        trip = state.portfolio.apply(event, tag=order.request.tag if order is not None else "")
-        position = state.position(fill.strategy, fill.instrument)
-        instrument = state.instruments[fill.instrument]
-        request = order.request if order is not None else None
-        self.actions.act(self.exits.on_fill(position, request, fill.ts, instrument))
-        if not sign_of(position, instrument.lot):
-            self.actions.cancel_exits(fill.strategy, fill.instrument)
-        elif stray and self.actions.aims.get((fill.strategy, fill.instrument), 2) not in (
-            2,
-            sign_of(position, instrument.lot),
-        ):
-            self.actions.leave(position, Purpose.SIGNAL, fill.price)
-        if request is not None and request.purpose in _FOR_GOOD:
-            self.actions.left_for_good(fill.strategy, fill.instrument)
-        self.vigil.note(fill.strategy, fill.instrument)
-        if trip is not None:
-            notice = self._breakers.on_round_trip(trip)
-            if notice is not None:
-                self.actions.tell(notice)
-                self.actions.cancel_entries(fill.strategy)
-        self.actions.on_part(applied)
-        for runner in self._runners_of(fill.strategy):
-            if isinstance(runner, EventRunner) and runner.hears("on_fill"):
-                self._call(runner, runner.strategy.on_fill, fill)
-
-    def _is_ours(self, fill: Fill) -> bool:
-        """Say whether a fill of no order of ours is to be booked: once, in an instrument of the run."""
-        if fill_ref(fill) in self.state.portfolio.ledger:
-            return False
-        if fill.instrument in self.state.instruments:
-            return True
-        text = f"A fill of {fill.instrument}, which this run does not hold, was passed over."
-        self.actions.note("warning", AnomalyCode.ORPHAN.value, text)
-        return False
-
-    def _is_taken_back(self, order: Order) -> bool:
-        """Say whether we had asked for an entry to be cancelled, or knew it to be, before it filled."""
-        change = self.state.orders.change_of(order.id)
-        return not order.request.reduce_only and (order.state.is_closed or isinstance(change, Cancel))
+    # --- money of the account
 
     def _on_cash(self, event: FundingPaid | BalanceChanged) -> None:
         state = self.state
@@ -561,18 +420,6 @@ class Engine:
         else:
             text = f"Funding of {event.instrument}, which this run does not hold, was passed over."
             self.actions.note("warning", AnomalyCode.ORPHAN.value, text)
-
-    def _on_venue_status(self, event: VenueStatus) -> None:
-        state = self.state
-        state.now = max(state.now, event.ts)
-        before = state.feeds.venues.get(event.venue)
-        state.feeds.venues[event.venue] = event
-        if event.reasons and event.reasons != (before.reasons if before else ()):
-            self.actions.note(
-                "warning", "venue_not_trusted", f"Only exits at {event.venue}: {' '.join(event.reasons)}"
-            )
-        elif event.is_trusted and before is not None and before.reasons:
-            self.actions.note("info", "venue_trusted", f"{event.venue} may be traded on again.")
 
     # --- timers and control
 

@@ -1,0 +1,192 @@
+"""News about our account: what becomes of orders, what fills, whether a venue may be traded on.
+
+State first, then what follows: exits that must stand, entries to take back or to send again, what people are told.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from abidance.engine.actions import Actions, sign_of
+from abidance.engine.state import State
+from abidance.engine.vigil import Vigil
+from abidance.execution.exits import STOPS
+from abidance.execution.orders import AnomalyCode
+from abidance.model.command import Cancel
+from abidance.model.event import (
+    ChangeRejected,
+    OrderAbandoned,
+    OrderAccepted,
+    OrderAmended,
+    OrderCancelled,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderUnknown,
+    VenueStatus,
+)
+from abidance.model.order import Fill, Order, Purpose
+from abidance.portfolio.ledger import fill_ref
+from abidance.portfolio.shares import is_forced, shared_fill
+from abidance.risk.breaker import Breakers
+
+# Duplicates and what was overtaken are harmless; these are not.
+_TOLD = frozenset(AnomalyCode) - {AnomalyCode.DUPLICATE, AnomalyCode.STALE}
+_FOR_GOOD = STOPS | {Purpose.TAKE_PROFIT, Purpose.TIME}
+OrderNews = (
+    OrderAccepted
+    | OrderRejected
+    | OrderUnknown
+    | OrderAbandoned
+    | OrderCancelled
+    | OrderExpired
+    | OrderAmended
+    | ChangeRejected
+)
+
+
+class News:
+    """Takes what venues say of our orders and fills; `fills` are those booked, `heed` tells a strategy of its own."""
+
+    def __init__(
+        self,
+        state: State,
+        actions: Actions,
+        breakers: Breakers,
+        vigil: Vigil,
+        heed: Callable[[Fill], None],
+    ) -> None:
+        self.fills: list[Fill] = []
+        self._state = state
+        self._actions = actions
+        self._exits = actions.exits
+        self._breakers = breakers
+        self._vigil = vigil
+        self._heed = heed
+
+    def on_order(self, event: OrderNews) -> None:
+        """Take what became of an order."""
+        state = self._state
+        state.now = max(state.now, event.ts)
+        was_asked = isinstance(state.orders.change_of(event.order_id), Cancel)
+        order = state.orders.apply(event)
+        self._tell_anomalies()
+        if order is None:
+            if type(event) is ChangeRejected:
+                self._actions.forget(event.order_id)
+            return
+        request = order.request
+        if type(event) is OrderRejected:
+            text = f"{request.instrument}: {event.reason}"
+            self._actions.note("warning", "order_rejected", text, request.strategy)
+            self._actions.failed(request)
+            self._actions.reroute(order)
+        elif isinstance(event, OrderAccepted | OrderUnknown):
+            self._actions.routes.heard(order, event)
+        self._follow_up(order, was_asked=was_asked)
+        self._vigil.note(request.strategy, request.instrument)
+
+    def _follow_up(self, order: Order, *, was_asked: bool) -> None:
+        """Do what follows from where an order stands now."""
+        request, state = order.request, self._state
+        if self._actions.succeed(order):
+            return
+        self._actions.on_part(order)
+        if not order.state.is_closed:
+            if self._exits.plan(request.strategy, request.instrument) is not None:
+                position = state.position(request.strategy, request.instrument)
+                self._actions.act(self._exits.standing(position, state.instruments[request.instrument]))
+        elif request.purpose in STOPS and request.trigger is not None and self._exits.armed and not was_asked:
+            self._vigil.lost(order)
+        elif request.expire_after is not None and not request.reduce_only and order.remaining > 0:
+            self._actions.replace(order)
+
+    def _tell_anomalies(self) -> None:
+        for anomaly in self._state.orders.take_anomalies():
+            if anomaly.code in _TOLD:
+                self._actions.note(
+                    "warning", anomaly.code.value, f"{anomaly.text} (order {anomaly.order_id})."
+                )
+
+    def on_filled(self, event: OrderFilled) -> None:
+        """Take a fill: of an order of ours, of the venue's own will, or of somebody else's."""
+        state = self._state
+        state.now = max(state.now, event.ts)
+        order = state.orders.get(event.fill.order_id)
+        if order is None and not self._is_ours(event.fill):
+            return
+        if order is None and is_forced(event.fill, state.strategies):
+            for part in shared_fill(event.fill, state.portfolio.positions_of(event.fill.instrument)):
+                self._book(OrderFilled(event.ts, part), None)
+        else:
+            self._book(event, order)
+
+    def _book(self, event: OrderFilled, order: Order | None) -> None:
+        """Take a fill into our books, and do what follows from it."""
+        state = self._state
+        stray = order is not None and self._is_taken_back(order)
+        if order is not None:
+            fill = msgspec.structs.replace(
+                event.fill, strategy=order.request.strategy, purpose=self._exits.reason(order)
+            )
+            event = OrderFilled(event.ts, fill)
+        applied = state.orders.apply(event)
+        if order is None and event.fill.purpose is Purpose.LIQUIDATION:
+            state.orders.take_anomalies()
+            text = f"The venue itself closed a position in {event.fill.instrument} at {event.fill.price}."
+            self._actions.note("error", "liquidated", text, event.fill.strategy)
+        self._tell_anomalies()
+        if applied is None and order is not None:
+            return
+        fill = event.fill
+        self.fills.append(fill)
+        trip = state.portfolio.apply(event, tag=order.request.tag if order is not None else "")
+        position = state.position(fill.strategy, fill.instrument)
+        instrument = state.instruments[fill.instrument]
+        request = order.request if order is not None else None
+        self._actions.act(self._exits.on_fill(position, request, fill.ts, instrument))
+        if not sign_of(position, instrument.lot):
+            self._actions.cancel_exits(fill.strategy, fill.instrument)
+        elif stray and self._actions.aims.get((fill.strategy, fill.instrument), 2) not in (
+            2,
+            sign_of(position, instrument.lot),
+        ):
+            self._actions.leave(position, Purpose.SIGNAL, fill.price)
+        if request is not None and request.purpose in _FOR_GOOD:
+            self._actions.left_for_good(fill.strategy, fill.instrument)
+        self._vigil.note(fill.strategy, fill.instrument)
+        if trip is not None:
+            notice = self._breakers.on_round_trip(trip)
+            if notice is not None:
+                self._actions.tell(notice)
+                self._actions.cancel_entries(fill.strategy)
+        self._actions.on_part(applied)
+        self._heed(fill)
+
+    def _is_ours(self, fill: Fill) -> bool:
+        """Say whether a fill of no order of ours is to be booked: once, in an instrument of the run."""
+        if fill_ref(fill) in self._state.portfolio.ledger:
+            return False
+        if fill.instrument in self._state.instruments:
+            return True
+        text = f"A fill of {fill.instrument}, which this run does not hold, was passed over."
+        self._actions.note("warning", AnomalyCode.ORPHAN.value, text)
+        return False
+
+    def _is_taken_back(self, order: Order) -> bool:
+        """Say whether we had asked for an entry to be cancelled, or knew it to be, before it filled."""
+        change = self._state.orders.change_of(order.id)
+        return not order.request.reduce_only and (order.state.is_closed or isinstance(change, Cancel))
+
+    def on_venue_status(self, event: VenueStatus) -> None:
+        """Take why a venue may only be left, or that it may be traded on again."""
+        state = self._state
+        state.now = max(state.now, event.ts)
+        before = state.feeds.venues.get(event.venue)
+        state.feeds.venues[event.venue] = event
+        if event.reasons and event.reasons != (before.reasons if before else ()):
+            self._actions.note(
+                "warning", "venue_not_trusted", f"Only exits at {event.venue}: {' '.join(event.reasons)}"
+            )
+        elif event.is_trusted and before is not None and before.reasons:
+            self._actions.note("info", "venue_trusted", f"{event.venue} may be traded on again.")
