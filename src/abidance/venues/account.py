@@ -5,7 +5,8 @@ its private stream mean. Nothing opens a socket, keeps time or decides. What an 
 refusal that is not on the venue's own list of proofs is UNKNOWN, never a guess.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeVar
@@ -393,9 +394,16 @@ def read(venue: str, answer: Answer, reader: Callable[[bytes], T]) -> T:
     """Return what an answer of 200 says. Raises VenueError when it is another one, or cannot be read."""
     if answer.status != 200:
         raise refused(venue, answer)
-    try:
+    with understood(venue, answer):
         return reader(answer.body)
-    except UNREADABLE as error:
+
+
+@contextmanager
+def understood(venue: str, answer: Answer) -> Iterator[None]:
+    """Within it, whatever cannot be made of an answer's values is a VenueError: it is no answer to the question."""
+    try:
+        yield
+    except (*UNREADABLE, KeyError, ArithmeticError) as error:
         raise refused(venue, answer) from error
 
 
@@ -428,4 +436,5 @@ __all__ = [
     "read",
     "refused",
     "sound",
+    "understood",
 ]

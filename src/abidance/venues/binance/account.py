@@ -2,38 +2,36 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import ClassVar
 
 import msgspec
 
 from abidance.model.command import Submit
-from abidance.model.errors import VenueError
 from abidance.model.instrument import MS_NS, Instrument
 from abidance.model.money import ZERO
 from abidance.model.order import Order, OrderType, Side, TimeInForce
 from abidance.venues.account import (
-    AccountDialect,
     Call,
     Capability,
     Execution,
-    Funds,
     OrderReport,
     Page,
     Proof,
     Reply,
     plain_number,
     read,
-    refused,
     sound,
+    understood,
 )
 from abidance.venues.binance.dialect import BinanceSpot
 from abidance.venues.binance.private import STATES, BinanceSpotStream
 from abidance.venues.binance.refusals import refusal
 from abidance.venues.frames import UNREADABLE, Millis, reader
 from abidance.venues.net.transport import Answer
+from abidance.venues.v3 import TradeRow, V3SpotAccount
 
 WINDOW_MS = 3_000
 """How long after it was signed Binance may still take a request."""
-_PAGE = 1_000
 _TYPES = {
     OrderType.MARKET: "MARKET",
     OrderType.LIMIT: "LIMIT",
@@ -66,41 +64,17 @@ class _Order(msgspec.Struct):
     fills: list[_PartOfAnswer] = []
 
 
-class _Trade(msgspec.Struct):
-    symbol: str
+class _Trade(TradeRow):
     id: int
     orderId: int  # noqa: N815
-    price: Decimal
-    qty: Decimal
-    commission: Decimal
-    commissionAsset: str  # noqa: N815
-    time: Millis
-    isBuyer: bool  # noqa: N815
-    isMaker: bool  # noqa: N815
-
-
-class _Balance(msgspec.Struct):
-    asset: str
-    free: Decimal
-    locked: Decimal
-
-
-class _Account(msgspec.Struct):
-    balances: list[_Balance]
-
-
-class _Time(msgspec.Struct):
-    serverTime: Millis  # noqa: N815
 
 
 _read_order = reader(_Order)
 _read_orders = reader(list[_Order])
 _read_trades = reader(list[_Trade])
-_read_account = reader(_Account)
-_read_time = reader(_Time)
 
 
-class BinanceSpotAccount(AccountDialect):
+class BinanceSpotAccount(V3SpotAccount):
     """An account's spot side."""
 
     venue = "BINANCE"
@@ -118,11 +92,12 @@ class BinanceSpotAccount(AccountDialect):
         notes=("Stops trade at market once the last price touches them.",),
     )
 
+    sections = (("private",), ("public",))
+    always: ClassVar[Mapping[str, object]] = {"recvWindow": WINDOW_MS}
+    page = 1_000
+
     def __init__(self, instruments: Sequence[Instrument]) -> None:
-        dialect = BinanceSpot()
-        self.instruments = {each.id: each for each in instruments}
-        self._symbols = {id: dialect.symbol_of(id) for id in self.instruments}
-        self._ids = {symbol: id for id, symbol in self._symbols.items()}
+        super().__init__(BinanceSpot(), instruments)
         self.stream = BinanceSpotStream(self._ids)
 
     # --- changes
@@ -144,16 +119,11 @@ class BinanceSpotAccount(AccountDialect):
                 params["timeInForce"] = request.time_in_force.value.upper()
         if request.trigger is not None:
             params["stopPrice"] = plain_number(request.trigger)
-        return _private("POST", "order", params, is_urgent=request.reduce_only)
+        return self.signed("POST", "order", params, is_urgent=request.reduce_only)
 
     def cancel(self, order: Order, venue_id: str) -> Call:  # noqa: ARG002 (our own id is enough)
         """Return the call that takes an order back."""
-        params = {"symbol": self._symbols[order.request.instrument], "origClientOrderId": order.id}
-        return _private("DELETE", "order", params, is_urgent=True)
-
-    def cancel_all(self, instrument: str) -> Call:
-        """Return the call that takes back every order in an instrument."""
-        return _private("DELETE", "openOrders", {"symbol": self._symbols[instrument]}, is_urgent=True)
+        return self.signed("DELETE", "order", self._named(order), is_urgent=True)
 
     def proof(self, answer: Answer, instrument: str) -> Reply:
         """Return what an answer proves; 5xx and whatever cannot be read prove nothing."""
@@ -203,85 +173,30 @@ class BinanceSpotAccount(AccountDialect):
 
     # --- questions
 
-    def find(self, order: Order) -> Sequence[Call]:
-        """Return the call that looks for an order by our id."""
-        params = {"symbol": self._symbols[order.request.instrument], "origClientOrderId": order.id}
-        return (_private("GET", "order", params),)
-
     def found(self, answer: Answer, instrument: str) -> OrderReport | None:
         """Return what was found, None for -2013. Raises VenueError."""
-        if answer.status == 200:
-            return self._report(read(self.venue, answer, _read_order), instrument)
-        if refusal(answer).proof is Proof.ABSENT:
+        if answer.status != 200 and refusal(answer).proof is Proof.ABSENT:
             return None
-        raise refused(self.venue, answer)
-
-    def open_orders(self) -> Sequence[Call]:
-        """Return one call per instrument: asking for all of them weighs more than a dozen."""
-        return tuple(_private("GET", "openOrders", {"symbol": symbol}) for symbol in self._symbols.values())
+        found = read(self.venue, answer, _read_order)
+        with understood(self.venue, answer):
+            return self._report(found, instrument)
 
     def read_orders(self, answer: Answer) -> Sequence[OrderReport]:
         """Return listed orders. Raises VenueError."""
         found = read(self.venue, answer, _read_orders)
-        return [self._report(each, "") for each in found if each.symbol in self._ids]
-
-    def executions(self, instrument: str, since: int) -> Call:
-        """Return the call for executions since a moment."""
-        params = {"symbol": self._symbols[instrument], "startTime": since // MS_NS, "limit": _PAGE}
-        return _private("GET", "myTrades", params)
+        with understood(self.venue, answer):
+            return [self._report(each, "") for each in found if each.symbol in self._ids]
 
     def read_executions(self, answer: Answer, instrument: str) -> Page:
         """Return executions, and the call for more of them when the page is full. Raises VenueError."""
         found = read(self.venue, answer, _read_trades)
-        executions = []
-        for each in found:
-            self._check(each.price, each.qty, each.commission)
-            side, ts = Side.BUY if each.isBuyer else Side.SELL, each.time * MS_NS
-            executions.append(
-                Execution(
-                    str(each.id),
-                    "",
-                    str(each.orderId),
-                    instrument,
-                    side,
-                    each.qty,
-                    each.price,
-                    each.commission,
-                    each.commissionAsset,
-                    ts,
-                    each.isMaker,
-                )
-            )
-        if len(found) < _PAGE:
-            return Page(tuple(executions))
-        params = {"symbol": self._symbols[instrument], "fromId": found[-1].id + 1, "limit": _PAGE}
-        return Page(tuple(executions), _private("GET", "myTrades", params))
+        with understood(self.venue, answer):
+            told = tuple(each.execution(str(each.id), str(each.orderId), instrument) for each in found)
+        if len(found) < self.page:
+            return Page(told)
+        params = {"symbol": self._symbols[instrument], "fromId": found[-1].id + 1, "limit": self.page}
+        return Page(told, self.signed("GET", "myTrades", params))
 
     def funds(self) -> Call:
-        """Return the call for all balances."""
-        return _private("GET", "account", {"omitZeroBalances": "true"})
-
-    def read_funds(self, answer: Answer) -> Sequence[Funds]:
-        """Return balances. Raises VenueError."""
-        found = read(self.venue, answer, _read_account)
-        for each in found.balances:
-            self._check(each.free, each.locked)
-        return [Funds(each.asset, each.free + each.locked, each.free) for each in found.balances]
-
-    def clock(self) -> Call:
-        """Return the call that asks for Binance's time."""
-        return Call(("public",), "GET", "time")
-
-    def read_clock(self, answer: Answer) -> int:
-        """Return Binance's time. Raises VenueError."""
-        return read(self.venue, answer, _read_time).serverTime * MS_NS
-
-    def _check(self, *values: Decimal) -> None:
-        try:
-            sound(*values)
-        except ValueError as error:
-            raise VenueError(f"{self.venue} answered with {error}.", "It is asked again.") from error
-
-
-def _private(method: str, path: str, params: Mapping[str, object], *, is_urgent: bool = False) -> Call:
-    return Call(("private",), method, path, {**params, "recvWindow": WINDOW_MS}, is_urgent)
+        """Return the call for all balances that are not zero."""
+        return self.signed("GET", "account", {"omitZeroBalances": "true"})

@@ -28,6 +28,7 @@ from abidance.venues.account import (
     read,
     refused,
     sound,
+    understood,
 )
 from abidance.venues.binance.contracts import WINDOW_MS, BinanceContracts, signed
 from abidance.venues.binance.dialect import BinancePerpetuals
@@ -263,10 +264,8 @@ class BinancePerpetualsAccount(AccountDialect):
             if contract_refusal(answer).proof is Proof.ABSENT:
                 return None
             raise refused(self.venue, answer)
-        try:
+        with understood(self.venue, answer):
             return self._told(answer.body, instrument)
-        except (*UNREADABLE, KeyError) as error:
-            raise refused(self.venue, answer) from error
 
     def open_orders(self) -> Sequence[Call]:
         """Return two calls per instrument: for orders, and for those that wait."""
@@ -279,10 +278,8 @@ class BinancePerpetualsAccount(AccountDialect):
     def read_orders(self, answer: Answer) -> Sequence[OrderReport]:
         """Return listed orders. Raises VenueError."""
         rows = read(self.venue, answer, _read_list)
-        try:
+        with understood(self.venue, answer):
             found = [self._told(bytes(row), "") for row in rows]
-        except (*UNREADABLE, KeyError) as error:
-            raise refused(self.venue, answer) from error
         return [each for each in found if each.instrument]
 
     def executions(self, instrument: str, since: int) -> Call:
@@ -293,10 +290,8 @@ class BinancePerpetualsAccount(AccountDialect):
     def read_executions(self, answer: Answer, instrument: str) -> Page:
         """Return executions, and the call for more of them when the page is full. Raises VenueError."""
         rows = read(self.venue, answer, _read_trades)
-        try:
+        with understood(self.venue, answer):
             found = tuple(_execution(row, instrument) for row in rows)
-        except ValueError as error:
-            raise refused(self.venue, answer) from error
         if len(rows) < _PAGE:
             return Page(found)
         params = {"symbol": self._symbols[instrument], "fromId": rows[-1].id + 1, "limit": _PAGE}
@@ -314,11 +309,9 @@ class BinancePerpetualsAccount(AccountDialect):
     def read_funds(self, answer: Answer) -> Sequence[Funds]:
         """Return balances that are not zero; a debt is less than nothing. Raises VenueError."""
         rows = read(self.venue, answer, _read_balances)
-        for row in rows:
-            try:
+        with understood(self.venue, answer):
+            for row in rows:
                 sound(abs(row.balance), abs(row.availableBalance))
-            except (ValueError, ArithmeticError) as error:
-                raise refused(self.venue, answer) from error
         return [Funds(row.asset, row.balance, row.availableBalance) for row in rows if row.balance]
 
     def exposures(self) -> Call:
@@ -328,11 +321,9 @@ class BinancePerpetualsAccount(AccountDialect):
     def read_exposures(self, answer: Answer) -> Sequence[Exposure]:
         """Return positions that are not flat. Raises VenueError."""
         rows = read(self.venue, answer, _read_positions)
-        try:
+        with understood(self.venue, answer):
             for row in rows:
                 sound(abs(row.positionAmt), row.entryPrice)
-        except (ValueError, ArithmeticError) as error:
-            raise refused(self.venue, answer) from error
         return [
             Exposure(self._ids[row.symbol], row.positionAmt, row.entryPrice)
             for row in rows

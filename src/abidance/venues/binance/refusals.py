@@ -3,8 +3,9 @@
 import msgspec
 
 from abidance.venues.account import Proof, Reply
-from abidance.venues.frames import UNREADABLE, plain, reader
+from abidance.venues.frames import reader
 from abidance.venues.net.transport import Answer
+from abidance.venues.refusals import by_code, judged
 
 _ABSENT = frozenset({-2013, -2026})
 REFUSALS = frozenset(
@@ -67,43 +68,33 @@ class Error(msgspec.Struct):
 
 
 _read_error = reader(Error)
+_contract_proof = by_code(
+    {
+        Proof.ABSENT: (-2011, -2013),
+        Proof.LIVE: (-4116,),
+        Proof.LATE: (-1021, -5028),
+        Proof.REFUSED: CONTRACT_REFUSALS,
+    }
+)
 
 
 def contract_refusal(answer: Answer) -> Reply:
     """Return what an answer of USD-M other than 200 proves; some codes mean another thing than on spot."""
-    try:
-        error = _read_error(answer.body)
-    except UNREADABLE:
-        return Reply(Proof.UNKNOWN, f"HTTP {answer.status}")
-    text = f"{error.code}: {plain(error.msg)}"
-    if answer.status >= 500:
-        return Reply(Proof.UNKNOWN, text)
-    for proof, codes in (
-        (Proof.ABSENT, (-2011, -2013)),
-        (Proof.LIVE, (-4116,)),
-        (Proof.LATE, (-1021, -5028)),
-        (Proof.REFUSED, CONTRACT_REFUSALS),
-    ):
-        if error.code in codes:
-            return Reply(proof, text)
-    return Reply(Proof.UNKNOWN, text)
+    return judged(answer, _read_error, _contract_proof)
 
 
 def refusal(answer: Answer) -> Reply:
     """Return what an answer of spot other than 200 proves."""
-    try:
-        error = _read_error(answer.body)
-    except UNREADABLE:
-        return Reply(Proof.UNKNOWN, f"HTTP {answer.status}")
-    text = f"{error.code}: {plain(error.msg)}"
-    if answer.status >= 500:
-        return Reply(Proof.UNKNOWN, text)
-    if error.code in _ABSENT or (error.code == -2011 and error.msg == "Unknown order sent."):
-        return Reply(Proof.ABSENT, text)
-    if error.code == -2010 and error.msg == "Duplicate order sent.":
-        return Reply(Proof.LIVE, text)
-    if error.code == -1021:
-        return Reply(Proof.LATE, text)
-    if error.code in REFUSALS or (error.code in (-2010, -2011) and error.msg in NOT_TAKEN):
-        return Reply(Proof.REFUSED, text)
-    return Reply(Proof.UNKNOWN, text)
+    return judged(answer, _read_error, _proof)
+
+
+def _proof(error: Error) -> Proof:
+    code, text = error.code, error.msg
+    if code in _ABSENT or (code, text) == (-2011, "Unknown order sent."):
+        return Proof.ABSENT
+    if (code, text) == (-2010, "Duplicate order sent."):
+        return Proof.LIVE
+    if code == -1021:
+        return Proof.LATE
+    is_refused = code in REFUSALS or (code in (-2010, -2011) and text in NOT_TAKEN)
+    return Proof.REFUSED if is_refused else Proof.UNKNOWN

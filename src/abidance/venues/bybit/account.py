@@ -25,6 +25,7 @@ from abidance.venues.account import (
     read,
     refused,
     sound,
+    understood,
 )
 from abidance.venues.bybit.contracts import BybitContracts, signed
 from abidance.venues.bybit.dialect import BybitLinear, BybitSpot
@@ -216,10 +217,8 @@ class BybitSpotAccount(AccountDialect):
     def read_executions(self, answer: Answer, instrument: str) -> Page:
         """Return the executions of a page, oldest first, and where the next page is. Raises VenueError."""
         told = self._read(answer, _read_executions)
-        try:
+        with understood(self.venue, answer):
             found = [execution_of(row, self.instruments[instrument]) for row in reversed(told.list)]
-        except ValueError as error:
-            raise refused(self.venue, answer) from error
         trades = tuple(each for each in found if isinstance(each, Execution))
         moved = tuple(each for each in found if isinstance(each, Moved))
         onward = {"cursor": told.nextPageCursor} if told.list and told.nextPageCursor else {}
@@ -232,10 +231,8 @@ class BybitSpotAccount(AccountDialect):
     def read_funds(self, answer: Answer) -> Sequence[Funds]:
         """Return balances that are not zero. Raises VenueError."""
         wallets = self._read(answer, _read_wallets).list
-        try:
+        with understood(self.venue, answer):
             return [each for wallet in wallets for each in funds_of(wallet) if each.total]
-        except ValueError as error:
-            raise refused(self.venue, answer) from error
 
     def clock(self) -> Call:
         """Return the call that asks for Bybit's time."""
@@ -257,14 +254,12 @@ class BybitSpotAccount(AccountDialect):
 
     def _reports(self, answer: Answer, rows: Sequence[OrderRow], instrument: str) -> Sequence[OrderReport]:
         """Return what rows say; those of other instruments are left out unless one was asked for."""
-        try:
+        with understood(self.venue, answer):
             return [
                 report_of(row, instrument or self._ids[row.symbol])
                 for row in rows
                 if instrument or row.symbol in self._ids
             ]
-        except (ValueError, KeyError) as error:
-            raise refused(self.venue, answer) from error
 
 
 class BybitLinearAccount(BybitSpotAccount):
@@ -310,14 +305,12 @@ class BybitLinearAccount(BybitSpotAccount):
         rows = self._read(answer, _read_positions).list
         if len(rows) >= _MOST_HELD:
             raise refused(self.venue, answer)
-        try:
+        with understood(self.venue, answer):
             return [
                 self._exposure(row)
                 for row in rows
                 if row.symbol in self._ids and row.side and number(row.size)
             ]
-        except ValueError as error:
-            raise refused(self.venue, answer) from error
 
     def _exposure(self, row: _Position) -> Exposure:
         size, entry = number(row.size), number(row.avgPrice)

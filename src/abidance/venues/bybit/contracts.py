@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from abidance.venues.account import Call, Contracts, Mode, plain_number, read, refused, sound
+from abidance.venues.account import Call, Contracts, Mode, plain_number, read, refused, sound, understood
 from abidance.venues.bybit.private import number
 from abidance.venues.frames import reader
 from abidance.venues.net.transport import Answer
@@ -61,11 +61,9 @@ class BybitContracts(Contracts):
         ]
         if margin not in _MARGINS or not rows:
             raise refused(self.venue, answers[1 if margin in _MARGINS else 0])
-        try:
+        with understood(self.venue, answers[1]):
             leverages = [number(row.leverage) for row in rows]
             sound(*leverages)
-        except ValueError as error:
-            raise refused(self.venue, answers[1]) from error
         return Mode(max(leverages), _MARGINS[margin], any(row.positionIdx for row in rows))
 
     def set_leverage(self, instrument: str, leverage: Decimal) -> Call:

@@ -3,8 +3,9 @@
 import msgspec
 
 from abidance.venues.account import Proof, Reply
-from abidance.venues.frames import UNREADABLE, plain, reader
+from abidance.venues.frames import reader
 from abidance.venues.net.transport import Answer
+from abidance.venues.refusals import by_code, judged
 
 _ABSENT = frozenset({110001, 110008, 110010, 170139, 170142, 170143, 170190, 170213})
 """No such order, or it has ended: what became of it must be asked."""
@@ -26,31 +27,17 @@ REFUSALS = frozenset(
 errors of the server (10016, 170001, 170032, 170149, 170150, 170234), and what may have been done (10014, 170035)."""
 
 
-class Error(msgspec.Struct):
+class Error(msgspec.Struct, rename={"code": "retCode", "msg": "retMsg"}):
     """What every answer of Bybit begins with; 0 is no error."""
 
-    retCode: int  # noqa: N815 (the venue's own names)
-    retMsg: str = ""  # noqa: N815
+    code: int
+    msg: str = ""
 
 
 _read_error = reader(Error)
+_proof = by_code({Proof.REFUSED: REFUSALS, Proof.ABSENT: _ABSENT, Proof.LIVE: _LIVE, Proof.LATE: _LATE})
 
 
 def refusal(answer: Answer) -> Reply:
     """Return what an answer that is an error proves."""
-    try:
-        error = _read_error(answer.body)
-    except UNREADABLE:
-        return Reply(Proof.UNKNOWN, f"HTTP {answer.status}")
-    text = f"{error.retCode}: {plain(error.retMsg)}"
-    if answer.status >= 500:
-        return Reply(Proof.UNKNOWN, text)
-    for proof, codes in (
-        (Proof.REFUSED, REFUSALS),
-        (Proof.ABSENT, _ABSENT),
-        (Proof.LIVE, _LIVE),
-        (Proof.LATE, _LATE),
-    ):
-        if error.retCode in codes:
-            return Reply(proof, text)
-    return Reply(Proof.UNKNOWN, text)
+    return judged(answer, _read_error, _proof)

@@ -26,6 +26,7 @@ from abidance.venues.account import (
     read,
     refused,
     sound,
+    understood,
 )
 from abidance.venues.frames import UNREADABLE, reader
 from abidance.venues.kraken.dialect import Kraken
@@ -253,7 +254,7 @@ class KrakenAccount(AccountDialect):
         price, trigger = _amount(described.price), None
         if is_stop:
             price, trigger = _amount(described.price2), price
-        try:
+        with understood(self.venue, answer):
             sound(order.vol, order.vol_exec)
             state = _STATES[order.status]
             if state is OrderState.OPEN and order.vol_exec:
@@ -263,8 +264,6 @@ class KrakenAccount(AccountDialect):
                 order.cl_ord_id or "", txid, self._ids.get(described.pair, instrument), state, Side(described.type), order.vol,
                 order.vol_exec, ts, price, trigger, order.reason or "",
             )  # fmt: skip
-        except (ValueError, KeyError) as error:
-            raise refused(self.venue, answer) from error
 
     def executions(self, instrument: str, since: int) -> Call:  # noqa: ARG002 (of all instruments at once)
         """Return the call for executions since a moment."""
@@ -280,14 +279,12 @@ class KrakenAccount(AccountDialect):
         """
         found = self._answered(answer, _read_trades).trades
         rules = self.instruments[instrument]
-        try:
+        with understood(self.venue, answer):
             executions = [
                 _execution(name, each, rules)
                 for name, each in found.items()
                 if self._ids.get(each.pair) == instrument
             ]
-        except ValueError as error:
-            raise refused(self.venue, answer) from error
         executions.sort(key=lambda each: each.ts)
         oldest = min(found, key=lambda name: found[name].time, default="")
         return Page(tuple(executions), onward={"end": oldest} if len(found) >= _PAGE else {})
@@ -299,11 +296,9 @@ class KrakenAccount(AccountDialect):
     def read_funds(self, answer: Answer) -> Sequence[Funds]:
         """Return balances that are not zero. Raises VenueError."""
         found = self._answered(answer, _read_balances)
-        try:
+        with understood(self.venue, answer):
             for each in found.values():
                 sound(each.balance, each.hold_trade)
-        except ValueError as error:
-            raise refused(self.venue, answer) from error
         return [
             Funds(_our(name), each.balance, max(ZERO, each.balance - each.hold_trade))
             for name, each in found.items()
@@ -323,10 +318,8 @@ class KrakenAccount(AccountDialect):
         found = read(self.venue, answer, _read_result)
         if found.real:
             raise refused(self.venue, answer)
-        try:
+        with understood(self.venue, answer):
             return reader(bytes(found.result))
-        except UNREADABLE as error:
-            raise refused(self.venue, answer) from error
 
 
 def _execution(name: str, trade: _Trade, rules: Instrument) -> Execution:

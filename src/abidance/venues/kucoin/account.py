@@ -24,6 +24,7 @@ from abidance.venues.account import (
     read,
     refused,
     sound,
+    understood,
 )
 from abidance.venues.frames import UNREADABLE, Millis, reader
 from abidance.venues.kucoin.dialect import KuCoin
@@ -213,10 +214,8 @@ class KuCoinAccount(AccountDialect):
     def read_executions(self, answer: Answer, instrument: str) -> Page:
         """Return the executions of a page, oldest first, and where the next page is. Raises VenueError."""
         told = self._read(answer, _read_fills)
-        try:
+        with understood(self.venue, answer):
             executions = tuple(_execution(each, instrument) for each in reversed(told.items))
-        except ValueError as error:
-            raise refused(self.venue, answer) from error
         is_cut = len(told.items) >= _PAGE and told.last_id > 0
         return Page(executions, onward={"lastId": told.last_id} if is_cut else {})
 
@@ -227,16 +226,15 @@ class KuCoinAccount(AccountDialect):
     def read_funds(self, answer: Answer) -> Sequence[Funds]:
         """Return balances that are not zero, of what is there to trade with. Raises VenueError."""
         found: dict[str, Funds] = {}
-        try:
-            for each in self._read(answer, _read_balances):
+        rows = self._read(answer, _read_balances)
+        with understood(self.venue, answer):
+            for each in rows:
                 sound(each.balance, each.available)
                 if each.type in _TRADING and each.balance:
                     before = found.get(each.currency, Funds(each.currency, ZERO, ZERO))
                     found[each.currency] = Funds(
                         each.currency, before.total + each.balance, before.free + each.available
                     )
-        except (ValueError, ArithmeticError) as error:
-            raise refused(self.venue, answer) from error
         return list(found.values())
 
     def clock(self) -> Call:
@@ -255,10 +253,8 @@ class KuCoinAccount(AccountDialect):
         return told.data
 
     def _reports(self, answer: Answer, orders: Sequence[_Order], instrument: str) -> Sequence[OrderReport]:
-        try:
+        with understood(self.venue, answer):
             return [_report(each, instrument or self._ids[each.symbol]) for each in orders]
-        except ValueError as error:
-            raise refused(self.venue, answer) from error
 
 
 def _report(order: _Order, instrument: str) -> OrderReport:

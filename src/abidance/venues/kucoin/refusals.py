@@ -3,8 +3,9 @@
 import msgspec
 
 from abidance.venues.account import Proof, Reply
-from abidance.venues.frames import UNREADABLE, plain, reader
+from abidance.venues.frames import reader
 from abidance.venues.net.transport import Answer
+from abidance.venues.refusals import judged
 
 DONE = "200000"
 _PARAMETER = "400100"
@@ -39,17 +40,12 @@ _read_error = reader(Error)
 
 def refusal(answer: Answer) -> Reply:
     """Return what an answer that is an error proves."""
-    try:
-        error = _read_error(answer.body)
-    except UNREADABLE:
-        return Reply(Proof.UNKNOWN, f"HTTP {answer.status}")
-    text = f"{error.code}: {plain(error.msg)}"
-    if answer.status >= 500 or error.code == DONE:
-        return Reply(Proof.UNKNOWN, text)
-    return Reply(_proof(error), text)
+    return judged(answer, _read_error, _proof)
 
 
 def _proof(error: Error) -> Proof:
+    if error.code == DONE:
+        return Proof.UNKNOWN
     told = error.msg.strip().rstrip(".").lower()
     if error.code in _ABSENT or told in _ABSENT_TEXTS:
         return Proof.ABSENT

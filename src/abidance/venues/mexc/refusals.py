@@ -3,8 +3,9 @@
 import msgspec
 
 from abidance.venues.account import Proof, Reply
-from abidance.venues.frames import UNREADABLE, plain, reader
+from abidance.venues.frames import reader
 from abidance.venues.net.transport import Answer
+from abidance.venues.refusals import by_code, judged
 
 _ABSENT = frozenset({-2011, -2013})
 _LATE = frozenset({700003, 10073})
@@ -24,19 +25,9 @@ class Error(msgspec.Struct):
 
 
 _read_error = reader(Error)
+_proof = by_code({Proof.ABSENT: _ABSENT, Proof.LATE: _LATE, Proof.REFUSED: REFUSALS})
 
 
 def refusal(answer: Answer) -> Reply:
     """Return what an answer that is an error proves."""
-    try:
-        error = _read_error(answer.body)
-    except UNREADABLE:
-        return Reply(Proof.UNKNOWN, f"HTTP {answer.status}")
-    text = f"{error.code}: {plain(error.msg)}"
-    if answer.status >= 500:
-        return Reply(Proof.UNKNOWN, text)
-    if error.code in _ABSENT:
-        return Reply(Proof.ABSENT, text)
-    if error.code in _LATE:
-        return Reply(Proof.LATE, text)
-    return Reply(Proof.REFUSED if error.code in REFUSALS else Proof.UNKNOWN, text)
+    return judged(answer, _read_error, _proof)
