@@ -5,9 +5,17 @@ from collections.abc import AsyncIterator
 import pytest
 
 from abidance.model.event import BalanceChanged, OrderAbandoned, OrderFilled, OrderRejected
+from abidance.model.instrument import InstrumentKind
 from abidance.model.order import OrderType, Side
 from abidance.testing.exchange import Fault, Wrong
+from abidance.venues.accounts import ACCOUNTS
 from tests.unit.venues.trading_world import SCENES, D, World
+
+WITHOUT_STOPS = sorted(
+    venue
+    for venue in SCENES
+    if OrderType.STOP not in ACCOUNTS[venue, InstrumentKind.SPOT]([]).capability.native
+)
 
 
 @pytest.fixture(params=SCENES)
@@ -187,9 +195,8 @@ async def test_a_held_order_is_sent_when_its_price_comes(world: World) -> None:
     assert world.told(first) == ["OrderAccepted"]
 
 
+@pytest.mark.parametrize("world", WITHOUT_STOPS, indirect=True)
 async def test_a_stop_that_the_venue_does_not_have_is_watched_by_us(world: World) -> None:
-    if OrderType.STOP in world.gateway.dialect.capability.native:
-        pytest.skip("the venue has stops")
     world.submit(quantity="0.1")
     await world.advance(1)
     stop = world.stop_loss(below=300)

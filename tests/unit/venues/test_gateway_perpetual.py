@@ -117,6 +117,30 @@ async def test_a_stop_that_is_touched_trades_and_ends(world: World) -> None:
     assert world.gateway.register.strays == {}
 
 
+async def test_a_stop_that_is_touched_while_nobody_listens_is_found_with_its_fills(world: World) -> None:
+    world.submit(quantity="0.1")
+    await world.advance(1)
+    stop = world.stop_loss(below=1)
+    await world.advance(1)
+    tracked = world.gateway.register.get(stop)
+    assert tracked is not None
+    waiting = tracked.venue_id
+    world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))
+
+    for _ in range(300):
+        await world.advance(1)
+        if tracked.is_closed:
+            break
+
+    (placed,) = (o for o in world.exchange.desk.orders.values() if o.ticket.client_id == stop)
+    assert (tracked.venue_id, world.filled(stop)) == (str(placed.id), D("0.09"))
+    assert (tracked.venue_id != waiting) == (
+        world.btc.venue == "BINANCE"
+    )  # a conditional one gets a new number
+    assert tracked.is_closed
+    assert world.gateway.register.strays == {}
+
+
 async def test_a_stop_with_a_limit_is_taken_back_before_and_after_it_is_touched(world: World) -> None:
     world.submit(quantity="0.2")
     await world.advance(1)

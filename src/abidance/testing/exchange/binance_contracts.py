@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 from abidance.model.instrument import MS_NS
 from abidance.testing.exchange.accounts import Account
 from abidance.testing.exchange.binance_keys import BinanceKeys, Handler
-from abidance.testing.exchange.binance_words import ContractWords, is_conditional
+from abidance.testing.exchange.binance_words import WAITING, ContractWords, algo_number, is_conditional
 from abidance.testing.exchange.clearing import MAINTENANCE
 from abidance.testing.exchange.core import BUY, SELL, Force
 from abidance.testing.exchange.counter import Ears, figure, steps
@@ -215,7 +215,8 @@ class BinanceContracts:
 
     def _conditional(self, account: Account, params: Mapping[str, str]) -> Placed:
         id, client_id = params.get("algoId", ""), params.get("clientAlgoId", "")
-        order = self._desk.find(account, id=int(id) if id.isdecimal() else 0, client_id=client_id)
+        number = int(id) - WAITING if id.isdecimal() else 0
+        order = self._desk.find(account, id=number, client_id=client_id)
         if order is None or not is_conditional(order):
             raise _no(-2013, "Order does not exist.")
         return order
@@ -228,7 +229,7 @@ class BinanceContracts:
         if order.state is not State.WAITING:
             raise _declined(Why.UNKNOWN)
         self._desk.cancel(order, self._place.now)
-        told = {"algoId": order.id, "clientAlgoId": order.ticket.client_id}
+        told = {"algoId": algo_number(order), "clientAlgoId": order.ticket.client_id}
         return told | {"code": "200", "msg": "success"}
 
     def _open_conditional(self, account: Account, params: Mapping[str, str]) -> object:

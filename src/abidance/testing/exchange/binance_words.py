@@ -36,6 +36,10 @@ def kind_of(ticket: Ticket) -> str:
     return kind if ticket.price is not None else f"{kind}_MARKET"
 
 
+WAITING = 10**15
+"""What the numbers of conditional orders are above."""
+
+
 class ContractWords:
     """Puts what stands at a desk into Binance's words; `names` are symbols by instrument."""
 
@@ -79,7 +83,7 @@ class ContractWords:
         """Tell how a conditional order stands."""
         market, ticket = order.market, order.ticket
         return {
-            "algoId": order.id,
+            "algoId": algo_number(order),
             "clientAlgoId": ticket.client_id,
             "algoType": "CONDITIONAL",
             "orderType": kind_of(ticket),
@@ -111,7 +115,7 @@ class ContractWords:
         market, ticket, now = order.market, order.ticket, millis(order.updated)
         told = {
             "caid": ticket.client_id,
-            "aid": order.id,
+            "aid": algo_number(order),
             "at": "CONDITIONAL",
             "o": kind_of(ticket),
             "s": self._names[market.instrument.id],
@@ -367,6 +371,11 @@ class ContractWords:
 
 def _status(order: Placed) -> str:
     return "EXPIRED_IN_MATCH" if order.is_self_trade else _STATUS[order.state]
+
+
+def algo_number(order: Placed) -> int:
+    """Return the number under which an order waits: once touched it goes on under another one."""
+    return WAITING + order.id
 
 
 def _conditional_status(order: Placed) -> str:
