@@ -75,7 +75,7 @@ def create_app(house: House, rules: Rules, web: Path | None = None) -> FastAPI:
         responses=_PROBLEMS,
         generate_unique_id_function=_operation,
     )
-    app.state.house, app.state.hub = house, stream.Hub()
+    app.state.house, app.state.hub = house, stream.Hub(house.runs)
     problems.install(app)
     api = APIRouter(prefix=PREFIX)
     for each in _ROUTES:
@@ -97,7 +97,7 @@ def _operation(route: APIRoute) -> str:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     house: House = app.state.house
-    works = (house.runs.follow(), *(bench.work() for bench in house.benches))
+    works = (house.runs.follow(), app.state.hub.work(), *(bench.work() for bench in house.benches))
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         yield

@@ -19,8 +19,9 @@ from abidance.run.bot import JOURNAL
 from abidance.run.door import is_answering
 from abidance.run.replica import Replica
 
-BEAT, TURN, AT_ONCE = 0.05, 0.01, 200
-"""Seconds between looks at the journals, seconds that one may take of the loop, records read at once."""
+BEAT, LISTENED, TURN, AT_ONCE = 0.05, 0.01, 0.01, 200
+"""Seconds between looks at the journals, and while somebody listens; seconds that one may take of the loop; records
+read at once."""
 _SCAN = 1.0
 _ASIDE = re.compile(r"\.[0-9]{8}-[0-9]{6}(-[0-9]+)?$")
 """How the folders of runs end that were moved aside by a fresh start."""
@@ -98,7 +99,7 @@ class Runs:
         return bool(self._scan_at) and all(run.is_current for run in self._runs.values())
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` whenever something new was read; return what ends that."""
+        """Call `callback` whenever something changed; return what ends that."""
         self._watchers.add(callback)
         return lambda: self._watchers.discard(callback)
 
@@ -110,15 +111,15 @@ class Runs:
                 self._scan_at = now + _SCAN
                 self.scan()
             done = self.advance()
-            await asyncio.sleep(BEAT if done else 0)
+            await asyncio.sleep(0 if not done else LISTENED if self._watchers else BEAT)
 
     def advance(self) -> bool:
         """Read a piece of each journal; return whether nothing more waits."""
         done, is_new = True, False
         for run in self._runs.values():
-            before = run.replica.seq
+            before = run.replica.count
             done &= run.advance(time.monotonic() + TURN)
-            is_new |= run.replica.seq != before
+            is_new |= run.replica.count != before
         if is_new:
             for callback in tuple(self._watchers):
                 callback()

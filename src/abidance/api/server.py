@@ -15,8 +15,11 @@ from abidance.api.doorman import Rules, hosts_of
 from abidance.api.house import House
 from abidance.market.store import open_tables
 from abidance.model.errors import UsageError
+from abidance.run.backtest import quick_collector
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+COLLECTED = (5_000, 2, 100)
+"""How often the garbage collector looks: at little and often, for a look at all that replicas hold stops everybody."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def serve(
         app = create_app(house, Rules(hosts, address.scheme, address.allowed))
         shown = names[0] if names else "127.0.0.1"
         tell(house, f"{address.scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}")
-        with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt), quick_collector(COLLECTED):
             uvicorn.Server(_config(app, address)).run([listener])
 
 

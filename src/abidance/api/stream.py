@@ -10,16 +10,16 @@
             {"type": "problem", "detail": "…"}
 
 Who asks is known before the connection is accepted, and looked at again each second. Prices bear no number: only the
-newest counts. Data has the shape that the REST routes give it.
+newest counts. Data has the shape that the REST routes give it. What goes to many is written once, and one clock wakes
+all of them: a client costs its own sending, and nothing while there is no news.
 """
 
 import asyncio
 import json
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import anyio
 from fastapi import APIRouter, Depends
@@ -31,7 +31,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from abidance import __version__
 from abidance.api import views
 from abidance.api.access import Identity, Needs, house_of
-from abidance.api.following import Followed
+from abidance.api.following import Followed, Runs
 from abidance.api.house import House
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.wire import ms
@@ -46,13 +46,14 @@ from abidance.run.shelf import WINDOW
 from abidance.security.roles import Role
 from abidance.security.throttle import Pace
 
+K = TypeVar("K")
 router = APIRouter(tags=["stream"])
-BEAT, AT_MOST, PATIENCE = 1.0, 500, 10.0
-"""Seconds between beats, changes in one message, seconds that a client may leave a message unread."""
+BEATS, AT_MOST, PATIENCE = 5, 500, 10.0
+"""Looks at the prices between beats, changes in one message, seconds that a client may leave a message unread."""
 MOST_RUNS, LONGEST, MOST_CLIENTS = 50, 4_096, 1_000
 LOST, REVOKED, TOO_MUCH, CROWDED = 4401, 4403, 4429, 4503
 _PRICES_EVERY = 0.2
-_KEPT = 4_096
+_KEPT, _KEPT_MESSAGES = 4_096, 64
 
 
 class _NeedsToListen(Needs):
@@ -73,37 +74,82 @@ async def stream(websocket: WebSocket, who: Listener) -> None:
     """Send changes until the client goes, or may no longer listen."""
     house = house_of(websocket)
     hub: Hub = websocket.app.state.hub
-    if hub.clients >= MOST_CLIENTS:
+    if len(hub.clients) >= MOST_CLIENTS:
         raise WebSocketException(CROWDED, "Too many streams are open.")
     await websocket.accept()
-    hub.clients += 1
-    house.metrics.clients.set(hub.clients)
     client = _Client(websocket, who, house, hub)
+    hub.clients.add(client)
+    house.metrics.clients.set(len(hub.clients))
     try:
         await client.serve()
     finally:
-        hub.clients -= 1
-        house.metrics.clients.set(hub.clients)
+        hub.clients.discard(client)
+        house.metrics.clients.set(len(hub.clients))
 
 
 class Hub:
-    """What all streams share: changes as text, written once for all who listen."""
+    """What all streams share: the clock, and messages as text, written once for all who listen."""
 
-    def __init__(self) -> None:
-        self.clients = 0
+    def __init__(self, runs: Runs) -> None:
+        self.clients: set[_Client] = set()
+        self.beat = 0
+        self.prices: dict[str, tuple[int, str]] = {}
+        """The newest prices of each run as a message, and a number that grows with each."""
+        self._runs = runs
+        self._priced: dict[str, dict[str, float]] = {}
         self._texts: OrderedDict[tuple[str, int], str] = OrderedDict()
+        self._messages: OrderedDict[tuple[str, int, int], str] = OrderedDict()
 
-    def text(self, run: Followed, change: Change) -> str:
-        """Return a change as JSON."""
+    async def work(self) -> None:
+        """Wake the clients for prices and beats, for ever."""
+        turn = 0
+        while True:
+            await asyncio.sleep(_PRICES_EVERY)
+            turn = (turn + 1) % BEATS
+            self.beat += turn == 0
+            if self.clients and (self._price() or turn == 0):
+                for client in self.clients:
+                    client.news.set()
+
+    def _price(self) -> bool:
+        """Write down prices that changed; say whether any did."""
+        is_new = False
+        for run in self._runs.all():
+            state = run.replica.state
+            prices = {id: price for id in state.instruments if (price := state.price(id)) is not None}
+            if prices == self._priced.get(run.name, {}):
+                continue
+            is_new, self._priced[run.name] = True, prices
+            equity = run.replica.portfolio.equity()
+            text = _say("prices", run=run.name, now=ms(state.now), equity=equity, prices=prices)
+            self.prices[run.name] = (self.prices.get(run.name, (0, ""))[0] + 1, text)
+        return is_new
+
+    def message(self, run: Followed, changes: list[Change]) -> str:
+        """Return changes that follow each other as one message."""
+        key = (run.replica.header.run_id, changes[0].number, changes[-1].number)
+        found = self._messages.get(key)
+        if found is None:
+            items = ", ".join([self._text(run, each) for each in changes])
+            found = f'{{"type": "changes", "run": {json.dumps(run.name)}, "items": [{items}]}}'
+            _keep(self._messages, key, found, _KEPT_MESSAGES)
+        return found
+
+    def _text(self, run: Followed, change: Change) -> str:
         key = (run.replica.header.run_id, change.number)
         found = self._texts.get(key)
         if found is None:
             kind, data = told(run.replica, change.what)
             head = json.dumps({"number": change.number, "ts": ms(change.ts), "kind": kind})
-            found = self._texts[key] = f'{head[:-1]}, "data": {data}}}'
-            if len(self._texts) > _KEPT:
-                self._texts.popitem(last=False)
+            found = f'{head[:-1]}, "data": {data}}}'
+            _keep(self._texts, key, found, _KEPT)
         return found
+
+
+def _keep(kept: OrderedDict[K, str], key: K, text: str, most: int) -> None:
+    kept[key] = text
+    if len(kept) > most:
+        kept.popitem(last=False)
 
 
 class _Client:
@@ -115,14 +161,14 @@ class _Client:
         self._house = house
         self._hub = hub
         self._told: dict[str, tuple[str, int]] = {}
-        self._prices: dict[str, dict[str, float]] = {}
-        self._news = asyncio.Event()
+        self._prices: dict[str, int] = {}
+        self._beat = hub.beat
         self._pace = Pace(20.0, 50)
-        self._prices_at = 0.0
+        self.news = asyncio.Event()
 
     async def serve(self) -> None:
         """Listen and tell, until either ends."""
-        unwatch = self._house.runs.watch(self._news.set)
+        unwatch = self._house.runs.watch(self.news.set)
         try:
             async with anyio.create_task_group() as both:
                 for work in (self._listen, self._tell):
@@ -142,7 +188,7 @@ class _Client:
             answer = self._answer(text)
             if answer:
                 await self._send(answer)
-            self._news.set()
+            self.news.set()
 
     def _answer(self, text: str) -> str:
         try:
@@ -181,20 +227,17 @@ class _Client:
 
     async def _tell(self) -> None:
         await self._send(_say("hello", version=__version__, name=self._who.name))
-        beat_at = time.monotonic() + BEAT
         while True:
+            self.news.clear()
             for name in tuple(self._told):
                 await self._tell_run(name)
-            now = time.monotonic()
-            if now >= beat_at:
-                beat_at = now + BEAT
+            if self._beat != self._hub.beat:
+                self._beat = self._hub.beat
                 if not self._who.lasts(self._house):
                     await self._socket.close(LOST, "logged out")
                     return
                 await self._send(_say("beat", ts=int(self._house.now() * 1000)))
-            with anyio.move_on_after(min(_PRICES_EVERY, max(0.0, beat_at - now))):
-                await self._news.wait()
-            self._news.clear()
+            await self.news.wait()
 
     async def _tell_run(self, name: str) -> None:
         try:
@@ -210,28 +253,19 @@ class _Client:
             return
         for at in range(0, len(changes), AT_MOST):
             part = changes[at : at + AT_MOST]
-            texts = ", ".join([self._hub.text(run, each) for each in part])
             self._told[name] = (own, part[-1].number)
-            await self._send(f'{{"type": "changes", "run": {json.dumps(name)}, "items": [{texts}]}}')
-        await self._tell_prices(run)
-
-    async def _tell_prices(self, run: Followed) -> None:
-        now = time.monotonic()
-        if now < self._prices_at:
-            return
-        state = run.replica.state
-        prices = {id: price for id in state.instruments if (price := state.price(id)) is not None}
-        if prices != self._prices.get(run.name):
-            self._prices_at = now + _PRICES_EVERY
-            self._prices[run.name] = prices
-            equity = run.replica.portfolio.equity()
-            await self._send(_say("prices", run=run.name, now=ms(state.now), equity=equity, prices=prices))
+            await self._send(self._hub.message(run, part))
+        number, prices = self._hub.prices.get(name, (0, ""))
+        if number != self._prices.get(name, 0):
+            self._prices[name] = number
+            await self._send(prices)
 
     async def _send(self, text: str) -> None:
-        with anyio.move_on_after(PATIENCE) as bounds:
-            await self._socket.send_text(text)
-        if bounds.cancelled_caught:
-            raise WebSocketDisconnect(1011, "the client does not read")
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._socket.send_text(text)
+        except TimeoutError:
+            raise WebSocketDisconnect(1011, "the client does not read") from None
 
 
 async def _until_over(work: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:

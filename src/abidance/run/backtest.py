@@ -85,11 +85,14 @@ def check_opinions(engine: Engine) -> None:
 
 
 @contextmanager
-def quick_collector() -> Iterator[None]:
-    """Let the garbage collector look at new objects less often: a run makes millions that hold no cycles."""
+def quick_collector(often: tuple[int, int, int] = (100_000, 20, 100)) -> Iterator[None]:
+    """Let the garbage collector look at new objects less often: a run makes millions that hold no cycles.
+
+    `often` is what `gc.set_threshold` takes; each look takes as long as there are objects to look at.
+    """
     thresholds = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
+    gc.set_threshold(*often)
     try:
         yield
     finally:
