@@ -1,5 +1,4 @@
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pyotp
@@ -7,8 +6,7 @@ import pytest
 from fastapi import FastAPI
 from msgspec import structs
 from starlette.routing import Route
-from starlette.testclient import TestClient, WebSocketTestSession
-from starlette.websockets import WebSocketDisconnect
+from starlette.testclient import TestClient
 
 from abidance.api.access import COOKIE, check_declared, routes_of
 from abidance.api.app import create_app
@@ -450,113 +448,6 @@ def test_what_is_too_large_or_malformed_is_refused_with_a_reason(nobody: TestCli
     assert page.json()["errors"] == [
         {"field": "limit", "message": "Input should be less than or equal to 500"}
     ]
-
-
-# --- the stream
-
-
-def test_a_stream_is_opened_only_for_those_who_are_logged_in_here(nobody: TestClient, house: House) -> None:
-    viewer = logged_in(nobody, house, "viewer")
-
-    def refused(client: TestClient, **headers: str) -> int:
-        with (
-            pytest.raises(WebSocketDisconnect) as found,
-            client.websocket_connect(f"wss://localhost{API}/stream", headers=headers),
-        ):
-            pass
-        return found.value.code
-
-    assert refused(nobody) == 4401
-    assert refused(viewer, origin="https://evil.example") == 4403
-    assert refused(viewer, host="evil.example") == 4403
-    assert refused(nobody, authorization="Bearer abd_nothing") == 4401
-
-
-def test_a_stream_goes_on_after_the_number_that_was_seen_last(nobody: TestClient, house: House) -> None:
-    viewer = logged_in(nobody, house, "viewer")
-    count = house.runs.get("demo").replica.count
-
-    with viewer.websocket_connect(f"wss://localhost{API}/stream", headers={"Origin": ORIGIN}) as socket:
-        socket.send_json({"type": "subscribe", "run": "demo", "since": count - 5})
-        found = [socket.receive_json() for _ in range(3)]
-    by_type = {each["type"]: each for each in found}
-
-    assert by_type["subscribed"]["number"] == count - 5
-    assert [each["number"] for each in by_type["changes"]["items"]] == list(range(count - 4, count + 1))
-    assert {each["kind"] for each in by_type["changes"]["items"]} <= {
-        "bar",
-        "equity",
-        "order",
-        "fill",
-        "position",
-    }
-
-
-@pytest.mark.parametrize(
-    "wish", [{"since": 10**9}, {"since": 1, "run_id": "another"}, {"since": -4}, {"since": True}]
-)
-def test_a_stream_that_cannot_go_on_says_that_all_must_be_read_anew(
-    nobody: TestClient, house: House, wish: dict[str, object]
-) -> None:
-    viewer = logged_in(nobody, house, "viewer")
-
-    with viewer.websocket_connect(f"wss://localhost{API}/stream", headers={"Origin": ORIGIN}) as socket:
-        socket.send_json({"type": "subscribe", "run": "demo", **wish})
-        kinds = {socket.receive_json()["type"] for _ in range(2)}
-
-    assert "reset" in kinds
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"type": "subscribe"}', '{"type": "drop", "run": "demo"}', "[" * 4000]
-)
-def test_a_message_that_means_nothing_is_told_so_and_ends_nothing(
-    nobody: TestClient, house: House, text: str
-) -> None:
-    viewer = logged_in(nobody, house, "viewer")
-
-    with viewer.websocket_connect(f"wss://localhost{API}/stream", headers={"Origin": ORIGIN}) as socket:
-        socket.send_text(text)
-        kinds = [socket.receive_json()["type"] for _ in range(2)]
-        socket.send_json({"type": "ping"})
-        while (last := socket.receive_json()["type"]) == "beat":
-            pass
-
-    assert "problem" in kinds
-    assert last == "pong"
-
-
-def ends_with(client: TestClient, act: Callable[[WebSocketTestSession], None]) -> int:
-    """Open a stream, do something, and return the code with which the server then ends it."""
-    with client.websocket_connect(f"wss://localhost{API}/stream", headers={"Origin": ORIGIN}) as socket:
-        assert socket.receive_json()["type"] == "hello"
-        act(socket)
-        for _ in range(5_000):
-            message = socket.receive()
-            if message["type"] == "websocket.close":
-                return int(message["code"])
-    return 0
-
-
-def test_a_flood_or_a_giant_ends_the_stream(nobody: TestClient, house: House) -> None:
-    viewer = logged_in(nobody, house, "viewer")
-
-    def pour(socket: WebSocketTestSession) -> None:
-        for _ in range(500):
-            socket.send_text("{}")
-
-    flood = ends_with(viewer, pour)
-    giant = ends_with(viewer, lambda socket: socket.send_text("x" * 5_000))
-
-    assert (flood, giant) == (4429, 4429)
-
-
-def test_a_stream_ends_soon_after_its_session_does(nobody: TestClient, house: House) -> None:
-    viewer = logged_in(nobody, house, "viewer")
-
-    code = ends_with(viewer, lambda _: house.sessions.end_all("viewer"))
-
-    assert code == 4401
 
 
 def test_the_demo_lets_nobody_steer_real_orders(recorded: Path, tmp_path: Path) -> None:
