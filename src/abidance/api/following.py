@@ -16,7 +16,7 @@ from abidance.journal.store import Follower
 from abidance.kernel.log import logger
 from abidance.model.errors import AbidanceError
 from abidance.run.bot import JOURNAL
-from abidance.run.door import is_answering
+from abidance.run.door import Presence, is_answering
 from abidance.run.replica import Replica
 
 BEAT, LISTENED, TURN, AT_ONCE = 0.05, 0.01, 0.01, 200
@@ -34,8 +34,8 @@ class Followed:
         self.folder = folder
         self.name = folder.name
         self.problem = ""
-        self.is_running = False
         self.is_current = False
+        self._node = Presence(folder)
         self._follower = Follower(folder / JOURNAL)
         try:
             self.replica = Replica(self._follower.header)
@@ -47,6 +47,11 @@ class Followed:
     def is_replaced(self) -> bool:
         """Say whether another journal, or none, is there now."""
         return self._follower.is_replaced
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether a process answers at the run's door now."""
+        return bool(self._node)
 
     def advance(self, until: float) -> bool:
         """Read on until there is nothing new (True) or the time is over (False); `until` is of the monotonic clock."""
@@ -66,9 +71,10 @@ class Followed:
         return True
 
     def close(self) -> None:
-        """Let go of the journal."""
+        """Let go of the journal and of the node."""
         self._follower.close()
         self.replica.close()
+        self._node.close()
 
 
 class Runs:
@@ -92,6 +98,11 @@ class Runs:
         if found is None:
             raise not_found("run", name, self.broken.get(name, "GET /api/v1/runs lists them."))
         return found
+
+    def is_running(self, name: str) -> bool:
+        """Say whether a process answers for a run, whether or not its journal can be read."""
+        found = self._runs.get(name)
+        return is_answering(self.folder / name) if found is None else found.is_running
 
     @property
     def is_current(self) -> bool:
@@ -126,7 +137,7 @@ class Runs:
         return done
 
     def scan(self) -> None:
-        """Look for runs that came, went, were replaced, started or stopped."""
+        """Look for runs that came, went or were replaced."""
         found = (path.parent for path in self.folder.glob(f"*/{JOURNAL}"))
         there = {folder.name: folder for folder in found if not _ASIDE.search(folder.name)}
         for name in tuple(self._runs):
@@ -136,8 +147,6 @@ class Runs:
         for name, folder in there.items():
             if name not in self._runs:
                 self._open(name, folder)
-        for run in self._runs.values():
-            run.is_running = is_answering(run.folder)
 
     def _open(self, name: str, folder: Path) -> None:
         try:

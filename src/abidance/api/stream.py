@@ -7,11 +7,12 @@
             {"type": "reset", "run": "demo", "run_id": "…", "number": 9000}       read everything anew, go on from there
             {"type": "changes", "run": "demo", "items": [{"number": 1201, "ts": …, "kind": "fill", "data": {…}}]}
             {"type": "prices", "run": "demo", "now": …, "equity": 10012.5, "prices": {"BTC/USDT@BINANCE": 61234.5}}
+            {"type": "running", "run": "demo", "is_running": true}    whether its process answers
             {"type": "problem", "detail": "…"}
 
-Who asks is known before the connection is accepted, and looked at again each second. Prices bear no number: only the
-newest counts. Data has the shape that the REST routes give it. What goes to many is written once, and one clock wakes
-all of them: a client costs its own sending, and nothing while there is no news.
+Who asks is known before the connection is accepted, and looked at again each second. Prices and whether a run runs bear
+no number: only the newest counts. Data has the shape that the REST routes give it. What goes to many is written once,
+and one clock wakes all of them: a client costs its own sending, and nothing while there is no news.
 """
 
 import asyncio
@@ -52,7 +53,8 @@ BEATS, AT_MOST, PATIENCE = 5, 500, 10.0
 """Looks at the prices between beats, changes in one message, seconds that a client may leave a message unread."""
 MOST_RUNS, LONGEST, MOST_CLIENTS = 50, 4_096, 1_000
 LOST, REVOKED, TOO_MUCH, CROWDED = 4401, 4403, 4429, 4503
-_PRICES_EVERY = 0.2
+KINDS = ("prices", "running")
+_LOOK_EVERY = 0.2
 _KEPT, _KEPT_MESSAGES = 4_096, 64
 
 
@@ -93,10 +95,10 @@ class Hub:
     def __init__(self, runs: Runs) -> None:
         self.clients: set[_Client] = set()
         self.beat = 0
-        self.prices: dict[str, tuple[int, str]] = {}
-        """The newest prices of each run as a message, and a number that grows with each."""
+        self.newest: dict[tuple[str, str], tuple[int, str]] = {}
+        """By run and kind, the newest message of those of which only that counts, and a number that grows with each."""
         self._runs = runs
-        self._priced: dict[str, dict[str, float]] = {}
+        self._known: dict[tuple[str, str], object] = {}
         self._texts: OrderedDict[tuple[str, int], str] = OrderedDict()
         self._messages: OrderedDict[tuple[str, int, int], str] = OrderedDict()
 
@@ -104,26 +106,34 @@ class Hub:
         """Wake the clients for prices and beats, for ever."""
         turn = 0
         while True:
-            await asyncio.sleep(_PRICES_EVERY)
+            await asyncio.sleep(_LOOK_EVERY)
             turn = (turn + 1) % BEATS
             self.beat += turn == 0
-            if self.clients and (self._price() or turn == 0):
+            if self.clients and (self._look() or turn == 0):
                 for client in self.clients:
                     client.news.set()
 
-    def _price(self) -> bool:
-        """Write down prices that changed; say whether any did."""
+    def _look(self) -> bool:
+        """Write down what is different now; say whether anything is."""
         is_new = False
         for run in self._runs.all():
             state = run.replica.state
             prices = {id: price for id in state.instruments if (price := state.price(id)) is not None}
-            if prices == self._priced.get(run.name, {}):
-                continue
-            is_new, self._priced[run.name] = True, prices
-            equity = run.replica.portfolio.equity()
-            text = _say("prices", run=run.name, now=ms(state.now), equity=equity, prices=prices)
-            self.prices[run.name] = (self.prices.get(run.name, (0, ""))[0] + 1, text)
+            if self._differs(run.name, "prices", prices):
+                is_new, equity = True, run.replica.portfolio.equity()
+                self._put(run.name, "prices", now=ms(state.now), equity=equity, prices=prices)
+            if self._differs(run.name, "running", is_running := run.is_running):
+                is_new = True
+                self._put(run.name, "running", is_running=is_running)
         return is_new
+
+    def _differs(self, run: str, kind: str, value: object) -> bool:
+        before, self._known[run, kind] = self._known.get((run, kind)), value
+        return before != value
+
+    def _put(self, run: str, kind: str, **values: object) -> None:
+        number, _ = self.newest.get((run, kind), (0, ""))
+        self.newest[run, kind] = (number + 1, _say(kind, run=run, **values))
 
     def message(self, run: Followed, changes: list[Change]) -> str:
         """Return changes that follow each other as one message."""
@@ -161,7 +171,7 @@ class _Client:
         self._house = house
         self._hub = hub
         self._told: dict[str, tuple[str, int]] = {}
-        self._prices: dict[str, int] = {}
+        self._newest: dict[tuple[str, str], int] = {}
         self._beat = hub.beat
         self._pace = Pace(20.0, 50)
         self.news = asyncio.Event()
@@ -214,7 +224,8 @@ class _Client:
         if len(self._told) >= MOST_RUNS:
             return _problem(f"One stream tells of {MOST_RUNS} runs at most.", name)
         replica, own = run.replica, run.replica.header.run_id
-        self._prices.pop(name, None)
+        for kind in KINDS:
+            self._newest.pop((name, kind), None)
         is_known = (
             isinstance(since, int) and not isinstance(since, bool) and since >= 0 and run_id in (None, own)
         )
@@ -255,10 +266,11 @@ class _Client:
             part = changes[at : at + AT_MOST]
             self._told[name] = (own, part[-1].number)
             await self._send(self._hub.message(run, part))
-        number, prices = self._hub.prices.get(name, (0, ""))
-        if number != self._prices.get(name, 0):
-            self._prices[name] = number
-            await self._send(prices)
+        for kind in KINDS:
+            number, text = self._hub.newest.get((name, kind), (0, ""))
+            if number != self._newest.get((name, kind), 0):
+                self._newest[name, kind] = number
+                await self._send(text)
 
     async def _send(self, text: str) -> None:
         try:

@@ -48,6 +48,10 @@ class Leave(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="leave"
     actor: str
 
 
+class Stay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="stay"):
+    """The wish to hear nothing but the end: the connection lasts as long as the node does."""
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """Why risk refused a request that came of a wish."""
 
@@ -107,6 +111,7 @@ class Door:
         self._waiting: deque[_Waiting] = deque()
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._closing = False
+        self._staying: set[socket.socket] = set()
         self._socket = _listen(self.path)
         self._thread = threading.Thread(target=self._serve, name="door", daemon=True)
         self._thread.start()
@@ -145,6 +150,9 @@ class Door:
         self._socket.close()
         with suppress(OSError):
             self.path.unlink()
+        for staying in tuple(self._staying):
+            with suppress(OSError):
+                staying.shutdown(socket.SHUT_RDWR)
         while self._waiting:
             waiting = self._waiting.popleft()
             waiting.give(Answer(error="The node has stopped.", remedy="Start it, then try again."))
@@ -167,14 +175,29 @@ class Door:
         with connection, suppress(OSError):
             connection.settimeout(PATIENCE)
             line = _read(connection)
-            if line:
-                connection.sendall(msgspec.json.encode(self._answer(line)) + b"\n")
+            answer = self._answer(line) if line else None
+            if isinstance(answer, Stay):
+                self._stay(connection)
+            elif answer is not None:
+                connection.sendall(msgspec.json.encode(answer) + b"\n")
 
-    def _answer(self, line: bytes) -> Answer:
+    def _stay(self, connection: socket.socket) -> None:
+        """Hold a connection until either side ends it."""
+        connection.settimeout(None)
+        self._staying.add(connection)
         try:
-            wish = msgspec.json.decode(line, type=Wish | Leave)
+            if not self._closing:
+                connection.recv(1)
+        finally:
+            self._staying.discard(connection)
+
+    def _answer(self, line: bytes) -> Answer | Stay:
+        try:
+            wish = msgspec.json.decode(line, type=Wish | Leave | Stay)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return Answer(error=f"The request cannot be read ({error}).", remedy="See docs/api.md.")
+        if isinstance(wish, Stay):
+            return wish
         if isinstance(wish, Leave):
             logger("door").info("asked_to_leave", actor=wish.actor)
             self._end()
@@ -207,6 +230,52 @@ def is_answering(folder: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+class Presence:
+    """Whether a node runs in a folder, known at the moment of asking: a connection is held that ends with the node.
+
+    Asking costs neither side anything while the connection lasts.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._line: socket.socket | None = None
+
+    def __bool__(self) -> bool:
+        if self._line is not None:
+            try:
+                self._line.recv(1)
+            except BlockingIOError:
+                return True
+            except OSError:
+                pass  # it has ended
+            self.close()
+        return self._begin()
+
+    def _begin(self) -> bool:
+        if not (path := self._folder / DOOR).exists():
+            return False
+        line = socket.socket(socket.AF_UNIX)
+        line.setblocking(False)
+        try:
+            with _reaching(path) as address:
+                line.connect(address)
+            line.send(msgspec.json.encode(Stay()) + b"\n")
+        except BlockingIOError:
+            line.close()
+            return True  # somebody listens who has no time now
+        except OSError:
+            line.close()
+            return False
+        self._line = line
+        return True
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._line is not None:
+            self._line.close()
+            self._line = None
 
 
 def ask(folder: Path, wish: Wish) -> Answer:
@@ -302,4 +371,6 @@ def _read(connection: socket.socket) -> bytes:
     return bytes(data)
 
 
-__all__ = ["DOOR", "Answer", "Door", "Leave", "Refusal", "Wish", "Word", "ask", "is_answering", "leave"]
+__all__ = [
+    "DOOR", "Answer", "Door", "Leave", "Presence", "Refusal", "Stay", "Wish", "Word", "ask", "is_answering", "leave",
+]  # fmt: skip

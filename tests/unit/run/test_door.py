@@ -12,7 +12,7 @@ from abidance.market.store import BarStore, Catalog
 from abidance.model.errors import UsageError
 from abidance.model.event import ControlAction
 from abidance.run.config import load
-from abidance.run.door import DOOR, LONGEST, Answer, Door, Wish, ask, is_answering
+from abidance.run.door import DOOR, LONGEST, Answer, Door, Presence, Wish, ask, is_answering
 from abidance.run.paper import Paper
 
 PAUSE = Wish(ControlAction.PAUSE_ENTRIES, "ada")
@@ -97,6 +97,41 @@ def test_the_door_of_a_killed_node_stands_in_nobodys_way(tmp_path: Path) -> None
 
     assert before is False
     assert during == (True, 1)
+
+
+def test_a_presence_ends_with_the_node_and_comes_back_with_it(tmp_path: Path) -> None:
+    presence = Presence(tmp_path)
+    found = [bool(presence)]
+
+    for _ in range(2):
+        with node(tmp_path, lambda _: Answer()):
+            found += [bool(presence), bool(presence)]
+            assert (
+                sum(each.name == "door" for each in threading.enumerate()) <= 2
+            )  # one that listens, one that stays
+        found.append(bool(presence))
+
+    presence.close()
+    assert found == [False, True, True, False, True, True, False]
+
+
+def test_who_hangs_on_a_door_does_not_keep_it_from_closing(tmp_path: Path) -> None:
+    with node(tmp_path, lambda _: Answer(seq=4)):
+        others = [Presence(tmp_path) for _ in range(3)]
+        there = [bool(each) for each in others]
+        answer = ask(tmp_path, PAUSE)
+
+    assert there == [True] * 3
+    assert answer.seq == 4
+    assert [bool(each) for each in others] == [False] * 3
+
+
+def test_a_door_that_a_killed_node_left_is_nobodys_presence(tmp_path: Path) -> None:
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(tmp_path / DOOR))
+    left.close()
+
+    assert not Presence(tmp_path)
 
 
 def test_a_run_folder_with_a_long_name_has_a_door_too(tmp_path: Path) -> None:

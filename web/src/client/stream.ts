@@ -93,6 +93,8 @@ class Stream {
     if (message.type === "prices") {
       this.prices = { now: message.now ?? 0, equity: message.equity ?? 0, prices: message.prices ?? {} };
       this.tell();
+    } else if (message.type === "running") {
+      this.refresh();
     } else if (message.type === "changes") {
       this.since = message.items?.at(-1)?.number ?? this.since;
       this.refresh();

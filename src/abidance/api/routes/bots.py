@@ -7,12 +7,12 @@ from fastapi import APIRouter
 
 from abidance.api.access import Identity, Needs, Operator, Stand, Viewer
 from abidance.api.bots import Recipe
-from abidance.api.house import RUNS, House
+from abidance.api.house import House
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.bots import BotIn, BotOut, LaunchIn
 from abidance.api.schemas.wire import Done
 from abidance.api.steering import refuse_demo
-from abidance.run.door import is_answering, leave
+from abidance.run.door import leave
 from abidance.security.roles import Role
 
 router = APIRouter(prefix="/bots", tags=["bots"])
@@ -106,6 +106,6 @@ def _shown(house: House, recipe: Recipe) -> BotOut:
         is_real=recipe.is_real,
         account=recipe.account,
         venues=list(recipe.venues),
-        is_running=is_answering(house.userdir / RUNS / recipe.name),
+        is_running=house.runs.is_running(recipe.name),
         said=house.bots.said(recipe.name),
     )
