@@ -8,7 +8,9 @@ Each starts `abidance serve --demo` as a process of its own over a user director
 `reads` writes a journal of so many round trips first: an order, its acceptance and its fill each minute, a bar each
 hour. `streams` pins the server to one core (`--core`) and lets a bot write ten steps a second; a client lost something
 when a number is missing. `engine` runs `live_engine.py` in turns with the polling clients and without, and reports the
-medians over the turns: the machine has other work too, and what it does in one turn must not decide.
+medians over the turns: the machine has other work too, and what it does in one turn must not decide. With `--pin` the
+bot has the first core, and the server and its clients the second, as a desktop's scheduler parts two busy programs;
+the venue, which is elsewhere in life, goes ahead of them there. `chrt -r 10` before it keeps neighbours out.
 """
 
 from __future__ import annotations
@@ -341,10 +343,11 @@ async def poll_all(base: str, clients: int, told: dict[str, int], over: threadin
 
 
 @contextlib.contextmanager
-def polled(userdir: Path, clients: int, told: dict[str, int]) -> Iterator[None]:
+def polled(userdir: Path, clients: int, told: dict[str, int], core: int | None) -> Iterator[None]:
     """Serve a user directory and poll it until the block ends; clients live in a thread of a process of their own."""
-    with served(userdir) as (base, pid):
+    with served(userdir, core) as (base, pid):
         command = [sys.executable, __file__, "poll", "--base", base, "--clients", str(clients)]
+        command = command if core is None else ["taskset", "-c", str(core), *command]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         before, began = processor_s(pid), time.monotonic()
         try:
@@ -367,14 +370,24 @@ def poll(given: argparse.Namespace) -> dict[str, Any]:
 def engine(given: argparse.Namespace) -> dict[str, Any]:
     """Measure a bot with and without somebody who looks, in turns."""
     rows: list[dict[str, Any]] = []
+    core = 1 if given.pin else None
+
+    def apart(venue: int) -> None:
+        os.sched_setaffinity(0, {0})
+        os.sched_setaffinity(venue, {1})
+        if priority := os.sched_getparam(0).sched_priority:
+            os.sched_setscheduler(venue, os.SCHED_RR, os.sched_param(priority + 10))
+
     for pair in range(given.pairs):
         for looked_at in (False, True) if pair % 2 == 0 else (True, False):
             told: dict[str, int] = {}
 
             def beside(folder: Path, told: dict[str, int] = told) -> contextlib.AbstractContextManager[None]:
-                return polled(folder, given.clients, told)
+                return polled(folder, given.clients, told, core)
 
-            found = measure(given.seconds, given.rate, given.warm_up, beside if looked_at else None)
+            os.sched_setaffinity(0, range(os.cpu_count() or 1))  # what is started must not inherit a core
+            seconds, others = (given.seconds, given.rate, given.warm_up), beside if looked_at else None
+            found = measure(*seconds, others, apart) if given.pin else measure(*seconds, others)
             rows.append({"pair": pair, "polled": looked_at, **found, "answers": told})
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     summary: dict[str, Any] = {}
@@ -418,6 +431,7 @@ def main() -> int:
     one.add_argument("--seconds", type=float, default=60.0)
     one.add_argument("--rate", type=float, default=2_000.0)
     one.add_argument("--warm-up", type=float, default=10.0)
+    one.add_argument("--pin", action="store_true", help="Give the bot a core of its own.")
     one.add_argument("--clients", type=int, default=50)
     one = kinds.add_parser("poll")
     one.add_argument("--base", required=True)

@@ -372,9 +372,16 @@ Beside = Callable[[Path], AbstractContextManager[None]]
 
 
 def measure(
-    seconds: float, rate: float, warm_up: float = WARM_UP, beside: Beside | None = None
+    seconds: float,
+    rate: float,
+    warm_up: float = WARM_UP,
+    beside: Beside | None = None,
+    place: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Run venue and bot for so long and return the figures; `beside` is given the bot's user directory meanwhile."""
+    """Run venue and bot for so long and return the figures.
+
+    `beside` is given the bot's user directory meanwhile, `place` the process id of the venue once it runs.
+    """
     import uvloop
 
     context = multiprocessing.get_context("spawn")
@@ -383,6 +390,7 @@ def measure(
     venue.start()
     try:
         port, origin = ours.recv()
+        place(venue.pid or 0)
         os.environ["LIVE_ENGINE_ORIGIN"] = repr(origin)
         os.environ["LIVE_ENGINE_ROOM"] = str(int(seconds * rate * 0.75) + 1_000)
         gc.collect()

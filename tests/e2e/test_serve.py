@@ -133,10 +133,11 @@ def test_the_first_admin_is_made_with_the_printed_token_and_logs_in(abidance: Pr
     assert token not in (abidance.userdir / "audit.log").read_text()
 
 
-def test_limits_of_a_running_bot_take_an_admin_with_a_fresh_password_and_survive_a_restart(
+def test_limits_and_breakers_of_a_running_bot_take_an_admin_with_a_fresh_password_and_survive_a_restart(
     abidance: Program,
 ) -> None:
     route, password = "/api/v1/runs/bot/risk/limits", "correct horse battery"
+    breakers = "/api/v1/runs/bot/risk/breakers"
     with serving(abidance) as (address, told), client_of(address) as client:
         with running(abidance, "trade", *BOT, "--speed", "7200"):
             token = told.split("\n  ")[1].split()[0]
@@ -148,6 +149,8 @@ def test_limits_of_a_running_bot_take_an_admin_with_a_fresh_password_and_survive
             tight = client.patch(route, json={"max_exposure": 0.2})
             loose = client.patch(route, json={"max_exposure": 0.9})
             meant = client.patch(route, json={"max_exposure": 0.3, "loosen": True})
+            quick = client.patch(breakers, json={"daily_loss": 0.04, "losing_streak": 3})
+            slack = client.patch(breakers, json={"daily_loss": None})
             beside = client.post(
                 "/api/v1/runs/bot/control", json={"action": "set_limits", "values": {"max_exposure": 9}}
             )
@@ -164,7 +167,7 @@ def test_limits_of_a_running_bot_take_an_admin_with_a_fresh_password_and_survive
         with running(abidance, "trade", *BOT, "--speed", "7200"):
             until(lambda: client.get("/api/v1/runs/bot").json()["is_running"])
             again = client.patch(route, json={"max_exposure": 0.3})
-            kept = client.get("/api/v1/runs/bot/risk").json()["limits"]["max_exposure"]
+            kept = client.get("/api/v1/runs/bot/risk").json()
 
     assert tight.json()["notices"][0]["text"].endswith("changed max_exposure 0.5 to 0.2.")
     assert (loose.status_code, loose.json()["code"]) == (409, "loosens")
@@ -176,7 +179,10 @@ def test_limits_of_a_running_bot_take_an_admin_with_a_fresh_password_and_survive
     )
     assert again.status_code == 200, again.text
     assert again.json()["notices"][0]["code"] == "limits_unchanged"
-    assert kept == 0.3
+    assert quick.json()["notices"][0]["text"].endswith("daily_loss 0.05 to 0.04, losing_streak off to 3.")
+    assert (slack.status_code, slack.json()["code"]) == (409, "loosens")
+    assert kept["limits"]["max_exposure"] == 0.3
+    assert (kept["breakers"]["daily_loss"], kept["breakers"]["losing_streak"]) == (0.04, 3)
 
 
 def test_a_backtest_is_started_watched_and_read(abidance: Program) -> None:

@@ -142,6 +142,23 @@ controls = st.one_of(
     st.builds(
         Control,
         st.just(0),
+        st.just(ControlAction.SET_BREAKERS),
+        st.just(""),
+        st.just("ada"),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "daily_loss": st.sampled_from([1e-6, 0.5, 2, "off"]),
+                "max_drawdown": st.sampled_from([1e-6, 0.9, "off"]),
+                "losing_streak": st.sampled_from([2, 1, "off"]),
+                "data_anomaly": st.sampled_from([0.01, "off"]),
+                "cooldown_bars": st.just(1),
+            },
+        ),
+    ),
+    st.builds(
+        Control,
+        st.just(0),
         st.just(ControlAction.ORDER),
         st.sampled_from(["one", "two", "nobody"]),
         st.just("ada"),

@@ -352,7 +352,7 @@ def risk(replica: Replica) -> RiskOut:
         strategies={name: standing(strategy_standing(replica, name)) for name in state.strategies},
         usage=usage,
         limits=limits.model_dump(mode="json"),
-        breakers=replica.config.risk.breakers.model_dump(mode="json"),
+        breakers=replica.breakers.config.model_dump(mode="json"),
         refusals=dict(sorted(replica.refused.items())),
         feeds=[feed(each) for each in state.feeds.known.values()],
         venues=[venue(each) for each in state.feeds.venues.values()],

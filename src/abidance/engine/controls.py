@@ -13,9 +13,9 @@ from abidance.model.intent import CancelRequest
 from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import OrderRequest
 from abidance.risk.breaker import Breakers
-from abidance.risk.config import LimitsConfig
+from abidance.risk.config import BreakersConfig, LimitsConfig
 from abidance.risk.gate import Gate
-from abidance.risk.limiting import changed, loosened, told
+from abidance.risk.limiting import G, changed, loosened, told
 from abidance.strategy.parameters import Value, parameters_of
 
 _ENDING = frozenset({ControlAction.STOP, ControlAction.PAUSE_ENTRIES, ControlAction.KILL})
@@ -58,8 +58,8 @@ class Controls:
             )
             self._actions.note("warning", "adjusted", text)
             return
-        if event.action is ControlAction.SET_LIMITS:
-            self._set_limits(event)
+        if event.action in (ControlAction.SET_LIMITS, ControlAction.SET_BREAKERS):
+            self._set_guards(event)
             return
         names = [name for name in self._state.strategies if event.strategy in ("", name)]
         if not names:
@@ -168,23 +168,36 @@ class Controls:
             text = f"{name} keeps its allocation: {share!r} is no share above 0 and up to 1."
             self._actions.note("error", "allocation_refused", text, name)
 
-    def _set_limits(self, event: Control) -> None:
-        """Change the limits that are named, or none; entries are taken back where these would not pass any more."""
-        before = self._gate.limits
+    def _set_guards(self, event: Control) -> None:
+        """Change the limits or breakers that are named, or none of them."""
+        if event.action is ControlAction.SET_LIMITS:
+            self._guard("limits", event, self._gate.limits, self._put_limits)
+        else:
+            self._guard("breakers", event, self._breakers.config, self._put_breakers)
+
+    def _guard(self, what: str, event: Control, before: G, put: Callable[[G], None]) -> None:
         try:
             after = changed(before, event.values)
         except UsageError as error:
-            self._actions.note("error", "limits_refused", f"{event.actor}: {error}")
+            self._actions.note("error", f"{what}_refused", f"{event.actor}: {error}")
             return
         if after == before:
-            self._actions.note("info", "limits_unchanged", f"{event.actor}: the limits were so already.")
+            self._actions.note("info", f"{what}_unchanged", f"{event.actor}: the {what} were so already.")
             return
-        self._gate.limits = after
         level = "warning" if loosened(before, after) else "info"
-        self._actions.note(level, "limits_changed", f"{event.actor} changed {told(before, after)}.")
-        if self._exceeds(after):
+        self._actions.note(level, f"{what}_changed", f"{event.actor} changed {told(before, after)}.")
+        put(after)
+
+    def _put_limits(self, limits: LimitsConfig) -> None:
+        """Let limits hold; entries that rest are taken back where these would not pass any more."""
+        self._gate.limits = limits
+        if self._exceeds(limits):
             for name in self._state.strategies:
                 self._actions.cancel_entries(name)
+
+    def _put_breakers(self, breakers: BreakersConfig) -> None:
+        self._breakers.change(breakers)
+        self._vigil.change(breakers.unprotected)
 
     def _exceeds(self, limits: LimitsConfig) -> bool:
         """Say whether what is held and awaited is more than limits allow."""

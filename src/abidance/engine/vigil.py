@@ -53,11 +53,25 @@ class Vigil:
         self._state = state
         self._actions = actions
         self._patience = NEVER
+        self._acts = False
         self._bare: dict[Place, _Bare] = {}
 
     def be_patient(self, seconds: float | None) -> None:
-        """Act on what has had no stop for so long; None only measures."""
-        self._patience = NEVER if seconds is None else round(seconds * SECOND_NS)
+        """Act on what has had no stop for so long; None only measures. A watch that acts already stays as it is."""
+        if not self._acts:
+            self._acts = True
+            self._patience = _ns(seconds)
+
+    def change(self, seconds: float | None) -> None:
+        """Have another patience from now on, if this watch acts at all."""
+        if not self._acts:
+            return
+        grows, self._patience = _ns(seconds) > self._patience, _ns(seconds)
+        later = self._later(self._state.now)
+        for each in self._bare.values():
+            if each.attempts < ATTEMPTS:
+                each.due = later if grows else min(each.due, later)
+        self._reckon()
 
     def note(self, strategy: str, instrument: str) -> None:
         """Take note of what a place is covered by, after anything that may have changed it."""
@@ -123,3 +137,7 @@ class Vigil:
 
     def _reckon(self) -> None:
         self.due = min((each.due for each in self._bare.values()), default=NEVER)
+
+
+def _ns(seconds: float | None) -> int:
+    return NEVER if seconds is None else round(seconds * SECOND_NS)

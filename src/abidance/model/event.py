@@ -146,6 +146,7 @@ class ControlAction(StrEnum):
     SET_PARAMETERS = "set_parameters"
     SET_ALLOCATION = "set_allocation"
     SET_LIMITS = "set_limits"
+    SET_BREAKERS = "set_breakers"
     KILL = "kill"
     RELEASE = "release"
     ORDER = "order"
@@ -160,8 +161,8 @@ class Control(msgspec.Struct, frozen=True, gc=False, tag="control"):
     A manual order (ORDER, AMEND_ORDER, CANCEL_ORDER) belongs to one strategy; its `values` are those of an
     `OrderRequest`, amounts as text, or `order_id` and what is to change. ADJUST accepts what an account holds other
     than our books say: the events that follow it bring the books in line; its `values` are the differences that were
-    seen (`seen`) and the `reason`. SET_LIMITS is about the run
-    as a whole: its `values` are limits by name, "off" for none.
+    seen (`seen`) and the `reason`. SET_LIMITS and SET_BREAKERS
+    are about the run as a whole: their `values` are limits or breakers by name, "off" for none.
     """
 
     ts: int

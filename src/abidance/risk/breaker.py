@@ -24,9 +24,7 @@ class Breakers:
     """The breakers of a run: fed with equity, round trips and bars, asked for the standing of an entry."""
 
     def __init__(self, config: BreakersConfig) -> None:
-        self._config = config
-        self._spike = config.volatility_spike or inf
-        self._jump = config.data_anomaly or inf
+        self._configure(config)
         self._equity = self._day_open = 0.0
         self._peak = self._floor = -inf
         self._midnight = 0
@@ -37,6 +35,16 @@ class Breakers:
         self._strategies: dict[str, tuple[int, Standing]] = {}
         self._instruments: dict[str, tuple[int, Standing]] = {}
         self._watches: dict[tuple[str, str], _Watch] = {}
+
+    def _configure(self, config: BreakersConfig) -> None:
+        self.config = config
+        self._spike = config.volatility_spike or inf
+        self._jump = config.data_anomaly or inf
+
+    def change(self, config: BreakersConfig) -> None:
+        """Break by other values from now on. What has tripped stays so, and a loss so far counts by the new ones."""
+        self._configure(config)
+        self._set_floor()
 
     def state(self, strategy: str, instrument: str, ts: int) -> Standing:
         """Return what an entry of `strategy` in `instrument` meets at `ts`; empty names ask for the run's own."""
@@ -106,7 +114,7 @@ class Breakers:
         """Trip what `equity` has reached; of two the graver is told."""
         notice = None
         if equity <= self._day_floor(ts):
-            loss, limit = 1 - equity / self._day_open, self._config.daily_loss
+            loss, limit = 1 - equity / self._day_open, self.config.daily_loss
             text = f"Lost {loss:.2%} since midnight UTC (`risk.breakers.daily_loss` is {limit:.2%})"
             self._lost_until = self._midnight
             self._lost = Standing(
@@ -116,7 +124,7 @@ class Breakers:
             )
             notice = Notice(ts, "error", "daily_loss", self._lost.reason)
         if equity <= self._drawdown_floor():
-            loss, limit = 1 - equity / self._peak, self._config.max_drawdown
+            loss, limit = 1 - equity / self._peak, self.config.max_drawdown
             text = f"Lost {loss:.2%} from the highest equity (`risk.breakers.max_drawdown` is {limit:.2%})"
             notice = self._halt(ts, "max_drawdown", text)
         self._set_floor()
@@ -127,18 +135,18 @@ class Breakers:
         self._floor = max(self._day_floor(self._midnight - 1), self._drawdown_floor())
 
     def _day_floor(self, ts: int) -> float:
-        share = self._config.daily_loss
+        share = self.config.daily_loss
         return (
             self._day_open * (1 - share) if share and self._day_open > 0 and ts >= self._lost_until else -inf
         )
 
     def _drawdown_floor(self) -> float:
-        share = self._config.max_drawdown
+        share = self.config.max_drawdown
         return self._peak * (1 - share) if share and self._peak > 0 and self._halted is None else -inf
 
     def on_round_trip(self, trip: RoundTrip) -> Notice | None:
         """Take a closed round trip; a row of losing ones lets its strategy rest."""
-        name, limit = trip.strategy, self._config.losing_streak
+        name, limit = trip.strategy, self.config.losing_streak
         if limit is None or trip.ts_exit is None:
             return None
         losses = self._losses[name] = self._losses.get(name, 0) + 1 if trip.pnl < 0 else 0
@@ -146,7 +154,7 @@ class Breakers:
             return None
         self._losses[name] = 0
         until = max(
-            trip.ts_exit + round(self._config.cooldown * 3600 * SECOND_NS),
+            trip.ts_exit + round(self.config.cooldown * 3600 * SECOND_NS),
             self._until(self._strategies, name),
         )
         reason = f"{name} lost {losses} times in a row (`risk.breakers.losing_streak`): it rests until {_moment(until)}."
@@ -190,7 +198,7 @@ class Breakers:
     def _pause(self, instrument: str, ts: int, bar_ns: int, key: str, what: str) -> Notice | None:
         """Let an instrument rest; told once, prolonged silently."""
         before = self._until(self._instruments, instrument)
-        until = max(ts + self._config.cooldown_bars * bar_ns, before)
+        until = max(ts + self.config.cooldown_bars * bar_ns, before)
         reason = f"{what} (`risk.breakers.{key}`): no entries until {_moment(until)}."
         self._instruments[instrument] = (
             until,

@@ -1,36 +1,42 @@
-"""Limits that change while a run goes on: which values fit, and which of them let more risk in."""
+"""Limits and breakers that change while a run goes on: which values fit, and which of them let more risk in."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from abidance.model.errors import UsageError
-from abidance.risk.config import LimitsConfig
+from abidance.risk.config import BreakersConfig, LimitsConfig
 
+G = TypeVar("G", LimitsConfig, BreakersConfig)
 OFF = "off"
-"""What a limit is set to that is not to hold."""
-_STRICTER_WHEN_HIGHER = frozenset({"duplicate_window", "require_stop", "exit_margin"})
+"""What a limit or a breaker is set to that is not to hold."""
+_KINDS: Mapping[type, str] = {LimitsConfig: "limit", BreakersConfig: "breaker"}
+_STRICTER_WHEN_HIGHER = frozenset(
+    {"duplicate_window", "require_stop", "exit_margin", "cooldown", "cooldown_bars"}
+)
 
 
-def changed(limits: LimitsConfig, values: Mapping[str, object]) -> LimitsConfig:
-    """Return the limits with some of them changed. Raises UsageError, which names each value that does not fit."""
+def changed(guards: G, values: Mapping[str, object]) -> G:
+    """Return limits or breakers with some of them changed. Raises UsageError, which names each that does not fit."""
+    kind = _KINDS[type(guards)]
     if not values:
-        raise UsageError("No limit is named.", f"Name one of: {', '.join(LimitsConfig.model_fields)}.")
+        raise UsageError(f"No {kind} is named.", f"Name one of: {', '.join(type(guards).model_fields)}.")
     wished = {name: None if value == OFF else value for name, value in values.items()}
     try:
-        return LimitsConfig.model_validate(limits.model_dump() | wished)
+        return type(guards).model_validate(guards.model_dump() | wished)
     except ValidationError as error:
         flaws = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise UsageError(
-            f"These limits do not fit: {'; '.join(flaws)}.", "All limits stay as they were."
+            f"These {kind}s do not fit: {'; '.join(flaws)}.", f"All {kind}s stay as they were."
         ) from None
 
 
-def loosened(before: LimitsConfig, after: LimitsConfig) -> tuple[str, ...]:
-    """Return the names of the limits that let more through than before."""
+def loosened(before: G, after: G) -> tuple[str, ...]:
+    """Return the names of those that let more through than before."""
     found = []
-    for name in LimitsConfig.model_fields:
-        old, new = (getattr(limits, name) for limits in (before, after))
+    for name in type(before).model_fields:
+        old, new = (getattr(guards, name) for guards in (before, after))
         if old == new:
             continue
         if new is None or (old is not None and (new < old) == (name in _STRICTER_WHEN_HIGHER)):
@@ -38,11 +44,11 @@ def loosened(before: LimitsConfig, after: LimitsConfig) -> tuple[str, ...]:
     return tuple(found)
 
 
-def told(before: LimitsConfig, after: LimitsConfig) -> str:
+def told(before: G, after: G) -> str:
     """Return in words what differs."""
     return ", ".join(
         f"{name} {_shown(getattr(before, name))} to {_shown(getattr(after, name))}"
-        for name in LimitsConfig.model_fields
+        for name in type(before).model_fields
         if getattr(before, name) != getattr(after, name)
     )
 

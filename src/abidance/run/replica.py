@@ -459,6 +459,9 @@ class Replica:
         if action is ControlAction.SET_LIMITS:
             with suppress(UsageError):  # refused: the notice says so
                 self.limits = changed(self.limits, event.values)
+        elif action is ControlAction.SET_BREAKERS:
+            with suppress(UsageError):
+                self.breakers.change(changed(self.breakers.config, event.values))
         elif action is ControlAction.KILL:
             self.breakers.kill(state.now, event.actor)
         elif action is ControlAction.RELEASE:

@@ -19,6 +19,7 @@ from abidance.model.event import (
 )
 from abidance.model.instrument import SECOND_NS
 from abidance.model.order import OrderType, Purpose
+from abidance.risk.breaker import DAY_NS
 from tests.unit.engine.rig import SPOT, D, Rig, Scripted, fill_of, flat, rig_of
 
 PLACE = ("one", SPOT.id)
@@ -239,3 +240,37 @@ def test_replies_that_come_twice_or_for_others_change_no_measure() -> None:
     rig.tell(OrderFilled(rig.ts, fill_of(rig.submits[0], "1.000", "100", rig.ts, "part 0")))
 
     assert rig.engine.vigil.past == {PLACE: Bareness(1, SECOND_NS, SECOND_NS)}
+
+
+def test_another_patience_holds_for_what_stands_bare_now() -> None:
+    tight, loose, off = (bought("1.000", patience=each) for each in (60.0, 5.0, 5.0))
+
+    tight.control(ControlAction.SET_BREAKERS, unprotected=2.0)
+    loose.control(ControlAction.SET_BREAKERS, unprotected=60.0)
+    off.control(ControlAction.SET_BREAKERS, unprotected="off")
+
+    dues = [each.engine.vigil.due - each.ts for each in (tight, loose)]
+    assert dues == [2 * SECOND_NS, 60 * SECOND_NS]
+    assert off.engine.vigil.due > DAY_NS * 365 * 200
+
+
+def test_a_watch_that_only_measures_is_not_made_to_act_by_a_changed_breaker() -> None:
+    rig = rig_of(Scripted([1], stop=5.0), flat(100, 100, 100), venue=False)
+    rig.step()
+    rig.accept(rig.submits[0])
+    rig.fill(rig.submits[0], "1.000", "100", "part")
+
+    rig.control(ControlAction.SET_BREAKERS, unprotected=1.0)
+
+    assert rig.engine.vigil.due > DAY_NS * 365 * 200
+
+
+def test_a_start_from_a_checkpoint_leaves_the_patience_that_was_given_while_running() -> None:
+    rig = bought("1.000", patience=60.0)
+    rig.control(ControlAction.SET_BREAKERS, unprotected=2.0)
+    due = rig.engine.vigil.due
+
+    rig.engine.vigil.be_patient(60.0)
+    rig.engine.vigil.note(*PLACE)
+
+    assert rig.engine.vigil.due == due

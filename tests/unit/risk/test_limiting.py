@@ -1,12 +1,12 @@
-"""Limits that change while a run goes on: what fits, and which way is looser."""
+"""Limits and breakers that change while a run goes on: what fits, and which way is looser."""
 
 from typing import Any
 
 import pytest
 
-from abidance.api.schemas.trading import LimitsIn
+from abidance.api.schemas.trading import BreakersIn, LimitsIn
 from abidance.model.errors import UsageError
-from abidance.risk.config import LimitsConfig
+from abidance.risk.config import BreakersConfig, LimitsConfig
 from abidance.risk.limiting import OFF, changed, loosened, told
 
 STEPS: dict[str, tuple[Any, Any]] = {
@@ -25,23 +25,38 @@ STEPS: dict[str, tuple[Any, Any]] = {
     "exit_margin": (1.5, 1.1),
 }
 """Each limit: a strict value, and a loose one."""
+BREAKERS: dict[str, tuple[Any, Any]] = {
+    "daily_loss": (0.05, OFF),
+    "max_drawdown": (0.1, 0.3),
+    "losing_streak": (3, OFF),
+    "cooldown": (24.0, 1.0),
+    "volatility_spike": (4.0, OFF),
+    "cooldown_bars": (6, 1),
+    "data_anomaly": (0.1, 0.5),
+    "unprotected": (5.0, OFF),
+}
+EVERY = [(LimitsConfig(), name, *pair) for name, pair in STEPS.items()] + [
+    (BreakersConfig(), name, *pair) for name, pair in BREAKERS.items()
+]
 
 
-def test_every_limit_has_a_stricter_and_a_looser_side() -> None:
+def test_every_limit_and_breaker_has_a_stricter_and_a_looser_side() -> None:
     assert set(STEPS) == set(LimitsConfig.model_fields)
+    assert set(BREAKERS) == set(BreakersConfig.model_fields)
 
 
-@pytest.mark.parametrize("name", STEPS)
-def test_a_limit_is_loosened_one_way_and_not_the_other(name: str) -> None:
-    strict, loose = (changed(LimitsConfig(), {name: value}) for value in STEPS[name])
+@pytest.mark.parametrize(("guards", "name", "tight", "slack"), EVERY)
+def test_each_is_loosened_one_way_and_not_the_other(guards: Any, name: str, tight: Any, slack: Any) -> None:
+    strict, loose = (changed(guards, {name: value}) for value in (tight, slack))
 
     assert loosened(strict, loose) == (name,)
     assert loosened(loose, strict) == loosened(strict, strict) == ()
     assert told(strict, loose).startswith(f"{name} ")
 
 
-def test_the_route_takes_every_limit_and_no_other() -> None:
+def test_the_routes_take_every_limit_and_breaker_and_no_other() -> None:
     assert set(LimitsIn.model_fields) - {"loosen"} == set(LimitsConfig.model_fields)
+    assert set(BreakersIn.model_fields) - {"loosen"} == set(BreakersConfig.model_fields)
 
 
 @pytest.mark.parametrize(

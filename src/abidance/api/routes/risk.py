@@ -1,19 +1,20 @@
-"""Where risk stands, what it refused, and limits that change while a bot runs."""
+"""Where risk stands, what it refused, and limits and breakers that change while a bot runs."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
 from abidance.api import views
-from abidance.api.access import Grave, Stand, Viewer
+from abidance.api.access import Grave, Identity, Stand, Viewer
+from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import ProblemError
-from abidance.api.schemas.trading import AnswerOut, LimitsIn, RefusalOut, RiskOut
+from abidance.api.schemas.trading import AnswerOut, BreakersIn, LimitsIn, RefusalOut, RiskOut
 from abidance.api.schemas.wire import Page
 from abidance.api.steering import steer
 from abidance.model.event import ControlAction
 from abidance.model.outcome import RefusalCode
-from abidance.risk.limiting import OFF, changed, loosened
+from abidance.risk.limiting import OFF, G, changed, loosened
 
 router = APIRouter(prefix="/runs/{run}", tags=["risk"])
 
@@ -28,11 +29,24 @@ async def get_risk(run: str, who: Viewer, house: Stand) -> RiskOut:
 async def change_limits(run: str, body: LimitsIn, who: Grave, house: Stand) -> AnswerOut:
     """Change limits of a running node, for its next order on. What lets more risk in must say `loosen`."""
     limits = house.runs.get(run).replica.limits
+    return await _change(house, who, run, ControlAction.SET_LIMITS, limits, body)
+
+
+@router.patch("/risk/breakers")
+async def change_breakers(run: str, body: BreakersIn, who: Grave, house: Stand) -> AnswerOut:
+    """Change breakers of a running node, from now on; what has tripped stays. What lets more risk in says `loosen`."""
+    breakers = house.runs.get(run).replica.breakers.config
+    return await _change(house, who, run, ControlAction.SET_BREAKERS, breakers, body)
+
+
+async def _change(
+    house: House, who: Identity, run: str, action: ControlAction, guards: G, body: LimitsIn | BreakersIn
+) -> AnswerOut:
     wished: dict[str, Any] = {
         name: OFF if value is None else value
         for name, value in body.model_dump(exclude={"loosen"}, exclude_unset=True).items()
     }
-    looser = loosened(limits, changed(limits, wished))
+    looser = loosened(guards, changed(guards, wished))
     if looser and not body.loosen:
         raise ProblemError(
             409,
@@ -40,7 +54,7 @@ async def change_limits(run: str, body: LimitsIn, who: Grave, house: Stand) -> A
             "Send it again with `loosen` if you mean it.",
             code="loosens",
         )
-    return await steer(house, who, run, ControlAction.SET_LIMITS, "", wished)
+    return await steer(house, who, run, action, "", wished)
 
 
 @router.get("/refusals")

@@ -86,10 +86,13 @@ async def control_run(run: str, body: ControlIn, who: Operator, house: Stand) ->
 
     To end a halt (`release`) and to accept what an account holds (`adjust`) take an admin, confirmed.
     `values`: for `set_parameters` the parameters, for `set_allocation` `allocation`, for `kill` `extent` (entries, all
-    or flatten). Manual orders and limits have routes of their own.
+    or flatten). Manual orders, limits and breakers have routes of their own.
     """
-    if body.action is ControlAction.SET_LIMITS:
-        raise ProblemError(422, "Limits have a route of their own.", f"PATCH /api/v1/runs/{run}/risk/limits")
+    if body.action in (ControlAction.SET_LIMITS, ControlAction.SET_BREAKERS):
+        guards = body.action.removeprefix("set_")
+        raise ProblemError(
+            422, f"The {guards} have a route of their own.", f"PATCH /api/v1/runs/{run}/risk/{guards}"
+        )
     if body.action in (ControlAction.RELEASE, ControlAction.ADJUST):
         Needs(Role.ADMIN, confirmed=True, steers=True).allow(house, who)
     return await steer(house, who, run, body.action, body.strategy, dict(body.values))

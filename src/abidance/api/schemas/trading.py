@@ -333,6 +333,9 @@ Ceiling = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
+Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+
+
 class LimitsIn(Schema):
     """Limits that are to change while a bot runs, as `[risk.limits]` has them; what is left out stays."""
 
@@ -353,6 +356,21 @@ class LimitsIn(Schema):
     stale_after: Ceiling | None = None
     require_stop: bool | None = None
     exit_margin: Ceiling | None = None
+
+
+class BreakersIn(Schema):
+    """Breakers that are to change while a bot runs, as `[risk.breakers]` has them; left out stays, null is off."""
+
+    loosen: bool = False
+    """Say so when a breaker is to let more through than now."""
+    daily_loss: Fraction | None = None
+    max_drawdown: Fraction | None = None
+    losing_streak: Annotated[int, Field(ge=2, le=1_000_000)] | None = None
+    cooldown: Ceiling = 24.0
+    volatility_spike: Annotated[float, Field(gt=1, le=1e12, allow_inf_nan=False)] | None = None
+    cooldown_bars: Count = 6
+    data_anomaly: Fraction | None = None
+    unprotected: Annotated[float, Field(ge=1, le=1e9, allow_inf_nan=False)] | None = None
 
 
 class RunStrategyOut(Schema):
