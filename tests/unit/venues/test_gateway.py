@@ -332,6 +332,21 @@ async def test_the_stream_outlives_the_hour_of_a_key(world: World) -> None:
     assert world.told(order)[0] in ("OrderAccepted", "OrderFilled")
 
 
+async def test_a_stream_that_lasted_makes_up_for_the_failures_before_it(world: World) -> None:
+    world.is_up = False
+    for ear in world.ears:
+        await ear.close()
+    await world.advance(40)
+    world.is_up = True
+    await world.advance(40)
+
+    for ear in world.ears:
+        await ear.close()
+    await world.advance(2)
+
+    assert "stream" not in world.gateway.doubts
+
+
 async def test_while_the_stream_is_down_the_account_is_in_doubt(world: World) -> None:
     world.is_up = False
     for ear in world.ears:

@@ -97,7 +97,7 @@ async def _course(place: Place, trouble: Trouble) -> float:
             place.agreed.append(not last)
         if not last:
             settled = min(settled, after)
-    if settled >= CALM or sum(place.agreed) < 0.6 * len(place.agreed):
+    if settled >= CALM or sum(place.agreed) < 0.7 * len(place.agreed):
         place.checker.fail("calm", f"{CALM:g} s after the last fault: {'; '.join(last) or 'on and off'}")
     await _begin_again(place, work)
     for task in work:

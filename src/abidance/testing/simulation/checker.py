@@ -17,6 +17,8 @@ KILL_WITHIN = SECOND // 2
 """How long after the kill switch was thrown an entry may still leave, in ns."""
 STALE = 15 * SECOND
 """Without a quote for so long nothing may be entered, in ns."""
+BARE = 7 * SECOND
+"""How long what is held may be without protection at a time: the bot leaves at market after 5 s, and that travels."""
 MOST = Decimal("0.25")
 SLACK = Decimal("1.02")
 """What one asset may be of equity, and how much more it may be seen as here, where prices are a moment older."""
@@ -59,7 +61,6 @@ class Intent:
     quantity: Decimal
     reduces: bool
     price: Decimal
-    is_stop: bool
     end: int
     state: str = "sent"
     filled: Decimal = ZERO
@@ -118,8 +119,6 @@ class Story:
     killed: bool = False
     doubts: tuple[str, ...] = ()
     certified: bool = False
-    forsaken: bool = False
-    """The venue refused or ended an exit while the position lasted: nobody watches such a one yet."""
 
     @property
     def held(self) -> Decimal:
@@ -131,7 +130,6 @@ class Story:
         before = self.owned.get(owner, ZERO)
         now = before + sign * quantity
         self.owned[owner] = ZERO if abs(now) < lot and sign < 0 < before else now
-        self.forsaken &= bool(self.owned[owner]) or owner != "ours"
 
     def move(self, asset: str, amount: Decimal) -> None:
         """Book an amount."""
@@ -151,6 +149,7 @@ class Checker:
         self.checks = 0
         self._base, self._quote, self._tick, self._lot, self._least = base, quote, tick, lot, least
         self._left: dict[str, int] = {}
+        self._bare_since: int | None = None
         self._again = False
         self._now: Callable[[], int] = lambda: 0
 
@@ -224,9 +223,7 @@ class Checker:
         price = Decimal(request.get("price") or request.get("decision_price") or 0) or story.price
         quantity, reduces = Decimal(request["quantity"]), bool(request.get("reduce_only", False))
         self._hold("one intent", id not in story.intents, f"order {id} is intended twice")
-        intent = Intent(
-            id, request["side"], quantity, reduces, price, request.get("trigger") is not None, end
-        )
+        intent = Intent(id, request["side"], quantity, reduces, price, end)
         before = [each for each in story.intents.values() if each.is_open and not each.reduces]
         story.intents[id] = intent
         if reduces or self._again:
@@ -312,11 +309,6 @@ class Checker:
         elif kind == "accepted":
             there = intent.reduces or bool(placed)
             self._hold("evidence", there, f"order {order_id} is told as accepted, but the exchange has none")
-        self.story.forsaken |= (
-            intent.reduces
-            and kind in ("rejected", "expired", "abandoned")
-            and self.story.owned.get("ours", ZERO) > 0
-        )
         intent.state = ("partial" if intent.filled else "open") if kind == "accepted" else kind
 
     # --- what is held, by both
@@ -371,13 +363,16 @@ class Checker:
         return found
 
     def _naked(self) -> list[str]:
-        story = self.story
-        stops = [each for each in story.intents.values() if each.is_open and each.is_stop]
-        exits = [
-            each for each in story.intents.values() if each.is_open and each.reduces and not each.is_stop
-        ]
+        story, now = self.story, self._now()
+        exits = [each for each in story.intents.values() if each.is_open and each.reduces]
         held = story.owned.get("ours", ZERO)
-        covered = sum((each.quantity - each.filled for each in (*stops, *exits)), ZERO)
-        if not story.forsaken and held * story.price > 2 * self._least and covered + 2 * self._lot < held:
-            return [f"{held} {self._base} are held and {covered} protected"]
-        return []
+        covered = sum((each.quantity - each.filled for each in exits), ZERO)
+        if held * story.price <= 2 * self._least or covered + 2 * self._lot >= held:
+            self._bare_since = None
+            return []
+        self._bare_since = now if self._bare_since is None else self._bare_since
+        lasts = now - self._bare_since
+        if lasts <= BARE:
+            return []
+        text = f"{held} {self._base} are held and {covered} protected for {lasts / SECOND:.1f} s"
+        return [text]

@@ -77,7 +77,8 @@ class PrivateLine:
 
     async def run(self) -> None:
         """Follow the stream for ever."""
-        pulse, backoff = self._way.pulse, Backoff(self._way.draw, longest=LONGEST)
+        # Who was heard for as long as the longest pause is no longer the one who could not be reached.
+        pulse, backoff = self._way.pulse, Backoff(self._way.draw, longest=LONGEST, steady=LONGEST)
         while True:
             opened, reason = pulse.steady(), "it ended"
             try:
