@@ -31,7 +31,7 @@ demo: $(VENV)/.runtime ## install the runtime, build the dashboard where Node is
 test: $(VENV)/.installed ## run the tests (make test ARGS="-k ledger" picks some)
 	@$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
-SEEDS ?= 1000
+SEEDS ?= 10000
 simulate-faults: $(VENV)/.installed ## let the live program trade in SEEDS worlds in which everything goes wrong
 	@$(VENV)/bin/abidance simulate-faults --seeds $(SEEDS) --jobs 2
 

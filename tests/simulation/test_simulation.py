@@ -28,7 +28,7 @@ def test_every_rule_holds_after_every_event_whatever_goes_wrong(part: int) -> No
     assert hits
 
 
-@pytest.mark.parametrize("seed", [40, 310, 319, 362, 398, 507, 547, 1167])
+@pytest.mark.parametrize("seed", [40, 179, 310, 319, 362, 398, 507, 547, 856, 1167, 2145])
 def test_a_world_that_once_found_a_defect_holds(seed: int) -> None:
     played = play(seed)
 

@@ -194,6 +194,11 @@ class LocalExchange:
         """Say whether the script of faults lets nobody in at a path just now."""
         return self.faults.on_request(path, Wrong.REFUSE) is not None
 
+    @property
+    def is_silent(self) -> bool:
+        """Return True while a connection is open on which nothing is said because the script of faults wants it so."""
+        return any(each.is_silent for each in self.sessions)
+
     def let_out(self, session: Session) -> None:
         """Forget a connection that has ended."""
         if session in self.sessions:

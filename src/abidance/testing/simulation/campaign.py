@@ -13,7 +13,7 @@ from pathlib import Path
 from abidance.testing.simulation.checker import Failure
 from abidance.testing.simulation.clockwork import run_virtual
 from abidance.testing.simulation.trouble import KINDS, Trouble
-from abidance.testing.simulation.world import Place, faulty, quiet
+from abidance.testing.simulation.world import Errors, Place, faulty
 
 TROUBLE, CALM = 60.0, 30.0
 """Virtual seconds in which things go wrong, and after which all must be well again."""
@@ -68,13 +68,12 @@ class Tally:
 
 def play(seed: int) -> Played:
     """Play one world from beginning to end."""
-    quiet()
     with tempfile.TemporaryDirectory(prefix="abidance-simulation-") as folder:
         place = Place(seed, Path(folder))
         trouble = Trouble(place)
         settled = CALM
         try:
-            with faulty(place.disk):
+            with faulty(place.disk), Errors(place.checker):
                 settled = run_virtual(_course(place, trouble), place.loop)
         except Exception as error:  # noqa: BLE001 - whatever ends a world before its time is told with its seed
             text = "".join(traceback.format_exception(error)[-3:])
@@ -86,7 +85,7 @@ async def _course(place: Place, trouble: Trouble) -> float:
     """Let a world live through trouble and calm, and look at it all the while; return when it had settled."""
     work = [asyncio.ensure_future(each) for each in (place.play(), place.keep_alive())]
     raging = asyncio.ensure_future(trouble.rage(TROUBLE))
-    while not raging.done():
+    while not raging.done() or place.exchange.is_silent:  # that is a fault until the connection breaks
         await _look(place, work)
     raging.result()
     began, settled, last = place.loop.time(), CALM, []

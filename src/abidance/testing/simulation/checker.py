@@ -17,8 +17,10 @@ KILL_WITHIN = SECOND // 2
 """How long after the kill switch was thrown an entry may still leave, in ns."""
 STALE = 15 * SECOND
 """Without a quote for so long nothing may be entered, in ns."""
-BARE = 7 * SECOND
-"""How long what is held may be without protection at a time: the bot leaves at market after 5 s, and that travels."""
+BARE, LOST = 2 * SECOND, 7 * SECOND
+"""How long what is held may be without protection at a time, also when the venue itself ended the stop, in ns.
+
+The bot leaves at market after 5 s, and that travels."""
 MOST = Decimal("0.25")
 SLACK = Decimal("1.02")
 """What one asset may be of equity, and how much more it may be seen as here, where prices are a moment older."""
@@ -150,6 +152,7 @@ class Checker:
         self._base, self._quote, self._tick, self._lot, self._least = base, quote, tick, lot, least
         self._left: dict[str, int] = {}
         self._bare_since: int | None = None
+        self._lost_at = 0
         self._again = False
         self._now: Callable[[], int] = lambda: 0
 
@@ -309,6 +312,8 @@ class Checker:
         elif kind == "accepted":
             there = intent.reduces or bool(placed)
             self._hold("evidence", there, f"order {order_id} is told as accepted, but the exchange has none")
+        if intent.reduces and kind in ("rejected", "expired"):
+            self._lost_at = self._now()
         intent.state = ("partial" if intent.filled else "open") if kind == "accepted" else kind
 
     # --- what is held, by both
@@ -372,7 +377,7 @@ class Checker:
             return []
         self._bare_since = now if self._bare_since is None else self._bare_since
         lasts = now - self._bare_since
-        if lasts <= BARE:
+        if lasts <= (LOST if self._lost_at >= self._bare_since - SECOND else BARE):
             return []
         text = f"{held} {self._base} are held and {covered} protected for {lasts / SECOND:.1f} s"
         return [text]

@@ -13,8 +13,12 @@ from abidance.model.instrument import SECOND_NS
 T = TypeVar("T")
 
 
+MOST_TURNS = 100_000
+"""Turns of the loop in one moment of virtual time, after which time will never go on."""
+
+
 class StuckError(RuntimeError):
-    """Everybody waits for something that will never come."""
+    """Everybody waits for something that will never come, or is busy for ever."""
 
 
 class _Jump(selectors.SelectSelector):
@@ -24,11 +28,15 @@ class _Jump(selectors.SelectSelector):
         super().__init__()
         self.moment = 0.0
         self.turned: Callable[[], None] = lambda: None
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Let time pass instead of waiting."""
         if timeout is None:
             raise StuckError("No task can ever go on.")
+        self._turns = 0 if timeout > 0 else self._turns + 1
+        if self._turns > MOST_TURNS:
+            raise StuckError(f"Time stands still: {MOST_TURNS} steps were made in one moment.")
         self.moment += max(timeout, 0.0)
         self.turned()
         return []

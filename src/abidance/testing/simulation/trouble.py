@@ -31,7 +31,6 @@ _FRAMES: Mapping[str, Wrong] = {
     "stream_closed": Wrong.CLOSE,
     "stream_silent": Wrong.SILENCE,
 }
-_LOOK = 0.25
 _WRITES = {"torn_write": "torn", "death_after_write": "dies", "short_write": "short", "sync_error": "sync"}
 
 
@@ -54,7 +53,7 @@ class Trouble:
         self._kinds = kinds
 
     async def rage(self, seconds: float) -> None:
-        """Let things go wrong for so long, then let nothing go wrong any more; return when the last fault has ended."""
+        """Let things go wrong for so long, then let nothing go wrong any more."""
         random, loop = self._random, self._place.loop
         names = sorted(self._kinds)
         chosen = [random.choice(names) for _ in range(random.randint(3, 9))]
@@ -69,8 +68,6 @@ class Trouble:
                 task.result()
             task.cancel()
         self.calm()
-        while any(each.is_silent for each in self._place.exchange.sessions):
-            await asyncio.sleep(_LOOK)
 
     async def _later(self, delay: float, work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(delay)

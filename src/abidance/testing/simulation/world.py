@@ -61,6 +61,7 @@ class SimulatedBot(LiveTrading):
     def __init__(self, material: Material, folder: Path, access: dict[str, Access]) -> None:
         self.digest = OutcomeDigest()
         super().__init__(material, folder, access)
+        logging.getLogger().setLevel(logging.ERROR)  # of what goes wrong on purpose too much is said
 
     def _listen(self, wake: Callable[[], object] | None = None) -> None:
         """Open no door: it is a socket and a thread."""
@@ -283,9 +284,24 @@ def _config(seed: int) -> RunConfig:
     )
 
 
-def quiet() -> None:
-    """Write no logs: millions of lines about what went wrong on purpose."""
-    logging.disable(logging.CRITICAL)
+class Errors(logging.Handler):
+    """Hears of exceptions that nobody expected: whoever catches them to live on says so in the log."""
+
+    def __init__(self, checker: Checker) -> None:
+        super().__init__(logging.ERROR)
+        self._checker = checker
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take such an exception for a failure of the program."""
+        told = record.msg
+        if isinstance(told, dict) and "exception" in told:
+            self._checker.fail("program", f"{told['event']}: {told['exception']}")
+
+    def __enter__(self) -> None:
+        logging.getLogger().addHandler(self)
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().removeHandler(self)
 
 
 def faulty(disk: Disk) -> Any:
