@@ -141,14 +141,14 @@ def test_memory_does_not_grow_with_the_length() -> None:
     assert peak(60_000) < 1.3 * peak(15_000)
 
 
-def test_a_million_bars_take_less_than_a_second() -> None:
+def test_a_million_bars_take_less_than_a_second_of_work() -> None:
     replay = BarReplay([a_series(400_000, timeframe="1m")])
 
     best = float("inf")
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in replay.events():
             pass
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
 
     assert 400_000 / best > 1_200_000
