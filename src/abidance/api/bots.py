@@ -20,7 +20,7 @@ from typing import Any
 from abidance.backtest.export import write_whole
 from abidance.model.errors import UsageError
 from abidance.run.choice import as_file
-from abidance.run.config import FILE_NAME, RunConfig, load
+from abidance.run.config import RunConfig, load, own_files
 from abidance.run.door import is_answering
 from abidance.run.golive import venues_of
 from abidance.security.unlocking import PASSPHRASE
@@ -87,8 +87,7 @@ class Bots:
 
         Raises UsageError and ConfigError for what does not fit.
         """
-        own = self._userdir / FILE_NAME
-        config = load([own] if own.exists() else [], wish, {}).ready()
+        config = load(own_files(self._userdir), wish, {}).ready()
         by_name(config)
         venues = venues_of(config)
         return config, Recipe(**asdict(recipe) | {"venues": venues})

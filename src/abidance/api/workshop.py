@@ -147,7 +147,7 @@ def _verdict(task: Task, tell: Tell) -> dict[str, Any]:
 def _download(task: Task, tell: Tell) -> dict[str, Any]:
     from abidance.market.backfill import Step
     from abidance.market.store import open_tables
-    from abidance.run.config import load
+    from abidance.run.config import load, own_files
     from abidance.run.downloading import Wish, download
 
     asked = task.asked | {name: tuple(task.asked[name]) for name in ("instruments", "timeframes")}
@@ -159,7 +159,7 @@ def _download(task: Task, tell: Tell) -> dict[str, Any]:
         shown = [{"what": what, "share": share, "added": added} for what, (share, added) in parts.items()]
         tell(min(1.0, sum(share for share, _ in parts.values()) / len(parts)), {"parts": shown})
 
-    feed = load([], {}, os.environ).feed
+    feed = load(own_files(task.userdir), {}, os.environ).feed
     outcomes = asyncio.run(download(wish, open_tables(task.userdir / "data"), feed, watch))
     faults = [each for each in outcomes if each.fault is not None]
     if len(faults) == len(outcomes) and faults[0].fault is not None:

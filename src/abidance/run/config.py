@@ -253,6 +253,12 @@ class Loaded(NamedTuple):
     sources: dict[str, str]
 
 
+def own_files(userdir: Path) -> list[Path]:
+    """Return the user's own configuration file, if there is one."""
+    path = userdir / FILE_NAME
+    return [path] if path.exists() else []
+
+
 def load(paths: Sequence[Path], overrides: Mapping[str, object], environ: Mapping[str, str]) -> RunConfig:
     """Return the configuration that files, environment and command line give together.
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from abidance.api.access import Stand, Viewer
 from abidance.api.schemas.market import ConfigOut
-from abidance.run.config import FILE_NAME, RunConfig, load
+from abidance.run.config import FILE_NAME, RunConfig, load, own_files
 
 router = APIRouter(prefix="/config", tags=["configuration"])
 
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/config", tags=["configuration"])
 async def get_config(who: Viewer, house: Stand) -> ConfigOut:
     """Return what a run would be told by the file in the user directory, with every default."""
     path = house.userdir / FILE_NAME
-    config = await house.reading(load, [path] if path.exists() else [], {}, os.environ)
+    config = await house.reading(load, own_files(house.userdir), {}, os.environ)
     return ConfigOut(values=config.model_dump(mode="json"), path=str(path), exists=path.exists())
 
 

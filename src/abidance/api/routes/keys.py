@@ -14,7 +14,7 @@ from abidance.api.schemas.keys import KeyIn, KeyOut, KeySlotOut, KeysOut, Unlock
 from abidance.api.schemas.wire import Done, ms
 from abidance.kernel.clock import WallClock
 from abidance.model.errors import ConfigError
-from abidance.run.config import FILE_NAME, load
+from abidance.run.config import load, own_files
 from abidance.run.keys import check_venue, judged_now, vault_path
 from abidance.security.keys import ExchangeKey, Keys, checked_name, hide, typed
 from abidance.security.permissions import Verdict
@@ -140,8 +140,7 @@ async def _judged(house: House, key: ExchangeKey) -> tuple[ExchangeKey, Verdict]
 
 
 async def _feed(house: House) -> FeedConfig:
-    path = house.userdir / FILE_NAME
-    config = await house.reading(load, [path] if path.exists() else [], {}, os.environ)
+    config = await house.reading(load, own_files(house.userdir), {}, os.environ)
     return config.feed
 
 
