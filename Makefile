@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test simulate-faults lint fmt bench docs openapi web constraints clean
+.PHONY: help install demo test simulate-faults kill-live lint fmt bench docs openapi web constraints clean
 
 help: ## list these targets
 	@echo "Abidance. Start with: make demo"
@@ -34,6 +34,10 @@ test: $(VENV)/.installed ## run the tests (make test ARGS="-k ledger" picks some
 SEEDS ?= 10000
 simulate-faults: $(VENV)/.installed ## let the live program trade in SEEDS worlds in which everything goes wrong
 	@$(VENV)/bin/abidance simulate-faults --seeds $(SEEDS) --jobs 2
+
+KILLS ?= 200
+kill-live: $(VENV)/.installed ## kill a bot with real orders KILLS times at a local exchange: nothing lost, nothing doubled
+	@ABIDANCE_KILLS=$(KILLS) $(PY) -m pytest --timeout=14400 tests/e2e/test_live_kill.py
 
 lint: $(VENV)/.installed ## check style, types and the import layers
 	@failed=0; \

@@ -1,15 +1,16 @@
 """How fast a real order leaves, and how fast the kill switch takes orders back: a whole bot at a local exchange.
 
-    python benchmarks/live_orders.py                             # 2,000 decisions, 100 kills, 20 with a dead journal
-    python benchmarks/live_orders.py --decisions 500 --kills 20 --dead 5
+    python benchmarks/live_orders.py                             # 2,000 decisions, 200 + 50 + 50 kills
+    python benchmarks/live_orders.py --decisions 500 --kills 20 --dead 5 --hung 5
 
 A process of its own plays Binance spot over HTTP and WebSocket, in real time. The other process is a whole bot with
 real orders: streams, engine, risk, the journal on disk and synced before anything leaves, ccxt's signing, aiohttp.
 Decision to wire is from the return of the strategy's callback to the moment at which the request's head is written to
 the socket. Kill to wire is from before the switch is thrown, by another thread as by `abidance kill`, to the head of
 the first cancel, with 200 orders at the venue; dead is the same while every write to the journal fails as on a full
-disk. The end of a run prints one JSON line; the exit code says whether the promise was kept. On a machine that does
-other work too, `chrt -r 10` before the command measures the program and not its neighbours.
+disk, hung while the disk answers no sync. The end of a run prints one JSON line; the exit code says whether the promise
+was kept. On a machine that does other work too, `chrt -r 10` before the command measures the program and not its
+neighbours.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-PROMISE = {"decision": (2.0, 10.0), "kill": (None, 250.0), "dead": (None, 250.0)}
+PROMISE = {"decision": (2.0, 10.0), "kill": (None, 250.0), "dead": (None, 250.0), "hung": (None, 250.0)}
 """The promised median and 99th percentile of each, in ms."""
 ORDERS = 200
 PATIENCE = 60.0
@@ -83,7 +85,7 @@ class Exchange:
     def __enter__(self) -> Exchange:
         command = [
             sys.executable, "-m", "abidance.testing.exchange", "-p", "BTC/USDT", "--fund", "1000000",
-            "--until-closed",
+            "--until-closed", "--pace", "100",
         ]  # fmt: skip
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
@@ -202,11 +204,26 @@ class Bot:
         """Throw the switch and return how long the first cancel took, in ms."""
         from abidance.run.killing import kill
 
-        await self.until(lambda: self.open == ORDERS)
         before, begun = len(self.sent["DELETE"]), time.perf_counter()
         await asyncio.to_thread(kill, self.folder / "run", "benchmark")
         await self.until(lambda: len(self.sent["DELETE"]) > before)
         return (self.sent["DELETE"][before] - begun) * 1e3
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let the disk answer no sync that begins meanwhile."""
+        released, sync = threading.Event(), os.fdatasync
+
+        def hang(fd: Any) -> None:
+            released.wait()
+            sync(fd)
+
+        os.fdatasync = hang
+        try:
+            yield
+        finally:
+            os.fdatasync = sync
+            released.set()
 
     def unplug(self) -> None:
         """Let every write to the journal fail as on a full disk."""
@@ -246,15 +263,17 @@ async def decide(exchange: Exchange, folder: Path, count: int) -> list[float]:
         return [(at - decided[place]) * 1e3 for at, place in zip(sent, places, strict=True)]
 
 
-async def drill(exchange: Exchange, folder: Path, count: int) -> list[float]:
-    """Return how long so many kills of a healthy bot took to the wire, in ms."""
+async def drill(exchange: Exchange, folder: Path, count: int, *, hangs: bool = False) -> list[float]:
+    """Return how long so many kills of a bot took to the wire, in ms; its disk is healthy, or hangs meanwhile."""
     from abidance.run.killing import release
 
     async with Bot(folder, exchange) as bot:
         bot.strategy.STATE.update(most=ORDERS, pause=0.5)
         found = []
         for _ in range(count):
-            found.append(await bot.kill())
+            await bot.until(lambda: bot.open == ORDERS)
+            with bot.hanging() if hangs else nullcontext():
+                found.append(await bot.kill())
             await bot.until(lambda: not bot.trading.engine.state.orders.open())
             release(folder / "run")
         return found
@@ -287,8 +306,9 @@ def main() -> int:
     """Measure what was asked for; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--decisions", type=int, default=2_000)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--dead", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--dead", type=int, default=50)
+    parser.add_argument("--hung", type=int, default=50)
     parser.add_argument("--save", type=Path, help="write the figures to this file, too")
     asked = parser.parse_args()
     import uvloop
@@ -306,6 +326,8 @@ def main() -> int:
             told["decision"] = figures(uvloop.run(decide(exchange, folder("decide"), asked.decisions)))
         if asked.kills:
             told["kill"] = figures(uvloop.run(drill(exchange, folder("kill"), asked.kills)))
+        if asked.hung:
+            told["hung"] = figures(uvloop.run(drill(exchange, folder("hung"), asked.hung, hangs=True)))
         if asked.dead:
             dead = [uvloop.run(drill_dead(exchange, folder(f"dead{n}"))) for n in range(asked.dead)]
             told["dead"] = figures(dead)

@@ -17,6 +17,7 @@ from abidance.model.event import OrderFilled
 from abidance.model.outcome import Decided
 from abidance.run.bot import JOURNAL
 from abidance.testing.exchange import Account, LocalExchange, generated
+from tests.benchmark import load_benchmark
 from tests.e2e.program import Program
 
 BTC = "BTC/USDT@BINANCE"
@@ -100,6 +101,14 @@ async def run(program: Program, seconds: float, end: signal.Signals, *typed: str
     await asyncio.wait_for(process.wait(), 60)
     log.close()
     return (program.home / "said.log").read_text(errors="replace")
+
+
+async def test_a_killed_bot_with_fifty_open_orders_is_ready_again_within_five_seconds_of_work(
+    tmp_path: Path,
+) -> None:
+    found = await load_benchmark("restart").measure(max(1, KILLS // 4), 50, tmp_path)
+
+    assert found["cpu"]["p100_s"] <= 5.0
 
 
 async def test_a_live_bot_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """A live feed over real sockets against the local exchange, in a time that both share and the test moves."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from itertools import pairwise
+from typing import Any
 
 from abidance.kernel.log import logger
 from abidance.market.bars import Bars
@@ -48,6 +50,35 @@ class SharedPulse(HandPulse):
 
     def wall(self) -> int:
         return START + round(self.now * 1e9)
+
+
+class HandDisk(Executor):
+    """A disk that answers at once or, while it `hangs`, not before the test lets it go."""
+
+    def __init__(self) -> None:
+        self.hangs = False
+        self._waiting: list[Callable[[], None]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        found: Future[Any] = Future()
+
+        def answer() -> None:
+            try:
+                found.set_result(fn(*args, **kwargs))
+            except OSError as error:
+                found.set_exception(error)
+
+        if self.hangs:
+            self._waiting.append(answer)
+        else:
+            answer()
+        return found
+
+    def let_go(self) -> None:
+        """Answer all that was asked."""
+        self.hangs = False
+        while self._waiting:
+            self._waiting.pop(0)()
 
 
 async def breathe(turns: int = 60) -> None:

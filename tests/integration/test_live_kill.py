@@ -10,7 +10,10 @@ import pytest
 
 from abidance.engine.config import StrategyConfig
 from abidance.model.errors import JournalError
+from abidance.model.event import ControlAction
+from abidance.model.order import OrderState
 from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig
+from abidance.run import durable, trading
 from abidance.run.config import RunConfig
 from abidance.run.killing import SIGNALS, Extent, kill, killed, thrown_by_signals
 from abidance.run.trading import LiveTrading
@@ -123,6 +126,64 @@ async def test_a_bot_whose_journal_is_dead_takes_entries_back_and_sends_nothing_
         assert placed == MANY + 2
         assert len(left) == (0 if extent is Extent.ALL else 1)
         assert all(each.ticket.trigger is not None for each in left)
+
+
+class Few(Rungs):
+    """One that rests few orders."""
+
+    rungs = 8
+
+
+async def test_while_the_disk_hangs_orders_are_taken_back_and_none_leaves(tmp_path: Path) -> None:
+    place = Few(tmp_path / "bot")
+    seen: list[tuple[int, int, bool]] = []
+
+    def note(bot: LiveTrading) -> None:
+        held = bool(bot.engine.state.portfolio.open_positions())
+        seen.append((len(place.entries()), len(place.exchange.desk.orders), held))
+
+    async def person(bot: LiveTrading) -> None:
+        note(bot)
+        place.disk.hangs = True
+        kill(place.folder, "tester", Extent.FLATTEN)
+        await place.pass_time(4)
+        note(bot)
+        place.disk.let_go()
+        await place.pass_time(4)
+        note(bot)
+
+    async with place:
+        await place.live(130, person=person)
+
+    placed = place.rungs + 2
+    assert seen == [(place.rungs, placed, True), (0, placed, True), (0, placed + 1, False)]
+
+
+async def test_an_order_that_waited_too_long_for_the_disk_never_leaves_and_nothing_new_is_risked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "PATIENCE", 0.01)
+    monkeypatch.setattr(trading, "SLOW_DISK", 0.02)
+    place = Few(tmp_path / "bot")
+    doubts: list[bool] = []
+
+    async def person(bot: LiveTrading) -> None:
+        place.disk.hangs = True
+        bot.control(ControlAction.FLATTEN, "tester")
+        for hangs in (True, False):
+            async with asyncio.timeout(20):
+                while (trading.DISK in bot.gateways[0].doubts) is not hangs:
+                    await place.pass_time(0.5)
+            doubts.append(hangs)
+            place.disk.let_go()
+
+    async with place:
+        bot = await place.live(130, person=person)
+
+    late = [each for each in bot.engine.state.orders.all() if "has not taken the journal" in each.reason]
+    assert [each.state for each in late][:1] == [OrderState.REJECTED]
+    assert not {each.id for each in late} & {o.ticket.client_id for o in place.exchange.desk.orders.values()}
+    assert doubts == [True, False]
 
 
 @pytest.mark.parametrize("extent", [None, *Extent])

@@ -34,7 +34,7 @@ from abidance.venues.net.budget import Budgets
 from abidance.venues.net.line import World
 from abidance.venues.net.real import AiohttpTransport
 from abidance.venues.trading.books import told
-from tests.integration.live_bench import START, breathe
+from tests.integration.live_bench import START, HandDisk, breathe
 from tests.integration.test_live_paper import BTC, PAST, Place
 
 D = Decimal
@@ -50,6 +50,7 @@ class Market(Place):
         self.exchange = LocalExchange([self.market], start=START, accounts=[self.account])
         self.exchange.desk.transfer(self.account, "USDT", D(20_000), START)
         self.last: LiveTrading | None = None
+        self.disk = HandDisk()
 
     async def pass_time(self, seconds: float) -> None:
         for _ in range(round(seconds / 0.5)):
@@ -85,7 +86,7 @@ class Market(Place):
         config = self.guarded(**more)
         now = self.pulse.wall()
         material = await gather_begun(config, self.history, None, self.folder, now)
-        with LiveTrading(material, self.folder, self.access) as bot:
+        with LiveTrading(material, self.folder, self.access, apart=lambda: self.disk) as bot:
             self.last = bot
             async with AiohttpTransport(heartbeat=0) as transport:
                 world = World(transport, self.pulse, Budgets(self.pulse), lambda: 0.5, logger("test"))

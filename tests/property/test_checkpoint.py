@@ -57,7 +57,7 @@ def put_away(state: State) -> State:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "journal.abj"
         with FileJournal(path, HEADER) as journal:
-            assert checkpoint.save(path, HEADER.run_id, "code", journal.mark, state)
+            assert checkpoint.put(path, checkpoint.packed(HEADER.run_id, "code", journal.mark, state))
             found = checkpoint.load(path, "code")
             assert found is not None
             assert found[0] == journal.mark

@@ -1,7 +1,7 @@
 """Defects that a live program might have, each planted by a small patch. The simulation must find every one of them."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from decimal import Decimal
 from typing import Any
 from unittest.mock import patch
@@ -21,6 +21,7 @@ from abidance.portfolio.portfolio import Portfolio
 from abidance.risk import gate
 from abidance.risk.feeds import Feeds
 from abidance.run import switch
+from abidance.run.durable import Durable
 from abidance.testing.simulation.disk import Disk
 from abidance.venues.account import Proof, Reply
 from abidance.venues.trading import gateway, register
@@ -70,7 +71,16 @@ def no_answer_means_accepted() -> AbstractContextManager[Any]:
 
 def intent_is_not_synced() -> AbstractContextManager[Any]:
     """Orders leave before their intent is on the disk."""
-    return patch.object(FileJournal, "sync", lambda _self: None)
+    return patch.object(FileJournal, "put_on_disk", lambda _self: None)
+
+
+def nobody_waits_for_the_disk() -> AbstractContextManager[Any]:
+    """Orders leave while their intent is on its way to the disk."""
+    return patch.object(Durable, "done", _at_once)
+
+
+async def _at_once(_self: Durable, _seq: int) -> None:
+    """Return, whatever is on the disk."""
 
 
 def intent_after_the_order() -> AbstractContextManager[Any]:
@@ -85,7 +95,10 @@ def intent_after_the_order() -> AbstractContextManager[Any]:
         if self._journal is not None and (decided := outcome.decided(self.engine.state.now)) is not None:
             self._journal.append(decided)
 
-    return patch.object(Pump, "_conclude", conclude)
+    stack = ExitStack()
+    stack.enter_context(patch.object(Pump, "_conclude", conclude))
+    stack.enter_context(patch.object(Durable, "done", _at_once))
+    return stack
 
 
 def _without(*codes: RefusalCode) -> AbstractContextManager[Any]:
@@ -322,7 +335,7 @@ BUGS: Mapping[str, tuple[Bug, int]] = {
     each.__name__: (each, FIRST.get(each.__name__, 0))
     for each in (
         fills_are_told_twice, no_answer_is_sent_again, no_answer_means_refused, no_answer_means_accepted,
-        intent_is_not_synced, intent_after_the_order, unknown_orders_block_nothing, doubt_blocks_nothing,
+        intent_is_not_synced, intent_after_the_order, nobody_waits_for_the_disk, unknown_orders_block_nothing, doubt_blocks_nothing,
         limits_are_forgotten, stale_quotes_block_nothing, cancels_are_believed_at_once, fees_are_dropped,
         prices_are_rounded, stops_keep_their_first_size, positions_have_no_stops, the_kill_switch_is_not_looked_at,
         a_kill_is_forgotten_at_once, not_found_means_absent, endings_overtake_fills,

@@ -76,7 +76,7 @@ class News:
                 self._actions.forget(event.order_id)
             return
         request = order.request
-        if type(event) is OrderRejected:
+        if type(event) is OrderRejected and not was_asked:
             text = f"{request.instrument}: {event.reason}"
             self._actions.note("warning", "order_rejected", text, request.strategy)
             self._actions.failed(request)

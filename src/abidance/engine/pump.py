@@ -121,6 +121,8 @@ class Pump:
         outcome = self.engine.actions.outcome(event)
         if self._journal is not None and (decided := outcome.decided(self.engine.state.now)) is not None:
             self._journal.append(decided)
+        if self._journal is not None and outcome.commands:
+            self._journal.sync()  # before anything else, so that a disk may work while we go on
         if self._observe is not None:
             self._observe(outcome)
         if outcome.intents or outcome.commands:
@@ -131,8 +133,6 @@ class Pump:
             if type(intent) is TimerRequest:
                 heapq.heappush(self._timers, (intent.ts, intent.strategy, intent.name))
         if outcome.commands:
-            if self._journal is not None:
-                self._journal.sync()
             for news in self.venue.execute(outcome.commands):
                 self.step(news)
 

@@ -96,7 +96,9 @@ class FileJournal:
         self.path = Path(os.path.realpath(path))
         self.torn: Tail | None = None
         self._policy = sync
-        self._dirty = self._writing = False
+        self._writing = False
+        self._synced = 0
+        self._at: tuple[int, int, int] = (0, 0, 0)
         self._failure: tuple[str, str] | None = None
         self._fd = -1
         self._pending: Generator[bytes] | None = None
@@ -128,7 +130,8 @@ class FileJournal:
         if self.torn:
             os.ftruncate(self._fd, self._last.offset)
             os.fsync(self._fd)
-        self._at: tuple[int, int, int] = self._last
+        self._at = self._last
+        self._synced = self.seq
         self.recorded = self._last.seq - self._start.seq
         self._pending = _payloads(self.path, self._start, self._last)
 
@@ -174,8 +177,7 @@ class FileJournal:
         if self.recorded:
             self._compare(event, deferred)
             return
-        if self._failure:
-            raise JournalError(*self._failure)
+        self.check()
         offset, crc, seq = self._at
         payload = self._codec.encode(seq + 1, deferred, event)
         if len(payload) > MAX_PAYLOAD:
@@ -189,25 +191,48 @@ class FileJournal:
             while written < len(data):
                 written += os.write(self._fd, data[written:])
         except OSError as error:
-            raise self._refuse(error) from error
+            raise self.refuse(error) from error
         self._at = (offset + len(data), crc, seq + 1)
         self._writing = False
-        self._dirty = True
         if self._policy == "always":
             self.sync()
 
+    @property
+    def synced(self) -> int:
+        """Return the number of the last record that is on the disk; with the policy "never", of the newest."""
+        return self.seq if self._policy == "never" else self._synced
+
     def sync(self) -> None:
         """Return once everything appended is on the disk; with the policy "never", at once."""
-        if not self._dirty or self._policy == "never":
+        if self.synced == self.seq:
             return
-        if self._failure:
-            raise JournalError(*self._failure)
+        self.check()
         try:
-            os.fdatasync(self._fd)
+            self.put_on_disk()
         except OSError as error:
             # The kernel may have dropped the pages: what it says about a second attempt would mean nothing.
-            raise self._refuse(error) from error
-        self._dirty = False
+            raise self.refuse(error) from error
+        self.was_synced(self.seq)
+
+    def put_on_disk(self) -> None:
+        """Wait for the disk, in whatever thread; whoever does must tell `was_synced` or `refuse` of it."""
+        os.fdatasync(self._fd)
+
+    def was_synced(self, seq: int) -> None:
+        """Take note that the records up to this number, there before `put_on_disk` began, are on the disk."""
+        self._synced = max(self._synced, seq)
+
+    def check(self) -> None:
+        """Raise JournalError once something could not be written."""
+        if self._failure:
+            raise JournalError(*self._failure)
+
+    def give_up(self) -> None:
+        """Refuse everything from now on: the disk does not answer, and nobody is to wait for it."""
+        self._failure = (
+            f"The disk does not take the journal {self.path}.",
+            "Look at the disk, then start again.",
+        )
 
     def close(self) -> None:
         """Sync, then let another process have the journal. A second call does nothing."""
@@ -215,7 +240,7 @@ class FileJournal:
         if self._pending is not None:
             self._pending.close()
         try:
-            if self._dirty and not self._failure:
+            if self.synced < self.seq and not self._failure:
                 self._fd = fds[0]
                 self.sync()
         finally:
@@ -247,7 +272,7 @@ class FileJournal:
         if not self.recorded:
             self._pending.close()
 
-    def _refuse(self, error: OSError) -> JournalError:
+    def refuse(self, error: OSError) -> JournalError:
         """Cut off what was half written, refuse everything from now on, and return what to raise."""
         if error.errno in _FULL:
             found = f"The disk is full: the journal {self.path} cannot grow ({error.strerror})."

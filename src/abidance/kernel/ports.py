@@ -81,5 +81,5 @@ class JournalStore(Protocol):
         ...
 
     def sync(self) -> None:
-        """Return once everything appended is on the disk."""
+        """Put everything appended on the disk before commands leave; where gateways wait for it, only begin to."""
         ...

@@ -23,7 +23,7 @@ from abidance.journal.record import Record, RunHeader
 from abidance.journal.store import FileJournal
 from abidance.kernel.ids import OrderIds
 from abidance.kernel.log import configure, logger
-from abidance.kernel.ports import SimulatedVenue
+from abidance.kernel.ports import JournalStore, SimulatedVenue
 from abidance.market.bars import FIELDS, Bars
 from abidance.market.store import show
 from abidance.model.command import Submit
@@ -86,7 +86,7 @@ class Bot:
         configure(folder / LOG, to_console=False)
         self._log = logger("paper").bind(run=header.run_id, bot=header.name)
         timers = kept.timers if kept is not None else ()
-        self._pump = Pump(self._core.engine, self._core.venue, self.journal, self._observe, timers)
+        self._pump = Pump(self._core.engine, self._core.venue, self._record(), self._observe, timers)
         self._folder = folder
         self._door: Door | None = None
         self._asked: Control | None = None
@@ -162,6 +162,10 @@ class Bot:
         """Return the core; runs on other venues than the simulated one wire their own."""
         return assemble(self.material, order_id, tape=tape, isolate=True)
 
+    def _record(self) -> JournalStore:
+        """Return what the pump writes to."""
+        return self.journal
+
     def _put_away(self) -> State:
         """Return what a checkpoint keeps of this bot."""
         engine, venue = self._core.engine, self._core.venue
@@ -175,14 +179,19 @@ class Bot:
 
     def _save(self) -> None:
         """Make a checkpoint; call it between two events, when all that is on record was handled."""
-        self.journal.sync()
         began = time.perf_counter()
-        size = checkpoint.save(
-            self.journal.path, self.journal.header.run_id, self._code, self.journal.mark, self._put_away()
-        )
+        body = self._packed()
+        self.journal.sync()
+        self._kept(checkpoint.put(self.journal.path, body), began)
+
+    def _packed(self) -> bytes:
+        """Return what a checkpoint keeps of this moment; empty when it cannot be kept."""
         self._saved = self.journal.seq
+        return checkpoint.packed(self.journal.header.run_id, self._code, self.journal.mark, self._put_away())
+
+    def _kept(self, size: int, began: float) -> None:
         took = round((time.perf_counter() - began) * 1e3, 1)
-        self._log.info("checkpoint", records=self.journal.seq, bytes=size, ms=took)
+        self._log.info("checkpoint", records=self._saved, bytes=size, ms=took)
 
     def _observe(self, outcome: Outcome) -> None:
         self._recorder.observe(outcome)
@@ -190,6 +199,10 @@ class Bot:
             self._came.append(outcome)
         if self.journal.recorded or not (outcome.verdicts or outcome.commands or outcome.notices):
             return  # what is only repeated was logged when it was new
+        self._write_down(outcome)
+
+    def _write_down(self, outcome: Outcome) -> None:
+        """Tell the log what came of an event."""
         for verdict in outcome.verdicts:
             if isinstance(verdict, Refused):
                 told = {"strategy": verdict.request.strategy, "instrument": verdict.request.instrument}

@@ -61,13 +61,23 @@ def code_digest(classes: Iterable[type]) -> str:
     return found.hexdigest()
 
 
-def save(journal: Path, run_id: str, code: str, mark: Mark, state: State) -> int:
-    """Put a state away beside a journal that is synced up to `mark`, and return the size in bytes.
-
-    0, and the log says why, when that cannot be.
-    """
+def packed(run_id: str, code: str, mark: Mark, state: State) -> bytes:
+    """Return a state as it is put away; empty, and the log says why, when that cannot be."""
     try:
-        body = msgspec.msgpack.encode(Kept(run_id, code, mark, pickle.dumps(state, protocol=5)))
+        return msgspec.msgpack.encode(Kept(run_id, code, mark, pickle.dumps(state, protocol=5)))
+    except Exception as error:  # noqa: BLE001  a strategy may hold what cannot be pickled: generators, open files
+        logger("checkpoint").warning("not_possible", reason=f"{type(error).__name__}: {error}")
+        return b""
+
+
+def put(journal: Path, body: bytes) -> int:
+    """Put a packed state away beside its journal, which is synced up to the state's mark, and return the size in bytes.
+
+    0, and the log says why, when that cannot be. The file appears under its name only when it is on the disk.
+    """
+    if not body:
+        return 0
+    try:
         fresh = journal.with_name(f"{CHECKPOINT}.new")
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "wb") as file:
@@ -77,9 +87,6 @@ def save(journal: Path, run_id: str, code: str, mark: Mark, state: State) -> int
         fresh.replace(journal.with_name(CHECKPOINT))
     except OSError as error:
         logger("checkpoint").warning("not_saved", reason=str(error))
-        return 0
-    except Exception as error:  # noqa: BLE001  a strategy may hold what cannot be pickled: generators, open files
-        logger("checkpoint").warning("not_possible", reason=f"{type(error).__name__}: {error}")
         return 0
     return len(body)
 

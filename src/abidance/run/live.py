@@ -54,8 +54,8 @@ from abidance.venues.net.rest import Rest
 from abidance.venues.net.transport import Pulse
 
 HISTORY = "history.parquet"
-CHECKPOINT_EVERY = 200_000
-"""Records between two checkpoints: repeating so many takes two to four seconds."""
+CHECKPOINT_EVERY = 100_000
+"""Records between two checkpoints: repeating so many takes one to two seconds."""
 TURN = 0.005
 """Seconds that the engine may work before connections are read again."""
 NO_HISTORY = "There is no history of"
@@ -104,7 +104,7 @@ class LivePaper(Bot):
                     await self._rest(feed, world.pulse)
         finally:
             await self._ended(beside)
-        self._save()
+        await self._leave()
 
     async def _begin(self, world: World) -> int | None:  # noqa: ARG002 (real orders need the world)
         """Recover and return the moment that was reached."""
@@ -123,19 +123,27 @@ class LivePaper(Bot):
             if isinstance(result, Exception):
                 raise result
 
+    async def _leave(self) -> None:
+        """Put the last state away."""
+        self._save()
+
     def _turn(self, feed: LiveFeed, watch: Callable[[Moment], None]) -> None:
         """Let the engine take what waits, for a moment."""
         self._hear_people()
         clock = asyncio.get_running_loop().time
-        until = clock() + TURN
+        began = clock()
         market, next_event = self._pump.market, feed.next
         while (event := next_event()) is not None:
             market(event)
-            if clock() > until:
+            if (now := clock()) - began > self._patience(now):
                 break
         if self.journal.seq - self._saved >= CHECKPOINT_EVERY:
             self._save()
         watch(self._moment(feed))
+
+    def _patience(self, now: float) -> float:  # noqa: ARG002 (orders that are leaving are in a hurry)
+        """Return for how many seconds everybody else may wait, at `now` of the loop's clock."""
+        return TURN
 
     async def _rest(self, feed: LiveFeed, pulse: Pulse) -> None:
         """Let connections be read, and wait when nothing has come."""

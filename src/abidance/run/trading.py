@@ -7,15 +7,17 @@ before anything new is risked.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple, get_args
 
 from abidance.kernel.log import logger
-from abidance.kernel.ports import SimulatedVenue
+from abidance.kernel.ports import JournalStore, SimulatedVenue
 from abidance.market.bars import Bars
 from abidance.market.readings import is_mood
 from abidance.model.command import Command, Submit
@@ -25,12 +27,14 @@ from abidance.model.instrument import Instrument
 from abidance.model.market import BookSnapshot, MarketEvent, Quote, Trade
 from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import Order, OrderType
-from abidance.model.outcome import Decided
+from abidance.model.outcome import Decided, Outcome
 from abidance.portfolio.ledger import funding_ref
+from abidance.run import checkpoint
 from abidance.run.adjusting import adjustments
 from abidance.run.bot import JOURNAL, Moment
 from abidance.run.checkpoint import State
 from abidance.run.door import Answer, Wish
+from abidance.run.durable import Apart, Durable
 from abidance.run.killing import Extent, killed
 from abidance.run.live import HISTORY, LivePaper
 from abidance.run.perpetuals import check_purses, enforce, wanted_of
@@ -48,6 +52,13 @@ from abidance.venues.trading.wire import Wire
 
 LAST_WORDS = 5.0
 """Seconds for which a bot that ends for want of a record waits for its cancels to be confirmed."""
+HURRY, QUICK = 0.02, 0.0005
+"""Seconds for which commands are on their way out, and for which the engine may then work before they go on."""
+LOG_AFTER = 0.005
+"""Seconds after which the log is told of decisions."""
+SLOW_DISK = 2.0
+"""Seconds for which the disk may keep the journal waiting before nothing new is risked."""
+DISK = "disk"
 _OVERLAP = 86_400 * 1_000_000_000
 _MARKET, _STEPS = get_args(MarketEvent), (*get_args(AccountEvent), Control)
 
@@ -63,6 +74,7 @@ class Access(NamedTuple):
 class Relay:
     """Hands commands to the gateway of their instrument, and prices to those that watch them (a `SimulatedVenue`).
 
+    `used_at` is when it did so last, in seconds of the loop's clock.
     While a record is repeated nothing leaves: its commands left when they were new.
     """
 
@@ -71,6 +83,7 @@ class Relay:
     def __init__(self) -> None:
         self.gateways: Mapping[str, VenueGateway] = {}
         self.is_open = False
+        self.used_at = -HURRY
         self.seen: dict[str, Trade | Quote | BookSnapshot] = {}
         self._instruments: dict[str, str] = {}
 
@@ -80,6 +93,8 @@ class Relay:
 
     def execute(self, commands: Iterable[Command]) -> Iterable[AccountEvent]:
         """Send commands where they belong."""
+        if self.is_open:
+            self.used_at = asyncio.get_running_loop().time()
         for command in commands:
             if isinstance(command, Submit):
                 self._instruments[command.order_id] = command.request.instrument
@@ -108,6 +123,7 @@ class LiveTrading(LivePaper):
     """A bot that sends real orders; open it, `run` it in an event loop, close it.
 
     `watching` returns what else goes on for as long as the bot runs, such as the hourly look at its keys.
+    `apart` makes what waits for the disk beside the event loop.
     """
 
     def __init__(
@@ -116,6 +132,7 @@ class LiveTrading(LivePaper):
         folder: Path,
         access: Mapping[str, Access],
         watching: Callable[["LiveTrading", World], Sequence[Coroutine[object, object, None]]] | None = None,
+        apart: Callable[[], Executor] = Apart,
     ) -> None:
         self.relay = Relay()
         self.gateways: list[VenueGateway] = []
@@ -123,16 +140,21 @@ class LiveTrading(LivePaper):
         self._access = access
         self._watching = watching
         self._inbox: deque[AccountEvent] = deque()
+        self._unlogged: deque[Outcome] = deque()
         self._told: dict[str, tuple[str, ...]] = {}
         self._wake: Callable[[], None] = lambda: None
         self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self.dialects = _dialects(material, access)
         config = material.config
+        self._syncing, self._storing = apart(), apart()
+        self._stored: asyncio.Future[int] | None = None
         self._wanted = wanted_of(config.perpetuals, config.strategies, material.instruments)
         super().__init__(replace(material, is_real=True), folder)
 
     def __exit__(self, *told: object) -> None:
         super().__exit__(*told)
+        self._syncing.shutdown()
+        self._storing.shutdown()
         if not self.journal.seq:  # what could not begin leaves nothing that binds a later start
             for name in (JOURNAL, HISTORY):
                 (self._folder / name).unlink(missing_ok=True)
@@ -147,6 +169,10 @@ class LiveTrading(LivePaper):
             for id in dialect.instruments
         }
         return Core(engine, self.relay, ())
+
+    def _record(self) -> JournalStore:
+        self._sure = Durable(self.journal, self._syncing, self._failed)
+        return self._sure
 
     def _put_away(self) -> State:
         return super()._put_away()._replace(venue=None)
@@ -171,6 +197,7 @@ class LiveTrading(LivePaper):
             self.gateways.append(gateway)
         self.relay.gateways = {id: each for each in self.gateways for id in each.dialect.instruments}
         self.relay.is_open = True
+        self._sure.open()
         self._on_doubt(world.pulse.wall)
         return last
 
@@ -228,7 +255,7 @@ class LiveTrading(LivePaper):
     def _gateway(self, dialect: AccountDialect, wire: Wire, world: World) -> VenueGateway:
         log = logger("gateway").bind(venue=dialect.venue)
         stream_url = self._access[dialect.venue].stream_url
-        way = Way(wire, world.transport, world.pulse, world.draw, log, stream_url)
+        way = Way(wire, world.transport, world.pulse, world.draw, log, stream_url, self._sure)
         books = Books(lambda: self._owned(dialect), lambda: self._exposed(dialect))
         wall = world.pulse.wall
         return VenueGateway(
@@ -277,9 +304,49 @@ class LiveTrading(LivePaper):
 
     async def _ended(self, tasks: Sequence["asyncio.Future[None]"]) -> None:
         """End what goes on beside; nobody stays to watch entries that cannot be recorded any more."""
+        self._log_all()
         if self.journal.has_failed:
             await self._take_back()
-        await super()._ended(tasks)
+        try:
+            await super()._ended(tasks)
+        finally:
+            if not await self._sure.rest(LAST_WORDS):
+                self.journal.give_up()
+
+    # --- the disk, which may be slow or hang
+
+    def _failed(self) -> None:
+        """Let the run find out at once that its record has failed."""
+        self._wake()
+
+    def _save(self) -> None:
+        """Make a checkpoint; it is written beside, one at a time."""
+        if self._stored is not None and not self._stored.done():
+            return
+        began, body, loop = time.perf_counter(), self._packed(), asyncio.get_running_loop()
+
+        def store() -> int:
+            self.journal.put_on_disk()
+            return checkpoint.put(self.journal.path, body)
+
+        def stored(done: "asyncio.Future[int]") -> None:
+            error = None if done.cancelled() else done.exception()
+            if error is not None:
+                self._log.warning("checkpoint_failed", reason=str(error))
+            elif not done.cancelled():
+                self._kept(done.result(), began)
+
+        self._stored = loop.run_in_executor(self._storing, store)
+        self._stored.add_done_callback(stored)
+
+    async def _leave(self) -> None:
+        """Put the last state away; a disk that does not answer is not waited for."""
+        if self._stored is not None:
+            await asyncio.wait((self._stored,), timeout=LAST_WORDS)
+        if not self.journal.has_failed:
+            self._save()
+        if self._stored is not None:
+            await asyncio.wait((self._stored,), timeout=LAST_WORDS)
 
     async def _take_back(self) -> None:
         """Take back what rests to enter (stops too when the kill switch says so), and wait for it a while."""
@@ -297,7 +364,26 @@ class LiveTrading(LivePaper):
     def _beside(self, world: World, feed: LiveFeed) -> Sequence[Coroutine[object, object, None]]:
         self._wake = feed.wake
         watching = () if self._watching is None else self._watching(self, world)
-        return (*(gateway.run() for gateway in self.gateways), self._watch_kill(world), *watching)
+        own = (self._watch_kill(world), self._watch_disk(world))
+        return (*(gateway.run() for gateway in self.gateways), *own, *watching)
+
+    def _write_down(self, outcome: Outcome) -> None:
+        """Let what leaves go first: the log takes as long as a sync."""
+        self._unlogged.append(outcome)
+        if len(self._unlogged) == 1:
+            asyncio.get_running_loop().call_later(LOG_AFTER, self._log_all)
+
+    def _log_all(self) -> None:
+        while self._unlogged:
+            super()._write_down(self._unlogged.popleft())
+
+    async def _watch_disk(self, world: World) -> None:
+        """Risk nothing new while the disk does not take what is on record."""
+        while True:
+            late = self._sure.waited > SLOW_DISK
+            for gateway in self.gateways:
+                gateway.doubt(DISK, "the disk does not take the journal." if late else "")
+            await world.pulse.sleep(SLOW_DISK / 4)
 
     def doubt(self, venue: str, cause: str, reason: str) -> None:
         """Take a reason against new risk at a venue, or (empty) take it back."""
@@ -336,9 +422,13 @@ class LiveTrading(LivePaper):
 
     def _turn(self, feed: LiveFeed, watch: Callable[[Moment], None]) -> None:
         """Let the engine take what accounts and people say, then what the market does."""
+        self.journal.check()
         while self._inbox:
             self._pump.step(self._inbox.popleft())
         super()._turn(feed, watch)
+
+    def _patience(self, now: float) -> float:
+        return QUICK if now - self.relay.used_at < HURRY else super()._patience(now)
 
     async def _rest(self, feed: LiveFeed, pulse: object) -> None:
         if self._inbox:

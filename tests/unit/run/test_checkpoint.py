@@ -36,7 +36,7 @@ def state(more: object = None) -> State:
 def test_what_was_put_away_is_taken_up_at_its_mark(journal: FileJournal) -> None:
     journal.append(Timer(1, "a"))
 
-    size = checkpoint.save(journal.path, "a-run", "code", journal.mark, state("more"))
+    size = checkpoint.put(journal.path, checkpoint.packed("a-run", "code", journal.mark, state("more")))
 
     assert checkpoint.load(journal.path, "code") == (journal.mark, state("more"))
     assert size < (journal.path.parent / CHECKPOINT).stat().st_size
@@ -45,7 +45,7 @@ def test_what_was_put_away_is_taken_up_at_its_mark(journal: FileJournal) -> None
 
 @pytest.mark.parametrize("at", [0, 10, 40, -1])
 def test_a_damaged_one_is_not_used(journal: FileJournal, at: int) -> None:
-    checkpoint.save(journal.path, "a-run", "code", journal.mark, state())
+    checkpoint.put(journal.path, checkpoint.packed("a-run", "code", journal.mark, state()))
     file = journal.path.parent / CHECKPOINT
     data = bytearray(file.read_bytes())
     data[at] ^= 1
@@ -59,9 +59,9 @@ def test_a_damaged_one_is_not_used(journal: FileJournal, at: int) -> None:
 
 
 def test_one_of_other_code_or_of_another_run_is_not_used(journal: FileJournal) -> None:
-    checkpoint.save(journal.path, "a-run", "code", journal.mark, state())
+    checkpoint.put(journal.path, checkpoint.packed("a-run", "code", journal.mark, state()))
     other_code = checkpoint.load(journal.path, "newer code")
-    checkpoint.save(journal.path, "an earlier run", "code", journal.mark, state())
+    checkpoint.put(journal.path, checkpoint.packed("an earlier run", "code", journal.mark, state()))
 
     other_run = checkpoint.load(journal.path, "code")
 
@@ -69,22 +69,26 @@ def test_one_of_other_code_or_of_another_run_is_not_used(journal: FileJournal) -
 
 
 def test_one_that_others_could_have_written_is_not_even_read(journal: FileJournal) -> None:
-    checkpoint.save(journal.path, "a-run", "code", journal.mark, state())
+    checkpoint.put(journal.path, checkpoint.packed("a-run", "code", journal.mark, state()))
     (journal.path.parent / CHECKPOINT).chmod(0o660)
 
     assert checkpoint.load(journal.path, "code") is None
 
 
 def test_one_that_is_ahead_of_its_journal_is_not_used(journal: FileJournal) -> None:
-    checkpoint.save(journal.path, "a-run", "code", Mark(journal.mark.offset + 1, 0, 1), state())
+    checkpoint.put(
+        journal.path, checkpoint.packed("a-run", "code", Mark(journal.mark.offset + 1, 0, 1), state())
+    )
 
     assert checkpoint.load(journal.path, "code") is None
 
 
 def test_what_cannot_be_put_away_is_told_and_the_one_before_stays(journal: FileJournal) -> None:
-    checkpoint.save(journal.path, "a-run", "code", journal.mark, state("before"))
+    checkpoint.put(journal.path, checkpoint.packed("a-run", "code", journal.mark, state("before")))
 
-    size = checkpoint.save(journal.path, "a-run", "code", journal.mark, state(Unkeepable(lambda: 1)))
+    size = checkpoint.put(
+        journal.path, checkpoint.packed("a-run", "code", journal.mark, state(Unkeepable(lambda: 1)))
+    )
 
     assert size == 0
     assert checkpoint.load(journal.path, "code") == (journal.mark, state("before"))
@@ -94,7 +98,7 @@ def test_a_pickle_of_something_else_is_not_used(
     journal: FileJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pickle, "dumps", lambda *_, **__: b"\x80\x05K\x01.")
-    checkpoint.save(journal.path, "a-run", "code", journal.mark, state())
+    checkpoint.put(journal.path, checkpoint.packed("a-run", "code", journal.mark, state()))
 
     assert checkpoint.load(journal.path, "code") is None
 

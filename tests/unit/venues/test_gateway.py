@@ -1,5 +1,6 @@
 """Orders through the gateway to a local exchange: sent once, found when unknown, ended only when every fill is told."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -130,11 +131,21 @@ async def test_frames_twice_or_out_of_order_change_nothing(world: World) -> None
 
 async def test_a_cancel_that_comes_after_the_fill_ends_in_the_fill(world: World) -> None:
     order = world.submit(quantity="0.2")
+    await asyncio.sleep(0)  # it is on its way
     world.cancel(order)
     await world.advance(20)
 
     assert world.filled(order) == D("0.2")
     assert "OrderCancelled" not in world.told(order)
+
+
+async def test_an_order_taken_back_before_it_left_never_leaves(world: World) -> None:
+    order = world.submit(quantity="0.2")
+    world.cancel(order)
+    await world.advance(20)
+
+    assert world.told(order) == ["OrderRejected"]
+    assert not world.exchange.desk.orders
 
 
 async def test_a_stop_stands_where_it_can_and_gives_way_to_an_exit(world: World) -> None:

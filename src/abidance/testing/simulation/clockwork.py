@@ -49,18 +49,28 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._jump = _Jump()
         super().__init__(self._jump)
         self._jump.turned = turned
+        self.disk_takes: Callable[[], float] = lambda: 0.0
+        """Seconds until a disk answers that is waited for beside the loop."""
 
     def time(self) -> float:
         """Return virtual seconds since the loop was made."""
         return self._jump.moment
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # type: ignore[override]  # noqa: ARG002
-        """Do the work now."""
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # type: ignore[override]
+        """Do the work now, or once the disk has answered where that has an executor of its own."""
         future: asyncio.Future[T] = self.create_future()
-        try:
-            future.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the future
-            future.set_exception(error)
+
+        def work() -> None:
+            try:
+                future.set_result(func(*args))
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the future
+                future.set_exception(error)
+
+        delay = self.disk_takes() if executor is not None else 0.0
+        if delay:
+            self.call_later(delay, work)
+        else:
+            work()
         return future
 
 

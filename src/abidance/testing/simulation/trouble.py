@@ -354,6 +354,7 @@ _KINDS: dict[str, Kind] = {
     )
 }  # fmt: skip
 KINDS = frozenset(
-    {*_KINDS, *_REQUESTS, *_FRAMES, *_WRITES, "killed_entries", "killed_all", "killed_flatten"} - {"killed"}
+    {*_KINDS, *_REQUESTS, *_FRAMES, *_WRITES, "killed_entries", "killed_all", "killed_flatten", "slow_disk"}
+    - {"killed"}
 )
 """Everything that may go wrong; over many seeds each must have."""

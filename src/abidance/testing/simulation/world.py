@@ -50,6 +50,8 @@ EPOCH = 1_760_000_040 * SECOND_NS
 PAST = 300
 FUNDS = Decimal(20_000)
 STRATEGIES = Path(__file__).with_name("strategies")
+SLOW, RARELY = 3, 0.05
+"""Which of four worlds have a slow disk, and how often a sync takes seconds there."""
 _URL, _STREAM = "http://127.0.0.1", "ws://127.0.0.1"
 
 
@@ -118,6 +120,7 @@ class Place:
         self.network = Network(self.exchange, Random(f"network:{seed}"))
         self.disk = Disk(self.folder / JOURNAL, Random(f"disk:{seed}"))
         rules = self.market.instrument
+        self._disk_pace = Random(f"disk pace:{seed}")
         self.checker = Checker(rules.base, rules.quote, rules.tick, rules.lot, rules.min_notional)
         self.plug = Plug(self.network)
         self.bot: SimulatedBot | None = None
@@ -148,8 +151,18 @@ class Place:
             told(news)
 
         desk.hear = hear
+        if self.seed % 4 == SLOW:
+            self.loop.disk_takes = self._slowly
         self.network.leaving = self._leaves
         self.network.arrived = self._arrived
+
+    def _slowly(self) -> float:
+        """Return how long the disk takes for a sync: mostly some ms, now and then too long for any order to wait."""
+        draw = self._disk_pace.random()
+        if draw > RARELY:
+            return draw / 50
+        self.hit("slow_disk")
+        return self._disk_pace.uniform(1.0, 9.0)
 
     def hit(self, what: str) -> None:
         """Count something that went wrong."""

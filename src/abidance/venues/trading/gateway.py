@@ -125,6 +125,7 @@ class VenueGateway:
 
     def _place(self, command: Submit) -> None:
         tracked = self.register.sent(command.order_id, command.request, self._way.wire.now())
+        tracked.recorded_as = self._way.record.seq
         if self._must_hold(tracked):
             tracked.held = True
             self.register.accepted(tracked, self._now())
@@ -156,6 +157,7 @@ class VenueGateway:
         if tracked.is_watched:
             self.register.gone(tracked, "taken back", self._now())
         elif tracked.id not in self._killing:
+            tracked.is_unwanted = True
             self._way.spawn(self._cancel(tracked))
 
     def _change(self, tracked: Tracked, command: Amend) -> None:
@@ -163,7 +165,7 @@ class VenueGateway:
         if tracked.is_watched:
             self.register.amended(tracked, wish, self._now())
         elif self.dialect.capability.amends:
-            self._way.spawn(self._amend(tracked, command, wish))
+            self._way.spawn(self._amend(tracked, command, wish, self._way.record.seq))
         else:
             self._tell(ChangeRejected(self._now(), tracked.id, f"{self.dialect.venue} changes no orders."))
 
@@ -171,7 +173,7 @@ class VenueGateway:
 
     async def _submit(self, tracked: Tracked, command: Submit) -> None:
         async with self._lock(tracked.id):
-            if tracked.is_closed:  # taken back before it left
+            if not await self._may_leave(tracked):
                 return
             if command.request.reduce_only and not self.dialect.capability.reduce_only:
                 await self._free(tracked)
@@ -182,6 +184,17 @@ class VenueGateway:
             # The dialect may limit for how long the order can be taken: from now on, by the venue's time.
             call = self.dialect.submit(msgspec.structs.replace(command, ts=self._way.wire.now()))
             self._on_submitted(tracked, await self._change_call(call, tracked.request.instrument, leaving))
+
+    async def _may_leave(self, tracked: Tracked) -> bool:
+        """Say whether an order is still to leave, once its record is on the disk."""
+        try:
+            await self._way.record.done(tracked.recorded_as)
+        except NotSentError as error:
+            self.register.rejected(tracked, f"not sent: {error.found}", self._now())
+            return False
+        if tracked.is_unwanted and not tracked.left:
+            self.register.rejected(tracked, "not sent: taken back before it left", self._now())
+        return not tracked.is_closed
 
     def _on_submitted(self, tracked: Tracked, reply: Reply) -> None:
         now = self._now()
@@ -238,14 +251,14 @@ class VenueGateway:
                 self._tell(ChangeRejected(self._now(), tracked.id, reply.reason))
         await self._confirm(tracked)
 
-    async def _amend(self, tracked: Tracked, command: Amend, wish: OrderRequest) -> None:
+    async def _amend(self, tracked: Tracked, command: Amend, wish: OrderRequest, recorded_as: int) -> None:
         async with self._lock(tracked.id):
             if tracked.is_closed:
                 return
             if command.quantity is not None:  # the venue knows nothing of an earlier life
                 command = msgspec.structs.replace(command, quantity=command.quantity - tracked.base)
             call = self.dialect.amend(tracked.view(), command, tracked.venue_id)
-            reply = await self._change_call(call, tracked.request.instrument)
+            reply = await self._change_call(call, tracked.request.instrument, recorded_as=recorded_as)
             self._hear_all(reply)
             if reply.proof is Proof.DONE:
                 self.register.amended(tracked, wish, self._now())
@@ -269,10 +282,11 @@ class VenueGateway:
             self._tell(ChangeRejected(self._now(), tracked.id, "not confirmed"))
 
     async def _change_call(
-        self, call: Call, instrument: str, leaving: Callable[[], None] | None = None
+        self, call: Call, instrument: str, leaving: Callable[[], None] | None = None, recorded_as: int = 0
     ) -> Reply:
-        """Send a change and return what its answer proves."""
+        """Send a change, once its record is on the disk, and return what its answer proves."""
         try:
+            await self._way.record.done(recorded_as)
             answer = await self._way.wire.ask(call, leaving)
         except NotSentError as error:
             return Reply(Proof.REFUSED, f"not sent: {error.found}")
@@ -466,6 +480,7 @@ class VenueGateway:
         """
         found = [each for each in self.register.open() if not (keeps_exits and each.request.reduce_only)]
         for tracked in found:
+            tracked.is_unwanted = True
             if tracked.is_watched:
                 self.register.gone(tracked, "killed", self._now())
         standing = [each for each in found if each.is_standing]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from structlog.stdlib import BoundLogger
@@ -29,6 +30,28 @@ _CONFIRM = 10.0
 _BURST = 64
 
 
+class Recording(Protocol):
+    """Where it is on record what may leave."""
+
+    @property
+    def seq(self) -> int:
+        """Return the number of the newest record."""
+        ...
+
+    async def done(self, seq: int) -> None:
+        """Return once the record of this number is safe. Raises NotSentError when that takes too long."""
+        ...
+
+
+class Safe:
+    """A record that is always safe already."""
+
+    seq = 0
+
+    async def done(self, seq: int) -> None:
+        """Return at once."""
+
+
 @dataclass
 class Way:
     """What a gateway needs of the world."""
@@ -40,6 +63,7 @@ class Way:
     log: BoundLogger
     stream_url: str = ""
     """Stands in for the address of the private stream."""
+    record: Recording = Safe()  # noqa: RUF009 (it has no state)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[object, object, None]) -> "asyncio.Future[None]":
