@@ -12,7 +12,9 @@ from abidance.model.money import ZERO
 from abidance.model.order import OrderType, Side
 from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.desk import State
-from tests.unit.venues.trading_world import PERPETUALS, SCENES, World
+from abidance.venues.accounts import account_of
+from tests.unit.venues.other_venue import OTHERS, other
+from tests.unit.venues.trading_world import PERPETUALS, SCENES, Speaks, World
 
 ON_REQUESTS = (
     Wrong.LOST,
@@ -50,10 +52,15 @@ def act(world: World, random: Random, orders: list[str]) -> None:
             orders.append(world.submit(quantity="0.1", type=kind, price=world.bid(), post_only=True))
 
 
-async def live(seed: int, venue: str, *, is_perpetual: bool = False) -> tuple[World, list[str]]:
+async def live(
+    seed: int, venue: str, *, is_perpetual: bool = False, speaks: Speaks = account_of
+) -> tuple[World, list[str]]:
     """Let a gateway trade while things go wrong, then let nothing go wrong any more."""
     random, orders = Random(seed), list[str]()
-    world = await World(seed % 5, venue, is_perpetual=is_perpetual).start()
+    world = await World(seed % 5, venue, is_perpetual=is_perpetual, speaks=speaks).start()
+    if speaks is other:  # until one was found, none is believed absent
+        orders.append(world.rest(below=5_000))
+        await world.advance(3)
     for _ in range(random.randint(1, 4)):
         what = random.choice(ON_REQUESTS)
         where = world.scene.order if random.random() < 0.7 else world.scene.every
@@ -130,5 +137,13 @@ def test_nothing_is_lost_or_doubled_whatever_goes_wrong(seed: int, venue: str) -
 @given(st.integers(0, 10**6), st.sampled_from(sorted(PERPETUALS)))
 def test_nothing_is_lost_or_doubled_of_perpetuals_either(seed: int, venue: str) -> None:
     world, orders = asyncio.run(live(seed, venue, is_perpetual=True))
+
+    check(world, orders)
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 10**6), st.sampled_from(OTHERS))
+def test_nothing_is_lost_or_doubled_through_ccxt_either(seed: int, venue: str) -> None:
+    world, orders = asyncio.run(live(seed, venue, speaks=other))
 
     check(world, orders)

@@ -41,6 +41,9 @@ def confirmed(
 
 
 def _show(config: "RunConfig", accounts: "Mapping[str, Ready]", console: "Console") -> None:
+    from abidance.model.instrument import InstrumentKind
+    from abidance.venues.accounts import is_through_ccxt
+
     def say(text: str, style: str = "") -> None:
         console.print(text, style=style, soft_wrap=True, markup=False)
 
@@ -51,6 +54,9 @@ def _show(config: "RunConfig", accounts: "Mapping[str, Ready]", console: "Consol
         say(
             f"  {venue} {visible(ready.key.account)}: up to {budget.normalize():,f} {config.currency} of what is there is used"
         )
+        if is_through_ccxt(venue, InstrumentKind.SPOT):
+            text = f"{venue} is reached through ccxt alone, and nobody here has proven it: see abidance venues {venue}"
+            say(f"    {text}", "yellow")
         for text in (*ready.verdict.warnings, *ready.verdict.facts):
             say(f"    {visible(text)}", "yellow" if text in ready.verdict.warnings else "dim")
     for each in config.ready().strategies:

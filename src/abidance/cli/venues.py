@@ -48,13 +48,13 @@ def _rows(offer: "Offer") -> list[tuple[str, str]]:
     from abidance.venues.survey import STOPS
 
     can = offer.orders
-    orders = "none: on paper only"
+    orders = f"none: on paper only. {offer.why_none}".strip()
     if can is not None:
         names = [
             *_named(each for each in OrderType if each in can.native - STOPS),
             *["post-only"] * can.post_only,
         ]
-        orders = ", ".join(names)
+        orders = f"{', '.join(names)}{'' if offer.is_native else ': spot, unproven'}"
     return [
         ("data", ", ".join(_named(each for each in DataKind if each in offer.data)) or "none"),
         ("read", "natively" if offer.is_native else "through ccxt"),
@@ -67,7 +67,7 @@ def _rows(offer: "Offer") -> list[tuple[str, str]]:
         ("reduce-only", _yes(can is not None and can.reduce_only)),
         ("amends", _yes(can is not None and can.amends)),
         ("takes all back", _yes(can is not None and can.cancels_all)),
-        ("private stream", offer.listens_at or "none"),
+        ("private stream", offer.listens_at or ("none: it is asked" if can else "none")),
         ("key is checked", _yes(offer.checks_keys)),
     ]
 

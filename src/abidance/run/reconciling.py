@@ -59,6 +59,7 @@ async def differences(
         credentials, rest_url, _ = access[dialect.venue]
         wire = Wire(dialect, credentials, transport, Budgets(pulse), pulse, rest_url)
         await wire.open()
+        await wire.prepare()
         wire.offset = dialect.read_clock(await wire.ask(dialect.clock())) - wire.now()
         found += await _orders(replica, dialect, wire)
         found += await _executions(replica, dialect, wire)

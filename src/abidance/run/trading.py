@@ -213,6 +213,7 @@ class LiveTrading(LivePaper):
         if not self.resumed:
             now = self.material.start
             for dialect, wire in zip(self.dialects, wires, strict=True):
+                await wire.prepare()
                 wire.offset = dialect.read_clock(await wire.ask(dialect.clock())) - wire.now()
                 await enforce(dialect, wire, self._wanted)
             for opening in opening_of(now, await self._budgets(wires)):

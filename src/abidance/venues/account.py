@@ -5,7 +5,7 @@ its private stream mean. Nothing opens a socket, keeps time or decides. What an 
 refusal that is not on the venue's own list of proofs is UNKNOWN, never a guess.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from enum import StrEnum
@@ -47,6 +47,10 @@ class Call(NamedTuple):
     path: str
     params: Mapping[str, object] = {}
     is_urgent: bool = False
+    rows: tuple[object, ...] = ()
+    """What is sent in place of parameters where the venue wants a list."""
+    told: object = None
+    """What is handed back with the answer and never sent."""
 
 
 class Proof(StrEnum):
@@ -185,8 +189,10 @@ class Page(NamedTuple):
 
         A venue that leads nowhere new is not followed.
         """
+        if self.more is not None:
+            return self.more
         params = {**call.params, **self.onward}
-        return call._replace(params=params) if self.more is None and params != call.params else self.more
+        return None if params == call.params else call._replace(params=params)
 
 
 class Capability(msgspec.Struct, frozen=True):
@@ -258,14 +264,24 @@ class AccountDialect(Protocol):
     """The venue's own name of the wallet from which this market is paid, where each market has its own."""
     capability: Capability
     instruments: Mapping[str, Instrument]
-    stream: PrivateStream
+    stream: PrivateStream | None
+    """None where nothing is pushed that could be read: then the account is asked more often."""
+    own_nonce: bool = False
+    """ccxt's own numbers of requests are kept."""
     contracts: "Contracts | None" = None
     """How perpetuals are set and paid; None in a spot market."""
+
+    async def prepare(self, ask: "Callable[[Call], Awaitable[Answer]]") -> None:
+        """Ask for what must be known before anything else is asked. Raises UsageError and VenueError."""
+        del ask  # most know all that they need
 
     # --- changes
 
     def submit(self, command: Submit) -> Call:
-        """Return the call that places an order under our client id. Only for types in `capability.native`."""
+        """Return the call that places an order under our client id. Only for types in `capability.native`.
+
+        Raises VenueError for one that cannot be said.
+        """
         ...
 
     def amend(self, order: Order, command: Amend, venue_id: str) -> Call:  # noqa: ARG002 (many cannot)
@@ -276,9 +292,9 @@ class AccountDialect(Protocol):
         """Return the call that takes an order back; `venue_id` may be empty."""
         ...
 
-    def cancel_all(self, instrument: str) -> Call:
+    def cancel_all(self, instrument: str) -> Call:  # noqa: ARG002 (one venue may not)
         """Return the call that takes back every order in an instrument; only where `capability.cancels_all`."""
-        ...
+        raise VenueError(f"{self.venue} takes orders back one by one.", "Take back each.")
 
     def cancel_rest(self, instrument: str) -> Sequence[Call]:  # noqa: ARG002 (most have one list)
         """Return the calls that take back the orders in an instrument that `cancel_all` leaves."""

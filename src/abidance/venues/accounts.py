@@ -8,6 +8,7 @@ from abidance.venues.account import AccountDialect
 from abidance.venues.binance.account import BinanceSpotAccount
 from abidance.venues.binance.perpetuals import BinancePerpetualsAccount
 from abidance.venues.bybit.account import BybitLinearAccount, BybitSpotAccount
+from abidance.venues.ccxt.loading import streamed_venues
 from abidance.venues.kraken.account import KrakenAccount
 from abidance.venues.kucoin.account import KuCoinAccount
 from abidance.venues.mexc.account import MexcAccount
@@ -24,13 +25,26 @@ ACCOUNTS: Mapping[tuple[str, InstrumentKind], _Made] = {
 }
 
 
+def is_through_ccxt(venue: str, kind: InstrumentKind) -> bool:
+    """Say whether a market is one of a venue that ccxt alone speaks to, where orders are sent without being proven."""
+    return (
+        kind is InstrumentKind.SPOT
+        and all(name != venue for name, _ in ACCOUNTS)
+        and venue.lower() in streamed_venues()
+    )
+
+
 def account_of(venue: str, kind: InstrumentKind, instruments: Sequence[Instrument]) -> AccountDialect:
     """Return what speaks for an account in one market. Raises UsageError where no orders can be sent."""
     made = ACCOUNTS.get((venue, kind))
+    if made is None and is_through_ccxt(venue, kind):
+        from abidance.venues.ccxt.account import CcxtSpotAccount
+
+        return CcxtSpotAccount(venue, instruments)
     if made is None:
         known = ", ".join(f"{name} ({each.value})" for name, each in ACCOUNTS)
         raise UsageError(
             f"Real orders in {kind.value} instruments of {venue} are not supported yet.",
-            f"They are at: {known}. Trade there, or on paper.",
+            f"They are at: {known}; and in spot pairs of other venues, through ccxt. Trade there, or on paper.",
         )
     return made(instruments)

@@ -13,7 +13,7 @@ from abidance.model.instrument import InstrumentKind
 from abidance.model.market import DataKind
 from abidance.model.order import OrderType
 from abidance.venues.account import Capability
-from abidance.venues.accounts import ACCOUNTS
+from abidance.venues.accounts import ACCOUNTS, account_of
 from abidance.venues.ccxt.loading import exchange_class
 from abidance.venues.ccxt.socket import streamed_kinds
 from abidance.venues.dialects import dialect_of, spoken_markets
@@ -23,7 +23,7 @@ STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 
 
 class Offer(NamedTuple):
-    """What one market of a venue has. Without `orders` none are sent there, and paper trading is what is left.
+    """What one market of a venue has. Without `orders` none are sent there (`why_none`), and paper is what is left.
 
     `market` is empty where ccxt does not tell markets apart; `listens_at` is the host of the private stream.
     """
@@ -35,6 +35,7 @@ class Offer(NamedTuple):
     orders: Capability | None = None
     listens_at: str = ""
     checks_keys: bool = False
+    why_none: str = ""
 
     @property
     def held(self) -> frozenset[OrderType]:
@@ -63,7 +64,7 @@ def _offer(venue: str, kind: InstrumentKind) -> Offer:
     if (venue, kind) not in ACCOUNTS:
         return Offer(venue, kind.value, data, is_native=True, checks_keys=is_asked(venue))
     account = ACCOUNTS[venue, kind]([example])
-    host = urlsplit(account.stream.url).hostname or ""
+    host = urlsplit(account.stream.url if account.stream else "").hostname or ""
     return Offer(venue, kind.value, data, True, account.capability, host, is_asked(venue))
 
 
@@ -73,4 +74,9 @@ def _through_ccxt(venue: str) -> Offer:
     except UsageError as error:
         known = ", ".join(sorted({name for name, _ in spoken_markets()}))
         raise UsageError(error.found, f"{error.remedy} Spoken natively: {known}.") from None
-    return Offer(venue, "", streamed_kinds(exchange.has), is_native=False, checks_keys=is_asked(venue))
+    data, why = streamed_kinds(exchange.has), ""
+    try:
+        orders = account_of(venue, InstrumentKind.SPOT, ()).capability
+    except UsageError as error:
+        orders, why = None, error.found
+    return Offer(venue, "", data, False, orders, checks_keys=is_asked(venue), why_none=why)

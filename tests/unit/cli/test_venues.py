@@ -45,6 +45,7 @@ def test_each_market_that_is_spoken_is_offered_with_what_its_account_has(
     name = f"BTC/USDT{':USDT' * (key[1] is InstrumentKind.PERPETUAL)}@{key[0]}"
     account = account_of(*key, [instrument(name)])
     assert offer.orders == account.capability
+    assert account.stream is not None
     assert offer.listens_at in account.stream.url
     assert offer.held | account.capability.native == frozenset(OrderType)
 
@@ -72,15 +73,26 @@ def test_one_venue_is_told_with_what_is_odd_about_it() -> None:
     assert row(result, "key is checked") == "yes"
 
 
-def test_a_venue_that_ccxt_alone_knows_has_data_and_no_real_orders() -> None:
+def test_a_venue_that_ccxt_alone_knows_has_data_and_orders_that_nobody_has_proven() -> None:
     result = run("okx")
 
-    assert offers_of("okx") == [
-        Offer("OKX", "", frozenset(DataKind), is_native=False),
-    ]
+    (offer,) = offers_of("okx")
+    assert offer == Offer("OKX", "", frozenset(DataKind), is_native=False, orders=offer.orders)
+    assert offer.orders is not None
     assert row(result, "read") == "through ccxt"
-    assert row(result, "real orders") == "none: on paper only"
+    assert row(result, "real orders") == "market, limit, post-only: spot, unproven"
+    assert row(result, "stops") == "held by us"
+    assert row(result, "private stream") == "none: it is asked"
     assert row(result, "key is checked") == "no"
+    assert all(note in result.output for note in offer.orders.notes)
+
+
+def test_a_venue_where_ccxt_lacks_a_part_says_why_it_takes_no_orders() -> None:
+    (offer,) = offers_of("PHEMEX")
+
+    assert offer.orders is None
+    assert "could be lost or doubled: ccxt has no fetchTime" in offer.why_none
+    assert "none: on paper only. Real orders at PHEMEX" in " ".join(run("phemex").output.split())
 
 
 def test_a_venue_that_nobody_knows_is_refused_with_the_nearest_names() -> None:

@@ -51,6 +51,7 @@ def ways(venue: str, kind: InstrumentKind) -> str:
     dialect, name = made(venue, kind)
     params = dialect.submit(Submit(ID, OrderRequest("s", name, Side.BUY, instrument(name).lot), 0)).params
     (field,) = (key for key, value in params.items() if value == ID)
+    assert dialect.stream is not None
     call, renewed = dialect.stream.token(), ""
     if call is not None:
         body = b'{"listenKey":"k","result":{"token":"k"}}'

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
@@ -12,7 +12,7 @@ from abidance.kernel.ids import OrderIds
 from abidance.kernel.log import logger
 from abidance.market.reference import instrument
 from abidance.model.event import AccountEvent, OrderFilled
-from abidance.model.instrument import SECOND_NS
+from abidance.model.instrument import SECOND_NS, Instrument, InstrumentKind
 from abidance.model.intent import AmendRequest, CancelRequest
 from abidance.model.money import ZERO
 from abidance.model.order import OrderRequest, OrderType, Purpose, Side
@@ -21,7 +21,7 @@ from abidance.testing.exchange import Account, LocalExchange, generated
 from abidance.testing.exchange.faults import Wrong
 from abidance.testing.exchange.house import Asked
 from abidance.testing.exchange.kraken_orders import trade_id
-from abidance.venues.account import Credentials, Mode
+from abidance.venues.account import AccountDialect, Credentials, Mode
 from abidance.venues.accounts import account_of
 from abidance.venues.dialect import Channel, Endpoint, Frame
 from abidance.venues.net.budget import Budgets
@@ -34,6 +34,7 @@ from abidance.venues.trading.wire import Wire
 from tests.unit.venues.net_world import HandPulse, settle
 
 D = Decimal
+Speaks = Callable[[str, InstrumentKind, Sequence[Instrument]], AccountDialect]
 SECRET = "YS1zZWNyZXQtaW4tYmFzZTY0"
 PHRASE = "a-phrase"
 EPOCH = 1_700_000_000 * SECOND_NS
@@ -172,8 +173,16 @@ class _Wall:
 class World:
     """The exchange, the account, the gateway and everything that it told; also the way between them."""
 
-    def __init__(self, seed: int = 7, venue: str = "BINANCE", *, is_perpetual: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int = 7,
+        venue: str = "BINANCE",
+        *,
+        is_perpetual: bool = False,
+        speaks: Speaks = account_of,
+    ) -> None:
         self.pulse = HandPulse()
+        self._speaks = speaks
         self.scene = (PERPETUALS if is_perpetual else SCENES)[venue]
         self.btc = instrument(f"BTC/USDT{':USDT' * is_perpetual}@{venue}")
         self.market = generated(self.btc.id, seed, EPOCH, pace=5.0, past_seconds=600)
@@ -194,7 +203,7 @@ class World:
 
     def made(self) -> VenueGateway:
         """Return a new gateway to the account: a process that starts."""
-        dialect = account_of(self.btc.venue, self.btc.kind, [self.btc])
+        dialect = self._speaks(self.btc.venue, self.btc.kind, [self.btc])
         credentials = Credentials("a-key", SECRET, PHRASE)
         self.wire = Wire(dialect, credentials, self, Budgets(self.pulse), self.pulse, "http://127.0.0.1")
         way = Way(self.wire, self, self.pulse, Random(1).random, logger("gateway"))

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from abidance.model.errors import VenueError
 from abidance.venues.dialect import Endpoint, Frame
@@ -46,6 +46,8 @@ class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+    told: Any = None
+    """What whoever asked wanted to know again when the answer is read; no venue says it."""
 
 
 class Transport(Protocol):

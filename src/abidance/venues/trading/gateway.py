@@ -43,6 +43,8 @@ from abidance.venues.trading.register import Register, Tracked
 
 OPEN_ORDERS, FILLS, FUNDS, CLOCK = 10.0, 30.0, 60.0, 600.0
 """Seconds between comparisons."""
+POLL = 2.0
+"""Seconds between questions for open orders where no private stream tells of them."""
 RETRY = 5.0
 """Seconds after which a comparison that failed is made again."""
 CONFIRM = 1.0
@@ -91,7 +93,11 @@ class VenueGateway:
             "mode": self.compare_modes,
             "exposure": self.compare_funds,
         }
-        self._line = PrivateLine(dialect.stream, way, self._on_news, self._on_up, self._on_down)
+        self._line = (
+            None
+            if dialect.stream is None
+            else PrivateLine(dialect.stream, way, self._on_news, self._on_up, self._on_down)
+        )
 
     # --- the engine's side
 
@@ -182,7 +188,11 @@ class VenueGateway:
                 tracked.left, tracked.sent_at = True, self._way.wire.now()
 
             # The dialect may limit for how long the order can be taken: from now on, by the venue's time.
-            call = self.dialect.submit(msgspec.structs.replace(command, ts=self._way.wire.now()))
+            try:
+                call = self.dialect.submit(msgspec.structs.replace(command, ts=self._way.wire.now()))
+            except VenueError as error:
+                self.register.rejected(tracked, f"not sent: {error.found}", self._now())
+                return
             self._on_submitted(tracked, await self._change_call(call, tracked.request.instrument, leaving))
 
     async def _may_leave(self, tracked: Tracked) -> bool:
@@ -198,13 +208,15 @@ class VenueGateway:
 
     def _on_submitted(self, tracked: Tracked, reply: Reply) -> None:
         now = self._now()
+        if reply.venue_id:
+            self.register.named(tracked, reply.venue_id, now)
         if reply.proof in (Proof.REFUSED, Proof.LATE):
             self.register.rejected(tracked, reply.reason, now)
         elif reply.proof is Proof.DONE:
             self._hear_all(reply)
-            if reply.venue_id:
-                self.register.named(tracked, reply.venue_id, now)
             self.register.accepted(tracked, now)
+            if self._line is None:
+                self._way.spawn(self._inquiry.look(tracked))
         else:
             self.register.unknown(tracked, reply.reason or reply.proof.value, now)
             self._inquiry.resolve(tracked)
@@ -225,8 +237,7 @@ class VenueGateway:
     async def _withdraw(self, tracked: Tracked) -> bool:
         """Take an order off the venue without the engine's knowing; return whether it is off and lives on with us."""
         tracked.held = tracked.moving = True  # its end at the venue is not its end
-        call = self.dialect.cancel(tracked.view(), tracked.venue_id)
-        reply = await self._change_call(call, tracked.request.instrument)
+        reply = await self._cancel_call(tracked.view(), tracked.venue_id)
         self._hear_all(reply)
         tracked.moving = False
         if reply.proof is Proof.DONE and not tracked.is_closed:
@@ -244,8 +255,7 @@ class VenueGateway:
             if tracked.held:  # it came to us while we waited
                 self.register.gone(tracked, "taken back", self._now())
                 return
-            call = self.dialect.cancel(tracked.view(), tracked.venue_id)
-            reply = await self._change_call(call, tracked.request.instrument)
+            reply = await self._cancel_call(tracked.view(), tracked.venue_id)
             self._hear_all(reply)
             if reply.proof in (Proof.REFUSED, Proof.LATE):
                 self._tell(ChangeRejected(self._now(), tracked.id, reply.reason))
@@ -281,6 +291,14 @@ class VenueGateway:
         if not tracked.is_closed:
             self._tell(ChangeRejected(self._now(), tracked.id, "not confirmed"))
 
+    async def _cancel_call(self, order: Order, venue_id: str) -> Reply:
+        """Ask for an order to be taken back and return what the answer proves."""
+        try:
+            call = self.dialect.cancel(order, venue_id)
+        except VenueError as error:
+            return Reply(Proof.UNKNOWN, error.found)
+        return await self._change_call(call, order.request.instrument)
+
     async def _change_call(
         self, call: Call, instrument: str, leaving: Callable[[], None] | None = None, recorded_as: int = 0
     ) -> Reply:
@@ -298,12 +316,12 @@ class VenueGateway:
 
     async def run(self) -> None:
         """Compare the account with our books, then follow it until cancelled."""
-        tasks = [asyncio.ensure_future(self._line.run())]
+        tasks = [] if self._line is None else [asyncio.ensure_future(self._line.run())]
         try:
             await self._start()
             loops = (
                 self._every(1.0, self._check_flight),
-                self._every(OPEN_ORDERS, self.compare_orders),
+                self._every(OPEN_ORDERS if self._line else POLL, self.compare_orders),
                 self._every(FILLS, self._inquiry.sweep),
                 self._every(FUNDS, self.compare_funds),
                 self._every(FUNDS, self.compare_modes),
@@ -321,6 +339,7 @@ class VenueGateway:
         backoff = Backoff(self._way.draw, longest=LONGEST)
         while True:
             try:
+                await self._way.wire.prepare()
                 await self.set_clock()
                 await self.compare_modes(sets=True)
                 for tracked in self._recovered:
@@ -384,7 +403,7 @@ class VenueGateway:
         """Take back an order that bears our tag and that our record does not know."""
         request = OrderRequest("", report.instrument, report.side, report.quantity)
         order = Order(report.order_id, request, report.state, report.ts)
-        reply = await self._change_call(self.dialect.cancel(order, report.venue_id), report.instrument)
+        reply = await self._cancel_call(order, report.venue_id)
         self._way.log.warning("orphan_taken_back", order=report.order_id, proof=reply.proof.value)
         if reply.proof in (Proof.DONE, Proof.ABSENT):
             self.register.orphans.pop(report.venue_id, None)
@@ -490,14 +509,14 @@ class VenueGateway:
     async def _cancel_all(self, standing: list[Tracked], *, whole: bool) -> None:
         if self.dialect.capability.cancels_all and whole:
             instruments = dict.fromkeys(each.request.instrument for each in standing)
-            calls = [
-                call
+            works = [
+                self._change_call(call, "")
                 for each in instruments
                 for call in (self.dialect.cancel_all(each), *self.dialect.cancel_rest(each))
             ]
         else:
-            calls = [self.dialect.cancel(each.view(), each.venue_id) for each in standing]
-        for reply in await asyncio.gather(*(self._change_call(call, "") for call in calls)):
+            works = [self._cancel_call(each.view(), each.venue_id) for each in standing]
+        for reply in await asyncio.gather(*works):
             self._hear_all(reply)
         self._killing.difference_update(each.id for each in standing)
         await asyncio.gather(*(self._confirm(each) for each in standing))

@@ -66,14 +66,14 @@ class Way:
     record: Recording = Safe()  # noqa: RUF009 (it has no state)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
-    def spawn(self, work: Coroutine[object, object, None]) -> "asyncio.Future[None]":
+    def spawn(self, work: Coroutine[object, object, object]) -> "asyncio.Future[None]":
         """Do something beside everything else; a failure is told and harms nobody else."""
         task = asyncio.ensure_future(self._guarded(work))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
 
-    async def _guarded(self, work: Coroutine[object, object, None]) -> None:
+    async def _guarded(self, work: Coroutine[object, object, object]) -> None:
         try:
             await work
         except VenueError as error:

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import msgspec
 
 from abidance.kernel.log import PROCESS
-from abidance.model.errors import ConfigError, VenueError
+from abidance.model.errors import ConfigError, UsageError, VenueError
 from abidance.model.instrument import MS_NS, SECOND_NS
 from abidance.model.permissions import Permissions
 from abidance.venues.account import Call, Credentials
+from abidance.venues.ccxt.loading import exchange_class
 from abidance.venues.frames import UNREADABLE
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.transport import Answer, DisconnectedError, NotSentError, Pulse, Transport
@@ -66,11 +67,21 @@ class _Inquiry(NamedTuple):
     faults: Mapping[str, Fault]
     counts: bool = False
     has_passphrase: bool = False
+    own_nonce: bool = False
+
+    async def prepare(self, ask: object) -> None:
+        """Ask nothing: all is known."""
 
 
 def wants_passphrase(venue: str) -> bool:
-    """Say whether the keys of a venue come with a passphrase besides."""
-    return venue in _INQUIRIES and _INQUIRIES[venue].has_passphrase
+    """Say whether the keys of a venue come with a passphrase besides, as far as we or ccxt know."""
+    if venue in _INQUIRIES:
+        return _INQUIRIES[venue].has_passphrase
+    try:
+        kind = exchange_class(venue.lower(), streaming=False)
+    except UsageError:
+        return False
+    return bool(kind().requiredCredentials.get("password"))
 
 
 def asked_venues() -> tuple[str, ...]:

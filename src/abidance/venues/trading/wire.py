@@ -4,12 +4,12 @@ Nothing is tried twice here, and an answer is handed on whatever it says: what i
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 from abidance.model.errors import ConfigError, InvariantError
-from abidance.model.instrument import MS_NS
+from abidance.model.instrument import MS_NS, SECOND_NS
 from abidance.venues.account import Call, Credentials
 from abidance.venues.ccxt.loading import exchange_class
 from abidance.venues.net.budget import Budgets
@@ -40,6 +40,15 @@ class Signing(Protocol):
     @property
     def counts(self) -> bool:
         """Return whether each request must bear a greater number than the one before."""
+        ...
+
+    @property
+    def own_nonce(self) -> bool:
+        """Return whether ccxt's own numbers of requests are kept."""
+        ...
+
+    async def prepare(self, ask: Callable[[Call], Awaitable[Answer]]) -> None:
+        """Ask for what must be known before anything else is asked."""
         ...
 
 
@@ -76,6 +85,7 @@ class Wire:
         self._signer: Any = None
         self._nonce = 0
         self._turn = asyncio.Lock()
+        self._is_prepared = False
 
     async def open(self) -> None:
         """Load ccxt's class of the venue, which takes a moment."""
@@ -83,8 +93,16 @@ class Wire:
         key, secret, passphrase = self.credentials
         signer = kind({"apiKey": key, "secret": secret, "password": passphrase, "enableRateLimit": False})
         signer.milliseconds = lambda: self.now() // MS_NS
-        signer.nonce = self._next_nonce
+        signer.seconds = lambda: self.now() // SECOND_NS
+        if not self._dialect.own_nonce:
+            signer.nonce = self._next_nonce
         self._signer = signer
+
+    async def prepare(self) -> None:
+        """Let the dialect ask once what it must know before anything else. Raises UsageError and VenueError."""
+        if not self._is_prepared:
+            await self._dialect.prepare(self.ask)
+            self._is_prepared = True
 
     def now(self) -> int:
         """Return the venue's time in ns UTC, as far as it is known."""
@@ -102,7 +120,8 @@ class Wire:
 
     def signed(self, call: Call) -> _Signed:
         """Return method, URL, headers and body of a call, signed now. Raises InvariantError for a foreign host."""
-        made = self._signer.sign(call.path, list(call.section), call.method, dict(call.params))
+        params = list(call.rows) if call.rows else dict(call.params)
+        made = self._signer.sign(call.path, list(call.section), call.method, params)
         url, body = made["url"], made["body"]
         host = urlsplit(url).hostname
         if host not in self._dialect.hosts:
@@ -130,7 +149,7 @@ class Wire:
             # What is signed does not keep.
             answer = await self._send(self.signed(call) if waits else request, leaving)
         budget.heed(answer)
-        return answer
+        return answer._replace(told=call.told)
 
     async def _send_in_turn(self, call: Call, leaving: Callable[[], None] | None) -> Answer:
         """Send a call once the one before is answered, or had the time to arrive: numbers must arrive in order."""
