@@ -62,6 +62,7 @@ def whole_process(
     spawned = time.perf_counter()
     threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     environment = {**os.environ, **threads, SPAWNED_AT: repr(spawned), **environment}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # peers are installed with byte code: ours is kept, too
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
     limit = threading.Timer(TIME_LIMIT_S, child.kill)
     limit.start()

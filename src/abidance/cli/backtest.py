@@ -24,6 +24,7 @@ Engine = Annotated[
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
     from abidance.backtest.result import BacktestResult
     from abidance.run.config import RunConfig
@@ -134,27 +135,35 @@ class Bar:
 
     def __init__(self, config: "RunConfig", text: str) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+        self._console = Console(stderr=True)
         names = ", ".join(each.name or each.strategy for each in config.strategies)
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn(f"{text} {names}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
-            console=console, transient=True, disable=not console.is_terminal,
-        )  # fmt: skip
-        self._task = self._progress.add_task(text, total=None)
+        self._progress = _progress(self._console, f"{text} {names}") if self._console.is_terminal else None
 
     def __enter__(self) -> "Bar":
-        self._progress.start()
+        if self._progress is not None:
+            self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._progress is not None:
+            self._progress.stop()
 
     def say(self, text: str) -> None:
         """Show a line above the bar."""
-        self._progress.console.print(visible(text), markup=False)
+        self._console.print(visible(text), markup=False)
 
     def advance(self, done: int, total: int) -> None:
         """Show that `done` of `total` are through."""
-        self._progress.update(self._task, completed=done, total=total)
+        if self._progress is not None:
+            self._progress.update(self._progress.task_ids[0], completed=done, total=total)
+
+
+def _progress(console: "Console", text: str) -> "Progress":
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    progress = Progress(
+        TextColumn(text), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console, transient=True
+    )  # fmt: skip
+    progress.add_task(text, total=None)
+    return progress

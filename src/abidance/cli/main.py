@@ -1,7 +1,9 @@
 """`abidance`: the commands, each in the file of its noun. Heavy libraries load only when a command needs them."""
 
+import gc
 import sys
 import traceback
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -45,6 +47,13 @@ _PANELS = {
     "Configuration": {"new-config": "config", "show-config": "config"},
 }
 """Every command by panel, with the module of this package that holds it as a function of the same name."""
+_GROUPS = {
+    "data": ("download", "Data"),
+    "keys": ("keys", "Trade"),
+    "users": ("users", "Serve"),
+    "audit": ("audit", "Serve"),
+}
+"""Every command that has commands of its own, with the module that holds them as `app`, and its panel."""
 
 
 def _version(wanted: bool) -> None:
@@ -62,15 +71,18 @@ def _root(
     """Say the version, or nothing."""
 
 
-def _register() -> None:
+def _register(arguments: Sequence[str]) -> None:
+    """Add the command that was typed; all of them where it is none of them, as only then their list is shown."""
+    known = {*_GROUPS, *(name for commands in _PANELS.values() for name in commands)}
+    wanted = known.intersection(arguments[:1]) or known
     for panel, commands in _PANELS.items():
         for name, module in commands.items():
-            function = getattr(import_module(f"abidance.cli.{module}"), name.replace("-", "_"))
-            app.command(name, rich_help_panel=panel)(function)
-    app.add_typer(import_module("abidance.cli.download").app, name="data", rich_help_panel="Data")
-    app.add_typer(import_module("abidance.cli.keys").app, name="keys", rich_help_panel="Trade")
-    for name in ("users", "audit"):
-        app.add_typer(import_module(f"abidance.cli.{name}").app, name=name, rich_help_panel="Serve")
+            if name in wanted:
+                function = getattr(import_module(f"abidance.cli.{module}"), name.replace("-", "_"))
+                app.command(name, rich_help_panel=panel)(function)
+    for name, (module, panel) in _GROUPS.items():
+        if name in wanted:
+            app.add_typer(import_module(f"abidance.cli.{module}").app, name=name, rich_help_panel=panel)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -79,8 +91,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     0 done, 1 unexpected, 2 usage, 3 config, 4 data, 5 strategy, 6 journal, 7 broken invariant, 8 venue,
     130 interrupted.
     """
+    gc.set_threshold(50_000, 20, 100)  # imports make a hundred thousand objects, and all of them stay
     terminal.prepare()
-    _register()
+    _register(sys.argv[1:] if arguments is None else arguments)
     sys.exit(_run(arguments))
 
 

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from abidance.engine.config import AllocationConfig, StrategyConfig
 from abidance.execution.config import RoutingConfig
-from abidance.kernel.config import Config
+from abidance.kernel.config import Config, Described
 from abidance.model.errors import ConfigError, UsageError
 from abidance.model.instrument import parse_instrument_id, timeframe_ns
 from abidance.model.money import received, to_decimal
@@ -277,7 +277,7 @@ def trace(paths: Sequence[Path], overrides: Mapping[str, object], environ: Mappi
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a configuration file."""
-    found = RunConfig.model_json_schema()
+    found = RunConfig.model_json_schema(schema_generator=Described)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **found,
@@ -287,13 +287,13 @@ def schema() -> dict[str, Any]:
 
 def reference() -> str:
     """Return Markdown tables of every setting."""
-    return Reference(schema()).tables()
+    return Reference(schema).tables()
 
 
 def template() -> str:
     """Return a configuration file to begin with: the defaults, and one strategy on two instruments."""
     title = "Settings of a run. What is commented out is not set. Every setting: docs/configuration.md"
-    return Reference(schema()).template({**starter().model_dump(mode="json"), "store": ""}, title)
+    return Reference(schema).template({**starter().model_dump(mode="json"), "store": ""}, title)
 
 
 def starter() -> RunConfig:

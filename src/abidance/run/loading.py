@@ -48,7 +48,7 @@ class Given(NamedTuple):
 
 def assemble(model: type[C], given: Given) -> tuple[C, Settings]:
     """Return the configuration and the settings it was made of. Raises ConfigError, or UsageError (see `load`)."""
-    reference = Reference(model.model_json_schema())
+    reference = Reference(model.model_json_schema)
     settings = Settings()
     for path in given.paths:
         settings.lay(read_file(Path(path)))

@@ -1,16 +1,18 @@
 """How a run wants its perpetuals traded with real orders, and what speaks against it before the first one."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from abidance.engine.config import StrategyConfig
 from abidance.kernel.config import Config
 from abidance.model.errors import ConfigError, UsageError
 from abidance.model.instrument import Instrument
 from abidance.model.money import to_decimal
-from abidance.venues.account import AccountDialect, Mode
-from abidance.venues.trading.modes import Wanted, differences
-from abidance.venues.trading.wire import Wire
+
+if TYPE_CHECKING:  # a backtest has this table, too, and talks to no account
+    from abidance.venues.account import AccountDialect
+    from abidance.venues.trading.modes import Wanted
+    from abidance.venues.trading.wire import Wire
 
 
 class PerpetualsConfig(Config):
@@ -25,8 +27,11 @@ class PerpetualsConfig(Config):
 
 def wanted_of(
     config: PerpetualsConfig, strategies: Sequence[StrategyConfig], instruments: Mapping[str, Instrument]
-) -> Wanted:
+) -> "Wanted":
     """Return how each perpetual of a run is to be traded. Raises ConfigError where strategies want it differently."""
+    from abidance.venues.account import Mode
+    from abidance.venues.trading.modes import Wanted
+
     modes: dict[str, Mode] = {}
     whose: dict[str, str] = {}
     for each in strategies:
@@ -43,8 +48,10 @@ def wanted_of(
     return Wanted(modes, config.set_at_venue)
 
 
-async def enforce(dialect: AccountDialect, wire: Wire, wanted: Wanted) -> None:
+async def enforce(dialect: "AccountDialect", wire: "Wire", wanted: "Wanted") -> None:
     """Raise ConfigError unless an account trades its perpetuals as wanted, after setting what may be set."""
+    from abidance.venues.trading.modes import differences
+
     found = await differences(dialect, wire.ask, wanted, sets=True)
     if found:
         raise ConfigError(
@@ -53,7 +60,7 @@ async def enforce(dialect: AccountDialect, wire: Wire, wanted: Wanted) -> None:
         )
 
 
-def check_purses(dialects: Sequence[AccountDialect]) -> None:
+def check_purses(dialects: Sequence["AccountDialect"]) -> None:
     """Raise UsageError where a venue pays the markets of one run from different wallets."""
     purses: dict[str, str] = {}
     for each in dialects:

@@ -5,8 +5,9 @@ All of it is read from one JSON Schema, so that nothing that is said about a set
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 from abidance.run.sources import Key, shown
@@ -23,11 +24,19 @@ _WIDTH = 118
 
 
 class Reference:
-    """The settings of a JSON Schema as a tree that can be asked."""
+    """The settings of a JSON Schema as a tree that can be asked; it is made when somebody does."""
 
-    def __init__(self, schema: Node) -> None:
-        self._root = schema
-        self._definitions: Mapping[str, Node] = schema.get("$defs", {})
+    def __init__(self, schema: Callable[[], Node]) -> None:
+        self._schema = schema
+
+    @cached_property
+    def _root(self) -> Node:
+        return self._schema()
+
+    @property
+    def _definitions(self) -> Mapping[str, Node]:
+        definitions: Mapping[str, Node] = self._root.get("$defs", {})
+        return definitions
 
     def at(self, key: Key) -> Node | None:
         """Return what is known about a setting, or None when there is no such."""

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 
 from abidance.api.access import Stand, Viewer
 from abidance.api.schemas.market import ConfigOut
+from abidance.kernel.config import Described
 from abidance.run.config import FILE_NAME, RunConfig, load, own_files
 
 router = APIRouter(prefix="/config", tags=["configuration"])
@@ -23,4 +24,4 @@ async def get_config(who: Viewer, house: Stand) -> ConfigOut:
 @router.get("/schema")
 async def get_config_schema(who: Viewer) -> dict[str, Any]:
     """Return the JSON Schema of a configuration, as forms need it."""
-    return RunConfig.model_json_schema()
+    return RunConfig.model_json_schema(schema_generator=Described)

@@ -10,8 +10,11 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from numpy.typing import NDArray
+
+from abidance.market.store import plain
 from abidance.model.errors import DataError
 
 if TYPE_CHECKING:
@@ -123,6 +126,15 @@ def read(
     raise DataError(
         f"The files in {paths[0].parent} do not fit together.", "Delete them and import them again."
     )
+
+
+def columns(paths: list[Path], names: list[str], version: int) -> list[NDArray[Any]]:
+    """Return columns of numbers of the files, which are then the caller's own. Raises DataError as `read` does."""
+    if (plain_ones := plain.read(paths, names, (VERSION_KEY, str(version)))) is not None:
+        return plain_ones
+    frame = read(paths, names, version)
+    # One column after the other leaves the frame, so that the whole of it is never in memory twice.
+    return [frame.drop_in_place(name).to_numpy(writable=True) for name in names]
 
 
 def metadata(paths: list[Path], version: int) -> list[dict[str, str]]:

@@ -190,7 +190,7 @@ class Folder:
         """Return how much there is. Raises DataError as `read` does, and when it is empty."""
         scale = MS_NS if place.kind in SERIES else 1
         times = [
-            ts for path in self.files(place) if len(ts := disk.read([path], ["ts"], SCHEMA_VERSION)["ts"])
+            ts for path in self.files(place) if len(ts := disk.columns([path], ["ts"], SCHEMA_VERSION)[0])
         ]
         if not times:
             raise DataError(
@@ -262,10 +262,9 @@ def _load(paths: list[Path], kind: str) -> Rows:
     fields = SERIES[kind].fields
     if not paths:
         return Rows(np.empty(0, np.int64), tuple(np.empty(0) for _ in fields))
-    frame = disk.read(paths, ["ts", *fields], SCHEMA_VERSION)
-    # One column after the other leaves the frame, so that the whole of it is never in memory twice.
-    ts, *values = (frame.drop_in_place(name).to_numpy() for name in ("ts", *fields))
-    return Rows(ts * MS_NS, tuple(values))
+    ts, *values = disk.columns(paths, ["ts", *fields], SCHEMA_VERSION)
+    ts *= MS_NS
+    return Rows(ts, tuple(values))
 
 
 def _tape(files: list[Path], kind: str, start: int | None = None, end: int | None = None) -> "pl.DataFrame":
