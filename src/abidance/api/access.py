@@ -15,7 +15,7 @@ from abidance.api.doorman import address_of
 from abidance.api.house import House
 from abidance.api.problems import ProblemError
 from abidance.model.errors import InvariantError
-from abidance.security.roles import Role
+from abidance.security.roles import Role, Scope
 from abidance.security.sessions import Session
 
 COOKIE = "__Host-abidance"
@@ -31,6 +31,8 @@ class Identity(NamedTuple):
     request_id: str
     session: Session | None = None
     token_id: str = ""
+    scopes: tuple[Scope, ...] = ()
+    """What a token is held to; nothing is all that its role may."""
 
     def lasts(self, house: House) -> bool:
         """Say whether they would still be let in, with no less than before."""
@@ -63,7 +65,9 @@ def identify(connection: HTTPConnection) -> Identity:
     if scheme.lower() == "bearer":
         token = house.tokens.find(secret.strip(), address)
         if token is not None:
-            return Identity(token.user, token.role, "token", address, request_id, token_id=token.id)
+            return Identity(
+                token.user, token.role, "token", address, request_id, None, token.id, token.scopes
+            )
         return Identity("", None, "nobody", address, request_id)
     cookie = connection.cookies.get(COOKIE)
     session = house.sessions.find(cookie) if cookie else None
@@ -75,14 +79,22 @@ def identify(connection: HTTPConnection) -> Identity:
 
 
 class Needs:
-    """What a route takes: a role, or anybody at all (None).
+    """What a route takes: a role, or anybody at all (None), and of a token that part of its role (None: no token may).
 
     `confirmed` asks for a proof of the last minutes too; `steers` says that the deed is about one run, so that the
     demo, which has paper runs alone (`steering` sees to it), may do it as well.
     """
 
-    def __init__(self, role: Role | None, *, confirmed: bool = False, steers: bool = False) -> None:
+    def __init__(
+        self,
+        role: Role | None,
+        scope: Scope | None = None,
+        *,
+        confirmed: bool = False,
+        steers: bool = False,
+    ) -> None:
         self.role = role
+        self.scope = scope
         self.confirmed = confirmed
         self.steers = steers
 
@@ -106,13 +118,14 @@ class Needs:
         if who.role is None or not who.role.covers(self.role):
             told = f"This takes the role {self.role}, and {who.name or 'nobody'} is {who.role or 'not logged in'}."
             raise ProblemError(403, told, "Ask an admin.", code="role")
-        if not self.confirmed:
-            return
-        if who.session is None:
+        if who.session is None and (self.confirmed or (self.scope is None and who.kind == "token")):
             raise ProblemError(
                 403, "This is for people, not for tokens.", "Log in with a browser.", code="people"
             )
-        if house.now() >= who.session.confirmed_until:
+        if who.scopes and self.scope not in who.scopes:
+            told = f"This takes a token for {self.scope}, and this one is for {', '.join(who.scopes)}."
+            raise ProblemError(403, told, "Make a token for it.", code="scope")
+        if self.confirmed and who.session is not None and house.now() >= who.session.confirmed_until:
             raise ProblemError(
                 403,
                 "This asks for your password once more.",
@@ -122,9 +135,12 @@ class Needs:
 
 
 Anyone = Annotated[Identity, Depends(Needs(None))]
-Viewer = Annotated[Identity, Depends(Needs(Role.VIEWER))]
-Operator = Annotated[Identity, Depends(Needs(Role.OPERATOR))]
-Admin = Annotated[Identity, Depends(Needs(Role.ADMIN))]
+Viewer = Annotated[Identity, Depends(Needs(Role.VIEWER, Scope.READ))]
+Scraper = Annotated[Identity, Depends(Needs(Role.VIEWER, Scope.METRICS))]
+Person = Annotated[Identity, Depends(Needs(Role.VIEWER))]
+Operator = Annotated[Identity, Depends(Needs(Role.OPERATOR, Scope.TRADE))]
+Researcher = Annotated[Identity, Depends(Needs(Role.OPERATOR, Scope.RESEARCH))]
+Admin = Annotated[Identity, Depends(Needs(Role.ADMIN, Scope.MANAGE))]
 Confirmed = Annotated[Identity, Depends(Needs(Role.ADMIN, confirmed=True))]
 Grave = Annotated[Identity, Depends(Needs(Role.ADMIN, confirmed=True, steers=True))]
 Stand = Annotated[House, Depends(_stand)]
@@ -173,6 +189,9 @@ __all__ = [
     "Identity",
     "Needs",
     "Operator",
+    "Person",
+    "Researcher",
+    "Scraper",
     "Stand",
     "Viewer",
     "check_declared",

@@ -44,7 +44,7 @@ from abidance.model.outcome import Notice, Refused
 from abidance.risk.state import Standing
 from abidance.run.replica import Change, Point, Replica
 from abidance.run.shelf import WINDOW
-from abidance.security.roles import Role
+from abidance.security.roles import Role, Scope
 from abidance.security.throttle import Pace
 
 K = TypeVar("K")
@@ -68,7 +68,7 @@ class _NeedsToListen(Needs):
             raise WebSocketException(LOST if error.status == 401 else REVOKED, error.detail) from None
 
 
-Listener = Annotated[Identity, Depends(_NeedsToListen(Role.VIEWER))]
+Listener = Annotated[Identity, Depends(_NeedsToListen(Role.VIEWER, Scope.READ))]
 
 
 @router.websocket("/stream")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from abidance.model.errors import AbidanceError
 
-USERS, FORMAT = "users.db", 1
+USERS, FORMAT = "users.db", 2
 """The file's name in the user directory, and what its tables look like."""
 _TABLES = """
 CREATE TABLE users (
@@ -28,10 +28,12 @@ CREATE TABLE sessions (
 CREATE TABLE tokens (
     hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, user TEXT NOT NULL COLLATE NOCASE
     REFERENCES users(name) ON DELETE CASCADE, role TEXT NOT NULL, addresses TEXT NOT NULL, created REAL NOT NULL,
-    expires REAL NOT NULL, last_used REAL
+    expires REAL NOT NULL, last_used REAL, scopes TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
+_SINCE_1 = "ALTER TABLE tokens ADD COLUMN scopes TEXT NOT NULL DEFAULT '';"
+"""What makes format 2 of a file in format 1: tokens may all that their role may, as before."""
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -44,13 +46,15 @@ def open_database(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA foreign_keys = ON")
         found = database.execute("PRAGMA user_version").fetchone()[0]
-        if found == 0:
-            database.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+        if found in (0, 1):
+            steps = _SINCE_1 if found else _TABLES
+            database.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {FORMAT}; COMMIT;")
+            found = FORMAT
     except (OSError, sqlite3.Error) as error:
         raise AbidanceError(
             f"The users in {path} cannot be read ({error}).", "Check the file and its permissions."
         ) from error
-    if found not in (0, FORMAT):
+    if found != FORMAT:
         database.close()
         raise AbidanceError(
             f"The users in {path} have format {found}; this version reads format {FORMAT}.",

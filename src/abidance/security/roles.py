@@ -1,4 +1,7 @@
-"""What a person or a token may do: look, steer, or rule. Each role may all that the one before it may."""
+"""What a person or a token may do: look, steer, or rule. Each role may all that the one before it may.
+
+A token can be held to some of it: `Scope` says to which part of its role.
+"""
 
 from enum import StrEnum
 
@@ -16,3 +19,17 @@ class Role(StrEnum):
 
 
 _RANK = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2}
+
+
+class Scope(StrEnum):
+    """A part of what a role may.
+
+    READ: runs, markets, data and work, and the stream. TRADE: start, steer and stop bots, orders. RESEARCH: backtests,
+    searches, verdicts, downloads. METRICS: what Prometheus asks. MANAGE: look at users, keys and the audit log.
+    """
+
+    READ = "read"
+    TRADE = "trade"
+    RESEARCH = "research"
+    METRICS = "metrics"
+    MANAGE = "manage"

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from abidance.model.errors import UsageError
-from abidance.security.roles import Role
+from abidance.security.roles import Role, Scope
 
 IDLE, ABSOLUTE, CONFIRMED = 30 * 60, 12 * 3_600, 5 * 60
 """Seconds: without use, in all, and how long a proof of who one is allows grave deeds."""
@@ -45,7 +45,7 @@ class Session(NamedTuple):
 
 
 class Token(NamedTuple):
-    """What a program shows; `role` is never more than its user's."""
+    """What a program shows; `role` is never more than its user's. Without `scopes` it may all that its role may."""
 
     id: str
     name: str
@@ -55,6 +55,7 @@ class Token(NamedTuple):
     created: float
     expires: float
     last_used: float | None
+    scopes: tuple[Scope, ...] = ()
 
 
 _SESSION = "SELECT s.*, u.role FROM sessions s JOIN users u ON u.name = s.user WHERE u.is_active AND "
@@ -137,7 +138,13 @@ class Tokens:
         self._now = now
 
     def make(
-        self, user: str, name: str, role: Role, days: int, addresses: Sequence[str] = ()
+        self,
+        user: str,
+        name: str,
+        role: Role,
+        days: int,
+        addresses: Sequence[str] = (),
+        scopes: Sequence[Scope] = (),
     ) -> tuple[str, Token]:
         """Return a new token's secret and the token. Raises UsageError for an address that is none."""
         for address in addresses:
@@ -149,9 +156,12 @@ class Tokens:
                 ) from None
         secret, now, id = TOKEN_PREFIX + secrets.token_urlsafe(32), self._now(), secrets.token_hex(8)
         self._database.execute(
-            "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
-            (_hash(secret), id, name, user, role.value, " ".join(addresses), now, now + days * 86_400),
-        )
+            "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+            (
+                _hash(secret), id, name, user, role.value, " ".join(addresses), now, now + days * 86_400,
+                " ".join(sorted({each.value for each in scopes})),
+            ),
+        )  # fmt: skip
         row = self._database.execute(_TOKEN + "t.id = ?", (id,)).fetchone()
         return secret, _token(row)
 
@@ -200,7 +210,7 @@ def _token(row: sqlite3.Row) -> Token:
     role, owner = Role(row["role"]), Role(row["owner"])
     return Token(
         row["id"], row["name"], row["user"], role if owner.covers(role) else owner, tuple(row["addresses"].split()),
-        row["created"], row["expires"], row["last_used"],
+        row["created"], row["expires"], row["last_used"], tuple(Scope(each) for each in row["scopes"].split()),
     )  # fmt: skip
 
 

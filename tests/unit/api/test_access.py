@@ -1,3 +1,4 @@
+import re
 import shutil
 from pathlib import Path
 
@@ -8,28 +9,34 @@ from msgspec import structs
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from abidance.api.access import COOKIE, check_declared, routes_of
+from abidance.api.access import COOKIE, Needs, check_declared, routes_of
 from abidance.api.app import create_app
 from abidance.api.doorman import hosts_of
 from abidance.api.house import House
 from abidance.api.server import Address
 from abidance.market.store import open_tables
 from abidance.model.errors import InvariantError, UsageError
-from abidance.security.roles import Role
+from abidance.security.roles import Role, Scope
 from tests.unit.api.conftest import CHANGE, ORIGIN, PASSWORD, QUICK, RULES, Clock, logged_in, people
 
 API, HERE = "/api/v1", Path(__file__)
 
 
-def cells(app: FastAPI) -> list[tuple[str, str, Role | None, bool]]:
-    """Return every route that a plain request reaches: method, path with names filled in, role, confirmation."""
+def cells(app: FastAPI) -> list[tuple[str, str, Needs]]:
+    """Return every route that a plain request reaches: method, path with names filled in, what it takes."""
     found = []
     for path, methods, needs in routes_of(app):
         assert needs is not None
-        for name in ("run", "order_id", "name", "id"):
-            path = path.replace(f"{{{name}}}", "nothing")
-        found += [(method, path, needs.role, needs.confirmed) for method in methods]
+        path = re.sub(r"\{\w+\}", "nothing", path.replace("{number}", "0").replace("{what}", "fills"))
+        found += [(method, path, needs) for method in methods]
     return found
+
+
+def asked(client: TestClient, method: str, path: str, **headers: str) -> tuple[int, str]:
+    """Return the status of an answer, and its code if it is a problem."""
+    answer = client.request(method, path, headers={**CHANGE, **headers}, json={} if method != "GET" else None)
+    is_problem = answer.headers.get("content-type", "") == "application/problem+json"
+    return answer.status_code, answer.json()["code"] if is_problem else ""
 
 
 def test_every_route_meets_every_role_as_it_declares(app: FastAPI, nobody: TestClient, house: House) -> None:
@@ -37,13 +44,12 @@ def test_every_route_meets_every_role_as_it_declares(app: FastAPI, nobody: TestC
     clients |= {role: logged_in(nobody, house, role.value) for role in Role}
     wrong = []
 
-    for method, path, needed, _ in cells(app):
+    for method, path, needs in cells(app):
+        needed = needs.role
         for role, client in clients.items():
             if (method, path) == ("DELETE", f"{API}/session"):
                 continue
-            status = client.request(
-                method, path, headers=CHANGE, json={} if method != "GET" else None
-            ).status_code
+            status, _ = asked(client, method, path)
             if needed is None:
                 expected = status != 401 or path.endswith("/session")
             elif role is None:
@@ -56,7 +62,86 @@ def test_every_route_meets_every_role_as_it_declares(app: FastAPI, nobody: TestC
                 wrong.append((method, path, role, status))
 
     assert not wrong
-    assert len(cells(app)) > 40
+    assert len(cells(app)) > 80
+
+
+def test_every_grave_deed_asks_an_admin_once_more_and_no_other_route_does(
+    app: FastAPI, nobody: TestClient, house: House, clock: Clock
+) -> None:
+    admin = logged_in(nobody, house, "admin")
+    clock.seconds += 301
+    found = {(method, path): asked(admin, method, path)[1] for method, path, _ in _kept(app)}
+
+    grave = {(method, path) for method, path, needs in cells(app) if needs.confirmed}
+    own = {
+        ("POST", f"{API}/session/totp"),
+        ("DELETE", f"{API}/session/totp"),
+    }  # one's own, each with its own question
+    assert {place for place, code in found.items() if code == "confirm"} == grave | own
+    assert len(grave) > 8
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+def test_every_route_meets_a_token_of_every_scope_as_it_declares(
+    app: FastAPI, nobody: TestClient, house: House, scope: Scope
+) -> None:
+    people(house)
+    secret, _ = house.tokens.make("admin", "one", Role.ADMIN, 1, (), (scope,))
+    wrong, opened = [], 0
+
+    for method, path, needs in _kept(app):
+        if needs.role is None:
+            continue
+        status, code = asked(nobody, method, path, Authorization=f"Bearer {secret}")
+        opened += status != 403
+        if needs.scope is None:
+            expected = (status, code) == (403, "people")
+        elif needs.scope is scope:
+            expected = status not in (401, 405, 500) and code not in ("scope", "role")
+        else:
+            expected = (status, code) == (403, "scope")
+        if not expected:
+            wrong.append((method, path, status, code))
+
+    assert not wrong
+    assert opened
+
+
+def test_a_token_without_scopes_may_what_its_role_may_and_a_scope_gives_no_role(
+    nobody: TestClient, house: House
+) -> None:
+    people(house)
+    whole, _ = house.tokens.make("operator", "whole", Role.OPERATOR, 1)
+    lesser, _ = house.tokens.make("viewer", "lesser", Role.VIEWER, 1, (), (Scope.TRADE, Scope.MANAGE))
+
+    found = [
+        asked(nobody, method, path, Authorization=f"Bearer {secret}")
+        for secret in (whole, lesser)
+        for method, path in (("GET", f"{API}/runs"), ("GET", "/metrics"), ("POST", f"{API}/backtests"))
+    ]
+
+    assert [status for status, _ in found] == [200, 200, 422, 403, 403, 403]
+    assert [code for _, code in found[3:]] == ["scope", "scope", "role"]
+
+
+def test_scopes_are_chosen_when_a_token_is_made_and_shown_with_it(nobody: TestClient, house: House) -> None:
+    admin = logged_in(nobody, house, "admin")
+    wish = {"name": "prometheus", "scopes": ["metrics"]}
+
+    made = admin.post(f"{API}/tokens", json=wish, headers=CHANGE).json()
+    strange = admin.post(f"{API}/tokens", json={**wish, "scopes": ["everything"]}, headers=CHANGE)
+    bearer = {"Authorization": f"Bearer {made['secret']}"}
+
+    assert admin.get(f"{API}/tokens").json()[0]["scopes"] == ["metrics"]
+    assert nobody.get("/metrics", headers=bearer).status_code == 200
+    assert nobody.get(f"{API}/runs", headers=bearer).json()["code"] == "scope"
+    assert strange.json()["errors"][0]["field"] == "scopes.0"
+    assert house.audit.last(1)[0].data["scopes"] == ["metrics"]
+
+
+def _kept(app: FastAPI) -> list[tuple[str, str, Needs]]:
+    """Return the routes that do not end the very session that asks."""
+    return [each for each in cells(app) if each[:2] != ("DELETE", f"{API}/session")]
 
 
 def test_a_route_that_declares_no_role_stops_the_application(app: FastAPI) -> None:

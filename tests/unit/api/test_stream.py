@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 from abidance.api import stream as streaming
 from abidance.api.access import Identity
 from abidance.api.house import House
-from abidance.security.roles import Role
+from abidance.security.roles import Role, Scope
 from tests.unit.api.conftest import ORIGIN, logged_in
 
 API, STREAM = "/api/v1", "wss://localhost/api/v1/stream"
@@ -32,6 +32,8 @@ def test_a_stream_is_opened_only_for_those_who_are_logged_in_here(nobody: TestCl
     assert refused(viewer, origin="https://evil.example") == 4403
     assert refused(viewer, host="evil.example") == 4403
     assert refused(nobody, authorization="Bearer abd_nothing") == 4401
+    secret, _ = house.tokens.make("viewer", "prometheus", Role.VIEWER, 1, (), (Scope.METRICS,))
+    assert refused(nobody, authorization=f"Bearer {secret}") == 4403
 
 
 def test_a_stream_goes_on_after_the_number_that_was_seen_last(nobody: TestClient, house: House) -> None:

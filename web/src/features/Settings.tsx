@@ -1,5 +1,5 @@
 /** Who may come in and how: my password and second factor, sessions, tokens, users, and what everybody did. */
-import { Button, Modal, NumberInput, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
+import { Button, Modal, MultiSelect, NumberInput, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
@@ -156,22 +156,26 @@ function Sessions() {
 
 const ROLES = ["viewer", "operator", "admin"];
 type Role = Schemas["Role"];
+const SCOPES = ["read", "trade", "research", "metrics", "manage"];
+type Scope = Schemas["Scope"];
 
 function Tokens() {
   const [name, setName] = useState("");
   const [role, setRole] = useState<Role>("viewer");
   const [days, setDays] = useState<number | string>(90);
   const [addresses, setAddresses] = useState("");
+  const [scopes, setScopes] = useState<Scope[]>([]);
   const tokens = api.useQuery("get", "/api/v1/tokens");
   const make = api.useMutation("post", "/api/v1/tokens", useDone("The token is made."));
   const end = api.useMutation("delete", "/api/v1/tokens/{id}", useDone("The token opens nothing any more."));
-  const send = () => make.mutate({ body: { name, role, days: Number(days), addresses: addresses.split(/[\s,]+/).filter(Boolean) } });
+  const send = () => make.mutate({ body: { name, role, days: Number(days), addresses: addresses.split(/[\s,]+/).filter(Boolean), scopes } });
   return (
     <>
       <Panel title="New token" aside={<span className="quiet">for programs: it is shown once</span>}>
         <form className="row" onSubmit={(e: FormEvent) => { e.preventDefault(); send(); }}>
           <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} required />
           <Select label="Role" data={ROLES} value={role} onChange={(v) => v && setRole(v as Role)} allowDeselect={false} w={130} />
+          <MultiSelect label="Only for" placeholder={scopes.length ? "" : "all that the role may"} data={SCOPES} value={scopes} onChange={(v) => setScopes(v as Scope[])} w={240} />
           <NumberInput label="Days" value={days} onChange={setDays} min={1} max={365} w={100} />
           <TextInput label="Only from" placeholder="any address" value={addresses} onChange={(e) => setAddresses(e.currentTarget.value)} />
           <Button type="submit" loading={make.isPending}>Make it</Button>
@@ -192,6 +196,7 @@ function Tokens() {
                 { name: "Name", cell: (row) => row.name },
                 { name: "User", cell: (row) => row.user },
                 { name: "Role", cell: (row) => row.role },
+                { name: "Only for", cell: (row) => row.scopes.join(", ") || "all of it" },
                 { name: "Only from", cell: (row) => row.addresses.join(", ") || "anywhere" },
                 { name: "Until, UTC", cell: (row) => <Time ms={row.expires} />, width: "150px" },
                 { name: "Last used, UTC", cell: (row) => <Time ms={row.last_used} />, width: "150px" },

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from abidance.api.access import Operator, Stand, Viewer
+from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
@@ -28,7 +28,7 @@ async def list_backtests(
 
 
 @router.post("", status_code=202)
-async def start_backtest(body: BacktestIn, who: Operator, house: Stand) -> BacktestOut:
+async def start_backtest(body: BacktestIn, who: Researcher, house: Stand) -> BacktestOut:
     """Queue a backtest; it runs in a process of its own."""
     job = house.bench.add(body.config, body.label, who.name)
     house.audit.write(
@@ -72,7 +72,7 @@ async def get_backtest_result(id: str, who: Viewer, house: Stand) -> dict[str, A
 
 
 @router.delete("/{id}")
-async def cancel_backtest(id: str, who: Operator, house: Stand) -> BacktestOut:
+async def cancel_backtest(id: str, who: Researcher, house: Stand) -> BacktestOut:
     """End a backtest that waits or runs."""
     job = _job(house, id)
     house.bench.cancel(job)

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from fastapi import APIRouter
 
-from abidance.api.access import Operator, Stand, Viewer
+from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
@@ -25,7 +25,7 @@ async def list_downloads(
 
 
 @router.post("", status_code=202)
-async def start_download(body: DownloadIn, who: Operator, house: Stand) -> DownloadOut:
+async def start_download(body: DownloadIn, who: Researcher, house: Stand) -> DownloadOut:
     """Queue a download; what is stored already is not asked for again."""
     wish = wish_of(
         body.instruments, body.timeframes, "", body.timerange,
@@ -47,7 +47,7 @@ async def get_download(id: str, who: Viewer, house: Stand) -> DownloadOut:
 
 
 @router.delete("/{id}")
-async def cancel_download(id: str, who: Operator, house: Stand) -> DownloadOut:
+async def cancel_download(id: str, who: Researcher, house: Stand) -> DownloadOut:
     """End a download that waits or runs; what came is kept."""
     job = _job(house, id)
     house.downloads.cancel(job)

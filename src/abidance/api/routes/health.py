@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from abidance import __version__
-from abidance.api.access import Anyone, Stand, Viewer
+from abidance.api.access import Anyone, Scraper, Stand
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.wire import Schema
 
@@ -44,7 +44,7 @@ async def get_ready(who: Anyone, house: Stand) -> ReadyOut:
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def get_metrics(who: Viewer, house: Stand) -> Response:
+async def get_metrics(who: Scraper, house: Stand) -> Response:
     """Return metrics in Prometheus' text format; a scraper sends a viewer's token."""
     text = house.metrics.text(house.runs.all())
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

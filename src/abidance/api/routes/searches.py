@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from abidance.api.access import Operator, Stand, Viewer
+from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
@@ -28,7 +28,7 @@ async def list_searches(who: Viewer, house: Stand, limit: Limit = 50, cursor: Cu
 
 
 @router.post("", status_code=202)
-async def start_search(body: SearchIn, who: Operator, house: Stand) -> SearchOut:
+async def start_search(body: SearchIn, who: Researcher, house: Stand) -> SearchOut:
     """Queue a search; it runs in a process of its own and leaves a study that `abidance optimize` can go on with."""
     from abidance.research.objective import Aim
 
@@ -63,7 +63,7 @@ async def get_search_page(id: str, who: Viewer, house: Stand) -> Response:
 
 
 @router.post("/{id}/apply")
-async def apply_search(id: str, body: ApplyIn, who: Operator, house: Stand) -> ApplyOut:
+async def apply_search(id: str, body: ApplyIn, who: Researcher, house: Stand) -> ApplyOut:
     """Write a trial's parameters as a configuration file beside the strategies, as `abidance optimize --apply` does."""
     job = _job(house, id)
     findings = json.loads(await house.reading(house.searches.result, job))
@@ -88,7 +88,7 @@ async def apply_search(id: str, body: ApplyIn, who: Operator, house: Stand) -> A
 
 
 @router.delete("/{id}")
-async def cancel_search(id: str, who: Operator, house: Stand) -> SearchOut:
+async def cancel_search(id: str, who: Researcher, house: Stand) -> SearchOut:
     """End a search that waits or runs; its study is kept."""
     job = _job(house, id)
     house.searches.cancel(job)

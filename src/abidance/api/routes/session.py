@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from abidance import __version__
-from abidance.api.access import COOKIE, Anyone, Identity, Stand, Viewer
+from abidance.api.access import COOKIE, Anyone, Identity, Person, Stand, Viewer
 from abidance.api.house import House
 from abidance.api.problems import ProblemError, not_found
 from abidance.api.schemas.access import (
@@ -178,7 +178,7 @@ async def list_sessions(who: Viewer, house: Stand) -> list[SessionOut]:
 
 
 @router.delete("/sessions/{id}")
-async def end_session(id: str, who: Viewer, house: Stand) -> Done:
+async def end_session(id: str, who: Person, house: Stand) -> Done:
     """End a session of one's own; an admin may end any."""
     found = house.sessions.get(id)
     if found is None or (found.user != who.name and who.role is not Role.ADMIN):

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from abidance.api.access import Admin, Confirmed, Identity, Stand, Viewer
+from abidance.api.access import Admin, Confirmed, Identity, Person, Stand, Viewer
 from abidance.api.house import House
 from abidance.api.problems import ProblemError, not_found
 from abidance.api.schemas.access import (
@@ -86,15 +86,19 @@ async def make_token(body: TokenIn, who: Viewer, house: Stand) -> NewTokenOut:
         )
     if who.role is None or not who.role.covers(body.role):
         raise ProblemError(403, f"You are no {body.role} yourself.", "Ask for a lesser role.", code="role")
-    secret, token = house.tokens.make(who.name, body.name, body.role, body.days, body.addresses)
-    _note(
-        house, who, "token.make", token.id, {"name": body.name, "role": token.role.value, "days": body.days}
-    )
+    secret, token = house.tokens.make(who.name, body.name, body.role, body.days, body.addresses, body.scopes)
+    made: dict[str, object] = {
+        "name": body.name,
+        "role": token.role.value,
+        "days": body.days,
+        "scopes": list(token.scopes),
+    }
+    _note(house, who, "token.make", token.id, made)
     return NewTokenOut(token=_token(token), secret=secret)
 
 
 @router.delete("/tokens/{id}")
-async def end_token(id: str, who: Viewer, house: Stand) -> Done:
+async def end_token(id: str, who: Person, house: Stand) -> Done:
     """End a token of one's own; an admin may end any."""
     found = house.tokens.get(id)
     if found is None or (found.user != who.name and who.role is not Role.ADMIN):
@@ -129,6 +133,7 @@ def _token(token: Token) -> TokenOut:
         user=token.user,
         role=token.role,
         addresses=list(token.addresses),
+        scopes=list(token.scopes),
         created=int(token.created * 1000),
         expires=int(token.expires * 1000),
         last_used=None if token.last_used is None else int(token.last_used * 1000),

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from abidance.api.access import Operator, Stand, Viewer
+from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
@@ -27,7 +27,7 @@ async def list_verdicts(
 
 
 @router.post("", status_code=202)
-async def start_verdict(body: JudgementIn, who: Operator, house: Stand) -> JudgementOut:
+async def start_verdict(body: JudgementIn, who: Researcher, house: Stand) -> JudgementOut:
     """Queue a verdict; it counts as a trial of the idea, and runs in a process of its own."""
     config, label = body.config, body.label
     if body.backtest:
@@ -72,7 +72,7 @@ async def get_verdict_page(id: str, who: Viewer, house: Stand) -> Response:
 
 
 @router.delete("/{id}")
-async def cancel_verdict(id: str, who: Operator, house: Stand) -> JudgementOut:
+async def cancel_verdict(id: str, who: Researcher, house: Stand) -> JudgementOut:
     """End a verdict that waits or runs."""
     job = _job(house, id)
     house.verdicts.cancel(job)

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from abidance.api.schemas.wire import Moment, Schema
-from abidance.security.roles import Role
+from abidance.security.roles import Role, Scope
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
 
@@ -127,6 +127,8 @@ class TokenIn(Schema):
     role: Role = Role.VIEWER
     days: int = Field(default=90, ge=1, le=365)
     addresses: list[str] = Field(default_factory=list, max_length=32)
+    scopes: list[Scope] = Field(default_factory=list, max_length=16)
+    """Which part of what the role may; none is all of it."""
 
 
 class TokenOut(Schema):
@@ -137,6 +139,7 @@ class TokenOut(Schema):
     user: str
     role: Role
     addresses: list[str]
+    scopes: list[Scope]
     created: Moment
     expires: Moment
     last_used: Moment | None
