@@ -18,6 +18,7 @@ from abidance.api.doorman import Doorman, Rules
 from abidance.api.house import House
 from abidance.api.pages import Pages
 from abidance.api.routes import (
+    alerts,
     audit,
     backtests,
     bots,
@@ -27,6 +28,7 @@ from abidance.api.routes import (
     exports,
     fills,
     health,
+    jobs,
     keys,
     logs,
     market,
@@ -45,7 +47,7 @@ from abidance.market.store import open_tables
 
 PREFIX = "/api/v1"
 _ROUTES = (
-    session, users, audit, keys, bots, runs, orders, fills, positions, exports, risk, market, strategies, backtests, searches, verdicts, data, downloads, logs, config,
+    session, users, audit, keys, bots, runs, orders, fills, positions, exports, risk, market, strategies, backtests, searches, verdicts, data, downloads, jobs, alerts, logs, config,
 )  # fmt: skip
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {

@@ -68,6 +68,11 @@ class Bench:
                     job.state, job.error = "failed", "The server stopped while it ran."
                 self._jobs[job.id] = job
 
+    @property
+    def noun(self) -> str:
+        """Return what one piece of its work is called."""
+        return self._kind.noun
+
     def all(self) -> list[Job]:
         """Return what was asked for, newest first."""
         return sorted(self._jobs.values(), key=lambda job: job.created, reverse=True)

@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from abidance.api.house import House
+from abidance.model.outcome import Notice
 from tests.unit.api.conftest import CHANGE, logged_in
 
 RUN = "/api/v1/runs/demo"
@@ -124,3 +125,20 @@ def csv_of(client: TestClient, what: str) -> list[dict[str, str]]:
     assert answer.headers["content-type"].startswith("text/csv")
     assert "attachment" in answer.headers["content-disposition"]
     return list(csv.DictReader(io.StringIO(answer.text)))
+
+
+def test_alerts_are_what_is_more_than_news_of_every_run_newest_first(
+    operator: TestClient, house: House
+) -> None:
+    notices = house.runs.get("demo").replica.notices
+    for ts, level, code in ((1, "warning", "old"), (4, "error", "new"), (3, "info", "news")):
+        notices.append(Notice(2**61 + ts * 1_000_000, level, code, "Look."))
+
+    found = operator.get("/api/v1/alerts", params={"limit": 2}).json()
+    grave = operator.get("/api/v1/alerts", params={"level": "error", "limit": 1}).json()
+    every = operator.get("/api/v1/alerts", params={"level": "info", "limit": 500}).json()
+
+    assert [(each["run"], each["code"]) for each in found] == [("demo", "new"), ("demo", "old")]
+    assert [each["code"] for each in grave] == ["new"]
+    assert len(every) == len(notices)
+    assert operator.get("/api/v1/alerts", params={"level": "loud"}).status_code == 422

@@ -1,17 +1,24 @@
 """Searches, verdicts and downloads: what is asked for, how it goes, what comes of it."""
 
 import json
+import shutil
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from abidance.api.app import create_app
 from abidance.api.bench import Bench, Job
 from abidance.api.house import House
 from abidance.api.workshop import SEARCHES, VERDICTS, Kind, Task
+from abidance.market.bars import Bars
+from abidance.market.findings import findings
+from abidance.market.quality import inspect_bars
+from abidance.market.store import open_tables
 from abidance.run.config import load
-from tests.unit.api.conftest import CHANGE, logged_in
+from tests.unit.api.conftest import CHANGE, ORIGIN, QUICK, RULES, logged_in
 
 CONFIG = {
     "instruments": ["BTC/USDT@BINANCE"],
@@ -146,3 +153,51 @@ def test_the_calendar_counts_the_bars_of_each_day(nobody: TestClient, house: Hou
     assert found["start"] <= stored["first"] < found["start"] + 86_400_000
     assert nothing.status_code == 422
     assert week.status_code == 422
+
+
+def test_work_of_every_kind_stands_in_one_list_newest_first(recorded: Path, tmp_path: Path) -> None:
+    shutil.copytree(recorded, tmp_path / "user")
+    for number, (folder, state) in enumerate(
+        [("backtests", "done"), ("searches", "running"), ("downloads", "queued"), ("backtests", "failed")]
+    ):
+        job = Job(f"id{number}", {"secret": 1}, f"work {number}", "ada", 1_000 + number, state)
+        place = tmp_path / "user" / folder / job.id
+        place.mkdir(parents=True)
+        (place / "request.json").write_text(json.dumps(asdict(job)))
+    house = House(tmp_path / "user", open_tables(tmp_path / "user" / "data"), demo=True, passwords=QUICK)
+    with TestClient(create_app(house, RULES), ORIGIN, client=("127.0.0.1", 5)) as client:
+        first = client.get("/api/v1/jobs", params={"limit": 3}).json()
+        rest = client.get("/api/v1/jobs", params={"limit": 3, "cursor": first["next"]}).json()
+        failed = client.get("/api/v1/jobs", params={"state": "failed"}).json()["items"]
+
+    found = [(each["id"], each["kind"], each["state"]) for each in first["items"] + rest["items"]]
+    assert found == [
+        ("id3", "backtest", "failed"),
+        ("id2", "download", "failed"),  # those that waited or ran when the server ended
+        ("id1", "search", "failed"),
+        ("id0", "backtest", "done"),
+    ]
+    assert len(failed) == 3
+    assert "config" not in first["items"][0]
+
+
+def test_a_stored_series_is_judged_as_the_terminal_does(nobody: TestClient, house: House) -> None:
+    viewer = logged_in(nobody, house, "viewer")
+    bars = house.catalog.read("BTC/USDT@BINANCE", "1h")
+    broken = Bars(
+        "X/USDT@BINANCE", "1h", bars.ts[[0, 1, 2, 5, 6]], [each[:5].copy() for each in bars.columns()]
+    )
+    house.catalog.store.write(broken)
+
+    whole, holed = (
+        viewer.get("/api/v1/data/quality", params={"instrument": id, "timeframe": "1h"}).json()
+        for id in (bars.instrument, broken.instrument)
+    )
+    none = viewer.get("/api/v1/data/quality", params={"instrument": "NO/USDT@BINANCE", "timeframe": "1h"})
+
+    report = inspect_bars(bars)
+    assert (whole["grade"], whole["rows"], whole["missing"]) == (report.grade, len(bars), report.missing)
+    assert whole["reasons"] == list(report.reasons)
+    assert whole["odd"] == len(findings(bars)) >= len(whole["oddest"])
+    assert (holed["grade"], holed["missing"], holed["months"][0]["share"]) == ("warning", 2, 5 / 7)
+    assert none.status_code == 422

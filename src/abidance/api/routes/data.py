@@ -1,5 +1,6 @@
 """What market data is stored, and how whole it is."""
 
+from math import isfinite
 from typing import Annotated
 
 import numpy as np
@@ -9,14 +10,16 @@ from abidance.api.access import Stand, Viewer
 from abidance.api.house import House
 from abidance.api.problems import ProblemError
 from abidance.api.routes.market import Id, Length
-from abidance.api.schemas.market import HoldingOut, HoleOut
+from abidance.api.schemas.market import HoldingOut, HoleOut, MonthOut, OddOut, QualityOut
 from abidance.api.schemas.wire import ms
 from abidance.api.schemas.work import CalendarOut
+from abidance.market.findings import findings
+from abidance.market.quality import completeness, inspect_bars
 from abidance.market.store import Holding
 from abidance.model.instrument import SECOND_NS, parse_instrument_id, timeframe_ns
 
 router = APIRouter(prefix="/data", tags=["data"])
-DAY_NS = 86_400 * SECOND_NS
+DAY_NS, MOST_ODD = 86_400 * SECOND_NS, 20
 
 
 @router.get("")
@@ -38,6 +41,14 @@ async def list_gaps(
     return await house.reading(_gaps, house, instrument, timeframe, limit)
 
 
+@router.get("/quality")
+async def get_quality(who: Viewer, house: Stand, instrument: Id, timeframe: Length) -> QualityOut:
+    """Judge a stored series, and say what is odd in it and where."""
+    parse_instrument_id(instrument)
+    timeframe_ns(timeframe)
+    return await house.reading(_quality, house, instrument, timeframe)
+
+
 @router.get("/calendar")
 async def get_calendar(who: Viewer, house: Stand, instrument: Id, timeframe: Length) -> CalendarOut:
     """Return how many bars of each day a stored series holds."""
@@ -54,6 +65,38 @@ def _calendar(house: House, instrument: str, timeframe: str, wanted: int) -> Cal
     rows = np.bincount(days - first).tolist() if len(days) else []
     return CalendarOut(
         instrument=instrument, timeframe=timeframe, start=ms(first * DAY_NS), wanted=wanted, rows=rows
+    )
+
+
+def _quality(house: House, instrument: str, timeframe: str) -> QualityOut:
+    bars = house.catalog.read(instrument, timeframe)
+    report, odd = inspect_bars(bars), findings(bars)
+    oddest = sorted(sorted(odd, key=lambda each: -each.score)[:MOST_ODD], key=lambda each: each.ts)
+    has_move = isfinite(report.largest_move) and report.largest_move_ts > 0
+    return QualityOut(
+        instrument=instrument,
+        timeframe=timeframe,
+        grade=report.grade.value,
+        reasons=list(report.reasons),
+        rows=report.rows,
+        missing=report.missing,
+        zero_volume=report.zero_volume,
+        flat=report.flat,
+        outliers=report.outliers,
+        largest_move=report.largest_move if has_move else None,
+        largest_move_ts=ms(report.largest_move_ts) if has_move else None,
+        months=[MonthOut(month=month, share=share) for month, share in completeness(bars)],
+        odd=len(odd),
+        oddest=[
+            OddOut(
+                ts=ms(each.ts),
+                kind=each.kind.value,
+                bars=each.bars,
+                score=each.score if isfinite(each.score) else None,
+                text=each.text,
+            )
+            for each in oddest
+        ],
     )
 
 

@@ -148,6 +148,45 @@ class HoleOut(Schema):
     rows: int
 
 
+class OddOut(Schema):
+    """A place in a stored series that deserves a look: `bars` bars from `ts` on; `score` is the larger the odder."""
+
+    ts: Moment
+    kind: str
+    bars: int
+    score: float | None
+    text: str
+
+
+class MonthOut(Schema):
+    """How much of a month's bars is there, as a share."""
+
+    month: str
+    share: Share
+
+
+class QualityOut(Schema):
+    """The judgement on a stored series, as `abidance check-data` gives it."""
+
+    instrument: str
+    timeframe: str
+    grade: Literal["ok", "warning", "refused"]
+    reasons: list[str]
+    rows: int
+    missing: int
+    zero_volume: int
+    flat: int
+    outliers: int
+    largest_move: float | None
+    """Close to close, as a ratio."""
+    largest_move_ts: Moment | None
+    months: list[MonthOut]
+    odd: int
+    """Places that deserve a look."""
+    oddest: list[OddOut]
+    """The oddest of them, oldest first."""
+
+
 class LogOut(Schema):
     """One line of a bot's log."""
 

@@ -287,6 +287,12 @@ class NoticeOut(Schema):
     strategy: str
 
 
+class AlertOut(NoticeOut):
+    """Something a person should look at, and the run that tells of it."""
+
+    run: str
+
+
 class UsageOut(Schema):
     """One limit and how much of it is used."""
 

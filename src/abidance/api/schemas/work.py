@@ -38,6 +38,12 @@ class WorkOut(Schema):
     timerange: str
 
 
+class JobOut(WorkOut):
+    """Long work of any kind."""
+
+    kind: Literal["backtest", "search", "verdict", "download"]
+
+
 class TrialOut(Schema):
     """One trial of a search: its number, scores in the order of the objectives, and values by parameter."""
 
