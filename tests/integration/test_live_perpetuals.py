@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -44,6 +45,8 @@ class _Evening(HandPulse):
 class Contracts(Elsewhere):
     """A local exchange of perpetuals with an account that has money."""
 
+    margin: Literal["cross", "isolated"] = "cross"
+
     def __init__(self, folder: Path, venue: str) -> None:
         super().__init__(folder, venue)
         self.pulse = _Evening()  # type: ignore[assignment]
@@ -63,7 +66,11 @@ class Contracts(Elsewhere):
             leverage=2,
         )
         return self.config(
-            **{"strategies": (cross,), "perpetuals": PerpetualsConfig(set_at_venue=True), **more}
+            **{
+                "strategies": (cross,),
+                "perpetuals": PerpetualsConfig(margin=self.margin, set_at_venue=True),
+                **more,
+            }
         )
 
     async def pass_time(self, seconds: float) -> None:
@@ -157,6 +164,37 @@ async def test_a_stop_stands_at_the_exchange_and_a_liquidation_is_booked_to_who_
         assert not bot.engine.state.portfolio.open_positions()
 
 
+async def test_a_bot_trades_with_isolated_margin_and_a_liquidation_takes_that_alone(place: Contracts) -> None:
+    clearing, desk = place.exchange.desk.clearing, place.exchange.desk
+    position = clearing.position(place.account, place.market)
+    place.margin = "isolated"
+    position.is_isolated = place.venue == "BYBIT"  # one for the whole account there, and never set by us
+    async with place:
+        bot = await place.until_held()
+        place.agrees(bot)
+        held, own = place.held, position.wallet
+        stood = abs(position.cost) / 2
+        position.wallet = clearing.maintenance(place.market, position) - clearing.unrealised(
+            place.market, position
+        )
+        before = place.account.purse("USDT").total
+        await place.pass_time(10)
+        left, lost = place.held, before - place.account.purse("USDT").total
+
+        bot = await place.live(20)
+
+        forced = [fill for fill in bot.engine.fills if fill.purpose is Purpose.LIQUIDATION]
+        assert position.is_isolated
+        assert abs(own - stood) < stood / 50  # what a leverage of 2 asks for; it has borne a funding
+        assert held
+        assert not left
+        assert lost < own / 10  # of 20,000 that lay beside it nothing was touched
+        assert sum((fill.quantity * fill.side.sign for fill in forced), D(0)) == -held
+        assert {fill.strategy for fill in forced} == {"cross"}
+        assert [o for o in desk.orders.values() if o.is_liquidation]
+        assert not bot.engine.state.portfolio.open_positions()
+
+
 async def test_nothing_is_sent_while_the_account_is_set_otherwise_than_the_configuration(
     place: Contracts,
 ) -> None:
@@ -164,7 +202,7 @@ async def test_nothing_is_sent_while_the_account_is_set_otherwise_than_the_confi
         with pytest.raises(ConfigError, match="leverage 20 at the venue and 2 in the configuration"):
             await place.live(60, perpetuals=PerpetualsConfig())
         with pytest.raises(ConfigError, match="cross margin at the venue and isolated in the configuration"):
-            await place.live(60, perpetuals=PerpetualsConfig(margin="isolated", set_at_venue=True))
+            await place.live(60, perpetuals=PerpetualsConfig(margin="isolated"))
         place.account.is_hedged = True
         with pytest.raises(ConfigError, match="hedge mode, where long and short are held apart"):
             await place.live(60)

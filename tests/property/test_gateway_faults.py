@@ -81,7 +81,7 @@ async def live(
     world.is_up = True
     world.exchange.faults.clear()
     await world.advance(120)
-    for _ in range(16):  # a venue that answers one question in three seconds needs longer for a dozen orders
+    for _ in range(30):  # one question in three seconds takes long for a dozen orders, and so does doubt
         if not world.gateway.doubts and world.gateway.register.is_settled:
             break
         await world.advance(30)

@@ -48,6 +48,8 @@ class Position:
     cost: Decimal = ZERO
     leverage: int = 20
     is_isolated: bool = False
+    wallet: Decimal = ZERO
+    """The margin of its own on which an isolated one stands; part of the purse that nothing else may use."""
     realised: Decimal = ZERO
     since: int = 0
     updated: int = 0

@@ -276,8 +276,12 @@ class BinanceContracts:
         held = self._desk.clearing.position(account, self._market(params))
         if (params.get("marginType") == "ISOLATED") == held.is_isolated:
             raise _no(-4046, "No need to change margin type.")
-        # Only cross margin is played: saying yes to another would be a lie.
-        raise _no(-4067, "Position side cannot be changed if there exists open orders.")
+        if any(order.market is self._market(params) for order in live(self._desk.of(account))):
+            raise _no(-4047, "Margin type cannot be changed if there exists open orders.")
+        if held.lots:
+            raise _no(-4048, "Margin type cannot be changed if there exists position.")
+        held.is_isolated = not held.is_isolated
+        return {"code": 200, "msg": "success"}
 
     def _set_hedged(self, account: Account, params: Mapping[str, str]) -> object:
         hedged = params.get("dualSidePosition", "").lower() == "true"

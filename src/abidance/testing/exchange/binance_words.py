@@ -352,12 +352,14 @@ class ContractWords:
             "unRealizedProfit": plain(clearing.unrealised(market, held)),
             "liquidationPrice": plain(clearing.liquidation_price(account, market)),
             "leverage": str(held.leverage),
-            "marginType": "cross",
-            "isolated": False,
-            "isolatedMargin": "0",
+            "marginType": "isolated" if held.is_isolated else "cross",
+            "isolated": held.is_isolated,
+            "isolatedMargin": plain(held.wallet + clearing.unrealised(market, held))
+            if held.is_isolated
+            else "0",
             "notional": plain(held.lots * mark * unit),
             "marginAsset": settling(market),
-            "isolatedWallet": "0",
+            "isolatedWallet": plain(held.wallet),
             "initialMargin": plain(clearing.margin(held)),
             "maintMargin": plain(clearing.maintenance(market, held)),
             "positionInitialMargin": plain(clearing.margin(held)),

@@ -1,6 +1,6 @@
 """Bybit's trading side: signed orders, questions, balances and positions (V5), and the account's own stream.
 
-One account for spot and linear (unified), one-way positions with cross margin. A post-only order that would trade is
+One account for spot and linear (unified), one-way positions. A post-only order that would trade is
 taken and then cancelled, as Bybit does.
 """
 
@@ -303,10 +303,11 @@ class BybitOrders:
     # --- the account
 
     def _info(self, account: Account, asked: Mapping[str, Any]) -> object:
-        del account, asked
+        del asked
+        is_isolated = any(each.is_isolated for each in account.positions.values())
         return self._ok(
             {
-                "marginMode": "REGULAR_MARGIN",
+                "marginMode": "ISOLATED_MARGIN" if is_isolated else "REGULAR_MARGIN",
                 "updatedTime": "1697078946000",
                 "unifiedMarginStatus": 5,
                 "dcpStatus": "OFF",

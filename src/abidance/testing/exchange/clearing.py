@@ -1,7 +1,8 @@
 """Perpetual positions on the local exchange: what an account holds, what it cost, its margin, funding and liquidation.
 
-Exact: what was realised and what is still open always add up to what was paid. One position per instrument, with cross
-margin: the whole purse of the settling asset stands for it.
+Exact: what was realised and what is still open always add up to what was paid. One position per instrument. With cross
+margin the whole purse of the settling asset stands for it; an isolated one stands on its own wallet, which takes its
+margin when it grows, gives it back in proportion when it gets smaller, and bears its fundings.
 """
 
 from collections.abc import Iterator
@@ -54,6 +55,9 @@ class Clearing:
             cost = position.cost if whole else (position.cost * closed / abs(position.lots)).quantize(_CENT)
             # What is closed was bought (or sold) for `cost`, signed; it goes for the other sign of its value.
             realised = -sign * closed * price * unit - cost
+            position.wallet -= (
+                position.wallet if whole else (position.wallet * closed / abs(position.lots)).quantize(_CENT)
+            )
             position.cost -= cost
             position.lots += sign * closed
         opened = abs(signed) - closed
@@ -61,6 +65,8 @@ class Clearing:
             if not position.lots:
                 position.since = why[0]
             position.cost += sign * opened * price * unit
+            if position.is_isolated:
+                position.wallet += (opened * price * unit / position.leverage).quantize(_CENT)
             position.lots += sign * opened
         position.updated = why[0]
         position.realised += realised
@@ -75,6 +81,8 @@ class Clearing:
 
     def margin(self, position: Position) -> Decimal:
         """Return what a position keeps of the purse."""
+        if position.is_isolated:
+            return position.wallet
         return (abs(position.cost) / position.leverage).quantize(_CENT)
 
     def maintenance(self, market: Market, position: Position) -> Decimal:
@@ -89,17 +97,35 @@ class Clearing:
         for market, position in self.open_of(account):
             if settling(market) == asset:
                 found -= self.margin(position)
-                loss += self.unrealised(market, position)
+                loss += ZERO if position.is_isolated else self.unrealised(market, position)
         return found + min(ZERO, loss)
 
     def equity(self, account: Account, asset: str) -> tuple[Decimal, Decimal]:
-        """Return the worth of a purse with what is open, and how much of it must be there."""
+        """Return the worth of a purse with what is open, and how much must be there; isolated positions apart."""
         worth, needed = account.purse(asset).total, ZERO
         for market, position in self.open_of(account):
-            if settling(market) == asset:
+            if settling(market) == asset and position.is_isolated:
+                worth -= position.wallet
+            elif settling(market) == asset:
                 worth += self.unrealised(market, position)
                 needed += self.maintenance(market, position)
         return worth, needed
+
+    def fallen(self, account: Account) -> list[Market]:
+        """Return the markets of an account whose positions are no longer covered by what stands for them."""
+        equities = {
+            asset: self.equity(account, asset)
+            for asset in {settling(each) for each, _ in self.open_of(account)}
+        }
+        found = []
+        for market, position in self.open_of(account):
+            worth, needed = equities[settling(market)]
+            if position.is_isolated:
+                worth = position.wallet + self.unrealised(market, position)
+                needed = self.maintenance(market, position)
+            if worth <= needed:
+                found.append(market)
+        return found
 
     def liquidation_price(self, account: Account, market: Market) -> Decimal:
         """Return the mark at which an account's position is taken over, all else equal; 0 for never."""
@@ -107,6 +133,9 @@ class Clearing:
         if not position.lots:
             return ZERO
         worth, needed = self.equity(account, settling(market))
+        if position.is_isolated:
+            worth = position.wallet + self.unrealised(market, position)
+            needed = self.maintenance(market, position)
         quantity = position.lots * rules.lot
         spare = worth - needed
         mark = market.mark().price * rules.tick
@@ -128,6 +157,8 @@ class Clearing:
                     paid = (position.lots * mark * unit * Decimal(str(rate))).quantize(_CENT)
                     id = market.instrument.id
                     lines.append(Line(due, settling(market), -paid, "funding", instrument=id))
+                    if position.is_isolated:
+                        position.wallet -= paid
         for line in lines:
             account.move(line)
         return lines

@@ -334,25 +334,25 @@ class Desk:
                     held = self.clearing.position(account, order.market)
                     if held.lots * order.ticket.side >= 0:
                         self._drop(order, ts)
-            for asset in {settling(market) for market, _ in self.clearing.open_of(account)}:
-                worth, needed = self.clearing.equity(account, asset)
-                if worth <= needed:
-                    has_traded |= self._liquidate(account, asset, ts)
+            if fallen := self.clearing.fallen(account):
+                has_traded |= self._liquidate(account, fallen, ts)
         return has_traded
 
     def _drop(self, order: Placed, ts: int) -> None:
         """End an order by the venue's own will."""
         self.cancel(order, ts, State.EXPIRED)
 
-    def _liquidate(self, account: Account, asset: str, ts: int) -> bool:
-        """Take over an account's positions: its orders end, all is closed at market, a hole is filled by insurance."""
+    def _liquidate(self, account: Account, fallen: list[Market], ts: int) -> bool:
+        """Take positions over: the orders there end, all is closed at market, insurance fills what is missing then."""
+        is_cross = any(not self.clearing.position(account, each).is_isolated for each in fallen)
         for order in list(live(self.orders.values())):
-            if order.account is account and order.market.instrument.is_perpetual:
+            is_there = order.market in fallen or (is_cross and order.market.instrument.is_perpetual)
+            if order.account is account and is_there:
                 self._drop(order, ts)
         traded = 0
-        for market, position in list(self.clearing.open_of(account)):
-            if settling(market) != asset:
-                continue
+        for market in fallen:
+            position = self.clearing.position(account, market)
+            own, before = position.wallet, account.purse(settling(market)).total
             side, lots = (-1, position.lots) if position.lots > 0 else (1, -position.lots)
             ticket = Ticket(f"autoclose-{self._next}", side, lots, force=Force.IOC, reduces=True)
             order = Placed(self._next, account, market, ticket, ts, updated=ts, is_liquidation=True)
@@ -363,12 +363,21 @@ class Desk:
             self._tell(News(account, order))
             self._send(order, ts)
             traded += order.filled
-        hole = account.purse(asset).total
-        if hole < 0 and not any(settling(market) == asset for market, _ in self.clearing.open_of(account)):
-            line = Line(ts, asset, -hole, "insurance")
-            account.move(line)
-            self._tell(News(account, None, line=line))
+            lost = before - account.purse(settling(market)).total
+            if position.is_isolated and not position.lots and lost > own:
+                self._insure(account, settling(market), lost - own, ts)
+        for asset in {settling(market) for market in fallen}:
+            hole = account.purse(asset).total
+            if hole < 0 and not any(
+                settling(market) == asset for market, _ in self.clearing.open_of(account)
+            ):
+                self._insure(account, asset, -hole, ts)
         return traded > 0
+
+    def _insure(self, account: Account, asset: str, amount: Decimal, ts: int) -> None:
+        line = Line(ts, asset, amount, "insurance")
+        account.move(line)
+        self._tell(News(account, None, line=line))
 
     # --- inside
 

@@ -130,6 +130,11 @@ class Register:
         """Yield our orders that have not ended, oldest first."""
         return iter([each for each in self._orders.values() if not each.is_closed])
 
+    def once_there(self) -> list[Tracked]:
+        """Return the newest few of our orders that ended and that the venue had."""
+        found = [each for each in self._orders.values() if each.is_closed and each.was_there]
+        return found[:-4:-1]
+
     def standing(self, instrument: str, side: Side | None = None) -> Iterator[Tracked]:
         """Yield our orders of an instrument that rest at the venue."""
         for each in self.open():
