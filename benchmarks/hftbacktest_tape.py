@@ -108,14 +108,16 @@ def main() -> None:
     with phases.measure("load"):
         data = events(count)
 
-    def run() -> dict[str, int]:
+    def run() -> dict[str, float]:
         asset = BacktestAsset().data([data]).linear_asset(1.0).constant_order_latency(0, 0)
         asset = asset.risk_adverse_queue_model().no_partial_fill_exchange().trading_value_fee_model(FEE, FEE)
         replay = HashMapMarketDepthBacktest([asset.tick_size(TICK).lot_size(0.001).last_trades_capacity(0)])
         bars, sent = resting_entry(replay, MINUTE_NS)
-        fills = int(replay.state_values(0).num_trades)
+        state, depth = replay.state_values(0), replay.depth(0)
+        worth = state.position * (depth.best_bid + depth.best_ask) / 2
+        told = {"fills": int(state.num_trades), "pnl": float(state.balance + worth - state.fee)}
         replay.close()
-        return {"bars": bars, "orders sent": sent, "fills": fills}
+        return {"bars": bars, "orders sent": sent, **told}
 
     with phases.measure("run"):
         outcome, timed = repeated(run)

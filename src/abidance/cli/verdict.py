@@ -1,5 +1,6 @@
 """`abidance verdict`: say whether what a backtest shows is more than luck."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -84,6 +85,8 @@ def verdict(
         dry_run_wallet, setting, parameter, store,
     )  # fmt: skip
     loaded = typed.load()
+    # The folder of compiled code is asked for when a kernel is imported.
+    os.environ["ABIDANCE_HOME"] = str(userdir.expanduser())
     with Bar(loaded, "Judging") as bar:
         found = judge(
             loaded,
@@ -92,6 +95,7 @@ def verdict(
             counter=None if no_count else trial_counter(userdir),
             settings=Settings(seed, variants, permutations, noise, metric, trials),
             progress=bar.advance,
+            say=bar.say,
         )
     console, written = Console(highlight=False), []
     try:  # what took a minute is shown, whatever becomes of the files
@@ -137,6 +141,8 @@ def _shown(found: "Verdict") -> "RenderableType":
         table.add_row(check.name, mark, visible(check.sentence))
     title = Text(visible(f"{found.strategy} on {', '.join(found.instruments)}"), style="bold")
     period = Text(f"{' to '.join(found.period)} UTC, {found.details['runs']:,} runs", style="dim")
+    if fallback := found.details["fallback"]:
+        period.append(visible(f"\nThe event engine made runs, which takes longer: {fallback}"))
     last = Text.assemble((f"{found.mark.upper()}  ", _STYLES[found.mark]), visible(found.sentence))
     note = Text(
         "docs/validation.md says what each check asks, and why its thresholds are where they are.", "dim"

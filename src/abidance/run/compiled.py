@@ -35,7 +35,7 @@ from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
 from abidance.model.money import UNIT
 from abidance.model.outcome import Notice
 from abidance.run.backtest import Progress, backtest, buy_and_hold, quick_collector
-from abidance.run.config import TRADES, RunConfig
+from abidance.run.config import RunConfig
 from abidance.run.setup import BarSource, GapSource, Key, Material, TermsSource, gather
 from abidance.strategy.base import BarStrategy
 from abidance.strategy.config import ExitsConfig
@@ -63,19 +63,32 @@ def compiled_backtest(
     material = gather(
         config, _Sparing(source, config) if isinstance(source, StoredSource) else source, folder
     )
-    reason = unsupported(material)
-    if reason is None:
-        try:
-            if say is not None and (text := compiled.first_time()):
-                say(text)
-            recursions.use()
-            with quick_collector():
-                return _run(material, started)
-        except CannotTellError as error:
-            reason = error.found
+    if say is not None and (text := first_time(material)):
+        say(text)
+    try:
+        return compiled_run(material, started)
+    except CannotTellError as error:
+        reason = error.found
     result = backtest(config, source, folder, progress)
     text = f"The event engine ran this backtest, not the compiled executor: {reason}"
     return _with_notice(result, Notice(material.start, "info", FALLBACK, text))
+
+
+def first_time(material: Material) -> str:
+    """Return a sentence for the user when a run of a material would compile kernels first; empty otherwise."""
+    return compiled.first_time() if unsupported(material) is None else ""
+
+
+def compiled_run(material: Material, started: float | None = None) -> BacktestResult:
+    """Run a material in compiled code; `started` is when its loading began (`time.perf_counter`).
+
+    Raises CannotTellError, with the reason as a sentence, where the event engine is to run it.
+    """
+    if (reason := unsupported(material)) is not None:
+        raise CannotTellError(reason)
+    recursions.use()
+    with quick_collector():
+        return _run(material, time.perf_counter() if started is None else started)
 
 
 def fallback_of(result: BacktestResult) -> str:
@@ -181,13 +194,6 @@ class _Sparing:
     def gaps(self, instrument: str, start: int | None = None, end: int | None = None) -> tuple[GapSpan, ...]:
         """Return the holes that the source knows."""
         return self._source.gaps(instrument, start, end) if isinstance(self._source, GapSource) else ()
-
-
-def _sparing(source: BarSource, config: RunConfig) -> BarSource:
-    """Return a source that leaves in its store what only fills orders, where it can."""
-    if config.detail_timeframe in (None, "", TRADES) or not isinstance(source, StoredSource):
-        return source
-    return _Sparing(source, config)
 
 
 # --- what is covered

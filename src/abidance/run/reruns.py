@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from abidance.backtest.compiled import CannotTellError
 from abidance.backtest.result import BacktestResult
 from abidance.journal.metrics import DAY_NS
 from abidance.kernel.ids import OrderIds
@@ -22,6 +23,7 @@ from abidance.research.splits import Span
 from abidance.research.variants import Shifted, Values, fresh
 from abidance.research.walk import daily_returns
 from abidance.run.backtest import play, result_of
+from abidance.run.compiled import compiled_run
 from abidance.run.setup import LEAST_HISTORY, WARMUPS, Key, Material, assemble
 from abidance.strategy.base import BarStrategy
 from abidance.venues.sim.config import FeeTier, VenueConfig
@@ -33,10 +35,15 @@ _CAP = 0.99
 
 @dataclass
 class Reruns:
-    """Makes the runs: one material, and what may differ from it. `made` is called after each."""
+    """Makes the runs: one material, and what may differ from it. `made` is called after each.
+
+    Runs are made in compiled code where that can tell them. `fallback` says why the event engine ran the first that it
+    ran; empty while there was none.
+    """
 
     material: Material
     made: Callable[[], None]
+    fallback: str = ""
 
     def __post_init__(self) -> None:
         if self.material.tapes:
@@ -59,10 +66,14 @@ class Reruns:
             for name, each in material.strategies.items()
         }
         material = replace(material, strategies=strategies)
-        core = assemble(material, OrderIds(0, 0, b"backtest").make, tape=material.bars, isolate=False)
-        recorder = play(material, core, digest=False)
+        try:
+            result = compiled_run(material)
+        except CannotTellError as error:
+            self.fallback = self.fallback or error.found
+            core = assemble(material, OrderIds(0, 0, b"backtest").make, tape=material.bars, isolate=False)
+            result = result_of(material, core, play(material, core, digest=False), {})
         self.made()
-        return result_of(material, core, recorder, {})
+        return result
 
     def returns(self, material: Material) -> FloatArray:
         """Return the daily returns of a run of `material` over the days of the base run."""

@@ -32,6 +32,7 @@ from abidance.research.trials import Trial, TrialCounter, Tried
 from abidance.research.validate import Check, Luck, Verdict
 from abidance.research.variants import Values, is_tunable, neighbours, values_of
 from abidance.research.walk import OBJECTIVES, Walk, annual, crossed, daily_returns, walk
+from abidance.run.compiled import first_time
 from abidance.run.config import RunConfig
 from abidance.run.reruns import Reruns
 from abidance.run.setup import BarSource, gather
@@ -113,14 +114,18 @@ def judge(
     counter: TrialCounter | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Verdict:
     """Run a backtest and all that tells whether it is more than luck; `progress(done, total)` counts runs.
 
-    The run is counted as a trial when there is a `counter`. Raises DataError when there are too few days, UsageError
-    when nothing is traded, and what a backtest raises.
+    `say` is told when kernels are about to be compiled, which happens once for an installed version. The run is counted
+    as a trial when there is a `counter`. Raises DataError when there are too few days, UsageError when nothing is
+    traded, and what a backtest raises.
     """
     case = _Case(settings or Settings(), progress or (lambda *_: None))
     case.runs = Reruns(gather(config, source, folder), case.advance)
+    if say is not None and (text := first_time(case.runs.material)):
+        say(text)
     case.take_base()
     tried = Tried(())
     if counter is not None and (trial := Trial.of(case.base)) is not None:
@@ -206,7 +211,8 @@ class _Case:
             mark=mark,
             sentence=sentence,
             checks=checks,
-            details=self.details | {"runs": self._done, "seed": self.settings.seed},
+            details=self.details
+            | {"runs": self._done, "seed": self.settings.seed, "fallback": self.runs.fallback},
             version=self.base.version,
             fingerprint=self.base.fingerprint,
         )

@@ -6,18 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from abidance.backtest.parity import first_difference
 from abidance.engine.config import StrategyConfig
+from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
 from abidance.market.funding import Funding
 from abidance.market.store import BarStore, Catalog
 from abidance.model.errors import AbidanceError, DataError, UsageError
 from abidance.research.trials import Trial, TrialCounter
 from abidance.research.validate import Mark, Verdict
-from abidance.run.backtest import backtest
+from abidance.run.backtest import backtest, play, result_of
 from abidance.run.config import RunConfig
 from abidance.run.reruns import Reruns
-from abidance.run.setup import gather
+from abidance.run.setup import assemble, gather
 from abidance.run.verdict import Settings, judge
+from abidance.strategy.config import ExitsConfig
 from abidance.venues.sim.config import FeeTier, SlippageConfig, VenueConfig
 
 BTC = "BTC/USDT@BINANCE"
@@ -169,6 +172,7 @@ def test_an_event_strategy_is_judged_and_its_timing_approximated() -> None:
 
     timing = next(check for check in found.checks if check.key == "timing")
     assert "approximated from its positions" in timing.sentence
+    assert "decides on events" in str(found.details["fallback"])
     assert timing.mark is not Mark.SKIP
 
 
@@ -256,6 +260,28 @@ def test_a_rerun_without_any_change_is_the_backtest_itself() -> None:
     assert again.fingerprint == plain.fingerprint
     assert made.run(made.with_costs(1.0)).equity.tolist() == plain.equity.tolist()
     assert made.run(made.with_shift(0)).equity.tolist() == plain.equity.tolist()
+
+
+def test_runs_are_made_in_compiled_code_and_are_those_of_the_event_engine() -> None:
+    exits = ExitsConfig(stop_loss=0.03, trailing_stop=0.05)
+    strategy = StrategyConfig(strategy="EmaCross", parameters={"fast": 5, "slow": 20}, exits=exits)
+    made = reruns(RunConfig(instruments=(BTC,), strategies=(strategy,)), random_walk(60, 1))
+    wanted = (
+        made.material,
+        made.with_costs(3.0),
+        made.with_shift(77),
+        made.with_noise(0.25, np.random.default_rng(3)),
+        made.within(made.material, (made.days[0] + 20, made.days[0] + 50)),
+    )
+
+    for material in wanted:
+        found = made.run(material)
+
+        core = assemble(material, OrderIds(0, 0, b"backtest").make, tape=material.bars, isolate=False)
+        truth = result_of(material, core, play(material, core), {})
+        assert len(truth.fills) > 10
+        assert first_difference(truth, found) is None
+    assert not made.fallback
 
 
 def test_costs_are_paid_as_often_as_asked_and_rebates_stay() -> None:
