@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import Scope
 
+from abidance.model.event import CircuitState
+
 if TYPE_CHECKING:
     from abidance.api.following import Followed
 
+_OPENNESS = {CircuitState.CLOSED: 0.0, CircuitState.HALF_OPEN: 0.5, CircuitState.OPEN: 1.0}
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -40,6 +43,13 @@ class Metrics:
             )
         }
 
+        self._circuits = Gauge(
+            "abidance_run_circuit_open",
+            "1 while a circuit breaker lets no new risk through, 0.5 while it is tried.",
+            ("run", "venue", "part"),
+            registry=registry,
+        )
+
     def request(self, scope: Scope, status: int, seconds: float) -> None:
         """Note an answered request; what matched no route counts under one name."""
         route = getattr(scope.get("route"), "path", "") or "none"
@@ -50,6 +60,7 @@ class Metrics:
         """Return all metrics in Prometheus' text format."""
         for gauge in self._runs.values():
             gauge.clear()
+        self._circuits.clear()
         for run in runs:
             replica = run.replica
             standing = replica.standing()
@@ -66,6 +77,9 @@ class Metrics:
                 ("records", float(replica.seq)),
             ):
                 self._runs[name].labels(run.name).set(value)
+            for circuit in replica.state.feeds.circuits.values():
+                value = _OPENNESS[circuit.state]
+                self._circuits.labels(run.name, circuit.venue, circuit.part).set(value)
         return generate_latest(self._registry)
 
 

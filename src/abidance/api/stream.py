@@ -37,7 +37,7 @@ from abidance.api.house import House
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.wire import ms
 from abidance.model.account import Position, RoundTrip
-from abidance.model.event import Control, VenueStatus
+from abidance.model.event import CircuitMoved, Control, VenueStatus
 from abidance.model.market import Bar, FeedStatus
 from abidance.model.order import Fill, Order
 from abidance.model.outcome import Notice, Refused
@@ -330,6 +330,7 @@ _SHOWN: Mapping[type, tuple[str, Callable[[Replica, Any], object]]] = {
     Control: ("control", lambda _, what: views.plain(what)),
     FeedStatus: ("feed", lambda _, what: views.feed(what)),
     VenueStatus: ("venue", lambda _, what: views.venue(what)),
+    CircuitMoved: ("circuit", lambda _, what: views.circuit(what)),
 }
 
 

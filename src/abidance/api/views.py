@@ -13,6 +13,7 @@ from abidance.api.following import Followed
 from abidance.api.notes import NOTHING, Written
 from abidance.api.schemas.trading import (
     BalanceOut,
+    CircuitOut,
     CorrelationOut,
     EntryOut,
     EventOut,
@@ -35,7 +36,7 @@ from abidance.api.schemas.trading import (
 )
 from abidance.api.schemas.wire import ms
 from abidance.model.account import Position, RoundTrip
-from abidance.model.event import VenueStatus
+from abidance.model.event import CircuitMoved, VenueStatus
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.model.market import FeedStatus
 from abidance.model.order import Fill, Order, Purpose
@@ -321,6 +322,19 @@ def venue(found: VenueStatus) -> VenueOut:
     )
 
 
+def circuit(found: CircuitMoved) -> CircuitOut:
+    """Return how a circuit stands."""
+    return CircuitOut(
+        venue=found.venue,
+        part=found.part,
+        state=found.state,
+        reason=found.reason,
+        trips=found.trips,
+        rest=found.rest,
+        ts=ms(found.ts),
+    )
+
+
 def risk(replica: Replica) -> RiskOut:
     """Return where risk stands."""
     state, limits = replica.state, replica.limits
@@ -356,6 +370,7 @@ def risk(replica: Replica) -> RiskOut:
         refusals=dict(sorted(replica.refused.items())),
         feeds=[feed(each) for each in state.feeds.known.values()],
         venues=[venue(each) for each in state.feeds.venues.values()],
+        circuits=[circuit(each) for each in state.feeds.circuits.values() if not each.is_closed],
     )
 
 

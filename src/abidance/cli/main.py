@@ -28,6 +28,7 @@ _PANELS = {
         "trade": "trade",
         "kill": "kill",
         "reconcile": "reconcile",
+        "circuits": "circuits",
         "serve": "serve",
     },
     "Strategies": {"new-strategy": "strategies", "list-strategies": "strategies", "check-strategy": "check"},

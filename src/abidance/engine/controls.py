@@ -61,6 +61,9 @@ class Controls:
         if event.action in (ControlAction.SET_LIMITS, ControlAction.SET_BREAKERS):
             self._set_guards(event)
             return
+        if event.action is ControlAction.RESET_CIRCUITS:
+            self._reset_circuits(event)
+            return
         names = [name for name in self._state.strategies if event.strategy in ("", name)]
         if not names:
             self._actions.note("error", "unknown_strategy", f"No strategy {event.strategy!r} runs here.")
@@ -73,6 +76,19 @@ class Controls:
         elif event.action is ControlAction.RELEASE:
             self._actions.tell(self._breakers.release(self._state.now, event.actor))
             self._arm()
+
+    def _reset_circuits(self, event: Control) -> None:
+        """Tell who wants which circuits closed; that they close is told by whoever watches them."""
+        venue, part = (str(event.values.get(key, "")) for key in ("venue", "part"))
+        found = [
+            f"{each.part} of {each.venue or 'every venue'}"
+            for each in self._state.feeds.circuits.values()
+            if not each.is_closed and each.is_of(venue, part)
+        ]
+        text = (
+            f"{event.actor or 'Somebody'} resets {', '.join(found)}." if found else "No such circuit is open."
+        )
+        self._actions.note("warning" if found else "info", "circuits_reset", text)
 
     def _disarm(self) -> None:
         """Take back what protects positions: a person wants nothing of ours at the venue."""

@@ -26,6 +26,7 @@ from abidance.market.feed.stream import Lane, Passed, Watch
 from abidance.model.errors import StrategyError
 from abidance.model.event import (
     BalanceChanged,
+    CircuitMoved,
     Control,
     Event,
     FundingPaid,
@@ -107,6 +108,7 @@ class Engine:
             FundingPaid: self._on_cash,
             BalanceChanged: self._on_cash,
             VenueStatus: self.news.on_venue_status,
+            CircuitMoved: self.news.on_circuit,
             Timer: self._on_timer,
             Control: self._on_control,
         }

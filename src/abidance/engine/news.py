@@ -1,4 +1,4 @@
-"""News about our account: what becomes of orders, what fills, whether a venue may be traded on.
+"""News about our account: what becomes of orders, what fills, whether a venue may be traded on and relied on.
 
 State first, then what follows: exits that must stand, entries to take back or to send again, what people are told.
 """
@@ -15,6 +15,8 @@ from abidance.execution.orders import AnomalyCode
 from abidance.model.command import Cancel
 from abidance.model.event import (
     ChangeRejected,
+    CircuitMoved,
+    CircuitState,
     OrderAbandoned,
     OrderAccepted,
     OrderAmended,
@@ -184,9 +186,40 @@ class News:
         state.now = max(state.now, event.ts)
         before = state.feeds.venues.get(event.venue)
         state.feeds.venues[event.venue] = event
+        if state.feeds.barriers(event.venue):
+            return  # people know already that there is trouble, and not each turn of it is news
         if event.reasons and event.reasons != (before.reasons if before else ()):
-            self._actions.note(
-                "warning", "venue_not_trusted", f"Only exits at {event.venue}: {' '.join(event.reasons)}"
-            )
+            self._tell_doubt(event)
         elif event.is_trusted and before is not None and before.reasons:
             self._actions.note("info", "venue_trusted", f"{event.venue} may be traded on again.")
+
+    def _tell_doubt(self, status: VenueStatus) -> None:
+        text = f"Only exits at {status.venue}: {' '.join(status.reasons)}"
+        self._actions.note("warning", "venue_not_trusted", text)
+
+    def on_circuit(self, event: CircuitMoved) -> None:
+        """Take that a circuit opened, closed or is tried; entries that rest where it opened are taken back."""
+        state = self._state
+        state.now = max(state.now, event.ts)
+        before = state.feeds.circuits.get((event.venue, event.part))
+        state.feeds.circuits[event.venue, event.part] = event
+        was_closed = before is None or before.is_closed
+        where = event.venue or "every venue"
+        if event.state is CircuitState.OPEN:
+            if was_closed:
+                self._actions.note("warning", "circuit_open", f"Only exits at {where}: {event.reason}")
+            self._take_back(event)
+        elif event.is_closed and not was_closed:
+            text = f"The circuit {event.part} of {where} is closed. {event.reason}"
+            self._actions.note("info", "circuit_closed", text)
+            for status in state.feeds.venues.values():
+                still_doubted = event.concerns(status.venue) and not status.is_trusted
+                if still_doubted and not state.feeds.barriers(status.venue):
+                    self._tell_doubt(status)
+
+    def _take_back(self, circuit: CircuitMoved) -> None:
+        """Take back the entries that rest where a circuit has opened."""
+        for id, instrument in self._state.instruments.items():
+            if circuit.concerns(instrument.venue):
+                for name in self._state.strategies:
+                    self._actions.cancel_entries(name, id)

@@ -204,10 +204,12 @@ class State:
         """Return a strategy's signed quantity."""
         return self.portfolio.position(strategy, instrument).quantity
 
-    def has_pending(self, strategy: str, instrument: str) -> bool:
-        """Return True while an entry of the strategy waits at the venue."""
+    def has_pending(self, strategy: str = "", instrument: str = "", venue: str = "") -> bool:
+        """Return True while an entry waits: of a strategy, in an instrument, at a venue, where these are named."""
         return any(
-            pending.strategy == strategy and pending.instrument.id == instrument
+            (not strategy or pending.strategy == strategy)
+            and (not instrument or pending.instrument.id == instrument)
+            and (not venue or pending.instrument.venue == venue)
             for pending in self._pending()
         )
 

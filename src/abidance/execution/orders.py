@@ -20,6 +20,7 @@ from abidance.model.event import (
     AccountEvent,
     BalanceChanged,
     ChangeRejected,
+    CircuitMoved,
     FundingPaid,
     OrderAbandoned,
     OrderAccepted,
@@ -235,7 +236,7 @@ class Orders:
 
     def apply(self, event: AccountEvent) -> Order | None:
         """Book what a venue said and return the order if that changed it; None otherwise (see `take_anomalies`)."""
-        if isinstance(event, FundingPaid | BalanceChanged | VenueStatus):
+        if isinstance(event, FundingPaid | BalanceChanged | VenueStatus | CircuitMoved):
             return None
         order_id = event.fill.order_id if isinstance(event, OrderFilled) else event.order_id
         order = self._orders.get(order_id)

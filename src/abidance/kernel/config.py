@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import ModelSchema
 
+WORDS = "x-words"
+"""Key of a schema under which a model says itself what a setting may be."""
+
 
 class Config(BaseModel):
     """A frozen piece of configuration; an unknown key is an error. What stands below a field says what it means."""

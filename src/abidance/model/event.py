@@ -127,6 +127,56 @@ class VenueStatus(msgspec.Struct, frozen=True, gc=False, tag="venue_status"):
         return not self.reasons
 
 
+class Part(StrEnum):
+    """What a circuit watches: a side of one venue, or of the machine that the run is on (`JOURNAL`, `DISK`)."""
+
+    REQUESTS = "requests"
+    LATENCY = "latency"
+    ORDERS = "orders"
+    CLOCK = "clock"
+    STREAM = "stream"
+    DATA = "data"
+    BOOKS = "books"
+    JOURNAL = "journal"
+    DISK = "disk"
+
+
+class CircuitState(StrEnum):
+    """CLOSED lets new risk through, OPEN none, HALF_OPEN tries whether the trouble is over."""
+
+    CLOSED = "closed"
+    HALF_OPEN = "half_open"
+    OPEN = "open"
+
+
+class CircuitMoved(msgspec.Struct, frozen=True, gc=False, tag="circuit"):
+    """A circuit breaker opened, closed, or is being tried. Without a `venue` it is of the whole run.
+
+    `trips` counts how often it opened since it was last at peace, `rest` for how many seconds it stays open this time.
+    """
+
+    ts: int
+    venue: str
+    part: Part
+    state: CircuitState
+    reason: str = ""
+    trips: int = 0
+    rest: float = 0.0
+
+    @property
+    def is_closed(self) -> bool:
+        """Return True while it lets new risk through."""
+        return self.state is CircuitState.CLOSED
+
+    def is_of(self, venue: str, part: str = "") -> bool:
+        """Say whether it is of a venue and a part; empty names stand for all of them."""
+        return (not venue or venue == self.venue) and (not part or part == self.part)
+
+    def concerns(self, venue: str) -> bool:
+        """Say whether it has to do with entries at a venue."""
+        return not self.venue or self.venue == venue
+
+
 class Timer(msgspec.Struct, frozen=True, gc=False, tag="timer"):
     """A moment that was asked for has come."""
 
@@ -153,6 +203,7 @@ class ControlAction(StrEnum):
     AMEND_ORDER = "amend_order"
     CANCEL_ORDER = "cancel_order"
     ADJUST = "adjust"
+    RESET_CIRCUITS = "reset_circuits"
 
 
 class Control(msgspec.Struct, frozen=True, gc=False, tag="control"):
@@ -161,8 +212,9 @@ class Control(msgspec.Struct, frozen=True, gc=False, tag="control"):
     A manual order (ORDER, AMEND_ORDER, CANCEL_ORDER) belongs to one strategy; its `values` are those of an
     `OrderRequest`, amounts as text, or `order_id` and what is to change. ADJUST accepts what an account holds other
     than our books say: the events that follow it bring the books in line; its `values` are the differences that were
-    seen (`seen`) and the `reason`. SET_LIMITS and SET_BREAKERS
-    are about the run as a whole: their `values` are limits or breakers by name, "off" for none.
+    seen (`seen`) and the `reason`. SET_LIMITS and SET_BREAKERS are about the run as a whole: their `values` are limits
+    or breakers by name, "off" for none. RESET_CIRCUITS closes what is open of a `venue` and `part`, all of them where
+    none is named.
     """
 
     ts: int
@@ -185,6 +237,7 @@ AccountEvent = (
     | FundingPaid
     | BalanceChanged
     | VenueStatus
+    | CircuitMoved
 )
 Event = (
     BarSlice
@@ -207,6 +260,7 @@ Event = (
     | FundingPaid
     | BalanceChanged
     | VenueStatus
+    | CircuitMoved
     | Timer
     | Control
 )
@@ -218,6 +272,8 @@ __all__ = [
     "BarSlice",
     "BookSnapshot",
     "ChangeRejected",
+    "CircuitMoved",
+    "CircuitState",
     "Control",
     "ControlAction",
     "Event",
@@ -234,6 +290,7 @@ __all__ = [
     "OrderFilled",
     "OrderRejected",
     "OrderUnknown",
+    "Part",
     "Quote",
     "Timer",
     "Trade",

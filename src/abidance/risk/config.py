@@ -2,12 +2,21 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from abidance.kernel.config import Config
+from abidance.kernel.config import WORDS, Config
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+Trip = Annotated[
+    tuple[
+        Annotated[int, Field(ge=1)],
+        Annotated[int, Field(ge=1, le=100_000)],
+        Annotated[float, Field(gt=0, le=86_400)],
+    ],
+    Field(json_schema_extra={WORDS: "a list of three numbers"}),
+]
+"""When a circuit opens: failures, among how many of the newest outcomes, none of them older than so many seconds."""
 
 
 class SizingConfig(Config):
@@ -90,10 +99,63 @@ class BreakersConfig(Config):
     alarm is told."""
 
 
+class CircuitsConfig(Config):
+    """What stops new risk at a venue, or everywhere, that cannot be relied on now. Real orders only. None switches off.
+
+    While a circuit is open only exits, stops and cancels pass. After its rest it is tried; what fails then lets it rest
+    longer, `proofs` outcomes in a row that are fine close it. Three numbers say when one opens: at so many failures,
+    among so many of the newest outcomes, none of them older than so many seconds.
+    """
+
+    requests: Trip | None = (5, 50, 60.0)
+    """Signed requests without an answer, answered 5xx, or refused for asking too often. A ban opens at once."""
+    latency: Trip | None = (5, 500, 60.0)
+    """Answers slower than `slow`: 5 among 500 is a 99th percentile beyond it."""
+    orders: Trip | None = (5, 10, 60.0)
+    """Orders that the venue refused; refused post-only orders are no failure."""
+    clock: Trip | None = (3, 10, 60.0)
+    """Orders that came out of their time. A clock that is `skew` off opens at once."""
+    stream: Trip | None = (3, 10, 300.0)
+    """Losses of the private stream, and executions that it did not tell."""
+    data: Trip | None = (5, 10, 600.0)
+    """Losses of the certificate of a venue's market data: stale, a gap, or a crossed book."""
+    books: Trip | None = (3, 10, 3600.0)
+    """Differences between a balance or position and our books that came again after they were gone."""
+    journal: Trip | None = (3, 1000, 60.0)
+    """Writes of the journal to the disk that took longer than `slow_write`."""
+    slow: Annotated[float, Field(gt=0, le=60)] = 3.0
+    """Seconds after which an answer is slow."""
+    skew: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Seconds that our clock may differ from the venue's."""
+    slow_write: Annotated[float, Field(gt=0, le=60)] = 1.0
+    """Seconds after which a write of the journal is slow."""
+    least_room: Annotated[int, Field(ge=0)] = 100_000_000
+    """Bytes that must be free where the journal is; 0 does not look."""
+    cooldown: Annotated[float, Field(ge=1, le=3600)] = 15.0
+    """Seconds of the first rest."""
+    growth: Annotated[float, Field(ge=1, le=10)] = 2.0
+    """Each further rest is so many times as long."""
+    longest: Annotated[float, Field(ge=1, le=86_400)] = 900.0
+    """Seconds of the longest rest."""
+    proofs: Annotated[int, Field(ge=1, le=100)] = 2
+    """Outcomes in a row that must be fine before it closes."""
+    calm: Annotated[float, Field(ge=1, le=86_400)] = 900.0
+    """Seconds after closing in which another trip counts as the same trouble."""
+
+    @field_validator("requests", "latency", "orders", "clock", "stream", "data", "books", "journal")
+    @classmethod
+    def _can_trip(cls, trip: Trip | None) -> Trip | None:
+        if trip is not None and trip[0] > trip[1]:
+            raise ValueError(f"{trip[0]} failures cannot be among the newest {trip[1]} outcomes")
+        return trip
+
+
 class RiskConfig(Config):
-    """Limits and breakers of a run."""
+    """Limits, breakers and circuits of a run."""
 
     limits: LimitsConfig = LimitsConfig()
     """Hard limits on every order."""
     breakers: BreakersConfig = BreakersConfig()
     """What makes the system stop taking risk."""
+    circuits: CircuitsConfig = CircuitsConfig()
+    """What stops new risk at a venue that cannot be relied on."""

@@ -1,16 +1,17 @@
-"""What may be acted on: the last word of the feed on each stream, of the gateway on each account, as it came in events.
+"""What may be acted on: the last word on each stream, on each account and on each circuit, as it came in events.
 
 What nobody ever spoke of is not judged here: a backtest on stored data has no certificates, and trades.
 """
 
 from collections.abc import Mapping
 
-from abidance.model.event import VenueStatus
+from abidance.model.event import CircuitMoved, CircuitState, Part, VenueStatus
 from abidance.model.market import DataKind, FeedState, FeedStatus, MarkPrice
+from abidance.risk.circuits import DEGRADATIONS, Trial
 
 
 class Feeds:
-    """The certificates of a run's streams, the last mark price of each perpetual, the standing of each account.
+    """Certificates of a run's streams, the last mark price of each perpetual, the standing of accounts and circuits.
 
     `references` names per strategy the instruments that it looks at besides those it trades.
     """
@@ -19,6 +20,7 @@ class Feeds:
         self.references: dict[str, tuple[str, ...]] = {}
         self.marks: dict[str, MarkPrice] = {}
         self.venues: dict[str, VenueStatus] = {}
+        self.circuits: dict[tuple[str, Part], CircuitMoved] = {}
         self._known: dict[tuple[str, DataKind], FeedStatus] = {}
         self._doubted: dict[str, dict[DataKind, FeedStatus]] = {}
 
@@ -51,3 +53,14 @@ class Feeds:
             if doubted := self._doubted.get(id):
                 return next(iter(doubted.values()))
         return None
+
+    def barriers(self, venue: str) -> list[CircuitMoved]:
+        """Return circuits that are not closed, of a venue and of the whole run, those that let nothing pass first."""
+        found = [each for each in self.circuits.values() if not each.is_closed and each.concerns(venue)]
+        return sorted(found, key=admits_one)
+
+
+def admits_one(circuit: CircuitMoved) -> bool:
+    """Say whether a circuit that is not closed is tried by entries, one at a time."""
+    is_tried = circuit.state is CircuitState.HALF_OPEN
+    return is_tried and DEGRADATIONS[circuit.part].trial is Trial.ENTERING

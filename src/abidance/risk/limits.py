@@ -14,6 +14,7 @@ from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import OrderRequest, OrderType, Side
 from abidance.model.outcome import RefusalCode
 from abidance.risk.config import LimitsConfig
+from abidance.risk.feeds import admits_one
 from abidance.risk.sizing import stop_distance
 from abidance.risk.view import RiskView, worst_price
 
@@ -265,6 +266,18 @@ def venue_not_trusted(case: Case) -> str | None:
     return f"Only exits at {status.venue}: {' '.join(status.reasons)}"
 
 
+def circuit_open(case: Case) -> str | None:
+    """Refuse an entry where a circuit is open; one that is tried by entries lets one pass at a time."""
+    venue = case.instrument.venue
+    for circuit in case.view.feeds.barriers(venue):
+        where = circuit.venue or "every venue"
+        if not admits_one(circuit):
+            return f"Only exits at {where}: {circuit.reason}"
+        if case.view.has_pending(venue=venue) or any(each.instrument.venue == venue for each in case.earlier):
+            return f"Only one entry at a time at {where} until it is proven that orders are taken again."
+    return None
+
+
 def unknown_order_open(case: Case) -> str | None:
     """Refuse an entry while an order on the instrument may or may not be live."""
     if not case.view.unknown_open(case.request.instrument):
@@ -443,6 +456,7 @@ ENTRIES: tuple[Rule, ...] = (
     (RefusalCode.STALE_DATA, stale_data),
     (RefusalCode.FEED_NOT_CERTIFIED, feed_not_certified),
     (RefusalCode.VENUE_NOT_TRUSTED, venue_not_trusted),
+    (RefusalCode.CIRCUIT_OPEN, circuit_open),
     (RefusalCode.UNKNOWN_ORDER_OPEN, unknown_order_open),
     (RefusalCode.MISSING_STOP, missing_stop),
     (RefusalCode.EXIT_NOT_FEASIBLE, exit_not_feasible),

@@ -116,8 +116,8 @@ class RiskView(SizingView, Protocol):
         """Return how many (strategy, instrument) pairs hold a position or have a pending entry."""
         ...
 
-    def has_pending(self, strategy: str, instrument: str) -> bool:
-        """Return whether a strategy has a pending entry in an instrument."""
+    def has_pending(self, strategy: str = "", instrument: str = "", venue: str = "") -> bool:
+        """Return whether an entry is pending: of a strategy, in an instrument, at a venue, where these are named."""
         ...
 
     def position_quantity(self, strategy: str, instrument: str) -> Decimal:

@@ -15,14 +15,14 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from abidance.engine.config import AllocationConfig, StrategyConfig
 from abidance.execution.config import RoutingConfig
-from abidance.kernel.config import Config, Described
+from abidance.kernel.config import WORDS, Config, Described
 from abidance.model.errors import ConfigError, UsageError
 from abidance.model.instrument import parse_instrument_id, timeframe_ns
 from abidance.model.money import received, to_decimal
 from abidance.risk.config import RiskConfig
 from abidance.run.loading import Given, MisfitError, assemble
 from abidance.run.perpetuals import PerpetualsConfig
-from abidance.run.reference import WORDS, Reference
+from abidance.run.reference import Reference
 from abidance.run.sources import leaves, shown
 from abidance.venues.net.config import FeedConfig
 from abidance.venues.sim.config import VenueConfig

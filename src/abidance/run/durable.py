@@ -51,14 +51,21 @@ class Apart(Executor):
 class Durable:
     """A journal (`kernel.ports.JournalStore`) whose `sync` only begins; `on_failure` is called when one fails.
 
-    `apart` is where the disk is waited for.
+    `apart` is where the disk is waited for, `took` is told in how many seconds it answered.
     """
 
-    def __init__(self, journal: FileJournal, apart: Executor, on_failure: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        journal: FileJournal,
+        apart: Executor,
+        on_failure: Callable[[], None],
+        took: Callable[[float], object] = lambda _: None,
+    ) -> None:
         self.append = journal.append
         self.handled = journal.handled
         self._journal = journal
         self._on_failure = on_failure
+        self._took = took
         self._apart = apart
         self._is_open = False
         self._since = 0.0
@@ -99,6 +106,7 @@ class Durable:
             self._on_failure()
         elif not done.cancelled():
             self._journal.was_synced(seq)
+            self._took(asyncio.get_running_loop().time() - self._since)
 
     async def rest(self, seconds: float) -> bool:
         """Wait until the disk has answered, but no longer than that; say whether it has."""

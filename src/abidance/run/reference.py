@@ -10,15 +10,13 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
+from abidance.kernel.config import WORDS
 from abidance.run.sources import Key, shown
 
 Node = Mapping[str, Any]
 
 NONE = "none"
 """How a file switches a setting off: TOML has no word for nothing."""
-
-WORDS = "x-words"
-"""Key of a schema under which a model says itself what a setting may be."""
 
 _WIDTH = 118
 
@@ -158,7 +156,7 @@ class Reference:
             if "properties" in option:
                 return "Written as `[{}]`", node
             if option.get("type") == "array" and any(
-                "properties" in each for each in self.options(option["items"])
+                "properties" in each for each in self.options(option.get("items", {}))
             ):
                 return "A list: each entry is written as `[[{}]]`", option["items"]
         return None

@@ -25,6 +25,7 @@ from abidance.model.errors import JournalError, UsageError
 from abidance.model.event import (
     AccountEvent,
     BalanceChanged,
+    CircuitMoved,
     Control,
     ControlAction,
     FundingPaid,
@@ -108,6 +109,7 @@ Told = (
     | Control
     | FeedStatus
     | VenueStatus
+    | CircuitMoved
 )
 
 
@@ -190,6 +192,7 @@ class Replica:
             BalanceChanged: self._on_cash,
             FundingPaid: self._on_cash,
             VenueStatus: self._on_venue,
+            CircuitMoved: self._on_circuit,
             Control: self._on_control,
             Decided: self._on_decided,
         }
@@ -445,6 +448,11 @@ class Replica:
     def _on_venue(self, event: VenueStatus) -> None:
         self.state.now = max(self.state.now, event.ts)
         self.state.feeds.venues[event.venue] = event
+        self._tell(event)
+
+    def _on_circuit(self, event: CircuitMoved) -> None:
+        self.state.now = max(self.state.now, event.ts)
+        self.state.feeds.circuits[event.venue, event.part] = event
         self._tell(event)
 
     # --- people, and what was decided

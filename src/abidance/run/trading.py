@@ -7,12 +7,14 @@ before anything new is risked.
 """
 
 import asyncio
+import shutil
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -22,17 +24,26 @@ from abidance.market.bars import Bars
 from abidance.market.readings import is_mood
 from abidance.model.command import Command, Submit
 from abidance.model.errors import ConfigError, JournalError, VenueError
-from abidance.model.event import AccountEvent, Control, ControlAction, FundingPaid, Timer, VenueStatus
+from abidance.model.event import (
+    AccountEvent,
+    Control,
+    ControlAction,
+    FundingPaid,
+    Timer,
+    VenueStatus,
+)
 from abidance.model.instrument import Instrument
-from abidance.model.market import BookSnapshot, MarketEvent, Quote, Trade
+from abidance.model.market import BookSnapshot, FeedStatus, MarketEvent, Quote, Trade
 from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import Order, OrderType
 from abidance.model.outcome import Decided, Outcome
 from abidance.portfolio.ledger import funding_ref
+from abidance.risk.circuits import RUN, Sign
 from abidance.run import checkpoint
 from abidance.run.adjusting import adjustments
 from abidance.run.bot import JOURNAL, Moment
 from abidance.run.checkpoint import State
+from abidance.run.circuits import CircuitWatch
 from abidance.run.door import Answer, Wish
 from abidance.run.durable import Apart, Durable
 from abidance.run.killing import Extent, killed
@@ -141,6 +152,7 @@ class LiveTrading(LivePaper):
         self._watching = watching
         self._inbox: deque[AccountEvent] = deque()
         self._unlogged: deque[Outcome] = deque()
+        self._circuits = CircuitWatch(material.config.risk.circuits, self._hear, self._room)
         self._told: dict[str, tuple[str, ...]] = {}
         self._wake: Callable[[], None] = lambda: None
         self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -171,8 +183,18 @@ class LiveTrading(LivePaper):
         return Core(engine, self.relay, ())
 
     def _record(self) -> JournalStore:
-        self._sure = Durable(self.journal, self._syncing, self._failed)
+        took = partial(self._circuits.see, RUN, Sign.WRITTEN)
+        self._sure = Durable(self.journal, self._syncing, self._failed, took)
         return self._sure
+
+    def _room(self) -> int:
+        """Return how many bytes are free where the record is."""
+        return shutil.disk_usage(self._folder).free
+
+    def _observe(self, outcome: Outcome) -> None:
+        super()._observe(outcome)
+        if self.relay.is_open and isinstance(outcome.event, FeedStatus):
+            self._circuits.on_feed(outcome.event)
 
     def _put_away(self) -> State:
         return super()._put_away()._replace(venue=None)
@@ -198,12 +220,16 @@ class LiveTrading(LivePaper):
         self.relay.gateways = {id: each for each in self.gateways for id in each.dialect.instruments}
         self.relay.is_open = True
         self._sure.open()
+        venues = [dialect.venue for dialect in self.dialects]
+        self._circuits.begin(world.pulse, engine.state.feeds.circuits.values(), venues)
         self._on_doubt(world.pulse.wall)
         return last
 
     async def _opened(self, dialect: AccountDialect, world: World) -> Wire:
         access = self._access[dialect.venue]
-        wire = Wire(dialect, access.credentials, world.transport, world.budgets, world.pulse, access.rest_url)
+        signs = partial(self._circuits.see, dialect.venue)
+        transport, budgets, pulse = world.transport, world.budgets, world.pulse
+        wire = Wire(dialect, access.credentials, transport, budgets, pulse, access.rest_url, signs)
         await wire.open()
         return wire
 
@@ -256,7 +282,8 @@ class LiveTrading(LivePaper):
     def _gateway(self, dialect: AccountDialect, wire: Wire, world: World) -> VenueGateway:
         log = logger("gateway").bind(venue=dialect.venue)
         stream_url = self._access[dialect.venue].stream_url
-        way = Way(wire, world.transport, world.pulse, world.draw, log, stream_url, self._sure)
+        signs = partial(self._circuits.see, dialect.venue)
+        way = Way(wire, world.transport, world.pulse, world.draw, log, stream_url, self._sure, signs)
         books = Books(lambda: self._owned(dialect), lambda: self._exposed(dialect))
         wall = world.pulse.wall
         return VenueGateway(
@@ -299,6 +326,9 @@ class LiveTrading(LivePaper):
     def _moment(self, feed: LiveFeed) -> Moment:
         moment = super()._moment(feed)
         doubts = [f"{venue}: {' '.join(reasons)}" for venue, reasons in self._told.items() if reasons]
+        circuits = self._core.engine.state.feeds.circuits.values()
+        shut = [each for each in circuits if not each.is_closed]
+        doubts += [f"{each.venue or 'every venue'}: {each.part} {each.state}. {each.reason}" for each in shut]
         return (
             replace(moment, feeds=f"{moment.feeds}. Only exits at {' '.join(doubts)}") if doubts else moment
         )
@@ -365,7 +395,7 @@ class LiveTrading(LivePaper):
     def _beside(self, world: World, feed: LiveFeed) -> Sequence[Coroutine[object, object, None]]:
         self._wake = feed.wake
         watching = () if self._watching is None else self._watching(self, world)
-        own = (self._watch_kill(world), self._watch_disk(world))
+        own = (self._watch_kill(world), self._watch_disk(world), *self._circuits.works(self.gateways))
         return (*(gateway.run() for gateway in self.gateways), *own, *watching)
 
     def _write_down(self, outcome: Outcome) -> None:
@@ -394,6 +424,8 @@ class LiveTrading(LivePaper):
 
     def _obey(self, wish: Wish) -> Answer:
         """Take an order from outside; one that accepts what the accounts hold is followed by the entries for it."""
+        if wish.action is ControlAction.RESET_CIRCUITS:
+            return self._reset(wish)
         if wish.action is not ControlAction.ADJUST:
             return super()._obey(wish)
         doubtful = [
@@ -419,6 +451,14 @@ class LiveTrading(LivePaper):
             for event in list(entries):
                 self._pump.step(event)
             gateway.weigh()
+        return answer
+
+    def _reset(self, wish: Wish) -> Answer:
+        """Close the circuits that a person names, after that is on record."""
+        answer = super()._obey(wish)
+        venue, part = (str(wish.values.get(key, "")) for key in ("venue", "part"))
+        for moved in self._circuits.reset(wish.actor, venue, part):
+            self._pump.step(moved)
         return answer
 
     def _turn(self, feed: LiveFeed, watch: Callable[[Moment], None]) -> None:

@@ -163,6 +163,7 @@ class Reply(NamedTuple):
     """What an answer to a submit, amend or cancel proves, and what it says besides.
 
     `venue_id` is the venue's id of an order that was placed, where the answer has that and not enough for a report.
+    Without `has_left` not a byte of the request left, and the venue said nothing.
     """
 
     proof: Proof
@@ -170,6 +171,7 @@ class Reply(NamedTuple):
     reports: tuple[OrderReport, ...] = ()
     executions: tuple[Execution, ...] = ()
     venue_id: str = ""
+    has_left: bool = True
 
 
 class Page(NamedTuple):

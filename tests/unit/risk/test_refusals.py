@@ -2,7 +2,7 @@ import re
 from pathlib import Path
 
 from abidance.model.outcome import RefusalCode
-from abidance.risk.config import BreakersConfig, LimitsConfig
+from abidance.risk.config import BreakersConfig, CircuitsConfig, LimitsConfig
 from abidance.risk.limits import ALWAYS, ENTRIES
 
 PAGE = Path(__file__).parents[3] / "docs" / "refusals.md"
@@ -19,7 +19,11 @@ def test_every_row_says_what_it_means_and_what_to_do() -> None:
 
 def test_every_key_that_the_page_names_exists() -> None:
     named = re.findall(r"`risk\.(\w+)\.(\w+)`", PAGE.read_text("utf-8"))
-    rooms = {"limits": set(LimitsConfig.model_fields), "breakers": set(BreakersConfig.model_fields)}
+    rooms = {
+        "limits": set(LimitsConfig.model_fields),
+        "breakers": set(BreakersConfig.model_fields),
+        "circuits": set(CircuitsConfig.model_fields),
+    }
 
     assert named
     assert [name for room, name in named if name not in rooms[room]] == []

@@ -122,9 +122,13 @@ class World:
         held = {place for place, quantity in self.positions.items() if quantity}
         return len(held | {(o.strategy, o.instrument) for o in self.pending if self._is_entry(o)})
 
-    def has_pending(self, strategy: str, instrument: str) -> bool:
+    def has_pending(self, strategy: str = "", instrument: str = "", venue: str = "") -> bool:
         return any(
-            (o.strategy, o.instrument) == (strategy, instrument) and self._is_entry(o) for o in self.pending
+            strategy in ("", o.strategy)
+            and instrument in ("", o.instrument)
+            and venue in ("", self.instruments[o.instrument].venue)
+            for o in self.pending
+            if self._is_entry(o)
         )
 
     def position_quantity(self, strategy: str, instrument: str) -> Decimal:

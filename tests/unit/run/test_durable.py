@@ -32,7 +32,8 @@ class Bench:
         self.journal = FileJournal(path, HEADER)
         self.disk = HandDisk()
         self.failures = 0
-        self.durable = Durable(self.journal, self.disk, self.fail)
+        self.took: list[float] = []
+        self.durable = Durable(self.journal, self.disk, self.fail, self.took.append)
         self.durable.open()
         self.disk.hangs = True
 
@@ -100,6 +101,7 @@ async def test_who_waits_too_long_is_told_and_the_next_sync_goes_on(
     assert waited > 0
     assert not rested
     assert bench.durable.waited == 0
+    assert [took >= waited for took in bench.took] == [True]
 
 
 async def test_a_bot_that_gives_up_a_disk_closes_its_journal_without_waiting(bench: Bench) -> None:

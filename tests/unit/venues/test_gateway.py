@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Never
 
 import pytest
 
+from abidance.model.errors import VenueError
 from abidance.model.event import BalanceChanged, OrderAbandoned, OrderFilled, OrderRejected
 from abidance.model.instrument import InstrumentKind
 from abidance.model.order import OrderType, Side
 from abidance.testing.exchange import Fault, Wrong
 from abidance.venues.accounts import ACCOUNTS
+from abidance.venues.net.transport import Answer
 from tests.unit.venues.trading_world import SCENES, D, World
 
 WITHOUT_STOPS = sorted(
@@ -413,3 +417,38 @@ async def test_a_clock_that_is_off_is_measured_and_corrected(world: World) -> No
     assert world.placed(first) == 0
     assert abs(world.wire.offset) < 1_000_000_000
     assert world.told(second) == ["OrderAccepted"]
+
+
+async def test_a_question_for_the_time_that_had_to_wait_measures_no_clock_that_is_off() -> None:
+    world = await World().start()
+
+    world.exchange.faults.add(Fault(Wrong.BAN, "/api/v3", 0, 1, 20.0))
+    with suppress(VenueError):
+        await world.gateway.compare_orders()
+    measuring = asyncio.ensure_future(world.gateway.set_clock())
+    await world.advance(130)
+    await measuring
+
+    assert world.wire.offset == 0
+    assert "clock" not in world.gateway.doubts
+    await world.stop()
+
+
+async def test_what_a_venue_says_may_break_its_comparisons_and_nothing_else() -> None:
+    world = await World().start()
+    listed = world.gateway.dialect.read_orders
+
+    def broken(answer: Answer) -> Never:
+        raise KeyError(answer.status)
+
+    world.gateway.dialect.read_orders = broken  # type: ignore[method-assign]
+    order = world.submit()
+    await world.advance(15)
+    doubted = dict(world.gateway.doubts)
+    world.gateway.dialect.read_orders = listed  # type: ignore[method-assign]
+    await world.advance(10)
+
+    assert "the program failed (KeyError" in doubted["compare_orders"]
+    assert world.filled(order) == D("0.1")
+    assert world.gateway.doubts == {}
+    await world.stop()

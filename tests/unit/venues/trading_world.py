@@ -17,6 +17,7 @@ from abidance.model.intent import AmendRequest, CancelRequest
 from abidance.model.money import ZERO
 from abidance.model.order import OrderRequest, OrderType, Purpose, Side
 from abidance.model.outcome import Approved
+from abidance.risk.circuits import Sign
 from abidance.testing.exchange import Account, LocalExchange, generated
 from abidance.testing.exchange.faults import Wrong
 from abidance.testing.exchange.house import Asked
@@ -30,6 +31,7 @@ from abidance.venues.trading.books import Books
 from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.modes import Wanted
+from abidance.venues.trading.signs import Signs, unheeded
 from abidance.venues.trading.wire import Wire
 from tests.unit.venues.net_world import HandPulse, settle
 
@@ -196,6 +198,7 @@ class World:
         self.ears: list[Ear] = []
         self.is_up = True
         self.sets = False
+        self.signs: Signs = unheeded
         self.ids = OrderIds(1, 1, b"world")
         self._number = 0
         self.gateway = self.made()
@@ -205,11 +208,16 @@ class World:
         """Return a new gateway to the account: a process that starts."""
         dialect = self._speaks(self.btc.venue, self.btc.kind, [self.btc])
         credentials = Credentials("a-key", SECRET, PHRASE)
-        self.wire = Wire(dialect, credentials, self, Budgets(self.pulse), self.pulse, "http://127.0.0.1")
-        way = Way(self.wire, self, self.pulse, Random(1).random, logger("gateway"))
+        here = "http://127.0.0.1"
+        self.wire = Wire(dialect, credentials, self, Budgets(self.pulse), self.pulse, here, self.sign)
+        way = Way(self.wire, self, self.pulse, Random(1).random, logger("gateway"), signs=self.sign)
         books = Books(dict, self.exposed)
         wanted = Wanted({self.btc.id: Mode(LEVERAGE)} if self.btc.is_perpetual else {}, sets=self.sets)
         return VenueGateway(dialect, way, books, self.hear, self.ids.is_ours, lambda: None, wanted)
+
+    def sign(self, sign: Sign, value: float, text: str) -> None:
+        """Hand on what is seen of the venue."""
+        self.signs(sign, value, text)
 
     def exposed(self) -> Mapping[str, Decimal]:
         """Return the position that the fills which were told add up to."""

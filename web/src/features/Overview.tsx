@@ -65,13 +65,18 @@ export default function Overview({ run }: { run: Run }) {
         <Panel title="Feeds and venues">
           <Loaded query={risk}>
             {(data) =>
-              data.feeds.length + data.venues.length === 0 ? (
+              data.feeds.length + data.venues.length + data.circuits.length === 0 ? (
                 <Empty>A replay of stored bars has no streams to watch.</Empty>
               ) : (
                 <ul className="timeline">
                   {data.venues.map((each) => (
                     <li key={each.venue}>
                       {each.venue} account <State of={each.is_trusted ? "certified" : "halted"} label={each.is_trusted ? "compared" : "only exits"} /> {each.reasons.join(" ")}
+                    </li>
+                  ))}
+                  {data.circuits.map((each) => (
+                    <li key={each.venue + each.part}>
+                      {each.venue || "every venue"} {each.part} <State of="halted" label={each.state === "open" ? "circuit open" : "circuit tried"} /> {each.reason}
                     </li>
                   ))}
                   {data.feeds.map((each) => (

@@ -84,7 +84,8 @@ async def list_notices(
 async def control_run(run: str, body: ControlIn, who: Operator, house: Stand) -> AnswerOut:
     """Give a running node an order; it is recorded with your name.
 
-    To end a halt (`release`) and to accept what an account holds (`adjust`) take an admin, confirmed.
+    To end a halt (`release`), to accept what an account holds (`adjust`) and to close circuits (`reset_circuits`, of
+    a `venue` and `part` if named) take an admin, confirmed.
     `values`: for `set_parameters` the parameters, for `set_allocation` `allocation`, for `kill` `extent` (entries, all
     or flatten). Manual orders, limits and breakers have routes of their own.
     """
@@ -93,6 +94,6 @@ async def control_run(run: str, body: ControlIn, who: Operator, house: Stand) ->
         raise ProblemError(
             422, f"The {guards} have a route of their own.", f"PATCH /api/v1/runs/{run}/risk/{guards}"
         )
-    if body.action in (ControlAction.RELEASE, ControlAction.ADJUST):
+    if body.action in (ControlAction.RELEASE, ControlAction.ADJUST, ControlAction.RESET_CIRCUITS):
         Needs(Role.ADMIN, confirmed=True, steers=True).allow(house, who)
     return await steer(house, who, run, body.action, body.strategy, dict(body.values))

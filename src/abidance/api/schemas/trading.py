@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from abidance.api.schemas.wire import Amount, Moment, Schema, Share
-from abidance.model.event import ControlAction
+from abidance.model.event import CircuitState, ControlAction, Part
 from abidance.model.order import (
     Direction,
     OrderState,
@@ -321,6 +321,19 @@ class VenueOut(Schema):
     ts: Moment
 
 
+class CircuitOut(Schema):
+    """A circuit breaker: of a part of a venue, or of the whole run where the venue is empty."""
+
+    venue: str
+    part: Part
+    state: CircuitState
+    reason: str
+    trips: int
+    rest: float
+    """Seconds of its rest, from `ts` on."""
+    ts: Moment
+
+
 class RiskOut(Schema):
     """Where risk stands: the run, each strategy, limits and how much of them is used, breakers, feeds."""
 
@@ -333,6 +346,8 @@ class RiskOut(Schema):
     """Refused orders by code."""
     feeds: list[FeedOut]
     venues: list[VenueOut]
+    circuits: list[CircuitOut]
+    """Those that are not closed."""
 
 
 Ceiling = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]

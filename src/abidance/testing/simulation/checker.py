@@ -120,6 +120,8 @@ class Story:
     price: Decimal = ZERO
     killed: bool = False
     doubts: tuple[str, ...] = ()
+    shut: set[tuple[str, str]] = field(default_factory=set)
+    """Circuits that let no entry through."""
     certified: bool = False
 
     @property
@@ -214,10 +216,19 @@ class Checker:
             self.story.move(event["asset"], Decimal(event["amount"]))
         elif kind == "venue_status":
             self.story.doubts = tuple(event.get("reasons", ()))
+            broken = [each for each in self.story.doubts if "the program failed" in each]
+            self._hold("program", not broken or self._again, " ".join(broken))
+        elif kind == "circuit":
+            self._circuit((event["venue"], event["part"]), event["state"])
         elif kind == "feed_status" and event["kind"] == "quotes":
             self.story.certified = event["state"] == "certified"
         elif kind == "control" and event["action"] in ("kill", "release"):
             self.story.killed = event["action"] == "kill"
+
+    def _circuit(self, where: tuple[str, str], state: str) -> None:
+        self.story.shut.discard(where)
+        if state == "open" or (state == "half_open" and where[1] != "orders"):
+            self.story.shut.add(where)
 
     # --- intents
 
@@ -233,6 +244,7 @@ class Checker:
             return
         self._hold("killed", not story.killed, f"entry {id} is decided while the kill switch is thrown")
         self._hold("doubt", not story.doubts, f"entry {id} is decided in doubt: {story.doubts}")
+        self._hold("circuit", not story.shut, f"entry {id} is decided while circuits are open: {story.shut}")
         self._hold("stale", story.certified, f"entry {id} is decided on quotes that are not certified")
         age = self._now() - self.heard_at
         self._hold("stale", age <= STALE, f"entry {id} is decided {age / SECOND:.1f} s after the last quote")

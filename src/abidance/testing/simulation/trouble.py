@@ -88,6 +88,7 @@ class Trouble:
         place.account.permissions.is_revoked = False
         place.pulse.skew = 0
         place.disk.full, place.disk.fails = False, ""
+        place.loop.disk_takes = lambda: 0.0
         place.crash_in, place.loses_power, place.wants_life = 0, False, True
         release(place.folder)
         place.checker.killed_at = None

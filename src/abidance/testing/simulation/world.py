@@ -59,11 +59,15 @@ class SimulatedBot(LiveTrading):
     """The bot as it is, with nobody at its door, and an ear on every outcome; it repeats all of its record."""
 
     keeps = False
+    disk: Disk | None = None
 
     def __init__(self, material: Material, folder: Path, access: dict[str, Access]) -> None:
         self.digest = OutcomeDigest()
         super().__init__(material, folder, access)
         logging.getLogger().setLevel(logging.ERROR)  # of what goes wrong on purpose too much is said
+
+    def _room(self) -> int:
+        return 0 if self.disk is not None and self.disk.full else 1 << 40
 
     def _listen(self, wake: Callable[[], object] | None = None) -> None:
         """Open no door: it is a socket and a thread."""
@@ -249,7 +253,7 @@ class Place:
         draw = Random(f"{self.seed}:{self.lives}").random
         kind = CheckpointedBot if self.seed % 2 else SimulatedBot
         with kind(material, self.folder, access) as bot:
-            self.bot = bot
+            self.bot, bot.disk = bot, self.disk
             try:
                 shared = Shared(self.plug, self.pulse, Budgets(self.pulse), draw, logger("simulation"))
                 await bot.run(shared, lambda: not self.wants_life, self._watch, self.history)

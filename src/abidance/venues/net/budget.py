@@ -114,7 +114,7 @@ class Budget:
         now = self._pulse.steady()
         for meter in self._meters:
             meter.learn(now, answer.headers)
-        refused = answer.status in (418, 429) or (answer.status == 403 and _says_too_often(answer.body))
+        refused = is_too_often(answer)
         told = _number(answer.headers.get("retry-after"))
         if refused or (told is not None and answer.status == 503):
             wait = told if told is not None and told > 0 else _UNTOLD.get(answer.status, 5.0)
@@ -157,8 +157,11 @@ class Budgets:
         return self._meters.setdefault((f"{host} {window.per}", window.name, owner), Meter(window))
 
 
-def _says_too_often(body: bytes) -> bool:
-    text = body[:500].lower()
+def is_too_often(answer: Answer) -> bool:
+    """Say whether a venue refused a request because it is asked too often."""
+    if answer.status != 403:
+        return answer.status in (418, 429)
+    text = answer.body[:500].lower()
     return b"too frequent" in text or b"rate limit" in text or b"too many" in text
 
 

@@ -15,7 +15,8 @@ from abidance.model.command import Amend, Cancel, Command, Submit
 from abidance.model.errors import VenueError
 from abidance.model.event import AccountEvent, ChangeRejected
 from abidance.model.instrument import SECOND_NS
-from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Side
+from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType
+from abidance.risk.circuits import Sign
 from abidance.venues.account import (
     AccountDialect,
     Call,
@@ -39,7 +40,8 @@ from abidance.venues.trading.books import Books, Gap, told
 from abidance.venues.trading.inquiry import GRACE, OVERLAP, Inquiry
 from abidance.venues.trading.line import LONGEST, PrivateLine, Way
 from abidance.venues.trading.modes import Wanted, differences
-from abidance.venues.trading.register import Register, Tracked
+from abidance.venues.trading.register import Register, Tracked, amended, is_due
+from abidance.venues.trading.signs import tell_reply
 
 OPEN_ORDERS, FILLS, FUNDS, CLOCK = 10.0, 30.0, 60.0, 600.0
 """Seconds between comparisons."""
@@ -47,6 +49,8 @@ POLL = 2.0
 """Seconds between questions for open orders where no private stream tells of them."""
 RETRY = 5.0
 """Seconds after which a comparison that failed is made again."""
+SILENT = 5
+"""Seconds after which the private stream should have told an execution."""
 CONFIRM = 1.0
 """Seconds after which a change that was not confirmed is asked about."""
 MOST_SKEW = 30 * SECOND_NS
@@ -87,8 +91,9 @@ class VenueGateway:
         self._recovered: list[Tracked] = []
         self._once_there: list[Tracked] = []
         self._is_up = False
+        self._up_at = 0
         self._ups = 0
-        self._inquiry = Inquiry(dialect, self.register, way, self.doubt, self.set_clock)
+        self._inquiry = Inquiry(dialect, self.register, way, self.doubt, self.set_clock, self._found)
         self._hints = {
             "payments": self._inquiry.ask_payments,
             "mode": self.compare_modes,
@@ -119,7 +124,7 @@ class VenueGateway:
         """Take the prices at which an instrument can be sold and bought now: what we hold may be due."""
         for tracked in list(self.register.open()):
             request = tracked.request
-            if tracked.is_watched and request.instrument == instrument and _is_due(request, bid, ask):
+            if tracked.is_watched and request.instrument == instrument and is_due(request, bid, ask):
                 self._release(tracked)
 
     def recover(self, orders: Iterable[Order], fills: Iterable[Fill], since: int) -> None:
@@ -169,7 +174,7 @@ class VenueGateway:
             self._way.spawn(self._cancel(tracked))
 
     def _change(self, tracked: Tracked, command: Amend) -> None:
-        wish = _amended(tracked.request, command)
+        wish = amended(tracked.request, command)
         if tracked.is_watched:
             self.register.amended(tracked, wish, self._now())
         elif self.dialect.capability.amends:
@@ -210,6 +215,7 @@ class VenueGateway:
 
     def _on_submitted(self, tracked: Tracked, reply: Reply) -> None:
         now = self._now()
+        tell_reply(self._way.signs, tracked.request, reply)
         if reply.venue_id:
             self.register.named(tracked, reply.venue_id, now)
         if reply.proof in (Proof.REFUSED, Proof.LATE):
@@ -309,7 +315,7 @@ class VenueGateway:
             await self._way.record.done(recorded_as)
             answer = await self._way.wire.ask(call, leaving)
         except NotSentError as error:
-            return Reply(Proof.REFUSED, f"not sent: {error.found}")
+            return Reply(Proof.REFUSED, f"not sent: {error.found}", has_left=False)
         except DisconnectedError as error:
             return Reply(Proof.UNKNOWN, error.found)
         return self.dialect.proof(answer, instrument)
@@ -355,8 +361,8 @@ class VenueGateway:
                 await self._inquiry.sweep()
                 await self.compare_orders()
                 await self.compare_funds()
-            except VenueError as error:
-                self.doubt("start", f"the account cannot be compared with our books: {error.found}")
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is of this venue alone
+                self._doubt_comparison("start", error)
                 await self._way.pulse.sleep(backoff.delay())
             else:
                 self.doubt("start", "")
@@ -369,14 +375,23 @@ class VenueGateway:
             pause = seconds
             try:
                 await work()
-            except VenueError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is of this venue alone
                 pause = min(seconds, RETRY)
-                self._way.log.warning("comparison_failed", what=name, reason=error.found)
-                self.doubt(name, f"the account cannot be compared with our books: {error.found}")
+                self._doubt_comparison(name, error)
                 with suppress(VenueError):  # the clock may be why
                     await self.set_clock()
             else:
                 self.doubt(name, "")
+
+    def _doubt_comparison(self, what: str, error: Exception) -> None:
+        """Doubt the account because of a comparison that failed, whatever the reason: other venues go on."""
+        if isinstance(error, VenueError):
+            why = error.found
+            self._way.log.warning("comparison_failed", what=what, reason=why)
+        else:
+            why = f"the program failed ({type(error).__name__}: {error})."
+            self._way.log.error("comparison_failed", what=what, exc_info=error)
+        self.doubt(what, f"the account cannot be compared with our books: {why}")
 
     async def _check_flight(self) -> None:
         """Find orders of which nothing was heard, and fills that are owed."""
@@ -433,7 +448,21 @@ class VenueGateway:
 
     def weigh(self) -> None:
         """Doubt the account for as long as it differs from our books."""
-        self.doubt(BOOKS, told(self.gaps()))
+        found, before = told(self.gaps()), self.doubts.get(BOOKS)
+        self.doubt(BOOKS, found)
+        if not found or not before:
+            self._way.signs(Sign.DIFFERED if found else Sign.AGREED, 0.0, found)
+
+    async def probe(self) -> None:
+        """Ask what shows whether the venue can be relied on again. Raises VenueError when there is no answer."""
+        await self.set_clock()
+        await self.compare_orders()
+        await self.compare_funds()
+
+    @property
+    def hears(self) -> bool:
+        """Return True while the private stream is up."""
+        return self._is_up
 
     async def compare_modes(self, *, sets: bool = False) -> None:
         """Compare how the account trades perpetuals with what is wanted."""
@@ -443,18 +472,25 @@ class VenueGateway:
         """Measure how the venue's clock differs from ours."""
         wire, pulse = self._way.wire, self._way.pulse
         sent = pulse.wall()
-        theirs = self.dialect.read_clock(await wire.ask(self.dialect.clock()))
+
+        def leaving() -> None:
+            nonlocal sent
+            sent = pulse.wall()  # it may have waited before, and that is not the way's
+
+        theirs = self.dialect.read_clock(await wire.ask(self.dialect.clock(), leaving, waits=True))
         received = pulse.wall()
         wire.offset = theirs - (sent + received) // 2
         for tracked in self.register.open():  # nothing was sent later than now: our clock was ahead then
             tracked.sent_at = min(tracked.sent_at, wire.now())
+        off, unsure = -wire.offset / SECOND_NS, (received - sent) / 2 / SECOND_NS
+        self._way.signs(Sign.CLOCK, max(abs(off) - unsure, 0.0), f"{off:+.1f} s")
         skewed = abs(wire.offset) > MOST_SKEW
-        self.doubt("clock", f"our clock is {-wire.offset / SECOND_NS:+.0f} s off." if skewed else "")
+        self.doubt("clock", f"our clock is {off:+.0f} s off." if skewed else "")
 
     # --- the private stream
 
     def _on_up(self) -> None:
-        self._is_up = True
+        self._is_up, self._up_at = True, self._way.wire.now()
         self._ups += 1
         self._way.spawn(self._after_gap())
 
@@ -465,14 +501,28 @@ class VenueGateway:
             try:
                 await self._inquiry.sweep()
                 await self.compare_orders()
-            except VenueError:
+            except Exception as error:
+                if not isinstance(error, VenueError):
+                    self._way.log.error("comparison_failed", what="after_gap", exc_info=error)
                 await self._way.pulse.sleep(backoff.delay())
             else:
                 if self._ups == this and self._is_up:
                     self.doubt("stream", "")
                 return
 
+    def _found(self, execution: Execution) -> None:
+        """Take an execution that was news when it was asked for; a stream that should have told it is begun anew."""
+        if (
+            self._line is not None
+            and self._is_up
+            and self._up_at < execution.ts < self._way.wire.now() - SILENT * SECOND_NS
+        ):
+            self._way.signs(Sign.MISSED, 0.0, f"execution {execution.id} of {execution.instrument}")
+            self._way.spawn(self._line.restart())
+
     def _on_down(self, reason: str) -> None:
+        if self._is_up:
+            self._way.signs(Sign.LOST, 0.0, reason)
         self._is_up = False
         self.doubt("stream", f"the private stream is down ({reason.rstrip('.')}).")
 
@@ -544,21 +594,3 @@ class VenueGateway:
 
     def _now(self) -> int:
         return self._way.pulse.wall()
-
-
-def _amended(request: OrderRequest, command: Amend) -> OrderRequest:
-    """Return a request with the values of a change."""
-    given = {"quantity": command.quantity, "price": command.price, "trigger": command.trigger}
-    wish: OrderRequest = msgspec.structs.replace(
-        request, **{name: value for name, value in given.items() if value is not None}
-    )
-    return wish
-
-
-def _is_due(request: OrderRequest, bid: float, ask: float) -> bool:
-    """Say whether the price at which an order would trade now is at its trigger or, without one, at its limit."""
-    if request.trigger is not None:
-        return ask >= request.trigger if request.side is Side.BUY else bid <= request.trigger
-    if request.price is not None:
-        return ask <= request.price if request.side is Side.BUY else bid >= request.price
-    return True

@@ -31,7 +31,7 @@ FUNDING_OVERLAP = 600 * SECOND_NS
 class Inquiry:
     """Asks about the orders of one register; `doubt` takes a reason against new risk, by its cause.
 
-    `on_absent` is called once an order is proven to have come to nothing.
+    `on_absent` is called once an order is proven to have come to nothing, `on_news` takes executions that were news.
     """
 
     def __init__(
@@ -41,12 +41,14 @@ class Inquiry:
         way: Way,
         doubt: Callable[[str, str], None],
         on_absent: Callable[[], Coroutine[object, object, None]],
+        on_news: Callable[[Execution], None],
     ) -> None:
         self._dialect = dialect
         self._register = register
         self._way = way
         self._doubt = doubt
         self._on_absent = on_absent
+        self._on_news = on_news
         self._swept: dict[str, int] = {}
         self._paid_at = 0
         self._resolving: set[str] = set()
@@ -149,7 +151,8 @@ class Inquiry:
         while call is not None:
             page = self._dialect.read_executions(await self._way.wire.ask(call), instrument)
             for execution in page.executions:
-                self._register.execution(execution, self._now())
+                if self._register.execution(execution, self._now()):
+                    self._on_news(execution)
             for moved in page.moved:
                 self._register.moved(moved, self._dialect.venue, self._now())
             call = page.following(call)

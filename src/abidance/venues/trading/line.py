@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from structlog.stdlib import BoundLogger
 
-from abidance.model.errors import VenueError
+from abidance.model.errors import JournalError, VenueError
 from abidance.venues.account import KeyExpired, News, PrivateStream
 from abidance.venues.dialect import Answered, Closing, Endpoint
 from abidance.venues.net.transport import (
@@ -21,6 +21,7 @@ from abidance.venues.net.transport import (
     stop,
     within,
 )
+from abidance.venues.trading.signs import Signs, unheeded
 from abidance.venues.trading.wire import Wire
 
 LONGEST = 15.0
@@ -64,6 +65,7 @@ class Way:
     stream_url: str = ""
     """Stands in for the address of the private stream."""
     record: Recording = Safe()  # noqa: RUF009 (it has no state)
+    signs: Signs = unheeded
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[object, object, object]) -> "asyncio.Future[None]":
@@ -76,7 +78,10 @@ class Way:
     async def _guarded(self, work: Coroutine[object, object, object]) -> None:
         try:
             await work
-        except VenueError as error:
+        except (
+            VenueError,
+            JournalError,
+        ) as error:  # what cannot be recorded is not done; the run ends by itself
             self.log.warning("gateway_task_failed", reason=error.found)
         except Exception:
             self.log.exception("gateway_task_failed")
@@ -98,6 +103,12 @@ class PrivateLine:
         self._hear = hear
         self._on_up = on_up
         self._on_down = on_down
+        self._socket: Socket | None = None
+
+    async def restart(self) -> None:
+        """End the connection: it is made anew, as after any other end."""
+        if self._socket is not None:
+            await self._socket.close()
 
     async def run(self) -> None:
         """Follow the stream for ever."""
@@ -121,6 +132,7 @@ class PrivateLine:
         opening = way.transport.connect(self._placed(stream.endpoint(token)))
         socket = await within(way.pulse, _CONNECT, opening, "Connecting the private stream")
         beside: list[asyncio.Task[None]] = []
+        self._socket = socket
         try:
             for frame in stream.login(way.wire.credentials, way.wire.now()):
                 await socket.send(frame)
@@ -129,6 +141,7 @@ class PrivateLine:
             ]
             await self._read(socket)
         finally:
+            self._socket = None
             await stop(*beside)
             await socket.close()
 

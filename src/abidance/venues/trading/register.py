@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
+from abidance.model.command import Amend
 from abidance.model.event import (
     AccountEvent,
     BalanceChanged,
@@ -276,8 +277,9 @@ class Register:
             if (execution.instrument, execution.id) in self._seen:
                 return False
             waiting = self.strays.setdefault(execution.venue_id, [])
-            if all(each.id != execution.id for each in waiting):
-                waiting.append(execution)
+            if any(each.id == execution.id for each in waiting):
+                return False
+            waiting.append(execution)
             return True
         id = self._id_of(execution, tracked.id)
         if id is None:
@@ -371,3 +373,21 @@ def _fill(execution: Execution, id: str, order_id: str, strategy: str) -> Fill:
         execution.ts,
         execution.is_maker,
     )
+
+
+def amended(request: OrderRequest, command: Amend) -> OrderRequest:
+    """Return a request with the values of a change."""
+    given = {"quantity": command.quantity, "price": command.price, "trigger": command.trigger}
+    wish: OrderRequest = replace(
+        request, **{name: value for name, value in given.items() if value is not None}
+    )
+    return wish
+
+
+def is_due(request: OrderRequest, bid: float, ask: float) -> bool:
+    """Say whether the price at which an order would trade now is at its trigger or, without one, at its limit."""
+    if request.trigger is not None:
+        return ask >= request.trigger if request.side is Side.BUY else bid <= request.trigger
+    if request.price is not None:
+        return ask <= request.price if request.side is Side.BUY else bid >= request.price
+    return True

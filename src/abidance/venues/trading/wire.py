@@ -10,11 +10,21 @@ from urllib.parse import parse_qsl, urlsplit
 
 from abidance.model.errors import ConfigError, InvariantError
 from abidance.model.instrument import MS_NS, SECOND_NS
+from abidance.risk.circuits import Sign
 from abidance.venues.account import Call, Credentials
 from abidance.venues.ccxt.loading import exchange_class
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.limits import limits_of
-from abidance.venues.net.transport import Answer, NotSentError, Pulse, Transport, stop, within
+from abidance.venues.net.transport import (
+    Answer,
+    DisconnectedError,
+    NotSentError,
+    Pulse,
+    Transport,
+    stop,
+    within,
+)
+from abidance.venues.trading.signs import Signs, sign_of, unheeded
 
 PATIENCE = 10.0
 """Seconds after which an answer is no longer waited for."""
@@ -56,7 +66,7 @@ class Wire:
     """The signed way to one venue for one account; open it before use.
 
     `rest_url` stands in for the venue's own address: it must be on this machine, or an encrypted one of the venue's.
-    `offset` is the venue's time less ours in ns; whoever measures it sets it.
+    `offset` is the venue's time less ours in ns; whoever measures it sets it. `signs` takes how each request fared.
     """
 
     def __init__(
@@ -67,6 +77,7 @@ class Wire:
         budgets: Budgets,
         pulse: Pulse,
         rest_url: str = "",
+        signs: Signs = unheeded,
     ) -> None:
         parts = urlsplit(rest_url)
         is_theirs = parts.scheme == "https" and parts.hostname in dialect.hosts
@@ -82,6 +93,7 @@ class Wire:
         self._budgets = budgets
         self._pulse = pulse
         self._rest_url = rest_url.rstrip("/")
+        self._signs = signs
         self._signer: Any = None
         self._nonce = 0
         self._turn = asyncio.Lock()
@@ -128,26 +140,29 @@ class Wire:
             raise InvariantError(f"A signed request would go to {host}, which is no host of the venue.")
         return made["method"], url, made["headers"] or {}, body.encode() if isinstance(body, str) else body
 
-    async def ask(self, call: Call, leaving: Callable[[], None] | None = None) -> Answer:
+    async def ask(
+        self, call: Call, leaving: Callable[[], None] | None = None, *, waits: bool = False
+    ) -> Answer:
         """Send a call and return the answer. `leaving` is called just before the first byte leaves.
 
-        With `leaving` the call does not wait for the venue's limits: it leaves now or never. Raises NotSentError when
-        not a byte left, another DisconnectedError when there is no answer.
+        With `leaving` the call does not wait for the venue's limits, unless it `waits`: it leaves now or never. Raises
+        NotSentError when not a byte left, another DisconnectedError when there is no answer.
         """
+        is_now_or_never = leaving is not None and not waits
         request = self.signed(call)
         parts = urlsplit(request[1])
         host = f"{parts.scheme}://{parts.netloc}"
         path, query = parts.path, dict(parse_qsl(parts.query))
         budget = self._budgets.of(self._rest_url or host, limits_of(host), self.credentials.key)
-        waits = budget.delay(budget.weight(path, query), urgent=call.is_urgent) > 0
-        if waits and leaving is not None:
+        must_wait = budget.delay(budget.weight(path, query), urgent=call.is_urgent) > 0
+        if must_wait and is_now_or_never:
             raise NotSentError(f"{host} lets us send nothing more now.", "Ask for less.")
-        await budget.take(path, query, urgent=call.is_urgent or leaving is not None)
+        await budget.take(path, query, urgent=call.is_urgent or is_now_or_never)
         if self._dialect.counts:
             answer = await self._send_in_turn(call, leaving)
         else:
             # What is signed does not keep.
-            answer = await self._send(self.signed(call) if waits else request, leaving)
+            answer = await self._send(self.signed(call) if must_wait else request, leaving)
         budget.heed(answer)
         return answer._replace(told=call.told)
 
@@ -173,4 +188,12 @@ class Wire:
             leaving()
         where = (self._rest_url or host) + url[len(host) :]
         work = self._transport.request(method, where, {}, {"Accept": "*/*", **headers}, body)
-        return await within(self._pulse, PATIENCE, work, f"{method} {parts.path}")
+        began = self._pulse.steady()
+        try:
+            answer = await within(self._pulse, PATIENCE, work, f"{method} {parts.path}")
+        except DisconnectedError as error:
+            self._signs(Sign.UNANSWERED, 0.0, error.found)
+            raise
+        seconds = self._pulse.steady() - began
+        self._signs(sign_of(answer), seconds, f"{method} {parts.path}: {answer.status} in {seconds:.2f} s")
+        return answer
