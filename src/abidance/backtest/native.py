@@ -30,6 +30,12 @@ deposit = _UNIT.function("deposit", "int64", "int64", "float64", "float64", "int
 run_lane = _UNIT.function("run_lane", "int64")
 
 
+def prepare() -> None:
+    """Compile or load now what runs call."""
+    for each in (play, play_ticks, deposit):
+        each.prepare()
+
+
 def is_first() -> bool:
     """Return whether the next call is about to compile."""
     return _UNIT.is_first

@@ -1,5 +1,6 @@
 """`abidance simulate`: run strategies over markets that might have been, or under stress, and show the spread."""
 
+import os
 from collections.abc import Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
@@ -89,6 +90,8 @@ def simulate(
     )  # fmt: skip
     loaded = typed.load()
     console = Console(highlight=False)
+    # The folder of compiled code is asked for when a kernel is imported.
+    os.environ["ABIDANCE_HOME"] = str(userdir.expanduser())
     began = perf_counter()
     with Bar(loaded, "Simulating") as bar:
         done = run(
@@ -97,6 +100,7 @@ def simulate(
             plan,
             options.strategies_folder(userdir),
             bar.advance,
+            bar.say,
         )
     took = perf_counter() - began
     found = outlook(done)

@@ -7,7 +7,7 @@ both. A unit's functions take and return C's plain numbers: columns go in by add
 import ctypes
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -45,12 +45,12 @@ class Unit:
     def _folder(self) -> Path:
         return _folder(self._sources)
 
-    def function(self, name: str, *arguments: str) -> Callable[..., int]:
+    def function(self, name: str, *arguments: str) -> "Function":
         """Return the module's `name`, which takes `arguments` (int64 or float64) and returns int64.
 
         It is compiled or loaded when it is first called, and other Python threads run meanwhile.
         """
-        return _Function(self, name, arguments)
+        return Function(self, name, arguments)
 
     def load(self, name: str, arguments: tuple[str, ...]) -> Any:
         """Return a function of C."""
@@ -78,16 +78,20 @@ class Unit:
         return bytes(found.fndesc.mangled_name.encode() + b"\0" + code)
 
 
-class _Function:
+class Function:
     """One function of a unit, loaded when it is first called."""
 
     def __init__(self, unit: Unit, name: str, arguments: tuple[str, ...]) -> None:
         self._unit, self._name, self._arguments = unit, name, arguments
         self._call: Any = None
 
-    def __call__(self, *values: float) -> int:
+    def prepare(self) -> None:
+        """Compile or load the function, unless that is done."""
         if self._call is None:
             self._call = self._unit.load(self._name, self._arguments)
+
+    def __call__(self, *values: float) -> int:
+        self.prepare()
         result, raised = ctypes.c_int64(), ctypes.c_void_p()
         if self._call(ctypes.addressof(result), ctypes.addressof(raised), *values) != 0:
             raise InvariantError(f"The compiled function {self._name} raised.")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abidance import __version__
-from abidance.backtest import compiled
+from abidance.backtest import compiled, native
 from abidance.backtest.compiled import CannotTellError, Place, Scene
 from abidance.backtest.logs import Story
 from abidance.backtest.result import DATA_NOTICE, BacktestResult
@@ -77,6 +77,14 @@ def compiled_backtest(
 def first_time(material: Material) -> str:
     """Return a sentence for the user when a run of a material would compile kernels first; empty otherwise."""
     return compiled.first_time() if unsupported(material) is None else ""
+
+
+def prepare(material: Material, say: Callable[[str], None] | None = None) -> None:
+    """Compile now what runs of a material would compile first, so that processes that make them need not all do so."""
+    if text := first_time(material):
+        if say is not None:
+            say(text)
+        native.prepare()
 
 
 def compiled_run(material: Material, started: float | None = None) -> BacktestResult:

@@ -1,7 +1,8 @@
 """Simulate: the same run over many markets that might have been, or over what happened under stress.
 
-Each path is a whole backtest in the event engine. What a path draws depends on the seed and on its number alone, so
-that more paths, other jobs and an added stress leave the markets of the others as they were.
+Each path is a whole backtest, in compiled code where that can tell it, by the event engine where it cannot. What a path
+draws depends on the seed and on its number alone, so that more paths, other jobs and an added stress leave the markets
+of the others as they were.
 """
 
 import gc
@@ -31,7 +32,7 @@ from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.research.calibration import FEWEST, fit
 from abidance.research.markets import Market, on_tick
 from abidance.research.stress import Stress, When
-from abidance.run.backtest import backtest
+from abidance.run.compiled import compiled_backtest, fallback_of, prepare
 from abidance.run.config import RunConfig
 from abidance.run.setup import BarSource, Material, gather
 from abidance.strategy.base import BarStrategy
@@ -95,8 +96,8 @@ def _check(holds: bool, found: str, remedy: str) -> None:
 class PathResult(msgspec.Struct, frozen=True, kw_only=True):
     """What one path came to. Money is in the run's currency, shares are fractions, a drawdown is negative.
 
-    `breakers` counts by code what tripped or failed, `digest` is that of all outcomes. `strikes` says when each stress
-    struck, ns UTC.
+    `breakers` counts by code what tripped or failed, `digest` is that of the result, `fallback` says why the event
+    engine ran the path, if it did. `strikes` says when each stress struck, ns UTC.
     """
 
     number: int
@@ -112,6 +113,7 @@ class PathResult(msgspec.Struct, frozen=True, kw_only=True):
     breakers: dict[str, int]
     strikes: tuple[int, ...]
     digest: str
+    fallback: str
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ class Work:
         """Run one path."""
         draw, chance = (default_rng(SeedSequence(self.plan.seed, spawn_key=(number, at))) for at in range(2))
         bars, times = self.stage.bars(self.plan.stress, draw, chance)
-        result = backtest(self.config, _Served(bars, self.stage.funding), self.folder)
+        result = compiled_backtest(self.config, _Served(bars, self.stage.funding), self.folder)
         return _summary(number, result, times)
 
 
@@ -231,6 +233,7 @@ def _summary(number: int, result: BacktestResult, times: tuple[int, ...]) -> Pat
         breakers=dict(sorted(told.items())),
         strikes=times,
         digest=result.digest,
+        fallback=fallback_of(result),
     )
 
 
@@ -240,8 +243,11 @@ def simulate(
     plan: Plan,
     folder: Path | None = None,
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Simulation:
     """Run `config` over the paths of `plan`; `progress(done, total)` is called now and then (paths).
+
+    `say` is told when kernels are about to be compiled, which happens once for an installed version.
 
     Markets are fitted to the bars that `config` names, and begin with the first of them. Real bars under stress differ
     from path to path only when chance says when something strikes; where it does not, one path is run.
@@ -258,6 +264,7 @@ def simulate(
         stressed = stressed.model_copy(update={"timerange": ""})
         stage = _drawn_stage(material, source, timeframe, plan)
     _check_dates(plan.stress, stage)
+    prepare(material, say)
     work = Work(plan, stressed, folder, stage)
     found: list[PathResult] = []
     for batch in _batches(work):
@@ -272,9 +279,15 @@ def simulate(
         bars=stage.count,
         facts=stage.market.facts if stage.market is not None else {},
         fingerprint=fingerprint(*material.bars.values(), *material.funding.values()),
-        notes=material.notices,
+        notes=(*material.notices, *_told_by_events(found)),
         paths=sorted(found, key=lambda path: path.number),
     )
+
+
+def _told_by_events(paths: Sequence[PathResult]) -> tuple[str, ...]:
+    """Return a sentence for each reason why the event engine ran some of the paths."""
+    reasons = Counter(path.fallback for path in paths if path.fallback)
+    return tuple(f"{reason} ({count:,} of {len(paths):,} paths)" for reason, count in sorted(reasons.items()))
 
 
 def _under_stress(config: RunConfig, stress: Stress) -> RunConfig:

@@ -16,9 +16,12 @@ from abidance.market.store import BarStore, Catalog
 from abidance.model.errors import AbidanceError, DataError, StrategyError, UsageError
 from abidance.research.stress import parse
 from abidance.risk.config import LimitsConfig, RiskConfig, SizingConfig
+from abidance.run.backtest import backtest
+from abidance.run.compiled import compiled_backtest
 from abidance.run.config import RunConfig
 from abidance.run.outlook import Outlook, chance, outlook, sentence, to_json
 from abidance.run.simulating import PathResult, Plan, Simulation, simulate
+from abidance.strategy.config import ExitsConfig
 from abidance.venues.sim.config import FeeTier, SlippageConfig, VenueConfig
 
 BTC, ETH = "BTC/USDT@BINANCE", "ETH/USDT@BINANCE"
@@ -124,12 +127,45 @@ def test_buying_and_holding_through_a_jump_loses_what_jumped() -> None:
 
 
 def test_the_real_market_without_chance_is_the_backtest_and_runs_once() -> None:
-    from abidance.run.backtest import backtest
-
     found = real(config(), paths=50)
 
-    assert [path.digest for path in found.paths] == [backtest(config(), catalog()).digest]
+    assert [path.digest for path in found.paths] == [compiled_backtest(config(), catalog()).digest]
     assert "became" in sentence(found, outlook(found))
+
+
+@pytest.mark.parametrize(
+    "stress", ["", "crash:-0.5", "gap:-0.3,fees:3x,latency:500ms", "liquidity:0.001x,volatility:2x,halt:40"]
+)
+def test_compiled_paths_are_those_of_the_event_engine(stress: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    exits = ExitsConfig(trailing_stop=0.03, take_profit=0.05)
+    strategy = StrategyConfig(strategy="EmaCross", parameters={"fast": 5, "slow": 12}, exits=exits)
+    wanted = config(instruments=(BTC, ETH), strategies=(strategy,), risk=OPEN)
+    found = run(wanted, stress=stress, bars=600)
+
+    monkeypatch.setattr("abidance.run.simulating.compiled_backtest", backtest)
+    truth = run(wanted, stress=stress, bars=600)
+
+    assert sum(path.trades for path in truth.paths) > 20
+    assert not any(path.fallback for path in found.paths)
+    assert [told(path) for path in found.paths] == [told(path) for path in truth.paths]
+
+
+def told(path: PathResult) -> dict[str, Any]:
+    """Return what both engines say of a path, to the tenth digit."""
+    found = msgspec.structs.asdict(path)
+    return {
+        name: pytest.approx(value) if isinstance(value, float) else value
+        for name, value in found.items()
+        if name != "digest"
+    }
+
+
+def test_what_compiled_code_does_not_cover_is_run_by_events_and_said() -> None:
+    found = run(config("Grid"))
+
+    (note,) = (each for each in found.notes if "event engine" in each)
+    assert "decides on events" in note
+    assert "(4 of 4 paths)" in note
 
 
 def test_a_stress_without_a_date_strikes_the_real_market_at_another_time_on_each_path() -> None:
@@ -281,7 +317,7 @@ def test_bar_lengths_that_do_not_divide_are_refused() -> None:
 def path(number: int, total_return: float, lowest: float = 1.0, **given: Any) -> PathResult:
     values = {
         "final_equity": 100 * (1 + total_return), "max_drawdown": -0.1, "buy_and_hold": 0.0, "trades": 1, "costs": 1.0,
-        "refusals": {}, "breakers": {}, "strikes": (), "digest": "",
+        "refusals": {}, "breakers": {}, "strikes": (), "digest": "", "fallback": "",
     }  # fmt: skip
     return PathResult(**{**values, "number": number, "total_return": total_return, "lowest": lowest, **given})
 
