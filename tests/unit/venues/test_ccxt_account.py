@@ -146,6 +146,28 @@ async def test_an_order_that_cannot_be_said_is_rejected_and_nothing_leaves(world
     assert len(world.exchange.desk.orders) == before
 
 
+async def test_an_order_before_the_markets_are_known_is_rejected_and_a_cancel_is_in_doubt(
+    world: World,
+) -> None:
+    order = world.rest()
+    await world.advance(2)
+    world.is_up = False
+    await world.restart(1.0)
+
+    early = world.submit(quantity="0.1")
+    world.cancel(order)
+    await world.advance(1)
+    told = world.told(order)
+    world.is_up = True
+    await world.advance(60)
+
+    assert world.told(early) == ["OrderRejected"]
+    assert world.placed(early) == 0
+    assert told == ["OrderUnknown", "OrderAccepted"]
+    assert world.told(order)[-1] in ("OrderAccepted", "OrderCancelled", "ChangeRejected")
+    assert world.gateway.doubts == {}
+
+
 async def test_an_order_is_sent_in_the_venues_words(world: World) -> None:
     dialect, name = world.gateway.dialect, world.btc.id
 

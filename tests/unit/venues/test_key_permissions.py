@@ -331,3 +331,8 @@ def test_the_documented_answer_of_mexc_is_read() -> None:
 
     assert found
     assert all(each.can_withdraw is None and each.by_hand for each in found)
+
+
+def test_whether_a_passphrase_belongs_to_a_key_is_known_of_other_venues_too() -> None:
+    assert [module.wants_passphrase(each) for each in ("KUCOIN", "OKX")] == [True, True]
+    assert [module.wants_passphrase(each) for each in ("KRAKEN", "GATE", "NOWHERE")] == [False, False, False]

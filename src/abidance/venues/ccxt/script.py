@@ -56,6 +56,8 @@ class Script:
 
     def call(self, method: str, *given: Any) -> Call:
         """Return the first request of a method; its `told` is what `read` needs. Raises VenueError."""
+        if not self.exchange.markets or self.exchange.asks is not None:
+            raise self._refused("its markets are not known yet")
         work = getattr(self.exchange, method)(*given)
         try:
             call: Call = work.send(None)
