@@ -74,7 +74,15 @@ def main() -> None:
         "pnl": float(result.equity[-1]) - CASH,
         "fill": "next open",
     }
-    emit("abidance", abidance.__version__, count, result.timings["simulate"], phases, outcome)
+    emit(
+        "abidance",
+        abidance.__version__,
+        count,
+        result.timings["simulate"],
+        phases,
+        outcome,
+        cpu_s=phases.processor["backtest"],
+    )
 
 
 if __name__ == "__main__":

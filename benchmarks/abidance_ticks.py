@@ -67,7 +67,15 @@ def main() -> None:
     with phases.measure("run"):
         pump.run(feed.events())
     outcome = {"ticks": strategy.seen, "average": strategy.average}
-    emit("abidance", abidance.__version__, count, phases.seconds["run"], phases, outcome)
+    emit(
+        "abidance",
+        abidance.__version__,
+        count,
+        phases.seconds["run"],
+        phases,
+        outcome,
+        cpu_s=phases.processor["run"],
+    )
 
 
 if __name__ == "__main__":

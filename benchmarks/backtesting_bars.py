@@ -78,7 +78,15 @@ def main() -> None:
         "pnl": float(stats["Equity Final [$]"]) - CASH,
         "fill": "next open",
     }
-    emit("backtesting", version("backtesting"), count, phases.seconds["run"], phases, outcome)
+    emit(
+        "backtesting",
+        version("backtesting"),
+        count,
+        phases.seconds["run"],
+        phases,
+        outcome,
+        cpu_s=phases.processor["run"],
+    )
 
 
 if __name__ == "__main__":

@@ -38,8 +38,9 @@ def main() -> None:
     }
     bare_s = phases.seconds["run"]
     steady_s = bare_s + phases.seconds["metrics"]
+    cpu_s = phases.processor["run"] + phases.processor["metrics"]
     items = len(pairs) * count
-    emit("freqtrade", version("freqtrade"), items, steady_s, phases, outcome, bare_s=bare_s)
+    emit("freqtrade", version("freqtrade"), items, steady_s, phases, outcome, bare_s=bare_s, cpu_s=cpu_s)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ def main() -> None:
     }
     bare_s = phases.seconds["run"]
     steady_s = bare_s + phases.seconds["metrics"]
-    emit("freqtrade", version("freqtrade"), count, steady_s, phases, outcome, bare_s=bare_s)
+    cpu_s = phases.processor["run"] + phases.processor["metrics"]
+    emit("freqtrade", version("freqtrade"), count, steady_s, phases, outcome, bare_s=bare_s, cpu_s=cpu_s)
 
 
 if __name__ == "__main__":

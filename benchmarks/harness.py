@@ -72,7 +72,7 @@ def home_of(name: str) -> Path:
 
 
 class Phases:
-    """Seconds spent by phase, from the moment the process was spawned.
+    """Seconds spent by phase, from the moment the process was spawned, and those of them that were the `processor`'s.
 
     The clock is the system's monotonic one, so that the parent's reading at spawn
     makes interpreter start and imports countable as the phase `start`.
@@ -80,6 +80,7 @@ class Phases:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.processor: dict[str, float] = {}
         spawned = os.environ.get(SPAWNED_AT)
         if spawned:
             self.seconds["start"] = time.perf_counter() - float(spawned)
@@ -87,10 +88,10 @@ class Phases:
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
         """Add the time that the block takes to the phase `name`."""
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         yield
-        spent = time.perf_counter() - began
-        self.seconds[name] = self.seconds.get(name, 0.0) + spent
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+        self.processor[name] = self.processor.get(name, 0.0) + time.process_time() - busy
 
 
 class Timed(NamedTuple):

@@ -76,7 +76,15 @@ def main() -> None:
         "pnl": float(metrics["net_profit"]),
         "fill": "bar close",
     }
-    emit("jesse", version("jesse"), count, phases.seconds["run"], phases, outcome)
+    emit(
+        "jesse",
+        version("jesse"),
+        count,
+        phases.seconds["run"],
+        phases,
+        outcome,
+        cpu_s=phases.processor["run"],
+    )
 
 
 if __name__ == "__main__":

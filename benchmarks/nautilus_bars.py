@@ -91,7 +91,15 @@ def main() -> None:
     with phases.measure("run"):
         engine.run()
     version = nautilus_trader.__version__
-    emit("nautilus", version, count, phases.seconds["run"], phases, outcome(engine, last_price))
+    emit(
+        "nautilus",
+        version,
+        count,
+        phases.seconds["run"],
+        phases,
+        outcome(engine, last_price),
+        cpu_s=phases.processor["run"],
+    )
 
 
 if __name__ == "__main__":

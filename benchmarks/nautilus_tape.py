@@ -143,7 +143,7 @@ def main() -> None:
         engine.run()
     outcome = {"bars": strategy.bars, **strategy.fills, "pnl": profit(engine, last_price, TAPE_WALLET)}
     version = nautilus_trader.__version__
-    emit("nautilus", version, count, phases.seconds["run"], phases, outcome)
+    emit("nautilus", version, count, phases.seconds["run"], phases, outcome, cpu_s=phases.processor["run"])
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def main() -> None:
         engine.run()
     outcome = {"ticks": strategy.seen, "average": strategy.average}
     version = nautilus_trader.__version__
-    emit("nautilus", version, count, phases.seconds["run"], phases, outcome)
+    emit("nautilus", version, count, phases.seconds["run"], phases, outcome, cpu_s=phases.processor["run"])
 
 
 if __name__ == "__main__":
