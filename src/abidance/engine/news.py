@@ -34,6 +34,7 @@ from abidance.risk.breaker import Breakers
 
 # Duplicates and what was overtaken are harmless; these are not.
 _TOLD = frozenset(AnomalyCode) - {AnomalyCode.DUPLICATE, AnomalyCode.STALE}
+_UNASKED = frozenset({Purpose.LIQUIDATION, Purpose.FLATTEN})
 _FOR_GOOD = STOPS | {Purpose.TAKE_PROFIT, Purpose.TIME}
 OrderNews = (
     OrderAccepted
@@ -133,10 +134,8 @@ class News:
             )
             event = OrderFilled(event.ts, fill)
         applied = state.orders.apply(event)
-        if order is None and event.fill.purpose is Purpose.LIQUIDATION:
-            state.orders.take_anomalies()
-            text = f"The venue itself closed a position in {event.fill.instrument} at {event.fill.price}."
-            self._actions.note("error", "liquidated", text, event.fill.strategy)
+        if order is None and event.fill.purpose in _UNASKED:
+            self._tell_unasked(event.fill)
         self._tell_anomalies()
         if applied is None and order is not None:
             return
@@ -164,6 +163,16 @@ class News:
                 self._actions.cancel_entries(fill.strategy)
         self._actions.on_part(applied)
         self._heed(fill)
+
+    def _tell_unasked(self, fill: Fill) -> None:
+        """Tell of a position that was made smaller by the venue itself, or by a person at the venue."""
+        self._state.orders.take_anomalies()
+        if fill.purpose is Purpose.LIQUIDATION:
+            text = f"The venue itself closed a position in {fill.instrument} at {fill.price}."
+            self._actions.note("error", "liquidated", text, fill.strategy)
+        elif fill.strategy in self._state.strategies:
+            text = f"{fill.quantity} of {fill.instrument} is gone: somebody traded by hand, or withdrew it."
+            self._actions.note("warning", "gone_by_hand", text, fill.strategy)
 
     def _is_ours(self, fill: Fill) -> bool:
         """Say whether a fill of no order of ours is to be booked: once, in an instrument of the run."""

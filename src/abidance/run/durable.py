@@ -117,12 +117,13 @@ class Durable:
     async def done(self, seq: int) -> None:
         """Return once the record of this number is on the disk.
 
-        Raises JournalError when it cannot be, and NotSentError when that takes too long.
+        Raises NotSentError when it cannot be, or when that takes too long.
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + PATIENCE
         while self._journal.synced < seq:
-            self._journal.check()
+            if self._journal.has_failed:
+                raise NotSentError("the journal cannot be written", "Look at the disk.")
             self.sync()
             if self._running is not None:
                 await asyncio.wait((self._running,), timeout=deadline - clock())

@@ -11,6 +11,7 @@ from abidance.model.errors import UsageError
 from abidance.model.instrument import SECOND_NS, Instrument
 from abidance.model.money import ZERO
 from abidance.run.bot import JOURNAL
+from abidance.run.byhand import holdings
 from abidance.run.replica import Replica
 from abidance.run.trading import Access
 from abidance.venues.account import AccountDialect, Call, Exposure
@@ -120,9 +121,9 @@ async def _money(replica: Replica, dialect: AccountDialect, wire: Wire) -> list[
     if (call := dialect.exposures()) is not None:
         exposures = dialect.read_exposures(await wire.ask(call))
 
-    def owned() -> dict[str, Decimal]:
+    def ours() -> dict[str, Decimal]:
         balances = replica.portfolio.ledger.balances(dialect.venue)
-        return {asset: amount for asset, amount in balances.items() if amount > 0}
+        return holdings(replica.portfolio.open_positions(), dialect.instruments, balances)
 
     def exposed() -> dict[str, Decimal]:
         held = dict.fromkeys(dialect.instruments, ZERO)
@@ -131,7 +132,7 @@ async def _money(replica: Replica, dialect: AccountDialect, wire: Wire) -> list[
                 held[position.instrument] += position.quantity
         return {id: quantity for id, quantity in held.items() if quantity}
 
-    gaps = Books(owned, exposed).gaps(dialect, funds, exposures)
+    gaps = Books(ours, exposed).gaps(dialect, funds, exposures)
     return [Difference(dialect.venue, each.name, str(each), is_money=True) for each in gaps]
 
 

@@ -42,6 +42,7 @@ from abidance.risk.circuits import RUN, Sign
 from abidance.run import checkpoint
 from abidance.run.adjusting import adjustments
 from abidance.run.bot import JOURNAL, Moment
+from abidance.run.byhand import Account, holdings, taken_from_strategies
 from abidance.run.checkpoint import State
 from abidance.run.circuits import CircuitWatch
 from abidance.run.door import Answer, Wish
@@ -51,7 +52,7 @@ from abidance.run.live import HISTORY, LivePaper
 from abidance.run.perpetuals import check_purses, enforce, wanted_of
 from abidance.run.setup import Core, Key, Material, engine_of, opening_of
 from abidance.run.switch import LOOK_EVERY
-from abidance.venues.account import AccountDialect, Credentials
+from abidance.venues.account import AccountDialect, Credentials, Funds
 from abidance.venues.accounts import account_of
 from abidance.venues.net.feed import LiveFeed
 from abidance.venues.net.line import World
@@ -284,7 +285,11 @@ class LiveTrading(LivePaper):
         stream_url = self._access[dialect.venue].stream_url
         signs = partial(self._circuits.see, dialect.venue)
         way = Way(wire, world.transport, world.pulse, world.draw, log, stream_url, self._sure, signs)
-        books = Books(lambda: self._owned(dialect), lambda: self._exposed(dialect))
+        books = Books(
+            lambda: self._owned(dialect),
+            lambda: self._exposed(dialect),
+            lambda funds: self._settle(dialect, funds),
+        )
         wall = world.pulse.wall
         return VenueGateway(
             dialect, way, books, self._hear, self.ids.is_ours, lambda: self._on_doubt(wall), self._wanted
@@ -292,11 +297,32 @@ class LiveTrading(LivePaper):
 
     def _owned(self, dialect: AccountDialect) -> Mapping[str, Decimal]:
         """Return what our books say is there of each asset; the venue may have more, which is not ours to trade."""
-        return {
-            asset: amount
-            for asset, amount in self._core.engine.state.portfolio.ledger.balances(dialect.venue).items()
-            if amount > 0
-        }
+        portfolio = self._core.engine.state.portfolio
+        ours = portfolio.ledger.balances(dialect.venue)
+        return holdings(portfolio.open_positions(), dialect.instruments, ours)
+
+    def _settle(self, dialect: AccountDialect, funds: Mapping[str, Funds]) -> None:
+        """Let strategies lose what somebody sold by hand, or withdrew, of what they hold."""
+        self._hear_accounts()
+        state = self._core.engine.state
+        account = Account(
+            state.portfolio.open_positions(),
+            dialect.instruments,
+            state.portfolio.ledger.balances(dialect.venue),
+            {asset: each.total for asset, each in funds.items()},
+            self._price,
+        )
+        for event in list(taken_from_strategies(account, f"by hand {self.journal.seq}", state.now)):
+            self._pump.step(event)
+
+    def _price(self, id: str) -> Decimal | None:
+        known = self._core.engine.state.price(id)
+        return None if known is None else to_decimal(known)
+
+    def _hear_accounts(self) -> None:
+        """Let the engine take what accounts have told."""
+        while self._inbox:
+            self._pump.step(self._inbox.popleft())
 
     def _exposed(self, dialect: AccountDialect) -> Mapping[str, Decimal]:
         found: dict[str, Decimal] = {}
@@ -444,7 +470,7 @@ class LiveTrading(LivePaper):
                 gateway.gaps(),
                 state.portfolio.open_positions(),
                 gateway.dialect.instruments,
-                lambda id: None if (known := state.price(id)) is None else to_decimal(known),
+                self._price,
                 f"adjustment {answer.seq}",
                 state.now,
             )
@@ -464,8 +490,7 @@ class LiveTrading(LivePaper):
     def _turn(self, feed: LiveFeed, watch: Callable[[Moment], None]) -> None:
         """Let the engine take what accounts and people say, then what the market does."""
         self.journal.check()
-        while self._inbox:
-            self._pump.step(self._inbox.popleft())
+        self._hear_accounts()
         super()._turn(feed, watch)
 
     def _patience(self, now: float) -> float:

@@ -80,7 +80,7 @@ async def test_a_failing_sync_fails_all_who_wait_and_is_told_once(
     bench.disk.let_go()
     found = await asyncio.gather(*waiting, return_exceptions=True)
 
-    assert [type(each) for each in found] == [JournalError, JournalError]
+    assert [type(each) for each in found] == [NotSentError, NotSentError]
     assert bench.failures == 1
     with pytest.raises(JournalError):
         bench.write()

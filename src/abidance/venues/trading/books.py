@@ -26,10 +26,14 @@ class Gap(NamedTuple):
 
 @dataclass
 class Books:
-    """What our own books say of the account: asked when the venue's say is compared with it."""
+    """What our own books say of the account: asked when the venue's say is compared with it.
+
+    `settle` is told before what the account has: what somebody did with it by hand is then brought home.
+    """
 
     funds: Callable[[], Mapping[str, Decimal]]
     exposures: Callable[[], Mapping[str, Decimal]]
+    settle: Callable[[Mapping[str, Funds]], None] = lambda _: None
 
     def gaps(
         self, dialect: AccountDialect, funds: Mapping[str, Funds], exposures: Iterable[Exposure]

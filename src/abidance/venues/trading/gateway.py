@@ -403,7 +403,8 @@ class VenueGateway:
                 self._inquiry.resolve(tracked)
         for instrument, since in self.register.in_debt().items():
             await self._inquiry.sweep_one(instrument, since - OVERLAP)
-        await self._inquiry.explain_strays()
+        if await self._inquiry.explain_strays():
+            self._way.spawn(self.compare_funds())
 
     async def compare_orders(self) -> None:
         """Compare open orders with what we think is open; take back those of ours that no record tells of."""
@@ -448,6 +449,7 @@ class VenueGateway:
 
     def weigh(self) -> None:
         """Doubt the account for as long as it differs from our books."""
+        self._books.settle(self.funds)
         found, before = told(self.gaps()), self.doubts.get(BOOKS)
         self.doubt(BOOKS, found)
         if not found or not before:

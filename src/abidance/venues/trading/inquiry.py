@@ -157,8 +157,9 @@ class Inquiry:
                 self._register.moved(moved, self._dialect.venue, self._now())
             call = page.following(call)
 
-    async def explain_strays(self) -> None:
-        """Find out whose the executions are that belong to no order that we know."""
+    async def explain_strays(self) -> bool:
+        """Find out whose the executions are that belong to no order that we know; say whether some are not ours."""
+        before = len(self._register.strays)
         # One that is absent in two answers is nobody's: it waits for these to be explained before it is abandoned.
         in_flight = any(
             each.told in (OrderState.SENT, OrderState.UNKNOWN) and len(each.absent_at) < 2
@@ -174,6 +175,7 @@ class Inquiry:
                     self._looked.add(tracked.id)
             await self._ask_whose(venue_id, found[0])
             self._register.disown(venue_id, self._now())
+        return len(self._register.strays) < before
 
     async def _ask_whose(self, venue_id: str, execution: Execution) -> None:
         """Find out whether the venue itself placed an order that is none of ours."""

@@ -1,0 +1,155 @@
+"""Somebody trades at the venue, by hand, with what a running bot's strategies hold."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from abidance.engine.config import StrategyConfig
+from abidance.model.event import ControlAction
+from abidance.model.order import OrderState
+from abidance.run.config import RunConfig
+from abidance.run.reconciling import replica_of
+from abidance.run.trading import LiveTrading
+from abidance.testing.exchange.core import SELL, Force
+from abidance.testing.exchange.desk import State, Ticket
+from tests.integration.test_live_perpetuals import Contracts
+from tests.integration.test_live_trading import Market
+
+D = Decimal
+HELD = D("0.01")
+ONCE = '''
+from decimal import Decimal
+
+from abidance.model.order import OrderRequest, Protection, Side
+from abidance.strategy.base import EventStrategy
+
+
+class Once(EventStrategy):
+    """Buys once."""
+
+    timeframe = "1m"
+
+    def __init__(self):
+        self.done = False
+
+    def on_bar(self, bar, view):
+        if self.done or not view.price(bar.instrument):
+            return None
+        self.done = True
+        return [OrderRequest(self.name, bar.instrument, Side.BUY, Decimal("0.01"), protection={protection})]
+'''
+
+
+def once(folder: Path, protection: str) -> StrategyConfig:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "once.py"
+    path.write_text(ONCE.format(protection=protection), encoding="utf-8")
+    return StrategyConfig(strategy=f"{path}:Once", name="once", timeframe="1m", leverage=1)
+
+
+class Spot(Market):
+    """A bot that holds coins without a stop, for a stop would keep them from being sold by hand."""
+
+    def guarded(self, **more: object) -> RunConfig:
+        return self.config(strategies=(once(self.folder, "None"),), **more)
+
+
+class Contract(Contracts):
+    """A bot that holds a contract with a stop at the venue."""
+
+    def guarded(self, **more: object) -> RunConfig:
+        return super().guarded(strategies=(once(self.folder, "Protection(stop=bar.close * 0.1)"),), **more)
+
+
+def sell(place: Market, quantity: Decimal) -> None:
+    """Sell by hand, at market."""
+    lots = int(quantity / place.market.instrument.lot)
+    ticket = Ticket("by-hand", SELL, lots, force=Force.IOC)
+    placed = place.exchange.desk.place(place.account, place.market, ticket, place.exchange.now)
+    assert placed.filled == lots
+
+
+def held(bot: LiveTrading) -> dict[str, Decimal]:
+    return {each.strategy: each.quantity for each in bot.engine.state.portfolio.open_positions()}
+
+
+@pytest.mark.parametrize("own", [D(0), D("0.5")])
+async def test_a_strategy_loses_the_coins_that_were_sold_by_hand_and_not_those_of_their_owner(
+    tmp_path: Path, own: Decimal
+) -> None:
+    place, seen = Spot(tmp_path / "bot"), list[dict[str, Decimal]]()
+    if own:
+        place.exchange.desk.transfer(place.account, "BTC", own, place.exchange.now)
+
+    async def person(bot: LiveTrading) -> None:
+        seen.append(held(bot))
+        sell(place, D("0.004"))
+        await place.pass_time(20)
+        seen.append(held(bot))
+        bot.control(ControlAction.FLATTEN, "tester")
+        await place.pass_time(5)
+
+    async with place:
+        bot = await place.live(130, person=person)
+
+    before, after = seen
+    assert before["once"] > D("0.009")
+    assert after["once"] == (before["once"] if own else before["once"] - D("0.004"))
+    assert "once" not in held(bot)
+    assert OrderState.REJECTED not in {order.state for order in bot.engine.state.orders.all()}
+    left = place.account.totals().get("BTC", D(0))
+    assert left == pytest.approx(own - (D("0.004") if own else 0), abs=D("0.00001"))
+    codes = [notice.code for notice in bot._recorder.notices]
+    assert ("gone_by_hand" in codes) is (not own)
+    assert bot.engine.state.feeds.venues["BINANCE"].is_trusted
+    assert replica_of(place.folder).portfolio.open_positions() == bot.engine.state.portfolio.open_positions()
+
+
+async def test_coins_that_were_withdrawn_are_the_strategy_s_loss_and_a_restart_knows_it(
+    tmp_path: Path,
+) -> None:
+    place, seen = Spot(tmp_path / "bot"), list[dict[str, Decimal]]()
+
+    async def person(bot: LiveTrading) -> None:
+        seen.append(held(bot))
+        place.exchange.desk.transfer(place.account, "BTC", D("-0.004"), place.exchange.now)
+        await place.pass_time(90)
+        seen.append(held(bot))
+
+    async with place:
+        bot = await place.live(130, person=person)
+        again = await place.live(10)
+
+    assert seen[1]["once"] == seen[0]["once"] - D("0.004")
+    assert held(again) == held(bot)
+    for each in (bot, again):
+        ledger = each.engine.state.portfolio.ledger
+        assert ledger.balance("BINANCE", "BTC") == place.account.totals()["BTC"]
+        assert ledger.balance("BINANCE", "USDT") - 10_000 == place.account.totals()["USDT"] - 20_000
+        assert each.engine.state.feeds.venues["BINANCE"].is_trusted
+
+
+@pytest.mark.parametrize("venue", ["BINANCE", "BYBIT"])
+async def test_a_contract_sold_by_hand_is_the_strategy_s_and_its_stop_follows(
+    tmp_path: Path, venue: str
+) -> None:
+    place, stops = Contract(tmp_path / "bot", venue), list[Decimal]()
+
+    def stand() -> None:
+        lot = place.market.instrument.lot
+        waiting = [o for o in place.exchange.desk.orders.values() if o.state is State.WAITING]
+        stops.append(sum((o.ticket.lots * lot for o in waiting), D(0)))
+
+    async def person(_: LiveTrading) -> None:
+        stand()
+        sell(place, D("0.004"))
+        await place.pass_time(20)
+        stand()
+
+    async with place:
+        bot = await place.live(130, person=person)
+        again = await place.live(10)
+
+    assert stops == [HELD, HELD - D("0.004")]
+    assert held(bot) == held(again) == {"once": HELD - D("0.004")}
