@@ -118,6 +118,11 @@ def doubt_blocks_nothing() -> AbstractContextManager[Any]:
     return _without(RefusalCode.VENUE_NOT_TRUSTED)
 
 
+def open_circuits_block_nothing() -> AbstractContextManager[Any]:
+    """New risk is taken at a venue that is left alone because it fails."""
+    return _without(RefusalCode.CIRCUIT_OPEN)
+
+
 def limits_are_forgotten() -> AbstractContextManager[Any]:
     """Nothing bounds how much is bought."""
     return _without(RefusalCode.MAX_EXPOSURE, RefusalCode.MAX_ASSET_EXPOSURE, RefusalCode.MAX_VENUE_EXPOSURE)
@@ -324,6 +329,7 @@ FIRST = {
     "nobody_asks_for_fills": 1,
     "not_found_means_absent": 10,
     "stale_quotes_block_nothing": 13,
+    "open_circuits_block_nothing": 1,
     "positions_have_no_stops": 1,
     "stops_keep_their_first_size": 4,
     "the_kill_switch_is_not_looked_at": 9,
@@ -336,6 +342,7 @@ BUGS: Mapping[str, tuple[Bug, int]] = {
     for each in (
         fills_are_told_twice, no_answer_is_sent_again, no_answer_means_refused, no_answer_means_accepted,
         intent_is_not_synced, intent_after_the_order, nobody_waits_for_the_disk, unknown_orders_block_nothing, doubt_blocks_nothing,
+        open_circuits_block_nothing,
         limits_are_forgotten, stale_quotes_block_nothing, cancels_are_believed_at_once, fees_are_dropped,
         prices_are_rounded, stops_keep_their_first_size, positions_have_no_stops, the_kill_switch_is_not_looked_at,
         a_kill_is_forgotten_at_once, not_found_means_absent, endings_overtake_fills,
