@@ -12,7 +12,7 @@ from abidance.model.instrument import Instrument
 from abidance.model.order import Fill, OrderRequest, Purpose, Side
 from abidance.model.outcome import Approved, Decided, Recorded
 from abidance.run.config import load
-from tests.e2e.test_dashboard import House, Visitor, browser, playwright, pytestmark
+from tests.e2e.dashboard import House, Visitor, browser, playwright, pytestmark
 
 __all__ = ["browser", "pytestmark"]  # a fixture, and what all tests of the dashboard need
 ID, NAME, START, MINUTE = "BTC/USDT@BINANCE", "EmaCross", 1_600_000_000 * 10**9, 60 * 10**9

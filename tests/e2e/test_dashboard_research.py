@@ -1,20 +1,27 @@
 """Research in a real browser: searches, verdicts, comparisons and stored data."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.test_dashboard import SHOTS, Visitor, browser, house, playwright, pytestmark, visitor
+from tests.e2e.dashboard import (
+    BTC,
+    House,
+    Visitor,
+    browser,
+    exchange,
+    house,
+    playwright,
+    pytestmark,
+    shot,
+    visitor,
+)
 
 __all__ = ["browser", "house", "pytestmark", "visitor"]  # fixtures, and what all tests of the dashboard need
 LONG = 120_000
 """Milliseconds that a process may take to start and to work on a busy machine."""
-
-
-def shot(page: Any, name: str) -> None:
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
 
 
 @pytest.mark.timeout(300)
@@ -36,6 +43,37 @@ def test_a_search_is_started_watched_read_and_applied(visitor: Visitor) -> None:
     shot(page, "optimise-found")
     row.get_by_role("button", name=re.compile("Apply trial")).click()
     row.get_by_role("status").get_by_text("EmaCross.toml").first.wait_for()
+    assert visitor.faults == []
+
+
+@pytest.mark.timeout(300)
+def test_a_running_search_is_cancelled_and_two_objectives_make_a_front(visitor: Visitor) -> None:
+    page = visitor.go("/optimise")
+    rows = page.locator(".search")
+    rows.or_(page.get_by_text("No search was started here yet.")).first.wait_for()
+    before = rows.count()
+    page.get_by_label("Time range").fill("20240101-20240401")
+    page.get_by_label("Search until").fill("")
+    page.get_by_label("Trials", exact=True).fill("50000")
+    page.get_by_role("button", name="Search", exact=True).click()
+    playwright.expect(rows).to_have_count(before + 1)
+    playwright.expect(rows.first.get_by_text(re.compile(r"[1-9]\d* of ")).first).to_be_visible(timeout=LONG)
+
+    rows.first.get_by_role("button", name="Cancel").click()
+
+    playwright.expect(rows.first.get_by_text("cancelled", exact=True)).to_be_visible(timeout=LONG)
+
+    page.get_by_label("Trials", exact=True).fill("8")
+    page.get_by_role("combobox", name="Objectives").click()
+    page.get_by_role("option", name="max_drawdown").click()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Search", exact=True).click()
+    playwright.expect(rows).to_have_count(before + 2)
+    playwright.expect(rows.first.get_by_text("done", exact=True)).to_be_visible(timeout=LONG)
+    front = rows.first.get_by_role("img", name=re.compile("Pareto front"))
+    assert front.locator(".dot").count() > 1
+    assert front.locator(".dot-marked").count() >= 1
+    shot(page, "optimise-front")
     assert visitor.faults == []
 
 
@@ -72,6 +110,7 @@ def test_stored_data_shows_its_calendar_and_a_download_that_cannot_be_is_refused
     page = visitor.go("/data")
     page.get_by_role("row").get_by_text("BTC/USDT@BINANCE").first.click()
     page.get_by_role("img", name=re.compile("2024, day by day")).wait_for()
+    page.get_by_role("region", name="Quality").get_by_text("Largest move").wait_for()
     shot(page, "data-calendar")
     page.keyboard.press("Escape")
 
@@ -80,3 +119,27 @@ def test_stored_data_shows_its_calendar_and_a_download_that_cannot_be_is_refused
     page.get_by_role("button", name="Download").click()
 
     page.get_by_role("alert").get_by_text("nonsense").first.wait_for()
+
+
+@pytest.mark.timeout(300)
+def test_a_download_is_watched_until_its_bars_are_in_the_store(browser: Any, tmp_path: Path) -> None:
+    with exchange() as venue, House(tmp_path, demo=True) as house:
+        (house.program.userdir / "config.toml").write_text(
+            f'[feed.addresses.BINANCE]\nrest_url = "{venue.rest_url}"\n'
+        )
+        visitor = Visitor(browser, house.address)
+        page = visitor.go("/data")
+        page.get_by_role("combobox", name="Instruments").fill(BTC)
+        page.keyboard.press("Enter")
+        page.get_by_role("combobox", name="Timeframes").click()
+        page.get_by_role("option", name="5m", exact=True).click()
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Download").click()
+
+        row = page.locator(".download").first
+        playwright.expect(row.get_by_text("done", exact=True)).to_be_visible(timeout=LONG)
+        row.get_by_text(re.compile(r"5m: [1-9]\d* new")).wait_for()
+        page.get_by_role("table", name="Stored data").locator(".table-row", has_text="5m").wait_for()
+        shot(page, "data-download")
+        assert visitor.faults == []
+        visitor.context.close()

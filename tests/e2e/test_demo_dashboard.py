@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from abidance.cli.dashboard import missing
-from tests.e2e.test_dashboard import _FLAGS, CHROMIUM, Visitor, playwright, until
+from tests.e2e.dashboard import _FLAGS, CHROMIUM, Visitor, playwright, until
 from tests.e2e.test_demo import INTERRUPTIBLE, environment
 
 pytestmark = [

@@ -19,6 +19,7 @@ from abidance.api.schemas.trading import (
     EventOut,
     FeedOut,
     FillOut,
+    LevelOut,
     NoticeOut,
     OrderOut,
     PositionOut,
@@ -36,6 +37,7 @@ from abidance.api.schemas.trading import (
 )
 from abidance.api.schemas.wire import ms
 from abidance.model.account import Position, RoundTrip
+from abidance.model.command import Amend, Submit
 from abidance.model.event import CircuitMoved, VenueStatus
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.model.market import FeedStatus
@@ -154,6 +156,26 @@ def order(found: Order) -> OrderOut:
         decision_price=request.decision_price,
         ts=ms(found.ts_intent),
         ts_last=ms(found.ts_last),
+    )
+
+
+def level(found: Order, replica: Replica) -> LevelOut:
+    """Return where a protective order stood, step by step."""
+    moments, prices = [], []
+    for each in replica.steps(found.id):
+        if not isinstance(each.event, Submit | Amend):
+            continue
+        wish = each.event.request if isinstance(each.event, Submit) else each.event
+        if (price := wish.trigger or wish.price) is not None:
+            moments.append(ms(each.ts))
+            prices.append(price)
+    return LevelOut(
+        order_id=found.id,
+        strategy=found.request.strategy,
+        purpose=found.request.purpose,
+        ts=moments,
+        prices=prices,
+        until=ms(found.ts_last) if found.state.is_closed else None,
     )
 
 

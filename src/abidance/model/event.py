@@ -206,6 +206,10 @@ class ControlAction(StrEnum):
     RESET_CIRCUITS = "reset_circuits"
 
 
+KILL_SWITCH = "kill switch"
+"""Who is named by a `Control` that came from the switch and not from a person."""
+
+
 class Control(msgspec.Struct, frozen=True, gc=False, tag="control"):
     """An order from outside; `strategy` empty means all. `actor` says who; `values` are the new parameters.
 
@@ -266,6 +270,7 @@ Event = (
 )
 
 __all__ = [
+    "KILL_SWITCH",
     "AccountEvent",
     "Anomaly",
     "BalanceChanged",

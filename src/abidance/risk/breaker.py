@@ -8,6 +8,7 @@ from math import inf, isfinite
 
 from abidance.model.account import RoundTrip
 from abidance.model.errors import InvariantError
+from abidance.model.event import KILL_SWITCH
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.model.market import Anomaly, Bar
 from abidance.model.outcome import Notice, RefusalCode
@@ -214,9 +215,12 @@ class Breakers:
 
     def kill(self, ts: int, actor: str, why: str = "") -> Notice:
         """Halt until released, whatever else holds; a second kill changes only what is told."""
-        return self._halt(
-            ts, "kill", f"{actor or 'Somebody'} used the kill switch{f' ({why})' if why else ''}"
+        told = (
+            "The kill switch was thrown"
+            if actor == KILL_SWITCH
+            else f"{actor or 'Somebody'} used the kill switch"
         )
+        return self._halt(ts, "kill", f"{told}{f' ({why})' if why else ''}")
 
     def release(self, ts: int, actor: str) -> Notice:
         """End a halt; the highest equity starts anew from the present one. Rests and the daily loss run their time."""

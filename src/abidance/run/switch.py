@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from abidance.model.event import Control, ControlAction
+from abidance.model.event import KILL_SWITCH, Control, ControlAction
 from abidance.run.killing import Extent, killed
 
-KILL_SWITCH = "kill switch"
-"""Who a bot's record names for what the switch did."""
 LOOK_EVERY = 0.05
 """Seconds between a bot's looks at the switch."""
 

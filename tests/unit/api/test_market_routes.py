@@ -59,3 +59,24 @@ def test_an_indicator_that_is_none_is_refused(viewer: TestClient, names: str) ->
     query = {"instrument": BTC, "timeframe": "1h", "names": names}
 
     assert viewer.get("/api/v1/runs/demo/indicators", params=query).status_code == 422
+
+
+def test_levels_tell_where_each_stop_stood_and_where_it_was_moved(viewer: TestClient, house: House) -> None:
+    orders = viewer.get("/api/v1/runs/demo/orders", params={"limit": 500}).json()["items"]
+    stops = [each for each in orders if each["purpose"] in ("stop_loss", "trailing_stop")]
+    instrument = max(
+        (each["instrument"] for each in stops), key=lambda id: sum(e["instrument"] == id for e in stops)
+    )
+    query = {"instrument": instrument, "limit": 500}
+
+    found = viewer.get("/api/v1/runs/demo/orders/levels", params=query).json()["items"]
+
+    known = {each["id"]: each for each in stops if each["instrument"] == instrument}
+    assert {each["order_id"] for each in found} == set(known)
+    assert any(len(each["prices"]) > 1 for each in found)  # a trailing stop was moved
+    for each in found:
+        order = known[each["order_id"]]
+        assert each["ts"] == sorted(each["ts"])
+        assert each["ts"][0] == order["ts"]
+        assert each["prices"][-1] == order["trigger"]
+        assert (each["until"] is None) == order["is_open"]

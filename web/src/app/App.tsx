@@ -1,19 +1,30 @@
 /** Everything around the screens: theme, data, who is logged in, and which screen an address shows. */
 import { createTheme, MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { api, codeOf } from "../client/api";
 import { Entrance } from "../features/Entrance";
 import { Loaded } from "../ui/parts";
 import { Shell } from "./Shell";
 
+const CLOSES = { defaultProps: { closeButtonProps: { "aria-label": "Close" } } };
+
 const theme = createTheme({
   defaultRadius: "sm",
   fontFamily: "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif",
+  components: { Modal: CLOSES, Drawer: CLOSES, Notification: CLOSES },
   fontFamilyMonospace: "ui-monospace, 'Cascadia Mono', 'DejaVu Sans Mono', monospace",
 });
 
-const queries = new QueryClient({
+const ME = ["get", "/api/v1/session"];
+
+const queries: QueryClient = new QueryClient({
+  queryCache: new QueryCache({
+    // A session that is over shows at once, whatever was asked for when it ended.
+    onError: (error, query) => {
+      if (codeOf(error) === "login" && query.queryKey[1] !== ME[1]) void queries.invalidateQueries({ queryKey: ME });
+    },
+  }),
   defaultOptions: {
     queries: {
       staleTime: 2_000,
@@ -37,6 +48,6 @@ export function App() {
 
 function Door() {
   const me = api.useQuery("get", "/api/v1/session", {}, { staleTime: 30_000 });
-  if (me.error && codeOf(me.error) === "login") return <Entrance />;
+  if (me.error && codeOf(me.error) === "login") return <Entrance isOver={me.data !== undefined} />;
   return <Loaded query={me}>{(found) => <Shell me={found} />}</Loaded>;
 }

@@ -1,5 +1,5 @@
 /** The frame of every screen: where one is, which run is looked at, how it stands, and the kill switch. */
-import { ActionIcon, Button, Kbd, Select, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
+import { ActionIcon, Button, Kbd, Loader, Select, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { Spotlight, spotlight } from "@mantine/spotlight";
 import { useQueryClient } from "@tanstack/react-query";
 import { type ComponentType, lazy, Suspense, useEffect } from "react";
@@ -10,7 +10,7 @@ import { stream, useLink, usePrices } from "../client/stream";
 import { NewBot } from "../features/Bots";
 import { KillSwitch } from "../features/KillSwitch";
 import { money } from "../ui/format";
-import { Empty, Gain, Loaded, State } from "../ui/parts";
+import { Empty, Gain, Loaded, Settled, State } from "../ui/parts";
 
 export type Run = Schemas["RunOut"];
 export type Me = Schemas["MeOut"];
@@ -50,6 +50,7 @@ export function Shell({ me }: { me: Me }) {
   }, [queries, run?.name, run?.run_id]);
   useEffect(() => {
     const screen = SCREENS.find((each) => each.path === path);
+    document.querySelector(".side .here")?.scrollIntoView({ block: "nearest", inline: "center" }); // on a phone they stand in a row
     document.title = `${screen ? `${screen.name} · ` : ""}Abidance`;
   }, [path]);
 
@@ -77,11 +78,11 @@ export function Shell({ me }: { me: Me }) {
         <main id="screen" tabIndex={-1}>
           <Loaded query={runs}>
             {() => (
-              <Suspense fallback={<Empty>Loading…</Empty>}>
+              <Suspense fallback={<Waiting />}>
                 <Switch>
                   {SCREENS.map((each) => (
                     <Route key={each.path} path={each.path}>
-                      {each.needsRun && !isRunning ? <NoRun me={me} /> : <each.view run={run as Run} me={me} />}
+                      <Settled key={each.path}>{each.needsRun && !isRunning ? <NoRun me={me} /> : <each.view run={run as Run} me={me} />}</Settled>
                     </Route>
                   ))}
                   <Redirect to="/" />
@@ -103,7 +104,7 @@ function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run
   const scheme = useComputedColorScheme("dark");
   const equity = prices?.equity || run?.equity;
   return (
-    <header className="top">
+    <header className={run?.is_real ? "top top-live" : "top"}>
       {run && (
         <>
           <span className={run.is_real ? "mode mode-live" : "mode mode-paper"}>{run.is_real ? "LIVE" : "PAPER"}</span>
@@ -122,8 +123,9 @@ function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run
         </>
       )}
       <span className="space" />
+      <span className="acts">
       <span className={`link link-${link}`} role="status">
-        {link === "live" ? "live" : link === "lost" ? "connection lost, trying again" : "connecting"}
+        {link}
       </span>
       <ActionIcon
         variant="subtle"
@@ -134,7 +136,21 @@ function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run
       </ActionIcon>
       {run && <KillSwitch run={run} me={me} />}
       {!me.demo && <LogOut me={me} />}
+      </span>
+      {link === "lost" && (
+        <div className="lost" role="status">
+          Connection lost: trying again. What is shown may be old.
+        </div>
+      )}
     </header>
+  );
+}
+
+function Waiting() {
+  return (
+    <div className="settling">
+      <Loader size="sm" aria-label="Loading" />
+    </div>
   );
 }
 

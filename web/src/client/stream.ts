@@ -1,8 +1,9 @@
 /**
  * The live stream: one WebSocket for all that is shown. It comes back by itself and goes on where it was; what was
- * missed for good is read anew. What changes here makes queries ask again, at most a few times a second.
+ * missed for good is read anew. What changes here makes queries ask again: each a few times a second at most, and
+ * never before its last answer is there, so that a slow link is neither flooded nor left without any answer.
  */
-import type { QueryClient } from "@tanstack/react-query";
+import type { Query, QueryClient } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
 
 export type Link = "live" | "connecting" | "lost";
@@ -25,6 +26,8 @@ class Stream {
   private heard = 0;
   private delay = 500;
   private due: ReturnType<typeof setTimeout> | null = null;
+  /** Queries that are asked again, and whether once more after that. */
+  private renewed = new Map<string, boolean>();
   private listeners = new Set<() => void>();
   private watch: ReturnType<typeof setInterval> | null = null;
   link: Link = "connecting";
@@ -64,6 +67,7 @@ class Stream {
     socket.onclose = () => {
       this.socket = null;
       this.set("lost");
+      void this.queries?.invalidateQueries({ queryKey: ["get", "/api/v1/session"] }); // the session may be over
       setTimeout(() => this.open(), this.delay);
       this.delay = Math.min(this.delay * 2, LONGEST);
     };
@@ -107,8 +111,22 @@ class Stream {
   private refresh(): void {
     this.due ??= setTimeout(() => {
       this.due = null;
-      void this.queries?.invalidateQueries({ predicate: (query) => JSON.stringify(query.queryKey).includes("/runs") });
+      const predicate = (query: Query) => JSON.stringify(query.queryKey).includes("/runs");
+      void this.queries?.invalidateQueries({ predicate, refetchType: "none" });
+      for (const query of this.queries?.getQueryCache().findAll({ type: "active", predicate }) ?? []) void this.renew(query);
     }, EVERY);
+  }
+
+  /** Ask again after what is under way, which may have been answered before the change. */
+  private async renew(query: Query): Promise<void> {
+    const isUnderWay = this.renewed.has(query.queryHash);
+    this.renewed.set(query.queryHash, isUnderWay);
+    if (isUnderWay) return;
+    await query.promise?.catch(() => undefined);
+    await this.queries?.refetchQueries({ queryKey: query.queryKey, exact: true, type: "active" }, { cancelRefetch: false });
+    const isAskedAgain = this.renewed.get(query.queryHash);
+    this.renewed.delete(query.queryHash);
+    if (isAskedAgain) await this.renew(query);
   }
 
   private set(link: Link): void {

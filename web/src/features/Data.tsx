@@ -5,8 +5,8 @@ import type { Me } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { Days } from "../ui/charts2d";
 import { DataTable } from "../ui/DataTable";
-import { share, whole } from "../ui/format";
-import { Empty, Loaded, Panel, Time } from "../ui/parts";
+import { exact, share, whole } from "../ui/format";
+import { Empty, Facts, Loaded, Panel, State, Time, Told } from "../ui/parts";
 import { Downloads } from "./Downloads";
 
 type Holding = Schemas["HoldingOut"];
@@ -47,6 +47,7 @@ export default function Data({ me }: { me: Me }) {
       </Panel>
       <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `Holes in ${chosen.instrument} ${chosen.timeframe}` : ""} position="right" size="lg">
         {chosen && <Calendar of={chosen} />}
+        {chosen?.kind === "bars" && <Quality of={chosen} />}
         {chosen && <Holes of={chosen} />}
       </Drawer>
       <Downloads me={me} />
@@ -57,6 +58,32 @@ export default function Data({ me }: { me: Me }) {
 function Calendar({ of }: { of: Holding }) {
   const found = api.useQuery("get", "/api/v1/data/calendar", { params: { query: { instrument: of.instrument, timeframe: of.timeframe } } }, { retry: false });
   return found.data ? <Days start={found.data.start} wanted={found.data.wanted} rows={found.data.rows} /> : null;
+}
+
+/** The judgement of `abidance check-data`, and the oddest places. */
+function Quality({ of }: { of: Holding }) {
+  const found = api.useQuery("get", "/api/v1/data/quality", { params: { query: { instrument: of.instrument, timeframe: of.timeframe } } }, { retry: false, staleTime: 60_000 });
+  if (!found.data) return null;
+  const { grade, reasons, zero_volume, flat, outliers, largest_move, oddest } = found.data;
+  return (
+    <section className="stack" aria-label="Quality">
+      <h2 className="above">
+        Judgement <State of={grade === "ok" ? "done" : grade === "warning" ? "warning" : "failed"} label={grade} />
+      </h2>
+      {reasons.map((each) => <p key={each}><Told text={each} /></p>)}
+      <Facts of={{ without_volume: whole(zero_volume), flat: whole(flat), outliers: whole(outliers), largest_move: largest_move === null ? null : `${exact(Math.round((largest_move ?? 1) * 1e4) / 1e4)} times, close to close` }} />
+      {oddest.length > 0 && (
+        <ul className="timeline">
+          {oddest.map((each) => (
+            <li key={`${each.ts}${each.text}`}>
+              <Time ms={each.ts} />: {each.text}
+            </li>
+          ))}
+        </ul>
+      )}
+      <h2>Holes</h2>
+    </section>
+  );
 }
 
 function Holes({ of }: { of: Holding }) {

@@ -1,13 +1,13 @@
 /** The order book as the bot last saw it: the best levels on both sides, and how much lies behind each. */
 import type { Run } from "../app/Shell";
-import { api } from "../client/api";
-import { exact, signedShare } from "../ui/format";
+import { api, type Schemas } from "../client/api";
+import { digitsOf, exact, grouped, signedShare } from "../ui/format";
 import { Empty, Loaded, State, Time } from "../ui/parts";
 
 const SHOWN = 12;
 type Level = number[];
 
-export function Depth({ run, instrument, base }: { run: Run; instrument: string; base: string }) {
+export function Depth({ run, instrument, rules }: { run: Run; instrument: string; rules: Schemas["InstrumentOut"] | undefined }) {
   const book = api.useQuery("get", "/api/v1/runs/{run}/book", { params: { path: { run: run.name }, query: { instrument, levels: SHOWN } } }, { enabled: Boolean(instrument), refetchInterval: run.is_running ? 500 : false });
   return (
     <Loaded query={book}>
@@ -28,8 +28,8 @@ export function Depth({ run, instrument, base }: { run: Run; instrument: string;
               {bid && ask ? `, spread ${signedShare((ask - bid) / ((ask + bid) / 2), 3).replace("+", "")}` : ""}
             </p>
             <div className="two-narrow">
-              <Side name="Bid" levels={found.bids} most={most} base={base} />
-              <Side name="Ask" levels={found.asks} most={most} base={base} />
+              <Side name="Bid" levels={found.bids} most={most} rules={rules} />
+              <Side name="Ask" levels={found.asks} most={most} rules={rules} />
             </div>
           </>
         );
@@ -42,13 +42,15 @@ function total(levels: Level[]): number {
   return levels.reduce((sum, each) => sum + (each[1] ?? 0), 0);
 }
 
-function Side({ name, levels, most, base }: { name: "Bid" | "Ask"; levels: Level[]; most: number; base: string }) {
+function Side({ name, levels, most, rules }: { name: "Bid" | "Ask"; levels: Level[]; most: number; rules: Schemas["InstrumentOut"] | undefined }) {
+  const base = rules?.base ?? "";
+  const digits = (step: string | undefined) => digitsOf(Number(step) || 1e-8);
   let sum = 0;
   return (
     <table className="plain depth">
       <thead>
         <tr>
-          <th scope="col" className="number">{name}</th>
+          <th scope="col" className="number">{`${name}, ${rules?.quote ?? ""}`}</th>
           <th scope="col" className="number">{`Size, ${base}`}</th>
           <th scope="col" className="number">Together</th>
         </tr>
@@ -58,8 +60,8 @@ function Side({ name, levels, most, base }: { name: "Bid" | "Ask"; levels: Level
           sum += size;
           return (
             <tr key={price}>
-              <td className={`number ${name === "Bid" ? "up" : "down"}`}>{exact(price)}</td>
-              <td className="number">{exact(size)}</td>
+              <td className={`number ${name === "Bid" ? "up" : "down"}`}>{grouped(price, digits(rules?.tick))}</td>
+              <td className="number">{grouped(size, digits(rules?.lot))}</td>
               <td className="number">
                 <progress className={name === "Bid" ? "bid" : "ask"} max={most} value={sum} aria-label={`${exact(Math.round(sum * 1e6) / 1e6)} ${base} down to here`} />
               </td>

@@ -1,7 +1,7 @@
 /** History from the venues into the store: asked for by a form, watched part by part. */
 import { Button, Checkbox, MultiSelect, Progress, TagsInput, TextInput } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useEffect, useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { whole } from "../ui/format";
@@ -17,6 +17,10 @@ export function Downloads({ me }: { me: Me }) {
   });
   const cancel = api.useMutation("delete", "/api/v1/downloads/{id}", { onSuccess: () => void queries.invalidateQueries() });
   const rows = list.data?.items ?? [];
+  const busy = rows.filter(isBusy).length;
+  useEffect(() => {
+    if (busy === 0) void queries.invalidateQueries({ queryKey: ["get", "/api/v1/data"] }); // what came is in the store
+  }, [queries, busy]);
   if (me.role === "viewer" && rows.length === 0) return null;
   return (
     <Panel title="Download">
@@ -63,7 +67,7 @@ function Start() {
     <form className="form" onSubmit={send}>
       <div className="row">
         <TagsInput label="Instruments" description="BTC/USDT@KRAKEN; Enter adds one" value={instruments} onChange={setInstruments} acceptValueOnBlur maw={420} miw={240} />
-        <MultiSelect label="Timeframes" description="one or more" data={["1m", "5m", "15m", "1h", "4h", "1d"]} value={timeframes} onChange={setTimeframes} maw={260} />
+        <MultiSelect label="Timeframes" searchable description="one or more" data={["1m", "5m", "15m", "1h", "4h", "1d"]} value={timeframes} onChange={setTimeframes} maw={260} />
         <TextInput label="Time range" description="20240101-20240601; empty is 30 days" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} w={240} />
         <Checkbox label="Funding rates" checked={isFunding} onChange={(e) => setFunding(e.currentTarget.checked)} />
         <Button type="submit" loading={start.isPending} disabled={instruments.length === 0}>

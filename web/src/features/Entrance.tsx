@@ -5,10 +5,11 @@ import { type FormEvent, useState } from "react";
 import { api, codeOf } from "../client/api";
 import { Failure, Loaded, Panel } from "../ui/parts";
 
-export function Entrance() {
+export function Entrance({ isOver }: { isOver: boolean }) {
   const setup = api.useQuery("get", "/api/v1/setup");
   return (
     <main className="entrance">
+      {isOver && <p role="status">Your session is over. Log in again; the bots go on.</p>}
       <Loaded query={setup}>{(found) => (found.needed ? <First /> : <LogIn />)}</Loaded>
     </main>
   );

@@ -1,65 +1,101 @@
-/** The limits as a form: tightening holds at once, loosening asks once more, and both ask for a fresh password. */
+/** Limits and breakers as forms: tightening holds at once, loosening asks once more, and both ask for a fresh password. */
 import { Button, Modal, NumberInput, Switch } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { type FormEvent, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, codeOf, type Schemas } from "../client/api";
 import { words } from "../ui/format";
-import { Failure } from "../ui/parts";
+import { Failure, Told } from "../ui/parts";
 import { Confirm } from "./Confirm";
 
-type Wish = Omit<Schemas["LimitsIn"], "loosen">;
-type Name = keyof Wish;
+type Wish = Record<string, unknown>;
+type Answer = Schemas["AnswerOut"];
 
-const SHARES = new Set(["max_exposure", "max_asset_exposure", "max_venue_exposure", "price_collar", "max_slippage"]);
-const UNITS: Record<string, string> = { duplicate_window: " s", stale_after: " bars", max_leverage: "×", exit_margin: "×" };
+const SHARES = new Set(["max_exposure", "max_asset_exposure", "max_venue_exposure", "price_collar", "max_slippage", "daily_loss", "max_drawdown", "data_anomaly"]);
+const COUNTS = new Set(["max_positions", "max_orders_per_minute", "losing_streak", "cooldown_bars"]);
+const UNITS: Record<string, string> = { duplicate_window: " s", stale_after: " bars", max_leverage: "×", exit_margin: "×", cooldown: " h", cooldown_bars: " bars", volatility_spike: "× the usual range", losing_streak: " losses in a row", unprotected: " s" };
 
-export function Limits({ run, me, limits }: { run: Run; me: Me; limits: Schemas["RiskOut"]["limits"] }) {
+export function Limits({ run, me, values }: { run: Run; me: Me; values: Record<string, unknown> }) {
+  const change = api.useMutation("patch", "/api/v1/runs/{run}/risk/limits");
+  const send = (body: Wish, onSuccess: (answer: Answer) => void) => change.mutate({ params: { path: { run: run.name } }, body: body as Schemas["LimitsIn"] }, { onSuccess });
+  return <Rules run={run} me={me} name="Limits" section="risk.limits" shape="LimitsConfig" values={values} error={change.error} isBusy={change.isPending} onSend={send} onReset={change.reset} />;
+}
+
+export function Breakers({ run, me, values }: { run: Run; me: Me; values: Record<string, unknown> }) {
+  const change = api.useMutation("patch", "/api/v1/runs/{run}/risk/breakers");
+  const send = (body: Wish, onSuccess: (answer: Answer) => void) => change.mutate({ params: { path: { run: run.name } }, body: body as Schemas["BreakersIn"] }, { onSuccess });
+  return <Rules run={run} me={me} name="Breakers" section="risk.breakers" shape="BreakersConfig" values={values} error={change.error} isBusy={change.isPending} onSend={send} onReset={change.reset} />;
+}
+
+function Rules({
+  run,
+  me,
+  name,
+  section,
+  shape,
+  values,
+  error,
+  isBusy,
+  onSend,
+  onReset,
+}: {
+  run: Run;
+  me: Me;
+  name: string;
+  section: string;
+  /** What the configuration's schema calls them. */
+  shape: string;
+  values: Record<string, unknown>;
+  error: unknown;
+  isBusy: boolean;
+  onSend: (body: Wish, onSuccess: (answer: Answer) => void) => void;
+  onReset: () => void;
+}) {
   const [wish, setWish] = useState<Wish>({});
   const schema = api.useQuery("get", "/api/v1/config/schema", {}, { staleTime: Number.POSITIVE_INFINITY });
-  const change = api.useMutation("patch", "/api/v1/runs/{run}/risk/limits", {
-    onSuccess: (answer) => {
+  const mayAct = (me.role === "admin" || me.demo) && run.is_running;
+  const send = (loosen: boolean) =>
+    onSend({ ...wish, loosen }, (answer) => {
       setWish({});
       notifications.show({ message: answer.notices[0]?.text ?? "Done, and on record." });
-    },
-  });
-  const mayAct = (me.role === "admin" || me.demo) && run.is_running;
-  const send = (loosen: boolean) => change.mutate({ params: { path: { run: run.name } }, body: { ...wish, loosen } });
-  const put = (name: Name, value: unknown) => setWish((before) => ({ ...before, [name]: value }));
-  const code = codeOf(change.error);
-  const told = texts(schema.data);
+    });
+  const code = codeOf(error);
+  const told = texts(schema.data, shape);
+  const hasChanged = Object.keys(wish).length > 0;
   return (
     <form
       className="form"
-      aria-label="Limits"
+      aria-label={name}
       onSubmit={(event: FormEvent) => {
         event.preventDefault();
         send(false);
       }}
     >
       <div className="fields">
-        {(Object.entries(limits) as [Name, unknown][]).map(([name, now]) => (
-          <Field key={name} name={name} now={now} wish={wish[name]} hint={told[name]} isOff={!mayAct} onChange={(value) => put(name, value)} />
+        {Object.entries(values).map(([each, now]) => (
+          <Field key={each} name={each} now={now} wish={wish[each]} hint={told[each]} isOff={!mayAct} onChange={(value) => setWish((before) => ({ ...before, [each]: value }))} />
         ))}
       </div>
-      {change.error && !["confirm", "loosens"].includes(code) && <Failure error={change.error} />}
+      {Boolean(error) && !["confirm", "loosens"].includes(code) && <Failure error={error} />}
       {mayAct ? (
         <div className="row">
-          <Button type="submit" disabled={Object.keys(wish).length === 0} loading={change.isPending}>
+          <Button type="submit" disabled={!hasChanged} loading={isBusy}>
             Apply to the running bot
           </Button>
-          {Object.keys(wish).length > 0 && <Button variant="subtle" onClick={() => setWish({})}>Leave as it was</Button>}
+          {hasChanged && <Button variant="subtle" onClick={() => setWish({})}>Leave as it was</Button>}
         </div>
       ) : (
-        <span className="quiet">{run.is_running ? "An admin may change them here." : "They can be changed while the bot runs."} For the next run they stand in the configuration, under [risk.limits].</span>
+        <span className="quiet">
+          {run.is_running ? "An admin may change them here." : "They can be changed while the bot runs."} For the next run they stand in the configuration, under <code>[{section}]</code>.
+        </span>
       )}
-      <Modal lockScroll={false} opened={code === "confirm" || code === "loosens"} onClose={change.reset} title={code === "confirm" ? "Limits are about your money" : "Let more risk in?"}>
+      <Modal lockScroll={false} opened={code === "confirm" || code === "loosens"} onClose={onReset} title={code === "confirm" ? `${name} are about your money` : "Let more risk in?"}>
         {code === "confirm" ? (
           <Confirm onConfirmed={() => send(false)} />
         ) : (
           <div className="form">
-            <p>{(change.error as { detail?: string } | null)?.detail}</p>
-            <Button color="red.9" loading={change.isPending} onClick={() => send(true)} data-autofocus>
+            <p><Told text={(error as { detail?: string } | null)?.detail ?? ""} /></p>
+            <Button color="red.9" loading={isBusy} onClick={() => send(true)} data-autofocus>
               Loosen them
             </Button>
           </div>
@@ -69,7 +105,7 @@ export function Limits({ run, me, limits }: { run: Run; me: Me; limits: Schemas[
   );
 }
 
-function Field({ name, now, wish, hint, isOff, onChange }: { name: Name; now: unknown; wish: unknown; hint?: string; isOff: boolean; onChange: (value: unknown) => void }) {
+function Field({ name, now, wish, hint, isOff, onChange }: { name: string; now: unknown; wish: unknown; hint?: string; isOff: boolean; onChange: (value: unknown) => void }) {
   const value = wish === undefined ? now : wish;
   const shared = { label: words(name), description: hint, disabled: isOff };
   if (typeof now === "boolean") return <Switch {...shared} checked={Boolean(value)} onChange={(event) => onChange(event.currentTarget.checked)} />;
@@ -78,19 +114,20 @@ function Field({ name, now, wish, hint, isOff, onChange }: { name: Name; now: un
   return (
     <NumberInput
       {...shared}
+      inputWrapperOrder={["label", "input", "description", "error"]}
       value={shown}
       min={0}
       placeholder="off"
       suffix={isShare ? " %" : UNITS[name]}
-      allowDecimal={!Number.isInteger(now) || !["max_positions", "max_orders_per_minute"].includes(name)}
+      allowDecimal={!COUNTS.has(name)}
       thousandSeparator=","
       onChange={(found) => onChange(found === "" ? null : isShare ? Number(found) / 100 : Number(found))}
     />
   );
 }
 
-/** What the configuration's schema says about each limit. */
-function texts(schema: unknown): Record<string, string> {
+/** What the configuration's schema says about each of them. */
+function texts(schema: unknown, shape: string): Record<string, string> {
   const parts = (schema as { $defs?: Record<string, { properties?: Record<string, { description?: string }> }> } | undefined)?.$defs;
-  return Object.fromEntries(Object.entries(parts?.LimitsConfig?.properties ?? {}).map(([name, rule]) => [name, rule.description ?? ""]));
+  return Object.fromEntries(Object.entries(parts?.[shape]?.properties ?? {}).map(([name, rule]) => [name, rule.description ?? ""]));
 }

@@ -4,9 +4,9 @@ import { useLocalStorage } from "@mantine/hooks";
 import { keepPreviousData } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { Run } from "../app/Shell";
-import { api } from "../client/api";
+import { api, type Schemas } from "../client/api";
 import { usePrices } from "../client/stream";
-import { CandleChart } from "../ui/charts";
+import { CandleChart, type Path } from "../ui/charts";
 import { exact, pair, share, whole, words } from "../ui/format";
 import { Empty, Failure, Loaded, Panel, Stat, State, Time } from "../ui/parts";
 import { Depth } from "./Depth";
@@ -41,6 +41,7 @@ export default function Markets({ run }: { run: Run }) {
     { params: { path, query: { instrument, timeframe: shown, limit: 1000, names: names.join(",") } } },
     { enabled: Boolean(instrument && shown && names.length > 0), placeholderData: keepPreviousData },
   );
+  const guards = api.useQuery("get", "/api/v1/runs/{run}/orders/levels", { params: { path, query: { instrument, limit: 200 } } }, { enabled: Boolean(instrument) });
   const stored = api.useQuery("get", "/api/v1/data", {}, { staleTime: 60_000 });
   const holding = stored.data?.find((each) => each.instrument === instrument && each.timeframe === shown);
   const rules = instruments.data?.find((each) => each.id === instrument);
@@ -59,6 +60,7 @@ export default function Markets({ run }: { run: Run }) {
         ]),
     [positions.data, instrument],
   );
+  const paths = useMemo(() => pathsOf(guards.data?.items ?? [], bars.data?.ts ?? []), [guards.data, bars.data]);
   return (
     <>
       <h1>Markets</h1>
@@ -67,9 +69,9 @@ export default function Markets({ run }: { run: Run }) {
         <Select label="Timeframe" data={timeframes} value={shown || null} onChange={setTimeframe} allowDeselect={false} w={110} />
         <TagsInput label="Indicators" placeholder={overlays.length ? "" : "ema 20"} data={SUGGESTED} value={overlays} onChange={setOverlays} error={overlays.length > names.length ? "sma, ema, bollinger or donchian, and a period" : undefined} maxTags={8} maw={420} miw={220} clearable />
       </div>
-      <Panel title={pair(instrument)} aside={<span className="quiet">arrows: fills; dashed lines: stops and targets; charts by <a href="https://www.tradingview.com/" rel="noreferrer" target="_blank">TradingView</a></span>}>
-        <Loaded query={bars}>
-          {(data) => (data.ts.length === 0 ? <Empty>No bar has closed yet.</Empty> : <CandleChart bars={data} marks={marks} levels={levels} overlay={names.length ? lines.data : undefined} />)}
+      <Panel title={pair(instrument)} aside={<span className="quiet">arrows: fills; dotted lines: where stops and targets stood; charts by <a href="https://www.tradingview.com/" rel="noreferrer" target="_blank">TradingView</a></span>}>
+        <Loaded query={bars} height={460}>
+          {(data) => (data.ts.length === 0 ? <Empty>No bar has closed yet.</Empty> : <CandleChart bars={data} marks={marks} levels={levels} paths={paths} tick={rules ? Number(rules.tick) : undefined} overlay={names.length ? lines.data : undefined} />)}
         </Loaded>
         {lines.error && <Failure error={lines.error} />}
       </Panel>
@@ -85,7 +87,7 @@ export default function Markets({ run }: { run: Run }) {
       )}
       <div className="two">
         <Panel title="Order book">
-          <Depth run={run} instrument={instrument} base={rules?.base ?? ""} />
+          <Depth run={run} instrument={instrument} rules={rules} />
         </Panel>
         <Panel title="Data certificate">
           {feeds.length > 0 && (
@@ -113,4 +115,26 @@ export default function Markets({ run }: { run: Run }) {
       </div>
     </>
   );
+}
+
+type Guard = Schemas["LevelOut"];
+
+/** Return where stops and targets stood at each bar, a path for each strategy and kind. */
+function pathsOf(guards: Guard[], ts: number[]): Path[] {
+  const [first, step] = [ts[0], (ts[1] ?? 0) - (ts[0] ?? 0)];
+  if (first === undefined || step <= 0) return [];
+  const barOf = (moment: number) => ts.findLastIndex((open) => open <= moment);
+  const paths = new Map<string, Path>();
+  for (const guard of [...guards].reverse()) {
+    const isStop = guard.purpose !== "take_profit";
+    const key = `${guard.strategy} ${isStop}`;
+    const path = paths.get(key) ?? { isStop, prices: new Array<number | null>(ts.length).fill(null) };
+    paths.set(key, path);
+    const end = guard.until === null || guard.until === undefined ? ts.length - 1 : barOf(guard.until);
+    guard.ts.forEach((moment, at) => {
+      const next = guard.ts[at + 1];
+      for (let bar = Math.max(0, barOf(moment)); bar <= Math.min(end, next === undefined ? end : barOf(next) - 1); bar++) path.prices[bar] = Number(guard.prices[at]);
+    });
+  }
+  return [...paths.values()].filter((each) => each.prices.some((price) => price !== null));
 }

@@ -95,7 +95,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
           <TextInput label="Search until" description="judged on what comes after" value={until} onChange={(e) => setUntil(e.currentTarget.value)} w={190} />
         </div>
         <div className="row">
-          <MultiSelect label="Objectives" data={OBJECTIVES} value={objectives} onChange={setObjectives} maxValues={3} maw={420} />
+          <MultiSelect label="Objectives" searchable data={OBJECTIVES} value={objectives} onChange={setObjectives} maxValues={3} maw={420} />
           <Select label="Sampler" data={[{ value: "", label: "chosen for you" }, "tpe", "cmaes", "nsga2", "qmc", "grid", "random"]} value={sampler} onChange={setSampler} allowDeselect={false} w={160} />
           <NumberInput label="Trials" value={trials} onChange={setTrials} min={1} max={100_000} w={110} />
         </div>

@@ -1,11 +1,13 @@
 /** Orders, fills and positions; an order by hand goes through the same risk gate; each fill answers "why?". */
-import { Button, Drawer, Modal, NumberInput, Select, Tabs, TextInput } from "@mantine/core";
+import { Alert, Button, Drawer, Modal, NumberInput, Select, Tabs, TextInput } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
 import { type FormEvent, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { usePrices } from "../client/stream";
 import { DataTable } from "../ui/DataTable";
-import { Empty, Export, Failure, Loaded, Panel } from "../ui/parts";
+import { exact, money, pair, words } from "../ui/format";
+import { Export, Failure, Loaded, Panel, Told } from "../ui/parts";
 import { fillColumns, orderColumns, positionColumns } from "./columns";
 import { usePages } from "./pages";
 import { Why } from "./Why";
@@ -26,7 +28,13 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
   const cancel = api.useMutation("delete", "/api/v1/runs/{run}/orders/{order_id}");
   const leave = api.useMutation("post", "/api/v1/runs/{run}/orders");
   const [changed, change] = useState<Schemas["OrderOut"] | null>(null);
-  const closing = (row: Schemas["PositionOut"]) =>
+  const [grave, consider] = useState<{ title: string; text: string; act: () => void } | null>(null);
+  const taken = (row: Schemas["OrderOut"]) => () => cancel.mutate({ params: { path: { ...path, order_id: row.id } } });
+  const withdraw = (row: Schemas["OrderOut"]) =>
+    row.purpose === "entry" || row.purpose === "signal"
+      ? taken(row)()
+      : consider({ title: `Take back the ${words(row.purpose).toLowerCase()}?`, text: `${pair(row.instrument)} then stands without it until ${row.strategy} or you place another.`, act: taken(row) });
+  const closing = (row: Schemas["PositionOut"]) => () =>
     leave.mutate({
       params: { path },
       body: {
@@ -51,11 +59,12 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
             <DataTable
               label="Positions"
               rows={rows}
+              reserved={4}
               keyOf={(row) => row.strategy + row.instrument}
               empty="Nothing is held. A position appears here as soon as an entry fills."
               columns={[
                 ...positionColumns(run, prices?.prices),
-                ...(mayAct ? [{ name: "", cell: (row: Schemas["PositionOut"]) => <Button size="compact-xs" variant="outline" color="red.7" onClick={() => closing(row)}>Close</Button> }] : []),
+                ...(mayAct ? [{ name: "", cell: (row: Schemas["PositionOut"]) => <Button size="compact-xs" variant="outline" color="red.7" onClick={() => consider({ title: `Close ${pair(row.instrument)}?`, text: `${exact(row.quantity.replace("-", ""))} are ${row.direction === "long" ? "sold" : "bought back"} at market${run.is_real ? ", with real money" : ""}.`, act: closing(row) })}>Close</Button> }] : []),
               ]}
             />
           )}
@@ -68,6 +77,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
             <DataTable
               label="Open orders"
               rows={page.items}
+              reserved={4}
               keyOf={(row) => row.id}
               empty="No order rests at the venue. Limit orders and protective stops wait here until they fill."
               onRow={(row) => ask({ order: row.id })}
@@ -83,7 +93,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
                           <Button size="compact-xs" variant="light" onClick={(e) => { e.stopPropagation(); change(row); }}>
                             Change
                           </Button>
-                          <Button size="compact-xs" variant="light" onClick={(e) => { e.stopPropagation(); cancel.mutate({ params: { path: { ...path, order_id: row.id } } }); }}>
+                          <Button size="compact-xs" variant="light" onClick={(e) => { e.stopPropagation(); withdraw(row); }}>
                             Cancel
                           </Button>
                           </span>
@@ -118,6 +128,14 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
       <Modal lockScroll={false} opened={changed !== null} onClose={() => change(null)} title="Change an order">
         {changed && <Change run={run} of={changed} onDone={() => change(null)} />}
       </Modal>
+      <Modal lockScroll={false} opened={grave !== null} onClose={() => consider(null)} title={grave?.title}>
+        <div className="form">
+          <p>{grave?.text}</p>
+          <Button color="red.9" data-autofocus onClick={() => { grave?.act(); consider(null); }}>
+            Yes, do it
+          </Button>
+        </div>
+      </Modal>
       <Modal lockScroll={false} opened={isPlacing} onClose={() => place(false)} title="Order by hand">
         <ByHand run={run} onDone={() => place(false)} />
       </Modal>
@@ -130,9 +148,9 @@ export function Refusals({ answer }: { answer: Schemas["AnswerOut"] | undefined 
   return (
     <>
       {answer.refusals.map((each) => (
-        <Empty key={each.reason}>
-          <b>Refused ({each.code}):</b> {each.reason}
-        </Empty>
+        <Alert key={each.reason} color="yellow" variant="light" title={`Refused: ${words(each.code ?? "by risk").toLowerCase()}`}>
+          <Told text={each.reason ?? ""} />
+        </Alert>
       ))}
     </>
   );
@@ -158,7 +176,7 @@ function Change({ run, of, onDone }: { run: Run; of: Schemas["OrderOut"]; onDone
       {of.trigger !== null && <TextInput label="Trigger" inputMode="decimal" value={trigger} onChange={(e) => setTrigger(e.currentTarget.value)} required />}
       {amend.error && <Failure error={amend.error} />}
       <Refusals answer={amend.data} />
-      {amend.data?.notices.map((each) => <p key={each.text}>{each.text}</p>)}
+      {amend.data?.notices.map((each) => <p key={each.text}><Told text={each.text} /></p>)}
       <Button type="submit" loading={amend.isPending} disabled={Object.values(body).every((each) => each === undefined)}>
         Ask risk, then change it
       </Button>
@@ -174,9 +192,17 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
   const [quantity, setQuantity] = useState("");
   const [price, setPrice] = useState("");
   const [stop, setStop] = useState<number | string>("");
+  const instruments = api.useQuery("get", "/api/v1/runs/{run}/instruments", { params: { path: { run: run.name } } });
+  const rules = instruments.data?.find((each) => each.id === instrument);
+  const last = usePrices()?.prices[instrument] ?? rules?.price;
   const place = api.useMutation("post", "/api/v1/runs/{run}/orders", {
-    onSuccess: (answer) => answer.refusals.length === 0 && onDone(),
+    onSuccess: (answer) => {
+      if (answer.refusals.length > 0) return;
+      notifications.show({ message: `Risk let it pass: ${side} ${quantity} ${rules?.base ?? ""} is on its way.` });
+      onDone();
+    },
   });
+  const worth = last && Number(quantity) > 0 ? `, about ${money(Number(quantity) * last)} ${rules?.quote ?? ""}` : "";
   const send = (event: FormEvent) => {
     event.preventDefault();
     place.mutate({
@@ -195,13 +221,14 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
     });
   };
   return (
-    <form className="form" onSubmit={send}>
+    <form className="form" onSubmit={send} aria-label="Order by hand">
+      {run.is_real && <p className="careful">This bot trades with real money.</p>}
       <Select label="Strategy whose capital it uses" data={run.strategies} value={strategy} onChange={(v) => v && setStrategy(v)} allowDeselect={false} />
       <Select label="Instrument" data={run.instruments} value={instrument} onChange={(v) => v && setInstrument(v)} allowDeselect={false} searchable />
       <Select label="Side" data={["buy", "sell"]} value={side} onChange={(v) => v && setSide(v as typeof side)} allowDeselect={false} />
       <Select label="Type" data={["market", "limit", "stop"]} value={type} onChange={(v) => v && setType(v as typeof type)} allowDeselect={false} />
-      <TextInput label="Quantity" description="In the asset that is traded" inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} required />
-      {type !== "market" && <TextInput label={type === "limit" ? "Limit price" : "Trigger"} inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} required />}
+      <TextInput label="Quantity" description={rules ? `${rules.base} in steps of ${exact(rules.lot)}${worth}` : "In the asset that is traded"} inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} required />
+      {type !== "market" && <TextInput label={type === "limit" ? "Limit price" : "Trigger"} description={rules ? `${rules.quote} in steps of ${exact(rules.tick)}, last ${exact(last)}` : undefined} inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} required />}
       <NumberInput label="Stop-loss distance" description="In units of the price; empty for none" value={stop} onChange={setStop} min={0} />
       {place.error && <Failure error={place.error} />}
       <Refusals answer={place.data} />

@@ -6,7 +6,7 @@ import { usePrices } from "../client/stream";
 import { Lines } from "../ui/charts";
 import { DataTable } from "../ui/DataTable";
 import { money, share, signedShare } from "../ui/format";
-import { Empty, Gain, Loaded, Meter, Panel, Stat, State, Time } from "../ui/parts";
+import { Empty, Gain, Loaded, Meter, Panel, Stat, State, Time, Told } from "../ui/parts";
 import { fillColumns, positionColumns, usageLabel, usageText } from "./columns";
 
 export default function Overview({ run }: { run: Run }) {
@@ -26,13 +26,13 @@ export default function Overview({ run }: { run: Run }) {
         <Stat label={`Equity, ${run.currency}`} note={<>since the start <Gain of={profit} text={signedShare(profit / run.start_equity)} /></>}>
           {money(now)}
         </Stat>
-        <Stat label="Profit today">
+        <Stat label={`Profit today, ${run.currency}`}>
           <Gain of={run.profit_today} />
         </Stat>
-        <Stat label="This week">
+        <Stat label={`This week, ${run.currency}`}>
           <Gain of={run.profit_week} />
         </Stat>
-        <Stat label="This month">
+        <Stat label={`This month, ${run.currency}`}>
           <Gain of={run.profit_month} />
         </Stat>
         <Stat label="Drawdown now">{share(run.drawdown)}</Stat>
@@ -41,85 +41,89 @@ export default function Overview({ run }: { run: Run }) {
         </Stat>
       </div>
       <Panel title="Equity and drawdown">
-        <Loaded query={equity}>{(data) => <EquityChart {...data} />}</Loaded>
+        <Loaded query={equity} height={390}>{(data) => <EquityChart {...data} />}</Loaded>
       </Panel>
-      <div className="two">
-        <Panel title="Risk" aside={<State of={run.standing.state} />}>
-          {run.standing.reason && <p>{run.standing.reason}</p>}
-          <Loaded query={risk}>
-            {(data) => (
-              <>
-                {data.usage.map((each) => (
-                  <Meter
-                    key={each.name}
-                    label={usageLabel(each)}
-                    used={each.used}
-                    limit={each.limit}
-                    text={usageText(each)}
-                  />
-                ))}
-              </>
-            )}
-          </Loaded>
-        </Panel>
-        <Panel title="Feeds and venues">
-          <Loaded query={risk}>
-            {(data) =>
-              data.feeds.length + data.venues.length + data.circuits.length === 0 ? (
-                <Empty>A replay of stored bars has no streams to watch.</Empty>
-              ) : (
-                <ul className="timeline">
-                  {data.venues.map((each) => (
-                    <li key={each.venue}>
-                      {each.venue} account <State of={each.is_trusted ? "certified" : "halted"} label={each.is_trusted ? "compared" : "only exits"} /> {each.reasons.join(" ")}
-                    </li>
-                  ))}
-                  {data.circuits.map((each) => (
-                    <li key={each.venue + each.part}>
-                      {each.venue || "every venue"} {each.part} <State of="halted" label={each.state === "open" ? "circuit open" : "circuit tried"} /> {each.reason}
-                    </li>
-                  ))}
-                  {data.feeds.map((each) => (
-                    <li key={each.instrument + each.kind}>
-                      {each.instrument} {each.kind} <State of={each.state} /> <span className="quiet">{each.reason}</span>
-                    </li>
-                  ))}
-                </ul>
-              )
-            }
-          </Loaded>
-        </Panel>
-      </div>
       <Panel title="Open positions">
         <Loaded query={positions}>
           {(rows) => (
-            <DataTable label="Open positions" rows={rows} columns={positionColumns(run, prices?.prices)} keyOf={(row) => row.strategy + row.instrument} empty="Nothing is held. Positions appear here as soon as an entry fills." />
+            <DataTable label="Open positions" rows={rows} columns={positionColumns(run, prices?.prices)} keyOf={(row) => row.strategy + row.instrument} reserved={4} empty="Nothing is held. Positions appear here as soon as an entry fills." />
           )}
         </Loaded>
       </Panel>
       <div className="two">
-        <Panel title="Last fills">
-          <Loaded query={fills}>
-            {(page) => <DataTable label="Last fills" rows={page.items} columns={fillColumns} keyOf={(row) => row.ref} empty="No order has filled yet." height={300} />}
-          </Loaded>
-        </Panel>
-        <Panel title="Notices">
-          <Loaded query={notices}>
-            {(page) =>
-              page.items.length === 0 ? (
-                <Empty>Nothing that a person should know.</Empty>
-              ) : (
-                <ul className="timeline">
-                  {page.items.map((each) => (
-                    <li key={`${each.ts}${each.code}${each.text}`}>
-                      <Time ms={each.ts} /> <State of={each.level} /> {each.text}
-                    </li>
+        <div className="stack">
+          <Panel title="Risk" aside={<State of={run.standing.state} />}>
+            {run.standing.reason && <p><Told text={run.standing.reason} /></p>}
+            <Loaded query={risk}>
+              {(data) => (
+                <>
+                  {data.usage.map((each) => (
+                    <Meter
+                      key={each.name}
+                      label={usageLabel(each)}
+                      used={each.used}
+                      limit={each.limit}
+                      text={usageText(each)}
+                    />
                   ))}
-                </ul>
-              )
-            }
-          </Loaded>
-        </Panel>
+                </>
+              )}
+            </Loaded>
+          </Panel>
+          <Panel title="Last fills">
+            <Loaded query={fills}>
+              {(page) => <DataTable label="Last fills" rows={page.items} columns={fillColumns} keyOf={(row) => row.ref} reserved={4} height={460} empty="No order has filled yet." />}
+            </Loaded>
+          </Panel>
+        </div>
+        <div className="stack">
+          <Panel title="Feeds and venues">
+            <Loaded query={risk}>
+              {(data) =>
+                data.feeds.length + data.venues.length + data.circuits.length === 0 ? (
+                  <Empty>A replay of stored bars has no streams to watch.</Empty>
+                ) : (
+                  <ul className="timeline">
+                    {data.venues.map((each) => (
+                      <li key={each.venue}>
+                        {each.venue} account <State of={each.is_trusted ? "certified" : "halted"} label={each.is_trusted ? "compared" : "only exits"} /> {each.reasons.join(" ")}
+                      </li>
+                    ))}
+                    {data.circuits.map((each) => (
+                      <li key={each.venue + each.part}>
+                        {each.venue || "every venue"} {each.part} <State of="halted" label={each.state === "open" ? "circuit open" : "circuit tried"} /> {each.reason}
+                      </li>
+                    ))}
+                    {data.feeds.map((each) => (
+                      <li key={each.instrument + each.kind}>
+                        {each.instrument} {each.kind} <State of={each.state} /> <span className="quiet">{each.reason}</span>
+                      </li>
+                    ))}
+                  </ul>
+                )
+              }
+            </Loaded>
+          </Panel>
+          <Panel title="Notices">
+            <Loaded query={notices}>
+              {(page) =>
+                page.items.length === 0 ? (
+                  <Empty>Nothing that a person should know.</Empty>
+                ) : (
+                  <div className="notices" tabIndex={0} role="region" aria-label="Notices">
+                    <ul className="timeline">
+                      {page.items.map((each) => (
+                        <li key={`${each.ts}${each.code}${each.text}`}>
+                          <Time ms={each.ts} /> <State of={each.level} /> <Told text={each.text} />
+                        </li>
+                      ))}
+                    </ul>
+                  </div>
+                )
+              }
+            </Loaded>
+          </Panel>
+        </div>
       </div>
     </>
   );
@@ -128,7 +132,7 @@ export default function Overview({ run }: { run: Run }) {
 export function EquityChart({ ts, equity, drawdown }: { ts: number[]; equity: number[]; drawdown: number[] }) {
   const curves = useMemo(() => [{ label: "Equity", values: equity, format: money }], [equity]);
   const falls = useMemo(() => [{ label: "Drawdown", values: drawdown.map((each) => -Math.abs(each)), colour: "#e03131", format: (v: number) => share(v) }], [drawdown]);
-  if (ts.length < 2) return <Empty>The curve begins with the second closed bar.</Empty>;
+  if (ts.length < 2) return <div className="table-empty curve-empty"><Empty>The curve begins with the second closed bar.</Empty></div>;
   return (
     <>
       <Lines ts={ts} curves={curves} height={220} />

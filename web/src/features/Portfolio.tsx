@@ -1,19 +1,21 @@
 /** What is owned, where it lies, and the ledger in which every cent is explained. */
-import { Select } from "@mantine/core";
+import { Drawer, Select } from "@mantine/core";
 import { useState } from "react";
 import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { DataTable } from "../ui/DataTable";
-import { exact, gain, money, pair, share, whole, words } from "../ui/format";
+import { brief, exact, gain, money, pair, share, whole, words } from "../ui/format";
 import { Empty, Export, Failure, Gain, Loaded, Panel, Time } from "../ui/parts";
 import { usePages } from "./pages";
+import { Why } from "./Why";
 
-const KINDS = ["trade", "fee", "funding", "external", "profit"];
+const KINDS = ["trading", "fees", "funding", "settlement", "external"];
 
 const entryKey = (row: Schemas["EntryOut"]) => [row.ref, row.venue, row.asset, row.account, row.kind, row.amount, row.ts].join(" ");
 
 export default function Portfolio({ run }: { run: Run }) {
   const [kind, setKind] = useState<string | null>(null);
+  const [why, ask] = useState<string | null>(null);
   const balances = api.useQuery("get", "/api/v1/runs/{run}/balances", { params: { path: { run: run.name } } });
   const strategies = api.useQuery("get", "/api/v1/runs/{run}/strategies", { params: { path: { run: run.name } } });
   const ledger = usePages<Schemas["EntryOut"]>(`/api/v1/runs/${run.name}/ledger`, run.run_id, entryKey, kind ? { kind } : {});
@@ -34,10 +36,10 @@ export default function Portfolio({ run }: { run: Run }) {
                   columns={[
                     { name: "Venue", cell: (row) => row.venue },
                     { name: "Asset", cell: (row) => row.asset },
-                    { name: "Amount", cell: (row) => exact(row.total), isNumber: true, width: "minmax(110px, 1.4fr)" },
-                    { name: `Worth, ${run.currency}`, cell: (row) => money(row.value), isNumber: true },
+                    { name: "Amount", cell: (row) => <span title={`${exact(row.total)} ${row.asset}`}>{brief(row.total)}</span>, isNumber: true, width: "minmax(100px, 1.4fr)" },
+                    { name: `Worth, ${run.currency}`, cell: (row) => money(row.value), isNumber: true, width: "minmax(96px, 1fr)" },
                     { name: "Share", cell: (row) => share(total ? row.value / total : 0), isNumber: true, width: "70px" },
-                    { name: "", cell: (row) => <progress className="calm" max={1} value={total ? Math.max(0, row.value / total) : 0} aria-label={`Share of ${row.asset}`} /> },
+                    { name: "Part", cell: (row) => <progress className="calm" max={1} value={total ? Math.max(0, row.value / total) : 0} aria-label={`Share of ${row.asset}`} /> },
                   ]}
                 />
               );
@@ -78,6 +80,7 @@ export default function Portfolio({ run }: { run: Run }) {
           rows={ledger.rows}
           keyOf={entryKey}
           onEnd={ledger.more}
+          onRow={(row) => row.ref.includes("#") && ask(row.ref)}
           empty="No line of this kind."
           height={560}
           columns={[
@@ -85,11 +88,14 @@ export default function Portfolio({ run }: { run: Run }) {
             { name: "Kind", cell: (row) => words(row.kind), width: "110px" },
             { name: "Account", cell: (row) => row.account },
             { name: "Asset", cell: (row) => row.asset, width: "70px" },
-            { name: "Amount", cell: (row) => <Gain of={row.amount} text={exact(row.amount)} />, isNumber: true },
-            { name: "Because of", cell: (row) => <code>{row.ref}</code> },
+            { name: "Amount", cell: (row) => <span title={`${exact(row.amount)} ${row.asset}`}><Gain of={row.amount} text={brief(row.amount, 12)} /></span>, isNumber: true },
+            { name: "Because of", cell: (row) => <code title={row.ref}>{row.ref}</code>, width: "minmax(150px, 2fr)" },
           ]}
         />
       </Panel>
+      <Drawer lockScroll={false} opened={why !== null} onClose={() => ask(null)} title="Why?" position="right" size="lg">
+        {why && <Why run={run} ref={why} />}
+      </Drawer>
     </>
   );
 }

@@ -4,10 +4,10 @@ import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { DataTable } from "../ui/DataTable";
-import { exact, pair, share, whole, words } from "../ui/format";
-import { Empty, Failure, Loaded, Meter, Panel, State, Time } from "../ui/parts";
+import { exact, pair, whole, words } from "../ui/format";
+import { Empty, Failure, Loaded, Meter, Panel, State, Time, Told } from "../ui/parts";
 import { usageLabel, usageText } from "./columns";
-import { Limits } from "./Limits";
+import { Breakers, Limits } from "./Limits";
 import { usePages } from "./pages";
 
 const refusalKey = (row: Schemas["RefusalOut"]) => [row.seq, row.strategy, row.instrument, row.side, row.purpose, row.quantity].join(" ");
@@ -25,21 +25,12 @@ export default function Risk({ run, me }: { run: Run; me: Me }) {
             <div className="two">
               <div className="stack">
                 <Panel title="Standing" aside={<State of={data.standing.state} />}>
-                  <p>{data.standing.reason || "Entries and exits may pass."}</p>
+                  <p><Told text={data.standing.reason || "Entries and exits may pass."} /></p>
                   {Object.entries(data.strategies).map(([name, each]) => (
                     <p key={name}>
-                      {name} <State of={each.state} /> <span className="quiet">{each.reason}</span>
+                      {name} <State of={each.state} /> <span className="quiet"><Told text={each.reason ?? ""} /></span>
                     </p>
                   ))}
-                </Panel>
-                <Panel title="Breakers" aside={<span className="quiet">set in the configuration, under [risk.breakers]</span>}>
-                  <dl className="facts">
-                    {Object.entries(data.breakers).map(([name, value]) => (
-                      <Fact key={name} name={words(name)}>
-                        {breaker(name, value)}
-                      </Fact>
-                    ))}
-                  </dl>
                 </Panel>
                 <Panel title="Refused, by reason">
                   {Object.keys(data.refusals).length === 0 ? (
@@ -56,7 +47,10 @@ export default function Risk({ run, me }: { run: Run; me: Me }) {
               </Panel>
             </div>
             <Panel title="Limits" aside={<span className="quiet">they hold for the next order on</span>}>
-              <Limits run={run} me={me} limits={data.limits} />
+              <Limits run={run} me={me} values={data.limits as Record<string, unknown>} />
+            </Panel>
+            <Panel title="Breakers" aside={<span className="quiet">they stop entries by themselves; what has tripped stays</span>}>
+              <Breakers run={run} me={me} values={data.breakers} />
             </Panel>
             <Panel
               title="Refusals"
@@ -87,13 +81,6 @@ export default function Risk({ run, me }: { run: Run; me: Me }) {
   );
 }
 
-const PER: Record<string, string> = { cooldown: "h of rest", cooldown_bars: "bars of rest", losing_streak: "losing round trips in a row", volatility_spike: "times the usual range" };
-
-function breaker(name: string, value: unknown): string {
-  if (value === null || value === undefined) return "off";
-  return PER[name] ? `${value} ${PER[name]}` : share(Number(value));
-}
-
 /** Reasons beside each other, the most frequent first. */
 function Refused({ of }: { of: Record<string, number> }) {
   const rows = Object.entries(of).sort(([, one], [, other]) => other - one);
@@ -107,15 +94,6 @@ function Refused({ of }: { of: Record<string, number> }) {
           <span className="number">{whole(count)}</span>
         </div>
       ))}
-    </>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: React.ReactNode }) {
-  return (
-    <>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
     </>
   );
 }

@@ -52,7 +52,7 @@ export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
         </Stat>
       </div>
       <Panel title="Open">
-        <Loaded query={open}>{(rows) => <DataTable label="Open round trips" rows={rows} columns={tripColumns} keyOf={(row) => row.strategy + row.instrument} empty="Nothing is held. A round trip begins with the next entry." />}</Loaded>
+        <Loaded query={open}>{(rows) => <DataTable label="Open round trips" rows={rows} columns={tripColumns} reserved={4} keyOf={(row) => row.strategy + row.instrument} empty="Nothing is held. A round trip begins with the next entry." />}</Loaded>
       </Panel>
       <Panel title="Closed" aside={<span className="quiet">a row opens its notes</span>}>
         {closed.error && <Failure error={closed.error} />}

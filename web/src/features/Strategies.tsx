@@ -1,13 +1,15 @@
 /** The strategies of a run: how each does, its parameters as a form, start, pause, stop and its share of the capital. */
-import { Button, NumberInput } from "@mantine/core";
+import { Button, Drawer, NumberInput } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { type FormEvent, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
-import { pair, share } from "../ui/format";
-import { Failure, Gain, Loaded, Panel, Stat, State } from "../ui/parts";
+import { type Column, DataTable } from "../ui/DataTable";
+import { exact, pair, share } from "../ui/format";
+import { Failure, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
 import { BotButtons } from "./Bots";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
+import { Why } from "./Why";
 
 export default function Strategies({ run, me }: { run: Run; me: Me }) {
   const strategies = api.useQuery("get", "/api/v1/runs/{run}/strategies", { params: { path: { run: run.name } } });
@@ -64,7 +66,47 @@ function One({ of, run, me }: { of: Schemas["RunStrategyOut"]; run: Run; me: Me 
         isBusy={change.isPending}
         onSave={(parameters, allocation) => change.mutate({ params: { path }, body: { parameters, allocation } })}
       />
+      <SignalsOf run={run} name={of.name} />
     </Panel>
+  );
+}
+
+type Order = Schemas["OrderOut"];
+const SIGNALS = new Set(["entry", "signal", "rebalance"]);
+const signalColumns: Column<Order>[] = [
+  { name: "Signal, UTC", cell: (row) => <Time ms={row.ts} />, width: "150px" },
+  { name: "Instrument", cell: (row) => pair(row.instrument) },
+  { name: "Wish", cell: (row) => <span className={row.side === "buy" ? "up" : "down"}>{row.side}</span> },
+  { name: "Confidence", cell: (row) => share(row.confidence, 0), isNumber: true },
+  { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
+  { name: "At", cell: (row) => exact(row.decision_price), isNumber: true },
+  { name: "Became", cell: (row) => <State of={row.state} /> },
+];
+
+/** What a strategy wished last and risk let pass, with its confidence; a row says why. */
+function SignalsOf({ run, name }: { run: Run; name: string }) {
+  const [why, ask] = useState<string | null>(null);
+  const orders = api.useQuery("get", "/api/v1/runs/{run}/orders", { params: { path: { run: run.name }, query: { strategy: name, limit: 40 } } });
+  return (
+    <>
+      <h2 className="above">Last signals</h2>
+      <Loaded query={orders}>
+        {(page) => (
+          <DataTable
+            label={`Signals of ${name}`}
+            rows={page.items.filter((row) => SIGNALS.has(row.purpose)).slice(0, 8)}
+            keyOf={(row) => row.id}
+            columns={signalColumns}
+            reserved={4}
+            onRow={(row) => ask(row.id)}
+            empty="No signal has led to an order yet. What risk refused stands under Risk."
+          />
+        )}
+      </Loaded>
+      <Drawer lockScroll={false} opened={why !== null} onClose={() => ask(null)} title="Why?" position="right" size="lg">
+        {why && <Why run={run} order={why} />}
+      </Drawer>
+    </>
   );
 }
 

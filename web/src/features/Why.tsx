@@ -1,9 +1,20 @@
-/** Why there was a fill: what was seen, wished, answered, sent and booked, in the order in which it happened. */
+/** Why there was a fill: what was seen, wished, sized, answered, sent and booked, in the order in which it happened. */
 import type { ReactNode } from "react";
 import type { Run } from "../app/Shell";
-import { api } from "../client/api";
-import { exact, words } from "../ui/format";
-import { Gain, Loaded, State, Time } from "../ui/parts";
+import { api, type Schemas } from "../client/api";
+import { brief, exact, money, pair, words } from "../ui/format";
+import { Facts, Gain, Loaded, State, Time, Told } from "../ui/parts";
+
+type Known = Record<string, unknown>;
+/** Which of the sizing's settings each method uses, besides `max_fraction`. */
+const SIZED: Record<string, string[]> = {
+  fixed_notional: ["amount"],
+  fixed_quantity: ["quantity"],
+  fixed_fraction: ["fraction"],
+  risk_per_trade: ["risk"],
+  volatility_target: ["volatility", "lookback"],
+  kelly: ["kelly_cap", "lookback"],
+};
 
 export function Why({ run, order, ref: fill }: { run: Run; order?: string; ref?: string }) {
   const ofOrder = api.useQuery("get", "/api/v1/runs/{run}/orders/{order_id}", { params: { path: { run: run.name, order_id: order ?? "" } } }, { enabled: Boolean(order) });
@@ -13,35 +24,41 @@ export function Why({ run, order, ref: fill }: { run: Run; order?: string; ref?:
       {(why) => (
         <ol className="timeline">
           {why.trigger && (
-            <Step name={`Seen: ${words(why.trigger.kind)}`} ts={why.trigger.ts}>
-              <Facts of={why.trigger.data} />
+            <Step name={`Seen: ${words(why.trigger.kind).toLowerCase()}`} ts={why.trigger.ts}>
+              <Seen data={why.trigger.data} instrument={why.order.instrument} />
             </Step>
           )}
           {why.signal && (
             <Step name="Wished">
-              <Facts of={why.signal} />
+              <Facts of={without(why.signal, "kind", "strategy", "instrument")} />
             </Step>
           )}
           <Step name="Asked of risk">
-            <Facts of={why.request} />
+            <Sized run={run} of={why.order} isWished={why.signal !== null} />
+            <Facts of={without(why.request, "kind")} />
           </Step>
           <Step name="Risk answered">
-            <State of={why.verdict.approved ? "done" : "rejected"} label={why.verdict.approved ? "approved" : `refused: ${why.verdict.code}`} /> {why.verdict.reason}
+            <State of={why.verdict.approved ? "done" : "rejected"} label={why.verdict.approved ? "approved" : `refused: ${why.verdict.code}`} /> <Told text={why.verdict.reason ?? ""} />
+            {why.standing_refusals.map((each) => <p key={each} className="quiet">In the same step: <Told text={each} /></p>)}
           </Step>
           {why.steps.map((each) => (
             <Step key={each.seq} name={words(each.kind)} ts={each.ts}>
-              <Facts of={each.data} />
+              <Facts of={stepped(each.data, why.request)} />
             </Step>
           ))}
           {why.ledger.length > 0 && (
             <Step name="Booked">
-              <dl className="facts">
-                {why.ledger.map((each, at) => (
-                  <Line key={`${each.ref}${at}`} name={`${each.kind}, ${each.asset}`}>
-                    <Gain of={each.amount} text={exact(each.amount)} />
-                  </Line>
-                ))}
-              </dl>
+              <table className="plain">
+                <tbody>
+                  {why.ledger.map((each, at) => (
+                    <tr key={`${each.ref}${at}`}>
+                      <th scope="row">{words(each.kind)}, to the {each.account}</th>
+                      <td className="number" title={exact(each.amount)}><Gain of={each.amount} text={brief(each.amount, 12)} /></td>
+                      <td>{each.asset}</td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
             </Step>
           )}
           {why.round_trip && (
@@ -55,33 +72,48 @@ export function Why({ run, order, ref: fill }: { run: Run; order?: string; ref?:
   );
 }
 
+/** What the engine saw. Bars that closed together came together: the one that is meant, and how many others. */
+function Seen({ data, instrument }: { data: Known; instrument: string }) {
+  const bars = Array.isArray(data.bars) ? (data.bars as [string, string, number, ...number[]][]) : [];
+  const bar = bars.find(([id]) => id === instrument);
+  if (!bar) return <Facts of={without(data, "ts")} />;
+  const [, timeframe, opened, open, high, low, close, volume] = bar;
+  return (
+    <>
+      <Facts of={{ bar: `${pair(instrument)} ${timeframe}`, open, high, low, close, volume }} />
+      <span className="quiet">
+        It opened <Time ms={opened / 1e6} />
+        {bars.length > 1 && `; ${bars.length - 1} more closed with it`}.
+      </span>
+    </>
+  );
+}
+
+/** How much was asked for, and by which rule of the configuration. */
+function Sized({ run, of, isWished }: { run: Run; of: Schemas["OrderOut"]; isWished: boolean }) {
+  const config = api.useQuery("get", "/api/v1/runs/{run}/config", { params: { path: { run: run.name } } }, { staleTime: 60_000 });
+  const strategies = ((config.data as Known | undefined)?.strategies ?? []) as { name?: string; strategy: string; sizing?: Known }[];
+  const sizing = strategies.find((each) => (each.name || each.strategy) === of.strategy)?.sizing;
+  const method = String(sizing?.method ?? "");
+  const rule = sizing && [words(method).toLowerCase(), ...[...(SIZED[method] ?? []), "max_fraction"].map((each) => `${each.replaceAll("_", " ")} ${sizing[each]}`)].join(", ");
+  const worth = Number(of.quantity) * Number(of.decision_price);
+  return <Facts of={{ worth: worth ? `${money(worth)} ${run.currency}` : null, sized_by: isWished && (of.purpose === "entry" || of.purpose === "rebalance") ? rule : null }} />;
+}
+
+const without = (of: Known, ...names: string[]) => Object.fromEntries(Object.entries(of).filter(([name]) => !names.includes(name)));
+
+/** What a step says that is not said above: a request that left as it was asked for is named so. */
+function stepped(data: Known, request: Known): Known {
+  const { request: sent, fill, ...rest } = without(data, "ts") as { request?: Known; fill?: Known } & Known;
+  const asked = sent && { request: JSON.stringify(sent) === JSON.stringify(request) ? "as asked" : sent };
+  return { ...rest, ...asked, ...(fill ? without(fill, "ts", "instrument", "strategy", "side", "purpose") : {}) };
+}
+
 function Step({ name, ts, children }: { name: string; ts?: number; children: ReactNode }) {
   return (
     <li>
       <b>{name}</b> {ts ? <span className="quiet"><Time ms={ts} /></span> : null}
       <div>{children}</div>
     </li>
-  );
-}
-
-function Line({ name, children }: { name: string; children: ReactNode }) {
-  return (
-    <>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </>
-  );
-}
-
-function Facts({ of }: { of: Record<string, unknown> }) {
-  const rows = Object.entries(of).filter(([, value]) => value !== null && value !== "" && value !== undefined);
-  return (
-    <dl className="facts">
-      {rows.map(([name, value]) => (
-        <Line key={name} name={words(name)}>
-          {typeof value === "object" ? <code>{JSON.stringify(value)}</code> : String(value)}
-        </Line>
-      ))}
-    </dl>
   );
 }

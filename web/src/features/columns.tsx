@@ -26,7 +26,7 @@ export const fillColumns: Column<Schemas["FillOut"]>[] = [
   { name: "Side", cell: (row) => <span className={row.side === "buy" ? "up" : "down"}>{row.side}</span>, width: "46px" },
   { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
   { name: "Price", cell: (row) => exact(row.price), isNumber: true },
-  { name: "Purpose", cell: (row) => words(row.purpose) },
+  { name: "Purpose", cell: (row) => words(row.purpose), width: "minmax(92px, 1fr)" },
 ];
 
 export const orderColumns: Column<Schemas["OrderOut"]>[] = [
@@ -58,16 +58,16 @@ export function positionColumns(run: Run, prices?: Record<string, number>): Colu
 }
 
 export const tripColumns: Column<Schemas["RoundTripOut"]>[] = [
-  { name: "Entry, UTC", cell: (row) => <Time ms={row.ts_entry} />, width: TIME },
-  { name: "Exit, UTC", cell: (row) => <Time ms={row.ts_exit} />, width: TIME },
+  { name: "Entry, UTC", cell: (row) => <Time ms={row.ts_entry} isBrief />, width: "128px" },
+  { name: "Exit, UTC", cell: (row) => <Time ms={row.ts_exit} isBrief />, width: "128px" },
   { name: "Strategy", cell: (row) => row.strategy },
-  { name: "Instrument", cell: (row) => pair(row.instrument) },
-  { name: "Side", cell: (row) => row.direction, width: "56px" },
+  { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(82px, 1fr)" },
+  { name: "Side", cell: (row) => row.direction, width: "40px" },
   { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
   { name: "Entry", cell: (row) => exact(row.entry_price), isNumber: true },
   { name: "Exit", cell: (row) => exact(row.exit_price), isNumber: true },
-  { name: "P&L", cell: (row) => <Gain of={row.pnl} />, isNumber: true },
-  { name: "%", cell: (row) => <Gain of={row.pnl_share} text={signedShare(row.pnl_share)} />, isNumber: true },
-  { name: "Fees", cell: (row) => money(row.fees), isNumber: true },
-  { name: "Exit by", cell: (row) => words(row.exit_reason) },
+  { name: "P&L", cell: (row) => <Gain of={row.pnl} />, isNumber: true, width: "minmax(64px, 1fr)" },
+  { name: "P&L, %", cell: (row) => <Gain of={row.pnl_share} text={signedShare(row.pnl_share)} />, isNumber: true, width: "minmax(70px, 1fr)" },
+  { name: "Fees", cell: (row) => money(row.fees), isNumber: true, width: "minmax(46px, 1fr)" },
+  { name: "Exit by", cell: (row) => words(row.exit_reason), width: "minmax(86px, 1fr)" },
 ];

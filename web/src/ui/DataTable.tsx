@@ -1,4 +1,5 @@
-/** A table of any length: only the rows in sight are drawn. Numbers stand right, in figures of one width. */
+/** A table of any length: only the rows in sight are drawn. Numbers stand right; on a phone each row is a card. */
+import { useMediaQuery } from "@mantine/hooks";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type ReactNode, useCallback, useEffect, useRef } from "react";
 import { Empty } from "./parts";
@@ -16,6 +17,23 @@ const LEAST = 76;
 const GAP = 12;
 /** Rows below those in sight at which more are asked for. */
 const AHEAD = 50;
+/** A card is a grid of so many parts, in lines so high, with so much around them, as in app.css. */
+const PARTS = 6;
+const LINE = 38;
+const AROUND = 13;
+
+const pixels = <T,>(column: Column<T>) => Number(/(\d+)px/.exec(column.width ?? "")?.[1] ?? LEAST);
+const spanOf = <T,>(column: Column<T>) => (pixels(column) > 240 ? PARTS : pixels(column) >= 120 ? 3 : 2);
+
+function cardHeight<T>(columns: Column<T>[]): number {
+  let [lines, used] = [1, 0];
+  for (const each of columns) {
+    const span = spanOf(each);
+    if (used + span > PARTS) [lines, used] = [lines + 1, 0];
+    used += span;
+  }
+  return lines * LINE + AROUND;
+}
 
 export function DataTable<T>({
   rows,
@@ -24,6 +42,7 @@ export function DataTable<T>({
   empty,
   onRow,
   height = 420,
+  reserved = 0,
   onEnd,
   label,
 }: {
@@ -34,29 +53,43 @@ export function DataTable<T>({
   label: string;
   onRow?: (row: T) => void;
   height?: number;
+  /** Rows for which there is room even where there are fewer; the room grows, and shrinks when none is left. */
+  reserved?: number;
   onEnd?: () => void;
 }) {
   const place = useRef<HTMLDivElement>(null);
+  const isNarrow = useMediaQuery("(max-width: 760px)", undefined, { getInitialValueInEffect: false });
+  const [rowHeight, head] = isNarrow ? [cardHeight(columns), 0] : [ROW, ROW];
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => place.current,
     getItemKey: useCallback((at: number) => keyOf(rows[at] as T), [keyOf, rows]),
-    estimateSize: () => ROW,
+    estimateSize: () => rowHeight,
     overscan: 12,
     // At the top one sees new rows come; further down, the rows in sight stay where they are.
     anchorTo: (place.current?.scrollTop ?? 0) > 0 ? "end" : "start",
   });
+  useEffect(() => virtual.measure(), [virtual, rowHeight]);
   const items = virtual.getVirtualItems();
   const lowest = items.at(-1)?.index ?? -1;
   useEffect(() => {
     if (lowest >= rows.length - AHEAD) onEnd?.();
   });
-  if (rows.length === 0) return <Empty>{empty}</Empty>;
-  const template = { gridTemplateColumns: columns.map((each) => each.width ?? `minmax(${LEAST}px, 1fr)`).join(" ") };
-  const minWidth = columns.reduce((sum, each) => sum + Number(/(\d+)px/.exec(each.width ?? "")?.[1] ?? LEAST) + GAP, GAP);
-  const tall = { height: Math.min(height, ROW * (rows.length + 1) + 2) };
+  const most = useRef(0);
+  most.current = Math.max(most.current, rows.length);
+  const least = reserved && (isNarrow ? 180 : reserved * ROW + head + 2);
+  const tall = Math.min(height, Math.max(least, rowHeight * (reserved ? most.current : rows.length) + head + 2));
+  if (rows.length === 0)
+    return (
+      <div className="table-empty" style={{ minHeight: least || undefined }}>
+        <Empty>{empty}</Empty>
+      </div>
+    );
+  const template = isNarrow ? {} : { gridTemplateColumns: columns.map((each) => each.width ?? `minmax(${LEAST}px, 1fr)`).join(" ") };
+  const minWidth = isNarrow ? undefined : columns.reduce((sum, each) => sum + pixels(each) + GAP, 0);
+  const spans = columns.map((each) => (isNarrow ? { gridColumn: `span ${spanOf(each)}` } : undefined));
   return (
-    <div className="table" ref={place} style={tall} role="table" aria-label={label} aria-rowcount={rows.length + 1} tabIndex={0}>
+    <div className={isNarrow ? "table cards" : "table"} ref={place} style={{ height: tall }} role="table" aria-label={label} aria-rowcount={rows.length + 1} tabIndex={0}>
       <div className="table-head" role="row" style={{ ...template, minWidth }}>
         {columns.map((each) => (
           <div key={each.name} role="columnheader" className={each.isNumber ? "number" : undefined}>
@@ -72,7 +105,7 @@ export function DataTable<T>({
             ? {
                 tabIndex: 0,
                 onClick: () => onRow(row),
-                onKeyDown: (event: React.KeyboardEvent) => event.key === "Enter" && onRow(row),
+                onKeyDown: (event: React.KeyboardEvent) => event.key === "Enter" && event.target === event.currentTarget && onRow(row),
               }
             : {};
           return (
@@ -81,11 +114,11 @@ export function DataTable<T>({
               role="row"
               aria-rowindex={item.index + 2}
               className={onRow ? "table-row table-row-open" : "table-row"}
-              style={{ ...template, transform: `translateY(${item.start}px)` }}
+              style={{ ...template, height: rowHeight, transform: `translateY(${item.start}px)` }}
               {...act}
             >
-              {columns.map((each) => (
-                <div key={each.name} role="cell" className={each.isNumber ? "number" : undefined}>
+              {columns.map((each, at) => (
+                <div key={each.name} role="cell" data-name={each.name} className={each.isNumber ? "number" : undefined} style={spans[at]}>
                   {each.cell(row)}
                 </div>
               ))}

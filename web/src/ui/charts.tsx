@@ -7,11 +7,14 @@ import {
   type IChartApi,
   type ISeriesApi,
   LineSeries,
+  LineType,
   type SeriesMarker,
+  TickMarkType,
   type Time as ChartTime,
 } from "lightweight-charts";
 import { useEffect, useRef } from "react";
 import uPlot from "uplot";
+import { digitsOf, grouped, utc } from "./format";
 
 interface Colours {
   text: string;
@@ -108,17 +111,52 @@ export interface Level {
   title: string;
   isStop: boolean;
 }
+/** Where stops or targets stood over time: for each bar a price, or null where none stood. */
+export interface Path {
+  isStop: boolean;
+  prices: (number | null)[];
+}
 
 export interface Overlay {
   ts: number[];
   lines: { label: string; values: (number | null)[] }[];
 }
 
+/** Below the candles stands what is needed to tell the moment: a year, a month, a day or a time. */
+function stamp(time: ChartTime, kind: TickMarkType): string {
+  const text = new Date((time as number) * 1_000).toISOString();
+  if (kind === TickMarkType.Year) return text.slice(0, 4);
+  if (kind === TickMarkType.Month) return text.slice(0, 7);
+  return kind === TickMarkType.DayOfMonth ? text.slice(5, 10) : text.slice(11, kind === TickMarkType.Time ? 16 : 19);
+}
+
+
+const NO_PATHS: Path[] = [];
+/** Bars that are fewer stand over the whole width. */
+const FEW = 120;
+
 const OVERLAYS = ["#f59f00", "#9775fa", "#4dabf7", "#e64980", "#74b816", "#15aabf", "#fd7e14", "#868e96"];
 
-export function CandleChart({ bars, marks, levels, overlay, height = 460 }: { bars: Candles; marks: Mark[]; levels: Level[]; overlay?: Overlay; height?: number }) {
+export function CandleChart({
+  bars,
+  marks,
+  levels,
+  paths = NO_PATHS,
+  overlay,
+  tick,
+  height = 460,
+}: {
+  bars: Candles;
+  marks: Mark[];
+  levels: Level[];
+  paths?: Path[];
+  overlay?: Overlay;
+  /** The step of prices; without one they stand with two digits. */
+  tick?: number;
+  height?: number;
+}) {
   const place = useRef<HTMLDivElement>(null);
-  const made = useRef<{ chart: IChartApi; series: ISeriesApi<"Candlestick"> } | null>(null);
+  const made = useRef<{ chart: IChartApi; series: ISeriesApi<"Candlestick">; isFitted: boolean } | null>(null);
   const scheme = useComputedColorScheme("dark");
 
   useEffect(() => {
@@ -130,7 +168,8 @@ export function CandleChart({ bars, marks, levels, overlay, height = 460 }: { ba
       autoSize: true,
       layout: { background: { color: "transparent" }, textColor: colours.text, attributionLogo: false },
       grid: { vertLines: { color: colours.grid }, horzLines: { color: colours.grid } },
-      timeScale: { timeVisible: true, secondsVisible: false, borderColor: colours.grid },
+      timeScale: { timeVisible: true, secondsVisible: false, borderColor: colours.grid, tickMarkFormatter: stamp, rightOffset: 4 },
+      localization: { timeFormatter: (time: ChartTime) => `${utc((time as number) * 1_000).slice(0, 16)} UTC` },
       rightPriceScale: { borderColor: colours.grid },
     });
     const series = chart.addSeries(CandlestickSeries, {
@@ -140,12 +179,16 @@ export function CandleChart({ bars, marks, levels, overlay, height = 460 }: { ba
       wickUpColor: colours.up,
       wickDownColor: colours.down,
     });
-    made.current = { chart, series };
+    if (tick) {
+      const digits = digitsOf(tick);
+      series.applyOptions({ priceFormat: { type: "custom", minMove: tick, formatter: (price: number) => grouped(price, digits) } });
+    }
+    made.current = { chart, series, isFitted: false };
     return () => {
       made.current = null;
       chart.remove();
     };
-  }, [height, scheme]);
+  }, [height, scheme, tick]);
 
   useEffect(() => {
     const { series } = made.current ?? {};
@@ -175,6 +218,10 @@ export function CandleChart({ bars, marks, levels, overlay, height = 460 }: { ba
         },
       ];
     });
+    if (bars.ts.length > 1 && bars.ts.length < FEW && made.current && !made.current.isFitted) {
+      made.current.isFitted = true;
+      made.current.chart.timeScale().fitContent();
+    }
     const markers = createSeriesMarkers(series, pinned);
     const lines = levels.map((level) =>
       series.createPriceLine({
@@ -190,7 +237,29 @@ export function CandleChart({ bars, marks, levels, overlay, height = 460 }: { ba
       markers.detach();
       for (const line of lines) series.removePriceLine(line);
     };
-  }, [bars, marks, levels, scheme]);
+  }, [bars, marks, levels, scheme, tick]);
+
+  useEffect(() => {
+    const { chart } = made.current ?? {};
+    if (!chart || paths.length === 0) return;
+    const colours = coloursOf(scheme);
+    const drawn = paths.map((path) => {
+      const shown = chart.addSeries(LineSeries, {
+        color: path.isStop ? colours.down : colours.up,
+        lineType: LineType.WithSteps,
+        lineStyle: 1,
+        lineWidth: 1,
+        priceLineVisible: false,
+        lastValueVisible: false,
+        crosshairMarkerVisible: false,
+      });
+      shown.setData(bars.ts.map((ts, at) => ({ time: (ts / 1_000) as ChartTime, value: path.prices[at] ?? undefined })) as { time: ChartTime; value: number }[]);
+      return shown;
+    });
+    return () => {
+      if (made.current?.chart === chart) for (const each of drawn) chart.removeSeries(each);
+    };
+  }, [bars, paths, scheme, tick]);
 
   useEffect(() => {
     const { chart } = made.current ?? {};
@@ -210,7 +279,7 @@ export function CandleChart({ bars, marks, levels, overlay, height = 460 }: { ba
     return () => {
       if (made.current?.chart === chart) for (const each of drawn) chart.removeSeries(each);
     };
-  }, [overlay, scheme]);
+  }, [overlay, scheme, tick]);
 
   return (
     <>

@@ -51,6 +51,22 @@ export function exact(figure: Figure): string {
   return `${sign}${grouped}${rest ? `.${rest}` : ""}`;
 }
 
+/** An amount in few digits, cut and never rounded up, so that no more is shown than is there. */
+export function brief(figure: Figure, digits = 8): string {
+  const text = exact(figure);
+  const [head = "", tail = ""] = text.split(".");
+  const whole = head.replace(/\D/g, "").replace(/^0+/, "").length;
+  const zeros = whole ? 0 : (/^0*/.exec(tail)?.[0].length ?? 0);
+  const kept = tail.slice(0, Math.max(2, digits - whole) + (whole ? 0 : zeros)).replace(/0+$/, "");
+  return kept ? `${head}.${kept}` : head;
+}
+
+/** Digits behind the point of prices that are written in steps of `tick`. */
+export const digitsOf = (tick: number) => Math.max(0, Math.min(12, Math.ceil(-Math.log10(tick) - 1e-9)));
+
+/** A number with so many digits behind the point, grouped. */
+export const grouped = (figure: number, digits: number) => figure.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
 export function pair(instrument: string): string {
   return instrument.split("@")[0] ?? instrument;
 }
@@ -61,8 +77,10 @@ export function utc(ms: number | null | undefined): string {
   return new Date(ms).toISOString().slice(0, 19).replace("T", " ");
 }
 
+const LOCAL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+
 export function local(ms: number | null | undefined): string {
-  return ms ? `${new Date(ms).toLocaleString()} local time` : "";
+  return ms ? `${LOCAL.format(ms)}, your time` : "";
 }
 
 export function tone(figure: Figure): "up" | "down" | undefined {

@@ -1,8 +1,9 @@
 /** Small parts that every screen uses: figures, times, panels, empty and failed states. */
 import { Alert, Loader } from "@mantine/core";
-import type { ReactNode } from "react";
+import { useIsFetching } from "@tanstack/react-query";
+import { type ReactNode, useEffect, useState } from "react";
 import { told } from "../client/api";
-import { type Figure, gain, local, tone, utc } from "./format";
+import { type Figure, gain, local, tone, utc, words } from "./format";
 
 export function Panel({ title, aside, children }: { title?: ReactNode; aside?: ReactNode; children: ReactNode }) {
   return (
@@ -32,10 +33,11 @@ export function Gain({ of, text }: { of: Figure; text?: string }) {
   return <span className={tone(of)}>{text ?? gain(of)}</span>;
 }
 
-export function Time({ ms }: { ms: number | null | undefined }) {
+/** A moment in UTC, local on hover; brief ones end with the minute. */
+export function Time({ ms, isBrief = false }: { ms: number | null | undefined; isBrief?: boolean }) {
   return (
-    <time dateTime={ms ? new Date(ms).toISOString() : undefined} title={local(ms)}>
-      {utc(ms)}
+    <time dateTime={ms ? new Date(ms).toISOString() : undefined} title={isBrief && ms ? `${utc(ms)} UTC, ${local(ms)}` : local(ms)}>
+      {isBrief && ms ? utc(ms).slice(0, 16) : utc(ms)}
     </time>
   );
 }
@@ -71,18 +73,54 @@ export function Failure({ error }: { error: unknown }) {
   );
 }
 
+/** Milliseconds after which a screen is shown although a part of it still waits. */
+const PATIENCE = 4_000;
+
+/** Hold a screen back until all that it asks for has come: nothing moves under one's eyes when the rest arrives. */
+export function Settled({ children }: { children: ReactNode }) {
+  const waiting = useIsFetching({ type: "active", predicate: (query) => query.state.status === "pending" });
+  const [isShown, show] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => show(true), PATIENCE);
+    return () => clearTimeout(timer);
+  }, []);
+  useEffect(() => {
+    if (waiting > 0) return;
+    const timer = setTimeout(() => show(true), 30); // what has come may ask for more
+    return () => clearTimeout(timer);
+  }, [waiting]);
+  return (
+    <>
+      {!isShown && (
+        <div className="settling">
+          <Loader size="sm" aria-label="Loading" />
+        </div>
+      )}
+      <div className={isShown ? "screen" : "screen screen-hidden"}>{children}</div>
+    </>
+  );
+}
+
+/** A text of the program, in which `names` stand between backticks. */
+export function Told({ text }: { text: string }) {
+  return text.split("`").map((part, at) => (at % 2 ? <code key={`${at}${part}`}>{part}</code> : part));
+}
+
 /** Show what a query brought, or why it did not; data that is there stays while it is asked for again. */
 export function Loaded<T>({
   query,
+  height,
   children,
 }: {
   query: { data: T | undefined; error: unknown; isPending: boolean };
+  /** Pixels that it will take, where that is known. */
+  height?: number;
   children: (data: T) => ReactNode;
 }) {
   if (query.data !== undefined) return <>{children(query.data)}</>;
   if (query.error) return <Failure error={query.error} />;
   return (
-    <div className="empty">
+    <div className="empty" style={{ height }}>
       <Loader size="sm" aria-label="Loading" />
     </div>
   );
@@ -109,5 +147,39 @@ export function Meter({ label, used, limit, text }: { label: string; used: numbe
       <meter className={level} min={0} max={1} value={part} aria-label={label} />
       <span className="number">{text}</span>
     </div>
+  );
+}
+
+/** A name and what is known of it, in a `facts` list. */
+export function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </>
+  );
+}
+
+/** A value as a person reads it: numbers without the noise of floats, objects as what they hold. */
+function written(value: unknown): string {
+  if (typeof value === "number") return String(Number(value.toPrecision(12)));
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (value === null || typeof value !== "object") return String(value);
+  if (Array.isArray(value)) return value.map(written).join(", ");
+  const told = Object.entries(value).filter(([, each]) => each !== null && each !== "");
+  return told.map(([name, each]) => `${name.replaceAll("_", " ")} ${written(each)}`).join(", ");
+}
+
+/** All that is known of something, by name; what is not known is left out. */
+export function Facts({ of }: { of: Record<string, unknown> }) {
+  const rows = Object.entries(of).filter(([, value]) => value !== null && value !== "" && value !== undefined && value !== false);
+  return (
+    <dl className="facts">
+      {rows.map(([name, value]) => (
+        <Fact key={name} name={words(name)}>
+          {written(value)}
+        </Fact>
+      ))}
+    </dl>
   );
 }

@@ -8,14 +8,15 @@ from abidance.api import views
 from abidance.api.access import Operator, Stand, Viewer
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import not_found
-from abidance.api.schemas.trading import AmendIn, AnswerOut, OrderIn, OrderOut, WhyOut
+from abidance.api.schemas.trading import AmendIn, AnswerOut, LevelOut, OrderIn, OrderOut, WhyOut
 from abidance.api.schemas.wire import Page
 from abidance.api.steering import steer
 from abidance.model.event import ControlAction
-from abidance.model.order import Order
+from abidance.model.order import Order, Purpose
 
 router = APIRouter(prefix="/runs/{run}/orders", tags=["orders"])
 Filter = Annotated[str, Query(max_length=128)]
+_GUARDS = {Purpose.STOP_LOSS, Purpose.TRAILING_STOP, Purpose.BREAK_EVEN, Purpose.TAKE_PROFIT}
 
 
 @router.get("")
@@ -44,6 +45,19 @@ async def list_orders(
     is_filtered = bool(strategy or instrument or is_open is not None)
     rows = tuple(replica.orders.open()) if is_open else replica.sent
     return page(rows, limit, cursor, views.order, wanted if is_filtered else None)
+
+
+@router.get("/levels")
+async def list_levels(
+    run: str, instrument: Filter, who: Viewer, house: Stand, limit: Limit = 100, cursor: Cursor = ""
+) -> Page[LevelOut]:
+    """List where the protective orders of an instrument stood and how they were moved, newest first."""
+    replica = house.runs.get(run).replica
+
+    def wanted(order: Order) -> bool:
+        return order.request.instrument == instrument and order.request.purpose in _GUARDS
+
+    return page(replica.sent, limit, cursor, lambda order: views.level(order, replica), wanted)
 
 
 @router.get("/{order_id}")

@@ -151,6 +151,18 @@ class VerdictOut(Schema):
     reason: str = ""
 
 
+class LevelOut(Schema):
+    """Where a protective order stood, and where it was moved to: `prices` from each of `ts` on, to `until`."""
+
+    order_id: str
+    strategy: str
+    purpose: Purpose
+    ts: list[Moment]
+    prices: list[Amount]
+    until: Moment | None
+    """When it was filled or taken back; null while it stands."""
+
+
 class WhyOut(Schema):
     """Everything that led to an order, and everything that came of it."""
 
