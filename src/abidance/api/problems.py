@@ -19,6 +19,7 @@ from abidance.model.errors import (
     UsageError,
     VenueError,
 )
+from abidance.run.sources import COMMAND_LINE
 
 MEDIA = "application/problem+json"
 _STATUS: Mapping[type[AbidanceError], int] = {
@@ -143,7 +144,16 @@ async def _on_ours(request: Request, error: Exception) -> Response:
     status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 409)
     if status == 500:
         return await _on_defect(request, error)
-    return respond(status, error.found, error.remedy, request_id=_id(request))
+    errors = [
+        FieldProblem(field=name, message=_without_place(told)) for name, told in error.fields.items() if name
+    ]
+    found = _without_place(error.found.partition("\n")[0] if len(errors) > 1 else error.found)
+    return respond(status, found, error.remedy, errors=errors[:50], request_id=_id(request))
+
+
+def _without_place(text: str) -> str:
+    """Return what was found without where: a request has no other place than itself."""
+    return text.replace(f" ({COMMAND_LINE})", "")
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:

@@ -12,16 +12,19 @@
 Expected refusals (risk, a venue's filters) are values, not errors: see `model.outcome`.
 """
 
+from collections.abc import Mapping
+
 
 class AbidanceError(Exception):
-    """An error with a remedy: one sentence on what was found, one on what to do."""
+    """An error with a remedy: one sentence on what was found, one on what to do; `fields` tells of settings by name."""
 
     exit_code = 1
 
-    def __init__(self, found: str, remedy: str = "") -> None:
+    def __init__(self, found: str, remedy: str = "", fields: Mapping[str, str] | None = None) -> None:
         super().__init__(f"{found} {remedy}".strip())
         self.found = found
         self.remedy = remedy
+        self.fields = fields or {}
 
 
 class UsageError(AbidanceError):

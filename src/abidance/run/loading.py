@@ -86,10 +86,12 @@ def _environment(environ: Mapping[str, str], reference: Reference) -> Iterator[L
         yield Layer(value, lambda _, variable=variable: _VARIABLE + variable)  # type: ignore[misc]
 
 
-def _misfit(found: str, remedy: str, places: set[str]) -> ConfigError | UsageError:
+def _misfit(
+    found: str, remedy: str, places: set[str], fields: Mapping[str, str] | None = None
+) -> ConfigError | UsageError:
     """Return the error for settings that do not fit: a UsageError when all of them were typed."""
     kind = UsageError if places == {COMMAND_LINE} else ConfigError
-    return kind(found, remedy)
+    return kind(found, remedy, fields)
 
 
 def _from_text(text: str, node: Node | None, reference: Reference) -> object:
@@ -140,12 +142,11 @@ def _refusal(error: ValidationError, reference: Reference, settings: Settings) -
         if not any(key == other[: len(key)] != other for other in found)
     }
     places = set[str]().union(*map(settings.places, found))
+    fields = {shown(key): f"{what} {remedy}".strip() for key, (what, remedy) in found.items()}
     if len(found) == 1:
-        return _misfit(*next(iter(found.values())), places)
-    lines = [f"{what} {remedy}".strip() for what, remedy in found.values()]
-    return _misfit(
-        f"{len(lines)} settings do not fit:\n" + "\n".join(f"- {line}" for line in lines), "", places
-    )
+        return _misfit(*next(iter(found.values())), places, fields)
+    told = f"{len(fields)} settings do not fit:\n" + "\n".join(f"- {line}" for line in fields.values())
+    return _misfit(told, "", places, fields)
 
 
 def _key(detail: ErrorDetails, values: object) -> Key:

@@ -199,7 +199,26 @@ def test_a_backtest_whose_settings_do_not_fit_says_which(nobody: TestClient, hou
     answer = operator.post("/api/v1/backtests", json={"config": config}, headers=CHANGE)
 
     assert answer.status_code == 422
-    assert "timefrme" in answer.json()["detail"]
+    assert answer.json()["detail"] == "Unknown setting timefrme."
+    assert [each["field"] for each in answer.json()["errors"]] == ["timefrme"]
+
+
+def test_every_setting_that_does_not_fit_is_told_by_its_name(nobody: TestClient, house: House) -> None:
+    operator = logged_in(nobody, house, "operator")
+    config = {
+        "instruments": ["BTC/USDT@BINANCE"],
+        "strategies": [{"strategy": "EmaCross", "allocation": 7}],
+        "risk": {"limits": {"max_exposure": -1}},
+    }
+
+    answer = operator.post("/api/v1/backtests", json={"config": config}, headers=CHANGE)
+
+    told = {each["field"]: each["message"] for each in answer.json()["errors"]}
+    assert answer.status_code == 422
+    assert told == {
+        "strategies[0].allocation": "strategies[0].allocation = 7 does not fit. Give a number above 0 and of at most 1.",
+        "risk.limits.max_exposure": "risk.limits.max_exposure = -1 does not fit. Give a number above 0.",
+    }
 
 
 def test_a_live_run_shows_the_bars_that_it_began_with(viewer: TestClient, house: House) -> None:
