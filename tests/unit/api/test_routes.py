@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from abidance.api.house import House
 from abidance.portfolio.ledger import fill_ref
-from tests.unit.api.conftest import CHANGE, logged_in
+from tests.unit.api.conftest import CHANGE, logged_in, read_all
 
 RUN = "/api/v1/runs/demo"
 
@@ -136,12 +136,14 @@ def test_what_is_asked_of_a_bot_that_does_not_run_is_refused_and_audited(
     assert house.audit.verify().problem == ""
 
 
-def test_a_journal_that_cannot_be_read_takes_no_other_run_away(viewer: TestClient, house: House) -> None:
+def test_a_journal_that_cannot_be_read_takes_no_other_run_away(
+    nobody: TestClient, viewer: TestClient, house: House
+) -> None:
     broken = house.runs.folder / "broken"
     broken.mkdir()
     (broken / "journal.abj").write_bytes(b"nothing of ours")
 
-    house.runs.scan()
+    read_all(nobody, house)
 
     assert [each["name"] for each in viewer.get("/api/v1/runs").json()] == ["demo"]
     assert "is not a journal" in viewer.get("/api/v1/runs/broken").json()["remedy"]
