@@ -397,10 +397,11 @@ def test_grave_deeds_ask_for_a_proof_of_the_last_five_minutes(
     assert made.status_code == 201
 
 
-def test_ending_a_halt_is_for_an_admin_who_has_just_proven_it(
-    nobody: TestClient, house: House, clock: Clock
+@pytest.mark.parametrize("action", ["release", "reset_circuits"])
+def test_ending_a_halt_or_a_circuit_is_for_an_admin_who_has_just_proven_it(
+    nobody: TestClient, house: House, clock: Clock, action: str
 ) -> None:
-    release = {"action": "release"}
+    release = {"action": action}
     operator, admin = logged_in(nobody, house, "operator"), logged_in(nobody, house, "admin")
     clock.seconds += 301
 

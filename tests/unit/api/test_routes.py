@@ -6,6 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from abidance.api.house import House
+from abidance.model.event import CircuitMoved, CircuitState, Part
 from abidance.portfolio.ledger import fill_ref
 from tests.unit.api.conftest import CHANGE, logged_in, read_all
 
@@ -154,6 +155,29 @@ def test_metrics_are_there_for_a_scraper(viewer: TestClient) -> None:
 
     assert 'abidance_run_equity{run="demo"}' in text
     assert "abidance_http_requests_total" in text
+
+
+def test_circuits_that_are_not_closed_are_shown_and_counted(viewer: TestClient, house: House) -> None:
+    replica = house.runs.get("demo").replica
+    now = replica.state.now
+    for venue, part, state in (
+        ("BINANCE", Part.REQUESTS, CircuitState.OPEN),
+        ("BINANCE", Part.CLOCK, CircuitState.OPEN),
+        ("BINANCE", Part.CLOCK, CircuitState.CLOSED),
+        ("", Part.DISK, CircuitState.HALF_OPEN),
+    ):
+        replica._handle(CircuitMoved(now, venue, part, state, "Requests failed.", 1, 15.0))
+
+    shown = viewer.get(f"{RUN}/risk").json()["circuits"]
+    text = viewer.get("/metrics").text
+
+    assert [(each["venue"], each["part"], each["state"]) for each in shown] == [
+        ("BINANCE", "requests", "open"),
+        ("", "disk", "half_open"),
+    ]
+    assert (shown[0]["reason"], shown[0]["rest"]) == ("Requests failed.", 15.0)
+    for at, name, value in (("BINANCE", "requests", 1.0), ("BINANCE", "clock", 0.0), ("", "disk", 0.5)):
+        assert f'abidance_run_circuit_open{{part="{name}",run="demo",venue="{at}"}} {value}' in text
 
 
 def test_without_a_dashboard_the_first_page_says_so(nobody: TestClient) -> None:
