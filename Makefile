@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test simulate-faults kill-live lint fmt bench docs openapi web constraints clean
+.PHONY: help install demo test simulate-faults coverage kill-live lint fmt bench docs openapi web constraints clean
 
 help: ## list these targets
 	@echo "Abidance. Start with: make demo"
@@ -34,6 +34,15 @@ test: $(VENV)/.installed ## run the tests (make test ARGS="-k ledger" picks some
 SEEDS ?= 10000
 simulate-faults: $(VENV)/.installed ## let the live program trade in SEEDS worlds in which everything goes wrong
 	@$(VENV)/bin/abidance simulate-faults --seeds $(SEEDS) --jobs 2
+
+ROOMS := risk execution portfolio journal
+COMMA := ,
+EMPTY :=
+coverage: $(VENV)/.installed ## measure which branches of risk, execution, portfolio and journal tests take: 95 % at least
+	@$(PY) -m coverage run --branch --source=$(subst $(EMPTY) $(EMPTY),$(COMMA),$(ROOMS:%=src/abidance/%)) -m pytest -n 0 \
+		$(ROOMS:%=tests/unit/%) $(addprefix tests/property/test_,$(addsuffix .py,algos allocation circuits journal ledger \
+		order_states risk router skip_ahead)) $(addprefix tests/unit/engine/test_,$(addsuffix .py,circuits feeds protection vigil))
+	@$(PY) -m coverage report --fail-under=95
 
 KILLS ?= 200
 kill-live: $(VENV)/.installed ## kill a bot with real orders KILLS times at a local exchange: nothing lost, nothing doubled

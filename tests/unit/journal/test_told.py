@@ -4,8 +4,12 @@ import pickle
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from abidance.journal.told import Told, TripColumns, columns_of
+from abidance.journal.told import Told, TripColumns, Trips, columns_of
+from abidance.model.account import RoundTrip
+from abidance.model.order import Direction
 
 
 class Count:
@@ -67,3 +71,44 @@ def test_no_round_trips_have_empty_columns() -> None:
     assert isinstance(columns, TripColumns)
     assert len(columns) == 0
     assert columns.only(np.zeros(0, dtype=np.bool_)).strategies == ()
+
+
+trips = st.lists(
+    st.builds(
+        RoundTrip,
+        strategy=st.sampled_from(["a", "b", "c"]),
+        instrument=st.sampled_from(["BTC/USDT@BINANCE", "ETH/USDT@BINANCE"]),
+        direction=st.sampled_from([Direction.LONG, Direction.SHORT]),
+        ts_entry=st.integers(0, 10**18),
+        ts_exit=st.none() | st.integers(1, 10**18),
+        **dict.fromkeys(("quantity", "entry_price", "exit_price"), st.decimals(1, 10**6, places=4)),
+        **dict.fromkeys(("pnl", "fees", "funding"), st.decimals(-(10**6), 10**6, places=4)),
+    ),
+    max_size=12,
+)
+
+
+@given(found=trips, data=st.data())
+def test_chosen_rows_are_the_columns_of_the_chosen_round_trips(
+    found: list[RoundTrip], data: st.DataObject
+) -> None:
+    chosen = [data.draw(st.booleans()) for _ in found]
+
+    kept = columns_of(found).only(np.array(chosen, dtype=np.bool_))
+    alone = columns_of([trip for trip, is_kept in zip(found, chosen, strict=True) if is_kept])
+
+    assert len(kept) == len(alone) == sum(chosen)
+    for name in ("ts_entry", "ts_exit", "is_open", "pnl", "fees", "funding", "value"):
+        assert getattr(kept, name).tolist() == getattr(alone, name).tolist()
+    for names, rows in (("strategies", "strategy"), ("instruments", "instrument")):
+        told = [getattr(kept, names)[at] for at in getattr(kept, rows)]
+        assert told == [getattr(alone, names)[at] for at in getattr(alone, rows)]
+
+
+@given(found=trips)
+def test_what_is_told_late_is_shown_and_searched_as_a_list(found: list[RoundTrip]) -> None:
+    told = Trips(columns_of(found), lambda: found)
+
+    assert repr(told) == repr(found)
+    assert all(trip in told for trip in found)
+    assert columns_of(told) is told.columns
