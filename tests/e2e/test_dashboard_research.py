@@ -78,6 +78,7 @@ def test_a_running_search_is_cancelled_and_two_objectives_make_a_front(visitor: 
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.usefixtures("kernels_are_compiled")
 def test_backtests_are_compared_and_judged(visitor: Visitor) -> None:
     page = visitor.go("/backtests")
     page.get_by_label("Time range").fill("20240101-20240401")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.program import Program, assert_refused
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
 
 RUN = ("simulate", "-s", "EmaCross", "-p", "BTC/USDT", "--timerange", "20240101-20240401")
 

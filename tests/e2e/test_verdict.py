@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.program import Program
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
 
 RUN = ("-s", "EmaCross", "-p", "BTC/USDT", "--timerange", "20240101-20240601")
 QUICK = ("--variants", "6", "--permutations", "39", "--noise", "3")

@@ -82,6 +82,8 @@ def test_a_search_tells_its_best_and_a_trial_is_applied_as_a_configuration(
     assert named.status_code == 409
 
 
+@pytest.mark.timeout(400)
+@pytest.mark.usefixtures("kernels_are_compiled")
 def test_a_verdict_tells_each_check_in_a_sentence(nobody: TestClient, house: House) -> None:
     house.verdicts, _ = worked(house, VERDICTS, VERDICT)
     viewer = logged_in(nobody, house, "viewer")

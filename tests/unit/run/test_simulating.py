@@ -24,6 +24,8 @@ from abidance.run.simulating import PathResult, Plan, Simulation, simulate
 from abidance.strategy.config import ExitsConfig
 from abidance.venues.sim.config import FeeTier, SlippageConfig, VenueConfig
 
+pytestmark = [pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
+
 BTC, ETH = "BTC/USDT@BINANCE", "ETH/USDT@BINANCE"
 PERPETUAL = "BTC/USDT:USDT@BYBIT"
 HOUR = 3_600_000_000_000

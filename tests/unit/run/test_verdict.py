@@ -23,6 +23,8 @@ from abidance.run.verdict import Settings, judge
 from abidance.strategy.config import ExitsConfig
 from abidance.venues.sim.config import FeeTier, SlippageConfig, VenueConfig
 
+pytestmark = [pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
+
 BTC = "BTC/USDT@BINANCE"
 HOUR = 3_600_000_000_000
 START = 1_704_067_200_000_000_000  # 2024-01-01T00:00:00Z
