@@ -5,7 +5,7 @@ import type { Me } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { Days } from "../ui/charts2d";
 import { DataTable } from "../ui/DataTable";
-import { exact, share, whole } from "../ui/format";
+import { share, signedShare, whole } from "../ui/format";
 import { Empty, Facts, Loaded, Panel, State, Time, Told } from "../ui/parts";
 import { Downloads } from "./Downloads";
 
@@ -45,7 +45,7 @@ export default function Data({ me }: { me: Me }) {
           )}
         </Loaded>
       </Panel>
-      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `Holes in ${chosen.instrument} ${chosen.timeframe}` : ""} position="right" size="lg">
+      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `${chosen.instrument} ${chosen.timeframe}` : ""} position="right" size="lg">
         {chosen && <Calendar of={chosen} />}
         {chosen?.kind === "bars" && <Quality of={chosen} />}
         {chosen && <Holes of={chosen} />}
@@ -71,7 +71,7 @@ function Quality({ of }: { of: Holding }) {
         Judgement <State of={grade === "ok" ? "done" : grade === "warning" ? "warning" : "failed"} label={grade} />
       </h2>
       {reasons.map((each) => <p key={each}><Told text={each} /></p>)}
-      <Facts of={{ without_volume: whole(zero_volume), flat: whole(flat), outliers: whole(outliers), largest_move: largest_move === null ? null : `${exact(Math.round((largest_move ?? 1) * 1e4) / 1e4)} times, close to close` }} />
+      <Facts of={{ without_volume: whole(zero_volume), flat: whole(flat), outliers: whole(outliers), largest_move: largest_move === null || largest_move === undefined ? null : `${signedShare(largest_move)}, close to close` }} />
       {oddest.length > 0 && (
         <ul className="timeline">
           {oddest.map((each) => (

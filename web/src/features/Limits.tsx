@@ -107,7 +107,7 @@ function Rules({
 
 function Field({ name, now, wish, hint, isOff, onChange }: { name: string; now: unknown; wish: unknown; hint?: string; isOff: boolean; onChange: (value: unknown) => void }) {
   const value = wish === undefined ? now : wish;
-  const shared = { label: words(name), description: hint, disabled: isOff };
+  const shared = { label: words(name), description: hint && <Told text={hint} />, disabled: isOff };
   if (typeof now === "boolean") return <Switch {...shared} checked={Boolean(value)} onChange={(event) => onChange(event.currentTarget.checked)} />;
   const isShare = SHARES.has(name);
   const shown = typeof value === "number" ? (isShare ? Math.round(value * 1e6) / 1e4 : value) : "";

@@ -21,18 +21,18 @@ export function usageText({ name, used, limit }: Schemas["UsageOut"]): string {
 }
 
 export const fillColumns: Column<Schemas["FillOut"]>[] = [
-  { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: TIME },
-  { name: "Instrument", cell: (row) => pair(row.instrument) },
-  { name: "Side", cell: (row) => <span className={row.side === "buy" ? "up" : "down"}>{row.side}</span>, width: "46px" },
-  { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
-  { name: "Price", cell: (row) => exact(row.price), isNumber: true },
-  { name: "Purpose", cell: (row) => words(row.purpose), width: "minmax(92px, 1fr)" },
+  { name: "UTC", cell: (row) => <Time ms={row.ts} isBrief />, width: "128px" },
+  { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(86px, 1fr)" },
+  { name: "Side", cell: (row) => <span className={row.side === "buy" ? "up" : "down"}>{row.side}</span>, width: "40px" },
+  { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true, width: "minmax(62px, 1fr)" },
+  { name: "Price", cell: (row) => exact(row.price), isNumber: true, width: "minmax(66px, 1fr)" },
+  { name: "Purpose", cell: (row) => words(row.purpose), width: "minmax(84px, 1fr)" },
 ];
 
 export const orderColumns: Column<Schemas["OrderOut"]>[] = [
   { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: TIME },
   { name: "Strategy", cell: (row) => row.strategy },
-  { name: "Instrument", cell: (row) => pair(row.instrument) },
+  { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(86px, 1fr)" },
   { name: "Side", cell: (row) => <span className={row.side === "buy" ? "up" : "down"}>{row.side}</span>, width: "46px" },
   { name: "Type", cell: (row) => words(row.type) },
   { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
@@ -44,7 +44,7 @@ export const orderColumns: Column<Schemas["OrderOut"]>[] = [
 
 export function positionColumns(run: Run, prices?: Record<string, number>): Column<Schemas["PositionOut"]>[] {
   return [
-    { name: "Instrument", cell: (row) => pair(row.instrument) },
+    { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(86px, 1fr)" },
     { name: "Strategy", cell: (row) => row.strategy },
     { name: "Side", cell: (row) => row.direction, width: "56px" },
     { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },

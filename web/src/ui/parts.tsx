@@ -172,7 +172,7 @@ function written(value: unknown): string {
 
 /** All that is known of something, by name; what is not known is left out. */
 export function Facts({ of }: { of: Record<string, unknown> }) {
-  const rows = Object.entries(of).filter(([, value]) => value !== null && value !== "" && value !== undefined && value !== false);
+  const rows = Object.entries(of).filter(([, value]) => value !== undefined && value !== false && written(value ?? "") !== "");
   return (
     <dl className="facts">
       {rows.map(([name, value]) => (
