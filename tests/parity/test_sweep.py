@@ -33,6 +33,7 @@ from tests.parity.test_compiled import LISTED, OPEN, QUIET, ids, limits, scripte
 pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
 SHAPE = Shape(seed=7, length=900, wild=0.01, thin=0.0, holes=0.05, price=101.25)
 SEEDS = range(12)
+MANY = ("BTC", "ETH", "SOL", "BNB", "XRP", "ADA", "DOGE")
 sizings = st.one_of(
     st.builds(SizingConfig, method=st.just("fixed_notional"), amount=st.sampled_from([400.0, 3_000.0])),
     st.builds(SizingConfig, method=st.just("fixed_quantity"), quantity=st.sampled_from([0.01, 1.0])),
@@ -129,7 +130,7 @@ def test_each_setting_of_a_sweep_scores_as_the_event_engine_runs_it(count: int, 
 @LISTED
 @given(
     shape=stepped,
-    count=st.sampled_from([1, 1, 2, 3]),
+    count=st.sampled_from([1, 1, 2, 3, 7]),
     script=scripts,
     sizing=sizings,
     exits=exits,
@@ -147,9 +148,10 @@ def test_the_fast_lane_scores_as_the_whole_executor(
     breakers: BreakersConfig,
     venue: VenueConfig,
 ) -> None:
-    bars = market(replace(shape, holes=0.0), ids(count), "1h")
+    pairs = tuple(f"{coin}/USDT@BINANCE" for coin in MANY[:count])
+    bars = market(replace(shape, holes=0.0), pairs, "1h")
     run = RunConfig(
-        instruments=ids(count),
+        instruments=pairs,
         strategies=(scripted(0, script, sizing=sizing, exits=exits),),
         risk=RiskConfig(limits=limits, breakers=breakers),
         venue=venue.model_copy(update={"latency_ms": 0, "unlimited_volume": True}),

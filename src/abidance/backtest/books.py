@@ -112,6 +112,7 @@ def hold(w: World, p: int, is_new: bool) -> None:
     run, tool = w.run[0], w.tools[w.places[p].tool]
     if tool.perpetual:
         tool.n_margined += 1 if is_new else -1
+        run.n_margined += 1 if is_new else -1
     if is_new:
         w.held[run.n_held] = p
         run.n_held += 1

@@ -33,11 +33,7 @@ def stand(w: World, p: int) -> None:
         return
     if leg.goal_ticks and place.goal_distance != place.goal_distance:
         w.run[0].status = BEYOND
-    if place.has_stop:
-        ticks = actions.on_grid(w, t, place.stop, place.sign)
-        if ticks > 0:
-            leg.stop_ticks, leg.stop = ticks, gate.price_of(w, t, ticks)
-            sound(w, p, leg.stop)
+    stand_stop(w, p)
     if place.goal_distance == place.goal_distance:
         ticks = actions.on_grid(w, t, place.plan_entry + place.sign * place.goal_distance, -place.sign)
         if ticks > 0:
@@ -51,12 +47,23 @@ def stand(w: World, p: int) -> None:
 
 
 @inlined
+def stand_stop(w: World, p: int) -> None:
+    """Bring the stop in line with the plan."""
+    place, leg = w.places[p], w.legs[p]
+    if place.has_stop:
+        ticks = actions.on_grid(w, place.tool, place.stop, place.sign)
+        if ticks > 0:
+            leg.stop_ticks, leg.stop = ticks, gate.price_of(w, place.tool, ticks)
+            sound(w, p, leg.stop)
+
+
+@inlined
 def sound(w: World, p: int, level: float) -> None:
     """See to it that an exit at a level is worth enough for risk and venue."""
     place = w.places[p]
     tool = w.tools[place.tool]
-    value = gate.quantity_of(w, place.tool, abs(place.lots)) * level
-    if abs(place.lots) < tool.min_lots or not value >= tool.min_notional * (1 + NEAR):
+    value = place.size * level
+    if place.lots < tool.min_lots or not value >= tool.min_notional * (1 + NEAR):
         w.run[0].status = BEYOND
 
 

@@ -58,7 +58,14 @@ ORDER_RATE = REFUSALS.index(RefusalCode.ORDER_RATE)
 DUPLICATE = REFUSALS.index(RefusalCode.DUPLICATE)
 MALFORMED = REFUSALS.index(RefusalCode.MALFORMED)
 
+BY_MEANS = (MAX_LEVERAGE, MAX_EXPOSURE, MAX_ASSET_EXPOSURE, MAX_VENUE_EXPOSURE, INSUFFICIENT_FUNDS)
+"""The refusals that less exposure or more equity might have spared."""
+
 ALL, ASSET, VENUE = 0, 1, 2
+Means = tuple[float, float]
+"""Equity, and the gross value of all positions."""
+COUNTED = (math.nan, math.nan)
+"""Means that are counted from the last marks where they are needed."""
 
 
 @kernel
@@ -115,14 +122,19 @@ def pending_price(w: World, at: int) -> float:
 
 
 @kernel
-def exposure(w: World, kind: int, key: int) -> float:
-    """Return the gross value of positions and pending entries: of all, of one asset, or on one venue."""
-    total = 0.0
-    for at in range(w.run[0].n_held):
-        place = w.places[w.held[at]]
-        tool = w.tools[place.tool]
-        if kind == ALL or (tool.asset if kind == ASSET else tool.venue) == key:
-            total += abs(place.size) * tool.mark
+def exposure(w: World, kind: int, key: int, held: float) -> float:
+    """Return the gross value of positions and pending entries: of all, of one asset, or on one venue.
+
+    `held` stands for that of the positions; NaN has them counted.
+    """
+    total = held
+    if held != held:
+        total = 0.0
+        for at in range(w.run[0].n_held):
+            place = w.places[w.held[at]]
+            tool = w.tools[place.tool]
+            if kind == ALL or (tool.asset if kind == ASSET else tool.venue) == key:
+                total += abs(place.size) * tool.mark
     waiting = 0.0
     for at in range(w.run[0].n_entries):
         t = w.orders[w.entries[at]].tool
@@ -153,6 +165,8 @@ def free_cash(w: World, venue: int) -> float:
 def used_margin(w: World, venue: int) -> float:
     """Return what the perpetual positions at a venue lock: their value when they were entered, over their leverage."""
     total = 0.0
+    if w.run[0].n_margined == 0:
+        return total
     for at in range(w.run[0].n_held):
         place = w.places[w.held[at]]
         tool = w.tools[place.tool]
@@ -180,10 +194,16 @@ def stop_distance(w: World, row: int) -> float:
 @kernel
 def size(w: World, p: int, strength: float, row: int, price: float) -> int:
     """Return the lots of a position that follows a wish."""
+    return size_at(w, p, strength, row, price, equity(w))
+
+
+@kernel
+def size_at(w: World, p: int, strength: float, row: int, price: float, worth: float) -> int:
+    """Return the lots of a position that follows a wish, at an equity; a higher one never gives fewer."""
     place = w.places[p]
     config, tool = w.strategies[place.strategy], w.tools[place.tool]
     share = min(abs(strength), 1.0) * min(max(w.confidence[row], 0.0), 1.0)
-    allotted = equity(w) * config.allocation
+    allotted = worth * config.allocation
     if not (share > 0 and 0.0 < price < math.inf and 0.0 < allotted < math.inf):
         return 0
     stake = 0.0
@@ -267,6 +287,20 @@ def verdict(
 
     `replaced` is what remains of the order that it amends. An approved entry is remembered by the caller.
     """
+    return verdict_at(w, p, wish, reduce_only, replaced, row, COUNTED)
+
+
+@kernel
+def verdict_at(
+    w: World,
+    p: int,
+    wish: tuple[int, int, int, int],
+    reduce_only: bool,
+    replaced: int,
+    row: int,
+    means: Means,
+) -> int:
+    """Return what `verdict` does at these means; more equity and less exposure never refuse more."""
     side, lots, kind, ticks = wish
     place = w.places[p]
     t, held = place.tool, place.lots
@@ -304,12 +338,12 @@ def verdict(
     signed = lots * side
     left = max(abs(held) - exits, 0) * (1 if held > 0 else -1)
     added = max(abs(held + signed), abs(left + signed), abs(held)) - abs(held)
-    code = entry_verdict(w, p, (side, lots, added), own, row)
+    code = entry_verdict(w, p, (side, lots, added), own, row, means)
     return too_often(w, p, wish) if code == APPROVED else code
 
 
 @kernel
-def entry_verdict(w: World, p: int, wish: tuple[int, int, int], own: float, row: int) -> int:
+def entry_verdict(w: World, p: int, wish: tuple[int, int, int], own: float, row: int, means: Means) -> int:
     """Return what the rules for entries say of side, lots and lots added to the position, meant to fill at `own`."""
     side, lots, added = wish
     run, place = w.run[0], w.places[p]
@@ -328,7 +362,7 @@ def entry_verdict(w: World, p: int, wish: tuple[int, int, int], own: float, row:
         if not (exit_price > 0 and quantity_of(w, t, lots + joined) * exit_price * _TOLERANCE
                 >= tool.min_notional * run.exit_margin):  # fmt: skip
             return EXIT_NOT_FEASIBLE
-    worth, price = equity(w), max(tool.mark, own)
+    worth, price = means[0] if means[0] == means[0] else equity(w), max(tool.mark, own)
     if tool.perpetual and not 0 < leverage_of(w, p) <= min(run.max_leverage, tool.max_leverage):
         return MAX_LEVERAGE
     if (
@@ -340,18 +374,20 @@ def entry_verdict(w: World, p: int, wish: tuple[int, int, int], own: float, row:
         return MAX_ORDER_VALUE
     if not may_open(w, p):
         return MAX_POSITIONS
-    return exposed_verdict(w, p, quantity_of(w, t, added) * price, worth) if added else APPROVED
+    value = quantity_of(w, t, added) * price
+    return exposed_verdict(w, p, value, (worth, means[1])) if added else APPROVED
 
 
 @kernel
-def exposed_verdict(w: World, p: int, value: float, worth: float) -> int:
+def exposed_verdict(w: World, p: int, value: float, means: Means) -> int:
     """Return what the limits of exposure and the free cash say of so much more in a place."""
     run, tool = w.run[0], w.tools[w.places[p].tool]
-    if not (worth > 0 and exposure(w, ALL, 0) + value <= run.max_exposure * worth * _TOLERANCE):
+    worth, held = means
+    if not (worth > 0 and exposure(w, ALL, 0, held) + value <= run.max_exposure * worth * _TOLERANCE):
         return MAX_EXPOSURE
-    if not exposure(w, ASSET, tool.asset) + value <= run.max_asset * worth * _TOLERANCE:
+    if not exposure(w, ASSET, tool.asset, held) + value <= run.max_asset * worth * _TOLERANCE:
         return MAX_ASSET_EXPOSURE
-    if not exposure(w, VENUE, tool.venue) + value <= run.max_venue * worth * _TOLERANCE:
+    if not exposure(w, VENUE, tool.venue, held) + value <= run.max_venue * worth * _TOLERANCE:
         return MAX_VENUE_EXPOSURE
     if not value * (1.0 / leverage_of(w, p) + tool.cost_rate) <= free_cash(w, tool.venue) * _TOLERANCE:
         return INSUFFICIENT_FUNDS

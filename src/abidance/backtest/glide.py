@@ -1,136 +1,110 @@
-"""Compiled: the bars that the fast lane of a sweep passes over, because nothing happens in them but time and prices."""
+"""Compiled: the bars that a place of the fast lane passes over, because nothing happens in them but time and prices."""
 
 # The rows of record tables have no types that mypy could see.
 # mypy: warn-return-any=False
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abidance.backtest import cover, exact, watch
+from abidance.backtest import cover, exact
 from abidance.backtest.jit import inlined
-from abidance.backtest.tables import DONE, NOTHING, World
+from abidance.backtest.layout import ahead as _ahead
+from abidance.backtest.tables import COLUMN, NOTHING, SHARE, World
 
-_FOUR = 4
-_TOLERANCE = 1 + 1e-9
-
-
-@inlined
-def idle(w: World, until: int) -> None:
-    """Pass over slices in which nothing is held."""
-    run, state = w.run[0], w.lane[0]
-    run.now = run.venue_now = w.when[until - 1]
-    if not is_clear(w) or until > w.day_ends[state.day]:
-        watch.watch(w, run.now)
-        deepen(w)
-    while state.day < len(w.day_ends) and w.day_ends[state.day] < until:
-        w.equity[state.day] = run.equity
-        state.day += 1
-    state.at = until
+ahead: Any = _ahead
+FOUR = 4
+_LINE, _SOON = 8, 32
+"""Values that memory brings at once, and bars that are asked for early."""
+_LAST_BITS = 1e-12
+_NOISE = 1e-6
+"""In ticks: by so much at most a stop rounded to the grid is above the price that was asked for."""
 
 
 @inlined
-def is_clear(w: World) -> bool:
-    """Say whether no midnight comes before the last slice of this day: the breakers have nothing to begin anew."""
-    state = w.lane[0]
-    if state.clear != state.day:
-        end = w.day_ends[state.day]
-        if state.at < end and w.when[end - 1] < w.run[0].midnight:
-            state.clear = state.day
-    return bool(state.clear == state.day)
+def turn(w: World, p: int) -> int:
+    """Return the slice in which a place changes its mind next; the one after the last where it never does."""
+    leg = w.legs[p]
+    return w.turn_at[leg.turn] if leg.turn < leg.last_turn else len(w.when)
 
 
 @inlined
-def deepen(w: World) -> None:
-    """Keep the highest equity and the deepest fall from it."""
-    run, state = w.run[0], w.lane[0]
-    if run.equity > run.highest:
-        run.highest = run.equity
-        state.worst = deepest(w)
-    elif run.equity < state.worst:
-        deeper(w, run.equity)
+def foresee(w: World, p: int, at: int) -> int:
+    """Return the first slice from `at` on in which something may come of a place's bars or turns.
 
-
-@inlined
-def deeper(w: World, equity: float) -> None:
-    """Keep a fall that is deeper than all before."""
-    run = w.run[0]
-    run.deepest = min(run.deepest, (equity - run.highest) / run.highest)
-    w.lane[0].worst = deepest(w)
-
-
-@inlined
-def deepest(w: World) -> float:
-    """Return below which equity a fall may be the deepest."""
-    run = w.run[0]
-    return run.highest * (1.0 + run.deepest) * _TOLERANCE if run.highest > 0 else -math.inf
-
-
-@inlined
-def hold(w: World, until: int) -> bool:
-    """Follow a lone position up to `until`, or to the slice in which it may fill; return whether there was a slice."""
-    run, state = w.run[0], w.lane[0]
-    p, began = w.scan[0], state.at
+    A position is followed through all bars before it, and through that of a turn: as far as `done`.
+    """
     place, leg = w.places[p], w.legs[p]
-    tool = w.tools[place.tool]
-    while state.at < until and leg.pending == NOTHING and run.status == DONE:
-        end = w.day_ends[state.day]
-        if is_clear(w) and glide(w, p, min(until, end)):
-            continue
-        b = leg.first + state.at
-        if may_fill(w, p, b):
-            break
-        run.seen_equity, run.now = run.equity, w.when[state.at]
-        run.equity = run.pool + place.size * (w.close[b] - place.entry)
-        watch.on_equity(w, run.now, run.equity)
-        deepen(w)
-        if state.at == end:
-            w.equity[state.day] = run.equity
-            state.day += 1
-        tool.mark = w.close[b]
+    if leg.pending != NOTHING:
+        leg.done = at
+        return at
+    if place.lots == 0:
+        stay_out(w, p)
+    last = turn(w, p)
+    if place.lots == 0:
+        leg.done = last + 1
+        look_ahead(w, leg.first + last, _SOON if last < len(w.when) and w.target[leg.turn] > 0 else 0)
+    elif leg.done <= at:
+        leg.done = first_unquiet(w, p, at, min(last + 1, len(w.when)))
+        gain(w, p, at, leg.done)
+        look_ahead(w, leg.first + leg.done, 0)
+    return min(leg.done, last)
+
+
+@inlined
+def stay_out(w: World, p: int) -> None:
+    """Hear the turns that tell a place to hold nothing, while it holds nothing."""
+    place, leg = w.places[p], w.legs[p]
+    while leg.turn < leg.last_turn and w.target[leg.turn] == 0.0:
+        place.wish = place.aim = 0
+        leg.turn += 1
+
+
+@inlined
+def follow(w: World, p: int, at: int) -> None:
+    """Follow a position through a bar that has filled what it fills, and as far on as nothing comes of bars."""
+    place, leg = w.places[p], w.legs[p]
+    foresee(w, p, at)
+    if leg.done == at:
+        leg.done = at + 1
+        gain(w, p, at, at + 1)
+        w.tools[place.tool].mark = w.close[leg.first + at]
         if place.planned and leg.follows:
-            cover.protect(w, p, state.at)
-        state.at += 1
-    if state.at == began:
-        return False
-    run.now = run.venue_now = w.when[state.at - 1]
-    run.seen_equity, tool.mark = run.equity, w.close[leg.first + state.at - 1]
-    return True
+            cover.protect(w, p, at)
 
 
 @inlined
-def may_fill(w: World, p: int, b: int) -> bool:
-    """Say whether a bar touches what protects a long position; a goal that has just been sent may fill in any."""
-    leg, tool = w.legs[p], w.tools[w.places[p].tool]
-    if leg.stop_ticks and w.low[b] <= leg.stop:
-        return True
-    beyond = 0.0 if tool.on_touch else tool.tick * 0.999999
-    return bool(leg.goal_ticks and (not leg.rested or w.high[b] >= leg.goal + beyond))
+def first_unquiet(w: World, p: int, at: int, end: int) -> int:
+    """Return the first slice before `end` in which a position's bar may fill something or call for a closer look."""
+    place, leg = w.places[p], w.legs[p]
+    if not place.planned:
+        return end
+    if (leg.goal_ticks and not leg.rested) or (place.has_stop and not leg.stop_ticks):
+        return at
+    return crawl(w, p, at, end) if leg.follows else leap(w, p, at, end)
 
 
 @inlined
-def glide(w: World, p: int, last: int) -> bool:
-    """Take the bars before `last` that are worth no look: no fill, no new high, no breaker's floor."""
-    run, state, leg = w.run[0], w.lane[0], w.legs[p]
-    if leg.goal_ticks and not leg.rested:
-        return False
-    began = state.at
-    least = crawl(w, p, last) if w.places[p].planned and leg.follows else leap(w, p, last)
-    if state.at == began:
-        return False
-    run.equity = worth(w, p, w.close[leg.first + state.at - 1])
-    trough = worth(w, p, least)
-    if trough < state.worst:
-        deeper(w, trough)
-    return True
+def look_ahead(w: World, b: int, bars: int) -> None:
+    """Let memory bring a bar and the `bars` that follow, which a new position will be followed through."""
+    ahead(w.close, b)
+    ahead(w.open, b + (bars > 0))
+    for row in range(b + 1, b + 1 + bars, _LINE):
+        ahead(w.low, row)
+        ahead(w.high, row)
+        ahead(w.close, row + _LINE)
 
 
 @inlined
-def worth(w: World, p: int, price: float) -> float:
-    """Return the equity while a lone position is worth its size at a price."""
-    place = w.places[p]
-    return w.run[0].pool + place.size * (price - place.entry)
+def gain(w: World, p: int, at: int, last: int) -> None:
+    """Add what a position gains to that of others, by the close of the slices from `at` to before `last`."""
+    place, first = w.places[p], w.legs[p].first
+    gains, closes = w.gains[at:last], w.close[first + at : first + last]
+    size, entry = place.size, place.entry
+    for n in range(len(gains)):
+        gains[n] += size * (closes[n] - entry)
 
 
 @inlined
@@ -142,57 +116,67 @@ def limits(w: World, p: int) -> exact.Pair:
 
 
 @inlined
-def leap(w: World, p: int, last: int) -> float:
-    """Pass over bars, four at once while it goes well, and return the least close of them.
-
-    A long position is worth the more the higher the price, so that the ends of a range of prices speak for all of it.
-    """
-    run, state, first = w.run[0], w.lane[0], w.legs[p].first
-    stop, goal = limits(w, p)
-    is_guarded = stop > -math.inf or goal < math.inf
-    above, floor = min(run.peak, run.highest), run.floor
-    lows, highs, closes = w.low, w.high, w.close
-    at, least = state.at, math.inf
-    while at < last:
-        b = first + at
-        if at + _FOUR <= last:
-            low = least_of(closes, b)
-            if (
-                floor < worth(w, p, low)
-                and worth(w, p, greatest_of(closes, b)) <= above
-                and not (is_guarded and (least_of(lows, b) <= stop or greatest_of(highs, b) >= goal))
-            ):
-                least = min(least, low)
-                at += _FOUR
-                continue
-        if is_guarded and (lows[b] <= stop or highs[b] >= goal):
-            break
-        if not floor < worth(w, p, closes[b]) <= above:
-            break
-        least = min(least, closes[b])
-        at += 1
-    state.at = at
-    return least
+def leap(w: World, p: int, at: int, last: int) -> int:
+    """Return the first slice before `last` whose bar touches a stop or a goal that stay where they are."""
+    first, (stop, goal) = w.legs[p].first, limits(w, p)
+    if stop == -math.inf and goal == math.inf:
+        return last
+    lows, highs = w.low, w.high
+    b, end = first + at, first + last
+    while b + FOUR <= end and least_of(lows, b) > stop and greatest_of(highs, b) < goal:
+        b += FOUR
+    while b < end and lows[b] > stop and highs[b] < goal:
+        b += 1
+    return b - first
 
 
 @inlined
-def crawl(w: World, p: int, last: int) -> float:
-    """Pass over bars that a plan follows one by one, and return the least close of them."""
-    run, state, leg = w.run[0], w.lane[0], w.legs[p]
-    above, floor = min(run.peak, run.highest), run.floor
-    least = math.inf
-    while state.at < last:
-        b = leg.first + state.at
-        stop, goal = limits(w, p)
-        if w.low[b] <= stop or w.high[b] >= goal or not floor < worth(w, p, w.close[b]) <= above:
-            break
-        least = min(least, w.close[b])
-        state.at += 1
-        run.now, w.tools[w.places[p].tool].mark = w.when[state.at - 1], w.close[b]
-        cover.protect(w, p, state.at - 1)
-        if leg.pending or run.status != DONE or (leg.goal_ticks and not leg.rested):
-            break
-    return least
+def crawl(w: World, p: int, at: int, last: int) -> int:
+    """Return the first slice before `last` whose bar may touch a stop that moves, or ends a plan's time.
+
+    The plan follows the bars before it as `actions.follow_bar` follows each: what was best rises with the highs, the
+    stop with what was best and with what it trails by.
+    """
+    place, leg = w.places[p], w.legs[p]
+    first, goal = leg.first, limits(w, p)[1]
+    if place.max_bars:
+        last = min(last, max(at, at + place.max_bars - place.best_bars - 1))
+    best, trail, asked = place.best, place.trailing, place.stop if place.has_stop else -math.inf
+    lift = place.plan_entry + place.even
+    if asked < place.plan_entry and lift == lift:
+        goal = min(goal, lift * (1 - _LAST_BITS))
+    b, count, noise = first + at, last - at, w.tools[place.tool].tick * _NOISE
+    lows, highs, closes = w.low[b : b + count], w.high[b : b + count], w.close[b : b + count]
+    trails, share, row = trail == trail, leg.share, leg.follow_first + at
+    trail = trail if trails else math.inf
+    n, kind = 0, leg.follow
+    while n < count and highs[n] < goal:
+        if lows[n] <= asked + noise:
+            settle(w, p, asked)
+            if lows[n] <= leg.stop:
+                break
+        best = max(highs[n], best)
+        if trails and kind == SHARE:
+            trail = closes[n] * share
+        elif trails and kind == COLUMN and w.follow[row + n] == w.follow[row + n]:
+            trail = w.follow[row + n]
+        asked = max(best - trail, asked)
+        n += 1
+    place.best = best
+    place.best_bars += n
+    if trails:
+        place.trailing = trail
+    if place.has_stop:
+        settle(w, p, asked)
+    return at + n
+
+
+@inlined
+def settle(w: World, p: int, asked: float) -> None:
+    """Let the stop stand where a plan has moved it."""
+    if w.places[p].stop != asked:
+        w.places[p].stop = asked
+        cover.stand_stop(w, p)
 
 
 @inlined

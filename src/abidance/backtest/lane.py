@@ -1,10 +1,10 @@
 """Compiled: the fast lane of a sweep. Runs in which every order fills whole at the next chance, without their logs.
 
-It steps from one change of a strategy's mind to the next and follows bars only while something is held. Sizes, limits,
-breakers, plans and prices come from the functions that the whole executor calls (`gate`, `watch`, `actions`,
-`venues.sim.fills`); what is left out is the queue of orders, commands and answers between them. Whatever needs that
-queue (an order that fills in part or is refused an exit, a balance used to the last cent) ends with `BEYOND`: the whole
-executor then runs the choice.
+Each place is followed on its own to the next slice in which something may happen to it (`glide`); the lane takes these
+slices in their order (`agenda`) and keeps the equity of all (`tide`). Sizes, limits, breakers, plans and prices come
+from the functions that the whole executor calls (`gate`, `watch`, `actions`, `venues.sim.fills`); what is left out is
+the queue of orders, commands and answers between them. Whatever needs that queue (an order that fills in part or is
+refused an exit, a balance used to the last cent) ends with `BEYOND`: the whole executor then runs the choice.
 """
 
 # The rows of record tables have no types that mypy could see.
@@ -12,10 +12,9 @@ executor then runs the choice.
 
 import math
 
-from abidance.backtest import actions, books, cover, exact, gate, glide, watch
+from abidance.backtest import actions, agenda, books, cover, exact, gate, glide, tide, watch
 from abidance.backtest.cover import NEAR
 from abidance.backtest.jit import entrance, inlined
-from abidance.backtest.layout import ahead
 from abidance.backtest.tables import (
     APPROVED,
     BEYOND,
@@ -36,79 +35,60 @@ _MOST = 4e18
 
 @entrance
 def run_lane(w: World) -> None:
-    """Run a whole tape, from one change of mind (`event_at`) to the next."""
-    run, state = w.run[0], w.lane[0]
-    count = len(w.when)
-    while state.at < count and run.status == DONE:
-        event = w.event_at[state.event] if state.event < len(w.event_at) else count
-        until = min(event + 1, count)
-        if state.active == 0:
-            glide.idle(w, until)
-        elif state.active == 1 and w.legs[w.scan[0]].pending == NOTHING and glide.hold(w, until):
-            pass
-        else:
-            take_slice(w)
-        if state.at == event + 1 and run.status == DONE:
-            listen(w, event)
+    """Run a whole tape, from one slice in which something may happen to the next."""
+    run, count = w.run[0], len(w.when)
+    for p in range(len(w.places)):
+        agenda.await_slice(w, p, glide.turn(w, p))
+    while run.status == DONE:
+        at = agenda.soonest(w)
+        tide.pass_time(w, min(at, count))
+        if at >= count:
+            return
+        take_slice(w, at)
 
 
 @inlined
-def take_slice(w: World) -> None:
-    """Take one slice: opens, insides, equity, plans."""
-    run, state = w.run[0], w.lane[0]
-    at = state.at
-    for n in range(state.active):
-        at_open(w, w.scan[n], at)
-    for n in range(state.active):
-        inside(w, w.scan[n], at)
-    run.now = run.venue_now = w.when[at]
-    count = 0
-    for n in range(state.active):
-        p = w.scan[n]
-        if w.places[p].lots:
-            w.tools[w.places[p].tool].mark = w.close[w.legs[p].first + at]
-            w.scan[count] = p
-            count += 1
-    state.active = count
-    watch.watch(w, run.now)
-    glide.deepen(w)
-    if w.day_ends[state.day] == at:
-        w.equity[state.day] = run.equity
-        state.day += 1
+def take_slice(w: World, at: int) -> None:
+    """Take one slice for the places that are down for it: opens, insides, equity, changes of mind."""
+    run, count = w.run[0], agenda.take(w, at)
     for n in range(count):
-        if w.places[w.scan[n]].planned and w.legs[w.scan[n]].follows:
-            cover.protect(w, w.scan[n], at)
-    state.at = at + 1
+        if w.legs[w.scan[n]].done <= at:
+            at_open(w, w.scan[n], at)
+    for n in range(count):
+        p = w.scan[n]
+        if w.places[p].lots and w.legs[p].done <= at:
+            inside(w, p, at)
+            if w.places[p].lots:
+                glide.follow(w, p, at)
+    tide.pass_time(w, at + 1)
+    run.now = run.venue_now = w.when[at]
+    rest(w, at)
+    for n in range(count):
+        p = w.scan[n]
+        if glide.turn(w, p) == at:
+            listen(w, p, at)
+        agenda.await_slice(w, p, glide.foresee(w, p, at + 1))
 
 
 @inlined
-def listen(w: World, at: int) -> None:
-    """Hear who changes his mind at the close of a slice."""
-    run, state = w.run[0], w.lane[0]
+def rest(w: World, at: int) -> None:
+    """Let instruments rest whose prices have jumped."""
+    state = w.lane[0]
     while state.rest < len(w.rest_at) and w.rest_at[state.rest] <= at:
         tool = w.tools[w.rest_tool[state.rest]]
         tool.rest_until = max(tool.rest_until, w.rest_until[state.rest])
         state.rest += 1
-    while state.event < len(w.event_at) and w.event_at[state.event] == at and run.status == DONE:
-        p = w.event_place[state.event]
-        tool, close = w.tools[w.places[p].tool], w.close[w.legs[p].first + at]
-        tool.mark, tool.mark_ts = close, run.now
-        if actions.minds(w, p, state.event, close):
-            pursue(w, p, state.event, close)
-        state.event += 1
-    look_ahead(w)
 
 
 @inlined
-def look_ahead(w: World) -> None:
-    """Let memory bring what the turn after next will read: runs of a million bars wait for little else."""
-    soon = w.lane[0].event + 1
-    if soon < len(w.event_at) and w.event_at[soon] + 1 < len(w.when):
-        at = w.event_at[soon]
-        b = w.legs[w.event_place[soon]].first + at
-        ahead(w.close, b)  # type: ignore[call-arg]
-        ahead(w.open, b + 1)
-        ahead(w.when, at)
+def listen(w: World, p: int, at: int) -> None:
+    """Hear how a place changes its mind at the close of a slice."""
+    leg, tool = w.legs[p], w.tools[w.places[p].tool]
+    row, close = leg.turn, w.close[leg.first + at]
+    leg.turn += 1
+    tool.mark, tool.mark_ts = close, w.run[0].now
+    if w.run[0].status == DONE and actions.minds(w, p, row, close):
+        pursue(w, p, row, close)
 
 
 # --- what a change of mind leads to
@@ -131,7 +111,7 @@ def pursue(w: World, p: int, row: int, close: float) -> None:
         if held and not leg.pending:
             cover.leave(w, p, abs(place.lots))
         return
-    lots = gate.size(w, p, strength, row, close)
+    lots = wished_lots(w, p, strength, (row, close))
     if held and lots < place.lots:
         cover.leave(w, p, place.lots - lots)
     elif not held or lots > place.lots:
@@ -139,11 +119,34 @@ def pursue(w: World, p: int, row: int, close: float) -> None:
 
 
 @inlined
+def wished_lots(w: World, p: int, strength: float, why: tuple[int, float]) -> int:
+    """Return the lots of a position that follows a wish; equity is counted only where they hang on its last digits."""
+    about, doubt = tide.worth(w)[0], tide.near(w)
+    lots = gate.size_at(w, p, strength, why[0], why[1], about - doubt)
+    if lots == gate.size_at(w, p, strength, why[0], why[1], about + doubt):
+        return lots
+    tide.mark(w, w.lane[0].at - 1)
+    return gate.size(w, p, strength, why[0], why[1])
+
+
+@inlined
+def is_approved(w: World, p: int, lots: int, row: int) -> bool:
+    """Say whether the gate approves an entry; it looks at every position only where the sums of all leave doubts."""
+    wish, doubt = (1, lots, MARKET, 0), tide.near(w)
+    about, gross = tide.worth(w)
+    code = gate.verdict_at(w, p, wish, False, 0, row, (about - doubt, gross + doubt))
+    if code in gate.BY_MEANS:
+        tide.mark(w, w.lane[0].at - 1)
+        code = gate.verdict(w, p, wish, False, 0, row)
+    return code == APPROVED
+
+
+@inlined
 def enter(w: World, p: int, lots: int, why: tuple[int, float]) -> None:
     """Ask the gate for an entry at the next open."""
-    run, place, leg, state = w.run[0], w.places[p], w.legs[p], w.lane[0]
+    run, place, leg = w.run[0], w.places[p], w.legs[p]
     row, price = why
-    if gate.verdict(w, p, (1, lots, MARKET, 0), False, 0, row) != APPROVED:
+    if not is_approved(w, p, lots, row):
         run.refused += 1
         return
     gate.remember(w, p, (1, lots, MARKET, 0))
@@ -159,14 +162,6 @@ def enter(w: World, p: int, lots: int, why: tuple[int, float]) -> None:
     ):
         run.status = BEYOND
     leg.pending, leg.lots, leg.row = ENTERING, lots, row
-    if place.lots:
-        return
-    at = state.active
-    while at > 0 and w.scan[at - 1] > p:
-        w.scan[at] = w.scan[at - 1]
-        at -= 1
-    w.scan[at] = p
-    state.active += 1
 
 
 @inlined
@@ -310,10 +305,12 @@ def trade(w: World, p: int, fill: tuple[int, int, int, int], ts: int) -> None:
     result, was_flat = -fee, place.lots == 0
     if opens:
         place.cost += side * amount
+        w.lane[0].basis += side * amount
     else:
         released = place.cost if lots == abs(place.lots) else place.cost * lots / abs(place.lots)
         result += -side * amount - released
         place.cost -= released
+        w.lane[0].basis -= released
     place.lots += side * lots
     total, error = exact.two_sum(run.pool, result)
     run.pool, run.pool_low = exact.two_sum(total, error + run.pool_low)

@@ -55,13 +55,16 @@ def _unbox(_kind: WorldType, value: Any, context: Any) -> NativeValue:
 
 
 @intrinsic
-def _address(_typing: Any, world: Any) -> Any:
-    """Return where a world's head lies."""
+def _word(_typing: Any, world: Any, at: Any) -> Any:
+    """Return a word of a world's head. Only Python changes heads, between runs: compiled code reads a word once."""
 
-    def code(_context: Any, _builder: Any, _signature: Any, arguments: Any) -> Any:
-        return arguments[0]
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        head = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        word = builder.load(builder.gep(head, [arguments[1]]))
+        word.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return word
 
-    return types.int64(world), code
+    return types.int64(world, at), code
 
 
 @intrinsic
@@ -91,17 +94,17 @@ def ahead(_typing: Any, column: Any, _row: Any) -> Any:
 
 
 def _attribute(position: int, name: str) -> None:
-    words = 3 * len(TABLES)
     kind = RECORDS.get(name) or np.dtype(np.int64 if name in WHOLE else np.float64)
-    at = 3 * position
+    start, rows, columns = 3 * position, 3 * position + 1, 3 * position + 2
 
     if name in WIDE:
 
         @overload_attribute(WorldType, name)
         def wide(_world: Any) -> Any:
             def read(_world: Any) -> Any:
-                head = carray(pointer(_address(_world)), words, np.int64)
-                return carray(pointer(head[at]), (head[at + 1], head[at + 2]), kind)
+                return carray(
+                    pointer(_word(_world, start)), (_word(_world, rows), _word(_world, columns)), kind
+                )
 
             return read
 
@@ -110,8 +113,7 @@ def _attribute(position: int, name: str) -> None:
         @overload_attribute(WorldType, name)
         def plain(_world: Any) -> Any:
             def read(_world: Any) -> Any:
-                head = carray(pointer(_address(_world)), words, np.int64)
-                return carray(pointer(head[at]), head[at + 1], kind)
+                return carray(pointer(_word(_world, start)), _word(_world, rows), kind)
 
             return read
 

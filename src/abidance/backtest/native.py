@@ -14,7 +14,7 @@ from abidance.venues.sim import fills
 
 _HERE = Path(__file__).parent
 _NAMES = (
-    "jit", "layout", "exact", "tables", "gate", "actions", "watch", "purse", "margin", "books", "desk", "kernels", "cover", "glide", "lane", "ticks", "entrances",
+    "jit", "layout", "exact", "tables", "gate", "actions", "watch", "purse", "margin", "books", "desk", "kernels", "cover", "agenda", "glide", "tide", "lane", "ticks", "entrances",
 )  # fmt: skip
 SOURCES = (
     *(_HERE / f"{name}.py" for name in _NAMES),

@@ -22,7 +22,7 @@ from abidance.model.instrument import timeframe_ns
 from abidance.strategy.decisions import Turns
 from abidance.venues.sim.fills import HIGHEST_PRICE
 
-_COLUMNS = ("event_at", "event_place", "target", "confidence", "stop", "goal", "trailing", "even")
+_COLUMNS = ("turn_at", "target", "confidence", "stop", "goal", "trailing", "even")
 _OWN = (
     "run", "venues", "tools", "strategies", "places", "orders", "scan", "entries", "held", "sent", "lane", "legs",
 )  # fmt: skip
@@ -78,10 +78,12 @@ class Track:
             "equity": np.zeros(len(ends)),
             "legs": np.zeros(count, dtype=tables.LEG),
             "lane": np.zeros(1, dtype=tables.LANE),
+            "agenda": np.zeros(2 * count, dtype=np.int64),
+            "gains": np.zeros(len(template.when)),
             "day_ends": ends,
             **dict(zip(("rest_at", "rest_tool", "rest_until"), _rests(scene), strict=True)),
         }
-        own["lane"]["worst"], own["lane"]["clear"] = np.inf, -1
+        own["lane"]["worst"] = np.inf
         for name in ("first", "span"):
             own["legs"][name] = template.series[name][template.places["series"]]
         self._start = replace(template, **own)
@@ -106,6 +108,7 @@ class Track:
         native.run_lane(world.address)
         run = world.run[0]
         if run["status"] != tables.DONE:
+            world.gains[:] = 0.0
             return None
         return Score(
             float(run["start_equity"]), self._when, world.equity.copy(), float(run["deepest"]), int(run["closed_trips"]),
@@ -122,9 +125,10 @@ class Track:
     def _lend(self, choice: Sequence[Turns]) -> None:
         """Lay the turns of a choice before the kernels."""
         world = self._world
-        slices, places, columns = _merged(choice, self._first)
-        for name, column in zip(_COLUMNS, (slices, places, *columns), strict=True):
+        for name, column in zip(_COLUMNS, _turns(choice, self._first), strict=True):
             world.lend(name, column)
+        stops = np.cumsum([len(each.rows) for each in choice])
+        world.legs["turn"][1:], world.legs["last_turn"] = stops[:-1], stops
         follow, at = [], 0
         for number, (first, each) in enumerate(zip(self._first, choice, strict=True)):
             leg = world.legs[number]
@@ -153,21 +157,15 @@ def _bytes(table: NDArray[Any]) -> NDArray[np.int64]:
     return table.reshape(-1).view(np.int64)
 
 
-def _merged(
-    choice: Sequence[Turns], first: Sequence[int]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], list[NDArray[np.float64]]]:
-    """Return the slice and place of every turn in the order in which they come, and their columns."""
-    slices = [each.rows - start for each, start in zip(choice, first, strict=True)]
+def _turns(choice: Sequence[Turns], first: Sequence[int]) -> list[NDArray[Any]]:
+    """Return the slice of every turn, one place's after the other's, and what is wished there, as columns."""
     columns = [
-        (each.target, each.confidence, each.stop, each.take_profit, each.trailing, each.break_even)
-        for each in choice
-    ]
+        (each.rows - start, each.target, each.confidence, each.stop, each.take_profit, each.trailing, each.break_even)
+        for each, start in zip(choice, first, strict=True)
+    ]  # fmt: skip
     if len(choice) == 1:
-        return slices[0], np.zeros(len(slices[0]), np.int64), list(map(np.ascontiguousarray, columns[0]))
-    whens = np.concatenate(slices)
-    places = np.repeat(np.arange(len(choice)), list(map(len, slices)))
-    order = np.argsort(whens, kind="stable")
-    return whens[order], places[order], [np.concatenate(parts)[order] for parts in zip(*columns, strict=True)]
+        return list(map(np.ascontiguousarray, columns[0]))
+    return [np.concatenate(parts) for parts in zip(*columns, strict=True)]
 
 
 def _rests(scene: Scene) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -58,7 +58,7 @@ def _record(whole: str, real: str) -> np.dtype[Any]:
 
 
 RUN = _record(
-    "at status keeps_logs keeps_curves day days now venue_now moment order_seq fill_seq refused n_held n_owed n_entries n_free n_commands n_news"
+    "at status keeps_logs keeps_curves day days now venue_now moment order_seq fill_seq refused n_held n_margined n_owed n_entries n_free n_commands n_news"
     " n_orders_log n_fills_log n_refusals_log n_notices_log sent_first sent_count max_positions rate_limit require_stop"
     " halted lost_until midnight losing_streak cooldown cooldown_bars closed_trips tick_at look_at next_due window"
     " slices paid pay_from n_funding_log shares_at halfway",
@@ -66,10 +66,12 @@ RUN = _record(
     " daily_loss max_drawdown spike jump day_open peak floor seen_equity start_equity highest deepest fees",
 )
 VENUE = _record("n_tiers recent_first n_recent", "wallet wallet_low reserved reserved_low traded traded_low")
+# What every fill and every wish reads stands side by side, on both sides of where whole numbers end.
 TOOL = _record(
-    "venue asset tick_num tick_den lot_num lot_den min_lots unlimited on_touch latency mark_ts n_orders used rest_until last watch_from tier most_ticks perpetual n_margined",
-    "tick lot unit unit_low taker taker_low maker maker_low min_notional spread fixed impact share cost_rate mark"
-    " desk_price watch_low watch_high maintenance max_leverage",
+    "latency n_orders used last watch_from tier most_ticks n_margined min_lots rest_until mark_ts venue"
+    " asset perpetual unlimited on_touch tick_num tick_den lot_num lot_den",
+    "mark lot tick unit taker maker min_notional cost_rate spread fixed impact unit_low taker_low"
+    " maker_low share desk_price watch_low watch_high maintenance max_leverage",
 )
 STRATEGY = _record(
     "method bar_ns allow_short losses rest_until by_limit timeout retries results lookback enough sized",
@@ -77,20 +79,20 @@ STRATEGY = _record(
 )
 SERIES = _record("tool first count at span drives watch_at watch_full present", "watch_close watch_total")
 PLACE = _record(
-    "strategy tool series row0 max_bars has_exits lots planned sign ts_entry best_bars leaving has_stop reason"
-    " stop_order goal_order owed owed_tries aim"
-    " sent_ts sent_before sent_side sent_lots sent_ticks ended entered largest",
-    "wish size entry cost cost_low profit profit_low plan_entry best stop stop_distance goal_distance trailing even"
-    " margin margin_low liquidation earned spent spent_low",
+    "series row0 has_exits owed owed_tries ended entered largest aim sent_before sent_ts sent_side"
+    " sent_lots sent_ticks reason leaving stop_order goal_order max_bars best_bars ts_entry sign planned"
+    " has_stop strategy tool lots",
+    "size entry cost profit wish stop best plan_entry trailing even stop_distance goal_distance cost_low"
+    " profit_low margin margin_low liquidation earned spent spent_low",
 )
 ORDER = _record(
-    "known working place tool side kind stage lots ticks venue_lots venue_ticks filled purpose reduce_only cancelling"
-    " amending seq arrival rested tried row ts_intent log expiry deadline tries",
-    "level reference decision held held_low",
+    "working stage ticks venue_lots venue_ticks purpose reduce_only cancelling amending seq arrival"
+    " rested tried row ts_intent log expiry deadline tries kind known side place tool lots filled",
+    "decision level reference held held_low",
 )
-LANE = _record("at event rest day clear active", "worst")
+LANE = _record("at look day rest", "worst above below gain basis")
 LEG = _record(
-    "first span pending lots row stop_ticks goal_ticks rested used follows follow follow_first",
+    "first span turn last_turn done pending lots row stop_ticks goal_ticks rested used follows follow follow_first",
     "stop goal share",
 )
 COMMAND = _record("kind order lots ticks", "")
@@ -163,9 +165,12 @@ class World:
     """Where the fast lane is."""
     legs: Table = field(default_factory=lambda: np.zeros(0, LEG))
     """What the fast lane keeps of each place."""
-    event_at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
-    """The slice of each turn, in order, and the place that it concerns."""
-    event_place: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
+    turn_at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
+    """The slice of each turn: one place's after the other's, each in order."""
+    agenda: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
+    """When the fast lane has to look at which place (`agenda`)."""
+    gains: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0, _F))
+    """What open positions gain, at the close of each slice that is yet to come."""
     day_ends: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
     """The last slice of each day (UTC)."""
     rest_at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
@@ -229,7 +234,7 @@ RECORDS = {
 WHOLE = frozenset(
     {
         "book", "scan", "entries", "held", "owed", "free", "sent", "by_series", "when", "when_scored", "ts",
-        "event_at", "event_place", "day_ends", "rest_at", "rest_tool", "rest_until", "tick_ts", "tick_tool", "stops",
+        "turn_at", "agenda", "day_ends", "rest_at", "rest_tool", "rest_until", "tick_ts", "tick_tool", "stops",
         "recent_ts",
     }
 )  # fmt: skip
