@@ -32,8 +32,9 @@ test: $(VENV)/.installed ## run the tests (make test ARGS="-k ledger" picks some
 	@$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 SEEDS ?= 10000
+WORLD ?=
 simulate-faults: $(VENV)/.installed ## let the live program trade in SEEDS worlds in which everything goes wrong
-	@$(VENV)/bin/abidance simulate-faults --seeds $(SEEDS) --jobs 2
+	@$(VENV)/bin/abidance simulate-faults --seeds $(SEEDS) --jobs 2 --world '$(WORLD)'
 
 ROOMS := risk execution portfolio journal
 COMMA := ,

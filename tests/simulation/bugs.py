@@ -10,13 +10,15 @@ import msgspec
 
 from abidance.engine.news import News
 from abidance.engine.pump import Pump
+from abidance.execution.algos import Algos, Parent
 from abidance.execution.exits import Exits
 from abidance.journal.store import FileJournal
 from abidance.kernel.ids import OrderIds
 from abidance.model.command import Submit
-from abidance.model.event import OrderFilled
+from abidance.model.event import KILL_SWITCH, OrderFilled
 from abidance.model.order import OrderState
 from abidance.model.outcome import Decided, RefusalCode
+from abidance.portfolio.ledger import Ledger
 from abidance.portfolio.portfolio import Portfolio
 from abidance.risk import gate
 from abidance.risk.feeds import Feeds
@@ -190,7 +192,7 @@ def a_kill_is_forgotten_at_once() -> AbstractContextManager[Any]:
     step = Pump.step
 
     def forgetful(self: Pump, event: Any) -> None:
-        if getattr(event, "actor", "") != switch.KILL_SWITCH:
+        if getattr(event, "actor", "") != KILL_SWITCH:
             step(self, event)
 
     return patch.object(Pump, "step", forgetful)
@@ -317,11 +319,88 @@ def broken_frames_are_only_logged() -> AbstractContextManager[Any]:
     return patch.object(VenueGateway, "_on_news", note)
 
 
+def costs_are_not_looked_at() -> AbstractContextManager[Any]:
+    """Nothing bounds what an entry may cost."""
+    return _without(RefusalCode.MAX_COST)
+
+
+def parts_of_an_entry_forget_each_other() -> AbstractContextManager[Any]:
+    """What was sent of a worked entry does not count: it is sent again."""
+
+    def left(_self: Algos, parent: Parent) -> Decimal:
+        return parent.request.quantity
+
+    return patch.object(Algos, "_left", left)
+
+
+def funding_is_lost() -> AbstractContextManager[Any]:
+    """Funding that the venue paid is told to nobody."""
+    return patch.object(Register, "moved", lambda *_: None)
+
+
+def funding_is_told_twice() -> AbstractContextManager[Any]:
+    """Funding is told by the stream and by the list, as two payments."""
+    moved = Register.moved
+
+    def twice(self: Register, found: Any, venue: str, now: int) -> None:
+        for number in range(2):
+            moved(
+                self,
+                msgspec.structs.replace(found, id=f"{found.id}{number}", ts=found.ts + number),
+                venue,
+                now,
+            )
+
+    return patch.object(Register, "moved", twice)
+
+
+def liquidations_are_passed_over() -> AbstractContextManager[Any]:
+    """What the venue closed of its own will is not noticed."""
+    execution = Register.execution
+
+    def blind(self: Register, found: Any, now: int) -> bool:
+        known = found.order_id in self._orders or found.venue_id in self._by_venue_id
+        return execution(self, found, now) if known else False
+
+    return patch.object(Register, "execution", blind)
+
+
+def profit_is_booked_in_whole_units() -> AbstractContextManager[Any]:
+    """What a perpetual settles is rounded."""
+    post = Ledger.post_fill
+
+    def rounded(self: Ledger, fill: Any, instrument: Any, profit: Decimal = Decimal(0)) -> bool:
+        return post(self, fill, instrument, profit.quantize(Decimal(1)))
+
+    return patch.object(Ledger, "post_fill", rounded)
+
+
+def fees_of_perpetuals_are_booked_twice() -> AbstractContextManager[Any]:
+    """The fee is taken from what was settled, and once more by itself."""
+    post = Ledger.post_fill
+
+    def poorer(self: Ledger, fill: Any, instrument: Any, profit: Decimal = Decimal(0)) -> bool:
+        return post(self, fill, instrument, profit - fill.fee if instrument.is_perpetual else profit)
+
+    return patch.object(Ledger, "post_fill", poorer)
+
+
+def fills_are_booked_at_the_other_venue() -> AbstractContextManager[Any]:
+    """Money moves at one venue, whichever it was that traded."""
+    post = Ledger.post_fill
+
+    def elsewhere(self: Ledger, fill: Any, instrument: Any, profit: Decimal = Decimal(0)) -> bool:
+        return post(self, fill, msgspec.structs.replace(instrument, id="BTC/USDT@BINANCE"), profit)
+
+    return patch.object(Ledger, "post_fill", elsewhere)
+
+
 FIRST = {
+    "liquidations_are_passed_over": 15,
     "a_kill_is_forgotten_at_once": 9,
     "failed_comparisons_wait_their_turn": 3,
     "half_written_records_stay": 6,
-    "endings_overtake_fills": 14,
+    "endings_overtake_fills": 15,
     "fills_by_hand_are_told_after_each_restart": 5,
     "no_answer_is_sent_again": 5,
     "no_answer_means_accepted": 29,
@@ -337,8 +416,21 @@ FIRST = {
 }
 """Worlds that show a defect early; they save time and mean nothing else. All others show in the very first."""
 
-BUGS: Mapping[str, tuple[Bug, int]] = {
-    each.__name__: (each, FIRST.get(each.__name__, 0))
+KIND = {
+    "endings_overtake_fills": "perpetual",
+    "costs_are_not_looked_at": "worked",
+    "parts_of_an_entry_forget_each_other": "worked",
+    "funding_is_lost": "perpetual",
+    "funding_is_told_twice": "perpetual",
+    "liquidations_are_passed_over": "perpetual",
+    "profit_is_booked_in_whole_units": "perpetual",
+    "fees_of_perpetuals_are_booked_twice": "perpetual",
+    "fills_are_booked_at_the_other_venue": "routed",
+}
+"""In which kind of world a defect is looked for; all others in plain spot."""
+
+BUGS: Mapping[str, tuple[Bug, int, str]] = {
+    each.__name__: (each, FIRST.get(each.__name__, 0), KIND.get(each.__name__, "spot"))
     for each in (
         fills_are_told_twice, no_answer_is_sent_again, no_answer_means_refused, no_answer_means_accepted,
         intent_is_not_synced, intent_after_the_order, nobody_waits_for_the_disk, unknown_orders_block_nothing, doubt_blocks_nothing,
@@ -350,6 +442,8 @@ BUGS: Mapping[str, tuple[Bug, int]] = {
         ids_depend_on_the_process, ids_repeat, open_orders_are_forgotten_at_a_restart,
         fills_by_hand_are_told_after_each_restart,
         failed_comparisons_wait_their_turn, half_written_records_stay, events_are_not_handled_in_their_order,
-        broken_frames_are_only_logged,
+        broken_frames_are_only_logged, costs_are_not_looked_at, parts_of_an_entry_forget_each_other, funding_is_lost,
+        funding_is_told_twice, liquidations_are_passed_over, profit_is_booked_in_whole_units,
+        fees_of_perpetuals_are_booked_twice, fills_are_booked_at_the_other_venue,
     )
 }  # fmt: skip

@@ -11,10 +11,10 @@ MOST = 60
 
 def caught(name: str) -> Played | None:
     """Return the first world in which a planted defect breaks a rule; those that are known to are played first."""
-    bug, first = BUGS[name]
+    bug, first, kind = BUGS[name]
     for seed in dict.fromkeys((first, *range(MOST))):
         with bug():
-            played = play(seed)
+            played = play(seed, kind)
         if played.failure:
             return played
     return None

@@ -11,8 +11,10 @@ import pytest
 
 import abidance.testing.simulation.checker as checker
 import abidance.testing.simulation.reading as reading
+import abidance.testing.simulation.story as story
 from abidance.testing.simulation.campaign import play
-from abidance.testing.simulation.trouble import KINDS
+from abidance.testing.simulation.kinds import KINDS, kind_of
+from abidance.testing.simulation.trouble import FAULTS
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "24"))
 
@@ -30,13 +32,24 @@ def test_every_rule_holds_after_every_event_whatever_goes_wrong(part: int) -> No
 
 @pytest.mark.parametrize("seed", [40, 179, 310, 319, 362, 398, 507, 547, 856, 1167, 2145])
 def test_a_world_that_once_found_a_defect_holds(seed: int) -> None:
-    played = play(seed)
+    played = play(seed, "spot")
 
     assert not played.failure
 
 
+def test_each_kind_of_world_is_played_and_trades() -> None:
+    drawn = {kind_of(seed).name for seed in range(SEEDS)}
+
+    played = [play(0, name) for name in KINDS]
+
+    assert drawn == KINDS.keys()
+    assert all(each.fills for each in played)
+    assert not any(each.failure for each in played)
+
+
 def test_the_same_seed_is_the_same_world_in_every_process() -> None:
-    code = "from abidance.testing.simulation.campaign import play; print(play(9).digest, play(14).digest)"
+    played = f"*(play(9, kind).digest for kind in {[*KINDS]})"
+    code = f"from abidance.testing.simulation.campaign import play; print({played})"
 
     digests = {
         subprocess.run(
@@ -50,7 +63,7 @@ def test_the_same_seed_is_the_same_world_in_every_process() -> None:
     }
 
     assert len(digests) == 1
-    assert len(digests.pop().split()) == 2
+    assert len(digests.pop().split()) == len(KINDS)
 
 
 def test_two_seeds_are_two_worlds() -> None:
@@ -58,7 +71,7 @@ def test_two_seeds_are_two_worlds() -> None:
 
 
 def test_the_checker_shares_no_code_with_what_it_judges() -> None:
-    for module in (checker, reading):
+    for module in (checker, reading, story):
         tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
         named = {
             name
@@ -73,9 +86,10 @@ def test_the_checker_shares_no_code_with_what_it_judges() -> None:
         }
 
         assert {name for name in named if name.startswith("abidance")} <= {
-            "abidance.testing.simulation.reading"
+            "abidance.testing.simulation.reading",
+            "abidance.testing.simulation.story",
         }
 
 
 def test_there_are_enough_ways_to_go_wrong() -> None:
-    assert len(KINDS) >= 35
+    assert len(FAULTS) >= 35

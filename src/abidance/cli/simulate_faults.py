@@ -13,6 +13,9 @@ def simulate_faults(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Play this one alone, and say what happened in it.")
     ] = None,
+    world: Annotated[
+        str, typer.Option("--world", help="spot, worked, perpetual or routed, in place of the seed's choice.")
+    ] = "",
     first: Annotated[int, typer.Option("--first", min=0, help="The seed to begin with.")] = 0,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Processes that play at the same time.")
@@ -24,15 +27,22 @@ def simulate_faults(
     rule of order safety is checked after every event by a program that shares no code with the bot. The exit code is 1
     when one did not hold, or when something that should go wrong never did.
     """
-    from abidance.testing.simulation.campaign import Tally, play, play_all
+    from abidance.model.errors import UsageError
+    from abidance.testing.simulation.campaign import Tally, play_all
+    from abidance.testing.simulation.kinds import KINDS
+
+    if world and world not in KINDS:
+        raise UsageError(f"There is no world {world}.", f"Choose one of {', '.join(KINDS)}.")
 
     began, tally = time.monotonic(), Tally()
     wanted = range(first, first + seeds) if seed is None else (seed,)
-    for played in map(play, wanted) if seed is not None else play_all(wanted, jobs):
+    for played in play_all(wanted, jobs if seed is None else 1, world):
         tally.add(played)
         if played.failure:
-            typer.echo(f"Seed {played.seed}: {played.failure}")
-            typer.echo(f"  again: abidance simulate-faults --seed {played.seed}")
+            typer.echo(f"Seed {played.seed} ({played.kind}): {played.failure}")
+            typer.echo(
+                f"  again: abidance simulate-faults --seed {played.seed}{f' --world {world}' * bool(world)}"
+            )
         if tally.seeds % _EVERY == 0:
             typer.echo(f"{tally.seeds} of {len(wanted)} worlds, {len(tally.failed)} failed")
         if seed is not None:
@@ -47,9 +57,10 @@ def simulate_faults(
     typer.echo(
         f"{len(tally.failed)} violations. Both sides agreed at the latest {tally.slowest:.1f} s after the last fault."
     )
-    if seed is None and tally.seeds >= _EVERY:
+    is_whole = seed is None and not world and tally.seeds >= _EVERY
+    if is_whole:
         typer.echo(
             f"{len(tally.unhit)} faults never hit{': ' if tally.unhit else ''}{', '.join(tally.unhit)}."
         )
-    if tally.failed or (seed is None and tally.seeds >= _EVERY and tally.unhit):
+    if tally.failed or (is_whole and tally.unhit):
         raise typer.Exit(1)

@@ -271,8 +271,10 @@ class Actions:
             self._shrink(target, positions, left - quantity, price)
         elif quantity > left:
             self.act(CancelRequest(order.id) for order in exits if order.request.purpose in _BY_SIGNAL)
-            if quantity > held:
-                self._enter(target, quantity - held, price, Purpose.REBALANCE)
+            # What is held may be no whole lots where fees are taken from it.
+            more = truncate_to(quantity - held, self._state.instruments[target.instrument].lot)
+            if more > 0:
+                self._enter(target, more, price, Purpose.REBALANCE)
 
     def _shrink(self, target: Target, positions: Sequence[Position], excess: Decimal, price: Decimal) -> None:
         """Close `excess` of what is held, at the home of the wish last."""
@@ -281,8 +283,8 @@ class Actions:
             part = excess
             if len(positions) > 1:
                 leaving = sum((order.remaining for order in self._exits_under_way(position)), ZERO)
-                lot = self._state.instruments[position.instrument].lot
-                part = truncate_to(min(excess, abs(position.quantity) - leaving), lot)
+                part = min(excess, abs(position.quantity) - leaving)
+            part = truncate_to(part, self._state.instruments[position.instrument].lot)
             if part > 0:
                 excess -= part
                 reduction = msgspec.structs.replace(

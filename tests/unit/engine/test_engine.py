@@ -1,5 +1,6 @@
 """The one loop: orders from people, orders whose fate is not known, news that comes late, twice, or about others."""
 
+import msgspec
 import pytest
 
 from abidance.model.event import (
@@ -488,3 +489,20 @@ def orphan_of(rig: Rig, instrument: str = SPOT.id):
     fill = fill_of(rig.submits[0], "2.000", "100", rig.ts, "foreign")
     changed = {"order_id": "foreign", "instrument": instrument}
     return type(fill)(**{f: getattr(fill, f) for f in fill.__struct_fields__} | changed)
+
+
+@pytest.mark.parametrize(("wishes", "side"), [([0.8, 0.5], Side.SELL), ([0.3, 0.7], Side.BUY)])
+def test_what_fees_left_of_a_position_is_resized_by_whole_lots(wishes: list[float], side: Side) -> None:
+    rig = rig_of(Scripted(wishes), flat(100.0, 100.0, 100.0, 100.0), venue=False)
+    rig.step()
+    bought = rig.submits[0]
+    fill = fill_of(bought, f"{bought.request.quantity:f}", "100", rig.ts)
+    rig.tell(OrderFilled(rig.ts, msgspec.structs.replace(fill, fee=D("0.000015"), fee_asset=SPOT.base)))
+
+    rig.step()
+
+    resized = rig.submits[-1].request
+    assert resized is not bought.request
+    assert resized.side is side
+    assert resized.quantity % SPOT.lot == 0
+    assert rig.refusals == []

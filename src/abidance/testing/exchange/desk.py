@@ -335,14 +335,14 @@ class Desk:
                     if held.lots * order.ticket.side >= 0:
                         self._drop(order, ts)
             if fallen := self.clearing.fallen(account):
-                has_traded |= self._liquidate(account, fallen, ts)
+                has_traded |= self.take_over(account, fallen, ts)
         return has_traded
 
     def _drop(self, order: Placed, ts: int) -> None:
         """End an order by the venue's own will."""
         self.cancel(order, ts, State.EXPIRED)
 
-    def _liquidate(self, account: Account, fallen: list[Market], ts: int) -> bool:
+    def take_over(self, account: Account, fallen: list[Market], ts: int) -> bool:
         """Take positions over: the orders there end, all is closed at market, insurance fills what is missing then."""
         is_cross = any(not self.clearing.position(account, each).is_isolated for each in fallen)
         for order in list(live(self.orders.values())):

@@ -138,19 +138,19 @@ class MemorySession(Session):
 
 
 class Plug:
-    """One process's way out (`net.transport.Transport`). Raises what the port says."""
+    """One process's way out (`net.transport.Transport`), to exchanges by their hosts. Raises what the port says."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, networks: Mapping[str, Network]) -> None:
         self.is_pulled = False
-        self._network = network
+        self._networks = networks
 
     async def connect(self, endpoint: Endpoint) -> MemorySession:
         """Open a stream."""
-        network = self._network
+        parts = urlsplit(endpoint.url)
+        network = self._networks[str(parts.hostname)]
         await asyncio.sleep(network.takes())
         if not network.is_up or self.is_pulled:
             raise NotSentError("No connection: refused.", "It is tried again.")
-        parts = urlsplit(endpoint.url)
         path = parts.path + (f"?{parts.query}" if parts.query else "")
         if network.exchange.is_refused(path):
             raise DisconnectedError("No connection: 503.", "It is tried again.")
@@ -168,10 +168,10 @@ class Plug:
         body: bytes | None = None,
     ) -> Answer:
         """Make a request. Once it has left it arrives, whoever still waits for its answer."""
-        network, loop = self._network, asyncio.get_running_loop()
+        parts = urlsplit(url)
+        network, loop = self._networks[str(parts.hostname)], asyncio.get_running_loop()
         if not network.is_up or self.is_pulled:
             raise NotSentError("No connection: refused.", "It is tried again.")
-        parts = urlsplit(url)
         raw = parts.query or "&".join(f"{name}={value}" for name, value in query.items())
         named = dict(parse_qsl(raw, keep_blank_values=True))
         asked = Asked(method, parts.path, named, dict(headers), body or b"", raw)

@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from abidance.testing.simulation.checker import Failure
 from abidance.testing.simulation.clockwork import run_virtual
-from abidance.testing.simulation.trouble import KINDS, Trouble
+from abidance.testing.simulation.kinds import KINDS, kind_of
+from abidance.testing.simulation.trouble import FAULTS, Trouble
 from abidance.testing.simulation.world import Errors, Place, faulty
 
 TROUBLE, CALM = 60.0, 30.0
@@ -25,6 +27,7 @@ class Played:
     """What one seed came to. `settled` is after how many calm seconds both sides agreed."""
 
     seed: int
+    kind: str
     digest: str
     failure: str
     hits: dict[str, int]
@@ -63,13 +66,13 @@ class Tally:
     @property
     def unhit(self) -> list[str]:
         """Return what never went wrong."""
-        return sorted(KINDS - self.hits.keys())
+        return sorted(FAULTS - self.hits.keys())
 
 
-def play(seed: int) -> Played:
-    """Play one world from beginning to end."""
+def play(seed: int, kind: str = "") -> Played:
+    """Play one world from beginning to end; its kind is the seed's choice unless one is named."""
     with tempfile.TemporaryDirectory(prefix="abidance-simulation-") as folder:
-        place = Place(seed, Path(folder))
+        place = Place(seed, Path(folder), KINDS[kind] if kind else kind_of(seed))
         trouble = Trouble(place)
         settled = CALM
         try:
@@ -83,9 +86,9 @@ def play(seed: int) -> Played:
 
 async def _course(place: Place, trouble: Trouble) -> float:
     """Let a world live through trouble and calm, and look at it all the while; return when it had settled."""
-    work = [asyncio.ensure_future(each) for each in (place.play(), place.keep_alive())]
+    work = [asyncio.ensure_future(each) for each in (*map(place.play, place.sites), place.keep_alive())]
     raging = asyncio.ensure_future(trouble.rage(TROUBLE))
-    while not raging.done() or place.exchange.is_silent:  # that is a fault until the connection breaks
+    while not raging.done() or place.is_silent:  # that is a fault until the connection breaks
         await _look(place, work)
     raging.result()
     began, settled, last = place.loop.time(), CALM, []
@@ -121,7 +124,8 @@ async def _look(place: Place, work: Sequence["asyncio.Future[None]"]) -> None:
     for task in work:
         if task.done():
             task.result()
-    place.checker.conserved(place.account.purses, place.account.ledger)
+    for site in place.sites:
+        place.checker.conserved(site.account.purses, site.account.ledger)
 
 
 def _differences(place: Place, trouble: Trouble) -> list[str]:
@@ -131,7 +135,8 @@ def _differences(place: Place, trouble: Trouble) -> list[str]:
 
 def _told(place: Place, settled: float) -> Played:
     digest = hashlib.sha256(repr(sorted(place.hits.items())).encode())
-    digest.update(repr(place.exchange.desk.history).encode())
+    for site in place.sites:
+        digest.update(repr(site.exchange.desk.history).encode())
     digest.update(bytes(place.checker.journal.data))
     failure: Failure | None = place.checker.failure
     text = "" if failure is None else f"{failure.rule}: {failure.text}"
@@ -139,15 +144,16 @@ def _told(place: Place, settled: float) -> Played:
         text += "\n" + "".join(traceback.format_exception(failure.cause))
     story = place.checker.story
     return Played(
-        place.seed, digest.hexdigest(), text, dict(place.hits), settled, place.checker.checks,
+        place.seed, place.kind.name, digest.hexdigest(), text, dict(place.hits), settled, place.checker.checks,
         len(story.intents), len(story.fills), place.lives,
     )  # fmt: skip
 
 
-def play_all(seeds: Iterable[int], jobs: int) -> Iterator[Played]:
+def play_all(seeds: Iterable[int], jobs: int, kind: str = "") -> Iterator[Played]:
     """Play many worlds, in so many processes, and yield what each came to, in order."""
+    one = partial(play, kind=kind)
     if jobs <= 1:
-        yield from map(play, seeds)
+        yield from map(one, seeds)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(play, seeds, chunksize=4)
+        yield from pool.map(one, seeds, chunksize=4)

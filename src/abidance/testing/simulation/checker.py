@@ -4,14 +4,13 @@ It shares no code with what it judges: the life of an order, the sums and the li
 The first thing that does not hold is kept in `failure`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from abidance.testing.simulation.reading import JournalBytes, Told
+from abidance.testing.simulation.story import ZERO, Intent, Story, Terms, Venue
 
-ZERO = Decimal(0)
 SECOND = 1_000_000_000
 KILL_WITHIN = SECOND // 2
 """How long after the kill switch was thrown an entry may still leave, in ns."""
@@ -24,7 +23,8 @@ The bot leaves at market after 5 s, and that travels."""
 MOST = Decimal("0.25")
 SLACK = Decimal("1.02")
 """What one asset may be of equity, and how much more it may be seen as here, where prices are a moment older."""
-CLOSED = frozenset({"filled", "cancelled", "expired", "rejected", "abandoned"})
+CRUMB = Decimal("0.000001")
+"""By how much what a perpetual settles may differ: shares of a mean price are rounded."""
 _FROM: Mapping[str, frozenset[str]] = {
     "accepted": frozenset({"sent", "unknown"}),
     "unknown": frozenset({"sent", "open", "partial"}),
@@ -44,118 +44,24 @@ class Failure(NamedTuple):
     cause: BaseException | None = None
 
 
-class Part(Protocol):
-    """One true execution, in ticks and lots."""
-
-    id: int
-    price: int
-    lots: int
-    fee: Decimal
-    fee_asset: str
-
-
-@dataclass
-class Intent:
-    """One order as the journal tells it."""
-
-    id: str
-    side: str
-    quantity: Decimal
-    reduces: bool
-    price: Decimal
-    end: int
-    state: str = "sent"
-    filled: Decimal = ZERO
-
-    @property
-    def is_open(self) -> bool:
-        """Return True until it has ended."""
-        return self.state not in CLOSED
-
-
-@dataclass
-class Placed:
-    """One order as the exchange has it."""
-
-    number: int
-    client_id: str
-    state: str = "open"
-    filled: int = 0
-
-    @property
-    def works(self) -> bool:
-        """Return True while it may fill."""
-        return self.state in ("waiting", "open", "partial")
-
-
-@dataclass
-class Venue:
-    """What truly happened at the exchange."""
-
-    orders: dict[int, Placed] = field(default_factory=dict)
-    by_client: dict[str, list[Placed]] = field(default_factory=dict)
-    parts: dict[str, tuple[str, Part]] = field(default_factory=dict)
-
-    def entry(self, entry: Any) -> None:
-        """Take the next line of the exchange's history."""
-        if not entry.order:
-            return
-        placed = self.orders.get(entry.order)
-        if placed is None:
-            placed = self.orders[entry.order] = Placed(entry.order, entry.client_id)
-            self.by_client.setdefault(entry.client_id, []).append(placed)
-        placed.state, placed.filled = str(entry.state), entry.filled
-        if entry.part is not None:
-            self.parts[f"{entry.part.id}/{entry.order}"] = (entry.client_id, entry.part)
-
-
-@dataclass
-class Story:
-    """What the journal tells, summed up."""
-
-    intents: dict[str, Intent] = field(default_factory=dict)
-    fills: dict[str, str] = field(default_factory=dict)
-    cash: dict[str, Decimal] = field(default_factory=dict)
-    owned: dict[str, Decimal] = field(default_factory=dict)
-    price: Decimal = ZERO
-    killed: bool = False
-    doubts: tuple[str, ...] = ()
-    shut: set[tuple[str, str]] = field(default_factory=set)
-    """Circuits that let no entry through."""
-    certified: bool = False
-
-    @property
-    def held(self) -> Decimal:
-        """Return the position."""
-        return sum(self.owned.values(), ZERO)
-
-    def hold(self, owner: str, sign: int, quantity: Decimal, lot: Decimal) -> None:
-        """Book what is held; what a sale leaves of less than a lot can never be sold, and is no position."""
-        before = self.owned.get(owner, ZERO)
-        now = before + sign * quantity
-        self.owned[owner] = ZERO if abs(now) < lot and sign < 0 < before else now
-
-    def move(self, asset: str, amount: Decimal) -> None:
-        """Book an amount."""
-        self.cash[asset] = self.cash.get(asset, ZERO) + amount
-
-
 class Checker:
-    """Holds the rules over one run in one spot market."""
+    """Holds the rules over one run, in whatever it trades; `is_worked` is whether its entries at market are worked."""
 
-    def __init__(self, base: str, quote: str, tick: Decimal, lot: Decimal, least: Decimal) -> None:
+    def __init__(self, terms: Sequence[Terms], *, is_worked: bool = False) -> None:
         self.failure: Failure | None = None
-        self.venue = Venue()
+        self.venues = {each.venue: Venue(each.execution) for each in terms}
         self.story = Story()
         self.journal = JournalBytes(self._record)
-        self.heard_at = 0
+        self.heard_at: dict[str, int] = {}
         self.killed_at: int | None = None
         self.checks = 0
-        self._base, self._quote, self._tick, self._lot, self._least = base, quote, tick, lot, least
+        self._terms = {each.instrument: each for each in terms}
+        self._is_worked = is_worked
         self._left: dict[str, int] = {}
-        self._bare_since: int | None = None
+        self._bare_since: dict[str, int] = {}
         self._lost_at = 0
         self._again = False
+        self._before = ""
         self._now: Callable[[], int] = lambda: 0
 
     def fail(self, rule: str, text: str, cause: BaseException | None = None) -> None:
@@ -195,35 +101,56 @@ class Checker:
         self._hold("intent first", durable, f"order {order_id} leaves before its intent is on the disk")
         if intent is None:
             return
-        again = intent.reduces and not any(each.works for each in self.venue.by_client.get(order_id, ()))
+        again = intent.reduces and not any(each.works for each in self._placed(intent))
         self._hold("sent once", times == 1 or again, f"order {order_id} leaves for the {times}th time")
         late = self.killed_at is not None and now > self.killed_at + KILL_WITHIN
         self._hold("killed", not late or intent.reduces, f"entry {order_id} leaves after the kill switch")
 
+    def _placed(self, intent: Intent) -> list[Any]:
+        """Return what the exchange has under an intent's id."""
+        venue = self.venues[self._terms[intent.instrument].venue]
+        return [*venue.by_client.get(intent.id, ())]
+
     def _record(self, event: Told, end: int) -> None:
-        kind = event.get("type", "")
+        kind, story = event.get("type", ""), self.story
         if kind == "decided":
-            for command in event.get("commands", ()):
-                if command["type"] == "submit":
-                    self._intended(command, end)
-        elif kind == "quote":
-            self.story.price = (Decimal(repr(event["bid"])) + Decimal(repr(event["ask"]))) / 2
+            self._decided(event, end)
+            return
+        self._before = kind
+        if kind == "quote":
+            bid, ask = (Decimal(repr(event[each])) for each in ("bid", "ask"))
+            story.quotes[event["instrument"]] = bid, ask
+        elif kind == "book" and event["bids"] and event["asks"]:
+            bid, ask = (Decimal(repr(event[each][0][0])) for each in ("bids", "asks"))
+            story.books[event["instrument"]] = bid, ask
         elif kind == "filled":
             self._filled(event["fill"])
+        elif kind == "amended" and event["order_id"] in story.intents:
+            intent = story.intents[event["order_id"]]
+            intent.quantity = Decimal(event["quantity"])
+            intent.price = Decimal(event["price"] or intent.price)
         elif kind in _FROM:
             self._moved(kind, event["order_id"])
         elif kind == "balance_changed":
-            self.story.move(event["asset"], Decimal(event["amount"]))
-        elif kind == "venue_status":
-            self.story.doubts = tuple(event.get("reasons", ()))
-            broken = [each for each in self.story.doubts if "the program failed" in each]
+            story.move(event["venue"], event["asset"], Decimal(event["amount"]))
+        elif kind == "funding_paid":
+            self._funded(event)
+        else:
+            self._status(kind, event)
+
+    def _status(self, kind: str, event: Told) -> None:
+        """Take what says whether new risk may be taken."""
+        story = self.story
+        if kind == "venue_status":
+            reasons = story.doubts[event["venue"]] = tuple(event.get("reasons", ()))
+            broken = [each for each in reasons if "the program failed" in each]
             self._hold("program", not broken or self._again, " ".join(broken))
         elif kind == "circuit":
             self._circuit((event["venue"], event["part"]), event["state"])
         elif kind == "feed_status" and event["kind"] == "quotes":
-            self.story.certified = event["state"] == "certified"
+            story.certified[event["instrument"]] = event["state"] == "certified"
         elif kind == "control" and event["action"] in ("kill", "release"):
-            self.story.killed = event["action"] == "kill"
+            story.killed = event["action"] == "kill"
 
     def _circuit(self, where: tuple[str, str], state: str) -> None:
         self.story.shut.discard(where)
@@ -232,72 +159,137 @@ class Checker:
 
     # --- intents
 
+    def _decided(self, event: Told, end: int) -> None:
+        if self._is_worked:
+            refused = [each["request"] for each in event.get("verdicts", ()) if each["type"] == "refused"]
+            for wish in event.get("intents", ()):
+                is_market = wish["kind"] == "order" and wish.get("type", "market") == "market"
+                if is_market and not wish.get("reduce_only") and not wish.get("part") and wish not in refused:
+                    self.story.parents[len(self.story.parents) + 1] = Decimal(wish["quantity"])
+        for command in event.get("commands", ()):
+            if command["type"] == "submit":
+                self._intended(command, end)
+
     def _intended(self, command: Told, end: int) -> None:
         request, story, id = command["request"], self.story, command["order_id"]
-        price = Decimal(request.get("price") or request.get("decision_price") or 0) or story.price
+        instrument, parent = request["instrument"], int((request.get("part") or "0").partition("/")[0])
+        given = Decimal(request.get("price") or request.get("decision_price") or 0)
+        price = given or story.price(instrument)
         quantity, reduces = Decimal(request["quantity"]), bool(request.get("reduce_only", False))
         self._hold("one intent", id not in story.intents, f"order {id} is intended twice")
-        intent = Intent(id, request["side"], quantity, reduces, price, end)
-        before = [each for each in story.intents.values() if each.is_open and not each.reduces]
+        intent = Intent(id, instrument, request["side"], quantity, reduces, price, end, parent)
         story.intents[id] = intent
+        if parent:
+            whole, sent = story.parents.get(parent, ZERO), story.open_parts(parent)
+            self._hold("parts", sent <= whole, f"{sent} may fill of an entry of {whole} with order {id}")
         if reduces or self._again:
             return
+        self._new_risk(intent)
+        dearest = self._terms[instrument].dearest
+        if dearest is not None and not request.get("price"):
+            cost = self._expected(intent)
+            self._hold("cost", cost <= dearest, f"entry {id} is expected to cost {cost:.6f} of its value")
+
+    def _new_risk(self, intent: Intent) -> None:
+        """Hold what must hold wherever something is entered."""
+        story, id, instrument = self.story, intent.id, intent.instrument
+        doubts = story.doubts.get(self._terms[instrument].venue, ())
         self._hold("killed", not story.killed, f"entry {id} is decided while the kill switch is thrown")
-        self._hold("doubt", not story.doubts, f"entry {id} is decided in doubt: {story.doubts}")
-        self._hold("circuit", not story.shut, f"entry {id} is decided while circuits are open: {story.shut}")
-        self._hold("stale", story.certified, f"entry {id} is decided on quotes that are not certified")
-        age = self._now() - self.heard_at
+        self._hold("doubt", not doubts, f"entry {id} is decided in doubt: {doubts}")
+        shut = {each for each in story.shut if each[0] == self._terms[instrument].venue}
+        self._hold("circuit", not shut, f"entry {id} is decided while circuits are open: {shut}")
+        certified = story.certified.get(instrument, False)
+        self._hold("stale", certified, f"entry {id} is decided on quotes that are not certified")
+        age = self._now() - self.heard_at.get(instrument, 0)
         self._hold("stale", age <= STALE, f"entry {id} is decided {age / SECOND:.1f} s after the last quote")
-        unknown = [each.id for each in story.intents.values() if each.state == "unknown"]
+        self._hold("unknown", self._before != "unknown", f"entry {id} is decided because one is unknown")
+        same = [each for each in story.intents.values() if each.instrument == instrument]
+        unknown = [each.id for each in same if each.state == "unknown"]
         self._hold("unknown", not unknown, f"entry {id} is decided while {unknown} are unknown")
-        worst = story.held * story.price + quantity * price
-        worst += sum(((each.quantity - each.filled) * each.price for each in before), ZERO)
-        equity = story.cash.get(self._quote, ZERO) + story.cash.get(self._base, ZERO) * story.price
+        worst, equity = sum(map(self._worst, self._terms), ZERO), self._equity()
         holds = worst <= MOST * equity * SLACK
-        self._hold("limits", holds, f"entry {id} may lead to {worst:.0f} of {equity:.0f} {self._quote}")
+        self._hold("limits", holds, f"entry {id} may lead to {worst:.0f} of {equity:.0f}")
+
+    def _worst(self, instrument: str) -> Decimal:
+        """Return what one instrument may come to when all that is open fills, in quote units."""
+        story = self.story
+        held = story.held(instrument) * story.price(instrument)
+        coming = {"buy": ZERO, "sell": ZERO}
+        for each in story.intents.values():
+            if each.is_open and not each.reduces and each.instrument == instrument:
+                coming[each.side] += each.left * each.price
+        return max(abs(held + coming["buy"]), abs(held - coming["sell"]))
+
+    def _equity(self) -> Decimal:
+        """Return what all is worth at the last quotes."""
+        story, total = self.story, ZERO
+        for terms in self._terms.values():
+            price = story.price(terms.instrument)
+            total += story.cash.get((terms.venue, terms.quote), ZERO)
+            if not terms.is_perpetual:
+                total += story.cash.get((terms.venue, terms.base), ZERO) * price
+        for (owner, instrument), held in story.owned.items():
+            cost = story.cost.get((owner, instrument))
+            if cost is not None:
+                total += held * story.price(instrument) - Decimal(float(cost))
+        return total
+
+    def _expected(self, intent: Intent) -> Decimal:
+        """Return the least that an entry at market can be expected to cost: half a spread, and the fee."""
+        story, where = self.story, intent.instrument
+        seen = [found[where] for found in (story.quotes, story.books) if where in found]
+        spread = min(((ask - bid) / (ask + bid) for bid, ask in seen), default=ZERO)
+        return spread + self._terms[where].taker
 
     # --- what became of them
 
     def _filled(self, fill: Told) -> None:
-        story, order_id = self.story, fill["order_id"]
-        name = fill["id"]
-        self._hold("fills once", name not in story.fills, f"fill {name} is told twice")
-        story.fills[name] = order_id
+        story, order_id, name = self.story, fill["order_id"], fill["id"]
+        terms = self._terms[fill["instrument"]]
+        key = (terms.instrument, name)
+        self._hold("fills once", key not in story.fills, f"fill {name} is told twice")
+        story.fills[key] = order_id
         quantity, price, fee = (Decimal(fill[each]) for each in ("quantity", "price", "fee"))
-        sign = 1 if fill["side"] == "buy" else -1
-        self._is_true(fill, quantity, price, fee)
-        story.hold(
-            "manual" if order_id.startswith("manual-") else "ours",
-            sign,
-            quantity - sign * self._taken(fill, fee),
-            self._lot,
-        )
-        story.move(self._base, sign * quantity)
-        story.move(self._quote, -sign * quantity * price)
-        story.move(fill["fee_asset"], -fee)
+        self._is_true(terms, fill, quantity, price, fee)
+        is_ours = not order_id.startswith("manual-") or fill.get("purpose") == "liquidation"
+        self._book(terms, fill, "ours" if is_ours else "manual", (quantity, price, fee))
         intent = story.intents.get(order_id)
         if intent is None:
-            self._hold(
-                "one intent", order_id.startswith("manual-"), f"fill {name} is of no order: {order_id}"
-            )
+            by_hand = order_id.startswith("manual-")
+            self._hold("one intent", by_hand, f"fill {name} is of no order: {order_id}")
             return
         intent.filled += quantity
         self._hold("fills", intent.filled <= intent.quantity, f"order {order_id} fills more than was asked")
         if intent.is_open:
             intent.state = "filled" if intent.filled >= intent.quantity else "partial"
 
-    def _taken(self, fill: Told, fee: Decimal) -> Decimal:
-        """Return what a fee takes of the asset that is traded."""
-        return fee if fill["fee_asset"] == self._base else ZERO
+    def _book(self, terms: Terms, fill: Told, owner: str, amounts: tuple[Decimal, Decimal, Decimal]) -> None:
+        """Move money and holdings by a fill."""
+        story, (quantity, price, fee) = self.story, amounts
+        sign, venue = 1 if fill["side"] == "buy" else -1, terms.venue
+        if terms.is_perpetual:
+            realised = story.settle(owner, terms.instrument, sign * quantity, price)
+            story.move(venue, terms.quote, Decimal(realised.numerator) / Decimal(realised.denominator))
+        else:
+            taken = fee if fill["fee_asset"] == terms.base else ZERO
+            story.hold(owner, terms.instrument, sign * quantity - taken, terms.lot)
+            story.move(venue, terms.base, sign * quantity)
+            story.move(venue, terms.quote, -sign * quantity * price)
+        story.move(venue, fill["fee_asset"], -fee)
 
-    def _is_true(self, fill: Told, quantity: Decimal, price: Decimal, fee: Decimal) -> None:
-        number = fill["id"].partition("-")[0]
-        found = [each for key, each in self.venue.parts.items() if key.partition("/")[0] == number]
+    def _funded(self, event: Told) -> None:
+        """Book funding; in the end it must be what the exchange paid."""
+        venue, amount = self._terms[event["instrument"]].venue, Decimal(event["amount"])
+        self.story.move(venue, event["asset"], amount)
+        self.story.funding[venue] = self.story.funding.get(venue, ZERO) + amount
+
+    def _is_true(self, terms: Terms, fill: Told, quantity: Decimal, price: Decimal, fee: Decimal) -> None:
+        found = self.venues[terms.venue].found(fill["id"])
         same = [
             part
             for client_id, part in found
-            if part.lots * self._lot == quantity
-            and part.price * self._tick == price
+            if part.lots * terms.lot == quantity
+            and part.price * terms.tick == price
             and part.fee == fee
             and (part.fee_asset == fill["fee_asset"] or not fee)
             and (client_id == fill["order_id"] or fill["order_id"].startswith("manual-"))
@@ -312,14 +304,14 @@ class Checker:
             return
         legal = intent.state in _FROM[kind]
         self._hold("states", legal, f"order {order_id} goes from {intent.state} to {kind}")
-        placed = self.venue.by_client.get(order_id, [])
+        placed, lot = self._placed(intent), self._terms[intent.instrument].lot
         if kind in ("rejected", "abandoned"):
             none = intent.reduces or not placed
             self._hold("evidence", none, f"order {order_id} is told as {kind}, but the exchange has it")
         elif kind in ("cancelled", "expired"):
             over = not any(each.works for each in placed) and (intent.reduces or bool(placed))
             self._hold("evidence", over, f"order {order_id} is told as {kind}, but is {placed}")
-            whole = sum(each.filled for each in placed) * self._lot == intent.filled
+            whole = sum(each.filled for each in placed) * lot == intent.filled
             self._hold("evidence", whole, f"order {order_id} is told as {kind} before all its fills")
         elif kind == "accepted":
             there = intent.reduces or bool(placed)
@@ -330,16 +322,19 @@ class Checker:
 
     # --- what is held, by both
 
-    def books(self, balances: Mapping[str, Decimal], positions: Mapping[str, Decimal]) -> None:
-        """Compare our own books with the sums over what the journal tells."""
-        cash = {asset: amount for asset, amount in self.story.cash.items() if amount}
-        self._hold("money", dict(balances) == cash, f"our books say {dict(balances)}, the journal {cash}")
-        held = sum(positions.values(), ZERO)
-        there = self.story.held
-        self._hold("position", held == there, f"our books hold {held}, the fills add up to {there}")
+    def books(self, balances: Mapping[tuple[str, str], Decimal], positions: Mapping[str, Decimal]) -> None:
+        """Compare our own books with the sums over what the journal tells; balances are by venue and asset."""
+        paid = {each.venue for each in self._terms.values() if each.is_perpetual}
+        for key in {*balances, *self.story.cash}:
+            ours, sums = balances.get(key, ZERO), self.story.cash.get(key, ZERO)
+            same = abs(ours - sums) <= (CRUMB if key[0] in paid else ZERO)
+            self._hold("money", same, f"our books say {ours} {key[1]}, the journal {sums}")
+        for instrument in self._terms:
+            ours, sums = positions.get(instrument, ZERO), self.story.held(instrument)
+            self._hold("position", ours == sums, f"our books hold {ours}, the fills add up to {sums}")
 
     def conserved(self, purses: Mapping[str, Any], lines: Iterable[Any]) -> None:
-        """Compare what the exchange says that there is with the lines of its ledger."""
+        """Compare what an exchange says that there is with the lines of its ledger."""
         sums: dict[str, Decimal] = {}
         for line in lines:
             sums[line.asset] = sums.get(line.asset, ZERO) + line.amount
@@ -353,43 +348,56 @@ class Checker:
     # --- the end
 
     def differences(self, *, is_alive: bool, must_protect: bool) -> list[str]:
-        """Return in what our journal and the exchange differ now; nothing may be left soon after faults stop."""
+        """Return in what our journal and the exchanges differ now; nothing may be left soon after faults stop."""
         story, found = self.story, list[str]()
-        told = {name.partition("-")[0] for name in story.fills}
-        true = {name.partition("/")[0] for name in self.venue.parts}
-        if told != true:
-            found.append(
-                f"fills differ: {sorted(true - told)} are not told, {sorted(told - true)} are not true"
-            )
-        for placed in self.venue.orders.values():
-            intent = story.intents.get(placed.client_id)
-            if placed.works and intent is not None and intent.state not in ("open", "partial"):
-                found.append(f"order {placed.client_id} works at the exchange and is {intent.state} to us")
+        for name, venue in self.venues.items():
+            found += self._fills_of(name, venue)
+            for placed in venue.orders.values():
+                intent = story.intents.get(placed.client_id)
+                if placed.works and intent is not None and intent.state not in ("open", "partial"):
+                    found.append(f"order {intent.id} works at the exchange and is {intent.state} to us")
+            paid = story.funding.get(name, ZERO)
+            if paid != venue.funding:
+                found.append(f"funding of {venue.funding} was paid, and {paid} is told")
+            if story.doubts.get(name):
+                found.append(f"in doubt: {story.doubts[name]}")
         for intent in story.intents.values():
-            works = any(each.works for each in self.venue.by_client.get(intent.id, ()))
-            if (
-                intent.is_open
-                and not works
-                and not (intent.reduces and intent.state in ("open", "partial") and is_alive)
-            ):
+            watched = intent.reduces and intent.state in ("open", "partial") and is_alive
+            if intent.is_open and not watched and not any(each.works for each in self._placed(intent)):
                 found.append(f"order {intent.id} is {intent.state} to us and does not work at the exchange")
-        if story.doubts:
-            found.append(f"in doubt: {story.doubts}")
         if must_protect:
-            found += self._naked()
+            found += [text for each in self._terms.values() if (text := self._naked(each))]
         return found
 
-    def _naked(self) -> list[str]:
+    def _fills_of(self, name: str, venue: Venue) -> list[str]:
+        told = {
+            fill if fill in venue.parts else fill.rpartition("-")[0]
+            for instrument, fill in self.story.fills
+            if self._terms[instrument].venue == name
+        }
+        if told == venue.parts.keys():
+            return []
+        missing, invented = sorted(venue.parts.keys() - told), sorted(told - venue.parts.keys())
+        return [f"fills differ: {missing} are not told, {invented} are not true"]
+
+    def _naked(self, terms: Terms) -> str:
+        """Say what is held without protection for too long."""
         story, now = self.story, self._now()
-        exits = [each for each in story.intents.values() if each.is_open and each.reduces]
-        held = story.owned.get("ours", ZERO)
-        covered = sum((each.quantity - each.filled for each in exits), ZERO)
-        if held * story.price <= 2 * self._least or covered + 2 * self._lot >= held:
-            self._bare_since = None
-            return []
-        self._bare_since = now if self._bare_since is None else self._bare_since
-        lasts = now - self._bare_since
-        if lasts <= (LOST if self._lost_at >= self._bare_since - SECOND else BARE):
-            return []
-        text = f"{held} {self._base} are held and {covered} protected for {lasts / SECOND:.1f} s"
-        return [text]
+        held = story.owned.get(("ours", terms.instrument), ZERO)
+        away = "sell" if held > 0 else "buy"
+        covered = sum(
+            (
+                each.left
+                for each in story.intents.values()
+                if each.is_open and each.reduces and (each.instrument, each.side) == (terms.instrument, away)
+            ),
+            ZERO,
+        )
+        much = abs(held)
+        if much * story.price(terms.instrument) <= 2 * terms.least or covered + 2 * terms.lot >= much:
+            self._bare_since.pop(terms.instrument, None)
+            return ""
+        since = self._bare_since.setdefault(terms.instrument, now)
+        if now - since <= (LOST if self._lost_at >= since - SECOND else BARE):
+            return ""
+        return f"{held} {terms.base} are held and {covered} protected for {(now - since) / SECOND:.1f} s"

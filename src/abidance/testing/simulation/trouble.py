@@ -9,9 +9,9 @@ from abidance.run.killing import Extent, kill, release
 from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.core import BUY, Force
 from abidance.testing.exchange.desk import Declined, State, Ticket
+from abidance.testing.simulation.kinds import ASK, CANCEL, PLACE
 from abidance.testing.simulation.world import Place
 
-ORDER = "/api/v3/order"
 _REQUESTS: Mapping[str, Wrong] = {
     "request_lost": Wrong.DEAF,
     "answer_lost": Wrong.LOST,
@@ -31,6 +31,7 @@ _FRAMES: Mapping[str, Wrong] = {
     "stream_closed": Wrong.CLOSE,
     "stream_silent": Wrong.SILENCE,
 }
+_SPOT_ONLY, _PERPETUAL_ONLY = frozenset({"traded_by_hand"}), frozenset({"liquidated"})
 _WRITES = {"torn_write": "torn", "death_after_write": "dies", "short_write": "short", "sync_error": "sync"}
 
 
@@ -50,7 +51,8 @@ class Trouble:
         kinds |= {name: self._script(name, what, on_frames=False) for name, what in _REQUESTS.items()}
         kinds |= {name: self._script(name, what, on_frames=True) for name, what in _FRAMES.items()}
         kinds |= {name: self._write(how) for name, how in _WRITES.items()}
-        self._kinds = kinds
+        others = _SPOT_ONLY if place.kind.is_perpetual else _PERPETUAL_ONLY
+        self._kinds = {name: work for name, work in kinds.items() if name not in others}
 
     async def rage(self, seconds: float) -> None:
         """Let things go wrong for so long, then let nothing go wrong any more."""
@@ -80,15 +82,16 @@ class Trouble:
             for _ in range(fault.hits):
                 place.hit(name)
         self._scripted.clear()
-        place.exchange.faults.clear()
-        place.exchange.desk.halted.clear()
-        place.exchange.desk.horizon = None
-        place.market.change_filters(min_notional=place.least)
-        place.network.is_up, place.network.delay = True, lambda _method, _path: (0.0, 0.0, 1)
-        place.account.permissions.is_revoked = False
+        for site in place.sites:
+            site.exchange.faults.clear()
+            site.exchange.desk.halted.clear()
+            site.exchange.desk.horizon = None
+            site.market.change_filters(min_notional=site.least)
+            site.network.is_up, site.network.delay = True, _at_once
+            site.account.permissions.is_revoked = False
         place.pulse.skew = 0
-        place.disk.full, place.disk.fails = False, ""
         place.loop.disk_takes = lambda: 0.0
+        place.disk.full, place.disk.fails = False, ""
         place.crash_in, place.loses_power, place.wants_life = 0, False, True
         release(place.folder)
         place.checker.killed_at = None
@@ -98,15 +101,16 @@ class Trouble:
     def _script(self, name: str, what: Wrong, *, on_frames: bool) -> Callable[[], Awaitable[None]]:
         async def work() -> None:
             random = self._random
+            site = self._place.site(random)
             where = (
                 ("account" if random.random() < 0.6 else "")
                 if on_frames
-                else (ORDER if random.random() < 0.7 else "")
+                else (site.tongue.order if random.random() < 0.7 else "")
             )
             seconds = random.choice((1.0, 3.0, 8.0)) if what is not Wrong.SILENCE else 30.0
             times = 1 if what in (Wrong.BAN, Wrong.SILENCE) else random.randint(1, 5)
             fault = Fault(what, where, random.randrange(3), times, seconds)
-            self._scripted.append((name, self._place.exchange.faults.add(fault)))
+            self._scripted.append((name, site.exchange.faults.add(fault)))
 
         return work
 
@@ -128,64 +132,73 @@ class Trouble:
 Kind = Callable[[Place, Random, Trouble], Awaitable[None]]
 
 
-async def _slow(place: Place, random: Random, there: bool, method: str) -> None:
+def _at_once(_method: str, _path: str) -> tuple[float, float, int]:
+    return 0.0, 0.0, 1
+
+
+async def _slow(place: Place, random: Random, there: bool, word: str) -> None:
     name = "slow_request" if there else "slow_answer"
     seconds = random.choice((0.5, 2.0, 6.0, 14.0))
+    site = place.site(random)
 
-    def delay(asked: str, path: str) -> tuple[float, float, int]:
-        if (method and asked != method) or not path.startswith("/api/v3"):
+    def delay(method: str, path: str) -> tuple[float, float, int]:
+        found = site.tongue.word(method, path)
+        if not found or (word and found != word):
             return 0.0, 0.0, 1
         place.hit(name)
         return (seconds, 0.0, 1) if there else (0.0, seconds, 1)
 
-    place.network.delay = delay
+    site.network.delay = delay
     await asyncio.sleep(random.uniform(1.0, 8.0))
-    place.network.delay = lambda _method, _path: (0.0, 0.0, 1)
+    site.network.delay = _at_once
 
 
 async def slow_request(place: Place, random: Random, _: Trouble) -> None:
     """Requests take long to arrive, longer than anybody waits for some of them."""
-    await _slow(place, random, True, random.choice(("POST", "DELETE", "GET", "")))
+    await _slow(place, random, True, random.choice((PLACE, CANCEL, ASK, "")))
 
 
 async def slow_answer(place: Place, random: Random, _: Trouble) -> None:
     """Answers take long to come back."""
-    await _slow(place, random, False, random.choice(("POST", "DELETE", "")))
+    await _slow(place, random, False, random.choice((PLACE, CANCEL, "")))
 
 
-async def fill_before_answer(place: Place, _random: Random, _: Trouble) -> None:
+async def fill_before_answer(place: Place, random: Random, _: Trouble) -> None:
     """Answers to orders take longer than what the stream tells of them."""
+    site = place.site(random)
 
-    def delay(asked: str, path: str) -> tuple[float, float, int]:
-        if asked != "POST" or not path.startswith(ORDER):
+    def delay(method: str, path: str) -> tuple[float, float, int]:
+        if site.tongue.word(method, path) != PLACE:
             return 0.0, 0.0, 1
         place.hit("fill_before_answer")
         return 0.0, 0.8, 1
 
-    place.network.delay = delay
+    site.network.delay = delay
     await asyncio.sleep(10)
-    place.network.delay = lambda _method, _path: (0.0, 0.0, 1)
+    site.network.delay = _at_once
 
 
 async def question_doubled(place: Place, random: Random, _: Trouble) -> None:
     """Something on the way sends what changes nothing, or takes back, twice."""
+    site = place.site(random)
 
-    def delay(asked: str, path: str) -> tuple[float, float, int]:
-        if asked == "POST" or not path.startswith("/api/v3"):
+    def delay(method: str, path: str) -> tuple[float, float, int]:
+        if site.tongue.word(method, path) not in (CANCEL, ASK):
             return 0.0, 0.0, 1
         place.hit("question_doubled")
         return 0.0, 0.0, 2
 
-    place.network.delay = delay
+    site.network.delay = delay
     await asyncio.sleep(random.uniform(2.0, 8.0))
-    place.network.delay = lambda _method, _path: (0.0, 0.0, 1)
+    site.network.delay = _at_once
 
 
 async def taken_and_not_known(place: Place, random: Random, _: Trouble) -> None:
     """Orders are taken without an answer, and questions about them go to copies that lag."""
-    faults = place.exchange.faults
+    site = place.site(random)
+    faults = site.exchange.faults
     script = [
-        faults.add(Fault(random.choice((Wrong.LOST, Wrong.FAIL)), ORDER, 0, 2)),
+        faults.add(Fault(random.choice((Wrong.LOST, Wrong.FAIL)), site.tongue.order, 0, 2)),
         faults.add(Fault(Wrong.LAG, "", 0, 0, 10.0)),
         faults.add(Fault(Wrong.GAP, "account", 0, 0)),
     ]
@@ -199,11 +212,12 @@ async def taken_and_not_known(place: Place, random: Random, _: Trouble) -> None:
 
 async def cancel_meets_fill(place: Place, random: Random, _: Trouble) -> None:
     """While the wish to take an order back is on its way, somebody trades with it."""
+    site = place.site(random)
 
-    def delay(asked: str, path: str) -> tuple[float, float, int]:
-        if asked == "DELETE" and path.startswith("/api/v3"):
-            book, now = place.market.book, place.exchange.now
-            for order in list(place.exchange.desk.orders.values()):
+    def delay(method: str, path: str) -> tuple[float, float, int]:
+        if site.tongue.word(method, path) == CANCEL:
+            book, now = site.market.book, site.exchange.now
+            for order in list(site.exchange.desk.orders.values()):
                 rest = order.resting
                 if rest is not None and order.state.is_working and rest.price is not None:
                     before, lots = order.filled, book.available(-order.ticket.side, rest.price)
@@ -214,31 +228,36 @@ async def cancel_meets_fill(place: Place, random: Random, _: Trouble) -> None:
                     break
         return 0.0, 0.0, 1
 
-    place.network.delay = delay
+    site.network.delay = delay
     await asyncio.sleep(15)
-    place.network.delay = lambda _method, _path: (0.0, 0.0, 1)
+    site.network.delay = _at_once
 
 
 async def cut(place: Place, _random: Random, _: Trouble) -> None:
     """Every connection breaks."""
     place.hit("cut")
-    place.network.cut()
+    for site in place.sites:
+        site.network.cut()
 
 
 async def offline(place: Place, random: Random, _: Trouble) -> None:
     """Every connection breaks, and none can be made for a while."""
     place.hit("offline")
-    place.network.is_up = False
-    place.network.cut()
+    sites = place.sites if len(place.sites) == 1 or random.random() < 0.5 else (place.site(random),)
+    for site in sites:
+        site.network.is_up = False
+        site.network.cut()
     await asyncio.sleep(random.uniform(0.5, 12.0))
-    place.network.is_up = True
+    for site in sites:
+        site.network.is_up = True
 
 
 async def maintenance(place: Place, random: Random, _: Trouble) -> None:
     """The venue answers everything with a page, and lets nobody in."""
-    faults = place.exchange.faults
+    site = place.site(random)
+    faults = site.exchange.faults
     script = [faults.add(Fault(Wrong.ERROR, "", 0, 0)), faults.add(Fault(Wrong.REFUSE, "", 0, 0))]
-    place.network.cut()
+    site.network.cut()
     await asyncio.sleep(random.uniform(3.0, 12.0))
     for fault in script:
         if fault.hits:
@@ -250,9 +269,10 @@ async def maintenance(place: Place, random: Random, _: Trouble) -> None:
 async def key_revoked(place: Place, random: Random, _: Trouble) -> None:
     """The key is refused for a while."""
     place.hit("key_revoked")
-    place.account.permissions.is_revoked = True
+    site = place.site(random)
+    site.account.permissions.is_revoked = True
     await asyncio.sleep(random.uniform(2.0, 12.0))
-    place.account.permissions.is_revoked = False
+    site.account.permissions.is_revoked = False
 
 
 async def clock_off(place: Place, random: Random, _: Trouble) -> None:
@@ -266,33 +286,36 @@ async def clock_off(place: Place, random: Random, _: Trouble) -> None:
 async def filters_changed(place: Place, random: Random, _: Trouble) -> None:
     """The venue asks for larger orders for a while."""
     place.hit("filters_changed")
-    place.market.change_filters(min_notional=place.least * 100)
+    site = place.site(random)
+    site.market.change_filters(min_notional=site.least * 100)
     await asyncio.sleep(random.uniform(3.0, 12.0))
-    place.market.change_filters(min_notional=place.least)
+    site.market.change_filters(min_notional=site.least)
 
 
 async def market_halted(place: Place, random: Random, _: Trouble) -> None:
     """The venue ends every order and takes no more for a while, as when an instrument is taken off its list."""
     place.hit("market_halted")
-    place.exchange.catch_up()
-    place.exchange.desk.delist(place.market, place.exchange.now)
+    site = place.site(random)
+    site.exchange.catch_up()
+    site.exchange.desk.delist(site.market, site.exchange.now)
     await asyncio.sleep(random.uniform(2.0, 8.0))
-    place.exchange.desk.halted.clear()
+    site.exchange.desk.halted.clear()
 
 
 async def price_jump(place: Place, random: Random, _: Trouble) -> None:
     """The price is another at once."""
     place.hit("price_jump")
-    place.walk.jump(random.choice((-0.01, -0.004, 0.004, 0.01)))
+    place.sites[0].walk.jump(random.choice((-0.01, -0.004, 0.004, 0.01)))
 
 
 async def traded_by_hand(place: Place, random: Random, trouble: Trouble) -> None:
     """Somebody buys on the account by hand."""
-    lots = int(Decimal(random.choice((20, 100, 300))) / 60_000 / place.market.instrument.lot)
+    site = place.site(random)
+    lots = int(Decimal(random.choice((20, 100, 300))) / 60_000 / site.market.instrument.lot)
     ticket = Ticket(f"by-hand-{trouble.number()}", BUY, max(1, lots), force=Force.IOC)
-    place.exchange.catch_up()
+    site.exchange.catch_up()
     try:
-        place.exchange.desk.place(place.account, place.market, ticket, place.exchange.now)
+        site.exchange.desk.place(site.account, site.market, ticket, site.exchange.now)
     except Declined:
         return
     place.hit("traded_by_hand")
@@ -300,11 +323,22 @@ async def traded_by_hand(place: Place, random: Random, trouble: Trouble) -> None
 
 async def taken_back_by_hand(place: Place, random: Random, _: Trouble) -> None:
     """Somebody takes back what stands at the venue."""
-    place.exchange.catch_up()
-    working = [o for o in place.exchange.desk.orders.values() if o.state in (State.WAITING, State.OPEN)]
+    site = place.site(random)
+    site.exchange.catch_up()
+    working = [o for o in site.exchange.desk.orders.values() if o.state in (State.WAITING, State.OPEN)]
     if working:
         place.hit("taken_back_by_hand")
-        place.exchange.desk.cancel(random.choice(working), place.exchange.now)
+        site.exchange.desk.cancel(random.choice(working), site.exchange.now)
+
+
+async def liquidated(place: Place, _random: Random, _: Trouble) -> None:
+    """The venue takes positions over of its own will."""
+    for site in place.sites:
+        site.exchange.catch_up()
+        desk, account = site.exchange.desk, site.account
+        held = [market for market, _ in desk.clearing.open_of(account)]
+        if held and desk.take_over(account, held, site.exchange.now):
+            place.hit("liquidated")
 
 
 async def crash(place: Place, random: Random, _trouble: Trouble) -> None:
@@ -350,11 +384,11 @@ _KINDS: dict[str, Kind] = {
     each.__name__: each
     for each in (
         slow_request, slow_answer, fill_before_answer, question_doubled, taken_and_not_known, cancel_meets_fill, cut, offline, maintenance,
-        key_revoked, clock_off, filters_changed, market_halted, price_jump, traded_by_hand, taken_back_by_hand, crash,
+        key_revoked, clock_off, filters_changed, market_halted, price_jump, traded_by_hand, taken_back_by_hand, liquidated, crash,
         power_cut, disk_full, stopped, killed,
     )
 }  # fmt: skip
-KINDS = frozenset(
+FAULTS = frozenset(
     {*_KINDS, *_REQUESTS, *_FRAMES, *_WRITES, "killed_entries", "killed_all", "killed_flatten", "slow_disk"}
     - {"killed"}
 )

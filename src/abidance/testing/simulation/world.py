@@ -7,6 +7,7 @@ spite of it the checker's.
 
 import asyncio
 import hashlib
+import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,8 +16,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import parse_qsl
 
-from abidance.engine.config import StrategyConfig
 from abidance.engine.digest import OutcomeDigest
 from abidance.journal import store
 from abidance.kernel.log import logger
@@ -25,9 +26,7 @@ from abidance.market.reference import instrument
 from abidance.model.errors import JournalError, VenueError
 from abidance.model.instrument import SECOND_NS
 from abidance.model.outcome import Outcome
-from abidance.risk.config import BreakersConfig, RiskConfig
 from abidance.run.bot import JOURNAL, bars_of
-from abidance.run.config import RunConfig
 from abidance.run.live import gather_begun
 from abidance.run.setup import Material
 from abidance.run.trading import Access, LiveTrading
@@ -39,20 +38,28 @@ from abidance.testing.exchange.memory import Network, Plug
 from abidance.testing.simulation.checker import Checker
 from abidance.testing.simulation.clockwork import VirtualLoop, VirtualPulse
 from abidance.testing.simulation.disk import Died, Disk
+from abidance.testing.simulation.kinds import (
+    CONTRACT,
+    SPOT,
+    TONGUES,
+    Kind,
+    config_of,
+    epoch_of,
+    taker_of,
+    terms_of,
+)
 from abidance.venues.account import Credentials
 from abidance.venues.dialect import Frame
 from abidance.venues.net.budget import Budgets
-from abidance.venues.net.config import AddressConfig, FeedConfig
 from abidance.venues.net.line import World as Shared
 
-PAIR = "BTC/USDT@BINANCE"
-EPOCH = 1_760_000_040 * SECOND_NS
 PAST = 300
+BEGIN = 60_000.0
 FUNDS = Decimal(20_000)
+SECRET = "YS1zZWNyZXQtaW4tYmFzZTY0"  # noqa: S105 (of an invented account)
 STRATEGIES = Path(__file__).with_name("strategies")
 SLOW, RARELY = 3, 0.05
 """Which of four worlds have a slow disk, and how often a sync takes seconds there."""
-_URL, _STREAM = "http://127.0.0.1", "ws://127.0.0.1"
 
 
 class SimulatedBot(LiveTrading):
@@ -87,10 +94,15 @@ class SimulatedBot(LiveTrading):
         held = (sorted(self.balances().items()), self.positions(), orders, self.engine.fills)
         return hashlib.sha256(f"{decided} {held}".encode()).hexdigest()
 
-    def balances(self) -> dict[str, Decimal]:
-        """Return what our books say is there."""
-        found = self.engine.state.portfolio.ledger.balances("BINANCE")
-        return {asset: amount for asset, amount in found.items() if amount}
+    def balances(self) -> dict[tuple[str, str], Decimal]:
+        """Return what our books say is there, by venue and asset."""
+        ledger = self.engine.state.portfolio.ledger
+        return {
+            (venue, asset): amount
+            for venue in self.material.venues
+            for asset, amount in ledger.balances(venue).items()
+            if amount
+        }
 
     def positions(self) -> dict[str, Decimal]:
         """Return what our books say is held, over all strategies."""
@@ -106,27 +118,40 @@ class CheckpointedBot(SimulatedBot):
     keeps = True
 
 
-class Place:
-    """The venue, the machine, and the lives on it. `hit` counts what went wrong, by name."""
+class Site:
+    """One venue of a world: its exchange with one market and our account there, and the way to it."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, instrument_id: str, walk: Walk, pulse: VirtualPulse, epoch: int) -> None:
+        self.tongue = TONGUES[instrument_id]
+        self.walk = walk
+        self.market = _market(seed, instrument_id, walk, epoch)
+        self.venue = self.market.instrument.venue
+        self.least = self.market.instrument.min_notional
+        self.account = Account("a-key", SECRET, maker=taker_of(instrument_id), taker=taker_of(instrument_id))
+        self.exchange = LocalExchange([self.market], start=epoch, clock=pulse, accounts=[self.account])
+        self.exchange.desk.transfer(self.account, "USDT", FUNDS, epoch)
+        salt = "" if instrument_id in (SPOT, CONTRACT) else instrument_id
+        self.network = Network(self.exchange, Random(f"network:{seed}{salt}"))
+
+
+class Place:
+    """The venues, the machine, and the lives on it. `hit` counts what went wrong, by name."""
+
+    def __init__(self, seed: int, folder: Path, kind: Kind) -> None:
         self.seed = seed
+        self.kind = kind
         self.random = Random(f"world:{seed}")
         self.loop = VirtualLoop(self._turned)
-        self.pulse = VirtualPulse(self.loop, EPOCH)
+        self.pulse = VirtualPulse(self.loop, epoch_of(kind))
         self.folder = folder / "bot"
         self.folder.mkdir(parents=True)
         self.hits: dict[str, int] = {}
-        self.market, self.walk = _market(seed)
-        self.account = Account("a-key", "a-secret")
-        self.exchange = LocalExchange([self.market], start=EPOCH, clock=self.pulse, accounts=[self.account])
-        self.exchange.desk.transfer(self.account, "USDT", FUNDS, EPOCH)
-        self.network = Network(self.exchange, Random(f"network:{seed}"))
+        walk = Walk(f"{seed}:{kind.instruments[0]}", BEGIN, 0.08)
+        self.sites = tuple(Site(seed, id, walk, self.pulse, epoch_of(kind)) for id in kind.instruments)
         self.disk = Disk(self.folder / JOURNAL, Random(f"disk:{seed}"))
-        rules = self.market.instrument
         self._disk_pace = Random(f"disk pace:{seed}")
-        self.checker = Checker(rules.base, rules.quote, rules.tick, rules.lot, rules.min_notional)
-        self.plug = Plug(self.network)
+        self.checker = Checker(terms_of(kind), is_worked=kind.is_worked)
+        self.plug = self._plug()
         self.bot: SimulatedBot | None = None
         self.life: asyncio.Task[None] | None = None
         self.lives = 0
@@ -136,10 +161,12 @@ class Place:
         self.loses_power = False
         self.ended_as = ""
         self.agreed: list[bool] = []
-        self.least = self.market.instrument.min_notional
         self._said: tuple[int, str] = (0, "")
-        self._config = _config(seed)
+        self._config = config_of(seed, kind)
         self._wire()
+
+    def _plug(self) -> Plug:
+        return Plug({site.tongue.host: site.network for site in self.sites})
 
     def _wire(self) -> None:
         checker, disk = self.checker, self.disk
@@ -147,18 +174,41 @@ class Place:
         disk.began, disk.wrote = checker.began, checker.journal.wrote
         disk.cut, disk.kept = checker.was_cut, checker.journal.synced
         disk.hit, disk.died = self.hit, self._pulled
-        told, desk = self.exchange.desk.hear, self.exchange.desk
-
-        def hear(news: News) -> None:
-            entry = desk.history[-1]
-            checker.venue.entry(entry)
-            told(news)
-
-        desk.hear = hear
         if self.seed % 4 == SLOW:
             self.loop.disk_takes = self._slowly
-        self.network.leaving = self._leaves
-        self.network.arrived = self._arrived
+        for site in self.sites:
+            self._listen(site)
+
+    def _listen(self, site: Site) -> None:
+        desk, told = site.exchange.desk, site.exchange.desk.hear
+        truth, checker = self.checker.venues[site.venue], self.checker
+
+        def hear(news: News) -> None:
+            truth.entry(desk.history[-1])
+            told(news)
+
+        def leaves(asked: Asked) -> None:
+            text = asked.raw_query or asked.body.decode()
+            named = json.loads(text) if text.startswith("{") else dict(parse_qsl(text))
+            id = site.tongue.placed(asked, named)
+            if id:
+                checker.leaves(id, self.pulse.true())
+
+        def arrived(frame: Frame) -> None:
+            if isinstance(frame, str) and site.tongue.quotes in frame:
+                checker.heard_at[site.market.instrument.id] = self.pulse.true()
+
+        desk.hear = hear
+        site.network.leaving, site.network.arrived = leaves, arrived
+
+    def site(self, random: Random) -> Site:
+        """Return one of the venues by chance."""
+        return self.sites[0] if len(self.sites) == 1 else random.choice(self.sites)
+
+    @property
+    def is_silent(self) -> bool:
+        """Return True while a connection is open on which a fault lets nothing be said."""
+        return any(site.exchange.is_silent for site in self.sites)
 
     def _slowly(self) -> float:
         """Return how long the disk takes for a sync: mostly some ms, now and then too long for any order to wait."""
@@ -171,18 +221,6 @@ class Place:
     def hit(self, what: str) -> None:
         """Count something that went wrong."""
         self.hits[what] = self.hits.get(what, 0) + 1
-
-    # --- what the checker hears
-
-    def _leaves(self, asked: Asked) -> None:
-        if asked.method == "POST" and asked.path.endswith("/order"):
-            text = asked.raw_query or asked.body.decode()
-            named = dict(part.split("=", 1) for part in text.split("&"))
-            self.checker.leaves(named["newClientOrderId"], self.pulse.true())
-
-    def _arrived(self, frame: Frame) -> None:
-        if isinstance(frame, str) and "bookTicker" in frame:
-            self.checker.heard_at = self.pulse.true()
 
     # --- the course of time
 
@@ -204,9 +242,9 @@ class Place:
             )
         self.disk.is_dead = self.plug.is_pulled = True
 
-    async def play(self) -> None:
-        """Let the exchange act when it is time."""
-        exchange = self.exchange
+    async def play(self, site: Site) -> None:
+        """Let an exchange act when it is time."""
+        exchange = site.exchange
         while True:
             due = exchange.next_ts
             await asyncio.sleep(max(0.0, (due - self.pulse.true()) / SECOND_NS))
@@ -246,10 +284,15 @@ class Place:
 
     async def _live(self) -> None:
         self.disk.opened()
-        self.plug = Plug(self.network)
+        self.plug = self._plug()
         config, now = self._config, self.pulse.wall()
         material = await gather_begun(config, self.history, STRATEGIES, self.folder, now)
-        access = {"BINANCE": Access(Credentials("a-key", "a-secret"), _URL, _STREAM)}
+        access = {
+            site.venue: Access(
+                Credentials("a-key", SECRET), f"http://{site.tongue.host}", f"ws://{site.tongue.host}"
+            )
+            for site in self.sites
+        }
         draw = Random(f"{self.seed}:{self.lives}").random
         kind = CheckpointedBot if self.seed % 2 else SimulatedBot
         with kind(material, self.folder, access) as bot:
@@ -270,35 +313,19 @@ class Place:
         self.checker.books(bot.balances(), bot.positions())
 
     async def history(self, id: str, timeframe: str, start: int, end: int) -> Bars:
-        """Return the venue's own closed bars, as long as it can be reached."""
+        """Return a venue's own closed bars, as long as it can be reached."""
         await asyncio.sleep(0.02)
-        if not self.network.is_up:
+        site = next(each for each in self.sites if each.market.instrument.id == id)
+        if not site.network.is_up:
             raise VenueError("No history: the network is down.", "It is asked again.")
-        bars = [b for b in self.market.bars(timeframe, start, end) if b.ts_close <= self.exchange.now]
+        bars = [b for b in site.market.bars(timeframe, start, end) if b.ts_close <= site.exchange.now]
         return bars_of((id, timeframe), bars)
 
 
-def _market(seed: int) -> tuple[Market, Walk]:
-    rules = instrument(PAIR)
-    begin = 60_000.0
-    walk = Walk(f"{seed}:{PAIR}", begin, 0.08)
-    crowd = Crowd(walk, f"{seed}:{PAIR}", 8.0, 120)
-    return Market(rules, [crowd], generated_past(rules, begin, EPOCH, PAST, seed), seed), walk
-
-
-def _config(seed: int) -> RunConfig:
-    strategy = StrategyConfig(
-        strategy="Restless", name="restless", parameters={"seed": seed, "pair": PAIR}, timeframe="1m"
-    )
-    return RunConfig(
-        instruments=(PAIR,),
-        timeframe="1m",
-        strategies=(strategy,),
-        risk=RiskConfig(breakers=BreakersConfig(daily_loss=None, max_drawdown=None)),
-        feed=FeedConfig(
-            addresses={"BINANCE": AddressConfig(rest_url=_URL, stream_url=_STREAM)}, anomalies=False
-        ),
-    )
+def _market(seed: int, id: str, walk: Walk, epoch: int) -> Market:
+    rules = instrument(id)
+    crowd = Crowd(walk, f"{seed}:{id}", 8.0, 120)
+    return Market(rules, [crowd], generated_past(rules, BEGIN, epoch, PAST, seed), seed)
 
 
 class Errors(logging.Handler):

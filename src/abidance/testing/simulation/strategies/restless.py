@@ -5,7 +5,7 @@ from decimal import Decimal
 from random import Random
 
 from abidance.model.event import Timer
-from abidance.model.intent import CancelRequest, Intent, TimerRequest
+from abidance.model.intent import CancelRequest, Intent, Target, TimerRequest
 from abidance.model.money import floor_to, to_decimal
 from abidance.model.order import OrderRequest, OrderType, Protection, Purpose, Side
 from abidance.strategy.base import EventStrategy, View
@@ -15,10 +15,12 @@ SECOND = 1_000_000_000
 
 
 class Restless(EventStrategy):
-    """Enters at market and with limits, leaves, changes its mind; every entry has a stop."""
+    """Enters at market and with limits, leaves, changes its mind; every entry has a stop. Perpetuals it also sells."""
 
     seed = Parameter(0, 0, 2**31)
     pair = Parameter("BTC/USDT@BINANCE")
+    aims = Parameter(0.0, 0.0, 1.0)
+    """How often it wishes for a position instead of ordering."""
 
     def on_start(self, view: View) -> list[Intent]:
         """Begin to be restless."""
@@ -38,17 +40,24 @@ class Restless(EventStrategy):
         rules, held = view.instrument(self.pair), view.position(self.pair).quantity
         waiting = [order for order in view.orders(self.pair) if not order.request.reduce_only]
         quantity = floor_to(to_decimal(share * view.equity() / price), rules.lot)
-        if roll < 0.15 and held >= rules.lot:
-            part = held if random.random() < 0.6 else max(rules.lot, held * Decimal("0.4"))
-            yield self._order(Side.SELL, floor_to(part, rules.lot), price, purpose=Purpose.SIGNAL)
+        enter, leave = (Side.BUY, Side.SELL) if held >= 0 else (Side.SELL, Side.BUY)
+        if rules.is_perpetual and not held and random.random() < 0.5:
+            enter, leave = leave, enter
+        if self.aims and random.random() < self.aims:
+            strength = random.choice((0.0, 0.3, 0.6, 1.0))
+            stop = Protection(stop=price * distance)
+            yield Target(self.name, self.pair, strength, price, protection=stop)
+        elif roll < 0.15 and abs(held) >= rules.lot:
+            part = abs(held) if random.random() < 0.6 else max(rules.lot, abs(held) * Decimal("0.4"))
+            yield self._order(leave, floor_to(part, rules.lot), price, purpose=Purpose.SIGNAL)
         elif roll < 0.3 and waiting:
             yield CancelRequest(random.choice(waiting).id)
         elif roll < 0.6:
-            limit = floor_to(to_decimal(price * (1 - distance / 10)), rules.tick)
+            limit = floor_to(to_decimal(price * (1 - enter.sign * distance / 10)), rules.tick)
             after = random.choice((None, 5, 20))
-            yield self._order(Side.BUY, quantity, price, limit, distance, expire_after=after)
+            yield self._order(enter, quantity, price, limit, distance, expire_after=after)
         elif roll < 0.9:
-            yield self._order(Side.BUY, quantity, price, None, distance)
+            yield self._order(enter, quantity, price, None, distance)
 
     def _order(
         self,
@@ -68,9 +77,9 @@ class Restless(EventStrategy):
             quantity,
             OrderType.MARKET if limit is None else OrderType.LIMIT,
             limit,
-            reduce_only=side is Side.SELL,
+            reduce_only=purpose is Purpose.SIGNAL,
             purpose=purpose,
             decision_price=to_decimal(price),
-            protection=Protection(stop=price * distance) if side is Side.BUY else None,
+            protection=Protection(stop=price * distance) if purpose is Purpose.ENTRY else None,
             expire_after=expire_after,
         )

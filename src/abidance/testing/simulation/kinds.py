@@ -1,0 +1,184 @@
+"""Which worlds there are: what is traded in each, how, and in whose language the venue is spoken to.
+
+A seed decides which one it plays; `kind_of` says which.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from random import Random
+
+from abidance.engine.config import StrategyConfig
+from abidance.execution.config import ExecutionConfig, RoutingConfig
+from abidance.market.reference import instrument
+from abidance.model.instrument import SECOND_NS
+from abidance.risk.config import BreakersConfig, RiskConfig
+from abidance.run.config import RunConfig
+from abidance.run.perpetuals import PerpetualsConfig
+from abidance.testing.exchange.house import Asked
+from abidance.testing.exchange.market import FUNDING_NS
+from abidance.testing.simulation.story import Terms
+from abidance.venues.net.config import AddressConfig, FeedConfig
+from abidance.venues.sim.config import FeeTier, VenueConfig
+
+SPOT, CONTRACT, ELSEWHERE = "BTC/USDT@BINANCE", "BTC/USDT:USDT@BINANCE", "BTC/USDT@BYBIT"
+EPOCH = 1_760_000_040 * SECOND_NS
+TAKER = Decimal("0.001")
+CHEAP = Decimal("0.0008")
+"""The fee at the second venue of a world, so that entries do go there."""
+LEVERAGE = 3.0
+DEAREST = Decimal("0.00105")
+"""The largest cost of an entry at market where one is set: the fee, and a spread that is not always met."""
+CANCEL, PLACE, ASK = "DELETE", "POST", "GET"
+
+
+@dataclass(frozen=True)
+class Tongue:
+    """What must be known of a venue's requests: `order` is the path at which orders are placed, `signed` how all begin.
+
+    `ids` are the names under which an order's own id leaves, `quotes` a piece of each frame that tells the best prices.
+    """
+
+    host: str
+    order: str
+    signed: str
+    ids: tuple[str, ...]
+    quotes: str
+    placing: tuple[str, ...]
+    cancelling: tuple[str, ...] = ()
+    streams: str = ""
+
+    def word(self, method: str, path: str) -> str:
+        """Return what a request is for (`PLACE`, `CANCEL`, `ASK`), empty where it is not of an account's orders."""
+        if not path.startswith(self.signed):
+            return ""
+        if self.cancelling:
+            name = path.rpartition("/")[2]
+            return PLACE if name in self.placing else CANCEL if name in self.cancelling else ASK
+        return method
+
+    def placed(self, asked: Asked, named: Mapping[str, str]) -> str:
+        """Return the id of the order that a request places, empty when it places none."""
+        if self.word(asked.method, asked.path) != PLACE or asked.path.rpartition("/")[2] not in self.placing:
+            return ""
+        return next((named[each] for each in self.ids if each in named), "")
+
+
+TONGUES: Mapping[str, Tongue] = {
+    SPOT: Tongue(
+        "127.0.0.1", "/api/v3/order", "/api/v3", ("newClientOrderId",), "bookTicker", ("order",)
+    ),
+    CONTRACT: Tongue(
+        "127.0.0.1", "/fapi/v1/order", "/fapi/v1", ("newClientOrderId", "clientAlgoId"), "bookTicker",
+        ("order", "algoOrder"),
+    ),
+    ELSEWHERE: Tongue(
+        "localhost", "/v5/order/create", "/v5/", ("orderLinkId",), '"topic":"orderbook.1.', ("create",),
+        ("cancel", "cancel-all"), "/v5/public/spot",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of world: its instruments, the first of which the strategy trades, and how often it is drawn."""
+
+    name: str
+    instruments: tuple[str, ...]
+    weight: int
+    is_worked: bool = False
+
+    @property
+    def is_perpetual(self) -> bool:
+        """Return True where perpetuals are traded."""
+        return self.instruments == (CONTRACT,)
+
+
+KINDS = {
+    each.name: each
+    for each in (
+        Kind("spot", (SPOT,), 4),
+        Kind("worked", (SPOT,), 2, is_worked=True),
+        Kind("perpetual", (CONTRACT,), 3),
+        Kind("routed", (SPOT, ELSEWHERE), 3),
+    )
+}
+
+
+def kind_of(seed: int) -> Kind:
+    """Return which kind of world a seed plays."""
+    kinds = tuple(KINDS.values())
+    return Random(f"kind:{seed}").choices(kinds, [each.weight for each in kinds])[0]
+
+
+def epoch_of(kind: Kind) -> int:
+    """Return when a world begins, ns UTC: funding falls due in the midst of one with perpetuals."""
+    return (EPOCH // FUNDING_NS + 1) * FUNDING_NS - 60 * SECOND_NS if kind.is_perpetual else EPOCH
+
+
+def terms_of(kind: Kind) -> tuple[Terms, ...]:
+    """Return what the checker must know of what is traded."""
+    dearest = DEAREST if kind.is_worked else None
+    found = []
+    for id in kind.instruments:
+        rules = instrument(id)
+        terms = Terms(id, rules.venue, rules.base, rules.quote, rules.tick, rules.lot, rules.min_notional)
+        found.append(terms._replace(is_perpetual=rules.is_perpetual, taker=taker_of(id), dearest=dearest))
+    return tuple(found)
+
+
+def config_of(seed: int, kind: Kind) -> RunConfig:
+    """Return what the bot of a world is told."""
+    home = kind.instruments[0]
+    execution = _execution(seed) if kind.is_worked else ExecutionConfig()
+    strategy = StrategyConfig(
+        strategy="Restless",
+        name="restless",
+        parameters={"seed": seed, "pair": home, "aims": 0.7 if kind.instruments[1:] else 0.0},
+        timeframe="1m",
+        instruments=(home,),
+        execution=execution,
+        leverage=LEVERAGE if kind.is_perpetual else 1.0,
+        allow_short=kind.is_perpetual,
+    )
+    routes = {home: kind.instruments[1:]} if kind.instruments[1:] else {}
+    addresses = {
+        instrument(id).venue: AddressConfig(
+            rest_url=f"http://{TONGUES[id].host}", stream_url=f"ws://{TONGUES[id].host}{TONGUES[id].streams}"
+        )
+        for id in kind.instruments
+    }
+    return RunConfig(
+        instruments=kind.instruments,
+        timeframe="1m",
+        strategies=(strategy,),
+        routing=RoutingConfig(routes=routes),
+        venues={instrument(id).venue: _costs(id) for id in kind.instruments},
+        perpetuals=PerpetualsConfig(set_at_venue=True),
+        risk=RiskConfig(breakers=BreakersConfig(daily_loss=None, max_drawdown=None)),
+        feed=FeedConfig(addresses=addresses, anomalies=False),
+    )
+
+
+def taker_of(id: str) -> Decimal:
+    """Return the fee that trading an instrument truly costs, as a share of the value."""
+    return CHEAP if id == ELSEWHERE else TAKER
+
+
+def _costs(id: str) -> VenueConfig:
+    fee = float(taker_of(id))
+    return VenueConfig(fees=(FeeTier(volume=0, maker=fee, taker=fee),))
+
+
+def _execution(seed: int) -> ExecutionConfig:
+    random = Random(f"execution:{seed}")
+    duration = random.choice((5, 12, 30))
+    return ExecutionConfig(
+        algo=random.choice(("twap", "iceberg", "chase")),
+        duration=duration,
+        slices=min(random.choice((2, 4, 8)), duration),
+        display=random.choice((0.2, 0.5)),
+        interval=random.choice((1, 2, 4)),
+        finish=random.choice(("cancel", "market")),
+        max_cost=float(DEAREST),
+    )
