@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -288,7 +289,7 @@ class LiveTrading(LivePaper):
         books = Books(
             lambda: self._owned(dialect),
             lambda: self._exposed(dialect),
-            lambda funds: self._settle(dialect, funds),
+            lambda funds: self._brought_home(dialect, funds),
         )
         wall = world.pulse.wall
         return VenueGateway(
@@ -300,6 +301,11 @@ class LiveTrading(LivePaper):
         portfolio = self._core.engine.state.portfolio
         ours = portfolio.ledger.balances(dialect.venue)
         return holdings(portfolio.open_positions(), dialect.instruments, ours)
+
+    def _brought_home(self, dialect: AccountDialect, funds: Mapping[str, Funds]) -> None:
+        """Settle, unless nothing can be recorded any more: the run ends by itself then."""
+        with suppress(JournalError):
+            self._settle(dialect, funds)
 
     def _settle(self, dialect: AccountDialect, funds: Mapping[str, Funds]) -> None:
         """Let strategies lose what somebody sold by hand, or withdrew, of what they hold."""
