@@ -12,7 +12,7 @@ from contextlib import suppress
 import msgspec
 
 from abidance.model.command import Amend, Cancel, Command, Submit
-from abidance.model.errors import VenueError
+from abidance.model.errors import JournalError, VenueError
 from abidance.model.event import AccountEvent, ChangeRejected
 from abidance.model.instrument import SECOND_NS
 from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType
@@ -385,7 +385,7 @@ class VenueGateway:
 
     def _doubt_comparison(self, what: str, error: Exception) -> None:
         """Doubt the account because of a comparison that failed, whatever the reason: other venues go on."""
-        if isinstance(error, VenueError):
+        if isinstance(error, VenueError | JournalError):  # without its journal the program ends by itself
             why = error.found
             self._way.log.warning("comparison_failed", what=what, reason=why)
         else:
@@ -504,7 +504,7 @@ class VenueGateway:
                 await self._inquiry.sweep()
                 await self.compare_orders()
             except Exception as error:
-                if not isinstance(error, VenueError):
+                if not isinstance(error, VenueError | JournalError):
                     self._way.log.error("comparison_failed", what="after_gap", exc_info=error)
                 await self._way.pulse.sleep(backoff.delay())
             else:
