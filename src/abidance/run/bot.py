@@ -7,19 +7,21 @@ record on the way) and goes on where it was. A run that was killed ends as if it
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self, get_args
 
 import msgspec
 import numpy as np
+from pydantic import ValidationError
 
 from abidance import __version__
 from abidance.backtest.event import Recorder
 from abidance.backtest.result import BacktestResult
 from abidance.engine.engine import Engine
 from abidance.engine.pump import Pump
-from abidance.journal.record import Record, RunHeader
+from abidance.journal.record import Record, RunHeader, read_opening
 from abidance.journal.store import FileJournal
 from abidance.kernel.ids import OrderIds
 from abidance.kernel.log import configure, logger
@@ -27,12 +29,14 @@ from abidance.kernel.ports import JournalStore, SimulatedVenue
 from abidance.market.bars import FIELDS, Bars
 from abidance.market.store import show
 from abidance.model.command import Submit
+from abidance.model.errors import JournalError
 from abidance.model.event import BarSlice, Control, ControlAction, MarketEvent, Timer
 from abidance.model.market import Bar
 from abidance.model.outcome import Outcome, Recorded, Refused
 from abidance.run import checkpoint
 from abidance.run.backtest import result_of
 from abidance.run.checkpoint import State, code_digest
+from abidance.run.config import RunConfig
 from abidance.run.door import Answer, Door, Refusal, Wish, Word
 from abidance.run.setup import Core, Key, Material, assemble
 from abidance.run.switch import LOOK_EVERY, Switch
@@ -69,7 +73,9 @@ class Bot:
         self._code = code_digest(map(type, material.strategies.values())) if self.keeps else ""
         found = checkpoint.load(folder / JOURNAL, self._code) if self.keeps else None
         since, kept = found or (None, None)
-        self.journal = FileJournal(folder / JOURNAL, _header(material), material.config.journal_sync, since)
+        self.journal = FileJournal(
+            folder / JOURNAL, _header(material, folder / JOURNAL), material.config.journal_sync, since
+        )
         header = self.journal.header
         self._recorded = list(self.journal.inputs(_is_input))
         self.resumed = self.journal.seq
@@ -246,10 +252,12 @@ def _openings(recorded: list[Record]) -> int:
     return int(isinstance(first, Control) and first.action is ControlAction.START and first.actor == "run")
 
 
-def _header(material: Material) -> RunHeader:
+def _header(material: Material, journal: Path) -> RunHeader:
     config = material.config
     plain = config.model_dump(mode="json")
-    digest = hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
+    digest = _digest_on_record(journal, config)
+    if digest is None:
+        digest = hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
     created = time.time_ns() if material.opened is None else material.opened
     run_id = hashlib.sha256(f"{config.name} {digest} {created}".encode()).hexdigest()[:16]
     seed = int(run_id, 16)
@@ -265,6 +273,19 @@ def _header(material: Material) -> RunHeader:
         install=seed & 0xFFFFFF,
         order_epoch=(seed >> 24) & 0x3FFFF,
     )
+
+
+def _digest_on_record(journal: Path, config: RunConfig) -> str | None:
+    """Return the digest that the record has of the same settings, some of which may be younger than the record.
+
+    A setting that the version which began the record did not have is as it is by default, then as now.
+    """
+    with suppress(OSError, JournalError, ValidationError):  # the journal says itself what is wrong with it
+        with journal.open("rb") as file:
+            found, _ = read_opening(file, journal.name)
+        if RunConfig.model_validate(found.config).resolved() == config:
+            return found.config_hash
+    return None
 
 
 def _tape(events: Iterable[Recorded | None]) -> Mapping[Key, Bars] | None:
