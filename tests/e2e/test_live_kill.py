@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import subprocess
+from collections.abc import Awaitable
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from abidance.model.command import Submit
 from abidance.model.event import OrderFilled
 from abidance.model.outcome import Decided
 from abidance.run.bot import JOURNAL
-from abidance.testing.exchange import Account, LocalExchange, generated
+from abidance.testing.exchange import Account, Fault, LocalExchange, Wrong, generated
 from tests.benchmark import load_benchmark
 from tests.e2e.program import Program
 
@@ -37,7 +38,7 @@ class Churn(EventStrategy):
 
     def on_quote(self, quote, view):
         self.seen += 1
-        if self.seen % 15:
+        if self.seen % 6:
             return None
         held = view.position(quote.instrument).quantity
         price = Decimal(str(quote.ask))
@@ -85,8 +86,18 @@ def grown(journal: Path, size: int) -> bool:
     return journal.exists() and journal.stat().st_size > size
 
 
-async def run(program: Program, seconds: float, end: signal.Signals, *typed: str) -> str:
-    """Let the program run for so long from the moment that it trades, end it with a signal, return what it said."""
+async def enough(exchange: LocalExchange, orders: int) -> None:
+    """Wait until so many orders were placed; then let no quotes come, and wait until the bot has heard of them all."""
+    async with asyncio.timeout(60):
+        while len(exchange.desk.orders) < orders:  # noqa: ASYNC110 (by another process)
+            await asyncio.sleep(0.05)
+    silence = exchange.faults.add(Fault(Wrong.GAP, "bookTicker", times=0))
+    await asyncio.sleep(2.0)
+    assert silence.hits
+
+
+async def run(program: Program, life: Awaitable[None], end: signal.Signals, *typed: str) -> str:
+    """Let the program run for a life from the moment that it trades, end it with a signal, return what it said."""
     log = (program.home / "said.log").open("ab")
     env = program.environ | {"ABIDANCE_PASSPHRASE": "a passphrase", "PYTHONUNBUFFERED": "1"}
     process = await asyncio.create_subprocess_exec(*program.command(*typed), env=env, stdout=log, stderr=log)
@@ -95,7 +106,7 @@ async def run(program: Program, seconds: float, end: signal.Signals, *typed: str
     async with asyncio.timeout(60):
         while process.returncode is None and not grown(journal, size):  # noqa: ASYNC110 (by another process)
             await asyncio.sleep(0.05)
-    await asyncio.sleep(seconds)
+    await life
     if process.returncode is None:
         process.send_signal(end)
     await asyncio.wait_for(process.wait(), 60)
@@ -129,9 +140,9 @@ async def test_a_live_bot_killed_again_and_again_loses_and_doubles_nothing(tmp_p
         )
         command = ("trade", "--live", "--confirm", "BINANCE", "--plain", *typed)
         for _ in range(KILLS):
-            await run(program, draw.uniform(0.1, 2.5), signal.SIGKILL, *command)
+            await run(program, asyncio.sleep(draw.uniform(0.1, 2.5)), signal.SIGKILL, *command)
 
-        said = await run(program, 6.0, signal.SIGTERM, *command)
+        said = await run(program, enough(exchange, 12), signal.SIGTERM, *command)
 
         placed = [order.ticket.client_id for order in exchange.desk.orders.values()]
         records = [record.event for record in read(program.userdir / "runs" / "churn" / JOURNAL).records]
@@ -144,7 +155,7 @@ async def test_a_live_bot_killed_again_and_again_loses_and_doubles_nothing(tmp_p
             if isinstance(command, Submit)
         }
         parts = [str(part.id) for order in exchange.desk.orders.values() for part in order.parts]
-        assert len(placed) > 10, said[-2000:]
+        assert len(placed) >= 12, said[-2000:]
         assert len(placed) == len(set(placed))
         assert set(placed) <= intended
         assert sorted(told) == sorted(parts)
