@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from abidance.api.schemas.wire import Amount, Moment, Schema, Share
+from abidance.api.schemas.work import WorkOut
 
 
 class InstrumentOut(Schema):
@@ -88,21 +89,9 @@ class BacktestIn(Schema):
     label: str = Field(default="", max_length=100)
 
 
-class BacktestOut(Schema):
+class BacktestOut(WorkOut):
     """A backtest: waiting, running, or over, with its figures."""
 
-    id: str
-    label: str
-    state: Literal["queued", "running", "done", "failed", "cancelled"]
-    progress: Share
-    created: Moment
-    finished: Moment | None
-    actor: str
-    error: str = ""
-    remedy: str = ""
-    strategies: list[str]
-    instruments: list[str]
-    timerange: str
     metrics: dict[str, float | int | None] | None = None
     """Figures of the run; null before it is done. Shares are fractions."""
 
