@@ -25,6 +25,10 @@ from tests.e2e.program import Program
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+SETTLED = """Promise.allSettled(
+    document.getAnimations().filter(each => each instanceof CSSTransition).map(each => each.finished)
+).then(() => null)"""
+"""Wait until nothing is on its way from one colour to another: halfway, a label may be too pale."""
 SHOTS = Path(os.environ.get("ABIDANCE_SCREENSHOTS", ROOT / "build" / "screenshots"))
 SCREENS = {
     "/": "Overview",
@@ -190,6 +194,7 @@ def barriers(page: Any) -> list[tuple[str, str]]:
     """Return what axe finds on a page that keeps somebody out, by WCAG 2.2 AA: none is not serious."""
     # The page's policy allows no foreign script; a debugger's evaluation is not bound by it.
     page.evaluate(AXE.read_text(encoding="utf-8"))
+    page.evaluate(SETTLED)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
         (each["id"], each["nodes"][0]["html"][:200])
