@@ -1,6 +1,7 @@
 """Orders through the gateway to a local exchange: sent once, found when unknown, ended only when every fill is told."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Never
@@ -452,3 +453,14 @@ async def test_what_a_venue_says_may_break_its_comparisons_and_nothing_else() ->
     assert world.filled(order) == D("0.1")
     assert world.gateway.doubts == {}
     await world.stop()
+
+
+async def test_work_that_is_called_off_before_its_first_step_leaves_nothing_behind(world: World) -> None:
+    asked = world.gateway.set_clock()
+    task = world.gateway._way.spawn(asked)
+
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert task.cancelled()
+    assert inspect.getcoroutinestate(asked) == inspect.CORO_CLOSED

@@ -95,10 +95,10 @@ async def _course(place: Place, trouble: Trouble) -> float:
     while (after := place.loop.time() - began) < CALM and place.checker.failure is None:
         await _look(place, work)
         last = _differences(place, trouble)
-        if after >= CALM - _LAST:
-            place.agreed.append(not last)
         if not last:
             settled = min(settled, after)
+        if settled < CALM and after >= CALM - _LAST:
+            place.agreed.append(not last)
     if settled >= CALM or sum(place.agreed) < 0.7 * len(place.agreed):
         place.checker.fail("calm", f"{CALM:g} s after the last fault: {'; '.join(last) or 'on and off'}")
     await _begin_again(place, work)

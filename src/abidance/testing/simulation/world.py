@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -256,8 +255,7 @@ class Place:
             if self.wants_life:
                 self.lives += 1
                 self.life = asyncio.ensure_future(self._live())
-                with suppress(asyncio.CancelledError, Died):
-                    await asyncio.wait((self.life,))
+                await asyncio.wait((self.life,))
                 self._buried()
                 await asyncio.sleep(self.random.uniform(0.2, 3.0))
             else:

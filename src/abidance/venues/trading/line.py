@@ -73,6 +73,7 @@ class Way:
         task = asyncio.ensure_future(self._guarded(work))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # one that ends before its first step awaits nothing
         return task
 
     async def _guarded(self, work: Coroutine[object, object, object]) -> None:
