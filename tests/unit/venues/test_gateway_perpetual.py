@@ -1,5 +1,6 @@
 """Perpetuals through the gateway to a local exchange: exits only make smaller, stops stay at the venue beside them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from abidance.model.event import FundingPaid, OrderFilled
 from abidance.model.order import OrderType, Purpose, Side
 from abidance.testing.exchange import Fault, Wrong
+from abidance.testing.exchange.core import BUY, SELL, Force
 from abidance.testing.exchange.desk import State
 from tests.unit.venues.trading_world import PERPETUALS, D, World
 
@@ -300,3 +302,32 @@ async def test_fills_that_the_stream_lost_are_found_once(world: World) -> None:
     assert world.filled(order) == D("0.3")
     assert len(ids) == len(set(ids))
     assert {event.fill.fee_asset for event in world.events if isinstance(event, OrderFilled)} == {"USDT"}
+
+
+async def test_a_difference_is_explained_by_executions_that_nobody_told_of_before_it_is_a_doubt(
+    world: World,
+) -> None:
+    order = world.rest(below=20)
+    await world.advance(1)
+    world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))
+    price = world.market.book.best(BUY)
+    assert price is not None
+    world.market.book.submit(world.exchange.now, "somebody", SELL, 10**6, price - 1_000, Force.IOC)
+
+    compared = asyncio.ensure_future(world.gateway.compare_funds())
+    await world.advance(2)
+
+    assert compared.done()
+    assert world.filled(order) == D("0.1")
+    assert world.gateway.doubts == {}
+
+
+async def test_an_account_that_differs_is_compared_again_before_it_is_due(world: World) -> None:
+    position = world.exchange.desk.clearing.position(world.account, world.market)
+    position.lots = 3
+    await world.advance(65)
+    position.lots = 0
+
+    await world.advance(20)
+
+    assert "books" not in world.gateway.doubts

@@ -31,11 +31,7 @@ from abidance.venues.account import (
     Reply,
 )
 from abidance.venues.dialect import Dropped
-from abidance.venues.net.transport import (
-    Backoff,
-    DisconnectedError,
-    NotSentError,
-)
+from abidance.venues.net.transport import Backoff, DisconnectedError, NotSentError
 from abidance.venues.trading.books import Books, Gap, told
 from abidance.venues.trading.inquiry import GRACE, OVERLAP, Inquiry
 from abidance.venues.trading.line import LONGEST, PrivateLine, Way
@@ -45,6 +41,8 @@ from abidance.venues.trading.signs import tell_reply
 
 OPEN_ORDERS, FILLS, FUNDS, CLOCK = 10.0, 30.0, 60.0, 600.0
 """Seconds between comparisons."""
+AGAIN = 20.0
+"""The same, at most, while an account differs from our books."""
 POLL = 2.0
 """Seconds between questions for open orders where no private stream tells of them."""
 RETRY = 5.0
@@ -372,7 +370,6 @@ class VenueGateway:
         name, pause = work.__name__, seconds
         while True:
             await self._way.pulse.sleep(pause)
-            pause = seconds
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is of this venue alone
@@ -382,6 +379,7 @@ class VenueGateway:
                     await self.set_clock()
             else:
                 self.doubt(name, "")
+                pause = min(seconds, AGAIN) if BOOKS in self.doubts else seconds
 
     def _doubt_comparison(self, what: str, error: Exception) -> None:
         """Doubt the account because of a comparison that failed, whatever the reason: other venues go on."""
@@ -431,7 +429,7 @@ class VenueGateway:
             self.register.orphans.pop(report.venue_id, None)
 
     async def compare_funds(self) -> None:
-        """Compare balances and positions with our books, when nothing is under way."""
+        """Compare the account with our books when nothing is under way; what is new may be a fill nobody told of."""
         for attempt in range(3):
             before = self.register.is_settled
             found = self.dialect.read_funds(await self._way.wire.ask(self.dialect.funds()))
@@ -441,6 +439,8 @@ class VenueGateway:
             if before and self.register.is_settled and (attempt or not self.gaps()):
                 self.weigh()
                 return
+            if not attempt and BOOKS not in self.doubts and self.gaps():
+                await self._inquiry.sweep()
             await self._way.pulse.sleep(CONFIRM)
 
     def gaps(self) -> list[Gap]:
