@@ -35,7 +35,7 @@ def test_every_rule_holds_after_every_event_whatever_goes_wrong(part: int) -> No
 
 ONCE_FAILED = {
     "spot": (40, 179, 310, 319, 362, 398, 507, 547, 856, 1167, 2145),
-    "perpetual": (321,),  # funding that the stream loses as the calm begins, found half a minute later
+    "perpetual": (321, 338),
 }
 
 
@@ -63,11 +63,11 @@ def test_a_world_may_end_while_its_program_runs(tmp_path: Path) -> None:
 
 
 def test_each_kind_of_world_is_played_and_trades() -> None:
-    drawn = {kind_of(seed).name for seed in range(SEEDS)}
+    drawn = {kind_of(seed) for seed in range(200)}
 
     played = [play(0, name) for name in KINDS]
 
-    assert drawn == KINDS.keys()
+    assert drawn == {each for each in KINDS.values() if each.weight}
     assert all(each.fills for each in played)
     assert not any(each.failure for each in played)
 

@@ -14,7 +14,11 @@ def simulate_faults(
         int | None, typer.Option("--seed", min=0, help="Play this one alone, and say what happened in it.")
     ] = None,
     world: Annotated[
-        str, typer.Option("--world", help="spot, worked, perpetual or routed, in place of the seed's choice.")
+        str,
+        typer.Option(
+            "--world",
+            help="spot, worked, perpetual, routed, bybit, kraken, kucoin or mexc, in place of the seed's choice.",
+        ),
     ] = "",
     first: Annotated[int, typer.Option("--first", min=0, help="The seed to begin with.")] = 0,
     jobs: Annotated[

@@ -20,6 +20,8 @@ from abidance.testing.simulation.world import Errors, Place, faulty
 TROUBLE, CALM = 60.0, 30.0
 """Virtual seconds in which things go wrong, and after which all must be well again."""
 _LOOK, _LAST = 0.25, 10.0
+MOST_APART = 0.3
+"""For which share of the end of the calm the two sides may differ in one and the same thing."""
 
 
 @dataclass(frozen=True)
@@ -91,19 +93,33 @@ async def _course(place: Place, trouble: Trouble) -> float:
     while not raging.done() or place.is_silent:  # that is a fault until the connection breaks
         await _look(place, work)
     raging.result()
-    began, settled, last = place.loop.time(), CALM, []
+    settled = await _calm(place, trouble, work)
+    await _begin_again(place, work)
+    for task in work:
+        task.cancel()
+    return settled
+
+
+async def _calm(place: Place, trouble: Trouble, work: Sequence["asyncio.Future[None]"]) -> float:
+    """Look on while nothing goes wrong; return when both sides agreed first, and fail where they do not stay so.
+
+    Who trades is never quite told of what happens this moment: no difference alone may last.
+    """
+    began, settled, looks = place.loop.time(), CALM, 0
+    seen, texts = Counter[str](), dict[str, str]()
     while (after := place.loop.time() - began) < CALM and place.checker.failure is None:
         await _look(place, work)
         last = _differences(place, trouble)
         if not last:
             settled = min(settled, after)
         if settled < CALM and after >= CALM - _LAST:
-            place.agreed.append(not last)
-    if settled >= CALM or sum(place.agreed) < 0.7 * len(place.agreed):
-        place.checker.fail("calm", f"{CALM:g} s after the last fault: {'; '.join(last) or 'on and off'}")
-    await _begin_again(place, work)
-    for task in work:
-        task.cancel()
+            looks += 1
+            seen.update(last.keys())
+        texts |= last
+    lasting = [texts[what] for what, times in seen.items() if times > MOST_APART * looks]
+    if settled >= CALM or lasting:
+        found = lasting or [*_differences(place, trouble).values()]
+        place.checker.fail("calm", f"{CALM:g} s after the last fault: {'; '.join(found)}")
     return settled
 
 
@@ -128,7 +144,7 @@ async def _look(place: Place, work: Sequence["asyncio.Future[None]"]) -> None:
         place.checker.conserved(site.account.purses, site.account.ledger)
 
 
-def _differences(place: Place, trouble: Trouble) -> list[str]:
+def _differences(place: Place, trouble: Trouble) -> dict[str, str]:
     alive = place.bot is not None and place.bot.relay.is_open
     return place.checker.differences(is_alive=alive, must_protect=not trouble.unprotects)
 

@@ -347,38 +347,40 @@ class Checker:
 
     # --- the end
 
-    def differences(self, *, is_alive: bool, must_protect: bool) -> list[str]:
-        """Return in what our journal and the exchanges differ now; nothing may be left soon after faults stop."""
-        story, found = self.story, list[str]()
+    def differences(self, *, is_alive: bool, must_protect: bool) -> dict[str, str]:
+        """Return in what our journal and the exchanges differ now, by what it is about, in sentences."""
+        story, found = self.story, dict[str, str]()
         for name, venue in self.venues.items():
-            found += self._fills_of(name, venue)
+            found |= self._fills_of(name, venue)
             for placed in venue.orders.values():
                 intent = story.intents.get(placed.client_id)
                 if placed.works and intent is not None and intent.state not in ("open", "partial"):
-                    found.append(f"order {intent.id} works at the exchange and is {intent.state} to us")
+                    found[intent.id] = f"order {intent.id} works at the exchange and is {intent.state} to us"
             paid = story.funding.get(name, ZERO)
             if paid != venue.funding:
-                found.append(f"funding of {venue.funding} was paid, and {paid} is told")
+                found["funding"] = f"funding of {venue.funding} was paid, and {paid} is told"
             if story.doubts.get(name):
-                found.append(f"in doubt: {story.doubts[name]}")
+                found[f"doubt of {name}"] = f"in doubt: {story.doubts[name]}"
         for intent in story.intents.values():
             watched = intent.reduces and intent.state in ("open", "partial") and is_alive
             if intent.is_open and not watched and not any(each.works for each in self._placed(intent)):
-                found.append(f"order {intent.id} is {intent.state} to us and does not work at the exchange")
+                found[intent.id] = (
+                    f"order {intent.id} is {intent.state} to us and does not work at the exchange"
+                )
         if must_protect:
-            found += [text for each in self._terms.values() if (text := self._naked(each))]
+            found |= {id: text for id, each in self._terms.items() if (text := self._naked(each))}
         return found
 
-    def _fills_of(self, name: str, venue: Venue) -> list[str]:
+    def _fills_of(self, name: str, venue: Venue) -> dict[str, str]:
         told = {
             fill if fill in venue.parts else fill.rpartition("-")[0]
             for instrument, fill in self.story.fills
             if self._terms[instrument].venue == name
         }
-        if told == venue.parts.keys():
-            return []
         missing, invented = sorted(venue.parts.keys() - told), sorted(told - venue.parts.keys())
-        return [f"fills differ: {missing} are not told, {invented} are not true"]
+        return {f"fill {id}": f"fill {id} is not told" for id in missing} | {
+            f"fill {id}": f"fill {id} is not true" for id in invented
+        }
 
     def _naked(self, terms: Terms) -> str:
         """Say what is held without protection for too long."""

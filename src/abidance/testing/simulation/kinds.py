@@ -3,7 +3,7 @@
 A seed decides which one it plays; `kind_of` says which.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
@@ -16,12 +16,15 @@ from abidance.risk.config import BreakersConfig, RiskConfig
 from abidance.run.config import RunConfig
 from abidance.run.perpetuals import PerpetualsConfig
 from abidance.testing.exchange.house import Asked
+from abidance.testing.exchange.kraken_orders import trade_id
 from abidance.testing.exchange.market import FUNDING_NS
 from abidance.testing.simulation.story import Terms
+from abidance.venues.dialect import Frame
 from abidance.venues.net.config import AddressConfig, FeedConfig
 from abidance.venues.sim.config import FeeTier, VenueConfig
 
 SPOT, CONTRACT, ELSEWHERE = "BTC/USDT@BINANCE", "BTC/USDT:USDT@BINANCE", "BTC/USDT@BYBIT"
+KRAKEN, KUCOIN, MEXC = "BTC/USDT@KRAKEN", "BTC/USDT@KUCOIN", "BTC/USDT@MEXC"
 EPOCH = 1_760_000_040 * SECOND_NS
 TAKER = Decimal("0.001")
 CHEAP = Decimal("0.0008")
@@ -36,7 +39,8 @@ CANCEL, PLACE, ASK = "DELETE", "POST", "GET"
 class Tongue:
     """What must be known of a venue's requests: `order` is the path at which orders are placed, `signed` how all begin.
 
-    `ids` are the names under which an order's own id leaves, `quotes` a piece of each frame that tells the best prices.
+    `ids` are the names under which an order's own id leaves, `quotes` a piece of each frame that tells the best prices,
+    `execution` is how the number of an execution is written.
     """
 
     host: str
@@ -47,6 +51,11 @@ class Tongue:
     placing: tuple[str, ...]
     cancelling: tuple[str, ...] = ()
     streams: str = ""
+    execution: Callable[[int], str] = str
+
+    def tells_quotes(self, frame: Frame) -> bool:
+        """Say whether a frame tells the best prices."""
+        return self.quotes in frame if isinstance(frame, str) else self.quotes.encode() in frame
 
     def word(self, method: str, path: str) -> str:
         """Return what a request is for (`PLACE`, `CANCEL`, `ASK`), empty where it is not of an account's orders."""
@@ -76,12 +85,25 @@ TONGUES: Mapping[str, Tongue] = {
         "localhost", "/v5/order/create", "/v5/", ("orderLinkId",), '"topic":"orderbook.1.', ("create",),
         ("cancel", "cancel-all"), "/v5/public/spot",
     ),
+    KRAKEN: Tongue(
+        "127.0.0.1", "/0/private/AddOrder", "/0/private", ("cl_ord_id",), '"channel":"ticker"', ("AddOrder",),
+        ("CancelOrder", "CancelAll"), "/v2", trade_id,
+    ),
+    KUCOIN: Tongue(
+        "127.0.0.1", "/api/v1/hf/orders", "/api/v1", ("clientOid",), "/spotMarket/level1", ("orders", "stop-order"),
+    ),
+    MEXC: Tongue(
+        "127.0.0.1", "/api/v3/order", "/api/v3", ("newClientOrderId",), "bookTicker", ("order",), streams="/ws",
+    ),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of world: its instruments, the first of which the strategy trades, and how often it is drawn."""
+    """One kind of world: its instruments, the first of which the strategy trades, and how often it is drawn.
+
+    One that weighs nothing is played by name alone.
+    """
 
     name: str
     instruments: tuple[str, ...]
@@ -101,6 +123,10 @@ KINDS = {
         Kind("worked", (SPOT,), 2, is_worked=True),
         Kind("perpetual", (CONTRACT,), 3),
         Kind("routed", (SPOT, ELSEWHERE), 3),
+        Kind("bybit", (ELSEWHERE,), 1),
+        Kind("kraken", (KRAKEN,), 0),
+        Kind("kucoin", (KUCOIN,), 2),
+        Kind("mexc", (MEXC,), 2),
     )
 }
 
@@ -123,7 +149,12 @@ def terms_of(kind: Kind) -> tuple[Terms, ...]:
     for id in kind.instruments:
         rules = instrument(id)
         terms = Terms(id, rules.venue, rules.base, rules.quote, rules.tick, rules.lot, rules.min_notional)
-        found.append(terms._replace(is_perpetual=rules.is_perpetual, taker=taker_of(id), dearest=dearest))
+        how = TONGUES[id].execution
+        found.append(
+            terms._replace(
+                is_perpetual=rules.is_perpetual, taker=taker_of(id), dearest=dearest, execution=how
+            )
+        )
     return tuple(found)
 
 

@@ -55,7 +55,7 @@ from abidance.venues.net.line import World as Shared
 PAST = 300
 BEGIN = 60_000.0
 FUNDS = Decimal(20_000)
-SECRET = "YS1zZWNyZXQtaW4tYmFzZTY0"  # noqa: S105 (of an invented account)
+SECRET, PHRASE = "YS1zZWNyZXQtaW4tYmFzZTY0", "a-phrase"
 STRATEGIES = Path(__file__).with_name("strategies")
 SLOW, RARELY = 3, 0.05
 """Which of four worlds have a slow disk, and how often a sync takes seconds there."""
@@ -126,7 +126,9 @@ class Site:
         self.market = _market(seed, instrument_id, walk, epoch)
         self.venue = self.market.instrument.venue
         self.least = self.market.instrument.min_notional
-        self.account = Account("a-key", SECRET, maker=taker_of(instrument_id), taker=taker_of(instrument_id))
+        self.account = Account(
+            "a-key", SECRET, PHRASE, maker=taker_of(instrument_id), taker=taker_of(instrument_id)
+        )
         self.exchange = LocalExchange([self.market], start=epoch, clock=pulse, accounts=[self.account])
         self.exchange.desk.transfer(self.account, "USDT", FUNDS, epoch)
         salt = "" if instrument_id in (SPOT, CONTRACT) else instrument_id
@@ -159,7 +161,6 @@ class Place:
         """Turns of the event loop until the process dies; 0 is never."""
         self.loses_power = False
         self.ended_as = ""
-        self.agreed: list[bool] = []
         self._said: tuple[int, str] = (0, "")
         self._config = config_of(seed, kind)
         self._wire()
@@ -194,7 +195,7 @@ class Place:
                 checker.leaves(id, self.pulse.true())
 
         def arrived(frame: Frame) -> None:
-            if isinstance(frame, str) and site.tongue.quotes in frame:
+            if site.tongue.tells_quotes(frame):
                 checker.heard_at[site.market.instrument.id] = self.pulse.true()
 
         desk.hear = hear
@@ -287,7 +288,7 @@ class Place:
         material = await gather_begun(config, self.history, STRATEGIES, self.folder, now)
         access = {
             site.venue: Access(
-                Credentials("a-key", SECRET), f"http://{site.tongue.host}", f"ws://{site.tongue.host}"
+                Credentials("a-key", SECRET, PHRASE), f"http://{site.tongue.host}", f"ws://{site.tongue.host}"
             )
             for site in self.sites
         }
