@@ -18,7 +18,7 @@ from abidance.run.config import RunConfig
 from abidance.run.killing import SIGNALS, Extent, kill, killed, thrown_by_signals
 from abidance.run.trading import LiveTrading
 from abidance.testing.exchange import Fault, Wrong
-from abidance.testing.exchange.desk import Placed
+from abidance.testing.exchange.desk import Placed, State
 from tests.integration.test_live_trading import Market
 
 D = Decimal
@@ -216,6 +216,61 @@ async def test_a_stop_that_nobody_acknowledges_is_left_at_market_after_five_seco
         # The entry passes; the stop behind it never arrives, nor do the first questions about it.
         place.exchange.faults.add(Fault(Wrong.DEAF, "/api/v3/order", after=1, times=5))
         bot = await place.live(150)
+
+        kinds = [fill.purpose.value for fill in bot.engine.fills]
+        assert kinds == ["entry", "stop_loss"]
+        assert not bot.engine.state.portfolio.open_positions()
+        (span,) = bot.engine.vigil.past.values()
+        assert 5e9 <= span.longest < 8e9
+        place.agrees(bot)
+
+
+@pytest.mark.parametrize("state", [State.EXPIRED, State.CANCELLED])
+async def test_a_stop_that_the_venue_ends_is_set_anew_at_once_and_the_position_stays(
+    tmp_path: Path, state: State
+) -> None:
+    place = Rungs(tmp_path / "bot")
+    place.rungs = 0
+    seen: list[tuple[int, int]] = []
+
+    async def person(bot: LiveTrading) -> None:
+        for _ in range(2):
+            (stop,) = place.working()
+            place.exchange.desk.cancel(stop, place.exchange.now, state)
+            await place.pass_time(1.5)
+            held = len(bot.engine.state.portfolio.open_positions())
+            seen.append((len(place.working()), held))
+            if held:
+                await place.pass_time(60)
+
+    async with place:
+        bot = await place.live(130, person=person)
+        stops = [each for each in place.exchange.desk.orders.values() if each.ticket.trigger is not None]
+
+        assert seen == [(1, 1), (1, 1)]
+        assert len({(each.ticket.trigger, each.ticket.lots) for each in stops}) == 1
+        assert len(stops) == 3
+        assert bot.engine.vigil.bare() == {}
+        (span,) = bot.engine.vigil.past.values()
+        assert span.longest < 2e9
+        place.agrees(bot)
+
+
+async def test_a_stop_that_the_venue_ends_and_does_not_take_again_is_left_at_market_after_five_seconds(
+    tmp_path: Path,
+) -> None:
+    place = Rungs(tmp_path / "bot")
+    place.rungs = 0
+
+    async def person(_: LiveTrading) -> None:
+        # The stop that is set anew never arrives, nor do the first questions about it.
+        place.exchange.faults.add(Fault(Wrong.DEAF, "/api/v3/order", times=5))
+        (stop,) = place.working()
+        place.exchange.desk.cancel(stop, place.exchange.now, State.EXPIRED)
+        await place.pass_time(20)
+
+    async with place:
+        bot = await place.live(130, person=person)
 
         kinds = [fill.purpose.value for fill in bot.engine.fills]
         assert kinds == ["entry", "stop_loss"]

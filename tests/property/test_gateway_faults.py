@@ -142,6 +142,8 @@ def test_nothing_is_lost_or_doubled_of_perpetuals_either(seed: int, venue: str) 
 
 
 @settings(max_examples=15)
+@example(374121, "KUCOIN")
+@example(176312, "KUCOIN")
 @given(st.integers(0, 10**6), st.sampled_from(OTHERS))
 def test_nothing_is_lost_or_doubled_through_ccxt_either(seed: int, venue: str) -> None:
     world, orders = asyncio.run(live(seed, venue, speaks=other))

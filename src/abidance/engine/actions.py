@@ -282,8 +282,7 @@ class Actions:
         for position in reversed(positions):
             part = excess
             if len(positions) > 1:
-                leaving = sum((order.remaining for order in self._exits_under_way(position)), ZERO)
-                part = min(excess, abs(position.quantity) - leaving)
+                part = min(excess, abs(position.quantity) - self.leaving(position))
             part = truncate_to(part, self._state.instruments[position.instrument].lot)
             if part > 0:
                 excess -= part
@@ -340,7 +339,7 @@ class Actions:
         """Close at market what of a position (or of `most`) is not being closed; `price` is what the decision saw."""
         instrument = self._state.instruments[position.instrument]
         request = exit_request(position, purpose, price, instrument)
-        leaving = sum((order.remaining for order in self._exits_under_way(position)), ZERO)
+        leaving = self.leaving(position)
         wished = request.quantity if most is None else min(most, request.quantity)
         if wished > leaving:
             self._request(msgspec.structs.replace(request, quantity=wished - leaving, tag=tag))
@@ -387,6 +386,10 @@ class Actions:
         order_id = self._request(again)
         if order_id is not None:
             self._replaced[order_id] = attempts + 1
+
+    def leaving(self, position: Position) -> Decimal:
+        """Return how much of a position is being closed at market."""
+        return sum((order.remaining for order in self._exits_under_way(position)), ZERO)
 
     def _exits_under_way(self, position: Position) -> list[Order]:
         """Return the market orders that are making a position smaller."""

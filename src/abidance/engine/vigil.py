@@ -11,7 +11,7 @@ from decimal import Decimal
 from abidance.engine.actions import ATTEMPTS, Actions
 from abidance.engine.state import State
 from abidance.model.instrument import SECOND_NS
-from abidance.model.money import ZERO, to_decimal
+from abidance.model.money import ZERO, to_decimal, truncate_to
 from abidance.model.order import Order, OrderState, Purpose
 
 VIGIL = "vigil"
@@ -94,11 +94,31 @@ class Vigil:
         self._reckon()
 
     def lost(self, order: Order) -> None:
-        """Leave a position at once whose stop the venue does not hold (any more): nothing is to be waited for."""
-        position = self._state.position(order.request.strategy, order.request.instrument)
-        price = self._state.price(order.request.instrument)
-        if position.quantity and price is not None and order.state is not OrderState.EXPIRED:
-            self._actions.leave(position, Purpose.STOP_LOSS, to_decimal(price))
+        """See to a position whose stop the venue does not hold (any more): a new one at once, or out at market.
+
+        Out is what the venue refused, what has begun to trade or is passed by the market, and what ended again soon
+        after it was set anew. A stop that a strategy worded itself, with a time that has run out, is nobody's loss.
+        """
+        request, state, actions = order.request, self._state, self._actions
+        position = state.position(request.strategy, request.instrument)
+        price, instrument = state.price(request.instrument), state.instruments[request.instrument]
+        ended = order.state in (OrderState.CANCELLED, OrderState.EXPIRED)
+        is_ours = actions.exits.is_stop(order)
+        is_left = actions.leaving(position) >= truncate_to(abs(position.quantity), instrument.lot)
+        if is_left or (ended and request.expire_after is not None and not is_ours):
+            return
+        if is_ours and ended and not order.filled and actions.exits.renew(position, price, state.now):
+            self._tell_gone(order, "a new one is set")
+            actions.act(actions.exits.standing(position, instrument))
+        elif price is not None:
+            if ended:
+                self._tell_gone(order, "what it protected is left at market")
+            actions.leave(position, Purpose.STOP_LOSS, to_decimal(price))
+
+    def _tell_gone(self, order: Order, then: str) -> None:
+        reason = f" ({order.reason})" if order.reason else ""
+        text = f"The venue ended the stop of {order.request.instrument}{reason}: {then}."
+        self._actions.note("warning", "stop_gone", text, order.request.strategy)
 
     def bare(self) -> dict[Place, int]:
         """Return since when (ns UTC) positions stand without their whole stop."""

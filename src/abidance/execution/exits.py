@@ -11,7 +11,7 @@ from math import inf
 
 from abidance.execution.orders import Orders
 from abidance.model.account import Position
-from abidance.model.instrument import Instrument
+from abidance.model.instrument import SECOND_NS, Instrument
 from abidance.model.intent import AmendRequest, CancelRequest, Intent
 from abidance.model.market import Bar
 from abidance.model.money import ZERO, ceil_to, floor_to, nearest_to, to_decimal, truncate_to
@@ -36,6 +36,7 @@ class Plan:
     bars: int = 0
     leaving: bool = False
     stood: str = ""
+    renewed: int | None = None
     asked: dict[Purpose, OrderRequest] = field(default_factory=dict)
     orders: dict[Purpose, str] = field(default_factory=dict)
 
@@ -85,8 +86,12 @@ class Exits:
     def reason(self, order: Order) -> Purpose:
         """Return why an order that just filled was there, as the plan knows it now."""
         plan = self._plans.get((order.request.strategy, order.request.instrument))
-        is_stop = plan is not None and plan.orders.get(Purpose.STOP_LOSS) == order.id
-        return plan.reason if plan is not None and is_stop else order.request.purpose
+        return plan.reason if plan is not None and self.is_stop(order) else order.request.purpose
+
+    def is_stop(self, order: Order) -> bool:
+        """Say whether an order is the stop that a plan wants."""
+        plan = self._plans.get((order.request.strategy, order.request.instrument))
+        return plan is not None and plan.orders.get(Purpose.STOP_LOSS) == order.id
 
     def attached(self, order_id: str, request: OrderRequest) -> None:
         """Remember the id under which a protective request was sent; requests that are not ours are passed over."""
@@ -163,6 +168,19 @@ class Exits:
                 covered = stop.remaining
         return max(ZERO, truncate_to(abs(position.quantity), instrument.lot) - covered)
 
+    def renew(self, position: Position, price: float | None, now: int) -> bool:
+        """Say whether the stop of a position, which the venue ended, is to be stated anew (`now`: ns UTC).
+
+        Not when the market is already past it, and not when the one before this was stated anew a moment ago, too.
+        """
+        plan = self._plans[position.strategy, position.instrument]
+        if price is not None and plan.stop is not None and (price - plan.stop) * plan.sign <= 0:
+            return False
+        if plan.renewed is not None and now - plan.renewed < _STEADY:
+            return False
+        plan.renewed = now
+        return True
+
     def standing(self, position: Position, instrument: Instrument) -> list[Intent]:
         """Return what must change at the venue so that the protection fits `position` again."""
         plan = self._plans.get((position.strategy, position.instrument))
@@ -217,6 +235,8 @@ class Exits:
         return [request]
 
 
+_STEADY = 60 * SECOND_NS
+"""How long a stop that was stated anew must have stood before the venue may end it again."""
 _NOISE = Decimal("0.000001")
 """The part of a tick that is no price but what float arithmetic left behind."""
 _OPENING = frozenset({Purpose.ENTRY, Purpose.REBALANCE})

@@ -1,8 +1,10 @@
 """How long a position may stand without its stop, through the whole core, and what is done when that lasts."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from abidance.engine.pump import Pump
 from abidance.engine.vigil import VIGIL, Bareness
@@ -12,23 +14,30 @@ from abidance.model.event import (
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
+    OrderExpired,
     OrderFilled,
     OrderRejected,
     OrderUnknown,
     Timer,
 )
 from abidance.model.instrument import SECOND_NS
-from abidance.model.order import OrderType, Purpose
+from abidance.model.market import Bar
+from abidance.model.order import Fill, OrderRequest, OrderType, Purpose, Side
 from abidance.risk.breaker import DAY_NS
-from tests.unit.engine.rig import SPOT, D, Rig, Scripted, fill_of, flat, rig_of
+from abidance.strategy.base import EventStrategy, View
+from tests.unit.engine.rig import SPOT, D, Rig, Row, Scripted, fill_of, flat, rig_of
 
 PLACE = ("one", SPOT.id)
 PATIENCE = 5 * SECOND_NS
+Ending = OrderCancelled | OrderExpired
+ENDINGS = (OrderCancelled, OrderExpired)
 
 
-def bought(*parts: str, patience: float | None = 5.0) -> Rig:
+def bought(
+    *parts: str, patience: float | None = 5.0, tape: Sequence[Row] = tuple(flat(100, 100, 100))
+) -> Rig:
     """Return a rig without a venue whose entry of 1 filled in these parts; nothing was said of its stop."""
-    rig = rig_of(Scripted([1], stop=5.0), flat(100, 100, 100), venue=False)
+    rig = rig_of(Scripted([1], stop=5.0), tape, venue=False)
     rig.engine.vigil.be_patient(patience)
     rig.step()
     rig.accept(rig.submits[0])
@@ -50,6 +59,12 @@ def exits(rig: Rig) -> list[tuple[Decimal, Purpose]]:
         for each in rig.submits
         if each.request.reduce_only and each.request.type is OrderType.MARKET
     ]
+
+
+def stops(rig: Rig) -> list[tuple[Decimal, Decimal | None]]:
+    """Return how much was to be protected, and at which price."""
+    sent = [each.request for each in rig.submits if each.request.type is OrderType.STOP]
+    return [(each.quantity, each.trigger) for each in sent]
 
 
 def alarms(rig: Rig) -> list[str]:
@@ -140,7 +155,128 @@ def test_a_stop_that_stood_and_is_doubted_counts_until_it_is_proven_to_be_gone()
 
     assert doubted == {}
     assert rig.engine.vigil.bare() == {PLACE: rig.ts}
+    assert stops(rig) == [(D("1.000"), D("95.0"))] * 2
+
+
+@pytest.mark.parametrize("news", ENDINGS)
+def test_a_stop_that_the_venue_ends_is_set_anew_at_once(news: type[Ending]) -> None:
+    rig = bought("1.000")
+    rig.accept(rig.submits[1])
+
+    rig.tell(news(rig.ts, rig.submits[1].order_id, "of its own will"))
+    bare = rig.engine.vigil.bare()
+    rig.ts += SECOND_NS // 4
+    rig.accept(rig.submits[-1])
+
+    assert stops(rig) == [(D("1.000"), D("95.0"))] * 2
+    assert bare == {PLACE: rig.ts - SECOND_NS // 4}
+    assert rig.engine.vigil.bare() == {}
+    assert exits(rig) == []
+    gone = "The venue ended the stop of BTC/USDT@SIM (of its own will): a new one is set."
+    assert [notice.text for notice in rig.notices if notice.code == "stop_gone"] == [gone]
+
+
+@pytest.mark.parametrize("news", ENDINGS)
+def test_a_new_stop_that_nobody_confirms_is_not_waited_for_longer_than_the_first(news: type[Ending]) -> None:
+    rig = bought("1.000")
+    rig.accept(rig.submits[1])
+    rig.tell(news(rig.ts, rig.submits[1].order_id))
+    gone_at = rig.ts
+
+    look(rig)
+
+    assert rig.ts == gone_at + PATIENCE
     assert exits(rig) == [(D("1.000"), Purpose.STOP_LOSS)]
+    assert len(alarms(rig)) == 1
+
+
+def test_a_new_stop_that_the_venue_refuses_is_left_at_market_at_once() -> None:
+    rig = bought("1.000")
+    rig.accept(rig.submits[1])
+    rig.tell(OrderExpired(rig.ts, rig.submits[1].order_id))
+
+    rig.tell(OrderRejected(rig.ts, rig.submits[-1].order_id, "it would trigger at once"))
+
+    assert exits(rig) == [(D("1.000"), Purpose.STOP_LOSS)]
+
+
+@pytest.mark.parametrize(("seconds", "is_left"), [(59, True), (60, False)])
+def test_a_stop_that_the_venue_ends_again_and_again_is_not_set_anew_for_ever(
+    seconds: int, is_left: bool
+) -> None:
+    rig = bought("1.000")
+    rig.accept(rig.submits[1])
+    rig.tell(OrderExpired(rig.ts, rig.submits[1].order_id))
+    rig.accept(rig.submits[-1])
+
+    rig.ts += seconds * SECOND_NS
+    rig.tell(OrderExpired(rig.ts, rig.submits[-1].order_id))
+
+    assert exits(rig) == ([(D("1.000"), Purpose.STOP_LOSS)] if is_left else [])
+    assert len(stops(rig)) == (2 if is_left else 3)
+
+
+def test_a_stop_that_ends_once_the_market_has_passed_it_is_left_at_market() -> None:
+    rig = bought("1.000", tape=flat(100, 94, 94))
+    rig.accept(rig.submits[1])
+    rig.step()
+
+    rig.tell(OrderExpired(rig.ts, rig.submits[1].order_id, "nobody took it"))
+
+    assert exits(rig) == [(D("1.000"), Purpose.STOP_LOSS)]
+    assert len(stops(rig)) == 1
+
+
+def test_what_is_left_of_a_stop_that_ended_after_a_part_is_left_at_market() -> None:
+    rig = bought("1.000")
+    rig.accept(rig.submits[1])
+    rig.fill(rig.submits[1], "0.4", "95", "part")
+
+    rig.tell(OrderExpired(rig.ts, rig.submits[1].order_id))
+
+    assert exits(rig) == [(D("0.600"), Purpose.STOP_LOSS)]
+
+
+def test_a_stop_that_ends_while_its_position_is_being_left_is_not_missed() -> None:
+    rig = bought("1.000")
+    rig.accept(rig.submits[1])
+    rig.control(ControlAction.FLATTEN)
+    leaving = exits(rig)
+
+    rig.tell(OrderExpired(rig.ts, rig.submits[1].order_id))
+
+    assert exits(rig) == leaving == [(D("1.000"), Purpose.FLATTEN)]
+    assert len(stops(rig)) == 1
+
+
+class Timed(EventStrategy):
+    """Buys, and words a stop of its own that is to stand for a minute."""
+
+    timeframe = "1h"
+
+    def on_bar(self, bar: Bar, view: View) -> list[OrderRequest]:
+        if view.position(bar.instrument).quantity or tuple(view.orders()):
+            return []
+        return [OrderRequest(self.name, bar.instrument, Side.BUY, D(1))]
+
+    def on_fill(self, fill: Fill, view: View) -> list[OrderRequest]:
+        if fill.side is Side.SELL:
+            return []
+        stop = OrderRequest(self.name, fill.instrument, Side.SELL, D(1), OrderType.STOP, trigger=D(95))
+        return [replace(stop, reduce_only=True, purpose=Purpose.STOP_LOSS, expire_after=60)]
+
+
+@pytest.mark.parametrize("news", ENDINGS)
+def test_a_stop_that_a_strategy_gave_a_time_may_end_by_it(news: type[Ending]) -> None:
+    rig = rig_of({"one": Timed()}, flat(100, 100, 100), venue=False)
+    rig.step()
+    rig.fill(rig.submits[0], "1", "100", "all")
+    rig.accept(rig.submits[1])
+
+    rig.tell(news(rig.ts, rig.submits[1].order_id, "its time ran out"))
+
+    assert stops(rig) == [(D(1), D(95))]
+    assert exits(rig) == []
 
 
 def test_an_exit_that_is_under_way_is_not_sent_twice() -> None:

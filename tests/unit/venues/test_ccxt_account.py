@@ -14,6 +14,7 @@ from abidance.venues.account import Call
 from abidance.venues.accounts import account_of
 from abidance.venues.ccxt.account import WINDOW_S, CcxtSpotAccount
 from abidance.venues.net.transport import Answer
+from abidance.venues.trading import inquiry
 from tests.unit.venues.other_venue import OTHERS, other
 from tests.unit.venues.test_gateway import (  # noqa: F401
     test_a_cancel_that_comes_after_the_fill_ends_in_the_fill,
@@ -90,6 +91,38 @@ async def test_absence_is_no_proof_before_an_order_was_ever_found(world: World) 
     assert world.told(lost) == ["OrderUnknown", "OrderAbandoned"]
     assert world.told(found)[-1] == "OrderAccepted"
     assert world.placed(lost) == 0
+
+
+async def test_an_order_that_stands_shows_a_new_process_that_absence_is_a_proof(world: World) -> None:
+    stands = world.rest()
+    await world.advance(3)
+    await world.restart()
+    world.exchange.faults.add(Fault(Wrong.DEAF, world.scene.order))
+
+    lost = world.rest()
+    await world.advance(WINDOW_S + 30, step=1)
+
+    assert world.told(stands)[-1] == "OrderAccepted"
+    assert world.told(lost) == ["OrderUnknown", "OrderAbandoned"]
+
+
+async def test_without_that_each_order_must_be_absent_for_long_however_many_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inquiry, "UNSHOWN", 90.0)
+    world = await World(venue="KUCOIN", speaks=other).start()
+    world.exchange.faults.add(Fault(Wrong.DEAF, world.scene.order, times=3))
+
+    lost = [world.rest() for _ in range(3)]
+    await world.advance(WINDOW_S + 80, step=1)
+    early = [world.told(each) for each in lost]
+    await world.advance(30, step=1)
+    doubts = dict(world.gateway.doubts)
+    await world.stop()
+
+    assert early == [["OrderUnknown"]] * 3
+    assert [world.told(each) for each in lost] == [["OrderUnknown", "OrderAbandoned"]] * 3
+    assert doubts == {}
 
 
 async def test_a_no_that_ccxt_does_not_understand_is_no_answer() -> None:

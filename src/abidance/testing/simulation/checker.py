@@ -17,7 +17,7 @@ KILL_WITHIN = SECOND // 2
 STALE = 15 * SECOND
 """Without a quote for so long nothing may be entered, in ns."""
 BARE, LOST = 2 * SECOND, 7 * SECOND
-"""How long what is held may be without protection at a time, also when the venue itself ended the stop, in ns.
+"""How long what is held may be without protection at a time, also when the venue itself refused the stop, in ns.
 
 The bot leaves at market after 5 s, and that travels."""
 MOST = Decimal("0.25")
@@ -316,7 +316,7 @@ class Checker:
         elif kind == "accepted":
             there = intent.reduces or bool(placed)
             self._hold("evidence", there, f"order {order_id} is told as accepted, but the exchange has none")
-        if intent.reduces and kind in ("rejected", "expired"):
+        if intent.reduces and kind == "rejected":
             self._lost_at = self._now()
         intent.state = ("partial" if intent.filled else "open") if kind == "accepted" else kind
 

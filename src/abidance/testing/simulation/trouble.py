@@ -322,13 +322,16 @@ async def traded_by_hand(place: Place, random: Random, trouble: Trouble) -> None
 
 
 async def taken_back_by_hand(place: Place, random: Random, _: Trouble) -> None:
-    """Somebody takes back what stands at the venue."""
+    """Somebody takes back what stands at the venue, or the venue itself lets it expire."""
     site = place.site(random)
     site.exchange.catch_up()
     working = [o for o in site.exchange.desk.orders.values() if o.state in (State.WAITING, State.OPEN)]
     if working:
         place.hit("taken_back_by_hand")
-        site.exchange.desk.cancel(random.choice(working), site.exchange.now)
+        chosen = random.choice(working)
+        expires = chosen.ticket.trigger is not None and place.seed % 2
+        state = State.EXPIRED if expires else State.CANCELLED
+        site.exchange.desk.cancel(chosen, site.exchange.now, state)
 
 
 async def liquidated(place: Place, _random: Random, _: Trouble) -> None:

@@ -36,8 +36,6 @@ from abidance.venues.net.transport import Answer
 
 WINDOW_S = 60.0
 """How long a request may still be taken: no venue is known to take one that is older."""
-DOUBTS = 400
-"""So many answers that there is no such order, about ten minutes of them, prove nothing before one was ever found."""
 _PROBE = "00000000000000000000000000000abc"
 _ROWS, _KNOWN_ROWS = 20, 50
 """An answer with so many executions may have been cut, the more where ccxt says what one holds: its time is halved."""
@@ -90,8 +88,7 @@ class CcxtSpotAccount(AccountDialect):
         told = ((self._script.exchange.features or {}).get("spot") or {}).get("fetchMyTrades") or {}
         self._page: int | None = told.get("limit")
         self._rows_at_most = _ROWS if self._page is None else min(self._page, _KNOWN_ROWS)
-        self._finds = False
-        self._doubts: dict[str, int] = {}
+        self.finds = False  # until it has
 
     async def prepare(self, ask: Ask) -> None:
         """Ask for the venue's markets, and look at what ccxt would really send. Raises UsageError and VenueError."""
@@ -176,7 +173,7 @@ class CcxtSpotAccount(AccountDialect):
                 return Reply(Proof.UNKNOWN, "an answer that names no order")
             if method == "create_order":
                 self._note(given[-1]["clientOrderId"], venue_id)
-                if self._finds:
+                if self.finds:
                     return Reply(Proof.DONE, venue_id=venue_id)
                 return Reply(
                     Proof.UNKNOWN,
@@ -214,14 +211,13 @@ class CcxtSpotAccount(AccountDialect):
         return calls
 
     def found(self, answer: Answer, instrument: str) -> OrderReport | None:
-        """Return what was found. Raises VenueError, also for "no such order" until one was found by our id."""
+        """Return what was found, None for "no such order". Raises VenueError."""
         number, _, params = answer.told[1]
         ours = params.get("clientOrderId", "")
         try:
             order = self._asked(answer)
         except self._script.errors as error:
             if answer.status < 500 and "OrderNotFound" in self._script.kind_of(error):
-                self._doubt_absence(ours)
                 return None
             raise self._refused(answer, error) from error
         with _understood(self.venue, answer):
@@ -231,19 +227,9 @@ class CcxtSpotAccount(AccountDialect):
             if number and report.venue_id != number:
                 raise ValueError("an answer about another order")
         if ours:
-            self._finds = True
+            self.finds = True
             self._note(ours, report.venue_id)
         return report
-
-    def _doubt_absence(self, ours: str) -> None:
-        """Raise VenueError while the venue has never found an order by our id: it may be unable to."""
-        times = self._doubts.get(ours, 0)
-        if ours and not self._finds and times < DOUBTS:
-            self._doubts[ours] = times + 1
-            raise VenueError(
-                f"{self.venue} knows no order {ours}, and has not shown yet that it finds any by our id.",
-                "It is asked again.",
-            )
 
     def open_orders(self) -> Sequence[Call]:
         """Return one call per instrument."""

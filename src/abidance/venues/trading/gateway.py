@@ -87,7 +87,6 @@ class VenueGateway:
         self._locks: dict[str, asyncio.Lock] = {}
         self._killing: set[str] = set()
         self._recovered: list[Tracked] = []
-        self._once_there: list[Tracked] = []
         self._is_up = False
         self._up_at = 0
         self._ups = 0
@@ -131,7 +130,6 @@ class VenueGateway:
         for tracked in self.register.open():
             tracked.held = tracked.request.type not in self.dialect.capability.native
         self._recovered = [each for each in self.register.open() if not each.held]
-        self._once_there = self.register.once_there() if self._line is None else []
         self._inquiry.begin(since)
 
     def _place(self, command: Submit) -> None:
@@ -352,10 +350,7 @@ class VenueGateway:
                     self.register.unknown(tracked, "the program was not running", self._now())
                     self._inquiry.resolve(tracked)
                 self._recovered = []
-                for tracked in self._once_there:  # what is found shows that orders are found at all
-                    with suppress(VenueError):
-                        await self._inquiry.look(tracked)
-                self._once_there = []
+                await self._inquiry.let_it_show()
                 await self._inquiry.sweep()
                 await self.compare_orders()
                 await self.compare_funds()

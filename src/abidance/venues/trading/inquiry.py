@@ -19,6 +19,8 @@ GRACE = 2.0
 """Seconds beyond the venue's window, and between two answers, before absence may count."""
 LAG = 12.0
 """Seconds for which an order that was there before must be absent: copies of the books may be that far behind."""
+UNSHOWN = 600.0
+"""Seconds for which any order must be absent while the venue has not shown that it finds orders by our id."""
 ALARM = 120.0
 """Seconds without proof after which people are told."""
 OVERLAP = 60 * SECOND_NS
@@ -73,6 +75,7 @@ class Inquiry:
             while tracked.told in (OrderState.UNKNOWN, OrderState.SENT):
                 await self._way.pulse.sleep(ASK_AGAIN[min(attempt, len(ASK_AGAIN) - 1)])
                 attempt += 1
+                await self.let_it_show()
                 with suppress(VenueError):  # no answer is not the answer "no"
                     if tracked.told is OrderState.UNKNOWN and await self.look(tracked) is None:
                         await self._note_absence(tracked)
@@ -88,10 +91,8 @@ class Inquiry:
         late = tracked.sent_at + round((self._dialect.capability.window + GRACE) * SECOND_NS)
         if now <= late:
             return
-        if not tracked.absent_at or now - tracked.absent_at[-1] >= GRACE * SECOND_NS:
-            tracked.absent_at.append(now)
-        patience = LAG if tracked.was_there else GRACE
-        if tracked.absent_at[-1] - tracked.absent_at[0] < patience * SECOND_NS:
+        self._note_no(tracked)
+        if not self._is_absent(tracked, LAG if tracked.was_there else GRACE):
             return
         await self.sweep_one(tracked.request.instrument, tracked.sent_at - OVERLAP)
         await self.list_orders()
@@ -99,6 +100,25 @@ class Inquiry:
             proof = "unknown to the venue in two answers after its time, in open orders and in executions"
             self._register.abandoned(tracked, proof, self._now())
             self._way.spawn(self._on_absent())  # it may have come too late
+
+    def _note_no(self, tracked: Tracked) -> None:
+        """Note one more answer that the venue knows no such order."""
+        now, told = self._way.wire.now(), tracked.absent_at
+        if not told or now - told[-1] >= GRACE * SECOND_NS:
+            told.append(now)
+
+    def _is_absent(self, tracked: Tracked, patience: float) -> bool:
+        """Say whether the venue has said for so many seconds, in several answers, that it knows no such order."""
+        told, patience = tracked.absent_at, patience if self._dialect.finds else UNSHOWN
+        return bool(told) and told[-1] - told[0] >= patience * SECOND_NS
+
+    async def let_it_show(self) -> None:
+        """Look up orders that the venue had until one is found: only then does it count when another is not."""
+        for tracked in () if self._dialect.finds else self._register.once_there():
+            with suppress(VenueError):
+                await self.look(tracked)
+            if self._dialect.finds:
+                return
 
     async def look(self, tracked: Tracked) -> OrderReport | None:
         """Ask for one order. Returns None when the venue knows none; raises VenueError when there is no answer."""
@@ -162,7 +182,7 @@ class Inquiry:
         before = len(self._register.strays)
         # One that is absent in two answers is nobody's: it waits for these to be explained before it is abandoned.
         in_flight = any(
-            each.told in (OrderState.SENT, OrderState.UNKNOWN) and len(each.absent_at) < 2
+            each.told in (OrderState.SENT, OrderState.UNKNOWN) and not self._is_absent(each, GRACE)
             for each in self._register.open()
         )
         for venue_id, found in list(self._register.strays.items()):
@@ -172,7 +192,14 @@ class Inquiry:
                 if venue_id not in self._register.strays or venue_id in self._register.forced:
                     break
                 if tracked.id not in self._looked and await self.look(tracked) is None:
-                    self._looked.add(tracked.id)
+                    self._note_no(tracked)
+                    if self._dialect.finds or self._is_absent(tracked, GRACE):
+                        self._looked.add(tracked.id)
+                    else:
+                        raise VenueError(
+                            f"{self._dialect.venue} has not shown yet that it finds orders by our id.",
+                            "It is asked again.",
+                        )
             await self._ask_whose(venue_id, found[0])
             self._register.disown(venue_id, self._now())
         return len(self._register.strays) < before

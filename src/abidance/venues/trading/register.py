@@ -132,9 +132,10 @@ class Register:
         return iter([each for each in self._orders.values() if not each.is_closed])
 
     def once_there(self) -> list[Tracked]:
-        """Return the newest few of our orders that ended and that the venue had."""
-        found = [each for each in self._orders.values() if each.is_closed and each.was_there]
-        return found[:-4:-1]
+        """Return a few of our orders that the venue had: the newest that stand there, and the newest that ended."""
+        found = [each for each in self._orders.values() if each.was_there]
+        standing = [each for each in found if each.is_standing and each.told is not OrderState.UNKNOWN]
+        return standing[:-4:-1] + [each for each in found if each.is_closed][:-4:-1]
 
     def standing(self, instrument: str, side: Side | None = None) -> Iterator[Tracked]:
         """Yield our orders of an instrument that rest at the venue."""
