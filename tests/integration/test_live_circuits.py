@@ -1,6 +1,7 @@
 """Bots with real orders on local exchanges, over real sockets: a venue that fails is left alone and tried again."""
 
 import asyncio
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from abidance.run.circuits import open_circuits
 from abidance.run.door import Answer, Wish, ask
 from abidance.run.trading import LiveTrading
 from abidance.testing.exchange import Fault, Wrong
+from abidance.venues.trading import gateway
 from tests.integration.live_bench import breathe
 from tests.integration.test_live_paper import BTC
 from tests.integration.test_live_routing import TwoVenues, entries
@@ -108,3 +110,37 @@ async def test_nothing_is_entered_while_the_only_venue_is_slow_or_refuses_us(
             assert not shut
     assert moves(place.folder)[0].state is CircuitState.OPEN
     assert entered
+
+
+async def test_an_account_that_differs_again_and_again_opens_the_circuit_of_the_books(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway, "FUNDS", 8.0)
+    place = Market(tmp_path / "bot")
+    doubts: list[bool] = []
+
+    def moved(amount: int) -> None:
+        place.exchange.desk.transfer(place.account, "USDT", Decimal(amount), place.exchange.now)
+
+    async def somebody(bot: LiveTrading) -> None:
+        for _ in range(3):
+            for amount in (-15_000, 15_000):
+                moved(amount)
+                await place.pass_time(13)
+                doubts.append(gateway.BOOKS in bot.gateways[0].doubts)
+
+    async with place:
+        place.exchange.faults.add(Fault(Wrong.GAP, "account outboundAccountPosition", times=0))
+        place.exchange.faults.add(Fault(Wrong.GAP, "account balanceUpdate", times=0))
+        bot = await place.live(5, person=somebody, risk=SHORT)
+        place.agrees(bot)
+
+    found = moves(place.folder)
+    assert doubts == [True, False] * 3
+    assert [each.part for each in found] == [Part.BOOKS] * len(found)
+    assert found[0].state is CircuitState.OPEN
+    assert (
+        "The account differed from our books 3 times in 3600 s, the last: USDT: the venue has"
+        in found[0].reason
+    )
+    assert found[-1].state is CircuitState.CLOSED

@@ -24,6 +24,10 @@ def reconcile(
     confirm: Annotated[
         str, typer.Option("--confirm", help="With --accept: the bot's name, where nobody types.")
     ] = "",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print the differences and change nothing, whatever else is said."),
+    ] = False,
     account: Annotated[str, typer.Option("--account", help="Which account, as named in the vault.")] = "main",
     key_file: KeyFile = None,
     keyring: Keyring = False,
@@ -61,7 +65,7 @@ def reconcile(
     for each in found:
         table.add_row(each.venue, visible(each.about), visible(each.text))
     console.print(table)
-    if not accept:
+    if dry_run or not accept:
         raise typer.Exit(1)
     seen = " ".join(each.text for each in found if each.is_money)
     told = _accepted(userdir, name, seen, accept, confirm)

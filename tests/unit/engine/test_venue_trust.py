@@ -75,6 +75,10 @@ def test_a_stop_that_could_not_be_taken_back_stands_as_it_is() -> None:
     rig.tell(OrderCancelled(rig.ts, stop.order_id, "by the venue"))
 
     assert asked == [stop.order_id]
-    # What the venue ended by itself leaves the position unprotected: it is left at once.
-    assert rig.submits[-1].request.type is OrderType.MARKET
+    # What the venue ended by itself leaves the position unprotected: its stop is set anew where it is wished by now.
+    before, after = stop.request.trigger, rig.submits[-1].request.trigger
+    assert rig.submits[-1].request.type is OrderType.STOP
     assert rig.submits[-1].request.quantity == D(1)
+    assert before is not None
+    assert after is not None
+    assert after > before
