@@ -23,6 +23,7 @@ from abidance.portfolio.portfolio import Portfolio
 from abidance.risk import gate
 from abidance.risk.feeds import Feeds
 from abidance.run import switch
+from abidance.run.departures import Departures
 from abidance.run.durable import Durable
 from abidance.testing.simulation.disk import Disk
 from abidance.venues.account import Proof, Reply
@@ -284,12 +285,17 @@ def open_orders_are_forgotten_at_a_restart() -> AbstractContextManager[Any]:
     return patch.object(VenueGateway, "recover", lambda *_: None)
 
 
+def nobody_notes_what_leaves() -> AbstractContextManager[Any]:
+    """After a restart each order that was not answered is taken for one that never left."""
+    return patch.object(Departures, "note", lambda _self, _order_id: None)
+
+
 def fills_by_hand_are_told_after_each_restart() -> AbstractContextManager[Any]:
     """A new process knows no executions but those of our own orders."""
     recover = VenueGateway.recover
 
-    def forgetful(self: VenueGateway, orders: Any, fills: Any, since: int) -> None:
-        recover(self, orders, [each for each in fills if each.strategy != register.MANUAL], since)
+    def forgetful(self: VenueGateway, orders: Any, fills: Any, *given: Any) -> None:
+        recover(self, orders, [each for each in fills if each.strategy != register.MANUAL], *given)
 
     return patch.object(VenueGateway, "recover", forgetful)
 
@@ -406,6 +412,7 @@ FIRST = {
     "no_answer_means_accepted": 29,
     "no_answer_means_refused": 5,
     "nobody_asks_for_fills": 1,
+    "nobody_notes_what_leaves": 90,
     "not_found_means_absent": 10,
     "stale_quotes_block_nothing": 13,
     "open_circuits_block_nothing": 1,
@@ -418,6 +425,7 @@ FIRST = {
 
 KIND = {
     "costs_are_not_looked_at": "worked",
+    "nobody_notes_what_leaves": "worked",
     "parts_of_an_entry_forget_each_other": "worked",
     "funding_is_lost": "perpetual",
     "funding_is_told_twice": "perpetual",
@@ -439,7 +447,7 @@ BUGS: Mapping[str, tuple[Bug, int, str]] = {
         a_kill_is_forgotten_at_once, not_found_means_absent, endings_overtake_fills,
         nobody_asks_for_fills, fills_are_booked_twice, fills_are_not_recorded, decisions_are_not_recorded,
         ids_depend_on_the_process, ids_repeat, open_orders_are_forgotten_at_a_restart,
-        fills_by_hand_are_told_after_each_restart,
+        nobody_notes_what_leaves, fills_by_hand_are_told_after_each_restart,
         failed_comparisons_wait_their_turn, half_written_records_stay, events_are_not_handled_in_their_order,
         broken_frames_are_only_logged, costs_are_not_looked_at, parts_of_an_entry_forget_each_other, funding_is_lost,
         funding_is_told_twice, liquidations_are_passed_over, profit_is_booked_in_whole_units,

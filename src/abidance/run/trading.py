@@ -36,7 +36,7 @@ from abidance.model.event import (
 from abidance.model.instrument import Instrument
 from abidance.model.market import BookSnapshot, FeedStatus, MarketEvent, Quote, Trade
 from abidance.model.money import ZERO, to_decimal
-from abidance.model.order import Order, OrderType
+from abidance.model.order import Order, OrderState, OrderType
 from abidance.model.outcome import Decided, Outcome
 from abidance.portfolio.ledger import funding_ref
 from abidance.risk.circuits import RUN, Sign
@@ -46,6 +46,7 @@ from abidance.run.bot import JOURNAL, Moment
 from abidance.run.byhand import Account, holdings, taken_from_strategies
 from abidance.run.checkpoint import State
 from abidance.run.circuits import CircuitWatch
+from abidance.run.departures import Departures, place_of
 from abidance.run.door import Answer, Wish
 from abidance.run.durable import Apart, Durable
 from abidance.run.killing import Extent, killed
@@ -164,8 +165,13 @@ class LiveTrading(LivePaper):
         self._stored: asyncio.Future[int] | None = None
         self._wanted = wanted_of(config.perpetuals, config.strategies, material.instruments)
         super().__init__(replace(material, is_real=True), folder)
+        self._departures = self._noted()
 
     def __exit__(self, *told: object) -> None:
+        in_flight = (OrderState.SENT, OrderState.UNKNOWN)
+        self._departures.end(
+            keeps=any(each.state in in_flight for each in self._core.engine.state.orders.open())
+        )
         super().__exit__(*told)
         self._syncing.shutdown()
         self._storing.shutdown()
@@ -188,6 +194,10 @@ class LiveTrading(LivePaper):
         took = partial(self._circuits.see, RUN, Sign.WRITTEN)
         self._sure = Durable(self.journal, self._syncing, self._failed, took)
         return self._sure
+
+    def _noted(self) -> Departures:
+        """Return where it is noted which orders may have left."""
+        return Departures(place_of(self.journal))
 
     def _room(self) -> int:
         """Return how many bytes are free where the record is."""
@@ -213,11 +223,14 @@ class LiveTrading(LivePaper):
         last = await self._repeat(wires)
         engine = self._core.engine
         since = engine.state.now or world.pulse.wall()
+        may_have_left = self._departures.of_the_last(self.resumed)
+        in_question = [each.id for each in engine.state.orders.open() if may_have_left(each.id)]
+        self._departures.begin(self.journal.seq, in_question)
         for dialect, wire in zip(self.dialects, wires, strict=True):
             gateway = self._gateway(dialect, wire, world)
             orders = [o for o in engine.state.orders.all() if o.request.instrument in dialect.instruments]
             fills = [f for f in engine.fills if f.instrument in dialect.instruments]
-            gateway.recover(orders, fills, since - _OVERLAP if self.resumed else since)
+            gateway.recover(orders, fills, since - _OVERLAP if self.resumed else since, may_have_left)
             self.gateways.append(gateway)
         self.relay.gateways = {id: each for each in self.gateways for id in each.dialect.instruments}
         self.relay.is_open = True
@@ -285,7 +298,9 @@ class LiveTrading(LivePaper):
         log = logger("gateway").bind(venue=dialect.venue)
         stream_url = self._access[dialect.venue].stream_url
         signs = partial(self._circuits.see, dialect.venue)
-        way = Way(wire, world.transport, world.pulse, world.draw, log, stream_url, self._sure, signs)
+        way = Way(
+            wire, world.transport, world.pulse, world.draw, log, stream_url, self._sure, signs, self._departures.note
+        )  # fmt: skip
         books = Books(
             lambda: self._owned(dialect),
             lambda: self._exposed(dialect),

@@ -396,6 +396,64 @@ async def test_a_new_process_finds_what_became_of_the_orders_of_the_old_one(worl
     assert world.placed(resting) == 1
 
 
+class Unsafe:
+    """A record that is never safe: who waits for it dies before."""
+
+    seq = 1
+
+    async def done(self, seq: int) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_an_order_that_the_last_process_did_not_send_is_known_not_to_have_left(world: World) -> None:
+    world.gateway._way.record = Unsafe()
+    order = world.rest()
+    await world.restart()
+
+    await world.advance(30)
+
+    assert world.told(order) == ["OrderRejected"]
+    assert world.placed(order) == 0
+
+
+async def test_an_order_that_the_last_process_may_have_sent_is_absent_only_by_proof(world: World) -> None:
+    world.gateway._way.record = Unsafe()
+    order = world.rest()
+    world.departed.add(order)  # and its request never arrived
+    await world.restart()
+
+    await world.advance(4)
+    early = world.told(order)
+    await world.advance(60)
+
+    assert early == ["OrderUnknown"]
+    assert world.told(order) == ["OrderUnknown", "OrderAbandoned"]
+
+
+async def test_a_stop_that_the_last_process_did_not_send_is_sent_now(world: World) -> None:
+    bought = world.submit(Side.BUY, "0.1")
+    await world.advance(1)
+    world.gateway._way.record = Unsafe()
+    stop = world.stop_loss(500)
+
+    await world.restart()
+
+    assert world.told(bought)[-1] == "OrderFilled"
+    assert world.told(stop) == ["OrderAccepted"]
+
+
+async def test_the_orders_of_the_last_process_are_found_by_one_question(world: World) -> None:
+    resting = [world.rest(below=500 + n, quantity="0.01") for n in range(3)]
+    await world.advance(2)
+    asked = world.asked["GET"] + world.asked["POST"]
+
+    await world.restart()
+    await world.advance(2)
+
+    assert all(world.told(each) == ["OrderAccepted", "OrderUnknown", "OrderAccepted"] for each in resting)
+    assert world.asked["GET"] + world.asked["POST"] - asked <= 12
+
+
 async def test_the_kill_switch_takes_everything_back(world: World) -> None:
     orders = [world.rest(below=500 + 10 * n, quantity="0.01") for n in range(20)]
     await world.advance(2)

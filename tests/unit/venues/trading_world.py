@@ -1,7 +1,7 @@
 """A gateway that trades on a local exchange in one process, under a time that the test moves: no socket, no waiting."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -197,6 +197,8 @@ class World:
         self.orders = Orders()
         self.ears: list[Ear] = []
         self.is_up = True
+        self.asked: Counter[str] = Counter()
+        self.departed: set[str] = set()
         self.sets = False
         self.signs: Signs = unheeded
         self.ids = OrderIds(1, 1, b"world")
@@ -210,7 +212,8 @@ class World:
         credentials = Credentials("a-key", SECRET, PHRASE)
         here = "http://127.0.0.1"
         self.wire = Wire(dialect, credentials, self, Budgets(self.pulse), self.pulse, here, self.sign)
-        way = Way(self.wire, self, self.pulse, Random(1).random, logger("gateway"), signs=self.sign)
+        log, departs = logger("gateway"), self.departed.add
+        way = Way(self.wire, self, self.pulse, Random(1).random, log, signs=self.sign, departs=departs)
         books = Books(dict, self.exposed)
         wanted = Wanted({self.btc.id: Mode(LEVERAGE)} if self.btc.is_perpetual else {}, sets=self.sets)
         return VenueGateway(dialect, way, books, self.hear, self.ids.is_ours, lambda: None, wanted)
@@ -248,7 +251,7 @@ class World:
         for ear in self.ears:
             ear.is_over = True
         self.gateway = self.made()
-        self.gateway.recover(self.orders.all(), self.orders.fills, since)
+        self.gateway.recover(self.orders.all(), self.orders.fills, since, self.departed.__contains__)
         await self.start()
 
     async def advance(self, seconds: float, step: float = 0.25) -> None:
@@ -278,6 +281,7 @@ class World:
     ) -> Answer:
         if not self.is_up:
             raise NotSentError("No connection: refused.")
+        self.asked[method] += 1
         path, _, raw = url.removeprefix("http://127.0.0.1").partition("?")
         asked = Asked(method, path, _query(raw), dict(headers), body or b"", raw)
         answer = self.exchange.answer(asked)

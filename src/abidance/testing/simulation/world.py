@@ -26,6 +26,7 @@ from abidance.model.errors import JournalError, VenueError
 from abidance.model.instrument import SECOND_NS
 from abidance.model.outcome import Outcome
 from abidance.run.bot import JOURNAL, bars_of
+from abidance.run.departures import Departures
 from abidance.run.live import gather_begun
 from abidance.run.setup import Material
 from abidance.run.trading import Access, LiveTrading
@@ -61,6 +62,11 @@ SLOW, RARELY = 3, 0.05
 """Which of four worlds have a slow disk, and how often a sync takes seconds there."""
 
 
+def memory_of(folder: Path) -> Path:
+    """Return the file that stands for memory which outlives the process and not the machine."""
+    return folder.with_name("memory")
+
+
 class SimulatedBot(LiveTrading):
     """The bot as it is, with nobody at its door, and an ear on every outcome; it repeats all of its record."""
 
@@ -71,6 +77,15 @@ class SimulatedBot(LiveTrading):
         self.digest = OutcomeDigest()
         super().__init__(material, folder, access)
         logging.getLogger().setLevel(logging.ERROR)  # of what goes wrong on purpose too much is said
+
+    def __exit__(self, *told: object) -> None:
+        if self.disk is not None and self.disk.is_dead:  # who is killed puts nothing away
+            self._departures.end(keeps=True)
+            self._departures = Departures(None)
+        super().__exit__(*told)
+
+    def _noted(self) -> Departures:
+        return Departures(memory_of(self._folder))
 
     def _room(self) -> int:
         return 0 if self.disk is not None and self.disk.full else 1 << 40
@@ -267,6 +282,7 @@ class Place:
         if self.loses_power:
             self.loses_power = False
             self.disk.power_cut()
+            memory_of(self.folder).unlink(missing_ok=True)
             self.hit("power_cut")
         if self.life.cancelled():
             return

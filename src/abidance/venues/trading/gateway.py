@@ -36,6 +36,7 @@ from abidance.venues.trading.books import Books, Gap, told
 from abidance.venues.trading.inquiry import GRACE, OVERLAP, Inquiry
 from abidance.venues.trading.line import LONGEST, PrivateLine, Way
 from abidance.venues.trading.modes import Wanted, differences
+from abidance.venues.trading.recovery import Recovery
 from abidance.venues.trading.register import Register, Tracked, amended, is_due
 from abidance.venues.trading.signs import tell_reply
 
@@ -86,11 +87,11 @@ class VenueGateway:
         self._on_doubt = on_doubt
         self._locks: dict[str, asyncio.Lock] = {}
         self._killing: set[str] = set()
-        self._recovered: list[Tracked] = []
         self._is_up = False
         self._up_at = 0
         self._ups = 0
         self._inquiry = Inquiry(dialect, self.register, way, self.doubt, self.set_clock, self._found)
+        self._recovery = Recovery(dialect, self.register, self._inquiry, way, self._place)
         self._hints = {
             "payments": self._inquiry.ask_payments,
             "mode": self.compare_modes,
@@ -124,12 +125,15 @@ class VenueGateway:
             if tracked.is_watched and request.instrument == instrument and is_due(request, bid, ask):
                 self._release(tracked)
 
-    def recover(self, orders: Iterable[Order], fills: Iterable[Fill], since: int) -> None:
+    def recover(
+        self,
+        orders: Iterable[Order],
+        fills: Iterable[Fill],
+        since: int,
+        may_have_left: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         """Take over what the record says; executions from `since` (ns UTC) on are asked for, known or not."""
-        self.register.recover(orders, fills)
-        for tracked in self.register.open():
-            tracked.held = tracked.request.type not in self.dialect.capability.native
-        self._recovered = [each for each in self.register.open() if not each.held]
+        self._recovery.begin(orders, fills, may_have_left)
         self._inquiry.begin(since)
 
     def _place(self, command: Submit) -> None:
@@ -188,6 +192,7 @@ class VenueGateway:
                 await self._free(tracked)
 
             def leaving() -> None:
+                self._way.departs(tracked.id)
                 tracked.left, tracked.sent_at = True, self._way.wire.now()
 
             # The dialect may limit for how long the order can be taken: from now on, by the venue's time.
@@ -346,11 +351,7 @@ class VenueGateway:
                 await self._way.wire.prepare()
                 await self.set_clock()
                 await self.compare_modes(sets=True)
-                for tracked in self._recovered:
-                    self.register.unknown(tracked, "the program was not running", self._now())
-                    self._inquiry.resolve(tracked)
-                self._recovered = []
-                await self._inquiry.let_it_show()
+                await self._recovery.go_on()
                 await self._inquiry.sweep()
                 await self.compare_orders()
                 await self.compare_funds()
@@ -479,6 +480,7 @@ class VenueGateway:
         wire.offset = theirs - (sent + received) // 2
         for tracked in self.register.open():  # nothing was sent later than now: our clock was ahead then
             tracked.sent_at = min(tracked.sent_at, wire.now())
+            tracked.left_by = min(tracked.left_by, wire.now())
         off, unsure = -wire.offset / SECOND_NS, (received - sent) / 2 / SECOND_NS
         self._way.signs(Sign.CLOCK, max(abs(off) - unsure, 0.0), f"{off:+.1f} s")
         skewed = abs(wire.offset) > MOST_SKEW

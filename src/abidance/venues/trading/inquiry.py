@@ -88,7 +88,8 @@ class Inquiry:
     async def _note_absence(self, tracked: Tracked) -> None:
         """Count an answer that the venue knows no such order; abandon the order once that is proof."""
         now = self._way.wire.now()
-        late = tracked.sent_at + round((self._dialect.capability.window + GRACE) * SECOND_NS)
+        left = max(tracked.sent_at, tracked.left_by)
+        late = left + round((self._dialect.capability.window + GRACE) * SECOND_NS)
         if now <= late:
             return
         self._note_no(tracked)

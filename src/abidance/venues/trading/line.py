@@ -44,6 +44,10 @@ class Recording(Protocol):
         ...
 
 
+def _unnoted(_order_id: str) -> None:
+    """Take no note of what leaves: after a restart it is not known then."""
+
+
 class Safe:
     """A record that is always safe already."""
 
@@ -66,6 +70,8 @@ class Way:
     """Stands in for the address of the private stream."""
     record: Recording = Safe()  # noqa: RUF009 (it has no state)
     signs: Signs = unheeded
+    departs: Callable[[str], None] = _unnoted
+    """Hears of an order just before the first byte of its request leaves; raises NotSentError when it must not."""
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[object, object, object]) -> "asyncio.Future[None]":

@@ -40,8 +40,9 @@ class Tracked:
     `filled` is what was told in fills, `reported` the most that the venue reported as filled. A `held` order is not at
     the venue: we watch the market for it; it may have been there before (`past`, the venue's ids of it then) and go
     there again. While it is `moving` from the venue to us it may still trade there. It has `left` once its request was
-    sent, at `sent_at` (ns of the venue's time), not before the record `recorded_as` is on the disk. It `was_there` once
-    the venue (or, before a restart, we) had it. It `is_unwanted` once it was to be taken back.
+    sent, at `sent_at` (ns of the venue's time), not before the record `recorded_as` is on the disk; an earlier process
+    may have sent it later than it meant to, until `left_by`. It `was_there` once the venue (or, before a restart, we)
+    had it. It `is_unwanted` once it was to be taken back.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Tracked:
     left: bool = False
     was_there: bool = False
     is_unwanted: bool = False
+    left_by: int = 0
     recorded_as: int = 0
     base: Decimal = ZERO
     wire_id: str = ""
