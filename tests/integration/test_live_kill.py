@@ -5,6 +5,7 @@ import os
 import signal
 from decimal import Decimal
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -290,6 +291,50 @@ async def test_a_signal_throws_the_switch(tmp_path: Path, number: signal.Signals
 
     assert killed(folder) is extent
     assert signal.getsignal(number) is before
+
+
+class HangingSync:
+    """A disk that answers no sync before it is let go."""
+
+    def __init__(self) -> None:
+        self.asked, self.answers = Event(), Event()
+
+    def __call__(self, _fd: int) -> None:
+        self.asked.set()
+        assert self.answers.wait(60)
+
+
+def test_the_switch_is_thrown_though_the_disk_answers_no_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = HangingSync()
+    monkeypatch.setattr(os, "fsync", disk)
+    thrower = Thread(target=kill, args=(tmp_path, "tester", Extent.ALL))
+
+    thrower.start()
+    assert disk.asked.wait(60)
+    seen, waits = killed(tmp_path), thrower.is_alive()
+    disk.answers.set()
+    thrower.join(60)
+
+    assert seen is Extent.ALL
+    assert waits
+
+
+def test_a_bot_that_gets_a_signal_does_not_wait_for_a_disk_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = HangingSync()
+    monkeypatch.setattr(os, "fsync", disk)
+
+    with thrown_by_signals(tmp_path):
+        os.kill(os.getpid(), signal.SIGUSR2)
+        has_answered = disk.answers.is_set()
+    disk.answers.set()
+
+    assert disk.asked.is_set()
+    assert not has_answered
+    assert killed(tmp_path) is Extent.ALL
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The kill switch of a bot: a file in its folder, on the disk before anybody is told, in force until it is taken away.
 
+It is thrown before it is on the disk: a disk that answers no sync keeps the one who throws it waiting, not the bot.
+
 It needs no journal, no database and no network, and a bot that starts while it is there starts halted. Signals throw it
 too: USR1 for entries, USR2 for all, RTMIN to flatten.
 """
@@ -11,10 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from threading import Thread
 
 from abidance.model.errors import UsageError
 
 KILL = "KILL"
+_PATIENCE = 0.1
+"""Seconds for which a bot that got a signal waits for the disk."""
 
 
 class Extent(StrEnum):
@@ -46,8 +51,15 @@ def thrown_by_signals(folder: Path) -> Iterator[None]:
 
 
 def _throw(folder: Path, extent: Extent) -> None:
-    folder.mkdir(parents=True, exist_ok=True)  # a bot that only begins is stopped before its first order
-    kill(folder, "signal", extent)
+    """Throw the switch in a thread: the bot itself, which got the signal, must not wait for a disk that hangs."""
+
+    def throw() -> None:
+        folder.mkdir(parents=True, exist_ok=True)  # a bot that only begins is stopped before its first order
+        kill(folder, "signal", extent)
+
+    thrower = Thread(target=throw, name="kill", daemon=True)
+    thrower.start()
+    thrower.join(_PATIENCE)
 
 
 def killed(folder: Path) -> Extent | None:
@@ -74,10 +86,10 @@ def kill(folder: Path, actor: str, extent: Extent = Extent.ENTRIES) -> bool:
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         os.write(fd, f"{extent.value} {moment} {actor}\n".encode())
+        fresh.replace(folder / KILL)  # the bot sees it from here on, though the disk may take long to have it
         os.fsync(fd)
     finally:
         os.close(fd)
-    fresh.replace(folder / KILL)
     _sync(folder)
     return True
 
