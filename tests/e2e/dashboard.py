@@ -39,11 +39,15 @@ SCREENS = {
     "/portfolio": "Portfolio",
     "/risk": "Risk",
     "/logs": "Logs",
+    "/alerts": "Alerts",
     "/backtests": "Backtests",
     "/optimise": "Optimise",
     "/data": "Data",
+    "/jobs": "Jobs",
     "/settings": "Settings",
 }
+STILL = 0.02
+"""Layout shift of a page's life that nobody sees: 0.1 is what counts as good."""
 _FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -109,13 +113,17 @@ class House:
         self.bot.send_signal(signal.SIGTERM)
         self.bot.wait(30)
 
-    def __enter__(self) -> "House":
+    def serve(self) -> None:
+        """Start the server, and wait until it listens."""
         with self.log.open("wb") as log:
             command = self.program.command(
                 "serve", "--port", str(self.port), *(["--demo"] if self.demo else [])
             )
             self.server = subprocess.Popen(command, env=self.env, stdout=log, stderr=subprocess.STDOUT)
         until(lambda: b"Ctrl-C" in self.log.read_bytes(), "the server listens")
+
+    def __enter__(self) -> "House":
+        self.serve()
         return self
 
     def __exit__(self, *_: object) -> None:

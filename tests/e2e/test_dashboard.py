@@ -11,6 +11,7 @@ from abidance.run.door import is_answering, leave
 from tests.e2e.dashboard import (
     QUIET,
     SCREENS,
+    STILL,
     House,
     Visitor,
     barriers,
@@ -33,8 +34,6 @@ __all__ = [
     "quiet",
     "visitor",
 ]  # fixtures, and what all tests of the dashboard need
-STILL = 0.02
-"""Layout shift of a page's life that nobody sees: 0.1 is what counts as good."""
 CUT_OFF = """[...document.querySelectorAll('.table')].filter(each => each.scrollWidth > each.clientWidth + 1)
     .map(each => each.getAttribute('aria-label'))"""
 """Tables that can only be read whole by scrolling sideways."""

@@ -1,13 +1,28 @@
 """What lies between browser and server: how much is loaded, a line that is slow or lost, a session that ends."""
 
 import gzip
+import re
 import signal
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from abidance.api.app import web_folder
-from tests.e2e.dashboard import House, Visitor, browser, entered, house, playwright, pytestmark, visitor
+from tests.e2e.dashboard import (
+    SCREENS,
+    STILL,
+    House,
+    Visitor,
+    browser,
+    entered,
+    house,
+    playwright,
+    pytestmark,
+    visitor,
+)
 from tests.e2e.test_dashboard_lists import Trading
 
 __all__ = ["browser", "house", "pytestmark", "visitor"]  # fixtures, and what all tests of the dashboard need
@@ -24,6 +39,9 @@ WATCH = """(() => {
     }).observe(document, {childList: true, subtree: true});
 })()"""
 """Notes in the page itself when a message came last, and when a lost connection was shown."""
+ALL_ORDERS = "/orders?limit=200"
+LATE, PATIENCE = re.compile("/api/v1/(?!session$|runs$|stream$)"), 4_100
+"""What is held back in a page, and for how many milliseconds: longer than a screen waits before it is shown."""
 SLOW = {"offline": False, "latency": 500, "downloadThroughput": 60_000, "uploadThroughput": 60_000}
 
 
@@ -41,30 +59,104 @@ def test_what_a_browser_loads_before_it_shows_the_overview_is_small(visitor: Vis
     assert len(assets) < 25
 
 
-def test_a_lost_connection_is_shown_within_three_seconds_and_misses_nothing(
-    browser: Any, tmp_path: Path
-) -> None:
-    path = tmp_path / "abidance" / "runs" / "long" / "journal.abj"
-    with closing(Trading(path)) as bot, House(tmp_path, demo=True) as house:
-        bot.send(20)
-        visitor = Visitor(browser, house.address)
-        visitor.page.add_init_script(WATCH)
-        page = visitor.go("/orders")
-        table = page.get_by_role("table", name="All orders")
-        playwright.expect(table).to_have_attribute("aria-rowcount", "21")
-        page.locator(".link-live").wait_for()
-        house.server.send_signal(signal.SIGSTOP)
-        try:
-            page.get_by_text("Connection lost").wait_for(timeout=20_000)
-            bot.send(15)
-        finally:
-            house.server.send_signal(signal.SIGCONT)
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Trading, House]]:
+    """A bot that sends orders when it is told to, and the server over it."""
+    folder = tmp_path_factory.mktemp("long")
+    path = folder / "abidance" / "runs" / "long" / "journal.abj"
+    with closing(Trading(path)) as bot, House(folder, demo=True) as house:
+        bot.send(1)
+        yield bot, house
 
-        page.locator(".link-live").wait_for(timeout=20_000)
-        playwright.expect(table).to_have_attribute("aria-rowcount", "36")
-        assert page.get_by_text("Connection lost").count() == 0
-        assert page.evaluate("window.told - window.heard") < 3_000
-        visitor.context.close()
+
+def test_a_lost_connection_is_shown_within_three_seconds_and_misses_nothing(
+    browser: Any, long: tuple[Trading, House]
+) -> None:
+    bot, house = long
+    visitor = Visitor(browser, house.address)
+    visitor.page.add_init_script(WATCH)
+    page = visitor.go("/orders")
+    table = page.get_by_role("table", name="All orders")
+    page.locator(".link-live").wait_for()
+    house.server.send_signal(signal.SIGSTOP)
+    try:
+        page.get_by_text("Connection lost").wait_for(timeout=20_000)
+        bot.send(15)
+    finally:
+        house.server.send_signal(signal.SIGCONT)
+
+    page.locator(".link-live").wait_for(timeout=20_000)
+    playwright.expect(table).to_have_attribute("aria-rowcount", str(bot.count + 1))
+    assert page.get_by_text("Connection lost").count() == 0
+    assert page.evaluate("window.told - window.heard") < 3_000
+
+    house.server.kill()
+    house.server.wait()
+    page.get_by_text("Connection lost").wait_for()
+    bot.send(15)
+    house.serve()
+
+    page.locator(".link-live").wait_for(timeout=20_000)
+    playwright.expect(table).to_have_attribute("aria-rowcount", str(bot.count + 1))
+    visitor.context.close()
+
+
+def test_a_change_is_asked_for_at_once_and_shown_while_hardly_any_time_passes(
+    browser: Any, long: tuple[Trading, House]
+) -> None:
+    bot, house = long
+    visitor = Visitor(browser, house.address)
+    page, sockets = visitor.page, list[Any]()
+
+    def opened(socket: Any) -> None:
+        sockets.append(socket)
+
+    page.on("websocket", opened)
+    page.clock.install()
+    visitor.go("/orders")
+    table = page.get_by_role("table", name="All orders")
+    page.locator(".link-live").wait_for()
+    page.clock.pause_at(page.evaluate("Date.now() / 1000 + 0.2"))  # from here on no timer runs but by our leave
+
+    with page.expect_response(lambda answer: ALL_ORDERS in answer.url):
+        bot.send(1)
+    page.clock.run_for(20)
+    playwright.expect(table).to_have_attribute("aria-rowcount", str(bot.count + 1))
+    with sockets[-1].expect_event("framereceived", lambda text: '"changes"' in text):
+        bot.send(1)
+    with page.expect_response(lambda answer: ALL_ORDERS in answer.url):
+        page.clock.run_for(80)
+    page.clock.run_for(20)
+
+    playwright.expect(table).to_have_attribute("aria-rowcount", str(bot.count + 1))
+    visitor.context.close()
+
+
+def test_what_comes_late_finds_its_room_and_moves_nothing(visitor: Visitor) -> None:
+    page, held = visitor.page, dict[str, list[Any]]()
+    page.clock.install()
+
+    def hold(route: Any) -> None:
+        if here in held:
+            held[here].append(route)
+        else:
+            route.continue_()
+
+    page.route(LATE, hold)
+    for here in SCREENS:
+        held[here] = []
+        visitor.page.goto(visitor.address + here)
+        page.locator("h1").first.wait_for(state="attached")
+        page.clock.fast_forward(PATIENCE)
+        page.locator("h1").first.wait_for()
+        assert held[here] == [] or page.locator(".waiting:visible").count() > 0
+
+        for route in held.pop(here):
+            route.continue_()
+        playwright.expect(page.locator(".waiting")).to_have_count(0)
+
+        assert visitor.moved() < STILL, here
+    assert visitor.faults == []
 
 
 def test_a_slow_line_is_neither_flooded_nor_left_without_answers(visitor: Visitor) -> None:
@@ -86,10 +178,9 @@ def test_a_slow_line_is_neither_flooded_nor_left_without_answers(visitor: Visito
     page.on("requestfinished", end)
     page.on("requestfailed", end)
     page.on("requestfailed", lambda request: broken.append(request.url))
-    orders = "/orders?limit=200"
 
     for _ in range(3):  # the bot trades on, many bars in a second: what is shown follows it all the same
-        with page.expect_response(lambda answer: orders in answer.url and answer.ok, timeout=20_000):
+        with page.expect_response(lambda answer: ALL_ORDERS in answer.url and answer.ok, timeout=20_000):
             pass
 
     assert broken == []

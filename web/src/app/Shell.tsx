@@ -31,9 +31,11 @@ const SCREENS: Screen[] = [
   { path: "/portfolio", name: "Portfolio", needsRun: true, view: lazy(() => import("../features/Portfolio")) },
   { path: "/risk", name: "Risk", needsRun: true, view: lazy(() => import("../features/Risk")) },
   { path: "/logs", name: "Logs", needsRun: true, view: lazy(() => import("../features/Logs")) },
+  { path: "/alerts", name: "Alerts", needsRun: false, view: lazy(() => import("../features/Alerts")) },
   { path: "/backtests", name: "Backtests", needsRun: false, view: lazy(() => import("../features/Backtests")) },
   { path: "/optimise", name: "Optimise", needsRun: false, view: lazy(() => import("../features/Optimise")) },
   { path: "/data", name: "Data", needsRun: false, view: lazy(() => import("../features/Data")) },
+  { path: "/jobs", name: "Jobs", needsRun: false, view: lazy(() => import("../features/Jobs")) },
   { path: "/settings", name: "Settings", needsRun: false, view: lazy(() => import("../features/Settings")) },
 ];
 

@@ -1,7 +1,7 @@
 /**
  * The live stream: one WebSocket for all that is shown. It comes back by itself and goes on where it was; what was
- * missed for good is read anew. What changes here makes queries ask again: each a few times a second at most, and
- * never before its last answer is there, so that a slow link is neither flooded nor left without any answer.
+ * missed for good is read anew. What changes here makes queries ask again at once: each a few times a second at most,
+ * and never before its last answer is there, so that a slow link is neither flooded nor left without any answer.
  */
 import type { Query, QueryClient } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
@@ -15,6 +15,7 @@ export interface Prices {
 
 /** Beats come each second: after two that did not, the connection is lost, and three seconds have not passed. */
 const SILENCE = 2_200;
+/** Milliseconds between two times of asking: a change that comes sooner waits so long at most. */
 const EVERY = 100;
 const LONGEST = 10_000;
 
@@ -26,6 +27,7 @@ class Stream {
   private heard = 0;
   private delay = 500;
   private due: ReturnType<typeof setTimeout> | null = null;
+  private asked = 0;
   /** Queries that are asked again, and whether once more after that. */
   private renewed = new Map<string, boolean>();
   private listeners = new Set<() => void>();
@@ -109,12 +111,18 @@ class Stream {
   }
 
   private refresh(): void {
-    this.due ??= setTimeout(() => {
-      this.due = null;
-      const predicate = (query: Query) => JSON.stringify(query.queryKey).includes("/runs");
-      void this.queries?.invalidateQueries({ predicate, refetchType: "none" });
-      for (const query of this.queries?.getQueryCache().findAll({ type: "active", predicate }) ?? []) void this.renew(query);
-    }, EVERY);
+    if (this.due) return;
+    const wait = this.asked + EVERY - Date.now();
+    if (wait > 0) this.due = setTimeout(() => this.ask(), wait);
+    else this.ask();
+  }
+
+  private ask(): void {
+    this.due = null;
+    this.asked = Date.now();
+    const predicate = (query: Query) => JSON.stringify(query.queryKey).includes("/runs");
+    void this.queries?.invalidateQueries({ predicate, refetchType: "none" });
+    for (const query of this.queries?.getQueryCache().findAll({ type: "active", predicate }) ?? []) void this.renew(query);
   }
 
   /** Ask again after what is under way, which may have been answered before the change. */

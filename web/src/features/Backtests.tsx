@@ -1,5 +1,5 @@
 /** Backtests from a form: queued, watched, opened and compared side by side. */
-import { Button, Checkbox, MultiSelect, NumberInput, Progress, Select, TextInput } from "@mantine/core";
+import { Button, Checkbox, NumberInput, Progress, Select } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useMemo, useState } from "react";
 import type { Me } from "../app/Shell";
@@ -7,13 +7,15 @@ import { api, type Schemas } from "../client/api";
 import { CandleChart, Lines } from "../ui/charts";
 import { exact, money, share, words } from "../ui/format";
 import { Empty, Failure, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
+import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
+import { named, useSubject } from "./Subject";
 import { VerdictOf } from "./Verdict";
 
 type Backtest = Schemas["BacktestOut"];
 const ALL = { params: { query: { limit: 50 } } };
 
 export default function Backtests({ me }: { me: Me }) {
-  const [open, setOpen] = useState<string | null>(null);
+  const [open, setOpen] = useState(named);
   const [compared, compare] = useState<string[]>([]);
   const list = api.useQuery("get", "/api/v1/backtests", ALL, {
     refetchInterval: (query) => (query.state.data?.items.some((each) => each.state === "queued" || each.state === "running") ? 700 : 10_000),
@@ -45,61 +47,44 @@ export default function Backtests({ me }: { me: Me }) {
 
 function Start({ onStarted }: { onStarted: (id: string) => void }) {
   const queries = useQueryClient();
-  const strategies = api.useQuery("get", "/api/v1/strategies", {}, { staleTime: 60_000 });
-  const data = api.useQuery("get", "/api/v1/data", {}, { staleTime: 60_000 });
-  const [strategy, setStrategy] = useState<string | null>("EmaCross");
-  const [instruments, setInstruments] = useState<string[]>(["BTC/USDT@BINANCE"]);
-  const [timeframe, setTimeframe] = useState<string | null>("1h");
-  const [timerange, setTimerange] = useState("20240101-20250101");
   const [wallet, setWallet] = useState<number | string>(10_000);
-  const [values, setValues] = useState<Record<string, number | string | boolean>>({});
+  const [values, setValues] = useState<Record<string, Value>>({});
+  const subject = useSubject(() => setValues({}));
   const start = api.useMutation("post", "/api/v1/backtests", {
     onSuccess: (found) => {
       void queries.invalidateQueries();
       onStarted((found as unknown as Backtest).id);
     },
   });
-  const chosen = strategies.data?.find((each) => each.name === strategy);
-  const properties = (chosen?.parameters as { properties?: Record<string, { default?: number | string | boolean; minimum?: number; maximum?: number; type?: string }> } | undefined)?.properties ?? {};
+  const properties = propertiesOf(subject.strategy?.parameters);
   const send = (event: FormEvent) => {
     event.preventDefault();
-    start.mutate({
-      body: {
-        label: `${strategy} ${instruments.map((each) => each.split("@")[0]).join(" ")}`,
-        config: { instruments, timeframe, timerange, dry_run_wallet: Number(wallet), strategies: [{ strategy, parameters: values }] },
-      },
-    });
+    start.mutate({ body: { label: subject.label, config: { ...subject.config(values), dry_run_wallet: Number(wallet) } } });
   };
-  const known = [...new Set((data.data ?? []).filter((each) => each.kind === "bars" || each.timeframe).map((each) => each.instrument))];
   return (
     <Panel title="New backtest">
-      <form className="form" onSubmit={send}>
-        <div className="row">
-          <Select label="Strategy" data={(strategies.data ?? []).map((each) => each.name)} value={strategy} onChange={(found) => { setStrategy(found); setValues({}); }} allowDeselect={false} searchable />
-          <MultiSelect label="Instruments" data={known} value={instruments} onChange={setInstruments} searchable maw={420} />
-          <Select label="Timeframe" data={["5m", "15m", "30m", "1h", "2h", "4h", "1d"]} value={timeframe} onChange={setTimeframe} allowDeselect={false} w={110} />
-          <TextInput label="Time range" description="20240101-20250101" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} w={200} />
-          <NumberInput label="Wallet" value={wallet} onChange={setWallet} min={1} thousandSeparator="," w={130} />
-        </div>
-        {Object.keys(properties).length > 0 && (
-          <div className="row">
-            {Object.entries(properties).map(([name, rule]) =>
-              rule.type === "boolean" ? (
-                <Checkbox key={name} label={name} checked={Boolean(values[name] ?? rule.default)} onChange={(e) => { const found = e.currentTarget.checked; setValues((before) => ({ ...before, [name]: found })); }} />
-              ) : (
-                <TextInput key={name} label={name} placeholder={String(rule.default ?? "")} description={rule.minimum !== undefined ? `${rule.minimum} to ${rule.maximum}` : undefined} w={130} value={String(values[name] ?? "")} onChange={(e) => { const text = e.currentTarget.value; setValues(({ [name]: _, ...rest }) => (text === "" ? rest : { ...rest, [name]: Number.isFinite(Number(text)) ? Number(text) : text })); }} />
-              ),
+      <Loaded query={subject.query} height={240}>
+        {() => (
+          <form className="form" onSubmit={send}>
+            <div className="row">
+              {subject.fields}
+              <NumberInput label="Wallet" value={wallet} onChange={setWallet} min={1} thousandSeparator="," w={130} />
+            </div>
+            {Object.keys(properties).length > 0 && (
+              <div className="row">
+                <ParameterFields properties={properties} values={values} onChange={(name, value) => setValues((before) => ({ ...before, [name]: value }))} />
+              </div>
             )}
-          </div>
+            {subject.strategy?.summary && <span className="quiet">{subject.strategy.summary}</span>}
+            {start.error && <Failure error={start.error} />}
+            <div>
+              <Button type="submit" loading={start.isPending} disabled={!subject.isWhole}>
+                Start
+              </Button>
+            </div>
+          </form>
         )}
-        {chosen?.summary && <span className="quiet">{chosen.summary}</span>}
-        {start.error && <Failure error={start.error} />}
-        <div>
-          <Button type="submit" loading={start.isPending} disabled={!strategy || instruments.length === 0}>
-            Start
-          </Button>
-        </div>
-      </form>
+      </Loaded>
     </Panel>
   );
 }
@@ -158,14 +143,16 @@ function Result({ id, metrics }: { id: string; metrics: Record<string, number | 
           </Stat>
         ))}
       </div>
-      <Loaded query={result}>
-        {(found) => (
-          <>
-            <Curve of={found as Written} />
-            <Trades of={found as Written} />
-          </>
-        )}
-      </Loaded>
+      <div className="result">
+        <Loaded query={result}>
+          {(found) => (
+            <>
+              <Curve of={found as Written} />
+              <Trades of={found as Written} />
+            </>
+          )}
+        </Loaded>
+      </div>
     </>
   );
 }

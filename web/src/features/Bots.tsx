@@ -9,6 +9,7 @@ import { choose } from "../client/chosen";
 import { Failure } from "../ui/parts";
 import { Confirm } from "./Confirm";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
+import { TIMEFRAMES, useCatalog } from "./Subject";
 
 export function BotButtons({ run, me }: { run: Run; me: Me }) {
   const [isAgain, again] = useState(false);
@@ -71,8 +72,7 @@ function useStarted(onDone: () => void) {
 }
 
 function Start({ me, onDone }: { me: Me; onDone: () => void }) {
-  const strategies = api.useQuery("get", "/api/v1/strategies", {}, { staleTime: 60_000 });
-  const data = api.useQuery("get", "/api/v1/data", {}, { staleTime: 60_000 });
+  const catalog = useCatalog();
   const [name, setName] = useState("paper");
   const [strategy, setStrategy] = useState<string | null>("EmaCross");
   const [instruments, setInstruments] = useState<string[]>(["BTC/USDT@BINANCE"]);
@@ -85,8 +85,7 @@ function Start({ me, onDone }: { me: Me; onDone: () => void }) {
   const [account, setAccount] = useState("main");
   const [values, setValues] = useState<Record<string, Value>>({});
   const start = api.useMutation("post", "/api/v1/bots", useStarted(onDone));
-  const chosen = strategies.data?.find((each) => each.name === strategy);
-  const stored = [...new Set((data.data ?? []).filter((each) => each.timeframe).map((each) => each.instrument))];
+  const chosen = catalog.strategies.find((each) => each.name === strategy);
   const venues = [...new Set(instruments.map((each) => each.split("@")[1] ?? "").filter(Boolean))].sort();
   const isReplay = kind === "replay";
   const send = (launch: Schemas["LaunchIn"]) =>
@@ -116,13 +115,13 @@ function Start({ me, onDone }: { me: Me; onDone: () => void }) {
       <SegmentedControl data={kinds} value={kind} onChange={setKind} aria-label="What it trades on" />
       <div className="fields">
         <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} required />
-        <Select label="Strategy" data={(strategies.data ?? []).map((each) => each.name)} value={strategy} onChange={(found) => { setStrategy(found); setValues({}); }} allowDeselect={false} searchable />
-        <Select label="Timeframe" data={["5m", "15m", "30m", "1h", "2h", "4h", "1d"]} value={timeframe} onChange={setTimeframe} allowDeselect={false} />
+        <Select label="Strategy" data={catalog.strategies.map((each) => each.name)} value={strategy} onChange={(found) => { setStrategy(found); setValues({}); }} allowDeselect={false} searchable />
+        <Select label="Timeframe" data={TIMEFRAMES} value={timeframe} onChange={setTimeframe} allowDeselect={false} />
         <NumberInput label={kind === "real" ? "Use at most" : "Money to begin with"} value={wallet} onChange={setWallet} min={1} thousandSeparator="," />
       </div>
       {chosen?.summary && <span className="quiet">{chosen.summary}</span>}
       {isReplay ? (
-        <MultiSelect label="Instruments" data={stored} value={instruments} onChange={setInstruments} searchable />
+        <MultiSelect label="Instruments" data={catalog.instruments} value={instruments} onChange={setInstruments} searchable />
       ) : (
         <TextInput label="Instruments" description="As BTC/USDT@BINANCE, with blanks between" value={instruments.join(" ")} onChange={(e) => setInstruments(e.currentTarget.value.trimStart().split(/[ ,]+/))} />
       )}

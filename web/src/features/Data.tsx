@@ -18,7 +18,7 @@ export default function Data({ me }: { me: Me }) {
     <>
       <h1>Data</h1>
       <Panel title="In the store" aside={<span className="quiet">a row opens its calendar and its holes</span>}>
-        <Loaded query={data}>
+        <Loaded query={data} height={420}>
           {(rows) => (
             <DataTable
               label="Stored data"

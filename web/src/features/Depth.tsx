@@ -2,6 +2,7 @@
 import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { digitsOf, exact, grouped, signedShare } from "../ui/format";
+import { ROOM } from "../ui/DataTable";
 import { Empty, Loaded, State, Time } from "../ui/parts";
 
 const SHOWN = 12;
@@ -10,7 +11,7 @@ type Level = number[];
 export function Depth({ run, instrument, rules }: { run: Run; instrument: string; rules: Schemas["InstrumentOut"] | undefined }) {
   const book = api.useQuery("get", "/api/v1/runs/{run}/book", { params: { path: { run: run.name }, query: { instrument, levels: SHOWN } } }, { enabled: Boolean(instrument), refetchInterval: run.is_running ? 500 : false });
   return (
-    <Loaded query={book}>
+    <Loaded query={book} height={ROOM}>
       {(found) => {
         if (found.source === "none" || found.bids.length + found.asks.length === 0)
           return (

@@ -5,7 +5,7 @@ import { type FormEvent, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, codeOf, type Schemas } from "../client/api";
 import { words } from "../ui/format";
-import { Failure, Told } from "../ui/parts";
+import { Failure, Loaded, Told } from "../ui/parts";
 import { Confirm } from "./Confirm";
 
 type Wish = Record<string, unknown>;
@@ -60,7 +60,6 @@ function Rules({
       notifications.show({ message: answer.notices[0]?.text ?? "Done, and on record." });
     });
   const code = codeOf(error);
-  const told = texts(schema.data, shape);
   const hasChanged = Object.keys(wish).length > 0;
   return (
     <form
@@ -71,11 +70,18 @@ function Rules({
         send(false);
       }}
     >
-      <div className="fields">
-        {Object.entries(values).map(([each, now]) => (
-          <Field key={each} name={each} now={now} wish={wish[each]} hint={told[each]} isOff={!mayAct} onChange={(value) => setWish((before) => ({ ...before, [each]: value }))} />
-        ))}
-      </div>
+      <Loaded query={schema} height={420}>
+        {(found) => {
+          const told = texts(found, shape);
+          return (
+            <div className="fields">
+              {Object.entries(values).map(([each, now]) => (
+                <Field key={each} name={each} now={now} wish={wish[each]} hint={told[each]} isOff={!mayAct} onChange={(value) => setWish((before) => ({ ...before, [each]: value }))} />
+              ))}
+            </div>
+          );
+        }}
+      </Loaded>
       {Boolean(error) && !["confirm", "loosens"].includes(code) && <Failure error={error} />}
       {mayAct ? (
         <div className="row">

@@ -71,20 +71,18 @@ export default function Markets({ run }: { run: Run }) {
       </div>
       <Panel title={pair(instrument)} aside={<span className="quiet">arrows: fills; dotted lines: where stops and targets stood; charts by <a href="https://www.tradingview.com/" rel="noreferrer" target="_blank">TradingView</a></span>}>
         <Loaded query={bars} height={460}>
-          {(data) => (data.ts.length === 0 ? <Empty>No bar has closed yet.</Empty> : <CandleChart bars={data} marks={marks} levels={levels} paths={paths} tick={rules ? Number(rules.tick) : undefined} overlay={names.length ? lines.data : undefined} />)}
+          {(data) => (data.ts.length === 0 ? <Empty>No bar has closed yet.</Empty> : <CandleChart bars={data} marks={marks} levels={levels} paths={paths} tick={rules ? Number(rules.tick) : undefined} overlay={names.length ? (lines.data ?? NO_LINES) : undefined} />)}
         </Loaded>
         {lines.error && <Failure error={lines.error} />}
       </Panel>
-      {rules && (
-        <div className="stats">
-          <Stat label="Last price" note={<Time ms={rules.price_ts} />}>
-            {exact(prices?.prices[instrument] ?? rules.price)}
-          </Stat>
-          <Stat label="Tick">{exact(rules.tick)}</Stat>
-          <Stat label="Lot">{exact(rules.lot)}</Stat>
-          <Stat label={`Least order, ${rules.quote}`}>{exact(rules.min_notional)}</Stat>
-        </div>
-      )}
+      <div className="stats">
+        <Stat label={`Last price, ${rules?.quote ?? ""}`} note={<Time ms={rules?.price_ts} />}>
+          {exact(prices?.prices[instrument] ?? rules?.price)}
+        </Stat>
+        <Stat label={`Step of prices, ${rules?.quote ?? ""}`}>{exact(rules?.tick)}</Stat>
+        <Stat label={`Step of amounts, ${rules?.base ?? ""}`}>{exact(rules?.lot)}</Stat>
+        <Stat label={`Least order, ${rules?.quote ?? ""}`}>{exact(rules?.min_notional)}</Stat>
+      </div>
       <div className="two">
         <Panel title="Order book">
           <Depth run={run} instrument={instrument} rules={rules} />
@@ -117,6 +115,7 @@ export default function Markets({ run }: { run: Run }) {
   );
 }
 
+const NO_LINES = { ts: [], lines: [] };
 type Guard = Schemas["LevelOut"];
 
 /** Return where stops and targets stood at each bar, a path for each strategy and kind. */

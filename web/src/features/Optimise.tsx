@@ -9,6 +9,7 @@ import { DataTable } from "../ui/DataTable";
 import { exact, share, words } from "../ui/format";
 import { Empty, Failure, Loaded, Meter, Panel, Stat, State, Time } from "../ui/parts";
 import { propertiesOf } from "./ParameterFields";
+import { named, useSubject } from "./Subject";
 
 type Search = Schemas["SearchOut"];
 const ALL = { params: { query: { limit: 50 } } };
@@ -18,7 +19,7 @@ const isBusy = (of: Search) => of.state === "queued" || of.state === "running";
 const short = (value: unknown) => (typeof value === "number" ? exact(Math.round(value * 10_000) / 10_000) : String(value));
 
 export default function Optimise({ me }: { me: Me }) {
-  const [open, setOpen] = useState<string | null>(null);
+  const [open, setOpen] = useState(named);
   const list = api.useQuery("get", "/api/v1/searches", ALL, {
     refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? 700 : 10_000),
   });
@@ -47,32 +48,25 @@ export default function Optimise({ me }: { me: Me }) {
 
 function Start({ onStarted }: { onStarted: (id: string) => void }) {
   const queries = useQueryClient();
-  const strategies = api.useQuery("get", "/api/v1/strategies", {}, { staleTime: 60_000 });
-  const data = api.useQuery("get", "/api/v1/data", {}, { staleTime: 60_000 });
-  const [strategy, setStrategy] = useState<string | null>("EmaCross");
-  const [instruments, setInstruments] = useState<string[]>(["BTC/USDT@BINANCE"]);
-  const [timeframe, setTimeframe] = useState<string | null>("1h");
-  const [timerange, setTimerange] = useState("20240101-20250101");
   const [until, setUntil] = useState("20241001");
   const [objectives, setObjectives] = useState<string[]>(["sharpe"]);
   const [sampler, setSampler] = useState<string | null>("");
   const [trials, setTrials] = useState<number | string>(100);
   const [ranges, setRanges] = useState<Record<string, string>>({});
+  const subject = useSubject(() => setRanges({}));
   const start = api.useMutation("post", "/api/v1/searches", {
     onSuccess: (found) => {
       void queries.invalidateQueries();
       onStarted((found as unknown as Search).id);
     },
   });
-  const chosen = strategies.data?.find((each) => each.name === strategy);
-  const properties = Object.entries(propertiesOf(chosen?.parameters));
-  const known = [...new Set((data.data ?? []).filter((each) => each.timeframe).map((each) => each.instrument))];
+  const properties = Object.entries(propertiesOf(subject.strategy?.parameters));
   const send = (event: FormEvent) => {
     event.preventDefault();
     start.mutate({
       body: {
-        label: `${strategy} ${instruments.map((each) => each.split("@")[0]).join(" ")}`,
-        config: { instruments, timeframe, timerange, strategies: [{ strategy }] },
+        label: subject.label,
+        config: subject.config(),
         objectives,
         requirements: [],
         spaces: Object.entries(ranges).filter(([, text]) => text.trim()).map(([name, text]) => `${name}=${text.trim()}`),
@@ -86,42 +80,43 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
   };
   return (
     <Panel title="New search">
-      <form className="form" onSubmit={send}>
-        <div className="row">
-          <Select label="Strategy" data={(strategies.data ?? []).map((each) => each.name)} value={strategy} onChange={(found) => { setStrategy(found); setRanges({}); }} allowDeselect={false} searchable />
-          <MultiSelect label="Instruments" data={known} value={instruments} onChange={setInstruments} searchable maw={420} />
-          <Select label="Timeframe" data={["5m", "15m", "30m", "1h", "2h", "4h", "1d"]} value={timeframe} onChange={setTimeframe} allowDeselect={false} w={110} />
-          <TextInput label="Time range" description="20240101-20250101" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} w={200} />
-          <TextInput label="Search until" description="judged on what comes after" value={until} onChange={(e) => setUntil(e.currentTarget.value)} w={190} />
-        </div>
-        <div className="row">
-          <MultiSelect label="Objectives" searchable data={OBJECTIVES} value={objectives} onChange={setObjectives} maxValues={3} maw={420} />
-          <Select label="Sampler" data={[{ value: "", label: "chosen for you" }, "tpe", "cmaes", "nsga2", "qmc", "grid", "random"]} value={sampler} onChange={setSampler} allowDeselect={false} w={160} />
-          <NumberInput label="Trials" value={trials} onChange={setTrials} min={1} max={100_000} w={110} />
-        </div>
-        {properties.length > 0 && (
-          <div className="row">
-            {properties.map(([name, rule]) => (
-              <TextInput
-                key={name}
-                label={name}
-                description={rule.minimum !== undefined ? "from:to:step, a,b or one value" : `now ${String(rule.default ?? "")}`}
-                placeholder={rule.minimum !== undefined ? `${rule.minimum}:${rule.maximum}` : String(rule.default ?? "")}
-                value={ranges[name] ?? ""}
-                onChange={(e) => { const text = e.currentTarget.value; setRanges((before) => ({ ...before, [name]: text })); }}
-                w={190}
-              />
-            ))}
-          </div>
+      <Loaded query={subject.query} height={330}>
+        {() => (
+          <form className="form" onSubmit={send}>
+            <div className="row">
+              {subject.fields}
+              <TextInput label="Search until" description="judged on what comes after" value={until} onChange={(e) => setUntil(e.currentTarget.value)} w={190} />
+            </div>
+            <div className="row">
+              <MultiSelect label="Objectives" searchable data={OBJECTIVES} value={objectives} onChange={setObjectives} maxValues={3} maw={420} />
+              <Select label="Sampler" data={[{ value: "", label: "chosen for you" }, "tpe", "cmaes", "nsga2", "qmc", "grid", "random"]} value={sampler} onChange={setSampler} allowDeselect={false} w={160} />
+              <NumberInput label="Trials" value={trials} onChange={setTrials} min={1} max={100_000} w={110} />
+            </div>
+            {properties.length > 0 && (
+              <div className="row">
+                {properties.map(([name, rule]) => (
+                  <TextInput
+                    key={name}
+                    label={name}
+                    description={rule.minimum !== undefined ? "from:to:step, a,b or one value" : `now ${String(rule.default ?? "")}`}
+                    placeholder={rule.minimum !== undefined ? `${rule.minimum}:${rule.maximum}` : String(rule.default ?? "")}
+                    value={ranges[name] ?? ""}
+                    onChange={(e) => { const text = e.currentTarget.value; setRanges((before) => ({ ...before, [name]: text })); }}
+                    w={190}
+                  />
+                ))}
+              </div>
+            )}
+            <span className="quiet">An empty range is the one that the strategy declares. The best of many tries looks better than it is: ask for a verdict.</span>
+            {start.error && <Failure error={start.error} />}
+            <div>
+              <Button type="submit" loading={start.isPending} disabled={!subject.isWhole || objectives.length === 0}>
+                Search
+              </Button>
+            </div>
+          </form>
         )}
-        <span className="quiet">An empty range is the one that the strategy declares. The best of many tries looks better than it is: ask for a verdict.</span>
-        {start.error && <Failure error={start.error} />}
-        <div>
-          <Button type="submit" loading={start.isPending} disabled={!strategy || instruments.length === 0 || objectives.length === 0}>
-            Search
-          </Button>
-        </div>
-      </form>
+      </Loaded>
     </Panel>
   );
 }

@@ -5,11 +5,11 @@ import { type FormEvent, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { usePrices } from "../client/stream";
-import { DataTable } from "../ui/DataTable";
+import { DataTable, ROOM } from "../ui/DataTable";
 import { exact, money, pair, words } from "../ui/format";
 import { Export, Failure, Loaded, Panel, Told } from "../ui/parts";
 import { fillColumns, orderColumns, positionColumns } from "./columns";
-import { usePages } from "./pages";
+import { PagedTable, usePages } from "./pages";
 import { Why } from "./Why";
 
 const orderKey = (row: Schemas["OrderOut"]) => row.id;
@@ -54,7 +54,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
       <Panel title="Positions">
         {leave.error && <Failure error={leave.error} />}
         <Refusals answer={leave.data} />
-        <Loaded query={positions}>
+        <Loaded query={positions} height={ROOM}>
           {(rows) => (
             <DataTable
               label="Positions"
@@ -72,7 +72,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
       </Panel>
       <Panel title="Open orders">
         {cancel.error && <Failure error={cancel.error} />}
-        <Loaded query={open}>
+        <Loaded query={open} height={ROOM}>
           {(page) => (
             <DataTable
               label="Open orders"
@@ -114,11 +114,11 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
           </Tabs.List>
           <Tabs.Panel value="orders">
             <div className="panel-aside exporting"><Export run={run.name} what="orders" /></div>
-            <DataTable label="All orders" rows={all.rows} keyOf={orderKey} columns={orderColumns} onRow={(row) => ask({ order: row.id })} onEnd={all.more} empty="No order was sent yet." />
+            <PagedTable label="All orders" of={all} keyOf={orderKey} columns={orderColumns} onRow={(row) => ask({ order: row.id })} empty="No order was sent yet." />
           </Tabs.Panel>
           <Tabs.Panel value="fills">
             <div className="panel-aside exporting"><Export run={run.name} what="fills" /></div>
-            <DataTable label="Fills" rows={fills.rows} keyOf={fillKey} columns={fillColumns} onRow={(row) => ask({ ref: row.ref })} onEnd={fills.more} empty="No order has filled yet." />
+            <PagedTable label="Fills" of={fills} keyOf={fillKey} columns={fillColumns} onRow={(row) => ask({ ref: row.ref })} empty="No order has filled yet." />
           </Tabs.Panel>
         </Tabs>
       </Panel>

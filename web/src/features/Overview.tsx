@@ -4,9 +4,10 @@ import type { Run } from "../app/Shell";
 import { api } from "../client/api";
 import { usePrices } from "../client/stream";
 import { Lines } from "../ui/charts";
-import { DataTable } from "../ui/DataTable";
+import { DataTable, ROOM } from "../ui/DataTable";
 import { money, share, signedShare } from "../ui/format";
 import { Empty, Gain, Loaded, Meter, Panel, Stat, State, Time, Told } from "../ui/parts";
+import { CircuitState } from "./Circuits";
 import { fillColumns, positionColumns, usageLabel, usageText } from "./columns";
 
 export default function Overview({ run }: { run: Run }) {
@@ -44,7 +45,7 @@ export default function Overview({ run }: { run: Run }) {
         <Loaded query={equity} height={390}>{(data) => <EquityChart {...data} />}</Loaded>
       </Panel>
       <Panel title="Open positions">
-        <Loaded query={positions}>
+        <Loaded query={positions} height={ROOM}>
           {(rows) => (
             <DataTable label="Open positions" rows={rows} columns={positionColumns(run, prices?.prices)} keyOf={(row) => row.strategy + row.instrument} reserved={4} empty="Nothing is held. Positions appear here as soon as an entry fills." />
           )}
@@ -54,7 +55,7 @@ export default function Overview({ run }: { run: Run }) {
         <div className="stack">
           <Panel title="Risk" aside={<State of={run.standing.state} />}>
             {run.standing.reason && <p><Told text={run.standing.reason} /></p>}
-            <Loaded query={risk}>
+            <Loaded query={risk} height={240}>
               {(data) => (
                 <>
                   {data.usage.map((each) => (
@@ -71,14 +72,14 @@ export default function Overview({ run }: { run: Run }) {
             </Loaded>
           </Panel>
           <Panel title="Last fills">
-            <Loaded query={fills}>
+            <Loaded query={fills} height={460}>
               {(page) => <DataTable label="Last fills" rows={page.items} columns={fillColumns} keyOf={(row) => row.ref} reserved={4} height={460} empty="No order has filled yet." />}
             </Loaded>
           </Panel>
         </div>
         <div className="stack">
           <Panel title="Feeds and venues">
-            <Loaded query={risk}>
+            <Loaded query={risk} height={ROOM}>
               {(data) =>
                 data.feeds.length + data.venues.length + data.circuits.length === 0 ? (
                   <Empty>A replay of stored bars has no streams to watch.</Empty>
@@ -91,7 +92,7 @@ export default function Overview({ run }: { run: Run }) {
                     ))}
                     {data.circuits.map((each) => (
                       <li key={each.venue + each.part}>
-                        {each.venue || "every venue"} {each.part} <State of="halted" label={each.state === "open" ? "circuit open" : "circuit tried"} /> {each.reason}
+                        {each.venue || "every venue"} {each.part}, circuit <CircuitState of={each} /> <Told text={each.reason} />
                       </li>
                     ))}
                     {data.feeds.map((each) => (

@@ -3,10 +3,10 @@ import { Drawer, Select } from "@mantine/core";
 import { useState } from "react";
 import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
-import { DataTable } from "../ui/DataTable";
+import { DataTable, ROOM } from "../ui/DataTable";
 import { brief, exact, gain, money, pair, share, whole, words } from "../ui/format";
-import { Empty, Export, Failure, Gain, Loaded, Panel, Time } from "../ui/parts";
-import { usePages } from "./pages";
+import { Empty, Export, Gain, Loaded, Panel, Time } from "../ui/parts";
+import { PagedTable, usePages } from "./pages";
 import { Why } from "./Why";
 
 const KINDS = ["trading", "fees", "funding", "settlement", "external"];
@@ -24,7 +24,7 @@ export default function Portfolio({ run }: { run: Run }) {
       <h1>Portfolio</h1>
       <div className="two">
         <Panel title="Balances">
-          <Loaded query={balances}>
+          <Loaded query={balances} height={ROOM}>
             {(rows) => {
               const total = rows.reduce((sum, each) => sum + each.value, 0);
               return (
@@ -47,7 +47,7 @@ export default function Portfolio({ run }: { run: Run }) {
           </Loaded>
         </Panel>
         <Panel title="What each strategy brought">
-          <Loaded query={strategies}>
+          <Loaded query={strategies} height={ROOM}>
             {(rows) => (
               <DataTable
                 label="Contribution of strategies"
@@ -74,12 +74,11 @@ export default function Portfolio({ run }: { run: Run }) {
         </Panel>
       </div>
       <Panel title="Ledger" aside={<><Export run={run.name} what="ledger" /><Select aria-label="Kind of entry" placeholder="All kinds" size="xs" data={KINDS} value={kind} onChange={setKind} clearable /></>}>
-        {ledger.error && <Failure error={ledger.error} />}
-        <DataTable
+        <PagedTable
           label="Ledger"
-          rows={ledger.rows}
+          of={ledger}
           keyOf={entryKey}
-          onEnd={ledger.more}
+         
           onRow={(row) => row.ref.includes("#") && ask(row.ref)}
           empty="No line of this kind."
           height={560}
@@ -104,7 +103,7 @@ export default function Portfolio({ run }: { run: Run }) {
 function Contribution({ run }: { run: Run }) {
   const found = api.useQuery("get", "/api/v1/runs/{run}/contribution", { params: { path: { run: run.name } } });
   return (
-    <Loaded query={found}>
+    <Loaded query={found} height={ROOM}>
       {(rows) => {
         if (rows.length === 0) return <Empty>Nothing was bought yet.</Empty>;
         const most = Math.max(...rows.map((each) => Math.abs(each.closed + each.open)), Number.MIN_VALUE);
@@ -127,7 +126,7 @@ function Contribution({ run }: { run: Run }) {
 function Correlation({ run }: { run: Run }) {
   const found = api.useQuery("get", "/api/v1/runs/{run}/correlation", { params: { path: { run: run.name } } });
   return (
-    <Loaded query={found}>
+    <Loaded query={found} height={ROOM}>
       {(data) =>
         data.bars < 3 || data.instruments.length < 2 ? (
           <Empty>It takes two instruments and three bars of each.</Empty>

@@ -3,12 +3,12 @@ import { Select } from "@mantine/core";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
-import { DataTable } from "../ui/DataTable";
 import { exact, pair, whole, words } from "../ui/format";
-import { Empty, Failure, Loaded, Meter, Panel, State, Time, Told } from "../ui/parts";
+import { Empty, Loaded, Meter, Panel, State, Time, Told } from "../ui/parts";
+import { Circuits } from "./Circuits";
 import { usageLabel, usageText } from "./columns";
 import { Breakers, Limits } from "./Limits";
-import { usePages } from "./pages";
+import { PagedTable, usePages } from "./pages";
 
 const refusalKey = (row: Schemas["RefusalOut"]) => [row.seq, row.strategy, row.instrument, row.side, row.purpose, row.quantity].join(" ");
 
@@ -52,16 +52,16 @@ export default function Risk({ run, me }: { run: Run; me: Me }) {
             <Panel title="Breakers" aside={<span className="quiet">they stop entries by themselves; what has tripped stays</span>}>
               <Breakers run={run} me={me} values={data.breakers} />
             </Panel>
+            <Circuits run={run} me={me} rows={data.circuits} />
             <Panel
               title="Refusals"
               aside={<Select aria-label="Reason" placeholder="All reasons" size="xs" data={Object.keys(data.refusals)} value={code} onChange={setCode} clearable />}
             >
-              {refusals.error && <Failure error={refusals.error} />}
-              <DataTable
+              <PagedTable
                 label="Refusals"
-                rows={refusals.rows}
+                of={refusals}
                 keyOf={refusalKey}
-                onEnd={refusals.more}
+               
                 empty="Nothing was refused."
                 columns={[
                   { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: "150px" },

@@ -5,11 +5,11 @@ import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
-import { DataTable } from "../ui/DataTable";
+import { DataTable, ROOM } from "../ui/DataTable";
 import { exact, gain, pair, share, signedShare, whole, words } from "../ui/format";
 import { Export, Failure, Gain, Loaded, Panel, Stat, Time } from "../ui/parts";
 import { tripColumns } from "./columns";
-import { usePages } from "./pages";
+import { PagedTable, usePages } from "./pages";
 
 type Trip = Schemas["RoundTripOut"];
 const LABELS = { name: "Labels", cell: (row: Trip) => <span title={row.note}>{[...row.labels, row.note && "✎"].filter(Boolean).join(" ")}</span> };
@@ -28,8 +28,9 @@ export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
   const query = Object.fromEntries(Object.entries(wanted).filter((each): each is [string, string] => Boolean(each[1])));
   const closed = usePages<Trip>(`/api/v1/runs/${run.name}/round-trips`, run.run_id, tripKey, query);
   const open = api.useQuery("get", "/api/v1/runs/{run}/round-trips/open", { params: { path: { run: run.name } } });
-  const won = closed.rows.filter((each) => Number(each.pnl) > 0);
-  const sum = closed.rows.reduce((total, each) => total + Number(each.pnl), 0);
+  const rows = closed.data ?? [];
+  const won = rows.filter((each) => Number(each.pnl) > 0);
+  const sum = rows.reduce((total, each) => total + Number(each.pnl), 0);
   const isFiltered = Object.keys(query).length > 0;
   return (
     <>
@@ -45,24 +46,23 @@ export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
         <TextInput label="Label" placeholder="All" value={text} onChange={(e) => setText(e.currentTarget.value)} w={130} />
       </div>
       <div className="stats">
-        <Stat label="Shown">{whole(closed.rows.length)}</Stat>
-        <Stat label="Won">{closed.rows.length ? share(won.length / closed.rows.length) : "–"}</Stat>
+        <Stat label="Shown">{whole(rows.length)}</Stat>
+        <Stat label="Won">{rows.length ? share(won.length / rows.length) : "–"}</Stat>
         <Stat label={`Result, ${run.currency}`}>
           <Gain of={sum} text={gain(sum)} />
         </Stat>
       </div>
       <Panel title="Open">
-        <Loaded query={open}>{(rows) => <DataTable label="Open round trips" rows={rows} columns={tripColumns} reserved={4} keyOf={(row) => row.strategy + row.instrument} empty="Nothing is held. A round trip begins with the next entry." />}</Loaded>
+        <Loaded query={open} height={ROOM}>{(rows) => <DataTable label="Open round trips" rows={rows} columns={tripColumns} reserved={4} keyOf={(row) => row.strategy + row.instrument} empty="Nothing is held. A round trip begins with the next entry." />}</Loaded>
       </Panel>
       <Panel title="Closed" aside={<span className="quiet">a row opens its notes</span>}>
-        {closed.error && <Failure error={closed.error} />}
-        <DataTable
+        <PagedTable
           label="Closed round trips"
-          rows={closed.rows}
+          of={closed}
           columns={[...tripColumns.slice(0, 4), LABELS, ...tripColumns.slice(4)]}
           keyOf={tripKey}
           onRow={choose}
-          onEnd={closed.more}
+         
           empty={isFiltered ? "No round trip fits. Take a filter away." : "No position has been closed yet."}
           height={560}
         />

@@ -9,7 +9,7 @@ import { DataTable } from "../ui/DataTable";
 import { Failure, Loaded, Panel, State, Time } from "../ui/parts";
 import { Confirm } from "./Confirm";
 import { Venues } from "./Keys";
-import { usePages } from "./pages";
+import { PagedTable, usePages } from "./pages";
 
 export default function Settings({ me }: { me: Me }) {
   return (
@@ -271,12 +271,11 @@ function Audit() {
   const state = api.useQuery("get", "/api/v1/audit/verify");
   return (
     <Panel title="What everybody did" aside={<Loaded query={state}>{(found) => <State of={found.is_whole ? "certified" : "failed"} label={found.is_whole ? `${found.lines} lines, unbroken` : found.problem} />}</Loaded>}>
-      {rows.error && <Failure error={rows.error} />}
-      <DataTable
+      <PagedTable
         label="Audit"
-        rows={rows.rows}
+        of={rows}
         keyOf={lineKey}
-        onEnd={rows.more}
+       
         empty="Nothing was done yet."
         height={560}
         columns={[

@@ -90,7 +90,7 @@ function SignalsOf({ run, name }: { run: Run; name: string }) {
   return (
     <>
       <h2 className="above">Last signals</h2>
-      <Loaded query={orders}>
+      <Loaded query={orders} height={310}>
         {(page) => (
           <DataTable
             label={`Signals of ${name}`}
@@ -126,7 +126,6 @@ function Parameters({
   const [values, setValues] = useState<Record<string, Value>>({});
   const [allocation, setAllocation] = useState<number | null>(null);
   const schema = api.useQuery("get", "/api/v1/runs/{run}/strategies/{name}/schema", { params: { path: { run: run.name, name: of.name } } }, { staleTime: 60_000 });
-  const properties = propertiesOf(schema.data);
   const send = (event: FormEvent) => {
     event.preventDefault();
     onSave(values, allocation);
@@ -134,14 +133,20 @@ function Parameters({
   const put = (name: string, value: Value) => setValues((before) => ({ ...before, [name]: value }));
   const hasChanged = Object.keys(values).length > 0 || allocation !== null;
   return (
-    <form className="row" onSubmit={send} aria-label={`Parameters of ${of.name}`}>
-      <ParameterFields properties={properties} now={of.parameters} values={values} isReadOnly={isReadOnly} onChange={put} />
-      <NumberInput label="Share of capital" description="above 0, up to 1" value={allocation ?? of.allocation} min={0.01} max={1} step={0.05} disabled={isReadOnly} onChange={(found) => found !== "" && setAllocation(Number(found))} w={150} />
-      {!isReadOnly && (
-        <Button type="submit" disabled={!hasChanged} loading={isBusy}>
-          Apply to the running bot
-        </Button>
-      )}
+    <form onSubmit={send} aria-label={`Parameters of ${of.name}`}>
+      <Loaded query={schema} height={96}>
+        {(found) => (
+          <div className="row">
+            <ParameterFields properties={propertiesOf(found)} now={of.parameters} values={values} isReadOnly={isReadOnly} onChange={put} />
+            <NumberInput label="Share of capital" description="above 0, up to 1" value={allocation ?? of.allocation} min={0.01} max={1} step={0.05} disabled={isReadOnly} onChange={(found) => found !== "" && setAllocation(Number(found))} w={150} />
+            {!isReadOnly && (
+              <Button type="submit" disabled={!hasChanged} loading={isBusy}>
+                Apply to the running bot
+              </Button>
+            )}
+          </div>
+        )}
+      </Loaded>
     </form>
   );
 }

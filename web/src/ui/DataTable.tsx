@@ -12,6 +12,8 @@ export interface Column<T> {
 }
 
 const ROW = 34;
+/** Pixels that a table of few rows keeps, as one with `reserved={4}` does. */
+export const ROOM = 180;
 /** Pixels that a column has at least, and that lie between two, as in app.css. */
 const LEAST = 76;
 const GAP = 12;
@@ -77,7 +79,7 @@ export function DataTable<T>({
   });
   const most = useRef(0);
   most.current = Math.max(most.current, rows.length);
-  const least = reserved && (isNarrow ? 180 : reserved * ROW + head + 2);
+  const least = reserved && (isNarrow ? ROOM : reserved * ROW + head + 2);
   const tall = Math.min(height, Math.max(least, rowHeight * (reserved ? most.current : rows.length) + head + 2));
   if (rows.length === 0)
     return (

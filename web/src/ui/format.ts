@@ -83,6 +83,15 @@ export function local(ms: number | null | undefined): string {
   return ms ? `${LOCAL.format(ms)}, your time` : "";
 }
 
+/** How long something took, in its two largest units. */
+export function lasting(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  const [minutes, hours, days] = [Math.floor(seconds / 60), Math.floor(seconds / 3_600), Math.floor(seconds / 86_400)];
+  if (days) return `${days} d ${hours % 24} h`;
+  if (hours) return `${hours} h ${minutes % 60} min`;
+  return minutes ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
+}
+
 export function tone(figure: Figure): "up" | "down" | undefined {
   const found = value(figure);
   if (found === null || found === 0) return undefined;

@@ -1,7 +1,7 @@
 /** Small parts that every screen uses: figures, times, panels, empty and failed states. */
 import { Alert, Loader } from "@mantine/core";
 import { useIsFetching } from "@tanstack/react-query";
-import { type ReactNode, useEffect, useState } from "react";
+import { createContext, type ReactNode, useContext, useEffect, useRef, useState } from "react";
 import { told } from "../client/api";
 import { type Figure, gain, local, tone, utc, words } from "./format";
 
@@ -75,8 +75,12 @@ export function Failure({ error }: { error: unknown }) {
 
 /** Milliseconds after which a screen is shown although a part of it still waits. */
 const PATIENCE = 4_000;
+const IsShown = createContext(true);
 
-/** Hold a screen back until all that it asks for has come: nothing moves under one's eyes when the rest arrives. */
+/**
+ * Hold a screen back until all that it asks for has come: nothing moves under one's eyes when the rest arrives. What
+ * comes later than that finds the room that was kept for it, and stays within it (`Loaded`).
+ */
 export function Settled({ children }: { children: ReactNode }) {
   const waiting = useIsFetching({ type: "active", predicate: (query) => query.state.status === "pending" });
   const [isShown, show] = useState(false);
@@ -96,7 +100,9 @@ export function Settled({ children }: { children: ReactNode }) {
           <Loader size="sm" aria-label="Loading" />
         </div>
       )}
-      <div className={isShown ? "screen" : "screen screen-hidden"}>{children}</div>
+      <div className={isShown ? "screen" : "screen screen-hidden"}>
+        <IsShown.Provider value={isShown}>{children}</IsShown.Provider>
+      </div>
     </>
   );
 }
@@ -106,21 +112,29 @@ export function Told({ text }: { text: string }) {
   return text.split("`").map((part, at) => (at % 2 ? <code key={`${at}${part}`}>{part}</code> : part));
 }
 
-/** Show what a query brought, or why it did not; data that is there stays while it is asked for again. */
+/**
+ * Show what a query brought, or why it did not; data that is there stays while it is asked for again. Where something
+ * follows below it, `height` keeps room: what comes after the screen is shown takes that and no more, and scrolls.
+ */
 export function Loaded<T>({
   query,
   height,
   children,
 }: {
   query: { data: T | undefined; error: unknown; isPending: boolean };
-  /** Pixels that it will take, where that is known. */
+  /** Pixels that it will take, about. */
   height?: number;
   children: (data: T) => ReactNode;
 }) {
+  const isShown = useContext(IsShown);
+  const isLate = useRef(false);
+  if (query.data === undefined && isShown) isLate.current = true;
+  if (query.data !== undefined && isLate.current && height)
+    return <div className="late" style={{ height }}>{children(query.data)}</div>;
   if (query.data !== undefined) return <>{children(query.data)}</>;
-  if (query.error) return <Failure error={query.error} />;
+  if (query.error) return <div style={{ minHeight: height }}><Failure error={query.error} /></div>;
   return (
-    <div className="empty" style={{ height }}>
+    <div className="empty waiting" style={{ height }}>
       <Loader size="sm" aria-label="Loading" />
     </div>
   );

@@ -3,7 +3,9 @@
  * stay. A cursor is a place in a list to which rows are only ever added: the page that begins there is always the same.
  */
 import { useQueries } from "@tanstack/react-query";
-import { useEffect, useRef, useState } from "react";
+import { type ComponentProps, useEffect, useRef, useState } from "react";
+import { DataTable } from "../ui/DataTable";
+import { Failure, Loaded } from "../ui/parts";
 
 interface Page<T> {
   items: T[];
@@ -78,11 +80,26 @@ export function usePages<T>(
     if (wanted.length !== starts.length) hold({ name, starts: wanted });
   });
 
-  const shown = useRef<{ name: string; rows: T[] }>({ name, rows: [] });
+  const shown = useRef<{ name: string; rows?: T[] }>({ name });
   if (isWhole) shown.current = { name, rows: joined(pages as Page<T>[], keyOf) };
   const more = () => {
     const [start, next] = [starts.at(-1), pages.at(-1)?.next];
     if (isWhole && start !== undefined && next) hold({ name, starts: [...starts, after(start, next)] });
   };
-  return { rows: error && shown.current.name !== name ? [] : shown.current.rows, more, error };
+  const data = error && shown.current.name !== name ? undefined : shown.current.rows;
+  return { data, error, isPending: data === undefined, more };
+}
+
+type Table<T> = Omit<ComponentProps<typeof DataTable<T>>, "rows" | "onEnd">;
+
+/** A table of such a list, and why it lacks what is missing. */
+export function PagedTable<T>({ of, ...table }: { of: ReturnType<typeof usePages<T>> } & Table<T>) {
+  return (
+    <>
+      {of.error && of.data && <Failure error={of.error} />}
+      <Loaded query={of} height={table.height ?? 420}>
+        {(rows) => <DataTable {...table} rows={rows} onEnd={of.more} />}
+      </Loaded>
+    </>
+  );
 }

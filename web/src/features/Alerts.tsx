@@ -1,0 +1,90 @@
+/** What the bots want people to look at, over all of them: newest first, filtered, each with the way to its bot. */
+import { Button, Drawer, Select } from "@mantine/core";
+import { keepPreviousData } from "@tanstack/react-query";
+import { useState } from "react";
+import { useLocation } from "wouter";
+import { api, type Schemas } from "../client/api";
+import { choose } from "../client/chosen";
+import { DataTable } from "../ui/DataTable";
+import { whole, words } from "../ui/format";
+import { Facts, Loaded, Panel, Stat, State, Time, Told } from "../ui/parts";
+
+type Alert = Schemas["AlertOut"];
+const LEVELS = [
+  { value: "warning", label: "Warnings and errors" },
+  { value: "error", label: "Errors" },
+  { value: "info", label: "All, news too" },
+] as const;
+type Level = (typeof LEVELS)[number]["value"];
+
+export default function Alerts() {
+  const [, go] = useLocation();
+  const [level, setLevel] = useState<Level>("warning");
+  const [run, setRun] = useState<string | null>(null);
+  const [chosen, look] = useState<Alert | null>(null);
+  const alerts = api.useQuery("get", "/api/v1/alerts", { params: { query: { level, limit: 500 } } }, { refetchInterval: 2_000, placeholderData: keepPreviousData });
+  const runs = [...new Set((alerts.data ?? []).map((each) => each.run))].sort();
+  const isBare = level === "warning" && !run;
+  const open = (of: Alert, path: string) => {
+    choose(of.run);
+    go(path);
+  };
+  return (
+    <>
+      <h1>Alerts</h1>
+      <Loaded query={alerts}>
+        {(found) => {
+          const rows = found.map((row, at) => ({ ...row, at: found.length - at })).filter((row) => !run || row.run === run);
+          const count = (of: string) => whole(rows.filter((each) => each.level === of).length);
+          return (
+            <>
+              <div className="stats">
+                <Stat label="Errors">{count("error")}</Stat>
+                <Stat label="Warnings">{count("warning")}</Stat>
+                <Stat label="Newest">{rows[0] ? <Time ms={rows[0].ts} isBrief /> : "–"}</Stat>
+              </div>
+              <Panel
+                title="What to look at"
+                aside={
+                  <>
+                    <Select aria-label="Level" size="xs" data={[...LEVELS]} value={level} onChange={(found) => found && setLevel(found as Level)} allowDeselect={false} />
+                    <Select aria-label="Bot" placeholder="All bots" size="xs" data={runs} value={run} onChange={setRun} clearable />
+                  </>
+                }
+              >
+                <DataTable
+                  label="Alerts"
+                  rows={rows}
+                  keyOf={(row) => [row.run, row.ts, row.code, row.strategy, row.text].join(" ")}
+                  onRow={look}
+                  height={640}
+                  empty={isBare ? "Nothing that a person should look at. Breakers that trip, orders that a venue rejects and strategies that fail appear here." : "No alert fits. Choose another level or bot."}
+                  columns={[
+                    { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: "150px" },
+                    { name: "Level", cell: (row) => <State of={row.level} />, width: "80px" },
+                    { name: "Bot", cell: (row) => row.run, width: "110px" },
+                    { name: "About", cell: (row) => row.strategy || "the bot", width: "120px" },
+                    { name: "What", cell: (row) => <span title={row.text}><Told text={row.text} /></span>, width: "minmax(260px, 4fr)" },
+                  ]}
+                />
+              </Panel>
+            </>
+          );
+        }}
+      </Loaded>
+      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => look(null)} title={chosen ? words(chosen.code) : ""} position="right" size="lg">
+        {chosen && (
+          <div className="stack">
+            <p><State of={chosen.level} /> <Told text={chosen.text} /></p>
+            <Facts of={{ time: `${new Date(chosen.ts).toISOString().slice(0, 19).replace("T", " ")} UTC`, bot: chosen.run, strategy: chosen.strategy }} />
+            <div className="row">
+              <Button size="xs" variant="light" onClick={() => open(chosen, "/risk")}>Its risk</Button>
+              <Button size="xs" variant="light" onClick={() => open(chosen, "/orders")}>Its orders</Button>
+              <Button size="xs" variant="light" onClick={() => open(chosen, "/logs")}>Its log</Button>
+            </div>
+          </div>
+        )}
+      </Drawer>
+    </>
+  );
+}

@@ -1,0 +1,93 @@
+/** All long work in one list, whatever its kind: what waits, what is under way, what came of it. */
+import { Button, Progress, Select } from "@mantine/core";
+import { useState } from "react";
+import { useLocation } from "wouter";
+import type { Me } from "../app/Shell";
+import { api, type Schemas } from "../client/api";
+import { DataTable } from "../ui/DataTable";
+import { lasting, share, whole } from "../ui/format";
+import { Failure, Loaded, Panel, Stat, State, Time } from "../ui/parts";
+
+type Job = Schemas["JobOut"];
+/** Where work of each kind is asked for and read. */
+const PLACES: Record<Job["kind"], string> = { backtest: "/backtests", search: "/optimise", verdict: "/backtests", download: "/data" };
+const STATES = ["queued", "running", "done", "failed", "cancelled"] as const;
+const isBusy = (of: Job) => of.state === "queued" || of.state === "running";
+
+export default function Jobs({ me }: { me: Me }) {
+  const [, go] = useLocation();
+  const [state, setState] = useState<string | null>(null);
+  const [kind, setKind] = useState<string | null>(null);
+  const jobs = api.useQuery("get", "/api/v1/jobs", { params: { query: { limit: 500 } } }, {
+    refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? 700 : 5_000),
+  });
+  const cancel = useCancel();
+  return (
+    <>
+      <h1>Jobs</h1>
+      <Loaded query={jobs}>
+        {({ items }) => {
+          const rows = items.filter((each) => (!state || each.state === state) && (!kind || each.kind === kind));
+          const count = (...of: string[]) => whole(items.filter((each) => of.includes(each.state)).length);
+          return (
+            <>
+              <div className="stats">
+                <Stat label="Under way">{count("running")}</Stat>
+                <Stat label="Waiting">{count("queued")}</Stat>
+                <Stat label="Done">{count("done")}</Stat>
+                <Stat label="Failed or cancelled">{count("failed", "cancelled")}</Stat>
+              </div>
+              <Panel
+                title="Long work"
+                aside={
+                  <>
+                    <Select aria-label="State" placeholder="All states" size="xs" data={[...STATES]} value={state} onChange={setState} clearable />
+                    <Select aria-label="Kind" placeholder="All kinds" size="xs" data={Object.keys(PLACES)} value={kind} onChange={setKind} clearable />
+                  </>
+                }
+              >
+                {cancel.error && <Failure error={cancel.error} />}
+                <DataTable
+                  label="Jobs"
+                  rows={rows}
+                  keyOf={(row) => row.id}
+                  onRow={(row) => go(`${PLACES[row.kind]}#${row.id}`)}
+                  height={640}
+                  empty={state || kind ? "No job fits. Take a filter away." : "No long work was asked for yet. Backtests, verdicts, searches and downloads wait and run here, one of each kind at a time."}
+                  columns={[
+                    { name: "Asked for, UTC", cell: (row) => <Time ms={row.created} />, width: "150px" },
+                    { name: "Kind", cell: (row) => row.kind, width: "90px" },
+                    { name: "What", cell: (row) => <span title={row.error ? `${row.error} ${row.remedy}` : row.label}>{row.label || row.strategies.join(", ")}{row.error && <span className="down"> {row.error}</span>}</span>, width: "minmax(200px, 3fr)" },
+                    { name: "By", cell: (row) => row.actor, width: "90px" },
+                    { name: "State", cell: (row) => <State of={row.state} />, width: "86px" },
+                    { name: "How far", cell: (row) => <Far of={row} />, width: "130px" },
+                    { name: "Took", cell: (row) => (row.finished ? lasting(row.finished - row.created) : "–"), isNumber: true, width: "80px" },
+                    ...(me.role === "viewer" ? [] : [{ name: "", cell: (row: Job) => isBusy(row) && <Button size="compact-xs" variant="light" onClick={(e) => { e.stopPropagation(); cancel.act(row); }}>Cancel</Button>, width: "76px" }]),
+                  ]}
+                />
+              </Panel>
+            </>
+          );
+        }}
+      </Loaded>
+    </>
+  );
+}
+
+function Far({ of }: { of: Job }) {
+  if (!isBusy(of)) return of.state === "done" ? "all of it" : share(of.progress, 0);
+  return <Progress value={of.progress * 100} aria-label={`Progress of ${of.label}`} />;
+}
+
+/** Each kind of work ends by a route of its own. */
+function useCancel() {
+  const backtest = api.useMutation("delete", "/api/v1/backtests/{id}");
+  const search = api.useMutation("delete", "/api/v1/searches/{id}");
+  const verdict = api.useMutation("delete", "/api/v1/verdicts/{id}");
+  const download = api.useMutation("delete", "/api/v1/downloads/{id}");
+  const ways = { backtest, search, verdict, download };
+  return {
+    act: (of: Job) => ways[of.kind].mutate({ params: { path: { id: of.id } } }),
+    error: Object.values(ways).find((each) => each.error)?.error,
+  };
+}

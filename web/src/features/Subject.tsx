@@ -1,0 +1,44 @@
+/** What research is about: the strategy, instruments, bars and time range with which each of its forms begins. */
+import { MultiSelect, Select, TextInput } from "@mantine/core";
+import { useState } from "react";
+import { api } from "../client/api";
+
+export const TIMEFRAMES = ["5m", "15m", "30m", "1h", "2h", "4h", "1d"];
+
+/** The strategies that can be run, and the instruments of which bars are stored. */
+export function useCatalog() {
+  const query = api.useQuery("get", "/api/v1/strategies", {}, { staleTime: 60_000 });
+  const data = api.useQuery("get", "/api/v1/data", {}, { staleTime: 60_000 }).data ?? [];
+  return { query, strategies: query.data ?? [], instruments: [...new Set(data.filter((each) => each.timeframe).map((each) => each.instrument))] };
+}
+
+/** Hold what a form is about; `onStrategy` is told when another strategy, with parameters of its own, is chosen. */
+export function useSubject(onStrategy: () => void) {
+  const catalog = useCatalog();
+  const [strategy, setStrategy] = useState("EmaCross");
+  const [instruments, setInstruments] = useState(["BTC/USDT@BINANCE"]);
+  const [timeframe, setTimeframe] = useState("1h");
+  const [timerange, setTimerange] = useState("20240101-20250101");
+  const pick = (found: string | null) => {
+    setStrategy(found ?? "");
+    onStrategy();
+  };
+  return {
+    query: catalog.query,
+    strategy: catalog.strategies.find((each) => each.name === strategy),
+    label: `${strategy} ${instruments.map((each) => each.split("@")[0]).join(" ")}`,
+    config: (parameters?: object) => ({ instruments, timeframe, timerange, strategies: [{ strategy, ...(parameters ? { parameters } : {}) }] }),
+    isWhole: strategy !== "" && instruments.length > 0,
+    fields: (
+      <>
+        <Select label="Strategy" data={catalog.strategies.map((each) => each.name)} value={strategy} onChange={pick} allowDeselect={false} searchable />
+        <MultiSelect label="Instruments" data={catalog.instruments} value={instruments} onChange={setInstruments} searchable maw={420} />
+        <Select label="Timeframe" data={TIMEFRAMES} value={timeframe} onChange={(found) => setTimeframe(found ?? "1h")} allowDeselect={false} w={110} />
+        <TextInput label="Time range" description="20240101-20250101" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} w={200} />
+      </>
+    ),
+  };
+}
+
+/** The id that an address names after its `#`: what is shown open at first. */
+export const named = () => location.hash.slice(1) || null;
