@@ -3,11 +3,12 @@
     python benchmarks/dashboard_delay.py --orders 300
 
 A process plays Binance in real time, a bot trades there on paper, `abidance serve --demo` follows it, and Chromium
-shows its orders. Orders are given by hand, some in a second, at uneven times: each is sent at market, so it is shown as
-sent and then as filled. The page itself notes when it holds a row and a figure (a MutationObserver, the clock being the
-machine's, as the bot's is); the times that these are taken from are those of the bot's journal: of the order, of its
-fill, and of the newest price in the equity that stands above every screen. Prints one JSON line: for each the count,
-the median, the 99th percentile and the longest in ms. The exit code says whether 99 of 100 were shown within 200 ms.
+shows its orders. Orders are given by hand, some in a second, at uneven times: each is at market, so it is shown as sent
+and then as filled. The page itself notes when it holds a row and a figure (a MutationObserver; one machine, one clock).
+A sent order is timed from before it is asked for, over the API and the bot's door; a filled one from its last fill, and
+the equity above every screen from the newest price in it, both by their times in the bot's journal. Prints one JSON
+line: for each the count, the median, the 99th percentile and the longest in ms. The exit code says whether 99 of 100
+were shown within 200 ms. On a machine that does other work too, `chrt -r 15` before the command keeps neighbours out.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=300)
-    parser.add_argument("--pause", type=float, default=0.3, help="seconds between orders, on average")
+    parser.add_argument("--pause", type=float, default=0.5, help="seconds between orders, on average")
     asked = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -80,8 +81,8 @@ def main() -> None:
         page.add_init_script(WATCH)
         page.goto(f"{api.address}/orders")
         page.locator(".link-live").wait_for()
-        trade(api, page, asked.orders, asked.pause)
-        delays = measured(api, page)
+        sent = trade(api, page, asked.orders, asked.pause)
+        delays = measured(api, page, sent)
     result = {kind: figures(found) for kind, found in delays.items()}
     is_kept = all(each["p99"] < PROMISE for each in result.values())
     print(json.dumps({"what": "dashboard_delay", **result, "is_kept": is_kept}))
@@ -131,9 +132,8 @@ def traded(folder: Path) -> Iterator[Api]:
             f'[feed.addresses.BINANCE]\nrest_url = "{rest}"\nstream_url = "{stream}"\n[risk.limits]\n'
             + "".join(f"{name} = {value}\n" for name, value in LIMITS.items())
         )
-        start(
-            "abidance", "trade", "-s", "EmaCross", "-p", "BTC/USDT", "-i", "1m", "--feed", "live", "--plain"
-        )
+        start("abidance", "trade", "-c", str(config), "-s", "EmaCross", "-p", "BTC/USDT", "-i", "1m",
+              "--feed", "live", "--plain")  # fmt: skip
         api = Api(told_by(start("abidance", "serve", "--demo", "--port", "0")))
         until(lambda: any(each["is_running"] for each in api("/runs")), "the bot runs")
         until(lambda: api("/runs/bot/instruments")[0]["price"], "the market has a price")
@@ -142,20 +142,21 @@ def traded(folder: Path) -> Iterator[Api]:
 
 def until(true: Callable[[], Any], what: str) -> None:
     """Wait for another process."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 60
     while not true():
         if time.monotonic() > deadline:
             raise SystemExit(f"It never happened: {what}.")
         time.sleep(0.1)
 
 
-def trade(api: Api, page: Page, orders: int, pause: float) -> None:
-    """Give orders by hand, bought and sold by turns, each of a quantity of its own."""
-    draw = random.Random(1)
+def trade(api: Api, page: Page, orders: int, pause: float) -> dict[str, float]:
+    """Give orders by hand, bought and sold by turns; return when each was, by its quantity, which is its own."""
+    draw, sent = random.Random(1), {}
     for number in range(orders):
-        quantity = f"{0.001 + number * LOT:.5f}"
+        quantity = f"{0.001 + number * LOT:.5f}" if number else "0.05"  # of which others are sold
         side = "sell" if number % 2 else "buy"
         body = {"strategy": "EmaCross", "instrument": "BTC/USDT@BINANCE", "side": side, "quantity": quantity}
+        sent[re.sub("0+$", "", quantity)] = time.time() * 1_000
         try:
             answer = api("/runs/bot/orders", body)
         except urllib.error.HTTPError as error:
@@ -164,15 +165,16 @@ def trade(api: Api, page: Page, orders: int, pause: float) -> None:
             raise SystemExit(f"Risk refused an order: {answer['refusals'][0]['reason']}")
         page.wait_for_timeout(1_000 * pause * draw.uniform(0.1, 1.9))
     page.wait_for_timeout(2_000)
+    return sent
 
 
-def measured(api: Api, page: Page) -> dict[str, list[float]]:
+def measured(api: Api, page: Page, sent: dict[str, float]) -> dict[str, list[float]]:
     """Return how long each event took to be shown, in ms."""
     seen, told = page.evaluate("[window.seen, window.told]")
-    orders = listed(api, "/runs/bot/orders")
-    quantities = {each["id"]: re.sub("0+$", "", each["quantity"]) for each in orders}
-    sent = {quantities[each["id"]]: each["ts"] for each in orders}
-    filled = {quantities[each["order_id"]]: each["ts"] for each in listed(api, "/runs/bot/fills")}
+    quantities = {each["id"]: re.sub("0+$", "", each["quantity"]) for each in listed(api, "/runs/bot/orders")}
+    filled: dict[str, float] = {}
+    for each in listed(api, "/runs/bot/fills"):  # newest first: the one that filled the order
+        filled.setdefault(quantities[each["order_id"]], each["ts"])
     happened = {"sent": sent, "filled": filled, "equity": told}
     lost = [text for kind in ("sent", "filled") for text in happened[kind] if text not in seen[kind]]
     if lost:
@@ -195,7 +197,7 @@ def listed(api: Api, path: str) -> list[dict[str, Any]]:
 
 def figures(delays: list[float]) -> dict[str, float]:
     """Return the count, the median, the 99th percentile and the longest."""
-    cut = statistics.quantiles(delays, n=100)
+    cut = statistics.quantiles(delays, n=100, method="inclusive")
     values = {"p50": cut[49], "p99": cut[98], "most": max(delays)}
     return {"count": len(delays), **{name: round(value, 1) for name, value in values.items()}}
 

@@ -116,7 +116,9 @@ def test_a_change_is_asked_for_at_once_and_shown_while_hardly_any_time_passes(
     visitor.go("/orders")
     table = page.get_by_role("table", name="All orders")
     page.locator(".link-live").wait_for()
-    page.clock.pause_at(page.evaluate("Date.now() / 1000 + 0.2"))  # from here on no timer runs but by our leave
+    page.clock.pause_at(
+        page.evaluate("Date.now() / 1000 + 0.2")
+    )  # from here on no timer runs but by our leave
 
     with page.expect_response(lambda answer: ALL_ORDERS in answer.url):
         bot.send(1)

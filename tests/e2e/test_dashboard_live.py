@@ -10,6 +10,7 @@ import pytest
 
 from abidance.run.door import is_answering, leave
 from abidance.testing.exchange.desk import live
+from abidance.testing.exchange.faults import Fault, Wrong
 from tests.e2e.dashboard import (
     ACCOUNT,
     House,
@@ -133,6 +134,23 @@ def test_real_orders_are_steered_from_the_browser_under_the_same_risk(browser: A
 
             assert list(live(venue.desk.orders.values())) == []
             assert ACCOUNT.purse("BTC").free + ACCOUNT.purse("BTC").locked < Decimal("0.0001")
+
+            venue.faults.add(Fault(Wrong.BAN, where="/order"))
+            by_hand(page, "0.005", limit="30000", stop="500")
+            page.keyboard.press("Escape")
+            page.get_by_role("link", name="Risk").click()
+            page.get_by_role("button", name="Close it by hand").click()
+            shot(page, "live-circuit")
+            assert barriers(page) == []
+            page.get_by_role("button", name="Close it", exact=True).click()
+            page.get_by_text("All are closed: every venue is relied on.").wait_for()
+
+            page.get_by_role("link", name="Alerts").click()
+            alerts = page.get_by_role("table", name="Alerts").locator(".table-row")
+            alerts.filter(has_text=re.compile("ada.* resets .*requests of BINANCE")).click()
+            assert barriers(page) == []
+            page.get_by_role("button", name="Its log").click()
+            page.get_by_role("heading", name="Logs", exact=True).wait_for()
             assert [each for each in admin.faults if "401" not in each and "403" not in each] == []
         finally:
             folder = house.program.userdir / "runs" / "real"

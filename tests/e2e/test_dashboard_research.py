@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from abidance.testing.exchange.faults import Fault, Wrong
 from tests.e2e.dashboard import (
     BTC,
     House,
@@ -104,6 +105,12 @@ def test_backtests_are_compared_and_judged(visitor: Visitor) -> None:
         row.get_by_role("link", name="Save as a page").get_attribute("href").startswith("/api/v1/verdicts/")
     )
     shot(page, "backtests-verdict")
+
+    page.get_by_role("link", name="Jobs").click()
+    jobs = page.get_by_role("table", name="Jobs").locator(".table-row")
+    playwright.expect(jobs.filter(has_text="verdict").filter(has_text="all of it")).to_have_count(1)
+    jobs.filter(has_text="backtest").first.click()
+    page.get_by_role("heading", name="Trades on the chart").wait_for()
     assert visitor.faults == []
 
 
@@ -135,9 +142,12 @@ def test_a_download_is_watched_until_its_bars_are_in_the_store(browser: Any, tmp
         page.get_by_role("combobox", name="Timeframes").click()
         page.get_by_role("option", name="5m", exact=True).click()
         page.keyboard.press("Escape")
+        venue.faults.add(Fault(Wrong.SLOW, where="klines", times=0, seconds=0.3))
         page.get_by_role("button", name="Download").click()
 
         row = page.locator(".download").first
+        bar = row.get_by_role("progressbar", name="Progress")
+        playwright.expect(bar).to_have_attribute("aria-valuenow", re.compile("^[1-9]"), timeout=LONG)
         playwright.expect(row.get_by_text("done", exact=True)).to_be_visible(timeout=LONG)
         row.get_by_text(re.compile(r"5m: [1-9]\d* new")).wait_for()
         page.get_by_role("table", name="Stored data").locator(".table-row", has_text="5m").wait_for()

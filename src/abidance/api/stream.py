@@ -49,12 +49,12 @@ from abidance.security.throttle import Pace
 
 K = TypeVar("K")
 router = APIRouter(tags=["stream"])
-BEATS, AT_MOST, PATIENCE = 5, 500, 10.0
+BEATS, AT_MOST, PATIENCE = 10, 500, 10.0
 """Looks at the prices between beats, changes in one message, seconds that a client may leave a message unread."""
 MOST_RUNS, LONGEST, MOST_CLIENTS = 50, 4_096, 1_000
 LOST, REVOKED, TOO_MUCH, CROWDED = 4401, 4403, 4429, 4503
 KINDS = ("prices", "running")
-_LOOK_EVERY = 0.2
+_LOOK_EVERY = 0.1
 _KEPT, _KEPT_MESSAGES = 4_096, 64
 
 

@@ -11,9 +11,7 @@ const CLOSES = { defaultProps: { closeButtonProps: { "aria-label": "Close" } } }
 
 const theme = createTheme({
   defaultRadius: "sm",
-  fontFamily: "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif",
   components: { Modal: CLOSES, Drawer: CLOSES, Notification: CLOSES },
-  fontFamilyMonospace: "ui-monospace, 'Cascadia Mono', 'DejaVu Sans Mono', monospace",
 });
 
 const ME = ["get", "/api/v1/session"];

@@ -17,6 +17,8 @@ export interface Prices {
 const SILENCE = 2_200;
 /** Milliseconds between two times of asking: a change that comes sooner waits so long at most. */
 const EVERY = 100;
+/** Requests a second in the long run, well below what the server lets one address ask, and how many at first. */
+const [PACE, CREDIT] = [20, 80];
 const LONGEST = 10_000;
 
 class Stream {
@@ -27,7 +29,8 @@ class Stream {
   private heard = 0;
   private delay = 500;
   private due: ReturnType<typeof setTimeout> | null = null;
-  private asked = 0;
+  private next = 0;
+  private credit = { left: CREDIT, at: 0 };
   /** Queries that are asked again, and whether once more after that. */
   private renewed = new Map<string, boolean>();
   private listeners = new Set<() => void>();
@@ -112,17 +115,21 @@ class Stream {
 
   private refresh(): void {
     if (this.due) return;
-    const wait = this.asked + EVERY - Date.now();
+    const wait = this.next - Date.now();
     if (wait > 0) this.due = setTimeout(() => this.ask(), wait);
     else this.ask();
   }
 
   private ask(): void {
     this.due = null;
-    this.asked = Date.now();
-    const predicate = (query: Query) => JSON.stringify(query.queryKey).includes("/runs");
+    const predicate = (query: Query) => /\/(runs|alerts)/.test(JSON.stringify(query.queryKey));
     void this.queries?.invalidateQueries({ predicate, refetchType: "none" });
-    for (const query of this.queries?.getQueryCache().findAll({ type: "active", predicate }) ?? []) void this.renew(query);
+    const active = this.queries?.getQueryCache().findAll({ type: "active", predicate }) ?? [];
+    for (const query of active) void this.renew(query);
+    const now = Date.now();
+    const left = Math.min(CREDIT, this.credit.left + ((now - this.credit.at) / 1_000) * PACE) - active.length;
+    this.credit = { left, at: now };
+    this.next = now + Math.max(EVERY, (-left / PACE) * 1_000);
   }
 
   /** Ask again after what is under way, which may have been answered before the change. */

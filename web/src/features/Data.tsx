@@ -5,7 +5,7 @@ import type { Me } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { Days } from "../ui/charts2d";
 import { DataTable } from "../ui/DataTable";
-import { share, signedShare, whole } from "../ui/format";
+import { signedShare, whole, wholeness } from "../ui/format";
 import { Empty, Facts, Loaded, Panel, State, Time, Told } from "../ui/parts";
 import { Downloads } from "./Downloads";
 
@@ -38,7 +38,7 @@ export default function Data({ me }: { me: Me }) {
                 { name: "To, UTC", cell: (row) => <Time ms={row.last} />, width: "150px" },
                 { name: "Rows", cell: (row) => whole(row.rows), isNumber: true },
                 { name: "Missing", cell: (row) => whole(row.missing), isNumber: true },
-                { name: "Whole", cell: (row) => share(row.quality, 2), isNumber: true },
+                { name: "Whole", cell: (row) => wholeness(row.quality), isNumber: true },
                 { name: "Source", cell: (row) => row.problem || row.source },
               ]}
             />

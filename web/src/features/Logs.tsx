@@ -73,10 +73,11 @@ function What({ of }: { of: Record<string, unknown> }) {
   return <span title={text}>{text}</span>;
 }
 
-/** Return a value as words: what an object holds, without its braces. */
+/** Return a value as words: what an object holds, without its braces; ids stand in the line that is opened. */
 function spoken(value: unknown): string {
   if (value === null || typeof value !== "object") return String(value);
-  return Object.values(value).filter((each) => each !== null).map(spoken).join(" ");
+  const told = Object.entries(value).filter(([name, each]) => each !== null && !/(^|_)id$/.test(name));
+  return told.map(([, each]) => spoken(each)).join(" ");
 }
 
 /** Return the id of the order that a line is about, wherever it stands in it. */

@@ -7,7 +7,7 @@ import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { usePrices } from "../client/stream";
 import { CandleChart, type Path } from "../ui/charts";
-import { exact, pair, share, whole, words } from "../ui/format";
+import { exact, pair, whole, wholeness, words } from "../ui/format";
 import { Empty, Failure, Loaded, Panel, Stat, State, Time } from "../ui/parts";
 import { Depth } from "./Depth";
 
@@ -101,7 +101,7 @@ export default function Markets({ run }: { run: Run }) {
           {holding && (
             <dl className="facts">
               <dt>Stored bars</dt>
-              <dd>{whole(holding.rows)}, {share(holding.quality, 2)} whole, {whole(holding.missing)} missing</dd>
+              <dd>{whole(holding.rows)}, {wholeness(holding.quality)} whole, {whole(holding.missing)} missing</dd>
               <dt>From, to</dt>
               <dd><Time ms={holding.first} /> – <Time ms={holding.last} /></dd>
               <dt>Source</dt>

@@ -24,7 +24,6 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
   const open = api.useQuery("get", "/api/v1/runs/{run}/orders", { params: { path, query: { is_open: true, limit: 200 } } });
   const positions = api.useQuery("get", "/api/v1/runs/{run}/positions", { params: { path } });
   const all = usePages<Schemas["OrderOut"]>(`/api/v1/runs/${run.name}/orders`, run.run_id, orderKey, {}, (row) => row.is_open);
-  const fills = usePages<Schemas["FillOut"]>(`/api/v1/runs/${run.name}/fills`, run.run_id, fillKey);
   const cancel = api.useMutation("delete", "/api/v1/runs/{run}/orders/{order_id}");
   const leave = api.useMutation("post", "/api/v1/runs/{run}/orders");
   const [changed, change] = useState<Schemas["OrderOut"] | null>(null);
@@ -117,8 +116,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
             <PagedTable label="All orders" of={all} keyOf={orderKey} columns={orderColumns} onRow={(row) => ask({ order: row.id })} empty="No order was sent yet." />
           </Tabs.Panel>
           <Tabs.Panel value="fills">
-            <div className="panel-aside exporting"><Export run={run.name} what="fills" /></div>
-            <PagedTable label="Fills" of={fills} keyOf={fillKey} columns={fillColumns} onRow={(row) => ask({ ref: row.ref })} empty="No order has filled yet." />
+            <Fills run={run} onRow={(row) => ask({ ref: row.ref })} />
           </Tabs.Panel>
         </Tabs>
       </Panel>
@@ -139,6 +137,16 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
       <Modal lockScroll={false} opened={isPlacing} onClose={() => place(false)} title="Order by hand">
         <ByHand run={run} onDone={() => place(false)} />
       </Modal>
+    </>
+  );
+}
+
+function Fills({ run, onRow }: { run: Run; onRow: (row: Schemas["FillOut"]) => void }) {
+  const fills = usePages<Schemas["FillOut"]>(`/api/v1/runs/${run.name}/fills`, run.run_id, fillKey);
+  return (
+    <>
+      <div className="panel-aside exporting"><Export run={run.name} what="fills" /></div>
+      <PagedTable label="Fills" of={fills} keyOf={fillKey} columns={fillColumns} onRow={onRow} empty="No order has filled yet." />
     </>
   );
 }

@@ -35,11 +35,11 @@ export default function Portfolio({ run }: { run: Run }) {
                   empty="No money is there."
                   columns={[
                     { name: "Venue", cell: (row) => row.venue },
-                    { name: "Asset", cell: (row) => row.asset },
+                    { name: "Asset", cell: (row) => row.asset, width: "50px" },
                     { name: "Amount", cell: (row) => <span title={`${exact(row.total)} ${row.asset}`}>{brief(row.total)}</span>, isNumber: true, width: "minmax(100px, 1.4fr)" },
                     { name: `Worth, ${run.currency}`, cell: (row) => money(row.value), isNumber: true, width: "minmax(96px, 1fr)" },
-                    { name: "Share", cell: (row) => share(total ? row.value / total : 0), isNumber: true, width: "70px" },
-                    { name: "Part", cell: (row) => <progress className="calm" max={1} value={total ? Math.max(0, row.value / total) : 0} aria-label={`Share of ${row.asset}`} /> },
+                    { name: "Share", cell: (row) => share(total ? row.value / total : 0), isNumber: true, width: "58px" },
+                    { name: "Part", cell: (row) => <progress className="calm" max={1} value={total ? Math.max(0, row.value / total) : 0} aria-label={`Share of ${row.asset}`} />, width: "minmax(40px, 1fr)" },
                   ]}
                 />
               );

@@ -32,6 +32,12 @@ export function share(figure: Figure, digits = 1): string {
   return found === null ? "–" : `${(found * 100).toFixed(digits)} %`;
 }
 
+/** How much of something is there: cut and never rounded up, so that all of it is said of all of it alone. */
+export function wholeness(figure: Figure): string {
+  const found = value(figure);
+  return found === null ? "–" : `${(Math.floor(found * 10_000 + 1e-6) / 100).toFixed(2)} %`;
+}
+
 export function signedShare(figure: Figure, digits = 2): string {
   const found = value(figure);
   if (found === null) return "–";
