@@ -188,7 +188,7 @@ def measured(api: Api, page: Page, sent: dict[str, float]) -> dict[str, list[flo
 def listed(api: Api, path: str) -> list[dict[str, Any]]:
     """Return a whole list, page by page."""
     rows: list[dict[str, Any]] = []
-    cursor = ""
+    cursor: str | None = ""
     while cursor is not None:
         found = api(f"{path}?limit=500&cursor={cursor}")
         rows, cursor = rows + found["items"], found["next"]

@@ -5,7 +5,7 @@ import { api } from "../client/api";
 import { usePrices } from "../client/stream";
 import { Lines } from "../ui/charts";
 import { DataTable, ROOM } from "../ui/DataTable";
-import { money, share, signedShare } from "../ui/format";
+import { many, money, share, signedShare } from "../ui/format";
 import { Empty, Gain, Loaded, Meter, Panel, Stat, State, Time, Told } from "../ui/parts";
 import { CircuitState } from "./Circuits";
 import { fillColumns, positionColumns, usageLabel, usageText } from "./columns";
@@ -37,7 +37,7 @@ export default function Overview({ run }: { run: Run }) {
           <Gain of={run.profit_month} />
         </Stat>
         <Stat label="Drawdown now">{share(run.drawdown)}</Stat>
-        <Stat label="In the market" note={`${run.open_positions} positions, ${run.open_orders} orders`}>
+        <Stat label="In the market" note={`${many(run.open_positions, "position")}, ${many(run.open_orders, "order")}`}>
           {share(run.exposure)}
         </Stat>
       </div>
@@ -55,7 +55,7 @@ export default function Overview({ run }: { run: Run }) {
         <div className="stack">
           <Panel title="Risk" aside={<State of={run.standing.state} />}>
             {run.standing.reason && <p><Told text={run.standing.reason} /></p>}
-            <Loaded query={risk} height={240}>
+            <Loaded query={risk} height={330}>
               {(data) => (
                 <>
                   {data.usage.map((each) => (

@@ -21,12 +21,12 @@ export function usageText({ name, used, limit }: Schemas["UsageOut"]): string {
 }
 
 export const fillColumns: Column<Schemas["FillOut"]>[] = [
-  { name: "UTC", cell: (row) => <Time ms={row.ts} isBrief />, width: "120px" },
-  { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(76px, 1fr)" },
+  { name: "UTC", cell: (row) => <Time ms={row.ts} isBrief />, width: "118px" },
+  { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(74px, 1fr)" },
   { name: "Side", cell: (row) => <span className={row.side === "buy" ? "up" : "down"}>{row.side}</span>, width: "40px" },
-  { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true, width: "minmax(62px, 1fr)" },
+  { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true, width: "minmax(56px, 1fr)" },
   { name: "Price", cell: (row) => exact(row.price), isNumber: true, width: "minmax(80px, 1fr)" },
-  { name: "Purpose", cell: (row) => words(row.purpose), width: "minmax(76px, 1fr)" },
+  { name: "Purpose", cell: (row) => words(row.purpose), width: "minmax(86px, 1fr)" },
 ];
 
 export const orderColumns: Column<Schemas["OrderOut"]>[] = [

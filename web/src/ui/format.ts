@@ -45,6 +45,9 @@ export function signedShare(figure: Figure, digits = 2): string {
   return `${found > 0 ? "+" : ""}${text} %`;
 }
 
+/** So many of something. */
+export const many = (count: number, what: string) => `${whole(count)} ${what}${count === 1 ? "" : "s"}`;
+
 /** A price or quantity as the venue writes it: exact digits, grouped. */
 export function exact(figure: Figure): string {
   if (figure === null || figure === undefined || figure === "") return "–";
