@@ -164,6 +164,26 @@ def test_the_fast_lane_scores_as_the_whole_executor(
     assert found is None or truth is None or are_equal(found, truth)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("trailing", [0.005, 0.015, 0.05])
+@pytest.mark.parametrize("goal", [None, 0.03])
+def test_a_position_held_for_long_is_followed_as_it_is_bar_by_bar(
+    count: int, trailing: float, goal: float | None
+) -> None:
+    exits = ExitsConfig(stop_loss=0.04, take_profit=goal, trailing_stop=trailing)
+    base = config(count, 0, unlimited_volume=True)
+    strategy = StrategyConfig(strategy="EmaCross", sizing=SizingConfig(fraction=0.2), exits=exits)
+    run, bars = base.model_copy(update={"strategies": (strategy,)}), memory(count, length=4_000, holes=0.0)
+
+    arena, truth = Arena(run, bars), whole(run, bars)
+    found = arena.fast(arena.config)
+
+    assert found is not None
+    assert truth is not None
+    assert truth.trades > 20
+    assert are_equal(found, truth)
+
+
 def test_the_fast_lane_tells_most_of_what_it_is_asked() -> None:
     arena = Arena(config(3, 0, unlimited_volume=True), memory(3, holes=0.0))
     settings = [arena.config.strategies[0].parameters | {"seed": seed} for seed in range(0, 80, 2)]

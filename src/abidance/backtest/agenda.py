@@ -31,17 +31,36 @@ def await_slice(w: World, p: int, at: int) -> None:
 
 
 @inlined
+def await_next(w: World, p: int, at: int) -> None:
+    """Put a place down that has just been taken. In every second case it is for the slice that comes next."""
+    state = w.lane[0]
+    if at == state.at:
+        w.soon[state.soon] = p
+        state.soon += 1
+    else:
+        await_slice(w, p, at)
+
+
+@inlined
 def soonest(w: World) -> int:
-    """Return the slice that comes next."""
-    return w.agenda[1] >> _BITS
+    """Return the slice for which a place is down next."""
+    return w.lane[0].at if w.lane[0].soon else w.agenda[1] >> _BITS
 
 
 @inlined
 def take(w: World, at: int) -> int:
     """Lay the places that are down for a slice into `scan`, and return how many; they are down for none now."""
-    tree, count = w.agenda, 0
+    tree, state, count = w.agenda, w.lane[0], 0
     while tree[1] >> _BITS == at:
         w.scan[count] = tree[1] & ((1 << _BITS) - 1)
         put(w, w.scan[count], NEVER)
         count += 1
+    for n in range(state.soon):
+        p, row = w.soon[n], count
+        while row > 0 and w.scan[row - 1] > p:
+            w.scan[row] = w.scan[row - 1]
+            row -= 1
+        w.scan[row] = p
+        count += 1
+    state.soon = 0
     return count

@@ -194,18 +194,18 @@ def stop_distance(w: World, row: int) -> float:
 @kernel
 def size(w: World, p: int, strength: float, row: int, price: float) -> int:
     """Return the lots of a position that follows a wish."""
-    return size_at(w, p, strength, row, price, equity(w))
+    return lots_for(w, p, value_at(w, p, strength, row, price, equity(w)), price)
 
 
 @kernel
-def size_at(w: World, p: int, strength: float, row: int, price: float, worth: float) -> int:
-    """Return the lots of a position that follows a wish, at an equity; a higher one never gives fewer."""
+def value_at(w: World, p: int, strength: float, row: int, price: float, worth: float) -> float:
+    """Return what a position that follows a wish is worth, at an equity; a higher one never gives less."""
     place = w.places[p]
     config, tool = w.strategies[place.strategy], w.tools[place.tool]
     share = min(abs(strength), 1.0) * min(max(w.confidence[row], 0.0), 1.0)
     allotted = worth * config.allocation
     if not (share > 0 and 0.0 < price < math.inf and 0.0 < allotted < math.inf):
-        return 0
+        return 0.0
     stake = 0.0
     if config.method == NOTIONAL:
         stake = config.amount
@@ -225,8 +225,13 @@ def size_at(w: World, p: int, strength: float, row: int, price: float, worth: fl
         stake = kelly_share(w, place.strategy) * allotted
     leverage = leverage_of(w, p)
     payable = leverage / (1.0 + leverage * tool.cost_rate)
-    value = min(stake * share, config.max_fraction * leverage * allotted, payable * allotted)
-    lots = value / price / tool.lot * _LAST_BIT
+    return min(stake * share, config.max_fraction * leverage * allotted, payable * allotted)
+
+
+@kernel
+def lots_for(w: World, p: int, value: float, price: float) -> int:
+    """Return how many lots a value buys; more value never buys fewer."""
+    lots = value / price / w.tools[w.places[p].tool].lot * _LAST_BIT
     if lots >= _MOST_LOTS:
         w.run[0].status = BIG_NUMBER
     return math.floor(lots) if 0 < lots < _MOST_LOTS else 0

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from abidance.backtest import cover, exact
 from abidance.backtest.jit import inlined
 from abidance.backtest.layout import ahead as _ahead
-from abidance.backtest.tables import COLUMN, NOTHING, SHARE, World
+from abidance.backtest.tables import COLUMN, NO_TRAIL, NOTHING, SHARE, World
+from abidance.kernel import lanes as _lanes
+from abidance.kernel.lanes import LANES
 
 ahead: Any = _ahead
+lanes: Any = _lanes
 FOUR = 4
-_LINE, _SOON = 8, 32
-"""Values that memory brings at once, and bars that are asked for early."""
+_LINE, _LINES = 8, 7
+"""Values that memory brings at once, and how many times so many bars are asked for early."""
 _LAST_BITS = 1e-12
 _NOISE = 1e-6
 """In ticks: by so much at most a stop rounded to the grid is above the price that was asked for."""
@@ -45,11 +48,12 @@ def foresee(w: World, p: int, at: int) -> int:
     last = turn(w, p)
     if place.lots == 0:
         leg.done = last + 1
-        look_ahead(w, leg.first + last, _SOON if last < len(w.when) and w.target[leg.turn] > 0 else 0)
+        if last < len(w.when):
+            look_ahead(w, p, last)
     elif leg.done <= at:
         leg.done = first_unquiet(w, p, at, min(last + 1, len(w.when)))
         gain(w, p, at, leg.done)
-        look_ahead(w, leg.first + leg.done, 0)
+        ahead(w.open, leg.first + leg.done)
     return min(leg.done, last)
 
 
@@ -87,19 +91,47 @@ def first_unquiet(w: World, p: int, at: int, end: int) -> int:
 
 
 @inlined
-def look_ahead(w: World, b: int, bars: int) -> None:
-    """Let memory bring a bar and the `bars` that follow, which a new position will be followed through."""
-    ahead(w.close, b)
-    ahead(w.open, b + (bars > 0))
-    for row in range(b + 1, b + 1 + bars, _LINE):
-        ahead(w.low, row)
-        ahead(w.high, row)
-        ahead(w.close, row + _LINE)
+def look_far_ahead(w: World, p: int) -> None:
+    """Let memory bring what the turn after next will read, and later turns: long runs wait for little else."""
+    leg = w.legs[p]
+    if leg.turn + 1 < leg.last_turn:
+        at = w.turn_at[leg.turn + 1]
+        ahead(w.close, leg.first + at)
+        ahead(w.open, leg.first + at + 1)
+        ahead(w.when, at)
+    later = leg.turn + _LINE
+    for column in (w.target, w.confidence, w.stop, w.goal, w.trailing, w.even):
+        ahead(column, later)
+    ahead(w.turn_at, later)
+
+
+@inlined
+def look_ahead(w: World, p: int, at: int) -> None:
+    """Let memory bring the bars that follow an entry, if the new position will be followed through each of them."""
+    leg = w.legs[p]
+    row, first = leg.turn, leg.first + at + 1
+    stop, goal = w.stop[row], w.goal[row]
+    if leg.follows or stop == stop or goal == goal:
+        for n in range(_LINES):
+            ahead(w.low, first + n * _LINE)
+            ahead(w.high, first + n * _LINE)
+            ahead(w.close, first + (n + 1) * _LINE)
+
+
+@inlined
+def is_lone(w: World) -> bool:
+    """Say whether a run has one place only."""
+    return len(w.places) == 1
 
 
 @inlined
 def gain(w: World, p: int, at: int, last: int) -> None:
-    """Add what a position gains to that of others, by the close of the slices from `at` to before `last`."""
+    """Add what a position gains to that of others, by the close of the slices from `at` to before `last`.
+
+    A lone place has no others: what it gains is read off its closes (`tide`).
+    """
+    if is_lone(w):
+        return
     place, first = w.places[p], w.legs[p].first
     gains, closes = w.gains[at:last], w.close[first + at : first + last]
     size, entry = place.size, place.entry
@@ -148,20 +180,28 @@ def crawl(w: World, p: int, at: int, last: int) -> int:
     b, count, noise = first + at, last - at, w.tools[place.tool].tick * _NOISE
     lows, highs, closes = w.low[b : b + count], w.high[b : b + count], w.close[b : b + count]
     trails, share, row = trail == trail, leg.share, leg.follow_first + at
-    trail = trail if trails else math.inf
-    n, kind = 0, leg.follow
-    while n < count and highs[n] < goal:
-        if lows[n] <= asked + noise:
-            settle(w, p, asked)
-            if lows[n] <= leg.stop:
+    trail, kind = trail if trails else math.inf, leg.follow if trails else NO_TRAIL
+    n = 0
+    while n < count:
+        end = count
+        if kind == SHARE and n + LANES <= count:
+            top, highest, low = stride(w, b + n, share, (best, asked))
+            if top < goal and low > highest + noise:
+                n += LANES
+                best, asked, trail = top, highest, closes[n - 1] * share
+                continue
+            end = n + LANES
+        while n < end:
+            is_near = lows[n] <= asked + noise
+            if is_near:
+                settle(w, p, asked)
+            if not highs[n] < goal or (is_near and lows[n] <= leg.stop):
+                count = n
                 break
-        best = max(highs[n], best)
-        if trails and kind == SHARE:
-            trail = closes[n] * share
-        elif trails and kind == COLUMN and w.follow[row + n] == w.follow[row + n]:
-            trail = w.follow[row + n]
-        asked = max(best - trail, asked)
-        n += 1
+            best = max(highs[n], best)
+            trail = trailing(w, kind, (share, row + n), closes[n], trail)
+            asked = max(best - trail, asked)
+            n += 1
     place.best = best
     place.best_bars += n
     if trails:
@@ -169,6 +209,29 @@ def crawl(w: World, p: int, at: int, last: int) -> int:
     if place.has_stop:
         settle(w, p, asked)
     return at + n
+
+
+@inlined
+def stride(w: World, b: int, share: float, before: exact.Pair) -> tuple[float, float, float]:
+    """Return how high eight bars raise what was best and a stop that trails by a share of the close, and their low.
+
+    `before` is the best price and the stop before them.
+    """
+    bests = lanes.highest_yet(lanes.beside(w.high, b), before[0])
+    stops = lanes.minus(bests, lanes.times(lanes.beside(w.close, b), share))
+    top = lanes.lane_of(bests, LANES - 1)
+    return top, max(lanes.greatest(stops), before[1]), lanes.least(lanes.beside(w.low, b))
+
+
+@inlined
+def trailing(w: World, kind: int, what: tuple[float, int], close: float, before: float) -> float:
+    """Return by how much a stop trails after a bar: a share of its close, or what a row of `follow` says."""
+    share, row = what
+    if kind == SHARE:
+        return close * share
+    if kind == COLUMN and w.follow[row] == w.follow[row]:
+        return w.follow[row]
+    return before
 
 
 @inlined

@@ -10,7 +10,7 @@ refused an exit, a balance used to the last cent) ends with `BEYOND`: the whole 
 # The rows of record tables have no types that mypy could see.
 # mypy: warn-return-any=False
 
-import math
+import numpy as np
 
 from abidance.backtest import actions, agenda, books, cover, exact, gate, glide, tide, watch
 from abidance.backtest.cover import NEAR
@@ -67,7 +67,7 @@ def take_slice(w: World, at: int) -> None:
         p = w.scan[n]
         if glide.turn(w, p) == at:
             listen(w, p, at)
-        agenda.await_slice(w, p, glide.foresee(w, p, at + 1))
+        agenda.await_next(w, p, glide.foresee(w, p, at + 1))
 
 
 @inlined
@@ -86,6 +86,7 @@ def listen(w: World, p: int, at: int) -> None:
     leg, tool = w.legs[p], w.tools[w.places[p].tool]
     row, close = leg.turn, w.close[leg.first + at]
     leg.turn += 1
+    glide.look_far_ahead(w, p)
     tool.mark, tool.mark_ts = close, w.run[0].now
     if w.run[0].status == DONE and actions.minds(w, p, row, close):
         pursue(w, p, row, close)
@@ -122,8 +123,10 @@ def pursue(w: World, p: int, row: int, close: float) -> None:
 def wished_lots(w: World, p: int, strength: float, why: tuple[int, float]) -> int:
     """Return the lots of a position that follows a wish; equity is counted only where they hang on its last digits."""
     about, doubt = tide.worth(w)[0], tide.near(w)
-    lots = gate.size_at(w, p, strength, why[0], why[1], about - doubt)
-    if lots == gate.size_at(w, p, strength, why[0], why[1], about + doubt):
+    least = gate.value_at(w, p, strength, why[0], why[1], about - doubt)
+    most = gate.value_at(w, p, strength, why[0], why[1], about + doubt)
+    lots = gate.lots_for(w, p, least, why[1])
+    if least == most or lots == gate.lots_for(w, p, most, why[1]):
         return lots
     tide.mark(w, w.lane[0].at - 1)
     return gate.size(w, p, strength, why[0], why[1])
@@ -334,8 +337,8 @@ def trade(w: World, p: int, fill: tuple[int, int, int, int], ts: int) -> None:
 @inlined
 def paid(units: float) -> float:
     """Return an amount given in units of 1e-12, rounded up to a whole one."""
-    floor = math.floor(units)
-    return (floor + 1.0 if units - floor > _NOISE else floor) / _UNITS
+    floor = np.floor(units)
+    return (floor + (units - floor > _NOISE)) / _UNITS
 
 
 @inlined

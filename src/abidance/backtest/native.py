@@ -19,7 +19,7 @@ _NAMES = (
 SOURCES = (
     *(_HERE / f"{name}.py" for name in _NAMES),
     *(Path(str(each.__file__)) for each in (fills, sizing, actions, order, outcome)),
-    Path(str(ports.__file__)).with_name("jit.py"),
+    *(Path(str(ports.__file__)).with_name(name) for name in ("jit.py", "lanes.py")),
 )
 """Everything that any kernel takes code or numbers from."""
 

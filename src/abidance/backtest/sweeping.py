@@ -79,7 +79,8 @@ class Track:
             "legs": np.zeros(count, dtype=tables.LEG),
             "lane": np.zeros(1, dtype=tables.LANE),
             "agenda": np.zeros(2 * count, dtype=np.int64),
-            "gains": np.zeros(len(template.when)),
+            "soon": np.zeros(count, dtype=np.int64),
+            "gains": np.zeros(len(template.when) if count > 1 else 0),
             "day_ends": ends,
             **dict(zip(("rest_at", "rest_tool", "rest_until"), _rests(scene), strict=True)),
         }

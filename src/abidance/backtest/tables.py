@@ -90,7 +90,7 @@ ORDER = _record(
     " rested tried row ts_intent log expiry deadline tries kind known side place tool lots filled",
     "decision level reference held held_low",
 )
-LANE = _record("at look day rest", "worst above below gain basis")
+LANE = _record("at look day rest soon", "worst above below gain basis")
 LEG = _record(
     "first span turn last_turn done pending lots row stop_ticks goal_ticks rested used follows follow follow_first",
     "stop goal share",
@@ -169,6 +169,8 @@ class World:
     """The slice of each turn: one place's after the other's, each in order."""
     agenda: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
     """When the fast lane has to look at which place (`agenda`)."""
+    soon: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
+    """The places that it has to look at in the very next slice."""
     gains: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0, _F))
     """What open positions gain, at the close of each slice that is yet to come."""
     day_ends: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, _I))
@@ -234,7 +236,7 @@ RECORDS = {
 WHOLE = frozenset(
     {
         "book", "scan", "entries", "held", "owed", "free", "sent", "by_series", "when", "when_scored", "ts",
-        "turn_at", "agenda", "day_ends", "rest_at", "rest_tool", "rest_until", "tick_ts", "tick_tool", "stops",
+        "turn_at", "agenda", "soon", "day_ends", "rest_at", "rest_tool", "rest_until", "tick_ts", "tick_tool", "stops",
         "recent_ts",
     }
 )  # fmt: skip

@@ -1,8 +1,9 @@
 """Compiled: equity in the fast lane as time passes, and what breakers and score see of it.
 
 Places are followed one after the other (`glide`); what their positions gain by the close of each slice comes together
-in one column. That, on top of realised profit, is equity to more digits than `_NEAR`: enough to see that nothing comes
-of it. Where something may (a new high, a breaker's floor, the ends of a day), it is counted as everywhere else.
+in one column; a lone place needs none, it gains by its own closes. That, on top of realised profit, is equity to more
+digits than `_NEAR`: enough to see that nothing comes of it. Where something may (a new high, a breaker's floor, the
+ends of a day), it is counted as everywhere else.
 """
 
 # The rows of record tables have no types that mypy could see.
@@ -11,7 +12,7 @@ of it. Where something may (a new high, a breaker's floor, the ends of a day), i
 import math
 
 from abidance.backtest import gate, watch
-from abidance.backtest.glide import FOUR, greatest_of, least_of
+from abidance.backtest.glide import FOUR, greatest_of, is_lone, least_of
 from abidance.backtest.jit import inlined
 from abidance.backtest.tables import World
 
@@ -54,24 +55,51 @@ def pass_time(w: World, until: int) -> None:
 def drift(w: World, last: int) -> None:
     """Take slices before `last` for as long as equity makes no new high and trips no breaker."""
     run, state = w.run[0], w.lane[0]
-    gains, at, least = w.gains, state.at, math.inf
     below, above = state.below - run.pool, state.above - run.pool
-    while at + FOUR <= last:
-        low = least_of(gains, at)
-        if not (below < low and greatest_of(gains, at) < above):
+    passed, least = alone(w, last, below, above) if is_lone(w) else together(w, last, below, above)
+    if passed:
+        lower(w, run.pool + least)
+        state.at += passed
+
+
+@inlined
+def together(w: World, last: int, below: float, above: float) -> tuple[int, float]:
+    """Return for how many slices before `last` all positions gain within bounds, and the least that they gain."""
+    state = w.lane[0]
+    gains, count, least = w.gains[state.at : last], 0, math.inf
+    while count + FOUR <= len(gains):
+        low = least_of(gains, count)
+        if not (below < low and greatest_of(gains, count) < above):
             break
         least = min(least, low)
-        at += FOUR
-    while at < last and below < gains[at] < above:
-        least = min(least, gains[at])
-        at += 1
-    if at == state.at:
-        return
-    lower(w, run.pool + least)
-    state.gain = gains[at - 1]
-    for passed in range(state.at, at):
-        gains[passed] = 0.0
-    state.at = at
+        count += FOUR
+    while count < len(gains) and below < gains[count] < above:
+        least = min(least, gains[count])
+        count += 1
+    if count:
+        state.gain = gains[count - 1]
+        gains[:count] = 0.0
+    return count, least
+
+
+@inlined
+def alone(w: World, last: int, below: float, above: float) -> tuple[int, float]:
+    """Return what `together` does for the only position, which gains the more the higher the closes are."""
+    state, place = w.lane[0], w.places[0]
+    first, size, entry = w.legs[0].first, place.size, place.entry
+    closes, count, least = w.close[first + state.at : first + last], 0, math.inf
+    while count + FOUR <= len(closes):
+        low = least_of(closes, count)
+        if not (below < size * (low - entry) and size * (greatest_of(closes, count) - entry) < above):
+            break
+        least = min(least, low)
+        count += FOUR
+    while count < len(closes) and below < size * (closes[count] - entry) < above:
+        least = min(least, closes[count])
+        count += 1
+    if count:
+        state.gain = size * (closes[count - 1] - entry)
+    return count, size * (least - entry)
 
 
 @inlined
@@ -86,7 +114,11 @@ def look(w: World) -> None:
         run.highest = run.equity
         state.worst = deepest(w)
     lower(w, run.equity)
-    state.gain, w.gains[at] = w.gains[at], 0.0
+    if is_lone(w):
+        place = w.places[0]
+        state.gain = place.size * (w.close[w.legs[0].first + at] - place.entry)
+    else:
+        state.gain, w.gains[at] = w.gains[at], 0.0
     state.at = at + 1
     if at == w.day_ends[state.day]:
         w.equity[state.day] = run.equity

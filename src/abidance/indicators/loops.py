@@ -7,11 +7,14 @@ from functools import partial
 from typing import Any
 
 from abidance.indicators.recursions import SOURCES
+from abidance.kernel import lanes as _lanes
 from abidance.kernel.jit import Compiler, floats_at, ints_at
+from abidance.kernel.lanes import LANES
 
 _UNIT = Compiler(SOURCES)
 bare, kernel = _UNIT.bare, _UNIT.kernel
 inlined = partial(kernel, forceinline=True)
+lanes: Any = _lanes
 Pair = tuple[float, float]
 _PERIODS = 24
 """After so many periods an average is, in nearly every case, the same to the last bit wherever it began."""
@@ -43,84 +46,85 @@ def exponential(values_at: int, count: int, period: int, found_at: int) -> int:
 
 @bare
 def exponential_crossings(
-    values_at: int, count: int, fast: int, slow: int, rows_at: int, above_at: int
+    values_at: int, count: int, fast: int, slow: int, rows_at: int, above_at: int, ends_at: int
 ) -> int:
     """Lay down the rows where two averages cross and whether the fast one is above then; return how many there are.
 
-    -1 when not all values are finite. The averages are never laid down.
+    -1 when not all values are finite. The averages are never laid down. `ends_at` is room for eight whole numbers.
     """
     values, rows, above = floats_at(values_at, count), ints_at(rows_at, count), floats_at(above_at, count)
     gains = 2.0 / (fast + 1), 2.0 / (slow + 1)
     longest = max(fast, slow)
-    at, averages, size = 0, (values[0], values[0]), 0
-    if count // 4 >= 8 * _PERIODS * longest:
-        size = count // 4
-        at, averages = quarters(values, (rows, above), size, gains, longest)
-    at, averages = cross(values, (rows, above), at, (4 * size, count), averages, gains, longest)
+    at, averages, size = 0, (values[0], values[0]), count // LANES
+    if size < 2 * _PERIODS * longest:
+        size = 0
+    if size:
+        room = ints_at(ends_at, LANES), ints_at(above_at, size)  # what is above is laid down last
+        at, averages = strips(values, (rows, above), room, size, gains, longest)
+    at, averages = cross(values, (rows, above), at, (LANES * size, count), averages, gains, longest)
     return at if math.isfinite(averages[0] + averages[1]) else -1
 
 
 @kernel
-def quarters(values: Any, found: Any, size: int, gains: Pair, longest: int) -> tuple[int, Pair]:
-    """Do what `cross` does with the first four times `size` rows, in four parts at once.
+def strips(values: Any, found: Any, room: Any, size: int, gains: Pair, longest: int) -> tuple[int, Pair]:
+    """Do what `cross` does with the first eight times `size` rows, in eight strips at once.
 
-    Each step of an average waits for the one before it, so that four take hardly longer than one. The later parts
+    Each step of an average waits for the one before it, so that eight take hardly longer than one. The later strips
     begin early, at some value: by and by such an average becomes the same to the last bit as one that began long ago.
-    A part that turns out to have begun otherwise than the one before it ended is taken again.
+    A strip that turns out to have begun otherwise than the one before it ended is taken again.
     """
-    rows, above = found
-    lead, second, third = _PERIODS * longest, 2 * size, 3 * size
-    b = b_slow = values[size - lead]
-    c = c_slow = values[second - lead]
-    d = d_slow = values[third - lead]
-    for row in range(-lead, 0):
-        b, b_slow = step(b, b_slow, values[size + row], gains)
-        c, c_slow = step(c, c_slow, values[second + row], gains)
-        d, d_slow = step(d, d_slow, values[third + row], gains)
-    begun_b, begun_c, begun_d = (b, b_slow), (c, c_slow), (d, d_slow)
-    a = a_slow = values[0]
-    is_a, is_b, is_c, is_d = False, b > b_slow, c > c_slow, d > d_slow
-    n_a, n_b, n_c, n_d = 0, size, second, third
+    rows, ends, notes = found[0], room[0], room[1]
+    lead = _PERIODS * longest
+    fast = slow = lanes.apart(values, size - lead, size)
+    for row in range(size - lead, size):
+        value = lanes.apart(values, row, size)
+        fast, slow = lanes.closer(fast, value, gains[0]), lanes.closer(slow, value, gains[1])
+    fast, slow = lanes.moved_up(fast, values[0]), lanes.moved_up(slow, values[0])
+    begun, is_above = (fast, slow), lanes.above(fast, slow)
+    count = 0
     for row in range(size):
-        a, a_slow = step(a, a_slow, values[row], gains)
-        b, b_slow = step(b, b_slow, values[size + row], gains)
-        c, c_slow = step(c, c_slow, values[second + row], gains)
-        d, d_slow = step(d, d_slow, values[third + row], gains)
-        if (a > a_slow) != is_a:
-            is_a = not is_a
-            if row >= longest:
-                rows[n_a], above[n_a] = row, is_a
-                n_a += 1
-        if (b > b_slow) != is_b:
-            is_b = not is_b
-            rows[n_b], above[n_b] = size + row, is_b
-            n_b += 1
-        if (c > c_slow) != is_c:
-            is_c = not is_c
-            rows[n_c], above[n_c] = second + row, is_c
-            n_c += 1
-        if (d > d_slow) != is_d:
-            is_d = not is_d
-            rows[n_d], above[n_d] = third + row, is_d
-            n_d += 1
-    how = (size, gains, longest)
-    at, ended = joined(values, found, n_a, (a, a_slow), (size, n_b, begun_b, (b, b_slow)), how)
-    at, ended = joined(values, found, at, ended, (second, n_c, begun_c, (c, c_slow)), how)
-    return joined(values, found, at, ended, (third, n_d, begun_d, (d, d_slow)), how)
+        value = lanes.apart(values, row, size)
+        fast, slow = lanes.closer(fast, value, gains[0]), lanes.closer(slow, value, gains[1])
+        turned = lanes.above(fast, slow) ^ is_above
+        is_above ^= turned
+        notes[count] = row << LANES | turned  # the next note takes the place of one that tells nothing
+        count += turned != 0
+    for lane in range(LANES):
+        ends[lane] = lane * size
+    for note in notes[:count]:
+        row, turned = note >> LANES, note & ((1 << LANES) - 1)
+        while turned:
+            lane = lanes.lowest(turned)
+            turned &= turned - 1
+            rows[ends[lane]] = lane * size + row
+            ends[lane] += 1
+    at, averages, how = 0, (values[0], values[0]), (size, gains, longest)
+    for lane in range(LANES):
+        part = lane, ends[lane], is_above >> lane & 1
+        begins = lanes.lane_of(begun[0], lane), lanes.lane_of(begun[1], lane)
+        ended = lanes.lane_of(fast, lane), lanes.lane_of(slow, lane)
+        at, averages = joined(values, found, (at, averages), part, (begins, ended), how)
+    return at, averages
 
 
 @kernel
-def joined(values: Any, found: Any, at: int, before: Pair, part: Any, how: Any) -> tuple[int, Pair]:
-    """Put what a part has found behind what was found before it; take the part again if it began wrongly."""
+def joined(values: Any, found: Any, before: Any, part: Any, averages: Any, how: Any) -> tuple[int, Pair]:
+    """Put what a strip has found behind what was found before it; take the strip again if it began wrongly."""
     rows, above = found
-    first, stop, begun, ended = part
+    at, ended = before
+    lane, stop, is_above = part
     size, gains, longest = how
-    if begun[0] != before[0] or begun[1] != before[1]:
-        return cross(values, found, at, (first, first + size), before, gains, longest)
+    first = lane * size
+    if averages[0][0] != ended[0] or averages[0][1] != ended[1]:
+        return cross(values, found, at, (first, first + size), ended, gains, longest)
+    while first < stop and rows[first] < longest:
+        first += 1
+    is_above ^= (stop - first) & 1
     for row in range(first, stop):
-        rows[at], above[at] = rows[row], above[row]
+        is_above ^= 1
+        rows[at], above[at] = rows[row], is_above
         at += 1
-    return at, ended
+    return at, averages[1]
 
 
 @kernel

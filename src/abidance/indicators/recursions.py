@@ -14,10 +14,11 @@ from abidance.kernel import ports
 from abidance.kernel.native import Unit
 
 _HERE = Path(__file__)
-SOURCES = (_HERE, _HERE.with_name("loops.py"), Path(str(ports.__file__)).with_name("jit.py"))
+_KERNEL = Path(str(ports.__file__))
+SOURCES = (_HERE, _HERE.with_name("loops.py"), _KERNEL.with_name("jit.py"), _KERNEL.with_name("lanes.py"))
 _UNIT = Unit("abidance.indicators.loops", SOURCES)
 _exponential = _UNIT.function("exponential", "int64", "int64", "int64", "int64")
-_crossings = _UNIT.function("exponential_crossings", *["int64"] * 6)
+_crossings = _UNIT.function("exponential_crossings", *["int64"] * 7)
 
 
 _in_use = False
@@ -46,8 +47,9 @@ def exponential_crossings(values: FloatArray, fast: int, slow: int) -> tuple[Int
 
     None where a value is not finite.
     """
-    rows, above = np.empty(len(values), np.int64), np.empty(len(values))
-    count = _crossings(_at(values), len(values), _whole(fast), _whole(slow), _at(rows), _at(above))
+    rows, above, ends = np.empty(len(values), np.int64), np.empty(len(values)), np.empty(8, np.int64)
+    columns = _at(rows), _at(above), _at(ends)
+    count = _crossings(_at(values), len(values), _whole(fast), _whole(slow), *columns)
     return None if count < 0 else (rows[:count].copy(), above[:count].copy())
 
 

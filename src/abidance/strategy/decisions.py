@@ -3,6 +3,7 @@
 This is the only way from a `BarStrategy` to an executor, so that every one of them reads the same decisions.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -112,8 +113,14 @@ class Opinion:
         return self.bars.close[self.rows]
 
     @cached_property
+    def _is_priced(self) -> bool:
+        """Say whether every close at the rows is a price that a share can be taken of."""
+        return bool(self._close.min(initial=math.inf) > 0)
+
+    @cached_property
     def _confidence(self) -> FloatArray:
-        return np.broadcast_to(np.asarray(self.signals.confidence, np.float64), len(self.bars))[self.rows]
+        confidence = np.asarray(self.signals.confidence, np.float64)
+        return confidence[self.rows] if confidence.ndim else np.full(len(self.rows), confidence)
 
     @cached_property
     def _unsaid(self) -> FloatArray:
@@ -124,7 +131,9 @@ class Opinion:
         wished, given = self._unsaid, getattr(self.signals, name)
         share = getattr(exits, _SHARES[name])
         if share is not None:
-            wished = np.where(self._close > 0, self._close * share, np.nan)
+            wished = self._close * share
+            if not self._is_priced:
+                wished[~(self._close > 0)] = np.nan
         if name in _MULTIPLES and (multiple := getattr(exits, _MULTIPLES[name])) is not None:
             wished = np.fmin(wished, _ranges(self.bars, exits, multiple)[self.rows])
         if given is None:

@@ -1,4 +1,4 @@
-"""Crossings of two averages over a long column, which compiled code takes in four parts at once."""
+"""Crossings of two averages over a long column, which compiled code takes in eight strips at once."""
 
 import numpy as np
 import pytest
@@ -47,13 +47,24 @@ def test_crossings_are_those_that_each_row_in_turn_gives(fast: int, slow: int, c
     assert_same(walk(fast * slow, count), fast, slow)
 
 
-@pytest.mark.parametrize("quarter", [1, 2, 3])
-def test_a_part_whose_averages_began_otherwise_is_taken_again(quarter: int) -> None:
+@pytest.mark.parametrize("strip", [1, 2, 6, 7])
+def test_a_strip_whose_averages_began_otherwise_is_taken_again(strip: int) -> None:
     # an average that falls onto a level price stays a last bit above it for good; one that begins there does not
-    values, edge = walk(3), quarter * LONG // 4
+    values, edge = walk(3), strip * LONG // 8
     values[edge - 2_500 : edge + 3_000] = 77.77
 
     assert_same(values, 20, 50)
+
+
+def test_averages_that_cross_in_many_strips_at_once_are_told_in_the_order_of_rows() -> None:
+    values = np.tile(walk(5, LONG // 8), 8)
+
+    assert_same(values, 3, 8)
+
+
+@pytest.mark.parametrize("count", [8 * 2 * 24 * 30 - 1, 8 * 2 * 24 * 30, 8 * 2 * 24 * 30 + 7])
+def test_a_column_is_cut_into_strips_only_when_it_is_long_enough_for_their_beginnings(count: int) -> None:
+    assert_same(walk(6, count), 10, 30)
 
 
 def test_a_price_that_hardly_moves_crosses_as_often_as_it_does_row_by_row() -> None:
