@@ -111,9 +111,9 @@ class CircuitsConfig(Config):
     """Signed requests without an answer, answered 5xx, or refused for asking too often. A ban opens at once."""
     latency: Trip | None = (5, 500, 60.0)
     """Answers slower than `slow`: 5 among 500 is a 99th percentile beyond it."""
-    orders: Trip | None = (5, 10, 60.0)
+    orders: Trip | None = (5, 10, 600.0)
     """Orders that the venue refused; refused post-only orders are no failure."""
-    clock: Trip | None = (3, 10, 60.0)
+    clock: Trip | None = (3, 10, 600.0)
     """Orders that came out of their time. A clock that is `skew` off opens at once."""
     stream: Trip | None = (3, 10, 300.0)
     """Losses of the private stream, and executions that it did not tell."""
@@ -125,7 +125,7 @@ class CircuitsConfig(Config):
     """Writes of the journal to the disk that took longer than `slow_write`."""
     slow: Annotated[float, Field(gt=0, le=60)] = 3.0
     """Seconds after which an answer is slow."""
-    skew: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    skew: Annotated[float, Field(gt=0, le=3600)] = 5.0
     """Seconds that our clock may differ from the venue's."""
     slow_write: Annotated[float, Field(gt=0, le=60)] = 1.0
     """Seconds after which a write of the journal is slow."""

@@ -270,6 +270,8 @@ class AccountDialect(Protocol):
     """None where nothing is pushed that could be read: then the account is asked more often."""
     own_nonce: bool = False
     """ccxt's own numbers of requests are kept."""
+    too_often: tuple[bytes, ...] = ()
+    """What stands in the first bytes of an answer, with status 200, that refuses for asking too often."""
     finds: bool = True
     """It is known, or has shown, that orders are found by our id; until then "no such order" proves nothing."""
     contracts: "Contracts | None" = None

@@ -145,7 +145,7 @@ async def test_orders_that_are_refused_open_a_circuit_and_orders_that_are_taken_
 
     assert untried is HALF_OPEN
     assert here.state(Part.ORDERS) is CLOSED
-    assert here.moves[0].reason.startswith("Orders were refused 5 times in 60 s, the last: BTC/USDT@")
+    assert here.moves[0].reason.startswith("Orders were refused 5 times in 600 s, the last: BTC/USDT@")
 
 
 async def test_a_resting_order_that_would_trade_at_once_is_no_sign_of_trouble(

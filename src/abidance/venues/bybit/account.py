@@ -95,6 +95,7 @@ class BybitSpotAccount(AccountDialect):
     venue = "BYBIT"
     ccxt = "bybit"
     hosts = frozenset({"api.bybit.com"})
+    too_often = (b'"retCode":10006', b'"retCode":10018')
     capability = Capability(
         native=frozenset({OrderType.MARKET, OrderType.LIMIT}),
         in_force=frozenset(TimeInForce),

@@ -137,6 +137,7 @@ class KrakenAccount(AccountDialect):
     ccxt = "kraken"
     hosts = frozenset({"api.kraken.com"})
     counts = True
+    too_often = (b"EAPI:Rate limit exceeded", b"EGeneral:Too many requests", b"EService: Throttled")
     capability = Capability(
         native=frozenset(_TYPES),
         in_force=frozenset(TimeInForce),

@@ -68,6 +68,7 @@ class _Inquiry(NamedTuple):
     counts: bool = False
     has_passphrase: bool = False
     own_nonce: bool = False
+    too_often: tuple[bytes, ...] = ()  # nobody counts what one question comes to
 
     async def prepare(self, ask: object) -> None:
         """Ask nothing: all is known."""

@@ -16,10 +16,12 @@ def unheeded(_sign: Sign, _value: float, _text: str) -> None:
     """Take a sign of which nobody wants to know."""
 
 
-def sign_of(answer: Answer) -> Sign:
-    """Return what an answer says of the venue."""
+def sign_of(answer: Answer, too_often: tuple[bytes, ...] = ()) -> Sign:
+    """Return what an answer says of the venue; `too_often` are its words for that where the status says nothing."""
     if is_too_often(answer):
         return Sign.LIMITED if answer.status == 429 else Sign.BANNED
+    if any(each in answer.body[:200] for each in too_often):
+        return Sign.LIMITED
     is_page = answer.body[:64].lstrip()[:1] == b"<"
     return Sign.FAILED if answer.status >= 500 or is_page else Sign.ANSWERED
 

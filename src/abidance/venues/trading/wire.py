@@ -57,6 +57,11 @@ class Signing(Protocol):
         """Return whether ccxt's own numbers of requests are kept."""
         ...
 
+    @property
+    def too_often(self) -> tuple[bytes, ...]:
+        """Return what stands in an answer that refuses for asking too often though its status says nothing."""
+        ...
+
     async def prepare(self, ask: Callable[[Call], Awaitable[Answer]]) -> None:
         """Ask for what must be known before anything else is asked."""
         ...
@@ -195,5 +200,6 @@ class Wire:
             self._signs(Sign.UNANSWERED, 0.0, error.found)
             raise
         seconds = self._pulse.steady() - began
-        self._signs(sign_of(answer), seconds, f"{method} {parts.path}: {answer.status} in {seconds:.2f} s")
+        sign = sign_of(answer, self._dialect.too_often)
+        self._signs(sign, seconds, f"{method} {parts.path}: {answer.status} in {seconds:.2f} s")
         return answer
