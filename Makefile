@@ -75,7 +75,7 @@ openapi: $(VENV)/.installed ## describe the API in web/openapi.json, from which 
 
 web: $(DASHBOARD) ## build the dashboard, which `abidance serve` shows; needs Node 20 or newer
 
-$(DASHBOARD): web/node_modules/.installed web/openapi.json $(shell find web/src web/index.html web/public -type f 2>/dev/null)
+$(DASHBOARD): web/node_modules/.installed web/openapi.json $(shell find web/src web/index.html web/pack.mjs web/public -type f 2>/dev/null)
 	@echo "Building the dashboard"
 	@npm --prefix web run --silent build -- --logLevel warn
 	@touch $@

@@ -1,16 +1,13 @@
-"""What the API costs and how fast it answers: reads over a long run, many streams, and the bot beside which it runs.
+"""What the API costs and how fast it answers: reads over a long run, and many streams.
 
     python benchmarks/api_load.py reads   --fills 1000000      # p99 of each read, memory of the server
     python benchmarks/api_load.py streams --clients 200        # who follows a bot that is busy, on one core
-    python benchmarks/api_load.py engine  --pairs 5            # tick to decision, with 50 clients polling and without
 
 Each starts `abidance serve --demo` as a process of its own over a user directory of its own and prints one JSON line.
 `reads` writes a journal of so many round trips first: an order, its acceptance and its fill each minute, a bar each
 hour. `streams` pins the server to one core (`--core`) and lets a bot write ten steps a second; a client lost something
-when a number is missing. `engine` runs `live_engine.py` in turns with the polling clients and without, and reports the
-medians over the turns: the machine has other work too, and what it does in one turn must not decide. With `--pin` the
-bot has the first core, and the server and its clients the second, as a desktop's scheduler parts two busy programs;
-the venue, which is elsewhere in life, goes ahead of them there. `chrt -r 10` before it keeps neighbours out.
+when a number is missing. `poll` asks a server that runs already, as dashboards do, until it is interrupted: a part of
+`api_engine.py`. `chrt -r 10` before it keeps neighbours out.
 """
 
 from __future__ import annotations
@@ -21,7 +18,6 @@ import contextlib
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from live_engine import measure
 
 from abidance.journal.record import Codec, RunHeader, frame, opening
 from abidance.model.command import Submit
@@ -125,9 +120,10 @@ class Bot:
 
 
 @contextlib.contextmanager
-def served(userdir: Path, core: int | None = None, log: str = "warning") -> Iterator[tuple[str, int]]:
+def served(userdir: Path, core: int | None = None, *, demo: bool = True) -> Iterator[tuple[str, int]]:
     """Run the API over a user directory; yield its address and its process id."""
-    command = [sys.executable, "-m", "abidance", "serve", "--demo", "--port", "0", "--userdir", str(userdir)]
+    command = [sys.executable, "-m", "abidance", "serve", "--port", "0", "--userdir", str(userdir)]
+    command += ["--demo"] if demo else []
     if core is not None:
         command = ["taskset", "-c", str(core), *command]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -321,94 +317,37 @@ def streams(given: argparse.Namespace) -> dict[str, Any]:
             return asyncio.run(stream_all(base, pid, bot, given))
 
 
-# --- the engine beside it
+# --- who looks
 
 
-async def poll_all(base: str, clients: int, told: dict[str, int], over: threading.Event) -> None:
-    """Ask as a dashboard does: each client once a second, one thing after the other."""
+async def poll_all(
+    base: str, run: str, secrets: list[str], told: dict[str, int], over: threading.Event
+) -> None:
+    """Ask as a dashboard does: each client once a second, one thing after the other, with a token of its own."""
 
     async def ask(session: aiohttp.ClientSession, number: int) -> None:
-        await asyncio.sleep(number / clients)
+        await asyncio.sleep(number / len(secrets))
+        headers = {"Authorization": f"Bearer {secrets[number]}"}
         turn = number
         while not over.is_set():
             path, turn = POLLED[turn % len(POLLED)], turn + 1
-            async with session.get(f"{base}/api/v1/runs/listener{path}") as answer:
+            async with session.get(f"{base}/api/v1/runs/{run}{path}", headers=headers) as answer:
                 await answer.read()
                 told[str(answer.status)] = told.get(str(answer.status), 0) + 1
             await asyncio.sleep(1.0)
 
     async with aiohttp.ClientSession() as session:
         await ready(session, base)
-        await asyncio.gather(*(ask(session, number) for number in range(clients)))
-
-
-@contextlib.contextmanager
-def polled(userdir: Path, clients: int, told: dict[str, int], core: int | None) -> Iterator[None]:
-    """Serve a user directory and poll it until the block ends; clients live in a thread of a process of their own."""
-    with served(userdir, core) as (base, pid):
-        command = [sys.executable, __file__, "poll", "--base", base, "--clients", str(clients)]
-        command = command if core is None else ["taskset", "-c", str(core), *command]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        before, began = processor_s(pid), time.monotonic()
-        try:
-            yield
-        finally:
-            told["server_permille"] = round(1_000 * (processor_s(pid) - before) / (time.monotonic() - began))
-            process.send_signal(signal.SIGINT)
-            told.update(json.loads(process.communicate(timeout=30)[0] or "{}"))
+        await asyncio.gather(*(ask(session, number) for number in range(len(secrets))))
 
 
 def poll(given: argparse.Namespace) -> dict[str, Any]:
-    """Poll a server until interrupted; a part of `engine`."""
+    """Poll a server until interrupted; return how often it answered with which status."""
     told: dict[str, int] = {}
     over = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: over.set())
-    asyncio.run(poll_all(given.base, given.clients, told, over))
+    asyncio.run(poll_all(given.base, given.run, given.tokens.read_text().split(), told, over))
     return told
-
-
-def engine(given: argparse.Namespace) -> dict[str, Any]:
-    """Measure a bot with and without somebody who looks, in turns."""
-    rows: list[dict[str, Any]] = []
-    core = 1 if given.pin else None
-
-    def apart(venue: int) -> None:
-        os.sched_setaffinity(0, {0})
-        os.sched_setaffinity(venue, {1})
-        if priority := os.sched_getparam(0).sched_priority:
-            os.sched_setscheduler(venue, os.SCHED_RR, os.sched_param(priority + 10))
-
-    for pair in range(given.pairs):
-        for looked_at in (False, True) if pair % 2 == 0 else (True, False):
-            told: dict[str, int] = {}
-
-            def beside(folder: Path, told: dict[str, int] = told) -> contextlib.AbstractContextManager[None]:
-                return polled(folder, given.clients, told, core)
-
-            os.sched_setaffinity(0, range(os.cpu_count() or 1))  # what is started must not inherit a core
-            seconds, others = (given.seconds, given.rate, given.warm_up), beside if looked_at else None
-            found = measure(*seconds, others, apart) if given.pin else measure(*seconds, others)
-            rows.append({"pair": pair, "polled": looked_at, **found, "answers": told})
-            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    summary: dict[str, Any] = {}
-    for name in ("p50_ms", "p99_ms"):
-        off, on = (
-            statistics.median(row[name] for row in rows if row["polled"] is each) for each in (False, True)
-        )
-        summary[name] = {"alone": off, "polled": on, "growth": round(on / off - 1, 4)}
-    paired = [
-        on["p99_ms"] / off["p99_ms"] - 1
-        for pair in range(given.pairs)
-        for on in rows
-        for off in rows
-        if on["pair"] == off["pair"] == pair and on["polled"] and not off["polled"]
-    ]
-    return {
-        "clients": given.clients,
-        **summary,
-        "p99_growth_of_pairs": [round(each, 4) for each in paired],
-        "turns": rows,
-    }
 
 
 def main() -> int:
@@ -426,18 +365,14 @@ def main() -> int:
     one.add_argument("--clients", type=int, default=200)
     one.add_argument("--seconds", type=float, default=60.0)
     one.add_argument("--core", type=int, default=0)
-    one = kinds.add_parser("engine")
-    one.add_argument("--pairs", type=int, default=5)
-    one.add_argument("--seconds", type=float, default=60.0)
-    one.add_argument("--rate", type=float, default=2_000.0)
-    one.add_argument("--warm-up", type=float, default=10.0)
-    one.add_argument("--pin", action="store_true", help="Give the bot a core of its own.")
-    one.add_argument("--clients", type=int, default=50)
     one = kinds.add_parser("poll")
     one.add_argument("--base", required=True)
-    one.add_argument("--clients", type=int, default=50)
+    one.add_argument("--run", default="long")
+    one.add_argument(
+        "--tokens", type=Path, required=True, help="A file with one token a line: so many clients."
+    )
     given = parser.parse_args()
-    print(json.dumps({"reads": reads, "streams": streams, "engine": engine, "poll": poll}[given.kind](given)))
+    print(json.dumps({"reads": reads, "streams": streams, "poll": poll}[given.kind](given)))
     return 0
 
 

@@ -25,8 +25,8 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -368,20 +368,8 @@ def lost(paper: Any, heard: int) -> int:
     )
 
 
-Beside = Callable[[Path], AbstractContextManager[None]]
-
-
-def measure(
-    seconds: float,
-    rate: float,
-    warm_up: float = WARM_UP,
-    beside: Beside | None = None,
-    place: Callable[[int], None] = lambda _: None,
-) -> dict[str, Any]:
-    """Run venue and bot for so long and return the figures.
-
-    `beside` is given the bot's user directory meanwhile, `place` the process id of the venue once it runs.
-    """
+def measure(seconds: float, rate: float, warm_up: float = WARM_UP) -> dict[str, Any]:
+    """Run venue and bot for so long and return the figures."""
     import uvloop
 
     context = multiprocessing.get_context("spawn")
@@ -390,11 +378,10 @@ def measure(
     venue.start()
     try:
         port, origin = ours.recv()
-        place(venue.pid or 0)
         os.environ["LIVE_ENGINE_ORIGIN"] = repr(origin)
         os.environ["LIVE_ENGINE_ROOM"] = str(int(seconds * rate * 0.75) + 1_000)
         gc.collect()
-        with tempfile.TemporaryDirectory() as folder, beside(Path(folder)) if beside else nullcontext():
+        with tempfile.TemporaryDirectory() as folder:
             return uvloop.run(run_bot(Path(folder), port, ours, warm_up))
     finally:
         venue.terminate()

@@ -89,15 +89,19 @@ class Resting(EventStrategy):
 class Exchange:
     """A local Binance in a process of its own, with an account that has money."""
 
+    def __init__(self, pairs: str = "BTC/USDT", pace: float = 100) -> None:
+        self._pairs, self._pace = pairs, pace
+
     def __enter__(self) -> Exchange:
         command = [
-            sys.executable, "-m", "abidance.testing.exchange", "-p", "BTC/USDT", "--fund", "1000000",
-            "--until-closed", "--pace", "100",
+            sys.executable, "-m", "abidance.testing.exchange", "-p", self._pairs, "--fund", "1000000",
+            "--until-closed", "--pace", str(self._pace),
         ]  # fmt: skip
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         _, self.rest_url, self.stream_url = self._process.stdout.readline().split()
         self.key, self.secret = self._process.stdout.readline().split()[2:4]
+        self.pid = self._process.pid
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -134,8 +138,9 @@ def configured(folder: Path, exchange: Exchange) -> Any:
 class Bot:
     """A running bot with real orders, and when the heads of its requests were written."""
 
-    def __init__(self, folder: Path, exchange: Exchange) -> None:
+    def __init__(self, folder: Path, exchange: Exchange, config: Any = None) -> None:
         self.folder = folder
+        self._config = configured(folder, exchange) if config is None else config
         self.sent: dict[str, list[float]] = {"POST": [], "DELETE": []}
         self.syncs: list[tuple[float, float]] = []
         self._exchange = exchange
@@ -151,7 +156,7 @@ class Bot:
         from abidance.venues.net.real import AiohttpTransport, RealPulse
 
         pulse, exchange, run = RealPulse(), self._exchange, self.folder / "run"
-        material = await gather_begun(configured(self.folder, exchange), None, None, run, pulse.wall())
+        material = await gather_begun(self._config, None, None, run, pulse.wall())
         keys = Credentials(exchange.key, exchange.secret)
         self.trading = LiveTrading(
             material, run, {"BINANCE": Access(keys, exchange.rest_url, exchange.stream_url)}

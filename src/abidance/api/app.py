@@ -16,6 +16,7 @@ from abidance import __version__
 from abidance.api import access, problems, stream
 from abidance.api.doorman import Doorman, Rules
 from abidance.api.house import House
+from abidance.api.packing import Packing
 from abidance.api.pages import Pages
 from abidance.api.routes import (
     alerts,
@@ -39,6 +40,7 @@ from abidance.api.routes import (
     searches,
     session,
     strategies,
+    studies,
     users,
     verdicts,
 )
@@ -47,7 +49,7 @@ from abidance.market.store import open_tables
 
 PREFIX = "/api/v1"
 _ROUTES = (
-    session, users, audit, keys, bots, runs, orders, fills, positions, exports, risk, market, strategies, backtests, searches, verdicts, data, downloads, jobs, alerts, logs, config,
+    session, users, audit, keys, bots, runs, orders, fills, positions, exports, risk, market, strategies, backtests, searches, studies, verdicts, data, downloads, jobs, alerts, logs, config,
 )  # fmt: skip
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {
@@ -86,7 +88,9 @@ def create_app(house: House, rules: Rules, web: Path | None = None) -> FastAPI:
     app.include_router(api)
     app.include_router(health.router)
     access.check_declared(app)
-    app.mount("/", Pages(web if web is not None else web_folder()))
+    # Not mounted: a route that is there and takes other methods says so (405) rather than being nowhere.
+    app.router.default = Pages(web if web is not None else web_folder())
+    app.add_middleware(Packing, prefix=PREFIX)
     app.add_middleware(Doorman, rules=rules, metrics=house.metrics)
     return app
 

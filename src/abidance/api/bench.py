@@ -19,7 +19,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from abidance.api.workshop import RESULT, Kind, Task, do, loaded
+from abidance.api.fitting import loaded
+from abidance.api.workshop import RESULT, Kind, Task, do
 from abidance.backtest.export import write_whole
 from abidance.model.errors import UsageError
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from abidance.api.fitting import by_name, check_strategies
 from abidance.backtest.export import write_whole
 from abidance.model.errors import UsageError
 from abidance.run.choice import as_file
@@ -25,7 +26,7 @@ from abidance.run.door import is_answering
 from abidance.run.golive import venues_of
 from abidance.security.unlocking import PASSPHRASE
 
-FOLDER = "bots"
+FOLDER, STRATEGIES = "bots", "strategies"
 PATIENCE = 15.0
 """Seconds in which a start that fails is seen to fail."""
 _TOLD = 2_000
@@ -88,7 +89,7 @@ class Bots:
         Raises UsageError and ConfigError for what does not fit.
         """
         config = load(own_files(self._userdir), wish, {}).ready()
-        by_name(config)
+        check_strategies(by_name(config), self._userdir / STRATEGIES)
         venues = venues_of(config)
         return config, Recipe(**asdict(recipe) | {"venues": venues})
 
@@ -139,15 +140,4 @@ class Bots:
         return text[-_TOLD:].strip()
 
 
-def by_name(config: RunConfig) -> RunConfig:
-    """Return a configuration whose strategies are named, not pathed. Raises UsageError."""
-    for each in config.strategies:
-        if not each.strategy.isidentifier():
-            raise UsageError(
-                f"{each.strategy!r} is no strategy's name.",
-                "Name a strategy by its name: a path would run any file.",
-            )
-    return config
-
-
-__all__ = ["Bots", "Recipe", "by_name"]
+__all__ = ["Bots", "Recipe"]

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from abidance.api.bench import Bench
-from abidance.api.bots import Bots
+from abidance.api.bots import STRATEGIES, Bots
 from abidance.api.following import Runs
 from abidance.api.metrics import Metrics
 from abidance.api.notes import Notes
+from abidance.api.studies import FOLDER as STUDIES
+from abidance.api.studies import Studies
 from abidance.api.workshop import BACKTESTS, DOWNLOADS, SEARCHES, VERDICTS
 from abidance.market.store import BarStore, Catalog, Tables
 from abidance.security.audit import AUDIT, Audit
@@ -23,7 +25,8 @@ from abidance.security.throttle import Throttle
 from abidance.security.users import Users
 
 T = TypeVar("T")
-RUNS, STRATEGIES = "runs", "strategies"
+RUNS, SERVED = "runs", "serve.log"
+"""In the user directory: where runs lie, and what the server says of itself."""
 
 
 class House:
@@ -59,6 +62,7 @@ class House:
         self.verdicts = Bench(userdir, VERDICTS)
         self.downloads = Bench(userdir, DOWNLOADS)
         self.bots = Bots(userdir)
+        self.studies = Studies(userdir / STUDIES)
         self.setup_token = secrets.token_urlsafe(24) if self.users.is_empty else ""
         # Two, so that a flood of logins leaves the machine to those who trade.
         self._hashers = ThreadPoolExecutor(2, thread_name_prefix="hash")

@@ -1,6 +1,7 @@
 """The server: where it listens, under which names, and what it refuses to be."""
 
 import ipaddress
+import logging
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +13,8 @@ from fastapi import FastAPI
 
 from abidance.api.app import create_app
 from abidance.api.doorman import Rules, hosts_of
-from abidance.api.house import House
+from abidance.api.house import SERVED, House
+from abidance.kernel.log import configure, logger
 from abidance.market.store import open_tables
 from abidance.model.errors import UsageError
 from abidance.run.backtest import quick_collector
@@ -82,8 +84,15 @@ def serve(
         app = create_app(house, Rules(hosts, address.scheme, address.allowed))
         shown = names[0] if names else "127.0.0.1"
         tell(house, f"{address.scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}")
-        with suppress(KeyboardInterrupt), quick_collector(COLLECTED):
-            uvicorn.Server(_config(app, address)).run([listener])
+        configure(userdir / SERVED)
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        logger("api").info("serving", host=address.host, port=port, scheme=address.scheme, demo=demo)
+        try:
+            with suppress(KeyboardInterrupt), quick_collector(COLLECTED):
+                uvicorn.Server(_config(app, address)).run([listener])
+        finally:
+            logger("api").info("stopped")
+            configure(None, to_console=False)
 
 
 def _listening(address: Address) -> socket.socket:

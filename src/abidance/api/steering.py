@@ -1,6 +1,8 @@
 """Orders to running nodes: written to the audit log first, handed to the run's door, the answer told."""
 
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 from abidance.api.access import Identity
 from abidance.api.following import Followed
@@ -11,7 +13,9 @@ from abidance.api.schemas.wire import ms
 from abidance.model.event import ControlAction
 from abidance.model.outcome import RefusalCode
 from abidance.run import killing
-from abidance.run.door import Answer, Wish, ask
+from abidance.run.door import Answer, NotRunningError, Wish, ask
+
+T = TypeVar("T")
 
 
 async def steer(
@@ -39,14 +43,23 @@ async def steer(
     if is_real and action in _SWITCH:
         return _throw(followed, who, action, values)
     wish = Wish(action, f"{who.name} ({who.kind})", strategy, values, f"{who.name}:{id}" if id else "")
+    answer = await at_door(house, followed, ask, wish)
+    return _shown(answer, ms(followed.replica.state.now))
+
+
+async def at_door(house: House, followed: Followed, hand: Callable[[Path, T], Answer], wish: T) -> Answer:
+    """Hand something in at a node's door. Raises ProblemError (409) when none runs or it refuses."""
+    told = f"The run {followed.name} is not running, and nothing was done."
+    stopped = ProblemError(409, told, "Start it, then try again.", code="not_running")
     if not followed.is_running:
-        raise ProblemError(
-            409, f"The run {run} is not running.", "Start it, then try again.", code="not_running"
-        )
-    answer = await house.reading(ask, followed.folder, wish)
+        raise stopped
+    try:
+        answer = await house.reading(hand, followed.folder, wish)
+    except NotRunningError:
+        raise stopped from None
     if answer.error:
         raise ProblemError(409, answer.error, answer.remedy, code="refused_by_node")
-    return _shown(answer, ms(followed.replica.state.now))
+    return answer
 
 
 def refuse_demo(run: Followed, who: Identity) -> bool:
@@ -111,4 +124,4 @@ def _shown(answer: Answer, ts: int) -> AnswerOut:
     )
 
 
-__all__ = ["refuse_demo", "steer"]
+__all__ = ["at_door", "refuse_demo", "steer"]

@@ -4,7 +4,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -35,7 +35,7 @@ from abidance.api.schemas.trading import (
     VerdictOut,
     WhyOut,
 )
-from abidance.api.schemas.wire import ms
+from abidance.api.schemas.wire import Schema, ms
 from abidance.model.account import Position, RoundTrip
 from abidance.model.command import Amend, Submit
 from abidance.model.event import CircuitMoved, VenueStatus
@@ -47,6 +47,7 @@ from abidance.portfolio.ledger import Entry, fill_ref
 from abidance.risk.state import Standing
 from abidance.run.replica import Decision, Replica, Step, explained
 
+S = TypeVar("S", bound=Schema)
 _DAY = 86_400 * SECOND_NS
 _COMPARED = 500
 """Bars that a correlation looks at."""
@@ -65,9 +66,15 @@ def _finite(value: Any) -> Any:
     return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
+def _alike(schema: type[S], found: object, **told: object) -> S:
+    """Return a schema whose fields are attributes of the same names, but for those that are told."""
+    names = schema.model_fields.keys() - told.keys()
+    return schema(**{name: getattr(found, name) for name in names}, **told)
+
+
 def standing(found: Standing) -> StandingOut:
     """Return a standing."""
-    return StandingOut(state=found.state, code=found.code, reason=found.reason)
+    return _alike(StandingOut, found)
 
 
 def run(found: Followed) -> RunOut:
@@ -181,22 +188,7 @@ def level(found: Order, replica: Replica) -> LevelOut:
 
 def fill(found: Fill) -> FillOut:
     """Return a fill."""
-    return FillOut(
-        ref=fill_ref(found),
-        id=found.id,
-        order_id=found.order_id,
-        strategy=found.strategy,
-        instrument=found.instrument,
-        side=found.side,
-        quantity=found.quantity,
-        price=found.price,
-        value=found.quantity * found.price,
-        fee=found.fee,
-        fee_asset=found.fee_asset,
-        is_maker=found.is_maker,
-        purpose=found.purpose,
-        ts=ms(found.ts),
-    )
+    return _alike(FillOut, found, ref=fill_ref(found), value=found.quantity * found.price, ts=ms(found.ts))
 
 
 def step(found: Step) -> StepOut:
@@ -320,41 +312,22 @@ def refusal(found: tuple[int, int, Refused]) -> RefusalOut:
 
 def notice(found: Notice) -> NoticeOut:
     """Return a notice."""
-    return NoticeOut(
-        ts=ms(found.ts), level=found.level, code=found.code, text=found.text, strategy=found.strategy
-    )
+    return _alike(NoticeOut, found, ts=ms(found.ts))
 
 
 def feed(found: FeedStatus) -> FeedOut:
     """Return how far a stream may be trusted."""
-    return FeedOut(
-        instrument=found.instrument,
-        kind=found.kind.value,
-        state=found.state.value,
-        reason=found.reason,
-        served_by=found.served_by,
-        ts=ms(found.ts),
-    )
+    return _alike(FeedOut, found, kind=found.kind.value, state=found.state.value, ts=ms(found.ts))
 
 
 def venue(found: VenueStatus) -> VenueOut:
     """Return how far an account may be trusted."""
-    return VenueOut(
-        venue=found.venue, is_trusted=found.is_trusted, reasons=list(found.reasons), ts=ms(found.ts)
-    )
+    return _alike(VenueOut, found, reasons=list(found.reasons), ts=ms(found.ts))
 
 
 def circuit(found: CircuitMoved) -> CircuitOut:
     """Return how a circuit stands."""
-    return CircuitOut(
-        venue=found.venue,
-        part=found.part,
-        state=found.state,
-        reason=found.reason,
-        trips=found.trips,
-        rest=found.rest,
-        ts=ms(found.ts),
-    )
+    return _alike(CircuitOut, found, ts=ms(found.ts))
 
 
 def risk(replica: Replica) -> RiskOut:

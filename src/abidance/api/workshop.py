@@ -11,7 +11,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from abidance.model.errors import AbidanceError, UsageError
+from abidance.api.fitting import loaded
+from abidance.model.errors import AbidanceError
 
 RESULT, PAGE = "result.json", "page.html"
 HOUR = 3_600.0
@@ -37,20 +38,6 @@ class Kind(NamedTuple):
     folder: str
     work: Callable[[Task, Tell], dict[str, Any]]
     longest: float = HOUR
-
-
-def loaded(config: dict[str, Any]) -> Any:
-    """Return a run's configuration. Raises UsageError when a strategy is no name, and what its flaws raise."""
-    from abidance.run.config import load
-
-    ready = load([], config, {}).ready()
-    for each in ready.strategies:
-        if not each.strategy.isidentifier():
-            raise UsageError(
-                f"{each.strategy!r} is no strategy's name.",
-                "Name a strategy by its name: a path would run any file.",
-            )
-    return ready
 
 
 def do(news: Connection, kind: Kind, task: Task) -> None:
@@ -182,5 +169,5 @@ VERDICTS = Kind("verdict", "verdicts", _verdict, 6 * HOUR)
 DOWNLOADS = Kind("download", "downloads", _download, 24 * HOUR)
 
 __all__ = [
-    "BACKTESTS", "DOWNLOADS", "PAGE", "RESULT", "SEARCHES", "VERDICTS", "Kind", "Task", "Tell", "do", "loaded",
+    "BACKTESTS", "DOWNLOADS", "PAGE", "RESULT", "SEARCHES", "VERDICTS", "Kind", "Task", "Tell", "do",
 ]  # fmt: skip

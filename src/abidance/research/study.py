@@ -125,7 +125,7 @@ class Study:
         found = 0
         with _told():
             for trial in self._trials():
-                if trial.state is TrialState.RUNNING and _is_orphan(trial):
+                if trial.state is TrialState.RUNNING and is_orphan(trial):
                     found += self._return(trial, "its process died")
         return found
 
@@ -173,9 +173,9 @@ class Study:
         with _told():
             trials = self._trials()
         for trial in trials[len(self._rows) :]:
-            self._rows.append(_row(trial))
+            self._rows.append(row_of(trial))
         for row in [row for row in self._rows if not row.is_final]:
-            self._rows[row.number] = _row(trials[row.number])
+            self._rows[row.number] = row_of(trials[row.number])
         return list(self._rows)
 
     def spent(self) -> int:
@@ -249,7 +249,7 @@ class Study:
             self._failed.add(key_of(_values(trial)))
 
     def _repeat(self, number: int, earlier: FrozenTrial) -> Row:
-        row = _row(earlier)
+        row = row_of(earlier)
         if row.is_scored:
             self.tell(number, Outcome(row.scores, row.excess, row.metrics))
         else:
@@ -291,7 +291,8 @@ def _told() -> Iterator[None]:
         ) from error
 
 
-def _row(trial: FrozenTrial) -> Row:
+def row_of(trial: FrozenTrial) -> Row:
+    """Return a trial of Optuna's as a row."""
     attributes = trial.user_attrs
     return Row(
         trial.number,
@@ -324,7 +325,7 @@ def _born(pid: int) -> str:
         return ""
 
 
-def _is_orphan(trial: FrozenTrial) -> bool:
+def is_orphan(trial: FrozenTrial) -> bool:
     """Say whether a running trial's process is gone for certain; of other hosts that is never said."""
     owner = trial.user_attrs.get("owner")
     if not owner:

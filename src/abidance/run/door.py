@@ -79,6 +79,10 @@ class Answer(msgspec.Struct, frozen=True):
     remedy: str = ""
 
 
+class NotRunningError(UsageError):
+    """No node runs in a folder, or it ended before it took what was asked."""
+
+
 Take = Callable[[Wish], Answer]
 
 
@@ -281,7 +285,7 @@ class Presence:
 def ask(folder: Path, wish: Wish) -> Answer:
     """Hand a wish to the node that runs in `folder` and return its answer; it blocks for some seconds at most.
 
-    Raises UsageError when no node runs there, and AbidanceError when it does not answer.
+    Raises NotRunningError when no node runs there, and AbidanceError when it does not answer.
     """
     return _send(folder, wish)
 
@@ -302,7 +306,7 @@ def _send(folder: Path, wish: Wish | Leave) -> Answer:
             connection.sendall(line)
             answer = _read(connection)
     except (FileNotFoundError, ConnectionRefusedError):
-        raise UsageError(
+        raise NotRunningError(
             f"The bot in {folder.name} is not running.", "Start it first: nothing trades while it is stopped."
         ) from None
     except OSError as error:
@@ -372,5 +376,5 @@ def _read(connection: socket.socket) -> bytes:
 
 
 __all__ = [
-    "DOOR", "Answer", "Door", "Leave", "Presence", "Refusal", "Stay", "Wish", "Word", "ask", "is_answering", "leave",
+    "DOOR", "Answer", "Door", "Leave", "NotRunningError", "Presence", "Refusal", "Stay", "Wish", "Word", "ask", "is_answering", "leave",
 ]  # fmt: skip

@@ -44,6 +44,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
         database.row_factory = sqlite3.Row
         database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA foreign_keys = ON")
         found = database.execute("PRAGMA user_version").fetchone()[0]
         if found in (0, 1):
@@ -63,4 +64,13 @@ def open_database(path: Path) -> sqlite3.Connection:
     return database
 
 
-__all__ = ["USERS", "open_database"]
+def note(database: sqlite3.Connection, statement: str, *values: object) -> None:
+    """Write what may be lost with the power, such as when somebody was last seen: the disk is not waited for."""
+    database.execute("PRAGMA synchronous = NORMAL")
+    try:
+        database.execute(statement, values)
+    finally:
+        database.execute("PRAGMA synchronous = FULL")
+
+
+__all__ = ["USERS", "note", "open_database"]

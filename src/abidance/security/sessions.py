@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from abidance.model.errors import UsageError
+from abidance.security.database import note
 from abidance.security.roles import Role, Scope
 
 IDLE, ABSOLUTE, CONFIRMED = 30 * 60, 12 * 3_600, 5 * 60
@@ -125,7 +126,7 @@ class Sessions:
             self.end(found.id)
             return None
         if touch and now - found.seen > _SEEN_EVERY:
-            self._database.execute("UPDATE sessions SET seen = ? WHERE id = ?", (now, found.id))
+            note(self._database, "UPDATE sessions SET seen = ? WHERE id = ?", now, found.id)
             found = found._replace(seen=now)
         return found
 
@@ -174,7 +175,7 @@ class Tokens:
         if now >= token.expires or not is_within(address, token.addresses):
             return None
         if token.last_used is None or now - token.last_used > _SEEN_EVERY:
-            self._database.execute("UPDATE tokens SET last_used = ? WHERE id = ?", (now, token.id))
+            note(self._database, "UPDATE tokens SET last_used = ? WHERE id = ?", now, token.id)
         return token
 
     def get(self, id: str) -> Token | None:

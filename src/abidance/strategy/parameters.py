@@ -1,5 +1,6 @@
 """Typed strategy parameters with ranges: class attributes that the command line, optimiser and dashboard read."""
 
+from collections.abc import Mapping
 from typing import Any, Generic, TypeVar, overload
 
 from abidance.model.errors import UsageError
@@ -78,15 +79,26 @@ def parameters_of(strategy: type) -> dict[str, Parameter[Any]]:
     return found
 
 
-def set_parameters(strategy: object, values: dict[str, Value]) -> None:
-    """Set parameters by name, all or none. Raises UsageError for an unknown name, listing the known ones."""
-    known = parameters_of(type(strategy))
+def misfits(strategy: type, values: Mapping[str, Value]) -> dict[str, UsageError]:
+    """Return why values do not fit, by name; a name that is unknown is told the known ones."""
+    known = parameters_of(strategy)
+    found: dict[str, UsageError] = {}
     for name, value in values.items():
         if name not in known:
-            raise UsageError(
-                f"{type(strategy).__name__} has no parameter {name!r}.",
-                f"It has: {', '.join(known) or 'none'}.",
+            found[name] = UsageError(
+                f"{strategy.__name__} has no parameter {name!r}.", f"It has: {', '.join(known) or 'none'}."
             )
-        known[name].check(value)
+            continue
+        try:
+            known[name].check(value)
+        except UsageError as error:
+            found[name] = error
+    return found
+
+
+def set_parameters(strategy: object, values: Mapping[str, Value]) -> None:
+    """Set parameters by name, all or none. Raises UsageError for the first that does not fit."""
+    for error in misfits(type(strategy), values).values():
+        raise error
     for name, value in values.items():
         setattr(strategy, name, value)

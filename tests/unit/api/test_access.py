@@ -397,22 +397,29 @@ def test_grave_deeds_ask_for_a_proof_of_the_last_five_minutes(
     assert made.status_code == 201
 
 
-@pytest.mark.parametrize("action", ["release", "reset_circuits"])
+@pytest.mark.parametrize(
+    ("path", "release"),
+    [
+        ("control", {"action": "release"}),
+        ("control", {"action": "reset_circuits"}),
+        ("risk/circuits/reset", {"venue": "binance", "part": "requests"}),
+    ],
+)
 def test_ending_a_halt_or_a_circuit_is_for_an_admin_who_has_just_proven_it(
-    nobody: TestClient, house: House, clock: Clock, action: str
+    nobody: TestClient, house: House, clock: Clock, path: str, release: dict[str, str]
 ) -> None:
-    release = {"action": action}
     operator, admin = logged_in(nobody, house, "operator"), logged_in(nobody, house, "admin")
     clock.seconds += 301
 
     answers = [
-        each.post(f"{API}/runs/demo/control", json=release, headers=CHANGE) for each in (operator, admin)
+        each.post(f"{API}/runs/demo/{path}", json=release, headers=CHANGE) for each in (operator, admin)
     ]
     admin.post(f"{API}/session/confirm", json={"password": PASSWORD}, headers=CHANGE)
-    proven = admin.post(f"{API}/runs/demo/control", json=release, headers=CHANGE)
+    proven = admin.post(f"{API}/runs/demo/{path}", json=release, headers=CHANGE)
 
     assert [each.json()["code"] for each in answers] == ["role", "confirm"]
     assert proven.json()["code"] == "not_running"
+    assert house.audit.last(1)[0].action == f"control.{release.get('action', 'reset_circuits')}"
 
 
 def test_a_token_is_no_more_than_its_owner_and_works_only_from_its_addresses(

@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from abidance.api.fitting import asked_as
+from abidance.api.following import Followed
 from abidance.api.house import House
+from abidance.model.errors import ConfigError
 from tests.unit.api.conftest import CHANGE, PASSWORD, Clock, Spawned, logged_in
 
 BOT: dict[str, Any] = {
@@ -105,6 +108,71 @@ def test_what_does_not_fit_starts_nothing(nobody: TestClient, house: House, wron
 
     assert answer.status_code == 422
     assert Spawned.typed == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fields"),
+    [
+        ({"strategies": [{"strategy": "EmaCross"}, {"strategy": "EmaCros"}]}, ["strategies.1.strategy"]),
+        (
+            {"strategies": [{"strategy": "EmaCross", "parameters": {"fast": 0.5, "fst": 3, "slow": 90}}]},
+            ["strategies.0.parameters.fast", "strategies.0.parameters.fst"],
+        ),
+        ({"instruments": ["BTC/USDT@BINANCE", "BTCUSDT"]}, ["instruments"]),
+        ({"timeframe": "0h"}, ["timeframe"]),
+        ({"timerange": "20250201-20250101"}, ["timerange"]),
+        ({"wallet": 0}, ["wallet"]),
+        ({"account": "../else"}, ["account"]),
+    ],
+)
+def test_what_does_not_fit_is_told_by_the_field_that_was_sent(
+    nobody: TestClient, house: House, wrong: dict[str, Any], fields: list[str]
+) -> None:
+    operator = logged_in(nobody, house, "operator")
+
+    answer = operator.post("/api/v1/bots", json=BOT | wrong, headers=CHANGE)
+
+    assert answer.status_code == 422
+    assert sorted(each["field"] for each in answer.json()["errors"]) == fields
+    assert all(each["message"] for each in answer.json()["errors"])
+    assert Spawned.typed == []
+
+
+def test_a_setting_that_the_file_calls_otherwise_is_told_as_it_was_sent() -> None:
+    flaw = ConfigError("dry_run_wallet does not fit.", "", {"dry_run_wallet": "dry_run_wallet does not fit."})
+
+    with pytest.raises(ConfigError) as told, asked_as({"dry_run_wallet": "wallet"}):
+        raise flaw
+
+    assert told.value.fields == {"wallet": "wallet does not fit."}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (
+            "/api/v1/runs/demo/orders",
+            {"strategy": "ema", "instrument": "BTC/USDT@BINANCE", "side": "buy", "quantity": "1"},
+        ),
+        ("/api/v1/runs/demo/control", {"action": "pause_entries"}),
+        ("/api/v1/bots/demo/stop", {}),
+    ],
+)
+def test_a_bot_that_ends_before_it_takes_what_was_asked_is_told_as_such(
+    nobody: TestClient, house: House, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
+) -> None:
+    """It ran when the request came, and its door is gone when the order is handed in."""
+    operator = logged_in(nobody, house, "operator")
+    if "strategy" in body:
+        body = body | {"strategy": next(iter(house.runs.get("demo").replica.state.strategies))}
+    monkeypatch.setattr(Followed, "is_running", property(lambda _: True))
+
+    answer = operator.post(path, json=body, headers=CHANGE)
+
+    told = answer.json()
+    assert (answer.status_code, told["code"]) == (409, "not_running")
+    assert "nothing was done" in told["detail"]
+    assert told["remedy"]
 
 
 def _audit(nobody: TestClient, house: House) -> list[dict[str, Any]]:

@@ -142,3 +142,28 @@ def test_alerts_are_what_is_more_than_news_of_every_run_newest_first(
     assert [each["code"] for each in grave] == ["new"]
     assert len(every) == len(notices)
     assert operator.get("/api/v1/alerts", params={"level": "loud"}).status_code == 422
+
+
+def test_alerts_are_read_page_by_page_and_none_of_one_moment_is_missed(
+    operator: TestClient, house: House
+) -> None:
+    notices = house.runs.get("demo").replica.notices
+    for number, ts in enumerate((1, 2, 2, 2, 3, 4, 4)):
+        notices.append(Notice(2**61 + ts * 1_000_000, "error", f"n{number}", "Look."))
+    before, found = None, []
+
+    for _ in range(20):
+        wish: dict[str, str | int] = {
+            "level": "error",
+            "limit": 2,
+            "run": "demo",
+            **({} if before is None else {"before": before}),
+        }
+        page = operator.get("/api/v1/alerts", params=wish).json()
+        if not page:
+            break
+        found += [each["code"] for each in page]
+        before = page[-1]["ts"]
+
+    assert [each for each in found if each.startswith("n")] == ["n6", "n5", "n4", "n3", "n2", "n1", "n0"]
+    assert operator.get("/api/v1/alerts", params={"run": "none"}).status_code == 404

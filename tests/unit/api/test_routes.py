@@ -6,8 +6,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from abidance.api.house import House
-from abidance.model.event import CircuitMoved, CircuitState, Part
+from abidance.model.event import CircuitMoved, CircuitState, ControlAction, Part
 from abidance.portfolio.ledger import fill_ref
+from abidance.run.door import Answer, Door, Wish, Word
 from tests.unit.api.conftest import CHANGE, logged_in, read_all
 
 RUN = "/api/v1/runs/demo"
@@ -226,7 +227,7 @@ def test_a_backtest_whose_settings_do_not_fit_says_which(nobody: TestClient, hou
 
     assert answer.status_code == 422
     assert answer.json()["detail"] == "Unknown setting timefrme."
-    assert [each["field"] for each in answer.json()["errors"]] == ["timefrme"]
+    assert [each["field"] for each in answer.json()["errors"]] == ["config.timefrme"]
 
 
 def test_every_setting_that_does_not_fit_is_told_by_its_name(nobody: TestClient, house: House) -> None:
@@ -242,8 +243,8 @@ def test_every_setting_that_does_not_fit_is_told_by_its_name(nobody: TestClient,
     told = {each["field"]: each["message"] for each in answer.json()["errors"]}
     assert answer.status_code == 422
     assert told == {
-        "strategies[0].allocation": "strategies[0].allocation = 7 does not fit. Give a number above 0 and of at most 1.",
-        "risk.limits.max_exposure": "risk.limits.max_exposure = -1 does not fit. Give a number above 0.",
+        "config.strategies.0.allocation": "config.strategies.0.allocation = 7 does not fit. Give a number above 0 and of at most 1.",
+        "config.risk.limits.max_exposure": "config.risk.limits.max_exposure = -1 does not fit. Give a number above 0.",
     }
 
 
@@ -266,3 +267,38 @@ def test_a_live_run_shows_the_bars_that_it_began_with(viewer: TestClient, house:
     bars = viewer.get(f"{RUN}/bars", params={"instrument": "NEW/USDT@BINANCE", "timeframe": "1h"}).json()
 
     assert bars["close"] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("body", "values"),
+    [
+        ({}, {"venue": "", "part": ""}),
+        ({"venue": "binance", "part": "requests"}, {"venue": "BINANCE", "part": "requests"}),
+    ],
+)
+def test_circuits_are_closed_by_hand_through_the_same_door_as_from_a_terminal(
+    nobody: TestClient, house: House, body: dict[str, str], values: dict[str, float | int | str | bool]
+) -> None:
+    taken: list[Wish] = []
+
+    def take(wish: Wish) -> Answer:
+        taken.append(wish)
+        return Answer(7, notices=(Word("info", "circuits_reset", "Closed."),))
+
+    admin = logged_in(nobody, house, "admin")
+    door = Door(house.runs.folder / "demo", lambda: door.drain(take))
+    try:
+        answer = admin.post(f"{RUN}/risk/circuits/reset", json=body, headers=CHANGE)
+    finally:
+        door.close()
+
+    assert (answer.status_code, answer.json()["notices"][0]["text"]) == (200, "Closed.")
+    assert taken == [Wish(ControlAction.RESET_CIRCUITS, "admin (session)", "", values)]
+    assert house.audit.last(1)[0].action == "control.reset_circuits"
+
+
+def test_a_route_that_takes_other_methods_says_so(viewer: TestClient) -> None:
+    answer = viewer.delete(f"{RUN}/risk", headers=CHANGE)
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert answer.headers["content-type"] == "application/problem+json"

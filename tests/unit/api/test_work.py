@@ -171,6 +171,10 @@ def test_work_of_every_kind_stands_in_one_list_newest_first(recorded: Path, tmp_
         first = client.get("/api/v1/jobs", params={"limit": 3}).json()
         rest = client.get("/api/v1/jobs", params={"limit": 3, "cursor": first["next"]}).json()
         failed = client.get("/api/v1/jobs", params={"state": "failed"}).json()["items"]
+        kinds = {
+            kind: client.get("/api/v1/jobs", params={"kind": kind}).json()["items"]
+            for kind in ("backtest", "search", "verdict", "download")
+        }
 
     found = [(each["id"], each["kind"], each["state"]) for each in first["items"] + rest["items"]]
     assert found == [
@@ -180,6 +184,12 @@ def test_work_of_every_kind_stands_in_one_list_newest_first(recorded: Path, tmp_
         ("id0", "backtest", "done"),
     ]
     assert len(failed) == 3
+    assert {kind: [each["id"] for each in items] for kind, items in kinds.items()} == {
+        "backtest": ["id3", "id0"],
+        "search": ["id1"],
+        "verdict": [],
+        "download": ["id2"],
+    }
     assert "config" not in first["items"][0]
 
 

@@ -1,17 +1,20 @@
 """What people should look at, over all runs: notices of bots that are more than news."""
 
-from typing import Annotated, Literal
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Query
 
 from abidance.api import views
 from abidance.api.access import Stand, Viewer
-from abidance.api.paging import LARGEST, page
+from abidance.api.following import Followed
+from abidance.api.paging import LARGEST, LOOKED_AT
 from abidance.api.schemas.trading import AlertOut
-from abidance.model.outcome import Notice
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
-_LEVELS = ("info", "warning", "error")
+_Level = Literal["info", "warning", "error"]
+_LEVELS = get_args(_Level)
 
 
 @router.get("")
@@ -19,17 +22,31 @@ async def list_alerts(
     who: Viewer,
     house: Stand,
     limit: Annotated[int, Query(ge=1, le=LARGEST, description="The newest so many.")] = 100,
-    level: Annotated[Literal["info", "warning", "error"], Query(description="From this on.")] = "warning",
+    level: Annotated[_Level, Query(description="From this on.")] = "warning",
+    run: Annotated[str, Query(max_length=128, description="Of this run alone.")] = "",
+    before: Annotated[
+        int | None,
+        Query(ge=0, le=2**53, description="Older than this (ms UTC): `ts` of the last one that came."),
+    ] = None,
 ) -> list[AlertOut]:
-    """List what the bots want people to know, newest first; each run's own list has a cursor (`notices`)."""
-    wanted = _LEVELS[_LEVELS.index(level) :]
+    """List what the bots want people to know, newest first; what came at one moment comes on one page."""
+    runs = [house.runs.get(run)] if run else house.runs.all()
+    levels = _LEVELS[_LEVELS.index(level) :]
+    found = [each for one in runs for each in _newest(one, levels, before, limit)]
+    found.sort(key=lambda each: -each.ts)
+    return [each for at, each in enumerate(found) if at < limit or each.ts == found[limit - 1].ts]
 
-    def heeded(notice: Notice) -> bool:
-        return notice.level in wanted
 
-    found = [
-        AlertOut(run=run.name, **vars(each))
-        for run in house.runs.all()
-        for each in page(run.replica.notices, limit, "", views.notice, heeded).items
-    ]
-    return sorted(found, key=lambda each: -each.ts)[:limit]
+def _newest(run: Followed, levels: tuple[str, ...], before: int | None, limit: int) -> Iterator[AlertOut]:
+    """Yield the newest of one run's alerts, and whatever came at the moment of the last of them."""
+    rows = run.replica.notices
+    end = len(rows) if before is None else bisect_left(rows, before * 1_000_000, key=lambda each: each.ts)
+    count, last = 0, -1
+    for at in range(end - 1, max(-1, end - 1 - LOOKED_AT), -1):
+        if rows[at].level not in levels:
+            continue
+        alert = AlertOut(run=run.name, **vars(views.notice(rows[at])))
+        if count >= limit and alert.ts != last:
+            return
+        count, last = count + 1, alert.ts
+        yield alert

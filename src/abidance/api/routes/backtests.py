@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
+from abidance.api.fitting import INSIDE, asked_as, check
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import not_found
@@ -30,7 +31,9 @@ async def list_backtests(
 @router.post("", status_code=202)
 async def start_backtest(body: BacktestIn, who: Researcher, house: Stand) -> BacktestOut:
     """Queue a backtest; it runs in a process of its own."""
-    job = house.bench.add(body.config, body.label, who.name)
+    with asked_as(INSIDE):
+        await house.reading(check, body.config, house.strategies)
+        job = house.bench.add(body.config, body.label, who.name)
     house.audit.write(
         who.name,
         "backtest.start",

@@ -7,11 +7,12 @@ from fastapi import APIRouter
 
 from abidance.api.access import Identity, Needs, Operator, Stand, Viewer
 from abidance.api.bots import Recipe
+from abidance.api.fitting import asked_as
 from abidance.api.house import House
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.bots import BotIn, BotOut, LaunchIn
 from abidance.api.schemas.wire import Done
-from abidance.api.steering import refuse_demo
+from abidance.api.steering import at_door, refuse_demo
 from abidance.run.door import leave
 from abidance.security.roles import Role
 
@@ -30,6 +31,7 @@ async def start_bot(body: BotIn, who: Operator, house: Stand) -> BotOut:
     shares = [each.allocation or 1 / len(body.strategies) for each in body.strategies]
     wish: dict[str, Any] = {
         "name": body.name,
+        **({"timerange": body.timerange} if body.timerange else {}),
         "instruments": body.instruments,
         "timeframe": body.timeframe,
         "dry_run_wallet": body.wallet,
@@ -41,7 +43,8 @@ async def start_bot(body: BotIn, who: Operator, house: Stand) -> BotOut:
     recipe = Recipe(
         body.name, body.feed, body.timerange, body.speed, is_real=body.is_real, account=body.account
     )
-    config, recipe = await house.reading(house.bots.plan, wish, recipe)
+    with asked_as({"dry_run_wallet": "wallet"}):
+        config, recipe = await house.reading(house.bots.plan, wish, recipe)
     _allow(house, who, recipe, body)
     _note(house, who, "bot.start", recipe.name, config=wish, is_real=recipe.is_real, fresh=body.fresh)
     await house.reading(house.bots.keep, config, recipe)
@@ -63,9 +66,7 @@ async def stop_bot(run: str, who: Operator, house: Stand) -> Done:
     followed = house.runs.get(run)
     refuse_demo(followed, who)
     _note(house, who, "bot.stop", run)
-    answer = await house.reading(leave, followed.folder, who.name)
-    if answer.error:
-        raise ProblemError(409, answer.error, answer.remedy, code="refused_by_node")
+    await at_door(house, followed, leave, who.name)
     return Done()
 
 

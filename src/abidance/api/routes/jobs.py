@@ -9,7 +9,7 @@ from abidance.api.access import Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.schemas.wire import Page
-from abidance.api.schemas.work import JobOut, State, WorkOut
+from abidance.api.schemas.work import JobOut, State, WorkKind, WorkOut
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 _SHOWN = WorkOut.model_fields.keys() & {each.name for each in fields(Job)}
@@ -22,9 +22,11 @@ async def list_jobs(
     limit: Limit = 50,
     cursor: Cursor = "",
     state: Annotated[State | None, Query()] = None,
+    kind: Annotated[WorkKind | None, Query()] = None,
 ) -> Page[JobOut]:
     """List backtests, searches, verdicts and downloads together, newest first; each kind has routes of its own."""
-    rows = [(bench.noun, job) for bench in house.benches for job in bench.all()]
+    benches = [each for each in house.benches if kind in (None, each.noun)]
+    rows = [(bench.noun, job) for bench in benches for job in bench.all()]
     rows.sort(key=lambda row: (row[1].created, row[1].id))
 
     def shown(row: tuple[str, Job]) -> JobOut:

@@ -1,58 +1,87 @@
 """The log of each bot, and what this server says of itself."""
 
 import json
-from collections import deque
+from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Query
 
-from abidance.api.access import Stand, Viewer
-from abidance.api.paging import Limit
+from abidance.api.access import Admin, Stand, Viewer
+from abidance.api.house import SERVED
+from abidance.api.paging import Cursor, Limit
+from abidance.api.problems import ProblemError
 from abidance.api.schemas.market import LogOut
+from abidance.api.schemas.wire import Page
 from abidance.run.bot import LOG
 
 router = APIRouter(tags=["logs"])
-_LEVELS = ("debug", "info", "warning", "error", "critical")
 _TAIL = 8 << 20
-"""Bytes of a log, from its end, that are looked through."""
+"""Bytes of a log that are looked through for a page."""
+_Level = Literal["debug", "info", "warning", "error", "critical"]
+_LEVELS = get_args(_Level)
+From = Annotated[_Level, Query(description="From this on.")]
+Holding = Annotated[str, Query(max_length=128, description="Text that a line must hold.")]
 
 
 @router.get("/runs/{run}/logs")
 async def list_logs(
-    run: str,
-    who: Viewer,
-    house: Stand,
-    limit: Limit = 200,
-    level: Annotated[
-        str, Query(pattern="^(debug|info|warning|error|critical)$", description="From this on.")
-    ] = "info",
-    contains: Annotated[str, Query(max_length=128, description="Text that a line must hold.")] = "",
+    run: str, who: Viewer, house: Stand, limit: Limit = 200, level: From = "info", contains: Holding = ""
 ) -> list[LogOut]:
     """List the newest lines of a bot's log, newest first."""
-    return await house.reading(_tail, house.runs.get(run).folder / LOG, limit, level, contains)
+    found = await house.reading(_page, house.runs.get(run).folder / LOG, limit, "", level, contains)
+    return found.items
 
 
-def _tail(path: Path, limit: int, level: str, contains: str) -> list[LogOut]:
-    wanted = _LEVELS[_LEVELS.index(level) :]
-    kept: deque[LogOut] = deque(maxlen=limit)
+@router.get("/logs")
+async def list_server_logs(
+    who: Admin,
+    house: Stand,
+    limit: Limit = 200,
+    cursor: Cursor = "",
+    level: From = "info",
+    contains: Holding = "",
+) -> Page[LogOut]:
+    """List the lines of this server's own log, newest first."""
+    return await house.reading(_page, house.userdir / SERVED, limit, cursor, level, contains)
+
+
+def _page(path: Path, limit: int, cursor: str, level: str, contains: str) -> Page[LogOut]:
+    """Return the newest lines that end at the byte `cursor` or before; `next` is where the page's oldest one begins."""
     try:
         with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - _TAIL))
-            if size > _TAIL:
-                file.readline()
-            for raw in file:
-                text = raw.decode("utf-8", "replace")
-                if contains and contains not in text:
-                    continue
-                line = _line(text)
-                if line is not None and line.level in wanted:
-                    kept.append(line)
+            end = file.seek(0, 2)
+            if cursor:
+                if int(cursor) > end:
+                    raise ProblemError(422, "The cursor is of another log.", "Begin without a cursor.")
+                end = int(cursor)
+            start = max(0, end - _TAIL)
+            file.seek(start)
+            content = file.read(end - start)
     except FileNotFoundError:
-        return []
-    return list(reversed(kept))
+        return Page(items=[])
+    if start:
+        cut = content.find(b"\n") + 1
+        start, content = start + cut, content[cut:]
+    items, last = [], start
+    for at, line in islice(_wanted(content, level, contains), limit):
+        items.append(line)
+        last = start + at
+    if len(items) < limit:
+        last = start
+    return Page(items=items, next=str(last) if last else None)
+
+
+def _wanted(content: bytes, level: str, contains: str) -> Iterator[tuple[int, LogOut]]:
+    """Yield the lines of a log from its end, each with where it begins."""
+    levels, at = _LEVELS[_LEVELS.index(level) :], len(content)
+    for raw in reversed(content.splitlines(keepends=True)):
+        at -= len(raw)
+        text = raw.decode("utf-8", "replace")
+        if contains in text and (line := _line(text)) is not None and line.level in levels:
+            yield at, line
 
 
 def _line(text: str) -> LogOut | None:

@@ -9,7 +9,7 @@ from abidance.api.access import Grave, Identity, Stand, Viewer
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import ProblemError
-from abidance.api.schemas.trading import AnswerOut, BreakersIn, LimitsIn, RefusalOut, RiskOut
+from abidance.api.schemas.trading import AnswerOut, BreakersIn, CircuitsIn, LimitsIn, RefusalOut, RiskOut
 from abidance.api.schemas.wire import Page
 from abidance.api.steering import steer
 from abidance.model.event import ControlAction
@@ -37,6 +37,13 @@ async def change_breakers(run: str, body: BreakersIn, who: Grave, house: Stand) 
     """Change breakers of a running node, from now on; what has tripped stays. What lets more risk in says `loosen`."""
     breakers = house.runs.get(run).replica.breakers.config
     return await _change(house, who, run, ControlAction.SET_BREAKERS, breakers, body)
+
+
+@router.post("/risk/circuits/reset")
+async def reset_circuits(run: str, body: CircuitsIn, who: Grave, house: Stand) -> AnswerOut:
+    """Close circuits of a running node by hand, as `abidance circuits NAME --reset` does."""
+    values = {"venue": body.venue.upper(), "part": body.part or ""}
+    return await steer(house, who, run, ControlAction.RESET_CIRCUITS, "", values)
 
 
 async def _change(

@@ -11,12 +11,13 @@ from starlette.responses import Response
 
 from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
+from abidance.api.fitting import INSIDE, asked_as, check, loaded
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import ProblemError, not_found
 from abidance.api.schemas.wire import Page
 from abidance.api.schemas.work import ApplyIn, ApplyOut, SearchIn, SearchOut
-from abidance.api.workshop import PAGE, loaded
+from abidance.api.workshop import PAGE
 
 router = APIRouter(prefix="/searches", tags=["searches"])
 
@@ -34,7 +35,9 @@ async def start_search(body: SearchIn, who: Researcher, house: Stand) -> SearchO
 
     Aim.read(body.objectives, body.requirements)
     asked = body.model_dump(exclude={"config", "label", "trials"}) | {"epochs": body.trials}
-    job = house.searches.add(body.config, body.label, who.name, asked)
+    with asked_as(INSIDE):
+        await house.reading(check, body.config, house.strategies)
+        job = house.searches.add(body.config, body.label, who.name, asked)
     house.audit.write(
         who.name, "search.start", job.id, {"label": job.label}, address=who.address, request_id=who.request_id
     )

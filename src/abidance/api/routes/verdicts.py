@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
+from abidance.api.fitting import INSIDE, asked_as, check
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import not_found
@@ -36,7 +37,9 @@ async def start_verdict(body: JudgementIn, who: Researcher, house: Stand) -> Jud
             raise not_found("backtest", body.backtest)
         config, label = backtest.config, label or backtest.label
     asked = body.model_dump(exclude={"config", "label"})
-    job = house.verdicts.add(config, label, who.name, asked)
+    with asked_as(INSIDE):
+        await house.reading(check, config, house.strategies)
+        job = house.verdicts.add(config, label, who.name, asked)
     house.audit.write(
         who.name,
         "verdict.start",

@@ -346,6 +346,13 @@ class CircuitOut(Schema):
     ts: Moment
 
 
+class CircuitsIn(Schema):
+    """Which circuits to close: of one venue, of one part; what is left out is every one."""
+
+    venue: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,32}$")
+    part: Part | None = None
+
+
 class RiskOut(Schema):
     """Where risk stands: the run, each strategy, limits and how much of them is used, breakers, feeds."""
 

@@ -19,6 +19,7 @@ Range = Annotated[
     str, Field(min_length=3, max_length=200, pattern=r"^[A-Za-z0-9_.]+=[^\s/\\]+$", examples=["fast=5:50:5"])
 ]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
+WorkKind = Literal["backtest", "search", "verdict", "download"]
 
 
 class WorkOut(Schema):
@@ -41,7 +42,7 @@ class WorkOut(Schema):
 class JobOut(WorkOut):
     """Long work of any kind."""
 
-    kind: Literal["backtest", "search", "verdict", "download"]
+    kind: WorkKind
 
 
 class TrialOut(Schema):
@@ -87,6 +88,35 @@ class SearchOut(WorkOut):
     failed: int = 0
     best: TrialOut | None = None
     improvements: list[BetterOut] = Field(default_factory=list)
+
+
+class StudyTrialOut(Schema):
+    """One trial of a study; `scores` in the order of the objectives, `reason` where it has none."""
+
+    number: int
+    state: Literal["complete", "refused", "failed", "running", "waiting"]
+    scores: list[float | None]
+    parameters: dict[str, float | int | str | bool | None]
+    reason: str
+
+
+class StudyOut(Schema):
+    """A study on record and how it stands; `best` is null with several objectives, and before there is one."""
+
+    name: str
+    state: Literal["running", "resting"]
+    """Whether a process is at a trial now. One that rests goes on when it is searched again."""
+    is_ours: bool
+    """Whether it is that of a search which was started here: `searches/{name}` has its findings."""
+    changed: Moment
+    objectives: list[str]
+    done: int
+    """Trials that have ended with an answer, the refused ones among them."""
+    refused: int
+    failed: int
+    best: StudyTrialOut | None
+    problem: str
+    """Why its file cannot be read, if it cannot."""
 
 
 class ApplyIn(Schema):

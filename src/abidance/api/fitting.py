@@ -1,0 +1,87 @@
+"""Whether what a form asks for can be run, told by the form's own fields. It runs nothing.
+
+A configuration calls its settings `strategies[0].allocation` and `dry_run_wallet`; whoever sent a request knows the
+fields that were sent, such as `config.strategies.0.allocation` and `wallet`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from abidance.model.errors import AbidanceError, UsageError
+from abidance.run.config import RunConfig, load
+
+_PLACE = re.compile(r"\[(\d+)\]")
+INSIDE = {"": "config."}
+"""Where settings stand in a request that holds a whole configuration."""
+
+
+@contextmanager
+def asked_as(renamed: Mapping[str, str]) -> Iterator[None]:
+    """Tell flaws of settings by fields of the request: `renamed` has beginnings of names, the first that fits wins."""
+    try:
+        yield
+    except AbidanceError as error:
+        error.fields = {
+            (field := _field(name, renamed)): told.replace(name, field)
+            for name, told in error.fields.items()
+            if name
+        }
+        raise
+
+
+def _field(name: str, renamed: Mapping[str, str]) -> str:
+    dotted = _PLACE.sub(r".\1", name)
+    start = next((each for each in renamed if dotted.startswith(each)), None)
+    return dotted if start is None else renamed[start] + dotted.removeprefix(start)
+
+
+def by_name(config: RunConfig) -> RunConfig:
+    """Return a configuration whose strategies are named, not pathed. Raises UsageError."""
+    for number, each in enumerate(config.strategies):
+        if not each.strategy.isidentifier():
+            found, remedy = (
+                f"{each.strategy!r} is no strategy's name.",
+                "Name a strategy by its name: a path would run any file.",
+            )
+            raise UsageError(found, remedy, {f"strategies[{number}].strategy": f"{found} {remedy}"})
+    return config
+
+
+def loaded(config: Mapping[str, Any]) -> RunConfig:
+    """Return a run's configuration. Raises UsageError when a strategy is no name, and what its flaws raise."""
+    return by_name(load([], config, {}).ready())
+
+
+def check(config: Mapping[str, Any], folder: Path) -> None:
+    """Raise what `loaded` and `check_strategies` raise; strategies are imported, which may take a moment."""
+    check_strategies(loaded(config), folder)
+
+
+def check_strategies(config: RunConfig, folder: Path) -> None:
+    """Raise UsageError that tells of each strategy that there is not and each parameter that it does not take."""
+    flaws = dict(_flaws(config, folder))
+    if flaws:
+        first = next(iter(flaws.values()))
+        more = f" And {len(flaws) - 1} more." if len(flaws) > 1 else ""
+        raise UsageError(f"{first}{more}", "Mend the fields that are named.", flaws)
+
+
+def _flaws(config: RunConfig, folder: Path) -> Iterator[tuple[str, str]]:
+    from abidance.run.plugins import find_strategy
+    from abidance.strategy.parameters import misfits
+
+    for number, each in enumerate(config.strategies):
+        place = f"strategies[{number}]"
+        try:
+            found = misfits(find_strategy(each.strategy, folder), each.parameters)
+        except AbidanceError as error:
+            yield f"{place}.strategy", str(error)
+            continue
+        for name, flaw in found.items():
+            yield f"{place}.parameters.{name}", str(flaw)
+
+
+__all__ = ["INSIDE", "asked_as", "by_name", "check", "check_strategies", "loaded"]

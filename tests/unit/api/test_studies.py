@@ -1,0 +1,139 @@
+"""Studies that were begun in a terminal: listed as they stand, read and never written."""
+
+import os
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from abidance.api.house import House
+from abidance.research.objective import Aim, Outcome, Refusal
+from abidance.research.space import Dimension, Space
+from abidance.research.storage import journal
+from abidance.research.study import Plan, Study
+from tests.unit.api.conftest import CHANGE, logged_in
+
+SPACE = Space({"fast": Dimension("fast", 2, 900)})
+
+
+@pytest.fixture
+def viewer(nobody: TestClient, house: House) -> TestClient:
+    return logged_in(nobody, house, "viewer")
+
+
+def file_of(house: House, name: str) -> Path:
+    return house.userdir / "studies" / f"{name}.journal"
+
+
+def begun(house: House, *objectives: str, requirements: tuple[str, ...] = ()) -> Study:
+    """Begin the study `mine` as `abidance optimize --name mine` does."""
+    plan = Plan("mine", "random", 3, SPACE, Aim.read(objectives, requirements))
+    return Study(journal(file_of(house, "mine")), plan)
+
+
+def tried(study: Study, *scores: float, excess: tuple[float, ...] = ()) -> int:
+    """End one trial with a score."""
+    number = study.ask().number
+    study.tell(number, Outcome(scores, excess, {}))
+    return number
+
+
+def test_a_study_of_the_terminal_is_listed_with_its_state_trials_and_best(
+    viewer: TestClient, house: House
+) -> None:
+    study = begun(house, "sharpe", requirements=("trades >= 5",))
+    tried(study, 1.0, excess=(-1.0,))
+    best = tried(study, 1.5, excess=(-1.0,))
+    tried(study, 9.0, excess=(2.0,))  # misses the requirement
+    study.tell(study.ask().number, Refusal("It never traded."))
+    at_work = study.ask()
+
+    found = viewer.get("/api/v1/studies").json()["items"]
+
+    assert len(found) == 1
+    (shown,) = found
+    assert (shown["name"], shown["state"], shown["is_ours"], shown["problem"]) == (
+        "mine",
+        "running",
+        False,
+        "",
+    )
+    assert (shown["done"], shown["refused"], shown["failed"]) == (4, 1, 0)
+    assert shown["objectives"] == ["sharpe:max"]
+    assert (shown["best"]["number"], shown["best"]["scores"]) == (best, [1.5])
+    assert shown == viewer.get("/api/v1/studies/mine").json()
+    trials = viewer.get("/api/v1/studies/mine/trials?limit=2").json()
+    assert [each["number"] for each in trials["items"]] == [at_work.number, at_work.number - 1]
+    assert trials["items"][1]["reason"] == "It never traded."
+    assert trials["total"] == 5
+
+
+def test_a_study_rests_when_nobody_is_at_it_and_what_came_since_is_seen(
+    viewer: TestClient, house: House
+) -> None:
+    study = begun(house, "sharpe")
+    tried(study, 1.0)
+
+    before = viewer.get("/api/v1/studies/mine").json()
+    tried(study, 2.0)
+    after = viewer.get("/api/v1/studies/mine").json()
+
+    assert (before["state"], before["done"], before["best"]["scores"]) == ("resting", 1, [1.0])
+    assert (after["state"], after["done"], after["best"]["scores"]) == ("resting", 2, [2.0])
+
+
+def test_with_several_objectives_there_is_no_one_best(viewer: TestClient, house: House) -> None:
+    tried(begun(house, "sharpe", "max_drawdown"), 1.0, float("inf"))
+
+    shown = viewer.get("/api/v1/studies/mine").json()
+    trials = viewer.get("/api/v1/studies/mine/trials").json()["items"]
+
+    assert (len(shown["objectives"]), shown["best"]) == (2, None)
+    assert trials[0]["scores"] == [1.0, None]
+
+
+def test_reading_a_study_changes_nothing_even_a_line_that_a_crash_tore(
+    viewer: TestClient, house: House
+) -> None:
+    tried(begun(house, "sharpe"), 1.0)
+    with file_of(house, "mine").open("ab") as file:
+        file.write(b'{"op_code": 4, "worker')
+    before = file_of(house, "mine").read_bytes()
+
+    shown = viewer.get("/api/v1/studies/mine").json()
+
+    assert (shown["done"], shown["problem"]) == (1, "")
+    assert file_of(house, "mine").read_bytes() == before
+    assert {path.name for path in file_of(house, "mine").parent.iterdir()} <= {
+        "mine.journal",
+        "mine.journal.lock",
+    }
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"nothing of ours\n", b"[1, 2]\n", b"\xff\xfe\n" * 3, b'{"op_code": 99}\n']
+)
+def test_what_is_no_study_takes_no_other_away(viewer: TestClient, house: House, content: bytes) -> None:
+    tried(begun(house, "sharpe"), 1.0)
+    file_of(house, "odd").write_bytes(content)
+    os.utime(file_of(house, "odd"), (1.0, 1.0))
+
+    answer = viewer.get("/api/v1/studies")
+
+    assert answer.status_code == 200
+    mine, odd = answer.json()["items"]
+    assert (mine["name"], mine["problem"], odd["name"]) == ("mine", "", "odd")
+    assert "not the journal of a study" in odd["problem"]
+
+
+def test_a_study_of_the_terminal_can_only_be_read(nobody: TestClient, house: House) -> None:
+    tried(begun(house, "sharpe"), 1.0)
+    admin = logged_in(nobody, house, "admin")
+
+    answers = [
+        admin.delete("/api/v1/searches/mine", headers=CHANGE),
+        admin.delete("/api/v1/studies/mine", headers=CHANGE),
+        admin.get("/api/v1/studies/none"),
+    ]
+
+    assert [each.status_code for each in answers] == [404, 405, 404]
