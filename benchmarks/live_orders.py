@@ -231,7 +231,8 @@ class Bot:
         orders, sent = self.trading.engine.state.orders, {name: len(each) for name, each in self.sent.items()}
         states = dict(Counter(each.state.value for each in orders.all()))
         doubts = [text for each in self.trading.gateways for text in each.doubts.values()]
-        return f"Orders: {states}; requests: {sent}; doubts: {doubts or 'none'}."
+        waited = max((ended - began for began, ended in self.syncs[-20:]), default=0.0)
+        return f"Orders: {states}; requests: {sent}; doubts: {doubts or 'none'}; longest sync of late: {waited:.1f} s."
 
     async def kill(self) -> float:
         """Throw the switch and return how long the first cancel took, in ms."""

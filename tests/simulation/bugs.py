@@ -414,7 +414,7 @@ FIRST = {
     "nobody_asks_for_fills": 1,
     "nobody_notes_what_leaves": 90,
     "not_found_means_absent": 10,
-    "stale_quotes_block_nothing": 13,
+    "stale_quotes_block_nothing": 46,
     "open_circuits_block_nothing": 1,
     "positions_have_no_stops": 1,
     "stops_keep_their_first_size": 4,

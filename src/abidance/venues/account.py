@@ -274,6 +274,8 @@ class AccountDialect(Protocol):
     """What stands in the first bytes of an answer, with status 200, that refuses for asking too often."""
     finds: bool = True
     """It is known, or has shown, that orders are found by our id; until then "no such order" proves nothing."""
+    ask_again: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)
+    """Seconds between questions about an order of unknown outcome; the last one stays."""
     contracts: "Contracts | None" = None
     """How perpetuals are set and paid; None in a spot market."""
 

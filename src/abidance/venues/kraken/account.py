@@ -138,6 +138,7 @@ class KrakenAccount(AccountDialect):
     hosts = frozenset({"api.kraken.com"})
     counts = True
     too_often = (b"EAPI:Rate limit exceeded", b"EGeneral:Too many requests", b"EService: Throttled")
+    ask_again = (3.0, 2.0, 5.0)  # of fifteen questions in fifteen seconds each takes two
     capability = Capability(
         native=frozenset(_TYPES),
         in_force=frozenset(TimeInForce),

@@ -360,6 +360,7 @@ class VenueGateway:
                 await self._way.pulse.sleep(backoff.delay())
             else:
                 self.doubt("start", "")
+                self._inquiry.compared.set()
                 return
 
     async def _every(self, seconds: float, work: Callable[[], Coroutine[object, object, None]]) -> None:
@@ -428,6 +429,9 @@ class VenueGateway:
         """Compare the account with our books when nothing is under way; what is new may be a fill nobody told of."""
         for attempt in range(3):
             before = self.register.is_settled
+            if attempt and not before:  # an answer would say nothing
+                await self._way.pulse.sleep(CONFIRM)
+                continue
             found = self.dialect.read_funds(await self._way.wire.ask(self.dialect.funds()))
             self.funds = {each.asset: each for each in found}
             if (call := self.dialect.exposures()) is not None:

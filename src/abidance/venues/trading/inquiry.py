@@ -3,6 +3,7 @@
 It asks, and hands every answer to the register; it sends no order and takes none back.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
@@ -13,8 +14,6 @@ from abidance.venues.account import AccountDialect, Call, Execution, OrderReport
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register, Tracked
 
-ASK_AGAIN = (0.2, 0.5, 1.0, 2.0, 5.0)
-"""Seconds between questions about an order of unknown outcome; the last one stays."""
 GRACE = 2.0
 """Seconds beyond the venue's window, and between two answers, before absence may count."""
 LAG = 12.0
@@ -51,6 +50,8 @@ class Inquiry:
         self._doubt = doubt
         self._on_absent = on_absent
         self._on_news = on_news
+        self.compared = asyncio.Event()
+        """Until the account was compared once, each order is asked for once: what concerns all goes first."""
         self._swept: dict[str, int] = {}
         self._paid_at = 0
         self._resolving: set[str] = set()
@@ -71,9 +72,11 @@ class Inquiry:
 
     async def _resolve(self, tracked: Tracked) -> None:
         try:
-            began, attempt = self._way.pulse.steady(), 0
+            began, attempt, pauses = self._way.pulse.steady(), 0, self._dialect.ask_again
             while tracked.told in (OrderState.UNKNOWN, OrderState.SENT):
-                await self._way.pulse.sleep(ASK_AGAIN[min(attempt, len(ASK_AGAIN) - 1)])
+                await self._way.pulse.sleep(pauses[min(attempt, len(pauses) - 1)])
+                if attempt:
+                    await self.compared.wait()
                 attempt += 1
                 await self.let_it_show()
                 with suppress(VenueError):  # no answer is not the answer "no"

@@ -46,7 +46,7 @@ class Recovery:
                 self._open.append(tracked)
 
     async def go_on(self) -> None:
-        """Let each order be known or looked for. Raises VenueError while the venue does not answer; call it again."""
+        """Ask for all orders at once, then for each. Raises VenueError while nobody answers; call it again."""
         wire, now = self._way.wire, self._way.pulse.wall()
         while self._unsent:
             self._never_left(self._unsent.pop(0))
