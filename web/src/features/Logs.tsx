@@ -12,9 +12,10 @@ import { Why } from "./Why";
 type Line = Schemas["LogOut"];
 /** What every line says alike. */
 const KNOWN = new Set(["run", "bot", "logger"]);
+const LEVELS = ["info", "warning", "error"] as const;
 
 export default function Logs({ run }: { run: Run }) {
-  const [level, setLevel] = useState<string | null>(null);
+  const [level, setLevel] = useState<(typeof LEVELS)[number] | null>(null);
   const [text, setText] = useState("");
   const [chosen, choose] = useState<Line | null>(null);
   const [contains] = useDebouncedValue(text, 250);
@@ -29,7 +30,7 @@ export default function Logs({ run }: { run: Run }) {
     <>
       <h1>Logs</h1>
       <div className="row">
-        <Select label="Level" placeholder="All" data={["info", "warning", "error"]} value={level} onChange={setLevel} clearable w={140} />
+        <Select label="Level" placeholder="All" data={[...LEVELS]} value={level} onChange={(found) => setLevel(found as typeof level)} clearable w={140} />
         <TextInput label="Contains" placeholder="an order's id, a word" value={text} onChange={(e) => setText(e.currentTarget.value)} w={300} />
       </div>
       <Panel>
