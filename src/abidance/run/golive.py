@@ -6,6 +6,7 @@ account that another process trades on, a market in which no orders can be sent.
 
 import asyncio
 import fcntl
+import hashlib
 import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,7 @@ from abidance.kernel.log import logger
 from abidance.market.store import Tables
 from abidance.model.errors import AbidanceError, ConfigError, JournalError
 from abidance.model.instrument import InstrumentKind, parse_instrument_id
-from abidance.run.bot import Moment
+from abidance.run.bot import JOURNAL, Moment
 from abidance.run.config import RunConfig
 from abidance.run.keys import check_key, credentials_of, rest_url_of, watch_key
 from abidance.run.live import LivePaper, run_live
@@ -28,6 +29,8 @@ from abidance.venues.net.line import World
 from abidance.venues.net.real import AiohttpTransport, RealPulse
 
 ACCOUNT = "main"
+ACCOUNTS = "accounts"
+"""The file beside a record that names the accounts of which it is, one a line."""
 
 
 class Ready(NamedTuple):
@@ -80,12 +83,14 @@ def _check_key(keys: Keys, venue: str, account: str) -> None:
 
 @contextmanager
 def alone(userdir: Path, accounts: Mapping[str, Ready]) -> Iterator[None]:
-    """Hold the accounts for this process. Raises JournalError while another one has them."""
+    """Hold the accounts for this process. Raises JournalError while another one has them, under whatever name."""
     folder = userdir.expanduser() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        for ready in accounts.values():
-            name = f"{ready.key.venue}-{ready.key.account}.lock"
+        names = [
+            (each, f"{each.key.venue}-{name}.lock") for each in accounts.values() for name in _names(each)
+        ]
+        for ready, name in names:
             fd = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o600)
             stack.callback(os.close, fd)
             try:
@@ -101,6 +106,29 @@ def alone(userdir: Path, accounts: Mapping[str, Ready]) -> Iterator[None]:
         yield
 
 
+def _names(ready: Ready) -> tuple[str, str]:
+    """Return an account's name in the vault, and one that two accounts with the same key have in common."""
+    key = ready.key.key.reveal().encode()
+    return ready.key.account, hashlib.sha256(key).hexdigest()[:16]
+
+
+def bind(folder: Path, accounts: Mapping[str, Ready]) -> None:
+    """Bind a bot's record to the accounts on which it trades. Raises JournalError when it is of others."""
+    place = folder / ACCOUNTS
+    now = "".join(f"{venue} {ready.key.account}\n" for venue, ready in sorted(accounts.items()))
+    if place.exists() and (folder / JOURNAL).exists():
+        before = place.read_text(encoding="utf-8")
+        if before != now:
+            told, wished = (", ".join(each.splitlines()) for each in (before, now))
+            raise JournalError(
+                f"The record in {folder} is of the account {told}, and not of {wished}.",
+                "Name that account with --account, or another bot with name in its configuration.",
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    place.write_text(now, encoding="utf-8")
+
+
 def run_trading(
     config: RunConfig,
     tables: Tables,
@@ -112,6 +140,7 @@ def run_trading(
     keys: Keys,
 ) -> LivePaper:
     """Trade with real orders until `stop()` and return the bot, still open."""
+    bind(folder, accounts)
     access = {venue: _access(config, ready.key) for venue, ready in accounts.items()}
 
     def made(material: Material, place: Path) -> LivePaper:
