@@ -24,6 +24,12 @@ _crossings = _UNIT.function("exponential_crossings", *["int64"] * 7)
 _in_use = False
 
 
+def prepare() -> None:
+    """Compile or load now what computing by compiled code calls."""
+    for each in (_exponential, _crossings):
+        each.prepare()
+
+
 def use() -> None:
     """Let indicators of this process be computed by compiled code from now on."""
     global _in_use  # noqa: PLW0603  a process computes for a search, or it does not

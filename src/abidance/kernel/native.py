@@ -5,10 +5,11 @@ both. A unit's functions take and return C's plain numbers: columns go in by add
 """
 
 import ctypes
+import fcntl
 import os
 import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from importlib import import_module
@@ -57,8 +58,11 @@ class Unit:
         path = self._folder / f"{name}.o"
         whole = _whole(path)
         if whole is None:
-            whole = self._made(name, arguments)
-            _keep(path, whole)
+            with _alone(path):
+                whole = _whole(path)
+                if whole is None:
+                    whole = self._made(name, arguments)
+                    _keep(path, whole)
         symbol, _, code = whole.partition(b"\0")
         engine = _engine(code)
         kinds: list[Any] = [_KINDS[each] for each in arguments]
@@ -106,6 +110,21 @@ def _whole(path: Path) -> bytes | None:
         return None
     digest, content = told[:32], told[32:]
     return content if sha256(content).digest() == digest else None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until nobody else makes a file, who may have made it then; where no lock can be had, make it as well."""
+    lock = None
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_suffix(".lock").open("a")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.close()
 
 
 def _keep(path: Path, content: bytes) -> None:

@@ -85,6 +85,7 @@ def prepare(material: Material, say: Callable[[str], None] | None = None) -> Non
         if say is not None:
             say(text)
         native.prepare()
+        recursions.prepare()
 
 
 def compiled_run(material: Material, started: float | None = None) -> BacktestResult:

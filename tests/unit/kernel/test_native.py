@@ -20,17 +20,26 @@ print(len(set(found)), repr(float(found[0])), "numba" in sys.modules)
 """
 
 
-def program(home: Path) -> list[str]:
-    """Run the program in a process of its own and return its words."""
-    done = subprocess.run(
+def started(home: Path) -> subprocess.Popen[str]:
+    """Start the program in a process of its own."""
+    return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(PROGRAM)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
-        check=True,
-        timeout=250,
         env={"ABIDANCE_CACHE": str(home / "code"), "PATH": ""},
     )
-    return done.stdout.split()
+
+
+def words_of(process: subprocess.Popen[str]) -> list[str]:
+    """Return what a process said when it has ended well."""
+    said, _ = process.communicate(timeout=250)
+    assert process.returncode == 0
+    return said.split()
+
+
+def program(home: Path) -> list[str]:
+    """Run the program in a process of its own and return its words."""
+    return words_of(started(home))
 
 
 @pytest.mark.timeout(300)
@@ -40,6 +49,16 @@ def test_code_is_compiled_once_and_then_loaded_without_numba_by_threads_together
 
     assert first == ["1", first[1], "True"]
     assert all(words == ["1", first[1], "False"] for words in later)
+
+
+@pytest.mark.timeout(300)
+def test_of_processes_that_start_together_one_compiles_and_the_others_wait_for_it(tmp_path: Path) -> None:
+    together = [started(tmp_path) for _ in range(3)]
+
+    said = [words_of(each) for each in together]
+
+    assert len({words[1] for words in said}) == 1
+    assert sorted(words[2] for words in said) == ["False", "False", "True"]
 
 
 @pytest.mark.timeout(300)

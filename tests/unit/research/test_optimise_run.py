@@ -20,6 +20,8 @@ from abidance.run.recipe import Recipe, Remembering, pins, portable
 from abidance.run.tuning import split_time, tuning
 from abidance.strategy.config import ExitsConfig
 
+pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+
 ID = "BTC/USDT@BINANCE"
 SPACES = ("fast=5:25:5", "slow=30:90:10")
 

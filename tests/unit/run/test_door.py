@@ -182,7 +182,7 @@ def test_whoever_waits_when_the_node_stops_is_told(tmp_path: Path) -> None:
     answers: list[Answer] = []
     thread = threading.Thread(target=lambda: answers.append(ask(tmp_path, PAUSE)))
     thread.start()
-    assert waiting.wait(5)
+    assert waiting.wait(30)
 
     door.close()
     thread.join()
