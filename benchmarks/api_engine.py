@@ -213,7 +213,9 @@ async def watched(
     """Run the bot through all turns; return these, and for each order when its tick was made, when it
     was decided, and when it left."""
     async with Bot(folder / "runs", exchange, configured(folder, port)) as bot:
-        await bot.until(lambda: len(bot.sent["POST"]) >= 200)  # connections are open, code is warm
+        await bot.until(
+            "200 orders leave", lambda: len(bot.sent["POST"]) >= 200
+        )  # connections are open, code is warm
         with onlookers(folder, given.clients, told, 1 if given.pin else None) as looking:
             await asyncio.sleep(given.settle + 5.0)  # the server has started, and read what is on record
             turns = await take_turns(bot, looking, given)
