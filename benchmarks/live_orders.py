@@ -113,12 +113,13 @@ class Exchange:
 def configured(folder: Path, exchange: Exchange) -> Any:
     """Return the configuration of the bot."""
     from abidance.engine.config import StrategyConfig
-    from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig
+    from abidance.risk.config import BreakersConfig, CircuitsConfig, LimitsConfig, RiskConfig
     from abidance.run.config import RunConfig
     from abidance.venues.net.config import AddressConfig, FeedConfig
 
     path = folder / "resting.py"
     path.write_text(STRATEGY, encoding="utf-8")
+    # A disk that is slow, because of neighbours, is measured: it is not to end the measuring.
     limits = LimitsConfig(
         max_exposure=1.0, max_asset_exposure=1.0, max_venue_exposure=1.0, max_orders_per_minute=1_000_000,
         duplicate_window=0.0, price_collar=1.0, max_positions=1_000,
@@ -130,7 +131,11 @@ def configured(folder: Path, exchange: Exchange) -> Any:
         timeframe="1m",
         dry_run_wallet=500_000,
         strategies=(StrategyConfig(strategy=f"{path}:Resting", name="resting", timeframe="1m"),),
-        risk=RiskConfig(limits=limits, breakers=BreakersConfig(daily_loss=None, max_drawdown=None)),
+        risk=RiskConfig(
+            limits=limits,
+            breakers=BreakersConfig(daily_loss=None, max_drawdown=None),
+            circuits=CircuitsConfig(requests=None, latency=None, orders=None, journal=None),
+        ),
         feed=FeedConfig(addresses={"BINANCE": address}, history=False),
     )
 
@@ -231,6 +236,8 @@ class Bot:
         orders, sent = self.trading.engine.state.orders, {name: len(each) for name, each in self.sent.items()}
         states = dict(Counter(each.state.value for each in orders.all()))
         doubts = [text for each in self.trading.gateways for text in each.doubts.values()]
+        shut = self.trading.engine.state.feeds.circuits.values()
+        doubts += [f"{each.part} {each.state}: {each.reason}" for each in shut if not each.is_closed]
         waited = max((ended - began for began, ended in self.syncs[-20:]), default=0.0)
         return f"Orders: {states}; requests: {sent}; doubts: {doubts or 'none'}; longest sync of late: {waited:.1f} s."
 
