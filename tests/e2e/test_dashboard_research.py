@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 
+from abidance.research.objective import Aim, Outcome
+from abidance.research.space import Dimension, Space
+from abidance.research.storage import journal
+from abidance.research.study import Plan, Study
 from abidance.testing.exchange.faults import Fault, Wrong
 from tests.e2e.dashboard import (
     BTC,
     House,
     Visitor,
+    barriers,
     browser,
     exchange,
     house,
@@ -44,6 +49,27 @@ def test_a_search_is_started_watched_read_and_applied(visitor: Visitor) -> None:
     shot(page, "optimise-found")
     row.get_by_role("button", name=re.compile("Apply trial")).click()
     row.get_by_role("status").get_by_text("EmaCross.toml").first.wait_for()
+    assert visitor.faults == []
+
+
+def test_a_search_of_the_terminal_shows_how_it_stands_trial_by_trial(visitor: Visitor, house: House) -> None:
+    path = house.program.userdir / "studies" / "mine.journal"
+    path.parent.mkdir(exist_ok=True)
+    study = Study(
+        journal(path),
+        Plan("mine", "random", 3, Space({"fast": Dimension("fast", 2, 900)}), Aim.read(("sharpe",), ())),
+    )
+    for score in (1.0, 1.5):
+        study.tell(study.ask().number, Outcome((score,), (), {}))
+    page = visitor.go("/optimise")
+
+    page.get_by_role("table", name="Studies").get_by_text("mine").click()
+
+    trials = page.get_by_role("table", name="Trials of mine").locator(".table-row")
+    playwright.expect(trials).to_have_count(2)
+    trials.first.get_by_text("sharpe 1.5").wait_for()
+    shot(page, "optimise-study")
+    assert barriers(page) == []
     assert visitor.faults == []
 
 

@@ -6,9 +6,10 @@ import type { Me } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { Dots, HeatMap } from "../ui/charts2d";
 import { DataTable } from "../ui/DataTable";
-import { exact, share, words } from "../ui/format";
+import { share, words } from "../ui/format";
 import { Empty, Failure, Loaded, Meter, Panel, Stat, State, Time } from "../ui/parts";
 import { propertiesOf } from "./ParameterFields";
+import { Studies, short } from "./Studies";
 import { named, useSubject } from "./Subject";
 
 type Search = Schemas["SearchOut"];
@@ -16,7 +17,6 @@ const ALL = { params: { query: { limit: 50 } } };
 const OBJECTIVES = ["sharpe", "sortino", "calmar", "total_return", "profit_factor", "max_drawdown", "win_rate", "turnover:min"];
 
 const isBusy = (of: Search) => of.state === "queued" || of.state === "running";
-const short = (value: unknown) => (typeof value === "number" ? exact(Math.round(value * 10_000) / 10_000) : String(value));
 
 export default function Optimise({ me }: { me: Me }) {
   const [open, setOpen] = useState(named);
@@ -42,6 +42,7 @@ export default function Optimise({ me }: { me: Me }) {
           }
         </Loaded>
       </Panel>
+      <Studies />
     </>
   );
 }
