@@ -32,7 +32,7 @@ export function useSubject(onStrategy: () => void) {
     fields: (
       <>
         <Select label="Strategy" data={catalog.strategies.map((each) => each.name)} value={strategy} onChange={pick} allowDeselect={false} searchable />
-        <MultiSelect label="Instruments" data={catalog.instruments} value={instruments} onChange={setInstruments} searchable w={280} />
+        <MultiSelect label="Instruments" data={catalog.instruments} value={instruments} onChange={setInstruments} searchable w={330} />
         <Select label="Timeframe" data={TIMEFRAMES} value={timeframe} onChange={(found) => setTimeframe(found ?? "1h")} allowDeselect={false} w={110} />
         <TextInput label="Time range" description="20240101-20250101" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} w={200} />
       </>
