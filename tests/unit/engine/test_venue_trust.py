@@ -82,3 +82,43 @@ def test_a_stop_that_could_not_be_taken_back_stands_as_it_is() -> None:
     assert before is not None
     assert after is not None
     assert after > before
+
+
+def test_a_stop_that_gave_way_to_an_exit_is_sent_anew_and_stands_at_the_venue_again() -> None:
+    rig = rig_of(Scripted([1, 1, 0], trailing=10.0), flat(*[100] * 6), venue=False)
+    rig.state.gives_way = frozenset({SPOT.id})
+    rig.step()
+    entry = rig.submits[0]
+    rig.accept(entry)
+    rig.fill(entry, "1", "100")
+    stop = rig.submits[1]
+    rig.accept(stop)
+    rig.step(2)
+    leave = rig.submits[-1]
+    rig.accept(leave)
+
+    rig.fill(leave, "0.4", "100")
+    asked = [each.order_id for each in rig.cancels]
+    rig.tell(OrderCancelled(rig.ts, stop.order_id, "taken back"))
+
+    assert leave.request.type is OrderType.MARKET
+    assert rig.amends == []
+    assert asked == [stop.order_id]
+    assert rig.submits[-1].order_id != stop.order_id
+    assert (rig.submits[-1].request.type, rig.submits[-1].request.quantity) == (OrderType.STOP, D("0.6"))
+
+
+def test_a_stop_that_grows_stays_where_it_is_although_it_may_give_way() -> None:
+    rig = rig_of(Scripted([1, 1], trailing=10.0), flat(*[100] * 4), venue=False)
+    rig.state.gives_way = frozenset({SPOT.id})
+    rig.step()
+    entry = rig.submits[0]
+    rig.accept(entry)
+    rig.fill(entry, "0.4", "100")
+    stop = rig.submits[1]
+    rig.accept(stop)
+
+    rig.fill(entry, "0.6", "100")
+
+    assert [(each.order_id, each.quantity) for each in rig.amends] == [(stop.order_id, D(1))]
+    assert rig.cancels == []

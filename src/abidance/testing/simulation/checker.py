@@ -363,6 +363,7 @@ class Checker:
                 found[f"doubt of {name}"] = f"in doubt: {story.doubts[name]}"
         for intent in story.intents.values():
             watched = intent.reduces and intent.state in ("open", "partial") and is_alive
+            watched &= not must_protect or self._may_watch(intent)
             if intent.is_open and not watched and not any(each.works for each in self._placed(intent)):
                 found[intent.id] = (
                     f"order {intent.id} is {intent.state} to us and does not work at the exchange"
@@ -370,6 +371,13 @@ class Checker:
         if must_protect:
             found |= {id: text for id, each in self._terms.items() if (text := self._naked(each))}
         return found
+
+    def _may_watch(self, intent: Intent) -> bool:
+        """Say whether an exit may be with us: no stops go there, or another exit has the assets."""
+        same = [each for each in self.story.intents.values() if each.instrument == intent.instrument]
+        others = [each for each in same if each.reduces and each is not intent]
+        stands = any(placed.works for each in others for placed in self._placed(each))
+        return stands or not self._terms[intent.instrument].stops
 
     def _fills_of(self, name: str, venue: Venue) -> dict[str, str]:
         told = {

@@ -40,7 +40,7 @@ class Tongue:
     """What must be known of a venue's requests: `order` is the path at which orders are placed, `signed` how all begin.
 
     `ids` are the names under which an order's own id leaves, `quotes` a piece of each frame that tells the best prices,
-    `execution` is how the number of an execution is written.
+    `execution` is how the number of an execution is written, `stops` whether stops are sent there.
     """
 
     host: str
@@ -52,6 +52,7 @@ class Tongue:
     cancelling: tuple[str, ...] = ()
     streams: str = ""
     execution: Callable[[int], str] = str
+    stops: bool = True
 
     def tells_quotes(self, frame: Frame) -> bool:
         """Say whether a frame tells the best prices."""
@@ -83,7 +84,7 @@ TONGUES: Mapping[str, Tongue] = {
     ),
     ELSEWHERE: Tongue(
         "localhost", "/v5/order/create", "/v5/", ("orderLinkId",), '"topic":"orderbook.1.', ("create",),
-        ("cancel", "cancel-all"), "/v5/public/spot",
+        ("cancel", "cancel-all"), "/v5/public/spot", stops=False,
     ),
     KRAKEN: Tongue(
         "127.0.0.1", "/0/private/AddOrder", "/0/private", ("cl_ord_id",), '"channel":"ticker"', ("AddOrder",),
@@ -91,9 +92,11 @@ TONGUES: Mapping[str, Tongue] = {
     ),
     KUCOIN: Tongue(
         "127.0.0.1", "/api/v1/hf/orders", "/api/v1", ("clientOid",), "/spotMarket/level1", ("orders", "stop-order"),
+        stops=False,
     ),
     MEXC: Tongue(
         "127.0.0.1", "/api/v3/order", "/api/v3", ("newClientOrderId",), "bookTicker", ("order",), streams="/ws",
+        stops=False,
     ),
 }  # fmt: skip
 
@@ -149,12 +152,8 @@ def terms_of(kind: Kind) -> tuple[Terms, ...]:
     for id in kind.instruments:
         rules = instrument(id)
         terms = Terms(id, rules.venue, rules.base, rules.quote, rules.tick, rules.lot, rules.min_notional)
-        how = TONGUES[id].execution
-        found.append(
-            terms._replace(
-                is_perpetual=rules.is_perpetual, taker=taker_of(id), dearest=dearest, execution=how
-            )
-        )
+        terms = terms._replace(execution=TONGUES[id].execution, stops=TONGUES[id].stops)
+        found.append(terms._replace(is_perpetual=rules.is_perpetual, taker=taker_of(id), dearest=dearest))
     return tuple(found)
 
 

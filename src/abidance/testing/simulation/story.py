@@ -14,7 +14,7 @@ CLOSED = frozenset({"filled", "cancelled", "expired", "rejected", "abandoned"})
 
 
 class Terms(NamedTuple):
-    """What is traded, and how the exchange writes the number of an execution in it.
+    """What is traded, and how the exchange writes the number of an execution in it; `stops` is whether stops go there.
 
     With `dearest` no entry at market may cost more than that share of its value; `taker` is the true fee.
     """
@@ -30,6 +30,7 @@ class Terms(NamedTuple):
     taker: Decimal = ZERO
     dearest: Decimal | None = None
     execution: Callable[[int], str] = str
+    stops: bool = True
 
 
 class Part(Protocol):
