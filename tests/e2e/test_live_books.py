@@ -25,13 +25,6 @@ PATIENCE = 100.0
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
-def without_slow_disks(typed: list[str]) -> list[str]:
-    """Switch off the circuit of the journal: a disk that others keep busy is another matter."""
-    with Path(typed[-1]).open("a", encoding="utf-8") as config:
-        config.write('\n[risk.circuits]\njournal = "none"\n')
-    return typed
-
-
 class Person:
     """Somebody with a terminal, a vault and a bot."""
 
@@ -92,7 +85,7 @@ async def test_money_that_nothing_explains_keeps_a_bot_to_exits_until_a_person_a
     async with LocalExchange([market], start=clock.now(), clock=clock, accounts=[account]) as exchange:
         desk = exchange.desk
         desk.transfer(account, "USDT", Decimal(20_000), exchange.now)
-        person = Person(program, without_slow_disks(configured(program, exchange)))
+        person = Person(program, configured(program, exchange))
         await person.types("keys", "add", "BINANCE", *person.typed, given=b"a-key\na-secret\n")
 
         def entered() -> int:
@@ -118,7 +111,7 @@ async def test_money_that_nothing_explains_keeps_a_bot_to_exits_until_a_person_a
                 "reconcile", "churn", "--accept", "in cold storage", "--confirm", "churn"
             )
             await person.until(lambda: entered() > before)
-            await enough(exchange, 0)
+            await enough(exchange, 0, person.journal)
         agreed = await person.types("reconcile", "churn")
 
     record = person.record()

@@ -68,6 +68,9 @@ strategy = "Churn"
 duplicate_window = 0
 max_orders_per_minute = 100000
 
+[risk.circuits]
+journal = "none"  # a disk that others keep busy is another matter
+
 [feed]
 anomalies = false
 

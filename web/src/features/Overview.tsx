@@ -130,6 +130,9 @@ export default function Overview({ run }: { run: Run }) {
   );
 }
 
+/** A drawdown is drawn down to one percent at least, or nothing would look like much. */
+const SMALL_FALL = [-0.01, 0] as const;
+
 export function EquityChart({ ts, equity, drawdown }: { ts: number[]; equity: number[]; drawdown: number[] }) {
   const curves = useMemo(() => [{ label: "Equity", values: equity, format: money }], [equity]);
   const falls = useMemo(() => [{ label: "Drawdown", values: drawdown.map((each) => -Math.abs(each)), colour: "#e03131", format: (v: number) => share(v) }], [drawdown]);
@@ -137,7 +140,7 @@ export function EquityChart({ ts, equity, drawdown }: { ts: number[]; equity: nu
   return (
     <>
       <Lines ts={ts} curves={curves} height={220} />
-      <Lines ts={ts} curves={falls} height={110} />
+      <Lines ts={ts} curves={falls} height={110} least={SMALL_FALL} />
     </>
   );
 }

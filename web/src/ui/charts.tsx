@@ -48,7 +48,18 @@ const STAMPS = [
   [SECOND, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
 ];
 
-export function Lines({ ts, curves, height = 220 }: { ts: number[]; curves: Curve[]; height?: number }) {
+export function Lines({
+  ts,
+  curves,
+  height = 220,
+  least,
+}: {
+  ts: number[];
+  curves: Curve[];
+  height?: number;
+  /** What the scale shows at least, from below to above. */
+  least?: readonly [number, number];
+}) {
   const place = useRef<HTMLDivElement>(null);
   const scheme = useComputedColorScheme("dark");
   useEffect(() => {
@@ -64,7 +75,10 @@ export function Lines({ ts, curves, height = 220 }: { ts: number[]; curves: Curv
         tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
         cursor: { drag: { x: true, y: false } },
         legend: { show: curves.length > 0, live: true },
-        scales: { x: { time: true } },
+        scales: {
+          x: { time: true },
+          ...(least && { y: { range: (_, low, high) => [Math.min(low, least[0]), Math.max(high, least[1])] } }),
+        },
         axes: [
           { ...axis, values: STAMPS as unknown as uPlot.Axis.Values },
           { ...axis, size: 70, values: (_, found) => found.map((each) => (curves[0]?.format?.(each) ?? String(each)).replace(/\.00$/, "")) },
@@ -90,7 +104,7 @@ export function Lines({ ts, curves, height = 220 }: { ts: number[]; curves: Curv
       watcher.disconnect();
       chart.destroy();
     };
-  }, [ts, curves, height, scheme]);
+  }, [ts, curves, height, least, scheme]);
   return <div ref={place} className="chart" style={{ minHeight: height + 30 }} />;
 }
 
