@@ -138,6 +138,15 @@ def test_real_orders_are_steered_from_the_browser_under_the_same_risk(browser: A
             venue.faults.add(Fault(Wrong.BAN, where="/order"))
             by_hand(page, "0.005", limit="30000", stop="500")
             page.keyboard.press("Escape")
+            news = page.locator(".mantine-Notification-root", has=page.get_by_text("real", exact=True))
+            news.filter(has_text="BINANCE").first.wait_for()
+            page.get_by_role("link", name="Settings").click()
+            page.get_by_role("tab", name="Notifications").click()
+            page.get_by_role("combobox", name="Of what the bots tell").click()
+            page.get_by_role("option", name="Nothing").click()
+            shot(page, "live-notifications")
+            assert barriers(page) == []
+
             page.get_by_role("link", name="Risk").click()
             page.get_by_role("button", name="Close it by hand").click()
             shot(page, "live-circuit")
@@ -148,6 +157,7 @@ def test_real_orders_are_steered_from_the_browser_under_the_same_risk(browser: A
             page.get_by_role("link", name="Alerts").click()
             alerts = page.get_by_role("table", name="Alerts").locator(".table-row")
             alerts.filter(has_text=re.compile("ada.* resets .*requests of BINANCE")).click()
+            assert news.filter(has_text="resets").count() == 0
             assert barriers(page) == []
             page.get_by_role("button", name="Its log").click()
             page.get_by_role("heading", name="Logs", exact=True).wait_for()

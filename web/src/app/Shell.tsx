@@ -5,10 +5,11 @@ import { useQueryClient } from "@tanstack/react-query";
 import { type ComponentType, lazy, Suspense, useEffect } from "react";
 import { Link as Go, Redirect, Route, Switch, useLocation } from "wouter";
 import { api, type Schemas } from "../client/api";
-import { choose, useChosen } from "../client/chosen";
+import { choose, useChosen } from "../client/kept";
 import { stream, useLink, usePrices } from "../client/stream";
 import { NewBot } from "../features/Bots";
 import { KillSwitch } from "../features/KillSwitch";
+import { News } from "../features/News";
 import { money } from "../ui/format";
 import { Empty, Gain, Loaded, Settled, State } from "../ui/parts";
 
@@ -94,6 +95,7 @@ export function Shell({ me }: { me: Me }) {
           </Loaded>
         </main>
       </div>
+      <News />
       <Spotlight actions={actions} shortcut={["mod + K", "/"]} nothingFound="No such screen" searchProps={{ placeholder: "Go to…" }} />
     </div>
   );

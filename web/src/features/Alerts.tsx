@@ -4,7 +4,7 @@ import { keepPreviousData } from "@tanstack/react-query";
 import { useState } from "react";
 import { useLocation } from "wouter";
 import { api, type Schemas } from "../client/api";
-import { choose } from "../client/chosen";
+import { choose } from "../client/kept";
 import { DataTable } from "../ui/DataTable";
 import { whole, words } from "../ui/format";
 import { Facts, Loaded, Panel, Stat, State, Time, Told } from "../ui/parts";

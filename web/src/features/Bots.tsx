@@ -5,7 +5,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, type ReactNode, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, codeOf, type Schemas } from "../client/api";
-import { choose } from "../client/chosen";
+import { choose } from "../client/kept";
 import { Failure } from "../ui/parts";
 import { Confirm } from "./Confirm";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";

@@ -9,6 +9,7 @@ import { DataTable } from "../ui/DataTable";
 import { Failure, Loaded, Panel, State, Time } from "../ui/parts";
 import { Confirm } from "./Confirm";
 import { Venues } from "./Keys";
+import { NewsSettings } from "./News";
 import { PagedTable, usePages } from "./pages";
 
 export default function Settings({ me }: { me: Me }) {
@@ -32,6 +33,7 @@ export default function Settings({ me }: { me: Me }) {
           <Tabs.Tab value="venues">{me.role === "admin" ? "Venues and keys" : "Venues"}</Tabs.Tab>
           {me.role === "admin" && <Tabs.Tab value="users">Users</Tabs.Tab>}
           {me.role === "admin" && <Tabs.Tab value="audit">Audit</Tabs.Tab>}
+          <Tabs.Tab value="notifications">Notifications</Tabs.Tab>
           <Tabs.Tab value="appearance">Appearance</Tabs.Tab>
           <Tabs.Tab value="about">About</Tabs.Tab>
         </Tabs.List>
@@ -41,6 +43,7 @@ export default function Settings({ me }: { me: Me }) {
         <Tabs.Panel value="venues" pt="sm"><div className="stack"><Venues me={me} /></div></Tabs.Panel>
         <Tabs.Panel value="users" pt="sm"><Users /></Tabs.Panel>
         <Tabs.Panel value="audit" pt="sm"><Audit /></Tabs.Panel>
+        <Tabs.Panel value="notifications" pt="sm"><NewsSettings /></Tabs.Panel>
         <Tabs.Panel value="appearance" pt="sm"><Appearance /></Tabs.Panel>
         <Tabs.Panel value="about" pt="sm"><About me={me} /></Tabs.Panel>
       </Tabs>

@@ -1,0 +1,24 @@
+/** What this browser remembers, the same in every part of the page and after a reload. */
+import { useSyncExternalStore } from "react";
+
+/** Which run is looked at, from which level on news come to the front, and whether the desktop shows them, too. */
+type Kept = "abidance.run" | "abidance.news" | "abidance.desktop";
+const listeners = new Set<() => void>();
+
+export function keep(what: Kept, value: string): void {
+  localStorage.setItem(what, value);
+  for (const listener of listeners) listener();
+}
+
+export function useKept(what: Kept): string | null {
+  return useSyncExternalStore(
+    (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    () => localStorage.getItem(what),
+  );
+}
+
+export const choose = (run: string) => keep("abidance.run", run);
+export const useChosen = () => useKept("abidance.run");
