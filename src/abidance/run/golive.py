@@ -5,9 +5,12 @@ account that another process trades on, a market in which no orders can be sent.
 """
 
 import asyncio
+import errno
 import fcntl
 import hashlib
 import os
+import socket
+import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -38,6 +41,8 @@ class Ready(NamedTuple):
 
     key: ExchangeKey
     verdict: Verdict
+    url: str = ""
+    """Stands in for the venue's own address."""
 
 
 def venues_of(config: RunConfig) -> tuple[str, ...]:
@@ -58,7 +63,7 @@ def make_ready(config: RunConfig, keys: Keys, account: str = ACCOUNT) -> dict[st
                 url = rest_url_of(config.feed, venue)
                 verdict = await check_key(keys, venue, account, transport, pulse, url)
                 verdict.enforce(f"{venue} {account}")
-                found[venue] = Ready(keys.of(venue, account), verdict)
+                found[venue] = Ready(keys.of(venue, account), verdict, url)
         return found
 
     return asyncio.run(ask())
@@ -83,33 +88,56 @@ def _check_key(keys: Keys, venue: str, account: str) -> None:
 
 @contextmanager
 def alone(userdir: Path, accounts: Mapping[str, Ready]) -> Iterator[None]:
-    """Hold the accounts for this process. Raises JournalError while another one has them, under whatever name."""
+    """Hold the accounts for this process. Raises JournalError while another one has them, under whatever name.
+
+    One account of the vault is one file; one key of a venue is one name on this machine, whichever user directory it
+    is in (on Linux: a process that dies lets go of both).
+    """
     folder = userdir.expanduser() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        names = [
-            (each, f"{each.key.venue}-{name}.lock") for each in accounts.values() for name in _names(each)
-        ]
-        for ready, name in names:
-            fd = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o600)
-            stack.callback(os.close, fd)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                owner = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
-                raise JournalError(
-                    f"Another process ({owner}) trades on the account {ready.key.name}.",
-                    "One account is for one bot: stop the other one first, or use another account.",
-                ) from None
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        for ready in accounts.values():
+            told = ready.key.name
+            _hold_file(stack, folder / f"{ready.key.venue}-{ready.key.account}.lock", told)
+            _hold_file(stack, folder / f"{ready.key.venue}-{_digest(ready)}.lock", told)
+            if sys.platform == "linux":
+                _hold_name(stack, f"abidance {ready.key.venue} {_digest(ready)}", told)
         yield
 
 
-def _names(ready: Ready) -> tuple[str, str]:
-    """Return an account's name in the vault, and one that two accounts with the same key have in common."""
-    key = ready.key.key.reveal().encode()
-    return ready.key.account, hashlib.sha256(key).hexdigest()[:16]
+def _hold_file(stack: ExitStack, place: Path, account: str) -> None:
+    fd = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
+    stack.callback(os.close, fd)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        raise _taken(owner, account) from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+
+
+def _hold_name(stack: ExitStack, name: str, account: str) -> None:
+    """Hold a name among the sockets that have no file."""
+    held = stack.enter_context(socket.socket(socket.AF_UNIX))
+    try:
+        held.bind(f"\0{name}")
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise _taken("of another user directory", account) from None
+
+
+def _taken(owner: str, account: str) -> JournalError:
+    return JournalError(
+        f"Another process ({owner}) trades on the account {account}.",
+        "One account is for one bot: stop the other one first, or use another account.",
+    )
+
+
+def _digest(ready: Ready) -> str:
+    """Return what all accounts with one key at one venue have in common, and nobody else."""
+    return hashlib.sha256(f"{ready.url}\n{ready.key.key.reveal()}".encode()).hexdigest()[:16]
 
 
 def bind(folder: Path, accounts: Mapping[str, Ready]) -> None:

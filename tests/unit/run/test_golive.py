@@ -1,5 +1,7 @@
 """One account, one process, one record: what is refused before anything could be sent."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,13 @@ from abidance.security.keys import ExchangeKey
 from abidance.security.permissions import Verdict
 from abidance.security.secret import Secret
 
+URL = f"http://127.0.0.1/{os.getpid()}"
+"""Other processes test the same: each has an exchange of its own."""
+
 
 def ready(account: str = "main", key: str = "a-key", venue: str = "BINANCE") -> dict[str, Ready]:
     none = Secret("")
-    return {venue: Ready(ExchangeKey(venue, account, Secret(key), none, none, 0), Verdict())}
+    return {venue: Ready(ExchangeKey(venue, account, Secret(key), none, none, 0), Verdict(), URL)}
 
 
 @pytest.mark.parametrize("second", [ready(), ready("other"), ready(key="rotated")])
@@ -25,6 +30,19 @@ def test_an_account_is_for_one_process_under_whatever_name(tmp_path: Path, secon
         alone(tmp_path, second),
     ):
         raise AssertionError("both hold the account")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has sockets that are a name and no file")
+def test_one_key_is_for_one_process_of_the_machine_whatever_its_user_directory(tmp_path: Path) -> None:
+    with (
+        alone(tmp_path / "one", ready()),
+        pytest.raises(JournalError, match=r"of another user directory\) trades on the account BINANCE other"),
+        alone(tmp_path / "two", ready("other")),
+    ):
+        raise AssertionError("both hold the account")
+
+    with alone(tmp_path / "two", ready("other")), alone(tmp_path / "three", ready(venue="KRAKEN")):
+        pass
 
 
 def test_two_accounts_are_for_two_processes_and_one_that_is_let_go_is_free(tmp_path: Path) -> None:
