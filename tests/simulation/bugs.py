@@ -8,7 +8,6 @@ from unittest.mock import patch
 
 import msgspec
 
-from abidance.engine.actions import Actions
 from abidance.engine.news import News
 from abidance.engine.pump import Pump
 from abidance.execution.algos import Algos, Parent
@@ -31,6 +30,7 @@ from abidance.venues.account import Proof, Reply
 from abidance.venues.trading import gateway, register
 from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.inquiry import Inquiry
+from abidance.venues.trading.keeping import Keeping
 from abidance.venues.trading.register import Register, Tracked
 
 Bug = Callable[[], AbstractContextManager[Any]]
@@ -181,11 +181,7 @@ def stops_keep_their_first_size() -> AbstractContextManager[Any]:
 
 def stops_that_gave_way_stay_with_us() -> AbstractContextManager[Any]:
     """A stop that was taken off the venue for another exit does not go back: it dies with the process."""
-
-    def changed(self: Actions, now: Any, _wish: Any) -> bool:
-        return now.type in self._state.fixed.get(now.instrument, ())
-
-    return patch.object(Actions, "_is_sent_anew", changed)
+    return patch.object(Keeping, "bring_back", lambda _self: None)
 
 
 def positions_have_no_stops() -> AbstractContextManager[Any]:

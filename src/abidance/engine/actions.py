@@ -203,7 +203,7 @@ class Actions:
             return
         orders, now_ns = self._state.orders, self._state.now
         command: Command | None
-        if self._is_sent_anew(now, wish):
+        if now.type in self._state.fixed.get(now.instrument, ()):
             command = orders.cancel(CancelRequest(order.id), now_ns)
             if command is not None or order.id in self._successors:
                 whole = wish.quantity + order.filled
@@ -212,12 +212,6 @@ class Actions:
             command = orders.amend(intent, now_ns)
         if command is not None:
             self._commands.append(command)
-
-    def _is_sent_anew(self, now: OrderRequest, wish: OrderRequest) -> bool:
-        """Say whether an order is changed by taking it back."""
-        shrinks = now.reduce_only and wish.quantity < now.quantity
-        is_fixed = now.type in self._state.fixed.get(now.instrument, ())
-        return is_fixed or (shrinks and now.instrument in self._state.gives_way)
 
     def forget(self, order_id: str) -> None:
         """Send nothing in the place of an order after all."""

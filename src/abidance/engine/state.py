@@ -42,8 +42,7 @@ class State:
     """Everything known after the last event; what risk reads (`risk.view.RiskView`).
 
     `cost_rates` holds, per instrument, what taking is expected to cost as a share of the value. `fixed` names the types
-    of orders that the venue of an instrument does not change: they are taken back and sent anew. So are exits that get
-    smaller in `gives_way`: there they are taken off the venue while another exit goes, and are to stand there again.
+    of orders that the venue of an instrument does not change: they are taken back and sent anew.
     """
 
     def __init__(
@@ -63,7 +62,6 @@ class State:
         self.feeds = Feeds()
         self.series: dict[tuple[str, str], Series] = {}
         self.fixed: Mapping[str, frozenset[OrderType]] = {}
-        self.gives_way: frozenset[str] = frozenset()
         self.pricing = Pricing(self)
         self.routing = RoutingConfig()
         self.allocations = {name: config.allocation for name, config in strategies.items()}

@@ -188,8 +188,6 @@ class LiveTrading(LivePaper):
             for dialect in self.dialects
             for id in dialect.instruments
         }
-        spot = (each for each in self.dialects if not each.capability.reduce_only)
-        engine.state.gives_way = frozenset(id for dialect in spot for id in dialect.instruments)
         return Core(engine, self.relay, ())
 
     def _record(self) -> JournalStore:

@@ -13,6 +13,7 @@ from abidance.model.event import BalanceChanged, OrderAbandoned, OrderFilled, Or
 from abidance.model.instrument import InstrumentKind
 from abidance.model.order import OrderType, Side
 from abidance.testing.exchange import Fault, Wrong
+from abidance.testing.exchange.desk import live
 from abidance.venues.accounts import ACCOUNTS
 from abidance.venues.net.transport import Answer
 from tests.unit.venues.trading_world import SCENES, D, World
@@ -153,6 +154,11 @@ async def test_an_order_taken_back_before_it_left_never_leaves(world: World) -> 
     assert not world.exchange.desk.orders
 
 
+def standing(world: World) -> list[D]:
+    """Return how much each order that works at the exchange is to trade."""
+    return [each.ticket.lots * world.btc.lot for each in live(world.exchange.desk.orders.values())]
+
+
 async def test_a_stop_stands_where_it_can_and_gives_way_to_an_exit(world: World) -> None:
     is_native = OrderType.STOP in world.gateway.dialect.capability.native
     world.submit(quantity="0.1")
@@ -162,7 +168,7 @@ async def test_a_stop_stands_where_it_can_and_gives_way_to_an_exit(world: World)
     stood = world.placed(stop)
 
     leave = world.submit(Side.SELL, "0.09", reduce_only=True)
-    await world.advance(2)
+    await world.advance(0.9)
     held = world.gateway.register.get(stop)
 
     assert stood == is_native
@@ -170,6 +176,63 @@ async def test_a_stop_stands_where_it_can_and_gives_way_to_an_exit(world: World)
     assert world.told(stop) == ["OrderAccepted"]
     assert held is not None
     assert held.held
+
+
+async def test_a_stop_that_gave_way_goes_back_when_the_exit_was_refused(world: World) -> None:
+    is_native = OrderType.STOP in world.gateway.dialect.capability.native
+    world.submit(quantity="0.1")
+    await world.advance(1)
+    stop = world.stop_loss(below=300)
+    await world.advance(1)
+
+    leave = world.submit(Side.SELL, "5", reduce_only=True)
+    await world.advance(4)
+    tracked = world.gateway.register.get(stop)
+
+    assert world.told(leave) == ["OrderRejected"]
+    assert world.told(stop) == ["OrderAccepted"]
+    assert standing(world) == [D("0.09")] * is_native
+    assert tracked is not None
+    assert tracked.held != is_native
+
+
+async def test_a_stop_that_gave_way_goes_back_as_large_as_it_is_to_be(world: World) -> None:
+    is_native = OrderType.STOP in world.gateway.dialect.capability.native
+    world.submit(quantity="0.1")
+    await world.advance(1)
+    stop = world.stop_loss(below=300)
+    await world.advance(1)
+
+    leave = world.submit(Side.SELL, "0.05", reduce_only=True)
+    await world.advance(0.9)
+    world.amend(stop, quantity=D("0.04"))
+    await world.advance(4)
+
+    assert world.filled(leave) == D("0.05")
+    assert world.told(stop) == ["OrderAccepted", "OrderAmended"]
+    assert standing(world) == [D("0.04")] * is_native
+
+
+async def test_a_stop_that_cannot_go_back_yet_is_watched_by_us(world: World) -> None:
+    if OrderType.STOP not in world.gateway.dialect.capability.native:
+        return  # it never goes anywhere
+    world.submit(quantity="0.1")
+    await world.advance(1)
+    stop = world.stop_loss(below=300)
+    await world.advance(1)
+    world.submit(Side.SELL, "5", reduce_only=True)
+    await world.advance(0.9)
+    world.is_up = False
+
+    await world.advance(4)
+    tracked = world.gateway.register.get(stop)
+    told, held = world.told(stop), tracked is not None and tracked.held
+    world.is_up = True
+    await world.advance(4)
+
+    assert (told, held) == (["OrderAccepted"], True)
+    assert world.told(stop) == ["OrderAccepted"]
+    assert standing(world) == [D("0.09")]
 
 
 async def test_a_stop_on_its_way_back_to_us_is_not_sent_by_a_price(world: World) -> None:

@@ -15,7 +15,7 @@ from abidance.model.command import Amend, Cancel, Command, Submit
 from abidance.model.errors import JournalError, VenueError
 from abidance.model.event import AccountEvent, ChangeRejected
 from abidance.model.instrument import SECOND_NS
-from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType
+from abidance.model.order import Fill, Order, OrderRequest, OrderState
 from abidance.risk.circuits import Sign
 from abidance.venues.account import (
     AccountDialect,
@@ -34,6 +34,7 @@ from abidance.venues.dialect import Dropped
 from abidance.venues.net.transport import Backoff, DisconnectedError, NotSentError
 from abidance.venues.trading.books import Books, Gap, told
 from abidance.venues.trading.inquiry import GRACE, OVERLAP, Inquiry
+from abidance.venues.trading.keeping import Keeping
 from abidance.venues.trading.line import LONGEST, PrivateLine, Way
 from abidance.venues.trading.modes import Wanted, differences
 from abidance.venues.trading.recovery import Recovery
@@ -91,6 +92,7 @@ class VenueGateway:
         self._up_at = 0
         self._ups = 0
         self._inquiry = Inquiry(dialect, self.register, way, self.doubt, self.set_clock, self._found)
+        self._keeping = Keeping(dialect, self.register, way, self._lock, self._submit, self._withdraw)
         self._recovery = Recovery(dialect, self.register, self._inquiry, way, self._place)
         self._hints = {
             "payments": self._inquiry.ask_payments,
@@ -123,7 +125,7 @@ class VenueGateway:
         for tracked in list(self.register.open()):
             request = tracked.request
             if tracked.is_watched and request.instrument == instrument and is_due(request, bid, ask):
-                self._release(tracked)
+                self._keeping.release(tracked)
 
     def recover(
         self,
@@ -139,31 +141,10 @@ class VenueGateway:
     def _place(self, command: Submit) -> None:
         tracked = self.register.sent(command.order_id, command.request, self._way.wire.now())
         tracked.recorded_as = self._way.record.seq
-        if self._must_hold(tracked):
+        if self._keeping.must_hold(tracked):
             tracked.held = True
             self.register.accepted(tracked, self._now())
             return
-        self._way.spawn(self._submit(tracked, command))
-
-    def _must_hold(self, tracked: Tracked) -> bool:
-        """Say whether we watch the market for an order: the venue cannot, or another exit has the assets in keeping."""
-        request = tracked.request
-        if request.type not in self.dialect.capability.native:
-            return True
-        if not request.reduce_only or request.type is OrderType.MARKET or self.dialect.capability.reduce_only:
-            return False
-        others = self.register.standing(request.instrument, request.side)
-        return any(each.request.reduce_only for each in others if each is not tracked)
-
-    def _release(self, tracked: Tracked) -> None:
-        """Send an order that we held, now that its price has come."""
-        left = tracked.release(self._way.wire.now(), ids_once=self.dialect.capability.ids_once)
-        request = msgspec.structs.replace(tracked.request, quantity=left)
-        if request.trigger is not None:
-            kind = OrderType.LIMIT if request.type is OrderType.STOP_LIMIT else OrderType.MARKET
-            request = msgspec.structs.replace(request, type=kind, trigger=None)
-        self._way.log.info("held_order_released", order=tracked.id, instrument=request.instrument)
-        command = Submit(tracked.view().id, request, tracked.sent_at)
         self._way.spawn(self._submit(tracked, command))
 
     def _take_back(self, tracked: Tracked) -> None:
@@ -188,8 +169,7 @@ class VenueGateway:
         async with self._lock(tracked.id):
             if not await self._may_leave(tracked):
                 return
-            if command.request.reduce_only and not self.dialect.capability.reduce_only:
-                await self._free(tracked)
+            await self._keeping.make_room(tracked)
 
             def leaving() -> None:
                 self._way.departs(tracked.id)
@@ -201,7 +181,9 @@ class VenueGateway:
             except VenueError as error:
                 self.register.rejected(tracked, f"not sent: {error.found}", self._now())
                 return
-            self._on_submitted(tracked, await self._change_call(call, tracked.request.instrument, leaving))
+            reply = await self._change_call(call, tracked.request.instrument, leaving)
+            if not self._keeping.keeps(tracked, command, reply):
+                self._on_submitted(tracked, reply)
 
     async def _may_leave(self, tracked: Tracked) -> bool:
         """Say whether an order is still to leave, once its record is on the disk."""
@@ -231,17 +213,6 @@ class VenueGateway:
             self._inquiry.resolve(tracked)
         if reply.proof is Proof.LATE:
             self._way.spawn(self.set_clock())
-
-    async def _free(self, tracked: Tracked) -> None:
-        """Take back the exits that keep the assets of this one; we hold them from now on."""
-        request = tracked.request
-        for other in list(self.register.standing(request.instrument, request.side)):
-            if other is tracked or not other.request.reduce_only or other.request.type is OrderType.MARKET:
-                continue
-            async with self._lock(f"{other.id} moves"):  # whoever has it waits for no other lock
-                is_off = other.is_standing and await self._withdraw(other)
-            if is_off:
-                self._way.log.info("stop_held_by_us", order=other.id, while_sending=tracked.id)
 
     async def _withdraw(self, tracked: Tracked) -> bool:
         """Take an order off the venue without the engine's knowing; return whether it is off and lives on with us."""
@@ -396,6 +367,7 @@ class VenueGateway:
             if tracked.told is OrderState.UNKNOWN or (tracked.told is OrderState.SENT and late):
                 self.register.unknown(tracked, "nothing was heard of it", self._now())
                 self._inquiry.resolve(tracked)
+        self._keeping.bring_back()
         for instrument, since in self.register.in_debt().items():
             await self._inquiry.sweep_one(instrument, since - OVERLAP)
         if await self._inquiry.explain_strays():
