@@ -528,6 +528,23 @@ async def test_the_kill_switch_takes_everything_back(world: World) -> None:
     assert all(world.told(order)[-1] == "OrderCancelled" for order in orders)
 
 
+async def test_the_kill_switch_asks_until_everything_is_taken_back(world: World) -> None:
+    orders = [world.rest(below=500 + 10 * n, quantity="0.01") for n in range(5)]
+    await world.advance(2)
+    world.exchange.faults.add(Fault(Wrong.ERROR, times=0))
+
+    killed = world.gateway.cancel_all()
+    await world.advance(20)
+    stood = len(standing(world))
+    world.exchange.faults.clear()
+    await world.advance(45)
+
+    assert stood == 5
+    assert killed.done()
+    assert all(world.told(order)[-1] == "OrderCancelled" for order in orders)
+    assert standing(world) == []
+
+
 async def test_a_clock_that_is_off_is_measured_and_corrected(world: World) -> None:
     world.wire.offset = -20_000_000_000
 

@@ -538,19 +538,27 @@ class VenueGateway:
         return self._way.spawn(self._cancel_all(standing, whole=not keeps_exits))
 
     async def _cancel_all(self, standing: list[Tracked], *, whole: bool) -> None:
-        if self.dialect.capability.cancels_all and whole:
-            instruments = dict.fromkeys(each.request.instrument for each in standing)
-            works = [
-                self._change_call(call, "")
-                for each in instruments
-                for call in (self.dialect.cancel_all(each), *self.dialect.cancel_rest(each))
-            ]
-        else:
-            works = [self._cancel_call(each.view(), each.venue_id) for each in standing]
-        for reply in await asyncio.gather(*works):
-            self._hear_all(reply)
-        self._killing.difference_update(each.id for each in standing)
-        await asyncio.gather(*(self._confirm(each) for each in standing))
+        """Ask for orders to be taken back, again and again until each is clear."""
+        backoff = Backoff(self._way.draw, longest=LONGEST)
+        works = self._cancels(standing, whole=whole)
+        while True:
+            for reply in await asyncio.gather(*works):
+                self._hear_all(reply)
+            self._killing.difference_update(each.id for each in standing)
+            await asyncio.gather(*(self._confirm(each) for each in standing))
+            if not (standing := [each for each in standing if each.is_standing]):
+                return
+            await self._way.pulse.sleep(backoff.delay())
+            works = self._cancels(standing, whole=False)  # what came later, such as exits, stays
+
+    def _cancels(self, standing: list[Tracked], *, whole: bool) -> list[Coroutine[object, object, Reply]]:
+        if not (self.dialect.capability.cancels_all and whole):
+            return [self._cancel_call(each.view(), each.venue_id) for each in standing]
+        return [
+            self._change_call(call, "")
+            for each in dict.fromkeys(each.request.instrument for each in standing)
+            for call in (self.dialect.cancel_all(each), *self.dialect.cancel_rest(each))
+        ]
 
     # --- small things
 
