@@ -19,7 +19,9 @@ from abidance.engine.config import StrategyConfig
 from abidance.journal.metrics import risk_returns
 from abidance.market.bars import Bars
 from abidance.market.funding import Funding
+from abidance.market.live.gaps import GapSpan
 from abidance.market.store import fingerprint
+from abidance.market.terms import Version
 from abidance.model.errors import ConfigError, StrategyError, UsageError
 from abidance.research.objective import (
     Aim,
@@ -36,7 +38,7 @@ from abidance.run.backtest import backtest
 from abidance.run.compiled import compiled_backtest
 from abidance.run.config import RunConfig
 from abidance.run.plugins import find_strategy
-from abidance.run.setup import BarSource, gather
+from abidance.run.setup import BarSource, GapSource, TermsSource, gather
 from abidance.run.sweeping import Arena, figures_of
 from abidance.run.tuning import Tuning
 from abidance.strategy.mistakes import FAILURES, file_error
@@ -51,31 +53,42 @@ _REFUSED = (StrategyError, UsageError, ConfigError, UnscoredError)
 
 @dataclass
 class Remembering:
-    """A source of bars that reads everything once; it pickles with what it has read, for workers elsewhere."""
+    """A source of bars that is asked everything once; it pickles with what it was told, for workers elsewhere."""
 
     source: BarSource | None
-    bars: dict[tuple[Any, ...], Bars] = field(default_factory=dict)
-    rates: dict[tuple[Any, ...], Funding | None] = field(default_factory=dict)
+    told: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
         """Return bars as the source does."""
-        key = (instrument, timeframe, start, end)
-        if key not in self.bars:
-            assert self.source is not None, f"{key} was not read where the search began"
-            self.bars[key] = self.source.read(*key)
-        return self.bars[key]
+        bars: Bars = self._ask("read", instrument, timeframe, start, end)
+        return bars
 
     def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> Funding | None:
         """Return rates as the source does."""
-        key = (instrument, start, end)
-        if key not in self.rates:
-            assert self.source is not None, f"{key} was not read where the search began"
-            self.rates[key] = self.source.funding(*key)
-        return self.rates[key]
+        rates: Funding | None = self._ask("funding", instrument, start, end)
+        return rates
+
+    def terms(self, instrument: str, ts: int | None = None) -> Version | None:
+        """Return the rules of a venue as the source does, None when it knows none."""
+        version: Version | None = self._ask("terms", instrument, ts, kind=TermsSource)
+        return version
+
+    def gaps(self, instrument: str, start: int | None = None, end: int | None = None) -> tuple[GapSpan, ...]:
+        """Return the holes of a recording as the source does, none when it knows none."""
+        found: tuple[GapSpan, ...] | None = self._ask("gaps", instrument, start, end, kind=GapSource)
+        return found or ()
+
+    def _ask(self, what: str, *key: object, kind: type | None = None) -> Any:
+        question = (what, *key)
+        if question not in self.told:
+            assert self.source is not None, f"{question} was not asked where the search began"
+            knows = kind is None or isinstance(self.source, kind)
+            self.told[question] = getattr(self.source, what)(*key) if knows else None
+        return self.told[question]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the source behind: files of this host may not be there elsewhere."""
-        return {"source": None, "bars": self.bars, "rates": self.rates}
+        return {"source": None, "told": self.told}
 
 
 @dataclass(frozen=True)

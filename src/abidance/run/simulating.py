@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -25,10 +24,12 @@ from numpy.typing import NDArray
 from abidance.backtest.result import DATA_NOTICE, BacktestResult
 from abidance.market.bars import Bars
 from abidance.market.funding import Funding
+from abidance.market.live.gaps import GapSpan
 from abidance.market.quality import checked
 from abidance.market.store import fingerprint, parse_timerange, show
+from abidance.market.terms import Terms, Version
 from abidance.model.errors import AbidanceError, DataError, UsageError
-from abidance.model.instrument import SECOND_NS, timeframe_ns
+from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
 from abidance.research.calibration import FEWEST, fit
 from abidance.research.markets import Market, on_tick
 from abidance.research.stress import Stress, When
@@ -133,10 +134,10 @@ class Simulation:
 
 @dataclass(frozen=True)
 class _Served:
-    """Bars of one length by instrument, and funding, behind the questions that a run asks."""
+    """Bars of one length by instrument, funding, rules and holes, behind the questions that a run asks."""
 
     bars: Mapping[str, Bars]
-    rates: Mapping[str, Funding]
+    stage: "Stage"
 
     def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
         whole = self.bars[instrument].higher(timeframe)
@@ -150,28 +151,39 @@ class _Served:
         return found
 
     def funding(self, instrument: str, start: int | None = None, end: int | None = None) -> Funding | None:
-        rates = self.rates.get(instrument)
+        rates = self.stage.funding.get(instrument)
         if rates is None:
             return None
         low = 0 if start is None else int(np.searchsorted(rates.ts, start))
         high = len(rates) if end is None else int(np.searchsorted(rates.ts, end))
         return Funding(instrument, rates.ts[low:high], rates.rate[low:high]) if low < high else None
 
+    def terms(self, instrument: str, _ts: int | None = None) -> Version | None:
+        rules = self.stage.rules.get(instrument)
+        return None if rules is None else Version(0, Terms(rules, instrument))
+
+    def gaps(self, instrument: str, start: int | None = None, end: int | None = None) -> tuple[GapSpan, ...]:
+        low, high = start or 0, np.iinfo(np.int64).max if end is None else end
+        found = (each for each in self.stage.gaps if each.instrument == instrument)
+        return tuple(each for each in found if each.start < high and each.end > low)
+
 
 @dataclass(frozen=True)
 class Stage:
     """What all paths stand on: a market to draw `count` bars from or, without one, the `real` bars.
 
-    Strikes fall between `start` and `end`, ns UTC.
+    Strikes fall between `start` and `end`, ns UTC. All paths trade by the `rules` of the run, and only the real bars
+    have the `gaps` of a recording.
     """
 
     market: Market | None
     real: Mapping[str, Bars]
     count: int
-    ticks: Mapping[str, Decimal]
+    rules: Mapping[str, Instrument]
     funding: Mapping[str, Funding]
     start: int
     end: int
+    gaps: tuple[GapSpan, ...] = ()
 
     def bars(
         self, stress: Stress, draw: Generator, chance: Generator
@@ -186,7 +198,7 @@ class Stage:
         return bars, times
 
     def _rounded(self, bars: Bars) -> Bars:
-        prices = [on_tick(column, self.ticks[bars.instrument]) for column in bars.columns()[:4]]
+        prices = [on_tick(column, self.rules[bars.instrument].tick) for column in bars.columns()[:4]]
         return Bars(bars.instrument, bars.timeframe, bars.ts, (*prices, bars.volume))
 
 
@@ -210,7 +222,7 @@ class Work:
         """Run one path."""
         draw, chance = (default_rng(SeedSequence(self.plan.seed, spawn_key=(number, at))) for at in range(2))
         bars, times = self.stage.bars(self.plan.stress, draw, chance)
-        result = compiled_backtest(self.config, _Served(bars, self.stage.funding), self.folder)
+        result = compiled_backtest(self.config, _Served(bars, self.stage), self.folder)
         return _summary(number, result, times)
 
 
@@ -307,31 +319,27 @@ def _real_stage(material: Material, source: BarSource, timeframe: str) -> Stage:
     stop = min(int(each.ts_close[-1]) for each in bars.values())
     count = max(int(np.count_nonzero(each.ts >= material.start)) for each in bars.values())
     rates = {id: rates for id, rates in perpetuals.items() if rates is not None}
-    return Stage(None, bars, count, _ticks(material), rates, start, stop)
+    return Stage(None, bars, count, material.instruments, rates, start, stop, material.gaps)
 
 
 def _drawn_stage(material: Material, source: BarSource, timeframe: str, plan: Plan) -> Stage:
     start, end = parse_timerange(material.config.timerange) if material.config.timerange else (None, None)
-    ticks, count = _ticks(material), plan.bars or DEFAULT_BARS
+    rules, count = material.instruments, plan.bars or DEFAULT_BARS
     _check_warmup(material, timeframe, count)
     series = [
         material.bars[id, timeframe]
         if (id, timeframe) in material.bars
         else checked(source.read(id, timeframe, start, end))
-        for id in ticks
+        for id in rules
     ]
-    market = fit(plan.market, series, list(ticks.values()), plan.growth)
+    market = fit(plan.market, series, [each.tick for each in rules.values()], plan.growth)
     length = count * timeframe_ns(timeframe)
     if market.start + length > np.iinfo(np.int64).max // 2:
         raise UsageError(f"{count:,} bars of {timeframe} end after every calendar.", "Give fewer --bars.")
     funding = {
         id: _usual(rates, market.start, market.start + length) for id, rates in material.funding.items()
     }
-    return Stage(market, {}, count, ticks, funding, market.start, market.start + length)
-
-
-def _ticks(material: Material) -> dict[str, Decimal]:
-    return {id: instrument.tick for id, instrument in material.instruments.items()}
+    return Stage(market, {}, count, rules, funding, market.start, market.start + length)
 
 
 def _usual(rates: Funding, start: int, end: int) -> Funding:
