@@ -12,6 +12,7 @@ from typing import Any
 
 from abidance.model.errors import AbidanceError, UsageError
 from abidance.run.config import RunConfig, load
+from abidance.strategy.parameters import Value
 
 _PLACE = re.compile(r"\[(\d+)\]")
 INSIDE = {"": "config."}
@@ -62,7 +63,22 @@ def check(config: Mapping[str, Any], folder: Path) -> None:
 
 def check_strategies(config: RunConfig, folder: Path) -> None:
     """Raise UsageError that tells of each strategy that there is not and each parameter that it does not take."""
-    flaws = dict(_flaws(config, folder))
+    _tell(dict(_flaws(config, folder)))
+
+
+def check_parameters(strategy: str, values: Mapping[str, Value], folder: Path) -> None:
+    """Raise UsageError that tells of each value that a running strategy does not take, as `parameters.<name>`.
+
+    A strategy that cannot be loaded any more is left to the node that runs it.
+    """
+    try:
+        found = _misfits(strategy, values, folder)
+    except AbidanceError:
+        return
+    _tell({f"parameters.{name}": told for name, told in found.items()})
+
+
+def _tell(flaws: dict[str, str]) -> None:
     if flaws:
         first = next(iter(flaws.values()))
         more = f" And {len(flaws) - 1} more." if len(flaws) > 1 else ""
@@ -70,18 +86,22 @@ def check_strategies(config: RunConfig, folder: Path) -> None:
 
 
 def _flaws(config: RunConfig, folder: Path) -> Iterator[tuple[str, str]]:
-    from abidance.run.plugins import find_strategy
-    from abidance.strategy.parameters import misfits
-
     for number, each in enumerate(config.strategies):
         place = f"strategies[{number}]"
         try:
-            found = misfits(find_strategy(each.strategy, folder), each.parameters)
+            found = _misfits(each.strategy, each.parameters, folder)
         except AbidanceError as error:
             yield f"{place}.strategy", str(error)
             continue
-        for name, flaw in found.items():
-            yield f"{place}.parameters.{name}", str(flaw)
+        for name, told in found.items():
+            yield f"{place}.parameters.{name}", told
 
 
-__all__ = ["INSIDE", "asked_as", "by_name", "check", "check_strategies", "loaded"]
+def _misfits(strategy: str, values: Mapping[str, Value], folder: Path) -> dict[str, str]:
+    from abidance.run.plugins import find_strategy
+    from abidance.strategy.parameters import misfits
+
+    return {name: str(flaw) for name, flaw in misfits(find_strategy(strategy, folder), values).items()}
+
+
+__all__ = ["INSIDE", "asked_as", "by_name", "check", "check_parameters", "check_strategies", "loaded"]

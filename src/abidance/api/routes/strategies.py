@@ -8,7 +8,8 @@ from fastapi import APIRouter
 
 from abidance.api import views
 from abidance.api.access import Operator, Stand, Viewer
-from abidance.api.problems import not_found
+from abidance.api.fitting import check_parameters
+from abidance.api.problems import ProblemError, not_found
 from abidance.api.schemas.market import StrategyOut
 from abidance.api.schemas.trading import AnswerOut, RunStrategyOut, StrategyChangeIn
 from abidance.api.steering import steer
@@ -49,17 +50,26 @@ async def change_run_strategy(
     run: str, name: str, body: StrategyChangeIn, who: Operator, house: Stand
 ) -> list[AnswerOut]:
     """Change a running strategy: its parameters, its share, whether it runs. Each change has its answer."""
-    answers = []
+    config = house.runs.get(run).replica.state.strategies.get(name)
+    changes: list[tuple[ControlAction, dict[str, Any]]] = []
     if body.parameters:
-        answers.append(
-            await steer(house, who, run, ControlAction.SET_PARAMETERS, name, dict(body.parameters))
-        )
+        if config is not None:
+            await house.reading(check_parameters, config.strategy, body.parameters, house.strategies)
+        changes.append((ControlAction.SET_PARAMETERS, dict(body.parameters)))
     if body.allocation is not None:
-        values = {"allocation": body.allocation}
-        answers.append(await steer(house, who, run, ControlAction.SET_ALLOCATION, name, values))
+        changes.append((ControlAction.SET_ALLOCATION, {"allocation": body.allocation}))
     if body.status is not None:
-        answers += [await steer(house, who, run, action, name, {}) for action in _STEPS[body.status]]
-    return answers
+        changes += [(action, {}) for action in _STEPS[body.status]]
+    return [_done(await steer(house, who, run, action, name, values)) for action, values in changes]
+
+
+def _done(answer: AnswerOut) -> AnswerOut:
+    """Return a node's answer to a change. Raises ProblemError (409) when it says that it did not make it."""
+    for each in answer.notices:
+        if each.level == "error" or each.code.endswith("_refused"):
+            remedy = "What was asked for after it was not tried; see how the strategy stands."
+            raise ProblemError(409, each.text, remedy, code=each.code)
+    return answer
 
 
 _STEPS = {
