@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
 
 from abidance.run.door import is_answering, leave
@@ -163,6 +164,20 @@ def test_a_parameter_that_is_changed_reaches_the_engine(visitor: Visitor, house:
     assert b"set_parameters" in log
 
 
+def test_a_parameter_that_does_not_fit_is_told_and_not_called_done(visitor: Visitor) -> None:
+    page = visitor.go("/strategies")
+    field = page.get_by_role("form", name="Parameters of EmaCross").get_by_label("fast")
+    before = field.input_value()
+    field.fill("999")
+
+    field.press("Enter")  # leaving the field would put it back within its range
+
+    page.get_by_role("main").get_by_role("alert").get_by_text(re.compile("fast")).first.wait_for()
+    assert page.get_by_text("done, and on record").count() == 0
+    page.reload()
+    playwright.expect(field).to_have_value(before)
+
+
 def test_limits_change_while_the_bot_runs_and_loosening_asks_once_more(
     visitor: Visitor, house: House
 ) -> None:
@@ -288,6 +303,28 @@ def test_what_does_not_fit_in_a_form_is_told_at_its_field(visitor: Visitor) -> N
 
     page.get_by_text(re.compile("time ?range", re.IGNORECASE)).last.wait_for()
     page.get_by_role("alert").or_(page.locator(".backtest .down")).first.wait_for()
+
+
+def test_recovery_codes_stand_until_they_are_kept(browser: Any, tmp_path: Path) -> None:
+    with House(tmp_path, demo=False) as house:
+        admin = Visitor(browser, house.address)
+        page = entered(admin, house)
+        page.goto(house.address + "/settings")
+        factor = page.locator("section", has=page.get_by_role("heading", name="Second factor"))
+        factor.get_by_role("button", name="Set it up").click()
+        secret = factor.locator("code").inner_text()
+        factor.get_by_label("Code").fill(pyotp.TOTP(secret).now())
+
+        factor.get_by_role("button", name="Turn it on").click()
+
+        factor.get_by_text("on", exact=True).wait_for()  # the page knows that it is on
+        codes = factor.get_by_role("list", name="Recovery codes").get_by_role("listitem")
+        assert len(set(codes.all_inner_texts())) == 10
+        assert barriers(page) == []
+        factor.get_by_role("button", name="I have kept them").click()
+        factor.get_by_role("button", name="Turn it off").wait_for()
+        assert codes.count() == 0
+        admin.context.close()
 
 
 def test_the_kill_switch_stops_the_bot_and_holds_over_a_restart(browser: Any, quiet: House) -> None:

@@ -90,7 +90,8 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
 }
 
 function Row({ of, me, isOpen, onOpen, isCompared, onCompare }: { of: Backtest; me: Me; isOpen: boolean; onOpen: () => void; isCompared: boolean; onCompare: () => void }) {
-  const cancel = api.useMutation("delete", "/api/v1/backtests/{id}");
+  const queries = useQueryClient();
+  const cancel = api.useMutation("delete", "/api/v1/backtests/{id}", { onSettled: () => queries.invalidateQueries() });
   const isBusy = of.state === "queued" || of.state === "running";
   const total = of.metrics?.total_return;
   return (
@@ -106,12 +107,13 @@ function Row({ of, me, isOpen, onOpen, isCompared, onCompare }: { of: Backtest; 
         </span>
         {typeof total === "number" && <Gain of={total} text={share(total, 2)} />}
         {isBusy && <Progress value={of.progress * 100} w={160} aria-label="Progress" />}
-        {isBusy && (
+        {isBusy && me.role !== "viewer" && (
           <Button size="compact-xs" variant="light" onClick={() => cancel.mutate({ params: { path: { id: of.id } } })}>
             Cancel
           </Button>
         )}
       </div>
+      {cancel.error && <Failure error={cancel.error} />}
       {of.error && <p className="down">{of.error} {of.remedy}</p>}
       {isOpen && of.state === "done" && <Result id={of.id} metrics={of.metrics ?? {}} />}
       {isOpen && of.state === "done" && <VerdictOf backtest={of.id} mayAsk={me.role !== "viewer"} />}

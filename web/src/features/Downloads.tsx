@@ -25,6 +25,7 @@ export function Downloads({ me }: { me: Me }) {
   return (
     <Panel title="Download">
       {me.role !== "viewer" && <Start />}
+      {cancel.error && <Failure error={cancel.error} />}
       {rows.map((each) => (
         <div key={each.id} className="backtest download">
           <div className="row">

@@ -141,6 +141,7 @@ function Row({ of, me, isOpen, onOpen }: { of: Search; me: Me; isOpen: boolean; 
           </Button>
         )}
       </div>
+      {cancel.error && <Failure error={cancel.error} />}
       {of.error && <p className="down">{of.error} {of.remedy}</p>}
       {isOpen && <Standing of={of} />}
       {isOpen && of.state === "done" && <Found of={of} me={me} />}

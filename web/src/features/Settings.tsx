@@ -89,6 +89,11 @@ function Mine({ me }: { me: Me }) {
   const finish = api.useMutation("put", "/api/v1/session/totp", useDone("The second factor is on."));
   const remove = api.useMutation("delete", "/api/v1/session/totp", useDone("The second factor is off."));
   const save = () => change.mutate({ body: { password } });
+  const keep = () => {
+    finish.reset();
+    begin.reset(); // another second factor has another secret
+    setCode("");
+  };
   return (
     <div className="two">
       <Panel title="Password">
@@ -99,7 +104,15 @@ function Mine({ me }: { me: Me }) {
         </form>
       </Panel>
       <Panel title="Second factor" aside={<State of={me.has_totp ? "active" : "stopped"} label={me.has_totp ? "on" : "off"} />}>
-        {me.has_totp ? (
+        {finish.data ? (
+          <div className="form">
+            <p>Recovery codes, each good for once. Keep them elsewhere: nobody can show them again.</p>
+            <ul className="codes" aria-label="Recovery codes">
+              {finish.data.codes.map((each) => <li key={each}><code>{each}</code></li>)}
+            </ul>
+            <Button onClick={keep}>I have kept them</Button>
+          </div>
+        ) : me.has_totp ? (
           <div className="form">
             <Missing error={remove.error} again={() => remove.mutate({})} />
             <Button variant="outline" color="red.7" onClick={() => remove.mutate({})}>Turn it off</Button>
@@ -110,12 +123,6 @@ function Mine({ me }: { me: Me }) {
             <code>{begin.data.secret}</code>
             <TextInput label="Code" inputMode="numeric" value={code} onChange={(e) => setCode(e.currentTarget.value)} required />
             {finish.error && <Failure error={finish.error} />}
-            {finish.data && (
-              <>
-                <p>Recovery codes, each good for once. Keep them elsewhere:</p>
-                <code>{finish.data.codes.join("  ")}</code>
-              </>
-            )}
             <Button type="submit" loading={finish.isPending}>Turn it on</Button>
           </form>
         ) : (

@@ -1,12 +1,12 @@
 /** The strategies of a run: how each does, its parameters as a form, start, pause, stop and its share of the capital. */
-import { Button, Drawer, NumberInput } from "@mantine/core";
+import { Alert, Button, Drawer, NumberInput } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { type FormEvent, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { type Column, DataTable } from "../ui/DataTable";
 import { exact, pair, share } from "../ui/format";
-import { Failure, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
+import { Failure, Gain, Loaded, Panel, Stat, State, Time, Told } from "../ui/parts";
 import { BotButtons } from "./Bots";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
 import { Why } from "./Why";
@@ -24,11 +24,15 @@ export default function Strategies({ run, me }: { run: Run; me: Me }) {
   );
 }
 
+/** What a running bot would not do, or did otherwise than it was asked. */
+const refusedBy = (answers: Schemas["AnswerOut"][]) => answers.flatMap((each) => each.notices).filter((each) => each.level === "warning" || each.level === "error");
+
 function One({ of, run, me }: { of: Schemas["RunStrategyOut"]; run: Run; me: Me }) {
   const path = { run: run.name, name: of.name };
   const change = api.useMutation("patch", "/api/v1/runs/{run}/strategies/{name}", {
-    onSuccess: () => notifications.show({ message: `${of.name}: done, and on record.` }),
+    onSuccess: (answers) => refusedBy(answers).length === 0 && notifications.show({ message: `${of.name}: done, and on record.` }),
   });
+  const refused = refusedBy(change.data ?? []);
   const mayAct = me.role !== "viewer" && run.is_running;
   const set = (status: "active" | "paused" | "stopped") => change.mutate({ params: { path }, body: { status } });
   return (
@@ -58,6 +62,11 @@ function One({ of, run, me }: { of: Schemas["RunStrategyOut"]; run: Run; me: Me 
       </p>
       {of.standing.reason && <p>{of.standing.reason}</p>}
       {change.error && <Failure error={change.error} />}
+      {refused.length > 0 && (
+        <Alert color="red" variant="light" role="alert">
+          {refused.map((each) => <p key={each.code + each.text}><Told text={each.text} /></p>)}
+        </Alert>
+      )}
       <Parameters
         key={JSON.stringify(of.parameters)}
         of={of}

@@ -40,6 +40,7 @@ export function VerdictOf({ backtest, mayAsk }: { backtest: string; mayAsk: bool
         )}
       </div>
       {start.error && <Failure error={start.error} />}
+      {cancel.error && <Failure error={cancel.error} />}
       {found?.error && <p className="down">{found.error} {found.remedy}</p>}
       {found?.state === "done" && <Checks id={found.id} />}
       {!found && <span className="quiet">Walk-forward, cross-validation, neighbouring settings, costs and shifted signals: each answers in a sentence. It counts as a trial.</span>}
