@@ -36,6 +36,7 @@ def check_strategy(
     timeframe: options.Timeframe = None,
     timerange: options.Timerange = None,
     setting: options.Settings = None,
+    parameter: options.Parameters = None,
     store: options.Store = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
     userdir: UserDir = DEFAULT_USERDIR,
@@ -49,7 +50,10 @@ def check_strategy(
     from abidance.model.errors import StrategyError
     from abidance.run.checking import check_strategies
 
-    typed = RunOptions(config, strategy, pairs, timeframe, timerange=timerange, settings=setting, store=store)
+    typed = RunOptions(
+        config, strategy, pairs, timeframe,
+        timerange=timerange, settings=setting, parameters=parameter, store=store,
+    )  # fmt: skip
     loaded = typed.load()
     # A strategy that prints would do so some hundred times, and into the JSON.
     with Bar(loaded, "Checking") as bar, redirect_stdout(io.StringIO()):

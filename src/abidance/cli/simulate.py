@@ -66,6 +66,7 @@ def simulate(
     stake_amount: options.Stake = None,
     dry_run_wallet: options.Wallet = None,
     setting: options.Settings = None,
+    parameter: options.Parameters = None,
     store: options.Store = "",
     json_file: options.JsonFile = None,
     userdir: UserDir = DEFAULT_USERDIR,
@@ -86,7 +87,7 @@ def simulate(
     plan = Plan(market, parse(stress), path_count, seed, bars, drift, ruin, jobs)
     typed = RunOptions(
         config, strategy, pairs, timeframe, detail_timeframe, timerange, fee, slippage, stake_amount,
-        dry_run_wallet, setting, store=store,
+        dry_run_wallet, setting, parameter, store,
     )  # fmt: skip
     loaded = typed.load()
     console = Console(highlight=False)

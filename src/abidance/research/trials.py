@@ -71,8 +71,13 @@ def idea_of(result: BacktestResult) -> str:
 
 
 def idea(strategies: Sequence[str]) -> str:
-    """Return what trials of these strategies (their `strategy` settings) are counted under."""
-    return "+".join(sorted(strategies))
+    """Return what trials of these strategies (`strategy` settings) are counted under, wherever their files lie."""
+    return "+".join(sorted(map(_class_of, strategies)))
+
+
+def _class_of(strategy: str) -> str:
+    """Return the name of a class, or that of its file where no class is named."""
+    return Path(strategy.rpartition(":")[2]).name
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import optuna
 import pytest
 
 from abidance.model.errors import StrategyError, UsageError
@@ -8,7 +9,7 @@ from abidance.research.crew import Alone, CrewError, Processes
 from abidance.research.landscape import front_of, survey
 from abidance.research.objective import Aim, Objective, Outcome, Refusal, Requirement
 from abidance.research.optimise import Effort, Ending, Search
-from abidance.research.sampling import check_sampler
+from abidance.research.sampling import check_sampler, sampler_named
 from abidance.research.space import Dimension, Space
 from abidance.research.storage import StudyError, database, journal, masked
 from abidance.research.study import TRIES, Plan, Row, Study
@@ -80,6 +81,20 @@ def test_every_sampler_searches_and_one_worker_repeats(tmp_path, sampler):
     assert first == second
     assert len(first) == 25
     assert max(row.scores[0] for row in first) > -20
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("tpe", optuna.samplers.TPESampler),
+        ("cmaes", optuna.samplers.CmaEsSampler),
+        ("nsga2", optuna.samplers.NSGAIISampler),
+        ("random", optuna.samplers.RandomSampler),
+    ],
+)
+def test_a_sampler_is_what_its_name_says(name, kind):
+    assert type(sampler_named(name, 1, SPACE, set)._inner) is kind
+    assert type(sampler_named("qmc", 1, SPACE, set)) is optuna.samplers.QMCSampler
 
 
 def test_a_grid_tries_every_point_once_and_ends(tmp_path):

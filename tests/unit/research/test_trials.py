@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from abidance.research.trials import FILE_NAME, Trial, TrialCounter, TrialsError, Tried
+from abidance.research.trials import FILE_NAME, Trial, TrialCounter, TrialsError, Tried, idea
 
 COUNT = """
 import sys
@@ -52,6 +52,14 @@ def test_other_ideas_and_other_data_are_counted_apart(tmp_path: Path) -> None:
     assert len(counter.tried("Macd", "a")) == 1
     assert len(counter.tried("EmaCross", "b")) == 1
     assert len(counter.tried("EmaCross", "c")) == 0
+
+
+def test_a_class_is_one_idea_wherever_its_file_lies() -> None:
+    ways = (["Mine"], ["mine.py:Mine"], ["/home/ada/mine.py:Mine"])
+
+    assert {idea(each) for each in ways} == {"Mine"}
+    assert idea(["lib/mine.py"]) == idea(["/home/ada/mine.py"])
+    assert idea(["b.py:B", "A"]) == idea(["A", "x/b.py:B"]) == "A+B"
 
 
 def test_one_trial_has_no_variance() -> None:
