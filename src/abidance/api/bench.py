@@ -91,19 +91,21 @@ class Bench:
                 f"The {self._kind.noun} {job.id} has no result.", "Wait until it is done."
             ) from None
 
-    def add(self, config: dict[str, Any], label: str, actor: str, asked: dict[str, Any] | None = None) -> Job:
-        """Queue work on a run. Raises UsageError when too much waits, and what the configuration's flaws raise."""
+    def plan(
+        self, config: dict[str, Any], label: str, actor: str, asked: dict[str, Any] | None = None
+    ) -> Job:
+        """Return work on a run, to be queued. Raises UsageError when too much waits, and what `loaded` does."""
         ready = loaded(config)
         job = self._new(config, label or "+".join(each.name for each in ready.strategies), actor, asked)
         job.strategies = [each.name for each in ready.strategies]
         job.instruments, job.timerange = list(ready.instruments), ready.timerange
-        return self._queue(job)
+        return job
 
-    def add_plain(self, label: str, actor: str, asked: dict[str, Any], instruments: list[str]) -> Job:
-        """Queue work that is about no run. Raises UsageError when too much waits."""
+    def plan_plain(self, label: str, actor: str, asked: dict[str, Any], instruments: list[str]) -> Job:
+        """Return work that is about no run, to be queued. Raises UsageError when too much waits."""
         job = self._new({}, label, actor, asked)
         job.instruments = instruments
-        return self._queue(job)
+        return job
 
     def _new(self, config: dict[str, Any], label: str, actor: str, asked: dict[str, Any] | None) -> Job:
         if sum(job.state in ("queued", "running") for job in self._jobs.values()) >= QUEUED:
@@ -117,11 +119,11 @@ class Bench:
             asked=asked or {},
         )
 
-    def _queue(self, job: Job) -> Job:
+    def queue(self, job: Job) -> None:
+        """Let planned work be done when its turn comes."""
         self._jobs[job.id] = job
         self._keep(job)
         self._news.set()
-        return job
 
     def cancel(self, job: Job) -> None:
         """End work that waits or runs. Raises UsageError when it is over."""

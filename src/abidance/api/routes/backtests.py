@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
+from abidance.api.deeds import deed, note
 from abidance.api.fitting import INSIDE, asked_as, check
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
@@ -33,15 +34,9 @@ async def start_backtest(body: BacktestIn, who: Researcher, house: Stand) -> Bac
     """Queue a backtest; it runs in a process of its own."""
     with asked_as(INSIDE):
         await house.reading(check, body.config, house.strategies)
-        job = house.bench.add(body.config, body.label, who.name)
-    house.audit.write(
-        who.name,
-        "backtest.start",
-        job.id,
-        {"label": job.label},
-        address=who.address,
-        request_id=who.request_id,
-    )
+        job = house.bench.plan(body.config, body.label, who.name)
+    note(house, who, "backtest.start", job.id, {"label": job.label})
+    house.bench.queue(job)
     return _shown(job)
 
 
@@ -78,8 +73,8 @@ async def get_backtest_result(id: str, who: Viewer, house: Stand) -> dict[str, A
 async def cancel_backtest(id: str, who: Researcher, house: Stand) -> BacktestOut:
     """End a backtest that waits or runs."""
     job = _job(house, id)
-    house.bench.cancel(job)
-    house.audit.write(who.name, "backtest.cancel", job.id, address=who.address, request_id=who.request_id)
+    with deed(house, who, "backtest.cancel", job.id):
+        house.bench.cancel(job)
     return _shown(job)
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
+from abidance.api.deeds import deed, note
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import not_found
@@ -32,11 +33,9 @@ async def start_download(body: DownloadIn, who: Researcher, house: Stand) -> Dow
         trades=body.trades, funding=body.funding, replace=body.replace,
     )  # fmt: skip
     label = f"{', '.join(wish.instruments[:3])}{' …' if len(wish.instruments) > 3 else ''}"
-    job = house.downloads.add_plain(label, who.name, asdict(wish), list(wish.instruments))
-    house.audit.write(
-        who.name, "download.start", job.id, {"instruments": list(wish.instruments)},
-        address=who.address, request_id=who.request_id,
-    )  # fmt: skip
+    job = house.downloads.plan_plain(label, who.name, asdict(wish), list(wish.instruments))
+    note(house, who, "download.start", job.id, {"instruments": list(wish.instruments)})
+    house.downloads.queue(job)
     return _shown(job)
 
 
@@ -50,8 +49,8 @@ async def get_download(id: str, who: Viewer, house: Stand) -> DownloadOut:
 async def cancel_download(id: str, who: Researcher, house: Stand) -> DownloadOut:
     """End a download that waits or runs; what came is kept."""
     job = _job(house, id)
-    house.downloads.cancel(job)
-    house.audit.write(who.name, "download.cancel", job.id, address=who.address, request_id=who.request_id)
+    with deed(house, who, "download.cancel", job.id):
+        house.downloads.cancel(job)
     return _shown(job)
 
 

@@ -89,11 +89,11 @@ async def rotate_key(body: KeyIn, who: Confirmed, house: Stand) -> KeyOut:
 async def check_key(venue: str, account: str, body: UnlockIn, who: Confirmed, house: Stand) -> KeyOut:
     """Ask the venue what a key may do."""
     keys, key = await _found(house, body, venue, account)
+    _note(house, who, "key.check", key)
     verdict = await judged_now(key, await _feed(house))
     now = WallClock().now()
     if is_asked(key.venue):
         await house.reading(keys.mark_checked, key, now)
-    _note(house, who, "key.check", key)
     return _shown(key._replace(checked=now), verdict)
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
+from abidance.api.deeds import deed, note
 from abidance.api.fitting import INSIDE, asked_as, check, loaded
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
@@ -37,10 +38,9 @@ async def start_search(body: SearchIn, who: Researcher, house: Stand) -> SearchO
     asked = body.model_dump(exclude={"config", "label", "trials"}) | {"epochs": body.trials}
     with asked_as(INSIDE):
         await house.reading(check, body.config, house.strategies)
-        job = house.searches.add(body.config, body.label, who.name, asked)
-    house.audit.write(
-        who.name, "search.start", job.id, {"label": job.label}, address=who.address, request_id=who.request_id
-    )
+        job = house.searches.plan(body.config, body.label, who.name, asked)
+    note(house, who, "search.start", job.id, {"label": job.label})
+    house.searches.queue(job)
     return _shown(job)
 
 
@@ -77,14 +77,7 @@ async def apply_search(id: str, body: ApplyIn, who: Researcher, house: Stand) ->
             "There is no one best trial." if number is None else f"There is no trial {number} with a score."
         )
         raise ProblemError(409, told, "Name a trial of the table.", code="no_trial")
-    house.audit.write(
-        who.name,
-        "search.apply",
-        id,
-        {"trial": trial["number"]},
-        address=who.address,
-        request_id=who.request_id,
-    )
+    note(house, who, "search.apply", id, {"trial": trial["number"]})
     path = await house.reading(_applied, house.strategies, job, trial)
     command = shlex.join(["abidance", "backtest", "-c", str(path), "--userdir", str(house.userdir)])
     return ApplyOut(file=str(path), trial=trial["number"], command=command)
@@ -94,8 +87,8 @@ async def apply_search(id: str, body: ApplyIn, who: Researcher, house: Stand) ->
 async def cancel_search(id: str, who: Researcher, house: Stand) -> SearchOut:
     """End a search that waits or runs; its study is kept."""
     job = _job(house, id)
-    house.searches.cancel(job)
-    house.audit.write(who.name, "search.cancel", job.id, address=who.address, request_id=who.request_id)
+    with deed(house, who, "search.cancel", job.id):
+        house.searches.cancel(job)
     return _shown(job)
 
 

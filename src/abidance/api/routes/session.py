@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from abidance import __version__
 from abidance.api.access import COOKIE, Anyone, Identity, Person, Stand, Viewer
+from abidance.api.deeds import deed, note
 from abidance.api.house import House
 from abidance.api.problems import ProblemError, not_found
 from abidance.api.schemas.access import (
@@ -23,6 +24,7 @@ from abidance.api.schemas.access import (
     TotpOut,
 )
 from abidance.api.schemas.wire import Done
+from abidance.security.passwords import check_password
 from abidance.security.roles import Role
 from abidance.security.sessions import ABSOLUTE, Session
 from abidance.security.users import User
@@ -48,11 +50,12 @@ async def make_first_admin(
     house.throttle.failed(key)
     if not house.setup_token or not hmac.compare_digest(body.token.encode(), house.setup_token.encode()):
         raise ProblemError(403, "That is not the setup token.", "Copy it from the terminal of this server.")
+    check_password(body.password, body.name)
     kept = await house.hashing(house.passwords.hash, body.password)
-    house.users.add_first(body.name, body.password, kept)
+    with deed(house, who, "user.first", body.name, by=body.name):
+        house.users.add_first(body.name, body.password, kept)
     house.setup_token = ""
     house.throttle.succeeded(key)
-    _note(house, who, "user.first", body.name, by=body.name)
     return _let_in(house, who, body.name, request, response)
 
 
@@ -64,15 +67,15 @@ async def log_in(body: LoginIn, who: Anyone, house: Stand, response: Response, r
     house.throttle.failed(*keys)
     user = house.users.get(body.name)
     if not await _proven(house, user, body.password, body.code):
-        _note(house, who, "login.failed", body.name[:64], by="")
+        note(house, who, "login.failed", body.name[:64], by="")
         raise ProblemError(401, "Name, password or code are wrong.", "Try again.", code="login")
     assert user is not None
+    note(house, who, "login", user.name, by=user.name)
     house.throttle.succeeded(keys[0])
     house.throttle.forgive(who.address)
     house.users.note_login(user.name)
     if who.session is not None:
         house.sessions.end(who.session.id)
-    _note(house, who, "login", user.name, by=user.name)
     return _let_in(house, who, user.name, request, response)
 
 
@@ -86,8 +89,8 @@ async def get_me(who: Viewer, house: Stand) -> MeOut:
 async def log_out(who: Viewer, house: Stand, response: Response) -> Done:
     """End this session."""
     if who.session is not None:
+        note(house, who, "logout", who.name)
         house.sessions.end(who.session.id)
-        _note(house, who, "logout", who.name)
     response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
     return Done()
 
@@ -100,8 +103,9 @@ async def confirm(body: ConfirmIn, who: Viewer, house: Stand, response: Response
     _hold(house, *keys)
     house.throttle.failed(*keys)
     if not await _proven(house, house.users.get(who.name), body.password, body.code):
-        _note(house, who, "confirm.failed", who.name)
+        note(house, who, "confirm.failed", who.name)
         raise ProblemError(403, "Password or code are wrong.", "Try again.", code="confirm")
+    note(house, who, "confirm", who.name)
     house.throttle.succeeded(keys[0])
     house.throttle.forgive(who.address)
     _give(response, house.sessions.renew(request.cookies[COOKIE], confirmed=True))
@@ -114,9 +118,9 @@ async def change_password(body: PasswordIn, who: Viewer, house: Stand) -> Done:
     """Choose another password; all other sessions end. Asks for a proof of the last minutes."""
     session = _fresh(house, who)
     kept = await house.hashing(house.passwords.hash, body.password)
-    house.users.set_password(who.name, body.password, kept)
-    house.sessions.end_all(who.name, session.id)
-    _note(house, who, "password.change", who.name)
+    with deed(house, who, "password.change", who.name):
+        house.users.set_password(who.name, body.password, kept)
+        house.sessions.end_all(who.name, session.id)
     return Done()
 
 
@@ -126,7 +130,8 @@ async def begin_totp(who: Viewer, house: Stand) -> TotpOut:
     import pyotp
 
     _fresh(house, who)
-    secret = house.users.begin_totp(who.name)
+    with deed(house, who, "totp.begin", who.name):
+        secret = house.users.begin_totp(who.name)
     return TotpOut(
         secret=secret, uri=pyotp.TOTP(secret).provisioning_uri(name=who.name, issuer_name="Abidance")
     )
@@ -140,11 +145,11 @@ async def confirm_totp(
     session, key = _fresh(house, who), f"totp {who.name.casefold()}"
     _hold(house, key)
     house.throttle.failed(key)
-    codes = house.users.confirm_totp(who.name, body.code)
+    with deed(house, who, "totp.on", who.name):
+        codes = house.users.confirm_totp(who.name, body.code)
     house.throttle.succeeded(key)
     house.sessions.end_all(who.name, session.id)
     _give(response, house.sessions.renew(request.cookies[COOKIE], confirmed=True))
-    _note(house, who, "totp.on", who.name)
     return RecoveryOut(codes=codes)
 
 
@@ -152,8 +157,8 @@ async def confirm_totp(
 async def remove_totp(who: Viewer, house: Stand) -> Done:
     """Do without a second factor again."""
     _fresh(house, who)
+    note(house, who, "totp.off", who.name)
     house.users.remove_totp(who.name)
-    _note(house, who, "totp.off", who.name)
     return Done()
 
 
@@ -183,8 +188,8 @@ async def end_session(id: str, who: Person, house: Stand) -> Done:
     found = house.sessions.get(id)
     if found is None or (found.user != who.name and who.role is not Role.ADMIN):
         raise not_found("session", id)
+    note(house, who, "session.end", found.user)
     house.sessions.end(id)
-    _note(house, who, "session.end", found.user)
     return Done()
 
 
@@ -255,8 +260,3 @@ def _me(house: House, name: str, role: Role, kind: str, session: Session | None)
         version=__version__,
         demo=house.demo,
     )
-
-
-def _note(house: House, who: Identity, action: str, target: str, by: str | None = None) -> None:
-    actor = who.name if by is None else by
-    house.audit.write(actor, action, target, address=who.address, request_id=who.request_id)

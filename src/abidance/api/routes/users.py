@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter
 
-from abidance.api.access import Admin, Confirmed, Identity, Person, Stand, Viewer
+from abidance.api.access import Admin, Confirmed, Person, Stand, Viewer
+from abidance.api.deeds import deed, note
 from abidance.api.house import House
 from abidance.api.problems import ProblemError, not_found
 from abidance.api.schemas.access import (
@@ -14,6 +15,7 @@ from abidance.api.schemas.access import (
     UserOut,
 )
 from abidance.api.schemas.wire import Done
+from abidance.security.passwords import check_password
 from abidance.security.roles import Role
 from abidance.security.sessions import Token
 from abidance.security.users import User
@@ -31,8 +33,8 @@ async def list_users(who: Admin, house: Stand) -> list[UserOut]:
 async def add_user(body: UserIn, who: Confirmed, house: Stand) -> UserOut:
     """Add a user."""
     kept = await house.hashing(house.passwords.hash, body.password)
-    house.users.add(body.name, body.password, kept, body.role)
-    _note(house, who, "user.add", body.name, {"role": body.role.value})
+    with deed(house, who, "user.add", body.name, {"role": body.role.value}):
+        house.users.add(body.name, body.password, kept, body.role)
     return _shown(_user(house, body.name))
 
 
@@ -40,33 +42,40 @@ async def add_user(body: UserIn, who: Confirmed, house: Stand) -> UserOut:
 async def change_user(name: str, body: UserChangeIn, who: Confirmed, house: Stand) -> UserOut:
     """Change a user's role, password or second factor, or keep them out; their sessions end."""
     before = _user(house, name)
+    kept = ""
     if body.password is not None:
+        check_password(body.password, name)
         kept = await house.hashing(house.passwords.hash, body.password)
-        house.users.set_password(name, body.password, kept)
-    if body.role is not None:
-        house.users.set_role(name, body.role)
-    if body.is_active is not None:
-        house.users.set_active(name, body.is_active)
-    if body.reset_totp:
-        house.users.remove_totp(name)
-    house.sessions.end_all(before.name, who.session.id if who.session and before.name == who.name else "")
-    after = _user(house, name)
+    role = before.role if body.role is None else body.role
     changed = {
         "before": {"role": before.role.value, "is_active": before.is_active},
-        "after": {"role": after.role.value, "is_active": after.is_active},
+        "after": {
+            "role": role.value,
+            "is_active": before.is_active if body.is_active is None else body.is_active,
+        },
         "password": body.password is not None,
         "totp": body.reset_totp,
     }
-    _note(house, who, "user.change", before.name, changed)
-    return _shown(after)
+    with deed(house, who, "user.change", before.name, changed):
+        # What may be refused comes first, so that all is done or nothing.
+        if body.role is not None:
+            house.users.set_role(name, body.role)
+        if body.is_active is not None:
+            house.users.set_active(name, body.is_active)
+        if body.password is not None:
+            house.users.set_password(name, body.password, kept)
+        if body.reset_totp:
+            house.users.remove_totp(name)
+        house.sessions.end_all(before.name, who.session.id if who.session and before.name == who.name else "")
+    return _shown(_user(house, name))
 
 
 @router.delete("/users/{name}")
 async def remove_user(name: str, who: Confirmed, house: Stand) -> Done:
     """Remove a user with all their sessions and tokens."""
     user = _user(house, name)
-    house.users.remove(name)
-    _note(house, who, "user.remove", user.name, {"role": user.role.value})
+    with deed(house, who, "user.remove", user.name, {"role": user.role.value}):
+        house.users.remove(name)
     return Done()
 
 
@@ -86,14 +95,11 @@ async def make_token(body: TokenIn, who: Viewer, house: Stand) -> NewTokenOut:
         )
     if who.role is None or not who.role.covers(body.role):
         raise ProblemError(403, f"You are no {body.role} yourself.", "Ask for a lesser role.", code="role")
-    secret, token = house.tokens.make(who.name, body.name, body.role, body.days, body.addresses, body.scopes)
-    made: dict[str, object] = {
-        "name": body.name,
-        "role": token.role.value,
-        "days": body.days,
-        "scopes": list(token.scopes),
-    }
-    _note(house, who, "token.make", token.id, made)
+    wanted = {"role": body.role.value, "days": body.days, "scopes": list(body.scopes)}
+    with deed(house, who, "token.make", body.name, wanted):
+        secret, token = house.tokens.make(
+            who.name, body.name, body.role, body.days, body.addresses, body.scopes
+        )
     return NewTokenOut(token=_token(token), secret=secret)
 
 
@@ -103,8 +109,8 @@ async def end_token(id: str, who: Person, house: Stand) -> Done:
     found = house.tokens.get(id)
     if found is None or (found.user != who.name and who.role is not Role.ADMIN):
         raise not_found("token", id)
+    note(house, who, "token.end", id, {"user": found.user, "name": found.name})
     house.tokens.end(id)
-    _note(house, who, "token.end", id, {"user": found.user})
     return Done()
 
 
@@ -138,9 +144,3 @@ def _token(token: Token) -> TokenOut:
         expires=int(token.expires * 1000),
         last_used=None if token.last_used is None else int(token.last_used * 1000),
     )
-
-
-def _note(
-    house: House, who: Identity, action: str, target: str, data: dict[str, object] | None = None
-) -> None:
-    house.audit.write(who.name, action, target, data, address=who.address, request_id=who.request_id)

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
+from abidance.api.deeds import deed, note
 from abidance.api.fitting import INSIDE, asked_as, check
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
@@ -39,15 +40,9 @@ async def start_verdict(body: JudgementIn, who: Researcher, house: Stand) -> Jud
     asked = body.model_dump(exclude={"config", "label"})
     with asked_as(INSIDE):
         await house.reading(check, config, house.strategies)
-        job = house.verdicts.add(config, label, who.name, asked)
-    house.audit.write(
-        who.name,
-        "verdict.start",
-        job.id,
-        {"label": job.label},
-        address=who.address,
-        request_id=who.request_id,
-    )
+        job = house.verdicts.plan(config, label, who.name, asked)
+    note(house, who, "verdict.start", job.id, {"label": job.label})
+    house.verdicts.queue(job)
     return _shown(job)
 
 
@@ -78,8 +73,8 @@ async def get_verdict_page(id: str, who: Viewer, house: Stand) -> Response:
 async def cancel_verdict(id: str, who: Researcher, house: Stand) -> JudgementOut:
     """End a verdict that waits or runs."""
     job = _job(house, id)
-    house.verdicts.cancel(job)
-    house.audit.write(who.name, "verdict.cancel", job.id, address=who.address, request_id=who.request_id)
+    with deed(house, who, "verdict.cancel", job.id):
+        house.verdicts.cancel(job)
     return _shown(job)
 
 
