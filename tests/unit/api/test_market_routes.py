@@ -6,6 +6,7 @@ from starlette.testclient import TestClient
 
 from abidance.api.house import House
 from abidance.indicators.trend import ema
+from abidance.market.bars import Bars
 from abidance.model.market import BookSnapshot, DataKind, FeedState, FeedStatus, Quote
 from tests.unit.api.conftest import logged_in
 
@@ -80,3 +81,16 @@ def test_levels_tell_where_each_stop_stood_and_where_it_was_moved(viewer: TestCl
         assert each["ts"][0] == order["ts"]
         assert each["prices"][-1] == order["trigger"]
         assert (each["until"] is None) == order["is_open"]
+
+
+def test_the_newest_bars_of_the_store_are_those_at_its_end(viewer: TestClient, house: House) -> None:
+    ts = np.arange(6_000, dtype=np.int64) * 3_600 * 10**9
+    price = np.arange(6_000, dtype=np.float64) + 1.0
+    house.catalog.store.write(Bars("NEW/USDT@BINANCE", "1h", ts, [price] * 5))
+
+    few = viewer.get("/api/v1/bars?instrument=NEW/USDT@BINANCE&timeframe=1h&limit=3").json()
+    early = viewer.get("/api/v1/bars?instrument=NEW/USDT@BINANCE&timeframe=1h&limit=3&end=7200000").json()
+
+    assert few["ts"] == [each * 3_600_000 for each in (5_997, 5_998, 5_999)]
+    assert few["close"] == [5_998.0, 5_999.0, 6_000.0]
+    assert early["close"] == [1.0, 2.0]

@@ -169,8 +169,11 @@ async def get_bars(
     parse_instrument_id(instrument)
     timeframe_ns(timeframe)
     begin, until = (None if each is None else each * 1_000_000 for each in (start, end))
-    bars = await house.reading(house.catalog.read, instrument, timeframe, begin, until)
-    return _shown(instrument, timeframe, _rows(bars)[-limit:])
+
+    def newest() -> list[tuple[float, ...]]:
+        return _rows(house.catalog.read(instrument, timeframe, begin, until), limit)
+
+    return _shown(instrument, timeframe, await house.reading(newest))
 
 
 Column = np.ndarray[Any, np.dtype[np.float64]]
@@ -215,11 +218,12 @@ def _earlier(
     return None
 
 
-def _rows(bars: Bars | None) -> list[tuple[float, ...]]:
+def _rows(bars: Bars | None, limit: int = MOST) -> list[tuple[float, ...]]:
+    """Return the newest `limit` bars as rows; no other is turned into one, however long the series is."""
     if bars is None:
         return []
-    columns = (np.asarray(each).tolist() for each in bars.columns())
-    return list(zip((bars.ts // 1_000_000).tolist(), *columns, strict=True))
+    columns = (np.asarray(each[-limit:]).tolist() for each in bars.columns())
+    return list(zip((bars.ts[-limit:] // 1_000_000).tolist(), *columns, strict=True))
 
 
 def _shown(instrument: str, timeframe: str, rows: list[tuple[float, ...]]) -> BarsOut:
