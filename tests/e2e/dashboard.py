@@ -53,6 +53,18 @@ _FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 
+_HELD = """import os
+class Held(EventStrategy):
+    timeframe = "1h"
+    seen = 0
+
+    def on_bar(self, bar, view):
+        self.seen += 1
+        if self.seen == 1:
+            self.gate = os.open({gate!r}, os.O_RDONLY)
+        if self.seen == 12_000:
+            os.read(self.gate, 1)
+"""
 BTC = "BTC/USDT@BINANCE"
 ACCOUNT = Account("a-key", "a-secret")
 QUIET = 600
@@ -222,6 +234,20 @@ def entered(visitor: Visitor, house: House) -> Any:
     page.get_by_role("button", name="Make the admin and log in").click()
     page.get_by_role("link", name="Settings").wait_for()
     return page
+
+
+@contextmanager
+def held(house: House) -> Iterator[None]:
+    """Give a house the strategy `Held`, whose long backtests stand still halfway for as long as this lasts."""
+    gate = house.folder / "gate"
+    os.mkfifo(gate)
+    house.program.strategy(_HELD.format(gate=str(gate)), "held.py")
+    ours = os.open(gate, os.O_RDWR)  # nothing is ever written: who reads waits until this is closed
+    try:
+        yield
+    finally:
+        gate.unlink()
+        os.close(ours)
 
 
 @contextmanager

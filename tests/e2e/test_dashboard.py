@@ -18,6 +18,7 @@ from tests.e2e.dashboard import (
     barriers,
     browser,
     entered,
+    held,
     house,
     playwright,
     pytestmark,
@@ -295,14 +296,33 @@ def test_a_backtest_is_started_watched_and_opened(visitor: Visitor) -> None:
     assert visitor.faults == []
 
 
+def test_a_long_backtest_shows_how_far_it_is(visitor: Visitor, house: House) -> None:
+    with held(house):
+        page = visitor.go("/backtests")
+        page.get_by_role("combobox", name="Strategy").click()
+        page.get_by_role("option", name="Held").click()
+        page.get_by_label("Time range").fill("20230101-20250601")
+
+        page.get_by_role("button", name="Start", exact=True).click()
+
+        row = page.locator(".backtest").filter(has_text="Held").first
+        bar = row.get_by_role("progressbar", name="Progress")
+        halfway = re.compile(r"^[1-9]\d(\.\d+)?$")
+        playwright.expect(bar).to_have_attribute("aria-valuenow", halfway, timeout=60_000)
+    row.get_by_text("done", exact=True).wait_for(timeout=60_000)
+    assert bar.count() == 0
+    assert visitor.faults == []
+
+
 def test_what_does_not_fit_in_a_form_is_told_at_its_field(visitor: Visitor) -> None:
     page = visitor.go("/backtests")
     page.get_by_label("Time range").fill("yesterday")
 
     page.get_by_role("button", name="Start", exact=True).click()
 
-    page.get_by_text(re.compile("time ?range", re.IGNORECASE)).last.wait_for()
-    page.get_by_role("alert").or_(page.locator(".backtest .down")).first.wait_for()
+    told = page.get_by_role("main").get_by_role("alert")
+    told.locator("code", has_text="timerange").wait_for()
+    assert page.locator(".backtest", has_text="yesterday").count() == 0
 
 
 def test_recovery_codes_stand_until_they_are_kept(browser: Any, tmp_path: Path) -> None:
