@@ -186,13 +186,13 @@ def test_limits_change_while_the_bot_runs_and_loosening_asks_once_more(
     form = page.get_by_role("form", name="Limits")
     form.get_by_label("Max positions").fill("9")
     form.get_by_role("button", name="Apply to the running bot").click()
-    page.get_by_text("changed max_positions 10 to 9").wait_for()
+    page.get_by_text("changed max_positions 10 to 9").first.wait_for()
 
     form.get_by_label("Max positions").fill("11")
     form.get_by_role("button", name="Apply to the running bot").click()
     page.get_by_role("dialog").get_by_text("This lets more risk in: max_positions.").wait_for()
     page.get_by_role("button", name="Loosen them").click()
-    page.get_by_text("changed max_positions 9 to 11").wait_for()
+    page.get_by_text("changed max_positions 9 to 11").first.wait_for()
 
     page.reload()
     playwright.expect(form.get_by_label("Max positions")).to_have_value("11")
@@ -206,7 +206,7 @@ def test_breakers_change_while_the_bot_runs(visitor: Visitor, house: House) -> N
 
     form.get_by_role("button", name="Apply to the running bot").click()
 
-    page.get_by_text("changed daily_loss 0.05 to 0.04").wait_for()
+    page.get_by_text("changed daily_loss 0.05 to 0.04").first.wait_for()
     assert b"set_breakers" in (house.program.userdir / "runs" / "bot" / "journal.abj").read_bytes()
 
 
