@@ -93,7 +93,7 @@ def test_every_sampler_searches_and_one_worker_repeats(tmp_path, sampler):
     ],
 )
 def test_a_sampler_is_what_its_name_says(name, kind):
-    assert type(sampler_named(name, 1, SPACE, set)._inner) is kind
+    assert type(vars(sampler_named(name, 1, SPACE, set))["_inner"]) is kind
     assert type(sampler_named("qmc", 1, SPACE, set)) is optuna.samplers.QMCSampler
 
 
