@@ -118,7 +118,10 @@ def check(world: World, orders: list[str]) -> None:
             assert tracked.told.value in ("open", "partial"), names
         else:
             assert tracked.is_closed, (names, placed[-1].state)
-            assert ENDED[placed[-1].state] & set(names)
+            never_back = (
+                {"OrderAbandoned"} if tracked.past else set()
+            )  # it gave way, and did not get there again
+            assert (ENDED[placed[-1].state] | never_back) & set(names)
     assert world.gateway.doubts == {}
     assert not {AnomalyCode.CONFLICT, AnomalyCode.MISMATCH, AnomalyCode.MALFORMED} & set(world.orders.counts)
     assert sum((fill.quantity for fill in told), ZERO) >= 0

@@ -10,10 +10,14 @@ from collections.abc import Callable, Coroutine
 from msgspec.structs import replace
 
 from abidance.model.command import Submit
+from abidance.model.instrument import SECOND_NS
 from abidance.model.order import OrderRequest, OrderState, OrderType
 from abidance.venues.account import AccountDialect, Proof, Reply
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register, Tracked
+
+AGAIN = 60 * SECOND_NS
+"""How long after one that was refused the next try to bring an order back follows."""
 
 
 class Keeping:
@@ -35,6 +39,7 @@ class Keeping:
         self._submit = submit
         self._withdraw = withdraw
         self._free: set[str] = set()
+        self._not_before: dict[str, int] = {}
 
     def must_hold(self, tracked: Tracked) -> bool:
         """Say whether we watch the market for an order: the venue cannot, or another exit has the assets in keeping."""
@@ -72,25 +77,27 @@ class Keeping:
         """Send what gave way to the venue again, where nothing was in its way at the last look either.
 
         In between, whoever wished it has heard what became of the other exit, and has made this one as large as it is
-        to be or has taken it back.
+        to be or has taken it back. One that the venue refused is tried again a minute later.
         """
-        free = [each for each in self._register.open() if each.is_watched and not self.must_hold(each)]
+        now = self._way.pulse.wall()
+        # Without the venue's id of its earlier life, late news of that could not be told from those of the next one.
+        held = [each for each in self._register.open() if each.is_watched and (each.past or not each.left)]
+        free = [each for each in held if not self.must_hold(each)]
         for tracked in free:
-            if tracked.id in self._free and not self.must_hold(tracked):
+            is_due = tracked.id in self._free and now >= self._not_before.get(tracked.id, 0)
+            if is_due and not self.must_hold(tracked):
                 self._way.log.info("held_order_brought_back", order=tracked.id)
                 self._send(tracked, tracked.request)
         self._free = {each.id for each in free}
+        self._not_before = {id: until for id, until in self._not_before.items() if until > now}
 
     def keeps(self, tracked: Tracked, command: Submit, reply: Reply) -> bool:
-        """Go on to watch the market for an order that was to go back and never left; say whether we do."""
+        """Go on to watch the market for a stop that was to go back and is not at the venue; say whether we do."""
         was_held = tracked.told in (OrderState.OPEN, OrderState.PARTIAL) and not tracked.is_unwanted
-        if (
-            was_held
-            and command.request.trigger is not None
-            and reply.proof is Proof.REFUSED
-            and not reply.has_left
-        ):
+        if was_held and command.request.trigger is not None and reply.proof is Proof.REFUSED:
             tracked.held = True
+            if reply.has_left:
+                self._not_before[tracked.id] = self._way.pulse.wall() + AGAIN
             return True
         return False
 
