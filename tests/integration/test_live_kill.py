@@ -209,6 +209,15 @@ async def test_a_bot_that_starts_again_with_room_on_the_disk_does_what_the_switc
         place.agrees(again)
 
 
+def assert_left_after_five_seconds(place: Rungs, bot: LiveTrading) -> None:
+    kinds = [fill.purpose.value for fill in bot.engine.fills]
+    assert kinds == ["entry", "stop_loss"]
+    assert not bot.engine.state.portfolio.open_positions()
+    (span,) = bot.engine.vigil.past.values()
+    assert 5e9 <= span.longest < 8e9
+    place.agrees(bot)
+
+
 async def test_a_stop_that_nobody_acknowledges_is_left_at_market_after_five_seconds(tmp_path: Path) -> None:
     place = Rungs(tmp_path / "bot")
     place.rungs = 0
@@ -218,12 +227,7 @@ async def test_a_stop_that_nobody_acknowledges_is_left_at_market_after_five_seco
         place.exchange.faults.add(Fault(Wrong.DEAF, "/api/v3/order", after=1, times=5))
         bot = await place.live(150)
 
-        kinds = [fill.purpose.value for fill in bot.engine.fills]
-        assert kinds == ["entry", "stop_loss"]
-        assert not bot.engine.state.portfolio.open_positions()
-        (span,) = bot.engine.vigil.past.values()
-        assert 5e9 <= span.longest < 8e9
-        place.agrees(bot)
+        assert_left_after_five_seconds(place, bot)
 
 
 @pytest.mark.parametrize("state", [State.EXPIRED, State.CANCELLED])
@@ -273,12 +277,7 @@ async def test_a_stop_that_the_venue_ends_and_does_not_take_again_is_left_at_mar
     async with place:
         bot = await place.live(130, person=person)
 
-        kinds = [fill.purpose.value for fill in bot.engine.fills]
-        assert kinds == ["entry", "stop_loss"]
-        assert not bot.engine.state.portfolio.open_positions()
-        (span,) = bot.engine.vigil.past.values()
-        assert 5e9 <= span.longest < 8e9
-        place.agrees(bot)
+        assert_left_after_five_seconds(place, bot)
 
 
 @pytest.mark.parametrize(("number", "extent"), SIGNALS.items())

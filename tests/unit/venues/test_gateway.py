@@ -161,10 +161,7 @@ def standing(world: World) -> list[D]:
 
 async def test_a_stop_stands_where_it_can_and_gives_way_to_an_exit(world: World) -> None:
     is_native = OrderType.STOP in world.gateway.dialect.capability.native
-    world.submit(quantity="0.1")
-    await world.advance(1)
-    stop = world.stop_loss(below=300)
-    await world.advance(1)
+    stop = await world.guarded()
     stood = world.placed(stop)
 
     leave = world.submit(Side.SELL, "0.09", reduce_only=True)
@@ -180,10 +177,7 @@ async def test_a_stop_stands_where_it_can_and_gives_way_to_an_exit(world: World)
 
 async def test_a_stop_that_gave_way_goes_back_when_the_exit_was_refused(world: World) -> None:
     is_native = OrderType.STOP in world.gateway.dialect.capability.native
-    world.submit(quantity="0.1")
-    await world.advance(1)
-    stop = world.stop_loss(below=300)
-    await world.advance(1)
+    stop = await world.guarded()
 
     leave = world.submit(Side.SELL, "5", reduce_only=True)
     await world.advance(4)
@@ -198,10 +192,7 @@ async def test_a_stop_that_gave_way_goes_back_when_the_exit_was_refused(world: W
 
 async def test_a_stop_that_gave_way_goes_back_as_large_as_it_is_to_be(world: World) -> None:
     is_native = OrderType.STOP in world.gateway.dialect.capability.native
-    world.submit(quantity="0.1")
-    await world.advance(1)
-    stop = world.stop_loss(below=300)
-    await world.advance(1)
+    stop = await world.guarded()
 
     leave = world.submit(Side.SELL, "0.05", reduce_only=True)
     await world.advance(0.9)
@@ -216,10 +207,7 @@ async def test_a_stop_that_gave_way_goes_back_as_large_as_it_is_to_be(world: Wor
 async def test_a_stop_that_cannot_go_back_yet_is_watched_by_us(world: World) -> None:
     if OrderType.STOP not in world.gateway.dialect.capability.native:
         return  # it never goes anywhere
-    world.submit(quantity="0.1")
-    await world.advance(1)
-    stop = world.stop_loss(below=300)
-    await world.advance(1)
+    stop = await world.guarded()
     world.submit(Side.SELL, "5", reduce_only=True)
     await world.advance(0.9)
     world.is_up = False
@@ -236,10 +224,7 @@ async def test_a_stop_that_cannot_go_back_yet_is_watched_by_us(world: World) -> 
 
 
 async def test_a_stop_on_its_way_back_to_us_is_not_sent_by_a_price(world: World) -> None:
-    world.submit(quantity="0.1")
-    await world.advance(1)
-    stop = world.stop_loss(below=300)
-    await world.advance(1)
+    stop = await world.guarded()
     stood = world.placed(stop)
     world.exchange.faults.add(Fault(Wrong.LATE, "", 0, 0, 3.0))
     world.submit(Side.SELL, "0.05", reduce_only=True)
@@ -276,10 +261,7 @@ async def test_a_held_order_is_sent_when_its_price_comes(world: World) -> None:
 
 @pytest.mark.parametrize("world", WITHOUT_STOPS, indirect=True)
 async def test_a_stop_that_the_venue_does_not_have_is_watched_by_us(world: World) -> None:
-    world.submit(quantity="0.1")
-    await world.advance(1)
-    stop = world.stop_loss(below=300)
-    await world.advance(1)
+    stop = await world.guarded()
     told = world.told(stop)
 
     request = world.gateway.register.get(stop).request  # type: ignore[union-attr]

@@ -46,10 +46,7 @@ async def test_a_position_is_opened_and_read_back(world: World) -> None:
 
 
 async def test_a_stop_stays_at_the_venue_while_an_exit_goes(world: World) -> None:
-    world.submit(quantity="0.2")
-    await world.advance(1)
-    stop = world.stop_loss(below=2_000)
-    await world.advance(1)
+    stop = await world.guarded("0.2", below=2_000)
 
     leave = world.submit(Side.SELL, "0.05", reduce_only=True)
     await world.advance(2)

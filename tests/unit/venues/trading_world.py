@@ -311,6 +311,14 @@ class World:
         price = self.bid() - below
         return self.submit(quantity=quantity, type=OrderType.LIMIT, price=price)
 
+    async def guarded(self, quantity: str = "0.1", below: int = 300) -> str:
+        """Buy at market, state a stop, wait until both have come about, and return the stop's id."""
+        self.submit(quantity=quantity)
+        await self.advance(1)
+        stop = self.stop_loss(below=below)
+        await self.advance(1)
+        return stop
+
     def stop_loss(self, below: int, quantity: str = "0.09") -> str:
         trigger = self.bid() - below
         return self.submit(
