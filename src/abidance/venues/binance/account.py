@@ -133,7 +133,7 @@ class BinanceSpotAccount(V3SpotAccount):
             found = _read_orders(answer.body) if answer.body[:1] == b"[" else [_read_order(answer.body)]
             reports = [self._report(each, instrument) for each in found]
             fills = [fill for each in found for fill in self._fills(each, instrument)]
-        except UNREADABLE as error:
+        except (*UNREADABLE, KeyError) as error:
             return Reply(Proof.UNKNOWN, f"an answer that cannot be read ({error})")
         return Reply(Proof.DONE, "", tuple(reports), tuple(fills))
 
