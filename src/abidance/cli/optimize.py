@@ -253,6 +253,8 @@ class _Live:
             told = f"best {self._aim.objectives[0].name} {standing.best.scores[0]:.4g} {values}"
         if standing.failed:
             told += f" ({standing.failed} failed)"
+        if standing.elsewhere:
+            told += f" (waiting for {standing.elsewhere} of other hosts)"
         self._progress.update(
             self._task,
             completed=standing.done,

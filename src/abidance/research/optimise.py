@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from abidance.model.errors import StrategyError
@@ -13,6 +13,8 @@ from abidance.research.study import Row, Study
 
 PAUSE = 0.1
 """Seconds between two looks at how a search stands: telling must not cost more than searching."""
+LOOK = 1.0
+"""Seconds between two looks at what other hosts still have in hand."""
 DEATHS = 8
 """So many workers that die one after another, without an answer between them, end the search."""
 HOPELESS = 20
@@ -38,6 +40,8 @@ class Standing:
     refused: int
     failed: int
     last: Row | None = None
+    elsewhere: int = 0
+    """Trials that are waited for, since other hosts have them in hand."""
 
 
 Observe = Callable[[Standing], None]
@@ -77,14 +81,8 @@ class Search:
         Raises StrategyError when nothing can be scored, CrewError when nobody can evaluate.
         """
         try:
-            while True:
-                is_settled = self._is_settled()
-                if not is_settled:
-                    self._hand_out()
-                if not self._open:
-                    return Ending.SETTLED if is_settled else Ending.DONE
-                for number, answer in self._crew.receive():
-                    self._take(number, answer)
+            with self._study.alive():
+                return self._until_enough()
         except KeyboardInterrupt:
             self._withdraw("interrupted")
             return Ending.INTERRUPTED
@@ -92,11 +90,33 @@ class Search:
             self._withdraw("the search failed")
             raise
 
+    def _until_enough(self) -> Ending:
+        while True:
+            is_settled = self._is_settled()
+            if not is_settled:
+                self._hand_out()
+            if self._open:
+                for number, answer in self._crew.receive():
+                    self._take(number, answer)
+            elif is_settled or self._is_enough():
+                return Ending.SETTLED if is_settled else Ending.DONE
+
+    def _is_enough(self) -> bool:
+        """Say whether nothing is left to do, whatever becomes of other processes; wait a little for other hosts."""
+        if self._study.recover():
+            return False
+        if waiting := self._study.elsewhere():
+            found = standing(self._study.rows(), self._study, self._effort.epochs)
+            self._observe(replace(found, elsewhere=waiting))
+            time.sleep(LOOK)
+            return False
+        return self._study.spent() >= self._effort.epochs or self._study.is_exhausted()
+
     def _hand_out(self) -> None:
         while len(self._open) < self._crew.size and self._study.spent() < self._effort.epochs:
             if self._study.is_exhausted():
                 return
-            row = self._study.ask()
+            row = self._study.ask(self._effort.epochs)
             if row.state != "running":
                 self._show(row)
                 if self._is_settled():

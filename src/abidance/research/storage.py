@@ -4,10 +4,13 @@ import errno
 import fcntl
 import json
 import os
+import warnings
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
@@ -16,6 +19,14 @@ from abidance.model.errors import AbidanceError, UsageError
 
 class StudyError(AbidanceError):
     """A study cannot be read, written or continued."""
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """How often a process that runs trials says so in a database, and after how long a silence it is gone (seconds)."""
+
+    every: int = 10
+    grace: int = 60
 
 
 class _Lock:
@@ -105,8 +116,9 @@ def _mend(path: Path) -> None:
         file.truncate(whole)
 
 
-def database(url: str) -> BaseStorage:
+def database(url: str, pulse: Pulse | None = None) -> BaseStorage:
     """Open a PostgreSQL database. Raises UsageError for another URL, StudyError when it cannot be reached."""
+    pulse = pulse or Pulse()
     scheme, colon, rest = url.partition("://")
     if not colon or scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
         raise UsageError(f"{masked(url)} is no storage.", "Write postgresql://user:password@host/database.")
@@ -116,13 +128,35 @@ def database(url: str) -> BaseStorage:
             "Install it: pip install 'abidance[postgres]'",
         )
     try:
-        return RDBStorage(f"postgresql+psycopg://{rest}", engine_kwargs={"pool_pre_ping": True})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            storage = RDBStorage(
+                f"postgresql+psycopg://{rest}",
+                engine_kwargs={"pool_pre_ping": True},
+                heartbeat_interval=pulse.every,
+                grace_period=pulse.grace,
+            )
+        _keep_in_utc(storage)
+        return storage
     except Exception as error:  # noqa: BLE001  whatever the driver raises
         told = str(error.__cause__ or error).strip().splitlines()[0] if str(error) else type(error).__name__
         raise StudyError(
             f"The database {masked(url)} cannot be used: {told.replace(url, masked(url))}.",
             "Check that it runs, that it is there, and the user's name and password.",
         ) from None
+
+
+def _keep_in_utc(storage: RDBStorage) -> None:
+    """Have pulses written in UTC: in a zone with summer time all of them would be an hour old on one night."""
+    from sqlalchemy import event
+
+    def begin(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("set time zone 'UTC'")
+        connection.commit()
+
+    event.listen(storage.engine, "connect", begin)
+    storage.engine.dispose()  # those that are open already know nothing of it
 
 
 def masked(url: str) -> str:

@@ -7,8 +7,8 @@ On one host a study is an Optuna journal file, across hosts a PostgreSQL databas
 import os
 import socket
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,12 +20,14 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from abidance.model.errors import UsageError
 from abidance.research.objective import Aim, Outcome, Refusal
+from abidance.research.pulse import Heart
 from abidance.research.sampling import Key, distribution, key_of, sampler_named
 from abidance.research.space import Space, Values, tidy
 from abidance.research.storage import StudyError
 
 TRIES = 2
 """How often a setting is given out again whose run ended without an answer."""
+SILENT = "nothing more was heard of its process"
 _NAMELESS = timedelta(minutes=1)
 _STATES = {
     TrialState.COMPLETE: "complete",
@@ -93,6 +95,7 @@ class Study:
     def __init__(self, storage: BaseStorage, plan: Plan, *, fresh: bool = False) -> None:
         self.plan = plan
         self._storage = storage
+        self._heart = Heart(storage, self._queue_again)
         optuna.logging.set_verbosity(optuna.logging.CRITICAL)
         directions: list[Literal["minimize", "maximize"]] = [
             "maximize" if each.maximise else "minimize" for each in plan.aim.objectives
@@ -121,13 +124,29 @@ class Study:
         self._cursor = 0
 
     def recover(self) -> int:
-        """Give out again what processes of this host left unanswered when they died; return how many there were."""
-        found = 0
+        """Give out again what processes left unanswered when they died; return how many there were.
+
+        That a process of this host died is seen at once, that one of another host did by its silence in a database.
+        """
         with _told():
-            for trial in self._trials():
-                if trial.state is TrialState.RUNNING and is_orphan(trial):
+            found = self._heart.bury(self._study)
+            for trial in self._elsewhere():
+                if self._heart.is_needed and "owner" not in trial.user_attrs:
+                    self._heart.adopt(trial._trial_id)  # noqa: SLF001  no public way
+                elif is_orphan(trial):
                     found += self._return(trial, "its process died")
         return found
+
+    def alive(self) -> AbstractContextManager[None]:
+        """Let other hosts know, until the block is left, that what was asked for here is being run."""
+        return self._heart.beating(lambda: [trial._trial_id for trial in list(self._asked.values())])  # noqa: SLF001
+
+    def elsewhere(self) -> int:
+        """Return how many trials others have in hand that must be waited for, since only silence tells their end."""
+        if not self._heart.is_needed:
+            return 0
+        with _told():
+            return len(self._elsewhere())
 
     def suggest(self, values: Values) -> None:
         """Have `values` tried next, if they lie in the space and nobody did before."""
@@ -135,17 +154,26 @@ class Study:
             with _told():
                 self._study.enqueue_trial(dict(values), skip_if_exists=True)
 
-    def ask(self) -> Row:
-        """Begin a trial. One that equals an earlier one comes back with its outcome, not to be run again."""
+    def ask(self, most: int | None = None) -> Row:
+        """Begin a trial. One that is not to be run comes back with its outcome: that of an earlier one that it equals.
+
+        One that another process was quicker with, or that would be more than `most`, comes back as failed.
+        """
         with _told():
-            trial = self._study.ask(dict(self._space))
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Heartbeat of storage")  # it is ours to give
+                trial = self._study.ask(dict(self._space))
+            self._heart.beat(trial._trial_id)  # noqa: SLF001  no public way
             trial.set_user_attr("owner", _owner())
             values = {name: _typed(value) for name, value in trial.params.items()}
             self._asked[trial.number] = trial
             earlier = self._earlier(key_of(values))
-        return (
-            Row(trial.number, "running", values) if earlier is None else self._repeat(trial.number, earlier)
-        )
+            if earlier is not None:
+                return self._repeat(trial.number, earlier)
+            if reason := self._surplus(trial.number, most):
+                self._fail(self._asked.pop(trial.number)._trial_id, trial.number, reason)  # noqa: SLF001
+                return Row(trial.number, "failed", values, reason=reason)
+        return Row(trial.number, "running", values)
 
     def tell(self, number: int, answer: Outcome | Refusal) -> None:
         """Keep what came of a trial that was asked for here; what another process has ended already stays so."""
@@ -168,6 +196,29 @@ class Study:
         with _told():
             self._return(self._trials()[trial.number], reason, is_its_fault)
 
+    def _count(self, trials: Sequence[FrozenTrial]) -> int:
+        """Return how many trials these are; of a grid its points count, however often each was tried."""
+        return len(trials if self._points is None else {key_of(_values(trial)) for trial in trials})
+
+    def _elsewhere(self) -> list[FrozenTrial]:
+        """Return the trials that others have in hand, or had."""
+        running = (trial for trial in self._trials() if trial.state is TrialState.RUNNING)
+        return [trial for trial in running if trial.number not in self._asked]
+
+    def _surplus(self, number: int, most: int | None) -> str:
+        """Return why a trial that was begun is one too many; empty when it is none."""
+        trials = self._trials()
+        if "fixed_params" in trials[number].system_attrs:  # it stands for one that was counted
+            return ""
+        before = [trial for trial in trials[:number] if trial.state is not TrialState.FAIL]
+        if most is not None and self._count(before) >= most:
+            return "the study had enough trials"
+        if self._points is not None:  # processes that ask at the same time are given the same point
+            keys = {key_of(_values(trial)) for trial in before}
+            if key_of(_values(trials[number])) in keys:
+                return "another process was quicker"
+        return ""
+
     def rows(self) -> list[Row]:
         """Return every trial by number."""
         with _told():
@@ -181,7 +232,8 @@ class Study:
     def spent(self) -> int:
         """Return how many trials count towards those that were asked for."""
         with _told():
-            return sum(_STATES[trial.state] in {"complete", "refused", "running"} for trial in self._trials())
+            ended = {TrialState.FAIL, TrialState.WAITING}
+            return self._count([trial for trial in self._trials() if trial.state not in ended])
 
     def is_exhausted(self) -> bool:
         """Return whether a grid has no point left to give out; other searches have no end of their own."""
@@ -258,21 +310,30 @@ class Study:
 
     def _return(self, trial: FrozenTrial, reason: str, is_its_fault: bool = True) -> int:
         """Fail a trial and queue its setting again; return 1, or 0 when somebody else was quicker."""
-        tries = int(trial.user_attrs.get("tries", 0)) + is_its_fault
-        is_whole = trial.params.keys() == self._space.keys()
-        try:
-            self._storage.set_trial_user_attr(trial._trial_id, "reason", reason)  # noqa: SLF001  no public way
-            self._study.tell(trial.number, state=TrialState.FAIL)
-        except (optuna.exceptions.UpdateFinishedTrialError, ValueError):  # somebody else was quicker
+        if not self._fail(trial._trial_id, trial.number, reason):  # noqa: SLF001  no public way
             return 0
-        if is_whole and tries < TRIES:
+        self._queue_again(trial, is_its_fault)
+        return 1
+
+    def _fail(self, id: int, number: int, reason: str) -> bool:
+        """End a trial without an answer and return whether it was still open."""
+        try:
+            self._storage.set_trial_user_attr(id, "reason", reason)
+            self._study.tell(number, state=TrialState.FAIL)
+        except (optuna.exceptions.UpdateFinishedTrialError, ValueError):  # somebody else was quicker
+            return False
+        return True
+
+    def _queue_again(self, trial: FrozenTrial, is_its_fault: bool = True) -> None:
+        """Queue the setting of a failed trial, unless it was never whole or has had its tries."""
+        tries = int(trial.user_attrs.get("tries", 0)) + is_its_fault
+        if trial.params.keys() == self._space.keys() and tries < TRIES:
             again = create_trial(
                 state=TrialState.WAITING,
                 system_attrs={"fixed_params": dict(trial.params)},
                 user_attrs={"tries": tries},
             )
             self._study.add_trial(again)
-        return 1
 
 
 @contextmanager
@@ -301,7 +362,7 @@ def row_of(trial: FrozenTrial) -> Row:
         tuple(trial.values) if trial.state is TrialState.COMPLETE and trial.values else (),
         tuple(attributes.get("excess", ())),
         attributes.get("metrics", {}),
-        attributes.get("reason", ""),
+        attributes.get("reason", SILENT if trial.state is TrialState.FAIL else ""),
     )
 
 

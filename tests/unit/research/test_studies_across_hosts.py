@@ -1,0 +1,130 @@
+"""One study, one real database, two processes that believe to be on two hosts: what remains when one is killed."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from optuna.storages import RDBStorage
+
+from abidance.research.crew import Alone
+from abidance.research.objective import Aim, Objective, Outcome
+from abidance.research.optimise import Effort, Search
+from abidance.research.space import Dimension, Space
+from abidance.research.storage import Pulse, database
+from abidance.research.study import SILENT, Plan, Study
+from tests.postgres import server
+
+POINTS = 12
+PLAN = Plan(
+    "shared", "grid", 0, Space({"a": Dimension("a", 0, POINTS - 1, 1)}), Aim((Objective("sharpe"),)), {}
+)
+HOST = """
+import os, signal, socket, sys
+from pathlib import Path
+
+host, url, log, hold = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
+socket.gethostname = lambda: host
+
+from abidance.research import optimise
+from abidance.research.crew import Alone
+from abidance.research.objective import Outcome
+from abidance.research.storage import Pulse, database
+from abidance.research.study import Study
+from tests.unit.research.test_studies_across_hosts import PLAN
+
+optimise.LOOK = 0.2
+done = []
+
+def evaluate(values):
+    done.append(values["a"])
+    with log.open("a") as file:
+        file.write(f"{host} {values['a']}\\n")
+    if len(done) == hold:
+        print("holding", flush=True)
+        signal.pause()
+    return Outcome((float(values["a"]),), (), {})
+
+def observe(standing):
+    if standing.elsewhere:
+        print("waiting", flush=True)
+
+study = Study(database(url, Pulse(every=1, grace=4)), PLAN)
+optimise.Search(study, Alone(lambda: evaluate), optimise.Effort(12), observe).run()
+"""
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """Start a PostgreSQL server of our own and return a URL of it."""
+    with server() as url:
+        yield url
+
+
+@contextmanager
+def opened(url: str, plan: Plan = PLAN) -> Iterator[Study]:
+    """Open a study as a host does, and leave no connection behind."""
+    storage = database(url, Pulse(every=1, grace=4))
+    assert isinstance(storage, RDBStorage)
+    yield Study(storage, plan)
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def started(folder: Path, host: str, url: str, hold: int) -> subprocess.Popen[str]:
+    program = folder / "host.py"
+    program.write_text(HOST)
+    return subprocess.Popen(
+        [sys.executable, str(program), host, url, str(folder / "log.txt"), str(hold)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+
+
+def test_what_a_killed_host_had_in_hand_is_tried_by_another_and_nothing_counts_twice(
+    tmp_path: Path, postgres: str
+) -> None:
+    doomed = started(tmp_path, "one", postgres, 3)
+    assert doomed.stdout is not None
+    assert doomed.stdout.readline() == "holding\n"
+    heir = started(tmp_path, "two", postgres, 0)
+    assert heir.stdout is not None
+    # longer than the silence after which a host is given up: one that holds a trial for long, but lives, keeps it
+    assert [heir.stdout.readline() for _ in range(25)] == ["waiting\n"] * 25
+    with opened(postgres) as study:
+        before = Counter(row.state for row in study.rows())
+
+    doomed.kill()
+    doomed.communicate()
+    heir.communicate(timeout=60)
+
+    assert before == {"complete": POINTS - 1, "running": 1}
+    assert (doomed.returncode, heir.returncode) == (-9, 0)
+    with opened(postgres) as study:
+        rows, spent = study.rows(), study.spent()
+    done = [row.values["a"] for row in rows if row.state == "complete"]
+    assert sorted(done) == list(range(POINTS))
+    (lost,) = [row for row in rows if row.state != "complete"]
+    assert (lost.state, lost.reason) == ("failed", SILENT)
+    ran = [line.split() for line in (tmp_path / "log.txt").read_text().splitlines()]
+    assert Counter(int(point) for _, point in ran) == Counter(range(POINTS)) + Counter([lost.values["a"]])
+    assert {host for host, point in ran if int(point) == lost.values["a"]} == {"one", "two"}
+    assert spent == POINTS
+
+
+def test_hosts_that_begin_their_last_trial_at_once_make_one_of_it(postgres: str) -> None:
+    space = Space({"a": Dimension("a", 0.0, 1.0)})
+    plan = Plan("last", "random", 0, space, PLAN.aim, {})
+    with opened(postgres, plan) as one, opened(postgres, plan) as two:
+        Search(one, Alone(lambda: lambda values: Outcome((1.0,), (), {})), Effort(4)).run()
+
+        mine, theirs = one.ask(5), two.ask(5)
+        spent = two.spent()
+
+    assert (mine.state, theirs.state) == ("running", "failed")
+    assert spent == 5
