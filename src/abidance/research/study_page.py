@@ -1,9 +1,10 @@
 """One HTML page about one search: drawn as inline SVG, without script or any external request."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ class Chart:
     high: str
     left: str
     right: str
+    level: float | None = field(default=None, kw_only=True)
+    """Where a line across stands."""
 
 
 def render_study(findings: Findings, command: str = "") -> str:
@@ -50,6 +53,7 @@ def render_study(findings: Findings, command: str = "") -> str:
         first=aim.objectives[0],
         progress=_progress(findings),
         slices=[_slice(findings, each) for each in findings.plan.space.dimensions.values()],
+        ground=_ground(findings),
         pareto=None if aim.is_one else _pareto(findings),
         importance=sorted(findings.importance.items(), key=lambda item: -item[1]),
         top=findings.top[:TOP],
@@ -136,21 +140,63 @@ def _chart(
     low, high = (float(edge) for edge in np.quantile(ys, (0.01, 0.99)))
     low, high = min(low, *(y for _, y in line), low), max(high, *(y for _, y in line), high)
     left, right = min(xs), max(xs)
-
-    def at(x: float, y: float) -> tuple[float, float]:
-        across = (x - left) / (right - left) if right > left else 0.5
-        up = min(1.0, max(0.0, (y - low) / (high - low))) if high > low else 0.5
-        return (
-            round(MARGIN + across * (width - 2 * MARGIN), 1),
-            round(height - MARGIN - up * (height - 2 * MARGIN), 1),
-        )
-
+    edges = (left, right, low, high)
     dots = []
     for x, y, row in zip(xs, ys, rows, strict=True):
         kind = "mark" if marked and row.number in marked else "point" if row.is_eligible else "miss"
-        dots.append((*at(x, y), kind, _words(row)))
-    path = " ".join(f"{x},{y}" for x, y in (at(*point) for point in line))
+        dots.append((*_at(x, y, edges, size), kind, _words(row)))
+    path = _path(line, edges, size)
     return Chart(title, width, height, dots, path, *(f"{edge:.4g}" for edge in (low, high, left, right)))
+
+
+def _ground(findings: Findings) -> list[Chart]:
+    """Return for each parameter the best and its neighbours, all on one scale that reaches down to the middle trial."""
+    best, ground = findings.best, findings.ground
+    scored = [row.scores[0] for row in findings.rows if row.is_eligible]
+    if best is None or ground is None or not scored:
+        return []
+    middle = median(scored)
+    scores = [best.scores[0], middle, *(each.score for each in ground.neighbours if each.score is not None)]
+    low, high = min(scores), max(scores)
+    charts = []
+    for name in dict.fromkeys(each.dimension for each in ground.neighbours):
+        steps = [(best.values[name], best.scores[0], "mark", f"the best: {name} {best.values[name]}")]
+        steps += [
+            (each.value, each.score, "miss" if each.is_steep else "point", f"{name} {each.value}")
+            for each in ground.neighbours
+            if each.dimension == name and each.score is not None
+        ]
+        steps.sort(key=lambda step: float(step[0]))  # words have no neighbours
+        edges = (0.0, float(len(steps) - 1), low, high)
+        places = [(float(place), score) for place, (_, score, _, _) in enumerate(steps)]
+        dots = [
+            (*_at(x, score, edges, SMALL), kind, f"{words}: {score:.4g}")
+            for (x, _), (_, score, kind, words) in zip(places, steps, strict=True)
+        ]
+        ends = [f"{edge:.4g}" for edge in (low, high)] + [f"{steps[end][0]}" for end in (0, -1)]
+        _, level = _at(0.0, middle, edges, SMALL)
+        charts.append(Chart(name, *SMALL, dots, _path(places, edges, SMALL), *ends, level=level))
+    return charts
+
+
+def _at(
+    x: float, y: float, edges: tuple[float, float, float, float], size: tuple[int, int]
+) -> tuple[float, float]:
+    """Return where a point stands in a drawing of a size whose edges (left, right, low, high) are given."""
+    left, right, low, high = edges
+    width, height = size
+    across = (x - left) / (right - left) if right > left else 0.5
+    up = min(1.0, max(0.0, (y - low) / (high - low))) if high > low else 0.5
+    return (
+        round(MARGIN + across * (width - 2 * MARGIN), 1),
+        round(height - MARGIN - up * (height - 2 * MARGIN), 1),
+    )
+
+
+def _path(
+    points: Sequence[tuple[float, float]], edges: tuple[float, float, float, float], size: tuple[int, int]
+) -> str:
+    return " ".join(f"{x},{y}" for x, y in (_at(*point, edges, size) for point in points))
 
 
 def _words(row: Row) -> str:
