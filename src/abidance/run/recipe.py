@@ -41,6 +41,7 @@ from abidance.run.plugins import find_strategy
 from abidance.run.setup import BarSource, GapSource, TermsSource, gather
 from abidance.run.sweeping import Arena, figures_of
 from abidance.run.tuning import Tuning
+from abidance.run.version import version_of, version_of_file
 from abidance.strategy.mistakes import FAILURES, file_error
 
 Evaluate = Callable[[RunConfig], BacktestResult]
@@ -269,10 +270,10 @@ def pins(recipe: Recipe) -> dict[str, str]:
     data = fingerprint(*material.bars.values(), *material.past.values(), *material.funding.values())
     code = hashlib.sha256()
     for each in config.strategies:
-        code.update(_source(find_strategy(each.strategy, recipe.folder)).encode())
+        code.update(version_of(find_strategy(each.strategy, recipe.folder)))
     for objective in recipe.aim.objectives:
         if objective.is_function:
-            code.update(_found(objective.name.rpartition(":")[0], recipe.folder).read_bytes())
+            code.update(version_of_file(_found(objective.name.rpartition(":")[0], recipe.folder)))
     settings = recipe.tuning.configured(_neutral(recipe.tuning)).model_dump(mode="json")
     for each in settings["strategies"]:
         each.pop("strategy")
@@ -285,13 +286,6 @@ def _neutral(tuned: Tuning) -> Values:
     return {
         name: each.choices[0] if each.choices else each.low for name, each in tuned.space.dimensions.items()
     }
-
-
-def _source(cls: type) -> str:
-    try:
-        return Path(inspect.getfile(cls)).read_text("utf-8", "replace")
-    except (OSError, TypeError):
-        return cls.__qualname__
 
 
 def _flat(value: Any, at: str = "") -> list[tuple[str, str]]:

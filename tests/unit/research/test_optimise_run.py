@@ -130,6 +130,23 @@ def test_a_search_is_identified_by_what_it_is_made_of_and_not_by_what_it_searche
     assert pinned(config())["data"] != pinned(config(timerange="20240101-20240202"))["data"]
 
 
+def test_a_changed_module_beside_the_strategy_makes_a_search_another_one(tmp_path):
+    (tmp_path / "owner.py").write_text(
+        "import lent_by_owner\nfrom abidance.strategy.library import EmaCross\n"
+        "class Owner(EmaCross):\n    pass\n"
+    )
+    lent = tmp_path / "lent_by_owner.py"
+    lent.write_text("FAST = 5\n")
+    run = config(strategies=(StrategyConfig(strategy="owner.py:Owner"),))
+    aim = Aim.read(["sharpe"], [])
+    made = Recipe(tuning(run, tmp_path, SPACES), aim, Remembering(catalog(tmp_path)), tmp_path)
+
+    before, _ = pins(made), lent.write_text("FAST = 6\n")
+    after = pins(made)
+
+    assert {name for name in before if before[name] != after[name]} == {"strategy"}
+
+
 def test_a_recipe_for_elsewhere_needs_neither_files_nor_data_of_this_host(tmp_path):
     folder = tmp_path / "strategies"
     folder.mkdir()
