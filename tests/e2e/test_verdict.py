@@ -13,7 +13,7 @@ RUN = ("-s", "EmaCross", "-p", "BTC/USDT", "--timerange", "20240101-20240601")
 QUICK = ("--variants", "6", "--permutations", "39", "--noise", "3")
 CHECKS = {
     "trades", "skill", "luck", "yardstick", "timing", "neighbours", "overfitting", "anchored", "rolling",
-    "paths", "costs", "noise", "resampled", "falls", "ruin",
+    "folds", "paths", "costs", "noise", "resampled", "falls", "ruin",
 }  # fmt: skip
 
 

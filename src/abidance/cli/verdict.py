@@ -43,6 +43,23 @@ Permutations = Annotated[
     int | None,
     typer.Option("--permutations", min=0, max=10_000, help="Runs with the decisions moved in time."),
 ]
+Folds = Annotated[
+    int,
+    typer.Option(
+        "--folds", min=2, max=20, help="Tests of a walk forward, and folds of the cross-validation."
+    ),
+]
+Groups = Annotated[
+    int, typer.Option("--groups", min=3, max=12, help="Groups of the combinatorial splits; two are tested.")
+]
+Purged = Annotated[
+    int | None,
+    typer.Option("--purge", min=0, help="Days left out beside what is judged (default: a round trip)."),
+]
+Embargoed = Annotated[
+    int | None,
+    typer.Option("--embargo", min=0, help="Days left out after what is judged (default: 1 % of all)."),
+]
 Noise = Annotated[int | None, typer.Option("--noise", min=0, max=1_000, help="Runs on disturbed prices.")]
 
 
@@ -66,6 +83,10 @@ def verdict(
     variants: Variants = None,
     permutations: Permutations = None,
     noise: Noise = None,
+    folds: Folds = 5,
+    groups: Groups = 8,
+    purge: Purged = None,
+    embargo: Embargoed = None,
     seed: Seed = 1,
     strict: Strict = False,
     html_file: HtmlFile = None,
@@ -93,7 +114,9 @@ def verdict(
             options.catalog_of(userdir, loaded.store),
             options.strategies_folder(userdir),
             counter=None if no_count else trial_counter(userdir),
-            settings=Settings(seed, variants, permutations, noise, metric, trials),
+            settings=Settings(
+                seed, variants, permutations, noise, metric, trials, folds, groups, purge, embargo
+            ),
             progress=bar.advance,
             say=bar.say,
         )

@@ -18,6 +18,20 @@ from abidance.research.validate import Verdict
 WIDTH, HEIGHT = 520, 190
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 24
 BARS = 36
+_FANS = {
+    "resampled": (
+        "The same days, drawn again",
+        "Equity as a multiple of the start over days; the band holds 90% of redrawn paths, the line is the run",
+    ),
+    "shuffled": (
+        "The same trades, in another order",
+        "Equity as a multiple of the start over trades; the band holds 90% of the orders, the line is the run",
+    ),
+    "noise": (
+        "The same decisions, on disturbed prices",
+        "Equity as a multiple of the start over days; the band holds 90% of the runs, the line is the run itself",
+    ),
+}
 _WORDS = {"pass": "Pass", "warn": "Warn", "fail": "Fail", "skip": "Not judged"}
 
 
@@ -40,6 +54,7 @@ def render(found: Verdict, command: str = "") -> str:
         costs=[
             (factor, format_percent(value, signed=True)) for factor, value in details.get("costs", {}).items()
         ],
+        splits=details.get("splits"),
         walks=[(name, [_step(step) for step in steps]) for name, steps in details.get("walks", {}).items()],
         style=Markup(_report_style() + _asset("verdict.css")),  # noqa: S704 - our own files
     )
@@ -48,8 +63,8 @@ def render(found: Verdict, command: str = "") -> str:
 
 def _pictures(details: Mapping[str, Any]) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
-    if fan := details.get("fan"):
-        found.append(_fan(fan))
+    fans = details.get("fans", {})
+    found += [_fan(fans[key], title, told) for key, (title, told) in _FANS.items() if key in fans]
     if (timing := details.get("timing")) and timing["shifted"]:
         told = "Sharpe ratio of runs with the decisions moved in time; the line is the run itself"
         found.append(_histogram("Timing", told, timing["shifted"], timing["observed"]))
@@ -68,7 +83,7 @@ def _step(step: Mapping[str, Any]) -> dict[str, object]:
     several = len(step["values"]) > 1
     chosen = ", ".join(f"{name + '.' if several else ''}{key} {_short(value)}" for name, key, value in named)
     return {
-        "train": " to ".join(step["train"]),
+        "train": " and ".join(" to ".join(span) for span in step["train"]),
         "test": " to ".join(step["test"]),
         "chosen": chosen or "-",
         "inside": format_number(step["inside"]),
@@ -103,8 +118,8 @@ def _histogram(title: str, told: str, values: Sequence[float], line: float) -> d
     return {"title": title, "told": told, "bars": bars, "line": round(x(line), 1), "marks": marks}
 
 
-def _fan(fan: Mapping[str, Any]) -> dict[str, object]:
-    """Return a picture of the band that redrawn equity stays in, and the equity of the run itself."""
+def _fan(fan: Mapping[str, Any], title: str, told: str) -> dict[str, object]:
+    """Return a picture of the band that equity stays in, and the equity of the run itself."""
     rows, bands, own = fan["rows"], fan["bands"], fan["own"]
     low, high = min(*bands[0], *own), max(*bands[2], *own)
     if high <= low:
@@ -115,8 +130,8 @@ def _fan(fan: Mapping[str, Any]) -> dict[str, object]:
         return [f"{x(row):.1f},{y(value):.1f}" for row, value in zip(rows, values, strict=True)]
 
     return {
-        "title": "The same days, drawn again",
-        "told": "Equity as a multiple of the start over days; the band holds 90% of redrawn paths, the line is the run",
+        "title": title,
+        "told": told,
         "area": " ".join(points(bands[0]) + points(bands[2])[::-1]),
         "middle": " ".join(points(bands[1])),
         "own": " ".join(points(own)),

@@ -3,6 +3,7 @@
 Observations are 0 to n - 1, oldest first. What is known of observation i (its label: the return of a day, the outcome
 of a trade) may take until observation i + `horizon`. An observation whose label overlaps one that is tested is purged
 from training, and so are the `embargo` observations after a tested stretch, because what happened in it still lingers.
+A walk forward trains on nothing after a test; there both together stay out between a training and its test.
 
 Source: López de Prado, "Advances in Financial Machine Learning", 2018, chapters 7 and 12.
 """
@@ -55,13 +56,15 @@ def walk_forward(
     the length of the first training, else that of one fold more than the tests have; what does not divide goes to it.
     Raises DataError when there is not one observation for every fold and one to train on.
     """
-    gap = (purge or Purge()).horizon
+    purge = purge or Purge()
+    gap = purge.horizon + purge.embargo
     if folds < 1:
         raise InvariantError(f"{folds} folds cannot be.")
     length = size // (folds + 1) if first is None else (size - first) // folds
     begin = size - length * folds
     if length < 1 or begin - gap < 1:
-        raise _too_short(size, (folds + 1) + gap, f"a walk of {folds} folds")
+        needed = max(folds + (first or 1), -(-size * (gap + 1) // max(begin, 1)))
+        raise _too_short(size, needed, f"a walk of {folds} folds{_apart(purge)}")
     starts = range(begin, size, length)
     return [
         Split(
@@ -101,7 +104,8 @@ def combinatorial(size: int, groups: int, tested: int, purge: Purge | None = Non
         spans = _joined([stretches[group] for group in chosen])
         split = Split(_left_by(size, spans, purge), spans)
         if not len(split.train):
-            raise _too_short(size, groups * (purge.horizon * 2 + purge.embargo + 1), f"{groups} groups")
+            needed = groups * (purge.horizon * 2 + purge.embargo + 1)
+            raise _too_short(size, needed, f"{groups} groups{_apart(purge)}")
         found.append(Combination(chosen, split))
     return found
 
@@ -146,6 +150,18 @@ def _left_by(size: int, spans: Sequence[Span], purge: Purge) -> IntArray:
 
 def _too_short(size: int, needed: int, what: str) -> DataError:
     return DataError(
-        f"{size:,} periods are too few for {what}.",
-        f"At least {needed:,} are needed: take a longer time range.",
+        f"{size:,} periods are too few for {what}: some {needed:,} are needed.",
+        "Take a longer time range, or fewer folds or groups that stand less far apart.",
     )
+
+
+def _apart(purge: Purge) -> str:
+    return f" with {purge.horizon} purged and {purge.embargo} embargoed" if purge != Purge() else ""
+
+
+def spans_of(observations: IntArray) -> tuple[Span, ...]:
+    """Return the stretches that some observations, oldest first, make."""
+    if not len(observations):
+        return ()
+    edges = np.flatnonzero(np.diff(observations) > 1) + 1
+    return tuple((int(part[0]), int(part[-1]) + 1) for part in np.split(observations, edges))

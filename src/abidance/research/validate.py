@@ -277,19 +277,29 @@ def forward(found: Walk | str, *, anchored: bool, choices: int) -> Check:
     A text instead of a walk says why there is none.
     """
     key, name = ("anchored", "Anchored walk forward") if anchored else ("rolling", "Rolling walk forward")
+    what = "Settings chosen on the past" if choices > 1 else "The same settings"
+    return _kept(key, name, found, what, "stretches that followed", "before")
+
+
+def crossed_folds(found: Walk | str, *, choices: int) -> Check:
+    """Judge the same where each fold was left out of the choice once, by purged and embargoed cross-validation."""
+    what = "Settings chosen without a fold" if choices > 1 else "The same settings"
+    return _kept("folds", "Purged cross-validation", found, what, "folds that were left out", "in the others")
+
+
+def _kept(key: str, name: str, found: Walk | str, what: str, where: str, when: str) -> Check:
     if isinstance(found, str):
         return _skipped(key, name, found)
     inside, outside, left = found.inside, found.outside, found.efficiency
     if outside is None:
-        return _skipped(key, name, "Nothing was traded in the tests of the walk.")
+        return _skipped(key, name, f"Nothing was traded in the {where}.")
     mark = Mark.FAIL if outside <= 0 else Mark.PASS if left is not None and left >= KEPT else Mark.WARN
-    what = "Settings chosen on the past" if choices > 1 else "The same settings"
     rest = (
-        f", {_share(left)} of the {_ratio(inside)} before"
+        f", {_share(left)} of the {_ratio(inside)} {when}"
         if left is not None
-        else f", {_ratio(inside)} before"
+        else f", {_ratio(inside)} {when}"
     )
-    sentence = f"{what} had a Sharpe ratio of {_ratio(outside)} in the {len(found.steps)} stretches that followed{rest}."
+    sentence = f"{what} had a Sharpe ratio of {_ratio(outside)} in the {len(found.steps)} {where}{rest}."
     return Check(key, name, mark, sentence, {"inside": inside, "outside": outside, "efficiency": left})
 
 
@@ -321,8 +331,8 @@ def costs(returns: dict[float, float]) -> Check:
     return Check("costs", "Costs", mark, f"The return is {told} of the costs that are configured.", figures)
 
 
-def noise(observed: float, sharpes: FloatArray) -> Check:
-    """Judge the annual Sharpe ratios of runs on slightly disturbed bars."""
+def noise(observed: float, sharpes: FloatArray, totals: FloatArray) -> Check:
+    """Judge the annual Sharpe ratios of runs on slightly disturbed bars; `totals` are their total returns."""
     name = "Disturbed prices"
     if not len(sharpes):
         return _skipped("noise", name, "No run on disturbed prices was asked for.")
@@ -330,11 +340,17 @@ def noise(observed: float, sharpes: FloatArray) -> Check:
     mark = _mark(good, NOISE_PROFITS, NOISE_FEW)
     if mark is Mark.PASS and middle < KEPT * observed:
         mark = Mark.WARN
+    low, _, high = band(totals)
     sentence = (
         f"On {len(sharpes)} slightly disturbed copies of the bars {_share(good)} of the runs earn money; the middle"
-        f" Sharpe ratio is {_ratio(middle)} instead of {_ratio(observed)}."
+        f" Sharpe ratio is {_ratio(middle)} instead of {_ratio(observed)}, and the return lies between"
+        f" {_share(low, 1)} and {_share(high, 1)} (90% band)."
     )
-    figures = {"share": good, "median": middle, "observed": observed}
+    ratios = band(sharpes)
+    figures = {
+        "share": good, "median": middle, "observed": observed, "low": low, "high": high,
+        "sharpe_low": ratios[0], "sharpe_high": ratios[2],
+    }  # fmt: skip
     return Check("noise", name, mark, sentence, figures)
 
 
@@ -354,15 +370,19 @@ def resampled(found: Paths) -> Check:
 def falls(found: Paths, shuffled: Paths | None, limit: float) -> Check:
     """Judge how deep equity might have fallen, against the fall at which the run's breaker stops (a share)."""
     usual, deep = float(np.median(found.drawdown)), float(np.quantile(found.drawdown, 0.05))
-    order = None if shuffled is None else float(np.quantile(shuffled.drawdown, 0.05))
-    worst = deep if order is None else min(deep, order)
+    orders = None if shuffled is None else band(shuffled.drawdown)
+    worst = deep if orders is None else min(deep, orders[0])
     mark = Mark.PASS if worst >= -limit else Mark.WARN if usual >= -limit else Mark.FAIL
-    also = "" if order is None else f", with its trades in another order at {_share(order, 1)}"
-    sentence = (
-        f"One in twenty redrawn paths falls by {_share(-deep, 1)} or more{also.replace('at -', 'by ')}; the limit is"
-        f" {_share(limit)}."
+    also = (
+        f"; with its trades in another order it falls by {_share(-orders[2], 1)} to {_share(-orders[0], 1)} (90% band)"
+        if orders is not None
+        else ""
     )
-    figures = {"median": usual, "deep": deep, "shuffled": order, "limit": -limit}
+    sentence = f"One in twenty redrawn paths falls by {_share(-deep, 1)} or more{also}; the limit is {_share(limit)}."
+    figures = {"median": usual, "deep": deep, "limit": -limit}
+    if orders is not None:
+        names = ("shuffled_deep", "shuffled_median", "shuffled_shallow")
+        figures |= dict(zip(names, orders, strict=True))
     return Check("falls", "Depth of falls", mark, sentence, figures)
 
 

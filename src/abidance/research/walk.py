@@ -13,7 +13,7 @@ from abidance.backtest.result import BacktestResult
 from abidance.journal.metrics import DAY_NS, YEAR_DAYS
 from abidance.model.errors import DataError, UsageError
 from abidance.research.luck import column_sharpes, sharpe
-from abidance.research.splits import Purge, Span, Split, combinatorial, group_spans, paths
+from abidance.research.splits import Purge, Span, Split, combinatorial, group_spans, paths, spans_of
 
 FloatArray = NDArray[np.float64]
 Objective = Callable[[FloatArray], FloatArray]
@@ -97,9 +97,9 @@ def best(returns: FloatArray, objective: Objective) -> tuple[int, float]:
 
 @dataclass(frozen=True)
 class Step:
-    """One fold of a walk: what was chosen in training, and what the same figures were after it (annual Sharpe)."""
+    """One fold: what was chosen in training, and what the same figures were in the test (annual Sharpe)."""
 
-    train: Span
+    train: tuple[Span, ...]
     test: Span
     chosen: int
     inside: float | None
@@ -108,7 +108,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Walk:
-    """A walk forward: its steps, and the returns of all tests one after another."""
+    """A walk forward or a cross-validation: its steps, and the returns of all tests one after another."""
 
     steps: tuple[Step, ...]
     returns: FloatArray
@@ -137,7 +137,7 @@ def walk(
     objective: Objective,
     outside: Callable[[int, Span], FloatArray],
 ) -> Walk:
-    """Walk forward: choose by the training's rows of `returns`, then ask `outside` for what the setting earned after.
+    """Walk: choose by the training's rows of `returns`, then ask `outside` for what the setting earned in the test.
 
     `outside(setting, days)` returns the returns of those rows, as if trading began there. Splits have one test each.
     """
@@ -147,8 +147,7 @@ def walk(
         chosen, _ = best(returns[split.train], objective)
         after = outside(chosen, test)
         inside = annual(sharpe(returns[split.train, chosen]))
-        train = (int(split.train[0]), int(split.train[-1]) + 1)
-        steps.append(Step(train, test, chosen, inside, annual(sharpe(after))))
+        steps.append(Step(spans_of(split.train), test, chosen, inside, annual(sharpe(after))))
         earned.append(after)
     return Walk(tuple(steps), np.concatenate(earned) if earned else np.empty(0))
 

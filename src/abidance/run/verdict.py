@@ -27,7 +27,7 @@ from abidance.research.montecarlo import (
     shifts,
     shuffle_trades,
 )
-from abidance.research.splits import Purge, Span, walk_forward
+from abidance.research.splits import Purge, Span, Split, purged_folds, walk_forward
 from abidance.research.trials import Trial, TrialCounter, Tried
 from abidance.research.validate import Check, Luck, Verdict
 from abidance.research.variants import Values, is_tunable, neighbours, values_of
@@ -45,8 +45,9 @@ COSTS = (0.0, 1.0, 2.0, 3.0)
 NOISE = 0.25
 """How much prices are disturbed, as a share of the deviation of returns from bar to bar."""
 FOLDS, ROLLING = 5, 2
-"""Tests of a walk forward; rolling training is as long as so many of them."""
+"""Tests of a walk forward, folds of a cross-validation; rolling training is as long as so many tests."""
 GROUPS, TESTED = 8, 2
+MOST_FOLDS, MOST_GROUPS = 20, 12
 BLOCKS, DAYS_IN_BLOCK = 16, 10
 RESAMPLES = 2_000
 FEWEST_SHIFTS, APPROXIMATE_SHIFTS = 39, 500
@@ -79,12 +80,24 @@ class Settings:
     metric: str = "sharpe"
     trials: int = 1
     """Trials of this idea in all, those made elsewhere included."""
+    folds: int = FOLDS
+    groups: int = GROUPS
+    purge: int | None = None
+    """Days that an outcome takes to be known; None: as long as the middle round trip lasts."""
+    embargo: int | None = None
+    """Days left out after what is tested; None: a hundredth of all."""
 
     def __post_init__(self) -> None:
         if self.metric not in OBJECTIVES:
             raise UsageError(
                 f"There is no metric {self.metric!r} to choose by.", f"Choose from {', '.join(OBJECTIVES)}."
             )
+        for name, value, least, most in (
+            ("folds", self.folds, 2, MOST_FOLDS),
+            ("groups", self.groups, TESTED + 1, MOST_GROUPS),
+        ):
+            if not least <= value <= most:
+                raise UsageError(f"{value} {name} cannot be.", f"Choose from {least} to {most}.")
 
     def budget(self, bars: int) -> "Budget":
         """Return the numbers of runs for a run of so many bars."""
@@ -146,7 +159,8 @@ class _Case:
         self.settings = settings
         self.budget = Budget(0, 0, 0)
         self._walks: dict[str, object] = {}
-        self.details: dict[str, object] = {"walks": self._walks}
+        self._fans: dict[str, object] = {}
+        self.details: dict[str, object] = {"walks": self._walks, "fans": self._fans}
         self._progress = progress
         self._done = self._total = 0
 
@@ -179,7 +193,7 @@ class _Case:
         self.budget = self.settings.budget(sum(map(len, self.runs.material.bars.values())))
         tunable = self.budget.variants * any(map(is_tunable, self.runs.material.strategies.values()))
         shifted = self.budget.permutations * self._is_shiftable
-        self._total = 1 + len(COSTS) - 1 + self.budget.noise + tunable + 2 * FOLDS + shifted
+        self._total = 1 + len(COSTS) - 1 + self.budget.noise + tunable + 3 * self.settings.folds + shifted
 
     def verdict(self, tried: Tried) -> Verdict:
         """Make all checks."""
@@ -212,7 +226,12 @@ class _Case:
             sentence=sentence,
             checks=checks,
             details=self.details
-            | {"runs": self._done, "seed": self.settings.seed, "fallback": self.runs.fallback},
+            | {
+                "runs": self._done,
+                "seed": self.settings.seed,
+                "fallback": self.runs.fallback,
+                "splits": self._splits(),
+            },
             version=self.base.version,
             fingerprint=self.base.fingerprint,
         )
@@ -248,27 +267,51 @@ class _Case:
         if count > validate.FEWEST_NEIGHBOURS:
             found = overfitting(matrix, min(BLOCKS, days // DAYS_IN_BLOCK // 2 * 2))
             self.details["logits"] = found.logits.tolist()
-            purge = Purge(self._holding_days(), max(1, days // 100))
-            paths = _or_why(lambda: crossed(matrix, GROUPS, TESTED, objective, purge))
+            paths = _or_why(lambda: crossed(matrix, self.settings.groups, TESTED, objective, self._purge))
         return [
             validate.overfit(found),
             self._walk(values, matrix, anchored=True),
             self._walk(values, matrix, anchored=False),
+            self._folds(values, matrix),
             validate.combinations(paths),
         ]
 
     def _walk(self, values: list[dict[str, Values]], matrix: FloatArray, *, anchored: bool) -> Check:
         """Return the check of a walk forward; what it chooses is run anew in the time that follows."""
         days, count = matrix.shape
-        first = days - days // (FOLDS + ROLLING) * FOLDS
-        splits = walk_forward(days, FOLDS, anchored=anchored, first=first)
+        folds = self.settings.folds
+        first = days - days // (folds + ROLLING) * folds
+        found = self._judged(
+            "anchored" if anchored else "rolling",
+            lambda: walk_forward(days, folds, anchored=anchored, first=first, purge=self._purge),
+            values,
+            matrix,
+        )
+        return validate.forward(found, anchored=anchored, choices=count)
+
+    def _folds(self, values: list[dict[str, Values]], matrix: FloatArray) -> Check:
+        """Return the check of a cross-validation; what it chooses is run anew in the fold that was left out."""
+        days, count = matrix.shape
+        found = self._judged(
+            "cross-validated", lambda: purged_folds(days, self.settings.folds, self._purge), values, matrix
+        )
+        return validate.crossed_folds(found, choices=count)
+
+    def _judged(
+        self,
+        name: str,
+        split: Callable[[], list[Split]],
+        values: list[dict[str, Values]],
+        matrix: FloatArray,
+    ) -> Walk | str:
+        """Return what came of choosing in each training and running anew in its test, or why it cannot be told."""
         objective = OBJECTIVES[self.settings.metric]
         found = _or_why(
-            lambda: walk(matrix, splits, objective, lambda at, span: self._within(values[at], span))
+            lambda: walk(matrix, split(), objective, lambda at, span: self._within(values[at], span))
         )
         if isinstance(found, Walk):
-            self._walks["anchored" if anchored else "rolling"] = self._told(found, values)
-        return validate.forward(found, anchored=anchored, choices=count)
+            self._walks[name] = self._told(found, values)
+        return found
 
     def _within(self, values: dict[str, Values], span: Span) -> FloatArray:
         """Return the daily returns of a run that begins with the first of some days and ends with the last."""
@@ -276,11 +319,20 @@ class _Case:
         result = self.runs.run(self.runs.within(self.runs.with_values(values), days))
         return daily_returns(result, days)
 
+    @cached_property
+    def _purge(self) -> Purge:
+        """Return how many days apart choosing and judging stay."""
+        days, asked = len(self.returns), self.settings
+        return Purge(
+            self._holding_days() if asked.purge is None else asked.purge,
+            max(1, days // 100) if asked.embargo is None else asked.embargo,
+        )
+
     def _holding_days(self) -> int:
         """Return how many days the middle round trip lasts, rounded up: so long an outcome takes to be known."""
         lasted = [trip.ts_exit - trip.ts_entry for trip in self.base.round_trips if trip.ts_exit is not None]
         days = int(np.ceil(np.median(lasted) / DAY_NS)) if lasted else 1
-        return min(max(days, 1), len(self.returns) // (4 * GROUPS))
+        return min(max(days, 1), len(self.returns) // (4 * self.settings.groups))
 
     def _told(self, found: Walk, values: list[dict[str, Values]]) -> list[dict[str, object]]:
         def date(day: int) -> str:
@@ -288,7 +340,7 @@ class _Case:
 
         return [
             {
-                "train": [date(step.train[0]), date(step.train[1])],
+                "train": [[date(first), date(last)] for first, last in step.train],
                 "test": [date(step.test[0]), date(step.test[1])],
                 "values": values[step.chosen],
                 "inside": step.inside,
@@ -296,6 +348,12 @@ class _Case:
             }
             for step in found.steps
         ]
+
+    def _splits(self) -> dict[str, int]:
+        return {
+            "folds": self.settings.folds, "groups": self.settings.groups, "tested": TESTED,
+            "purged_days": self._purge.horizon, "embargoed_days": self._purge.embargo,
+        }  # fmt: skip
 
     # --- moments
 
@@ -341,7 +399,11 @@ class _Case:
         runs = [self.runs.returns(self.runs.with_noise(NOISE, draw)) for _ in range(self.budget.noise)]
         found = np.array([annual(sharpe(each)) or 0.0 for each in runs])
         self.details["noise"] = found.tolist()
-        return validate.noise(observed, found)
+        if not runs:
+            return validate.noise(observed, found, found)
+        paths = Paths.of(np.column_stack(runs))
+        self._fans["noise"] = _fan(paths, self.returns)
+        return validate.noise(observed, found, paths.final - 1.0)
 
     def _resampled(self) -> list[Check]:
         redrawn = bootstrap(self.returns, RESAMPLES, self._draw(4))
@@ -350,7 +412,9 @@ class _Case:
             shuffle_trades(gains, RESAMPLES, self._draw(5)) if len(gains) >= validate.FEW_TRADES else None
         )
         limit = self.runs.material.config.risk.breakers.max_drawdown or validate.DEEPEST
-        self.details["fan"] = self._fan(redrawn)
+        self._fans["resampled"] = _fan(redrawn, self.returns)
+        if shuffled is not None:
+            self._fans["shuffled"] = _fan(shuffled, gains)
         self.details["falls"] = redrawn.drawdown.tolist()
         return [
             validate.resampled(redrawn),
@@ -367,10 +431,12 @@ class _Case:
         gains: FloatArray = pnl[equity > 0] / equity[equity > 0]
         return gains
 
-    def _fan(self, redrawn: Paths) -> dict[str, object]:
-        own = np.cumprod(np.r_[1.0, 1.0 + self.returns])
-        return {
-            "rows": redrawn.rows.tolist(),
-            "bands": redrawn.fan.tolist(),
-            "own": own[redrawn.rows].tolist(),
-        }
+
+def _fan(found: Paths, own: FloatArray) -> dict[str, object]:
+    """Return the band that paths stay in and the path of the run itself, which earned `own`."""
+    equity = np.cumprod(np.r_[1.0, np.maximum(1.0 + own, 0.0)])
+    return {
+        "rows": found.rows.tolist(),
+        "bands": found.fan.tolist(),
+        "own": equity[found.rows].tolist(),
+    }

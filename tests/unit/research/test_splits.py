@@ -1,5 +1,6 @@
 """Splits over time: what is trained on never knows what is tested, and everything is tested."""
 
+from itertools import pairwise
 from math import comb
 
 import numpy as np
@@ -15,6 +16,7 @@ from abidance.research.splits import (
     group_spans,
     paths,
     purged_folds,
+    spans_of,
     walk_forward,
 )
 
@@ -39,7 +41,9 @@ def test_a_walk_tests_what_follows_and_never_trains_on_it(
     try:
         found = walk_forward(size, folds, anchored=anchored, purge=purge)
     except DataError:
-        assert size // (folds + 1) < 1 or size - size // (folds + 1) * folds - purge.horizon < 1
+        assert (
+            size // (folds + 1) < 1 or size - size // (folds + 1) * folds - purge.horizon - purge.embargo < 1
+        )
         return
 
     tests = np.concatenate([split.test for split in found])
@@ -47,7 +51,7 @@ def test_a_walk_tests_what_follows_and_never_trains_on_it(
     assert tests.tolist() == list(range(int(tests[0]), size))
     for split in found:
         assert len(split.train)
-        assert split.train[-1] + purge.horizon < split.test[0]
+        assert split.train[-1] + purge.horizon + purge.embargo < split.test[0]
         assert (np.diff(split.train) == 1).all()
     if anchored:
         assert all(split.train[0] == 0 for split in found)
@@ -127,7 +131,7 @@ def test_groups_stand_side_by_side() -> None:
     ],
 )
 def test_too_few_periods_are_told_with_how_many_are_needed(make) -> None:
-    with pytest.raises(DataError, match=r"too few for .* At least \d+ are needed"):
+    with pytest.raises(DataError, match=r"too few for .*: some \d+ are needed"):
         make()
 
 
@@ -143,3 +147,11 @@ def test_too_few_periods_are_told_with_how_many_are_needed(make) -> None:
 def test_impossible_splits_are_a_broken_promise(make) -> None:
     with pytest.raises(InvariantError):
         make()
+
+
+@given(st.lists(st.integers(0, 60), unique=True).map(sorted))
+def test_stretches_hold_what_they_were_made_of_and_nothing_between(observations: list[int]) -> None:
+    found = spans_of(np.array(observations, dtype=np.int64))
+
+    assert [at for start, stop in found for at in range(start, stop)] == observations
+    assert all(stop < start for (_, stop), (start, _) in pairwise(found))

@@ -35,7 +35,11 @@ def paths(
 
 
 def walked(inside: float, returns: np.ndarray) -> Walk:
-    return Walk((Step((0, 10), (10, 20), 0, inside, None),), returns)
+    return Walk((Step(((0, 10),), (10, 20), 0, inside, None),), returns)
+
+
+def noise(observed: float, sharpes: np.ndarray) -> Check:
+    return validate.noise(observed, sharpes, sharpes / 10)
 
 
 def outcome(probability: float, loss: float) -> Overfitting:
@@ -85,6 +89,10 @@ STEADY = float(UP.mean() / UP.std(ddof=1) / DAILY)
         (lambda: validate.forward(walked(1.0, -UP), anchored=False, choices=9), FAIL, "in the 1 stretches"),
         (lambda: validate.forward(walked(1.0, UP * 0), anchored=False, choices=9), SKIP, "Nothing was traded"),
         (lambda: validate.forward("A hole.", anchored=False, choices=9), SKIP, "A hole."),
+        (lambda: validate.crossed_folds(walked(STEADY * 2, UP), choices=9), PASS, "chosen without a fold had"),
+        (lambda: validate.crossed_folds(walked(STEADY * 2.1, UP), choices=1), WARN, "in the others"),
+        (lambda: validate.crossed_folds(walked(1.0, -UP), choices=9), FAIL, "in the 1 folds that were left out"),
+        (lambda: validate.crossed_folds("Too short.", choices=9), SKIP, "Too short."),
         (lambda: validate.combinations([UP, UP]), PASS, "Over 2 out-of-sample paths"),
         (lambda: validate.combinations([UP, UP, -UP]), WARN, "lies between -6"),
         (lambda: validate.combinations([UP, -UP, -UP]), FAIL, "in the middle at -6"),
@@ -92,11 +100,11 @@ STEADY = float(UP.mean() / UP.std(ddof=1) / DAILY)
         (lambda: validate.costs({0.0: 0.3, 1.0: 0.2, 2.0: 0.1, 3.0: -0.1}), PASS, "30.0% at 0x, 20.0% at 1x"),
         (lambda: validate.costs({1.0: 0.1, 2.0: 0.0}), WARN, "of the costs that are configured"),
         (lambda: validate.costs({1.0: -0.1, 2.0: -0.2}), FAIL, "-10.0% at 1x"),
-        (lambda: validate.noise(1.0, np.r_[np.full(9, 0.6), -0.1]), PASS, "90% of the runs earn money"),
-        (lambda: validate.noise(2.0, np.r_[np.full(9, 0.6), -0.1]), WARN, "0.60 instead of 2.00"),
-        (lambda: validate.noise(1.0, np.r_[np.full(8, 0.6), -0.1, -0.1]), WARN, "80%"),
-        (lambda: validate.noise(1.0, np.r_[np.full(4, 0.6), np.full(6, -0.1)]), FAIL, "40%"),
-        (lambda: validate.noise(1.0, np.array([])), SKIP, "was asked for"),
+        (lambda: noise(1.0, np.r_[np.full(9, 0.6), -0.1]), PASS, "90% of the runs earn money"),
+        (lambda: noise(2.0, np.r_[np.full(9, 0.6), -0.1]), WARN, "0.60 instead of 2.00, and the return lies between 2."),
+        (lambda: noise(1.0, np.r_[np.full(8, 0.6), -0.1, -0.1]), WARN, "80%"),
+        (lambda: noise(1.0, np.r_[np.full(4, 0.6), np.full(6, -0.1)]), FAIL, "40%"),
+        (lambda: noise(1.0, np.array([])), SKIP, "was asked for"),
         (lambda: validate.resampled(paths([1.1] * 20)), PASS, "between 10.0% and 10.0% (90% band)"),
         (lambda: validate.resampled(paths([0.8] * 4 + [1.2] * 16)), WARN, "20.0% in the middle"),
         (lambda: validate.resampled(paths([0.8] * 12 + [1.2] * 8)), FAIL, "-20.0% in the middle"),
@@ -104,7 +112,7 @@ STEADY = float(UP.mean() / UP.std(ddof=1) / DAILY)
         (
             lambda: validate.falls(paths([1] * 20, [-0.2] * 20), paths([1] * 20, [-0.3] * 20), 0.25),
             WARN,
-            "with its trades in another order by 30.0%",
+            "; with its trades in another order it falls by 30.0% to 30.0% (90% band); the limit is 25%.",
         ),
         (lambda: validate.falls(paths([1] * 20, [-0.3] * 20), None, 0.25), FAIL, "30.0%"),
         (lambda: validate.ruin(paths([1] * 100, lowest=[0.4] + [0.9] * 99)), PASS, "1.0% of 100 redrawn paths lose 50%"),
@@ -168,7 +176,7 @@ def test_the_page_is_one_file_without_scripts_and_safe_against_hostile_names() -
     walks = {
         "anchored": [
             {
-                "train": ["a", "b"],
+                "train": [["a", "b"], ["c", "d"]],
                 "test": ["b", "c"],
                 "values": {"<x>": {"y": "</td>"}},
                 "inside": None,
@@ -182,6 +190,7 @@ def test_the_page_is_one_file_without_scripts_and_safe_against_hostile_names() -
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert "y &lt;/td&gt;" in page
+    assert "a to b and c to d" in page
     assert "http://" not in page.replace("http-equiv", "")
     assert "src=" not in page
     assert "default-src 'none'" in page
@@ -190,12 +199,14 @@ def test_the_page_is_one_file_without_scripts_and_safe_against_hostile_names() -
 @pytest.mark.parametrize("values", [[1.0], [0.0, 0.0], [1.0, float("inf"), 2.0]])
 def test_pictures_stand_whatever_they_show(values: list[float]) -> None:
     fan = {"rows": [0, 1], "bands": [[1, 1], [1, 1], [1, 1]], "own": [1, 1]}
+    fans = {"resampled": fan, "shuffled": fan, "noise": fan}
 
     page = render(
-        verdict(fan=fan, timing={"observed": 1.0, "shifted": values}, logits=values, falls=[-0.1, -0.1])
+        verdict(fans=fans, timing={"observed": 1.0, "shifted": values}, logits=values, falls=[-0.1, -0.1])
     )
 
-    assert page.count('<svg class="picture"') == 4
+    assert page.count('<svg class="picture"') == 6
+    assert page.count('class="area"') == 3
     assert "nan" not in page[page.index("pictures-title") :]
 
 

@@ -245,6 +245,73 @@ def test_a_hole_of_months_in_the_bars_takes_away_what_cannot_be_judged_and_says_
     assert anchored.sentence.startswith("There are no bars of BTC/USDT@BINANCE 1h from 2024-")
 
 
+def test_days_trades_and_disturbed_prices_each_have_a_band_that_widens_from_one() -> None:
+    found = planted()
+
+    fans = found.details["fans"]
+    assert isinstance(fans, dict)
+    assert set(fans) == {"resampled", "shuffled", "noise"}
+    for fan in fans.values():
+        low, middle, high = (np.array(line) for line in fan["bands"])
+        assert low[0] == high[0] == fan["own"][0] == 1.0
+        assert (low <= middle).all()
+        assert (middle <= high).all()
+        assert (low < high).any()
+    ends = [line[-1] for line in fans["shuffled"]["bands"]]
+    assert ends == pytest.approx(
+        [fans["shuffled"]["own"][-1]] * 3
+    )  # whatever the order, they come to the same
+    noise, falls = (next(c for c in found.checks if c.key == key).figures for key in ("noise", "falls"))
+    assert (noise["low"] or 0) < (noise["high"] or 0)
+    assert (falls["shuffled_deep"] or 0) < (falls["shuffled_shallow"] or 0) < 0
+
+
+DAY = np.timedelta64(1, "D")
+
+
+def test_choosing_and_judging_stay_as_far_apart_as_asked_and_every_day_is_judged() -> None:
+    asked = Settings(variants=6, permutations=0, noise=0, folds=4, groups=6, purge=3, embargo=5)
+
+    found = judge(config("EmaCross"), trending(240, 2), settings=asked)
+
+    walks = found.details["walks"]
+    assert isinstance(walks, dict)
+    assert found.details["splits"] == {
+        "folds": 4, "groups": 6, "tested": 2, "purged_days": 3, "embargoed_days": 5
+    }  # fmt: skip
+    for name in ("anchored", "rolling"):
+        for step in walks[name]:
+            ((_, last),) = step["train"]
+            assert np.datetime64(step["test"][0]) - np.datetime64(last) == 8 * DAY
+    folds = walks["cross-validated"]
+    tests = [[np.datetime64(edge) for edge in step["test"]] for step in folds]
+    assert [start for start, _ in tests[1:]] == [end for _, end in tests[:-1]]
+    assert tests[-1][1] - tests[0][0] == 240 * DAY
+    for step, (start, end) in zip(folds, tests, strict=True):
+        sides = [[np.datetime64(edge) for edge in span] for span in step["train"]]
+        assert all(last <= start - 3 * DAY or first >= end + 8 * DAY for first, last in sides)
+    (paths,) = [check for check in found.checks if check.key == "paths"]
+    assert "Over 5 out-of-sample paths" in paths.sentence
+
+
+def test_splits_that_the_days_do_not_allow_are_left_out_with_one_sentence() -> None:
+    asked = Settings(variants=4, permutations=0, noise=0, purge=40)
+
+    found = judge(config("EmaCross"), random_walk(100, 1), settings=asked)
+
+    skipped = {check.key: check.sentence for check in found.checks if check.mark is Mark.SKIP}
+    assert {"anchored", "rolling", "folds", "paths"} <= skipped.keys()
+    assert "100 periods are too few for a walk of 5 folds with 40 purged" in skipped["anchored"]
+    assert "100 periods are too few for 8 groups with 40 purged" in skipped["paths"]
+
+
+def test_so_many_folds_or_groups_cannot_be() -> None:
+    with pytest.raises(UsageError, match="1 folds"):
+        Settings(folds=1)
+    with pytest.raises(UsageError, match="13 groups"):
+        Settings(groups=13)
+
+
 # --- the runs that a verdict is made of
 
 
