@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test simulate-faults coverage kill-live lint fmt bench docs openapi web constraints clean
+.PHONY: help install demo test simulate-faults coverage kill-live lint fmt bench docs openapi web test-web browser constraints clean
 
 help: ## list these targets
 	@echo "Abidance. Start with: make demo"
@@ -72,6 +72,15 @@ docs: $(VENV)/.docs ## build the documentation into site/
 openapi: $(VENV)/.installed ## describe the API in web/openapi.json, from which clients are made
 	@mkdir -p web
 	@$(VENV)/bin/abidance serve --openapi web/openapi.json
+
+browser: $(VENV)/.installed ## have the browser that the dashboard's tests drive: Debian's for root, else Playwright's own
+	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
+	else $(PY) -m playwright install chromium; fi
+
+test-web: web/node_modules/.installed ## run the tests of the dashboard's own code (those in a browser are part of `make test`)
+	@npm --prefix web test --silent
 
 web: $(DASHBOARD) ## build the dashboard, which `abidance serve` shows; needs Node 20 or newer
 

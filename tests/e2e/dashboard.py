@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,13 +16,12 @@ from typing import Any
 
 import pytest
 
-from abidance.api.app import web_folder
 from abidance.kernel.clock import WallClock
 from abidance.testing.exchange import Account, LocalExchange, generated
+from tests.chromium import CHROMIUM, IS_CI, MISSING, needs
 from tests.e2e.program import Program
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 SETTLED = """Promise.allSettled(
     document.getAnimations().filter(each => each instanceof CSSTransition).map(each => each.finished)
@@ -73,13 +71,7 @@ new PerformanceObserver(list => {
     for (const each of list.getEntries()) if (!each.hadRecentInput) window.moved += each.value;
 }).observe({type: 'layout-shift', buffered: true});"""
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-    pytest.mark.skipif(
-        not (web_folder() / "index.html").is_file(), reason="the dashboard was not built: make web"
-    ),
-    pytest.mark.xdist_group("dashboard"),
-]
+pytestmark = [needs(*MISSING, is_ci=IS_CI), pytest.mark.xdist_group("dashboard")]
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 
@@ -221,6 +213,13 @@ def barriers(page: Any) -> list[tuple[str, str]]:
         for each in found["violations"]
         if each["impact"] in ("serious", "critical")
     ]
+
+
+def told(field: Any) -> Any:
+    """Return what stands at a field of a form about what is wrong with it."""
+    playwright.expect(field).to_have_attribute("aria-describedby", re.compile("-error"))
+    told = field.get_attribute("aria-describedby").split()
+    return field.page.locator(", ".join(f'[id="{each}"]' for each in told if each.endswith("-error")))
 
 
 def entered(visitor: Visitor, house: House) -> Any:

@@ -22,6 +22,7 @@ from tests.e2e.dashboard import (
     playwright,
     pytestmark,
     shot,
+    told,
     visitor,
 )
 
@@ -135,6 +136,10 @@ def test_backtests_are_compared_and_judged(visitor: Visitor) -> None:
     page.get_by_role("link", name="Jobs").click()
     jobs = page.get_by_role("table", name="Jobs").locator(".table-row")
     playwright.expect(jobs.filter(has_text="verdict").filter(has_text="all of it")).to_have_count(1)
+    jobs.filter(has_text="verdict").first.click()
+    verdict = page.locator(".panel", has=page.get_by_role("heading", name="Verdict on EmaCross BTC/USDT"))
+    verdict.locator(".checks li").nth(5).wait_for()
+    page.get_by_role("link", name="Jobs").click()
     jobs.filter(has_text="backtest").first.click()
     page.get_by_role("heading", name="Trades on the chart").wait_for()
     assert visitor.faults == []
@@ -152,7 +157,7 @@ def test_stored_data_shows_its_calendar_and_a_download_that_cannot_be_is_refused
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Download").click()
 
-    page.get_by_role("alert").get_by_text("nonsense").first.wait_for()
+    told(page.get_by_role("combobox", name="Instruments")).get_by_text("nonsense").wait_for()
 
 
 @pytest.mark.timeout(300)

@@ -17,15 +17,12 @@ from typing import Any
 
 import pytest
 
-from abidance.cli.dashboard import missing
-from tests.e2e.dashboard import _FLAGS, CHROMIUM, Visitor, playwright, until
+from tests.chromium import CHROMIUM
+from tests.e2e import dashboard
+from tests.e2e.dashboard import _FLAGS, Visitor, playwright, until
 from tests.e2e.test_demo import INTERRUPTIBLE, environment
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(missing() == "make web", reason="the dashboard was not built: make web"),
-    pytest.mark.xdist_group("dashboard"),
-]
+pytestmark = [pytest.mark.e2e, *dashboard.pytestmark]
 
 
 class Terminal:
@@ -114,7 +111,6 @@ def test_the_server_ends_with_a_demo_that_is_killed(tmp_path: Path) -> None:
         until(lambda: not is_open(address), "the server ends", 10.0)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_it_opens_on_the_dashboard_with_the_replay_trading(tmp_path: Path) -> None:
     with playwright.sync_playwright() as found, terminal(tmp_path) as demo:
         browser = found.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)

@@ -19,7 +19,7 @@ from typing import Any
 
 from abidance.api.fitting import by_name, check_strategies
 from abidance.backtest.export import write_whole
-from abidance.model.errors import UsageError
+from abidance.model.errors import UsageError, about
 from abidance.run.choice import as_file
 from abidance.run.config import RunConfig, load, own_files
 from abidance.run.door import is_answering
@@ -106,7 +106,10 @@ class Bots:
         """
         folder = self._userdir / "runs" / recipe.name
         if is_answering(folder):
-            raise UsageError(f"The bot {recipe.name} is running.", "Stop it first, or choose another name.")
+            with about("name"):
+                raise UsageError(
+                    f"The bot {recipe.name} is running.", "Stop it first, or choose another name."
+                )
         log = self._folder / f"{recipe.name}.log"
         typed = recipe.typed(self._folder / f"{recipe.name}.toml", self._userdir, fresh=fresh)
         secret = {PASSPHRASE: passphrase} if passphrase else {}

@@ -51,7 +51,7 @@ _TITLES = {
 
 
 class ProblemError(Exception):
-    """A refusal of a request, as it is to be told."""
+    """A refusal of a request, as it is to be told; `fields` says of fields of the request what is wrong with each."""
 
     def __init__(
         self,
@@ -60,10 +60,12 @@ class ProblemError(Exception):
         remedy: str = "",
         *,
         code: str = "",
+        fields: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status, self.detail, self.remedy, self.code = status, detail, remedy, code
+        self.fields = fields or {}
         self.headers = headers or {}
 
 
@@ -116,6 +118,7 @@ async def _on_problem(request: Request, error: Exception) -> Response:
         error.detail,
         error.remedy,
         code=error.code,
+        errors=[FieldProblem(field=name, message=told) for name, told in error.fields.items()],
         headers=error.headers,
         request_id=_id(request),
     )

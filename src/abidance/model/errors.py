@@ -12,7 +12,8 @@
 Expected refusals (risk, a venue's filters) are values, not errors: see `model.outcome`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 
 class AbidanceError(Exception):
@@ -25,6 +26,16 @@ class AbidanceError(Exception):
         self.found = found
         self.remedy = remedy
         self.fields = fields or {}
+
+
+@contextmanager
+def about(field: str) -> Iterator[None]:
+    """Let an error that is raised within, and names no field itself, tell that it is about `field`."""
+    try:
+        yield
+    except AbidanceError as error:
+        error.fields = error.fields or {field: str(error)}
+        raise
 
 
 class UsageError(AbidanceError):

@@ -26,9 +26,10 @@ def changed(guards: G, values: Mapping[str, object]) -> G:
     try:
         return type(guards).model_validate(guards.model_dump() | wished)
     except ValidationError as error:
-        flaws = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        flaws = {".".join(map(str, each["loc"])): each["msg"] for each in error.errors()}
+        told = "; ".join(f"{name}: {flaw}" for name, flaw in flaws.items())
         raise UsageError(
-            f"These {kind}s do not fit: {'; '.join(flaws)}.", f"All {kind}s stay as they were."
+            f"These {kind}s do not fit: {told}.", f"All {kind}s stay as they were.", flaws
         ) from None
 
 

@@ -14,7 +14,7 @@ from abidance.kernel.clock import WallClock
 from abidance.market.backfill import Backfill, Watch
 from abidance.market.bars import Bars
 from abidance.market.store import BarStore, Tables, parse_timerange
-from abidance.model.errors import AbidanceError, UsageError, VenueError
+from abidance.model.errors import AbidanceError, UsageError, VenueError, about
 from abidance.model.instrument import SECOND_NS, InstrumentKind, parse_instrument_id, timeframe_ns
 from abidance.venues.ccxt.history import CcxtHistory, Way
 from abidance.venues.dialect import Endpoint
@@ -70,18 +70,24 @@ def wish_of(
         raise UsageError("No pair is named.", "Name some with -p, such as -p BTC/USDT ETH/USDT.")
     ids = tuple(pair if "@" in pair else f"{pair}@{(venue or VENUE).upper()}" for pair in pairs)
     for id in ids:
-        name = parse_instrument_id(id)
-        if funding and name.settle is None:
-            raise UsageError(f"{id} is a spot pair, which has no funding.", "A perpetual is BTC/USDT:USDT.")
+        with about("instruments"):
+            name = parse_instrument_id(id)
+            if funding and name.settle is None:
+                raise UsageError(
+                    f"{id} is a spot pair, which has no funding.", "A perpetual is BTC/USDT:USDT."
+                )
     frames = tuple(timeframes) or (() if trades or funding else ("1h",))
     for frame in frames:
-        timeframe_ns(frame)
+        with about("timeframes"):
+            timeframe_ns(frame)
     now = WallClock().now()
-    start, end = parse_timerange(timerange) if timerange else (None, None)
+    with about("timerange"):
+        start, end = parse_timerange(timerange) if timerange else (None, None)
     end = now if end is None else min(end, now)
     start = end - DAYS * 86_400 * SECOND_NS if start is None else start
     if start >= end:
-        raise UsageError("The time range has not begun yet.", "Name one that lies in the past.")
+        with about("timerange"):
+            raise UsageError("The time range has not begun yet.", "Name one that lies in the past.")
     return Wish(ids, start, end, frames, trades, funding, replace)
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from abidance.backtest.wording import iso_time
 from abidance.engine.config import StrategyConfig
 from abidance.market.store import parse_timerange
-from abidance.model.errors import UsageError
+from abidance.model.errors import UsageError, about
 from abidance.research.space import Dimension, Space, Values, of_parameter, read, split, unknown
 from abidance.run.config import RunConfig
 from abidance.run.plugins import find_strategy
@@ -72,22 +72,23 @@ def tuning(
     typed = [("--space", *split(text, "--space")) for text in spaces]
     typed += [("--tune", *split(text, "--tune")) for text in tunes]
     for flag, name, text in typed:
-        if flag == "--space" and name not in declared:
-            raise unknown("parameter", name, list(declared))
-        knobs[name] = declared[name][0] if flag == "--space" else _tuned(config, name)
-        own = declared[name][1] if flag == "--space" else None
-        found = read(name, text, None if own is None else type(own.default))
-        dimensions.pop(name, None)
-        if isinstance(found, Dimension):
-            dimensions[name] = found
-            ends: tuple[Any, ...] = found.choices or (found.low, found.high)
-        else:
-            fixed[knobs[name]] = found
-            ends = (found,)
-        for end in ends:
-            if own is not None:
-                own.check(end)
-            configured(config, {knobs[name]: end})
+        with about(f"{flag.removeprefix('--')}s.{name}"):
+            if flag == "--space" and name not in declared:
+                raise unknown("parameter", name, list(declared))
+            knobs[name] = declared[name][0] if flag == "--space" else _tuned(config, name)
+            own = declared[name][1] if flag == "--space" else None
+            found = read(name, text, None if own is None else type(own.default))
+            dimensions.pop(name, None)
+            if isinstance(found, Dimension):
+                dimensions[name] = found
+                ends: tuple[Any, ...] = found.choices or (found.low, found.high)
+            else:
+                fixed[knobs[name]] = found
+                ends = (found,)
+            for end in ends:
+                if own is not None:
+                    own.check(end)
+                configured(config, {knobs[name]: end})
     return Tuning(configured(config, fixed), Space(dimensions), {name: knobs[name] for name in dimensions})
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from abidance.kernel.log import PROCESS
-from abidance.model.errors import UsageError
+from abidance.model.errors import UsageError, about
 from abidance.security.secret import Secret
 from abidance.security.vault import Slot, Vault
 
@@ -109,6 +109,11 @@ class Keys:
 def typed(text: str, what: str) -> Secret:
     """Return what was typed or read as a secret, hidden from now on. Raises UsageError, which does not repeat it."""
     hide(text)
+    with about(what):
+        return _read(text, what)
+
+
+def _read(text: str, what: str) -> Secret:
     text = text.strip()
     if not text:
         raise UsageError(f"The {what} is empty.", "Copy it from the venue.")
@@ -129,11 +134,16 @@ def typed(text: str, what: str) -> Secret:
 def checked_name(venue: str, account: str) -> tuple[str, str]:
     """Return venue (in capitals) and account. Raises UsageError for what cannot be a name."""
     if not _NAMES["venue"].fullmatch(venue):
-        raise UsageError("That is no name of a venue.", "Write it in letters and digits, such as BINANCE.")
+        with about("venue"):
+            raise UsageError(
+                "That is no name of a venue.", "Write it in letters and digits, such as BINANCE."
+            )
     if not _NAMES["account"].fullmatch(account):
-        raise UsageError(
-            "That is no name of an account.", "Take up to 16 letters, digits, dots, dashes and underscores."
-        )
+        with about("account"):
+            raise UsageError(
+                "That is no name of an account.",
+                "Take up to 16 letters, digits, dots, dashes and underscores.",
+            )
     return venue.upper(), account
 
 

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -20,6 +19,7 @@ from abidance.backtest.result import BacktestResult
 from abidance.market.bars import Bars
 from abidance.model.order import OrderState
 from abidance.model.outcome import Notice
+from tests.chromium import CHROMIUM, IS_CI, missing, needs
 from tests.unit.backtest.results import (
     BTC,
     ETH,
@@ -37,7 +37,6 @@ HOSTILE = (
     "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">'\u2028"
 )
 VOID = {"meta", "link", "input", "br", "img", "path"}
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 class Page(HTMLParser):
@@ -325,7 +324,7 @@ def test_the_licences_travel_with_the_charts() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the path")
+@needs(*missing(CHROMIUM, Path(__file__), has_playwright=True), is_ci=IS_CI)
 def test_a_browser_draws_the_charts_and_obeys_no_hostile_name(tmp_path: Path) -> None:
     path = write_report(hostile_result(), tmp_path / "report.html")
     flags = [

@@ -1,8 +1,9 @@
 /** Everything around the screens: theme, data, who is logged in, and which screen an address shows. */
 import { createTheme, MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
-import { QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { api, codeOf } from "../client/api";
+import { noteOwn } from "../client/own";
 import { Entrance } from "../features/Entrance";
 import { Loaded } from "../ui/parts";
 import { Shell } from "./Shell";
@@ -23,6 +24,7 @@ const queries: QueryClient = new QueryClient({
       if (codeOf(error) === "login" && query.queryKey[1] !== ME[1]) void queries.invalidateQueries({ queryKey: ME });
     },
   }),
+  mutationCache: new MutationCache({ onSuccess: (answer, asked) => noteOwn(answer, asked) }),
   defaultOptions: {
     queries: {
       staleTime: 2_000,

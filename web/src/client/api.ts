@@ -29,6 +29,29 @@ export function told(error: unknown): { title: string; remedy: string; fields: {
   };
 }
 
+/** Whether a field of a request, such as `config.instruments.1`, is the one that a form calls `instruments`. */
+function isAbout(field: string, name: string): boolean {
+  const parts = field.split(".");
+  while (/^\d+$/.test(parts.at(-1) ?? "")) parts.pop();
+  return parts.at(-1) === name;
+}
+
+/**
+ * Part what is wrong with a form's own fields, by their names, from what is to be said beside them: `rest` is null where
+ * each flaw has its field.
+ */
+export function placed(error: unknown, names: readonly string[]): { at: Record<string, string>; rest: unknown } {
+  const at: Record<string, string> = {};
+  const left = told(error).fields.filter(({ field, message }) => {
+    const name = names.find((each) => isAbout(field, each));
+    if (name) at[name] = at[name] ? `${at[name]} ${message}` : message;
+    return !name;
+  });
+  if (Object.keys(at).length === 0) return { at, rest: error };
+  const problem = error as Problem;
+  return { at, rest: left.length > 0 ? { ...problem, detail: problem.title, errors: left } : null };
+}
+
 /** Return the code by which a problem can be told apart, such as `login` or `confirm`. */
 export function codeOf(error: unknown): string {
   return error && typeof error === "object" && "code" in error ? String((error as Problem).code ?? "") : "";

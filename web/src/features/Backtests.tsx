@@ -1,21 +1,22 @@
 /** Backtests from a form: queued, watched, opened and compared side by side. */
 import { Button, Checkbox, NumberInput, Progress, Select } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useMemo, useState } from "react";
+import { useMemo, useState } from "react";
 import type { Me } from "../app/Shell";
-import { api, type Schemas } from "../client/api";
+import { api, placed, type Schemas } from "../client/api";
 import { CandleChart, Lines } from "../ui/charts";
 import { exact, money, share, words } from "../ui/format";
-import { Empty, Failure, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
+import { Empty, Failure, Form, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
-import { named, useSubject } from "./Subject";
-import { VerdictOf } from "./Verdict";
+import { named, namedVerdict, SUBJECT, useSubject } from "./Subject";
+import { OneVerdict, VerdictOf } from "./Verdict";
 
 type Backtest = Schemas["BacktestOut"];
 const ALL = { params: { query: { limit: 50 } } };
 
 export default function Backtests({ me }: { me: Me }) {
   const [open, setOpen] = useState(named);
+  const [verdict] = useState(namedVerdict);
   const [compared, compare] = useState<string[]>([]);
   const list = api.useQuery("get", "/api/v1/backtests", ALL, {
     refetchInterval: (query) => (query.state.data?.items.some((each) => each.state === "queued" || each.state === "running") ? 700 : 10_000),
@@ -24,6 +25,7 @@ export default function Backtests({ me }: { me: Me }) {
   return (
     <>
       <h1>Backtests</h1>
+      {verdict && <OneVerdict id={verdict} mayAct={me.role !== "viewer"} />}
       {me.role !== "viewer" && <Start onStarted={setOpen} />}
       <Panel title="Done and under way" aside={compared.length > 1 ? <span className="quiet">comparing {compared.length}, below</span> : <span className="quiet">tick two or more to compare</span>}>
         <Loaded query={list}>
@@ -57,32 +59,30 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
     },
   });
   const properties = propertiesOf(subject.strategy?.parameters);
-  const send = (event: FormEvent) => {
-    event.preventDefault();
-    start.mutate({ body: { label: subject.label, config: { ...subject.config(values), dry_run_wallet: Number(wallet) } } });
-  };
+  const { at, rest } = placed(start.error, [...SUBJECT, "dry_run_wallet", ...Object.keys(properties)]);
+  const send = () => start.mutate({ body: { label: subject.label, config: { ...subject.config(values), dry_run_wallet: Number(wallet) } } });
   return (
     <Panel title="New backtest">
       <Loaded query={subject.query} height={240}>
         {() => (
-          <form className="form" onSubmit={send}>
+          <Form error={start.error} onSend={send}>
             <div className="row">
-              {subject.fields}
-              <NumberInput label="Wallet" value={wallet} onChange={setWallet} min={1} thousandSeparator="," w={130} />
+              {subject.fields(at)}
+              <NumberInput label="Wallet" value={wallet} onChange={setWallet} error={at.dry_run_wallet} min={1} thousandSeparator="," w={130} />
             </div>
             {Object.keys(properties).length > 0 && (
               <div className="row">
-                <ParameterFields properties={properties} values={values} onChange={(name, value) => setValues((before) => ({ ...before, [name]: value }))} />
+                <ParameterFields properties={properties} values={values} flaws={at} onChange={(name, value) => setValues((before) => ({ ...before, [name]: value }))} />
               </div>
             )}
             {subject.strategy?.summary && <span className="quiet">{subject.strategy.summary}</span>}
-            {start.error && <Failure error={start.error} />}
+            <Failure error={rest} />
             <div>
               <Button type="submit" loading={start.isPending} disabled={!subject.isWhole}>
                 Start
               </Button>
             </div>
-          </form>
+          </Form>
         )}
       </Loaded>
     </Panel>

@@ -2,14 +2,14 @@
 import { Button, Checkbox, Modal, MultiSelect, NumberInput, PasswordInput, SegmentedControl, Select, TextInput } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, type ReactNode, useState } from "react";
+import { type ReactNode, useState } from "react";
 import type { Me, Run } from "../app/Shell";
-import { api, codeOf, type Schemas } from "../client/api";
+import { api, codeOf, placed, type Schemas } from "../client/api";
 import { choose } from "../client/kept";
-import { Failure } from "../ui/parts";
+import { Failure, Form } from "../ui/parts";
 import { Confirm } from "./Confirm";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
-import { TIMEFRAMES, useCatalog } from "./Subject";
+import { SUBJECT, TIMEFRAMES, useCatalog } from "./Subject";
 
 export function BotButtons({ run, me }: { run: Run; me: Me }) {
   const [isAgain, again] = useState(false);
@@ -86,6 +86,9 @@ function Start({ me, onDone }: { me: Me; onDone: () => void }) {
   const [values, setValues] = useState<Record<string, Value>>({});
   const start = api.useMutation("post", "/api/v1/bots", useStarted(onDone));
   const chosen = catalog.strategies.find((each) => each.name === strategy);
+  const properties = propertiesOf(chosen?.parameters);
+  const names = [...SUBJECT, "name", "wallet", "speed", "account", ...Object.keys(properties)];
+  const { at } = placed(start.error, names);
   const venues = [...new Set(instruments.map((each) => each.split("@")[1] ?? "").filter(Boolean))].sort();
   const isReplay = kind === "replay";
   const send = (launch: Schemas["LaunchIn"]) =>
@@ -111,30 +114,30 @@ function Start({ me, onDone }: { me: Me; onDone: () => void }) {
     ...(me.role === "admin" && !me.demo ? [{ value: "real", label: "Real orders" }] : []),
   ];
   return (
-    <Launch isReal={kind === "real"} venues={venues} error={start.error} isBusy={start.isPending} onLaunch={send} label={kind === "real" ? "Start it with real money" : "Start it"}>
+    <Launch isReal={kind === "real"} venues={venues} names={names} error={start.error} isBusy={start.isPending} onLaunch={send} label={kind === "real" ? "Start it with real money" : "Start it"}>
       <SegmentedControl data={kinds} value={kind} onChange={setKind} aria-label="What it trades on" />
       <div className="fields">
-        <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} required />
-        <Select label="Strategy" data={catalog.strategies.map((each) => each.name)} value={strategy} onChange={(found) => { setStrategy(found); setValues({}); }} allowDeselect={false} searchable />
-        <Select label="Timeframe" data={TIMEFRAMES} value={timeframe} onChange={setTimeframe} allowDeselect={false} />
-        <NumberInput label={kind === "real" ? "Use at most" : "Money to begin with"} value={wallet} onChange={setWallet} min={1} thousandSeparator="," />
+        <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} error={at.name} required />
+        <Select label="Strategy" data={catalog.strategies.map((each) => each.name)} value={strategy} onChange={(found) => { setStrategy(found); setValues({}); }} error={at.strategy} allowDeselect={false} searchable />
+        <Select label="Timeframe" data={TIMEFRAMES} value={timeframe} onChange={setTimeframe} error={at.timeframe} allowDeselect={false} />
+        <NumberInput label={kind === "real" ? "Use at most" : "Money to begin with"} value={wallet} onChange={setWallet} error={at.wallet} min={1} thousandSeparator="," />
       </div>
       {chosen?.summary && <span className="quiet">{chosen.summary}</span>}
       {isReplay ? (
-        <MultiSelect label="Instruments" data={catalog.instruments} value={instruments} onChange={setInstruments} searchable />
+        <MultiSelect label="Instruments" data={catalog.instruments} value={instruments} onChange={setInstruments} error={at.instruments} searchable />
       ) : (
-        <TextInput label="Instruments" description="As BTC/USDT@BINANCE, with blanks between" value={instruments.join(" ")} onChange={(e) => setInstruments(e.currentTarget.value.trimStart().split(/[ ,]+/))} />
+        <TextInput label="Instruments" description="As BTC/USDT@BINANCE, with blanks between" value={instruments.join(" ")} onChange={(e) => setInstruments(e.currentTarget.value.trimStart().split(/[ ,]+/))} error={at.instruments} />
       )}
       {isReplay && (
         <div className="fields">
-          <TextInput label="Time range" description="20250101-20250601; open at an end" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} />
-          <NumberInput label="Speed" description="Hours of the market in one second" value={speed} onChange={setSpeed} min={0} />
+          <TextInput label="Time range" description="20250101-20250601; open at an end" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} error={at.timerange} />
+          <NumberInput label="Speed" description="Hours of the market in one second" value={speed} onChange={setSpeed} error={at.speed} min={0} />
         </div>
       )}
-      {kind === "real" && <TextInput label="Account" description="As you named it when you added its key" value={account} onChange={(e) => setAccount(e.currentTarget.value)} />}
-      {Object.keys(propertiesOf(chosen?.parameters)).length > 0 && (
+      {kind === "real" && <TextInput label="Account" description="As you named it when you added its key" value={account} onChange={(e) => setAccount(e.currentTarget.value)} error={at.account} />}
+      {Object.keys(properties).length > 0 && (
         <div className="row">
-          <ParameterFields properties={propertiesOf(chosen?.parameters)} values={values} onChange={(key, value) => setValues((before) => ({ ...before, [key]: value }))} />
+          <ParameterFields properties={properties} values={values} flaws={at} onChange={(key, value) => setValues((before) => ({ ...before, [key]: value }))} />
         </div>
       )}
       <Checkbox label="Start anew: what a bot of this name has on record is moved aside" checked={fresh} onChange={(e) => setFresh(e.currentTarget.checked)} />
@@ -157,6 +160,7 @@ function Again({ of, onDone }: { of: Schemas["BotOut"]; onDone: () => void }) {
 function Launch({
   isReal,
   venues,
+  names = [],
   error,
   isBusy,
   label,
@@ -165,6 +169,8 @@ function Launch({
 }: {
   isReal: boolean;
   venues: string[];
+  /** Fields among the children, which show themselves what is wrong with them. */
+  names?: string[];
   error: unknown;
   isBusy: boolean;
   label: string;
@@ -174,27 +180,24 @@ function Launch({
   const [typed, setTyped] = useState("");
   const [passphrase, setPassphrase] = useState("");
   const launch = () => onLaunch(isReal ? { confirm: typed.split(/[\s,]+/).filter(Boolean), passphrase } : { confirm: [], passphrase: "" });
-  const send = (event: FormEvent) => {
-    event.preventDefault();
-    launch();
-  };
+  const { at, rest } = placed(error, [...names, "confirm", "passphrase"]);
   return (
     <>
-      <form className="form" onSubmit={send} aria-label="Start a bot">
+      <Form label="Start a bot" error={error} onSend={launch}>
         {children}
         {isReal && (
           <div className="fields">
-            <TextInput label={`Type ${venues.join(" ")} to trade there with real money`} value={typed} onChange={(e) => setTyped(e.currentTarget.value)} required autoComplete="off" />
-            <PasswordInput label="Passphrase of the vault" description="Empty where the server can open it by itself" value={passphrase} onChange={(e) => setPassphrase(e.currentTarget.value)} autoComplete="off" />
+            <TextInput label={`Type ${venues.join(" ")} to trade there with real money`} value={typed} onChange={(e) => setTyped(e.currentTarget.value)} error={at.confirm} required autoComplete="off" />
+            <PasswordInput label="Passphrase of the vault" description="Empty where the server can open it by itself" value={passphrase} onChange={(e) => setPassphrase(e.currentTarget.value)} error={at.passphrase} autoComplete="off" />
           </div>
         )}
-        {Boolean(error) && codeOf(error) !== "confirm" && <Failure error={error} />}
+        {codeOf(error) !== "confirm" && <Failure error={rest} />}
         <div>
           <Button type="submit" color={isReal ? "red.9" : undefined} loading={isBusy}>
             {label}
           </Button>
         </div>
-      </form>
+      </Form>
       {codeOf(error) === "confirm" && <Confirm onConfirmed={launch} />}
     </>
   );

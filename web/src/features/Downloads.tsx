@@ -1,11 +1,11 @@
 /** History from the venues into the store: asked for by a form, watched part by part. */
 import { Button, Checkbox, MultiSelect, Progress, TagsInput, TextInput } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useEffect, useState } from "react";
+import { useEffect, useState } from "react";
 import type { Me } from "../app/Shell";
-import { api, type Schemas } from "../client/api";
+import { api, placed, type Schemas } from "../client/api";
 import { whole } from "../ui/format";
-import { Failure, Panel, State, Time } from "../ui/parts";
+import { Failure, Form, Panel, State, Time } from "../ui/parts";
 
 type Download = Schemas["DownloadOut"];
 const isBusy = (of: Download) => of.state === "queued" || of.state === "running";
@@ -60,22 +60,20 @@ function Start() {
   const [timerange, setTimerange] = useState("");
   const [isFunding, setFunding] = useState(false);
   const start = api.useMutation("post", "/api/v1/downloads", { onSuccess: () => void queries.invalidateQueries() });
-  const send = (event: FormEvent) => {
-    event.preventDefault();
-    start.mutate({ body: { instruments, timeframes, timerange: timerange.trim(), trades: false, funding: isFunding, replace: false } });
-  };
+  const { at, rest } = placed(start.error, ["instruments", "timeframes", "timerange"]);
+  const send = () => start.mutate({ body: { instruments, timeframes, timerange: timerange.trim(), trades: false, funding: isFunding, replace: false } });
   return (
-    <form className="form" onSubmit={send}>
+    <Form error={start.error} onSend={send}>
       <div className="row">
-        <TagsInput label="Instruments" description="BTC/USDT@KRAKEN; Enter adds one" value={instruments} onChange={setInstruments} acceptValueOnBlur maw={420} miw={240} />
-        <MultiSelect label="Timeframes" searchable description="one or more" data={["1m", "5m", "15m", "1h", "4h", "1d"]} value={timeframes} onChange={setTimeframes} maw={260} />
-        <TextInput label="Time range" description="20240101-20240601; empty is 30 days" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} w={240} />
+        <TagsInput label="Instruments" description="BTC/USDT@KRAKEN; Enter adds one" value={instruments} onChange={setInstruments} error={at.instruments} acceptValueOnBlur maw={420} miw={240} />
+        <MultiSelect label="Timeframes" searchable description="one or more" data={["1m", "5m", "15m", "1h", "4h", "1d"]} value={timeframes} onChange={setTimeframes} error={at.timeframes} maw={260} />
+        <TextInput label="Time range" description="20240101-20240601; empty is 30 days" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} error={at.timerange} w={240} />
         <Checkbox label="Funding rates" checked={isFunding} onChange={(e) => setFunding(e.currentTarget.checked)} />
         <Button type="submit" loading={start.isPending} disabled={instruments.length === 0}>
           Download
         </Button>
       </div>
-      {start.error && <Failure error={start.error} />}
-    </form>
+      <Failure error={rest} />
+    </Form>
   );
 }

@@ -1,9 +1,9 @@
 /** Logging in, and the very first start, when the first admin is made with the token that the terminal shows. */
 import { Button, PasswordInput, TextInput } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
-import { api, codeOf } from "../client/api";
-import { Failure, Loaded, Panel } from "../ui/parts";
+import { useState } from "react";
+import { api, codeOf, placed } from "../client/api";
+import { Failure, Form, Loaded, Panel } from "../ui/parts";
 
 export function Entrance({ isOver }: { isOver: boolean }) {
   const setup = api.useQuery("get", "/api/v1/setup");
@@ -26,15 +26,12 @@ function LogIn() {
   const [code, setCode] = useState("");
   const enter = api.useMutation("post", "/api/v1/session", useEntered());
   const needsCode = codeOf(enter.error) === "totp" || code !== "";
-  const send = (event: FormEvent) => {
-    event.preventDefault();
-    enter.mutate({ body: { name, password, code } });
-  };
+  const { at, rest } = placed(enter.error, ["name", "password", "code"]);
   return (
     <Panel title={<h1>Log in</h1>}>
-      <form className="form" onSubmit={send}>
-        <TextInput label="Name" autoComplete="username" value={name} onChange={(e) => setName(e.currentTarget.value)} required autoFocus />
-        <PasswordInput label="Password" autoComplete="current-password" value={password} onChange={(e) => setPassword(e.currentTarget.value)} required />
+      <Form error={enter.error} onSend={() => enter.mutate({ body: { name, password, code } })}>
+        <TextInput label="Name" autoComplete="username" value={name} onChange={(e) => setName(e.currentTarget.value)} error={at.name} required autoFocus />
+        <PasswordInput label="Password" autoComplete="current-password" value={password} onChange={(e) => setPassword(e.currentTarget.value)} error={at.password} required />
         <TextInput
           label="Code of your authenticator"
           description={needsCode ? undefined : "Only if you set one up"}
@@ -42,12 +39,13 @@ function LogIn() {
           inputMode="numeric"
           value={code}
           onChange={(e) => setCode(e.currentTarget.value)}
+          error={at.code}
         />
-        {enter.error && <Failure error={enter.error} />}
+        <Failure error={rest} />
         <Button type="submit" loading={enter.isPending}>
           Log in
         </Button>
-      </form>
+      </Form>
     </Panel>
   );
 }
@@ -57,22 +55,19 @@ function First() {
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const make = api.useMutation("post", "/api/v1/setup", useEntered());
-  const send = (event: FormEvent) => {
-    event.preventDefault();
-    make.mutate({ body: { token: token.trim(), name, password } });
-  };
+  const { at, rest } = placed(make.error, ["token", "name", "password"]);
   return (
     <Panel title={<h1>Make the first admin</h1>}>
       <p className="quiet">The terminal in which Abidance was started shows a token that is good until then.</p>
-      <form className="form" onSubmit={send}>
-        <TextInput label="Token" value={token} onChange={(e) => setToken(e.currentTarget.value)} required autoFocus />
-        <TextInput label="Your name" autoComplete="username" value={name} onChange={(e) => setName(e.currentTarget.value)} required />
-        <PasswordInput label="Password" description="At least 12 characters" autoComplete="new-password" value={password} onChange={(e) => setPassword(e.currentTarget.value)} required />
-        {make.error && <Failure error={make.error} />}
+      <Form error={make.error} onSend={() => make.mutate({ body: { token: token.trim(), name, password } })}>
+        <TextInput label="Token" value={token} onChange={(e) => setToken(e.currentTarget.value)} error={at.token} required autoFocus />
+        <TextInput label="Your name" autoComplete="username" value={name} onChange={(e) => setName(e.currentTarget.value)} error={at.name} required />
+        <PasswordInput label="Password" description="At least 12 characters" autoComplete="new-password" value={password} onChange={(e) => setPassword(e.currentTarget.value)} error={at.password} required />
+        <Failure error={rest} />
         <Button type="submit" loading={make.isPending}>
           Make the admin and log in
         </Button>
-      </form>
+      </Form>
     </Panel>
   );
 }

@@ -51,7 +51,7 @@ export default function Jobs({ me }: { me: Me }) {
                   label="Jobs"
                   rows={rows}
                   keyOf={(row) => row.id}
-                  onRow={(row) => go(`${PLACES[row.kind]}#${row.id}`)}
+                  onRow={(row) => go(`${PLACES[row.kind]}#${row.kind === "verdict" ? `verdict-${row.id}` : row.id}`)}
                   height={640}
                   empty={state || kind ? "No job fits. Take a filter away." : "No long work was asked for yet. Backtests, verdicts, searches and downloads wait and run here, one of each kind at a time."}
                   columns={[

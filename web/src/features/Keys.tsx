@@ -1,11 +1,11 @@
 /** Venues, and their keys: they go in, are checked, rotated and forgotten, and are never shown. */
 import { Button, Modal, PasswordInput, Select, TextInput } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import type { Me } from "../app/Shell";
-import { api, codeOf, type Schemas } from "../client/api";
+import { api, codeOf, placed, type Schemas } from "../client/api";
 import { DataTable } from "../ui/DataTable";
-import { Failure, Loaded, Panel } from "../ui/parts";
+import { Failure, Form, Loaded, Panel } from "../ui/parts";
 import { Confirm } from "./Confirm";
 
 type Slot = Schemas["KeySlotOut"];
@@ -100,21 +100,22 @@ function Deed({ what, of, state, venues, onDone }: { what: Deed; of?: Slot; stat
   };
   const verdict = what === "remove" ? undefined : (now.data as Schemas["KeyOut"] | undefined);
   if (verdict) return <Verdict of={verdict} onDone={onDone} />;
+  const { at, rest } = placed(now.error, ["venue", "account", "key", "secret", "passphrase", "vault"]);
   const takesKey = what === "add" || what === "rotate";
   return (
     <>
-      <form className="form" aria-label={TITLES[what]} onSubmit={(event: FormEvent) => { event.preventDefault(); act(); }}>
+      <Form label={TITLES[what]} error={now.error} onSend={act}>
         {what === "add" && (
           <>
-            <Select label="Venue" data={venues.map((each) => each.name)} value={venue} onChange={(found) => found && setVenue(found)} allowDeselect={false} searchable />
-            <TextInput label="Account" description="Your name for it" value={account} onChange={(e) => setAccount(e.currentTarget.value)} required />
+            <Select label="Venue" data={venues.map((each) => each.name)} value={venue} onChange={(found) => found && setVenue(found)} error={at.venue} allowDeselect={false} searchable />
+            <TextInput label="Account" description="Your name for it" value={account} onChange={(e) => setAccount(e.currentTarget.value)} error={at.account} required />
           </>
         )}
         {takesKey && (
           <>
-            <PasswordInput label="Key" value={key} onChange={(e) => setKey(e.currentTarget.value)} required autoComplete="off" />
-            <PasswordInput label="Secret" value={secret} onChange={(e) => setSecret(e.currentTarget.value)} required autoComplete="off" />
-            {venues.find((each) => each.name === venue)?.wants_passphrase && <PasswordInput label="Passphrase of the key" value={passphrase} onChange={(e) => setPassphrase(e.currentTarget.value)} required autoComplete="off" />}
+            <PasswordInput label="Key" value={key} onChange={(e) => setKey(e.currentTarget.value)} error={at.key} required autoComplete="off" />
+            <PasswordInput label="Secret" value={secret} onChange={(e) => setSecret(e.currentTarget.value)} error={at.secret} required autoComplete="off" />
+            {venues.find((each) => each.name === venue)?.wants_passphrase && <PasswordInput label="Passphrase of the key" value={passphrase} onChange={(e) => setPassphrase(e.currentTarget.value)} error={at.passphrase} required autoComplete="off" />}
           </>
         )}
         <PasswordInput
@@ -122,15 +123,16 @@ function Deed({ what, of, state, venues, onDone }: { what: Deed; of?: Slot; stat
           description={state.opens_by_itself ? "Empty: the server opens it by itself" : state.has_vault ? undefined : "At least 12 characters; without it nobody opens the vault, you neither"}
           value={vault}
           onChange={(e) => setVault(e.currentTarget.value)}
+          error={at.vault}
           required={!state.opens_by_itself}
           autoComplete="off"
         />
         {takesKey && <span className="quiet">The venue is asked what the key may do. One that can withdraw money is refused.</span>}
-        {now.error && codeOf(now.error) !== "confirm" && <Failure error={now.error} />}
+        {codeOf(now.error) !== "confirm" && <Failure error={rest} />}
         <Button type="submit" loading={now.isPending} color={what === "remove" ? "red.9" : undefined}>
           {{ add: "Check it, then add it", rotate: "Check it, then replace the old one", check: "Ask the venue", remove: "Forget it" }[what]}
         </Button>
-      </form>
+      </Form>
       {codeOf(now.error) === "confirm" && <Confirm onConfirmed={act} />}
     </>
   );

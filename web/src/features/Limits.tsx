@@ -1,11 +1,11 @@
 /** Limits and breakers as forms: tightening holds at once, loosening asks once more, and both ask for a fresh password. */
 import { Button, Modal, NumberInput, Switch } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
-import { api, codeOf, type Schemas } from "../client/api";
+import { api, codeOf, placed, type Schemas } from "../client/api";
 import { words } from "../ui/format";
-import { Failure, Loaded, Told } from "../ui/parts";
+import { Failure, Form, Loaded, Told } from "../ui/parts";
 import { Confirm } from "./Confirm";
 
 type Wish = Record<string, unknown>;
@@ -60,29 +60,23 @@ function Rules({
       notifications.show({ message: answer.notices[0]?.text ?? "Done, and on record." });
     });
   const code = codeOf(error);
+  const { at, rest } = placed(error, Object.keys(values));
   const hasChanged = Object.keys(wish).length > 0;
   return (
-    <form
-      className="form"
-      aria-label={name}
-      onSubmit={(event: FormEvent) => {
-        event.preventDefault();
-        send(false);
-      }}
-    >
+    <Form label={name} error={error} onSend={() => send(false)}>
       <Loaded query={schema} height={420}>
         {(found) => {
           const told = texts(found, shape);
           return (
             <div className="fields">
               {Object.entries(values).map(([each, now]) => (
-                <Field key={each} name={each} now={now} wish={wish[each]} hint={told[each]} isOff={!mayAct} onChange={(value) => setWish((before) => ({ ...before, [each]: value }))} />
+                <Field key={each} name={each} now={now} wish={wish[each]} hint={told[each]} flaw={at[each]} isOff={!mayAct} onChange={(value) => setWish((before) => ({ ...before, [each]: value }))} />
               ))}
             </div>
           );
         }}
       </Loaded>
-      {Boolean(error) && !["confirm", "loosens"].includes(code) && <Failure error={error} />}
+      {!["confirm", "loosens"].includes(code) && <Failure error={rest} />}
       {mayAct ? (
         <div className="row">
           <Button type="submit" disabled={!hasChanged} loading={isBusy}>
@@ -107,13 +101,13 @@ function Rules({
           </div>
         )}
       </Modal>
-    </form>
+    </Form>
   );
 }
 
-function Field({ name, now, wish, hint, isOff, onChange }: { name: string; now: unknown; wish: unknown; hint?: string; isOff: boolean; onChange: (value: unknown) => void }) {
+function Field({ name, now, wish, hint, flaw, isOff, onChange }: { name: string; now: unknown; wish: unknown; hint?: string; flaw?: string; isOff: boolean; onChange: (value: unknown) => void }) {
   const value = wish === undefined ? now : wish;
-  const shared = { label: words(name), description: hint && <Told text={hint} />, disabled: isOff };
+  const shared = { label: words(name), description: hint && <Told text={hint} />, disabled: isOff, error: flaw && (SHARES.has(name) ? `${flaw} (1 is 100 %)` : flaw) };
   if (typeof now === "boolean") return <Switch {...shared} checked={Boolean(value)} onChange={(event) => onChange(event.currentTarget.checked)} />;
   const isShare = SHARES.has(name);
   const shown = typeof value === "number" ? (isShare ? Math.round(value * 1e6) / 1e4 : value) : "";

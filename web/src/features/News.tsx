@@ -1,9 +1,11 @@
 /** What bots want people to look at comes to the front by itself, wherever one is; from which level on, one chooses. */
 import { Checkbox, Select } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
+import { useIsMutating } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { api, type Schemas } from "../client/api";
 import { keep, useKept } from "../client/kept";
+import { isOwn } from "../client/own";
 import { Panel, Told } from "../ui/parts";
 
 type Alert = Schemas["AlertOut"];
@@ -21,24 +23,25 @@ const MOST = 3;
 const keyOf = (of: Alert) => [of.run, of.ts, of.code, of.strategy, of.text].join(" ");
 const useLevel = () => (useKept("abidance.news") ?? "warning") as Level;
 
-/** Tell what is new since this page was opened, or since the level was chosen. */
+/** Tell what is new since this page was opened, or since the level was chosen, and was not done here. */
 export function News() {
   const level = useLevel();
   const isOnDesktop = useKept("abidance.desktop") === "on";
   const query = { level: level === "none" ? ("error" as const) : level, limit: 50 };
   const { data } = api.useQuery("get", "/api/v1/alerts", { params: { query } }, { refetchInterval: 2_000, enabled: level !== "none" });
+  const isAsking = useIsMutating() > 0; // whether news is of one's own making, the answer says
   const known = useRef<{ level: Level; keys: Set<string> } | null>(null);
   useEffect(() => {
-    if (!data) return;
+    if (!data || isAsking) return;
     const before = known.current?.level === level ? known.current.keys : null;
     known.current = { level, keys: new Set(data.map(keyOf)) };
-    const fresh = before ? data.filter((each) => !before.has(keyOf(each))) : [];
+    const fresh = before ? data.filter((each) => !before.has(keyOf(each)) && !isOwn(each)) : [];
     for (const each of fresh.slice(0, MOST)) {
       notifications.show({ color: COLOURS[each.level] ?? "cyan", title: each.run, message: <Told text={each.text} />, autoClose: 8_000 });
     }
     if (fresh.length > MOST) notifications.show({ message: `And ${fresh.length - MOST} more: see Alerts.` });
     if (isOnDesktop && document.hidden) for (const each of fresh.slice(0, MOST)) new Notification(`Abidance: ${each.run}`, { body: each.text, icon: "/icon.svg" });
-  }, [data, level, isOnDesktop]);
+  }, [data, level, isOnDesktop, isAsking]);
   return null;
 }
 

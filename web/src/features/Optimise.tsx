@@ -1,16 +1,16 @@
 /** Searches for parameters: asked for by a form, watched while they run, read and applied when they are done. */
 import { Button, Checkbox, MultiSelect, NumberInput, Progress, Select, TextInput } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useMemo, useState } from "react";
+import { useMemo, useState } from "react";
 import type { Me } from "../app/Shell";
-import { api, type Schemas } from "../client/api";
+import { api, placed, type Schemas } from "../client/api";
 import { Dots, HeatMap } from "../ui/charts2d";
 import { DataTable } from "../ui/DataTable";
 import { share, words } from "../ui/format";
-import { Empty, Failure, Loaded, Meter, Panel, Stat, State, Time } from "../ui/parts";
+import { Empty, Failure, Form, Loaded, Meter, Panel, Stat, State, Time } from "../ui/parts";
 import { propertiesOf } from "./ParameterFields";
 import { Studies, short } from "./Studies";
-import { named, useSubject } from "./Subject";
+import { named, SUBJECT, useSubject } from "./Subject";
 
 type Search = Schemas["SearchOut"];
 const ALL = { params: { query: { limit: 50 } } };
@@ -62,15 +62,15 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
     },
   });
   const properties = Object.entries(propertiesOf(subject.strategy?.parameters));
-  const send = (event: FormEvent) => {
-    event.preventDefault();
+  const { at, rest } = placed(start.error, [...SUBJECT, "objectives", "sampler", "trials", "train_until", ...properties.map(([name]) => name)]);
+  const send = () =>
     start.mutate({
       body: {
         label: subject.label,
         config: subject.config(),
         objectives,
         requirements: [],
-        spaces: Object.entries(ranges).filter(([, text]) => text.trim()).map(([name, text]) => `${name}=${text.trim()}`),
+        spaces: Object.entries(ranges).filter(([, text]) => text.trim()).map(([name, text]) => `${name}=${text.replaceAll(/\s+/g, "")}`),
         sampler: (sampler || null) as Schemas["SearchIn"]["sampler"],
         trials: Number(trials),
         patience: null,
@@ -78,20 +78,19 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
         train_until: until.trim() || null,
       },
     });
-  };
   return (
     <Panel title="New search">
       <Loaded query={subject.query} height={330}>
         {() => (
-          <form className="form" onSubmit={send}>
+          <Form error={start.error} onSend={send}>
             <div className="row">
-              {subject.fields}
-              <TextInput label="Search until" description="judged on what comes after" value={until} onChange={(e) => setUntil(e.currentTarget.value)} w={190} />
+              {subject.fields(at)}
+              <TextInput label="Search until" description="judged on what comes after" value={until} onChange={(e) => setUntil(e.currentTarget.value)} error={at.train_until} w={190} />
             </div>
             <div className="row">
-              <MultiSelect label="Objectives" searchable data={OBJECTIVES} value={objectives} onChange={setObjectives} maxValues={3} maw={420} />
-              <Select label="Sampler" data={[{ value: "", label: "chosen for you" }, "tpe", "cmaes", "nsga2", "qmc", "grid", "random"]} value={sampler} onChange={setSampler} allowDeselect={false} w={160} />
-              <NumberInput label="Trials" value={trials} onChange={setTrials} min={1} max={100_000} w={110} />
+              <MultiSelect label="Objectives" searchable data={OBJECTIVES} value={objectives} onChange={setObjectives} error={at.objectives} maxValues={3} maw={420} />
+              <Select label="Sampler" data={[{ value: "", label: "chosen for you" }, "tpe", "cmaes", "nsga2", "qmc", "grid", "random"]} value={sampler} onChange={setSampler} error={at.sampler} allowDeselect={false} w={160} />
+              <NumberInput label="Trials" value={trials} onChange={setTrials} error={at.trials} min={1} max={100_000} w={110} />
             </div>
             {properties.length > 0 && (
               <div className="row">
@@ -103,19 +102,20 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
                     placeholder={rule.minimum !== undefined ? `${rule.minimum}:${rule.maximum}` : String(rule.default ?? "")}
                     value={ranges[name] ?? ""}
                     onChange={(e) => { const text = e.currentTarget.value; setRanges((before) => ({ ...before, [name]: text })); }}
+                    error={at[name]}
                     w={190}
                   />
                 ))}
               </div>
             )}
             <span className="quiet">An empty range is the one that the strategy declares. The best of many tries looks better than it is: ask for a verdict.</span>
-            {start.error && <Failure error={start.error} />}
+            <Failure error={rest} />
             <div>
               <Button type="submit" loading={start.isPending} disabled={!subject.isWhole || objectives.length === 0}>
                 Search
               </Button>
             </div>
-          </form>
+          </Form>
         )}
       </Loaded>
     </Panel>

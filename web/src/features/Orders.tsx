@@ -1,13 +1,13 @@
 /** Orders, fills and positions; an order by hand goes through the same risk gate; each fill answers "why?". */
 import { Alert, Button, Drawer, Modal, NumberInput, Select, Tabs, TextInput } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
-import { api, type Schemas } from "../client/api";
+import { api, placed, type Schemas } from "../client/api";
 import { usePrices } from "../client/stream";
 import { DataTable, ROOM } from "../ui/DataTable";
 import { exact, money, pair, words } from "../ui/format";
-import { Export, Failure, Loaded, Panel, Told } from "../ui/parts";
+import { Export, Failure, Form, Loaded, Panel, Told } from "../ui/parts";
 import { fillColumns, orderColumns, positionColumns } from "./columns";
 import { PagedTable, usePages } from "./pages";
 import { Why } from "./Why";
@@ -173,22 +173,20 @@ function Change({ run, of, onDone }: { run: Run; of: Schemas["OrderOut"]; onDone
   });
   const other = (now: string, before: string | null) => (now !== "" && now !== before ? now : undefined);
   const body = { quantity: other(quantity, of.quantity), price: other(price, of.price), trigger: other(trigger, of.trigger) };
-  const send = (event: FormEvent) => {
-    event.preventDefault();
-    amend.mutate({ params: { path: { run: run.name, order_id: of.id } }, body });
-  };
+  const { at, rest } = placed(amend.error, ["quantity", "price", "trigger"]);
+  const send = () => amend.mutate({ params: { path: { run: run.name, order_id: of.id } }, body });
   return (
-    <form className="form" onSubmit={send} aria-label="Change an order">
-      <TextInput label="Quantity" inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} required />
-      {of.price !== null && <TextInput label="Limit price" inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} required />}
-      {of.trigger !== null && <TextInput label="Trigger" inputMode="decimal" value={trigger} onChange={(e) => setTrigger(e.currentTarget.value)} required />}
-      {amend.error && <Failure error={amend.error} />}
+    <Form label="Change an order" error={amend.error} onSend={send}>
+      <TextInput label="Quantity" inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} error={at.quantity} required />
+      {of.price !== null && <TextInput label="Limit price" inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} error={at.price} required />}
+      {of.trigger !== null && <TextInput label="Trigger" inputMode="decimal" value={trigger} onChange={(e) => setTrigger(e.currentTarget.value)} error={at.trigger} required />}
+      <Failure error={rest} />
       <Refusals answer={amend.data} />
       {amend.data?.notices.map((each) => <p key={each.text}><Told text={each.text} /></p>)}
       <Button type="submit" loading={amend.isPending} disabled={Object.values(body).every((each) => each === undefined)}>
         Ask risk, then change it
       </Button>
-    </form>
+    </Form>
   );
 }
 
@@ -211,8 +209,8 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
     },
   });
   const worth = last && Number(quantity) > 0 ? `, about ${money(Number(quantity) * last)} ${rules?.quote ?? ""}` : "";
-  const send = (event: FormEvent) => {
-    event.preventDefault();
+  const { at, rest } = placed(place.error, ["strategy", "instrument", "side", "type", "quantity", "price", "trigger", "stop_distance"]);
+  const send = () =>
     place.mutate({
       params: { path: { run: run.name } },
       body: {
@@ -227,22 +225,21 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
         stop_distance: stop === "" ? undefined : Number(stop),
       },
     });
-  };
   return (
-    <form className="form" onSubmit={send} aria-label="Order by hand">
+    <Form label="Order by hand" error={place.error} onSend={send}>
       {run.is_real && <p className="careful">This bot trades with real money.</p>}
-      <Select label="Strategy whose capital it uses" data={run.strategies} value={strategy} onChange={(v) => v && setStrategy(v)} allowDeselect={false} />
-      <Select label="Instrument" data={run.instruments} value={instrument} onChange={(v) => v && setInstrument(v)} allowDeselect={false} searchable />
-      <Select label="Side" data={["buy", "sell"]} value={side} onChange={(v) => v && setSide(v as typeof side)} allowDeselect={false} />
-      <Select label="Type" data={["market", "limit", "stop"]} value={type} onChange={(v) => v && setType(v as typeof type)} allowDeselect={false} />
-      <TextInput label="Quantity" description={rules ? `${rules.base} in steps of ${exact(rules.lot)}${worth}` : "In the asset that is traded"} inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} required />
-      {type !== "market" && <TextInput label={type === "limit" ? "Limit price" : "Trigger"} description={rules ? `${rules.quote} in steps of ${exact(rules.tick)}, last ${exact(last)}` : undefined} inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} required />}
-      <NumberInput label="Stop-loss distance" description="In units of the price; empty for none" value={stop} onChange={setStop} min={0} />
-      {place.error && <Failure error={place.error} />}
+      <Select label="Strategy whose capital it uses" data={run.strategies} value={strategy} onChange={(v) => v && setStrategy(v)} error={at.strategy} allowDeselect={false} />
+      <Select label="Instrument" data={run.instruments} value={instrument} onChange={(v) => v && setInstrument(v)} error={at.instrument} allowDeselect={false} searchable />
+      <Select label="Side" data={["buy", "sell"]} value={side} onChange={(v) => v && setSide(v as typeof side)} error={at.side} allowDeselect={false} />
+      <Select label="Type" data={["market", "limit", "stop"]} value={type} onChange={(v) => v && setType(v as typeof type)} error={at.type} allowDeselect={false} />
+      <TextInput label="Quantity" description={rules ? `${rules.base} in steps of ${exact(rules.lot)}${worth}` : "In the asset that is traded"} inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} error={at.quantity} required />
+      {type !== "market" && <TextInput label={type === "limit" ? "Limit price" : "Trigger"} description={rules ? `${rules.quote} in steps of ${exact(rules.tick)}, last ${exact(last)}` : undefined} inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} error={at.price ?? at.trigger} required />}
+      <NumberInput label="Stop-loss distance" description="In units of the price; empty for none" value={stop} onChange={setStop} error={at.stop_distance} min={0} />
+      <Failure error={rest} />
       <Refusals answer={place.data} />
       <Button type="submit" loading={place.isPending}>
         Ask risk, then send
       </Button>
-    </form>
+    </Form>
   );
 }

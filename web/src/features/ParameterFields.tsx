@@ -20,19 +20,22 @@ export function ParameterFields({
   properties,
   now = {},
   values,
+  flaws = {},
   isReadOnly = false,
   onChange,
 }: {
   properties: Record<string, Property>;
   now?: Record<string, Value>;
   values: Record<string, Value>;
+  /** What is wrong with which. */
+  flaws?: Record<string, string>;
   isReadOnly?: boolean;
   onChange: (name: string, value: Value) => void;
 }) {
   return Object.entries(properties).map(([name, rule]) => {
     const known = now[name] ?? rule.default ?? "";
     const value = values[name] ?? known;
-    const shared = { label: name, description: range(rule), disabled: isReadOnly };
+    const shared = { label: name, description: range(rule), disabled: isReadOnly, error: flaws[name] };
     if (typeof known === "boolean") return <Switch key={name} {...shared} checked={Boolean(value)} onChange={(e) => onChange(name, e.currentTarget.checked)} />;
     if (rule.enum) return <Select key={name} {...shared} data={rule.enum.map(String)} value={String(value)} onChange={(found) => found !== null && onChange(name, rule.enum?.find((each) => String(each) === found) ?? found)} allowDeselect={false} w={150} />;
     if (typeof known === "number")

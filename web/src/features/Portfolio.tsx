@@ -4,7 +4,7 @@ import { useState } from "react";
 import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { DataTable, ROOM } from "../ui/DataTable";
-import { brief, exact, gain, money, pair, share, whole, words } from "../ui/format";
+import { brief, exact, gain, money, pair, quoteOf, share, whole, words } from "../ui/format";
 import { Empty, Export, Gain, Loaded, Panel, Time } from "../ui/parts";
 import { PagedTable, usePages } from "./pages";
 import { Why } from "./Why";
@@ -66,7 +66,7 @@ export default function Portfolio({ run }: { run: Run }) {
         </Panel>
       </div>
       <div className="two">
-        <Panel title="Who brought what" aside={<span className="quiet">closed and open, {run.currency}</span>}>
+        <Panel title="Who brought what" aside={<span className="quiet">closed and open, each in the currency of its instrument</span>}>
           <Contribution run={run} />
         </Panel>
         <Panel title="How prices went together" aside={<span className="quiet">correlation of returns</span>}>
@@ -106,15 +106,16 @@ function Contribution({ run }: { run: Run }) {
     <Loaded query={found} height={ROOM}>
       {(rows) => {
         if (rows.length === 0) return <Empty>Nothing was bought yet.</Empty>;
-        const most = Math.max(...rows.map((each) => Math.abs(each.closed + each.open)), Number.MIN_VALUE);
+        const most = (currency: string) => Math.max(...rows.filter((each) => quoteOf(each.instrument) === currency).map((each) => Math.abs(each.closed + each.open)), Number.MIN_VALUE);
         return rows.map((each) => {
           const sum = each.closed + each.open;
+          const currency = quoteOf(each.instrument);
           return (
             <div className="brought" key={each.strategy + each.instrument}>
               <span>{pair(each.instrument)} <span className="quiet">{each.strategy}</span></span>
-              <progress className="ask left" max={most} value={Math.max(0, -sum)} aria-hidden />
-              <progress className="bid" max={most} value={Math.max(0, sum)} aria-hidden />
-              <span className="number" title={`closed ${gain(each.closed)}, open ${gain(each.open)}`}><Gain of={sum} /></span>
+              <progress className="ask left" max={most(currency)} value={Math.max(0, -sum)} aria-hidden />
+              <progress className="bid" max={most(currency)} value={Math.max(0, sum)} aria-hidden />
+              <span className="number" title={`closed ${gain(each.closed)}, open ${gain(each.open)}`}><Gain of={sum} /> <span className="quiet">{currency}</span></span>
             </div>
           );
         });

@@ -2,12 +2,12 @@
 import { Button, Drawer, Select, TagsInput, Textarea, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
-import { api, type Schemas } from "../client/api";
+import { api, placed, type Schemas } from "../client/api";
 import { DataTable, ROOM } from "../ui/DataTable";
-import { exact, gain, pair, share, signedShare, whole, words } from "../ui/format";
-import { Export, Failure, Gain, Loaded, Panel, Stat, Time } from "../ui/parts";
+import { exact, pair, quoteOf, share, signedShare, sums, whole, words } from "../ui/format";
+import { Export, Failure, Form, Gain, Loaded, Panel, Stat, Time } from "../ui/parts";
 import { tripColumns } from "./columns";
 import { PagedTable, usePages } from "./pages";
 
@@ -30,7 +30,8 @@ export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
   const open = api.useQuery("get", "/api/v1/runs/{run}/round-trips/open", { params: { path: { run: run.name } } });
   const rows = closed.data ?? [];
   const won = rows.filter((each) => Number(each.pnl) > 0);
-  const sum = rows.reduce((total, each) => total + Number(each.pnl), 0);
+  const results = sums(rows, (each) => each.pnl);
+  const columns = tripColumns(run);
   const isFiltered = Object.keys(query).length > 0;
   return (
     <>
@@ -48,21 +49,23 @@ export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
       <div className="stats">
         <Stat label="Shown">{whole(rows.length)}</Stat>
         <Stat label="Won">{rows.length ? share(won.length / rows.length) : "–"}</Stat>
-        <Stat label={`Result, ${run.currency}`}>
-          <Gain of={sum} text={gain(sum)} />
-        </Stat>
+        {results.length === 0 && <Stat label="Result">–</Stat>}
+        {results.map(([currency, result]) => (
+          <Stat key={currency} label={`Result, ${currency}`}>
+            <Gain of={result} />
+          </Stat>
+        ))}
       </div>
       <Panel title="Open">
-        <Loaded query={open} height={ROOM}>{(rows) => <DataTable label="Open round trips" rows={rows} columns={tripColumns} reserved={4} keyOf={(row) => row.strategy + row.instrument} empty="Nothing is held. A round trip begins with the next entry." />}</Loaded>
+        <Loaded query={open} height={ROOM}>{(rows) => <DataTable label="Open round trips" rows={rows} columns={columns} reserved={4} keyOf={(row) => row.strategy + row.instrument} empty="Nothing is held. A round trip begins with the next entry." />}</Loaded>
       </Panel>
       <Panel title="Closed" aside={<span className="quiet">a row opens its notes</span>}>
         <PagedTable
           label="Closed round trips"
           of={closed}
-          columns={[...tripColumns.slice(0, 4), LABELS, ...tripColumns.slice(4)]}
+          columns={[...columns.slice(0, 4), LABELS, ...columns.slice(4)]}
           keyOf={tripKey}
           onRow={choose}
-         
           empty={isFiltered ? "No round trip fits. Take a filter away." : "No position has been closed yet."}
           height={560}
         />
@@ -84,29 +87,27 @@ function Journal({ run, me, of, onDone }: { run: Run; me: Me; of: Trip; onDone: 
       onDone();
     },
   });
-  const send = (event: FormEvent) => {
-    event.preventDefault();
-    write.mutate({ params: { path: { run: run.name, number: of.number ?? 0 } }, body: { labels, note } });
-  };
+  const { at, rest } = placed(write.error, ["labels", "note"]);
+  const send = () => write.mutate({ params: { path: { run: run.name, number: of.number ?? 0 } }, body: { labels, note } });
   const isReadOnly = me.role === "viewer";
   return (
-    <form className="form" onSubmit={send} aria-label="Notes">
+    <Form error={write.error} onSend={send} label="Notes">
       <dl className="facts">
         <dt>Entered</dt>
         <dd><Time ms={of.ts_entry} /> at {exact(of.entry_price)}</dd>
         <dt>Left</dt>
         <dd><Time ms={of.ts_exit} /> at {exact(of.exit_price)}, by {words(of.exit_reason).toLowerCase()}</dd>
         <dt>Result</dt>
-        <dd><Gain of={of.pnl} /> {run.currency}, <Gain of={of.pnl_share} text={signedShare(of.pnl_share)} /></dd>
+        <dd><Gain of={of.pnl} /> {quoteOf(of.instrument)}, <Gain of={of.pnl_share} text={signedShare(of.pnl_share)} /></dd>
       </dl>
-      <TagsInput label="Labels" description="Words of your own, to find it by" value={labels} onChange={(found) => setLabels(found.map((each) => each.trim().replaceAll(/\s+/g, "-")))} maxTags={16} readOnly={isReadOnly} splitChars={[",", " "]} />
-      <Textarea label="Note" autosize minRows={5} maxLength={4000} value={note} onChange={(e) => setNote(e.currentTarget.value)} readOnly={isReadOnly} />
-      {write.error && <Failure error={write.error} />}
+      <TagsInput label="Labels" description="Words of your own, to find it by" value={labels} onChange={(found) => setLabels(found.map((each) => each.trim().replaceAll(/\s+/g, "-")))} maxTags={16} error={at.labels} readOnly={isReadOnly} splitChars={[",", " "]} />
+      <Textarea label="Note" autosize minRows={5} maxLength={4000} value={note} onChange={(e) => setNote(e.currentTarget.value)} error={at.note} readOnly={isReadOnly} />
+      <Failure error={rest} />
       {!isReadOnly && (
         <Button type="submit" loading={write.isPending}>
           Keep it
         </Button>
       )}
-    </form>
+    </Form>
   );
 }

@@ -2,11 +2,12 @@
 import { Button, Modal, MultiSelect, NumberInput, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import type { Me } from "../app/Shell";
-import { api, codeOf, type Schemas } from "../client/api";
+import { api, codeOf, placed, type Schemas } from "../client/api";
+import { useOnce } from "../client/once";
 import { DataTable } from "../ui/DataTable";
-import { Failure, Loaded, Panel, State, Time } from "../ui/parts";
+import { Failure, Form, Loaded, Panel, State, Time } from "../ui/parts";
 import { Confirm } from "./Confirm";
 import { Venues } from "./Keys";
 import { NewsSettings } from "./News";
@@ -86,10 +87,14 @@ function Mine({ me }: { me: Me }) {
   const [code, setCode] = useState("");
   const change = api.useMutation("put", "/api/v1/session/password", useDone("Your password is changed."));
   const begin = api.useMutation("post", "/api/v1/session/totp");
-  const finish = api.useMutation("put", "/api/v1/session/totp", useDone("The second factor is on."));
+  const [codes, hold] = useOnce<string[]>("recovery codes");
+  const isOn = useDone("The second factor is on.");
+  const finish = api.useMutation("put", "/api/v1/session/totp", { onSuccess: (found) => { hold(found.codes); isOn.onSuccess(); } });
   const remove = api.useMutation("delete", "/api/v1/session/totp", useDone("The second factor is off."));
   const save = () => change.mutate({ body: { password } });
+  const flaw = { change: placed(change.error, ["password"]), finish: placed(finish.error, ["code"]) };
   const keep = () => {
+    hold(null);
     finish.reset();
     begin.reset(); // another second factor has another secret
     setCode("");
@@ -97,18 +102,18 @@ function Mine({ me }: { me: Me }) {
   return (
     <div className="two">
       <Panel title="Password">
-        <form className="form" onSubmit={(e: FormEvent) => { e.preventDefault(); save(); }}>
-          <PasswordInput label="New password" description="At least 12 characters" autoComplete="new-password" value={password} onChange={(e) => setPassword(e.currentTarget.value)} required />
-          <Missing error={change.error} again={save} />
+        <Form error={change.error} onSend={save}>
+          <PasswordInput label="New password" description="At least 12 characters" autoComplete="new-password" value={password} onChange={(e) => setPassword(e.currentTarget.value)} error={flaw.change.at.password} required />
+          <Missing error={flaw.change.rest} again={save} />
           <Button type="submit" loading={change.isPending}>Change it</Button>
-        </form>
+        </Form>
       </Panel>
       <Panel title="Second factor" aside={<State of={me.has_totp ? "active" : "stopped"} label={me.has_totp ? "on" : "off"} />}>
-        {finish.data ? (
+        {codes ? (
           <div className="form">
             <p>Recovery codes, each good for once. Keep them elsewhere: nobody can show them again.</p>
             <ul className="codes" aria-label="Recovery codes">
-              {finish.data.codes.map((each) => <li key={each}><code>{each}</code></li>)}
+              {codes.map((each) => <li key={each}><code>{each}</code></li>)}
             </ul>
             <Button onClick={keep}>I have kept them</Button>
           </div>
@@ -118,13 +123,13 @@ function Mine({ me }: { me: Me }) {
             <Button variant="outline" color="red.7" onClick={() => remove.mutate({})}>Turn it off</Button>
           </div>
         ) : begin.data ? (
-          <form className="form" onSubmit={(e: FormEvent) => { e.preventDefault(); finish.mutate({ body: { code } }); }}>
+          <Form error={finish.error} onSend={() => finish.mutate({ body: { code } })}>
             <p>Put this secret into your authenticator, then type the code that it shows.</p>
             <code>{begin.data.secret}</code>
-            <TextInput label="Code" inputMode="numeric" value={code} onChange={(e) => setCode(e.currentTarget.value)} required />
-            {finish.error && <Failure error={finish.error} />}
+            <TextInput label="Code" inputMode="numeric" value={code} onChange={(e) => setCode(e.currentTarget.value)} error={flaw.finish.at.code} required />
+            <Failure error={flaw.finish.rest} />
             <Button type="submit" loading={finish.isPending}>Turn it on</Button>
-          </form>
+          </Form>
         ) : (
           <div className="form">
             <p className="quiet">A code from your phone besides the password.</p>
@@ -176,22 +181,30 @@ function Tokens() {
   const [addresses, setAddresses] = useState("");
   const [scopes, setScopes] = useState<Scope[]>([]);
   const tokens = api.useQuery("get", "/api/v1/tokens");
-  const make = api.useMutation("post", "/api/v1/tokens", useDone("The token is made."));
+  const [secret, hold] = useOnce<string>("token");
+  const isMade = useDone("The token is made.");
+  const make = api.useMutation("post", "/api/v1/tokens", { onSuccess: (found) => { hold(found.secret); isMade.onSuccess(); } });
   const end = api.useMutation("delete", "/api/v1/tokens/{id}", useDone("The token opens nothing any more."));
+  const { at, rest } = placed(make.error, ["name", "role", "days", "addresses", "scopes"]);
   const send = () => make.mutate({ body: { name, role, days: Number(days), addresses: addresses.split(/[\s,]+/).filter(Boolean), scopes } });
   return (
     <>
       <Panel title="New token" aside={<span className="quiet">for programs: it is shown once</span>}>
-        <form className="row" onSubmit={(e: FormEvent) => { e.preventDefault(); send(); }}>
-          <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} required />
-          <Select label="Role" data={ROLES} value={role} onChange={(v) => v && setRole(v as Role)} allowDeselect={false} w={130} />
-          <MultiSelect label="Only for" placeholder={scopes.length ? "" : "all that the role may"} data={SCOPES} value={scopes} onChange={(v) => setScopes(v as Scope[])} w={240} />
-          <NumberInput label="Days" value={days} onChange={setDays} min={1} max={365} w={100} />
-          <TextInput label="Only from" placeholder="any address" value={addresses} onChange={(e) => setAddresses(e.currentTarget.value)} />
+        <Form className="row" error={make.error} onSend={send}>
+          <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} error={at.name} required />
+          <Select label="Role" data={ROLES} value={role} onChange={(v) => v && setRole(v as Role)} error={at.role} allowDeselect={false} w={130} />
+          <MultiSelect label="Only for" placeholder={scopes.length ? "" : "all that the role may"} data={SCOPES} value={scopes} onChange={(v) => setScopes(v as Scope[])} error={at.scopes} w={240} />
+          <NumberInput label="Days" value={days} onChange={setDays} error={at.days} min={1} max={365} w={100} />
+          <TextInput label="Only from" placeholder="any address" value={addresses} onChange={(e) => setAddresses(e.currentTarget.value)} error={at.addresses} />
           <Button type="submit" loading={make.isPending}>Make it</Button>
-        </form>
-        <Missing error={make.error} again={send} />
-        {make.data && <p>Keep it now, it is not shown again: <code>{make.data.secret}</code></p>}
+        </Form>
+        <Missing error={rest} again={send} />
+        {secret && (
+          <div className="row">
+            <span>Keep it now, it is not shown again: <code>{secret}</code></span>
+            <Button size="compact-sm" variant="light" onClick={() => hold(null)}>I have kept it</Button>
+          </div>
+        )}
       </Panel>
       <Panel title="Tokens">
         {end.error && <Failure error={end.error} />}
@@ -262,15 +275,16 @@ function NewUser({ onDone }: { onDone: () => void }) {
   const [role, setRole] = useState<Role>("viewer");
   const done = useDone("The user may log in.");
   const add = api.useMutation("post", "/api/v1/users", { onSuccess: () => { done.onSuccess(); onDone(); } });
+  const { at, rest } = placed(add.error, ["name", "password", "role"]);
   const send = () => add.mutate({ body: { name, password, role } });
   return (
-    <form className="form" onSubmit={(e: FormEvent) => { e.preventDefault(); send(); }}>
-      <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} required />
-      <PasswordInput label="Password" description="At least 12 characters" value={password} onChange={(e) => setPassword(e.currentTarget.value)} required />
+    <Form error={add.error} onSend={send}>
+      <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} error={at.name} required />
+      <PasswordInput label="Password" description="At least 12 characters" value={password} onChange={(e) => setPassword(e.currentTarget.value)} error={at.password} required />
       <Select label="Role" data={ROLES} value={role} onChange={(v) => v && setRole(v as Role)} allowDeselect={false} />
-      <Missing error={add.error} again={send} />
+      <Missing error={rest} again={send} />
       <Button type="submit" loading={add.isPending}>Add</Button>
-    </form>
+    </Form>
   );
 }
 

@@ -1,12 +1,12 @@
 /** The strategies of a run: how each does, its parameters as a form, start, pause, stop and its share of the capital. */
 import { Alert, Button, Drawer, NumberInput } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
-import { api, type Schemas } from "../client/api";
+import { api, placed, type Schemas } from "../client/api";
 import { type Column, DataTable } from "../ui/DataTable";
 import { exact, pair, share } from "../ui/format";
-import { Failure, Gain, Loaded, Panel, Stat, State, Time, Told } from "../ui/parts";
+import { Failure, Form, Gain, Loaded, Panel, Stat, State, Time, Told } from "../ui/parts";
 import { BotButtons } from "./Bots";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
 import { Why } from "./Why";
@@ -61,7 +61,6 @@ function One({ of, run, me }: { of: Schemas["RunStrategyOut"]; run: Run; me: Me 
         Trades {of.instruments.map(pair).join(", ")} on bars of {of.timeframe}.
       </p>
       {of.standing.reason && <p>{of.standing.reason}</p>}
-      {change.error && <Failure error={change.error} />}
       {refused.length > 0 && (
         <Alert color="red" variant="light" role="alert">
           {refused.map((each) => <p key={each.code + each.text}><Told text={each.text} /></p>)}
@@ -73,6 +72,7 @@ function One({ of, run, me }: { of: Schemas["RunStrategyOut"]; run: Run; me: Me 
         run={run}
         isReadOnly={!mayAct}
         isBusy={change.isPending}
+        error={change.error}
         onSave={(parameters, allocation) => change.mutate({ params: { path }, body: { parameters, allocation } })}
       />
       <SignalsOf run={run} name={of.name} />
@@ -124,38 +124,42 @@ function Parameters({
   run,
   isReadOnly,
   isBusy,
+  error,
   onSave,
 }: {
   of: Schemas["RunStrategyOut"];
   run: Run;
   isReadOnly: boolean;
   isBusy: boolean;
+  error: unknown;
   onSave: (parameters: Record<string, Value>, allocation: number | null) => void;
 }) {
   const [values, setValues] = useState<Record<string, Value>>({});
   const [allocation, setAllocation] = useState<number | null>(null);
   const schema = api.useQuery("get", "/api/v1/runs/{run}/strategies/{name}/schema", { params: { path: { run: run.name, name: of.name } } }, { staleTime: 60_000 });
-  const send = (event: FormEvent) => {
-    event.preventDefault();
-    onSave(values, allocation);
-  };
   const put = (name: string, value: Value) => setValues((before) => ({ ...before, [name]: value }));
   const hasChanged = Object.keys(values).length > 0 || allocation !== null;
   return (
-    <form onSubmit={send} aria-label={`Parameters of ${of.name}`}>
+    <Form className="stack" label={`Parameters of ${of.name}`} error={error} onSend={() => onSave(values, allocation)}>
       <Loaded query={schema} height={96}>
-        {(found) => (
+        {(found) => {
+          const { at, rest } = placed(error, ["allocation", ...Object.keys(propertiesOf(found))]);
+          return (
+          <>
           <div className="row">
-            <ParameterFields properties={propertiesOf(found)} now={of.parameters} values={values} isReadOnly={isReadOnly} onChange={put} />
-            <NumberInput label="Share of capital" description="above 0, up to 1" value={allocation ?? of.allocation} min={0.01} max={1} step={0.05} disabled={isReadOnly} onChange={(found) => found !== "" && setAllocation(Number(found))} w={150} />
+            <ParameterFields properties={propertiesOf(found)} now={of.parameters} values={values} flaws={at} isReadOnly={isReadOnly} onChange={put} />
+            <NumberInput label="Share of capital" description="above 0, up to 1" value={allocation ?? of.allocation} min={0.01} max={1} step={0.05} disabled={isReadOnly} onChange={(found) => found !== "" && setAllocation(Number(found))} error={at.allocation} w={150} />
             {!isReadOnly && (
               <Button type="submit" disabled={!hasChanged} loading={isBusy}>
                 Apply to the running bot
               </Button>
             )}
           </div>
-        )}
+          <Failure error={rest} />
+          </>
+          );
+        }}
       </Loaded>
-    </form>
+    </Form>
   );
 }

@@ -3,6 +3,8 @@ import { MultiSelect, Select, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { api } from "../client/api";
 
+/** The fields that `fields` shows, by which requests call them. */
+export const SUBJECT = ["strategy", "instruments", "timeframe", "timerange"];
 export const TIMEFRAMES = ["5m", "15m", "30m", "1h", "2h", "4h", "1d"];
 
 /** The strategies that can be run, and the instruments of which bars are stored. */
@@ -29,12 +31,13 @@ export function useSubject(onStrategy: () => void) {
     label: `${strategy} ${instruments.map((each) => each.split("@")[0]).join(" ")}`,
     config: (parameters?: object) => ({ instruments, timeframe, timerange, strategies: [{ strategy, ...(parameters ? { parameters } : {}) }] }),
     isWhole: strategy !== "" && instruments.length > 0,
-    fields: (
+    /** The fields, each with what is wrong with it. */
+    fields: (at: Record<string, string>) => (
       <>
-        <Select label="Strategy" data={catalog.strategies.map((each) => each.name)} value={strategy} onChange={pick} allowDeselect={false} searchable />
-        <MultiSelect label="Instruments" data={catalog.instruments} value={instruments} onChange={setInstruments} searchable w={330} />
-        <Select label="Timeframe" data={TIMEFRAMES} value={timeframe} onChange={(found) => setTimeframe(found ?? "1h")} allowDeselect={false} w={110} />
-        <TextInput label="Time range" description="20240101-20250101" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} w={200} />
+        <Select label="Strategy" data={catalog.strategies.map((each) => each.name)} value={strategy} onChange={pick} error={at.strategy} allowDeselect={false} searchable />
+        <MultiSelect label="Instruments" data={catalog.instruments} value={instruments} onChange={setInstruments} error={at.instruments} searchable w={330} />
+        <Select label="Timeframe" data={TIMEFRAMES} value={timeframe} onChange={(found) => setTimeframe(found ?? "1h")} error={at.timeframe} allowDeselect={false} w={110} />
+        <TextInput label="Time range" description="20240101-20250101" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} error={at.timerange} w={200} />
       </>
     ),
   };
@@ -42,3 +45,6 @@ export function useSubject(onStrategy: () => void) {
 
 /** The id that an address names after its `#`: what is shown open at first. */
 export const named = () => location.hash.slice(1) || null;
+const VERDICT = "#verdict-";
+/** The id of the verdict that an address names. */
+export const namedVerdict = () => (location.hash.startsWith(VERDICT) ? location.hash.slice(VERDICT.length) : null);

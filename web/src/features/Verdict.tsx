@@ -2,7 +2,7 @@
 import { Button, Progress } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { api, type Schemas } from "../client/api";
-import { Failure, Loaded, State } from "../ui/parts";
+import { Failure, Loaded, Panel, State, Time } from "../ui/parts";
 
 type Verdict = Schemas["JudgementOut"];
 const TONES: Record<string, string> = { pass: "done", warn: "warning", fail: "failed", skip: "skip" };
@@ -14,7 +14,6 @@ export function VerdictOf({ backtest, mayAsk }: { backtest: string; mayAsk: bool
     refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? 700 : 30_000),
   });
   const start = api.useMutation("post", "/api/v1/verdicts", { onSuccess: () => void queries.invalidateQueries() });
-  const cancel = api.useMutation("delete", "/api/v1/verdicts/{id}", { onSuccess: () => void queries.invalidateQueries() });
   const found = list.data?.items.find((each) => each.backtest === backtest);
   const ask = () =>
     start.mutate({ body: { config: {}, backtest, label: "", metric: "sharpe", trials: 1, seed: 1, variants: null, permutations: null, noise: null } });
@@ -27,24 +26,60 @@ export function VerdictOf({ backtest, mayAsk }: { backtest: string; mayAsk: bool
             {found ? "Judge again" : "Judge it"}
           </Button>
         )}
-        {found && isBusy(found) && <Progress value={found.progress * 100} w={160} aria-label="Progress of the verdict" />}
-        {found && isBusy(found) && mayAsk && (
-          <Button size="compact-xs" variant="light" onClick={() => cancel.mutate({ params: { path: { id: found.id } } })}>
-            Cancel
-          </Button>
-        )}
-        {found?.state === "done" && (
-          <a href={`/api/v1/verdicts/${found.id}/page`} download>
-            Save as a page
-          </a>
-        )}
+        {found && <Progressing of={found} mayAct={mayAsk} />}
       </div>
       {start.error && <Failure error={start.error} />}
-      {cancel.error && <Failure error={cancel.error} />}
-      {found?.error && <p className="down">{found.error} {found.remedy}</p>}
-      {found?.state === "done" && <Checks id={found.id} />}
+      {found && <Outcome of={found} />}
       {!found && <span className="quiet">Walk-forward, cross-validation, neighbouring settings, costs and shifted signals: each answers in a sentence. It counts as a trial.</span>}
     </section>
+  );
+}
+
+/** A verdict that was named by its own id, whatever it judged: asked for as work, and read as such. */
+export function OneVerdict({ id, mayAct }: { id: string; mayAct: boolean }) {
+  const query = api.useQuery("get", "/api/v1/verdicts/{id}", { params: { path: { id } } }, { refetchInterval: (of) => (isBusy(of.state.data) ? 700 : false) });
+  return (
+    <Loaded query={query}>
+      {(found) => (
+        <Panel title={`Verdict on ${found.label || found.strategies.join(", ")}`} aside={<State of={found.state} />}>
+          <p className="quiet">
+            Asked for by {found.actor} <Time ms={found.created} /> · {found.instruments.join(", ")} · {found.timerange || "all there is"}
+          </p>
+          <div className="row">
+            <Progressing of={found} mayAct={mayAct} />
+          </div>
+          <Outcome of={found} />
+        </Panel>
+      )}
+    </Loaded>
+  );
+}
+
+/** How far a verdict is and a way to end it; or, once it is done, the way to keep it. */
+function Progressing({ of, mayAct }: { of: Verdict; mayAct: boolean }) {
+  const queries = useQueryClient();
+  const cancel = api.useMutation("delete", "/api/v1/verdicts/{id}", { onSuccess: () => void queries.invalidateQueries() });
+  if (of.state === "done") return <a href={`/api/v1/verdicts/${of.id}/page`} download>Save as a page</a>;
+  if (!isBusy(of)) return null;
+  return (
+    <>
+      <Progress value={of.progress * 100} w={160} aria-label="Progress of the verdict" />
+      {mayAct && (
+        <Button size="compact-xs" variant="light" onClick={() => cancel.mutate({ params: { path: { id: of.id } } })}>
+          Cancel
+        </Button>
+      )}
+      <Failure error={cancel.error} />
+    </>
+  );
+}
+
+function Outcome({ of }: { of: Verdict }) {
+  return (
+    <>
+      {of.error && <p className="down">{of.error} {of.remedy}</p>}
+      {of.state === "done" && <Checks id={of.id} />}
+    </>
   );
 }
 

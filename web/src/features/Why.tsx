@@ -2,7 +2,7 @@
 import type { ReactNode } from "react";
 import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
-import { brief, exact, money, pair, words } from "../ui/format";
+import { brief, exact, money, pair, quoteOf, words } from "../ui/format";
 import { Facts, Gain, Loaded, State, Time, Told } from "../ui/parts";
 
 type Known = Record<string, unknown>;
@@ -63,7 +63,7 @@ export function Why({ run, order, ref: fill }: { run: Run; order?: string; ref?:
           )}
           {why.round_trip && (
             <Step name="Round trip">
-              <Gain of={why.round_trip.pnl} /> {run.currency}, left by {words(why.round_trip.exit_reason).toLowerCase()}
+              <Gain of={why.round_trip.pnl} /> {quoteOf(why.order.instrument)}, left by {words(why.round_trip.exit_reason).toLowerCase()}
             </Step>
           )}
         </ol>
@@ -97,7 +97,7 @@ function Sized({ run, of, isWished }: { run: Run; of: Schemas["OrderOut"]; isWis
   const method = String(sizing?.method ?? "");
   const rule = sizing && [words(method).toLowerCase(), ...[...(SIZED[method] ?? []), "max_fraction"].map((each) => `${each.replaceAll("_", " ")} ${sizing[each]}`)].join(", ");
   const worth = Number(of.quantity) * Number(of.decision_price);
-  return <Facts of={{ worth: worth ? `${money(worth)} ${run.currency}` : null, sized_by: isWished && (of.purpose === "entry" || of.purpose === "rebalance") ? rule : null }} />;
+  return <Facts of={{ worth: worth ? `${money(worth)} ${quoteOf(of.instrument)}` : null, sized_by: isWished && (of.purpose === "entry" || of.purpose === "rebalance") ? rule : null }} />;
 }
 
 const without = (of: Known, ...names: string[]) => Object.fromEntries(Object.entries(of).filter(([name]) => !names.includes(name)));

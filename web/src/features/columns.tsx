@@ -1,8 +1,9 @@
 /** How fills, orders, positions and round trips stand in tables, wherever they do. */
+import type { ReactNode } from "react";
 import type { Run } from "../app/Shell";
 import type { Schemas } from "../client/api";
 import type { Column } from "../ui/DataTable";
-import { exact, money, pair, share, signedShare, whole, words } from "../ui/format";
+import { exact, money, pair, quoteOf, share, sharedQuote, signedShare, whole, words } from "../ui/format";
 import { Gain, State, Time } from "../ui/parts";
 
 const TIME = "150px";
@@ -42,6 +43,13 @@ export const orderColumns: Column<Schemas["OrderOut"]>[] = [
   { name: "State", cell: (row) => <State of={row.state} /> },
 ];
 
+/** A column of amounts that each instrument counts in its own currency: named once where all share it, else in each row. */
+function counted<T extends { instrument: string }>(run: Run, name: string, width: string, cell: (row: T) => ReactNode): Column<T> {
+  const shared = sharedQuote(run.instruments);
+  if (shared) return { name: `${name}, ${shared}`, cell, isNumber: true, width };
+  return { name, cell: (row) => <>{cell(row)} <span className="quiet">{quoteOf(row.instrument)}</span></>, isNumber: true, width: "minmax(110px, 1fr)" };
+}
+
 export function positionColumns(run: Run, prices?: Record<string, number>): Column<Schemas["PositionOut"]>[] {
   return [
     { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(86px, 1fr)" },
@@ -50,14 +58,14 @@ export function positionColumns(run: Run, prices?: Record<string, number>): Colu
     { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
     { name: "Entry", cell: (row) => exact(row.average_price), isNumber: true },
     { name: "Last", cell: (row) => exact(prices?.[row.instrument] ?? row.price), isNumber: true },
-    { name: `P&L, ${run.currency}`, cell: (row) => <Gain of={row.unrealised} />, isNumber: true },
+    counted(run, "P&L", "minmax(84px, 1fr)", (row) => <Gain of={row.unrealised} />),
     { name: "Stop", cell: (row) => exact(row.stop), isNumber: true },
     { name: "Target", cell: (row) => exact(row.take_profit), isNumber: true },
     { name: "Share", cell: (row) => share(row.share), isNumber: true },
   ];
 }
 
-export const tripColumns: Column<Schemas["RoundTripOut"]>[] = [
+export const tripColumns = (run: Run): Column<Schemas["RoundTripOut"]>[] => [
   { name: "Entry, UTC", cell: (row) => <Time ms={row.ts_entry} isBrief />, width: "128px" },
   { name: "Exit, UTC", cell: (row) => <Time ms={row.ts_exit} isBrief />, width: "128px" },
   { name: "Strategy", cell: (row) => row.strategy },
@@ -66,8 +74,8 @@ export const tripColumns: Column<Schemas["RoundTripOut"]>[] = [
   { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
   { name: "Entry", cell: (row) => exact(row.entry_price), isNumber: true },
   { name: "Exit", cell: (row) => exact(row.exit_price), isNumber: true },
-  { name: "P&L", cell: (row) => <Gain of={row.pnl} />, isNumber: true, width: "minmax(64px, 1fr)" },
+  counted(run, "P&L", "minmax(84px, 1fr)", (row) => <Gain of={row.pnl} />),
   { name: "P&L, %", cell: (row) => <Gain of={row.pnl_share} text={signedShare(row.pnl_share)} />, isNumber: true, width: "minmax(70px, 1fr)" },
-  { name: "Fees", cell: (row) => money(row.fees), isNumber: true, width: "minmax(46px, 1fr)" },
+  counted(run, "Fees", "minmax(76px, 1fr)", (row) => money(row.fees)),
   { name: "Exit by", cell: (row) => words(row.exit_reason), width: "minmax(86px, 1fr)" },
 ];

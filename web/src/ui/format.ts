@@ -2,6 +2,10 @@
 
 const MONEY = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const SIGNED = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2, signDisplay: "exceptZero" });
+/** Of what is less than a cent, such as gains in bitcoin, the digits that say something. */
+const FINE = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 8 });
+const SIGNED_FINE = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 8, signDisplay: "exceptZero" });
+const isFine = (amount: number) => Math.abs(amount) < 0.005;
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 export type Figure = number | string | null | undefined;
@@ -14,12 +18,12 @@ function value(figure: Figure): number | null {
 
 export function money(figure: Figure): string {
   const found = value(figure);
-  return found === null ? "–" : MONEY.format(found);
+  return found === null ? "–" : (isFine(found) ? FINE : MONEY).format(found);
 }
 
 export function gain(figure: Figure): string {
   const found = value(figure);
-  return found === null ? "–" : SIGNED.format(found);
+  return found === null ? "–" : (isFine(found) ? SIGNED_FINE : SIGNED).format(found);
 }
 
 export function whole(figure: Figure): string {
@@ -78,6 +82,25 @@ export const grouped = (figure: number, digits: number) => figure.toLocaleString
 
 export function pair(instrument: string): string {
   return instrument.split("@")[0] ?? instrument;
+}
+
+/** The currency in which an instrument is priced, and in which its gains and fees are counted. */
+export function quoteOf(instrument: string): string {
+  const [, quote = ""] = pair(instrument).split("/");
+  return quote.split(":")[0] ?? "";
+}
+
+/** That of all of them; empty where they differ. */
+export function sharedQuote(instruments: readonly string[]): string {
+  const found = new Set(instruments.map(quoteOf));
+  return found.size === 1 ? ([...found][0] ?? "") : "";
+}
+
+/** What amounts add up to in each currency: what is counted in different ones is never one sum. */
+export function sums<T extends { instrument: string }>(rows: readonly T[], amount: (row: T) => Figure): [string, number][] {
+  const found = new Map<string, number>();
+  for (const row of rows) found.set(quoteOf(row.instrument), (found.get(quoteOf(row.instrument)) ?? 0) + (value(amount(row)) ?? 0));
+  return [...found].sort(([one], [other]) => one.localeCompare(other));
 }
 
 /** UTC, as the whole product speaks; `local` is for a hover. */

@@ -1,7 +1,7 @@
 /** Small parts that every screen uses: figures, times, panels, empty and failed states. */
 import { Alert, Loader } from "@mantine/core";
 import { useIsFetching } from "@tanstack/react-query";
-import { createContext, type ReactNode, useContext, useEffect, useRef, useState } from "react";
+import { createContext, type FormEvent, type ReactNode, useContext, useEffect, useRef, useState } from "react";
 import { told } from "../client/api";
 import { type Figure, gain, local, tone, utc, words } from "./format";
 
@@ -56,6 +56,7 @@ export function Empty({ children }: { children: ReactNode }) {
 }
 
 export function Failure({ error }: { error: unknown }) {
+  if (!error) return null;
   const { title, remedy, fields } = told(error);
   return (
     <Alert color="red" variant="light" title={title} role="alert">
@@ -70,6 +71,24 @@ export function Failure({ error }: { error: unknown }) {
         </ul>
       )}
     </Alert>
+  );
+}
+
+/** A form: what is wrong with it takes the eye and the cursor to its first field that is meant. */
+export function Form({ error, onSend, label, className = "form", children }: { error: unknown; onSend: () => void; label?: string; className?: string; children: ReactNode }) {
+  const place = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    if (error) place.current?.querySelector<HTMLElement>("input[aria-invalid=true], textarea[aria-invalid=true], input[data-invalid=true]")?.focus();
+  }, [error]);
+  const send = (event: FormEvent) => {
+    event.preventDefault();
+    event.stopPropagation(); // one form may stand within what another one shows
+    onSend();
+  };
+  return (
+    <form ref={place} className={className} aria-label={label} onSubmit={send}>
+      {children}
+    </form>
   );
 }
 

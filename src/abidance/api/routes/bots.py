@@ -77,12 +77,9 @@ def _allow(house: House, who: Identity, recipe: Recipe, given: LaunchIn) -> None
     Needs(Role.ADMIN, confirmed=True).allow(house, who)
     named = {each.strip().upper() for each in given.confirm}
     if missing := [each for each in recipe.venues if each not in named]:
-        raise ProblemError(
-            422,
-            f"Trading with real money at {', '.join(missing)} was not confirmed.",
-            f"Type back the name of each venue: {', '.join(recipe.venues)}.",
-            code="venue",
-        )
+        told = f"Trading with real money at {', '.join(missing)} was not confirmed."
+        remedy = f"Type back the name of each venue: {', '.join(recipe.venues)}."
+        raise ProblemError(422, told, remedy, code="venue", fields={"confirm": f"{told} {remedy}"})
 
 
 async def _start(house: House, recipe: Recipe, given: LaunchIn, *, fresh: bool) -> BotOut:

@@ -13,7 +13,7 @@ from abidance.api.house import House
 from abidance.api.schemas.keys import KeyIn, KeyOut, KeySlotOut, KeysOut, UnlockIn, VenueInfoOut
 from abidance.api.schemas.wire import Done, ms
 from abidance.kernel.clock import WallClock
-from abidance.model.errors import ConfigError
+from abidance.model.errors import ConfigError, about
 from abidance.run.config import load, own_files
 from abidance.run.keys import check_venue, judged_now, vault_path
 from abidance.security.keys import ExchangeKey, Keys, checked_name, hide, typed
@@ -60,15 +60,18 @@ async def list_keys(who: Admin, house: Stand) -> KeysOut:
 async def add_key(body: KeyIn, who: Confirmed, house: Stand) -> KeyOut:
     """Take a key in after its venue has said what it may do; the first one makes the vault."""
     venue, account = checked_name(body.venue, body.account)
-    await house.reading(check_venue, venue)
+    with about("venue"):
+        await house.reading(check_venue, venue)
     path, unlocking = vault_path(house.userdir), _unlocking(body)
     keys = await _opened(house, unlocking, path) if path.exists() else None
     if keys is not None and keys.has(venue, account):
-        raise ConfigError(f"There is a key of {venue} {account} already.", "Rotate it.")
+        with about("account"):
+            raise ConfigError(f"There is a key of {venue} {account} already.", "Rotate it.")
     key, verdict = await _judged(house, _given(body, venue, account))
     _note(house, who, "key.add", key)
     if keys is None:
-        keys = Keys(await house.hashing(unlocking.create, path))
+        with about("vault"):
+            keys = Keys(await house.hashing(unlocking.create, path))
     await house.reading(keys.add, key)
     return _shown(key, verdict)
 
@@ -117,7 +120,8 @@ def _unlocking(body: UnlockIn) -> Unlocking:
 
 async def _opened(house: House, unlocking: Unlocking, path: Path) -> Keys:
     """Return the keys of a vault; a guess at its passphrase costs as much as one at a password."""
-    return Keys(await house.hashing(unlocking.unlock, path))
+    with about("vault"):
+        return Keys(await house.hashing(unlocking.unlock, path))
 
 
 async def _found(house: House, body: UnlockIn, venue: str, account: str) -> tuple[Keys, ExchangeKey]:

@@ -19,6 +19,7 @@ from abidance.api.problems import ProblemError, not_found
 from abidance.api.schemas.wire import Page
 from abidance.api.schemas.work import ApplyIn, ApplyOut, SearchIn, SearchOut
 from abidance.api.workshop import PAGE
+from abidance.model.errors import about
 
 router = APIRouter(prefix="/searches", tags=["searches"])
 
@@ -34,10 +35,13 @@ async def start_search(body: SearchIn, who: Researcher, house: Stand) -> SearchO
     """Queue a search; it runs in a process of its own and leaves a study that `abidance optimize` can go on with."""
     from abidance.research.objective import Aim
 
-    Aim.read(body.objectives, body.requirements)
+    with about("objectives"):
+        Aim.read(body.objectives, body.requirements)
     asked = body.model_dump(exclude={"config", "label", "trials"}) | {"epochs": body.trials}
     with asked_as(INSIDE):
         await house.reading(check, body.config, house.strategies)
+    await house.reading(_fits, body, house.strategies)
+    with asked_as(INSIDE):
         job = house.searches.plan(body.config, body.label, who.name, asked)
     note(house, who, "search.start", job.id, {"label": job.label})
     house.searches.queue(job)
@@ -90,6 +94,18 @@ async def cancel_search(id: str, who: Researcher, house: Stand) -> SearchOut:
     with deed(house, who, "search.cancel", job.id):
         house.searches.cancel(job)
     return _shown(job)
+
+
+def _fits(body: SearchIn, folder: Path) -> None:
+    """Raise UsageError for ranges and a date that the search would end with."""
+    from abidance.run.tuning import split_time, tuning
+
+    config = loaded(body.config)
+    if body.train_until:
+        with about("train_until"):
+            split_time(config, body.train_until)
+    with about("spaces"):
+        tuning(config, folder, body.spaces)
 
 
 def _applied(folder: Path, job: Job, trial: dict[str, Any]) -> Path:

@@ -24,6 +24,7 @@ from abidance.api.schemas.access import (
     TotpOut,
 )
 from abidance.api.schemas.wire import Done
+from abidance.model.errors import about
 from abidance.security.passwords import check_password
 from abidance.security.roles import Role
 from abidance.security.sessions import ABSOLUTE, Session
@@ -49,8 +50,10 @@ async def make_first_admin(
         raise ProblemError(409, "The first admin was made already.", "Log in.")
     house.throttle.failed(key)
     if not house.setup_token or not hmac.compare_digest(body.token.encode(), house.setup_token.encode()):
-        raise ProblemError(403, "That is not the setup token.", "Copy it from the terminal of this server.")
-    check_password(body.password, body.name)
+        told, remedy = "That is not the setup token.", "Copy it from the terminal of this server."
+        raise ProblemError(403, told, remedy, fields={"token": f"{told} {remedy}"})
+    with about("password"):
+        check_password(body.password, body.name)
     kept = await house.hashing(house.passwords.hash, body.password)
     with deed(house, who, "user.first", body.name, by=body.name):
         house.users.add_first(body.name, body.password, kept)
@@ -104,7 +107,8 @@ async def confirm(body: ConfirmIn, who: Viewer, house: Stand, response: Response
     house.throttle.failed(*keys)
     if not await _proven(house, house.users.get(who.name), body.password, body.code):
         note(house, who, "confirm.failed", who.name)
-        raise ProblemError(403, "Password or code are wrong.", "Try again.", code="confirm")
+        told = "Password or code are wrong."
+        raise ProblemError(403, told, "Try again.", code="confirm", fields={"password": told})
     note(house, who, "confirm", who.name)
     house.throttle.succeeded(keys[0])
     house.throttle.forgive(who.address)
@@ -118,7 +122,7 @@ async def change_password(body: PasswordIn, who: Viewer, house: Stand) -> Done:
     """Choose another password; all other sessions end. Asks for a proof of the last minutes."""
     session = _fresh(house, who)
     kept = await house.hashing(house.passwords.hash, body.password)
-    with deed(house, who, "password.change", who.name):
+    with about("password"), deed(house, who, "password.change", who.name):
         house.users.set_password(who.name, body.password, kept)
         house.sessions.end_all(who.name, session.id)
     return Done()
@@ -145,7 +149,7 @@ async def confirm_totp(
     session, key = _fresh(house, who), f"totp {who.name.casefold()}"
     _hold(house, key)
     house.throttle.failed(key)
-    with deed(house, who, "totp.on", who.name):
+    with about("code"), deed(house, who, "totp.on", who.name):
         codes = house.users.confirm_totp(who.name, body.code)
     house.throttle.succeeded(key)
     house.sessions.end_all(who.name, session.id)

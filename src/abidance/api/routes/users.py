@@ -15,6 +15,7 @@ from abidance.api.schemas.access import (
     UserOut,
 )
 from abidance.api.schemas.wire import Done
+from abidance.model.errors import about
 from abidance.security.passwords import check_password
 from abidance.security.roles import Role
 from abidance.security.sessions import Token
@@ -32,8 +33,10 @@ async def list_users(who: Admin, house: Stand) -> list[UserOut]:
 @router.post("/users", status_code=201)
 async def add_user(body: UserIn, who: Confirmed, house: Stand) -> UserOut:
     """Add a user."""
+    with about("password"):
+        check_password(body.password, body.name)
     kept = await house.hashing(house.passwords.hash, body.password)
-    with deed(house, who, "user.add", body.name, {"role": body.role.value}):
+    with about("name"), deed(house, who, "user.add", body.name, {"role": body.role.value}):
         house.users.add(body.name, body.password, kept, body.role)
     return _shown(_user(house, body.name))
 
@@ -44,7 +47,8 @@ async def change_user(name: str, body: UserChangeIn, who: Confirmed, house: Stan
     before = _user(house, name)
     kept = ""
     if body.password is not None:
-        check_password(body.password, name)
+        with about("password"):
+            check_password(body.password, name)
         kept = await house.hashing(house.passwords.hash, body.password)
     role = before.role if body.role is None else body.role
     changed = {
@@ -94,9 +98,10 @@ async def make_token(body: TokenIn, who: Viewer, house: Stand) -> NewTokenOut:
             403, "This asks for your password once more.", "POST /api/v1/session/confirm first.", code=code
         )
     if who.role is None or not who.role.covers(body.role):
-        raise ProblemError(403, f"You are no {body.role} yourself.", "Ask for a lesser role.", code="role")
+        told = f"You are no {body.role} yourself."
+        raise ProblemError(403, told, "Ask for a lesser role.", code="role", fields={"role": told})
     wanted = {"role": body.role.value, "days": body.days, "scopes": list(body.scopes)}
-    with deed(house, who, "token.make", body.name, wanted):
+    with about("addresses"), deed(house, who, "token.make", body.name, wanted):
         secret, token = house.tokens.make(
             who.name, body.name, body.role, body.days, body.addresses, body.scopes
         )

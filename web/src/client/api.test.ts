@@ -1,0 +1,37 @@
+import { describe, expect, it } from "vitest";
+import { placed } from "./api";
+
+const problem = (...errors: [string, string][]) => ({ title: "Does not fit", detail: "It does not.", remedy: "Mend it.", errors: errors.map(([field, message]) => ({ field, message })) });
+
+describe("what is wrong with a form", () => {
+  it("goes to the field that it names, however deep the field lies in the request", () => {
+    const found = placed(problem(["config.strategies.0.parameters.fast", "too fast"], ["instruments.1", "no pair"]), ["fast", "instruments"]);
+
+    expect(found.at).toEqual({ fast: "too fast", instruments: "no pair" });
+    expect(found.rest).toBeNull();
+  });
+
+  it("keeps in the box what no field shows", () => {
+    const found = placed(problem(["quantity", "too much"], ["id", "too long"]), ["quantity"]);
+
+    expect(found.at).toEqual({ quantity: "too much" });
+    expect(found.rest).toMatchObject({ detail: "Does not fit", errors: [{ field: "id", message: "too long" }] });
+  });
+
+  it("says two flaws of one field one after the other", () => {
+    expect(placed(problem(["price", "One."], ["price", "Two."]), ["price"]).at).toEqual({ price: "One. Two." });
+  });
+
+  it("takes no field for another whose name it only ends with", () => {
+    const error = problem(["stop_price", "too low"]);
+
+    expect(placed(error, ["price"])).toEqual({ at: {}, rest: error });
+  });
+
+  it("leaves an error without fields, and none, as it is", () => {
+    const lost = new TypeError("Failed to fetch");
+
+    expect(placed(lost, ["price"])).toEqual({ at: {}, rest: lost });
+    expect(placed(null, ["price"])).toEqual({ at: {}, rest: null });
+  });
+});

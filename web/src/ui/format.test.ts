@@ -1,0 +1,42 @@
+import { describe, expect, it } from "vitest";
+import { gain, local, money, quoteOf, sharedQuote, sums, utc } from "./format";
+
+describe("the currency of an instrument", () => {
+  it("is its quote, of spot pairs and perpetuals alike", () => {
+    expect(["BTC/USDT@BINANCE", "ETH/BTC@KRAKEN", "BTC/USDC:USDC@HYPERLIQUID"].map(quoteOf)).toEqual(["USDT", "BTC", "USDC"]);
+  });
+
+  it("is shared only where all have it", () => {
+    expect(sharedQuote(["BTC/USDT@BINANCE", "ETH/USDT@KRAKEN"])).toBe("USDT");
+    expect(sharedQuote(["BTC/USDT@BINANCE", "ETH/BTC@BINANCE"])).toBe("");
+    expect(sharedQuote([])).toBe("");
+  });
+
+  it("keeps sums apart", () => {
+    const rows = [
+      { instrument: "BTC/USDT@BINANCE", pnl: "10.5" },
+      { instrument: "ETH/BTC@BINANCE", pnl: "0.25" },
+      { instrument: "SOL/USDT@BINANCE", pnl: "-3" },
+    ];
+
+    expect(sums(rows, (row) => row.pnl)).toEqual([["BTC", 0.25], ["USDT", 7.5]]);
+    expect(sums([], () => 1)).toEqual([]);
+  });
+});
+
+describe("an amount", () => {
+  it("keeps the digits that say something where it is less than a cent", () => {
+    expect(["0.00012", "-0.004", "0", "1e-12"].map(gain)).toEqual(["+0.00012", "-0.004", "0.00", "0.00"]);
+    expect([money(1234.5), money("0.00000001"), money(null)]).toEqual(["1,234.50", "0.00000001", "–"]);
+  });
+});
+
+describe("a moment", () => {
+  it("is told in UTC wherever one is, and in local time for a hover", () => {
+    const moment = Date.UTC(2026, 2, 29, 23, 30, 5);
+
+    expect(utc(moment)).toBe("2026-03-29 23:30:05");
+    expect(local(moment)).toContain("your time");
+    expect([utc(null), utc(0), local(undefined)]).toEqual(["–", "–", ""]);
+  });
+});
