@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from abidance.market.bars import Bars
 from abidance.market.funding import Funding
+from abidance.market.live.gaps import GapSpan
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.run.setup import Key
 from abidance.strategy.base import BarStrategy, Signals
@@ -20,10 +21,14 @@ COINS = ("BTC", "ETH", "SOL")
 
 @dataclass(frozen=True)
 class Memory:
-    """Bars by instrument and timeframe, as a run asks for them, and funding by perpetual."""
+    """Bars by instrument and timeframe, as a run asks for them, funding by perpetual, and holes."""
 
     series: Mapping[Key, Bars]
     rates: Mapping[str, Funding] = field(default_factory=dict)
+    spans: tuple[GapSpan, ...] = ()
+
+    def gaps(self, instrument: str, start: int | None = None, end: int | None = None) -> tuple[GapSpan, ...]:
+        return tuple(span for span in self.spans if span.instrument == instrument)
 
     def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
         return self.series[instrument, timeframe]

@@ -101,7 +101,7 @@ def contracts(
     shape: Shape, ids: Sequence[str], rate: Rates, rule: Any, detail: str | None = None
 ) -> Contracts:
     paid = funding(rate, shape.seed, ids, shape.length)
-    return Contracts(market(shape, ids, "1h", detail).series, paid, rule)
+    return Contracts(market(shape, ids, "1h", detail).series, paid, rules=rule)
 
 
 def survey(found: BacktestResult) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import event, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from abidance.backtest.parity import first_difference
@@ -15,6 +15,7 @@ from abidance.engine.config import StrategyConfig
 from abidance.market.bars import Bars
 from abidance.market.build import Tape
 from abidance.market.funding import Funding
+from abidance.market.live.gaps import GapSpan
 from abidance.model.errors import DataError
 from abidance.model.instrument import SECOND_NS
 from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig, SizingConfig
@@ -23,6 +24,7 @@ from abidance.run.compiled import compiled_backtest, fallback_of
 from abidance.run.config import RunConfig
 from abidance.run.sweeping import sweep
 from tests.parity.markets import START, due
+from tests.parity.tally import RUNS
 from tests.parity.test_compiled import (
     HERE,
     LISTED,
@@ -32,6 +34,7 @@ from tests.parity.test_compiled import (
     entries,
     ids,
     limits,
+    remark,
     scripts,
     sizings,
     venues,
@@ -42,10 +45,14 @@ pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its
 
 @dataclass(frozen=True)
 class Tapes:
-    """Trades by instrument, as a run asks for them, and funding by perpetual; there are no bars."""
+    """Trades by instrument, as a run asks for them, funding by perpetual, and holes; there are no bars."""
 
     tapes: Mapping[str, Tape]
     rates: Mapping[str, Funding] = field(default_factory=dict)
+    spans: tuple[GapSpan, ...] = ()
+
+    def gaps(self, instrument: str, start: int | None = None, end: int | None = None) -> tuple[GapSpan, ...]:
+        return tuple(span for span in self.spans if span.instrument == instrument)
 
     def read(self, instrument: str, timeframe: str, start: int | None = None, end: int | None = None) -> Bars:
         raise AssertionError("the bars are to be built from trades")
@@ -110,7 +117,8 @@ def agree(config: RunConfig, source: Tapes) -> BacktestResult | None:
         return None
     other = compiled_backtest(config, source)
     fell_back = fallback_of(other)
-    event(fell_back[70:] or f"compiled, {min(len(truth.fills), 50) // 10 * 10} fills or more")
+    RUNS.count(not fell_back)
+    remark(fell_back[70:] or f"compiled, {min(len(truth.fills), 50) // 10 * 10} fills or more")
     assert first_difference(truth, other) is None, str(first_difference(truth, other))
     if not fell_back:
         assert [order.state for order in other.orders] == [order.state for order in truth.orders]

@@ -43,8 +43,8 @@ STOP_LOSS, TRAILING_STOP, BREAK_EVEN, TAKE_PROFIT = map(
 )
 (
     DAILY_LOSS, MAX_DRAWDOWN, EQUITY_UNKNOWN, LOSING_STREAK, DATA_ANOMALY, VOLATILITY_SPIKE, EXIT_FAILED,
-    LIQUIDATED,
-) = range(8)  # fmt: skip
+    LIQUIDATED, FEED_DOUBTED,
+) = range(9)  # fmt: skip
 """What is told to people."""
 _NOISE = 0.5e-6
 Wish = tuple[int, int, int, int]
@@ -110,6 +110,7 @@ def request(w: World, p: int, wish: Wish, reduce_only: bool, why: tuple[int, int
         run.status = TOO_MANY_ORDERS
         return -1
     if not reduce_only:
+        gate.count_entry(w)
         gate.remember(w, p, wish)
     run.n_free -= 1
     slot = w.free[run.n_free]
@@ -167,7 +168,10 @@ def log_order(w: World, slot: int) -> None:
         order.row,
     )
     row.reduce_only, row.ts_intent, row.decision = order.reduce_only, order.ts_intent, order.decision
-    row.ts_first = -1
+    row.ts_first, row.expected = -1, math.nan
+    if run.max_slippage < math.inf and not order.reduce_only:
+        wish = (order.side, order.lots, order.kind, order.ticks)
+        row.expected = gate.expected_price(w, order.tool, wish)
     note_order(w, slot, OPEN)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
 from math import inf, isfinite, nan
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,18 @@ class Place:
     volatility: NDArray[np.float64]
 
 
+class Doubt(NamedTuple):
+    """A place (its number) that begins or ends to be in doubt; -1 for what is only told.
+
+    `notice` is the number of a text of `Scene.doubts_told`, or -1.
+    """
+
+    ts: int
+    place: int
+    doubted: bool
+    notice: int
+
+
 @dataclass(frozen=True)
 class Scene:
     """All that a compiled run needs. `series` are in the order of a slice, `drives` says which of them fill."""
@@ -98,6 +110,10 @@ class Scene:
     """By instrument the trades that fill orders in the place of bars; none or one for each instrument."""
     payments: Sequence[FundingRate] = ()
     """The funding of perpetuals, in the order in which it falls due."""
+    doubts: Sequence[Doubt] = ()
+    """When what was recorded could not be trusted."""
+    doubts_told: Sequence[str] = ()
+    """The texts of the notices about that."""
     allocation: AllocationConfig = field(default_factory=AllocationConfig)
     bar: int = DAY_NS
     """The length of the run's bars, ns, in which `allocation.rebalance` may count."""
@@ -196,7 +212,10 @@ def simulate(scene: Scene, *, keeps_logs: bool = True) -> tuple[World, Shares]:
 def lay(scene: Scene, world: World, reel: Reel) -> Shares:
     """Take in the opening balances of a world and lay the first of its bars before it; return its shares."""
     run = world.run[0]
-    _set(run, {"slices": len(reel.when), "pay_from": min(world.payments["ts"], default=tables.NEVER)})
+    _set(
+        run,
+        {"slices": len(reel.when), "pay_from": _first(world.payments), "doubt_from": _first(world.doubts)},
+    )
     first = {name: each.allocation for name, each in scene.strategies.items()}
     shares = Shares(world, scene.allocation, first, scene.start, scene.bar)
     reel.lay(world)
@@ -205,6 +224,10 @@ def lay(scene: Scene, world: World, reel: Reel) -> Shares:
             shares.look(scene.start)
         native.deposit(world.address, number, *_pair(amount), scene.start)
     return shares
+
+
+def _first(table: Any) -> int:
+    return int(min(table["ts"], default=tables.NEVER))
 
 
 def _played(world: World, reel: Reel, shares: Shares) -> World:
@@ -264,6 +287,7 @@ def build(scene: Scene, reel: Reel, *, keeps_logs: bool) -> World:
         free=np.arange(capacity)[::-1].astype(np.int64),
         commands=np.zeros(2 * capacity, dtype=tables.COMMAND),
         news=np.zeros(4 * capacity, dtype=tables.COMMAND),
+        asked=_asked(len(places)),
         sent=np.zeros(min(scene.risk.limits.max_orders_per_minute, 1 << 16) + 1, dtype=np.int64),
         widths=np.zeros((len(scene.series), 100)),
         by_series=_by_series(scene),
@@ -282,7 +306,25 @@ def build(scene: Scene, reel: Reel, *, keeps_logs: bool) -> World:
         **_venues(scene),
         **(trades := _ticks(scene, when)),
         **_funding(scene, tool_ids, places, trades.get("tick_ts")),
+        doubts=_doubts(scene, trades.get("tick_ts")),
     )
+
+
+def _asked(places: int) -> Any:
+    asked = np.zeros(places * tables.ASKED_OF_PLACE, dtype=tables.ASKED)
+    asked["ts"] = -tables.NEVER
+    return asked
+
+
+def _doubts(scene: Scene, tick_ts: NDArray[np.int64] | None) -> Any:
+    """Return the table of what begins and ends to be in doubt; of equal times it comes before trades."""
+    doubts = np.array([each[:4] for each in scene.doubts], dtype=np.int64).reshape(-1, 4)
+    found = np.zeros(len(doubts), dtype=tables.DOUBT)
+    for at, name in enumerate(("ts", "place", "doubted", "notice")):
+        found[name] = doubts[:, at]
+    if tick_ts is not None:
+        found["stop"] = np.searchsorted(tick_ts, found["ts"], side="left")
+    return found
 
 
 def _ticks(scene: Scene, when: NDArray[np.int64]) -> dict[str, Any]:
@@ -340,6 +382,7 @@ def _run(scene: Scene, capacity: int, keeps_logs: bool) -> Any:
         "keeps_curves": keeps_logs,
         "start_equity": float(sum(scene.wallets.values())),
         "highest": float(sum(scene.wallets.values())),
+        "now": scene.start,
         "moment": -1,
         "next_due": tables.NEVER,
         "window": round(limits.duplicate_window * SECOND_NS),
@@ -354,6 +397,7 @@ def _run(scene: Scene, capacity: int, keeps_logs: bool) -> Any:
         "max_asset": limits.max_asset_exposure,
         "max_venue": limits.max_venue_exposure,
         "max_leverage": limits.max_leverage,
+        "max_slippage": limits.max_slippage or inf,
         "max_order_value": limits.max_order_value or inf,
         "collar": limits.price_collar,
         "stale_after": limits.stale_after,
@@ -503,8 +547,6 @@ def _places(scene: Scene, strategy_ids: Mapping[str, int], tool_ids: Mapping[str
             "stop_order": -1,
             "goal_order": -1,
             "owed": -1,
-            "sent_ts": -tables.NEVER,
-            "sent_before": -tables.NEVER,
             "aim": UNKNOWN,
             "wish": nan,
         }

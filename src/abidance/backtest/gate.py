@@ -11,6 +11,7 @@ import math
 from abidance.backtest.jit import kernel
 from abidance.backtest.tables import (
     APPROVED,
+    ASKED_OF_PLACE,
     BIG_NUMBER,
     FRACTION,
     KELLY,
@@ -26,6 +27,7 @@ from abidance.backtest.tables import (
 )  # fmt: skip
 from abidance.model.outcome import RefusalCode
 from abidance.risk import sizing
+from abidance.venues.sim import fills
 
 _TOLERANCE = 1 + 1e-9
 _LAST_BIT = 1 + 1e-12
@@ -45,10 +47,12 @@ MIN_NOTIONAL = REFUSALS.index(RefusalCode.MIN_NOTIONAL)
 PRICE_COLLAR = REFUSALS.index(RefusalCode.PRICE_COLLAR)
 NO_PRICE = REFUSALS.index(RefusalCode.NO_PRICE)
 STALE_DATA = REFUSALS.index(RefusalCode.STALE_DATA)
+FEED_NOT_CERTIFIED = REFUSALS.index(RefusalCode.FEED_NOT_CERTIFIED)
 MISSING_STOP = REFUSALS.index(RefusalCode.MISSING_STOP)
 EXIT_NOT_FEASIBLE = REFUSALS.index(RefusalCode.EXIT_NOT_FEASIBLE)
 MAX_LEVERAGE = REFUSALS.index(RefusalCode.MAX_LEVERAGE)
 MAX_ORDER_VALUE = REFUSALS.index(RefusalCode.MAX_ORDER_VALUE)
+MAX_SLIPPAGE = REFUSALS.index(RefusalCode.MAX_SLIPPAGE)
 MAX_POSITIONS = REFUSALS.index(RefusalCode.MAX_POSITIONS)
 MAX_EXPOSURE = REFUSALS.index(RefusalCode.MAX_EXPOSURE)
 MAX_ASSET_EXPOSURE = REFUSALS.index(RefusalCode.MAX_ASSET_EXPOSURE)
@@ -343,21 +347,26 @@ def verdict_at(
     signed = lots * side
     left = max(abs(held) - exits, 0) * (1 if held > 0 else -1)
     added = max(abs(held + signed), abs(left + signed), abs(held)) - abs(held)
-    code = entry_verdict(w, p, (side, lots, added), own, row, means)
+    code = entry_verdict(w, p, (side, lots, kind, ticks), added, row, means)
     return too_often(w, p, wish) if code == APPROVED else code
 
 
 @kernel
-def entry_verdict(w: World, p: int, wish: tuple[int, int, int], own: float, row: int, means: Means) -> int:
-    """Return what the rules for entries say of side, lots and lots added to the position, meant to fill at `own`."""
-    side, lots, added = wish
+def entry_verdict(
+    w: World, p: int, wish: tuple[int, int, int, int], added: int, row: int, means: Means
+) -> int:
+    """Return what the rules for entries say of a wish that adds so many lots to the position."""
+    side, lots, kind, ticks = wish
     run, place = w.run[0], w.places[p]
     t = place.tool
     tool = w.tools[t]
+    own = tool.mark if kind == MARKET else price_of(w, t, ticks)
     if tool.mark != tool.mark:
         return NO_PRICE
     if is_stale(w, p):
         return STALE_DATA
+    if place.doubted:
+        return FEED_NOT_CERTIFIED
     distance = stop_distance(w, row)
     if run.require_stop and distance != distance:
         return MISSING_STOP
@@ -367,7 +376,18 @@ def entry_verdict(w: World, p: int, wish: tuple[int, int, int], own: float, row:
         if not (exit_price > 0 and quantity_of(w, t, lots + joined) * exit_price * _TOLERANCE
                 >= tool.min_notional * run.exit_margin):  # fmt: skip
             return EXIT_NOT_FEASIBLE
-    worth, price = means[0] if means[0] == means[0] else equity(w), max(tool.mark, own)
+    return worth_verdict(w, p, wish, added, means)
+
+
+@kernel
+def worth_verdict(w: World, p: int, wish: tuple[int, int, int, int], added: int, means: Means) -> int:
+    """Return what the rules about the value of an entry say, and about what it comes to in all."""
+    side, lots, kind, ticks = wish
+    run, place = w.run[0], w.places[p]
+    t = place.tool
+    tool = w.tools[t]
+    worth = means[0] if means[0] == means[0] else equity(w)
+    price = tool.mark if kind == MARKET else max(tool.mark, price_of(w, t, ticks))
     if tool.perpetual and not 0 < leverage_of(w, p) <= min(run.max_leverage, tool.max_leverage):
         return MAX_LEVERAGE
     if (
@@ -377,10 +397,26 @@ def entry_verdict(w: World, p: int, wish: tuple[int, int, int], own: float, row:
         return MAX_LEVERAGE
     if not quantity_of(w, t, lots) * price <= run.max_order_value * _TOLERANCE:
         return MAX_ORDER_VALUE
+    if run.max_slippage < math.inf:
+        slippage = (expected_price(w, t, wish) / tool.mark - 1.0) * side
+        if not slippage <= run.max_slippage * _TOLERANCE:
+            return MAX_SLIPPAGE
     if not may_open(w, p):
         return MAX_POSITIONS
     value = quantity_of(w, t, added) * price
     return exposed_verdict(w, p, value, (worth, means[1])) if added else APPROVED
+
+
+@kernel
+def expected_price(w: World, t: int, wish: tuple[int, int, int, int]) -> float:
+    """Return at which mean price the slippage model expects an order to trade (`execution.cost`)."""
+    side, lots, kind, ticks = wish
+    tool, quantity = w.tools[t], quantity_of(w, t, lots)
+    share = quantity / tool.volume if tool.volume > 0.0 else 0.0
+    price = tool.mark * (1.0 + side * fills.slippage_rate(tool.spread, tool.fixed, tool.impact, share))
+    if kind == LIMIT and (price - price_of(w, t, ticks)) * side > 0.0:
+        price = price_of(w, t, ticks)
+    return quantity * price / quantity
 
 
 @kernel
@@ -415,32 +451,37 @@ def may_open(w: World, p: int) -> bool:
 @kernel
 def too_often(w: World, p: int, wish: tuple[int, int, int, int]) -> int:
     """Return ORDER_RATE when a minute has seen as many entries as it may, DUPLICATE for one again, or APPROVED."""
-    run, place = w.run[0], w.places[p]
+    run = w.run[0]
     while run.sent_count and run.now - w.sent[run.sent_first] >= _MINUTE_NS:
         run.sent_first = (run.sent_first + 1) % len(w.sent)
         run.sent_count -= 1
     if run.sent_count + 1 > run.rate_limit:
         return ORDER_RATE
-    if run.now - place.sent_ts >= run.window:
-        return APPROVED
     side, lots, kind, ticks = wish
-    if (
-        place.sent_side == side
-        and place.sent_lots == lots
-        and place.sent_ticks == (ticks if kind == LIMIT else 0)
-    ):
-        return DUPLICATE
-    if run.now - place.sent_before < run.window:
-        run.status = TOO_SOON
+    for at in range(p * ASKED_OF_PLACE, min((p + 1) * ASKED_OF_PLACE, len(w.asked))):
+        row = w.asked[at]
+        is_equal = row.side == side and row.lots == lots and row.ticks == (ticks if kind == LIMIT else 0)
+        if is_equal and run.now - row.ts < run.window:
+            return DUPLICATE
     return APPROVED
 
 
 @kernel
-def remember(w: World, p: int, wish: tuple[int, int, int, int]) -> None:
-    """Count an approved entry towards the rate, and keep what would make another one equal."""
-    run, place = w.run[0], w.places[p]
-    place.sent_before, place.sent_ts = place.sent_ts, run.now
-    place.sent_side, place.sent_lots = wish[0], wish[1]
-    place.sent_ticks = wish[3] if wish[2] == LIMIT else 0
+def count_entry(w: World) -> None:
+    """Count an approved entry towards the rate."""
+    run = w.run[0]
     w.sent[(run.sent_first + run.sent_count) % len(w.sent)] = run.now
     run.sent_count += 1
+
+
+@kernel
+def remember(w: World, p: int, wish: tuple[int, int, int, int]) -> None:
+    """Keep what would make another entry of a place equal to this one, in a row whose time is over."""
+    run = w.run[0]
+    for at in range(p * ASKED_OF_PLACE, (p + 1) * ASKED_OF_PLACE):
+        row = w.asked[at]
+        if run.now - row.ts >= run.window:
+            row.ts, row.side, row.lots = run.now, wish[0], wish[1]
+            row.ticks = wish[3] if wish[2] == LIMIT else 0
+            return
+    run.status = TOO_SOON

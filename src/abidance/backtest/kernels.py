@@ -30,27 +30,33 @@ def play(w: World) -> None:
     run = w.run[0]
     play_slices(w)
     if run.status == DONE and run.at == run.slices:
+        if is_full(w):
+            run.status = LOGS_FULL
+            return
         margin.pay_due(w, NEVER)
+        watch.doubt_due(w, NEVER - 1)
 
 
 @kernel
 def play_slices(w: World) -> None:
-    """Run slices, and between them the funding that falls due."""
+    """Run slices, and between them the funding that falls due and the changes of trust in what was recorded."""
     run = w.run[0]
     while run.at < len(w.when):
         if run.halfway:
             decide(w)
         else:
-            if run.pay_from < w.when[run.at]:
-                margin.pay_due(w, w.when[run.at])
             if is_full(w):
                 run.status = LOGS_FULL
                 return
+            if run.pay_from < w.when[run.at]:
+                margin.pay_due(w, w.when[run.at])
+            if run.doubt_from <= w.when[run.at]:
+                watch.doubt_due(w, w.when[run.at])
             if len(w.places) == 1 and len(w.series) == 1:
                 coast(w)
                 if run.at == len(w.when) or run.status != DONE:
                     return
-                if run.pay_from < w.when[run.at]:
+                if run.pay_from < w.when[run.at] or run.doubt_from <= w.when[run.at]:
                     continue
             step(w, w.when[run.at])
         if run.status != DONE:
@@ -62,7 +68,7 @@ def play_slices(w: World) -> None:
 @kernel
 def is_full(w: World) -> bool:
     """Say whether a log has no room for all that one step may have to tell."""
-    run, margin = w.run[0], _MARGIN + 4 * len(w.orders)
+    run, margin = w.run[0], _MARGIN + 4 * len(w.orders) + len(w.doubts)
     return run.keeps_logs and (
         run.n_orders_log + margin > len(w.order_log) or run.n_fills_log + margin > len(w.fill_log)
         or run.n_refusals_log + margin > len(w.refusal_log) or run.n_notices_log + margin > len(w.notice_log)
@@ -79,11 +85,12 @@ def coast(w: World) -> None:
     run, place, series = w.run[0], w.places[0], w.series[0]
     tool = w.tools[place.tool]
     low, high = watched(w, place.tool)
-    until = min(run.pay_from, run.shares_at - 1)
+    until = min(run.pay_from, run.shares_at - 1, run.doubt_from - 1)
     if run.n_owed or low > high:
         return
     lows, highs, closes, targets, when = w.low, w.high, w.close, w.target, w.when
     is_held, is_watched = run.n_held > 0, run.jump < math.inf or run.spike < math.inf
+    is_priced = run.max_slippage < math.inf
     acted, told = False, run.refused + run.n_notices_log
     while run.at < len(when) and not acted and run.refused + run.n_notices_log == told:
         if when[run.at] > until:
@@ -96,6 +103,8 @@ def coast(w: World) -> None:
             tool.mark, tool.mark_ts = close, now
         if is_watched:
             watch.on_bar(w, 0, b)
+        if is_priced:
+            tool.volume = w.volume[b]
         worth = run.pool + place.size * (tool.mark - place.entry) if is_held else run.pool
         run.now = run.venue_now = now
         if run.floor < worth <= run.peak and now < run.midnight:
@@ -185,9 +194,11 @@ def close(w: World, now: int) -> None:
             tool, close = w.tools[series.tool], w.close[b]
             if 0.0 < close < math.inf:
                 tool.mark, tool.mark_ts = close, now
+            if run.max_slippage < math.inf:
+                tool.volume = w.volume[b]
             watch.on_bar(w, s, b)
     watch.watch(w, now)
-    if now >= run.shares_at:
+    if now >= run.shares_at and run.status == DONE:
         run.status, run.halfway = SHARES_DUE, 1
         return
     decide(w)

@@ -152,7 +152,7 @@ def enter(w: World, p: int, lots: int, why: tuple[int, float]) -> None:
     if not is_approved(w, p, lots, row):
         run.refused += 1
         return
-    gate.remember(w, p, (1, lots, MARKET, 0))
+    gate.count_entry(w)
     tool, order = w.tools[place.tool], w.orders[p]
     order.known, order.place, order.tool, order.side = 1, p, place.tool, 1
     order.lots, order.filled, order.decision = lots, 0, price

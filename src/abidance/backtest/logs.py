@@ -5,7 +5,10 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal, localcontext
 from functools import cached_property
 from hashlib import sha256
+from math import nan
 from typing import Any
+
+from msgspec import UNSET
 
 from abidance.backtest import tables
 from abidance.backtest.compiled import Scene, sound_payments, tiers_of, value_of
@@ -13,12 +16,14 @@ from abidance.backtest.sums import Sums
 from abidance.backtest.tables import World
 from abidance.journal.told import Fills, Told, TripColumns, Trips
 from abidance.model.account import RoundTrip
+from abidance.model.estimate import shown_price
 from abidance.model.instrument import Instrument
 from abidance.model.money import UNIT, ZERO, paid, received, to_decimal
 from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Protection, Purpose, Side
 from abidance.model.outcome import Notice, Refused
 from abidance.portfolio.holding import Holding, Movement
 from abidance.portfolio.ledger import EXACT
+from abidance.risk.feeds import LOST
 from abidance.strategy.decisions import Decisions
 
 _TYPES = {tables.MARKET: OrderType.MARKET, tables.STOP: OrderType.STOP, tables.LIMIT: OrderType.LIMIT}
@@ -50,6 +55,7 @@ _NOTICES = (
     ),
     ("error", "exit_failed", "What {name} holds could not be left: it is still held."),
     ("error", "liquidated", "The venue closed the position in {name} at {price}: its margin is lost."),
+    ("warning", LOST, ""),
 )
 
 
@@ -139,6 +145,10 @@ class Story:
         found = []
         for row in self._world.notice_log[: int(self._world.run[0]["n_notices_log"])]:
             level, code, text = _NOTICES[int(row["code"])]
+            if code == LOST:
+                text = self._scene.doubts_told[int(row["subject"])]
+                found.append(Notice(int(row["ts"]), level, code, text))
+                continue
             subject, before = int(row["subject"]), float(row["second"])
             name = strategy = price = ""
             if code == "liquidated":
@@ -237,6 +247,7 @@ class Story:
         at = int(row["row"]) - self._first_row(int(row["place"]))
         decisions = place.decisions
         config = self._scene.strategies[place.strategy]
+        foreseen = row.get("expected", nan)
         entering = purpose in (Purpose.ENTRY, Purpose.REBALANCE)
         protection = None
         if entering and not reduce_only:
@@ -255,6 +266,7 @@ class Story:
             confidence=float(decisions.confidence[at]) if entering else 1.0,
             decision_price=decision,
             protection=protection,
+            expected=UNSET if foreseen != foreseen else shown_price(foreseen),
             expire_after=config.entry_timeout if kind is OrderType.LIMIT and not reduce_only else None,
         )
 

@@ -18,7 +18,7 @@ from abidance.backtest.tables import COLUMN, SHARE
 from abidance.engine.config import StrategyConfig
 from abidance.journal.metrics import day_ends
 from abidance.market.bars import FIELDS, Bars
-from abidance.model.instrument import timeframe_ns
+from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.strategy.decisions import Turns
 from abidance.venues.sim.fills import HIGHEST_PRICE
 
@@ -50,6 +50,9 @@ def reason_against(scene: Scene) -> str:
             return f"{each.name} goes short, enters by limit orders or is sized by what came before."
     if scene.risk.breakers.volatility_spike is not None:
         return "Wild bars let instruments rest."
+    limits, bar = scene.risk.limits, min(timeframe_ns(each.timeframe) for each in scene.series)
+    if scene.doubts or limits.max_slippage is not None or limits.duplicate_window * SECOND_NS >= bar:
+        return "Entries are held against holes in the data, their cost, or equal ones of earlier bars."
     return "" if all(map(_is_sound, scene.series)) else "Some of its bars have impossible prices."
 
 
@@ -80,6 +83,7 @@ class Track:
             "lane": np.zeros(1, dtype=tables.LANE),
             "agenda": np.zeros(2 * count, dtype=np.int64),
             "soon": np.zeros(count, dtype=np.int64),
+            "asked": np.zeros(0, dtype=tables.ASKED),
             "gains": np.zeros(len(template.when) if count > 1 else 0),
             "day_ends": ends,
             **dict(zip(("rest_at", "rest_tool", "rest_until"), _rests(scene), strict=True)),

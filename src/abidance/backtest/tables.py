@@ -47,6 +47,8 @@ BEYOND = 100
 APPROVED = -1
 NEVER = 1 << 62
 """A moment that does not come."""
+ASKED_OF_PLACE = 32
+"""How many entries of one place are compared with the next."""
 OFF_GRID = -1
 """Stands for the price of a limit that is no whole number of ticks."""
 
@@ -61,9 +63,9 @@ RUN = _record(
     "at status keeps_logs keeps_curves day days now venue_now moment order_seq fill_seq refused n_held n_margined n_owed n_entries n_free n_commands n_news"
     " n_orders_log n_fills_log n_refusals_log n_notices_log sent_first sent_count max_positions rate_limit require_stop"
     " halted lost_until midnight losing_streak cooldown cooldown_bars closed_trips tick_at look_at next_due window"
-    " slices paid pay_from n_funding_log shares_at halfway",
+    " slices paid pay_from n_funding_log shares_at halfway doubt_from doubted",
     "equity pool pool_low max_exposure max_asset max_venue max_leverage max_order_value collar stale_after exit_margin"
-    " daily_loss max_drawdown spike jump day_open peak floor seen_equity start_equity highest deepest fees",
+    " daily_loss max_drawdown spike jump day_open peak floor seen_equity start_equity highest deepest fees max_slippage",
 )
 VENUE = _record("n_tiers recent_first n_recent", "wallet wallet_low reserved reserved_low traded traded_low")
 # What every fill and every wish reads stands side by side, on both sides of where whole numbers end.
@@ -71,7 +73,7 @@ TOOL = _record(
     "latency n_orders used last watch_from tier most_ticks n_margined min_lots rest_until mark_ts venue"
     " asset perpetual unlimited on_touch tick_num tick_den lot_num lot_den",
     "mark lot tick unit taker maker min_notional cost_rate spread fixed impact unit_low taker_low"
-    " maker_low share desk_price watch_low watch_high maintenance max_leverage",
+    " maker_low share desk_price watch_low watch_high maintenance max_leverage volume",
 )
 STRATEGY = _record(
     "method bar_ns allow_short losses rest_until by_limit timeout retries results lookback enough sized",
@@ -79,9 +81,8 @@ STRATEGY = _record(
 )
 SERIES = _record("tool first count at span drives watch_at watch_full present", "watch_close watch_total")
 PLACE = _record(
-    "series row0 has_exits owed owed_tries ended entered largest aim sent_before sent_ts sent_side"
-    " sent_lots sent_ticks reason leaving stop_order goal_order max_bars best_bars ts_entry sign planned"
-    " has_stop strategy tool lots",
+    "series row0 has_exits owed owed_tries ended entered largest aim reason leaving stop_order goal_order max_bars"
+    " best_bars ts_entry doubted sign planned has_stop strategy tool lots",
     "size entry cost profit wish stop best plan_entry trailing even stop_distance goal_distance cost_low"
     " profit_low margin margin_low liquidation earned spent spent_low",
 )
@@ -98,11 +99,14 @@ LEG = _record(
 COMMAND = _record("kind order lots ticks", "")
 FILL_LOG = _record("seq place side lots ticks maker purpose ts tier fee", "")
 ORDER_LOG = _record(
-    "place side kind lots ticks filled purpose reduce_only row ts_intent ts_last ts_first state", "decision"
+    "place side kind lots ticks filled purpose reduce_only row ts_intent ts_last ts_first state",
+    "decision expected",
 )
 REFUSAL_LOG = _record("ts place code side lots ticks kind purpose reduce_only row", "decision")
 NOTICE_LOG = _record("ts code subject until", "first second")
 PAYMENT = _record("ts tool stop", "value value_low")
+ASKED = _record("ts side lots ticks", "")
+DOUBT = _record("ts stop place doubted notice", "")
 FUNDING_LOG = _record("place payment lots fills", "")
 
 Table = Any
@@ -203,6 +207,13 @@ class World:
     """
     funding_log: Table = field(default_factory=lambda: np.zeros(0, FUNDING_LOG))
     """What funding each position paid or received: for how many lots, and after how many fills."""
+    asked: Table = field(default_factory=lambda: np.zeros(0, ASKED))
+    """What each place asked for lately, `ASKED_OF_PLACE` rows of it; a row that is older than the window is free."""
+    doubts: Table = field(default_factory=lambda: np.zeros(0, DOUBT))
+    """When which place begins or ends to be in doubt, in that order, and what is told of it (the number of a text).
+
+    `stop` is how many trades come before it, where trades fill orders; a `place` of -1 is only told.
+    """
     head: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -230,7 +241,7 @@ RECORDS = {
     "run": RUN, "venues": VENUE, "tools": TOOL, "strategies": STRATEGY, "series": SERIES, "places": PLACE,
     "orders": ORDER, "commands": COMMAND, "news": COMMAND, "fill_log": FILL_LOG, "order_log": ORDER_LOG,
     "refusal_log": REFUSAL_LOG, "notice_log": NOTICE_LOG, "lane": LANE, "legs": LEG,
-    "payments": PAYMENT, "funding_log": FUNDING_LOG,
+    "payments": PAYMENT, "funding_log": FUNDING_LOG, "asked": ASKED, "doubts": DOUBT,
 }  # fmt: skip
 """The record of each table that has one; the others hold plain numbers."""
 WHOLE = frozenset(

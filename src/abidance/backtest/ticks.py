@@ -12,7 +12,16 @@ import math
 
 from abidance.backtest import desk, kernels, margin, watch
 from abidance.backtest.jit import entrance, kernel
-from abidance.backtest.tables import DONE, FOR_LIMIT, FOR_MARKET, FOR_TRIGGER, LOGS_FULL, NEVER, World
+from abidance.backtest.tables import (
+    DONE,
+    FOR_LIMIT,
+    FOR_MARKET,
+    FOR_TRIGGER,
+    LOGS_FULL,
+    NEVER,
+    SHARES_DUE,
+    World,
+)  # fmt: skip
 from abidance.venues.sim import fills
 
 _LOOK_NS = 1_000_000_000
@@ -24,25 +33,38 @@ def play_ticks(w: World) -> None:
     """Run slices and what trades between them, as `kernels.play` runs slices."""
     run = w.run[0]
     while run.at < len(w.when):
-        go_paying(w, w.stops[run.at], w.when[run.at])
-        if run.status != DONE:
-            return
-        take_slice(w, w.when[run.at])
+        if run.halfway:
+            kernels.decide(w)
+        else:
+            go_paying(w, w.stops[run.at], w.when[run.at])
+            if run.status != DONE:
+                return
+            take_slice(w, w.when[run.at])
         if run.status != DONE:
             return
         kernels.record(w, run.at)
         run.at += 1
-    go_paying(w, len(w.tick_ts), NEVER)
+    go_paying(w, len(w.tick_ts), NEVER - 1)
 
 
 @kernel
 def go_paying(w: World, stop: int, now: int) -> None:
-    """Take the trades up to, not including, row `stop`, and the funding that falls due before `now` among them."""
+    """Take the trades up to, not including, row `stop`.
+
+    Among them are the funding that falls due before `now`, and the changes of trust up to then.
+    """
     run = w.run[0]
-    while run.pay_from < now and run.status == DONE:
-        go(w, w.payments[run.paid].stop)
-        if run.status == DONE:
-            margin.pay(w)
+    while (run.pay_from < now or run.doubt_from <= now) and run.status == DONE:
+        if kernels.is_full(w):
+            run.status = LOGS_FULL
+        elif run.doubt_from <= run.pay_from:
+            go(w, w.doubts[run.doubted].stop)
+            if run.status == DONE:
+                watch.doubt(w)
+        else:
+            go(w, w.payments[run.paid].stop)
+            if run.status == DONE:
+                margin.pay(w)
     if run.status == DONE:
         go(w, stop)
 
@@ -72,7 +94,7 @@ def go(w: World, stop: int) -> None:
             pass_one(w, stop)
         else:
             pass_many(w, stop)
-        if run.tick_at < stop:
+        if run.status == DONE and run.tick_at < stop:
             take(w, run.tick_at)
             run.tick_at += 1
 
@@ -131,13 +153,21 @@ def scan(w: World, rows: tuple[int, int], low: float, high: float, wake: int) ->
 
 
 @kernel
-def drift(w: World, rows: tuple[int, int]) -> None:
-    """Pass over trades while nothing is at stake: only the moments of looks go on."""
-    ts, look = w.tick_ts, w.run[0].look_at
+def drift(w: World, rows: tuple[int, int]) -> int:
+    """Pass over trades while nothing is at stake: only the moments of looks go on.
+
+    Return the first of `rows` at which shares of equity are due, or their end.
+    """
+    run = w.run[0]
+    ts, look, due = w.tick_ts, run.look_at, run.shares_at
     for at in range(rows[0], rows[1]):
         if ts[at] >= look:
+            if ts[at] >= due:
+                run.look_at = look
+                return at
             look = ts[at] + _LOOK_NS
-    w.run[0].look_at = look
+    run.look_at = look
+    return rows[1]
 
 
 @kernel
@@ -146,8 +176,9 @@ def pass_one(w: World, stop: int) -> None:
     run, tool = w.run[0], w.tools[0]
     at = run.tick_at
     if not is_exposed(w):
-        drift(w, (at, stop))
-        run.tick_at, tool.last = stop, stop - 1
+        run.tick_at = drift(w, (at, stop))
+        if run.tick_at > at:
+            tool.last = run.tick_at - 1
         return
     low, high, wake = watched(w, 0)
     while at < stop:
@@ -159,7 +190,7 @@ def pass_one(w: World, stop: int) -> None:
         tool.last = at
         look(w, w.tick_ts[at])
         at += 1
-        if run.n_commands:
+        if run.n_commands or run.status != DONE:
             break
     run.tick_at = at
     desk.follow(w)
@@ -182,22 +213,24 @@ def pass_many(w: World, stop: int) -> None:
         run.tick_at += 1
         if now >= run.look_at:
             run.look_at = now + _LOOK_NS
-            if exposed:
+            if exposed or now >= run.shares_at:
                 look(w, now)
-                if run.n_commands:
+                if run.n_commands or run.status != DONE:
                     break
     desk.follow(w)
 
 
 @kernel
 def look(w: World, now: int) -> None:
-    """Look at the equity; what that leads to are commands."""
+    """Look at the equity, and have it divided anew where that is due; what else that leads to are commands."""
     run = w.run[0]
     run.look_at = now + _LOOK_NS
     run.now = now
     run.venue_now = max(run.venue_now, now)
     settle(w)
     watch.watch(w, now)
+    if now >= run.shares_at and run.status == DONE:
+        run.status = SHARES_DUE
 
 
 @kernel
@@ -214,7 +247,7 @@ def take(w: World, at: int) -> None:
     w.tools[t].last = at
     if now >= run.look_at:
         run.look_at = now + _LOOK_NS
-        if is_exposed(w):
+        if is_exposed(w) or now >= run.shares_at:
             look(w, now)
     desk.follow(w)
 

@@ -1,4 +1,7 @@
-"""Compiled: the breakers, as `risk.breaker` keeps them: losses of the run, losing streaks, wild or broken bars."""
+"""Compiled: what holds entries back: the breakers, as `risk.breaker` keeps them, and holes in what was recorded.
+
+Losses of the run, losing streaks, wild or broken bars; streams that lost their certificate.
+"""
 
 # The rows of record tables have no types that mypy could see.
 # mypy: warn-return-any=False
@@ -10,13 +13,14 @@ from abidance.backtest.actions import (
     DAILY_LOSS,
     DATA_ANOMALY,
     EQUITY_UNKNOWN,
+    FEED_DOUBTED,
     LOSING_STREAK,
     MAX_DRAWDOWN,
     VOLATILITY_SPIKE,
     note,
 )  # fmt: skip
 from abidance.backtest.jit import kernel
-from abidance.backtest.tables import World
+from abidance.backtest.tables import NEVER, World
 
 _DAY_NS = 86_400_000_000_000
 _SPIKE_BARS = 100
@@ -185,3 +189,24 @@ def rest(w: World, s: int, b: int, what: tuple[int, float, float]) -> None:
     tool.rest_until = max(closed + w.run[0].cooldown_bars * series.span, before)
     if closed >= before:
         note(w, closed, (what[0], s, tool.rest_until), what[1], what[2])
+
+
+@kernel
+def doubt_due(w: World, now: int) -> None:
+    """Let places begin or end to be in doubt that do so by `now`."""
+    while w.run[0].doubt_from <= now:
+        doubt(w)
+
+
+@kernel
+def doubt(w: World) -> None:
+    """Take the next change of trust in what was recorded."""
+    run = w.run[0]
+    row = w.doubts[run.doubted]
+    run.now = max(run.now, row.ts)
+    if row.place >= 0:
+        w.places[row.place].doubted = row.doubted
+    if row.notice >= 0:
+        note(w, run.now, (FEED_DOUBTED, row.notice, 0), 0.0, 0.0)
+    run.doubted += 1
+    run.doubt_from = w.doubts[run.doubted].ts if run.doubted < len(w.doubts) else NEVER

@@ -50,6 +50,7 @@ from abidance.model.market import (
 from abidance.model.order import Fill
 from abidance.model.outcome import Outcome
 from abidance.risk.breaker import Breakers
+from abidance.risk.feeds import LOST, loss_of
 from abidance.risk.gate import Gate
 from abidance.risk.state import TradingState
 from abidance.strategy.base import View
@@ -356,11 +357,7 @@ class Engine:
         state = self.state
         state.now = max(state.now, event.ts)
         if state.feeds.take(event) and event.instrument in state.instruments:
-            how = "another venue's data is used" if event.suffices else "no new risk"
-            text = (
-                f"{event.instrument}: {how} while its stream of {event.kind} is {event.state}. {event.reason}"
-            )
-            self.actions.note("warning", "feed_not_certified", text.rstrip())
+            self.actions.note("warning", LOST, loss_of(event))
 
     def _on_anomaly(self, event: Anomaly) -> None:
         state = self.state

@@ -1,8 +1,16 @@
 """What an order would come to if it left now: the mean price, the fee, and what says so."""
 
+from decimal import Decimal
+
 import msgspec
 
+from abidance.model.money import to_decimal
 from abidance.model.order import Side
+
+
+def shown_price(price: float) -> Decimal:
+    """Return an expected price to as many digits as anyone could compare."""
+    return to_decimal(float(f"{price:.12g}"))
 
 
 class Estimate(msgspec.Struct, frozen=True, gc=False):

@@ -9,6 +9,9 @@ from abidance.model.event import CircuitMoved, CircuitState, Part, VenueStatus
 from abidance.model.market import DataKind, FeedState, FeedStatus, MarkPrice
 from abidance.risk.circuits import DEGRADATIONS, Trial
 
+LOST = "feed_not_certified"
+"""The code of the notice that a stream has lost its certificate."""
+
 
 class Feeds:
     """Certificates of a run's streams, the last mark price of each perpetual, the standing of accounts and circuits.
@@ -58,6 +61,12 @@ class Feeds:
         """Return circuits that are not closed, of a venue and of the whole run, those that let nothing pass first."""
         found = [each for each in self.circuits.values() if not each.is_closed and each.concerns(venue)]
         return sorted(found, key=admits_one)
+
+
+def loss_of(status: FeedStatus) -> str:
+    """Return what to tell of a stream that has lost its certificate."""
+    how = "another venue's data is used" if status.suffices else "no new risk"
+    return f"{status.instrument}: {how} while its stream of {status.kind} is {status.state}. {status.reason}".rstrip()
 
 
 def admits_one(circuit: CircuitMoved) -> bool:

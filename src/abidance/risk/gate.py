@@ -10,8 +10,8 @@ from decimal import Decimal
 
 import msgspec
 
+from abidance.model.estimate import shown_price
 from abidance.model.instrument import SECOND_NS
-from abidance.model.money import to_decimal
 from abidance.model.order import OrderRequest
 from abidance.model.outcome import Approved, RefusalCode, Refused, Verdict
 from abidance.risk.config import LimitsConfig, RiskConfig
@@ -121,8 +121,7 @@ class Gate:
         found = case.view.pricing.estimate(case.request) if limited and not case.reduces else None
         if found is None:
             return case.request
-        expected = to_decimal(float(f"{found.price:.12g}"))
-        request: OrderRequest = msgspec.structs.replace(case.request, expected=expected)
+        request: OrderRequest = msgspec.structs.replace(case.request, expected=shown_price(found.price))
         return request
 
     def _too_often(self, case: Case) -> Breach | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from abidance import __version__
 from abidance.backtest import compiled, native
-from abidance.backtest.compiled import CannotTellError, Place, Scene
+from abidance.backtest.compiled import CannotTellError, Doubt, Place, Scene
 from abidance.backtest.logs import Story
 from abidance.backtest.result import DATA_NOTICE, BacktestResult
 from abidance.engine.config import StrategyConfig
@@ -28,12 +28,13 @@ from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
 from abidance.market.feed.merge import merge
 from abidance.market.funding import Funding
-from abidance.market.live.gaps import GapSpan
+from abidance.market.live.gaps import GapReplay, GapSpan
 from abidance.market.store import fingerprint
 from abidance.market.terms import Version
 from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
 from abidance.model.money import UNIT
 from abidance.model.outcome import Notice
+from abidance.risk.feeds import Feeds, loss_of
 from abidance.run.backtest import Progress, backtest, buy_and_hold, quick_collector
 from abidance.run.config import RunConfig
 from abidance.run.setup import BarSource, GapSource, Key, Material, TermsSource, gather
@@ -210,10 +211,6 @@ class _Sparing:
 
 def unsupported(material: Material) -> str | None:
     """Return, as a sentence, why the compiled executor does not cover a run, or None when it does."""
-    if material.config.allocation.method != "fixed" and material.tapes:
-        return "Trades fill its orders, and equity is divided anew as time goes (`allocation.method`)."
-    if material.gaps:
-        return f"The recording of {material.gaps[0].instrument} has holes, in which no new risk is taken."
     for config in material.config.strategies:
         if (reason := _unsupported_strategy(material, config)) is not None:
             return reason
@@ -222,11 +219,6 @@ def unsupported(material: Material) -> str | None:
             return f"{id} {reason}."
     if material.config.routing.routes:
         return "Entries are routed over several venues (`routing.routes`)."
-    if material.config.risk.limits.max_slippage is not None:
-        return "`risk.limits.max_slippage` is set: what an order is expected to cost is not compiled."
-    window = material.config.risk.limits.duplicate_window * SECOND_NS
-    if any(len(bars) > 1 and np.diff(bars.ts).min() <= window for bars in material.bars.values()):
-        return "`risk.limits.duplicate_window` is not shorter than the bars."
     return None
 
 
@@ -277,6 +269,7 @@ def scene_of(material: Material, decided: Decide = decide) -> Scene:
             first = len(tape) - len(material.bars[key])
             volatility = _volatility(each, tape, decisions)
             places.append(Place(each.name, keys.index(key), decisions, first, volatility))
+    doubts, told = _doubts(material)
     return Scene(
         start=material.start,
         wallets=config.wallets(material.venues),
@@ -291,7 +284,28 @@ def scene_of(material: Material, decided: Decide = decide) -> Scene:
         allocation=config.allocation,
         bar=timeframe_ns(config.timeframe),
         payments=list(merge(*material.payments()).events()),  # type: ignore[arg-type]
+        doubts=doubts,
+        doubts_told=told,
     )
+
+
+def _doubts(material: Material) -> tuple[list[Doubt], list[str]]:
+    """Return what is in doubt when, as the engine's risk keeps it of the streams that strategies look at."""
+    feeds, found, told = Feeds(), list[Doubt](), list[str]()
+    places = [(each.name, id) for each in material.config.strategies for id in each.instruments]
+    for name, strategy in material.strategies.items():
+        feeds.references[name] = tuple(strategy.references)
+    doubted = dict.fromkeys(places, False)
+    for status in GapReplay(material.gaps).events():
+        if feeds.take(status) and status.instrument in material.instruments:
+            found.append(Doubt(status.ts, -1, False, len(told)))
+            told.append(loss_of(status))
+        for number, place in enumerate(places):
+            now = feeds.doubt(*place) is not None
+            if now is not doubted[place]:
+                doubted[place] = now
+                found.append(Doubt(status.ts, number, now, -1))
+    return found, told
 
 
 def tapes_of(material: Material) -> Mapping[Key, Series]:

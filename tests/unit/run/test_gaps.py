@@ -12,9 +12,8 @@ from abidance.model.instrument import SECOND_NS
 from abidance.model.market import DataKind, FeedState, FeedStatus, Quote
 from abidance.model.outcome import RefusalCode
 from abidance.run.backtest import backtest
-from abidance.run.compiled import unsupported
+from abidance.run.compiled import compiled_backtest, fallback_of
 from abidance.run.config import RunConfig
-from abidance.run.setup import gather
 
 BTC = "BTC/USDT@BINANCE"
 HOUR = 3_600 * SECOND_NS
@@ -84,15 +83,19 @@ def test_a_hole_that_is_over_before_the_entry_changes_nothing_else(catalog: Cata
     assert holed.fills == plain.fills
 
 
-def test_the_compiled_executor_leaves_holes_to_the_event_engine(catalog: Catalog) -> None:
-    before = unsupported(gather(CONFIG, catalog, None))
-    record(catalog, status(1, FeedState.CERTIFIED), status(2, FeedState.GAP), status(3, FeedState.CERTIFIED))
+def test_the_compiled_executor_meets_the_same_holes(catalog: Catalog) -> None:
+    record(
+        catalog,
+        status(0.1, FeedState.CERTIFIED),
+        status(0.5, FeedState.STALE),
+        status(30, FeedState.CERTIFIED),
+    )
 
-    told = unsupported(gather(CONFIG, catalog, None))
+    result = compiled_backtest(CONFIG, catalog)
 
-    assert before is None
-    assert told is not None
-    assert "has holes" in told
+    assert not fallback_of(result)
+    assert [refused.code for _, refused in result.refusals] == [RefusalCode.FEED_NOT_CERTIFIED]
+    assert not result.fills
 
 
 def test_time_in_which_nobody_listened_is_no_doubt_about_bars(catalog: Catalog) -> None:
