@@ -111,6 +111,51 @@ def test_a_bot_is_watched_steered_and_killed_from_another_process(abidance: Prog
     assert halted
 
 
+def test_a_bot_brings_its_dashboard_to_which_only_users_come_in_and_both_end_together(
+    abidance: Program,
+) -> None:
+    with running(abidance, "trade", *BOT, "--speed", "7200", "--dashboard") as bot:
+        assert bot.stdout is not None
+        told = ""
+        while "\n  " not in told or not told.endswith("\n"):
+            told += bot.stdout.readline()
+        address, token = re.findall(r"https?://127\.0\.0\.1:\d+", told)[0], told.split("\n  ")[1].split()[0]
+        with client_of(address) as client:
+            closed = client.get("/api/v1/runs").status_code
+            wish = {"token": token, "name": "ada", "password": "four unrelated words"}
+            made = client.post("/api/v1/setup", json=wish)
+            client.headers["Cookie"] = made.headers["set-cookie"].partition(";")[0]
+            run = until(lambda: next((r for r in client.get("/api/v1/runs").json() if r["is_running"]), None))
+            paused = client.post("/api/v1/runs/bot/control", json={"action": "pause_entries"})
+            config = {
+                "instruments": ["BTC/USDT@BINANCE"], "strategies": [{"strategy": "EmaCross"}],
+                "timerange": "20240101-20240201",
+            }  # fmt: skip
+            job = client.post("/api/v1/backtests", json={"config": config}).json()["id"]
+            work = until(
+                lambda: (j := client.get(f"/api/v1/backtests/{job}").json())["state"] != "queued"
+                and j["state"] != "running" and j
+            )  # fmt: skip
+            bot.kill()
+            bot.wait(20)
+            left = until(lambda: not _answers(client))
+
+    assert closed == 401
+    assert (made.status_code, made.json()["role"]) == (201, "admin")
+    assert (run["name"], run["is_real"]) == ("bot", False)
+    assert paused.status_code == 200, paused.text
+    assert work["state"] == "done", work
+    assert left
+
+
+def _answers(client: httpx2.Client) -> bool:
+    try:
+        client.get("/health")
+    except httpx2.TransportError:
+        return False
+    return True
+
+
 def test_the_first_admin_is_made_with_the_printed_token_and_logs_in(abidance: Program) -> None:
     with serving(abidance) as (address, told), client_of(address) as client:
         token = told.split("\n  ")[1].split()[0]

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from abidance import __version__
 from abidance.api import access, problems, stream
+from abidance.api.describing import SHARED, Application
 from abidance.api.doorman import Doorman, Rules
 from abidance.api.house import House
 from abidance.api.packing import Packing
@@ -44,20 +44,12 @@ from abidance.api.routes import (
     users,
     verdicts,
 )
-from abidance.api.schemas.wire import Problem
 from abidance.market.store import open_tables
 
 PREFIX = "/api/v1"
 _ROUTES = (
     session, users, audit, keys, bots, runs, orders, fills, positions, exports, risk, market, strategies, backtests, searches, studies, verdicts, data, downloads, jobs, alerts, logs, config,
 )  # fmt: skip
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "default": {
-        "description": "A problem: what was found and what to do",
-        "model": Problem,
-        "content": {problems.MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-}
 
 
 def web_folder() -> Path:
@@ -67,7 +59,7 @@ def web_folder() -> Path:
 
 def create_app(house: House, rules: Rules, web: Path | None = None) -> FastAPI:
     """Return the application. Raises InvariantError when a route does not declare its role."""
-    app = FastAPI(
+    app = Application(
         title="Abidance",
         version=__version__,
         summary="What trading runs do, and the few orders that may be given to them.",
@@ -76,7 +68,7 @@ def create_app(house: House, rules: Rules, web: Path | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
-        responses=_PROBLEMS,
+        responses=SHARED,
         generate_unique_id_function=_operation,
     )
     app.state.house, app.state.hub = house, stream.Hub(house.runs)
@@ -103,7 +95,12 @@ def _operation(route: APIRoute) -> str:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     house: House = app.state.house
-    works = (house.runs.follow(), app.state.hub.work(), *(bench.work() for bench in house.benches))
+    works = (
+        house.runs.follow(),
+        app.state.hub.work(),
+        house.arrears.work(),
+        *(bench.work() for bench in house.benches),
+    )
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         yield

@@ -1,10 +1,14 @@
-"""Deeds and the audit log: each stands there before it is done, and what was then refused is told after it."""
+"""Deeds and the audit log: each stands there before it is done, and what was then refused is told after it.
+
+What takes risk or rights away does not wait for a log that cannot be written (see `arrears`).
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from abidance.api.access import Identity
+from abidance.api.arrears import Line
 from abidance.api.house import House
 from abidance.model.errors import AbidanceError
 
@@ -24,6 +28,20 @@ def note(
     """
     actor = who.name if by is None else by
     house.audit.write(actor, action, target, data, address=who.address, request_id=who.request_id)
+
+
+async def note_anyway(
+    house: House,
+    who: Identity,
+    action: str,
+    target: str = "",
+    data: dict[str, Any] | None = None,
+    *,
+    run: str = "",
+) -> None:
+    """Write a deed to the audit log that is done in any case, such as a kill: what cannot be written is owed to it."""
+    told = Line(who.name, action, target, data or {}, who.address, who.request_id, run)
+    await house.arrears.write(told)
 
 
 @contextmanager
@@ -48,4 +66,4 @@ def deed(
         raise
 
 
-__all__ = ["deed", "note"]
+__all__ = ["deed", "note", "note_anyway"]

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from abidance.api.arrears import Arrears
 from abidance.api.bench import Bench
 from abidance.api.bots import STRATEGIES, Bots
 from abidance.api.following import Runs
@@ -52,6 +53,7 @@ class House:
         self.passwords = passwords or Passwords()
         self.throttle = Throttle()
         self.audit = Audit(userdir / AUDIT, now)
+        self.arrears = Arrears(self.audit, now)
         self.runs = Runs(userdir / RUNS)
         self.notes = Notes(userdir, now)
         self.metrics = Metrics()
@@ -91,6 +93,7 @@ class House:
         """Let go of everything."""
         for bench in self.benches:
             bench.close()
+        self.arrears.pay()
         self.runs.close()
         self._hashers.shutdown(wait=False, cancel_futures=True)
         self._readers.shutdown(wait=False, cancel_futures=True)

@@ -27,6 +27,9 @@ class Metrics:
             "abidance_http_seconds", "Time to answer.", ("route",), buckets=_BUCKETS, registry=registry
         )
         self.clients = Gauge("abidance_stream_clients", "Open streams.", registry=registry)
+        self.owed = Gauge(
+            "abidance_audit_owed", "Deeds that were done and are not in the audit log yet.", registry=registry
+        )
         self._runs = {
             name: Gauge(f"abidance_run_{name}", text, ("run",), registry=registry)
             for name, text in (

@@ -31,7 +31,7 @@ _STATUS: Mapping[type[AbidanceError], int] = {
     VenueError: 502,
     InvariantError: 500,
 }
-_TITLES = {
+TITLES = {
     400: "Malformed request",
     401: "Not logged in",
     403: "Not allowed",
@@ -48,6 +48,7 @@ _TITLES = {
     502: "The venue failed",
     503: "Not ready",
 }
+"""What each status means here."""
 
 
 class ProblemError(Exception):
@@ -85,7 +86,7 @@ def respond(
     request_id: str = "",
 ) -> Response:
     """Return a problem as a response."""
-    title = _TITLES.get(status, "Error")
+    title = TITLES.get(status, "Error")
     problem = Problem(
         title=title,
         status=status,
@@ -167,4 +168,4 @@ async def _on_defect(request: Request, error: Exception) -> Response:
     )
 
 
-__all__ = ["MEDIA", "ProblemError", "install", "not_found", "respond"]
+__all__ = ["MEDIA", "TITLES", "ProblemError", "install", "not_found", "respond"]

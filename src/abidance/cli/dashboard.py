@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import webbrowser
-from multiprocessing import get_context, parent_process
+from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
@@ -29,15 +29,18 @@ def missing() -> str:
 
 
 class Dashboard:
-    """A server without login over a user directory, from `with` to its end; it also ends when this process does."""
+    """A server over a user directory, from `with` to its end; it also ends when this process does.
 
-    def __init__(self, userdir: Path, store: Path | str) -> None:
+    With `demo` nobody has to log in.
+    """
+
+    def __init__(self, userdir: Path, store: Path | str, *, demo: bool) -> None:
         context = get_context("spawn")
         self._news, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(target=_serve, args=(theirs, userdir, store), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, userdir, store, demo), daemon=True)
         self._process.start()
         theirs.close()
-        self._address: str | None = None
+        self._told: tuple[str, str] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -53,12 +56,20 @@ class Dashboard:
     @property
     def address(self) -> str:
         """Return where it listens, empty when it could not be started; waits some seconds for it."""
-        if self._address is None:
+        return self._hear()[0]
+
+    @property
+    def setup_token(self) -> str:
+        """Return what the first admin is made with, empty when there is one; waits as `address` does."""
+        return self._hear()[1]
+
+    def _hear(self) -> tuple[str, str]:
+        if self._told is None:
             try:
-                self._address = str(self._news.recv()) if self._news.poll(PATIENCE) else ""
+                self._told = self._news.recv() if self._news.poll(PATIENCE) else ("", "")
             except EOFError:
-                self._address = ""
-        return self._address
+                self._told = ("", "")
+        return self._told
 
     def wait(self) -> None:
         """Return when it has ended, which it does not by itself."""
@@ -76,12 +87,17 @@ def show(address: str) -> bool:
     return webbrowser.open(address)
 
 
-def _serve(news: Connection, userdir: Path, store: Path | str) -> None:
+def _serve(news: Connection, userdir: Path, store: Path | str, demo: bool) -> None:
     """Serve in a process of its own; a Ctrl-C in the terminal is for the process that started it."""
+    from abidance.api.house import House
     from abidance.api.server import Address, serve
     from abidance.model.errors import UsageError
 
+    def tell(house: House, address: str) -> None:
+        news.send((address, house.setup_token))
+
     os.setsid()
+    current_process().daemon = False  # long work has processes of its own, which a daemon may not have
     starter = parent_process()
     assert starter is not None
 
@@ -92,7 +108,7 @@ def _serve(news: Connection, userdir: Path, store: Path | str) -> None:
     threading.Thread(target=leave, daemon=True).start()
     for port in (PORT, 0):  # another one may listen there
         try:
-            serve(userdir, store, Address(port=port), demo=True, tell=lambda _, address: news.send(address))
+            serve(userdir, store, Address(port=port), demo=demo, tell=tell)
             return
         except UsageError:
             continue

@@ -104,7 +104,7 @@ def _beside(
         console.print(f"The dashboard is not built here ({remedy} does it): this is the terminal alone.")
         yield None
         return
-    with Dashboard(place, options.store_of(userdir)) as found:
+    with Dashboard(place, options.store_of(userdir), demo=True) as found:
         yield found
 
 

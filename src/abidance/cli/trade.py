@@ -89,6 +89,13 @@ def trade(
         typer.Option("--fresh", help="Start anew; what the bot has on record is moved aside, never deleted."),
     ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Lines of text in place of the live view.")] = False,
+    dashboard: Annotated[
+        bool,
+        typer.Option(
+            "--dashboard",
+            help="Serve the API and the dashboard beside the bot, for this machine and whoever logs in.",
+        ),
+    ] = False,
     json_file: options.JsonFile = None,
     report: options.ReportFile = None,
     userdir: UserDir = DEFAULT_USERDIR,
@@ -117,6 +124,10 @@ def trade(
     ).load()  # fmt: skip
     console = Console(highlight=False)
     folder = userdir.expanduser() / "runs" / loaded.name
+    serving = partial(_serving, loaded, userdir, console, is_wanted=dashboard)
+    trading = partial(
+        _trade_live, loaded, userdir, folder, console, plain=plain, json_file=json_file, report=report
+    )
     feed = FeedKind.LIVE if live else feed
     if feed is FeedKind.LIVE and (speed is not None or loaded.timerange):
         raise UsageError(
@@ -130,18 +141,14 @@ def trade(
             keys = open_keys(userdir, unlocking)
             accounts = make_ready(loaded, keys, account)
             confirmed(loaded, accounts, confirm, console)
-            with alone(userdir, accounts):
-                running = partial(run_trading, accounts=accounts, keys=keys)
-                _trade_live(
-                    loaded, userdir, folder, console, running, plain=plain, json_file=json_file, report=report
-                )
+            with alone(userdir, accounts), serving():
+                trading(partial(run_trading, accounts=accounts, keys=keys))
             return
         if feed is FeedKind.LIVE:
-            _trade_live(
-                loaded, userdir, folder, console, run_live, plain=plain, json_file=json_file, report=report
-            )
+            with serving():
+                trading(run_live)
             return
-        with Stop() as stop, thrown_by_signals(folder), _open(loaded, userdir, folder) as paper:
+        with serving(), Stop() as stop, thrown_by_signals(folder), _open(loaded, userdir, folder) as paper:
             _tell_torn(paper, console)
             view = view_of(paper.material.config, console, plain=plain)
             is_over = follow(paper, view, stop, SPEED if speed is None else speed)
@@ -152,6 +159,36 @@ def trade(
     present(result, console, json_file, report)
     _conclude(console, result, folder, is_over=is_over)
     _refuse_failures(result)
+
+
+@contextmanager
+def _serving(config: "RunConfig", userdir: Path, console: "Console", *, is_wanted: bool) -> Iterator[None]:
+    """Serve beside the bot, in another process, where it is asked for; a bot trades on when that fails.
+
+    Raises UsageError when what serves is not installed.
+    """
+    if not is_wanted:
+        yield
+        return
+    from abidance.cli.dashboard import Dashboard, missing
+    from abidance.cli.serve import EXTRA
+    from abidance.model.errors import UsageError
+
+    if (remedy := missing()) == EXTRA:
+        raise UsageError("The dashboard cannot be served without the extra `api`.", f"Install it: {EXTRA}")
+    with Dashboard(userdir.expanduser(), options.store_of(userdir, config.store), demo=False) as found:
+        lines = [f"Dashboard:  {found.address}  (for this machine, while the bot runs)"]
+        if not found.address:
+            lines = ["The dashboard could not be started: `abidance serve` says why."]
+        elif remedy:
+            lines.append(f"Its pages are not built here ({remedy} does it): the API is there all the same.")
+        if found.setup_token:
+            lines.append(
+                f"Nobody can log in yet. Make the first admin with this token:\n  {found.setup_token}"
+            )
+        for line in lines:
+            console.print(line, soft_wrap=True, markup=False)
+        yield
 
 
 def _trade_live(

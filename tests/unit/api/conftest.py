@@ -1,6 +1,7 @@
 """A user directory with one recorded run, and an application over it that is asked without a network."""
 
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -16,9 +17,11 @@ from abidance.api.doorman import Rules
 from abidance.api.house import House
 from abidance.market.store import BarStore, Catalog, open_tables
 from abidance.run.config import load
+from abidance.run.door import Answer, Door, Wish
 from abidance.run.paper import Paper
 from abidance.security.passwords import Passwords
 from abidance.security.roles import Role
+from tests.unit.venues.keyed_venue import KeyedVenue, on_loopback
 
 ORIGIN = "https://localhost"
 CHANGE = {"Origin": ORIGIN, "X-Abidance": "1"}
@@ -40,13 +43,14 @@ class Clock:
 class Spawned:
     """What would have been started as a process; it has ended at once, with a complaint."""
 
+    code: ClassVar[int] = 2
     typed: ClassVar[list[list[str]]] = []
     given: ClassVar[list[Mapping[str, str]]] = []
 
     def __init__(self, typed: list[str], *, stdout: IO[bytes], env: Mapping[str, str], **_: object) -> None:
         self.typed.append(typed)
         self.given.append(env)
-        self.returncode = 2
+        self.returncode = self.code
         stdout.write(b"It cannot be.\n")
 
     def poll(self) -> int:
@@ -75,6 +79,36 @@ def house(recorded: Path, tmp_path: Path, clock: Clock) -> House:
     made = House(tmp_path / "user", open_tables(tmp_path / "user" / "data"), passwords=QUICK, now=clock)
     made.bots = Bots(made.userdir, spawn=Spawned)  # type: ignore[arg-type]
     return made
+
+
+@pytest.fixture
+def venue(house: House) -> Iterator[KeyedVenue]:
+    """Return a venue on loopback that checks signatures, named by the configuration of the user directory."""
+    found = KeyedVenue("BINANCE", time.time_ns())
+
+    with on_loopback(found) as settings:
+        (house.userdir / "config.toml").write_text(settings)
+        yield found
+
+
+class Node:
+    """A running node as far as its door goes: it keeps the wishes that come and answers them all alike."""
+
+    def __init__(self, house: House, answer: Answer) -> None:
+        self.taken: list[Wish] = []
+        self._answer = answer
+        folder = house.runs.folder / "demo"
+        self._door = Door(folder, lambda: self._door.drain(self._take), end=lambda: None)
+
+    def _take(self, wish: Wish) -> Answer:
+        self.taken.append(wish)
+        return self._answer
+
+    def __enter__(self) -> "Node":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._door.close()
 
 
 @pytest.fixture

@@ -1,19 +1,30 @@
 """Deeds and the audit log: written before they are done, not done when they cannot be written."""
 
+import asyncio
 import json
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyotp
 import pytest
 from starlette.testclient import TestClient
 
+from abidance.api import arrears
 from abidance.api.bench import Bench
+from abidance.api.bots import Recipe
 from abidance.api.house import House
+from abidance.model.event import ControlAction
+from abidance.run import killing
+from abidance.run.door import Answer, Word
 from abidance.security.database import USERS
-from tests.unit.api.conftest import CHANGE, PASSWORD, logged_in, people
+from tests.unit.api.conftest import CHANGE, PASSWORD, Node, Spawned, logged_in, people
+from tests.unit.api.test_keys import GIVEN, VAULT
+from tests.unit.venues.keyed_venue import GOOD, KeyedVenue
 
+KILLED = Answer(7, notices=(Word("warning", "kill", "Killed."),))
 API, RUN = "/api/v1", "/api/v1/runs/demo"
 CONFIG = {
     "instruments": ["BTC/USDT@BINANCE"],
@@ -22,6 +33,8 @@ CONFIG = {
     "strategies": [{"strategy": "EmaCross"}],
 }
 OTHER = "quite another phrase"
+BOT = {"name": "yours", "strategies": [{"strategy": "EmaCross"}], "instruments": ["BTC/USDT@BINANCE"]}
+ORDER = {"strategy": "EmaCross", "instrument": "BTC/USDT@BINANCE", "side": "buy", "quantity": "1"}
 DEEDS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("POST", "/users", {"name": "bob", "password": OTHER, "role": "viewer"}),
     ("PATCH", "/users/viewer", {"role": "operator", "password": OTHER, "is_active": False}),
@@ -29,7 +42,6 @@ DEEDS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("POST", "/tokens", {"name": "mine", "role": "viewer"}),
     ("DELETE", "/tokens/{token}", None),
     ("POST", "/session", {"name": "viewer", "password": PASSWORD}),
-    ("DELETE", "/session", None),
     ("POST", "/session/confirm", {"password": PASSWORD}),
     ("PUT", "/session/password", {"password": OTHER}),
     ("POST", "/session/totp", None),
@@ -44,14 +56,22 @@ DEEDS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("DELETE", "/verdicts/{verdicts}", None),
     ("POST", "/downloads", {"instruments": ["BTC/USDT@BINANCE"], "timerange": "20240101-20240201"}),
     ("DELETE", "/downloads/{downloads}", None),
+    ("POST", "/searches/{searched}/apply", {}),
+    ("POST", "/bots", BOT),
+    ("POST", "/bots/mine/start", {}),
     ("POST", "/bots/demo/stop", None),
     ("POST", "/runs/demo/control", {"action": "pause_entries"}),
     ("PATCH", "/runs/demo/strategies/EmaCross", {"allocation": 0.25}),
     ("PATCH", "/runs/demo/risk/limits", {"max_positions": 1}),
+    ("PATCH", "/runs/demo/risk/breakers", {"max_drawdown": 0.1}),
+    ("POST", "/runs/demo/control", {"action": "release"}),
+    ("POST", "/runs/demo/orders", ORDER),
+    ("PATCH", "/runs/demo/orders/{order}", {"quantity": "1"}),
+    ("DELETE", "/runs/demo/orders/{order}", None),
     ("POST", "/runs/demo/risk/circuits/reset", {}),
     ("PUT", "/runs/demo/round-trips/0/note", {"labels": ["late"], "note": "Too late."}),
 ]
-"""What changes something and needs neither a vault nor a bot of one's own."""
+"""What changes something and needs no vault. Keys have a test of their own, and so has what does not wait."""
 
 
 def running(bench: Bench, asked: dict[str, Any]) -> str:
@@ -77,8 +97,28 @@ def standing(house: House) -> dict[str, object]:
     database.close()
     for bench in house.benches:
         found[bench.noun] = [(job.id, job.state) for job in bench.all()]
+    found["files"] = [
+        (str(path), path.read_bytes())
+        for folder in ("bots", "strategies", "vault")
+        for path in sorted((house.userdir / folder).rglob("*"))
+        if path.is_file()
+    ]
+    found["processes"] = list(Spawned.typed)
     found["notes"] = house.notes.of(house.runs.get("demo").replica.header.run_id)
     return found
+
+
+def searched(house: House) -> str:
+    """Return the id of a search that is over, with one trial."""
+    asked = {"objectives": ["sharpe"], "sampler": "random", "train_until": None, "spaces": ["fast=2:4"]}
+    job = house.searches.plan(CONFIG, "", "ada", asked)
+    job.state = "done"
+    house.searches.queue(job)
+    trials = [{"number": 0, "scores": [1.0], "parameters": {"fast": 3}}]
+    (house.userdir / "searches" / job.id / "result.json").write_text(
+        json.dumps({"best": 0, "trials": trials})
+    )
+    return job.id
 
 
 def break_log(house: House) -> Path:
@@ -104,7 +144,10 @@ def test_nothing_is_done_that_cannot_be_written_down(
         "searches": running(house.searches, asked),
         "verdicts": running(house.verdicts, asked),
         "downloads": running(house.downloads, asked),
+        "searched": searched(house),
+        "order": house.runs.get("demo").replica.sent[-1].id,
     }
+    house.bots.keep(*house.bots.plan({**BOT, "name": "mine"}, Recipe("mine")))
     if body is not None and "code" in body:
         body = {"code": names["code"]}
     before = standing(house)
@@ -147,3 +190,146 @@ def test_a_deed_that_is_refused_after_it_was_written_down_is_told_as_refused(
     assert (ordered.action, refused.action) == ("user.change", "user.change.refused")
     assert "last admin" in json.dumps(refused.data)
     assert logged_in(nobody, house, "admin").get(f"{API}/session").json()["role"] == "admin"
+
+
+def paid(client: TestClient, house: House) -> None:
+    """Wait in the event loop until nothing is owed to the audit log."""
+
+    async def wait() -> None:
+        for _ in range(1_000):
+            if not house.arrears:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("Nothing was written in ten seconds.")
+
+    assert client.portal is not None
+    client.portal.call(wait)
+
+
+def mend_log(house: House, kept: Path) -> None:
+    house.audit.path.rmdir()
+    kept.rename(house.audit.path)
+
+
+def test_a_kill_goes_through_while_the_log_cannot_be_written_and_is_written_later(
+    nobody: TestClient, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrears, "BEAT", 0.01)
+    operator = logged_in(nobody, house, "operator")
+    kept = break_log(house)
+
+    with Node(house, KILLED) as node:
+        killed = operator.post(f"{RUN}/control", json={"action": "kill"}, headers=CHANGE)
+        paused = operator.post(f"{RUN}/control", json={"action": "pause_entries"}, headers=CHANGE)
+    (alarm,) = [
+        each for each in operator.get(f"{API}/alerts?level=error").json() if each["code"] == "not_audited"
+    ]
+    owed = operator.get("/metrics").text
+    mend_log(house, kept)
+    paid(nobody, house)
+
+    assert (killed.status_code, killed.json()["notices"][0]["code"]) == (200, "kill")
+    assert [each.action for each in node.taken] == [ControlAction.KILL]
+    assert paused.status_code == 409
+    assert (alarm["run"], alarm["level"]) == ("demo", "error")
+    assert "control.kill of demo by operator" in alarm["text"]
+    assert "abidance_audit_owed 1.0" in owed
+    (line,) = house.audit.last(1)
+    assert (line.actor, line.action, line.target) == ("operator", "control.kill", "demo")
+    assert line.data["done"] == int(house.now() * 1000)
+    assert house.audit.verify().problem == ""
+    assert "abidance_audit_owed 0.0" in operator.get("/metrics").text
+
+
+def test_the_switch_of_real_orders_is_thrown_while_the_log_cannot_be_written_and_not_taken_back(
+    nobody: TestClient, house: House
+) -> None:
+    replica = house.runs.get("demo").replica
+    replica.header = msgspec.structs.replace(replica.header, mode="live")
+    admin = logged_in(nobody, house, "admin")
+    kept = break_log(house)
+
+    killed = admin.post(f"{RUN}/control", json={"action": "kill"}, headers=CHANGE)
+    released = admin.post(f"{RUN}/control", json={"action": "release"}, headers=CHANGE)
+    thrown = killing.killed(house.runs.folder / "demo")
+    mend_log(house, kept)
+    house.arrears.pay()
+
+    assert (killed.status_code, released.status_code) == (200, 409)
+    assert thrown is killing.Extent.ENTRIES
+    assert house.audit.last(1)[0].action == "control.kill"
+
+
+def test_a_kill_does_not_wait_for_a_disk_that_does_not_answer(
+    nobody: TestClient, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrears, "PATIENCE", 0.01)
+    operator = logged_in(nobody, house, "operator")
+    answers, write = threading.Event(), house.audit.write
+
+    def hang(*given: Any, **more: Any) -> Any:
+        answers.wait()
+        return write(*given, **more)
+
+    monkeypatch.setattr(house.audit, "write", hang)
+    try:
+        with Node(house, KILLED) as node:
+            killed = operator.post(f"{RUN}/control", json={"action": "kill"}, headers=CHANGE)
+        told = operator.get(f"{API}/alerts?level=error").json()[0]["text"]
+    finally:
+        answers.set()
+
+    assert killed.status_code == 200
+    assert [each.action for each in node.taken] == [ControlAction.KILL]
+    assert "does not answer" in told
+
+
+def test_one_can_go_out_while_the_log_cannot_be_written(nobody: TestClient, house: House) -> None:
+    viewer = logged_in(nobody, house, "viewer")
+    kept = break_log(house)
+
+    left = viewer.delete(f"{API}/session", headers=CHANGE)
+    mend_log(house, kept)
+    house.arrears.pay()
+
+    assert left.status_code == 200
+    assert house.sessions.all("viewer") == []
+    assert [(each.actor, each.action) for each in house.audit.last(1)] == [("viewer", "logout")]
+
+
+def test_a_server_that_ends_writes_what_it_owes(house: House) -> None:
+    house.audit.path.mkdir()
+    line = arrears.Line("ada", "control.kill", "demo", {}, "127.0.0.1", "r", "demo")
+    asyncio.run(house.arrears.write(line))
+    house.audit.path.rmdir()
+
+    house.close()
+
+    assert house.audit.last(1)[0].action == "control.kill"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "", GIVEN),
+        ("PUT", "", GIVEN),
+        ("POST", "/BINANCE/main/check", {"vault": VAULT}),
+        ("POST", "/BINANCE/main/remove", {"vault": VAULT}),
+    ],
+    ids=["add", "rotate", "check", "remove"],
+)
+def test_no_key_is_touched_that_cannot_be_written_down(
+    nobody: TestClient, house: House, venue: KeyedVenue, method: str, path: str, body: dict[str, str]
+) -> None:
+    admin = logged_in(nobody, house, "admin")
+    venue.said = (200, GOOD["BINANCE"])
+    if (method, path) != ("POST", ""):
+        assert admin.post(f"{API}/keys", json=GIVEN, headers=CHANGE).status_code == 201
+    before = standing(house)
+    break_log(house)
+
+    answer = admin.request(method, f"{API}/keys{path}", json=body, headers=CHANGE)
+
+    assert answer.status_code == 409, answer.text
+    assert "audit log" in answer.json()["detail"]
+    assert standing(house) == before

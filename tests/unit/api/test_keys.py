@@ -1,7 +1,5 @@
 """Exchange keys over the API: what goes in is checked at its venue, and never comes out."""
 
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,20 +7,10 @@ from starlette.testclient import TestClient
 
 from abidance.api.house import House
 from tests.unit.api.conftest import CHANGE, Clock, logged_in
-from tests.unit.venues.keyed_venue import GOOD, KEY, SECRET, KeyedVenue, on_loopback
+from tests.unit.venues.keyed_venue import GOOD, KEY, SECRET, KeyedVenue
 
 VAULT = "words that open the vault"
 GIVEN = {"venue": "binance", "key": KEY, "secret": SECRET, "vault": VAULT}
-
-
-@pytest.fixture
-def venue(house: House) -> Iterator[KeyedVenue]:
-    """Return a venue on loopback that checks signatures, named by the configuration of the user directory."""
-    found = KeyedVenue("BINANCE", time.time_ns())
-
-    with on_loopback(found) as settings:
-        (house.userdir / "config.toml").write_text(settings)
-        yield found
 
 
 def test_a_key_goes_its_whole_way_and_is_seen_nowhere(

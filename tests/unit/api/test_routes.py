@@ -1,17 +1,15 @@
 """What the routes tell of a recorded run, held against the replica that they read."""
 
 from decimal import Decimal
-from typing import Any
 
 import pytest
-from httpx2 import Response
 from starlette.testclient import TestClient
 
 from abidance.api.house import House
 from abidance.model.event import CircuitMoved, CircuitState, ControlAction, Part
 from abidance.portfolio.ledger import fill_ref
-from abidance.run.door import Answer, Door, Wish, Word
-from tests.unit.api.conftest import CHANGE, logged_in, read_all
+from abidance.run.door import Answer, Wish, Word
+from tests.unit.api.conftest import CHANGE, Node, logged_in, read_all
 
 RUN = "/api/v1/runs/demo"
 
@@ -281,74 +279,14 @@ def test_a_live_run_shows_the_bars_that_it_began_with(viewer: TestClient, house:
 def test_circuits_are_closed_by_hand_through_the_same_door_as_from_a_terminal(
     nobody: TestClient, house: House, body: dict[str, str], values: dict[str, float | int | str | bool]
 ) -> None:
-    taken: list[Wish] = []
-
-    def take(wish: Wish) -> Answer:
-        taken.append(wish)
-        return Answer(7, notices=(Word("info", "circuits_reset", "Closed."),))
-
     admin = logged_in(nobody, house, "admin")
-    door = Door(house.runs.folder / "demo", lambda: door.drain(take))
-    try:
+
+    with Node(house, Answer(7, notices=(Word("info", "circuits_reset", "Closed."),))) as node:
         answer = admin.post(f"{RUN}/risk/circuits/reset", json=body, headers=CHANGE)
-    finally:
-        door.close()
 
     assert (answer.status_code, answer.json()["notices"][0]["text"]) == (200, "Closed.")
-    assert taken == [Wish(ControlAction.RESET_CIRCUITS, "admin (session)", "", values)]
+    assert node.taken == [Wish(ControlAction.RESET_CIRCUITS, "admin (session)", "", values)]
     assert house.audit.last(1)[0].action == "control.reset_circuits"
-
-
-def changed(
-    operator: TestClient, house: House, body: dict[str, Any], word: Word
-) -> tuple[list[Wish], Response]:
-    """Ask a node that answers everything with one notice for a change; return what reached it, and the answer."""
-    taken: list[Wish] = []
-
-    def take(wish: Wish) -> Answer:
-        taken.append(wish)
-        return Answer(7, notices=(word,))
-
-    door = Door(house.runs.folder / "demo", lambda: door.drain(take))
-    try:
-        return taken, operator.patch(f"{RUN}/strategies/EmaCross", json=body, headers=CHANGE)
-    finally:
-        door.close()
-
-
-def test_values_that_a_running_strategy_does_not_take_never_reach_its_node(
-    nobody: TestClient, house: House
-) -> None:
-    body: dict[str, Any] = {"parameters": {"fast": -3, "nothing": 1}, "status": "stopped"}
-
-    taken, answer = changed(logged_in(nobody, house, "operator"), house, body, Word("info", "any", "Any."))
-
-    assert answer.status_code == 422, answer.text
-    assert [each["field"] for each in answer.json()["errors"]] == ["parameters.fast", "parameters.nothing"]
-    assert taken == []
-    assert "control" not in house.audit.last(1)[0].action
-
-
-def test_values_that_a_node_refuses_are_no_success_and_nothing_after_them_is_tried(
-    nobody: TestClient, house: House
-) -> None:
-    body = {"parameters": {"fast": 40}, "allocation": 0.25}
-    word = Word("error", "parameters_refused", "EmaCross keeps its parameters: fast is above slow.")
-
-    taken, answer = changed(logged_in(nobody, house, "operator"), house, body, word)
-
-    assert (answer.status_code, answer.json()["code"]) == (409, "parameters_refused")
-    assert answer.json()["detail"] == word.text
-    assert [each.action for each in taken] == [ControlAction.SET_PARAMETERS]
-
-
-def test_values_that_a_node_takes_are_answered_one_by_one(nobody: TestClient, house: House) -> None:
-    body = {"parameters": {"fast": 40}, "allocation": 0.25, "status": "paused"}
-
-    taken, answer = changed(logged_in(nobody, house, "operator"), house, body, Word("info", "any", "Any."))
-
-    assert (answer.status_code, len(answer.json())) == (200, 3)
-    assert [each.values for each in taken] == [{"fast": 40}, {"allocation": 0.25}, {}]
 
 
 def test_a_route_that_takes_other_methods_says_so(viewer: TestClient) -> None:

@@ -23,7 +23,7 @@ export default function Alerts() {
   const [run, setRun] = useState<string | null>(null);
   const [chosen, look] = useState<Alert | null>(null);
   const alerts = api.useQuery("get", "/api/v1/alerts", { params: { query: { level, limit: 500 } } }, { refetchInterval: 2_000, placeholderData: keepPreviousData });
-  const runs = [...new Set((alerts.data ?? []).map((each) => each.run))].sort();
+  const runs = [...new Set((alerts.data ?? []).map((each) => each.run))].filter(Boolean).sort();
   const isBare = level === "warning" && !run;
   const open = (of: Alert, path: string) => {
     choose(of.run);
@@ -62,7 +62,7 @@ export default function Alerts() {
                   columns={[
                     { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: "150px" },
                     { name: "Level", cell: (row) => <State of={row.level} />, width: "80px" },
-                    { name: "Bot", cell: (row) => row.run, width: "110px" },
+                    { name: "Bot", cell: (row) => row.run || "the server", width: "110px" },
                     { name: "About", cell: (row) => row.strategy || "the bot", width: "120px" },
                     { name: "What", cell: (row) => <span title={row.text}><Told text={row.text} /></span>, width: "minmax(260px, 4fr)" },
                   ]}
@@ -76,12 +76,14 @@ export default function Alerts() {
         {chosen && (
           <div className="stack">
             <p><State of={chosen.level} /> <Told text={chosen.text} /></p>
-            <Facts of={{ time: `${new Date(chosen.ts).toISOString().slice(0, 19).replace("T", " ")} UTC`, bot: chosen.run, strategy: chosen.strategy }} />
-            <div className="row">
-              <Button size="xs" variant="light" onClick={() => open(chosen, "/risk")}>Its risk</Button>
-              <Button size="xs" variant="light" onClick={() => open(chosen, "/orders")}>Its orders</Button>
-              <Button size="xs" variant="light" onClick={() => open(chosen, "/logs")}>Its log</Button>
-            </div>
+            <Facts of={{ time: `${new Date(chosen.ts).toISOString().slice(0, 19).replace("T", " ")} UTC`, bot: chosen.run || "the server", strategy: chosen.strategy }} />
+            {chosen.run && (
+              <div className="row">
+                <Button size="xs" variant="light" onClick={() => open(chosen, "/risk")}>Its risk</Button>
+                <Button size="xs" variant="light" onClick={() => open(chosen, "/orders")}>Its orders</Button>
+                <Button size="xs" variant="light" onClick={() => open(chosen, "/logs")}>Its log</Button>
+              </div>
+            )}
           </div>
         )}
       </Drawer>

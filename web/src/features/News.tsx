@@ -37,10 +37,10 @@ export function News() {
     known.current = { level, keys: new Set(data.map(keyOf)) };
     const fresh = before ? data.filter((each) => !before.has(keyOf(each)) && !isOwn(each)) : [];
     for (const each of fresh.slice(0, MOST)) {
-      notifications.show({ color: COLOURS[each.level] ?? "cyan", title: each.run, message: <Told text={each.text} />, autoClose: 8_000 });
+      notifications.show({ color: COLOURS[each.level] ?? "cyan", title: each.run || "The server", message: <Told text={each.text} />, autoClose: 8_000 });
     }
     if (fresh.length > MOST) notifications.show({ message: `And ${fresh.length - MOST} more: see Alerts.` });
-    if (isOnDesktop && document.hidden) for (const each of fresh.slice(0, MOST)) new Notification(`Abidance: ${each.run}`, { body: each.text, icon: "/icon.svg" });
+    if (isOnDesktop && document.hidden) for (const each of fresh.slice(0, MOST)) new Notification(`Abidance: ${each.run || "the server"}`, { body: each.text, icon: "/icon.svg" });
   }, [data, level, isOnDesktop, isAsking]);
   return null;
 }

@@ -3,7 +3,7 @@ import { Alert, Button, Drawer, Modal, NumberInput, Select, Tabs, TextInput } fr
 import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
-import { api, placed, type Schemas } from "../client/api";
+import { api, codeOf, placed, told, type Schemas } from "../client/api";
 import { usePrices } from "../client/stream";
 import { DataTable, ROOM } from "../ui/DataTable";
 import { exact, money, pair, words } from "../ui/format";
@@ -51,8 +51,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
         {mayAct && <Button size="xs" onClick={() => place(true)}>Order by hand</Button>}
       </div>
       <Panel title="Positions">
-        {leave.error && <Failure error={leave.error} />}
-        <Refusals answer={leave.data} />
+        <Refused error={leave.error} rest={leave.error} />
         <Loaded query={positions} height={ROOM}>
           {(rows) => (
             <DataTable
@@ -151,16 +150,15 @@ function Fills({ run, onRow }: { run: Run; onRow: (row: Schemas["FillOut"]) => v
   );
 }
 
-export function Refusals({ answer }: { answer: Schemas["AnswerOut"] | undefined }) {
-  if (!answer || answer.refusals.length === 0) return null;
+/** Why nothing was done: what risk or the bot refused, by its code; of anything else what `rest` is beside the fields. */
+function Refused({ error, rest }: { error: unknown; rest: unknown }) {
+  const { title, fields } = told(error);
+  const isByBot = (error as { status?: number } | null)?.status === 409;
+  if (!isByBot) return <Failure error={rest} />;
   return (
-    <>
-      {answer.refusals.map((each) => (
-        <Alert key={each.reason} color="yellow" variant="light" title={`Refused: ${words(each.code ?? "by risk").toLowerCase()}`}>
-          <Told text={each.reason ?? ""} />
-        </Alert>
-      ))}
-    </>
+    <Alert color="yellow" variant="light" role="alert" title={`Refused: ${words(codeOf(error)).toLowerCase()}`}>
+      <Told text={fields[0]?.message ?? title} />
+    </Alert>
   );
 }
 
@@ -169,7 +167,7 @@ function Change({ run, of, onDone }: { run: Run; of: Schemas["OrderOut"]; onDone
   const [price, setPrice] = useState(of.price ?? "");
   const [trigger, setTrigger] = useState(of.trigger ?? "");
   const amend = api.useMutation("patch", "/api/v1/runs/{run}/orders/{order_id}", {
-    onSuccess: (answer) => answer.refusals.length === 0 && answer.notices.length === 0 && onDone(),
+    onSuccess: onDone,
   });
   const other = (now: string, before: string | null) => (now !== "" && now !== before ? now : undefined);
   const body = { quantity: other(quantity, of.quantity), price: other(price, of.price), trigger: other(trigger, of.trigger) };
@@ -180,9 +178,7 @@ function Change({ run, of, onDone }: { run: Run; of: Schemas["OrderOut"]; onDone
       <TextInput label="Quantity" inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} error={at.quantity} required />
       {of.price !== null && <TextInput label="Limit price" inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} error={at.price} required />}
       {of.trigger !== null && <TextInput label="Trigger" inputMode="decimal" value={trigger} onChange={(e) => setTrigger(e.currentTarget.value)} error={at.trigger} required />}
-      <Failure error={rest} />
-      <Refusals answer={amend.data} />
-      {amend.data?.notices.map((each) => <p key={each.text}><Told text={each.text} /></p>)}
+      <Refused error={amend.error} rest={rest} />
       <Button type="submit" loading={amend.isPending} disabled={Object.values(body).every((each) => each === undefined)}>
         Ask risk, then change it
       </Button>
@@ -202,8 +198,7 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
   const rules = instruments.data?.find((each) => each.id === instrument);
   const last = usePrices()?.prices[instrument] ?? rules?.price;
   const place = api.useMutation("post", "/api/v1/runs/{run}/orders", {
-    onSuccess: (answer) => {
-      if (answer.refusals.length > 0) return;
+    onSuccess: () => {
       notifications.show({ message: `Risk let it pass: ${side} ${quantity} ${rules?.base ?? ""} is on its way.` });
       onDone();
     },
@@ -235,8 +230,7 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
       <TextInput label="Quantity" description={rules ? `${rules.base} in steps of ${exact(rules.lot)}${worth}` : "In the asset that is traded"} inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} error={at.quantity} required />
       {type !== "market" && <TextInput label={type === "limit" ? "Limit price" : "Trigger"} description={rules ? `${rules.quote} in steps of ${exact(rules.tick)}, last ${exact(last)}` : undefined} inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} error={at.price ?? at.trigger} required />}
       <NumberInput label="Stop-loss distance" description="In units of the price; empty for none" value={stop} onChange={setStop} error={at.stop_distance} min={0} />
-      <Failure error={rest} />
-      <Refusals answer={place.data} />
+      <Refused error={place.error} rest={rest} />
       <Button type="submit" loading={place.isPending}>
         Ask risk, then send
       </Button>

@@ -1,4 +1,4 @@
-"""What people should look at, over all runs: notices of bots that are more than news."""
+"""What people should look at: notices of all bots that are more than news, and what could not be written down."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 
 from abidance.api import views
 from abidance.api.access import Stand, Viewer
+from abidance.api.describing import also
 from abidance.api.following import Followed
 from abidance.api.paging import LARGEST, LOOKED_AT
 from abidance.api.schemas.trading import AlertOut
@@ -17,7 +18,7 @@ _Level = Literal["info", "warning", "error"]
 _LEVELS = get_args(_Level)
 
 
-@router.get("")
+@router.get("", responses=also(404))
 async def list_alerts(
     who: Viewer,
     house: Stand,
@@ -29,10 +30,18 @@ async def list_alerts(
         Query(ge=0, le=2**53, description="Older than this (ms UTC): `ts` of the last one that came."),
     ] = None,
 ) -> list[AlertOut]:
-    """List what the bots want people to know, newest first; what came at one moment comes on one page."""
+    """List what people should know, newest first; what came at one moment comes on one page.
+
+    `run` is empty for what is about no bot.
+    """
     runs = [house.runs.get(run)] if run else house.runs.all()
     levels = _LEVELS[_LEVELS.index(level) :]
     found = [each for one in runs for each in _newest(one, levels, before, limit)]
+    found += [
+        AlertOut(run=each.run, ts=each.ts, level="error", code="not_audited", text=each.text, strategy="")
+        for each in house.arrears.alarms
+        if run in ("", each.run) and (before is None or each.ts < before)
+    ]
     found.sort(key=lambda each: -each.ts)
     return [each for at, each in enumerate(found) if at < limit or each.ts == found[limit - 1].ts]
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.deeds import deed, note
+from abidance.api.describing import also
 from abidance.api.fitting import INSIDE, asked_as, check
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
@@ -40,7 +41,7 @@ async def start_backtest(body: BacktestIn, who: Researcher, house: Stand) -> Bac
     return _shown(job)
 
 
-@router.get("/compare")
+@router.get("/compare", responses=also(404))
 async def compare_backtests(
     who: Viewer, house: Stand, ids: Annotated[list[str], Query(min_length=1, max_length=10)]
 ) -> ComparisonOut:

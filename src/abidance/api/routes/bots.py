@@ -7,6 +7,7 @@ from fastapi import APIRouter
 
 from abidance.api.access import Identity, Needs, Operator, Stand, Viewer
 from abidance.api.bots import Recipe
+from abidance.api.deeds import note
 from abidance.api.fitting import asked_as
 from abidance.api.house import House
 from abidance.api.problems import ProblemError
@@ -46,7 +47,8 @@ async def start_bot(body: BotIn, who: Operator, house: Stand) -> BotOut:
     with asked_as({"dry_run_wallet": "wallet"}):
         config, recipe = await house.reading(house.bots.plan, wish, recipe)
     _allow(house, who, recipe, body)
-    _note(house, who, "bot.start", recipe.name, config=wish, is_real=recipe.is_real, fresh=body.fresh)
+    told = {"config": wish, "is_real": recipe.is_real, "fresh": body.fresh}
+    note(house, who, "bot.start", recipe.name, told)
     await house.reading(house.bots.keep, config, recipe)
     return await _start(house, recipe, body, fresh=body.fresh)
 
@@ -56,7 +58,7 @@ async def restart_bot(name: str, body: LaunchIn, who: Operator, house: Stand) ->
     """Start a bot again that was started from here; it goes on where it was."""
     recipe = await house.reading(house.bots.get, name)
     _allow(house, who, recipe, body)
-    _note(house, who, "bot.restart", name, is_real=recipe.is_real)
+    note(house, who, "bot.restart", name, {"is_real": recipe.is_real})
     return await _start(house, recipe, body, fresh=False)
 
 
@@ -65,7 +67,7 @@ async def stop_bot(run: str, who: Operator, house: Stand) -> Done:
     """End the process of a bot cleanly; its positions and stops stay as they are, and a start goes on from there."""
     followed = house.runs.get(run)
     refuse_demo(followed, who)
-    _note(house, who, "bot.stop", run)
+    note(house, who, "bot.stop", run)
     await at_door(house, followed, leave, who.name)
     return Done()
 
@@ -89,10 +91,6 @@ async def _start(house: House, recipe: Recipe, given: LaunchIn, *, fresh: bool) 
     await asyncio.to_thread(start)  # it takes seconds, in which others want to read
     house.runs.scan()
     return _shown(house, recipe)
-
-
-def _note(house: House, who: Identity, action: str, target: str, **told: Any) -> None:
-    house.audit.write(who.name, action, target, told, address=who.address, request_id=who.request_id)
 
 
 def _shown(house: House, recipe: Recipe) -> BotOut:

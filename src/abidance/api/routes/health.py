@@ -5,6 +5,7 @@ from starlette.responses import Response
 
 from abidance import __version__
 from abidance.api.access import Anyone, Scraper, Stand
+from abidance.api.describing import also
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.wire import Schema
 
@@ -33,7 +34,7 @@ async def get_health(who: Anyone, house: Stand) -> HealthOut:
     return HealthOut(status="ok", version=__version__, uptime=house.now() - house.started)
 
 
-@router.get("/ready")
+@router.get("/ready", responses=also(503))
 async def get_ready(who: Anyone, house: Stand) -> ReadyOut:
     """Say that what is told is current; 503 while journals are still being read."""
     if not house.runs.is_current:
@@ -46,5 +47,6 @@ async def get_ready(who: Anyone, house: Stand) -> ReadyOut:
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def get_metrics(who: Scraper, house: Stand) -> Response:
     """Return metrics in Prometheus' text format; a scraper sends a viewer's token."""
+    house.metrics.owed.set(len(house.arrears))
     text = house.metrics.text(house.runs.all())
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
-from abidance.api.access import Admin, Confirmed, Identity, Stand, Viewer
+from abidance.api.access import Admin, Confirmed, Stand, Viewer
+from abidance.api.deeds import note
+from abidance.api.describing import also
 from abidance.api.house import House
 from abidance.api.schemas.keys import KeyIn, KeyOut, KeySlotOut, KeysOut, UnlockIn, VenueInfoOut
 from abidance.api.schemas.wire import Done, ms
@@ -56,7 +58,7 @@ async def list_keys(who: Admin, house: Stand) -> KeysOut:
     )
 
 
-@router.post("/keys", status_code=201)
+@router.post("/keys", status_code=201, responses=also(502))
 async def add_key(body: KeyIn, who: Confirmed, house: Stand) -> KeyOut:
     """Take a key in after its venue has said what it may do; the first one makes the vault."""
     venue, account = checked_name(body.venue, body.account)
@@ -68,7 +70,7 @@ async def add_key(body: KeyIn, who: Confirmed, house: Stand) -> KeyOut:
         with about("account"):
             raise ConfigError(f"There is a key of {venue} {account} already.", "Rotate it.")
     key, verdict = await _judged(house, _given(body, venue, account))
-    _note(house, who, "key.add", key)
+    note(house, who, "key.add", key.name, {"ends_in": key.tail})
     if keys is None:
         with about("vault"):
             keys = Keys(await house.hashing(unlocking.create, path))
@@ -76,23 +78,23 @@ async def add_key(body: KeyIn, who: Confirmed, house: Stand) -> KeyOut:
     return _shown(key, verdict)
 
 
-@router.put("/keys")
+@router.put("/keys", responses=also(502))
 async def rotate_key(body: KeyIn, who: Confirmed, house: Stand) -> KeyOut:
     """Put a new key in the place of the one an account has; the old one stays until the new one is safe."""
     venue, account = checked_name(body.venue, body.account)
     keys = await _opened(house, _unlocking(body), vault_path(house.userdir))
     keys.of(venue, account)
     key, verdict = await _judged(house, _given(body, venue, account))
-    _note(house, who, "key.rotate", key)
+    note(house, who, "key.rotate", key.name, {"ends_in": key.tail})
     await house.reading(keys.replace, key)
     return _shown(key, verdict)
 
 
-@router.post("/keys/{venue}/{account}/check")
+@router.post("/keys/{venue}/{account}/check", responses=also(502))
 async def check_key(venue: str, account: str, body: UnlockIn, who: Confirmed, house: Stand) -> KeyOut:
     """Ask the venue what a key may do."""
     keys, key = await _found(house, body, venue, account)
-    _note(house, who, "key.check", key)
+    note(house, who, "key.check", key.name, {"ends_in": key.tail})
     verdict = await judged_now(key, await _feed(house))
     now = WallClock().now()
     if is_asked(key.venue):
@@ -104,7 +106,7 @@ async def check_key(venue: str, account: str, body: UnlockIn, who: Confirmed, ho
 async def remove_key(venue: str, account: str, body: UnlockIn, who: Confirmed, house: Stand) -> Done:
     """Forget a key; delete it at the venue, too."""
     keys, key = await _found(house, body, venue, account)
-    _note(house, who, "key.remove", key)
+    note(house, who, "key.remove", key.name, {"ends_in": key.tail})
     await house.reading(keys.remove, key.venue, key.account)
     return Done()
 
@@ -146,11 +148,6 @@ async def _judged(house: House, key: ExchangeKey) -> tuple[ExchangeKey, Verdict]
 async def _feed(house: House) -> FeedConfig:
     config = await house.reading(load, own_files(house.userdir), {}, os.environ)
     return config.feed
-
-
-def _note(house: House, who: Identity, action: str, key: ExchangeKey) -> None:
-    told = {"ends_in": key.tail}
-    house.audit.write(who.name, action, key.name, told, address=who.address, request_id=who.request_id)
 
 
 def _shown(key: ExchangeKey, verdict: Verdict) -> KeyOut:

@@ -71,14 +71,17 @@ async def get_order(run: str, order_id: str, who: Viewer, house: Stand) -> WhyOu
 
 @router.post("")
 async def place_order(run: str, body: OrderIn, who: Operator, house: Stand) -> AnswerOut:
-    """Place a manual order for a strategy; the answer says whether risk let it pass, and why not."""
+    """Place a manual order for a strategy. 200 says that risk let it pass and it left, 409 why not (`code`).
+
+    What its venue answers comes later: over the stream, or by `GET orders/{order_id}`.
+    """
     values = body.model_dump(mode="json", exclude={"strategy", "id"}, exclude_none=True)
     return await steer(house, who, run, ControlAction.ORDER, body.strategy, values, body.id)
 
 
 @router.patch("/{order_id}")
 async def amend_order(run: str, order_id: str, body: AmendIn, who: Operator, house: Stand) -> AnswerOut:
-    """Change an open order."""
+    """Change an open order. 200 says that risk let it pass and it left, 409 why not; its venue answers later."""
     strategy = _strategy_of(run, order_id, house)
     values = {"order_id": order_id, **body.model_dump(mode="json", exclude_none=True)}
     return await steer(house, who, run, ControlAction.AMEND_ORDER, strategy, values)
@@ -86,7 +89,7 @@ async def amend_order(run: str, order_id: str, body: AmendIn, who: Operator, hou
 
 @router.delete("/{order_id}")
 async def cancel_order(run: str, order_id: str, who: Operator, house: Stand) -> AnswerOut:
-    """Take an open order back."""
+    """Take an open order back. 200 says that the request left; a fill may be quicker: the stream tells."""
     strategy = _strategy_of(run, order_id, house)
     return await steer(house, who, run, ControlAction.CANCEL_ORDER, strategy, {"order_id": order_id})
 

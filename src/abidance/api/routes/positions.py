@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from abidance.api import views
 from abidance.api.access import Operator, Stand, Viewer
+from abidance.api.deeds import note
 from abidance.api.notes import NOTHING, Written
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import not_found
@@ -99,9 +100,7 @@ async def write_note(
         raise not_found("round trip", str(number))
     written = Written(tuple(dict.fromkeys(body.labels)), body.note.strip())
     told = {"labels": list(written.labels), "characters": len(written.note)}
-    house.audit.write(
-        who.name, "note.write", f"{run} {number}", told, address=who.address, request_id=who.request_id
-    )
+    note(house, who, "note.write", f"{run} {number}", told)
     house.notes.write(replica.header.run_id, number, written, who.name)
     return views.trip(trips[number], number, written)
 

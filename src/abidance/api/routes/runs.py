@@ -7,6 +7,8 @@ from fastapi import APIRouter, Query
 
 from abidance.api import views
 from abidance.api.access import Needs, Operator, Stand, Viewer
+from abidance.api.fitting import asked_as, check_parameters
+from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.trading import AnswerOut, ControlIn, EquityOut, NoticeOut, RunOut
@@ -88,12 +90,40 @@ async def control_run(run: str, body: ControlIn, who: Operator, house: Stand) ->
     a `venue` and `part` if named) take an admin, confirmed.
     `values`: for `set_parameters` the parameters, for `set_allocation` `allocation`, for `kill` `extent` (entries, all
     or flatten). Manual orders, limits and breakers have routes of their own.
+
+    The answer comes when the node has obeyed; what it refuses is a 409 with the reason as `code`. The orders that it
+    sends are answered by their venue later: the stream tells of it. A kill of real orders is thrown before the node
+    has seen it.
     """
-    if body.action in (ControlAction.SET_LIMITS, ControlAction.SET_BREAKERS):
-        guards = body.action.removeprefix("set_")
-        raise ProblemError(
-            422, f"The {guards} have a route of their own.", f"PATCH /api/v1/runs/{run}/risk/{guards}"
-        )
+    if body.action in _ELSEWHERE:
+        told = "This has a route of its own."
+        remedy = f"Use {_ELSEWHERE[body.action].format(run=run)}"
+        raise ProblemError(422, told, remedy, fields={"action": f"{told} {remedy}"})
+    if body.action is ControlAction.SET_PARAMETERS:
+        with asked_as({"parameters.": "values."}):
+            await _check_parameters(house, run, body)
+    if body.action is ControlAction.SET_ALLOCATION:
+        share = body.values.get("allocation")
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+            told = f"{share!r} is no share above 0 and up to 1."
+            raise ProblemError(422, told, "Give one.", fields={"values.allocation": told})
     if body.action in (ControlAction.RELEASE, ControlAction.ADJUST, ControlAction.RESET_CIRCUITS):
         Needs(Role.ADMIN, confirmed=True, steers=True).allow(house, who)
     return await steer(house, who, run, body.action, body.strategy, dict(body.values))
+
+
+async def _check_parameters(house: House, run: str, body: ControlIn) -> None:
+    """Raise UsageError for values that a strategy which is meant does not take, each by its field."""
+    for name, config in house.runs.get(run).replica.state.strategies.items():
+        if body.strategy in ("", name):
+            await house.reading(check_parameters, config.strategy, body.values, house.strategies)
+
+
+_ELSEWHERE = {
+    ControlAction.SET_LIMITS: "PATCH /api/v1/runs/{run}/risk/limits",
+    ControlAction.SET_BREAKERS: "PATCH /api/v1/runs/{run}/risk/breakers",
+    ControlAction.ORDER: "POST /api/v1/runs/{run}/orders",
+    ControlAction.AMEND_ORDER: "PATCH /api/v1/runs/{run}/orders/{{order_id}}",
+    ControlAction.CANCEL_ORDER: "DELETE /api/v1/runs/{run}/orders/{{order_id}}",
+}
+"""Orders that `control` does not take, and what does."""

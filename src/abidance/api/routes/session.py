@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from abidance import __version__
 from abidance.api.access import COOKIE, Anyone, Identity, Person, Stand, Viewer
-from abidance.api.deeds import deed, note
+from abidance.api.deeds import deed, note, note_anyway
+from abidance.api.describing import also
 from abidance.api.house import House
 from abidance.api.problems import ProblemError, not_found
 from abidance.api.schemas.access import (
@@ -62,7 +63,7 @@ async def make_first_admin(
     return _let_in(house, who, body.name, request, response)
 
 
-@router.post("/session", status_code=201)
+@router.post("/session", status_code=201, responses=also(401))
 async def log_in(body: LoginIn, who: Anyone, house: Stand, response: Response, request: Request) -> MeOut:
     """Log in. A wrong name, password or code get one and the same answer."""
     keys = (f"{body.name.casefold()} {who.address}", who.address)
@@ -92,7 +93,7 @@ async def get_me(who: Viewer, house: Stand) -> MeOut:
 async def log_out(who: Viewer, house: Stand, response: Response) -> Done:
     """End this session."""
     if who.session is not None:
-        note(house, who, "logout", who.name)
+        await note_anyway(house, who, "logout", who.name)
         house.sessions.end(who.session.id)
     response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
     return Done()

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from abidance.api import views
 from abidance.api.access import Operator, Stand, Viewer
 from abidance.api.fitting import check_parameters
-from abidance.api.problems import ProblemError, not_found
+from abidance.api.problems import not_found
 from abidance.api.schemas.market import StrategyOut
 from abidance.api.schemas.trading import AnswerOut, RunStrategyOut, StrategyChangeIn
 from abidance.api.steering import steer
@@ -49,7 +49,10 @@ async def get_run_strategy_schema(run: str, name: str, who: Viewer, house: Stand
 async def change_run_strategy(
     run: str, name: str, body: StrategyChangeIn, who: Operator, house: Stand
 ) -> list[AnswerOut]:
-    """Change a running strategy: its parameters, its share, whether it runs. Each change has its answer."""
+    """Change a running strategy: its parameters, its share, whether it runs. Each change has its answer.
+
+    They are made in this order; the first that the node refuses (409) ends it, and those before it hold.
+    """
     config = house.runs.get(run).replica.state.strategies.get(name)
     changes: list[tuple[ControlAction, dict[str, Any]]] = []
     if body.parameters:
@@ -60,16 +63,7 @@ async def change_run_strategy(
         changes.append((ControlAction.SET_ALLOCATION, {"allocation": body.allocation}))
     if body.status is not None:
         changes += [(action, {}) for action in _STEPS[body.status]]
-    return [_done(await steer(house, who, run, action, name, values)) for action, values in changes]
-
-
-def _done(answer: AnswerOut) -> AnswerOut:
-    """Return a node's answer to a change. Raises ProblemError (409) when it says that it did not make it."""
-    for each in answer.notices:
-        if each.level == "error" or each.code.endswith("_refused"):
-            remedy = "What was asked for after it was not tried; see how the strategy stands."
-            raise ProblemError(409, each.text, remedy, code=each.code)
-    return answer
+    return [await steer(house, who, run, action, name, values) for action, values in changes]
 
 
 _STEPS = {

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.deeds import deed, note
+from abidance.api.describing import also
 from abidance.api.fitting import INSIDE, asked_as, check
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
@@ -28,7 +29,7 @@ async def list_verdicts(
     return page(list(reversed(house.verdicts.all())), limit, cursor, _shown)
 
 
-@router.post("", status_code=202)
+@router.post("", status_code=202, responses=also(404))
 async def start_verdict(body: JudgementIn, who: Researcher, house: Stand) -> JudgementOut:
     """Queue a verdict; it counts as a trial of the idea, and runs in a process of its own."""
     config, label = body.config, body.label
