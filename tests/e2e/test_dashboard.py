@@ -10,6 +10,7 @@ import pytest
 
 from abidance.run.door import is_answering, leave
 from tests.e2e.dashboard import (
+    BTC,
     QUIET,
     SCREENS,
     STILL,
@@ -136,6 +137,17 @@ def test_a_strategy_tells_its_last_signals_with_their_confidence(visitor: Visito
     row = page.get_by_role("table", name="Signals of EmaCross").locator(".table-row").first
 
     row.locator('[data-name="Confidence"]').get_by_text("%").wait_for(timeout=60_000)
+    refused = visitor.page.request.post(
+        f"{visitor.address}/api/v1/runs/bot/orders",
+        data={"strategy": "EmaCross", "instrument": BTC, "side": "buy", "quantity": "1000"},
+        headers={"X-Abidance": "1", "Origin": visitor.address},
+    )
+    assert refused.ok or refused.status == 409, refused.text()
+    row = (
+        page.get_by_role("table", name="Signals of EmaCross").locator(".table-row", has_text="refused").first
+    )
+    row.click()
+    page.get_by_role("dialog", name="Why not?").get_by_text("max_").first.wait_for()
 
 
 def test_an_order_by_hand_meets_the_same_risk_and_its_refusal_is_told(visitor: Visitor) -> None:

@@ -7,6 +7,7 @@ from fastapi import Query
 
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.wire import Page
+from abidance.model.order import Purpose
 
 LARGEST, LOOKED_AT = 500, 5_000
 """Items of a page at most, and rows that are looked at for one."""
@@ -17,6 +18,9 @@ Limit = Annotated[int, Query(ge=1, le=LARGEST, description="Items of a page.")]
 Cursor = Annotated[
     str,
     Query(max_length=20, pattern=r"^[0-9]*$", description="`next` of the page before; empty for the newest."),
+]
+Purposes = Annotated[
+    list[Purpose] | None, Query(max_length=16, description="Only orders of these purposes; none is all.")
 ]
 
 
@@ -44,4 +48,4 @@ def page(
     return Page(items=items, next=str(at) if at else None, total=len(rows) if wanted is None else None)
 
 
-__all__ = ["Cursor", "Limit", "page"]
+__all__ = ["Cursor", "Limit", "Purposes", "page"]

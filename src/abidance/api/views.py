@@ -28,6 +28,7 @@ from abidance.api.schemas.trading import (
     RoundTripOut,
     RunOut,
     RunStrategyOut,
+    SizingOut,
     StandingOut,
     StepOut,
     UsageOut,
@@ -38,7 +39,7 @@ from abidance.api.schemas.trading import (
 from abidance.api.schemas.wire import Schema, ms
 from abidance.model.account import Position, RoundTrip
 from abidance.model.command import Amend, Submit
-from abidance.model.event import CircuitMoved, VenueStatus
+from abidance.model.event import CircuitMoved, ControlAction, VenueStatus
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.model.market import FeedStatus
 from abidance.model.order import Fill, Order, Purpose
@@ -307,6 +308,8 @@ def refusal(found: tuple[int, int, Refused]) -> RefusalOut:
         side=request.side,
         quantity=request.quantity,
         purpose=request.purpose,
+        confidence=request.confidence,
+        decision_price=request.decision_price,
     )
 
 
@@ -417,12 +420,34 @@ def why(replica: Replica, order_id: str, of: Fill | None) -> WhyOut | None:
         fill=None if of is None else fill(of),
         trigger=None if trigger is None else event(trigger),
         signal=None if signal is None else plain(signal),
+        sizing=None if signal is None else _sizing(replica, found, decision),
         request=plain(getattr(steps[0].event, "request", {})),
         verdict=VerdictOut(approved=True),
         standing_refusals=_refusals(decision),
         steps=[step(each) for each in steps],
         ledger=[entry(line) for ref in wanted for line in replica.portfolio.ledger.explain(ref)],
         round_trip=None if at is None else trip(replica.portfolio.round_trips[at], at),
+    )
+
+
+def _sizing(replica: Replica, found: Order, decision: Decision) -> SizingOut | None:
+    """Return by which rule a wish became an order of this size; None for what no rule sizes."""
+    if found.request.purpose not in (Purpose.ENTRY, Purpose.REBALANCE):
+        return None
+    name = found.request.strategy
+    strategy = next((each for each in replica.config.strategies if each.name == name), None)
+    if strategy is None:
+        return None
+    allocation: float | None = strategy.allocation
+    for seq, control in replica.controls:
+        if control.action is ControlAction.SET_ALLOCATION and seq < decision.seq and control.strategy == name:
+            allocation = float(control.values["allocation"])
+    return SizingOut(
+        rule=strategy.sizing.model_dump(mode="json"),
+        equity=_equity_at(
+            replica.curve[0], replica.curve[1], decision.decided.ts, float(sum(_opening(replica).values()))
+        ),
+        allocation=allocation if replica.config.allocation.method == "fixed" else None,
     )
 
 

@@ -43,6 +43,14 @@ def test_a_fill_is_explained_from_its_bar_to_its_last_cent(viewer: TestClient) -
     assert why["trigger"]["kind"] == "bars"
     assert why["signal"]["instrument"] == fill["instrument"]
     assert why["signal"]["strength"] != 0
+    rule, signal = why["sizing"]["rule"], why["signal"]
+    capital = why["sizing"]["equity"] * why["sizing"]["allocation"]
+    stop = min(filter(None, (signal["protection"]["stop"], signal["protection"]["trailing"])))
+    risked = rule["risk"] * capital / stop * abs(signal["strength"]) * signal["confidence"]
+    assert rule["method"] == "risk_per_trade"
+    assert float(why["order"]["quantity"]) == pytest.approx(
+        min(risked, rule["max_fraction"] * capital / signal["price"]), rel=0.01
+    )
     assert why["request"]["side"] == fill["side"]
     assert Decimal(why["request"]["quantity"]) == Decimal(why["order"]["quantity"])
     assert [each["kind"] for each in why["steps"]][:2] == ["submit", "accepted"]
@@ -104,6 +112,25 @@ def test_refusals_are_counted_by_reason(viewer: TestClient) -> None:
 
     assert len(page["items"]) == counts[code]
     assert all(each["reason"] for each in page["items"])
+
+
+def test_refusals_and_orders_are_found_by_what_they_were_for(viewer: TestClient) -> None:
+    refusals = viewer.get(f"{RUN}/refusals", params={"limit": 500}).json()["items"]
+    orders = viewer.get(f"{RUN}/orders", params={"limit": 500}).json()["items"]
+    wanted = {"purpose": ["entry", "rebalance"], "strategy": orders[0]["strategy"], "limit": 500}
+
+    refused = viewer.get(f"{RUN}/refusals", params=wanted).json()["items"]
+    sent = viewer.get(f"{RUN}/orders", params=wanted).json()["items"]
+
+    for some, all_of_them in ((refused, refusals), (sent, orders)):
+        assert some == [
+            each
+            for each in all_of_them
+            if each["purpose"] in wanted["purpose"] and each["strategy"] == wanted["strategy"]
+        ]
+        assert len(some) > 0
+        assert all(0 <= each["confidence"] <= 1 for each in some)
+    assert viewer.get(f"{RUN}/orders", params={"purpose": "luck"}).status_code == 422
 
 
 def test_a_strategy_tells_its_parameters_as_a_schema(viewer: TestClient) -> None:

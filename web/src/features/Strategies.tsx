@@ -5,8 +5,8 @@ import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
 import { type Column, DataTable } from "../ui/DataTable";
-import { exact, pair, share } from "../ui/format";
-import { Failure, Form, Gain, Loaded, Panel, Stat, State, Time, Told } from "../ui/parts";
+import { exact, pair, share, utc, words } from "../ui/format";
+import { Facts, Failure, Form, Gain, Loaded, Panel, Stat, State, Time, Told } from "../ui/parts";
 import { BotButtons } from "./Bots";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
 import { Why } from "./Why";
@@ -80,40 +80,69 @@ function One({ of, run, me }: { of: Schemas["RunStrategyOut"]; run: Run; me: Me 
   );
 }
 
-type Order = Schemas["OrderOut"];
-const SIGNALS = new Set(["entry", "signal", "rebalance"]);
-const signalColumns: Column<Order>[] = [
+/** A wish of a strategy as risk met it: `order` is the id of what came of it, empty where it was refused. */
+interface Signal extends Pick<Schemas["OrderOut"], "ts" | "instrument" | "side" | "confidence" | "quantity" | "decision_price"> {
+  key: string;
+  order: string;
+  became: string;
+  reason: string;
+}
+const PURPOSES = ["entry", "signal", "rebalance"] as const;
+const SHOWN = 40;
+const signalColumns: Column<Signal>[] = [
   { name: "Signal, UTC", cell: (row) => <Time ms={row.ts} />, width: "150px" },
   { name: "Instrument", cell: (row) => pair(row.instrument) },
   { name: "Wish", cell: (row) => <span className={row.side === "buy" ? "up" : "down"}>{row.side}</span> },
   { name: "Confidence", cell: (row) => share(row.confidence, 0), isNumber: true },
   { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
   { name: "At", cell: (row) => exact(row.decision_price), isNumber: true },
-  { name: "Became", cell: (row) => <State of={row.state} /> },
+  { name: "Became", cell: (row) => (row.order ? <State of={row.became} /> : <span title={row.reason}><State of="rejected" label="refused" /> {words(row.became).toLowerCase()}</span>), width: "minmax(180px, 2fr)" },
 ];
 
-/** What a strategy wished last and risk let pass, with its confidence; a row says why. */
+/** The newest wishes, those that became orders among those that risk refused. */
+export function signalsOf(orders: readonly Schemas["OrderOut"][], refusals: readonly Schemas["RefusalOut"][]): Signal[] {
+  const passed = orders.map((each) => ({ ...each, key: each.id, order: each.id, became: each.state }));
+  const refused = refusals.map((each, at) => ({ ...each, key: `${each.seq} ${each.instrument} ${each.purpose} ${refusals.length - at}`, order: "", became: each.code }));
+  return [...passed, ...refused].sort((one, other) => other.ts - one.ts).slice(0, SHOWN);
+}
+
+/** What a strategy wished last, with its confidence: a row says why it became an order, or why risk refused it. */
 function SignalsOf({ run, name }: { run: Run; name: string }) {
-  const [why, ask] = useState<string | null>(null);
-  const orders = api.useQuery("get", "/api/v1/runs/{run}/orders", { params: { path: { run: run.name }, query: { strategy: name, limit: 40 } } });
+  const [chosen, choose] = useState<Signal | null>(null);
+  const query = { strategy: name, purpose: [...PURPOSES], limit: SHOWN };
+  const orders = api.useQuery("get", "/api/v1/runs/{run}/orders", { params: { path: { run: run.name }, query } });
+  const refusals = api.useQuery("get", "/api/v1/runs/{run}/refusals", { params: { path: { run: run.name }, query } });
+  const both = {
+    data: orders.data && refusals.data && signalsOf(orders.data.items, refusals.data.items),
+    error: orders.error ?? refusals.error,
+    isPending: orders.isPending || refusals.isPending,
+  };
   return (
     <>
       <h2 className="above">Last signals</h2>
-      <Loaded query={orders} height={310}>
-        {(page) => (
+      <Loaded query={both} height={310}>
+        {(rows) => (
           <DataTable
             label={`Signals of ${name}`}
-            rows={page.items.filter((row) => SIGNALS.has(row.purpose)).slice(0, 8)}
-            keyOf={(row) => row.id}
+            rows={rows}
+            keyOf={(row) => row.key}
             columns={signalColumns}
             reserved={4}
-            onRow={(row) => ask(row.id)}
-            empty="No signal has led to an order yet. What risk refused stands under Risk."
+            height={310}
+            onRow={choose}
+            empty={`No signal yet. ${name} wishes nothing before it has seen enough bars of ${run.instruments.map(pair).join(", ")}.`}
           />
         )}
       </Loaded>
-      <Drawer lockScroll={false} opened={why !== null} onClose={() => ask(null)} title="Why?" position="right" size="lg">
-        {why && <Why run={run} order={why} />}
+      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen?.order === "" ? "Why not?" : "Why?"} position="right" size="lg">
+        {chosen?.order && <Why run={run} order={chosen.order} />}
+        {chosen?.order === "" && (
+          <div className="stack">
+            <p><State of="rejected" label="refused" /> <Told text={chosen.reason} /></p>
+            <Facts of={{ time: `${utc(chosen.ts)} UTC`, instrument: chosen.instrument, wished: `${chosen.side} ${exact(chosen.quantity)} at ${exact(chosen.decision_price)}`, confidence: share(chosen.confidence, 0), code: chosen.became }} />
+            <p className="quiet">All that risk refused stands under Risk, where its limits are set.</p>
+          </div>
+        )}
       </Drawer>
     </>
   );

@@ -2,7 +2,7 @@
 import type { ReactNode } from "react";
 import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
-import { brief, exact, money, pair, quoteOf, words } from "../ui/format";
+import { brief, exact, money, pair, quoteOf, share, words } from "../ui/format";
 import { Facts, Gain, Loaded, State, Time, Told } from "../ui/parts";
 
 type Known = Record<string, unknown>;
@@ -34,7 +34,7 @@ export function Why({ run, order, ref: fill }: { run: Run; order?: string; ref?:
             </Step>
           )}
           <Step name="Asked of risk">
-            <Sized run={run} of={why.order} isWished={why.signal !== null} />
+            <Sized run={run} of={why.order} sizing={why.sizing} />
             <Facts of={without(why.request, "kind")} />
           </Step>
           <Step name="Risk answered">
@@ -89,15 +89,13 @@ function Seen({ data, instrument }: { data: Known; instrument: string }) {
   );
 }
 
-/** How much was asked for, and by which rule of the configuration. */
-function Sized({ run, of, isWished }: { run: Run; of: Schemas["OrderOut"]; isWished: boolean }) {
-  const config = api.useQuery("get", "/api/v1/runs/{run}/config", { params: { path: { run: run.name } } }, { staleTime: 60_000 });
-  const strategies = ((config.data as Known | undefined)?.strategies ?? []) as { name?: string; strategy: string; sizing?: Known }[];
-  const sizing = strategies.find((each) => (each.name || each.strategy) === of.strategy)?.sizing;
-  const method = String(sizing?.method ?? "");
-  const rule = sizing && [words(method).toLowerCase(), ...[...(SIZED[method] ?? []), "max_fraction"].map((each) => `${each.replaceAll("_", " ")} ${sizing[each]}`)].join(", ");
+/** How much was asked for, by which rule, and what the rule was applied to. */
+function Sized({ run, of, sizing }: { run: Run; of: Schemas["OrderOut"]; sizing: Schemas["SizingOut"] | null }) {
   const worth = Number(of.quantity) * Number(of.decision_price);
-  return <Facts of={{ worth: worth ? `${money(worth)} ${quoteOf(of.instrument)}` : null, sized_by: isWished && (of.purpose === "entry" || of.purpose === "rebalance") ? rule : null }} />;
+  const method = String(sizing?.rule.method ?? "");
+  const rule = sizing && [words(method).toLowerCase(), ...[...(SIZED[method] ?? []), "max_fraction"].map((each) => `${each.replaceAll("_", " ")} ${sizing.rule[each]}`)].join(", ");
+  const capital = sizing && `${money(sizing.equity)} ${run.currency}${sizing.allocation === null ? ", of which the run gives each strategy a share" : sizing.allocation < 1 ? `, of which ${share(sizing.allocation)} are for ${of.strategy}` : ""}`;
+  return <Facts of={{ worth: worth ? `${money(worth)} ${quoteOf(of.instrument)}` : null, sized_by: rule, equity_then: capital }} />;
 }
 
 const without = (of: Known, ...names: string[]) => Object.fromEntries(Object.entries(of).filter(([name]) => !names.includes(name)));

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Query
 from abidance.api import views
 from abidance.api.access import Grave, Identity, Stand, Viewer
 from abidance.api.house import House
-from abidance.api.paging import Cursor, Limit, page
+from abidance.api.paging import Cursor, Limit, Purposes, page
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.trading import AnswerOut, BreakersIn, CircuitsIn, LimitsIn, RefusalOut, RiskOut
 from abidance.api.schemas.wire import Page
 from abidance.api.steering import steer
 from abidance.model.event import ControlAction
-from abidance.model.outcome import RefusalCode
+from abidance.model.outcome import RefusalCode, Refused
 from abidance.risk.limiting import OFF, G, changed, loosened
 
 router = APIRouter(prefix="/runs/{run}", tags=["risk"])
@@ -72,7 +72,19 @@ async def list_refusals(
     limit: Limit = 100,
     cursor: Cursor = "",
     code: Annotated[RefusalCode | None, Query()] = None,
+    strategy: Annotated[str, Query(max_length=128)] = "",
+    purpose: Purposes = None,
 ) -> Page[RefusalOut]:
     """List the orders that risk refused, newest first."""
-    wanted = None if code is None else (lambda row: row[2].code is code)
-    return page(house.runs.get(run).replica.refusals, limit, cursor, views.refusal, wanted)
+
+    def wanted(row: tuple[int, int, Refused]) -> bool:
+        refused = row[2]
+        return (
+            code in (None, refused.code)
+            and strategy in ("", refused.request.strategy)
+            and (not purpose or refused.request.purpose in purpose)
+        )
+
+    is_filtered = bool(code or strategy or purpose)
+    rows = house.runs.get(run).replica.refusals
+    return page(rows, limit, cursor, views.refusal, wanted if is_filtered else None)

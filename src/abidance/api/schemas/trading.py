@@ -151,6 +151,17 @@ class VerdictOut(Schema):
     reason: str = ""
 
 
+class SizingOut(Schema):
+    """How large a wish became an order: the rule that a run keeps for its strategy, and what it was applied to."""
+
+    rule: dict[str, Any]
+    """The method and its settings, as `[strategies.sizing]` has them."""
+    equity: float
+    """Of the run when it was decided, in its currency."""
+    allocation: float | None
+    """The strategy's share of it then; null where the run moves shares by itself."""
+
+
 class LevelOut(Schema):
     """Where a protective order stood, and where it was moved to: `prices` from each of `ts` on, to `until`."""
 
@@ -172,6 +183,8 @@ class WhyOut(Schema):
     """The bar, tick, answer or command on which it was decided."""
     signal: dict[str, Any] | None
     """What the strategy wished: the target with its strength, confidence and price."""
+    sizing: SizingOut | None
+    """Null for what is not sized: exits, protective orders, orders by hand."""
     request: dict[str, Any]
     """What sizing and execution made of it."""
     verdict: VerdictOut
@@ -287,6 +300,8 @@ class RefusalOut(Schema):
     side: Side
     quantity: Amount
     purpose: Purpose
+    confidence: float
+    decision_price: Amount
 
 
 class NoticeOut(Schema):
