@@ -221,6 +221,26 @@ def test_a_study_of_another_strategy_version_is_refused_until_it_is_begun_anew(a
     assert_refused(abidance(*typed[:6], "20240101-20240116", *typed[7:]), 2, "other bars")
 
 
+@pytest.mark.usefixtures("kernels_are_compiled")
+@pytest.mark.parametrize("objective", ["sharpe", "profit_factor"])
+def test_that_the_event_engine_makes_the_runs_is_said_once_with_the_reason(
+    abidance: Program, objective: str
+) -> None:
+    page, document = abidance.home / "study.html", abidance.home / "study.json"
+    typed = (*RUN[:-2], *SPACE, "-e", "3", "-j", "1", "-o", objective, "--json", str(document))
+
+    done = abidance(*typed, "--set", "venue.fee_asset=BNB", "--html", str(page))
+
+    assert done.code == 0, done
+    reason = "BTC/USDT@BINANCE pays its fees in BNB."
+    assert (done.out + done.err).count(reason) == 1
+    (told, count), *rest = json.loads(document.read_text("utf-8"))["fallbacks"].items()
+    assert told == reason
+    assert count >= 3
+    assert not rest
+    assert page.read_text("utf-8").count(reason) == 1
+
+
 def test_a_file_of_the_users_is_not_replaced_by_a_choice(abidance: Program) -> None:
     mine = abidance.file("abidance/strategies/EmaCross.toml", "# mine\n")
 

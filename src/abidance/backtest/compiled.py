@@ -128,7 +128,8 @@ def first_time() -> str:
 class Score:
     """What a sweep keeps of one run: `ts` and `equity` at the end of each day (UTC), and totals.
 
-    `max_drawdown` is over all slices, zero or negative; `trades` counts closed round trips.
+    `max_drawdown` is over all slices, zero or negative; `trades` counts closed round trips. `fallback` says why the
+    event engine ran it; empty where it did not.
     """
 
     start_equity: float
@@ -139,6 +140,7 @@ class Score:
     fills: int
     fees: float
     refusals: int
+    fallback: str = field(default="", compare=False)
 
     @property
     def total_return(self) -> float:

@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from abidance.backtest import tables
 from abidance.backtest.compiled import Scene, sound_payments, tiers_of, value_of
+from abidance.backtest.sentences import SENTENCES
 from abidance.backtest.sums import Sums
 from abidance.backtest.tables import World
 from abidance.journal.told import Fills, Told, TripColumns, Trips
@@ -136,7 +137,7 @@ class Story:
         found = []
         for row in _lines(self._world.refusal_log[: int(self._world.run[0]["n_refusals_log"])]):
             code = tables.REFUSALS[int(row["code"])]
-            reason = f"Refused as {code}; the event engine gives the numbers (--engine event)."
+            reason = f"{SENTENCES[code]} The event engine gives the numbers (--engine event)."
             found.append((int(row["ts"]), Refused(self._request(row), code, reason)))
         return found
 

@@ -100,9 +100,10 @@ def _title(report: "StrategyReport") -> str:
     where = ", ".join(report.instruments[:3])
     more = f" and {len(report.instruments) - 3} more" if len(report.instruments) > 3 else ""
     span = f"{moment(report.start)[:10]} to {moment(report.end)[:10]}"
-    return visible(
-        f"{report.strategy} on {where}{more}, {report.timeframe}, {report.bars:,} bars from {span}"
-    )
+    title = f"{report.strategy} on {where}{more}, {report.timeframe}, {report.bars:,} bars from {span}"
+    if report.replayed < report.bars:
+        title += f"; replayed were the latest {report.replayed:,}, from {moment(report.since)[:10]} on"
+    return visible(title)
 
 
 def _told(check: "Check") -> "Text":

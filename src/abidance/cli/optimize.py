@@ -159,8 +159,7 @@ def optimize(
     home = Home(options.catalog_of(userdir, loaded.store), folder, userdir.expanduser() / "studies", counter)
     search = Optimisation(loaded, home, request, _executor(engine))
     console = Console(highlight=False)
-    if engine == "compiled":
-        _compile(search)
+    said = _compile(search) if engine == "compiled" else ""
     if search.resumed:
         console.print(
             visible(f"The study {search.name} goes on: it has {search.resumed:,} trials."), markup=False
@@ -169,6 +168,10 @@ def optimize(
         findings = search.run(live.show)
     if search.uncounted is not None:
         terminal.complain(search.uncounted.found, search.uncounted.remedy)
+    for reason, count in findings.fallbacks.items():
+        if reason != said:
+            told = f"Note: The event engine made {count:,} of the runs, which takes longer: {reason}"
+            typer.echo(visible(told), err=True)
     _present(findings, console, json_file, html)
     if findings.ending == "interrupted":
         console.print("Interrupted: the study is kept; the same command goes on with it.", soft_wrap=True)
@@ -191,9 +194,12 @@ def _executor(engine: str) -> "Executor":
     return backtest
 
 
-def _compile(search: "Optimisation") -> None:
-    """Run the search's starting point once: what must be compiled is then ready for all workers, and told."""
-    from abidance.run.compiled import compiled_backtest, fallback_of
+def _compile(search: "Optimisation") -> str:
+    """Run the search's starting point once: what must be compiled is then ready for all workers, and told.
+
+    Return why the event engine is needed for it, which is told too; empty where it is not.
+    """
+    from abidance.run.compiled import compiled_backtest, reason_of
 
     def say(text: str) -> None:
         typer.echo(visible(text), err=True)
@@ -204,8 +210,10 @@ def _compile(search: "Optimisation") -> None:
         result = compiled_backtest(
             search.tuning.config, search.recipe.source, search.recipe.folder, None, say
         )
-        if reason := fallback_of(result):
-            say(f"Note: {reason}")
+        if reason := reason_of(result):
+            say(f"Note: The event engine makes the runs, which takes longer: {reason}")
+        return reason
+    return ""
 
 
 def _apply(

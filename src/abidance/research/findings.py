@@ -1,7 +1,7 @@
 """What a search found, as one value and as one JSON document. It searches nothing and judges nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import msgspec
 
@@ -41,6 +41,8 @@ class Findings:
     current: Values
     periods: tuple[str, str]
     seconds: float
+    fallbacks: Mapping[str, int] = field(default_factory=dict)
+    """Why the event engine made runs, and how many for each reason; empty for a search that asked for it."""
 
     @property
     def top(self) -> list[Row]:
@@ -76,6 +78,7 @@ class Findings:
             "trials": [self._trial(row) for row in self.rows],
             "config": self.config,
             "seconds": self.seconds,
+            "fallbacks": dict(self.fallbacks),
         }
         return msgspec.json.encode(plain(document))
 

@@ -144,6 +144,8 @@ class Outcome:
     metrics: Mapping[str, float | None]
     trial: Trial | None = field(default=None, compare=False)
     """What the trial counter counts; None for a run without a Sharpe ratio."""
+    fallback: str = field(default="", compare=False)
+    """Why the event engine made the run in place of compiled code; empty where it was not asked for, or not needed."""
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def result_of(
         notices=[*_about_data(material), *recorder.notices],
         bars=material.shown(),
         costs=_costs(core),
-        config=material.config.model_dump(mode="json"),
+        config=material.recorded(),
         fingerprint=fingerprint(*material.bars.values(), *material.funding.values()),
         digest=recorder.digest.hexdigest(),
         version=__version__,

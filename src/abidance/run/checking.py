@@ -128,6 +128,7 @@ def _examined(
     blamed = [place for check in checks for place in check.places if check.verdict == "fail"]
     checks.append(check_source(author.sources, author.findings, blamed))
     bars = [material.bars[id, config.timeframe] for id in config.instruments]
+    replayed = [each.slice(max(0, len(each) - LONGEST), len(each)) if subjects else each for each in bars]
     return StrategyReport(
         config.name,
         config.instruments,
@@ -135,6 +136,8 @@ def _examined(
         sum(map(len, bars)),
         min(int(each.ts[0]) for each in bars),
         max(int(each.ts_close[-1]) for each in bars),
+        sum(map(len, replayed)),
+        min(int(each.ts[0]) for each in replayed),
         tuple(checks),
     )
 

@@ -44,6 +44,7 @@ from abidance.strategy.decisions import Decisions, decide
 
 FALLBACK = "fallback"
 """The code of the notice that the event engine ran in place of the compiled executor."""
+_RAN = "The event engine ran this backtest, not the compiled executor: "
 Decide = Callable[[BarStrategy, Bars, ExitsConfig], Decisions]
 _EXACT_INTEGER = 1 << 53
 _YEAR_NS = 365 * 86_400 * SECOND_NS
@@ -71,8 +72,7 @@ def compiled_backtest(
     except CannotTellError as error:
         reason = error.found
     result = backtest(config, source, folder, progress)
-    text = f"The event engine ran this backtest, not the compiled executor: {reason}"
-    return _with_notice(result, Notice(material.start, "info", FALLBACK, text))
+    return _with_notice(result, Notice(material.start, "info", FALLBACK, _RAN + reason))
 
 
 def first_time(material: Material) -> str:
@@ -104,6 +104,11 @@ def compiled_run(material: Material, started: float | None = None) -> BacktestRe
 def fallback_of(result: BacktestResult) -> str:
     """Return why the event engine ran in place of the compiled executor; empty when it did not."""
     return next((notice.text for notice in result.notices if notice.code == FALLBACK), "")
+
+
+def reason_of(result: BacktestResult) -> str:
+    """Return the same without what comes before the reason."""
+    return fallback_of(result).removeprefix(_RAN)
 
 
 def _with_notice(result: BacktestResult, notice: Notice) -> BacktestResult:
@@ -145,7 +150,7 @@ def _run(material: Material, started: float) -> BacktestResult:
         ],
         bars=material.shown(),
         costs=costs,
-        config=material.config.model_dump(mode="json"),
+        config=material.recorded(),
         fingerprint=fingerprint(*material.bars.values(), *material.funding.values()),
         digest=story.digest(),
         version=__version__,

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ class Optimisation:
         self._request = request
         self.after: RunConfig | None = None
         self.uncounted: TrialsError | None = None
+        self._fallbacks: Counter[str] = Counter()
         if request.train_until:
             config, self.after = split_time(config, request.train_until)
         self.aim = Aim.read(request.objectives, request.requirements)
@@ -127,6 +129,7 @@ class Optimisation:
             current=self.tuning.current(),
             periods=(self.tuning.config.timerange, self.after.timerange if self.after else ""),
             seconds=time.perf_counter() - began,
+            fallbacks=dict(self._fallbacks),
         )
 
     def chosen(self, findings: Findings, number: int | None = None) -> Row:
@@ -161,6 +164,7 @@ class Optimisation:
         return Alone(self.recipe) if jobs <= 1 else Processes(self.recipe, jobs)
 
     def _count(self, outcome: Outcome) -> None:
+        self._fallbacks.update([outcome.fallback] if outcome.fallback else ())
         if self._home.counter is None or outcome.trial is None or self.uncounted is not None:
             return
         try:

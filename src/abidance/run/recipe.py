@@ -35,7 +35,7 @@ from abidance.research.objective import (
 from abidance.research.space import Values
 from abidance.research.trials import Trial, idea
 from abidance.run.backtest import backtest
-from abidance.run.compiled import compiled_backtest
+from abidance.run.compiled import compiled_backtest, reason_of
 from abidance.run.config import RunConfig
 from abidance.run.plugins import find_strategy
 from abidance.run.setup import BarSource, GapSource, TermsSource, gather
@@ -164,9 +164,8 @@ class _Sweeper:
             if not figures:
                 return _Scorer(recipe, {})(values)
             returns, _ = risk_returns(found.ts, found.equity, found.start_equity)
-            strategies = idea([each.strategy for each in config.strategies])
-            trial = Trial.made(strategies, self.arena.fingerprint, returns, found.trades)
-            return score_figures(figures, recipe.aim, trial)
+            trial = Trial.made(idea(self.arena.classes), self.arena.fingerprint, returns, found.trades)
+            return replace(score_figures(figures, recipe.aim, trial), fallback=found.fallback)
         except _REFUSED as error:
             return Refusal(error.found)
 
@@ -178,9 +177,9 @@ class _Scorer:
 
     def __call__(self, values: Values) -> Outcome | Refusal:
         try:
-            return score(
-                self.recipe.evaluate(self.recipe.tuning.configured(values)), self.recipe.aim, self.functions
-            )
+            result = self.recipe.evaluate(self.recipe.tuning.configured(values))
+            found = score(result, self.recipe.aim, self.functions)
+            return replace(found, fallback=reason_of(result))
         except _REFUSED as error:
             return Refusal(error.found)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from abidance.engine.allocator import Allocator
 from abidance.engine.config import StrategyConfig
@@ -117,6 +117,14 @@ class Material:
     def venues(self) -> tuple[str, ...]:
         """Return the names of the venues, sorted."""
         return tuple(sorted({instrument.venue for instrument in self.instruments.values()}))
+
+    def recorded(self) -> dict[str, object]:
+        """Return the configuration as results keep it: a strategy that was named by its file alone with its class."""
+        found: dict[str, Any] = self.config.model_dump(mode="json")
+        for each in found["strategies"]:
+            if each["strategy"].endswith(".py"):
+                each["strategy"] += f":{type(self.strategies[each['name']]).__name__}"
+        return found
 
     def replay(self) -> Feed:
         """Return the bars of the range, the trades, the holes and the funding that falls due in it as a feed."""

@@ -114,13 +114,13 @@ class Arena:
         layout = self._layout_for(config)
         strategies = {each.name: made(layout.kinds[each.name], each) for each in config.strategies}
         material = replace(layout.material, config=config, strategies=strategies)
-        if unsupported(material) is None:
+        if (reason := unsupported(material)) is None:
             try:
                 return score_of(compiled.simulate(scene_of(material), keeps_logs=False)[0])
-            except CannotTellError:
-                pass
+            except CannotTellError as error:
+                reason = error.found
         core = assemble(material, OrderIds(0, 0, b"backtest").make, tape=material.bars, isolate=False)
-        return _told(result_of(material, core, play(material, core, digest=False), {}))
+        return _told(result_of(material, core, play(material, core, digest=False), {}), reason)
 
     def fast(self, config: RunConfig) -> Score | None:
         """Score a setting by the fast lane alone; None where it cannot tell."""
@@ -152,6 +152,11 @@ class Arena:
                 if history > self._layout.history:
                     self._layout = _Layout(config, self._source, self._folder)
         return self._layout
+
+    @property
+    def classes(self) -> list[str]:
+        """Return the names of the strategies' classes."""
+        return [kind.__name__ for kind in self._layout.kinds.values()]
 
     @cached_property
     def days_covered(self) -> float:
@@ -222,8 +227,8 @@ def _silence(_strategy: BarStrategy, _tape: Bars, exits: ExitsConfig) -> Decisio
     return nothing(0, exits)
 
 
-def _told(result: BacktestResult) -> Score:
-    """Return the score of a run of the event engine."""
+def _told(result: BacktestResult, reason: str) -> Score:
+    """Return the score of a run of the event engine, with the reason why it was needed."""
     ends = day_ends(result.ts)
     return Score(
         start_equity=result.start_equity,
@@ -234,4 +239,5 @@ def _told(result: BacktestResult) -> Score:
         fills=len(result.fills),
         fees=float(sum(fill.fee for fill in result.fills)),
         refusals=len(result.refusals),
+        fallback=reason,
     )

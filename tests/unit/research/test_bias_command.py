@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from abidance.cli.check import check_strategy
 from abidance.model.errors import ConfigError, StrategyError, UsageError
+from abidance.run import checking
 
 FOLDER = Path(__file__).parents[2] / "data" / "strategies"
 
@@ -37,8 +38,21 @@ def test_an_honest_strategy_ends_well_and_is_told_so() -> None:
 
     assert result.exit_code == 0
     assert "EmaCross on BTC/USDT@BINANCE, SOL/USDT@BINANCE, 1h, 2,880 bars from 2024-01-01" in words(result)
+    assert "replayed were" not in words(result)
     assert result.output.count("PASS") == 5
     assert "Honest as far as this can tell" in words(result)
+
+
+def test_of_a_long_run_it_says_what_was_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "LONGEST", 600)
+
+    told = words(run("-s", "EmaCross", "-p", "BTC/USDT,SOL/USDT"))
+    found = json.loads(run("-s", "EmaCross", "-p", "BTC/USDT,SOL/USDT", "--json").output)[0]
+
+    assert "2,880 bars from 2024-01-01" in told
+    assert "replayed were the latest 1,200, from 2024-02-05 on" in told
+    assert (found["bars"], found["replayed_bars"]) == (2_880, 1_200)
+    assert found["replayed_since_ns"] == found["end_ns"] - 600 * 3_600 * 10**9
 
 
 def test_a_cheat_ends_with_the_code_of_a_strategys_failure() -> None:

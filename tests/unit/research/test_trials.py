@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from abidance.engine.config import StrategyConfig
+from abidance.market.store import BarStore, Catalog
+from abidance.research.objective import Aim, Outcome
 from abidance.research.trials import FILE_NAME, Trial, TrialCounter, TrialsError, Tried, idea
+from abidance.run.backtest import backtest
+from abidance.run.compiled import compiled_backtest
+from abidance.run.config import RunConfig
+from abidance.run.recipe import Executor, Recipe, Remembering
+from abidance.run.tuning import tuning
 
 COUNT = """
 import sys
@@ -58,6 +66,29 @@ def test_a_class_is_one_idea_wherever_its_file_lies() -> None:
     ways = (["Mine"], ["mine.py:Mine"], ["/home/ada/mine.py:Mine"])
 
     assert {idea(each) for each in ways} == {"Mine"}
+
+
+def test_a_file_that_is_named_without_its_class_counts_as_its_class(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from abidance.strategy.library import EmaCross\n\n\nclass Mine(EmaCross):\n    pass\n"
+    )
+
+    def counted(text: str, executor: Executor) -> Trial | None:
+        strategies = (StrategyConfig(strategy=text),)
+        run = RunConfig(
+            instruments=("BTC/USDT@BINANCE",), strategies=strategies, timerange="20240101-20240201"
+        )
+        source = Remembering(Catalog(BarStore(tmp_path / "data")))
+        aim = Aim.read(["total_return"], [])
+        outcome = Recipe(tuning(run, tmp_path), aim, source, tmp_path, executor)()({"fast": 5, "slow": 20})
+        assert isinstance(outcome, Outcome)
+        return outcome.trial
+
+    ways = ("Mine", "mine.py:Mine", "mine.py", str(tmp_path / "mine.py"))
+    found = {counted(text, executor) for text in ways for executor in (backtest, compiled_backtest)}
+
+    assert {each and each.strategy for each in found} == {"Mine"}
+    assert len(found) == 1
     assert idea(["lib/mine.py"]) == idea(["/home/ada/mine.py"])
     assert idea(["b.py:B", "A"]) == idea(["A", "x/b.py:B"]) == "A+B"
 

@@ -196,6 +196,11 @@ def test_the_page_is_one_file_without_scripts_and_safe_against_hostile_names() -
     assert "default-src 'none'" in page
 
 
+def test_the_page_says_why_the_event_engine_made_runs() -> None:
+    assert "which takes longer: It is so." in render(verdict(fallback="It is so."))
+    assert "which takes longer" not in render(verdict(fallback=""))
+
+
 @pytest.mark.parametrize("values", [[1.0], [0.0, 0.0], [1.0, float("inf"), 2.0]])
 def test_pictures_stand_whatever_they_show(values: list[float]) -> None:
     fan = {"rows": [0, 1], "bands": [[1, 1], [1, 1], [1, 1]], "own": [1, 1]}

@@ -17,13 +17,19 @@ from abidance.venues.sim.config import VenueConfig
 pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
 
 
-def recipe(tmp_path: Path, *, timerange: str = "20240101-20240701", objectives: tuple[str, ...]) -> Recipe:
+def recipe(
+    tmp_path: Path,
+    *,
+    timerange: str = "20240101-20240701",
+    objectives: tuple[str, ...],
+    fee_asset: str = "quote",
+) -> Recipe:
     config = RunConfig(
         instruments=("BTC/USDT@BINANCE",),
         timeframe="4h",
         timerange=timerange,
         strategies=(StrategyConfig(strategy="EmaCross"),),
-        venue=VenueConfig(unlimited_volume=True),
+        venue=VenueConfig(unlimited_volume=True, fee_asset=fee_asset),
     )
     source = Remembering(Catalog(BarStore(tmp_path / "data")))
     return Recipe(tuning(config, None), Aim.read(objectives, ()), source, None, compiled_backtest)
@@ -74,3 +80,16 @@ def test_runs_of_a_few_days_are_scored_whole(tmp_path: Path) -> None:
     truth = backtest(search.tuning.configured({"fast": 3, "slow": 6}), search.source)
     assert isinstance(outcome, Outcome)
     assert outcome.scores == pytest.approx([figures(truth)["total_return"]], rel=1e-9)
+
+
+@pytest.mark.parametrize("objective", ["total_return", "profit_factor"])
+def test_what_the_event_engine_had_to_run_says_why(tmp_path: Path, objective: str) -> None:
+    usual = recipe(tmp_path, objectives=(objective,))()({"fast": 5, "slow": 20})
+    found = recipe(tmp_path, timerange="20240101-20240301", objectives=(objective,), fee_asset="BNB")()(
+        {"fast": 5, "slow": 20}
+    )
+
+    assert isinstance(usual, Outcome)
+    assert isinstance(found, Outcome)
+    assert usual.fallback == ""
+    assert found.fallback == "BTC/USDT@BINANCE pays its fees in BNB."

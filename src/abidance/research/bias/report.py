@@ -51,7 +51,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class StrategyReport:
-    """All that was checked of one strategy. `bars` counts those of all instruments; times are ns UTC."""
+    """All that was checked of one strategy. `bars` counts those of all instruments; times are ns UTC.
+
+    `replayed` counts those that were replayed, the latest of each instrument, the earliest of which opens at `since`.
+    """
 
     strategy: str
     instruments: tuple[str, ...]
@@ -59,6 +62,8 @@ class StrategyReport:
     bars: int
     start: int
     end: int
+    replayed: int
+    since: int
     checks: tuple[Check, ...]
 
     @property
@@ -75,6 +80,8 @@ class StrategyReport:
             "bars": self.bars,
             "start_ns": self.start,
             "end_ns": self.end,
+            "replayed_bars": self.replayed,
+            "replayed_since_ns": self.since,
             "verdict": self.verdict.value,
             "checks": [check.plain() for check in self.checks],
         }
