@@ -221,6 +221,7 @@ def test_a_study_of_another_strategy_version_is_refused_until_it_is_begun_anew(a
     assert_refused(abidance(*typed[:6], "20240101-20240116", *typed[7:]), 2, "other bars")
 
 
+@pytest.mark.timeout(400)  # the first run of a version compiles its kernels
 @pytest.mark.usefixtures("kernels_are_compiled")
 @pytest.mark.parametrize("objective", ["sharpe", "profit_factor"])
 def test_that_the_event_engine_makes_the_runs_is_said_once_with_the_reason(
