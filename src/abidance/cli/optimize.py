@@ -91,6 +91,7 @@ def optimize(
     strategy: options.Strategies = None,
     pairs: options.Pairs = None,
     timeframe: options.Timeframe = None,
+    detail_timeframe: options.Detail = None,
     timerange: options.Timerange = None,
     objective: Objectives = None,
     require: Requirements = None,
@@ -134,7 +135,7 @@ def optimize(
     from abidance.run.optimising import Home, Optimisation, Request
 
     typed = RunOptions(
-        config, strategy, pairs, timeframe, None, timerange, fee, slippage, stake_amount, dry_run_wallet,
+        config, strategy, pairs, timeframe, detail_timeframe, timerange, fee, slippage, stake_amount, dry_run_wallet,
         setting, param, store,
     )  # fmt: skip
     loaded = typed.load()

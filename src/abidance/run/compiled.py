@@ -36,7 +36,7 @@ from abidance.model.money import UNIT
 from abidance.model.outcome import Notice
 from abidance.risk.feeds import Feeds, loss_of
 from abidance.run.backtest import Progress, backtest, buy_and_hold, quick_collector
-from abidance.run.config import RunConfig
+from abidance.run.config import TRADES, RunConfig
 from abidance.run.setup import BarSource, GapSource, Key, Material, TermsSource, gather
 from abidance.strategy.base import BarStrategy
 from abidance.strategy.config import ExitsConfig
@@ -62,9 +62,10 @@ def compiled_backtest(
     `say` is told when kernels are about to be compiled, which happens once for an installed version.
     """
     started = time.perf_counter()
-    material = gather(
-        config, _Sparing(source, config) if isinstance(source, StoredSource) else source, folder
-    )
+    spared = source
+    if isinstance(source, StoredSource) and config.detail_timeframe != TRADES:
+        spared = _Sparing(source, config)
+    material = gather(config, spared, folder)
     if say is not None and (text := first_time(material)):
         say(text)
     try:

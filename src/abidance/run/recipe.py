@@ -14,10 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from abidance.backtest.result import BacktestResult
 from abidance.engine.config import StrategyConfig
 from abidance.journal.metrics import risk_returns
 from abidance.market.bars import Bars
+from abidance.market.build import Tape
 from abidance.market.funding import Funding
 from abidance.market.live.gaps import GapSpan
 from abidance.market.store import fingerprint
@@ -40,6 +43,7 @@ from abidance.run.config import RunConfig
 from abidance.run.plugins import find_strategy
 from abidance.run.setup import BarSource, GapSource, TermsSource, gather
 from abidance.run.sweeping import Arena, figures_of
+from abidance.run.tapes import TapeSource, no_trades
 from abidance.run.tuning import Tuning
 from abidance.run.version import version_of, version_of_file
 from abidance.strategy.mistakes import FAILURES, file_error
@@ -68,6 +72,17 @@ class Remembering:
         """Return rates as the source does."""
         rates: Funding | None = self._ask("funding", instrument, start, end)
         return rates
+
+    def trades(self, instrument: str, start: int | None = None, end: int | None = None) -> Tape:
+        """Return trades as the source does. Raises ConfigError when it has none to give.
+
+        It is asked for all before `end`: how early a run's trades begin hangs on what its strategies warm up on.
+        """
+        tape: Tape | None = self._ask("trades", instrument, None, end, kind=TapeSource)
+        if tape is None:
+            raise no_trades()
+        first = 0 if start is None else int(np.searchsorted(tape.ts, start))
+        return Tape(tape.ts[first:], tape.price[first:], tape.size[first:])
 
     def terms(self, instrument: str, ts: int | None = None) -> Version | None:
         """Return the rules of a venue as the source does, None when it knows none."""
@@ -267,6 +282,9 @@ def pins(recipe: Recipe) -> dict[str, str]:
     config = recipe.tuning.config
     material = gather(config, recipe.source, recipe.folder)
     data = fingerprint(*material.bars.values(), *material.past.values(), *material.funding.values())
+    if material.tapes:  # two tapes may make the same bars
+        columns = (column.tobytes() for tape in material.tapes.values() for column in tape)
+        data = hashlib.sha256(b"".join((data.encode(), *columns))).hexdigest()
     code = hashlib.sha256()
     for each in config.strategies:
         code.update(version_of(find_strategy(each.strategy, recipe.folder)))

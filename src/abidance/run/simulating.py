@@ -34,7 +34,7 @@ from abidance.research.calibration import FEWEST, fit
 from abidance.research.markets import Market, on_tick
 from abidance.research.stress import Stress, When
 from abidance.run.compiled import compiled_backtest, fallback_of, prepare
-from abidance.run.config import RunConfig
+from abidance.run.config import TRADES, RunConfig
 from abidance.run.setup import BarSource, Material, gather
 from abidance.strategy.base import BarStrategy
 from abidance.strategy.decisions import warmup_of
@@ -184,6 +184,8 @@ class Stage:
     start: int
     end: int
     gaps: tuple[GapSpan, ...] = ()
+    source: BarSource | None = None
+    """What serves the run where trades decide what fills, since nothing happens to the market then."""
 
     def bars(
         self, stress: Stress, draw: Generator, chance: Generator
@@ -222,7 +224,8 @@ class Work:
         """Run one path."""
         draw, chance = (default_rng(SeedSequence(self.plan.seed, spawn_key=(number, at))) for at in range(2))
         bars, times = self.stage.bars(self.plan.stress, draw, chance)
-        result = compiled_backtest(self.config, _Served(bars, self.stage), self.folder)
+        source = self.stage.source or _Served(bars, self.stage)
+        result = compiled_backtest(self.config, source, self.folder)
         return _summary(number, result, times)
 
 
@@ -264,6 +267,8 @@ def simulate(
     Markets are fitted to the bars that `config` names, and begin with the first of them. Real bars under stress differ
     from path to path only when chance says when something strikes; where it does not, one path is run.
     """
+    if config.detail_timeframe == TRADES:
+        _check_traded(plan)
     material = gather(config, source, folder)
     stressed = _under_stress(material.config, plan.stress)
     timeframe = min((timeframe for _, timeframe in material.bars), key=timeframe_ns)
@@ -313,13 +318,17 @@ def _under_stress(config: RunConfig, stress: Stress) -> RunConfig:
 
 def _real_stage(material: Material, source: BarSource, timeframe: str) -> Stage:
     _, end = parse_timerange(material.config.timerange) if material.config.timerange else (None, None)
-    bars = {id: checked(source.read(id, timeframe, None, end)) for id in material.instruments}
+    bars = {
+        id: material.bars[id, timeframe] if material.tapes else checked(source.read(id, timeframe, None, end))
+        for id in material.instruments
+    }
     perpetuals = {id: source.funding(id) for id in material.funding}
     start = max(material.start, *(int(each.ts[0]) for each in bars.values()))
     stop = min(int(each.ts_close[-1]) for each in bars.values())
     count = max(int(np.count_nonzero(each.ts >= material.start)) for each in bars.values())
     rates = {id: rates for id, rates in perpetuals.items() if rates is not None}
-    return Stage(None, bars, count, material.instruments, rates, start, stop, material.gaps)
+    served = source if material.tapes else None
+    return Stage(None, bars, count, material.instruments, rates, start, stop, material.gaps, served)
 
 
 def _drawn_stage(material: Material, source: BarSource, timeframe: str, plan: Plan) -> Stage:
@@ -348,6 +357,20 @@ def _usual(rates: Funding, start: int, end: int) -> Funding:
     mean = float(rates.rate.sum()) * _FUNDING_NS / (span + _FUNDING_NS)
     ts = np.arange(-(-start // _FUNDING_NS) * _FUNDING_NS, end, _FUNDING_NS, dtype=np.int64)
     return Funding(rates.instrument, ts, np.full(len(ts), mean))
+
+
+def _check_traded(plan: Plan) -> None:
+    """Refuse a market that no trades are known of."""
+    if plan.market != REAL:
+        what = f"and a market drawn by {plan.market} has none"
+    elif plan.stress.strikes or plan.stress.changes:
+        what = f"and there are none of a market under {plan.stress.text}"
+    else:
+        return
+    raise UsageError(
+        f"Trades decide what fills in this run (`detail_timeframe`), {what}.",
+        "Choose bars as `detail_timeframe`, or none; with --market real only costs and latency can be stressed.",
+    )
 
 
 def _check_timeframes(material: Material, shortest: str) -> None:

@@ -35,6 +35,14 @@ class TapeSource(Protocol):
         ...
 
 
+def no_trades() -> ConfigError:
+    """Return what to say of a source that has no trades where a run asks for them."""
+    return ConfigError(
+        "This run has bars only, and `detail_timeframe` asks for trades.",
+        "Import trades, or choose a shorter timeframe as the detail.",
+    )
+
+
 class Traded:
     """Bars built from the trades of a source; each tape is read once. A bar in which nothing traded is flat.
 
@@ -45,10 +53,7 @@ class Traded:
         self, source: BarSource, keys: Sequence[tuple[str, str]], start: int | None, history: int
     ) -> None:
         if not isinstance(source, TapeSource):
-            raise ConfigError(
-                "This run has bars only, and `detail_timeframe` asks for trades.",
-                "Import trades, or choose a shorter timeframe as the detail.",
-            )
+            raise no_trades()
         longest = max(timeframe_ns(timeframe) for _, timeframe in keys)
         self._source, self._trades = source, source
         self._since = None if start is None else max(0, start - (history + 1) * longest)

@@ -1,22 +1,32 @@
 """Runs in which the trades themselves decide what fills."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from abidance.engine.config import StrategyConfig
 from abidance.market.build import Tape
+from abidance.market.store import BarStore, Catalog
+from abidance.market.store.tables import Place
 from abidance.model.errors import ConfigError, DataError, UsageError
 from abidance.model.instrument import SECOND_NS
 from abidance.model.order import Purpose
+from abidance.research.objective import Aim, Outcome, figures
+from abidance.research.space import Values
+from abidance.research.stress import parse
 from abidance.risk.config import SizingConfig
 from abidance.run.backtest import backtest
 from abidance.run.compiled import compiled_backtest, fallback_of
 from abidance.run.config import RunConfig
+from abidance.run.recipe import Executor, Recipe, Remembering, pins
 from abidance.run.reruns import Reruns
 from abidance.run.setup import gather
+from abidance.run.simulating import Plan, simulate
+from abidance.run.tuning import tuning
 from abidance.strategy.config import ExitsConfig
 from tests.parity.markets import START
 from tests.parity.test_trades import Tapes
@@ -139,6 +149,96 @@ def test_runs_that_are_to_be_repeated_over_other_bars_are_refused(tmp_path: Path
 
     with pytest.raises(UsageError, match="trades decide"):
         Reruns(material, lambda: None)
+
+
+def stored(folder: Path) -> Catalog:
+    """Store an afternoon of trades, and nothing else, as a user has them."""
+    steps = np.random.default_rng(1).normal(0.0, 0.05, 4_000)
+    prices = np.round(100.0 + np.cumsum(steps), 2)
+    ts, size = START + np.arange(len(prices)) * 5 * SECOND_NS, np.full(len(prices), 50.0)
+    ids = [str(number) for number in range(len(ts))]
+    rows = {"ts": ts, "price": prices, "size": size, "buyer_is_taker": True, "id": ids, "received": 0}
+    catalog = Catalog(BarStore(folder / "data"))
+    catalog.store.tables.append(Place(ID, "trades"), pl.DataFrame(rows))
+    return catalog
+
+
+SEARCHED = config("EmaCross", instruments=(ID,))
+
+
+@pytest.mark.parametrize("executor", [backtest, compiled_backtest])
+@pytest.mark.parametrize("objective", ["total_return", "profit_factor"])
+def test_a_search_scores_what_the_stored_trades_decide(
+    tmp_path: Path, executor: Executor, objective: str
+) -> None:
+    catalog = stored(tmp_path)
+    values: Values = {"fast": 5, "slow": 20}
+    aim = Aim.read([objective], [])
+    recipe = Recipe(tuning(SEARCHED, None), aim, Remembering(catalog), None, executor)
+    pins(recipe)  # reads what the search will read
+
+    found = pickle.loads(pickle.dumps(recipe))()(values)  # as a worker on another host does
+
+    truth = figures(backtest(recipe.tuning.configured(values), catalog))
+    assert isinstance(found, Outcome)
+    assert found.fallback == ""
+    assert truth["trades"] is not None
+    assert truth["trades"] > 5
+    assert found.scores == pytest.approx([truth[objective]], rel=1e-9)
+
+
+def test_trades_that_make_the_same_bars_make_another_search(tmp_path: Path) -> None:
+    first = tape(*[100.0, 101.0, 99.0, 100.0, 100.0, 100.0] * 200)
+    other = Tape(first.ts, tape(*[100.0, 99.0, 101.0, 100.0, 100.0, 100.0] * 200).price, first.size)
+
+    def pinned(trades: Tape) -> dict[str, str]:
+        source = Remembering(Tapes({ID: trades}))
+        return pins(Recipe(tuning(SEARCHED, None), Aim.read(["sharpe"], []), source, None))
+
+    one, two = pinned(first), pinned(other)
+
+    assert {name for name in one if one[name] != two[name]} == {"data"}
+
+
+def test_the_real_market_is_simulated_by_its_trades_under_stress_that_leaves_them_alone(
+    tmp_path: Path,
+) -> None:
+    catalog = stored(tmp_path)
+
+    plain, dear = (
+        simulate(SEARCHED, catalog, Plan("real", parse(text))) for text in ("", "fees:3x,latency:500ms")
+    )
+
+    truth = backtest(SEARCHED, catalog)
+    assert [len(plain.paths), len(dear.paths)] == [1, 1]
+    assert plain.paths[0].final_equity == truth.equity[-1]
+    assert plain.paths[0].trades > 1
+    assert dear.paths[0].costs > 2 * plain.paths[0].costs
+
+
+@pytest.mark.parametrize(
+    ("plan", "told"),
+    [
+        (Plan("bootstrap"), "a market drawn by bootstrap has none"),
+        (Plan("real", parse("crash:-0.4")), "there are none of a market under crash:-0.4"),
+        (Plan("real", parse("volatility:2x")), "there are none of a market under volatility:2x"),
+    ],
+)
+def test_a_market_without_trades_is_refused_where_trades_decide(plan: Plan, told: str) -> None:
+    with pytest.raises(UsageError, match=told) as error:
+        simulate(SEARCHED, Tapes({}), plan)
+
+    assert "--market real" in error.value.remedy
+
+
+def test_a_search_without_trades_is_told(tmp_path: Path) -> None:
+    class Bare:
+        def read(self, *_: Any) -> Any: ...
+
+        def funding(self, *_: Any) -> None: ...
+
+    with pytest.raises(ConfigError, match="asks for trades"):
+        gather(SEARCHED, Remembering(Bare()), None)
 
 
 def test_trades_are_a_detail_and_no_timeframe() -> None:
