@@ -152,6 +152,7 @@ class Replica:
         self.stopped = set(strategies)
         self.paused: set[str] = set()
         self.parameters = {name: dict(each.parameters) for name, each in strategies.items()}
+        self._earlier = dict(self.parameters)
         self.equity = 0.0
         self.seq = 0
         self.curve = (array("q"), array("d"), array("d"))
@@ -487,7 +488,8 @@ class Replica:
         elif action is ControlAction.RESUME_ENTRIES:
             self.paused.discard(name)
         elif action is ControlAction.SET_PARAMETERS:
-            self.parameters[name] |= event.values
+            self._earlier[name] = self.parameters[name]
+            self.parameters[name] = {**self.parameters[name], **event.values}
         elif action is ControlAction.SET_ALLOCATION:
             share = event.values.get("allocation")
             if isinstance(share, int | float) and 0 < share <= 1:
@@ -533,22 +535,7 @@ class Replica:
         if notice.code == "strategy_failed":
             self.stopped.add(notice.strategy)
         elif notice.code == "parameters_refused" and isinstance(self._last, Control):
-            self._forget_parameters(notice.strategy)
-
-    def _forget_parameters(self, name: str) -> None:
-        """Put the parameters of a strategy together again, without the last wish, which was refused."""
-        refused = self._last
-        wishes = [
-            event
-            for _, event in self.controls
-            if event.action is ControlAction.SET_PARAMETERS
-            and event.strategy in ("", name)
-            and event is not refused
-        ]
-        given = next(each.parameters for each in self.config.strategies if each.name == name)
-        self.parameters[name] = dict(given)
-        for wish in wishes:
-            self.parameters[name] |= wish.values
+            self.parameters[notice.strategy] = self._earlier[notice.strategy]
 
 
 def explained(decision: Decision, order_id: str) -> tuple[Intent | None, Recorded | None]:
