@@ -3,11 +3,12 @@
     python benchmarks/api_load.py reads   --fills 1000000      # p99 of each read, memory of the server
     python benchmarks/api_load.py streams --clients 200        # who follows a bot that is busy, on one core
 
-Each starts `abidance serve --demo` as a process of its own over a user directory of its own and prints one JSON line.
-`reads` writes a journal of so many round trips first: an order, its acceptance and its fill each minute, a bar each
-hour. `streams` pins the server to one core (`--core`) and lets a bot write ten steps a second; a client lost something
-when a number is missing. `poll` asks a server that runs already, as dashboards do, until it is interrupted: a part of
-`api_engine.py`. `chrt -r 10` before it keeps neighbours out.
+Each starts `abidance serve` as a process of its own over a user directory of its own and prints one JSON line.
+`reads` writes a journal of so many round trips first (an order, its acceptance and its fill each minute, a bar each
+hour) and asks for everything that can be read (`api_reads.py`), as an admin. `streams` pins the server to one core
+(`--core`) and lets a bot write ten steps a second; a client lost something when a number is missing. `poll` asks a
+server that runs already, as dashboards do, until it is interrupted: a part of `api_engine.py`. `chrt -r 10` before it
+keeps neighbours out.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from api_reads import furnish
+from api_reads import reads as every_read
+from yarl import URL
 
 from abidance.journal.record import Codec, RunHeader, frame, opening
 from abidance.model.command import Submit
@@ -41,24 +45,6 @@ from abidance.run.config import load
 
 ID, NAME, MINUTE = "BTC/USDT@BINANCE", "EmaCross", 60 * 10**9
 START = 1_600_000_000 * 10**9
-READS = (
-    "",
-    "/orders?limit=100",
-    "/orders?limit=500",
-    "/orders?limit=100&cursor={half}",
-    "/orders?limit=100&strategy=none",
-    "/orders/{order}",
-    "/fills?limit=100",
-    "/fills?limit=100&cursor={half}",
-    "/why?ref={ref}",
-    "/round-trips?limit=100&cursor={quarter}",
-    "/ledger?limit=100&cursor={half}",
-    "/equity?points=1000",
-    "/positions",
-    "/balances",
-    "/risk",
-    "/strategies",
-)
 POLLED = ("", "/orders?limit=100", "/fills?limit=100", "/positions", "/risk", "/equity?points=1000")
 
 
@@ -189,32 +175,33 @@ def ranked(seconds: list[float]) -> dict[str, float]:
 
 
 async def read_all(
-    base: str, pid: int, given: argparse.Namespace, fills: int, began: float
+    base: str, pid: int, given: argparse.Namespace, secret: str, began: float
 ) -> dict[str, Any]:
-    """Read each list so often, one request after the other, at forty a second."""
-    async with aiohttp.ClientSession() as session:
+    """Ask for everything that can be read so often, one request after the other, at forty a second."""
+    fills, headers = given.fills, {"Authorization": f"Bearer {secret}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
         await ready(session, base)
         took = time.monotonic() - began
         prefer(given.priority, os.getpid(), pid)
-        holes = {
-            "half": fills // 2, "quarter": fills // 4, "order": f"{fills // 3:032x}", "ref": f"{ID}%23{fills // 3}",
-        }  # fmt: skip
+        async with session.get(f"{base}/api/v1/openapi.json") as answer:
+            paths = list(every_read(await answer.json(), fills))
         found: dict[str, Any] = {}
-        for path in READS:
+        for path in paths:
             spent = []
             for _ in range(given.count):
                 at = time.perf_counter()
-                async with session.get(f"{base}/api/v1/runs/long{path.format(**holes)}") as answer:
-                    await answer.read()
-                    assert answer.status == 200, (path, answer.status)
+                async with session.get(URL(f"{base}{path}", encoded=True)) as answer:
+                    told = await answer.read()
+                    assert answer.status == 200, (path, answer.status, told[:500])
                 spent.append(time.perf_counter() - at)
                 await asyncio.sleep(max(0.0, 0.025 - spent[-1]))
-            found[path or "/"] = ranked(spent)
+            found[path] = ranked(spent)
     return {
         "fills": fills,
         "caught_up_after_s": round(took, 1),
         "memory_mb": memory_mb(pid),
         "worst_p99_ms": max(each["p99_ms"] for each in found.values()),
+        "routes": len({path.partition("?")[0] for path in paths}),
         "reads": found,
     }
 
@@ -229,9 +216,10 @@ def reads(given: argparse.Namespace) -> dict[str, Any]:
             for _ in range(given.fills):
                 bot.step()
             bot.flush()
+        secret = furnish(folder)
         began = time.monotonic()
-        with served(folder) as (base, pid):
-            return asyncio.run(read_all(base, pid, given, given.fills, began))
+        with served(folder, demo=False) as (base, pid):
+            return asyncio.run(read_all(base, pid, given, secret, began))
 
 
 # --- streams

@@ -75,7 +75,7 @@ class Metrics:
                 ("open_positions", float(len(replica.portfolio.open_positions()))),
                 ("refusals", float(len(replica.refusals))),
                 ("fills", float(len(replica.fills))),
-                ("alarms", float(sum(each.level == "error" for each in replica.notices))),
+                ("alarms", float(replica.told["error"])),
                 ("halted", float(standing.code is not None)),
                 ("records", float(replica.seq)),
             ):

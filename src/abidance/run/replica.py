@@ -164,6 +164,7 @@ class Replica:
         self.wins, self.brought = Counter[str](), dict[tuple[str, str], float]()
         self.peak = 0.0
         self.notices: Rows[Notice] = shelf.rows(Notice)
+        self.told: Counter[str] = Counter()
         self.controls: list[tuple[int, Control]] = []
         self.changes: deque[Change] = deque(maxlen=KEPT_CHANGES)
         self.count = 0
@@ -531,6 +532,7 @@ class Replica:
 
     def _on_notice(self, notice: Notice) -> None:
         self.notices.append(notice)
+        self.told[notice.level] += 1
         self._tell(notice)
         if notice.code == "strategy_failed":
             self.stopped.add(notice.strategy)

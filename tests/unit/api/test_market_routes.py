@@ -1,10 +1,14 @@
 """What stands beside the candles: books as the run saw them, and indicators as strategies compute them."""
 
+import threading
+from typing import Any
+
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from abidance.api.house import House
+from abidance.api.routes import market
 from abidance.indicators.trend import ema
 from abidance.market.bars import Bars
 from abidance.model.market import BookSnapshot, DataKind, FeedState, FeedStatus, Quote
@@ -94,3 +98,24 @@ def test_the_newest_bars_of_the_store_are_those_at_its_end(viewer: TestClient, h
     assert few["ts"] == [each * 3_600_000 for each in (5_997, 5_998, 5_999)]
     assert few["close"] == [5_998.0, 5_999.0, 6_000.0]
     assert early["close"] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/bars", "/api/v1/runs/demo/bars", "/api/v1/runs/demo/indicators"])
+def test_thousands_of_bars_hold_nobody_up(
+    viewer: TestClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """They are turned into rows and into text by a thread that reads, not by the loop that answers everybody."""
+    threads: list[str] = []
+
+    def noting(*given: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return shown(*given)
+
+    shown = market._shown
+    monkeypatch.setattr(market, "_shown", noting)
+
+    found = viewer.get(path, params={"instrument": BTC, "timeframe": "1h", "names": "ema 20"})
+
+    assert len(found.json()["ts"]) == 1_000
+    assert threads
+    assert all(each.startswith("read") for each in threads), threads

@@ -1,9 +1,12 @@
 """The configuration: what is in force, and the JSON Schema of every key. It holds no secrets."""
 
+import json
 import os
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter
+from starlette.responses import Response
 
 from abidance.api.access import Stand, Viewer
 from abidance.api.schemas.market import ConfigOut
@@ -21,7 +24,13 @@ async def get_config(who: Viewer, house: Stand) -> ConfigOut:
     return ConfigOut(values=config.model_dump(mode="json"), path=str(path), exists=path.exists())
 
 
-@router.get("/schema")
-async def get_config_schema(who: Viewer) -> dict[str, Any]:
+@router.get("/schema", response_model=dict[str, Any])
+async def get_config_schema(who: Viewer, house: Stand) -> Response:
     """Return the JSON Schema of a configuration, as forms need it."""
-    return RunConfig.model_json_schema(schema_generator=Described)
+    return Response(await house.reading(_schema), media_type="application/json")
+
+
+@cache
+def _schema() -> bytes:
+    """Return the schema as text; it takes long to make, and never changes."""
+    return json.dumps(RunConfig.model_json_schema(schema_generator=Described)).encode()

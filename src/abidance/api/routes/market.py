@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import polars as pl
 from fastapi import APIRouter, Query
+from starlette.responses import Response
 
 from abidance.api.access import Stand, Viewer
 from abidance.api.house import House
@@ -57,7 +58,7 @@ async def list_instruments(run: str, who: Viewer, house: Stand) -> list[Instrume
     return found
 
 
-@router.get("/runs/{run}/bars")
+@router.get("/runs/{run}/bars", response_model=BarsOut)
 async def get_run_bars(
     run: str,
     who: Viewer,
@@ -66,31 +67,39 @@ async def get_run_bars(
     timeframe: Length,
     limit: Count = 1_000,
     before: Time = None,
-) -> BarsOut:
+) -> Response:
     """Return the bars that a run has seen; what lies before its first is taken from the store where it is there."""
-    replica = house.runs.get(run).replica
+    joined = _run_bars(house, run, instrument, timeframe, before)
+    return await house.reading(lambda: _as_json(joined(limit)))
+
+
+def _run_bars(
+    house: House, run: str, instrument: str, timeframe: str, before: int | None
+) -> Callable[[int], BarsOut]:
+    """Return what puts a run's newest so many bars together, off the loop: in it they are only copied as they stand."""
+    followed = house.runs.get(run)
     parse_instrument_id(instrument)
     step = timeframe_ns(timeframe)
-    until = None if before is None else before * 1_000_000
-    seen = [bar for bar in replica.bars.get((instrument, timeframe), ()) if until is None or bar.ts < until][
-        -limit:
-    ]
-    rows: list[tuple[float, ...]] = [
-        (bar.ts // 1_000_000, bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in seen
-    ]
-    if len(rows) < limit:
-        end = seen[0].ts if seen else until if until is not None else replica.state.now
-        earlier = await house.reading(
-            _earlier,
-            house.runs.get(run).folder,
-            house,
-            instrument,
-            timeframe,
-            end - (limit - len(rows)) * step,
-            end,
-        )
-        rows = [*_rows(earlier), *rows]
-    return _shown(instrument, timeframe, rows)
+    kept = list(followed.replica.bars.get((instrument, timeframe), ()))
+    until = followed.replica.state.now if before is None else before * 1_000_000
+
+    def joined(limit: int) -> BarsOut:
+        seen = [bar for bar in kept if before is None or bar.ts < until][-limit:]
+        rows: list[tuple[float, ...]] = [
+            (bar.ts // 1_000_000, bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in seen
+        ]
+        if len(rows) < limit:
+            end = seen[0].ts if seen else until
+            start = end - (limit - len(rows)) * step
+            rows = [*_rows(_earlier(followed.folder, house, instrument, timeframe, start, end)), *rows]
+        return _shown(instrument, timeframe, rows)
+
+    return joined
+
+
+def _as_json(found: BarsOut | IndicatorOut) -> Response:
+    """Return an answer as text already: thousands of numbers are written off the loop."""
+    return Response(found.model_dump_json(), media_type="application/json")
 
 
 @router.get("/runs/{run}/book")
@@ -129,7 +138,7 @@ async def get_run_book(
     return found
 
 
-@router.get("/runs/{run}/indicators")
+@router.get("/runs/{run}/indicators", response_model=IndicatorOut)
 async def get_run_indicators(
     run: str,
     who: Viewer,
@@ -140,22 +149,15 @@ async def get_run_indicators(
         str, Query(max_length=200, pattern=NAMES, examples=["ema 20,bollinger 20"], description=NAMED)
     ],
     limit: Count = 1_000,
-) -> IndicatorOut:
+) -> Response:
     """Return indicators over the bars that a run has seen, as far as earlier bars make them known."""
     wanted = [(name, int(period)) for name, period in (each.split() for each in names.split(","))]
     more = min(MOST, limit + 4 * max(period for _, period in wanted))
-    bars = await get_run_bars(run, who, house, instrument, timeframe, more)
-    columns = [np.array(each, dtype=np.float64) for each in (bars.high, bars.low, bars.close)]
-    lines = []
-    for name, period in wanted:
-        parts = OVERLAYS[name](columns[0], columns[1], columns[2], period) if len(bars.ts) else {}
-        for part, values in parts.items():
-            shown = [each if isfinite(each) else None for each in values[-limit:].tolist()]
-            lines.append(LineOut(label=f"{name} {period}{part}", values=shown))
-    return IndicatorOut(ts=bars.ts[-limit:], lines=lines)
+    joined = _run_bars(house, run, instrument, timeframe, None)
+    return await house.reading(lambda: _as_json(_drawn(joined(more), wanted, limit)))
 
 
-@router.get("/bars")
+@router.get("/bars", response_model=BarsOut)
 async def get_bars(
     who: Viewer,
     house: Stand,
@@ -164,16 +166,17 @@ async def get_bars(
     start: Time = None,
     end: Time = None,
     limit: Count = 1_000,
-) -> BarsOut:
+) -> Response:
     """Return stored bars, the newest so many of the stretch."""
     parse_instrument_id(instrument)
     timeframe_ns(timeframe)
     begin, until = (None if each is None else each * 1_000_000 for each in (start, end))
 
-    def newest() -> list[tuple[float, ...]]:
-        return _rows(house.catalog.read(instrument, timeframe, begin, until), limit)
+    def newest() -> Response:
+        rows = _rows(house.catalog.read(instrument, timeframe, begin, until), limit)
+        return _as_json(_shown(instrument, timeframe, rows))
 
-    return _shown(instrument, timeframe, await house.reading(newest))
+    return await house.reading(newest)
 
 
 Column = np.ndarray[Any, np.dtype[np.float64]]
@@ -189,6 +192,17 @@ OVERLAYS: dict[str, Callable[[Column, Column, Column, int], dict[str, Column]]] 
     },
 }
 """What can be drawn over prices: from high, low, close and a period to lines by what is added to the name."""
+
+
+def _drawn(bars: BarsOut, wanted: Sequence[tuple[str, int]], limit: int) -> IndicatorOut:
+    columns = [np.array(each, dtype=np.float64) for each in (bars.high, bars.low, bars.close)]
+    lines = []
+    for name, period in wanted:
+        parts = OVERLAYS[name](columns[0], columns[1], columns[2], period) if len(bars.ts) else {}
+        for part, values in parts.items():
+            shown = [each if isfinite(each) else None for each in values[-limit:].tolist()]
+            lines.append(LineOut(label=f"{name} {period}{part}", values=shown))
+    return IndicatorOut(ts=bars.ts[-limit:], lines=lines)
 
 
 def _named(names: Sequence[str], lines: Sequence[Column]) -> dict[str, Column]:

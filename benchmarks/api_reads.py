@@ -1,0 +1,101 @@
+"""Every read of the API, filled in so that it answers 200: what `api_load.py reads` asks for.
+
+The list is the API's own description: a route that is added and has no names here ends the measurement with its path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from abidance.api.bench import Job
+from abidance.research.objective import Aim, Outcome
+from abidance.research.space import Dimension, Space
+from abidance.research.storage import journal
+from abidance.research.study import Plan, Study
+from abidance.security.database import USERS, open_database
+from abidance.security.roles import Role
+from abidance.security.sessions import Tokens
+from abidance.security.users import Users
+
+ID = "BTC/USDT@BINANCE"
+SERIES = {"instrument": ID, "timeframe": "1h"}
+RUN, DONE = "/api/v1/runs/{run}", "20250101-000000-abcdef"
+QUERIES: dict[str, tuple[dict[str, Any], ...]] = {
+    f"{RUN}/orders": (
+        {"limit": 100}, {"limit": 500}, {"limit": 100, "cursor": "{half}"}, {"limit": 100, "strategy": "none"},
+    ),
+    f"{RUN}/orders/levels": ({"instrument": ID},),
+    f"{RUN}/fills": ({"limit": 100}, {"limit": 100, "cursor": "{half}"}),
+    f"{RUN}/round-trips": ({"limit": 100}, {"limit": 100, "cursor": "{quarter}"}),
+    f"{RUN}/ledger": ({"limit": 100, "cursor": "{half}"},),
+    f"{RUN}/equity": ({"points": 1_000},),
+    f"{RUN}/bars": (SERIES,),
+    f"{RUN}/book": ({"instrument": ID},),
+    f"{RUN}/indicators": (SERIES | {"names": "ema 20,bollinger 20"},),
+    f"{RUN}/why": ({"ref": "{ref}"},),
+    "/api/v1/bars": (SERIES,),
+    "/api/v1/data/gaps": (SERIES,),
+    "/api/v1/data/quality": (SERIES,),
+    "/api/v1/data/calendar": (SERIES,),
+    "/api/v1/backtests/compare": ({"ids": DONE},),
+}  # fmt: skip
+"""What is asked besides the path; several where it matters what is asked."""
+WHOLE = f"{RUN}/exports/{{what}}"
+"""Files of a million lines: they are made for as long as they are read, and are no page."""
+
+
+def reads(document: dict[str, Any], fills: int) -> Iterator[str]:
+    """Yield the path of every read that the API's description has."""
+    names = {
+        "half": fills // 2, "quarter": fills // 4, "order_id": f"{fills // 3:032x}", "ref": f"{ID}#{fills // 3}",
+        "run": "long", "id": DONE, "number": 0,
+    }  # fmt: skip
+    for path, methods in document["paths"].items():
+        if "get" not in methods or path == WHOLE:
+            continue
+        name = "tried" if "/studies/" in path else "EmaCross"
+        for query in QUERIES.get(path, ({},)):
+            filled = {key: str(value).format(**names) for key, value in query.items()}
+            asked = f"?{urlencode(filled)}" if filled else ""
+            yield path.format(**names, name=name) + asked
+
+
+def furnish(userdir: Path) -> str:
+    """Put one piece of finished work of each kind and a study there; return the secret of an admin's token."""
+    curve = [[f"2025-01-{day:02}T00:00:00Z", float(day)] for day in range(1, 29)]
+    results: dict[str, dict[str, Any]] = {
+        "backtests": {"equity": curve},
+        "searches": {"best": 0, "trials": []},
+        "verdicts": {
+            "strategy": "", "sentence": "", "mark": "pass", "instruments": [], "period": ["", ""], "checks": [],
+        },
+        "downloads": {},
+    }  # fmt: skip
+    asked = {"backtest": "", "objectives": ["sharpe"], "sampler": "random", "train_until": None}
+    for folder, result in results.items():
+        place = userdir / folder / DONE
+        place.mkdir(parents=True, exist_ok=True)
+        job = Job(DONE, {}, "one", "bench", 1, "done", 1.0, 2, asked=asked)
+        job.metrics = {"trades": 1.0} if folder == "backtests" else {}
+        (place / "request.json").write_text(json.dumps(asdict(job)))
+        (place / "result.json").write_text(json.dumps(result))
+        (place / "page.html").write_text("<p>page</p>")
+    kept = userdir / "studies" / "tried.journal"
+    if not kept.exists():
+        kept.parent.mkdir()
+        space = Space({"fast": Dimension("fast", 2, 10**9)})
+        study = Study(journal(kept), Plan("tried", "random", 100, space, Aim.read(("sharpe",), ())))
+        for _ in range(100):
+            study.tell(study.ask().number, Outcome((1.0,), (), {}))
+    database = open_database(userdir / USERS)
+    try:
+        if Users(database).get("looker") is None:
+            Users(database).add("looker", "four unrelated words", "", Role.ADMIN)
+        return Tokens(database).make("looker", "reads", Role.ADMIN, 1)[0]
+    finally:
+        database.close()
