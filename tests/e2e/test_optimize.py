@@ -1,10 +1,14 @@
 """`abidance optimize` as typed: studies that outlive their processes, and what is done with what they find."""
 
 import json
+import os
+import pty
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +69,10 @@ def broken(result):
 
 def profit(result):
     return float(result.equity[-1])
+
+def slow(result):
+    time.sleep(0.15)
+    return float(len(note()))
 """
 
 
@@ -187,6 +195,37 @@ def test_ctrl_c_shows_what_there_is_and_keeps_the_study(abidance: Program) -> No
     assert len(trials(whole, "complete")) == 9
 
 
+def test_who_watches_sees_how_far_the_search_is_and_the_best_so_far(abidance: Program) -> None:
+    ours, theirs = pty.openpty()
+    told = bytearray()
+    with subprocess.Popen(
+        abidance.command(*RUN, *SPACE, "-o", "score.py:slow", "-e", "6", "-j", "1"),
+        cwd=abidance.home,
+        env=abidance.environ | {"TERM": "xterm", "COLUMNS": "160"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        with suppress(OSError):  # the other end is closed with the program's
+            while part := os.read(ours, 65_536):
+                told += part
+        shown, _ = process.communicate(timeout=60)
+    os.close(ours)
+
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told.decode()).replace("\r", "\n").splitlines()
+    seen = [
+        found
+        for line in lines
+        if (found := re.search(r"(\d)/6 .*best score.py:slow (\S+) fast=\d+ slow=\d+", line))
+    ]
+    assert process.returncode == 0
+    counts, scores = [int(found[1]) for found in seen], [float(found[2]) for found in seen]
+    assert counts == sorted(counts)
+    assert len(set(counts)) >= 3
+    assert scores == sorted(scores)  # the best so far never gets worse
+    assert f"{max(scores):.4g}" in shown.decode()
+
+
 def test_several_objectives_give_a_front_to_choose_from(abidance: Program) -> None:
     typed = (*RUN, *SPACE, "-o", "sharpe", "-o", "turnover", "-e", "12", "-j", "1", "--html", "front.html")
 
@@ -286,9 +325,12 @@ def test_bad_input_gets_one_sentence_and_leaves_no_study(
 
 CLUSTER = """
 import sys
+
+import dask
 from distributed import LocalCluster
 
 if __name__ == "__main__":
+    dask.config.set({"distributed.scheduler.allowed-failures": 0})  # nothing is tried again behind our back
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         print(cluster.scheduler_address, flush=True)
         sys.stdin.read()
@@ -312,15 +354,17 @@ def cluster(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_cluster_of_two_workers_finds_what_one_process_finds(abidance: Program, cluster: str) -> None:
+    noted(abidance)
     body = "class Mine(BarStrategy):\n    x = Parameter(1, 1, 6)\n    def signals(self, bars):\n"
     body += "        return Signals((np.arange(len(bars)) // (5 * self.x) % 2).astype(float))\n"
     abidance.strategy(body)
     typed = (
         "optimize", "-s", "Mine", "-p", "BTC/USDT", "--timerange", "20240101-20240201", "--sampler", "grid", "--engine", "event",
-        "-o", "score.py:profit",
+        "-o", "score.py:together",
     )  # fmt: skip
 
     there = found(abidance, *typed, "--name", "there", "--cluster", cluster)
+    workers = set((abidance.home / "log.txt").read_text().split())
     here = found(abidance, *typed, "--name", "here", "-j", "1")
 
     def scores(document: dict[str, Any]) -> list[tuple[Any, Any]]:
@@ -328,6 +372,26 @@ def test_a_cluster_of_two_workers_finds_what_one_process_finds(abidance: Program
 
     assert len(trials(there, "complete")) == 6
     assert scores(there) == scores(here)
+    assert len(workers) == 2
+
+
+def test_a_worker_of_a_cluster_that_dies_costs_its_trial_alone_which_is_tried_again(
+    abidance: Program, cluster: str
+) -> None:
+    noted(abidance)
+
+    document = found(abidance, *RUN, *SPACE, "-o", "score.py:killed", "-e", "8", "--cluster", cluster)
+
+    (lost,) = trials(document, "failed")
+    assert lost["reason"] == "the workers of the cluster that evaluated it died"
+    assert len(trials(document, "complete")) == 8
+    assert lost["parameters"] in [trial["parameters"] for trial in trials(document, "complete")]
+
+
+def noted(program: Program) -> None:
+    """Let all workers, wherever their files are laid out, note in one place that they ran."""
+    log = program.home / "log.txt"
+    program.file("score.py", SCORE.replace('Path(__file__).with_name("log.txt")', f"Path({str(log)!r})"))
 
 
 @pytest.fixture
