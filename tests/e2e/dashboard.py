@@ -141,7 +141,7 @@ class Visitor:
     """One page with everything about it that should not be: errors, refusals, requests to others."""
 
     def __init__(self, browser: Any, address: str, **given: Any) -> None:
-        self.context = browser.new_context(viewport=given.get("viewport", {"width": 1360, "height": 900}))
+        self.context = browser.new_context(**{"viewport": {"width": 1360, "height": 900}} | given)
         self.page = self.context.new_page()
         self.page.set_default_timeout(20_000)
         self.page.add_init_script(_WATCH)

@@ -193,6 +193,46 @@ def test_a_parameter_that_does_not_fit_is_told_and_not_called_done(visitor: Visi
     playwright.expect(field).to_have_value(before)
 
 
+def test_a_strategy_is_paused_started_stopped_and_given_another_share(browser: Any, quiet: House) -> None:
+    visitor = Visitor(browser, quiet.address)
+    page = visitor.go("/strategies")
+    panel = page.locator("section", has=page.get_by_role("heading", name="EmaCross"))
+    journal = quiet.program.userdir / "runs" / "bot" / "journal.abj"
+    for deed, state in (
+        ("Pause entries", "paused"),
+        ("Start", "active"),
+        ("Stop", "stopped"),
+        ("Start", "active"),
+    ):
+        panel.get_by_role("button", name=deed, exact=True).click()
+        panel.locator("header").get_by_text(state, exact=True).wait_for()
+
+    form = page.get_by_role("form", name="Parameters of EmaCross")
+    form.get_by_label("Share of capital").fill("0.4")
+    form.get_by_role("button", name="Apply to the running bot").click()
+
+    panel.get_by_text("40.0 %").wait_for()
+    page.reload()
+    playwright.expect(form.get_by_label("Share of capital")).to_have_value("0.4")
+    written = journal.read_bytes()
+    for action in (b"pause_entries", b"resume_entries", b"stop", b"start", b"set_allocation"):
+        assert action in written
+    assert visitor.faults == []
+    visitor.context.close()
+
+
+def test_moments_stand_in_utc_and_tell_local_time_on_hover(browser: Any, quiet: House) -> None:
+    visitor = Visitor(browser, quiet.address, timezone_id="Asia/Tokyo", locale="en-US")
+    page = visitor.go("/portfolio")
+    moment = page.get_by_role("table", name="Ledger").locator("time").last
+
+    stands, hover = moment.inner_text(), moment.get_attribute("title")
+
+    assert stands == "2025-01-01 00:00:00"
+    assert hover == "Jan 1, 2025, 9:00:00 AM GMT+9, your time"
+    visitor.context.close()
+
+
 def test_limits_change_while_the_bot_runs_and_loosening_asks_once_more(
     visitor: Visitor, house: House
 ) -> None:

@@ -15,24 +15,34 @@ from tests.e2e.dashboard import (
     house,
     playwright,
     pytestmark,
+    until,
     visitor,
 )
 
 __all__ = ["browser", "house", "pytestmark", "visitor"]  # fixtures, and what all tests of the dashboard need
 ROLES = ("viewer", "operator", "admin")
 PASSWORD = "another long sentence"
+SLOW = 1_200
+"""Times as fast as the market: the strategy wishes nothing for 27 bars of three seconds."""
 MATRIX = {  # screen: what acts there, and the least role that is offered it
     "/": [("button", "Kill", "operator")],
     "/strategies": [
         ("button", "New bot", "operator"),
         ("button", "Stop the bot", "operator"),
         ("button", "Pause entries", "operator"),
+        ("button", "Stop", "operator"),
         ("button", "Apply to the running bot", "operator"),
     ],
-    "/orders": [("button", "Order by hand", "operator")],
+    "/orders": [
+        ("button", "Order by hand", "operator"),
+        ("button", "Close", "operator"),
+        ("button", "Change", "operator"),
+        ("button", "Cancel", "operator"),
+    ],
+    "/round-trips": [("button", "Keep it", "operator")],
     "/risk": [("button", "Apply to the running bot", "admin")],
-    "/backtests": [("button", "Start", "operator")],
-    "/optimise": [("button", "Search", "operator")],
+    "/backtests": [("button", "Start", "operator"), ("button", "Judge it", "operator")],
+    "/optimise": [("button", "Search", "operator"), ("button", "Apply trial 0", "operator")],
     "/data": [("button", "Download", "operator")],
     "/settings": [
         ("tab", "Me", "viewer"),
@@ -43,22 +53,58 @@ MATRIX = {  # screen: what acts there, and the least role that is offered it
     ],
 }
 """Screens that only show are left out."""
+OPENED = {  # what is opened first, and what then is there for everybody
+    "/orders": ("", ".table-row >> text=Limit"),
+    "/round-trips": ("[aria-label='Closed round trips'] .table-row", "[role=dialog] form"),
+    "/backtests": (".backtest >> role=button[name='short']", "[aria-label=Verdict]"),
+    "/optimise": (".search >> role=button[name='one']", "[aria-label=Trials]"),
+}
+WORK = {
+    "instruments": [BTC],
+    "timeframe": "1d",
+    "timerange": "20240101-20240601",
+    "strategies": [{"strategy": "EmaCross"}],
+}
+ORDER = {"strategy": "EmaCross", "instrument": "ETH/USDT@BINANCE", "quantity": "0.1"}
+
+
+def asked(page: Any, house: House, way: str, body: dict[str, Any]) -> Any:
+    """Ask the server as whoever is logged in does, and return the answer."""
+    ours = {"X-Abidance": "1", "Origin": house.address}
+    answer = page.request.post(f"{house.address}/api/v1/{way}", data=body, headers=ours)
+    assert answer.ok, answer.text()
+    return answer.json()
+
+
+def filled(page: Any, house: House) -> None:
+    """Leave a round trip, a position, an order that rests, a backtest and a search behind."""
+    works: dict[str, dict[str, Any]] = {
+        "backtests": {"label": "short", "config": WORK},
+        "searches": {"label": "one", "config": WORK, "spaces": ["fast=3", "slow=9,10"], "trials": 1},
+    }
+    for way, body in works.items():
+        done = f"{house.address}/api/v1/{way}/{asked(page, house, way, body)['id']}"
+        until(lambda: page.request.get(done).json()["finished"], way)  # noqa: B023
+        assert page.request.get(done).json()["error"] == ""
+    house.start_bot(SLOW)
+    until(lambda: page.request.get(f"{house.address}/api/v1/runs/bot").ok, "the bot is seen")
+    orders = "runs/bot/orders"
+    for number, side in enumerate(("buy", "sell", "buy"), 1):
+        asked(page, house, orders, ORDER | {"side": side})
+        fills = f"{house.address}/api/v1/runs/bot/fills?instrument={ORDER['instrument']}"
+        until(lambda: len(page.request.get(fills).json()["items"]) >= number, f"{number} fills")  # noqa: B023
+    asked(page, house, orders, ORDER | {"side": "buy", "type": "limit", "price": "900"})
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("kernels_are_compiled")
 def test_each_role_is_offered_what_it_may_do_and_nothing_else(browser: Any, tmp_path: Any) -> None:
     with House(tmp_path, demo=False) as house:
-        house.start_bot()
-        ours = {"X-Abidance": "1", "Origin": house.address}
         admin = Visitor(browser, house.address)
         page = entered(admin, house)
         for role in ROLES:
-            made = page.request.post(
-                f"{house.address}/api/v1/users",
-                data={"name": f"some-{role}", "password": PASSWORD, "role": role},
-                headers=ours,
-            )
-            assert made.ok, made.text()
+            asked(page, house, "users", {"name": f"some-{role}", "password": PASSWORD, "role": role})
+        filled(page, house)
         admin.context.close()
 
         offered: dict[tuple[str, str], list[str]] = {}
@@ -69,15 +115,20 @@ def test_each_role_is_offered_what_it_may_do_and_nothing_else(browser: Any, tmp_
                 "response", lambda answer, seen=forbidden: answer.status == 403 and seen.append(answer.url)
             )
             page = visitor.page
-            known = {"name": f"some-{role}", "password": PASSWORD}
-            assert page.request.post(f"{house.address}/api/v1/session", data=known, headers=ours).ok
+            asked(page, house, "session", {"name": f"some-{role}", "password": PASSWORD})
             visitor.go("/")
             for path, controls in MATRIX.items():
                 page.get_by_role("link", name=SCREENS[path], exact=True).click()
                 page.get_by_role("heading", name=SCREENS[path], exact=True).first.wait_for()
+                opened, there = OPENED.get(path, ("", "main"))
+                if opened:
+                    page.locator(opened).first.click()
+                page.locator(there).first.wait_for()
                 for kind, name, _ in controls:
                     if page.get_by_role(kind, name=name, exact=True).count():
                         offered.setdefault((path, name), []).append(role)
+                if page.get_by_role("dialog").count():
+                    page.keyboard.press("Escape")
             assert forbidden == [], role  # no screen asks for what its visitor may not see
             visitor.context.close()
 
@@ -105,6 +156,11 @@ def test_a_backtest_is_cancelled_by_those_alone_who_may(browser: Any, tmp_path: 
         seen, own = (each.go("/backtests").locator(".backtest").first for each in (viewer, admin))
         seen.get_by_role("progressbar").wait_for()
         assert seen.get_by_role("button", name="Cancel").count() == 0
+        for who, count in ((viewer, 0), (admin, 1)):
+            jobs = who.go("/jobs").get_by_role("table", name="Jobs")
+            jobs.get_by_role("progressbar").wait_for()
+            assert jobs.get_by_role("button", name="Cancel").count() == count
+        own = admin.go("/backtests").locator(".backtest").first
         own.get_by_role("button", name="Cancel").click()
         own.get_by_text("cancelled", exact=True).wait_for()
         viewer.context.close()

@@ -1,5 +1,6 @@
 """What the routes tell of a recorded run, held against the replica that they read."""
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -83,6 +84,28 @@ def test_money_adds_up(viewer: TestClient, house: House) -> None:
     assert min(equity["drawdown"]) == pytest.approx(
         min(viewer.get(f"{RUN}/equity?points=9999").json()["drawdown"])
     )
+
+
+def test_profit_of_the_day_the_week_and_the_month_begins_at_their_midnight(viewer: TestClient) -> None:
+    run = next(each for each in viewer.get("/api/v1/runs").json() if each["name"] == "demo")
+    curve = viewer.get(f"{RUN}/equity", params={"points": 10_000}).json()
+    now = datetime.fromtimestamp(run["now"] / 1000, UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    starts = {
+        "profit_today": midnight,
+        "profit_week": midnight - timedelta(days=now.weekday()),
+        "profit_month": midnight.replace(day=1),
+    }
+
+    for name, start in starts.items():
+        before = [
+            value
+            for ts, value in zip(curve["ts"], curve["equity"], strict=True)
+            if ts <= start.timestamp() * 1000
+        ]
+        first = before[-1] if before else run["start_equity"]
+        assert run[name] == pytest.approx(run["equity"] - first), name
+    assert len({run[name] for name in starts}) > 1
 
 
 def test_bars_of_a_run_go_on_where_its_own_begin(viewer: TestClient) -> None:

@@ -19,25 +19,26 @@ export type Me = Schemas["MeOut"];
 interface Screen {
   path: string;
   name: string;
-  needsRun: boolean;
+  /** What it shows of a run; a screen without it needs none. */
+  ofRun?: string;
   view: ComponentType<{ run: Run; me: Me }>;
 }
 
 const SCREENS: Screen[] = [
-  { path: "/", name: "Overview", needsRun: true, view: lazy(() => import("../features/Overview")) },
-  { path: "/markets", name: "Markets", needsRun: true, view: lazy(() => import("../features/Markets")) },
-  { path: "/strategies", name: "Strategies", needsRun: true, view: lazy(() => import("../features/Strategies")) },
-  { path: "/orders", name: "Orders", needsRun: true, view: lazy(() => import("../features/Orders")) },
-  { path: "/round-trips", name: "Round trips", needsRun: true, view: lazy(() => import("../features/RoundTrips")) },
-  { path: "/portfolio", name: "Portfolio", needsRun: true, view: lazy(() => import("../features/Portfolio")) },
-  { path: "/risk", name: "Risk", needsRun: true, view: lazy(() => import("../features/Risk")) },
-  { path: "/logs", name: "Logs", needsRun: true, view: lazy(() => import("../features/Logs")) },
-  { path: "/alerts", name: "Alerts", needsRun: false, view: lazy(() => import("../features/Alerts")) },
-  { path: "/backtests", name: "Backtests", needsRun: false, view: lazy(() => import("../features/Backtests")) },
-  { path: "/optimise", name: "Optimise", needsRun: false, view: lazy(() => import("../features/Optimise")) },
-  { path: "/data", name: "Data", needsRun: false, view: lazy(() => import("../features/Data")) },
-  { path: "/jobs", name: "Jobs", needsRun: false, view: lazy(() => import("../features/Jobs")) },
-  { path: "/settings", name: "Settings", needsRun: false, view: lazy(() => import("../features/Settings")) },
+  { path: "/", name: "Overview", ofRun: "Equity, profit, risk and what happened last", view: lazy(() => import("../features/Overview")) },
+  { path: "/markets", name: "Markets", ofRun: "Candles with entries, exits and stops, and the order book", view: lazy(() => import("../features/Markets")) },
+  { path: "/strategies", name: "Strategies", ofRun: "Parameters, signals and results of each strategy", view: lazy(() => import("../features/Strategies")) },
+  { path: "/orders", name: "Orders", ofRun: "Positions, orders and fills, and why each came to be", view: lazy(() => import("../features/Orders")) },
+  { path: "/round-trips", name: "Round trips", ofRun: "Every trade from entry to exit, with your notes", view: lazy(() => import("../features/RoundTrips")) },
+  { path: "/portfolio", name: "Portfolio", ofRun: "Balances, what brought what, and the ledger", view: lazy(() => import("../features/Portfolio")) },
+  { path: "/risk", name: "Risk", ofRun: "Limits, breakers and what was refused", view: lazy(() => import("../features/Risk")) },
+  { path: "/logs", name: "Logs", ofRun: "What a bot does, line by line", view: lazy(() => import("../features/Logs")) },
+  { path: "/alerts", name: "Alerts", view: lazy(() => import("../features/Alerts")) },
+  { path: "/backtests", name: "Backtests", view: lazy(() => import("../features/Backtests")) },
+  { path: "/optimise", name: "Optimise", view: lazy(() => import("../features/Optimise")) },
+  { path: "/data", name: "Data", view: lazy(() => import("../features/Data")) },
+  { path: "/jobs", name: "Jobs", view: lazy(() => import("../features/Jobs")) },
+  { path: "/settings", name: "Settings", view: lazy(() => import("../features/Settings")) },
 ];
 
 export function Shell({ me }: { me: Me }) {
@@ -85,7 +86,7 @@ export function Shell({ me }: { me: Me }) {
                 <Switch>
                   {SCREENS.map((each) => (
                     <Route key={each.path} path={each.path}>
-                      <Settled key={each.path}>{each.needsRun && !isRunning ? <NoRun me={me} /> : <each.view run={run as Run} me={me} />}</Settled>
+                      <Settled key={each.path}>{each.ofRun && !isRunning ? <NoRun me={me} of={each} /> : <each.view run={run as Run} me={me} />}</Settled>
                     </Route>
                   ))}
                   <Redirect to="/" />
@@ -168,16 +169,25 @@ function LogOut({ me }: { me: Me }) {
   );
 }
 
-function NoRun({ me }: { me: Me }) {
+function NoRun({ me, of }: { me: Me; of: Screen }) {
   return (
-    <Empty>
-      <p>No bot has run yet in this user directory.</p>
-      <p>
-        Start one here or in another terminal, and it appears at once: <code>abidance trade -s EmaCross -p BTC/USDT</code>
-      </p>
-      <p>
-        <NewBot me={me} />
-      </p>
-    </Empty>
+    <>
+      <h1>{of.name}</h1>
+      <Empty>
+        <p>{of.ofRun}: that stands here once a bot has run. None has yet in this user directory.</p>
+        {me.role === "viewer" ? (
+          <p>Ask an operator to start one; it appears here at once.</p>
+        ) : (
+          <>
+            <p>
+              Start one on paper here, or in another terminal: <code>abidance trade -s EmaCross -p BTC/USDT</code>
+            </p>
+            <p>
+              <NewBot me={me} />
+            </p>
+          </>
+        )}
+      </Empty>
+    </>
   );
 }

@@ -1,7 +1,7 @@
 /** All long work in one list, whatever its kind: what waits, what is under way, what came of it. */
 import { Button, Progress, Select } from "@mantine/core";
 import { useState } from "react";
-import { useLocation } from "wouter";
+import { Link as Go, useLocation } from "wouter";
 import type { Me } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { DataTable } from "../ui/DataTable";
@@ -53,7 +53,7 @@ export default function Jobs({ me }: { me: Me }) {
                   keyOf={(row) => row.id}
                   onRow={(row) => go(`${PLACES[row.kind]}#${row.kind === "verdict" ? `verdict-${row.id}` : row.id}`)}
                   height={640}
-                  empty={state || kind ? "No job fits. Take a filter away." : "No long work was asked for yet. Backtests, verdicts, searches and downloads wait and run here, one of each kind at a time."}
+                  empty={state || kind ? "No job fits. Take a filter away." : <>No long work was asked for yet. Ask for it under <Go href="/backtests">Backtests</Go>, <Go href="/optimise">Optimise</Go> or <Go href="/data">Data</Go>: it waits and runs here, one of each kind at a time.</>}
                   columns={[
                     { name: "Asked for, UTC", cell: (row) => <Time ms={row.created} />, width: "150px" },
                     { name: "Kind", cell: (row) => row.kind, width: "90px" },

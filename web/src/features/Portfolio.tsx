@@ -56,7 +56,7 @@ export default function Portfolio({ run }: { run: Run }) {
                 empty="No strategy runs."
                 columns={[
                   { name: "Strategy", cell: (row) => row.name },
-                  { name: "Share of the capital", cell: (row) => share(row.allocation), isNumber: true },
+                  { name: "Capital share", cell: (row) => share(row.allocation), isNumber: true },
                   { name: "Round trips", cell: (row) => row.trades, isNumber: true },
                   { name: `Profit, ${run.currency}`, cell: (row) => <Gain of={row.profit} />, isNumber: true },
                 ]}
