@@ -7,7 +7,7 @@ On one host a study is an Optuna journal file, across hosts a PostgreSQL databas
 import os
 import socket
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -196,29 +196,6 @@ class Study:
         with _told():
             self._return(self._trials()[trial.number], reason, is_its_fault)
 
-    def _count(self, trials: Sequence[FrozenTrial]) -> int:
-        """Return how many trials these are; of a grid its points count, however often each was tried."""
-        return len(trials if self._points is None else {key_of(_values(trial)) for trial in trials})
-
-    def _elsewhere(self) -> list[FrozenTrial]:
-        """Return the trials that others have in hand, or had."""
-        running = (trial for trial in self._trials() if trial.state is TrialState.RUNNING)
-        return [trial for trial in running if trial.number not in self._asked]
-
-    def _surplus(self, number: int, most: int | None) -> str:
-        """Return why a trial that was begun is one too many; empty when it is none."""
-        trials = self._trials()
-        if "fixed_params" in trials[number].system_attrs:  # it stands for one that was counted
-            return ""
-        before = [trial for trial in trials[:number] if trial.state is not TrialState.FAIL]
-        if most is not None and self._count(before) >= most:
-            return "the study had enough trials"
-        if self._points is not None:  # processes that ask at the same time are given the same point
-            keys = {key_of(_values(trial)) for trial in before}
-            if key_of(_values(trials[number])) in keys:
-                return "another process was quicker"
-        return ""
-
     def rows(self) -> list[Row]:
         """Return every trial by number."""
         with _told():
@@ -230,10 +207,13 @@ class Study:
         return list(self._rows)
 
     def spent(self) -> int:
-        """Return how many trials count towards those that were asked for."""
+        """Return how many trials count towards those that were asked for; of a grid its points, each once."""
         with _told():
-            ended = {TrialState.FAIL, TrialState.WAITING}
-            return self._count([trial for trial in self._trials() if trial.state not in ended])
+            if self._points is None:
+                ended = {TrialState.FAIL, TrialState.WAITING}
+                return sum(trial.state not in ended for trial in self._trials())
+            running = [trial for trial in self._sync() if trial.state is TrialState.RUNNING]
+            return len(self._spent.keys() | _keys(running))
 
     def is_exhausted(self) -> bool:
         """Return whether a grid has no point left to give out; other searches have no end of their own."""
@@ -257,6 +237,25 @@ class Study:
                 return {}
         return {name: float(share) for name, share in found.items()}
 
+    def _elsewhere(self) -> list[FrozenTrial]:
+        """Return the trials that others have in hand, or had."""
+        running = (trial for trial in self._trials() if trial.state is TrialState.RUNNING)
+        return [trial for trial in running if trial.number not in self._asked]
+
+    def _surplus(self, number: int, most: int | None) -> str:
+        """Return why a trial that was begun is one too many; empty when it is none."""
+        ahead = [trial for trial in self._sync() if trial.number < number]
+        trials = self._trials()
+        if "fixed_params" in trials[number].system_attrs:  # it stands for one that was counted
+            return ""
+        if self._points is None:
+            count = sum(trial.state is not TrialState.FAIL for trial in trials[:number])
+        elif key_of(_values(trials[number])) in _keys(ahead):  # processes that ask at once are given the same
+            return "another process was quicker"
+        else:
+            count = len(self._spent.keys() | _keys(ahead))
+        return "the study had enough trials" if most is not None and count >= most else ""
+
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
@@ -273,25 +272,25 @@ class Study:
 
     def _taken(self) -> set[Key]:
         """Return the settings that some trial has or had, with whatever end."""
-        return self._sync() | self._spent.keys() | self._failed
+        return _keys(self._sync()) | self._spent.keys() | self._failed
 
     def _earlier(self, key: Key) -> FrozenTrial | None:
         self._sync()
         number = self._spent.get(key)
         return None if number is None else self._trials()[number]
 
-    def _sync(self) -> set[Key]:
-        """Learn what has ended since; return the settings of trials that have not."""
+    def _sync(self) -> list[FrozenTrial]:
+        """Learn what has ended since; return the trials that have not."""
         trials = self._trials()
-        still = set()
         while self._cursor < len(trials) and trials[self._cursor].state.is_finished():
             self._learn(trials[self._cursor])
             self._cursor += 1
+        still = []
         for trial in trials[self._cursor :]:
             if trial.state.is_finished():
                 self._learn(trial)
             else:
-                still.add(key_of(_values(trial)))
+                still.append(trial)
         return still
 
     def _learn(self, trial: FrozenTrial) -> None:
@@ -364,6 +363,10 @@ def row_of(trial: FrozenTrial) -> Row:
         attributes.get("metrics", {}),
         attributes.get("reason", SILENT if trial.state is TrialState.FAIL else ""),
     )
+
+
+def _keys(trials: Iterable[FrozenTrial]) -> set[Key]:
+    return {key_of(_values(trial)) for trial in trials}
 
 
 def _values(trial: FrozenTrial) -> Values:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,9 +67,9 @@ def postgres() -> Iterator[str]:
 
 
 @contextmanager
-def opened(url: str, plan: Plan = PLAN) -> Iterator[Study]:
+def opened(url: str, plan: Plan = PLAN, pulse: Pulse | None = None) -> Iterator[Study]:
     """Open a study as a host does, and leave no connection behind."""
-    storage = database(url, Pulse(every=1, grace=4))
+    storage = database(url, pulse or Pulse(every=1, grace=4))
     assert isinstance(storage, RDBStorage)
     yield Study(storage, plan)
     storage.remove_session()
@@ -115,6 +116,28 @@ def test_what_a_killed_host_had_in_hand_is_tried_by_another_and_nothing_counts_t
     assert Counter(int(point) for _, point in ran) == Counter(range(POINTS)) + Counter([lost.values["a"]])
     assert {host for host, point in ran if int(point) == lost.values["a"]} == {"one", "two"}
     assert spent == POINTS
+
+
+def test_an_answer_that_comes_after_its_host_was_given_up_counts_nothing(postgres: str) -> None:
+    plan = Plan("late", "random", 0, Space({"a": Dimension("a", 0.0, 1.0)}), PLAN.aim, {})
+    pulse = Pulse(every=1, grace=1)
+    with opened(postgres, plan, pulse) as silent, opened(postgres, plan, pulse) as other:
+        begun = silent.ask()  # and nobody beats for it
+        other._storage.create_new_trial(other._study._study_id)  # a host that died before its first beat
+
+        found, deadline = 0, time.monotonic() + 30
+        while found < 2 and time.monotonic() < deadline:
+            found += other.recover()
+        again = other.ask()
+        silent.tell(begun.number, Outcome((1.0,), (), {}))
+        other.tell(again.number, Outcome((2.0,), (), {}))
+        rows, spent = other.rows(), other.spent()
+
+    assert found == 2
+    assert again.values == begun.values
+    assert [row.scores for row in rows if row.is_scored] == [(2.0,)]
+    assert [row.reason for row in rows if row.state == "failed"] == [SILENT, SILENT]
+    assert spent == 1
 
 
 def test_hosts_that_begin_their_last_trial_at_once_make_one_of_it(postgres: str) -> None:
