@@ -119,9 +119,13 @@ class Scene:
     """The length of the run's bars, ns, in which `allocation.rebalance` may count."""
 
 
-def first_time() -> str:
-    """Return a sentence for the user when the next run is the one that compiles; empty when it is not."""
-    return "Compiling the executor, once for this version: about half a minute." if native.is_first() else ""
+def first_time(*, trades: bool = False, lane: bool = False) -> str:
+    """Return a sentence for the user when the next run is the one that compiles; empty when it is not.
+
+    `trades` fill its orders, or it is to go through the fast `lane`.
+    """
+    text = "Compiling the executor, once for this version: about half a minute."
+    return text if native.is_first(trades=trades, lane=lane) else ""
 
 
 @dataclass(frozen=True)

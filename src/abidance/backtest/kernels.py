@@ -90,7 +90,6 @@ def coast(w: World) -> None:
         return
     lows, highs, closes, targets, when = w.low, w.high, w.close, w.target, w.when
     is_held, is_watched = run.n_held > 0, run.jump < math.inf or run.spike < math.inf
-    is_priced = run.max_slippage < math.inf
     acted, told = False, run.refused + run.n_notices_log
     while run.at < len(when) and not acted and run.refused + run.n_notices_log == told:
         if when[run.at] > until:
@@ -103,8 +102,6 @@ def coast(w: World) -> None:
             tool.mark, tool.mark_ts = close, now
         if is_watched:
             watch.on_bar(w, 0, b)
-        if is_priced:
-            tool.volume = w.volume[b]
         worth = run.pool + place.size * (tool.mark - place.entry) if is_held else run.pool
         run.now = run.venue_now = now
         if run.floor < worth <= run.peak and now < run.midnight:

@@ -36,6 +36,7 @@ def prepare() -> None:
         each.prepare()
 
 
-def is_first() -> bool:
-    """Return whether the next call is about to compile."""
-    return _UNIT.is_first
+def is_first(*, trades: bool = False, lane: bool = False) -> bool:
+    """Return whether a run is about to compile what it calls: one over bars or over trades, and in the fast lane."""
+    needed = [deposit, play_ticks if trades else play, *([run_lane] if lane else [])]
+    return not all(each.is_kept for each in needed)

@@ -196,14 +196,20 @@ def _executor(engine: str) -> "Executor":
 
 
 def _compile(search: "Optimisation") -> str:
-    """Run the search's starting point once: what must be compiled is then ready for all workers, and told.
+    """Run the search's starting point once: what must be compiled is then ready for all workers, and told once.
 
     Return why the event engine is needed for it, which is told too; empty where it is not.
     """
+    from abidance.backtest import native
     from abidance.run.compiled import compiled_backtest, reason_of
+    from abidance.run.recipe import first_time
+
+    told = set[str]()
 
     def say(text: str) -> None:
-        typer.echo(visible(text), err=True)
+        if text not in told:
+            told.add(text)
+            typer.echo(visible(text), err=True)
 
     with suppress(
         StrategyError, UsageError, ConfigError
@@ -213,6 +219,9 @@ def _compile(search: "Optimisation") -> str:
         )
         if reason := reason_of(result):
             say(f"Note: The event engine makes the runs, which takes longer: {reason}")
+        elif text := first_time(search.recipe):
+            say(text)
+            native.run_lane.prepare()
         return reason
     return ""
 

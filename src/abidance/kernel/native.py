@@ -37,10 +37,9 @@ class Unit:
         self._module = module
         self._sources = tuple(sources)
 
-    @property
-    def is_first(self) -> bool:
-        """Return whether the first call is about to compile, which takes some seconds once."""
-        return not any(self._folder.glob("*.o"))
+    def keeps(self, name: str) -> bool:
+        """Return whether a function was compiled before."""
+        return (self._folder / f"{name}.o").is_file()
 
     @property
     def _folder(self) -> Path:
@@ -88,6 +87,11 @@ class Function:
     def __init__(self, unit: Unit, name: str, arguments: tuple[str, ...]) -> None:
         self._unit, self._name, self._arguments = unit, name, arguments
         self._call: Any = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Return whether the next call loads what was compiled before; compiling takes some seconds."""
+        return self._call is not None or self._unit.keeps(self._name)
 
     def prepare(self) -> None:
         """Compile or load the function, unless that is done."""

@@ -78,7 +78,7 @@ def compiled_backtest(
 
 def first_time(material: Material) -> str:
     """Return a sentence for the user when a run of a material would compile kernels first; empty otherwise."""
-    return compiled.first_time() if unsupported(material) is None else ""
+    return compiled.first_time(trades=bool(material.tapes)) if unsupported(material) is None else ""
 
 
 def prepare(material: Material, say: Callable[[str], None] | None = None) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from abidance.backtest import native
 from abidance.backtest.result import BacktestResult
 from abidance.engine.config import StrategyConfig
 from abidance.journal.metrics import risk_returns
@@ -137,6 +138,13 @@ class Recipe:
         if recipe.executor is compiled_backtest and asked <= _TOLD_BY_SCORES:
             return _Sweeper(recipe)
         return _Scorer(recipe, functions)
+
+
+def first_time(recipe: Recipe) -> str:
+    """Return a sentence for the user when scoring settings would compile kernels first; empty otherwise."""
+    if native.run_lane.is_kept or not isinstance(recipe(), _Sweeper):
+        return ""
+    return Arena(recipe.tuning.config, recipe.source, recipe.folder).first_time()
 
 
 _TOLD_BY_SCORES = frozenset(

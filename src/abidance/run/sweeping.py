@@ -7,7 +7,7 @@ engine; the score is the same, it only takes longer.
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -32,7 +32,7 @@ from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
 from abidance.market.store import fingerprint
 from abidance.run.backtest import play, result_of
-from abidance.run.compiled import scene_of, tapes_of, unsupported
+from abidance.run.compiled import first_time, scene_of, tapes_of, unsupported
 from abidance.run.config import RunConfig
 from abidance.run.setup import BarSource, assemble, gather, history_of, made
 from abidance.run.tuning import configured, knobs_of, placed
@@ -54,18 +54,22 @@ def sweep(
     grid: Mapping[str, Sequence[Any]],
     folder: Path | None = None,
     workers: int | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[Setting, Score]]:
     """Yield every setting of a grid and its score, in order.
 
     Names are parameters of the strategy (`fast`), or settings of it (`exits.stop_loss`, `sizing.fraction`); None is a
     value like any other there. With several strategies a name begins with the strategy's. Name last what changes no
-    signal: it costs least there. Raises UsageError for what does not fit, and whatever a run of a setting raises.
+    signal: it costs least there. `say` is told when kernels are about to be compiled. Raises UsageError for what does
+    not fit, and whatever a run of a setting raises.
     """
     arena = Arena(config, source, folder)
     knobs = knobs_of(arena.config, folder, grid)
     for name, values in grid.items():
         for value in values:
             configured(arena.config, {knobs[name]: value})
+    if say is not None and (text := arena.first_time()):
+        say(text)
     settings: Iterator[Setting] = (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
     workers = workers or os.cpu_count() or 1
 
@@ -106,6 +110,11 @@ class Arena:
         self._laying_out = Lock()
         self._layout = _Layout(config, source, folder)
         self.config = self._layout.material.config
+
+    def first_time(self) -> str:
+        """Return a sentence for the user when the next score would compile kernels first; empty otherwise."""
+        layout = self._layout
+        return compiled.first_time(lane=True) if layout.lane is not None else first_time(layout.material)
 
     def score(self, config: RunConfig) -> Score:
         """Score a setting: the run's configuration with other parameters, exits or sizes of its strategies."""
