@@ -43,10 +43,10 @@ from abidance.model.event import CircuitMoved, ControlAction, VenueStatus
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.model.market import FeedStatus
 from abidance.model.order import Fill, Order, Purpose
-from abidance.model.outcome import Notice, Recorded, Refused
+from abidance.model.outcome import Approved, Notice, Recorded, Refused
 from abidance.portfolio.ledger import Entry, fill_ref
 from abidance.risk.state import Standing
-from abidance.run.replica import Decision, Replica, Step, explained
+from abidance.run.replica import Decision, Replica, Step, asked_share, explained
 
 S = TypeVar("S", bound=Schema)
 _DAY = 86_400 * SECOND_NS
@@ -368,7 +368,7 @@ def risk(replica: Replica) -> RiskOut:
         refusals=dict(sorted(replica.refused.items())),
         feeds=[feed(each) for each in state.feeds.known.values()],
         venues=[venue(each) for each in state.feeds.venues.values()],
-        circuits=[circuit(each) for each in state.feeds.circuits.values() if not each.is_closed],
+        circuits=[circuit(each) for each in state.feeds.circuits.values()],
     )
 
 
@@ -422,7 +422,7 @@ def why(replica: Replica, order_id: str, of: Fill | None) -> WhyOut | None:
         signal=None if signal is None else plain(signal),
         sizing=None if signal is None else _sizing(replica, found, decision),
         request=plain(getattr(steps[0].event, "request", {})),
-        verdict=VerdictOut(approved=True),
+        verdict=_verdict(decision, order_id),
         standing_refusals=_refusals(decision),
         steps=[step(each) for each in steps],
         ledger=[entry(line) for ref in wanted for line in replica.portfolio.ledger.explain(ref)],
@@ -440,8 +440,9 @@ def _sizing(replica: Replica, found: Order, decision: Decision) -> SizingOut | N
         return None
     allocation: float | None = strategy.allocation
     for seq, control in replica.controls:
-        if control.action is ControlAction.SET_ALLOCATION and seq < decision.seq and control.strategy == name:
-            allocation = float(control.values["allocation"])
+        is_meant = control.action is ControlAction.SET_ALLOCATION and control.strategy in ("", name)
+        if is_meant and seq < decision.seq:
+            allocation = asked_share(control) or allocation
     return SizingOut(
         rule=strategy.sizing.model_dump(mode="json"),
         equity=_equity_at(
@@ -456,6 +457,17 @@ def _trip_at(replica: Replica, place: tuple[str, str], moment: int) -> int | Non
     numbers, trips = replica.closed.get(place, ()), replica.portfolio.round_trips
     first = bisect_left(numbers, moment, key=lambda number: trips[number].ts_exit or 0)
     return numbers[first] if first < len(numbers) and trips[numbers[first]].ts_entry <= moment else None
+
+
+def _verdict(decision: Decision, order_id: str) -> VerdictOut:
+    """Return what risk said of the request that left as an order: the n-th approval belongs to the n-th Submit."""
+    decided = decision.decided
+    sent = [each for each in decided.commands if isinstance(each, Submit)]
+    approvals = [each for each in decided.verdicts if isinstance(each, Approved)]
+    at = next(number for number, each in enumerate(sent) if each.order_id == order_id)
+    if at < len(approvals) and approvals[at].request == sent[at].request:
+        return VerdictOut(approved=True)
+    return VerdictOut(approved=False, reason="The record has no approval of what was sent.")
 
 
 def _refusals(decision: Decision) -> list[str]:

@@ -492,9 +492,9 @@ class Replica:
             self._earlier[name] = self.parameters[name]
             self.parameters[name] = {**self.parameters[name], **event.values}
         elif action is ControlAction.SET_ALLOCATION:
-            share = event.values.get("allocation")
-            if isinstance(share, int | float) and 0 < share <= 1:
-                self.state.allocations[name] = float(share)
+            share = asked_share(event)
+            if share is not None:
+                self.state.allocations[name] = share
 
     def _on_decided(self, event: Decided) -> None:
         at = len(self.decisions)
@@ -538,6 +538,12 @@ class Replica:
             self.stopped.add(notice.strategy)
         elif notice.code == "parameters_refused" and isinstance(self._last, Control):
             self.parameters[notice.strategy] = self._earlier[notice.strategy]
+
+
+def asked_share(event: Control) -> float | None:
+    """Return the share that an order to set one asks for, None for what is none: then the old one stays."""
+    share = event.values.get("allocation")
+    return float(share) if isinstance(share, int | float) and 0 < share <= 1 else None
 
 
 def explained(decision: Decision, order_id: str) -> tuple[Intent | None, Recorded | None]:

@@ -76,4 +76,10 @@ def test_a_bots_log_is_for_whoever_may_look(nobody: TestClient, house: House) ->
 
     found = viewer.get("/api/v1/runs/demo/logs", params={"limit": 2, "level": "error"}).json()
 
-    assert [each["data"]["n"] for each in found] == [8, 5]
+    rest = viewer.get(
+        "/api/v1/runs/demo/logs", params={"limit": 2, "level": "error", "cursor": found["next"]}
+    ).json()
+
+    assert [each["data"]["n"] for each in found["items"]] == [8, 5]
+    assert [each["data"]["n"] for each in rest["items"]] == [2]
+    assert rest["next"] is None

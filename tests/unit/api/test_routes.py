@@ -3,11 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 from starlette.testclient import TestClient
 
 from abidance.api.house import House
-from abidance.model.event import CircuitMoved, CircuitState, ControlAction, Part
+from abidance.model.event import CircuitMoved, CircuitState, Control, ControlAction, Part
+from abidance.model.order import Purpose
 from abidance.portfolio.ledger import fill_ref
 from abidance.run.door import Answer, Wish, Word
 from tests.unit.api.conftest import CHANGE, Node, logged_in, read_all
@@ -62,6 +64,55 @@ def test_a_fill_is_explained_from_its_bar_to_its_last_cent(viewer: TestClient) -
         sums[line["asset"]] = sums.get(line["asset"], Decimal(0)) + Decimal(line["amount"])
     assert set(sums.values()) == {Decimal(0)}
     assert why["ledger"]
+
+
+def test_what_risk_said_of_an_order_is_what_the_record_says(viewer: TestClient, house: House) -> None:
+    replica = house.runs.get("demo").replica
+    id, other = replica.sent[-1].id, replica.sent[0].id
+    approved = viewer.get(f"{RUN}/orders/{id}").json()["verdict"]
+    decision = replica.order_decision(id)
+    assert decision is not None
+    bare = msgspec.structs.replace(decision.decided, verdicts=())
+    replica.decisions[replica._life(id).decision] = decision._replace(decided=bare)  # type: ignore[union-attr]
+
+    unproven = viewer.get(f"{RUN}/orders/{id}").json()["verdict"]
+
+    assert (approved["approved"], approved["reason"]) == (True, "")
+    assert not unproven["approved"]
+    assert "no approval" in unproven["reason"]
+    assert viewer.get(f"{RUN}/orders/{other}").json()["verdict"]["approved"]
+
+
+def test_a_share_that_was_refused_sized_nothing(viewer: TestClient, house: House) -> None:
+    replica = house.runs.get("demo").replica
+    entry = next(each for each in reversed(replica.sent) if each.request.purpose is Purpose.ENTRY)
+    before = viewer.get(f"{RUN}/orders/{entry.id}").json()["sizing"]
+    refused: list[dict[str, float | int | str | bool]] = [{}, {"allocation": 7}, {"allocation": "much"}]
+    for values in refused:
+        control = Control(0, ControlAction.SET_ALLOCATION, entry.request.strategy, "ada", values)
+        replica.controls.append((0, control))
+
+    after = viewer.get(f"{RUN}/orders/{entry.id}").json()["sizing"]
+
+    assert after == before
+    assert after["allocation"] is not None
+
+
+def test_what_was_brought_is_told_in_the_currency_of_the_run(viewer: TestClient, house: House) -> None:
+    portfolio = house.runs.get("demo").replica.portfolio
+    found = viewer.get(f"{RUN}/contribution").json()
+    worth = portfolio.worth
+
+    def doubled(asset: str) -> float:
+        return worth(asset) * 2
+
+    portfolio.worth = doubled  # type: ignore[method-assign]
+    twice = viewer.get(f"{RUN}/contribution").json()
+
+    assert sum(each["closed"] for each in found) == pytest.approx(
+        sum(float(each.pnl) for each in portfolio.round_trips)
+    )
+    assert [each["closed"] * 2 for each in found] == pytest.approx([each["closed"] for each in twice])
 
 
 def test_every_fill_has_its_explanation(viewer: TestClient, house: House) -> None:
@@ -208,7 +259,7 @@ def test_metrics_are_there_for_a_scraper(viewer: TestClient) -> None:
     assert "abidance_http_requests_total" in text
 
 
-def test_circuits_that_are_not_closed_are_shown_and_counted(viewer: TestClient, house: House) -> None:
+def test_circuits_are_shown_and_those_that_are_not_closed_counted(viewer: TestClient, house: House) -> None:
     replica = house.runs.get("demo").replica
     now = replica.state.now
     for venue, part, state in (
@@ -224,6 +275,7 @@ def test_circuits_that_are_not_closed_are_shown_and_counted(viewer: TestClient, 
 
     assert [(each["venue"], each["part"], each["state"]) for each in shown] == [
         ("BINANCE", "requests", "open"),
+        ("BINANCE", "clock", "closed"),
         ("", "disk", "half_open"),
     ]
     assert (shown[0]["reason"], shown[0]["rest"]) == ("Requests failed.", 15.0)

@@ -11,6 +11,9 @@ import { Confirm } from "./Confirm";
 type Circuit = Schemas["CircuitOut"];
 const placeOf = (of: Circuit) => `${of.venue || "every venue"}, ${of.part}`;
 
+/** The circuits that are not closed. */
+export const troubled = (risk: Schemas["RiskOut"]) => risk.circuits.filter((each) => each.state !== "closed");
+
 /** What a circuit's state means, as a label. */
 export function CircuitState({ of }: { of: Circuit }) {
   return <State of={of.state === "open" ? "halted" : "warning"} label={of.state === "open" ? "open" : "being tried"} />;

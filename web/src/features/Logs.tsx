@@ -36,10 +36,10 @@ export default function Logs({ run }: { run: Run }) {
       <Panel>
         <div className="logs">
           <Loaded query={logs}>
-            {(rows) => (
+            {(page) => (
               <DataTable
                 label="Log"
-                rows={rows.map((row, at) => ({ ...row, at }))}
+                rows={page.items.map((row, at) => ({ ...row, at }))}
                 keyOf={(row) => `${row.at}`}
                 empty={level || contains ? "No line fits. Take a filter away." : "The bot has written nothing yet."}
                 height={640}

@@ -7,7 +7,7 @@ import { Lines } from "../ui/charts";
 import { DataTable, ROOM } from "../ui/DataTable";
 import { many, money, share, signedShare } from "../ui/format";
 import { Empty, Gain, Loaded, Meter, Panel, Stat, State, Time, Told } from "../ui/parts";
-import { CircuitState } from "./Circuits";
+import { CircuitState, troubled } from "./Circuits";
 import { fillColumns, positionColumns, usageLabel, usageText } from "./columns";
 
 export default function Overview({ run }: { run: Run }) {
@@ -81,7 +81,7 @@ export default function Overview({ run }: { run: Run }) {
           <Panel title="Feeds and venues">
             <Loaded query={risk} height={ROOM}>
               {(data) =>
-                data.feeds.length + data.venues.length + data.circuits.length === 0 ? (
+                data.feeds.length + data.venues.length + troubled(data).length === 0 ? (
                   <Empty>A replay of stored bars has no streams to watch.</Empty>
                 ) : (
                   <ul className="timeline">
@@ -90,7 +90,7 @@ export default function Overview({ run }: { run: Run }) {
                         {each.venue} account <State of={each.is_trusted ? "certified" : "halted"} label={each.is_trusted ? "compared" : "only exits"} /> {each.reasons.join(" ")}
                       </li>
                     ))}
-                    {data.circuits.map((each) => (
+                    {troubled(data).map((each) => (
                       <li key={each.venue + each.part}>
                         {each.venue || "every venue"} {each.part}, circuit <CircuitState of={each} /> <Told text={each.reason} />
                       </li>

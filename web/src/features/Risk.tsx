@@ -5,7 +5,7 @@ import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { exact, pair, whole, words } from "../ui/format";
 import { Empty, Loaded, Meter, Panel, State, Time, Told } from "../ui/parts";
-import { Circuits } from "./Circuits";
+import { Circuits, troubled } from "./Circuits";
 import { usageLabel, usageText } from "./columns";
 import { Breakers, Limits } from "./Limits";
 import { PagedTable, usePages } from "./pages";
@@ -52,7 +52,7 @@ export default function Risk({ run, me }: { run: Run; me: Me }) {
             <Panel title="Breakers" aside={<span className="quiet">they stop entries by themselves; what has tripped stays</span>}>
               <Breakers run={run} me={me} values={data.breakers} />
             </Panel>
-            <Circuits run={run} me={me} rows={data.circuits} />
+            <Circuits run={run} me={me} rows={troubled(data)} />
             <Panel
               title="Refusals"
               aside={<Select aria-label="Reason" placeholder="All reasons" size="xs" data={Object.keys(data.refusals)} value={code} onChange={setCode} clearable />}

@@ -28,11 +28,16 @@ Holding = Annotated[str, Query(max_length=128, description="Text that a line mus
 
 @router.get("/runs/{run}/logs")
 async def list_logs(
-    run: str, who: Viewer, house: Stand, limit: Limit = 200, level: From = "info", contains: Holding = ""
-) -> list[LogOut]:
-    """List the newest lines of a bot's log, newest first."""
-    found = await house.reading(_page, house.runs.get(run).folder / LOG, limit, "", level, contains)
-    return found.items
+    run: str,
+    who: Viewer,
+    house: Stand,
+    limit: Limit = 200,
+    cursor: Cursor = "",
+    level: From = "info",
+    contains: Holding = "",
+) -> Page[LogOut]:
+    """List the lines of a bot's log, newest first."""
+    return await house.reading(_page, house.runs.get(run).folder / LOG, limit, cursor, level, contains)
 
 
 @router.get("/logs")

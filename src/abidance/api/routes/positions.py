@@ -116,14 +116,16 @@ async def list_contribution(run: str, who: Viewer, house: Stand) -> list[Contrib
     """List what each strategy brought in each instrument, the most first."""
     replica = house.runs.get(run).replica
     now = {(each.strategy, each.instrument): float(each.pnl) for each in replica.portfolio.open_round_trips()}
+    places = sorted(replica.brought.keys() | now.keys())
+    rates = {id: replica.state.quote_rate(id) or 0.0 for _, id in places}
     found = [
         ContributionOut(
             strategy=strategy,
             instrument=instrument,
-            closed=replica.brought.get((strategy, instrument), 0.0),
-            open=now.get((strategy, instrument), 0.0),
+            closed=replica.brought.get((strategy, instrument), 0.0) * rates[instrument],
+            open=now.get((strategy, instrument), 0.0) * rates[instrument],
         )
-        for strategy, instrument in sorted(replica.brought.keys() | now.keys())
+        for strategy, instrument in places
     ]
     return sorted(found, key=lambda each: -(each.closed + each.open))
 

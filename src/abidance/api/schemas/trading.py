@@ -233,6 +233,7 @@ class RoundTripOut(Schema):
     exit_price: Amount | None
     quantity: Amount
     pnl: Amount
+    """In quote units, net of fees and funding."""
     pnl_share: Share
     fees: Amount
     funding: Amount
@@ -252,12 +253,14 @@ class NoteIn(Schema):
 
 
 class ContributionOut(Schema):
-    """What a strategy brought in an instrument: closed round trips, and the open one at the last price."""
+    """What a strategy brought in an instrument, in the run's currency at the last price of the quote unit."""
 
     strategy: str
     instrument: str
     closed: float
+    """Of round trips that are over."""
     open: float
+    """Of the one that is not, at the last price."""
 
 
 class CorrelationOut(Schema):
@@ -381,7 +384,7 @@ class RiskOut(Schema):
     feeds: list[FeedOut]
     venues: list[VenueOut]
     circuits: list[CircuitOut]
-    """Those that are not closed."""
+    """All that have moved, closed ones too."""
 
 
 Ceiling = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
