@@ -5,11 +5,13 @@ import io
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from abidance.api.house import House
+from abidance.model.order import Direction
 from abidance.model.outcome import Notice
 from tests.unit.api.conftest import CHANGE, logged_in
 
@@ -167,3 +169,75 @@ def test_alerts_are_read_page_by_page_and_none_of_one_moment_is_missed(
 
     assert [each for each in found if each.startswith("n")] == ["n6", "n5", "n4", "n3", "n2", "n1", "n0"]
     assert operator.get("/api/v1/alerts", params={"run": "none"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        {"strategy": "EmaCross"},
+        {"instrument": "BTC/USDT@BINANCE"},
+        {"direction": "long"},
+        {"direction": "short"},
+        {"result": "won"},
+        {"result": "lost"},
+        {"strategy": "EmaCross", "result": "lost"},
+        {"strategy": "nobody"},
+    ],
+    ids=str,
+)
+def test_round_trips_are_found_by_each_of_their_filters(
+    operator: TestClient, house: House, filter: dict[str, str]
+) -> None:
+    trips = house.runs.get("demo").replica.portfolio.round_trips
+    for pnl, direction in ((5, Direction.LONG), (-5, Direction.SHORT), (0, Direction.SHORT)):
+        trips.append(msgspec.structs.replace(trips[0], pnl=Decimal(pnl), direction=direction))
+
+    def fits(trip: dict[str, Any]) -> bool:
+        result = "won" if Decimal(trip["pnl"]) > 0 else "lost"
+        return all((trip | {"result": result})[name] == value for name, value in filter.items())
+
+    every = operator.get(f"{RUN}/round-trips", params={"limit": 500}).json()["items"]
+
+    found = operator.get(f"{RUN}/round-trips", params={"limit": 500, **filter}).json()["items"]
+
+    assert found == [each for each in every if fits(each)]
+    assert len(found) < len(every)
+    assert bool(found) == (filter != {"strategy": "nobody"})
+
+
+@pytest.mark.parametrize(
+    "filter", [{"direction": "up"}, {"result": "even"}, {"strategy": "x" * 129}], ids=str
+)
+def test_a_filter_that_is_none_is_refused_by_its_name(operator: TestClient, filter: dict[str, str]) -> None:
+    answer = operator.get(f"{RUN}/round-trips", params=filter)
+
+    assert answer.status_code == 422
+    assert [each["field"] for each in answer.json()["errors"]] == list(filter)
+
+
+@pytest.mark.parametrize(
+    ("now", "day", "week", "month"),
+    [
+        ("2025-05-08T12:00", "2025-05-08", "2025-05-05", "2025-05-01"),
+        ("2025-05-05T00:00", "2025-05-05", "2025-05-05", "2025-05-01"),  # a Monday begins
+        ("2025-05-11T23:59", "2025-05-11", "2025-05-05", "2025-05-01"),  # a Sunday ends
+        ("2025-05-01T05:00", "2025-05-01", "2025-04-28", "2025-05-01"),
+        ("2025-06-01T00:00", "2025-06-01", "2025-05-26", "2025-06-01"),
+    ],
+)
+def test_profit_of_today_this_week_and_this_month_is_what_came_since_their_midnights(
+    operator: TestClient, house: House, now: str, day: str, week: str, month: str
+) -> None:
+    replica = house.runs.get("demo").replica
+    replica.state.now = int(np.datetime64(now, "ns").astype(np.int64))
+    curve = operator.get(f"{RUN}/equity", params={"points": 10_000}).json()
+    run = operator.get(RUN).json()
+
+    def since(date: str) -> float:
+        start = int(np.datetime64(date, "ms").astype(np.int64))
+        before = [value for ts, value in zip(curve["ts"], curve["equity"], strict=True) if ts <= start]
+        return float(run["equity"] - (before[-1] if before else run["start_equity"]))
+
+    assert run["profit_today"] == pytest.approx(since(day))
+    assert run["profit_week"] == pytest.approx(since(week))
+    assert run["profit_month"] == pytest.approx(since(month))

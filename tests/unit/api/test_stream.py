@@ -12,7 +12,7 @@ from abidance.api import stream as streaming
 from abidance.api.access import Identity
 from abidance.api.house import House
 from abidance.security.roles import Role, Scope
-from tests.unit.api.conftest import ORIGIN, logged_in
+from tests.unit.api.conftest import ORIGIN, logged_in, people
 
 API, STREAM = "/api/v1", "wss://localhost/api/v1/stream"
 
@@ -90,9 +90,11 @@ def test_a_message_that_means_nothing_is_told_so_and_ends_nothing(
     assert last == "pong"
 
 
-def ends_with(client: TestClient, act: Callable[[WebSocketTestSession], None]) -> int:
+def ends_with(
+    client: TestClient, act: Callable[[WebSocketTestSession], object], headers: dict[str, str] | None = None
+) -> int:
     """Open a stream, do something, and return the code with which the server then ends it."""
-    with client.websocket_connect(f"wss://localhost{API}/stream", headers={"Origin": ORIGIN}) as socket:
+    with client.websocket_connect(STREAM, headers=headers or {"Origin": ORIGIN}) as socket:
         assert socket.receive_json()["type"] == "hello"
         act(socket)
         for _ in range(5_000):
@@ -127,6 +129,29 @@ def test_binary_ends_the_stream(nobody: TestClient, house: House) -> None:
     viewer = logged_in(nobody, house, "viewer")
 
     assert ends_with(viewer, lambda socket: socket.send_bytes(b"\x00\xff")) == 4429
+
+
+@pytest.mark.parametrize("end", ["ended", "user", "role"])
+def test_a_stream_ends_soon_after_its_token_does(nobody: TestClient, house: House, end: str) -> None:
+    people(house)
+    secret, token = house.tokens.make("operator", "watcher", Role.OPERATOR, 1, (), (Scope.READ,))
+    acts: dict[str, Callable[[], object]] = {
+        "ended": lambda: house.tokens.end(token.id),
+        "user": lambda: house.users.remove("operator"),
+        "role": lambda: house.users.set_role("operator", Role.VIEWER),
+    }
+
+    code = ends_with(nobody, lambda _: acts[end](), {"Authorization": f"Bearer {secret}"})
+
+    assert code == 4401
+
+
+def test_a_stream_ends_soon_after_its_user_has_another_role(nobody: TestClient, house: House) -> None:
+    operator = logged_in(nobody, house, "operator")
+
+    code = ends_with(operator, lambda _: house.users.set_role("operator", Role.VIEWER))
+
+    assert code == 4401
 
 
 def test_a_run_that_is_not_there_is_told_so(nobody: TestClient, house: House) -> None:
