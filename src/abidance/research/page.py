@@ -83,7 +83,7 @@ def _step(step: Mapping[str, Any]) -> dict[str, object]:
     several = len(step["values"]) > 1
     chosen = ", ".join(f"{name + '.' if several else ''}{key} {_short(value)}" for name, key, value in named)
     return {
-        "train": " and ".join(" to ".join(span) for span in step["train"]),
+        "train": [" to ".join(span) for span in step["train"]],
         "test": " to ".join(step["test"]),
         "chosen": chosen or "-",
         "inside": format_number(step["inside"]),

@@ -54,7 +54,7 @@ def observe(standing):
     if standing.elsewhere:
         print("waiting", flush=True)
 
-study = Study(database(url, Pulse(every=1, grace=4)), PLAN)
+study = Study(database(url, Pulse(every=1, grace=5)), PLAN)
 optimise.Search(study, Alone(lambda: evaluate), optimise.Effort(12), observe).run()
 """
 
@@ -69,7 +69,7 @@ def postgres() -> Iterator[str]:
 @contextmanager
 def opened(url: str, plan: Plan = PLAN, pulse: Pulse | None = None) -> Iterator[Study]:
     """Open a study as a host does, and leave no connection behind."""
-    storage = database(url, pulse or Pulse(every=1, grace=4))
+    storage = database(url, pulse or Pulse(every=1, grace=5))
     assert isinstance(storage, RDBStorage)
     yield Study(storage, plan)
     storage.remove_session()
@@ -96,7 +96,7 @@ def test_what_a_killed_host_had_in_hand_is_tried_by_another_and_nothing_counts_t
     heir = started(tmp_path, "two", postgres, 0)
     assert heir.stdout is not None
     # longer than the silence after which a host is given up: one that holds a trial for long, but lives, keeps it
-    assert [heir.stdout.readline() for _ in range(25)] == ["waiting\n"] * 25
+    assert [heir.stdout.readline() for _ in range(28)] == ["waiting\n"] * 28
     with opened(postgres) as study:
         before = Counter(row.state for row in study.rows())
 
