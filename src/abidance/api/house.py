@@ -1,6 +1,7 @@
 """What all routes stand on: the user directory with its runs, users, audit log, market data and backtests."""
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from abidance.api.following import Runs
 from abidance.api.metrics import Metrics
 from abidance.api.notes import Notes
 from abidance.api.studies import FOLDER as STUDIES
+from abidance.api.studies import URL as SHARED
 from abidance.api.studies import Studies
 from abidance.api.workshop import BACKTESTS, DOWNLOADS, SEARCHES, VERDICTS
 from abidance.market.store import BarStore, Catalog, Tables
@@ -64,7 +66,7 @@ class House:
         self.verdicts = Bench(userdir, VERDICTS)
         self.downloads = Bench(userdir, DOWNLOADS)
         self.bots = Bots(userdir)
-        self.studies = Studies(userdir / STUDIES)
+        self.studies = Studies(userdir / STUDIES, os.environ.get(SHARED, ""))
         self.setup_token = secrets.token_urlsafe(24) if self.users.is_empty else ""
         # Two, so that a flood of logins leaves the machine to those who trade.
         self._hashers = ThreadPoolExecutor(2, thread_name_prefix="hash")
@@ -98,6 +100,7 @@ class House:
         self._hashers.shutdown(wait=False, cancel_futures=True)
         self._readers.shutdown(wait=False, cancel_futures=True)
         self.notes.close()
+        self.studies.close()
         self._database.close()
 
 

@@ -116,8 +116,11 @@ def _mend(path: Path) -> None:
         file.truncate(whole)
 
 
-def database(url: str, pulse: Pulse | None = None) -> BaseStorage:
-    """Open a PostgreSQL database. Raises UsageError for another URL, StudyError when it cannot be reached."""
+def database(url: str, pulse: Pulse | None = None, *, is_new: bool = True) -> RDBStorage:
+    """Open a PostgreSQL database; with `is_new` its tables are made where they are missing.
+
+    Raises UsageError for another URL, StudyError when it cannot be reached.
+    """
     pulse = pulse or Pulse()
     scheme, colon, rest = url.partition("://")
     if not colon or scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
@@ -135,6 +138,7 @@ def database(url: str, pulse: Pulse | None = None) -> BaseStorage:
                 engine_kwargs={"pool_pre_ping": True},
                 heartbeat_interval=pulse.every,
                 grace_period=pulse.grace,
+                skip_table_creation=not is_new,
             )
         _keep_in_utc(storage)
         return storage

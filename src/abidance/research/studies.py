@@ -1,4 +1,4 @@
-"""The studies in a folder, read and never written: how far each search is and what it has found.
+"""Studies that are on record, read and never written: how far each search is and what it has found.
 
 A study that another process is at work on is read beside it; a last line that is half written counts when it is whole.
 """
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
@@ -20,7 +20,7 @@ class Known:
 
     name: str
     changed: int
-    """When its file was written last, ms UTC."""
+    """When it was written last, ms UTC."""
     is_running: bool = False
     objectives: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
@@ -38,10 +38,26 @@ def known(path: Path) -> Known:
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     try:
         study = optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(path))))
-        trials = study.get_trials(deepcopy=False)
+        return _known(study, changed)
     except Exception as error:  # noqa: BLE001 - whatever lies there, the others are told of
         return Known(name, changed, problem=f"It is not the journal of a study, or is damaged ({error}).")
+
+
+def known_in(storage: BaseStorage) -> list[Known]:
+    """Return what is on record in a database that several hosts share. Raises what its driver does."""
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    names = [each.study_name for each in storage.get_all_studies()]
+    return [_known(optuna.load_study(study_name=name, storage=storage)) for name in names]
+
+
+def _known(study: optuna.Study, changed: int | None = None) -> Known:
+    trials = study.get_trials(deepcopy=False)
     rows = tuple(row_of(trial) for trial in trials)
+    if changed is None:
+        moments = [
+            moment for each in trials for moment in (each.datetime_start, each.datetime_complete) if moment
+        ]
+        changed = int(max(moments).timestamp() * 1_000) if moments else 0
     return Known(
         study.study_name,
         changed,
@@ -71,4 +87,4 @@ def _best(study: optuna.Study, rows: tuple[Row, ...]) -> Row | None:
     return max(eligible, key=lambda row: (sign * row.scores[0], -row.number), default=None)
 
 
-__all__ = ["Known", "known"]
+__all__ = ["Known", "known", "known_in"]

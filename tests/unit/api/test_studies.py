@@ -7,11 +7,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from abidance.api.house import House
+from abidance.api.studies import Studies
 from abidance.research.objective import Aim, Outcome, Refusal
 from abidance.research.space import Dimension, Space
-from abidance.research.storage import journal
+from abidance.research.storage import database, journal
 from abidance.research.study import Plan, Study
-from tests.unit.api.conftest import CHANGE, logged_in
+from tests.postgres import server
+from tests.unit.api.conftest import CHANGE, QUICK, logged_in
 
 SPACE = Space({"fast": Dimension("fast", 2, 900)})
 
@@ -137,3 +139,61 @@ def test_a_study_of_the_terminal_can_only_be_read(nobody: TestClient, house: Hou
     ]
 
     assert [each.status_code for each in answers] == [404, 405, 404]
+
+
+def test_studies_that_hosts_share_are_listed_beside_those_in_files(house: House) -> None:
+    with server() as url:
+        tried(begun(house, "sharpe"), 1.0)
+        plan = Plan("shared", "random", 3, SPACE, Aim.read(("sharpe",), ()))
+        storage = database(url)
+        tried(Study(storage, plan), 2.0)
+        shared = Studies(house.userdir / "studies", url)
+
+        found = shared.all()
+        there = shared.get("shared")
+        untouched = storage.get_n_trials(storage.get_study_id_from_name("shared"))
+        shared.close()
+        storage.engine.dispose()
+
+    assert sorted(each.name for each in found) == ["mine", "shared"]
+    assert there is not None
+    assert (there.best is not None and there.best.scores, there.count("complete"), untouched) == (
+        (2.0,),
+        1,
+        1,
+    )
+    assert there.changed > 1_700_000_000_000
+
+
+def test_a_database_that_cannot_be_read_takes_no_file_away_and_shows_no_password(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+    tried(begun(house, "sharpe"), 1.0)
+    monkeypatch.setenv("ABIDANCE_STUDIES", "postgresql://me:hunter2@127.0.0.1:1/x")
+    other = House(house.userdir, house.tables, passwords=QUICK)
+
+    found = {each.name: each.problem for each in other.studies.all()}
+    other.close()
+
+    assert found["mine"] == ""
+    assert "cannot be read" in found["PostgreSQL"]
+    assert "hunter2" not in found["PostgreSQL"]
+
+
+# Optuna leaves the connection of a storage that it could not open to the garbage collector, which says so.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_database_without_studies_is_left_as_it_was(tmp_path: Path) -> None:
+    from sqlalchemy import create_engine, inspect
+
+    with server() as url:
+        empty = Studies(tmp_path, url)
+
+        (told,) = empty.all()
+        empty.close()
+        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+        tables = inspect(engine).get_table_names()
+        engine.dispose()
+
+    assert "cannot be read" in told.problem
+    assert tables == []

@@ -21,7 +21,7 @@ router = APIRouter(prefix="/studies", tags=["studies"])
 
 @router.get("")
 async def list_studies(who: Viewer, house: Stand, limit: Limit = 50, cursor: Cursor = "") -> Page[StudyOut]:
-    """List the studies in the user directory, the one that changed last first; those in PostgreSQL are not there."""
+    """List the studies in the user directory and in the database that ABIDANCE_STUDIES names, newest first."""
     found = await house.reading(house.studies.all)
     return page(found, limit, cursor, lambda each: _shown(house, each))
 
