@@ -75,6 +75,7 @@ venues = st.builds(
     max_volume_share=st.sampled_from([0.1, 0.01, 1.0]),
     fill_on_touch=st.booleans(),
     latency_ms=st.sampled_from([0, 0, 0, 250]),
+    fee_asset=st.sampled_from(["quote", "quote", "KCS"]),
 )
 scripts = st.fixed_dictionaries(
     {
@@ -288,12 +289,16 @@ def test_fees_by_the_volume_of_thirty_days_are_the_same(
         ({"strategies": (StrategyConfig(strategy="Grid"),)}, "events"),
         ({"instruments": ("BTC/USD:BTC@BINANCE",), "currency": "USD"}, "settles in BTC"),
         ({"currency": "USDC"}, "not quoted in USDC"),
-        ({"venue": VenueConfig(fee_asset="BNB")}, "BNB"),
+        ({"venue": VenueConfig(fee_asset="BTC")}, "BTC that the run itself trades"),
+        ({"venue": VenueConfig(fee_asset="received")}, "no whole lot"),
+        ({"routing": {"routes": {"BTC/USDT@BINANCE": ["BTC/USDT@KRAKEN"]}}}, "routed over several venues"),
+        ({"strategies": (scripted(0, {}, execution={"algo": "twap"}),)}, "ways that are not compiled"),
     ],
 )  # fmt: skip
 def test_what_is_not_covered_is_run_by_the_event_engine_and_said(change: dict[str, Any], reason: str) -> None:
     config = RunConfig(**{"instruments": ids(1), "strategies": (scripted(0, {}),), **change})
-    memory = market(Shape(1, 80, 0.01, 0.0, 0.0, 101.25), config.instruments, "1h")
+    routed = ("BTC/USDT@KRAKEN",)
+    memory = market(Shape(1, 80, 0.01, 0.0, 0.0, 101.25), (*config.instruments, *routed), "1h")
 
     result = compiled_backtest(config, memory)
 

@@ -223,6 +223,26 @@ def test_trades_fill_and_liquidate_contracts_the_same(
         survey(truth)
 
 
+@pytest.mark.parametrize("asset", ["received", "KCS"])
+def test_contracts_pay_fees_in_their_quote_whatever_else_is_named(asset: str) -> None:
+    ids = named([":USDT"])
+    config = RunConfig(
+        instruments=ids,
+        timeframe="1h",
+        strategies=(scripted(0, {"seed": 5, "often": 0.7, "protect": "s"}, allow_short=True, leverage=3.0),),
+        risk=RiskConfig(limits=FREE, breakers=QUIET),
+        venue=VenueConfig(fee_asset=asset),
+    )
+
+    found = agree(
+        config, contracts(Shape(3, 200, 0.01, 0.0, 0.0, 101.25), ids, Rates(3_600, 0, 0.0, 0.0, 1.0), None)
+    )
+
+    assert fallback_of(found) == ""
+    assert found.costs["fees"] > 0
+    assert {fill.fee_asset for fill in found.fills} == {"USDT"}
+
+
 def always_filled(leverage: float, target: float, bars: Bars, rate: Mapping[str, Funding]) -> BacktestResult:
     """Hold one side of a contract, as large as margin allows, and hold both executors equal."""
     (id,) = {bars.instrument}

@@ -245,8 +245,13 @@ def _unsupported_instrument(material: Material, instrument: Instrument) -> str |
         return f"settles in {instrument.name.settle}"
     if instrument.quote != material.config.currency:
         return f"is not quoted in {material.config.currency}"
-    if venue.fee_asset not in ("quote", instrument.quote):
-        return f"pays its fees in {venue.fee_asset}"
+    if venue.fee_asset == "received" and not instrument.is_perpetual:
+        return 'pays for purchases with a part of what it buys (`fee_asset = "received"`), and that is no whole lot'
+    # an asset that no run trades has no price here, so that the quote pays
+    if (instrument.venue, venue.fee_asset) in {
+        (each.venue, each.base) for each in material.instruments.values()
+    }:
+        return f"may pay its fees with {venue.fee_asset} that the run itself trades (`fee_asset`)"
     if (instrument.tick * instrument.lot) % UNIT or max(steps) > _EXACT_INTEGER:
         return "trades in steps that are too fine"
     return None
