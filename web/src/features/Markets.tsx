@@ -69,7 +69,7 @@ export default function Markets({ run }: { run: Run }) {
         <Select label="Timeframe" data={timeframes} value={shown || null} onChange={setTimeframe} allowDeselect={false} w={110} />
         <TagsInput label="Indicators" placeholder={overlays.length ? "" : "ema 20"} data={SUGGESTED} value={overlays} onChange={setOverlays} error={overlays.length > names.length ? "sma, ema, bollinger or donchian, and a period" : undefined} maxTags={8} maw={420} miw={220} clearable />
       </div>
-      <Panel title={pair(instrument)} aside={<span className="quiet">arrows: fills; dotted lines: where stops and targets stood; charts by <a href="https://www.tradingview.com/" rel="noreferrer" target="_blank">TradingView</a></span>}>
+      <Panel title={pair(instrument)} aside={<span className="quiet">arrows: fills, blue bought and orange sold; dotted lines: where stops and targets stood; charts by <a href="https://www.tradingview.com/" rel="noreferrer" target="_blank">TradingView</a></span>}>
         <Loaded query={bars} height={460}>
           {(data) => (data.ts.length === 0 ? <Empty>No bar has closed yet.</Empty> : <CandleChart bars={data} marks={marks} levels={levels} paths={paths} tick={rules ? Number(rules.tick) : undefined} overlay={names.length ? (lines.data ?? NO_LINES) : undefined} />)}
         </Loaded>

@@ -22,12 +22,15 @@ interface Colours {
   up: string;
   down: string;
   line: string;
+  /** Of arrows, so that they are told from the candles at which they point. */
+  bought: string;
+  sold: string;
 }
 
 function coloursOf(scheme: "light" | "dark"): Colours {
   return scheme === "dark"
-    ? { text: "#adb5bd", grid: "#2c3036", up: "#20c997", down: "#ff6b6b", line: "#3bc9db" }
-    : { text: "#495057", grid: "#e9ecef", up: "#087f5b", down: "#c92a2a", line: "#0b7285" };
+    ? { text: "#adb5bd", grid: "#2c3036", up: "#20c997", down: "#ff6b6b", line: "#3bc9db", bought: "#4dabf7", sold: "#ffa94d" }
+    : { text: "#495057", grid: "#e9ecef", up: "#087f5b", down: "#c92a2a", line: "#0b7285", bought: "#1864ab", sold: "#d9480f" };
 }
 
 export interface Curve {
@@ -151,6 +154,17 @@ const FEW = 120;
 
 const OVERLAYS = ["#f59f00", "#9775fa", "#4dabf7", "#e64980", "#74b816", "#15aabf", "#fd7e14", "#868e96"];
 
+/** A path as points: a line goes on to its next point, so that where nothing stood it is there and not seen. */
+export function steps(ts: number[], prices: (number | null)[]): { time: ChartTime; value: number; color?: string }[] {
+  const first = prices.findIndex((each) => each !== null);
+  const last = prices.findLastIndex((each) => each !== null);
+  return ts.slice(first, last + 1).map((moment, at) => {
+    const price = prices[first + at] ?? null;
+    const next = prices.slice(first + at).find((each) => each !== null) ?? 0; // the step to it is not seen either
+    return { time: (moment / 1_000) as ChartTime, value: price ?? next, ...(price === null ? { color: "transparent" } : {}) };
+  });
+}
+
 export function CandleChart({
   bars,
   marks,
@@ -227,11 +241,12 @@ export function CandleChart({
           time: seconds(open),
           position: mark.isBuy ? ("belowBar" as const) : ("aboveBar" as const),
           shape: mark.isBuy ? ("arrowUp" as const) : ("arrowDown" as const),
-          color: mark.isBuy ? colours.up : colours.down,
+          color: mark.isBuy ? colours.bought : colours.sold,
           text: mark.text,
         },
       ];
     });
+    pinned.sort((one, other) => Number(one.time) - Number(other.time)); // others are not drawn
     if (bars.ts.length > 1 && bars.ts.length < FEW && made.current && !made.current.isFitted) {
       made.current.isFitted = true;
       made.current.chart.timeScale().fitContent();
@@ -267,7 +282,7 @@ export function CandleChart({
         lastValueVisible: false,
         crosshairMarkerVisible: false,
       });
-      shown.setData(bars.ts.map((ts, at) => ({ time: (ts / 1_000) as ChartTime, value: path.prices[at] ?? undefined })) as { time: ChartTime; value: number }[]);
+      shown.setData(steps(bars.ts, path.prices));
       return shown;
     });
     return () => {

@@ -1,0 +1,115 @@
+"""What the dashboard shows of a run that is over, and stands still: its figures, and what is drawn on its candles."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.e2e.dashboard import House, Visitor, browser, playwright, pytestmark, shot
+
+__all__ = ["browser", "pytestmark"]  # a fixture, and what all tests of the dashboard need
+CONFIG = """[[strategies]]
+strategy = "EmaCross"
+parameters = { fast = 3, slow = 8 }
+exits = { stop_atr = 2.0, trailing_atr = 4.0, atr_period = 24 }
+"""
+HIDDEN: dict[str, dict[str, Any]] = {
+    "fills": {"/fills?": {"items": [], "next": None, "total": 0}},
+    "stops": {"/orders/levels?": {"items": [], "next": None, "total": 0}, "/positions": []},
+}
+"""What is kept from the page, by the beginning of its path, and what is answered in its place."""
+
+ARROWS = [[77, 171, 247], [255, 169, 77]]
+"""The colours of what was bought and sold, in the dark."""
+COUNT = """colours => {
+    const found = colours.map(() => 0);
+    for (const canvas of document.querySelectorAll('.chart canvas')) {
+        if (canvas.width * canvas.height === 0) continue;
+        const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        for (let at = 0; at < data.length; at += 4)
+            colours.forEach(([r, g, b], which) => {
+                if (data[at] === r && data[at + 1] === g && data[at + 2] === b) found[which]++;
+            });
+    }
+    return found;
+}"""
+"""Counts the points of a chart that have exactly one of some colours."""
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house whose bot has traded six weeks, with stops, and has ended."""
+    with House(tmp_path_factory.mktemp("ended"), demo=True) as made:
+        path = made.program.file("mine.toml", CONFIG)
+        done = made.program(
+            "trade", "-c", str(path), "-p", "BTC/USDT", "-i", "1h", "--plain",
+            "--timerange", "2025-01-15T00:00:00Z/2025-02-27T15:00:00Z", "--speed", "0",
+        )  # fmt: skip
+        assert done.code == 0, done.err
+        yield made
+
+
+def still(page: Any, place: Any) -> bytes:
+    """Return a picture of a part of a page once nothing in it moves any more."""
+    before, now = b"", bytes(place.screenshot())
+    while before != now:
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        before, now = now, bytes(place.screenshot())
+    return now
+
+
+def test_fills_and_stops_are_drawn_on_the_candles(browser: Any, ended: House) -> None:
+    def drawn(hidden: str) -> tuple[bytes, list[int]]:
+        visitor = Visitor(browser, ended.address)
+        for part, answer in HIDDEN.get(hidden, {}).items():
+            visitor.page.route(
+                lambda url, part=part: part in f"{url}?",
+                lambda route, answer=answer: route.fulfill(
+                    body=json.dumps(answer), content_type="application/json"
+                ),
+            )
+        page = visitor.go("/markets")
+        page.locator(".chart canvas").first.wait_for()
+        page.locator(".link-live").wait_for()
+        playwright.expect(page.locator(".waiting")).to_have_count(0)
+        picture = still(page, page.locator(".chart").first)
+        arrows = page.evaluate(COUNT, ARROWS)
+        if not hidden:
+            shot(page, "markets-traded")
+        assert visitor.faults == []
+        visitor.context.close()
+        return picture, arrows
+
+    whole, (bought, sold) = drawn("")
+
+    assert min(bought, sold) > 200  # some arrows of each, with what they were for
+    assert drawn("")[0] == whole  # the same run is the same picture
+    assert drawn("fills")[1] == [0, 0]
+    assert drawn("stops")[0] != whole
+
+
+def test_profit_of_today_the_week_and_the_month_is_that_of_the_curve(browser: Any, ended: House) -> None:
+    visitor = Visitor(browser, ended.address)
+    page = visitor.go("/")
+    run = page.request.get(f"{ended.address}/api/v1/runs/bot").json()
+    curve = page.request.get(f"{ended.address}/api/v1/runs/bot/equity?points=10000").json()
+    midnight = datetime.fromtimestamp(run["now"] / 1000, UTC).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
+    starts = {
+        "Profit today": midnight,
+        "This week": midnight - timedelta(days=midnight.weekday()),
+        "This month": midnight.replace(day=1),
+    }
+
+    for name, start in starts.items():
+        points = zip(curve["ts"], curve["equity"], strict=True)
+        *_, first = (value for ts, value in points if ts <= start.timestamp() * 1000)
+        shown = page.locator(".stat", has_text=name).locator(".stat-value").inner_text()
+        assert shown == f"{curve['equity'][-1] - first:+,.2f}", name
+        assert abs(curve["equity"][-1] - first) > 0.01, name
+    total = page.locator(".stat", has_text="Equity, USDT").locator(".stat-value").inner_text()
+    assert total == f"{curve['equity'][-1]:,.2f}"
+    visitor.context.close()

@@ -1,0 +1,15 @@
+import { expect, it } from "vitest";
+import { steps } from "./charts";
+
+it("draws a stop where it stood, and nothing where none did", () => {
+  const ts = [0, 1_000, 2_000, 3_000, 4_000, 5_000];
+
+  const drawn = steps(ts, [null, 10, null, 12, 13, null]);
+
+  expect(drawn.map((each) => [each.time, each.value, each.color])).toEqual([
+    [1, 10, undefined],
+    [2, 12, "transparent"],
+    [3, 12, undefined],
+    [4, 13, undefined],
+  ]);
+});
