@@ -270,10 +270,10 @@ def test_that_the_event_engine_makes_the_runs_is_said_once_with_the_reason(
     page, document = abidance.home / "study.html", abidance.home / "study.json"
     typed = (*RUN[:-2], *SPACE, "-e", "3", "-j", "1", "-o", objective, "--json", str(document))
 
-    done = abidance(*typed, "--set", "venue.fee_asset=BNB", "--html", str(page))
+    done = abidance(*typed, "--set", "venue.fee_asset=BTC", "--html", str(page))
 
     assert done.code == 0, done
-    reason = "BTC/USDT@BINANCE pays its fees in BNB."
+    reason = "BTC/USDT@BINANCE may pay its fees with BTC that the run itself trades (`fee_asset`)."
     assert (done.out + done.err).count(reason) == 1
     (told, count), *rest = json.loads(document.read_text("utf-8"))["fallbacks"].items()
     assert told == reason

@@ -1,13 +1,20 @@
 """Equity that is divided among strategies anew as time goes: both executors look at the same days and decide alike."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abidance.engine.config import AllocationConfig
+from abidance.backtest.parity import first_difference
+from abidance.engine.config import AllocationConfig, StrategyConfig
+from abidance.market.store import BarStore, Catalog
+from abidance.model.instrument import SECOND_NS
 from abidance.risk.config import BreakersConfig, RiskConfig, SizingConfig
 from abidance.run.backtest import backtest
 from abidance.run.compiled import compiled_backtest, fallback_of
@@ -29,6 +36,7 @@ from tests.parity.test_compiled import (
 from tests.parity.test_perpetuals import FREE, contracts, kinds, leverages, named
 from tests.parity.test_sweep import is_told
 
+HOUR = 3_600 * SECOND_NS
 pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
 
 allocations = st.builds(
@@ -37,7 +45,7 @@ allocations = st.builds(
         ["equal", "inverse_volatility", "risk_parity", "hrp", "volatility_target", "kelly"]
     ),
     lookback=st.sampled_from([2, 3, 5]),
-    rebalance=st.sampled_from(["daily", "weekly", 5, 30]),
+    rebalance=st.sampled_from(["daily", "weekly", "monthly", 5, 30]),
     threshold=st.sampled_from([0.0, 0.02]),
     floor=st.sampled_from([0.0, 0.05]),
     cap=st.sampled_from([0.4, 1.0]),
@@ -112,6 +120,58 @@ def test_new_shares_are_told_in_the_same_words_day_after_day(method: str) -> Non
     told = [notice for notice in truth.notices if notice.code == "rebalanced"]
     assert len(told) > 3
     assert [notice for notice in other.notices if notice.code == "rebalanced"] == told
+
+
+RULES: dict[str, Callable[[datetime], bool]] = {
+    "daily": lambda moment: moment.hour == 0,
+    "weekly": lambda moment: moment.hour == 0 and moment.weekday() == 0,
+    "monthly": lambda moment: moment.hour == 0 and moment.day == 1,
+}
+"""When shares may change, by rule (UTC)."""
+
+
+@pytest.mark.parametrize(
+    ("method", "rule"),
+    [
+        ("equal", "monthly"), ("inverse_volatility", "daily"), ("risk_parity", "weekly"), ("hrp", "monthly"),
+        ("volatility_target", "weekly"), ("kelly", "monthly"), ("hrp", 500),
+    ],
+)  # fmt: skip
+def test_shipped_strategies_share_the_money_of_recorded_prices_alike(method: str, rule: Any) -> None:
+    names = ("EmaCross", "Donchian", "BuyAndHold")
+    config = RunConfig(
+        instruments=("BTC/USDT@BINANCE", "SOL/USDT@BINANCE"),
+        strategies=tuple(
+            StrategyConfig(
+                strategy=name, allocation=share, sizing=SizingConfig(fraction=0.5, max_fraction=1.0)
+            )
+            for name, share in zip(names, (0.5, 0.2, 0.3), strict=True)
+        ),
+        timerange="20240101-20240801",
+        risk=RiskConfig(limits=FREE, breakers=QUIET),
+        allocation=AllocationConfig(method=method, lookback=20, rebalance=rule, threshold=0.0, reserve=0.1),
+    )
+    source = Catalog(BarStore(Path("no-store-here")))
+
+    truth, other = backtest(config, source), compiled_backtest(config, source)
+
+    assert fallback_of(other) == ""
+    assert first_difference(truth, other) is None, str(first_difference(truth, other))
+    told = [notice for notice in truth.notices if notice.code == "rebalanced"]
+    assert [notice for notice in other.notices if notice.code == "rebalanced"] == told
+    assert len(told) >= (1 if method == "equal" else 4)
+    for notice in told[1:]:
+        since = (notice.ts - int(truth.ts[0])) // HOUR + 1
+        assert (
+            since % rule == 0
+            if isinstance(rule, int)
+            else RULES[rule](datetime.fromtimestamp(notice.ts / 1e9, UTC))
+        )
+    for notice in told:
+        shares = [float(share) for share in re.findall(r"to ([0-9.]+)%", notice.text)]
+        assert len(shares) == 3
+        assert sum(shares) <= 90.02
+        assert min(shares) >= 4.99
 
 
 def test_a_sweep_of_strategies_that_share_by_what_they_earn_is_scored_as_it_is_run() -> None:

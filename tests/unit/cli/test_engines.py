@@ -57,7 +57,7 @@ def test_the_first_difference_of_the_engines_is_printed_and_fails(
 def test_what_the_compiled_engine_cannot_express_runs_event_by_event_and_says_why(
     tmp_path: Path, engine: str
 ) -> None:
-    found = typed(tmp_path, engine, "-s", "EmaCross", "--set", "venue.fee_asset=BNB")
+    found = typed(tmp_path, engine, "-s", "EmaCross", "--set", "venue.fee_asset=received")
 
     assert found.exit_code == 0
     assert "Note: " in found.output

@@ -85,11 +85,14 @@ def test_runs_of_a_few_days_are_scored_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize("objective", ["total_return", "profit_factor"])
 def test_what_the_event_engine_had_to_run_says_why(tmp_path: Path, objective: str) -> None:
     usual = recipe(tmp_path, objectives=(objective,))()({"fast": 5, "slow": 20})
-    found = recipe(tmp_path, timerange="20240101-20240301", objectives=(objective,), fee_asset="BNB")()(
+    found = recipe(tmp_path, timerange="20240101-20240301", objectives=(objective,), fee_asset="BTC")()(
         {"fast": 5, "slow": 20}
     )
 
     assert isinstance(usual, Outcome)
     assert isinstance(found, Outcome)
     assert usual.fallback == ""
-    assert found.fallback == "BTC/USDT@BINANCE pays its fees in BNB."
+    assert (
+        found.fallback
+        == "BTC/USDT@BINANCE may pay its fees with BTC that the run itself trades (`fee_asset`)."
+    )
