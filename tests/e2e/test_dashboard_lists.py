@@ -1,5 +1,7 @@
 """Long lists in a real browser: ten thousand orders scroll by, and more come while one reads."""
 
+import json
+import sys
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -36,6 +38,30 @@ SCROLL = """async ([label, least]) => {
     return [most, [...seen].map(([told, places]) => [told, places.size])];
 }"""
 """Scrolls a table to its end; returns the most rows drawn at once, and at how many places each quantity stood."""
+
+FLING = """async (label) => {
+    const table = document.querySelector(`[aria-label="${label}"]`), frame = () => new Promise(requestAnimationFrame);
+    const long = [], gaps = [];
+    const watch = new PerformanceObserver(list => long.push(...list.getEntries().map(each => each.duration)));
+    watch.observe({type: 'longtask'});
+    let most = 0, before = await frame();
+    for (let at = 0; at < 240; at++) {
+        table.scrollTop -= 340;
+        const now = await frame();
+        gaps.push(now - before);
+        before = now;
+        most = Math.max(most, table.querySelectorAll('.table-row').length);
+    }
+    watch.disconnect();
+    gaps.sort((one, other) => one - other);
+    return {
+        frames: gaps.length, rows: most, middle_ms: gaps[gaps.length >> 1], late: gaps.filter(each => each > 34).length,
+        longest_ms: gaps.at(-1), long_tasks: long.length,
+    };
+}"""
+"""Scrolls a table up, ten rows a frame; tells how the frames came and what held them up."""
+WORK, LATE, TRIES = 25.0, 0.25, 3
+"""Milliseconds of work a frame and the share of frames that may come late, and tries: a busy machine delays some."""
 
 
 class Trading:
@@ -88,6 +114,25 @@ class Trading:
         self._file.write(framed)
 
 
+def flung(page: Any) -> dict[str, float]:
+    """Scroll orders by; return how it went, and the milliseconds of work for each frame in the page's one thread."""
+    told = page.context.new_cdp_session(page)
+    told.send("Performance.enable")
+
+    def worked() -> float:
+        metrics = told.send("Performance.getMetrics")["metrics"]
+        return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
+
+    before = worked()
+    found: dict[str, float] = page.evaluate(FLING, "All orders")
+    return found | {"work_ms": round((worked() - before) * 1_000 / found["frames"], 2)}
+
+
+def is_smooth(found: dict[str, float]) -> bool:
+    """Say whether frames came as they should, and left the page time for others."""
+    return found["late"] <= LATE * found["frames"] and found["work_ms"] < WORK
+
+
 def test_ten_thousand_orders_scroll_by_each_once_and_stay_while_more_come(
     browser: Any, tmp_path: Path
 ) -> None:
@@ -105,6 +150,14 @@ def test_ten_thousand_orders_scroll_by_each_once_and_stay_while_more_come(
         assert most < 200
         assert sorted(int(told.replace(",", "")) for told, _ in seen) == list(range(1, ORDERS + 1))
         assert {places for _, places in seen} == {1}
+
+        tries: list[dict[str, float]] = []
+        while not tries or (len(tries) < TRIES and not is_smooth(tries[-1])):
+            tries.append(flung(page))
+            table.evaluate("each => { each.scrollTop = each.scrollHeight }")
+        sys.stdout.write(json.dumps({"what": "dashboard_scroll", "orders": ORDERS, **tries[-1]}) + "\n")
+        assert is_smooth(tries[-1]), tries
+        assert max(each["rows"] for each in tries) <= 60
 
         table.evaluate("each => { each.scrollTop -= 20 }")  # at the end, where the first order is
         first = table.locator(f'.table-row[aria-rowindex="{ORDERS + 1}"]')

@@ -1,7 +1,7 @@
 /** A table of any length: only the rows in sight are drawn. Numbers stand right; on a phone each row is a card. */
 import { useMediaQuery } from "@mantine/hooks";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, useCallback, useEffect, useRef } from "react";
+import { memo, type ReactNode, useCallback, useEffect, useRef } from "react";
 import { Empty } from "./parts";
 
 export interface Column<T> {
@@ -36,6 +36,46 @@ function cardHeight<T>(columns: Column<T>[]): number {
   }
   return lines * LINE + AROUND;
 }
+
+const templateOf = <T,>(columns: Column<T>[], isNarrow: boolean) =>
+  isNarrow ? {} : { gridTemplateColumns: columns.map((each) => each.width ?? `minmax(${LEAST}px, 1fr)`).join(" ") };
+
+interface RowOf<T> {
+  row: T;
+  index: number;
+  /** Pixels from the top of the table's body, and how high it is. */
+  start: number;
+  height: number;
+  columns: Column<T>[];
+  isNarrow: boolean;
+  onRow?: (row: T) => void;
+}
+
+/** One row; while others come into sight and go, it is not drawn again. */
+const Row = memo(function Row<T>({ row, index, start, height, columns, isNarrow, onRow }: RowOf<T>) {
+  const act = onRow
+    ? {
+        tabIndex: 0,
+        onClick: () => onRow(row),
+        onKeyDown: (event: React.KeyboardEvent) => event.key === "Enter" && event.target === event.currentTarget && onRow(row),
+      }
+    : {};
+  return (
+    <div
+      role="row"
+      aria-rowindex={index + 2}
+      className={onRow ? "table-row table-row-open" : "table-row"}
+      style={{ ...templateOf(columns, isNarrow), height, transform: `translateY(${start}px)` }}
+      {...act}
+    >
+      {columns.map((each) => (
+        <div key={each.name} role="cell" data-name={each.name} className={each.isNumber ? "number" : undefined} style={isNarrow ? { gridColumn: `span ${spanOf(each)}` } : undefined}>
+          {each.cell(row)}
+        </div>
+      ))}
+    </div>
+  );
+}) as <T>(of: RowOf<T>) => ReactNode;
 
 export function DataTable<T>({
   rows,
@@ -87,9 +127,8 @@ export function DataTable<T>({
         <Empty>{empty}</Empty>
       </div>
     );
-  const template = isNarrow ? {} : { gridTemplateColumns: columns.map((each) => each.width ?? `minmax(${LEAST}px, 1fr)`).join(" ") };
+  const template = templateOf(columns, isNarrow);
   const minWidth = isNarrow ? undefined : columns.reduce((sum, each) => sum + pixels(each) + GAP, 0);
-  const spans = columns.map((each) => (isNarrow ? { gridColumn: `span ${spanOf(each)}` } : undefined));
   return (
     <div className={isNarrow ? "table cards" : "table"} ref={place} style={{ height: tall }} role="table" aria-label={label} aria-rowcount={rows.length + 1} tabIndex={0}>
       <div className="table-head" role="row" style={{ ...template, minWidth }}>
@@ -103,29 +142,7 @@ export function DataTable<T>({
         {items.map((item) => {
           const row = rows[item.index];
           if (row === undefined) return null;
-          const act = onRow
-            ? {
-                tabIndex: 0,
-                onClick: () => onRow(row),
-                onKeyDown: (event: React.KeyboardEvent) => event.key === "Enter" && event.target === event.currentTarget && onRow(row),
-              }
-            : {};
-          return (
-            <div
-              key={keyOf(row)}
-              role="row"
-              aria-rowindex={item.index + 2}
-              className={onRow ? "table-row table-row-open" : "table-row"}
-              style={{ ...template, height: rowHeight, transform: `translateY(${item.start}px)` }}
-              {...act}
-            >
-              {columns.map((each, at) => (
-                <div key={each.name} role="cell" data-name={each.name} className={each.isNumber ? "number" : undefined} style={spans[at]}>
-                  {each.cell(row)}
-                </div>
-              ))}
-            </div>
-          );
+          return <Row key={keyOf(row)} row={row} index={item.index} start={item.start} height={rowHeight} columns={columns} isNarrow={isNarrow} onRow={onRow} />;
         })}
       </div>
     </div>
