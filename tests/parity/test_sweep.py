@@ -128,6 +128,7 @@ def test_each_setting_of_a_sweep_scores_as_the_event_engine_runs_it(count: int, 
     assert len({score.trades for score in scores}) > 3
 
 
+@pytest.mark.compiled(0.75)  # by the lane, which leaves some to the whole executor
 @LISTED
 @given(
     shape=stepped,
