@@ -12,7 +12,7 @@ from abidance.api import stream as streaming
 from abidance.api.access import Identity
 from abidance.api.house import House
 from abidance.security.roles import Role, Scope
-from tests.unit.api.conftest import ORIGIN, logged_in, people
+from tests.unit.api.conftest import ORIGIN, Clock, logged_in, people
 
 API, STREAM = "/api/v1", "wss://localhost/api/v1/stream"
 
@@ -131,12 +131,15 @@ def test_binary_ends_the_stream(nobody: TestClient, house: House) -> None:
     assert ends_with(viewer, lambda socket: socket.send_bytes(b"\x00\xff")) == 4429
 
 
-@pytest.mark.parametrize("end", ["ended", "user", "role"])
-def test_a_stream_ends_soon_after_its_token_does(nobody: TestClient, house: House, end: str) -> None:
+@pytest.mark.parametrize("end", ["ended", "over", "user", "role"])
+def test_a_stream_ends_soon_after_its_token_does(
+    nobody: TestClient, house: House, clock: Clock, end: str
+) -> None:
     people(house)
     secret, token = house.tokens.make("operator", "watcher", Role.OPERATOR, 1, (), (Scope.READ,))
     acts: dict[str, Callable[[], object]] = {
         "ended": lambda: house.tokens.end(token.id),
+        "over": lambda: setattr(clock, "seconds", clock.seconds + 86_401),
         "user": lambda: house.users.remove("operator"),
         "role": lambda: house.users.set_role("operator", Role.VIEWER),
     }
