@@ -7,6 +7,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Executor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -42,8 +43,9 @@ class Alarm(NamedTuple):
 class Arrears:
     """What an audit log is owed, in the order in which it was done."""
 
-    def __init__(self, audit: Audit, now: Callable[[], float]) -> None:
+    def __init__(self, audit: Audit, auditor: Executor, now: Callable[[], float]) -> None:
         self._audit = audit
+        self._auditor = auditor
         self._now = now
         self._owed: deque[tuple[int, Line]] = deque()
         self._paying = threading.Lock()
@@ -55,7 +57,7 @@ class Arrears:
     async def write(self, line: Line) -> None:
         """Write a deed down, or owe it to the log; this returns within PATIENCE and does not raise."""
         moment = int(self._now() * 1000)
-        writing = asyncio.ensure_future(asyncio.to_thread(self._write, line, line.data))
+        writing = asyncio.get_running_loop().run_in_executor(self._auditor, self._write, line, line.data)
         writing.add_done_callback(partial(self._written, moment, line))
         done, _ = await asyncio.wait({writing}, timeout=PATIENCE)
         if not done:
@@ -82,7 +84,9 @@ class Arrears:
 
     def pay(self) -> None:
         """Write what is owed, as far as that can be done now; each line says when (`done`, ms UTC) it was done."""
-        with self._paying:
+        if not self._paying.acquire(timeout=PATIENCE):
+            return  # somebody waits for the disk already
+        try:
             while self._owed:
                 moment, line = self._owed[0]
                 try:
@@ -91,13 +95,15 @@ class Arrears:
                     return
                 self._owed.popleft()
                 logger("api").warning("deed_audited_late", action=line.action, target=line.target)
+        finally:
+            self._paying.release()
 
     async def work(self) -> None:
         """Write what is owed for ever."""
         while True:
             await asyncio.sleep(BEAT)
             if self._owed:
-                await asyncio.to_thread(self.pay)
+                await asyncio.get_running_loop().run_in_executor(self._auditor, self.pay)
 
 
 __all__ = ["Arrears", "Line"]

@@ -1,10 +1,12 @@
 """Deeds and the audit log: each stands there before it is done, and what was then refused is told after it.
 
-What takes risk or rights away does not wait for a log that cannot be written (see `arrears`).
+They wait for the disk beside the event loop, one after the other: one that does not answer holds up deeds, and nothing
+else. What takes risk or rights away does not wait for a log that cannot be written (see `arrears`).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from abidance.api.access import Identity
@@ -13,7 +15,7 @@ from abidance.api.house import House
 from abidance.model.errors import AbidanceError
 
 
-def note(
+async def note(
     house: House,
     who: Identity,
     action: str,
@@ -27,7 +29,10 @@ def note(
     Raises AbidanceError when the log cannot be written; then nothing may be done.
     """
     actor = who.name if by is None else by
-    house.audit.write(actor, action, target, data, address=who.address, request_id=who.request_id)
+    told = partial(
+        house.audit.write, actor, action, target, data, address=who.address, request_id=who.request_id
+    )
+    await house.auditing(told)
 
 
 async def note_anyway(
@@ -44,8 +49,8 @@ async def note_anyway(
     await house.arrears.write(told)
 
 
-@contextmanager
-def deed(
+@asynccontextmanager
+async def deed(
     house: House,
     who: Identity,
     action: str,
@@ -53,16 +58,16 @@ def deed(
     data: dict[str, Any] | None = None,
     *,
     by: str | None = None,
-) -> Iterator[None]:
+) -> AsyncIterator[None]:
     """Do something after it was written down; where it is refused, `<action>.refused` is written with the reason.
 
     Raises what `note` raises, before anything is done.
     """
-    note(house, who, action, target, data, by=by)
+    await note(house, who, action, target, data, by=by)
     try:
         yield
     except AbidanceError as error:
-        note(house, who, f"{action}.refused", target, {"reason": error.found}, by=by)
+        await note(house, who, f"{action}.refused", target, {"reason": error.found}, by=by)
         raise
 
 

@@ -55,7 +55,8 @@ class House:
         self.passwords = passwords or Passwords()
         self.throttle = Throttle()
         self.audit = Audit(userdir / AUDIT, now)
-        self.arrears = Arrears(self.audit, now)
+        self._auditors = ThreadPoolExecutor(1, thread_name_prefix="audit")
+        self.arrears = Arrears(self.audit, self._auditors, now)
         self.runs = Runs(userdir / RUNS)
         self.notes = Notes(userdir, now)
         self.metrics = Metrics()
@@ -76,6 +77,10 @@ class House:
     async def hashing(self, work: Callable[..., T], *arguments: Any) -> T:
         """Do what takes long because of a password, off the loop."""
         return await asyncio.get_running_loop().run_in_executor(self._hashers, work, *arguments)
+
+    async def auditing(self, work: Callable[[], T]) -> T:
+        """Write to the audit log off the loop, in the order in which it is asked for."""
+        return await asyncio.get_running_loop().run_in_executor(self._auditors, work)
 
     async def reading(self, work: Callable[..., T], *arguments: Any) -> T:
         """Read files, off the loop."""
@@ -99,6 +104,7 @@ class House:
         self.runs.close()
         self._hashers.shutdown(wait=False, cancel_futures=True)
         self._readers.shutdown(wait=False, cancel_futures=True)
+        self._auditors.shutdown(wait=False, cancel_futures=True)
         self.notes.close()
         self.studies.close()
         self._database.close()

@@ -47,7 +47,7 @@ async def steer(
     if action is ControlAction.KILL:  # safety does not wait for a log
         await note_anyway(house, who, f"control.{action}", run, told, run=run)
     else:
-        note(house, who, f"control.{action}", run, told)
+        await note(house, who, f"control.{action}", run, told)
     if is_real and action in _SWITCH:
         return await _throw(followed, who, action, values)
     wish = Wish(action, f"{who.name} ({who.kind})", strategy, values, f"{who.name}:{id}" if id else "")

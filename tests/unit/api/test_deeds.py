@@ -4,6 +4,7 @@ import asyncio
 import json
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from abidance.model.event import ControlAction
 from abidance.run import killing
 from abidance.run.door import Answer, Word
 from abidance.security.database import USERS
-from tests.unit.api.conftest import CHANGE, PASSWORD, Node, Spawned, logged_in, people
+from tests.unit.api.conftest import CHANGE, PASSWORD, QUICK, Node, Spawned, logged_in, people
 from tests.unit.api.test_keys import GIVEN, VAULT
 from tests.unit.venues.keyed_venue import GOOD, KeyedVenue
 
@@ -333,3 +334,66 @@ def test_no_key_is_touched_that_cannot_be_written_down(
     assert answer.status_code == 409, answer.text
     assert "audit log" in answer.json()["detail"]
     assert standing(house) == before
+
+
+@pytest.mark.parametrize("change", ["inactive", "password", "removed"])
+def test_a_login_that_is_overtaken_by_its_user_being_kept_out_opens_nothing(
+    nobody: TestClient, house: House, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    people(house)
+    written = house.auditing
+    acts: dict[str, Callable[[], object]] = {
+        "inactive": lambda: house.users.set_active("viewer", False),
+        "password": lambda: house.users.set_password("viewer", OTHER, QUICK.hash(OTHER)),
+        "removed": lambda: house.users.remove("viewer"),
+    }
+
+    async def slowly(work: Callable[[], Any]) -> Any:
+        found = await written(work)
+        acts[change]()
+        return found
+
+    monkeypatch.setattr(house, "auditing", slowly)
+
+    answer = nobody.post(f"{API}/session", json={"name": "viewer", "password": PASSWORD}, headers=CHANGE)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "login")
+    assert "set-cookie" not in answer.headers
+    assert house.sessions.all("viewer") == []
+
+
+def test_a_disk_that_does_not_answer_holds_up_deeds_and_neither_reads_nor_the_kill(
+    nobody: TestClient, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrears, "PATIENCE", 0.01)
+    operator = logged_in(nobody, house, "operator")
+    answers, write, hanging = threading.Event(), house.audit.write, threading.Event()
+
+    def hang(*given: Any, **more: Any) -> Any:
+        hanging.set()
+        answers.wait()
+        return write(*given, **more)
+
+    def pause() -> None:
+        told.append(
+            operator.post(f"{RUN}/control", json={"action": "pause_entries"}, headers=CHANGE).status_code
+        )
+
+    told: list[int] = []
+    waiting = threading.Thread(target=pause)
+    monkeypatch.setattr(house.audit, "write", hang)
+    try:
+        with Node(house, KILLED) as node:
+            waiting.start()
+            hanging.wait()
+            read = operator.get(f"{RUN}/risk").status_code
+            killed = operator.post(f"{RUN}/control", json={"action": "kill"}, headers=CHANGE).status_code
+            first = [each.action for each in node.taken]
+            answers.set()
+            waiting.join(20)
+    finally:
+        answers.set()
+
+    assert (read, killed, told) == (200, 200, [200])
+    assert first == [ControlAction.KILL]
+    assert [each.action for each in node.taken] == [ControlAction.KILL, ControlAction.PAUSE_ENTRIES]

@@ -36,7 +36,7 @@ async def start_backtest(body: BacktestIn, who: Researcher, house: Stand) -> Bac
     with asked_as(INSIDE):
         await house.reading(check, body.config, house.strategies)
         job = house.bench.plan(body.config, body.label, who.name)
-    note(house, who, "backtest.start", job.id, {"label": job.label})
+    await note(house, who, "backtest.start", job.id, {"label": job.label})
     house.bench.queue(job)
     return _shown(job)
 
@@ -74,7 +74,7 @@ async def get_backtest_result(id: str, who: Viewer, house: Stand) -> dict[str, A
 async def cancel_backtest(id: str, who: Researcher, house: Stand) -> BacktestOut:
     """End a backtest that waits or runs."""
     job = _job(house, id)
-    with deed(house, who, "backtest.cancel", job.id):
+    async with deed(house, who, "backtest.cancel", job.id):
         house.bench.cancel(job)
     return _shown(job)
 

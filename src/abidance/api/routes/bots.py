@@ -48,7 +48,7 @@ async def start_bot(body: BotIn, who: Operator, house: Stand) -> BotOut:
         config, recipe = await house.reading(house.bots.plan, wish, recipe)
     _allow(house, who, recipe, body)
     told = {"config": wish, "is_real": recipe.is_real, "fresh": body.fresh}
-    note(house, who, "bot.start", recipe.name, told)
+    await note(house, who, "bot.start", recipe.name, told)
     await house.reading(house.bots.keep, config, recipe)
     return await _start(house, recipe, body, fresh=body.fresh)
 
@@ -58,7 +58,7 @@ async def restart_bot(name: str, body: LaunchIn, who: Operator, house: Stand) ->
     """Start a bot again that was started from here; it goes on where it was."""
     recipe = await house.reading(house.bots.get, name)
     _allow(house, who, recipe, body)
-    note(house, who, "bot.restart", name, {"is_real": recipe.is_real})
+    await note(house, who, "bot.restart", name, {"is_real": recipe.is_real})
     return await _start(house, recipe, body, fresh=False)
 
 
@@ -67,7 +67,7 @@ async def stop_bot(run: str, who: Operator, house: Stand) -> Done:
     """End the process of a bot cleanly; its positions and stops stay as they are, and a start goes on from there."""
     followed = house.runs.get(run)
     refuse_demo(followed, who)
-    note(house, who, "bot.stop", run)
+    await note(house, who, "bot.stop", run)
     await at_door(house, followed, leave, who.name)
     return Done()
 

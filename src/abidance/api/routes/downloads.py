@@ -34,7 +34,7 @@ async def start_download(body: DownloadIn, who: Researcher, house: Stand) -> Dow
     )  # fmt: skip
     label = f"{', '.join(wish.instruments[:3])}{' …' if len(wish.instruments) > 3 else ''}"
     job = house.downloads.plan_plain(label, who.name, asdict(wish), list(wish.instruments))
-    note(house, who, "download.start", job.id, {"instruments": list(wish.instruments)})
+    await note(house, who, "download.start", job.id, {"instruments": list(wish.instruments)})
     house.downloads.queue(job)
     return _shown(job)
 
@@ -49,7 +49,7 @@ async def get_download(id: str, who: Viewer, house: Stand) -> DownloadOut:
 async def cancel_download(id: str, who: Researcher, house: Stand) -> DownloadOut:
     """End a download that waits or runs; what came is kept."""
     job = _job(house, id)
-    with deed(house, who, "download.cancel", job.id):
+    async with deed(house, who, "download.cancel", job.id):
         house.downloads.cancel(job)
     return _shown(job)
 

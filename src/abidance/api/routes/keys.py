@@ -70,7 +70,7 @@ async def add_key(body: KeyIn, who: Confirmed, house: Stand) -> KeyOut:
         with about("account"):
             raise ConfigError(f"There is a key of {venue} {account} already.", "Rotate it.")
     key, verdict = await _judged(house, _given(body, venue, account))
-    note(house, who, "key.add", key.name, {"ends_in": key.tail})
+    await note(house, who, "key.add", key.name, {"ends_in": key.tail})
     if keys is None:
         with about("vault"):
             keys = Keys(await house.hashing(unlocking.create, path))
@@ -85,7 +85,7 @@ async def rotate_key(body: KeyIn, who: Confirmed, house: Stand) -> KeyOut:
     keys = await _opened(house, _unlocking(body), vault_path(house.userdir))
     keys.of(venue, account)
     key, verdict = await _judged(house, _given(body, venue, account))
-    note(house, who, "key.rotate", key.name, {"ends_in": key.tail})
+    await note(house, who, "key.rotate", key.name, {"ends_in": key.tail})
     await house.reading(keys.replace, key)
     return _shown(key, verdict)
 
@@ -94,7 +94,7 @@ async def rotate_key(body: KeyIn, who: Confirmed, house: Stand) -> KeyOut:
 async def check_key(venue: str, account: str, body: UnlockIn, who: Confirmed, house: Stand) -> KeyOut:
     """Ask the venue what a key may do."""
     keys, key = await _found(house, body, venue, account)
-    note(house, who, "key.check", key.name, {"ends_in": key.tail})
+    await note(house, who, "key.check", key.name, {"ends_in": key.tail})
     verdict = await judged_now(key, await _feed(house))
     now = WallClock().now()
     if is_asked(key.venue):
@@ -106,7 +106,7 @@ async def check_key(venue: str, account: str, body: UnlockIn, who: Confirmed, ho
 async def remove_key(venue: str, account: str, body: UnlockIn, who: Confirmed, house: Stand) -> Done:
     """Forget a key; delete it at the venue, too."""
     keys, key = await _found(house, body, venue, account)
-    note(house, who, "key.remove", key.name, {"ends_in": key.tail})
+    await note(house, who, "key.remove", key.name, {"ends_in": key.tail})
     await house.reading(keys.remove, key.venue, key.account)
     return Done()
 

@@ -100,7 +100,7 @@ async def write_note(
         raise not_found("round trip", str(number))
     written = Written(tuple(dict.fromkeys(body.labels)), body.note.strip())
     told = {"labels": list(written.labels), "characters": len(written.note)}
-    note(house, who, "note.write", f"{run} {number}", told)
+    await note(house, who, "note.write", f"{run} {number}", told)
     house.notes.write(replica.header.run_id, number, written, who.name)
     return views.trip(trips[number], number, written)
 

@@ -43,7 +43,7 @@ async def start_search(body: SearchIn, who: Researcher, house: Stand) -> SearchO
     await house.reading(_fits, body, house.strategies)
     with asked_as(INSIDE):
         job = house.searches.plan(body.config, body.label, who.name, asked)
-    note(house, who, "search.start", job.id, {"label": job.label})
+    await note(house, who, "search.start", job.id, {"label": job.label})
     house.searches.queue(job)
     return _shown(job)
 
@@ -81,7 +81,7 @@ async def apply_search(id: str, body: ApplyIn, who: Researcher, house: Stand) ->
             "There is no one best trial." if number is None else f"There is no trial {number} with a score."
         )
         raise ProblemError(409, told, "Name a trial of the table.", code="no_trial")
-    note(house, who, "search.apply", id, {"trial": trial["number"]})
+    await note(house, who, "search.apply", id, {"trial": trial["number"]})
     path = await house.reading(_applied, house.strategies, job, trial)
     command = shlex.join(["abidance", "backtest", "-c", str(path), "--userdir", str(house.userdir)])
     return ApplyOut(file=str(path), trial=trial["number"], command=command)
@@ -91,7 +91,7 @@ async def apply_search(id: str, body: ApplyIn, who: Researcher, house: Stand) ->
 async def cancel_search(id: str, who: Researcher, house: Stand) -> SearchOut:
     """End a search that waits or runs; its study is kept."""
     job = _job(house, id)
-    with deed(house, who, "search.cancel", job.id):
+    async with deed(house, who, "search.cancel", job.id):
         house.searches.cancel(job)
     return _shown(job)
 

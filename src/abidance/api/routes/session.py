@@ -56,7 +56,7 @@ async def make_first_admin(
     with about("password"):
         check_password(body.password, body.name)
     kept = await house.hashing(house.passwords.hash, body.password)
-    with deed(house, who, "user.first", body.name, by=body.name):
+    async with deed(house, who, "user.first", body.name, by=body.name):
         house.users.add_first(body.name, body.password, kept)
     house.setup_token = ""
     house.throttle.succeeded(key)
@@ -69,12 +69,15 @@ async def log_in(body: LoginIn, who: Anyone, house: Stand, response: Response, r
     keys = (f"{body.name.casefold()} {who.address}", who.address)
     _hold(house, *keys)
     house.throttle.failed(*keys)
+    wrong = ProblemError(401, "Name, password or code are wrong.", "Try again.", code="login")
+    if not await _proven(house, house.users.get(body.name), body.password, body.code):
+        await note(house, who, "login.failed", body.name[:64], by="")
+        raise wrong
     user = house.users.get(body.name)
-    if not await _proven(house, user, body.password, body.code):
-        note(house, who, "login.failed", body.name[:64], by="")
-        raise ProblemError(401, "Name, password or code are wrong.", "Try again.", code="login")
     assert user is not None
-    note(house, who, "login", user.name, by=user.name)
+    await note(house, who, "login", user.name, by=user.name)
+    if not _is_as_before(house, user):
+        raise wrong
     house.throttle.succeeded(keys[0])
     house.throttle.forgive(who.address)
     house.users.note_login(user.name)
@@ -107,10 +110,10 @@ async def confirm(body: ConfirmIn, who: Viewer, house: Stand, response: Response
     _hold(house, *keys)
     house.throttle.failed(*keys)
     if not await _proven(house, house.users.get(who.name), body.password, body.code):
-        note(house, who, "confirm.failed", who.name)
+        await note(house, who, "confirm.failed", who.name)
         told = "Password or code are wrong."
         raise ProblemError(403, told, "Try again.", code="confirm", fields={"password": told})
-    note(house, who, "confirm", who.name)
+    await note(house, who, "confirm", who.name)
     house.throttle.succeeded(keys[0])
     house.throttle.forgive(who.address)
     _give(response, house.sessions.renew(request.cookies[COOKIE], confirmed=True))
@@ -123,9 +126,10 @@ async def change_password(body: PasswordIn, who: Viewer, house: Stand) -> Done:
     """Choose another password; all other sessions end. Asks for a proof of the last minutes."""
     session = _fresh(house, who)
     kept = await house.hashing(house.passwords.hash, body.password)
-    with about("password"), deed(house, who, "password.change", who.name):
-        house.users.set_password(who.name, body.password, kept)
-        house.sessions.end_all(who.name, session.id)
+    with about("password"):
+        async with deed(house, who, "password.change", who.name):
+            house.users.set_password(who.name, body.password, kept)
+            house.sessions.end_all(who.name, session.id)
     return Done()
 
 
@@ -135,7 +139,7 @@ async def begin_totp(who: Viewer, house: Stand) -> TotpOut:
     import pyotp
 
     _fresh(house, who)
-    with deed(house, who, "totp.begin", who.name):
+    async with deed(house, who, "totp.begin", who.name):
         secret = house.users.begin_totp(who.name)
     return TotpOut(
         secret=secret, uri=pyotp.TOTP(secret).provisioning_uri(name=who.name, issuer_name="Abidance")
@@ -150,8 +154,9 @@ async def confirm_totp(
     session, key = _fresh(house, who), f"totp {who.name.casefold()}"
     _hold(house, key)
     house.throttle.failed(key)
-    with about("code"), deed(house, who, "totp.on", who.name):
-        codes = house.users.confirm_totp(who.name, body.code)
+    with about("code"):
+        async with deed(house, who, "totp.on", who.name):
+            codes = house.users.confirm_totp(who.name, body.code)
     house.throttle.succeeded(key)
     house.sessions.end_all(who.name, session.id)
     _give(response, house.sessions.renew(request.cookies[COOKIE], confirmed=True))
@@ -162,7 +167,7 @@ async def confirm_totp(
 async def remove_totp(who: Viewer, house: Stand) -> Done:
     """Do without a second factor again."""
     _fresh(house, who)
-    note(house, who, "totp.off", who.name)
+    await note(house, who, "totp.off", who.name)
     house.users.remove_totp(who.name)
     return Done()
 
@@ -193,7 +198,7 @@ async def end_session(id: str, who: Person, house: Stand) -> Done:
     found = house.sessions.get(id)
     if found is None or (found.user != who.name and who.role is not Role.ADMIN):
         raise not_found("session", id)
-    note(house, who, "session.end", found.user)
+    await note(house, who, "session.end", found.user)
     house.sessions.end(id)
     return Done()
 
@@ -201,13 +206,19 @@ async def end_session(id: str, who: Person, house: Stand) -> Done:
 async def _proven(house: House, user: User | None, password: str, code: str) -> bool:
     """Say whether password and second factor fit; takes as long for somebody who does not exist."""
     is_right, fresh = await house.hashing(house.passwords.verify, password, user.password if user else None)
-    if user is None or not is_right or not user.is_active:
+    if user is None or not is_right or not _is_as_before(house, user):
         return False
     if not house.users.take_second(user.name, code):
         return False
     if fresh is not None:
         house.users.refresh(user.name, fresh)
     return True
+
+
+def _is_as_before(house: House, user: User) -> bool:
+    """Say whether somebody may come in still by the password that was looked at: others go on while it is."""
+    now = house.users.get(user.name)
+    return now is not None and now.is_active and now.password == user.password
 
 
 def _hold(house: House, *keys: str) -> None:

@@ -36,8 +36,9 @@ async def add_user(body: UserIn, who: Confirmed, house: Stand) -> UserOut:
     with about("password"):
         check_password(body.password, body.name)
     kept = await house.hashing(house.passwords.hash, body.password)
-    with about("name"), deed(house, who, "user.add", body.name, {"role": body.role.value}):
-        house.users.add(body.name, body.password, kept, body.role)
+    with about("name"):
+        async with deed(house, who, "user.add", body.name, {"role": body.role.value}):
+            house.users.add(body.name, body.password, kept, body.role)
     return _shown(_user(house, body.name))
 
 
@@ -60,7 +61,7 @@ async def change_user(name: str, body: UserChangeIn, who: Confirmed, house: Stan
         "password": body.password is not None,
         "totp": body.reset_totp,
     }
-    with deed(house, who, "user.change", before.name, changed):
+    async with deed(house, who, "user.change", before.name, changed):
         # What may be refused comes first, so that all is done or nothing.
         if body.role is not None:
             house.users.set_role(name, body.role)
@@ -78,7 +79,7 @@ async def change_user(name: str, body: UserChangeIn, who: Confirmed, house: Stan
 async def remove_user(name: str, who: Confirmed, house: Stand) -> Done:
     """Remove a user with all their sessions and tokens."""
     user = _user(house, name)
-    with deed(house, who, "user.remove", user.name, {"role": user.role.value}):
+    async with deed(house, who, "user.remove", user.name, {"role": user.role.value}):
         house.users.remove(name)
     return Done()
 
@@ -101,10 +102,11 @@ async def make_token(body: TokenIn, who: Viewer, house: Stand) -> NewTokenOut:
         told = f"You are no {body.role} yourself."
         raise ProblemError(403, told, "Ask for a lesser role.", code="role", fields={"role": told})
     wanted = {"role": body.role.value, "days": body.days, "scopes": list(body.scopes)}
-    with about("addresses"), deed(house, who, "token.make", body.name, wanted):
-        secret, token = house.tokens.make(
-            who.name, body.name, body.role, body.days, body.addresses, body.scopes
-        )
+    with about("addresses"):
+        async with deed(house, who, "token.make", body.name, wanted):
+            secret, token = house.tokens.make(
+                who.name, body.name, body.role, body.days, body.addresses, body.scopes
+            )
     return NewTokenOut(token=_token(token), secret=secret)
 
 
@@ -114,7 +116,7 @@ async def end_token(id: str, who: Person, house: Stand) -> Done:
     found = house.tokens.get(id)
     if found is None or (found.user != who.name and who.role is not Role.ADMIN):
         raise not_found("token", id)
-    note(house, who, "token.end", id, {"user": found.user, "name": found.name})
+    await note(house, who, "token.end", id, {"user": found.user, "name": found.name})
     house.tokens.end(id)
     return Done()
 

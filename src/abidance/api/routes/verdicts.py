@@ -42,7 +42,7 @@ async def start_verdict(body: JudgementIn, who: Researcher, house: Stand) -> Jud
     with asked_as(INSIDE):
         await house.reading(check, config, house.strategies)
         job = house.verdicts.plan(config, label, who.name, asked)
-    note(house, who, "verdict.start", job.id, {"label": job.label})
+    await note(house, who, "verdict.start", job.id, {"label": job.label})
     house.verdicts.queue(job)
     return _shown(job)
 
@@ -74,7 +74,7 @@ async def get_verdict_page(id: str, who: Viewer, house: Stand) -> Response:
 async def cancel_verdict(id: str, who: Researcher, house: Stand) -> JudgementOut:
     """End a verdict that waits or runs."""
     job = _job(house, id)
-    with deed(house, who, "verdict.cancel", job.id):
+    async with deed(house, who, "verdict.cancel", job.id):
         house.verdicts.cancel(job)
     return _shown(job)
 
