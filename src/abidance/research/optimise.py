@@ -103,6 +103,8 @@ class Search:
 
     def _is_enough(self) -> bool:
         """Say whether nothing is left to do, whatever becomes of other processes; wait a little for other hosts."""
+        if self._study.answered() >= self._effort.epochs:
+            return True
         if self._study.recover():
             return False
         if waiting := self._study.elsewhere():

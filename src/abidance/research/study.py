@@ -215,6 +215,15 @@ class Study:
             running = [trial for trial in self._sync() if trial.state is TrialState.RUNNING]
             return len(self._spent.keys() | _keys(running))
 
+    def answered(self) -> int:
+        """Return how many of these have ended, with a score or with a reason why there is none."""
+        answers = {TrialState.COMPLETE, TrialState.PRUNED}
+        with _told():
+            if self._points is None:
+                return sum(trial.state in answers for trial in self._trials())
+            self._sync()
+            return len(self._spent)
+
     def is_exhausted(self) -> bool:
         """Return whether a grid has no point left to give out; other searches have no end of their own."""
         if self._points is None:

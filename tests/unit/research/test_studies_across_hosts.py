@@ -14,18 +14,18 @@ from optuna.storages import RDBStorage
 
 from abidance.research.crew import Alone
 from abidance.research.objective import Aim, Objective, Outcome
-from abidance.research.optimise import Effort, Search
+from abidance.research.optimise import Effort, Ending, Search
 from abidance.research.space import Dimension, Space
 from abidance.research.storage import Pulse, database
 from abidance.research.study import SILENT, Plan, Study
 from tests.postgres import server
 
-POINTS = 12
+POINTS, TOGETHER = 12, -1
 PLAN = Plan(
     "shared", "grid", 0, Space({"a": Dimension("a", 0, POINTS - 1, 1)}), Aim((Objective("sharpe"),)), {}
 )
 HOST = """
-import os, signal, socket, sys
+import os, signal, socket, sys, time
 from pathlib import Path
 
 host, url, log, hold = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
@@ -45,6 +45,9 @@ def evaluate(values):
     done.append(values["a"])
     with log.open("a") as file:
         file.write(f"{host} {values['a']}\\n")
+    deadline = time.monotonic() + 30
+    while hold == -1 and len({line.split()[0] for line in log.read_text().splitlines()}) < 2:
+        assert time.monotonic() < deadline
     if len(done) == hold:
         print("holding", flush=True)
         signal.pause()
@@ -57,6 +60,16 @@ def observe(standing):
 study = Study(database(url, Pulse(every=1, grace=5)), PLAN)
 optimise.Search(study, Alone(lambda: evaluate), optimise.Effort(12), observe).run()
 """
+
+
+@pytest.fixture
+def second(postgres: str) -> str:
+    """Return a URL of another database of the same server."""
+    import psycopg
+
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("create database second")
+    return postgres.removesuffix("postgres") + "second"
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +131,21 @@ def test_what_a_killed_host_had_in_hand_is_tried_by_another_and_nothing_counts_t
     assert spent == POINTS
 
 
+def test_hosts_that_search_at_once_try_every_point_once_between_them(tmp_path: Path, second: str) -> None:
+    both = [started(tmp_path, host, second, TOGETHER) for host in ("one", "two")]
+    for each in both:
+        each.communicate(timeout=60)
+
+    with opened(second) as study:
+        rows, spent = study.rows(), study.spent()
+    assert [each.returncode for each in both] == [0, 0]
+    assert {row.values["a"] for row in rows if row.state == "complete"} == set(range(POINTS))
+    assert {row.state for row in rows} <= {"complete", "failed"}
+    assert spent == POINTS
+    ran = [line.split()[0] for line in (tmp_path / "log.txt").read_text().splitlines()]
+    assert set(ran) == {"one", "two"}
+
+
 def test_an_answer_that_comes_after_its_host_was_given_up_counts_nothing(postgres: str) -> None:
     plan = Plan("late", "random", 0, Space({"a": Dimension("a", 0.0, 1.0)}), PLAN.aim, {})
     pulse = Pulse(every=1, grace=1)
@@ -148,6 +176,9 @@ def test_hosts_that_begin_their_last_trial_at_once_make_one_of_it(postgres: str)
 
         mine, theirs = one.ask(5), two.ask(5)
         spent = two.spent()
+        ending = Search(two, Alone(lambda: pytest.fail), Effort(4)).run()
+        after = two.rows()[mine.number].state
 
     assert (mine.state, theirs.state) == ("running", "failed")
     assert spent == 5
+    assert (ending, after) == (Ending.DONE, "running")  # who asks for fewer does not wait for others
