@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,10 @@ from abidance.model.errors import AbidanceError, UsageError
 
 class StudyError(AbidanceError):
     """A study cannot be read, written or continued."""
+
+
+_OPENINGS = 4
+"""How often to look again at tables that somebody else made while we did."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,6 @@ def database(url: str, pulse: Pulse | None = None, *, is_new: bool = True) -> RD
 
     Raises UsageError for another URL, StudyError when it cannot be reached.
     """
-    pulse = pulse or Pulse()
     scheme, colon, rest = url.partition("://")
     if not colon or scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
         raise UsageError(f"{masked(url)} is no storage.", "Write postgresql://user:password@host/database.")
@@ -131,15 +135,7 @@ def database(url: str, pulse: Pulse | None = None, *, is_new: bool = True) -> RD
             "Install it: pip install 'abidance[postgres]'",
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            storage = RDBStorage(
-                f"postgresql+psycopg://{rest}",
-                engine_kwargs={"pool_pre_ping": True},
-                heartbeat_interval=pulse.every,
-                grace_period=pulse.grace,
-                skip_table_creation=not is_new,
-            )
+        storage = _tables(f"postgresql+psycopg://{rest}", pulse or Pulse(), is_new=is_new)
         _keep_in_utc(storage)
         return storage
     except Exception as error:  # noqa: BLE001  whatever the driver raises
@@ -148,6 +144,27 @@ def database(url: str, pulse: Pulse | None = None, *, is_new: bool = True) -> RD
             f"The database {masked(url)} cannot be used: {told.replace(url, masked(url))}.",
             "Check that it runs, that it is there, and the user's name and password.",
         ) from None
+
+
+def _tables(url: str, pulse: Pulse, *, is_new: bool) -> RDBStorage:
+    """Open the tables of a database, perhaps making them; another host may be making them at this moment."""
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    def opened() -> RDBStorage:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return RDBStorage(
+                url,
+                engine_kwargs={"pool_pre_ping": True},
+                heartbeat_interval=pulse.every,
+                grace_period=pulse.grace,
+                skip_table_creation=not is_new,
+            )
+
+    for _ in range(_OPENINGS if is_new else 0):
+        with suppress(IntegrityError, ProgrammingError):  # they were there the moment after we looked
+            return opened()
+    return opened()
 
 
 def _keep_in_utc(storage: RDBStorage) -> None:

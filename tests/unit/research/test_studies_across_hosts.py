@@ -13,7 +13,7 @@ import pytest
 from optuna.storages import RDBStorage
 
 from abidance.research.crew import Alone
-from abidance.research.objective import Aim, Objective, Outcome
+from abidance.research.objective import Aim, Objective, Outcome, Refusal
 from abidance.research.optimise import Effort, Ending, Search
 from abidance.research.space import Dimension, Space
 from abidance.research.storage import Pulse, database
@@ -176,7 +176,7 @@ def test_hosts_that_begin_their_last_trial_at_once_make_one_of_it(postgres: str)
 
         mine, theirs = one.ask(5), two.ask(5)
         spent = two.spent()
-        ending = Search(two, Alone(lambda: pytest.fail), Effort(4)).run()
+        ending = Search(two, Alone(lambda: lambda _: Refusal("ran")), Effort(4)).run()
         after = two.rows()[mine.number].state
 
     assert (mine.state, theirs.state) == ("running", "failed")
