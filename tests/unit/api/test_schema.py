@@ -18,9 +18,11 @@ import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    negative_data_rejection,
     response_schema_conformance,
     status_code_conformance,
 )
@@ -232,7 +234,8 @@ def ask(client: TestClient, world: World, case: schemathesis.Case, who: str) -> 
         wish["content"] = wish.pop("data")
     client.cookies.clear()
     response = client.request(**wish)
-    case.validate_response(response, checks=list(CHECKS))
+    wrong = (negative_data_rejection,) if case.meta else ()
+    case.validate_response(response, checks=[*CHECKS, *wrong])
     return response.status_code
 
 
@@ -327,6 +330,12 @@ def can_be_wrong(operation: Any) -> bool:
     )
 
 
+def is_path_wrong(case: schemathesis.Case) -> bool:
+    """Say whether what chance made wrong of a request is its path, so that it has to stay."""
+    part = case.meta.components.get(ParameterLocation.PATH) if case.meta else None
+    return part is not None and part.mode is GenerationMode.NEGATIVE
+
+
 def by_chance(client: TestClient, world: World, operation: Any, mode: GenerationMode) -> set[int]:
     """Ask everybody's question of one operation some times, every other with real names; return what came."""
     statuses: set[int] = set()
@@ -339,8 +348,8 @@ def by_chance(client: TestClient, world: World, operation: Any, mode: Generation
     @given(case=operation.as_strategy(generation_mode=mode))
     def tried(case: schemathesis.Case) -> None:
         names = world.names("spare", operation.path, fresh=False)
-        is_real = next(number) % 2 == 0
-        for name in case.path_parameters or {}:
+        is_real = next(number) % 2 == 0 or mode is GenerationMode.NEGATIVE
+        for name in case.path_parameters or {} if not is_path_wrong(case) else ():
             if name in names and (is_real or name == "run"):
                 case.path_parameters[name] = names[name]
         for who in EVERYBODY:
