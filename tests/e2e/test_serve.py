@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+from abidance.api.place import served_at
 from tests.e2e.program import Program
 
 pytestmark = pytest.mark.e2e
@@ -146,6 +147,19 @@ def test_a_bot_brings_its_dashboard_to_which_only_users_come_in_and_both_end_tog
     assert paused.status_code == 200, paused.text
     assert work["state"] == "done", work
     assert left
+
+
+def test_a_bot_whose_dashboard_runs_already_brings_no_other(abidance: Program) -> None:
+    with serving(abidance) as (address, _):
+        with running(abidance, "trade", *BOT, "--speed", "7200", "--dashboard") as bot:
+            assert bot.stdout is not None
+            told = bot.stdout.readline()
+        with client_of(address) as client:
+            stays = _answers(client)
+
+    assert told.startswith(f"Dashboard:  {address}  (it runs already)")
+    assert stays
+    assert served_at(abidance.userdir) == ""  # it has ended
 
 
 def _answers(client: httpx2.Client) -> bool:

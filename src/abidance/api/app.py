@@ -5,7 +5,6 @@ import json
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
@@ -18,6 +17,7 @@ from abidance.api.doorman import Doorman, Rules
 from abidance.api.house import House
 from abidance.api.packing import Packing
 from abidance.api.pages import Pages
+from abidance.api.place import web_folder
 from abidance.api.routes import (
     alerts,
     audit,
@@ -50,11 +50,6 @@ PREFIX = "/api/v1"
 _ROUTES = (
     session, users, audit, keys, bots, runs, orders, fills, positions, exports, risk, market, strategies, backtests, searches, studies, verdicts, data, downloads, jobs, alerts, logs, config,
 )  # fmt: skip
-
-
-def web_folder() -> Path:
-    """Return where the built dashboard lies, if it was built."""
-    return Path(str(files("abidance").joinpath("api", "web")))
 
 
 def create_app(house: House, rules: Rules, web: Path | None = None) -> FastAPI:

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from abidance.api.app import create_app
 from abidance.api.doorman import Rules, hosts_of
 from abidance.api.house import SERVED, House
+from abidance.api.place import known
 from abidance.kernel.log import configure, logger
 from abidance.market.store import open_tables
 from abidance.model.errors import UsageError
@@ -83,12 +84,13 @@ def serve(
         hosts = hosts_of("127.0.0.1" if is_local else names[0], port, names, address.scheme)
         app = create_app(house, Rules(hosts, address.scheme, address.allowed))
         shown = names[0] if names else "127.0.0.1"
-        tell(house, f"{address.scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}")
+        place = f"{address.scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}"
+        tell(house, place)
         configure(userdir / SERVED)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         logger("api").info("serving", host=address.host, port=port, scheme=address.scheme, demo=demo)
         try:
-            with suppress(KeyboardInterrupt), quick_collector(COLLECTED):
+            with suppress(KeyboardInterrupt), quick_collector(COLLECTED), known(userdir, place):
                 uvicorn.Server(_config(app, address)).run([listener])
         finally:
             logger("api").info("stopped")

@@ -4,28 +4,27 @@ import os
 import sys
 import threading
 import webbrowser
+from importlib.util import find_spec
 from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
+from abidance.api.place import is_built
 from abidance.cli.serve import EXTRA
 
 PORT = 8321
+SERVING = ("fastapi", "uvicorn", "websockets", "pwdlib", "pyotp", "prometheus_client")
+"""What the extra `api` brings. It is looked for and not loaded: this process may be one that trades."""
 PATIENCE = 20.0
 """Seconds that a server has to say where it listens."""
 
 
 def missing() -> str:
     """Return what there is to do before the dashboard can be shown, empty when it can be."""
-    try:
-        from abidance.api.app import web_folder
-        from abidance.api.pages import Pages
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("abidance"):
-            raise
+    if any(find_spec(name) is None for name in SERVING):
         return EXTRA
-    return "" if Pages(web_folder()).is_built else "make web"
+    return "" if is_built() else "make web"
 
 
 class Dashboard:

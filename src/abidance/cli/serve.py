@@ -69,11 +69,10 @@ def serve(
 
 
 def _tell(house: "House", address: str) -> None:
-    from abidance.api.app import web_folder
-    from abidance.api.pages import Pages
+    from abidance.api.place import is_built
 
     typer.echo(f"Abidance serves {house.userdir} at {address}  (API: {address}/api/v1/openapi.json)")
-    if not Pages(web_folder()).is_built:
+    if not is_built():
         typer.echo("The dashboard was not built into this installation: the API is there all the same.")
     if house.demo:
         typer.echo("Demo: no login, for this machine alone.")

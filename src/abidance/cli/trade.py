@@ -170,12 +170,17 @@ def _serving(config: "RunConfig", userdir: Path, console: "Console", *, is_wante
     if not is_wanted:
         yield
         return
+    from abidance.api.place import served_at
     from abidance.cli.dashboard import Dashboard, missing
     from abidance.cli.serve import EXTRA
     from abidance.model.errors import UsageError
 
     if (remedy := missing()) == EXTRA:
         raise UsageError("The dashboard cannot be served without the extra `api`.", f"Install it: {EXTRA}")
+    if address := served_at(userdir.expanduser()):
+        console.print(f"Dashboard:  {address}  (it runs already)", soft_wrap=True, markup=False)
+        yield
+        return
     with Dashboard(userdir.expanduser(), options.store_of(userdir, config.store), demo=False) as found:
         lines = [f"Dashboard:  {found.address}  (for this machine, while the bot runs)"]
         if not found.address:
