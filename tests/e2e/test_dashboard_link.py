@@ -214,4 +214,14 @@ def test_a_session_that_ends_shows_the_way_in_at_once(browser: Any, tmp_path: Pa
         page.get_by_role("button", name="Log in").click()
         page.get_by_role("heading", name="Data", exact=True).wait_for()
         page.locator(".link-live").wait_for()
+
+        page.get_by_role("link", name="Backtests").click()
+        start = page.get_by_role("button", name="Start", exact=True)
+        start.wait_for()
+        visitor.context.clear_cookies()
+        start.click()  # in the middle of work
+
+        page.get_by_text("Your session is over.").wait_for()
+        page.get_by_role("button", name="Log in").wait_for()
+        assert list((house.program.userdir / "backtests").glob("*")) == []
         visitor.context.close()
