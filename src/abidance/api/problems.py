@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from abidance.api.schemas.wire import FieldProblem, Problem
+from abidance.api.schemas.wire import FORMS, FieldProblem, Problem
 from abidance.kernel.log import logger
 from abidance.model.errors import (
     AbidanceError,
@@ -135,7 +135,8 @@ async def _on_misfit(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [
         FieldProblem(
-            field=".".join(str(part) for part in each["loc"][1:]) or str(each["loc"][0]), message=each["msg"]
+            field=".".join(str(part) for part in each["loc"][1:]) or str(each["loc"][0]),
+            message=FORMS.get(each.get("ctx", {}).get("pattern", ""), each["msg"]),
         )
         for each in error.errors()
     ]

@@ -78,7 +78,7 @@ export function Shell({ me }: { me: Me }) {
         </button>
       </nav>
       <div className="main">
-        <Top me={me} run={run} runs={runs.data ?? []} onRun={choose} />
+        <Top me={me} run={run} runs={runs.data} onRun={choose} />
         <main id="screen" tabIndex={-1}>
           <Loaded query={runs}>
             {() => (
@@ -102,21 +102,21 @@ export function Shell({ me }: { me: Me }) {
   );
 }
 
-function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run[]; onRun: (name: string) => void }) {
+function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run[] | undefined; onRun: (name: string) => void }) {
   const link = useLink();
   const prices = usePrices();
   const { setColorScheme } = useMantineColorScheme({ keepTransitions: true }); // or a style element is made, which the policy forbids
   const scheme = useComputedColorScheme("dark");
   const equity = prices?.equity || run?.equity;
   return (
-    <header className={run?.is_real ? "top top-live" : "top"}>
+    <header className={run?.is_real ? "top top-live" : runs?.length === 0 ? "top top-bare" : "top"}>
       {run && (
         <>
           <span className={run.is_real ? "mode mode-live" : "mode mode-paper"}>{run.is_real ? "LIVE" : "PAPER"}</span>
           <Select
             aria-label="Run"
             size="xs"
-            data={runs.map((each) => ({ value: each.name, label: `${each.name}${each.is_running ? "" : " (stopped)"}` }))}
+            data={(runs ?? []).map((each) => ({ value: each.name, label: `${each.name}${each.is_running ? "" : " (stopped)"}` }))}
             value={run.name}
             onChange={(name) => name && onRun(name)}
             allowDeselect={false}

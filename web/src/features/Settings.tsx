@@ -7,7 +7,7 @@ import type { Me } from "../app/Shell";
 import { api, codeOf, placed, type Schemas } from "../client/api";
 import { useOnce } from "../client/once";
 import { DataTable } from "../ui/DataTable";
-import { Failure, Form, Loaded, Panel, State, Time } from "../ui/parts";
+import { Failure, Form, Loaded, Panel, State, Time, written } from "../ui/parts";
 import { Confirm } from "./Confirm";
 import { Venues } from "./Keys";
 import { NewsSettings } from "./News";
@@ -40,7 +40,7 @@ export default function Settings({ me }: { me: Me }) {
         </Tabs.List>
         <Tabs.Panel value="me" pt="sm"><Mine me={me} /></Tabs.Panel>
         <Tabs.Panel value="sessions" pt="sm"><Sessions /></Tabs.Panel>
-        <Tabs.Panel value="tokens" pt="sm"><Tokens /></Tabs.Panel>
+        <Tabs.Panel value="tokens" pt="sm"><div className="stack"><Tokens /></div></Tabs.Panel>
         <Tabs.Panel value="venues" pt="sm"><div className="stack"><Venues me={me} /></div></Tabs.Panel>
         <Tabs.Panel value="users" pt="sm"><Users /></Tabs.Panel>
         <Tabs.Panel value="audit" pt="sm"><Audit /></Tabs.Panel>
@@ -308,7 +308,7 @@ function Audit() {
           { name: "From", cell: (row) => row.address },
           { name: "Did", cell: (row) => row.action },
           { name: "To", cell: (row) => row.target },
-          { name: "With", cell: (row) => <span title={JSON.stringify(row.data)}>{JSON.stringify(row.data)}</span>, width: "minmax(180px, 3fr)" },
+          { name: "With", cell: (row) => <span title={JSON.stringify(row.data)}>{written(row.data) || "–"}</span>, width: "minmax(180px, 3fr)" },
         ]}
       />
     </Panel>

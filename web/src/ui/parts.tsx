@@ -194,7 +194,7 @@ export function Fact({ name, children }: { name: string; children: ReactNode }) 
 }
 
 /** A value as a person reads it: numbers without the noise of floats, objects as what they hold. */
-function written(value: unknown): string {
+export function written(value: unknown): string {
   if (typeof value === "number") return String(Number(value.toPrecision(12)));
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (value === null || typeof value !== "object") return String(value);

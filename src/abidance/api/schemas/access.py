@@ -4,10 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from abidance.api.schemas.wire import Moment, Schema
+from abidance.api.schemas.wire import NAME, Moment, Schema
 from abidance.security.roles import Role, Scope
-
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
 
 
 class SetupIn(Schema):

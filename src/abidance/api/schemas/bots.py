@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from abidance.api.schemas.wire import Schema
+from abidance.api.schemas.wire import ACCOUNT, BOT, DAYS, Schema
 
 Word = Annotated[str, Field(min_length=1, max_length=64)]
 
@@ -30,7 +30,7 @@ class LaunchIn(Schema):
 class BotIn(LaunchIn):
     """A new bot. Limits, fees and the like come from the user's configuration file, and else from the defaults."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    name: Annotated[str, Field(pattern=BOT)]
     strategies: Annotated[list[BotStrategyIn], Field(min_length=1, max_length=16)]
     instruments: Annotated[list[Word], Field(min_length=1, max_length=64)]
     timeframe: Annotated[str, Field(pattern=r"^[0-9]{1,4}[smhdwM]$")] = "1h"
@@ -38,14 +38,14 @@ class BotIn(LaunchIn):
     """In the currency of the run. With real orders: the most that is used of what is there."""
     feed: Literal["replay", "live"] = "replay"
     """Stored data at a chosen speed, or what happens now."""
-    timerange: Annotated[str, Field(pattern=r"^([0-9]{8})?-?([0-9]{8})?$")] = ""
+    timerange: Annotated[str, Field(pattern=DAYS)] = ""
     speed: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 86_400.0
     """Replay: seconds of market time in one second; 0 is as fast as it goes."""
     fresh: bool = False
     """Start anew; what a bot of that name has on record is moved aside."""
     is_real: bool = False
     """Send real orders: an admin, a fresh password and the venues' names are asked for."""
-    account: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,15}$")] = "main"
+    account: Annotated[str, Field(pattern=ACCOUNT)] = "main"
 
 
 class BotOut(Schema):

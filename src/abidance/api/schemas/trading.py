@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from abidance.api.schemas.wire import Amount, Moment, Schema, Share
+from abidance.api.schemas.wire import LABEL, Amount, Moment, Schema, Share
 from abidance.model.event import CircuitState, ControlAction, Part
 from abidance.model.order import (
     Direction,
@@ -248,7 +248,7 @@ class RoundTripOut(Schema):
 class NoteIn(Schema):
     """What a person writes about a closed round trip, in place of what was there."""
 
-    labels: Annotated[list[Annotated[str, Field(pattern=r"^[^\s,]{1,32}$")]], Field(max_length=16)]
+    labels: Annotated[list[Annotated[str, Field(pattern=LABEL)]], Field(max_length=16)]
     note: Annotated[str, Field(max_length=4_000)]
 
 

@@ -34,6 +34,23 @@ class Page(Schema, Generic[T]):
     total: int | None = None
 
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
+BOT = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+ACCOUNT = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,15}$"
+LABEL = r"^[^\s,]{1,32}$"
+DAY = r"^[0-9]{8}$"
+DAYS = r"^([0-9]{8})?-?([0-9]{8})?$"
+FORMS = {
+    NAME: "Begin with a letter or digit; letters, digits and . _ @ - may follow, 64 in all, and no blanks.",
+    BOT: "Begin with a letter or digit; letters, digits, _ and - may follow, 64 in all, and no blanks.",
+    ACCOUNT: "Begin with a letter or digit; letters, digits, . _ and - may follow, 16 in all, and no blanks.",
+    LABEL: "A label has up to 32 characters, no blanks and no commas.",
+    DAY: "Write a day as 20240601.",
+    DAYS: "Write days as 20240101-20240601; one end may be left open.",
+}
+"""Forms of what people type, and how each is told to somebody who typed something else."""
+
+
 class FieldProblem(Schema):
     """What is wrong with one field of a request."""
 

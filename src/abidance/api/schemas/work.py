@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from abidance.api.schemas.wire import Moment, Schema, Share
+from abidance.api.schemas.wire import DAY, Moment, Schema, Share
 
 Config = Annotated[
     dict[str, Any],
@@ -72,7 +72,7 @@ class SearchIn(Schema):
     trials: int | None = Field(default=None, ge=1, le=100_000)
     patience: int | None = Field(default=None, ge=1, le=100_000)
     seed: int = Field(default=0, ge=0, le=2**31)
-    train_until: str | None = Field(default=None, max_length=8, pattern=r"^[0-9]{8}$")
+    train_until: str | None = Field(default=None, max_length=8, pattern=DAY)
 
 
 class SearchOut(WorkOut):
