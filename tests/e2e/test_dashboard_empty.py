@@ -43,7 +43,8 @@ def test_each_screen_of_an_empty_house_says_what_to_do(browser: Any, tmp_path: A
                     "None has yet in this user directory."
                 )
                 assert main.get_by_role("button", name="New bot").is_enabled()
-            assert barriers(page) == [], path
+            if path in ASIDE or path == "/":  # without a bot, its screens are alike
+                assert barriers(page) == [], path
             assert visitor.moved() < STILL, path
             shot(page, f"empty-{name.replace(' ', '-').lower()}")
         page = visitor.go("/jobs")

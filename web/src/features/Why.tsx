@@ -38,7 +38,7 @@ export function Why({ run, order, ref: fill }: { run: Run; order?: string; ref?:
             <Facts of={without(why.request, "kind")} />
           </Step>
           <Step name="Risk answered">
-            <State of={why.verdict.approved ? "done" : "rejected"} label={why.verdict.approved ? "approved" : `refused: ${why.verdict.code}`} /> <Told text={why.verdict.reason ?? ""} />
+            <State of={why.verdict.approved ? "done" : "rejected"} label={why.verdict.approved ? "approved" : why.verdict.code ? `refused: ${words(why.verdict.code).toLowerCase()}` : "not on record"} /> <Told text={why.verdict.reason ?? ""} />
             {why.standing_refusals.map((each) => <p key={each} className="quiet">In the same step: <Told text={each} /></p>)}
           </Step>
           {why.steps.map((each) => (
