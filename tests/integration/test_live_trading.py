@@ -50,6 +50,7 @@ class Market(Place):
         self.exchange = LocalExchange([self.market], start=START, accounts=[self.account])
         self.exchange.desk.transfer(self.account, "USDT", D(20_000), START)
         self.last: LiveTrading | None = None
+        self.exits = ExitsConfig(stop_loss=0.02)
         self.disk = HandDisk()
 
     async def pass_time(self, seconds: float) -> None:
@@ -70,7 +71,7 @@ class Market(Place):
             strategy="EmaCross",
             name="cross",
             parameters={"fast": 2, "slow": 5},
-            exits=ExitsConfig(stop_loss=0.02),
+            exits=self.exits,
         )
         return self.config(strategies=(cross,), **more)
 
@@ -343,6 +344,24 @@ async def test_a_record_is_compared_with_its_account_and_every_difference_is_nam
         assert set(told) == {"execution", "rests", stop.ticket.client_id, "USDT"}
         assert "does not stand" in told[stop.ticket.client_id]
         assert "is not of this bot" in told["rests"]
+
+
+async def test_of_two_exits_of_one_position_the_one_that_gives_way_is_no_difference(place: Market) -> None:
+    async with place:
+        place.exits = ExitsConfig(stop_loss=0.02, take_profit=0.05)
+        bot = await place.until_held()
+        async with AiohttpTransport(heartbeat=0) as transport:
+            agree = await differences(replica_of(place.folder), place.access, transport, place.pulse)
+            (there,) = (o for o in place.exchange.desk.orders.values() if o.state.is_working)
+            place.exchange.desk.cancel(there, place.exchange.now)
+
+            differ = await differences(replica_of(place.folder), place.access, transport, place.pulse)
+
+        exits = {order.id for order in bot.engine.state.orders.open() if order.request.reduce_only}
+        assert len(exits) == 2
+        assert there.ticket.trigger is not None
+        assert agree == []
+        assert {each.about for each in differ} == exits
 
 
 async def test_a_market_where_no_orders_can_be_sent_is_refused_before_any_order(place: Market) -> None:

@@ -32,12 +32,14 @@ def venues(
             for note in offer.orders.notes if offer.orders else ():
                 console.print(f"- {note}", soft_wrap=True)
         return
-    told = ("real orders", "stops", "amends")
+    told = ("real orders", "stops", "exits", "amends")
     table = _table("venue", "market", *told)
     for offer in native_offers():
         rows = dict(_rows(offer))
+        rows["exits"] = rows["exits"].partition(",")[0]
         table.add_row(offer.venue, offer.market, *(rows[each] for each in told))
     console.print(table)
+    console.print("Exits: how many of one position can stand there; the others are held by us.")
     console.print("More of one, or another venue that ccxt streams: abidance venues NAME")
 
 
@@ -64,6 +66,7 @@ def _rows(offer: "Offer") -> list[tuple[str, str]]:
             ", ".join(each.value.upper() for each in TimeInForce if can and each in can.in_force) or "-",
         ),
         ("stops", _stops(offer)),
+        ("exits", _exits(offer)),
         ("reduce-only", _yes(can is not None and can.reduce_only)),
         ("amends", _yes(can is not None and can.amends)),
         ("takes all back", _yes(can is not None and can.cancels_all)),
@@ -81,6 +84,13 @@ def _stops(offer: "Offer") -> str:
     if not held:
         return "at the venue"
     return "held by us" if held == STOPS else f"held by us: {', '.join(_named(sorted(held)))}"
+
+
+def _exits(offer: "Offer") -> str:
+    """Say how many exits of one position can stand at the venue at a time."""
+    if offer.orders is None:
+        return "-"
+    return "one, the others are held by us" if offer.orders.one_exit else "all"
 
 
 def _named(values: Iterable[str]) -> list[str]:

@@ -10,6 +10,7 @@ from abidance.kernel.ids import OrderIds
 from abidance.model.errors import UsageError
 from abidance.model.instrument import SECOND_NS, Instrument
 from abidance.model.money import ZERO
+from abidance.model.order import Side
 from abidance.run.bot import JOURNAL
 from abidance.run.byhand import holdings
 from abidance.run.replica import Replica
@@ -72,6 +73,7 @@ async def _orders(replica: Replica, dialect: AccountDialect, wire: Wire) -> list
     header = replica.header
     ids = OrderIds(header.install, header.order_epoch, header.run_id.encode())
     listed: set[str] = set()
+    resting: set[tuple[str, Side]] = set()
     found = []
     for call in dialect.open_orders():
         for report in dialect.read_orders(await wire.ask(call)):
@@ -88,10 +90,14 @@ async def _orders(replica: Replica, dialect: AccountDialect, wire: Wire) -> list
                 found.append(_told(dialect, name, f"stands ({what}) and is not of this bot."))
             elif known.state.is_closed:
                 found.append(_told(dialect, plain, f"stands ({what}); the record has it as {known.state}."))
+            elif known.request.reduce_only:
+                resting.add((known.request.instrument, known.request.side))
     for order in replica.orders.open():
         request = order.request
-        native = request.type in dialect.capability.native
-        if request.instrument in dialect.instruments and native and order.id not in listed:
+        is_native = request.type in dialect.capability.native
+        gives_way = request.reduce_only and dialect.capability.one_exit  # then we hold it
+        is_held = not is_native or (gives_way and (request.instrument, request.side) in resting)
+        if request.instrument in dialect.instruments and not is_held and order.id not in listed:
             text = f"is {order.state} on record ({request.side} {request.quantity} {request.instrument}) and does not stand."
             found.append(_told(dialect, order.id, text))
     return found

@@ -216,6 +216,11 @@ class Capability(msgspec.Struct, frozen=True):
     dead_man: str = ""
     notes: tuple[str, ...] = ()
 
+    @property
+    def one_exit(self) -> bool:
+        """Say whether only one of several exits of a position can stand there, because it has the assets in keeping."""
+        return not self.reduce_only
+
 
 class PrivateStream(Protocol):
     """What happens to the account as the venue pushes it: one connection with its own way to log in."""

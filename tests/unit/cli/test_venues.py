@@ -57,7 +57,17 @@ def test_the_list_says_of_each_venue_where_its_stops_are() -> None:
     assert result.exit_code == 0
     assert {line.split()[0] for line in spot} == {"BINANCE", "BYBIT", "KRAKEN", "KUCOIN", "MEXC"}
     assert all("market, limit, post-only" in line for line in spot)
-    assert all(("held by us" in line) == (line.split()[0] in ("BYBIT", "KUCOIN", "MEXC")) for line in spot)
+    assert all(("at the venue" in line) == (line.split()[0] in ("BINANCE", "KRAKEN")) for line in spot)
+
+
+def test_the_list_says_where_only_one_exit_of_a_position_can_stand() -> None:
+    result = run()
+
+    lines = [line for line in result.output.splitlines() if " spot " in line or " perpetual " in line]
+    assert {" spot " in line for line in lines if " one " in line} == {True}
+    assert {" perpetual " in line for line in lines if " all " in line} == {True}
+    assert "the others are held by us" in result.output
+    assert row(run("kraken"), "exits") == "one, the others are held by us"
 
 
 def test_one_venue_is_told_with_what_is_odd_about_it() -> None:

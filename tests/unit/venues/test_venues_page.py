@@ -32,11 +32,13 @@ def orders(venue: str, kind: InstrumentKind) -> str:
     """Return the row of the table of orders."""
     can = made(venue, kind)[0].capability
     yes = {True: "yes", False: "no"}
+    held = frozenset(OrderType) - can.native
+    by_us = [named(held)] * bool(held) + ["all exits of a position but one"] * can.one_exit
     cells = (
         venue,
         kind.value,
         named(can.native),
-        named(frozenset(OrderType) - can.native),
+        "; ".join(by_us) or "none",
         ", ".join(each.value.upper() for each in TimeInForce if each in can.in_force),
         yes[can.post_only],
         yes[can.amends],
