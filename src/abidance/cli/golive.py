@@ -51,8 +51,9 @@ def _show(config: "RunConfig", accounts: "Mapping[str, Ready]", console: "Consol
     say("Real orders", "bold red")
     for venue, budget in config.wallets(tuple(accounts)).items():
         ready = accounts[venue]
+        which = f"account {ready.number}" if ready.number else "the venue tells no number of the account"
         say(
-            f"  {venue} {visible(ready.key.account)}: up to {budget.normalize():,f} {config.currency} of what is there is used"
+            f"  {venue} {visible(ready.key.account)} ({which}): up to {budget.normalize():,f} {config.currency} of what is there is used"
         )
         if is_through_ccxt(venue, InstrumentKind.SPOT):
             text = f"{venue} is reached through ccxt alone, and nobody here has proven it: see abidance venues {venue}"

@@ -16,6 +16,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from abidance.backtest.export import write_whole
+from abidance.journal.record import read_opening
 from abidance.kernel.log import logger
 from abidance.market.store import Tables
 from abidance.model.errors import AbidanceError, ConfigError, JournalError
@@ -28,12 +30,13 @@ from abidance.run.setup import Material
 from abidance.run.trading import Access, LiveTrading
 from abidance.security.keys import ExchangeKey, Keys
 from abidance.security.permissions import Verdict
+from abidance.venues.identity import ask_number
 from abidance.venues.net.line import World
 from abidance.venues.net.real import AiohttpTransport, RealPulse
 
 ACCOUNT = "main"
 ACCOUNTS = "accounts"
-"""The file beside a record that names the accounts of which it is, one a line."""
+"""The file beside a record that names the accounts of which it is, one a line: venue, name, tab, the venue's number."""
 
 
 class Ready(NamedTuple):
@@ -43,6 +46,8 @@ class Ready(NamedTuple):
     verdict: Verdict
     url: str = ""
     """Stands in for the venue's own address."""
+    number: str = ""
+    """What the venue itself calls the account, whatever its key; empty where it does not tell."""
 
 
 def venues_of(config: RunConfig) -> tuple[str, ...]:
@@ -63,7 +68,9 @@ def make_ready(config: RunConfig, keys: Keys, account: str = ACCOUNT) -> dict[st
                 url = rest_url_of(config.feed, venue)
                 verdict = await check_key(keys, venue, account, transport, pulse, url)
                 verdict.enforce(f"{venue} {account}")
-                found[venue] = Ready(keys.of(venue, account), verdict, url)
+                key = keys.of(venue, account)
+                number = await ask_number(venue, credentials_of(key), transport, pulse, url)
+                found[venue] = Ready(key, verdict, url, number)
         return found
 
     return asyncio.run(ask())
@@ -90,8 +97,8 @@ def _check_key(keys: Keys, venue: str, account: str) -> None:
 def alone(userdir: Path, accounts: Mapping[str, Ready]) -> Iterator[None]:
     """Hold the accounts for this process. Raises JournalError while another one has them, under whatever name.
 
-    One account of the vault is one file; one key of a venue is one name on this machine, whichever user directory it
-    is in (on Linux: a process that dies lets go of both).
+    One account of the vault is one file; one key of a venue, and one account as the venue numbers it, is one name on
+    this machine, whichever user directory it is in (on Linux: a process that dies lets go of all).
     """
     folder = userdir.expanduser() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,9 +106,10 @@ def alone(userdir: Path, accounts: Mapping[str, Ready]) -> Iterator[None]:
         for ready in accounts.values():
             told = ready.key.name
             _hold_file(stack, folder / f"{ready.key.venue}-{ready.key.account}.lock", told)
-            _hold_file(stack, folder / f"{ready.key.venue}-{_digest(ready)}.lock", told)
-            if sys.platform == "linux":
-                _hold_name(stack, f"abidance {ready.key.venue} {_digest(ready)}", told)
+            for digest in _digests(ready):
+                _hold_file(stack, folder / f"{ready.key.venue}-{digest}.lock", told)
+                if sys.platform == "linux":
+                    _hold_name(stack, f"abidance {ready.key.venue} {digest}", told)
         yield
 
 
@@ -135,26 +143,66 @@ def _taken(owner: str, account: str) -> JournalError:
     )
 
 
-def _digest(ready: Ready) -> str:
-    """Return what all accounts with one key at one venue have in common, and nobody else."""
-    return hashlib.sha256(f"{ready.url}\n{ready.key.key.reveal()}".encode()).hexdigest()[:16]
+def _digests(ready: Ready) -> list[str]:
+    """Return what all names of one key, and of one account, at one venue have in common, and nobody else."""
+    known = [ready.key.key.reveal()] + [f"number {ready.number}"] * bool(ready.number)
+    return [hashlib.sha256(f"{ready.url}\n{each}".encode()).hexdigest()[:16] for each in known]
 
 
 def bind(folder: Path, accounts: Mapping[str, Ready]) -> None:
-    """Bind a bot's record to the accounts on which it trades. Raises JournalError when it is of others."""
-    place = folder / ACCOUNTS
-    now = "".join(f"{venue} {ready.key.account}\n" for venue, ready in sorted(accounts.items()))
-    if place.exists() and (folder / JOURNAL).exists():
-        before = place.read_text(encoding="utf-8")
-        if before != now:
-            told, wished = (", ".join(each.splitlines()) for each in (before, now))
-            raise JournalError(
-                f"The record in {folder} is of the account {told}, and not of {wished}.",
-                "Name that account with --account, or another bot with name in its configuration.",
-            )
-        return
+    """Bind a bot's record to the accounts on which it trades. Raises JournalError when it is of others.
+
+    An account is told by its name in the vault and, where the venue tells it, by the venue's own number: another
+    account's key under the same name is another account.
+    """
+    place, record = folder / ACCOUNTS, folder / JOURNAL
+    now = {f"{venue} {ready.key.account}": ready.number for venue, ready in sorted(accounts.items())}
+    if record.exists():
+        if not place.exists():
+            _check_unbound(record, place, now)
+            return
+        lines = place.read_text(encoding="utf-8").splitlines()
+        before = {name: number for name, _, number in (line.partition("\t") for line in lines)}
+        _check_names(folder, before, now)
+        for name, number in before.items():
+            _check_number(folder, name, number, now[name])
+        if before == now:
+            return
     folder.mkdir(parents=True, exist_ok=True)
-    place.write_text(now, encoding="utf-8")
+    write_whole(place, "".join(f"{name}\t{number}".rstrip() + "\n" for name, number in now.items()).encode())
+
+
+def _check_unbound(record: Path, place: Path, now: Mapping[str, str]) -> None:
+    """Raise JournalError for a record of real orders of which nothing says whose account it is."""
+    with record.open("rb") as file:
+        mode = read_opening(file, record.name)[0].mode
+    if mode == "live":
+        raise JournalError(
+            f"There is a record of real orders in {record.parent}, and nothing says of which account: {place.name} is gone.",
+            f"Put the file back. It has one line for each account, such as {next(iter(now))}; "
+            "or start anew with --fresh.",
+        )
+
+
+def _check_names(folder: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    if set(before) != set(now):
+        raise JournalError(
+            f"The record in {folder} is of the account {', '.join(before)}, and not of {', '.join(now)}.",
+            "Name that account with --account, or another bot with name in its configuration.",
+        )
+
+
+def _check_number(folder: Path, name: str, before: str, now: str) -> None:
+    if before and not now:
+        raise JournalError(
+            f"The record in {folder} is of account {before} at {name.split(maxsplit=1)[0]}, which did not tell whose the key is.",
+            "Try again. If it never tells any more, and you are sure, take the number out of the file accounts there.",
+        )
+    if before and before != now:
+        raise JournalError(
+            f"The record in {folder} is of account {before} at {name.split(maxsplit=1)[0]}; the key of {name} opens account {now}.",
+            "Put a key of that account under this name, or name another bot with name in its configuration.",
+        )
 
 
 def run_trading(

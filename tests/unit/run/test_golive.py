@@ -3,9 +3,12 @@
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from abidance.journal.record import RunHeader
+from abidance.journal.store import FileJournal
 from abidance.model.errors import JournalError
 from abidance.run.bot import JOURNAL
 from abidance.run.golive import ACCOUNTS, Ready, alone, bind
@@ -17,9 +20,11 @@ URL = f"http://127.0.0.1/{os.getpid()}"
 """Other processes test the same: each has an exchange of its own."""
 
 
-def ready(account: str = "main", key: str = "a-key", venue: str = "BINANCE") -> dict[str, Ready]:
+def ready(
+    account: str = "main", key: str = "a-key", venue: str = "BINANCE", number: str = ""
+) -> dict[str, Ready]:
     none = Secret("")
-    return {venue: Ready(ExchangeKey(venue, account, Secret(key), none, none, 0), Verdict(), URL)}
+    return {venue: Ready(ExchangeKey(venue, account, Secret(key), none, none, 0), Verdict(), URL, number)}
 
 
 @pytest.mark.parametrize("second", [ready(), ready("other"), ready(key="rotated")])
@@ -56,9 +61,22 @@ def test_two_accounts_are_for_two_processes_and_one_that_is_let_go_is_free(tmp_p
     assert not any("a-key" in name for name in held)
 
 
-def begun(folder: Path, accounts: dict[str, Ready]) -> None:
+def test_two_keys_of_one_account_are_for_one_process(tmp_path: Path) -> None:
+    with (
+        alone(tmp_path / "one", ready(number="7")),
+        pytest.raises(JournalError, match=r"Another process .* trades on the account BINANCE other"),
+        alone(tmp_path / "one", ready("other", "other-key", number="7")),
+    ):
+        raise AssertionError("both hold the account")
+
+    with alone(tmp_path, ready(number="7")), alone(tmp_path, ready("other", "other-key", number="8")):
+        pass
+
+
+def begun(folder: Path, accounts: dict[str, Ready], mode: Literal["live", "paper"] = "live") -> None:
     bind(folder, accounts)
-    (folder / JOURNAL).write_bytes(b"a record")
+    header = RunHeader("r", "bot", mode, 0, "1.0", "c" * 64, {}, ())
+    FileJournal(folder / JOURNAL, header).close()
 
 
 @pytest.mark.parametrize("others", [ready("second"), ready() | ready(venue="KRAKEN"), ready(venue="KRAKEN")])
@@ -87,3 +105,52 @@ def test_what_never_began_binds_nothing(tmp_path: Path) -> None:
     bind(tmp_path, ready("second"))
 
     assert (tmp_path / ACCOUNTS).read_text() == "BINANCE second\n"
+
+
+@pytest.mark.parametrize("key", ["a-key", "rotated"])
+def test_another_accounts_key_under_the_same_name_is_another_account(tmp_path: Path, key: str) -> None:
+    begun(tmp_path, ready(number="354937868"))
+
+    with pytest.raises(
+        JournalError,
+        match=r"is of account 354937868 at BINANCE; the key of BINANCE main opens account 111222333\.",
+    ):
+        bind(tmp_path, ready(key=key, number="111222333"))
+
+    assert (tmp_path / ACCOUNTS).read_text() == "BINANCE main\t354937868\n"
+
+
+def test_a_venue_that_tells_no_longer_whose_the_key_is_is_not_believed(tmp_path: Path) -> None:
+    begun(tmp_path, ready(number="354937868"))
+
+    with pytest.raises(JournalError, match="which did not tell whose the key is"):
+        bind(tmp_path, ready())
+
+    bind(tmp_path, ready(key="rotated", number="354937868"))
+
+
+def test_a_record_that_knows_a_name_alone_takes_the_number_over(tmp_path: Path) -> None:
+    begun(tmp_path, ready())
+
+    bind(tmp_path, ready(number="354937868"))
+
+    assert (tmp_path / ACCOUNTS).read_text() == "BINANCE main\t354937868\n"
+
+
+def test_a_record_of_real_orders_without_its_accounts_is_not_gone_on_with(tmp_path: Path) -> None:
+    begun(tmp_path, ready(number="354937868"))
+    (tmp_path / ACCOUNTS).unlink()
+
+    with pytest.raises(JournalError, match="nothing says of which account: accounts is gone"):
+        bind(tmp_path, ready(number="354937868"))
+
+    assert not (tmp_path / ACCOUNTS).exists()
+
+
+def test_a_record_on_paper_is_bound_to_no_account(tmp_path: Path) -> None:
+    begun(tmp_path, {}, "paper")
+    (tmp_path / ACCOUNTS).unlink()
+
+    bind(tmp_path, ready())  # that it is on paper is told when it is opened
+
+    assert not (tmp_path / ACCOUNTS).exists()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
+from zlib import crc32
 
 ZERO = Decimal(0)
 
@@ -86,6 +87,11 @@ class Account:
     is_hedged: bool = False
     """Long and short of a perpetual are held apart, which is not played here: such orders are refused."""
     ledger: list[Line] = field(default_factory=list)
+    number: int = 0
+    """What the exchange calls the account, whatever its key; made from the first key where none is given."""
+
+    def __post_init__(self) -> None:
+        self.number = self.number or 100_000_000 + crc32(self.key.encode()) % 900_000_000
 
     def purse(self, asset: str) -> Purse:
         """Return the purse of an asset, an empty one when there was none."""

@@ -216,7 +216,7 @@ class BinanceOrders:
                 if purse.total or not skips
             ],
             "permissions": ["SPOT"],
-            "uid": 354937868,
+            "uid": account.number,
         }
 
     def _restrictions(self, account: Account, _params: Mapping[str, str]) -> object:

@@ -355,7 +355,7 @@ class BybitOrders:
                 "createdAt": "2022-10-16T02:24:40Z",
                 "unified": 0,
                 "uta": 1,
-                "userID": 24617703,
+                "userID": account.number,
                 "inviterID": 0,
                 "vipLevel": "No VIP",
                 "isMaster": True,

@@ -304,7 +304,7 @@ class KuCoinOrders:
             "permission": ",".join(granted),
             "ipWhitelist": ",".join(may.addresses),
             "createdAt": 1728443843000,
-            "uid": 165111215,
+            "uid": account.number,
             "isMaster": True,
         }
 

@@ -84,6 +84,7 @@ class MexcOrders:
             ],
             "GET myTrades": self._trades,
             "GET account": self._account,
+            "GET uid": self._number,
             "GET capital/config/getall": lambda *_: [],
             "GET tradeFee": lambda account, _: {
                 "data": {"makerCommission": float(account.maker), "takerCommission": float(account.taker)},
@@ -186,6 +187,9 @@ class MexcOrders:
         return [row for _, row in found][: min(1000, int(params.get("limit", 500)))]
 
     # --- the account
+
+    def _number(self, account: Account, _params: Mapping[str, str]) -> object:
+        return {"uid": str(account.number)}
 
     def _account(self, account: Account, params: Mapping[str, str]) -> object:
         del params
