@@ -24,6 +24,7 @@ from abidance.run.door import Answer, Wish, ask
 from abidance.run.killing import Extent, kill, release
 from abidance.run.live import gather_begun, open_live
 from abidance.run.reconciling import differences, replica_of
+from abidance.run.strangers import strangers_at
 from abidance.run.trading import Access, LiveTrading
 from abidance.strategy.config import ExitsConfig
 from abidance.testing.exchange import Account, Fault, LocalExchange, Wrong, generated
@@ -344,6 +345,32 @@ async def test_a_record_is_compared_with_its_account_and_every_difference_is_nam
         assert set(told) == {"execution", "rests", stop.ticket.client_id, "USDT"}
         assert "does not stand" in told[stop.ticket.client_id]
         assert "is not of this bot" in told["rests"]
+
+
+async def test_orders_that_nobody_here_knows_are_told_at_the_start_and_left_alone(
+    place: Market, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with place:
+        desk, ticks = place.exchange.desk, place.market.tape.price[-1]
+        first = desk.place(place.account, place.market, Ticket("lost", BUY, 100, ticks - 50_000), START)
+        async with AiohttpTransport(heartbeat=0) as transport:
+            before = await strangers_at(place.guarded(), place.access, transport, place.pulse)
+        await place.live(30)
+
+        told, stood = place.moments[-1].feeds, first.state.is_working
+        desk.cancel(first, place.exchange.now)
+        await place.live(30)
+
+        assert [text.partition(":")[0] for text in before] == [
+            "1 open order at BINANCE not on record, left alone"
+        ]
+        assert "(lost)" in before[0]
+        assert "1 open order at BINANCE not on record" in told
+        assert any(
+            "orders_not_on_record" in str(each.msg) and "(lost)" in str(each.msg) for each in caplog.records
+        )
+        assert "not on record" not in place.moments[-1].feeds
+        assert stood
 
 
 async def test_of_two_exits_of_one_position_the_one_that_gives_way_is_no_difference(place: Market) -> None:

@@ -1,7 +1,7 @@
 """Before the first real order: what stands where, and the venue's name typed back."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -16,12 +16,21 @@ if TYPE_CHECKING:
 
 
 def confirmed(
-    config: "RunConfig", accounts: "Mapping[str, Ready]", given: str | None, console: "Console"
+    config: "RunConfig",
+    accounts: "Mapping[str, Ready]",
+    given: str | None,
+    console: "Console",
+    strangers: Sequence[str] = (),
 ) -> None:
-    """Show limits and keys, and go on only when every venue's name is typed, or `given`. Raises UsageError."""
+    """Show limits and keys, and go on only when every venue's name is typed, or `given`. Raises UsageError.
+
+    `strangers` says which orders stand that this bot does not know.
+    """
     from abidance.model.errors import UsageError
 
     _show(config, accounts, console)
+    for text in strangers:
+        console.print(f"  {visible(text)}", style="yellow", soft_wrap=True, markup=False)
     names = {name.strip().upper() for name in (given or "").split(",") if name.strip()}
     if given is None and sys.stdin.isatty():
         for venue in accounts:

@@ -113,7 +113,7 @@ def trade(
     from abidance.cli.keys import unlocking_of
     from abidance.cli.view import view_of
     from abidance.model.errors import UsageError
-    from abidance.run.golive import alone, make_ready, run_trading
+    from abidance.run.golive import alone, make_ready, run_trading, strangers_of
     from abidance.run.keys import open_keys
     from abidance.run.killing import thrown_by_signals
     from abidance.run.live import run_live
@@ -140,7 +140,7 @@ def trade(
             unlocking = unlocking_of(key_file, keyring=keyring)
             keys = open_keys(userdir, unlocking)
             accounts = make_ready(loaded, keys, account)
-            confirmed(loaded, accounts, confirm, console)
+            confirmed(loaded, accounts, confirm, console, strangers_of(loaded, accounts, folder))
             with alone(userdir, accounts), serving():
                 trading(partial(run_trading, accounts=accounts, keys=keys))
             return

@@ -27,6 +27,7 @@ from abidance.run.config import RunConfig
 from abidance.run.keys import check_key, credentials_of, rest_url_of, watch_key
 from abidance.run.live import LivePaper, run_live
 from abidance.run.setup import Material
+from abidance.run.strangers import strangers_at
 from abidance.run.trading import Access, LiveTrading
 from abidance.security.keys import ExchangeKey, Keys
 from abidance.security.permissions import Verdict
@@ -91,6 +92,22 @@ def _check_key(keys: Keys, venue: str, account: str) -> None:
             f"There is no key of {venue} {account} in the vault.",
             f"Add one: abidance keys add {venue} {account}".removesuffix(f" {ACCOUNT}"),
         )
+
+
+def strangers_of(config: RunConfig, accounts: Mapping[str, Ready], folder: Path) -> list[str]:
+    """Return a sentence for each venue at which orders stand that a bot without a record cannot know.
+
+    One with a record compares them with it when it starts.
+    """
+    if (folder / JOURNAL).exists():
+        return []
+    access = {venue: _access(config, ready.key) for venue, ready in accounts.items()}
+
+    async def ask() -> list[str]:
+        async with AiohttpTransport() as transport:
+            return await strangers_at(config, access, transport, RealPulse())
+
+    return asyncio.run(ask())
 
 
 @contextmanager

@@ -53,6 +53,7 @@ from abidance.run.killing import Extent, killed
 from abidance.run.live import HISTORY, LivePaper
 from abidance.run.perpetuals import check_purses, enforce, wanted_of
 from abidance.run.setup import Core, Key, Material, engine_of, opening_of
+from abidance.run.strangers import counted, open_among, sentence
 from abidance.run.switch import LOOK_EVERY
 from abidance.venues.account import AccountDialect, Credentials, Funds
 from abidance.venues.accounts import account_of
@@ -157,6 +158,7 @@ class LiveTrading(LivePaper):
         self._unlogged: deque[Outcome] = deque()
         self._circuits = CircuitWatch(material.config.risk.circuits, self._hear, self._room)
         self._told: dict[str, tuple[str, ...]] = {}
+        self._compared: list[VenueGateway] = []
         self._wake: Callable[[], None] = lambda: None
         self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self.dialects = _dialects(material, access)
@@ -364,14 +366,26 @@ class LiveTrading(LivePaper):
         reasons: dict[str, tuple[str, ...]] = {}
         for gateway in self.gateways:
             venue = gateway.dialect.venue
+            if gateway not in self._compared and "start" not in gateway.doubts:
+                self._compared.append(gateway)
+                self._tell_strangers(gateway)
             reasons[venue] = (*reasons.get(venue, ()), *(f"{text}" for text in gateway.doubts.values()))
         for venue, now in reasons.items():
             if self._told.get(venue) != now:
                 self._told[venue] = now
                 self._hear(VenueStatus(wall(), venue, now))
 
+    def _tell_strangers(self, gateway: VenueGateway) -> None:
+        """Tell people, once the account was compared, which orders stand there that are not on record."""
+        if found := open_among(gateway.register.foreign.values()):
+            venue = gateway.dialect.venue
+            self._log.warning("orders_not_on_record", venue=venue, text=sentence(venue, found))
+
     def _moment(self, feed: LiveFeed) -> Moment:
         moment = super()._moment(feed)
+        for gateway in self._compared:
+            if count := sum(not each.state.is_closed for each in gateway.register.foreign.values()):
+                moment = replace(moment, feeds=f"{moment.feeds}. {counted(gateway.dialect.venue, count)}")
         doubts = [f"{venue}: {' '.join(reasons)}" for venue, reasons in self._told.items() if reasons]
         circuits = self._core.engine.state.feeds.circuits.values()
         shut = [each for each in circuits if not each.is_closed]

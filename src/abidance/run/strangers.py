@@ -1,0 +1,89 @@
+"""Open orders of an account that no record of ours knows: told before anything is sent, and left alone.
+
+A record that was lost takes with it by what its orders are known as ours, so they are among them.
+"""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from abidance.market.readings import is_mood
+from abidance.model.errors import VenueError
+from abidance.model.instrument import Instrument, InstrumentKind
+from abidance.run.config import RunConfig
+from abidance.venues.account import AccountDialect, Credentials, OrderReport, plain_number
+from abidance.venues.accounts import account_of
+from abidance.venues.net.budget import Budgets
+from abidance.venues.net.transport import DisconnectedError, Pulse, Transport
+from abidance.venues.trading.wire import Wire
+
+SHOWN = 10
+"""How many are told one by one."""
+_ANY = Decimal(1)
+
+
+def described(report: OrderReport) -> str:
+    """Return an order in a few words, as far as its venue tells it."""
+    at = "" if report.price is None else f" at {plain_number(report.price)}"
+    trigger = "" if report.trigger is None else f" once {plain_number(report.trigger)} is touched"
+    left = plain_number(report.quantity - report.filled)
+    return f"{report.side} {left} {report.instrument}{at}{trigger} ({report.order_id or report.venue_id})"
+
+
+def open_among(reports: Iterable[OrderReport]) -> list[str]:
+    """Return those that stand, each in a few words, sorted."""
+    return sorted(described(each) for each in reports if not each.state.is_closed)
+
+
+def sentence(venue: str, orders: list[str]) -> str:
+    """Return what a person must know of open orders that are on no record."""
+    more = f"; and {len(orders) - SHOWN} more" if len(orders) > SHOWN else ""
+    return f"{counted(venue, len(orders))}, left alone: {'; '.join(orders[:SHOWN])}{more}."
+
+
+def counted(venue: str, count: int) -> str:
+    """Return how many open orders are on no record."""
+    return f"{count} open order{'s' * (count > 1)} at {venue} not on record"
+
+
+async def strangers_at(
+    config: RunConfig, access: Mapping[str, tuple[Credentials, str, str]], transport: Transport, pulse: Pulse
+) -> list[str]:
+    """Ask the accounts of a run that has no record yet, and return a sentence for each venue where orders stand.
+
+    A venue that does not answer has a sentence, too. Raises UsageError where no orders can be sent.
+    """
+    found = []
+    for dialect in _dialects(config):
+        try:
+            orders = await _standing(dialect, access[dialect.venue], transport, pulse)
+        except VenueError as error:
+            found.append(f"What stands at {dialect.venue} cannot be told: {error.found}")
+        else:
+            found += [sentence(dialect.venue, orders)] * bool(orders)
+    return found
+
+
+async def _standing(
+    dialect: AccountDialect, access: tuple[Credentials, str, str], transport: Transport, pulse: Pulse
+) -> list[str]:
+    credentials, rest_url, _ = access
+    wire = Wire(dialect, credentials, transport, Budgets(pulse), pulse, rest_url)
+    await wire.open()
+    try:
+        await wire.prepare()
+        wire.offset = dialect.read_clock(await wire.ask(dialect.clock())) - wire.now()
+        return open_among(
+            [each for call in dialect.open_orders() for each in dialect.read_orders(await wire.ask(call))]
+        )
+    except DisconnectedError as error:
+        raise VenueError(error.found, error.remedy) from error
+
+
+def _dialects(config: RunConfig) -> list[AccountDialect]:
+    ready = config.ready()
+    ids = sorted({id for each in ready.strategies for id in ready.places_of(each) if not is_mood(id)})
+    markets: dict[tuple[str, InstrumentKind], list[Instrument]] = {}
+    for id in ids:
+        each = Instrument(id, _ANY, _ANY, _ANY, _ANY)  # what it demands of orders is not asked here
+        markets.setdefault((each.venue, each.kind), []).append(each)
+    return [account_of(venue, kind, traded) for (venue, kind), traded in markets.items()]
