@@ -237,6 +237,7 @@ def test_an_order_that_would_have_met_our_own_ended_without_doubt() -> None:
 
     assert report is not None
     assert (report.state, report.filled) == (OrderState.EXPIRED, D("0.25"))
+    assert "self-trade prevention" in report.reason
 
 
 def test_listed_orders_of_other_symbols_are_left_out() -> None:
@@ -342,6 +343,26 @@ def test_how_an_order_ended_is_heard_under_the_id_that_it_had(
     (report,) = heard(name, **change)
 
     assert (report.order_id, report.state) == (ID, state)
+
+
+def test_an_order_that_was_kept_from_meeting_our_own_is_heard_to_have_ended_without_a_fill() -> None:
+    kept = {"x": "TRADE_PREVENTION", "X": "EXPIRED_IN_MATCH", "c": ID, "z": "0.25", "V": "EXPIRE_MAKER"}
+    parts = {
+        "v": 3,
+        "A": "0.75",
+        "B": "0.75",
+        "u": 1,
+        "U": 37,
+        "Cs": "ETHUSDT",
+        "pl": "2.1",
+        "pL": "0.1",
+        "pY": "0.2",
+    }
+
+    (report,) = heard("execution_report_expired", **kept, **parts)
+
+    assert (report.order_id, report.state, report.filled) == (ID, OrderState.EXPIRED, D("0.25"))
+    assert "self-trade prevention" in report.reason
 
 
 def test_money_that_came_is_told_and_balances_are_read() -> None:

@@ -477,6 +477,16 @@ def test_an_execution_is_heard_before_the_order_that_it_fills() -> None:
     assert report.filled == D(frame["z"])
 
 
+def test_an_order_that_was_kept_from_meeting_our_own_ended_without_doubt() -> None:
+    (told,) = heard("order_update_new", c=ID, x="EXPIRED", X="EXPIRED_IN_MATCH")
+    found = USDM.found(answer(ORDER | {"status": "EXPIRED_IN_MATCH"}), BTC.id)
+
+    for report in (told, found):
+        assert isinstance(report, OrderReport)
+        assert (report.order_id, report.state) == (ID, OrderState.EXPIRED)
+        assert "self-trade prevention" in report.reason
+
+
 @pytest.mark.parametrize(
     ("name", "quantity"),
     [

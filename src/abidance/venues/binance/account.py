@@ -24,7 +24,7 @@ from abidance.venues.account import (
     understood,
 )
 from abidance.venues.binance.dialect import BinanceSpot
-from abidance.venues.binance.private import STATES, BinanceSpotStream
+from abidance.venues.binance.private import REASONS, STATES, BinanceSpotStream
 from abidance.venues.binance.refusals import refusal
 from abidance.venues.frames import UNREADABLE, Millis, reader
 from abidance.venues.net.transport import Answer
@@ -150,6 +150,7 @@ class BinanceSpotAccount(V3SpotAccount):
             (order.transactTime or order.updateTime) * MS_NS,
             order.price or None,
             order.stopPrice or None,
+            REASONS.get(order.status, ""),
         )
 
     def _fills(self, order: _Order, instrument: str) -> list[Execution]:

@@ -39,6 +39,7 @@ from abidance.venues.binance.perpetuals_private import (
     BinancePerpetualsStream,
     is_forced,
 )
+from abidance.venues.binance.private import REASONS
 from abidance.venues.binance.refusals import contract_refusal
 from abidance.venues.frames import UNREADABLE, Millis, reader
 from abidance.venues.net.transport import Answer
@@ -230,6 +231,7 @@ class BinancePerpetualsAccount(AccountDialect):
             order.executedQty,
             order.updateTime * MS_NS,
             order.price or None,
+            reason=REASONS.get(order.status, ""),
             is_forced=is_forced(order.clientOrderId),
         )
 

@@ -31,7 +31,7 @@ from abidance.venues.account import (
     refused,
     sound,
 )
-from abidance.venues.binance.private import STATES
+from abidance.venues.binance.private import REASONS, STATES
 from abidance.venues.dialect import Alive, Endpoint, Frame
 from abidance.venues.frames import UNREADABLE, Millis, dropped, reader
 from abidance.venues.net.transport import Answer
@@ -176,7 +176,7 @@ class BinancePerpetualsStream(PrivateStream):
         side, ts, forced = Side(told.S.lower()), told.T * MS_NS, is_forced(told.c)
         report = OrderReport(
             told.c, str(told.i), instrument, CONTRACT_STATES[told.X], side, told.q, told.z, ts, told.p or None,
-            is_forced=forced,
+            reason=REASONS.get(told.X, ""), is_forced=forced,
         )  # fmt: skip
         if told.x not in ("TRADE", "CALCULATED") or not told.l:
             return (report,)

@@ -42,6 +42,8 @@ STATES = {
     "EXPIRED": OrderState.EXPIRED,
     "EXPIRED_IN_MATCH": OrderState.EXPIRED,
 }
+REASONS = {"EXPIRED_IN_MATCH": "it would have met another order of this account (self-trade prevention)"}
+"""Why an order ended, where its state says it."""
 
 
 class _Heard(msgspec.Struct):
@@ -146,7 +148,8 @@ class BinanceSpotStream(PrivateStream):
         side, ts = Side(report.S.lower()), report.T * MS_NS
         told = OrderReport(
             order_id, str(report.i), instrument, STATES[report.X], side, report.q, report.z, ts,
-            report.p or None, report.P or None, "" if report.r == "NONE" else plain(report.r),
+            report.p or None, report.P or None,
+            REASONS.get(report.X, "" if report.r == "NONE" else plain(report.r)),
         )  # fmt: skip
         if report.x != "TRADE":
             return (told,)
