@@ -68,7 +68,7 @@ def make_ready(config: RunConfig, keys: Keys, account: str = ACCOUNT) -> dict[st
                 _check_key(keys, venue, account)
                 url = rest_url_of(config.feed, venue)
                 verdict = await check_key(keys, venue, account, transport, pulse, url)
-                verdict.enforce(f"{venue} {account}")
+                verdict.enforce_for_orders(f"{venue} {account}")
                 key = keys.of(venue, account)
                 number = await ask_number(venue, credentials_of(key), transport, pulse, url)
                 found[venue] = Ready(key, verdict, url, number)

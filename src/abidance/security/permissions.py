@@ -17,6 +17,17 @@ class Verdict(NamedTuple):
     refusals: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    may_trade: bool = True
+    """False where the venue says that orders of this key are refused."""
+
+    def enforce_for_orders(self, name: str) -> None:
+        """Raise ConfigError when the key is refused, or cannot send orders."""
+        self.enforce(name)
+        if not self.may_trade:
+            raise ConfigError(
+                f"The key of {name} may not trade.",
+                "Let it trade at the venue, or name another one with --account.",
+            )
 
     def enforce(self, name: str) -> None:
         """Raise ConfigError when the key is refused."""
@@ -54,7 +65,7 @@ def judge(permissions: Permissions, now: int) -> Verdict:
         warnings.append(f"The venue does not tell {told}. {permissions.by_hand}".strip())
     if permissions.granted:
         facts.append(f"It may: {', '.join(permissions.granted)}.")
-    return Verdict(tuple(refusals), tuple(warnings), tuple(facts))
+    return Verdict(tuple(refusals), tuple(warnings), tuple(facts), permissions.can_trade is not False)
 
 
 def _judge_end(ends: int, now: int, refusals: list[str], warnings: list[str], facts: list[str]) -> None:
