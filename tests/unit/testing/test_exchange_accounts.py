@@ -9,8 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from abidance.model.errors import UsageError
 from abidance.model.instrument import MS_NS
-from abidance.testing.exchange import Account, Fault, LocalExchange, Market, Wrong
+from abidance.testing.exchange import Account, Fault, LocalExchange, Market, Wrong, generated
 from abidance.testing.exchange.core import BUY, SELL, Force
 from abidance.testing.exchange.desk import State
 from abidance.venues.ccxt.loading import exchange_class
@@ -344,6 +345,37 @@ async def test_a_halted_market_and_new_filters_refuse_what_was_good_before(id: s
         (only,) = exchange.desk.of(account_of(exchange))
         assert only.state is State.CANCELLED
         assert account_of(exchange).purse("USDT").locked == 0
+
+
+@pytest.mark.parametrize("id", PLAYED)
+async def test_coarser_steps_refuse_what_was_good_before_and_are_told_to_who_asks(id: str) -> None:
+    async with trading(id) as (exchange, truth, client, symbol):
+        price = truth.ladder(1).bids[0][0] // 10 * 10 - 500
+        before = await client.fetch_markets()
+        truth.change_filters(tick=D(10), lot=D("0.1"))
+
+        for quantity, at in ((0.2, price + 1), (0.15, price)):
+            with pytest.raises(Exception, match=client.id):
+                await client.create_order(symbol, "limit", "buy", quantity, at)
+        placed = len(exchange.desk.of(account_of(exchange)))
+        after = await client.fetch_markets()
+        await client.create_order(symbol, "limit", "buy", 0.2, price)
+
+        assert placed == 0
+        assert len(exchange.desk.of(account_of(exchange))) == 1
+        changed = [each["precision"] for each in after if each["symbol"] == symbol]
+        assert changed != [each["precision"] for each in before if each["symbol"] == symbol]
+
+
+def test_steps_that_are_no_multiple_of_the_first_are_refused() -> None:
+    market = generated("BTC/USDT@BINANCE", 1, 0)
+
+    with pytest.raises(UsageError, match="began with steps of"):
+        market.change_filters(tick=D("0.015"))
+
+    market.change_filters(tick=D("0.05"))
+    market.change_filters(tick=D("0.01"))
+    assert market.rules == market.instrument
 
 
 @pytest.mark.parametrize("id", HEARD)

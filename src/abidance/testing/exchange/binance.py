@@ -529,7 +529,7 @@ def _aggregate(market: Market, each: Print) -> dict[str, Any]:
 
 
 def _filters(market: Market) -> list[dict[str, Any]]:
-    rules = market.instrument
+    rules = market.rules
     lot, least = format(rules.lot, "f"), format(rules.min_quantity, "f")
     tick = format(rules.tick, "f")
     return [
@@ -541,7 +541,7 @@ def _filters(market: Market) -> list[dict[str, Any]]:
 
 
 def _pair(symbol: str, market: Market) -> dict[str, Any]:
-    rules = market.instrument
+    rules = market.rules
     notional = {
         "filterType": "NOTIONAL",
         "minNotional": format(rules.min_notional, "f"),
@@ -570,7 +570,7 @@ def _pair(symbol: str, market: Market) -> dict[str, Any]:
 
 
 def _contract(symbol: str, market: Market) -> dict[str, Any]:
-    rules = market.instrument
+    rules = market.rules
     notional = {"filterType": "MIN_NOTIONAL", "notional": format(rules.min_notional, "f")}
     return {
         "symbol": symbol,

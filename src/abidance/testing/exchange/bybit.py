@@ -389,7 +389,7 @@ def _candle(market: Market, candle: Candle, timeframe: str, step: int, *, is_clo
 
 
 def _pair(symbol: str, market: Market) -> dict[str, Any]:
-    rules = market.instrument
+    rules = market.rules
     return {
         "symbol": symbol,
         "baseCoin": rules.base,
@@ -410,7 +410,7 @@ def _pair(symbol: str, market: Market) -> dict[str, Any]:
 
 
 def _contract(symbol: str, market: Market) -> dict[str, Any]:
-    rules = market.instrument
+    rules = market.rules
     return {
         "symbol": symbol,
         "contractType": "LinearPerpetual",

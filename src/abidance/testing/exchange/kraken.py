@@ -29,7 +29,7 @@ from abidance.testing.exchange.house import (
     word,
 )
 from abidance.testing.exchange.kraken_orders import KrakenOrders
-from abidance.testing.exchange.market import NEVER, Market
+from abidance.testing.exchange.market import NEVER, Market, Steps
 from abidance.testing.exchange.tape import Candle
 from abidance.venues.dialect import Channel, Frame
 from abidance.venues.kraken.decode import TIMEFRAMES
@@ -466,7 +466,7 @@ def _rest_ticker(market: Market) -> dict[str, Any]:
 
 
 def _pair(market: Market) -> dict[str, Any]:
-    rules = market.instrument
+    rules = market.rules
     return {
         "altname": _alternative(market),
         "wsname": _alternative(market, "/"),
@@ -476,8 +476,8 @@ def _pair(market: Market) -> dict[str, Any]:
         "quote": f"Z{rules.quote}" if rules.quote in _FIAT else rules.quote,
         "lot": "unit",
         "cost_decimals": 5,
-        "pair_decimals": market.ticks.decimals,
-        "lot_decimals": market.lots.decimals,
+        "pair_decimals": Steps(rules.tick).decimals,
+        "lot_decimals": Steps(rules.lot).decimals,
         "lot_multiplier": 1,
         "leverage_buy": [],
         "leverage_sell": [],

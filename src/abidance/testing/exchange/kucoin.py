@@ -370,7 +370,7 @@ def _candle(market: Market, candle: Candle) -> dict[str, Any]:
 
 
 def _symbol(name: str, market: Market) -> dict[str, Any]:
-    rules = market.instrument
+    rules = market.rules
     return {
         "symbol": name,
         "name": name,

@@ -89,6 +89,8 @@ class Market:
         seed: int = 0,
     ) -> None:
         self.instrument = instrument
+        self.rules = instrument
+        """What is demanded of orders now. Numbers inside stay in the steps of `instrument`."""
         self.ticks = Steps(instrument.tick)
         self.lots = Steps(instrument.lot)
         self.tape = Tape()
@@ -156,15 +158,26 @@ class Market:
         ]
 
     def change_filters(
-        self, *, min_quantity: Decimal | None = None, min_notional: Decimal | None = None
+        self,
+        *,
+        tick: Decimal | None = None,
+        lot: Decimal | None = None,
+        min_quantity: Decimal | None = None,
+        min_notional: Decimal | None = None,
     ) -> None:
-        """Let other least sizes be in force from now on, as a venue may at any time."""
-        rules = self.instrument
-        self.instrument = msgspec.structs.replace(
-            rules,
-            min_quantity=rules.min_quantity if min_quantity is None else min_quantity,
-            min_notional=rules.min_notional if min_notional is None else min_notional,
-        )
+        """Let other steps and least sizes be in force from now on, as a venue may at any time.
+
+        What stands stays. Raises UsageError for steps that are no multiple of the first ones.
+        """
+        steps = ((tick, self.instrument.tick), (lot, self.instrument.lot))
+        if any(now is not None and (now <= 0 or now % first) for now, first in steps):
+            raise UsageError(
+                f"{self.instrument.id} began with steps of {self.instrument.tick} and {self.instrument.lot}.",
+                "Make them coarser by a whole number, or begin with finer ones.",
+            )
+        given = {"tick": tick, "lot": lot, "min_quantity": min_quantity, "min_notional": min_notional}
+        changed = {name: value for name, value in given.items() if value is not None}
+        self.rules = msgspec.structs.replace(self.rules, **changed)
 
     # The truth, for tests.
 

@@ -28,7 +28,7 @@ from abidance.testing.exchange.house import (
     turnover,
     word,
 )
-from abidance.testing.exchange.market import NEVER, Market
+from abidance.testing.exchange.market import NEVER, Market, Steps
 from abidance.testing.exchange.mexc_frames import message
 from abidance.testing.exchange.mexc_orders import MexcOrders
 from abidance.testing.exchange.tape import Candle
@@ -387,17 +387,17 @@ def _best(market: Market) -> object:
 
 
 def _symbol(name: str, market: Market) -> dict[str, Any]:
-    rules = market.instrument
+    rules = market.rules
     return {
         "symbol": name,
         "status": "1",
         "baseAsset": rules.base,
-        "baseAssetPrecision": market.lots.decimals,
+        "baseAssetPrecision": Steps(rules.lot).decimals,
         "quoteAsset": rules.quote,
-        "quotePrecision": market.ticks.decimals,
-        "quoteAssetPrecision": market.ticks.decimals,
-        "baseCommissionPrecision": market.lots.decimals,
-        "quoteCommissionPrecision": market.ticks.decimals,
+        "quotePrecision": Steps(rules.tick).decimals,
+        "quoteAssetPrecision": Steps(rules.tick).decimals,
+        "baseCommissionPrecision": Steps(rules.lot).decimals,
+        "quoteCommissionPrecision": Steps(rules.tick).decimals,
         "orderTypes": ["LIMIT", "MARKET", "LIMIT_MAKER", "IMMEDIATE_OR_CANCEL", "FILL_OR_KILL"],
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
