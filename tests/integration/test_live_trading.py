@@ -24,6 +24,7 @@ from abidance.run.door import Answer, Wish, ask
 from abidance.run.killing import Extent, kill, release
 from abidance.run.live import gather_begun, open_live
 from abidance.run.reconciling import differences, replica_of
+from abidance.run.rules import Ask
 from abidance.run.strangers import strangers_at
 from abidance.run.trading import Access, LiveTrading
 from abidance.strategy.config import ExitsConfig
@@ -31,6 +32,7 @@ from abidance.testing.exchange import Account, Fault, LocalExchange, Wrong, gene
 from abidance.testing.exchange.core import BUY, Force
 from abidance.testing.exchange.desk import State, Ticket
 from abidance.venues.account import Credentials
+from abidance.venues.ccxt.terms import fetch_terms
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.line import World
 from abidance.venues.net.real import AiohttpTransport
@@ -52,6 +54,7 @@ class Market(Place):
         self.exchange.desk.transfer(self.account, "USDT", D(20_000), START)
         self.last: LiveTrading | None = None
         self.exits = ExitsConfig(stop_loss=0.02)
+        self.rules: Ask | None = None
         self.disk = HandDisk()
 
     async def pass_time(self, seconds: float) -> None:
@@ -88,7 +91,9 @@ class Market(Place):
         config = self.guarded(**more)
         now = self.pulse.wall()
         material = await gather_begun(config, self.history, None, self.folder, now)
-        with LiveTrading(material, self.folder, self.access, apart=lambda: self.disk) as bot:
+        with LiveTrading(
+            material, self.folder, self.access, apart=lambda: self.disk, rules=self.rules
+        ) as bot:
             self.last = bot
             async with AiohttpTransport(heartbeat=0) as transport:
                 world = World(transport, self.pulse, Budgets(self.pulse), lambda: 0.5, logger("test"))
@@ -345,6 +350,30 @@ async def test_a_record_is_compared_with_its_account_and_every_difference_is_nam
         assert set(told) == {"execution", "rests", stop.ticket.client_id, "USDT"}
         assert "does not stand" in told[stop.ticket.client_id]
         assert "is not of this bot" in told["rests"]
+
+
+async def test_steps_that_the_venue_changes_while_a_bot_runs_are_taken_over_and_a_restart_knows_them(
+    place: Market,
+) -> None:
+    async with place:
+        place.rules = lambda venue: fetch_terms(venue, place.config().feed)
+        coarse = {"tick": D(10), "lot": D("0.001")}
+        place.market.change_filters(**coarse)
+        await place.live(75)  # the first question is due after a minute
+        bot = await place.live(60 * 5)
+
+        orders = [each.ticket for each in place.exchange.desk.orders.values()]
+        assert orders
+        assert all(each.lots * place.market.instrument.lot % coarse["lot"] == 0 for each in orders)
+        stops = [each.trigger for each in orders if each.trigger is not None]
+        assert stops
+        assert all(each * place.market.instrument.tick % coarse["tick"] == 0 for each in stops)
+        replica = replica_of(place.folder)
+        assert (replica.state.instruments[BTC].tick, replica.state.instruments[BTC].lot) == (
+            D(10),
+            D("0.001"),
+        )
+        assert bot.engine.state.instruments[BTC] == replica.state.instruments[BTC]
 
 
 async def test_orders_that_nobody_here_knows_are_told_at_the_start_and_left_alone(

@@ -31,6 +31,7 @@ from abidance.model.event import (
     Event,
     FundingPaid,
     OrderFilled,
+    RulesChanged,
     Timer,
     VenueStatus,
 )
@@ -110,6 +111,7 @@ class Engine:
             BalanceChanged: self._on_cash,
             VenueStatus: self.news.on_venue_status,
             CircuitMoved: self.news.on_circuit,
+            RulesChanged: self._on_rules,
             Timer: self._on_timer,
             Control: self._on_control,
         }
@@ -419,6 +421,14 @@ class Engine:
         else:
             text = f"Funding of {event.instrument}, which this run does not hold, was passed over."
             self.actions.note("warning", AnomalyCode.ORPHAN.value, text)
+
+    # --- what venues demand
+
+    def _on_rules(self, event: RulesChanged) -> None:
+        """Ask for orders by the new rules from now on; what stands was taken by the old ones and stays."""
+        self.state.now = max(self.state.now, event.ts)
+        if changed := self.state.demand(event):
+            self.actions.note("warning", "rules_changed", f"{event.instrument}: {changed}.")
 
     # --- timers and control
 

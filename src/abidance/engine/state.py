@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from abidance.engine.board import Board, mid
 from abidance.engine.config import StrategyConfig
@@ -18,6 +19,7 @@ from abidance.execution.orders import Orders
 from abidance.market.bars import Bars
 from abidance.model.account import Position
 from abidance.model.command import Amend
+from abidance.model.event import RulesChanged
 from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
 from abidance.model.market import DataKind, FeedState, MarkPrice
 from abidance.model.money import ZERO, to_decimal
@@ -54,7 +56,7 @@ class State:
         cost_rates: Mapping[str, float],
     ) -> None:
         self.now = 0
-        self.instruments = instruments
+        self.instruments = dict(instruments)
         self.strategies = strategies
         self.portfolio = portfolio
         self.orders = orders
@@ -77,6 +79,28 @@ class State:
         }
 
     # --- prices and instruments
+
+    def demand(self, event: RulesChanged) -> str:
+        """Take over what a venue demands of orders now and return what changed in words, empty for nothing."""
+        before = self.instruments.get(event.instrument)
+        if before is None:
+            return ""
+        now = replace(
+            before,
+            tick=event.tick,
+            lot=event.lot,
+            min_quantity=event.min_quantity,
+            min_notional=event.min_notional,
+        )
+        self.instruments[event.instrument] = now
+        names = {
+            "tick": "price step",
+            "lot": "lot",
+            "min_quantity": "least quantity",
+            "min_notional": "least value",
+        }
+        pairs = ((what, getattr(before, name), getattr(now, name)) for name, what in names.items())
+        return ", ".join(f"{what} {new} (was {old})" for what, old, new in pairs if new != old)
 
     def instrument(self, instrument: str) -> Instrument | None:
         """Return an instrument's steps and minima, or None for one outside the run."""

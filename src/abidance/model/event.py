@@ -177,6 +177,17 @@ class CircuitMoved(msgspec.Struct, frozen=True, gc=False, tag="circuit"):
         return not self.venue or self.venue == venue
 
 
+class RulesChanged(msgspec.Struct, frozen=True, gc=False, tag="rules"):
+    """A venue demands other steps or least sizes of orders in an instrument from now on."""
+
+    ts: int
+    instrument: str
+    tick: Decimal
+    lot: Decimal
+    min_quantity: Decimal
+    min_notional: Decimal
+
+
 class Timer(msgspec.Struct, frozen=True, gc=False, tag="timer"):
     """A moment that was asked for has come."""
 
@@ -242,6 +253,7 @@ AccountEvent = (
     | BalanceChanged
     | VenueStatus
     | CircuitMoved
+    | RulesChanged
 )
 Event = (
     BarSlice
@@ -265,6 +277,7 @@ Event = (
     | BalanceChanged
     | VenueStatus
     | CircuitMoved
+    | RulesChanged
     | Timer
     | Control
 )
@@ -297,6 +310,7 @@ __all__ = [
     "OrderUnknown",
     "Part",
     "Quote",
+    "RulesChanged",
     "Timer",
     "Trade",
     "VenueStatus",

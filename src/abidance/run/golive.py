@@ -20,6 +20,7 @@ from abidance.backtest.export import write_whole
 from abidance.journal.record import read_opening
 from abidance.kernel.log import logger
 from abidance.market.store import Tables
+from abidance.market.terms import Terms
 from abidance.model.errors import AbidanceError, ConfigError, JournalError
 from abidance.model.instrument import InstrumentKind, parse_instrument_id
 from abidance.run.bot import JOURNAL, Moment
@@ -31,6 +32,7 @@ from abidance.run.strangers import strangers_at
 from abidance.run.trading import Access, LiveTrading
 from abidance.security.keys import ExchangeKey, Keys
 from abidance.security.permissions import Verdict
+from abidance.venues.ccxt.terms import fetch_terms
 from abidance.venues.identity import ask_number
 from abidance.venues.net.line import World
 from abidance.venues.net.real import AiohttpTransport, RealPulse
@@ -238,10 +240,19 @@ def run_trading(
 
     def made(material: Material, place: Path) -> LivePaper:
         return LiveTrading(
-            material, place, access, lambda bot, world: _key_watches(bot, world, config, accounts, keys)
+            material,
+            place,
+            access,
+            lambda bot, world: _key_watches(bot, world, config, accounts, keys),
+            rules=lambda venue: asyncio.to_thread(_terms, venue, config),
         )
 
     return run_live(config, tables, strategies, folder, stop, watch, made)
+
+
+def _terms(venue: str, config: RunConfig) -> list[Terms]:
+    """Ask for all that a venue lists, in a thread: ccxt reads thousands of instruments, which takes a second."""
+    return asyncio.run(fetch_terms(venue, config.feed))
 
 
 def _access(config: RunConfig, key: ExchangeKey) -> Access:

@@ -30,6 +30,7 @@ from abidance.model.event import (
     ControlAction,
     FundingPaid,
     OrderFilled,
+    RulesChanged,
     VenueStatus,
 )
 from abidance.model.instrument import SECOND_NS, timeframe_ns
@@ -110,6 +111,7 @@ Told = (
     | FeedStatus
     | VenueStatus
     | CircuitMoved
+    | RulesChanged
 )
 
 
@@ -195,6 +197,7 @@ class Replica:
             FundingPaid: self._on_cash,
             VenueStatus: self._on_venue,
             CircuitMoved: self._on_circuit,
+            RulesChanged: self._on_rules,
             Control: self._on_control,
             Decided: self._on_decided,
         }
@@ -451,6 +454,10 @@ class Replica:
         self.state.now = max(self.state.now, event.ts)
         self.state.feeds.venues[event.venue] = event
         self._tell(event)
+
+    def _on_rules(self, event: RulesChanged) -> None:
+        self.state.now = max(self.state.now, event.ts)
+        self.state.demand(event)
 
     def _on_circuit(self, event: CircuitMoved) -> None:
         self.state.now = max(self.state.now, event.ts)

@@ -30,6 +30,7 @@ from abidance.model.event import (
     Control,
     ControlAction,
     FundingPaid,
+    OrderRejected,
     Timer,
     VenueStatus,
 )
@@ -52,6 +53,7 @@ from abidance.run.durable import Apart, Durable
 from abidance.run.killing import Extent, killed
 from abidance.run.live import HISTORY, LivePaper
 from abidance.run.perpetuals import check_purses, enforce, wanted_of
+from abidance.run.rules import Ask, RulesWatch
 from abidance.run.setup import Core, Key, Material, engine_of, opening_of
 from abidance.run.strangers import counted, open_among, sentence
 from abidance.run.switch import LOOK_EVERY
@@ -138,7 +140,7 @@ class LiveTrading(LivePaper):
     """A bot that sends real orders; open it, `run` it in an event loop, close it.
 
     `watching` returns what else goes on for as long as the bot runs, such as the hourly look at its keys.
-    `apart` makes what waits for the disk beside the event loop.
+    `apart` makes what waits for the disk beside the event loop. `rules` ask a venue what it demands of orders.
     """
 
     def __init__(
@@ -148,6 +150,7 @@ class LiveTrading(LivePaper):
         access: Mapping[str, Access],
         watching: Callable[["LiveTrading", World], Sequence[Coroutine[object, object, None]]] | None = None,
         apart: Callable[[], Executor] = Apart,
+        rules: Ask | None = None,
     ) -> None:
         self.relay = Relay()
         self.gateways: list[VenueGateway] = []
@@ -158,6 +161,7 @@ class LiveTrading(LivePaper):
         self._unlogged: deque[Outcome] = deque()
         self._circuits = CircuitWatch(material.config.risk.circuits, self._hear, self._room)
         self._told: dict[str, tuple[str, ...]] = {}
+        self._rules = RulesWatch(rules, material.venues, self._demanded, self._hear) if rules else None
         self._compared: list[VenueGateway] = []
         self._wake: Callable[[], None] = lambda: None
         self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -358,6 +362,8 @@ class LiveTrading(LivePaper):
         ledger = self._core.engine.state.portfolio.ledger
         if isinstance(event, FundingPaid) and funding_ref(event) in ledger:
             return  # of an earlier process
+        if self._rules is not None and isinstance(event, OrderRejected):
+            self._rules.refused()
         self._inbox.append(event)
         self._wake()
 
@@ -374,6 +380,9 @@ class LiveTrading(LivePaper):
             if self._told.get(venue) != now:
                 self._told[venue] = now
                 self._hear(VenueStatus(wall(), venue, now))
+
+    def _demanded(self) -> Mapping[str, Instrument]:
+        return self._core.engine.state.instruments
 
     def _tell_strangers(self, gateway: VenueGateway) -> None:
         """Tell people, once the account was compared, which orders stand there that are not on record."""
@@ -456,7 +465,8 @@ class LiveTrading(LivePaper):
     def _beside(self, world: World, feed: LiveFeed) -> Sequence[Coroutine[object, object, None]]:
         self._wake = feed.wake
         watching = () if self._watching is None else self._watching(self, world)
-        own = (self._watch_kill(world), self._watch_disk(world), *self._circuits.works(self.gateways))
+        own = [self._watch_kill(world), self._watch_disk(world), *self._circuits.works(self.gateways)]
+        own += [] if self._rules is None else [self._rules.work(world.pulse)]
         return (*(gateway.run() for gateway in self.gateways), *own, *watching)
 
     def _write_down(self, outcome: Outcome) -> None:

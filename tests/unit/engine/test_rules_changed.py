@@ -1,0 +1,61 @@
+"""A venue that changes its steps and least sizes while a run goes on: the next orders are by the new ones."""
+
+from decimal import Decimal
+
+from abidance.model.command import Submit
+from abidance.model.event import RulesChanged
+from abidance.model.order import OrderType
+from abidance.model.outcome import RefusalCode
+from abidance.risk.config import SizingConfig
+from tests.unit.engine.rig import SPOT, D, ExitsConfig, Rig, Scripted, flat, rig_of
+
+
+def demanded(rig: Rig, tick: str = "0.1", lot: str = "0.001", least: str = "0.001", value: str = "1") -> None:
+    rig.tell(RulesChanged(rig.ts, SPOT.id, D(tick), D(lot), D(least), D(value)))
+
+
+def quantities(rig: Rig) -> list[Decimal]:
+    return [each.request.quantity for each in rig.commands if isinstance(each, Submit)]
+
+
+def test_orders_are_by_the_new_lot_from_then_on() -> None:
+    sizing = SizingConfig(method="fixed_quantity", quantity=1.3)
+    rig = rig_of(Scripted([1, 0, 1]), flat(*[100] * 6), config={"sizing": sizing})
+    rig.step(2)
+
+    demanded(rig, lot="0.5")
+    rig.run()
+
+    assert quantities(rig)[0] == D("1.3")
+    assert quantities(rig)[-1] == D("1.0")
+    (notice,) = [each for each in rig.notices if each.code == "rules_changed"]
+    assert notice.text == "BTC/USDT@SIM: lot 0.5 (was 0.001)."
+
+
+def test_stops_are_on_the_new_grid_of_prices_from_then_on() -> None:
+    rig = rig_of(Scripted([1]), flat(*[103] * 4), config={"exits": ExitsConfig(stop_loss=0.02)})
+
+    demanded(rig, tick="5")
+    rig.run()
+
+    stops = [e.request for e in rig.commands if isinstance(e, Submit) and e.request.type is OrderType.STOP]
+    assert [each.trigger for each in stops] == [D(100)]
+
+
+def test_a_least_value_that_rose_refuses_here_what_the_venue_would_refuse() -> None:
+    rig = rig_of(Scripted([1]), flat(100, 100, 100))
+
+    demanded(rig, value="1000")
+    rig.run()
+
+    assert [each.code for each in rig.refusals] == [RefusalCode.MIN_NOTIONAL]
+
+
+def test_rules_that_are_told_again_and_those_of_strangers_change_nothing() -> None:
+    rig = rig_of(Scripted([1]), flat(100, 100, 100))
+
+    demanded(rig)
+    rig.tell(RulesChanged(rig.ts, "ETH/USDT@SIM", D(1), D(1), D(1), D(1)))
+
+    assert rig.state.instruments == {SPOT.id: SPOT}
+    assert not [each for each in rig.notices if each.code == "rules_changed"]

@@ -1,0 +1,108 @@
+"""Venues that demand something else of orders while a bot runs: asked now and then, and soon after a refusal."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+from msgspec.structs import replace
+
+from abidance.market.reference import instrument
+from abidance.market.terms import Terms
+from abidance.model.errors import VenueError
+from abidance.model.event import RulesChanged
+from abidance.run.rules import AGAIN, EVERY, FIRST, LOOK, RulesWatch
+from tests.unit.venues.net_world import HandPulse
+
+D = Decimal
+BTC = instrument("BTC/USDT@BINANCE")
+OTHER = instrument("ETH/USDT@BINANCE")
+
+
+class Venue:
+    """What a venue lists, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.rules, self.asked, self.is_up = BTC, 0, True
+
+    async def ask(self, _venue: str) -> list[Terms]:
+        self.asked += 1
+        if not self.is_up:
+            raise VenueError("BINANCE cannot be reached.", "Try again later.")
+        return [Terms(self.rules, "BTCUSDT"), Terms(OTHER, "ETHUSDT")]
+
+
+@asynccontextmanager
+async def watched(venue: Venue) -> AsyncIterator[tuple[HandPulse, RulesWatch, list[RulesChanged]]]:
+    """Watch one instrument; what is told is known from then on, as the engine does it."""
+    known, told, pulse = {BTC.id: BTC}, list[RulesChanged](), HandPulse()
+
+    def take(event: RulesChanged) -> None:
+        told.append(event)
+        now = {name: getattr(event, name) for name in ("tick", "lot", "min_quantity", "min_notional")}
+        known[event.instrument] = replace(known[event.instrument], **now)
+
+    watch = RulesWatch(venue.ask, ["BINANCE"], lambda: known, take)
+    task = asyncio.ensure_future(watch.work(pulse))
+    await pulse.advance(0)
+    yield pulse, watch, told
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_rules_that_stay_are_never_told() -> None:
+    venue = Venue()
+    async with watched(venue) as (pulse, _, told):
+        await pulse.advance(FIRST + EVERY + 2 * LOOK)
+
+        assert (venue.asked, told) == (2, [])
+
+
+async def test_changed_rules_are_told_once() -> None:
+    venue = Venue()
+    venue.rules = replace(BTC, tick=D(1), lot=D("0.001"), min_notional=D(10))
+    async with watched(venue) as (pulse, _, told):
+        await pulse.advance(FIRST + EVERY + 2 * LOOK)
+
+        assert [(each.instrument, each.tick, each.lot, each.min_notional) for each in told] == [
+            (BTC.id, D(1), D("0.001"), D(10))
+        ]
+
+
+async def test_a_refused_order_has_the_venue_asked_soon_and_many_not_more_often() -> None:
+    venue = Venue()
+    async with watched(venue) as (pulse, watch, told):
+        await pulse.advance(FIRST + LOOK)
+        venue.rules = replace(BTC, lot=D("0.001"))
+        watch.refused()
+        await pulse.advance(LOOK)
+        early = venue.asked
+        for _ in range(30):
+            watch.refused()
+            await pulse.advance(AGAIN / 30)
+
+        assert early == 1  # it was asked a moment ago
+        assert venue.asked == 2
+        assert [each.lot for each in told] == [D("0.001")]
+
+
+async def test_a_venue_that_does_not_answer_is_asked_again_and_ends_nothing() -> None:
+    venue = Venue()
+    venue.is_up, venue.rules = False, replace(BTC, tick=D(1))
+    async with watched(venue) as (pulse, watch, told):
+        await pulse.advance(FIRST + LOOK)
+        venue.is_up = True
+        watch.refused()
+        await pulse.advance(AGAIN + LOOK)
+
+        assert venue.asked == 2
+        assert [each.tick for each in told] == [D(1)]
+
+
+async def test_what_is_no_longer_listed_stays_as_it_was() -> None:
+    venue = Venue()
+    venue.rules = OTHER
+    async with watched(venue) as (pulse, _, told):
+        await pulse.advance(FIRST + LOOK)
+
+        assert (venue.asked, told) == (1, [])
