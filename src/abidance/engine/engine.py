@@ -17,7 +17,7 @@ from abidance.engine.controls import Controls
 from abidance.engine.news import News, OrderNews
 from abidance.engine.runners import BarRunner, EventRunner, Runner
 from abidance.engine.series import Series, Universe
-from abidance.engine.state import State, bands
+from abidance.engine.state import State, bands, demand
 from abidance.engine.vigil import NEVER, VIGIL, Vigil
 from abidance.execution.algos import TIMER
 from abidance.execution.orders import AnomalyCode
@@ -427,7 +427,7 @@ class Engine:
     def _on_rules(self, event: RulesChanged) -> None:
         """Ask for orders by the new rules from now on; what stands was taken by the old ones and stays."""
         self.state.now = max(self.state.now, event.ts)
-        if changed := self.state.demand(event):
+        if changed := demand(self.state, event):
             self.actions.note("warning", "rules_changed", f"{event.instrument}: {changed}.")
 
     # --- timers and control

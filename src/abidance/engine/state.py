@@ -80,28 +80,6 @@ class State:
 
     # --- prices and instruments
 
-    def demand(self, event: RulesChanged) -> str:
-        """Take over what a venue demands of orders now and return what changed in words, empty for nothing."""
-        before = self.instruments.get(event.instrument)
-        if before is None:
-            return ""
-        now = replace(
-            before,
-            tick=event.tick,
-            lot=event.lot,
-            min_quantity=event.min_quantity,
-            min_notional=event.min_notional,
-        )
-        self.instruments[event.instrument] = now
-        names = {
-            "tick": "price step",
-            "lot": "lot",
-            "min_quantity": "least quantity",
-            "min_notional": "least value",
-        }
-        pairs = ((what, getattr(before, name), getattr(now, name)) for name, what in names.items())
-        return ", ".join(f"{what} {new} (was {old})" for what, old, new in pairs if new != old)
-
     def instrument(self, instrument: str) -> Instrument | None:
         """Return an instrument's steps and minima, or None for one outside the run."""
         return self.instruments.get(instrument)
@@ -254,6 +232,23 @@ class State:
     def terms(self, strategy: str) -> Terms:
         """Return on which terms a strategy trades."""
         return self._terms[strategy]
+
+
+def demand(state: State, event: RulesChanged) -> str:
+    """Take over what a venue demands of orders now and return what changed in words, empty for nothing."""
+    before = state.instruments.get(event.instrument)
+    if before is None:
+        return ""
+    names = {
+        "tick": "price step",
+        "lot": "lot",
+        "min_quantity": "least quantity",
+        "min_notional": "least value",
+    }
+    now = {name: getattr(event, name) for name in names}
+    state.instruments[event.instrument] = replace(before, **now)
+    pairs = ((what, getattr(before, name), now[name]) for name, what in names.items())
+    return ", ".join(f"{what} {new} (was {old})" for what, old, new in pairs if new != old)
 
 
 def bands(state: State, floor: float, peak: float) -> dict[str, tuple[float, float]] | None:

@@ -16,7 +16,7 @@ import msgspec
 from pydantic import ValidationError
 
 from abidance.engine.allocator import Allocator
-from abidance.engine.state import State
+from abidance.engine.state import State, demand
 from abidance.execution.orders import Orders
 from abidance.journal.record import Record, RunHeader
 from abidance.model.account import Position, RoundTrip
@@ -457,7 +457,7 @@ class Replica:
 
     def _on_rules(self, event: RulesChanged) -> None:
         self.state.now = max(self.state.now, event.ts)
-        self.state.demand(event)
+        demand(self.state, event)
 
     def _on_circuit(self, event: CircuitMoved) -> None:
         self.state.now = max(self.state.now, event.ts)

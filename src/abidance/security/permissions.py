@@ -7,6 +7,7 @@ from abidance.model.instrument import SECOND_NS
 from abidance.model.permissions import Permissions
 
 DAY_NS = 86_400 * SECOND_NS
+MAY_NOT_TRADE = "It may not trade: orders would be refused."
 SOON_DAYS = 14
 """Days before its end from which on an expiring key is warned of."""
 
@@ -17,13 +18,11 @@ class Verdict(NamedTuple):
     refusals: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
-    may_trade: bool = True
-    """False where the venue says that orders of this key are refused."""
 
     def enforce_for_orders(self, name: str) -> None:
         """Raise ConfigError when the key is refused, or cannot send orders."""
         self.enforce(name)
-        if not self.may_trade:
+        if MAY_NOT_TRADE in self.warnings:
             raise ConfigError(
                 f"The key of {name} may not trade.",
                 "Let it trade at the venue, or name another one with --account.",
@@ -49,7 +48,7 @@ def judge(permissions: Permissions, now: int) -> Verdict:
     elif permissions.can_withdraw is None:
         untold.append("whether it can withdraw money")
     if permissions.can_trade is False:
-        warnings.append("It may not trade: orders would be refused.")
+        warnings.append(MAY_NOT_TRADE)
     elif permissions.can_trade is None:
         untold.append("whether it may trade")
     if permissions.ip_restricted is False:
@@ -65,7 +64,7 @@ def judge(permissions: Permissions, now: int) -> Verdict:
         warnings.append(f"The venue does not tell {told}. {permissions.by_hand}".strip())
     if permissions.granted:
         facts.append(f"It may: {', '.join(permissions.granted)}.")
-    return Verdict(tuple(refusals), tuple(warnings), tuple(facts), permissions.can_trade is not False)
+    return Verdict(tuple(refusals), tuple(warnings), tuple(facts))
 
 
 def _judge_end(ends: int, now: int, refusals: list[str], warnings: list[str], facts: list[str]) -> None:

@@ -393,8 +393,7 @@ class Desk:
         self.hear(news)
 
     def _check(self, account: Account, market: Market, ticket: Ticket, amended: Placed | None = None) -> None:
-        rules, own = market.rules, market.instrument
-        if rules.id in self.halted:
+        if market.instrument.id in self.halted:
             raise Declined(Why.HALTED)
         if amended is None and ticket.client_id and self._is_used(account, ticket.client_id):
             raise Declined(Why.DUPLICATE)
@@ -402,19 +401,10 @@ class Desk:
             raise Declined(Why.REDUCE)
         if ticket.closes:
             return
-        if ticket.lots * own.lot < rules.min_quantity or ticket.lots <= 0:
-            raise Declined(Why.LEAST)
-        if ticket.lots * own.lot % rules.lot:
-            raise Declined(Why.LOT)
-        if any(
-            price is not None and price * own.tick % rules.tick for price in (ticket.price, ticket.trigger)
-        ):
-            raise Declined(Why.TICK)
         price = ticket.price or ticket.trigger or _last(market)
-        if price <= 0:
-            raise Declined(Why.TICK)
-        if price * own.tick * ticket.lots * own.lot < rules.min_notional and not ticket.reduces:
-            raise Declined(Why.NOTIONAL)
+        breach = market.breach(ticket.lots, price, (ticket.price, ticket.trigger), reduces=ticket.reduces)
+        if breach:
+            raise Declined(Why(breach))
 
     def _is_used(self, account: Account, client_id: str) -> bool:
         return any(

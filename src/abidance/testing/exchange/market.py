@@ -179,6 +179,21 @@ class Market:
         changed = {name: value for name, value in given.items() if value is not None}
         self.rules = msgspec.structs.replace(self.rules, **changed)
 
+    def breach(self, lots: int, price: int, given: Iterable[int | None], *, reduces: bool) -> str:
+        """Return which rule an order of so many lots, about at `price`, breaks: least, lot, tick, notional, or none.
+
+        `given` are the prices that it names; prices are in ticks.
+        """
+        rules, own = self.rules, self.instrument
+        quantity = lots * own.lot
+        if lots <= 0 or quantity < rules.min_quantity:
+            return "least"
+        if quantity % rules.lot:
+            return "lot"
+        if price <= 0 or any(each is not None and each * own.tick % rules.tick for each in given):
+            return "tick"
+        return "notional" if price * own.tick * quantity < rules.min_notional and not reduces else ""
+
     # The truth, for tests.
 
     def trades(self, start: int = 0, end: int = NEVER) -> list[Trade]:
