@@ -82,13 +82,12 @@ def run(found: Followed) -> RunOut:
     """Return where a run stands."""
     replica = found.replica
     equity, now = replica.equity, replica.state.now
-    stamps, values = replica.curve[0], replica.curve[1]
     first = float(sum(_opening(replica).values()))
     peak = max(replica.peak, first, equity)
     day = now // _DAY * _DAY
     week = day - (now // _DAY + 3) % 7 * _DAY  # 1 January 1970 was a Thursday
     month = int(np.datetime64(now, "ns").astype("datetime64[M]").astype("datetime64[ns]").astype(np.int64))
-    since = [equity - _equity_at(stamps, values, each, first) for each in (day, week, month)]
+    since = [_profit_since(replica, each, first) for each in (day, week, month)]
     return RunOut(
         name=found.name,
         run_id=replica.header.run_id,
@@ -128,6 +127,16 @@ def _opening(replica: Replica) -> Mapping[str, float]:
             worth = float(-amount) * replica.portfolio.worth(account.asset)
             found[account.asset] = found.get(account.asset, 0.0) + worth
     return found
+
+
+def _profit_since(replica: Replica, moment: int, first: float) -> float:
+    """Return what equity has grown by since a moment, without what came from outside or was taken away."""
+    stamps, values = replica.curve[0], replica.curve[1]
+    at = bisect_right(stamps, moment)
+    if at == 0:
+        return replica.equity - first
+    came = sum(amount for ts, amount in replica.external if ts > stamps[at - 1])
+    return replica.equity - values[at - 1] - came
 
 
 def _equity_at(stamps: "array[int]", values: "array[float]", moment: int, first: float) -> float:

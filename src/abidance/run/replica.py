@@ -155,9 +155,9 @@ class Replica:
         self.paused: set[str] = set()
         self.parameters = {name: dict(each.parameters) for name, each in strategies.items()}
         self._earlier = dict(self.parameters)
-        self.equity = 0.0
-        self.seq = 0
+        self.equity, self.seq = 0.0, 0
         self.curve = (array("q"), array("d"), array("d"))
+        self.external: list[tuple[int, float]] = []  # what came from outside, in currency: it is no profit
         self.bars: dict[tuple[str, str], deque[Bar]] = {}
         self.decisions: Rows[Decision] = shelf.rows(Decision)
         self.refusals: Rows[tuple[int, int, Refused]] = shelf.rows(tuple[int, int, Refused])
@@ -448,6 +448,7 @@ class Replica:
             self._watch(state.now)
         self.portfolio.apply(event)
         self.equity = state.equity()
+        self.external.append((state.now, self.equity - before))
         self.breakers.on_external(self.equity - before)
 
     def _on_venue(self, event: VenueStatus) -> None:

@@ -8,7 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from abidance.api.house import House
-from abidance.model.event import CircuitMoved, CircuitState, Control, ControlAction, Part
+from abidance.journal.record import Record
+from abidance.model.event import BalanceChanged, CircuitMoved, CircuitState, Control, ControlAction, Part
 from abidance.model.order import Purpose
 from abidance.portfolio.ledger import fill_ref
 from abidance.run.door import Answer, Wish, Word
@@ -157,6 +158,21 @@ def test_profit_of_the_day_the_week_and_the_month_begins_at_their_midnight(viewe
         first = before[-1] if before else run["start_equity"]
         assert run[name] == pytest.approx(run["equity"] - first), name
     assert len({run[name] for name in starts}) > 1
+
+
+def test_money_that_comes_or_goes_is_no_profit(viewer: TestClient, house: House) -> None:
+    replica = house.runs.get("demo").replica
+    before = viewer.get(RUN).json()
+    now = replica.state.now
+
+    for number, amount in enumerate((Decimal(5_000), Decimal(-1_200)), 1):
+        moved = BalanceChanged(now + number, "BINANCE", "USDT", amount, "by hand")
+        replica.take([Record(replica.seq + 1, False, moved)])
+
+    after = viewer.get(RUN).json()
+    assert after["equity"] == pytest.approx(before["equity"] + 3_800)
+    for name in ("profit", "profit_today", "profit_week", "profit_month"):
+        assert after[name] == pytest.approx(before[name]), name
 
 
 def test_bars_of_a_run_go_on_where_its_own_begin(viewer: TestClient) -> None:
