@@ -251,3 +251,5 @@ def test_shares_that_are_due_between_two_trades_are_told_at_the_first_look_after
     assert truth is not None
     assert fallback_of(compiled_backtest(config, source)) == ""
     assert sum(notice.code == "rebalanced" for notice in truth.notices) > 3
+    ((_, score),) = sweep(config, source, {"s0.sizing.fraction": [0.2]}, workers=1)
+    assert is_told(score, truth)

@@ -1,5 +1,6 @@
 """`abidance backtest --engine`: both executors are compared, the first difference is told, what falls back says why."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,22 @@ def test_what_the_compiled_engine_cannot_express_runs_event_by_event_and_says_wh
     assert found.exit_code == 0
     assert "Note: " in found.output
     assert "fee" in found.output.partition("Note: ")[2]
+
+
+@pytest.mark.parametrize(("method", "least"), [("inverse_volatility", 2), ("hrp", 2), ("kelly", 1)])
+def test_strategies_whose_shares_move_are_identical_in_both_engines(
+    tmp_path: Path, method: str, least: int
+) -> None:
+    document = tmp_path / "told.json"
+    settings = {"method": method, "lookback": "5", "rebalance": "weekly", "threshold": "0", "floor": "0.1"}
+    words = [word for name, value in settings.items() for word in ("--set", f"allocation.{name}={value}")]
+
+    found = typed(tmp_path, "both", "-s", "EmaCross", "-s", "Donchian", *words, "--json", str(document))
+
+    assert found.exit_code == 0
+    assert "identical: " in found.output
+    assert "identical: 0 fills" not in found.output
+    told = json.loads(document.read_text("utf-8"))["notices"]
+    shares = [notice["text"] for notice in told if notice["code"] == "rebalanced"]
+    assert len(shares) >= least
+    assert all(f"Shares of equity by {method}: " in text for text in shares)
