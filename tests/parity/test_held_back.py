@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abidance.engine.config import AllocationConfig
+from abidance.execution.config import ExecutionConfig
 from abidance.market.live.gaps import GapSpan
 from abidance.model.instrument import SECOND_NS
 from abidance.model.market import DataKind, FeedState
@@ -60,6 +61,7 @@ limits = st.builds(
     max_slippage=st.sampled_from([None, None, 0.0004, 0.0015, 0.003]),
     duplicate_window=st.sampled_from([0.0, 0.5, 3_601.0, 50_000.0, 400_000.0]),
 )
+costs = st.builds(ExecutionConfig, max_cost=st.sampled_from([None, None, 0.0005, 0.0012, 0.02]))
 sizes = st.sampled_from(
     [
         SizingConfig(method="fixed_notional", amount=400.0),
@@ -78,17 +80,18 @@ def survey(refusals: Sequence[Any]) -> None:
 @LISTED
 @given(
     data=st.data(), shape=stepped, many=st.lists(scripts, min_size=1, max_size=2), kind=kinds, rate=rates,
-    limit=limits, venue=venues, size=sizes, entry=entries, leverage=leverages,
+    limit=limits, venue=venues, size=sizes, entry=entries, leverage=leverages, cost=costs,
     detail=st.sampled_from([None, None, "15m"]),
 )  # fmt: skip
 def test_entries_are_held_back_alike_between_bars(
     data: Any, shape: Shape, many: list[dict[str, Any]], kind: list[str], rate: Rates, limit: LimitsConfig,
-    venue: VenueConfig, size: SizingConfig, entry: dict[str, Any], leverage: float, detail: str | None,
+    venue: VenueConfig, size: SizingConfig, entry: dict[str, Any], leverage: float, cost: ExecutionConfig,
+    detail: str | None,
 ) -> None:  # fmt: skip
     ids = named(kind)
     strategies = [
         scripted(n, script | {"often": 0.7}, sizing=size, allocation=1 / len(many), allow_short=True,
-                 leverage=leverage, rebalance_threshold=0.1, **entry)
+                 leverage=leverage, rebalance_threshold=0.1, execution=cost, **entry)
         for n, script in enumerate(many)
     ]  # fmt: skip
     if ids[0] in Looking.references:
@@ -121,21 +124,21 @@ slow = st.builds(
 @LISTED
 @given(
     data=st.data(), pace=slow, many=st.lists(scripts, min_size=1, max_size=2), kind=kinds, rate=rates,
-    limit=limits, venue=venues, size=sizes, entry=entries, leverage=leverages,
+    limit=limits, venue=venues, size=sizes, entry=entries, leverage=leverages, cost=costs,
     allocation=st.one_of(st.just(AllocationConfig()), allocations),
     breaker=st.sampled_from([QUIET, BreakersConfig(daily_loss=0.01, max_drawdown=0.1, losing_streak=2)]),
 )  # fmt: skip
 def test_entries_are_held_back_and_shares_move_alike_between_trades(
     data: Any, pace: Pace, many: list[dict[str, Any]], kind: list[str], rate: Rates, limit: LimitsConfig,
-    venue: VenueConfig, size: SizingConfig, entry: dict[str, Any], leverage: float, allocation: AllocationConfig,
-    breaker: BreakersConfig,
+    venue: VenueConfig, size: SizingConfig, entry: dict[str, Any], leverage: float, cost: ExecutionConfig,
+    allocation: AllocationConfig, breaker: BreakersConfig,
 ) -> None:  # fmt: skip
     ids = named(kind)
     config = trades.config_of(
         ids,
         [
             scripted(n, script | {"often": 0.7}, sizing=size, allocation=1 / len(many), allow_short=True,
-                     leverage=leverage, rebalance_threshold=0.1, **entry)
+                     leverage=leverage, rebalance_threshold=0.1, execution=cost, **entry)
             for n, script in enumerate(many)
         ],
         timeframe="1h", venue=venue, allocation=allocation, risk=RiskConfig(limits=limit, breakers=breaker),
@@ -153,11 +156,12 @@ def test_entries_are_held_back_and_shares_move_alike_between_trades(
 
 def dense(**limit: Any) -> tuple[RunConfig, Any]:
     """Return a restless strategy in one instrument of a thin market, and its bars."""
+    cost = ExecutionConfig(max_cost=limit.pop("max_cost", None))
     config = RunConfig(
         instruments=named([""]),
         timeframe="1h",
         strategies=(
-            scripted(0, {"seed": 3, "often": 0.9, "protect": "s"}, rebalance_threshold=0.1,
+            scripted(0, {"seed": 3, "often": 0.9, "protect": "s"}, rebalance_threshold=0.1, execution=cost,
                      sizing=SizingConfig(method="fixed_quantity", quantity=20.0)),
         ),
         risk=RiskConfig(limits=limited(**limit), breakers=QUIET),
@@ -177,6 +181,7 @@ def hole(start: int, end: int, kind: DataKind = DataKind.QUOTES) -> GapSpan:
     ("limit", "holes", "code"),
     [
         ({"max_slippage": 0.003}, (), RefusalCode.MAX_SLIPPAGE),
+        ({"max_cost": 0.004}, (), RefusalCode.MAX_COST),
         ({"duplicate_window": 40 * 3_600.0}, (), RefusalCode.DUPLICATE),
         ({}, (hole(20, 90), hole(80, 120, DataKind.TRADES), hole(200, 500)), RefusalCode.FEED_NOT_CERTIFIED),
     ],
@@ -214,7 +219,12 @@ def test_more_entries_within_the_window_than_are_compared_are_left_to_the_event_
 
 @pytest.mark.parametrize(
     ("limit", "holes"),
-    [({"max_slippage": 0.003}, ()), ({"duplicate_window": 40 * 3_600.0}, ()), ({}, (hole(20, 90),))],
+    [
+        ({"max_slippage": 0.003}, ()),
+        ({"max_cost": 0.004}, ()),
+        ({"duplicate_window": 40 * 3_600.0}, ()),
+        ({}, (hole(20, 90),)),
+    ],
 )
 def test_a_sweep_holds_entries_back_as_a_run_does(limit: dict[str, Any], holes: tuple[GapSpan, ...]) -> None:
     config, memory = dense(**limit)

@@ -169,7 +169,8 @@ def log_order(w: World, slot: int) -> None:
     )
     row.reduce_only, row.ts_intent, row.decision = order.reduce_only, order.ts_intent, order.decision
     row.ts_first, row.expected = -1, math.nan
-    if run.max_slippage < math.inf and not order.reduce_only:
+    limit = w.strategies[w.places[order.place].strategy].max_cost
+    if not order.reduce_only and (run.max_slippage < math.inf or limit < math.inf):
         wish = (order.side, order.lots, order.kind, order.ticks)
         row.expected = gate.expected_price(w, order.tool, wish)
     note_order(w, slot, OPEN)

@@ -380,6 +380,12 @@ def _pair(amount: Decimal) -> tuple[float, float]:
     return high, float(_EXACT.subtract(amount, Decimal(high)))
 
 
+def is_priced(scene: Scene) -> bool:
+    """Say whether entries are held against what they are expected to cost."""
+    per_strategy = (each.execution.max_cost for each in scene.strategies.values())
+    return scene.risk.limits.max_slippage is not None or any(each is not None for each in per_strategy)
+
+
 def _run(scene: Scene, capacity: int, keeps_logs: bool) -> Any:
     limits, breakers = scene.risk.limits, scene.risk.breakers
     run = np.zeros(1, dtype=tables.RUN)
@@ -403,6 +409,7 @@ def _run(scene: Scene, capacity: int, keeps_logs: bool) -> Any:
         "max_asset": limits.max_asset_exposure,
         "max_venue": limits.max_venue_exposure,
         "max_leverage": limits.max_leverage,
+        "is_priced": is_priced(scene),
         "max_slippage": limits.max_slippage or inf,
         "max_order_value": limits.max_order_value or inf,
         "collar": limits.price_collar,
@@ -450,6 +457,8 @@ def _tools(scene: Scene, venue_ids: Mapping[str, int]) -> Any:
             "impact": slippage.volume_share,
             "share": config.max_volume_share,
             "cost_rate": max(tier.taker for tier in config.fees) + slippage.spread / 2 + slippage.fixed,
+            "worst_taker": max(tier.taker for tier in config.fees),
+            "worst_maker": max(tier.maker for tier in config.fees),
             "mark": nan,
             "desk_price": nan,
             "last": -1,
@@ -521,6 +530,7 @@ def strategy_rows(configs: Mapping[str, StrategyConfig]) -> Any:
             "enough": min(ENOUGH_RESULTS, sizing.lookback),
             "max_fraction": sizing.max_fraction,
             "threshold": config.rebalance_threshold,
+            "max_cost": inf if config.execution.max_cost is None else config.execution.max_cost,
         }
         _set(row, values)
         row["leverage"], row["leverage_low"] = _pair(to_decimal(config.leverage))

@@ -53,6 +53,7 @@ EXIT_NOT_FEASIBLE = REFUSALS.index(RefusalCode.EXIT_NOT_FEASIBLE)
 MAX_LEVERAGE = REFUSALS.index(RefusalCode.MAX_LEVERAGE)
 MAX_ORDER_VALUE = REFUSALS.index(RefusalCode.MAX_ORDER_VALUE)
 MAX_SLIPPAGE = REFUSALS.index(RefusalCode.MAX_SLIPPAGE)
+MAX_COST = REFUSALS.index(RefusalCode.MAX_COST)
 MAX_POSITIONS = REFUSALS.index(RefusalCode.MAX_POSITIONS)
 MAX_EXPOSURE = REFUSALS.index(RefusalCode.MAX_EXPOSURE)
 MAX_ASSET_EXPOSURE = REFUSALS.index(RefusalCode.MAX_ASSET_EXPOSURE)
@@ -382,7 +383,7 @@ def entry_verdict(
 @kernel
 def worth_verdict(w: World, p: int, wish: tuple[int, int, int, int], added: int, means: Means) -> int:
     """Return what the rules about the value of an entry say, and about what it comes to in all."""
-    side, lots, kind, ticks = wish
+    _, lots, kind, ticks = wish
     run, place = w.run[0], w.places[p]
     t = place.tool
     tool = w.tools[t]
@@ -397,10 +398,10 @@ def worth_verdict(w: World, p: int, wish: tuple[int, int, int, int], added: int,
         return MAX_LEVERAGE
     if not quantity_of(w, t, lots) * price <= run.max_order_value * _TOLERANCE:
         return MAX_ORDER_VALUE
-    if run.max_slippage < math.inf:
-        slippage = (expected_price(w, t, wish) / tool.mark - 1.0) * side
-        if not slippage <= run.max_slippage * _TOLERANCE:
-            return MAX_SLIPPAGE
+    if run.is_priced:
+        code = cost_verdict(w, p, wish)
+        if code != APPROVED:
+            return code
     if not may_open(w, p):
         return MAX_POSITIONS
     value = quantity_of(w, t, added) * price
@@ -408,14 +409,39 @@ def worth_verdict(w: World, p: int, wish: tuple[int, int, int, int], added: int,
 
 
 @kernel
+def cost_verdict(w: World, p: int, wish: tuple[int, int, int, int]) -> int:
+    """Return what the limits on slippage, and on slippage and fees together, say of an entry."""
+    run, place, side = w.run[0], w.places[p], wish[0]
+    t = place.tool
+    tool, limit = w.tools[t], w.strategies[place.strategy].max_cost
+    slippage = (expected_price(w, t, wish) / tool.mark - 1.0) * side
+    if run.max_slippage < math.inf and not slippage <= run.max_slippage * _TOLERANCE:
+        return MAX_SLIPPAGE
+    fee = tool.worst_maker if is_to_rest(w, t, wish) else tool.worst_taker
+    if limit < math.inf and not slippage + fee <= limit * _TOLERANCE:
+        return MAX_COST
+    return APPROVED
+
+
+@kernel
+def modelled_price(w: World, t: int, wish: tuple[int, int, int, int]) -> float:
+    """Return at which price the slippage model lets an order take."""
+    tool = w.tools[t]
+    share = quantity_of(w, t, wish[1]) / tool.volume if tool.volume > 0.0 else 0.0
+    return tool.mark * (1.0 + wish[0] * fills.slippage_rate(tool.spread, tool.fixed, tool.impact, share))
+
+
+@kernel
+def is_to_rest(w: World, t: int, wish: tuple[int, int, int, int]) -> bool:
+    """Say whether an order is a limit that nothing on the market is good enough for, as the model has it."""
+    return wish[2] == LIMIT and (modelled_price(w, t, wish) - price_of(w, t, wish[3])) * wish[0] > 0.0
+
+
+@kernel
 def expected_price(w: World, t: int, wish: tuple[int, int, int, int]) -> float:
     """Return at which mean price the slippage model expects an order to trade (`execution.cost`)."""
-    side, lots, kind, ticks = wish
-    tool, quantity = w.tools[t], quantity_of(w, t, lots)
-    share = quantity / tool.volume if tool.volume > 0.0 else 0.0
-    price = tool.mark * (1.0 + side * fills.slippage_rate(tool.spread, tool.fixed, tool.impact, share))
-    if kind == LIMIT and (price - price_of(w, t, ticks)) * side > 0.0:
-        price = price_of(w, t, ticks)
+    quantity = quantity_of(w, t, wish[1])
+    price = price_of(w, t, wish[3]) if is_to_rest(w, t, wish) else modelled_price(w, t, wish)
     return quantity * price / quantity
 
 

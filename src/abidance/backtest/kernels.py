@@ -191,7 +191,7 @@ def close(w: World, now: int) -> None:
             tool, close = w.tools[series.tool], w.close[b]
             if 0.0 < close < math.inf:
                 tool.mark, tool.mark_ts = close, now
-            if run.max_slippage < math.inf:
+            if run.is_priced:
                 tool.volume = w.volume[b]
             watch.on_bar(w, s, b)
     watch.watch(w, now)

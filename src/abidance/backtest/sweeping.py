@@ -51,7 +51,7 @@ def reason_against(scene: Scene) -> str:
     if scene.risk.breakers.volatility_spike is not None:
         return "Wild bars let instruments rest."
     limits, bar = scene.risk.limits, min(timeframe_ns(each.timeframe) for each in scene.series)
-    if scene.doubts or limits.max_slippage is not None or limits.duplicate_window * SECOND_NS >= bar:
+    if scene.doubts or compiled.is_priced(scene) or limits.duplicate_window * SECOND_NS >= bar:
         return "Entries are held against holes in the data, their cost, or equal ones of earlier bars."
     return "" if all(map(_is_sound, scene.series)) else "Some of its bars have impossible prices."
 

@@ -63,7 +63,7 @@ RUN = _record(
     "at status keeps_logs keeps_curves day days now venue_now moment order_seq fill_seq refused n_held n_margined n_owed n_entries n_free n_commands n_news"
     " n_orders_log n_fills_log n_refusals_log n_notices_log sent_first sent_count max_positions rate_limit require_stop"
     " halted lost_until midnight losing_streak cooldown cooldown_bars closed_trips tick_at look_at next_due window"
-    " slices paid pay_from n_funding_log shares_at halfway doubt_from doubted",
+    " slices paid pay_from n_funding_log shares_at halfway doubt_from doubted is_priced",
     "equity pool pool_low max_exposure max_asset max_venue max_leverage max_order_value collar stale_after exit_margin"
     " daily_loss max_drawdown spike jump day_open peak floor seen_equity start_equity highest deepest fees max_slippage",
 )
@@ -73,11 +73,11 @@ TOOL = _record(
     "latency n_orders used last watch_from tier most_ticks n_margined min_lots rest_until mark_ts venue"
     " asset perpetual unlimited on_touch tick_num tick_den lot_num lot_den",
     "mark lot tick unit taker maker min_notional cost_rate spread fixed impact unit_low taker_low"
-    " maker_low share desk_price watch_low watch_high maintenance max_leverage volume",
+    " maker_low share desk_price watch_low watch_high maintenance max_leverage volume worst_taker worst_maker",
 )
 STRATEGY = _record(
     "method bar_ns allow_short losses rest_until by_limit timeout retries results lookback enough sized",
-    "allocation amount quantity fraction risk max_fraction threshold leverage leverage_low settled settled_low",
+    "allocation amount quantity fraction risk max_fraction threshold leverage leverage_low settled settled_low max_cost",
 )
 SERIES = _record("tool first count at span drives watch_at watch_full present", "watch_close watch_total")
 PLACE = _record(
