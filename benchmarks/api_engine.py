@@ -79,11 +79,11 @@ class Quick(EventStrategy):
             return None
         resting = list(view.orders())
         if resting:
-            return [CancelRequest(order.id) for order in resting if order.state.value == "open"]
+            return [CancelRequest(order.id) for order in resting if order.state.value in ("open", "partial")]
         if time.perf_counter() < self.next:
             return None
         self.next = time.perf_counter() + PAUSE
-        low = Decimal(round(quote.bid * 0.8))
+        low = Decimal(round(quote.bid * 0.5))  # the exchange's own market wanders
         found = [OrderRequest(self.name, PLACE, Side.BUY, Decimal(1), OrderType.LIMIT, price=low)]
         DECIDED.append((time.perf_counter(), ORIGIN + quote.ask_size))
         return found

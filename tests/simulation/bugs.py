@@ -407,6 +407,27 @@ def fills_are_booked_at_the_other_venue() -> AbstractContextManager[Any]:
     return patch.object(Ledger, "post_fill", elsewhere)
 
 
+def exits_forget_what_stops_have_sold() -> AbstractContextManager[Any]:
+    """An exit leaves as large as it was worded, whatever the stop that it replaces has filled meanwhile."""
+    return patch.object(Keeping, "rest_of", lambda _self, _tracked, command: command)
+
+
+def stops_give_way_to_the_exits_of_others() -> AbstractContextManager[Any]:
+    """Exits of an instrument count as those of one position, whichever strategy holds it."""
+
+    def beside(self: Register, tracked: Tracked) -> list[Tracked]:
+        mine = tracked.request
+        return [
+            each
+            for each in self.open()
+            if each is not tracked
+            and each.request.reduce_only == mine.reduce_only
+            and (each.request.instrument, each.request.side) == (mine.instrument, mine.side)
+        ]
+
+    return patch.object(Register, "beside", beside)
+
+
 FIRST = {
     "liquidations_are_passed_over": 15,
     "a_kill_is_forgotten_at_once": 9,
@@ -440,6 +461,8 @@ KIND = {
     "fees_of_perpetuals_are_booked_twice": "perpetual",
     "fills_are_booked_at_the_other_venue": "routed",
     "stops_that_gave_way_stay_with_us": "kraken",
+    "exits_forget_what_stops_have_sold": "shared",
+    "stops_give_way_to_the_exits_of_others": "shared",
 }
 """In which kind of world a defect is looked for; all others in plain spot."""
 
@@ -454,6 +477,7 @@ BUGS: Mapping[str, tuple[Bug, int, str]] = {
         a_kill_is_forgotten_at_once, not_found_means_absent, endings_overtake_fills,
         nobody_asks_for_fills, fills_are_booked_twice, fills_are_not_recorded, decisions_are_not_recorded,
         ids_depend_on_the_process, ids_repeat, open_orders_are_forgotten_at_a_restart,
+        exits_forget_what_stops_have_sold, stops_give_way_to_the_exits_of_others,
         nobody_notes_what_leaves, fills_by_hand_are_told_after_each_restart,
         failed_comparisons_wait_their_turn, half_written_records_stay, events_are_not_handled_in_their_order,
         broken_frames_are_only_logged, costs_are_not_looked_at, parts_of_an_entry_forget_each_other, funding_is_lost,

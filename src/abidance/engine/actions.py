@@ -39,7 +39,7 @@ class Actions:
 
     `order_id` makes the client order id of the n-th order. `stopped` strategies may send nothing new, `paused` ones
     may only leave. `aims` holds the side (+1, 0, -1) that was last wished of a place (strategy, instrument), `owed` the
-    places whose exit at market was refused or rejected, with its purpose and the attempts since.
+    places whose exit at market came to nothing, with its purpose and the attempts since.
     """
 
     def __init__(self, state: State, gate: Gate, breakers: Breakers, order_id: Callable[[int], str]) -> None:
@@ -344,15 +344,17 @@ class Actions:
         if wished > leaving:
             self._request(msgspec.structs.replace(request, quantity=wished - leaving, tag=tag))
 
-    def failed(self, request: OrderRequest) -> None:
-        """Remember an exit at market that came to nothing: the position is still to be left.
+    def failed(self, request: OrderRequest) -> bool:
+        """Remember an exit at market that came to nothing: the position is still to be left. Say whether it was one.
 
         Not a person's: whoever typed it was told, and decides anew.
         """
         if request.tag == MANUAL_TAG or request.instrument not in self._state.instruments:
-            return
-        if request.reduce_only and request.type is OrderType.MARKET:
+            return False
+        is_exit = request.reduce_only and request.type is OrderType.MARKET
+        if is_exit:
             self.owed.setdefault((request.strategy, request.instrument), (request.purpose, 0))
+        return is_exit
 
     def leave_owed(self) -> None:
         """Try again to leave what is owed, and tell people when that does not help."""

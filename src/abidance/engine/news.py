@@ -10,7 +10,7 @@ import msgspec
 from abidance.engine.actions import Actions, sign_of
 from abidance.engine.state import State
 from abidance.engine.vigil import Vigil
-from abidance.execution.exits import STOPS
+from abidance.execution.exits import PROTECTIVE, STOPS
 from abidance.execution.orders import AnomalyCode
 from abidance.model.command import Cancel
 from abidance.model.event import (
@@ -27,7 +27,7 @@ from abidance.model.event import (
     OrderUnknown,
     VenueStatus,
 )
-from abidance.model.order import Fill, Order, Purpose
+from abidance.model.order import Fill, Order, OrderRequest, Purpose
 from abidance.portfolio.ledger import fill_ref
 from abidance.portfolio.shares import is_forced, shared_fill
 from abidance.risk.breaker import Breakers
@@ -82,27 +82,34 @@ class News:
         if type(event) is OrderRejected and not was_asked:
             text = f"{request.instrument}: {event.reason}"
             self._actions.note("warning", "order_rejected", text, request.strategy)
-            self._actions.failed(request)
             self._actions.reroute(order)
         elif isinstance(event, OrderAccepted | OrderUnknown):
             self._actions.routes.heard(order, event)
+        if order.state.is_closed and order.remaining > 0 and not was_asked and self._actions.failed(request):
+            text = f"{request.instrument}: the exit came to nothing ({order.state}); it is tried again."
+            self._actions.note("warning", "exit_tried_again", text, request.strategy)
+            self._vigil.stays(request)
         self._follow_up(order, was_asked=was_asked)
         self._vigil.note(request.strategy, request.instrument)
 
     def _follow_up(self, order: Order, *, was_asked: bool) -> None:
         """Do what follows from where an order stands now."""
-        request, state = order.request, self._state
+        request = order.request
         if self._actions.succeed(order):
             return
         self._actions.on_part(order)
         if not order.state.is_closed:
-            if self._exits.plan(request.strategy, request.instrument) is not None:
-                position = state.position(request.strategy, request.instrument)
-                self._actions.act(self._exits.standing(position, state.instruments[request.instrument]))
-        elif request.purpose in STOPS and request.trigger is not None and self._exits.armed and not was_asked:
+            self._protect(request)
+        elif not was_asked and self._exits.armed and request.purpose in PROTECTIVE:
             self._vigil.lost(order)
         elif request.expire_after is not None and not request.reduce_only and order.remaining > 0:
             self._actions.replace(order)
+
+    def _protect(self, request: OrderRequest) -> None:
+        """State what protects the position of an order anew, as far as it does not stand."""
+        if self._exits.plan(request.strategy, request.instrument) is not None:
+            position = self._state.position(request.strategy, request.instrument)
+            self._actions.act(self._exits.standing(position, self._state.instruments[request.instrument]))
 
     def _tell_anomalies(self) -> None:
         for anomaly in self._state.orders.take_anomalies():

@@ -10,9 +10,10 @@ from decimal import Decimal
 
 from abidance.engine.actions import ATTEMPTS, Actions
 from abidance.engine.state import State
+from abidance.execution.exits import STOPS
 from abidance.model.instrument import SECOND_NS
 from abidance.model.money import ZERO, to_decimal, truncate_to
-from abidance.model.order import Order, OrderState, Purpose
+from abidance.model.order import Order, OrderRequest, OrderState, Purpose
 
 VIGIL = "vigil"
 """The name of the timer by which the engine looks again."""
@@ -94,26 +95,51 @@ class Vigil:
         self._reckon()
 
     def lost(self, order: Order) -> None:
-        """See to a position whose stop the venue does not hold (any more): a new one at once, or out at market.
+        """See to a position whose stop or goal the venue does not hold (any more).
 
-        Out is what the venue refused, what has begun to trade or is passed by the market, and what ended again soon
-        after it was set anew. A stop that a strategy worded itself, with a time that has run out, is nobody's loss.
+        A new one is set at once; where that cannot be, a position without its stop is left at market: what the venue
+        refused, what has begun to trade or is passed by the market, and what ended again soon after it was set anew.
+        A stop that a strategy worded itself, with a time that has run out, is nobody's loss.
         """
         request, state, actions = order.request, self._state, self._actions
         position = state.position(request.strategy, request.instrument)
         price, instrument = state.price(request.instrument), state.instruments[request.instrument]
+        exits = actions.exits
         ended = order.state in (OrderState.CANCELLED, OrderState.EXPIRED)
-        is_ours = actions.exits.is_stop(order)
+        ended |= order.state is OrderState.ABANDONED and (exits.stood(order) or exits.is_goal(order))
+        is_ours = exits.is_stop(order)
         is_left = actions.leaving(position) >= truncate_to(abs(position.quantity), instrument.lot)
         if is_left or (ended and request.expire_after is not None and not is_ours):
             return
-        if is_ours and ended and not order.filled and actions.exits.renew(position, price, state.now):
+        if request.purpose not in STOPS or request.trigger is None:
+            if (
+                ended
+                and exits.is_goal(order)
+                and exits.renew(position, Purpose.TAKE_PROFIT, price, state.now)
+            ):
+                actions.act(exits.standing(position, instrument))
+        elif (
+            is_ours
+            and ended
+            and not order.filled
+            and exits.renew(position, Purpose.STOP_LOSS, price, state.now)
+        ):
             self._tell_gone(order, "a new one is set")
-            actions.act(actions.exits.standing(position, instrument))
+            actions.act(exits.standing(position, instrument))
         elif price is not None:
             if ended:
                 self._tell_gone(order, "what it protected is left at market")
             actions.leave(position, Purpose.STOP_LOSS, to_decimal(price))
+
+    def stays(self, request: OrderRequest) -> None:
+        """See to a position whose exit at market came to nothing: its stop may have gone meanwhile."""
+        state, exits = self._state, self._actions.exits
+        place = request.strategy, request.instrument
+        if exits.plan(*place) is None or place not in self._bare:
+            return
+        position, price = state.position(*place), state.price(request.instrument)
+        if exits.renew(position, Purpose.STOP_LOSS, price, state.now):
+            self._actions.act(exits.standing(position, state.instruments[request.instrument]))
 
     def _tell_gone(self, order: Order, then: str) -> None:
         reason = f" ({order.reason})" if order.reason else ""

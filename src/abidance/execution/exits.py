@@ -19,6 +19,7 @@ from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Pro
 
 Key = tuple[str, str]
 STOPS = frozenset({Purpose.STOP_LOSS, Purpose.TRAILING_STOP, Purpose.BREAK_EVEN})
+PROTECTIVE = STOPS | {Purpose.TAKE_PROFIT}
 _ACKNOWLEDGED = frozenset({OrderState.OPEN, OrderState.PARTIAL})
 
 
@@ -36,7 +37,7 @@ class Plan:
     bars: int = 0
     leaving: bool = False
     stood: str = ""
-    renewed: int | None = None
+    renewed: dict[Purpose, int] = field(default_factory=dict)
     asked: dict[Purpose, OrderRequest] = field(default_factory=dict)
     orders: dict[Purpose, str] = field(default_factory=dict)
 
@@ -90,8 +91,20 @@ class Exits:
 
     def is_stop(self, order: Order) -> bool:
         """Say whether an order is the stop that a plan wants."""
+        return self._is_of_plan(order, Purpose.STOP_LOSS)
+
+    def is_goal(self, order: Order) -> bool:
+        """Say whether an order is the take-profit that a plan wants."""
+        return self._is_of_plan(order, Purpose.TAKE_PROFIT)
+
+    def stood(self, order: Order) -> bool:
+        """Say whether an order is a stop that was acknowledged before anything befell it."""
         plan = self._plans.get((order.request.strategy, order.request.instrument))
-        return plan is not None and plan.orders.get(Purpose.STOP_LOSS) == order.id
+        return plan is not None and plan.stood == order.id
+
+    def _is_of_plan(self, order: Order, purpose: Purpose) -> bool:
+        plan = self._plans.get((order.request.strategy, order.request.instrument))
+        return plan is not None and plan.orders.get(purpose) == order.id
 
     def attached(self, order_id: str, request: OrderRequest) -> None:
         """Remember the id under which a protective request was sent; requests that are not ours are passed over."""
@@ -168,17 +181,18 @@ class Exits:
                 covered = stop.remaining
         return max(ZERO, truncate_to(abs(position.quantity), instrument.lot) - covered)
 
-    def renew(self, position: Position, price: float | None, now: int) -> bool:
-        """Say whether the stop of a position, which the venue ended, is to be stated anew (`now`: ns UTC).
+    def renew(self, position: Position, purpose: Purpose, price: float | None, now: int) -> bool:
+        """Say whether a stop or take-profit, which the venue ended, is to be stated anew (`now`: ns UTC).
 
-        Not when the market is already past it, and not when the one before this was stated anew a moment ago, too.
+        Not when the market is already past a stop, and not when the one before this was stated anew a moment ago, too.
         """
         plan = self._plans[position.strategy, position.instrument]
-        if price is not None and plan.stop is not None and (price - plan.stop) * plan.sign <= 0:
+        is_stop = purpose is Purpose.STOP_LOSS
+        if is_stop and price is not None and plan.stop is not None and (price - plan.stop) * plan.sign <= 0:
             return False
-        if plan.renewed is not None and now - plan.renewed < _STEADY:
+        if (before := plan.renewed.get(purpose)) is not None and now - before < _STEADY:
             return False
-        plan.renewed = now
+        plan.renewed[purpose] = now
         return True
 
     def standing(self, position: Position, instrument: Instrument) -> list[Intent]:

@@ -37,7 +37,7 @@ from abidance.model.event import (
 from abidance.model.instrument import Instrument
 from abidance.model.market import BookSnapshot, FeedStatus, MarketEvent, Quote, Trade
 from abidance.model.money import ZERO, to_decimal
-from abidance.model.order import Order, OrderState, OrderType
+from abidance.model.order import Order, OrderType
 from abidance.model.outcome import Decided, Outcome
 from abidance.portfolio.ledger import funding_ref
 from abidance.risk.circuits import RUN, Sign
@@ -174,10 +174,7 @@ class LiveTrading(LivePaper):
         self._departures = self._noted()
 
     def __exit__(self, *told: object) -> None:
-        in_flight = (OrderState.SENT, OrderState.UNKNOWN)
-        self._departures.end(
-            keeps=any(each.state in in_flight for each in self._core.engine.state.orders.open())
-        )
+        self._departures.end(keeps=bool(self._core.engine.state.orders.open()))
         super().__exit__(*told)
         self._syncing.shutdown()
         self._storing.shutdown()

@@ -1,5 +1,7 @@
 """The exits that ride with a position, through the whole core: sized, moved, restored, and never left behind."""
 
+import itertools
+
 import pytest
 
 from abidance.model.event import (
@@ -87,11 +89,34 @@ def test_a_stop_that_the_venue_never_held_leads_to_a_market_exit(news: type) -> 
 def test_a_rejected_market_exit_is_not_sent_again_and_again() -> None:
     rig = held()
     rig.tell(OrderRejected(rig.ts, rig.submits[1].order_id, "no stops today"))
-    sent = len(rig.submits)
+    exits = len(rig.submits)
 
-    rig.tell(OrderRejected(rig.ts, rig.submits[-1].order_id, "no orders at all"))
+    for place in itertools.count(exits - 1):
+        if place == min(len(rig.submits), exits + 10):
+            break
+        rig.tell(OrderRejected(rig.ts, rig.submits[place].order_id, "no orders at all"))
 
-    assert len(rig.submits) == sent
+    # The stop is tried once more, and what leaves in its place; then there is nothing to do before the next bar.
+    assert [each.request.type for each in rig.submits[exits:]] == [OrderType.STOP, OrderType.MARKET]
+
+
+def test_an_exit_that_came_to_nothing_leaves_no_position_without_its_stop() -> None:
+    rig = rig_of(Scripted([1.0, 0.0], stop=5.0), flat(*([100.0] * 4)), venue=False)
+    rig.step()
+    rig.fill(rig.submits[0], "1.000", "100")
+    stop = rig.submits[1]
+    rig.accept(stop)
+    rig.step()
+    assert rig.submits[-1].request.purpose is Purpose.SIGNAL
+    rig.tell(OrderUnknown(rig.ts, stop.order_id, "nothing was heard of it"))
+    rig.tell(OrderAbandoned(rig.ts, stop.order_id, "it is not there"))
+
+    exit = rig.submits[-1].order_id
+    rig.tell(OrderUnknown(rig.ts, exit, "nothing was heard of it"))
+    rig.tell(OrderAbandoned(rig.ts, exit, "it never arrived"))
+
+    assert rig.submits[-1].request.type is OrderType.STOP
+    assert rig.engine.actions.owed
 
 
 def test_a_stop_is_resized_again_when_a_fill_came_while_its_amendment_was_under_way() -> None:

@@ -2,9 +2,18 @@
 
 import itertools
 import math
+from decimal import Decimal
+
+import pytest
 
 from abidance.engine.actions import ATTEMPTS
-from abidance.model.event import OrderRejected
+from abidance.model.event import (
+    OrderAbandoned,
+    OrderCancelled,
+    OrderExpired,
+    OrderRejected,
+    OrderUnknown,
+)
 from abidance.model.order import OrderState, Purpose
 from tests.unit.engine.rig import Rig, Scripted, flat, rig_of
 
@@ -93,3 +102,61 @@ def test_an_entry_is_not_sent_again_once_the_wish_has_gone() -> None:
 
     assert len(rig.submits) == 1
     assert rig.state.orders.all()[0].state in (OrderState.CANCELLED, OrderState.EXPIRED)
+
+
+@pytest.mark.parametrize("news", [OrderAbandoned, OrderExpired, OrderCancelled])
+def test_an_exit_that_came_to_nothing_is_sent_again_however_it_ended(news: type) -> None:
+    rig = leaving(6)
+    exit = rig.submits[-1]
+    rig.tell(OrderUnknown(rig.ts, exit.order_id, "no answer"))
+
+    rig.tell(news(rig.ts, exit.order_id, "it did not trade"))
+    rig.step()
+    again = rig.submits[-1]
+    rig.fill(again, "1.000", "100")
+
+    assert again.order_id != exit.order_id
+    assert again.request.reduce_only
+    assert "exit_tried_again" in [notice.code for notice in rig.notices]
+    assert rig.position() == 0
+
+
+def test_the_rest_of_an_exit_that_ended_half_filled_is_left_at_the_next_bar() -> None:
+    rig = leaving(6)
+    exit = rig.submits[-1]
+    rig.fill(exit, "0.400", "100")
+
+    rig.tell(OrderExpired(rig.ts, exit.order_id, "nobody buys"))
+    rig.step()
+
+    assert rig.submits[-1].request.quantity == Decimal("0.6")
+
+
+def test_a_goal_that_the_venue_ends_is_stated_anew_and_not_again_at_once() -> None:
+    rig = rig_of(Scripted([1.0], stop=5.0, take_profit=10.0), flat(*([100.0] * 4)), venue=False)
+    rig.step()
+    rig.fill(rig.submits[0], "1.000", "100")
+    goals = [each for each in rig.submits if each.request.purpose is Purpose.TAKE_PROFIT]
+    rig.accept(goals[0])
+
+    rig.tell(OrderCancelled(rig.ts, goals[0].order_id, "by hand"))
+    goals = [each for each in rig.submits if each.request.purpose is Purpose.TAKE_PROFIT]
+    rig.accept(goals[1])
+    rig.tell(OrderCancelled(rig.ts, goals[1].order_id, "by hand"))
+
+    assert goals[0].request == goals[1].request
+    assert [each.request.purpose for each in rig.submits].count(Purpose.TAKE_PROFIT) == 2
+
+
+def test_a_stop_that_had_stood_and_is_proven_absent_is_set_anew() -> None:
+    rig = rig_of(Scripted([1.0], stop=5.0), flat(*([100.0] * 4)), venue=False)
+    rig.step()
+    rig.fill(rig.submits[0], "1.000", "100")
+    stop = rig.submits[-1]
+    rig.accept(stop)
+    rig.tell(OrderUnknown(rig.ts, stop.order_id, "the program was not running"))
+
+    rig.tell(OrderAbandoned(rig.ts, stop.order_id, "it is not there"))
+
+    assert rig.submits[-1].request == stop.request
+    assert rig.submits[-1].order_id != stop.order_id

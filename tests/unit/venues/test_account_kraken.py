@@ -122,9 +122,36 @@ def test_changes_and_questions_name_the_order_as_ccxt_does() -> None:
         "edit a limit orders amount and price"
     )
     assert [(call.path, call.params) for call in ACCOUNT.find(order)] == [
-        ("OpenOrders", {"cl_ord_id": "1234"}),
-        ("ClosedOrders", {"cl_ord_id": "1234"}),
+        ("OpenOrders", {}),
+        ("ClosedOrders", {"start": str(TS // SECOND_NS // 60 * 60 - 61)}),
     ]
+    assert {call.told for call in ACCOUNT.find(order)} == {"1234"}
+
+
+def test_orders_of_one_minute_are_looked_for_by_the_same_questions() -> None:
+    first, second, later = (
+        Order(id, OrderRequest("s", BTC.id, Side.BUY, D(1)), OrderState.OPEN, seconds * SECOND_NS)
+        for id, seconds in (("1", 600), ("2", 659), ("3", 660))
+    )
+
+    asked = [[(call.path, call.params) for call in ACCOUNT.find(each)] for each in (first, second, later)]
+
+    assert asked[0] == asked[1] == [("OpenOrders", {}), ("ClosedOrders", {"start": "539"})]
+    assert asked[2] != asked[1]
+
+
+def test_an_order_that_a_full_page_does_not_show_is_asked_for_alone() -> None:
+    one = Order("1234", OrderRequest("s", BTC.id, Side.BUY, D(1)), OrderState.OPEN, 600 * SECOND_NS)
+    page = {f"O{n}": order(status="closed", closetm=700.0, cl_ord_id=f"{n}") for n in range(50)}
+
+    with pytest.raises(VenueError, match="more orders"):
+        ACCOUNT.found(answer({"closed": page})._replace(told="1234"), BTC.id)
+    alone = ACCOUNT.find(one)[1].params
+    nothing = ACCOUNT.found(answer({"closed": {}})._replace(told="1234"), BTC.id)
+
+    assert alone == {"cl_ord_id": "1234"}
+    assert nothing is None
+    assert ACCOUNT.find(one)[1].params == {"start": "539"}
 
 
 class Then(HandPulse):
@@ -232,19 +259,26 @@ def order(**given: Any) -> dict[str, Any]:
 
 
 def test_of_two_orders_with_one_id_the_newest_is_found() -> None:
-    found = answer({"closed": {"OLD": order(status="closed"), "NEW": order(opentm=9.5, status="canceled")}})
+    orders = {
+        "OLD": order(status="closed", cl_ord_id=ID),
+        "NEW": order(opentm=9.5, status="canceled", cl_ord_id=ID),
+        "OTHER": order(opentm=10.5, cl_ord_id="another"),
+        "BY HAND": order(opentm=11.5),
+    }
 
-    report = ACCOUNT.found(found, USD.id)
+    report = ACCOUNT.found(answer({"closed": orders})._replace(told=ID), USD.id)
 
     assert report is not None
     assert (report.venue_id, report.state) == ("NEW", OrderState.CANCELLED)
-    assert ACCOUNT.found(answer({"open": {}}), USD.id) is None
+    assert ACCOUNT.found(answer({"open": {}})._replace(told=ID), USD.id) is None
 
 
 def test_an_order_with_our_id_is_found_however_its_pair_is_spelt() -> None:
     strange = {"pair": "XBTUSD.x", "type": "buy", "ordertype": "limit", "price": "1"}
 
-    report = ACCOUNT.found(answer({"open": {"A": order(descr=strange, cl_ord_id=ID)}}), USD.id)
+    found = answer({"open": {"A": order(descr=strange, cl_ord_id=ID)}})._replace(told=ID)
+
+    report = ACCOUNT.found(found, USD.id)
 
     assert report is not None
     assert (report.order_id, report.instrument) == (ID, USD.id)
@@ -305,8 +339,8 @@ def test_a_full_page_leads_on_from_its_oldest_execution() -> None:
 
     assert page.onward == {"end": "T49"}
     assert [each.id for each in page.executions][:2] == ["T49", "T48"]
-    assert ACCOUNT.executions(BTC.id, 70 * SECOND_NS + 5).params == {
-        "start": "69",
+    assert ACCOUNT.executions(BTC.id, 130 * SECOND_NS + 5).params == {
+        "start": "119",
         "consolidate_taker": "false",
     }
 

@@ -137,7 +137,8 @@ async def test_frames_twice_or_out_of_order_change_nothing(world: World) -> None
 
 async def test_a_cancel_that_comes_after_the_fill_ends_in_the_fill(world: World) -> None:
     order = world.submit(quantity="0.2")
-    await asyncio.sleep(0)  # it is on its way
+    while not world.gateway.register.get(order).left:  # type: ignore[union-attr]  # noqa: ASYNC110
+        await asyncio.sleep(0)
     world.cancel(order)
     await world.advance(20)
 
@@ -195,7 +196,7 @@ async def test_a_stop_that_gave_way_goes_back_as_large_as_it_is_to_be(world: Wor
     stop = await world.guarded()
 
     leave = world.submit(Side.SELL, "0.05", reduce_only=True)
-    await world.advance(0.9)
+    await world.advance(0.25)
     world.amend(stop, quantity=D("0.04"))
     await world.advance(4)
 
@@ -209,7 +210,7 @@ async def test_a_stop_that_cannot_go_back_yet_is_watched_by_us(world: World) -> 
         return  # it never goes anywhere
     stop = await world.guarded()
     world.submit(Side.SELL, "5", reduce_only=True)
-    await world.advance(0.9)
+    await world.advance(0.25)
     world.is_up = False
 
     await world.advance(4)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 from abidance.execution.orders import Orders
 from abidance.kernel.ids import OrderIds
@@ -299,10 +300,12 @@ class World:
         bids = self.market.ladder(1).bids
         return D(str(bids[0][0])) if bids else self.market.tape.price[-1] * self.btc.tick
 
-    def submit(self, side: Side = Side.BUY, quantity: str = "0.1", **given: object) -> str:
+    def submit(
+        self, side: Side = Side.BUY, quantity: str = "0.1", strategy: Any = "s", **given: object
+    ) -> str:
         order_id = self.ids.make(self._number)
         self._number += 1
-        request = OrderRequest("s", self.btc.id, side, D(quantity), **given)  # type: ignore[arg-type]
+        request = OrderRequest(strategy, self.btc.id, side, D(quantity), **given)  # type: ignore[arg-type]
         self.gateway.execute([self.orders.create(Approved(request), order_id, self.pulse.wall())])
         return order_id
 
@@ -319,11 +322,24 @@ class World:
         await self.advance(1)
         return stop
 
-    def stop_loss(self, below: int, quantity: str = "0.09") -> str:
+    def goal(self, above: int, quantity: str = "0.09") -> str:
+        """State a take-profit."""
+        price = self.bid() + above
+        return self.submit(
+            Side.SELL,
+            quantity,
+            type=OrderType.LIMIT,
+            price=price,
+            reduce_only=True,
+            purpose=Purpose.TAKE_PROFIT,
+        )
+
+    def stop_loss(self, below: int, quantity: str = "0.09", strategy: str = "s") -> str:
         trigger = self.bid() - below
         return self.submit(
             Side.SELL,
             quantity,
+            strategy,
             type=OrderType.STOP,
             trigger=trigger,
             reduce_only=True,

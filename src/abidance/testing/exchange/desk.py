@@ -159,8 +159,9 @@ class Desk:
     `hear` is told everything that happens, in its order, and `history` keeps it: nothing in it ever changes. `horizon`
     is up to when orders are known to questions: a venue whose copies lag knows the newest not yet. A client's id may
     come again once its order has ended, unless the venue `remembers` them all. A post-only order that would trade is
-    declined, or taken and ended where the venue `ends_post`. Fees are paid in what was received, or in the quote asset
-    where they are `fees_in_quote`.
+    declined, or taken and ended where the venue `ends_post`; one at market that meets nobody, where it `ends_dry`.
+    A stop that the market is past is declined, or trades at once where the venue `fires` it. Fees are paid in what was
+    received, or in the quote asset where they are `fees_in_quote`.
     """
 
     def __init__(self, accounts: Sequence[Account], first_id: int = 4_000_000) -> None:
@@ -169,9 +170,7 @@ class Desk:
         self.history: list[Entry] = []
         self.horizon: int | None = None
         self.halted: set[str] = set()
-        self.remembers = False
-        self.ends_post = False
-        self.fees_in_quote = False
+        self.remembers = self.ends_post = self.ends_dry = self.fires = self.fees_in_quote = False
         self.clearing = Clearing()
         self.hear: Callable[[News], None] = lambda _: None
         self._next = first_id
@@ -187,12 +186,14 @@ class Desk:
         waits = ticket.trigger is not None
         if waits:
             order.rising = (ticket.side == BUY) if ticket.rising is None else ticket.rising
-            if _is_touched(order, _last(market)):
-                raise Declined(Why.WOULD_TRIGGER)
+        is_past = waits and _is_touched(order, _last(market))
+        if is_past and not self.fires:
+            raise Declined(Why.WOULD_TRIGGER)
         crosses = ticket.force is Force.POST and self._would_take(market, ticket)
         if crosses and not self.ends_post:
             raise Declined(Why.WOULD_TAKE)
-        if ticket.price is None and not waits and not market.book.available(ticket.side, None):
+        is_dry = not (ticket.price or waits or market.book.available(ticket.side, None))
+        if is_dry and not self.ends_dry:
             raise Declined(Why.NO_DEPTH)
         self._lock(order)
         self._next += 1
@@ -200,14 +201,13 @@ class Desk:
         if waits:
             order.state = State.WAITING
             self._stops.setdefault(market.instrument.id, []).append(order)
-            self._tell(News(account, order))
-        else:
-            self._tell(News(account, order))
-            if crosses:
-                order.why = Why.WOULD_TAKE
-                self._end(order, State.EXPIRED, ts)
-            else:
-                self._send(order, ts)
+            self._touched += [order] * is_past
+        self._tell(News(account, order))
+        if not waits and (crosses or is_dry):
+            order.why = Why.WOULD_TAKE if crosses else Why.NO_DEPTH
+            self._end(order, State.EXPIRED if crosses else State.CANCELLED, ts)
+        elif not waits:
+            self._send(order, ts)
         return order
 
     def cancel(self, order: Placed, ts: int, state: State = State.CANCELLED) -> None:

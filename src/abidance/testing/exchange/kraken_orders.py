@@ -42,8 +42,6 @@ _DECLINED: Mapping[Why, str] = {
     Why.NOTIONAL: "EOrder:Cost minimum not met",
     Why.DUPLICATE: "EOrder:Client order id not unique",
     Why.WOULD_TAKE: "EOrder:Post only order",
-    Why.WOULD_TRIGGER: "EOrder:Trigger price already reached",
-    Why.NO_DEPTH: "EOrder:Insufficient liquidity",
     Why.HALTED: "EService:Market in cancel_only mode",
     Why.UNKNOWN: "EOrder:Unknown order",
 }
@@ -68,7 +66,7 @@ class KrakenOrders:
         self._nonces: dict[str, int] = {}
         self._tokens: dict[str, tuple[Account, int]] = {}
         self._sequence = 0
-        place.desk.fees_in_quote = True
+        place.desk.fees_in_quote = place.desk.ends_dry = place.desk.fires = True
 
     @property
     def _desk(self) -> Desk:
@@ -235,7 +233,12 @@ class KrakenOrders:
         }
 
     def _closed(self, account: Account, asked: Mapping[str, Any]) -> object:
-        rows = self._rows(account, asked, is_open=False)
+        since = float(asked.get("start") or 0)
+        rows = {
+            id: row
+            for id, row in self._rows(account, asked, is_open=False).items()
+            if since < max(row["opentm"], row.get("closetm", 0))
+        }
         start = int(asked.get("ofs") or 0)
         return {"closed": dict(list(rows.items())[start : start + 50]), "count": len(rows)}
 

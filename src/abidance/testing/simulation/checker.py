@@ -12,6 +12,8 @@ from abidance.testing.simulation.reading import JournalBytes, Told
 from abidance.testing.simulation.story import ZERO, Intent, Story, Terms, Venue
 
 SECOND = 1_000_000_000
+OURS = "us"
+"""Who holds a contract's position: the venue knows one, whichever strategy opened it."""
 KILL_WITHIN = SECOND // 2
 """How long after the kill switch was thrown an entry may still leave, in ns."""
 STALE = 15 * SECOND
@@ -177,7 +179,9 @@ class Checker:
         price = given or story.price(instrument)
         quantity, reduces = Decimal(request["quantity"]), bool(request.get("reduce_only", False))
         self._hold("one intent", id not in story.intents, f"order {id} is intended twice")
-        intent = Intent(id, instrument, request["side"], quantity, reduces, price, end, parent)
+        is_goal = reduces and request.get("type", "market") == "limit"
+        side, who = request["side"], request.get("strategy", "")
+        intent = Intent(id, instrument, side, quantity, reduces, price, end, parent, who, is_goal)
         story.intents[id] = intent
         if parent:
             whole, sent = story.parents.get(parent, ZERO), story.open_parts(parent)
@@ -251,9 +255,12 @@ class Checker:
         story.fills[key] = order_id
         quantity, price, fee = (Decimal(fill[each]) for each in ("quantity", "price", "fee"))
         self._is_true(terms, fill, quantity, price, fee)
-        is_ours = not order_id.startswith("manual-") or fill.get("purpose") == "liquidation"
-        self._book(terms, fill, "ours" if is_ours else "manual", (quantity, price, fee))
         intent = story.intents.get(order_id)
+        is_ours = not order_id.startswith("manual-") or fill.get("purpose") == "liquidation"
+        owner = intent.strategy if intent is not None else ""
+        if terms.is_perpetual:  # the venue knows one position, whoever opened it
+            owner = OURS if is_ours else "manual"
+        self._book(terms, fill, owner or "manual", (quantity, price, fee))
         if intent is None:
             by_hand = order_id.startswith("manual-")
             self._hold("one intent", by_hand, f"fill {name} is of no order: {order_id}")
@@ -273,6 +280,9 @@ class Checker:
         else:
             taken = fee if fill["fee_asset"] == terms.base else ZERO
             story.hold(owner, terms.instrument, sign * quantity - taken, terms.lot)
+            left = story.owned[owner, terms.instrument]
+            is_there = left > -terms.lot or owner == "manual"
+            self._hold("shares", is_there, f"{owner} has sold {-left} {terms.base} that it did not hold")
             story.move(venue, terms.base, sign * quantity)
             story.move(venue, terms.quote, -sign * quantity * price)
         story.move(venue, fill["fee_asset"], -fee)
@@ -369,13 +379,14 @@ class Checker:
                     f"order {intent.id} is {intent.state} to us and does not work at the exchange"
                 )
         if must_protect:
-            found |= {id: text for id, each in self._terms.items() if (text := self._naked(each))}
+            held = ((*key, much) for key, much in story.owned.items() if key[0] != "manual")
+            found |= {f"{who} {id}": text for who, id, much in held if (text := self._naked(who, id, much))}
         return found
 
     def _may_watch(self, intent: Intent) -> bool:
-        """Say whether an exit may be with us: no stops go there, or another exit has the assets."""
+        """Say whether an exit may be with us: no stops go there, or another exit of its position has the assets."""
         same = [each for each in self.story.intents.values() if each.instrument == intent.instrument]
-        others = [each for each in same if each.reduces and each is not intent]
+        others = [e for e in same if e.reduces and e is not intent and e.strategy == intent.strategy]
         stands = any(placed.works for each in others for placed in self._placed(each))
         return stands or not self._terms[intent.instrument].stops
 
@@ -390,24 +401,26 @@ class Checker:
             f"fill {id}": f"fill {id} is not true" for id in invented
         }
 
-    def _naked(self, terms: Terms) -> str:
-        """Say what is held without protection for too long."""
-        story, now = self.story, self._now()
-        held = story.owned.get(("ours", terms.instrument), ZERO)
+    def _naked(self, owner: str, instrument: str, held: Decimal) -> str:
+        """Say what somebody holds without protection for too long."""
+        story, now, terms, place = self.story, self._now(), self._terms[instrument], f"{owner} {instrument}"
         away = "sell" if held > 0 else "buy"
         covered = sum(
             (
                 each.left
                 for each in story.intents.values()
-                if each.is_open and each.reduces and (each.instrument, each.side) == (terms.instrument, away)
+                if each.is_open
+                and each.protects
+                and (each.instrument, each.side) == (instrument, away)
+                and owner in (OURS, each.strategy)
             ),
             ZERO,
         )
         much = abs(held)
-        if much * story.price(terms.instrument) <= 2 * terms.least or covered + 2 * terms.lot >= much:
-            self._bare_since.pop(terms.instrument, None)
+        if much * story.price(instrument) <= 2 * terms.least or covered + 2 * terms.lot >= much:
+            self._bare_since.pop(place, None)
             return ""
-        since = self._bare_since.setdefault(terms.instrument, now)
+        since = self._bare_since.setdefault(place, now)
         if now - since <= (LOST if self._lost_at >= since - SECOND else BARE):
             return ""
-        return f"{held} {terms.base} are held and {covered} protected for {(now - since) / SECOND:.1f} s"
+        return f"{held} {terms.base} are held by {owner} and {covered} protected for {(now - since) / SECOND:.1f} s"

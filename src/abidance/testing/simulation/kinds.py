@@ -103,15 +103,17 @@ TONGUES: Mapping[str, Tongue] = {
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of world: its instruments, the first of which the strategy trades, and how often it is drawn.
+    """One kind of world: its instruments, the first of which is traded, and how often it is drawn.
 
-    One that weighs nothing is played by name alone.
+    In one that `is_shared` two strategies hold the same instrument, and entries have goals beside their stops. One that
+    weighs nothing is played by name alone.
     """
 
     name: str
     instruments: tuple[str, ...]
     weight: int
     is_worked: bool = False
+    is_shared: bool = False
 
     @property
     def is_perpetual(self) -> bool:
@@ -123,11 +125,13 @@ KINDS = {
     each.name: each
     for each in (
         Kind("spot", (SPOT,), 4),
+        Kind("shared", (SPOT,), 3, is_shared=True),
         Kind("worked", (SPOT,), 2, is_worked=True),
         Kind("perpetual", (CONTRACT,), 3),
         Kind("routed", (SPOT, ELSEWHERE), 3),
         Kind("bybit", (ELSEWHERE,), 1),
         Kind("kraken", (KRAKEN,), 0),
+        Kind("kraken-shared", (KRAKEN,), 0, is_shared=True),
         Kind("kucoin", (KUCOIN,), 2),
         Kind("mexc", (MEXC,), 2),
     )
@@ -160,17 +164,7 @@ def terms_of(kind: Kind) -> tuple[Terms, ...]:
 def config_of(seed: int, kind: Kind) -> RunConfig:
     """Return what the bot of a world is told."""
     home = kind.instruments[0]
-    execution = _execution(seed) if kind.is_worked else ExecutionConfig()
-    strategy = StrategyConfig(
-        strategy="Restless",
-        name="restless",
-        parameters={"seed": seed, "pair": home, "aims": 0.7 if kind.instruments[1:] else 0.0},
-        timeframe="1m",
-        instruments=(home,),
-        execution=execution,
-        leverage=LEVERAGE if kind.is_perpetual else 1.0,
-        allow_short=kind.is_perpetual,
-    )
+    strategies = tuple(_strategy(seed, kind, name) for name in ("restless", "rival")[: 1 + kind.is_shared])
     routes = {home: kind.instruments[1:]} if kind.instruments[1:] else {}
     addresses = {
         instrument(id).venue: AddressConfig(
@@ -181,12 +175,28 @@ def config_of(seed: int, kind: Kind) -> RunConfig:
     return RunConfig(
         instruments=kind.instruments,
         timeframe="1m",
-        strategies=(strategy,),
+        strategies=strategies,
         routing=RoutingConfig(routes=routes),
         venues={instrument(id).venue: _costs(id) for id in kind.instruments},
         perpetuals=PerpetualsConfig(set_at_venue=True),
         risk=RiskConfig(breakers=BreakersConfig(daily_loss=None, max_drawdown=None)),
         feed=FeedConfig(addresses=addresses, anomalies=False),
+    )
+
+
+def _strategy(seed: int, kind: Kind, name: str) -> StrategyConfig:
+    home, draws = kind.instruments[0], Random(f"{name}:{seed}").randrange(2**31) if kind.is_shared else seed
+    aims, goals = (0.7 if kind.instruments[1:] else 0.0), (0.6 if kind.is_shared else 0.0)
+    return StrategyConfig(
+        strategy="Restless",
+        name=name,
+        parameters={"seed": draws, "pair": home, "aims": aims, "goals": goals},
+        timeframe="1m",
+        instruments=(home,),
+        allocation=0.5 if kind.is_shared else 1.0,
+        execution=_execution(seed) if kind.is_worked else ExecutionConfig(),
+        leverage=LEVERAGE if kind.is_perpetual else 1.0,
+        allow_short=kind.is_perpetual,
     )
 
 

@@ -45,7 +45,7 @@ class Part(Protocol):
 
 @dataclass
 class Intent:
-    """One order as the journal tells it."""
+    """One order as the journal tells it; an exit `is_goal` when it waits for a better price."""
 
     id: str
     instrument: str
@@ -55,8 +55,15 @@ class Intent:
     price: Decimal
     end: int
     parent: int = 0
+    strategy: str = ""
+    is_goal: bool = False
     state: str = "sent"
     filled: Decimal = ZERO
+
+    @property
+    def protects(self) -> bool:
+        """Return True for what leaves, or will when the price is against us."""
+        return self.reduces and not self.is_goal
 
     @property
     def is_open(self) -> bool:

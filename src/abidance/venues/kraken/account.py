@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import product
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from abidance.model.command import Amend, Submit
+from abidance.model.errors import VenueError
 from abidance.model.instrument import SECOND_NS, Instrument
 from abidance.model.money import ZERO
 from abidance.model.order import Order, OrderState, OrderType, Side, TimeInForce
@@ -39,6 +40,7 @@ DEADLINE_S = 3
 _CLOCK_S = 0.5
 """Kraken tells its time in whole seconds: so far off may it be when the middle is taken."""
 _PAGE = 50
+_MINUTE_NS = 60 * SECOND_NS
 _TYPES = {
     OrderType.MARKET: "market",
     OrderType.LIMIT: "limit",
@@ -162,6 +164,7 @@ class KrakenAccount(AccountDialect):
         self.instruments = {each.id: each for each in instruments}
         symbols = {id: dialect.symbol_of(id) for id in self.instruments}
         self._pairs = {id: "".join(map(_their, symbol.split("/"))) for id, symbol in symbols.items()}
+        self._crowded: set[Any] = set()
         self._ids = {name: id for id, symbol in symbols.items() for name in _spellings(symbol)}
         self.stream = KrakenStream({symbol: id for id, symbol in symbols.items()})
 
@@ -224,14 +227,25 @@ class KrakenAccount(AccountDialect):
     def find(self, order: Order) -> Sequence[Call]:
         """Return the calls that look for an order among the open ones, then among the closed ones.
 
-        In this order none is missed that closes between the two.
+        In this order none is missed that closes between the two. Questions are few here, so all open ones are asked
+        for, and all that were closed since its minute (and one more, for clocks that differ): who looks for several
+        orders asks once.
         """
-        params = {"cl_ord_id": order.id}
-        return _private("OpenOrders", params), _private("ClosedOrders", params)
+        since = str(order.ts_intent // _MINUTE_NS * 60 - 61)
+        alone = {"cl_ord_id": order.id} if order.id in self._crowded else {"start": since}
+        found = _private("OpenOrders", {}), _private("ClosedOrders", alone)
+        return [each._replace(told=order.id) for each in found]
 
     def found(self, answer: Answer, instrument: str) -> OrderReport | None:
-        """Return the newest order of those that bear our id. Raises VenueError."""
-        listed = self._listed(answer)
+        """Return the newest order of those that bear our id. Raises VenueError, also for a page too small to say."""
+        everything = self._listed(answer)
+        listed = [each for each in everything if each[1].cl_ord_id == answer.told]
+        if not listed and len(everything) >= _PAGE and any(each.closetm for _, each in everything):
+            self._crowded.add(answer.told)
+            raise VenueError(
+                "Kraken closed more orders since than it lists at once.", "It is asked for one alone."
+            )
+        self._crowded.discard(answer.told)
         if not listed:
             return None
         txid, order = max(listed, key=lambda each: each[1].opentm)
@@ -270,8 +284,9 @@ class KrakenAccount(AccountDialect):
     def executions(self, instrument: str, since: int) -> Call:  # noqa: ARG002 (of all instruments at once)
         """Return the call for executions since a moment."""
         # Kraken leaves out what happened at the very moment that is named. By itself it would merge the executions of
-        # a taker under one id, and the stream tells them one by one: the same money would be told twice.
-        params = {"start": str(since // SECOND_NS - 1), "consolidate_taker": "false"}
+        # a taker under one id, and the stream tells them one by one: the same money would be told twice. From the
+        # minute on, so that who asks for several orders asks once.
+        params = {"start": str(since // _MINUTE_NS * 60 - 1), "consolidate_taker": "false"}
         return _private("TradesHistory", params)
 
     def read_executions(self, answer: Answer, instrument: str) -> Page:

@@ -7,7 +7,7 @@ and after each reconnection find what the stream lost. What cannot be vouched fo
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import msgspec
 
@@ -38,13 +38,17 @@ from abidance.venues.trading.keeping import Keeping
 from abidance.venues.trading.line import LONGEST, PrivateLine, Way
 from abidance.venues.trading.modes import Wanted, differences
 from abidance.venues.trading.recovery import Recovery
-from abidance.venues.trading.register import Register, Tracked, amended, is_due
+from abidance.venues.trading.register import Register, Tracked, amended
 from abidance.venues.trading.signs import tell_reply
 
 OPEN_ORDERS, FILLS, FUNDS, CLOCK = 10.0, 30.0, 60.0, 600.0
 """Seconds between comparisons."""
 AGAIN = 20.0
 """The same, at most, while an account differs from our books."""
+BACK = 0.25
+"""Seconds between looks whether an order that gave way to another may go back."""
+STEP = SECOND_NS // 4
+"""By how much our clock must have been set for the venue's to be compared with it at once, in ns."""
 POLL = 2.0
 """Seconds between questions for open orders where no private stream tells of them."""
 RETRY = 5.0
@@ -89,11 +93,13 @@ class VenueGateway:
         self._locks: dict[str, asyncio.Lock] = {}
         self._killing: set[str] = set()
         self._is_up = False
-        self._up_at = 0
-        self._ups = 0
+        self._was_ahead = self._ahead()
+        self._up_at = self._ups = 0
         self._inquiry = Inquiry(dialect, self.register, way, self.doubt, self.set_clock, self._found)
-        self._keeping = Keeping(dialect, self.register, way, self._lock, self._submit, self._withdraw)
-        self._recovery = Recovery(dialect, self.register, self._inquiry, way, self._place)
+        self._keeping = Keeping(
+            dialect, self.register, way, self._lock, self._submit, self._asked_off, self._inquiry.look
+        )
+        self._recovery = Recovery(dialect, self.register, self._inquiry, way, self._begin)
         self._hints = {
             "payments": self._inquiry.ask_payments,
             "mode": self.compare_modes,
@@ -122,10 +128,7 @@ class VenueGateway:
 
     def watch(self, instrument: str, bid: float, ask: float) -> None:
         """Take the prices at which an instrument can be sold and bought now: what we hold may be due."""
-        for tracked in list(self.register.open()):
-            request = tracked.request
-            if tracked.is_watched and request.instrument == instrument and is_due(request, bid, ask):
-                self._keeping.release(tracked)
+        self._keeping.watch(instrument, bid, ask)
 
     def recover(
         self,
@@ -141,11 +144,15 @@ class VenueGateway:
     def _place(self, command: Submit) -> None:
         tracked = self.register.sent(command.order_id, command.request, self._way.wire.now())
         tracked.recorded_as = self._way.record.seq
-        if self._keeping.must_hold(tracked):
-            tracked.held = True
+        self._keeping.worded(tracked)
+        self._begin(tracked, command)
+
+    def _begin(self, tracked: Tracked, command: Submit) -> None:
+        tracked.held = self._keeping.must_hold(tracked)
+        if tracked.held:
             self.register.accepted(tracked, self._now())
-            return
-        self._way.spawn(self._submit(tracked, command))
+        else:
+            self._way.spawn(self._submit(tracked, command))
 
     def _take_back(self, tracked: Tracked) -> None:
         if tracked.is_watched:
@@ -169,31 +176,46 @@ class VenueGateway:
         async with self._lock(tracked.id):
             if not await self._may_leave(tracked):
                 return
-            await self._keeping.make_room(tracked)
+            with await self._keeping.turn(tracked) as turn:
+                await self._send(tracked, command, turn)
 
-            def leaving() -> None:
-                self._way.departs(tracked.id)
-                tracked.left, tracked.sent_at = True, self._way.wire.now()
+    async def _send(self, tracked: Tracked, command: Submit, turn: ExitStack) -> None:
+        """Make room for an order, and let it leave for as much as is left to trade; its turn ends as it leaves."""
+        await self._keeping.make_room(tracked)
+        rest = self._keeping.rest_of(tracked, command)
+        if rest is None or not self._is_wanted(tracked):
+            return
 
-            # The dialect may limit for how long the order can be taken: from now on, by the venue's time.
-            try:
-                call = self.dialect.submit(msgspec.structs.replace(command, ts=self._way.wire.now()))
-            except VenueError as error:
-                self.register.rejected(tracked, f"not sent: {error.found}", self._now())
-                return
-            reply = await self._change_call(call, tracked.request.instrument, leaving)
-            if not self._keeping.keeps(tracked, command, reply):
-                self._on_submitted(tracked, reply)
+        def leaving() -> None:
+            if tracked.is_unwanted or tracked.is_closed:
+                raise NotSentError("it was taken back before it left", "Send another one.")
+            self._way.departs(tracked.id)
+            tracked.left, tracked.sent_at = True, self._way.wire.now()
+            turn.close()
+
+        # The dialect may limit for how long the order can be taken: from now on, by the venue's time.
+        try:
+            call = self.dialect.submit(msgspec.structs.replace(rest, ts=self._way.wire.now()))
+        except VenueError as error:
+            self.register.came_to_nothing(tracked, f"not sent: {error.found}", self._now())
+            return
+        reply = await self._change_call(call, tracked.request.instrument, leaving)
+        if not self._keeping.keeps(tracked, command, reply):
+            self._on_submitted(tracked, reply)
 
     async def _may_leave(self, tracked: Tracked) -> bool:
         """Say whether an order is still to leave, once its record is on the disk."""
         try:
             await self._way.record.done(tracked.recorded_as)
         except NotSentError as error:
-            self.register.rejected(tracked, f"not sent: {error.found}", self._now())
+            self.register.came_to_nothing(tracked, f"not sent: {error.found}", self._now())
             return False
-        if tracked.is_unwanted and not tracked.left:
-            self.register.rejected(tracked, "not sent: taken back before it left", self._now())
+        return self._is_wanted(tracked)
+
+    def _is_wanted(self, tracked: Tracked) -> bool:
+        """Say whether an order that has not left is still to leave; one that is not wanted any more ends."""
+        if tracked.is_unwanted:
+            self.register.came_to_nothing(tracked, "not sent: taken back before it left", self._now())
         return not tracked.is_closed
 
     def _on_submitted(self, tracked: Tracked, reply: Reply) -> None:
@@ -202,7 +224,7 @@ class VenueGateway:
         if reply.venue_id:
             self.register.named(tracked, reply.venue_id, now)
         if reply.proof in (Proof.REFUSED, Proof.LATE):
-            self.register.rejected(tracked, reply.reason, now)
+            self.register.came_to_nothing(tracked, reply.reason, now)
         elif reply.proof is Proof.DONE:
             self._hear_all(reply)
             self.register.accepted(tracked, now)
@@ -214,20 +236,6 @@ class VenueGateway:
         if reply.proof is Proof.LATE:
             self._way.spawn(self.set_clock())
 
-    async def _withdraw(self, tracked: Tracked) -> bool:
-        """Take an order off the venue without the engine's knowing; return whether it is off and lives on with us."""
-        tracked.held = tracked.moving = True  # its end at the venue is not its end
-        reply = await self._cancel_call(tracked.view(), tracked.venue_id)
-        self._hear_all(reply)
-        tracked.moving = False
-        if reply.proof is Proof.DONE and not tracked.is_closed:
-            tracked.withdraw()
-            return True
-        tracked.held = False
-        with suppress(VenueError):
-            await self._inquiry.look(tracked)
-        return False
-
     async def _cancel(self, tracked: Tracked) -> None:
         async with self._lock(tracked.id), self._lock(f"{tracked.id} moves"):
             if tracked.is_closed:
@@ -235,15 +243,17 @@ class VenueGateway:
             if tracked.held:  # it came to us while we waited
                 self.register.gone(tracked, "taken back", self._now())
                 return
-            reply = await self._cancel_call(tracked.view(), tracked.venue_id)
-            self._hear_all(reply)
+            reply = await self._asked_off(tracked)
             if reply.proof in (Proof.REFUSED, Proof.LATE):
                 self._tell(ChangeRejected(self._now(), tracked.id, reply.reason))
         await self._confirm(tracked)
 
     async def _amend(self, tracked: Tracked, command: Amend, wish: OrderRequest, recorded_as: int) -> None:
-        async with self._lock(tracked.id):
+        async with self._lock(tracked.id), self._lock(f"{tracked.id} moves"):
             if tracked.is_closed:
+                return
+            if tracked.held:  # it came to us while we waited
+                self.register.amended(tracked, wish, self._now())
                 return
             if command.quantity is not None:  # the venue knows nothing of an earlier life
                 command = msgspec.structs.replace(command, quantity=command.quantity - tracked.base)
@@ -270,6 +280,12 @@ class VenueGateway:
                     return
         if not tracked.is_closed:
             self._tell(ChangeRejected(self._now(), tracked.id, "not confirmed"))
+
+    async def _asked_off(self, tracked: Tracked) -> Reply:
+        """Ask for an order of ours to be taken back, hear what is told with the answer, and return it."""
+        reply = await self._cancel_call(tracked.view(), tracked.venue_id)
+        self._hear_all(reply)
+        return reply
 
     async def _cancel_call(self, order: Order, venue_id: str) -> Reply:
         """Ask for an order to be taken back and return what the answer proves."""
@@ -301,6 +317,7 @@ class VenueGateway:
             await self._start()
             loops = (
                 self._every(1.0, self._check_flight),
+                self._every(BACK, self._keeping.bring_back),
                 self._every(OPEN_ORDERS if self._line else POLL, self.compare_orders),
                 self._every(FILLS, self._inquiry.sweep),
                 self._every(FUNDS, self.compare_funds),
@@ -367,7 +384,8 @@ class VenueGateway:
             if tracked.told is OrderState.UNKNOWN or (tracked.told is OrderState.SENT and late):
                 self.register.unknown(tracked, "nothing was heard of it", self._now())
                 self._inquiry.resolve(tracked)
-        self._keeping.bring_back()
+        if abs(self._ahead() - self._was_ahead) > STEP:
+            await self.set_clock()
         for instrument, since in self.register.in_debt().items():
             await self._inquiry.sweep_one(instrument, since - OVERLAP)
         if await self._inquiry.explain_strays():
@@ -445,7 +463,7 @@ class VenueGateway:
     async def set_clock(self) -> None:
         """Measure how the venue's clock differs from ours."""
         wire, pulse = self._way.wire, self._way.pulse
-        sent = pulse.wall()
+        self._was_ahead, sent = self._ahead(), pulse.wall()
 
         def leaving() -> None:
             nonlocal sent
@@ -462,11 +480,14 @@ class VenueGateway:
         skewed = abs(wire.offset) > MOST_SKEW
         self.doubt("clock", f"our clock is {off:+.0f} s off." if skewed else "")
 
+    def _ahead(self) -> int:
+        """Return our clock less the time that only passes, in ns: it changes when somebody sets the clock."""
+        return self._way.pulse.wall() - round(self._way.pulse.steady() * SECOND_NS)
+
     # --- the private stream
 
     def _on_up(self) -> None:
-        self._is_up, self._up_at = True, self._way.wire.now()
-        self._ups += 1
+        self._is_up, self._up_at, self._ups = True, self._way.wire.now(), self._ups + 1
         self._way.spawn(self._after_gap())
 
     async def _after_gap(self) -> None:

@@ -6,11 +6,13 @@ It asks, and hands every answer to the register; it sends no order and takes non
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 
 from abidance.model.errors import VenueError
 from abidance.model.instrument import SECOND_NS
 from abidance.model.order import OrderState
 from abidance.venues.account import AccountDialect, Call, Execution, OrderReport
+from abidance.venues.net.transport import Answer
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register, Tracked
 
@@ -56,6 +58,7 @@ class Inquiry:
         self._paid_at = 0
         self._resolving: set[str] = set()
         self._looked: set[str] = set()
+        self._waiting: dict[str, asyncio.Task[Answer]] = {}
 
     def begin(self, since: int) -> None:
         """Ask for executions and funding from `since` (ns UTC) on."""
@@ -128,7 +131,7 @@ class Inquiry:
         """Ask for one order. Returns None when the venue knows none; raises VenueError when there is no answer."""
         instrument = tracked.request.instrument
         for call in self._dialect.find(tracked.view()):
-            report = self._dialect.found(await self._way.wire.ask(call), instrument)
+            report = self._dialect.found(await self._ask(call), instrument)
             if report is not None:
                 self._register.report(report, self._now())
                 if (
@@ -146,7 +149,7 @@ class Inquiry:
         """Ask for all open orders; return what the venue says of each, with the order if it is one of ours."""
         found: list[tuple[OrderReport, Tracked | None]] = []
         for call in self._dialect.open_orders():
-            listed = self._dialect.read_orders(await self._way.wire.ask(call))
+            listed = self._dialect.read_orders(await self._ask(call))
             found += [(each, self._register.report(each, self._now())) for each in listed]
         return found
 
@@ -165,7 +168,7 @@ class Inquiry:
             return
         call = contracts.payments((self._paid_at or asked_at) - FUNDING_OVERLAP)
         if call is not None:
-            for moved in contracts.read_payments(await self._way.wire.ask(call)):
+            for moved in contracts.read_payments(await self._ask(call)):
                 self._register.moved(moved, self._dialect.venue, self._now())
             self._paid_at = asked_at
 
@@ -173,7 +176,7 @@ class Inquiry:
         """Ask for the executions in an instrument from `since` (ns UTC) on."""
         call: Call | None = self._dialect.executions(instrument, since)
         while call is not None:
-            page = self._dialect.read_executions(await self._way.wire.ask(call), instrument)
+            page = self._dialect.read_executions(await self._ask(call), instrument)
             for execution in page.executions:
                 if self._register.execution(execution, self._now()):
                     self._on_news(execution)
@@ -213,9 +216,31 @@ class Inquiry:
         call = self._dialect.whose(execution)
         is_open = venue_id in self._register.strays and venue_id not in self._register.forced
         if call is not None and is_open:
-            report = self._dialect.found(await self._way.wire.ask(call), execution.instrument)
+            report = self._dialect.found(await self._ask(call), execution.instrument)
             if report is not None:
                 self._register.report(report, self._now())
+
+    async def _ask(self, call: Call) -> Answer:
+        """Ask the venue; whoever asks the same while a question waits for the venue's limits shares its answer."""
+        same = repr(call._replace(told=None))
+        asked = self._waiting.get(same)
+        if asked is None:
+
+            def leaving() -> None:
+                self._waiting.pop(same, None)  # who asks from now on wants to know of what comes later
+
+            asked = asyncio.ensure_future(self._way.wire.ask(call, leaving, waits=True))
+            self._waiting[same] = asked
+            self._way.tasks.add(asked)
+            asked.add_done_callback(partial(self._asked, same))
+        return (await asyncio.shield(asked))._replace(told=call.told)
+
+    def _asked(self, same: str, asked: "asyncio.Task[Answer]") -> None:
+        self._way.tasks.discard(asked)
+        if self._waiting.get(same) is asked:  # it never left
+            del self._waiting[same]
+        if not asked.cancelled():
+            asked.exception()  # whoever wanted to know may have gone
 
     def _now(self) -> int:
         return self._way.pulse.wall()

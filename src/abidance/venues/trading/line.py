@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from structlog.stdlib import BoundLogger
@@ -72,7 +72,7 @@ class Way:
     signs: Signs = unheeded
     departs: Callable[[str], None] = _unnoted
     """Hears of an order just before the first byte of its request leaves; raises NotSentError when it must not."""
-    tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[object, object, object]) -> "asyncio.Future[None]":
         """Do something beside everything else; a failure is told and harms nobody else."""

@@ -12,6 +12,8 @@ from abidance.venues.trading.inquiry import Inquiry
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register, Tracked
 
+_STANDING = (OrderState.OPEN, OrderState.PARTIAL)
+
 
 class Recovery:
     """The orders of an earlier process in one register; `place` sends an order for the first time."""
@@ -22,7 +24,7 @@ class Recovery:
         register: Register,
         inquiry: Inquiry,
         way: Way,
-        place: Callable[[Submit], None],
+        place: Callable[[Tracked, Submit], None],
     ) -> None:
         self._dialect = dialect
         self._register = register
@@ -31,6 +33,7 @@ class Recovery:
         self._place = place
         self._open: list[Tracked] = []
         self._unsent: list[Tracked] = []
+        self._held: list[Tracked] = []
 
     def begin(
         self, orders: Iterable[Order], fills: Iterable[Fill], may_have_left: Callable[[str], bool]
@@ -39,20 +42,24 @@ class Recovery:
         register = self._register
         register.recover(orders, fills)
         for tracked in register.open():
-            tracked.held = tracked.request.type not in self._dialect.capability.native
-            if tracked.told is OrderState.SENT and not may_have_left(tracked.id):
+            tracked.left = may_have_left(tracked.id)
+            was_held = tracked.request.reduce_only and not tracked.left and tracked.told in _STANDING
+            tracked.held = was_held or tracked.request.type not in self._dialect.capability.native
+            if tracked.told is OrderState.SENT and not tracked.left:
                 self._unsent.append(tracked)
-            elif not tracked.held:
-                self._open.append(tracked)
+            else:
+                (self._held if tracked.held else self._open).append(tracked)
 
     async def go_on(self) -> None:
         """Ask for all orders at once, then for each. Raises VenueError while nobody answers; call it again."""
-        wire, now = self._way.wire, self._way.pulse.wall()
+        wire, now, register = self._way.wire, self._way.pulse.wall(), self._register
         while self._unsent:
             self._never_left(self._unsent.pop(0))
+        for tracked in self._held:
+            register.accepted(tracked, now)
         for tracked in self._open:
             tracked.left_by = wire.now()
-            self._register.unknown(tracked, "the program was not running", now)
+            register.unknown(tracked, "the program was not running", now)
         if self._open:
             await self._inquiry.list_orders()  # one answer finds most of them
         for tracked in self._open:
@@ -63,7 +70,10 @@ class Recovery:
     def _never_left(self, tracked: Tracked) -> None:
         """Send a stop that there was no time to send; anything else is for the engine to wish anew."""
         request = tracked.request
-        if request.reduce_only and request.trigger is not None:
-            self._place(Submit(tracked.id, request, self._way.wire.now()))
-        else:
-            self._register.rejected(tracked, "not sent: the program ended before", self._way.pulse.wall())
+        if request.reduce_only and request.trigger is not None and not tracked.is_unwanted:
+            tracked.sent_at, tracked.recorded_as = self._way.wire.now(), self._way.record.seq
+            self._place(tracked, Submit(tracked.id, request, tracked.sent_at))
+        elif not tracked.is_closed:
+            self._register.came_to_nothing(
+                tracked, "not sent: the program ended before", self._way.pulse.wall()
+            )

@@ -4,7 +4,7 @@ Reports and executions come from the stream and from questions alike, late, twic
 engine only when every fill that the venue has reported of it was told. Nothing here sends, waits or keeps time.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -38,11 +38,12 @@ class Tracked:
     """One order of ours: what was asked, what the engine was told, what the venue says beyond that.
 
     `filled` is what was told in fills, `reported` the most that the venue reported as filled. A `held` order is not at
-    the venue: we watch the market for it; it may have been there before (`past`, the venue's ids of it then) and go
-    there again. While it is `moving` from the venue to us it may still trade there. It has `left` once its request was
-    sent, at `sent_at` (ns of the venue's time), not before the record `recorded_as` is on the disk; an earlier process
-    may have sent it later than it meant to, until `left_by`. It `was_there` once the venue (or, before a restart, we)
-    had it. It `is_unwanted` once it was to be taken back.
+    the venue: we watch the market for it; it may have been there before (`past`, the venue's ids of it then and what
+    had filled before each of these lives) and go there again. While it is `moving` from the venue to us it may still
+    trade there. It has `left` once its request was sent, at `sent_at` (ns of the venue's time), not before the record
+    `recorded_as` is on the disk; an earlier process may have sent it later than it meant to, until `left_by`. It
+    `was_there` once the venue (or, before a restart, we) had it. It `is_unwanted` once it was to be taken back.
+    `beside` are the other exits of its position, and what was known to be filled of each when this one was worded.
     """
 
     id: str
@@ -62,7 +63,8 @@ class Tracked:
     recorded_as: int = 0
     base: Decimal = ZERO
     wire_id: str = ""
-    past: set[str] = field(default_factory=set)
+    past: dict[str, Decimal] = field(default_factory=dict)
+    beside: tuple[tuple["Tracked", Decimal], ...] = ()
     absent_at: list[int] = field(default_factory=list)
 
     @property
@@ -92,13 +94,13 @@ class Tracked:
     def withdraw(self) -> None:
         """Note that the order is off the venue and lives on with us."""
         if self.venue_id:
-            self.past.add(self.venue_id)
+            self.past[self.venue_id] = self.base
         self.venue_id, self.ending, self.held = "", None, True
 
     def release(self, now: int, *, ids_once: bool) -> Decimal:
         """Note that the order goes to the venue and return the quantity; a used id gets a mark where it must."""
         self.held, self.ending, self.sent_at, self.base = False, None, now, self.filled
-        self.was_there = False
+        self.was_there = self.left = False
         if ids_once and self.past:
             self.wire_id = f"{self.id}r{len(self.past)}"
         return self.request.quantity - self.filled
@@ -139,12 +141,9 @@ class Register:
         standing = [each for each in found if each.is_standing and each.told is not OrderState.UNKNOWN]
         return standing[:-4:-1] + [each for each in found if each.is_closed][:-4:-1]
 
-    def standing(self, instrument: str, side: Side | None = None) -> Iterator[Tracked]:
-        """Yield our orders of an instrument that rest at the venue."""
-        for each in self.open():
-            request = each.request
-            if each.is_standing and request.instrument == instrument and side in (None, request.side):
-                yield each
+    def beside(self, tracked: Tracked) -> Sequence[Tracked]:
+        """Return the other open exits of the position that an exit belongs to."""
+        return [each for each in self.open() if each is not tracked and _place(each) == _place(tracked)]
 
     @property
     def is_settled(self) -> bool:
@@ -197,7 +196,14 @@ class Register:
             tracked.told = OrderState.PARTIAL if tracked.filled else OrderState.OPEN
             self._tell(OrderAccepted(now, tracked.id))
 
-    def rejected(self, tracked: Tracked, reason: str, now: int) -> None:
+    def came_to_nothing(self, tracked: Tracked, reason: str, now: int) -> None:
+        """Tell that an order is not at the venue and will not be: one that we held before is gone."""
+        if tracked.told in (OrderState.SENT, OrderState.UNKNOWN) and not tracked.filled:
+            self._rejected(tracked, reason, now)
+        else:
+            self.gone(tracked, reason, now)
+
+    def _rejected(self, tracked: Tracked, reason: str, now: int) -> None:
         """Tell that the venue proved that it does not hold an order."""
         if tracked.is_closed or tracked.filled or tracked.owes:
             return
@@ -206,13 +212,17 @@ class Register:
 
     def unknown(self, tracked: Tracked, reason: str, now: int) -> None:
         """Tell that an order may or may not be live."""
-        if not tracked.is_closed and tracked.told is not OrderState.UNKNOWN:
+        if not tracked.is_closed and not tracked.is_watched and tracked.told is not OrderState.UNKNOWN:
             tracked.told = OrderState.UNKNOWN
             self._tell(OrderUnknown(now, tracked.id, reason))
 
     def abandoned(self, tracked: Tracked, proof: str, now: int) -> None:
-        """Tell that an order never came to exist."""
-        if not tracked.is_closed and not tracked.filled and not tracked.owes:
+        """Tell that an order never came to exist, or, with fills, that no more comes of it."""
+        if tracked.is_closed or tracked.is_watched or tracked.owes:
+            return
+        if tracked.filled:
+            self.gone(tracked, proof, now)
+        else:
             tracked.told = OrderState.ABANDONED
             self._tell(OrderAbandoned(now, tracked.id, proof))
 
@@ -239,8 +249,9 @@ class Register:
             return None
         self.foreign.pop(report.venue_id, None)
         self.orphans.pop(report.venue_id, None)
-        if report.venue_id in tracked.past:
-            return tracked  # what it was before we took it back
+        if report.venue_id in tracked.past:  # what it was before we took it back
+            tracked.reported = max(tracked.reported, tracked.past[report.venue_id] + report.filled)
+            return tracked
         tracked.absent_at.clear()
         tracked.reported = max(tracked.reported, tracked.base + report.filled)
         if report.state in _ENDINGS or _is_cut(report, tracked):
@@ -260,9 +271,13 @@ class Register:
 
     def _name(self, tracked: Tracked, venue_id: str) -> None:
         """Note the venue's id of an order; one that waited for its trigger may get another one once it is touched."""
-        if venue_id and venue_id not in self._by_venue_id:
+        if not venue_id or venue_id in self._by_venue_id:
+            return
+        self._by_venue_id[venue_id] = tracked
+        if tracked.is_watched:  # it was withdrawn before its answer had come
+            tracked.past[venue_id] = tracked.base
+        else:
             tracked.venue_id = venue_id
-            self._by_venue_id[venue_id] = tracked
 
     def _not_known(self, report: OrderReport) -> None:
         where = self.orphans if self._is_ours(_plain(report.order_id)) else self.foreign
@@ -290,6 +305,8 @@ class Register:
         self._seen[execution.instrument, id] = tracked.id
         if execution.venue_id not in tracked.past:
             self._name(tracked, execution.venue_id)
+        elif not tracked.is_watched:  # it was before this life
+            tracked.base += execution.quantity
         tracked.absent_at.clear()
         tracked.filled += execution.quantity
         tracked.reported = max(tracked.reported, tracked.filled)
@@ -338,13 +355,18 @@ class Register:
         if ending is None or tracked.owes or tracked.is_closed or tracked.held:
             return
         if ending.state is OrderState.REJECTED and not tracked.filled:
-            self.rejected(tracked, ending.reason or "rejected by the venue", now)
+            self._rejected(tracked, ending.reason or "rejected by the venue", now)
         elif ending.state is OrderState.EXPIRED:
             tracked.told = OrderState.EXPIRED
             self._tell(OrderExpired(now, tracked.id, ending.reason))
         else:
             tracked.told = OrderState.CANCELLED
             self._tell(OrderCancelled(now, tracked.id, ending.reason))
+
+
+def _place(tracked: Tracked) -> tuple[str, str, Side, bool]:
+    request = tracked.request
+    return request.strategy, request.instrument, request.side, request.reduce_only
 
 
 def _is_cut(report: OrderReport, tracked: Tracked) -> bool:

@@ -4,7 +4,10 @@ Nothing is tried twice here, and an answer is handed on whatever it says: what i
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
@@ -67,6 +70,41 @@ class Signing(Protocol):
         ...
 
 
+class _Turns:
+    """Who goes next where one must go after the other: whoever has the lowest rank, of these who has waited longest."""
+
+    def __init__(self) -> None:
+        self._is_taken = False
+        self._line: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._numbers = count()
+
+    @asynccontextmanager
+    async def next(self, rank: int) -> AsyncIterator[None]:
+        """Wait for the turn, and have it."""
+        if self._is_taken:
+            mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            heappush(self._line, (rank, next(self._numbers), mine))
+            try:
+                await mine
+            except asyncio.CancelledError:
+                if mine.done() and not mine.cancelled():
+                    self._pass_on()
+                raise
+        self._is_taken = True
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._line:
+            *_, next_one = heappop(self._line)
+            if not next_one.done():
+                next_one.set_result(None)
+                return
+        self._is_taken = False
+
+
 class Wire:
     """The signed way to one venue for one account; open it before use.
 
@@ -101,7 +139,7 @@ class Wire:
         self._signs = signs
         self._signer: Any = None
         self._nonce = 0
-        self._turn = asyncio.Lock()
+        self._turns = _Turns()
         self._is_prepared = False
 
     async def open(self) -> None:
@@ -164,16 +202,17 @@ class Wire:
             raise NotSentError(f"{host} lets us send nothing more now.", "Ask for less.")
         await budget.take(path, query, urgent=call.is_urgent or is_now_or_never)
         if self._dialect.counts:
-            answer = await self._send_in_turn(call, leaving)
+            rank = 0 if call.is_urgent else 1 if is_now_or_never else 2
+            answer = await self._send_in_turn(call, leaving, rank)
         else:
             # What is signed does not keep.
             answer = await self._send(self.signed(call) if must_wait else request, leaving)
         budget.heed(answer)
         return answer._replace(told=call.told)
 
-    async def _send_in_turn(self, call: Call, leaving: Callable[[], None] | None) -> Answer:
+    async def _send_in_turn(self, call: Call, leaving: Callable[[], None] | None, rank: int) -> Answer:
         """Send a call once the one before is answered, or had the time to arrive: numbers must arrive in order."""
-        async with self._turn:
+        async with self._turns.next(rank):
             sending = asyncio.ensure_future(self._send(self.signed(call), leaving))
             arriving = asyncio.ensure_future(self._pulse.sleep(_ARRIVAL))
             try:

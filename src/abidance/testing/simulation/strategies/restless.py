@@ -21,6 +21,8 @@ class Restless(EventStrategy):
     pair = Parameter("BTC/USDT@BINANCE")
     aims = Parameter(0.0, 0.0, 1.0)
     """How often it wishes for a position instead of ordering."""
+    goals = Parameter(0.0, 0.0, 1.0)
+    """How often an entry has a goal beside its stop."""
 
     def on_start(self, view: View) -> list[Intent]:
         """Begin to be restless."""
@@ -80,6 +82,10 @@ class Restless(EventStrategy):
             reduce_only=purpose is Purpose.SIGNAL,
             purpose=purpose,
             decision_price=to_decimal(price),
-            protection=Protection(stop=price * distance) if purpose is Purpose.ENTRY else None,
+            protection=self._protection(price * distance) if purpose is Purpose.ENTRY else None,
             expire_after=expire_after,
         )
+
+    def _protection(self, distance: float) -> Protection:
+        has_goal = self.goals and self._random.random() < self.goals
+        return Protection(stop=distance, take_profit=distance / 2 if has_goal else None)

@@ -1,0 +1,215 @@
+"""Several exits of one position at a venue: one rests, the others are held by us, and none sells what is gone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from abidance.model.instrument import SECOND_NS
+from abidance.model.order import OrderType, Side
+from abidance.testing.exchange import Fault, Wrong
+from abidance.testing.exchange.desk import live
+from abidance.venues.net.transport import Answer
+from abidance.venues.trading.register import Tracked
+from tests.unit.venues.trading_world import SCENES, D, World
+
+
+@pytest.fixture(params=SCENES)
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    made = await World(venue=request.param).start()
+    yield made
+    await made.stop()
+
+
+def standing(world: World) -> list[Decimal]:
+    """Return how much each order at the venue is for."""
+    return [each.ticket.lots * world.btc.lot for each in live(world.exchange.desk.orders.values())]
+
+
+def known(world: World, order_id: str) -> Tracked:
+    tracked = world.gateway.register.get(order_id)
+    assert tracked is not None
+    return tracked
+
+
+def is_native(world: World) -> bool:
+    return OrderType.STOP in world.gateway.dialect.capability.native
+
+
+async def test_the_stops_of_two_strategies_stand_side_by_side(world: World) -> None:
+    for strategy in ("one", "two"):
+        world.submit(quantity="0.1", strategy=strategy)
+        await world.advance(1)
+        world.stop_loss(below=300, strategy=strategy)
+        await world.advance(1)
+
+    stood = standing(world)
+    world.submit(Side.SELL, "0.09", "one", reduce_only=True)
+    await world.advance(0.5)
+
+    assert stood == [D("0.09")] * 2 * is_native(world)
+    assert standing(world) == [D("0.09")] * is_native(world)  # that of the other one stays
+
+
+async def test_a_goal_that_we_held_is_held_by_the_next_process_too(world: World) -> None:
+    stop = await world.guarded()
+    goal = world.goal(above=400)
+    await world.advance(1)
+    was_held = known(world, goal).held
+
+    await world.restart(down=3)
+    await world.advance(40)
+
+    assert was_held == is_native(world)
+    assert known(world, goal).held == was_held
+    assert "OrderAbandoned" not in world.told(goal) + world.told(stop)
+    assert set(world.told(goal)) == {"OrderAccepted"} | ({"OrderUnknown"} if not was_held else set())
+
+
+async def test_an_exit_is_not_sent_when_the_stop_that_it_replaces_has_just_sold(world: World) -> None:
+    if not is_native(world):
+        return  # the stop is sent by us, never behind our back
+    world.submit(quantity="0.5", strategy="another")
+    stop = await world.guarded()
+    placed = next(each for each in live(world.exchange.desk.orders.values()))
+    world.exchange.faults.add(Fault(Wrong.GAP, world.scene.own, times=0))  # the stream tells nothing of it
+    high = int((world.bid() + 500) / world.btc.tick)
+    world.exchange.desk.amend(placed, world.exchange.now, trigger=high)
+    while placed.state.is_working:
+        await world.advance(0.25)
+    world.exchange.faults.clear()
+    assert "OrderFilled" not in world.told(stop)
+
+    leave = world.submit(Side.SELL, "0.09", reduce_only=True)
+    await world.advance(20)
+
+    assert world.filled(leave) == 0
+    assert world.placed(leave) == 0
+    assert world.told(leave)[-1] == "OrderRejected"
+    assert known(world, stop).is_closed
+
+
+async def test_the_kill_switch_takes_a_stop_back_that_is_on_its_way_to_us(world: World) -> None:
+    stop = await world.guarded()
+    world.exchange.faults.add(Fault(Wrong.LATE, "", 0, 0, 1.5))
+    world.submit(Side.SELL, "0.05", reduce_only=True)
+    await world.advance(0.5)
+    was_moving = known(world, stop).moving
+
+    world.gateway.cancel_all()
+    await world.advance(30)
+    world.exchange.faults.clear()
+    await world.advance(30)
+
+    assert was_moving == is_native(world)
+    assert known(world, stop).is_closed
+    assert standing(world) == []
+
+
+class Unsafe:
+    """A record that is never safe: who waits for it dies before."""
+
+    seq = 1
+
+    async def done(self, seq: int) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_stop_that_never_left_does_not_leave_while_the_kill_switch_is_thrown(world: World) -> None:
+    world.submit(Side.BUY, "0.1")
+    await world.advance(1)
+    world.gateway._way.record = Unsafe()
+    stop = world.stop_loss(500)
+    await world.stop()
+    world.gateway = world.made()
+    world.gateway.recover(
+        world.orders.all(), world.orders.fills, world.pulse.wall(), world.departed.__contains__
+    )
+
+    killed = world.gateway.cancel_all()
+    await world.start()
+    await world.advance(20)
+
+    assert world.placed(stop) == 0
+    assert known(world, stop).is_closed
+    assert killed.done()
+
+
+async def test_a_goal_that_the_market_leaves_gives_way_to_the_stop(world: World) -> None:
+    stop = await world.guarded()
+    goal = world.goal(above=400)
+    await world.advance(1)
+    price = known(world, goal).request.price
+    assert price is not None
+    bid = float(world.bid())
+    world.gateway.watch(world.btc.id, float(price) + 1, float(price) + 2)
+    await world.advance(1.5)
+    up = known(world, stop).held, known(world, goal).held
+
+    world.gateway.watch(world.btc.id, bid, bid + 1)
+    await world.advance(6)
+
+    if is_native(world):
+        assert up == (True, False)
+        assert (known(world, stop).held, known(world, goal).held) == (False, True)
+    assert standing(world) == [D("0.09")]
+
+
+async def test_an_amendment_of_a_stop_that_has_come_to_us_is_made_here(world: World) -> None:
+    stop = await world.guarded()
+    world.exchange.faults.add(Fault(Wrong.LATE, "", 0, 0, 1.0))
+    world.submit(Side.SELL, "0.05", reduce_only=True)
+    await world.advance(0.5)
+
+    world.amend(stop, quantity=D("0.04"))
+    await world.advance(40)
+    world.exchange.faults.clear()
+    await world.advance(30)
+
+    if world.gateway.dialect.capability.amends or not is_native(world):
+        assert "OrderAmended" in world.told(stop)
+    assert not {"OrderUnknown", "OrderAbandoned"} & set(world.told(stop))
+
+
+async def test_of_several_orders_that_wait_none_leaves_after_the_kill_switch(world: World) -> None:
+    if not world.gateway.dialect.counts:
+        return  # there they do not wait for each other
+    world.exchange.faults.add(Fault(Wrong.LATE, "", 0, 0, 0.5))
+    orders = [world.rest(below=500 + n, quantity="0.01") for n in range(5)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    world.gateway.cancel_all()
+    await world.advance(30)
+
+    assert sum(world.placed(order) for order in orders) <= 1
+    assert all(known(world, order).is_closed for order in orders)
+
+
+async def test_what_is_taken_back_goes_before_questions_that_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not world.gateway.dialect.counts:
+        return  # there they do not wait for each other
+    order = world.rest()
+    await world.advance(1)
+    asked, request = list[str](), world.request
+
+    async def heard(method: str, url: str, *rest: Any) -> Answer:
+        asked.append(url.rpartition("/")[2])
+        return await request(method, url, *rest)
+
+    monkeypatch.setattr(world, "request", heard)
+    world.exchange.faults.add(Fault(Wrong.LATE, "", 0, 0, 0.5))
+    calls = [world.gateway.dialect.executions(world.btc.id, n * 60 * SECOND_NS) for n in range(1, 4)]
+    asking = [asyncio.ensure_future(world.wire.ask(call)) for call in calls]
+    await asyncio.sleep(0)
+
+    asking[1].cancel()
+    world.cancel(order)
+    await world.advance(40)
+    await asyncio.gather(*asking, return_exceptions=True)
+
+    assert asked[:3] == ["TradesHistory", "CancelOrder", "TradesHistory"]
