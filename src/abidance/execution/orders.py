@@ -30,6 +30,7 @@ from abidance.model.event import (
     OrderFilled,
     OrderRejected,
     OrderUnknown,
+    RulesChanged,
     VenueStatus,
 )
 from abidance.model.instrument import SECOND_NS, parse_instrument_id
@@ -236,7 +237,7 @@ class Orders:
 
     def apply(self, event: AccountEvent) -> Order | None:
         """Book what a venue said and return the order if that changed it; None otherwise (see `take_anomalies`)."""
-        if isinstance(event, FundingPaid | BalanceChanged | VenueStatus | CircuitMoved):
+        if isinstance(event, FundingPaid | BalanceChanged | VenueStatus | CircuitMoved | RulesChanged):
             return None
         order_id = event.fill.order_id if isinstance(event, OrderFilled) else event.order_id
         order = self._orders.get(order_id)
