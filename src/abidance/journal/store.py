@@ -130,6 +130,8 @@ class FileJournal:
         if self.torn:
             os.ftruncate(self._fd, self._last.offset)
             os.fsync(self._fd)
+        if self._policy != "never":
+            os.fdatasync(self._fd)  # a process that was killed may have left its last records in memory alone
         self._at = self._last
         self._synced = self.seq
         self.recorded = self._last.seq - self._start.seq

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from abidance.journal import store
 from abidance.journal.record import FORMAT, MAGIC, Codec, Record, RunHeader, opening
 from abidance.journal.store import FileJournal, is_input, read
 from abidance.model.errors import JournalError
@@ -23,6 +25,7 @@ from abidance.model.event import (
 from abidance.model.instrument import Instrument
 from abidance.model.market import Bar, BarSlice, Trade
 from abidance.model.order import Fill, Side
+from abidance.testing.simulation.disk import Disk
 
 HOUR = 3_600_000_000_000
 COINS = ("BTC", "ETH", "SOL", "XRP", "ADA", "DOGE", "LTC")
@@ -139,6 +142,24 @@ def test_a_restart_compares_what_is_on_record_and_then_appends(path: Path) -> No
         (2, False, OrderFilled(9, FILL)),
         (3, False, hour(2)),
     ]
+
+
+def test_what_a_killed_process_wrote_is_on_the_disk_before_anything_relies_on_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = FileJournal(path, HEADER, sync="never")  # nothing of it is synced
+    killed.append(hour(1))
+    killed.close()
+    kept = list[int]()
+    disk = Disk(path, Random(1))
+    disk.kept = kept.append
+    monkeypatch.setattr(store, "os", disk)
+
+    with FileJournal(path, HEADER) as journal:
+        relied_on = journal.synced
+
+    assert relied_on == 1
+    assert kept == [path.stat().st_size]
 
 
 def test_fills_that_a_crash_kept_from_the_record_are_appended_on_the_second_run(path: Path) -> None:

@@ -99,7 +99,7 @@ class VenueGateway:
         self._keeping = Keeping(
             dialect, self.register, way, self._lock, self._submit, self._asked_off, self._inquiry.look
         )
-        self._recovery = Recovery(dialect, self.register, self._inquiry, way, self._begin)
+        self._recovery = Recovery(self.register, self._inquiry, way, self._begin)
         self._hints = {
             "payments": self._inquiry.ask_payments,
             "mode": self.compare_modes,

@@ -1,13 +1,13 @@
 """What an earlier process left behind at a venue: its orders are taken over, and what became of each is asked.
 
-An order of which it is known that it cannot have left is not asked about: only its own process could have sent it.
+An order of which it is known that it cannot have left is not asked about, for only its own process could have sent it:
+one that stood was held by that process, and is held by this one.
 """
 
 from collections.abc import Callable, Iterable
 
 from abidance.model.command import Submit
 from abidance.model.order import Fill, Order, OrderState
-from abidance.venues.account import AccountDialect
 from abidance.venues.trading.inquiry import Inquiry
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register, Tracked
@@ -20,20 +20,17 @@ class Recovery:
 
     def __init__(
         self,
-        dialect: AccountDialect,
         register: Register,
         inquiry: Inquiry,
         way: Way,
         place: Callable[[Tracked, Submit], None],
     ) -> None:
-        self._dialect = dialect
         self._register = register
         self._inquiry = inquiry
         self._way = way
         self._place = place
         self._open: list[Tracked] = []
         self._unsent: list[Tracked] = []
-        self._held: list[Tracked] = []
 
     def begin(
         self, orders: Iterable[Order], fills: Iterable[Fill], may_have_left: Callable[[str], bool]
@@ -43,20 +40,17 @@ class Recovery:
         register.recover(orders, fills)
         for tracked in register.open():
             tracked.left = may_have_left(tracked.id)
-            was_held = tracked.request.reduce_only and not tracked.left and tracked.told in _STANDING
-            tracked.held = was_held or tracked.request.type not in self._dialect.capability.native
+            tracked.held = not tracked.left and tracked.told in _STANDING
             if tracked.told is OrderState.SENT and not tracked.left:
                 self._unsent.append(tracked)
-            else:
-                (self._held if tracked.held else self._open).append(tracked)
+            elif not tracked.held:
+                self._open.append(tracked)
 
     async def go_on(self) -> None:
         """Ask for all orders at once, then for each. Raises VenueError while nobody answers; call it again."""
         wire, now, register = self._way.wire, self._way.pulse.wall(), self._register
         while self._unsent:
             self._never_left(self._unsent.pop(0))
-        for tracked in self._held:
-            register.accepted(tracked, now)
         for tracked in self._open:
             tracked.left_by = wire.now()
             register.unknown(tracked, "the program was not running", now)
@@ -71,7 +65,7 @@ class Recovery:
         """Send a stop that there was no time to send; anything else is for the engine to wish anew."""
         request = tracked.request
         if request.reduce_only and request.trigger is not None and not tracked.is_unwanted:
-            tracked.sent_at, tracked.recorded_as = self._way.wire.now(), self._way.record.seq
+            tracked.sent_at = self._way.wire.now()
             self._place(tracked, Submit(tracked.id, request, tracked.sent_at))
         elif not tracked.is_closed:
             self._register.came_to_nothing(
