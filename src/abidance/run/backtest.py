@@ -20,7 +20,6 @@ from abidance.execution.analysis import analyse
 from abidance.kernel.ids import OrderIds
 from abidance.kernel.ports import SimulatedVenue
 from abidance.market.feed.stream import TickStream
-from abidance.market.store import fingerprint
 from abidance.model.errors import StrategyError
 from abidance.model.outcome import Notice
 from abidance.run.config import RunConfig
@@ -123,7 +122,7 @@ def result_of(
         bars=material.shown(),
         costs=_costs(core),
         config=material.recorded(),
-        fingerprint=fingerprint(*material.bars.values(), *material.funding.values()),
+        fingerprint=material.fingerprint,
         digest=recorder.digest.hexdigest(),
         version=__version__,
         elapsed=timings.get("simulate", 0.0),

@@ -29,7 +29,6 @@ from abidance.market.bars import Bars
 from abidance.market.feed.merge import merge
 from abidance.market.funding import Funding
 from abidance.market.live.gaps import GapReplay, GapSpan
-from abidance.market.store import fingerprint
 from abidance.market.terms import Version
 from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
 from abidance.model.money import UNIT
@@ -152,7 +151,7 @@ def _run(material: Material, started: float) -> BacktestResult:
         bars=material.shown(),
         costs=costs,
         config=material.recorded(),
-        fingerprint=fingerprint(*material.bars.values(), *material.funding.values()),
+        fingerprint=material.fingerprint,
         digest=story.digest(),
         version=__version__,
         elapsed=finished - loaded,

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from abidance.model.errors import ConfigError, StrategyError, UsageError
@@ -23,7 +23,7 @@ from abidance.run.backtest import backtest
 from abidance.run.choice import write_choice
 from abidance.run.config import RunConfig
 from abidance.run.recipe import Executor, Recipe, Remembering, pins, portable
-from abidance.run.setup import BarSource
+from abidance.run.setup import BarSource, gather
 from abidance.run.tuning import split_time, tuning
 
 EPOCHS = 100
@@ -76,6 +76,7 @@ class Optimisation:
         self.after: RunConfig | None = None
         self.uncounted: TrialsError | None = None
         self._fallbacks: Counter[str] = Counter()
+        whole = config.timerange
         if request.train_until:
             config, self.after = split_time(config, request.train_until)
         self.aim = Aim.read(request.objectives, request.requirements)
@@ -85,6 +86,7 @@ class Optimisation:
         grid = len(self.tuning.space.grid()) if sampler == "grid" else None
         self.effort = Effort(request.epochs or grid or EPOCHS, request.patience)
         self.recipe = Recipe(self.tuning, self.aim, Remembering(home.source), home.strategies, executor)
+        self._whole_data = self._data_of(whole) if self.after is not None and home.counter is not None else ""
         self.recipe()  # a function that is missing is told before anything is searched
         self.name = _name(request.name, [each.name for each in self.tuning.config.strategies])
         plan = Plan(self.name, sampler, request.seed, self.tuning.space, self.aim, pins(self.recipe))
@@ -169,8 +171,15 @@ class Optimisation:
             return
         try:
             self._home.counter.count(outcome.trial)
+            if self._whole_data:  # a verdict on the whole range judges what was chosen on a part of it
+                self._home.counter.count(replace(outcome.trial, data=self._whole_data))
         except TrialsError as error:  # it must not cost the search; the caller tells it
             self.uncounted = error
+
+    def _data_of(self, timerange: str) -> str:
+        """Return the fingerprint of the run's data in another time range, which no trial reads."""
+        config = self.tuning.config.model_copy(update={"timerange": timerange})
+        return gather(config, self._home.source, self._home.strategies).fingerprint
 
     def _survey(self, best: Row, rows: Sequence[Row], crew: Crew) -> Ground:
         def evaluate(points: list[Values]) -> list[Outcome | Refusal]:

@@ -27,7 +27,7 @@ from abidance.market.funding import Funding
 from abidance.market.live.gaps import GapReplay, GapSpan
 from abidance.market.quality import checked
 from abidance.market.reference import Source, resolve
-from abidance.market.store import parse_timerange, show
+from abidance.market.store import fingerprint, parse_timerange, show
 from abidance.market.terms import Version
 from abidance.model.errors import ConfigError, DataError, StrategyError, UsageError
 from abidance.model.event import BalanceChanged, Control, ControlAction
@@ -98,6 +98,11 @@ class Material:
     gaps: tuple[GapSpan, ...] = ()
     opened: int | None = None
     is_real: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the hash of the bars and funding rates of the range, under which a result's data are known."""
+        return fingerprint(*self.bars.values(), *self.funding.values())
 
     @property
     def mode(self) -> str:

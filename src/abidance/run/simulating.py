@@ -26,7 +26,7 @@ from abidance.market.bars import Bars
 from abidance.market.funding import Funding
 from abidance.market.live.gaps import GapSpan
 from abidance.market.quality import checked
-from abidance.market.store import fingerprint, parse_timerange, show
+from abidance.market.store import parse_timerange, show
 from abidance.market.terms import Terms, Version
 from abidance.model.errors import AbidanceError, DataError, UsageError
 from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
@@ -295,7 +295,7 @@ def simulate(
         timeframe=timeframe,
         bars=stage.count,
         facts=stage.market.facts if stage.market is not None else {},
-        fingerprint=fingerprint(*material.bars.values(), *material.funding.values()),
+        fingerprint=material.fingerprint,
         notes=(*material.notices, *_told_by_events(found)),
         paths=sorted(found, key=lambda path: path.number),
     )

@@ -30,7 +30,6 @@ from abidance.indicators.memory import Memory, remembering
 from abidance.journal.metrics import day_ends, days_covered, figures_of_days, underwater
 from abidance.kernel.ids import OrderIds
 from abidance.market.bars import Bars
-from abidance.market.store import fingerprint
 from abidance.run.backtest import play, result_of
 from abidance.run.compiled import first_time, scene_of, tapes_of, unsupported
 from abidance.run.config import RunConfig
@@ -176,8 +175,7 @@ class Arena:
     @cached_property
     def fingerprint(self) -> str:
         """Return the hash of the bars and funding rates that settings are scored on."""
-        material = self._layout.material
-        return fingerprint(*material.bars.values(), *material.funding.values())
+        return self._layout.material.fingerprint
 
 
 class _Layout:

@@ -18,6 +18,7 @@ from abidance.run.config import RunConfig, load
 from abidance.run.optimising import Home, Optimisation, Request
 from abidance.run.recipe import Recipe, Remembering, pins, portable
 from abidance.run.tuning import split_time, tuning
+from abidance.run.verdict import Settings, judge
 from abidance.strategy.config import ExitsConfig
 
 pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
@@ -37,12 +38,12 @@ def catalog(tmp_path: Path) -> Catalog:
     return Catalog(BarStore(tmp_path / "data"))
 
 
-def searched(tmp_path: Path, name: str, executor=backtest, **asked):
+def searched(tmp_path: Path, name: str, executor=backtest, run: RunConfig | None = None, **asked):
     home = Home(catalog(tmp_path), None, tmp_path / "studies", TrialCounter(tmp_path / "research"))
     request = Request(
         **{"name": name, "spaces": SPACES, "epochs": 8, "requirements": ("trades >= 1",), **asked}
     )
-    return Optimisation(config(), home, request, executor)
+    return Optimisation(run or config(), home, request, executor)
 
 
 def test_both_executors_search_alike(tmp_path):
@@ -69,6 +70,28 @@ def test_every_outcome_is_told_to_the_trial_counter(tmp_path):
 
     different = {row.scores for row in found.rows if row.is_scored}
     assert len(tried) >= len(different) > 1
+
+
+@pytest.mark.usefixtures("kernels_are_compiled")
+def test_a_verdict_on_the_whole_range_pays_for_what_was_tried_on_the_part_that_was_searched(tmp_path):
+    whole = config(timerange="20240101-20240401")
+    search = searched(tmp_path, "split", run=whole, train_until="20240215", epochs=6)
+    search.run()
+
+    counter = TrialCounter(tmp_path / "research")
+    part, whole_time, held_back = (
+        counter.tried("EmaCross", search.recipe.evaluate(each).fingerprint)
+        for each in (search.tuning.config, whole, search.after)
+    )
+    verdict = judge(
+        whole, catalog(tmp_path), counter=counter, settings=Settings(variants=0, permutations=0, noise=0)
+    )
+
+    assert len(part) > 1
+    assert sorted(whole_time.sharpes) == sorted(part.sharpes)
+    assert not held_back.sharpes
+    (luck,) = [check for check in verdict.checks if check.key == "luck"]
+    assert luck.figures["trials"] == len(part) + 1
 
 
 def test_what_is_tuned_goes_into_the_run(tmp_path):
