@@ -170,6 +170,29 @@ def test_what_comes_late_finds_its_room_and_moves_nothing(visitor: Visitor) -> N
     assert visitor.faults == []
 
 
+def test_an_order_whose_answer_is_lost_bears_one_id_until_it_is_answered(visitor: Visitor) -> None:
+    page, ids = visitor.go("/orders"), list[str]()
+
+    def lose(route: Any) -> None:
+        ids.append(route.request.post_data_json["id"])
+        if len(ids) < 3:
+            route.abort()
+        else:
+            route.fulfill(status=409, json={"title": "Refused", "code": "max_exposure", "status": 409})
+
+    page.route(lambda url: url.endswith("/orders"), lose)
+    page.get_by_role("button", name="Order by hand").click()
+    form = page.get_by_role("form", name="Order by hand")
+    form.get_by_role("textbox", name="Quantity").fill("0.001")
+
+    for _ in range(4):
+        with page.expect_request(lambda request: request.method == "POST"):
+            form.get_by_role("button", name="Ask risk, then send").click()
+        form.get_by_text("It may have been placed" if len(ids) < 3 else "Refused").first.wait_for()
+
+    assert ids[0] == ids[1] == ids[2] != ids[3]
+
+
 def test_a_slow_line_is_neither_flooded_nor_left_without_answers(visitor: Visitor) -> None:
     asked: dict[str, int] = {}
     most: dict[str, int] = {}

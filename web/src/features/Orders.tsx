@@ -4,6 +4,7 @@ import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, codeOf, placed, told, type Schemas } from "../client/api";
+import { Attempt } from "../client/attempt";
 import { usePrices } from "../client/stream";
 import { DataTable, ROOM } from "../ui/DataTable";
 import { exact, money, pair, words } from "../ui/format";
@@ -25,7 +26,8 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
   const positions = api.useQuery("get", "/api/v1/runs/{run}/positions", { params: { path } });
   const all = usePages<Schemas["OrderOut"]>(`/api/v1/runs/${run.name}/orders`, run.run_id, orderKey, {}, (row) => row.is_open);
   const cancel = api.useMutation("delete", "/api/v1/runs/{run}/orders/{order_id}");
-  const leave = api.useMutation("post", "/api/v1/runs/{run}/orders");
+  const [closed] = useState(() => new Attempt());
+  const leave = api.useMutation("post", "/api/v1/runs/{run}/orders", { onSuccess: () => closed.answered(null), onError: (error) => closed.answered(error) });
   const [changed, change] = useState<Schemas["OrderOut"] | null>(null);
   const [grave, consider] = useState<{ title: string; text: string; act: () => void } | null>(null);
   const taken = (row: Schemas["OrderOut"]) => () => cancel.mutate({ params: { path: { ...path, order_id: row.id } } });
@@ -33,17 +35,16 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
     row.purpose === "entry" || row.purpose === "signal"
       ? taken(row)()
       : consider({ title: `Take back the ${words(row.purpose).toLowerCase()}?`, text: `${pair(row.instrument)} then stands without it until ${row.strategy} or you place another.`, act: taken(row) });
-  const closing = (row: Schemas["PositionOut"]) => () =>
-    leave.mutate({
-      params: { path },
-      body: {
-        strategy: row.strategy,
-        instrument: row.instrument,
-        side: row.direction === "long" ? "sell" : "buy",
-        quantity: row.quantity.replace("-", ""),
-        reduce_only: true,
-      },
-    });
+  const closing = (row: Schemas["PositionOut"]) => () => {
+    const wish = {
+      strategy: row.strategy,
+      instrument: row.instrument,
+      side: row.direction === "long" ? ("sell" as const) : ("buy" as const),
+      quantity: row.quantity.replace("-", ""),
+      reduce_only: true,
+    };
+    leave.mutate({ params: { path }, body: { id: closed.id({ run: run.run_id, opened: row.ts_opened, ...wish }), ...wish } });
+  };
   return (
     <>
       <div className="panel-head">
@@ -197,29 +198,30 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
   const instruments = api.useQuery("get", "/api/v1/runs/{run}/instruments", { params: { path: { run: run.name } } });
   const rules = instruments.data?.find((each) => each.id === instrument);
   const last = usePrices()?.prices[instrument] ?? rules?.price;
+  const [attempt] = useState(() => new Attempt());
   const place = api.useMutation("post", "/api/v1/runs/{run}/orders", {
+    onError: (error) => attempt.answered(error),
     onSuccess: () => {
+      attempt.answered(null);
       notifications.show({ message: `Risk let it pass: ${side} ${quantity} ${rules?.base ?? ""} is on its way.` });
       onDone();
     },
   });
   const worth = last && Number(quantity) > 0 ? `, about ${money(Number(quantity) * last)} ${rules?.quote ?? ""}` : "";
   const { at, rest } = placed(place.error, ["strategy", "instrument", "side", "type", "quantity", "price", "trigger", "stop_distance"]);
-  const send = () =>
-    place.mutate({
-      params: { path: { run: run.name } },
-      body: {
-        id: crypto.randomUUID(),
-        strategy,
-        instrument,
-        side,
-        type,
-        quantity,
-        price: type === "limit" ? price : undefined,
-        trigger: type === "stop" ? price : undefined,
-        stop_distance: stop === "" ? undefined : Number(stop),
-      },
-    });
+  const send = () => {
+    const wish = {
+      strategy,
+      instrument,
+      side,
+      type,
+      quantity,
+      price: type === "limit" ? price : undefined,
+      trigger: type === "stop" ? price : undefined,
+      stop_distance: stop === "" ? undefined : Number(stop),
+    };
+    place.mutate({ params: { path: { run: run.name } }, body: { id: attempt.id({ run: run.run_id, ...wish }), ...wish } });
+  };
   return (
     <Form label="Order by hand" error={place.error} onSend={send}>
       {run.is_real && <p className="careful">This bot trades with real money.</p>}
@@ -231,6 +233,7 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
       {type !== "market" && <TextInput label={type === "limit" ? "Limit price" : "Trigger"} description={rules ? `${rules.quote} in steps of ${exact(rules.tick)}, last ${exact(last)}` : undefined} inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} error={at.price ?? at.trigger} required />}
       <NumberInput label="Stop-loss distance" description="In units of the price; empty for none" value={stop} onChange={setStop} error={at.stop_distance} min={0} />
       <Refused error={place.error} rest={rest} />
+      {place.error && attempt.isInDoubt && <p className="quiet">It may have been placed. Sent again as it is, it is placed once; look at the open orders before you change it.</p>}
       <Button type="submit" loading={place.isPending}>
         Ask risk, then send
       </Button>
