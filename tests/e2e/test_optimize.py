@@ -291,6 +291,47 @@ def test_a_file_of_the_users_is_not_replaced_by_a_choice(abidance: Program) -> N
     assert mine.read_text() == "# mine\n"
 
 
+def test_a_choice_is_written_beside_the_file_of_its_strategy(abidance: Program) -> None:
+    body = "class Mine(BarStrategy):\n    x = Parameter(1, 1, 9)\n    def signals(self, bars):\n"
+    body += "        return Signals((np.arange(len(bars)) // (5 * self.x) % 2).astype(float))\n"
+    file = abidance.strategy(body)
+    folder = abidance.home / "elsewhere"
+    folder.mkdir()
+    file.rename(folder / "mine.py")
+
+    done = abidance("optimize", "-s", "elsewhere/mine.py:Mine", *RUN[3:], "-e", "2", "-j", "1", "--apply")
+
+    assert done.code == 0, done
+    assert (folder / "Mine.toml").is_file()
+    assert not list(abidance.userdir.glob("strategies/*.toml"))
+    (command,) = [line for line in done.out.splitlines() if line.startswith("Use it:")]
+    assert abidance(*shlex.split(command)[3:]).code == 0
+
+
+TELL_CACHE = """
+import runpy
+from contextlib import suppress
+with suppress(SystemExit):
+    runpy.run_module("abidance", run_name="__main__", alter_sys=True)
+from abidance.kernel.native import cache_folder
+print(cache_folder())
+"""
+
+
+def test_compiled_code_is_kept_in_the_user_directory_that_is_named(abidance: Program) -> None:
+    other = abidance.home / "other"
+    typed = (*RUN[:-2], "--space", "fats=1:5", "--userdir", str(other))  # refused before anything is compiled
+    unset = {"HOME": str(abidance.home), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+
+    done = subprocess.run(
+        [sys.executable, "-c", TELL_CACHE, *typed],
+        cwd=abidance.home, env=unset, timeout=60, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert "fats" in done.stderr
+    assert done.stdout.split() == [str(other / "cache" / "compiled")]
+
+
 @pytest.mark.parametrize(
     ("typed", "code", "words"),
     [

@@ -43,6 +43,8 @@ class Kind(NamedTuple):
 def do(news: Connection, kind: Kind, task: Task) -> None:
     """Do one piece of work in this process, and tell how it goes and how it ended."""
     os.nice(10)  # whoever trades on this machine goes first
+    # The folder of compiled code is asked for when a kernel is imported.
+    os.environ["ABIDANCE_HOME"] = str(task.userdir)
     try:
         news.send(("done", kind.work(task, lambda share, live: news.send(("progress", (share, live))))))
     except AbidanceError as error:

@@ -76,7 +76,7 @@ StorageUrl = Annotated[
     str | None, typer.Option("--storage", help="postgresql://user:password@host/database, for several hosts.")
 ]
 ClusterUrl = Annotated[str | None, typer.Option("--cluster", help="Dask scheduler: tcp://host:8786.")]
-Apply = Annotated[bool, typer.Option("--apply", help="Write the choice beside your strategies.")]
+Apply = Annotated[bool, typer.Option("--apply", help="Write the choice beside the strategy.")]
 TrialNumber = Annotated[int | None, typer.Option("--trial", min=0, help="Apply this trial, not the best.")]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", callback=paths.output, help="Write everything as JSON.")
@@ -130,6 +130,8 @@ def optimize(
         raise UsageError(
             "Optimisation needs the extra `optimise`.", "Install it: pip install 'abidance[optimise]'"
         )
+    # The folder of compiled code is asked for when a kernel is imported, here and in workers.
+    os.environ["ABIDANCE_HOME"] = str(userdir.expanduser())
     from rich.console import Console
 
     from abidance.run.optimising import Home, Optimisation, Request

@@ -22,7 +22,7 @@ from abidance.research.trials import TrialCounter, TrialsError
 from abidance.run.backtest import backtest
 from abidance.run.choice import write_choice
 from abidance.run.config import RunConfig
-from abidance.run.recipe import Executor, Recipe, Remembering, pins, portable
+from abidance.run.recipe import Executor, Recipe, Remembering, file_of, pins, portable
 from abidance.run.setup import BarSource, gather
 from abidance.run.tuning import split_time, tuning
 
@@ -152,12 +152,17 @@ class Optimisation:
         return findings.rows[number]
 
     def apply(self, row: Row, folder: Path) -> Path:
-        """Write the configuration of a trial into `folder` and return the file; none of the user's is replaced."""
+        """Write the configuration of a trial and return the file; none of the user's is replaced.
+
+        It goes beside the file of the first strategy, for a shipped one into `folder`.
+        """
+        own = file_of(self.tuning.config.strategies[0], self._home.strategies)
         scores = ", ".join(
             f"{each.name} {value:.6g}" for each, value in zip(self.aim.objectives, row.scores, strict=True)
         )
         title = f"study {self.name}, trial {row.number} ({scores})."
-        return write_choice(self.tuning.configured(row.values), title, folder, self._home.strategies)
+        place = folder if own is None else own.parent
+        return write_choice(self.tuning.configured(row.values), title, place, self._home.strategies)
 
     def _crew(self) -> Crew:
         if self._request.cluster:

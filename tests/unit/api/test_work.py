@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from starlette.testclient import TestClient
 from abidance.api.app import create_app
 from abidance.api.bench import Bench, Job
 from abidance.api.house import House
-from abidance.api.workshop import SEARCHES, VERDICTS, Kind, Task
+from abidance.api.workshop import SEARCHES, VERDICTS, Kind, Task, Tell, do
 from abidance.market.bars import Bars
 from abidance.market.findings import findings
 from abidance.market.quality import inspect_bars
@@ -97,6 +98,29 @@ def test_a_verdict_tells_each_check_in_a_sentence(nobody: TestClient, house: Hou
         each["sentence"] and each["mark"] in ("pass", "warn", "fail", "skip") for each in result["checks"]
     )
     assert "<html" in viewer.get("/api/v1/verdicts/one/page").text
+
+
+def _cache(task: Task, tell: Tell) -> dict[str, Any]:
+    from abidance.kernel.native import cache_folder
+
+    return {"cache": str(cache_folder())}
+
+
+def test_work_keeps_compiled_code_in_the_user_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ABIDANCE_HOME", "ABIDANCE_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    ours, theirs = get_context("spawn").Pipe(duplex=False)
+    task = Task("one", CONFIG, {}, tmp_path, tmp_path)
+
+    process = get_context("spawn").Process(target=do, args=(theirs, Kind("probe", "probes", _cache), task))
+    process.start()
+    theirs.close()
+    told = ours.recv()
+    process.join()
+
+    assert told == ("done", {"cache": str(tmp_path / "cache" / "compiled")})
 
 
 @pytest.mark.parametrize(
