@@ -430,6 +430,30 @@ def test_a_worker_of_a_cluster_that_dies_costs_its_trial_alone_which_is_tried_ag
     assert lost["parameters"] in [trial["parameters"] for trial in trials(document, "complete")]
 
 
+@pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+@pytest.mark.usefixtures("kernels_are_compiled")
+@pytest.mark.parametrize("where", ["two processes", "cluster"])
+def test_workers_with_compiled_code_find_what_the_event_engine_finds(
+    abidance: Program, where: str, request: pytest.FixtureRequest
+) -> None:
+    workers = ("-j", "2") if where == "two processes" else ("--cluster", request.getfixturevalue("cluster"))
+    grid = ("--space", "fast=5,20", "--space", "slow=30,60,90", "--sampler", "grid")
+
+    compiled = found(abidance, *RUN[:-2], *grid, "--name", "compiled", *workers)
+    event = found(abidance, *RUN, *grid, "--name", "event", "-j", "1")
+
+    def scores(document: dict[str, Any]) -> dict[tuple[int, int], float]:
+        found = [(trial["parameters"], trial["scores"]) for trial in trials(document, "complete")]
+        return {(values["fast"], values["slow"]): score for values, (score,) in found}
+
+    assert len(scores(event)) == 6
+    assert scores(compiled) == pytest.approx(scores(event), rel=1e-6)
+    assert compiled["fallbacks"] == {}
+    # only a whole run tells it, and a trial here is none
+    assert {trial["metrics"]["win_rate"] for trial in trials(compiled, "complete")} == {None}
+    assert None not in {trial["metrics"]["win_rate"] for trial in trials(event, "complete")}
+
+
 def noted(program: Program) -> None:
     """Let all workers, wherever their files are laid out, note in one place that they ran."""
     log = program.home / "log.txt"
