@@ -170,6 +170,19 @@ def test_what_comes_late_finds_its_room_and_moves_nothing(visitor: Visitor) -> N
     assert visitor.faults == []
 
 
+def test_the_order_book_is_asked_for_anew_several_times_a_second(visitor: Visitor) -> None:
+    page = visitor.page
+    page.clock.install()
+    visitor.go("/markets")
+    page.get_by_text("This bot reads no order book.").wait_for()
+    page.clock.pause_at(page.evaluate("Date.now() / 1000 + 0.2"))
+
+    for _ in range(3):
+        with page.expect_response(lambda answer: "/book?" in answer.url and answer.ok):
+            page.clock.run_for(160)
+            page.clock.run_for(160)  # the first may find an answer still on its way
+
+
 def test_an_order_whose_answer_is_lost_bears_one_id_until_it_is_answered(visitor: Visitor) -> None:
     page, ids = visitor.go("/orders"), list[str]()
 

@@ -2,7 +2,7 @@
 import { ActionIcon, Button, Kbd, Loader, Select, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { Spotlight, spotlight } from "@mantine/spotlight";
 import { useQueryClient } from "@tanstack/react-query";
-import { type ComponentType, lazy, Suspense, useEffect } from "react";
+import { type ComponentType, lazy, Suspense, useEffect, useRef } from "react";
 import { Link as Go, Redirect, Route, Switch, useLocation } from "wouter";
 import { api, type Schemas } from "../client/api";
 import { choose, useChosen } from "../client/kept";
@@ -49,8 +49,10 @@ export function Shell({ me }: { me: Me }) {
   const run = runs.data?.find((each) => each.name === chosen) ?? runs.data?.find((each) => each.is_running) ?? runs.data?.[0];
   const isRunning = run !== undefined;
 
+  const read = useRef(0);
+  read.current = run?.changes ?? 0;
   useEffect(() => {
-    stream.follow(queries, run?.name ?? null, run?.run_id ?? "");
+    stream.follow(queries, run?.name ?? null, run?.run_id ?? "", read.current);
   }, [queries, run?.name, run?.run_id]);
   useEffect(() => {
     const screen = SCREENS.find((each) => each.path === path);

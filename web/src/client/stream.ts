@@ -2,6 +2,7 @@
  * The live stream: one WebSocket for all that is shown. It comes back by itself and goes on where it was; what was
  * missed for good is read anew. What changes here makes queries ask again at once: each a few times a second at most,
  * and never before its last answer is there, so that a slow link is neither flooded nor left without any answer.
+ * What is worth something else with each price is read anew once a second while prices move.
  */
 import type { Query, QueryClient } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
@@ -20,8 +21,11 @@ const EVERY = 100;
 /** Requests a second in the long run, well below what the server lets one address ask, and how many at first. */
 const [PACE, CREDIT] = [20, 80];
 const LONGEST = 10_000;
+/** What is valued at the last prices, and how often in milliseconds it is read while they move. */
+const VALUED = /^\/api\/v1\/runs(\/{run}\/(risk|positions|balances|strategies|contribution))?$/;
+const VALUED_EVERY = 1_000;
 
-class Stream {
+export class Stream {
   private socket: WebSocket | null = null;
   private queries: QueryClient | null = null;
   private wanted: { run: string; runId: string } | null = null;
@@ -30,6 +34,8 @@ class Stream {
   private delay = 500;
   private due: ReturnType<typeof setTimeout> | null = null;
   private next = 0;
+  private valuing: ReturnType<typeof setTimeout> | null = null;
+  private valued = 0;
   private credit = { left: CREDIT, at: 0 };
   /** Queries that are asked again, and whether once more after that. */
   private renewed = new Map<string, boolean>();
@@ -38,8 +44,8 @@ class Stream {
   link: Link = "connecting";
   prices: Prices | null = null;
 
-  /** Follow a run; null follows none. */
-  follow(queries: QueryClient, run: string | null, runId: string): void {
+  /** Follow a run of which `changes` were known when it was read; null follows none. */
+  follow(queries: QueryClient, run: string | null, runId: string, changes: number): void {
     this.queries = queries;
     this.watch ??= setInterval(() => this.look(), 250);
     if (!this.socket && this.link === "connecting") this.open();
@@ -48,8 +54,9 @@ class Stream {
     if (this.wanted && this.socket?.readyState === WebSocket.OPEN) {
       this.send({ type: "unsubscribe", run: this.wanted.run });
     }
+    if (this.wanted) this.refresh(); // what this page knows of the other run may be older than `changes`
     this.wanted = next;
-    this.since = null;
+    this.since = next && changes;
     this.prices = null;
     if (this.socket?.readyState === WebSocket.OPEN) this.subscribe();
   }
@@ -102,6 +109,7 @@ class Stream {
     if (message.type === "prices") {
       this.prices = { now: message.now ?? 0, equity: message.equity ?? 0, prices: message.prices ?? {} };
       this.tell();
+      this.valuing ??= setTimeout(() => this.value(), Math.max(0, this.valued + VALUED_EVERY - Date.now()));
     } else if (message.type === "running") {
       this.refresh();
     } else if (message.type === "changes") {
@@ -122,7 +130,16 @@ class Stream {
 
   private ask(): void {
     this.due = null;
-    const predicate = (query: Query) => /\/(runs|alerts)/.test(JSON.stringify(query.queryKey));
+    this.readAnew((query) => /\/(runs|alerts)/.test(JSON.stringify(query.queryKey)));
+  }
+
+  private value(): void {
+    this.valuing = null;
+    this.valued = Date.now();
+    this.readAnew((query) => VALUED.test(String(query.queryKey[1])));
+  }
+
+  private readAnew(predicate: (query: Query) => boolean): void {
     void this.queries?.invalidateQueries({ predicate, refetchType: "none" });
     const active = this.queries?.getQueryCache().findAll({ type: "active", predicate }) ?? [];
     for (const query of active) void this.renew(query);

@@ -4,6 +4,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
+import { WORK_EVERY } from "../client/pace";
 import { CandleChart, Lines } from "../ui/charts";
 import { exact, money, share, words } from "../ui/format";
 import { Empty, Failure, Form, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
@@ -19,7 +20,7 @@ export default function Backtests({ me }: { me: Me }) {
   const [verdict] = useState(namedVerdict);
   const [compared, compare] = useState<string[]>([]);
   const list = api.useQuery("get", "/api/v1/backtests", ALL, {
-    refetchInterval: (query) => (query.state.data?.items.some((each) => each.state === "queued" || each.state === "running") ? 700 : 10_000),
+    refetchInterval: (query) => (query.state.data?.items.some((each) => each.state === "queued" || each.state === "running") ? WORK_EVERY : 10_000),
   });
   const toggle = (id: string) => compare((before) => (before.includes(id) ? before.filter((each) => each !== id) : [...before, id].slice(-4)));
   return (

@@ -1,6 +1,7 @@
 /** The order book as the bot last saw it: the best levels on both sides, and how much lies behind each. */
 import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
+import { BOOK_EVERY } from "../client/pace";
 import { digitsOf, exact, grouped, signedShare } from "../ui/format";
 import { ROOM } from "../ui/DataTable";
 import { Empty, Loaded, State, Time } from "../ui/parts";
@@ -9,7 +10,7 @@ const SHOWN = 12;
 type Level = number[];
 
 export function Depth({ run, instrument, rules }: { run: Run; instrument: string; rules: Schemas["InstrumentOut"] | undefined }) {
-  const book = api.useQuery("get", "/api/v1/runs/{run}/book", { params: { path: { run: run.name }, query: { instrument, levels: SHOWN } } }, { enabled: Boolean(instrument), refetchInterval: run.is_running ? 500 : false });
+  const book = api.useQuery("get", "/api/v1/runs/{run}/book", { params: { path: { run: run.name }, query: { instrument, levels: SHOWN } } }, { enabled: Boolean(instrument), refetchInterval: run.is_running ? BOOK_EVERY : false });
   return (
     <Loaded query={book} height={ROOM}>
       {(found) => {

@@ -4,6 +4,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
+import { WORK_EVERY } from "../client/pace";
 import { whole } from "../ui/format";
 import { Failure, Form, Panel, State, Time } from "../ui/parts";
 
@@ -13,7 +14,7 @@ const isBusy = (of: Download) => of.state === "queued" || of.state === "running"
 export function Downloads({ me }: { me: Me }) {
   const queries = useQueryClient();
   const list = api.useQuery("get", "/api/v1/downloads", { params: { query: { limit: 10 } } }, {
-    refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? 700 : 10_000),
+    refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? WORK_EVERY : 10_000),
   });
   const cancel = api.useMutation("delete", "/api/v1/downloads/{id}", { onSuccess: () => void queries.invalidateQueries() });
   const rows = list.data?.items ?? [];

@@ -4,6 +4,7 @@ import { useState } from "react";
 import { Link as Go, useLocation } from "wouter";
 import type { Me } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
+import { WORK_EVERY } from "../client/pace";
 import { DataTable } from "../ui/DataTable";
 import { lasting, share, whole } from "../ui/format";
 import { Failure, Loaded, Panel, Stat, State, Time } from "../ui/parts";
@@ -19,7 +20,7 @@ export default function Jobs({ me }: { me: Me }) {
   const [state, setState] = useState<string | null>(null);
   const [kind, setKind] = useState<string | null>(null);
   const jobs = api.useQuery("get", "/api/v1/jobs", { params: { query: { limit: 500 } } }, {
-    refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? 700 : 5_000),
+    refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? WORK_EVERY : 5_000),
   });
   const cancel = useCancel();
   return (

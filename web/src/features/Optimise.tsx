@@ -4,6 +4,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
+import { WORK_EVERY } from "../client/pace";
 import { Dots, HeatMap } from "../ui/charts2d";
 import { DataTable } from "../ui/DataTable";
 import { share, words } from "../ui/format";
@@ -21,7 +22,7 @@ const isBusy = (of: Search) => of.state === "queued" || of.state === "running";
 export default function Optimise({ me }: { me: Me }) {
   const [open, setOpen] = useState(named);
   const list = api.useQuery("get", "/api/v1/searches", ALL, {
-    refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? 700 : 10_000),
+    refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? WORK_EVERY : 10_000),
   });
   return (
     <>

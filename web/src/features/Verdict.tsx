@@ -2,6 +2,7 @@
 import { Button, Progress } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { api, type Schemas } from "../client/api";
+import { WORK_EVERY } from "../client/pace";
 import { Failure, Loaded, Panel, State, Time } from "../ui/parts";
 
 type Verdict = Schemas["JudgementOut"];
@@ -11,7 +12,7 @@ const isBusy = (of: Verdict | undefined) => of?.state === "queued" || of?.state 
 export function VerdictOf({ backtest, mayAsk }: { backtest: string; mayAsk: boolean }) {
   const queries = useQueryClient();
   const list = api.useQuery("get", "/api/v1/verdicts", { params: { query: { limit: 100 } } }, {
-    refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? 700 : 30_000),
+    refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? WORK_EVERY : 30_000),
   });
   const start = api.useMutation("post", "/api/v1/verdicts", { onSuccess: () => void queries.invalidateQueries() });
   const found = list.data?.items.find((each) => each.backtest === backtest);
@@ -37,7 +38,7 @@ export function VerdictOf({ backtest, mayAsk }: { backtest: string; mayAsk: bool
 
 /** A verdict that was named by its own id, whatever it judged: asked for as work, and read as such. */
 export function OneVerdict({ id, mayAct }: { id: string; mayAct: boolean }) {
-  const query = api.useQuery("get", "/api/v1/verdicts/{id}", { params: { path: { id } } }, { refetchInterval: (of) => (isBusy(of.state.data) ? 700 : false) });
+  const query = api.useQuery("get", "/api/v1/verdicts/{id}", { params: { path: { id } } }, { refetchInterval: (of) => (isBusy(of.state.data) ? WORK_EVERY : false) });
   return (
     <Loaded query={query}>
       {(found) => (
