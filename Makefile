@@ -62,7 +62,7 @@ fmt: $(VENV)/.installed ## format the code and apply the safe fixes
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-bench: $(VENV)/.installed ## measure Abidance beside its peers (make bench ARGS="--only start" picks)
+bench: $(VENV)/.installed ## measure Abidance beside its peers (ARGS=--heavy: every workload and peer)
 	@$(PY) benchmarks/run.py $(ARGS)
 
 docs: $(VENV)/.docs ## build the documentation into site/

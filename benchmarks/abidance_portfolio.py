@@ -1,5 +1,7 @@
 """Abidance on the portfolio workload: pairs that share cash, a stop, a target and a trailing stop.
 
+As on the single workload, laying the bars out comes before what is timed (phase `scene`), but not with `--full`.
+
 python abidance_portfolio.py                            # as many positions as there are pairs
 python abidance_portfolio.py --positions 10 --bars 20000
 python abidance_portfolio.py --full                     # with every order, fill and round trip told

@@ -1,8 +1,9 @@
 """Abidance on the single workload: one strategy over one series, by the compiled executor.
 
-`steady_s` is from the columns of bars to the metrics, as a search does it: signals, simulation, return, drawdown,
-Sharpe ratio. With `full` it is `compiled_backtest`, which also tells every order, fill, round trip and refusal, and
-takes the fingerprint of the data.
+`steady_s` is what a search does for each setting: signals, simulation, return, drawdown, Sharpe ratio. Laying the bars
+out for the executor comes before, once, and is told as the phase `scene`. With `full` it is `compiled_backtest`, which
+also tells every order, fill, round trip and refusal, and takes the fingerprint of the data; there the layout is part of
+what is timed.
 
     python abidance_single.py 1000000
     python abidance_single.py 1000000 full

@@ -117,8 +117,6 @@ def save(content: dict[str, Any]) -> Path:
     before = json.loads(path.read_text()) if path.is_file() else {}
     kept = {key: each for key, each in before.get("workloads", {}).items() if "costs" in each}
     content["workloads"] = kept | content["workloads"]
-    codes = [*(before.get("code") or "").split(", "), content.get("code") or ""]
-    content["code"] = ", ".join(dict.fromkeys(filter(None, codes))) or None
     whole = {"date": today, **before, **content}
     path.write_text(json.dumps(whole, indent=1) + "\n")
     path.with_suffix(".md").write_text(markdown(whole))
@@ -162,10 +160,11 @@ def main() -> int:
         measured.disagreements = disagreements(measured)
         report(measured, asked.baseline)
         done.append(measured)
-    content: dict[str, Any] = {"machine": here, "code": code_version()}
-    content["workloads"] = {each.workload.key: as_json(each, asked.baseline) for each in done}
+    code = {"code": code_version()}
+    content: dict[str, Any] = {"machine": here}
+    content["workloads"] = {each.workload.key: as_json(each, asked.baseline) | code for each in done}
     if START in wanted:
-        content["start"] = cli_start.measure(asked.python.with_name("abidance"))
+        content["start"] = cli_start.measure(asked.python.with_name("abidance")) | code
         report_start(content["start"])
     if asked.save:
         manifest = cache_home() / "data" / "manifest.json"

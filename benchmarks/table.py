@@ -87,14 +87,20 @@ def foot(saved: dict[str, Any]) -> list[str]:
     machine = saved["machine"]
     rounds = {len(taken) for each in saved["workloads"].values() for taken in each["rounds"].values()}
     notes = [
-        f"- {each['key']}: {each['title']}. {each['note']}".rstrip() for each in saved["workloads"].values()
+        f"- {each['key']}{_at(each)}: {each['title']}. {each['note']}".rstrip()
+        for each in saved["workloads"].values()
     ]
     told = (
-        f"Measured on {saved['date']} at {saved['code']}: {min(rounds)} to {max(rounds)} rounds, medians, the least and"
+        f"Measured on {saved['date']}{_at(saved)}: {min(rounds)} to {max(rounds)} rounds, medians, the least and"
         f" the most in brackets, on {machine['cores']} cores of an {machine['processor']} with"
         f" {machine['memory_gib']:.0f} GiB, {machine['system']}, Python {machine['python']}."
     )
     return [*notes, "", told]
+
+
+def _at(measured: dict[str, Any]) -> str:
+    """Return at which commit something was measured; older figures tell it for the whole day alone."""
+    return f" at {measured['code']}" if measured.get("code") else ""
 
 
 def newest() -> Path:
