@@ -146,6 +146,25 @@ def test_alerts_are_what_is_more_than_news_of_every_run_newest_first(
     assert operator.get("/api/v1/alerts", params={"level": "loud"}).status_code == 422
 
 
+def test_notices_are_found_by_a_level_and_ledger_lines_by_a_kind_that_there_is(
+    operator: TestClient, house: House
+) -> None:
+    replica = house.runs.get("demo").replica
+    replica.notices.append(Notice(2**61, "error", "new", "Look."))
+
+    grave = operator.get(f"{RUN}/notices", params={"level": "error"}).json()["items"]
+    fees = operator.get(f"{RUN}/ledger", params={"kind": "fees", "limit": 500}).json()["items"]
+    senseless = {
+        name: operator.get(f"{RUN}/{path}", params={name: "nonsense"})
+        for path, name in (("notices", "level"), ("ledger", "kind"))
+    }
+
+    assert [each["code"] for each in grave] == ["new"]
+    assert {each["kind"] for each in fees} == {"fees"}
+    for name, answer in senseless.items():
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, name)
+
+
 def test_alerts_are_read_page_by_page_and_none_of_one_moment_is_missed(
     operator: TestClient, house: House
 ) -> None:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Annotated, Literal, get_args
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Query
 
@@ -11,11 +11,10 @@ from abidance.api.access import Stand, Viewer
 from abidance.api.describing import also
 from abidance.api.following import Followed
 from abidance.api.paging import LARGEST, LOOKED_AT
-from abidance.api.schemas.trading import AlertOut
+from abidance.api.schemas.trading import AlertOut, NoticeLevel
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
-_Level = Literal["info", "warning", "error"]
-_LEVELS = get_args(_Level)
+_LEVELS = get_args(NoticeLevel)
 
 
 @router.get("", responses=also(404))
@@ -23,7 +22,7 @@ async def list_alerts(
     who: Viewer,
     house: Stand,
     limit: Annotated[int, Query(ge=1, le=LARGEST, description="The newest so many.")] = 100,
-    level: Annotated[_Level, Query(description="From this on.")] = "warning",
+    level: Annotated[NoticeLevel, Query(description="From this on.")] = "warning",
     run: Annotated[str, Query(max_length=128, description="Of this run alone.")] = "",
     before: Annotated[
         int | None,

@@ -23,6 +23,7 @@ from abidance.api.schemas.trading import (
 from abidance.api.schemas.wire import Page
 from abidance.model.account import RoundTrip
 from abidance.model.order import Direction
+from abidance.portfolio.ledger import AccountKind
 
 router = APIRouter(prefix="/runs/{run}", tags=["positions"])
 Filter = Annotated[str, Query(max_length=128)]
@@ -150,13 +151,13 @@ async def list_ledger(
     limit: Limit = 100,
     cursor: Cursor = "",
     asset: Filter = "",
-    kind: Filter = "",
+    kind: Annotated[AccountKind | None, Query(description="Against accounts of this kind alone.")] = None,
 ) -> Page[EntryOut]:
     """List the lines of the ledger, newest first; the lines of each `ref` add up to zero in each asset."""
     rows = house.runs.get(run).replica.entries
     is_filtered = bool(asset or kind)
 
     def wanted(line: object) -> bool:
-        return asset in ("", getattr(line, "asset", "")) and kind in ("", getattr(line, "kind", ""))
+        return asset in ("", getattr(line, "asset", "")) and kind in (None, getattr(line, "kind", None))
 
     return page(rows, limit, cursor, views.entry, wanted if is_filtered else None)

@@ -11,7 +11,7 @@ from abidance.api.fitting import asked_as, check_parameters
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import ProblemError
-from abidance.api.schemas.trading import AnswerOut, ControlIn, EquityOut, NoticeOut, RunOut
+from abidance.api.schemas.trading import AnswerOut, ControlIn, EquityOut, NoticeLevel, NoticeOut, RunOut
 from abidance.api.schemas.wire import Page
 from abidance.api.steering import steer
 from abidance.journal.metrics import underwater
@@ -75,7 +75,12 @@ def _thinned(
 
 @router.get("/{run}/notices")
 async def list_notices(
-    run: str, who: Viewer, house: Stand, limit: Limit = 100, cursor: Cursor = "", level: str = ""
+    run: str,
+    who: Viewer,
+    house: Stand,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    level: Annotated[NoticeLevel | None, Query(description="Of this level alone.")] = None,
 ) -> Page[NoticeOut]:
     """List what people should know: breakers that tripped, strategies that failed, orders that were rejected."""
     wanted = (lambda each: each.level == level) if level else None

@@ -307,6 +307,9 @@ class RefusalOut(Schema):
     decision_price: Amount
 
 
+NoticeLevel = Literal["info", "warning", "error"]
+
+
 class NoticeOut(Schema):
     """Something a person should know."""
 
