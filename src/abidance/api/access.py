@@ -19,6 +19,8 @@ from abidance.security.roles import Role, Scope
 from abidance.security.sessions import Session
 
 COOKIE = "__Host-abidance"
+AWAY = "x-abidance-away"
+"""A header of what a page asks for by itself while nobody is at it: that does not count as use of its session."""
 
 
 class Identity(NamedTuple):
@@ -70,7 +72,8 @@ def identify(connection: HTTPConnection) -> Identity:
             )
         return Identity("", None, "nobody", address, request_id)
     cookie = connection.cookies.get(COOKIE)
-    session = house.sessions.find(cookie) if cookie else None
+    is_used = AWAY not in connection.headers
+    session = house.sessions.find(cookie, is_used=is_used) if cookie else None
     if session is not None:
         return Identity(session.user, session.role, "session", address, request_id, session)
     if house.demo and address in ("127.0.0.1", "::1"):

@@ -82,10 +82,10 @@ class Sessions:
         )
         return secret
 
-    def find(self, secret: str) -> Session | None:
-        """Return the session of a secret while it lasts, and note that it was used."""
+    def find(self, secret: str, *, is_used: bool = True) -> Session | None:
+        """Return the session of a secret while it lasts, and note that it was used unless it was not."""
         row = self._database.execute(_SESSION + "s.hash = ?", (_hash(secret),)).fetchone()
-        return None if row is None else self._lasting(row, touch=True)
+        return None if row is None else self._lasting(row, touch=is_used)
 
     def get(self, id: str) -> Session | None:
         """Return a session by its name while it lasts; it does not count as used."""

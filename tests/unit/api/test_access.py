@@ -269,6 +269,19 @@ def test_a_session_ends_when_nobody_uses_it_and_after_half_a_day(
     assert (still, idle, last) == (200, 401, 401)
 
 
+def test_what_a_page_asks_for_while_nobody_is_at_it_keeps_no_session(
+    nobody: TestClient, house: House, clock: Clock
+) -> None:
+    viewer = logged_in(nobody, house, "viewer")
+    answers = []
+
+    for _ in range(7):  # five minutes each
+        answers.append(viewer.get(f"{API}/runs", headers={"X-Abidance-Away": "1"}).status_code)
+        clock.seconds += 5 * 60
+
+    assert answers == [200] * 6 + [401]
+
+
 def test_logging_out_ends_the_session_itself(nobody: TestClient, house: House) -> None:
     viewer = logged_in(nobody, house, "viewer")
     secret = viewer.cookies[COOKIE]

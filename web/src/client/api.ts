@@ -1,15 +1,18 @@
 /** The API as TypeScript knows it: paths and shapes come from openapi.json, and nothing is said twice. */
 import createFetchClient from "openapi-fetch";
 import createClient from "openapi-react-query";
+import { marks } from "./presence";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
 export type Problem = Schemas["Problem"];
 
-/** Another origin cannot send this header without being asked first. */
-const MARK = { "X-Abidance": "1" };
-
-export const client = createFetchClient<paths>({ baseUrl: "", headers: MARK, credentials: "same-origin" });
+export const client = createFetchClient<paths>({ baseUrl: "", credentials: "same-origin" });
+client.use({
+  onRequest({ request }) {
+    for (const [name, value] of Object.entries(marks())) request.headers.set(name, value);
+  },
+});
 export const api = createClient(client);
 
 /** Return what a person should read about an error of whatever kind. */

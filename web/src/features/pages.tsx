@@ -4,6 +4,7 @@
  */
 import { useQueries } from "@tanstack/react-query";
 import { type ComponentProps, useEffect, useRef, useState } from "react";
+import { marks } from "../client/presence";
 import { DataTable } from "../ui/DataTable";
 import { Failure, Loaded } from "../ui/parts";
 
@@ -44,7 +45,7 @@ function joined<T>(pages: Page<T>[], keyOf: (row: T) => string): T[] {
 
 async function read<T>(path: string, query: Record<string, string>, start: string): Promise<Page<T>> {
   const asked = new URLSearchParams({ limit: String(SIZE), ...query, ...(start === NEWEST ? {} : { cursor: start }) });
-  const answer = await fetch(`${path}?${asked}`, { headers: { "X-Abidance": "1" } });
+  const answer = await fetch(`${path}?${asked}`, { headers: marks() });
   const body = await answer.json();
   if (!answer.ok) throw body;
   return body as Page<T>;
