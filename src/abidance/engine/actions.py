@@ -13,7 +13,7 @@ from abidance.engine.manual import MANUAL_TAG
 from abidance.engine.routing import Routes
 from abidance.engine.state import State
 from abidance.execution.algos import ENDED, Algos
-from abidance.execution.exits import Exits, exit_request
+from abidance.execution.exits import STOPS, Exits, exit_request
 from abidance.model.account import Position
 from abidance.model.command import Command
 from abidance.model.errors import StrategyError
@@ -370,7 +370,14 @@ class Actions:
                 self.note("error", "exit_failed", text, place[0])
             else:
                 self.owed[place] = (purpose, attempts + 1)
-                self.leave(position, purpose, to_decimal(price))
+                self.leave(position, purpose, to_decimal(price), most=self._most(position, purpose))
+
+    def _most(self, position: Position, purpose: Purpose) -> Decimal | None:
+        """Return of how much a stop that came to nothing is to be made up for: of what no other one covers by now."""
+        plan = self.exits.plan(position.strategy, position.instrument)
+        if purpose not in STOPS or plan is None or plan.stop is None or not self.exits.armed:
+            return None
+        return self.exits.uncovered(position, self._state.instruments[position.instrument])
 
     def replace(self, order: Order) -> None:
         """Send an entry that timed out again, at the price of now, as often as its strategy allows."""

@@ -93,6 +93,7 @@ class Controls:
     def _disarm(self) -> None:
         """Take back what protects positions: a person wants nothing of ours at the venue."""
         self._actions.exits.armed = False
+        self._actions.owed.clear()
         for position in self._state.portfolio.open_positions():
             self._actions.cancel_exits(position.strategy, position.instrument)
             self._vigil.note(position.strategy, position.instrument)

@@ -138,7 +138,7 @@ class Vigil:
         if exits.plan(*place) is None or place not in self._bare:
             return
         position, price = state.position(*place), state.price(request.instrument)
-        if exits.renew(position, Purpose.STOP_LOSS, price, state.now):
+        if not exits.has_stop(*place) and exits.renew(position, Purpose.STOP_LOSS, price, state.now):
             self._actions.act(exits.standing(position, state.instruments[request.instrument]))
 
     def _tell_gone(self, order: Order, then: str) -> None:

@@ -93,6 +93,12 @@ class Exits:
         """Say whether an order is the stop that a plan wants."""
         return self._is_of_plan(order, Purpose.STOP_LOSS)
 
+    def has_stop(self, strategy: str, instrument: str) -> bool:
+        """Say whether the stop of a position is stated and has not ended."""
+        plan = self._plans.get((strategy, instrument))
+        stop = None if plan is None else self._orders.get(plan.orders.get(Purpose.STOP_LOSS, ""))
+        return stop is not None and not stop.state.is_closed
+
     def is_goal(self, order: Order) -> bool:
         """Say whether an order is the take-profit that a plan wants."""
         return self._is_of_plan(order, Purpose.TAKE_PROFIT)

@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -25,6 +24,8 @@ AUDIT = "audit.log"
 _START = "0" * 64
 _TAIL = 1 << 20
 """Bytes from the end in which the last line is looked for; no line is longer."""
+_BLOCK = 1 << 16
+"""Bytes that are read at a time where the log is read from its end."""
 _KEYS = frozenset(
     {"seq", "ts", "actor", "address", "request_id", "action", "target", "data", "previous", "hash"}
 )
@@ -96,17 +97,19 @@ class Audit:
 
     def last(self, count: int, before: int | None = None) -> list[Line]:
         """Return the newest lines, newest first; `before` leaves out those from that number on."""
-        kept: deque[Line] = deque(maxlen=count)
-        if self.path.exists():
+        kept: list[Line] = []
+        if count and self.path.exists():
             with self.path.open("rb") as file:
-                for raw in file:
+                for raw in _backwards(file):
                     try:
                         line = Line(**json.loads(raw))
                     except (ValueError, TypeError):
                         continue
                     if before is None or line.seq < before:
                         kept.append(line)
-        return list(reversed(kept))
+                    if len(kept) == count:
+                        break
+        return kept
 
     def verify(self) -> Finding:
         """Read the whole log and say whether it is as it was written."""
@@ -142,6 +145,17 @@ class Audit:
         fresh.write_text(f"{line.seq} {line.hash}\n", "utf-8")
         fresh.chmod(0o600)
         fresh.replace(self._anchor)
+
+
+def _backwards(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a file from its end."""
+    at, rest = file.seek(0, os.SEEK_END), b""
+    while at:
+        size = min(at, _BLOCK)
+        at = file.seek(at - size)
+        rest, *lines = (file.read(size) + rest).split(b"\n")
+        yield from reversed(lines)
+    yield rest
 
 
 def _canonical(value: object) -> bytes:

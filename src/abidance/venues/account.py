@@ -5,7 +5,7 @@ its private stream mean. Nothing opens a socket, keeps time or decides. What an 
 refusal that is not on the venue's own list of proofs is UNKNOWN, never a guess.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from enum import StrEnum
@@ -319,8 +319,8 @@ class AccountDialect(Protocol):
 
     # --- questions: readers raise VenueError for whatever is no answer to the question
 
-    def find(self, order: Order) -> Sequence[Call]:
-        """Return the calls that look for an order by our client id, one after the other."""
+    def find(self, order: Order) -> Iterable[Call]:
+        """Return the calls that look for an order by our client id; the answer to each is known before the next."""
         ...
 
     def found(self, answer: Answer, instrument: str) -> OrderReport | None:

@@ -25,8 +25,13 @@ FILES = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    own = {Path(name).parts[0].removesuffix(".py") for name in FILES}
+    forget()  # another test may have had modules of these names
     yield laid_out(tmp_path / "strategies")
+    forget()
+
+
+def forget() -> None:
+    own = {Path(name).parts[0].removesuffix(".py") for name in FILES}
     for name in [name for name in sys.modules if name.partition(".")[0] in own]:
         del sys.modules[name]
 

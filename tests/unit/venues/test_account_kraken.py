@@ -123,7 +123,7 @@ def test_changes_and_questions_name_the_order_as_ccxt_does() -> None:
     )
     assert [(call.path, call.params) for call in ACCOUNT.find(order)] == [
         ("OpenOrders", {}),
-        ("ClosedOrders", {"start": str(TS // SECOND_NS // 60 * 60 - 61)}),
+        ("ClosedOrders", {"start": str(TS // SECOND_NS // 60 * 60 - 601)}),
     ]
     assert {call.told for call in ACCOUNT.find(order)} == {"1234"}
 
@@ -136,22 +136,32 @@ def test_orders_of_one_minute_are_looked_for_by_the_same_questions() -> None:
 
     asked = [[(call.path, call.params) for call in ACCOUNT.find(each)] for each in (first, second, later)]
 
-    assert asked[0] == asked[1] == [("OpenOrders", {}), ("ClosedOrders", {"start": "539"})]
+    assert asked[0] == asked[1] == [("OpenOrders", {}), ("ClosedOrders", {"start": "-1"})]
     assert asked[2] != asked[1]
 
 
 def test_an_order_that_a_full_page_does_not_show_is_asked_for_alone() -> None:
+    account = KrakenAccount([BTC])
     one = Order("1234", OrderRequest("s", BTC.id, Side.BUY, D(1)), OrderState.OPEN, 600 * SECOND_NS)
     page = {f"O{n}": order(status="closed", closetm=700.0, cl_ord_id=f"{n}") for n in range(50)}
+    asked = []
 
-    with pytest.raises(VenueError, match="more orders"):
-        ACCOUNT.found(answer({"closed": page})._replace(told="1234"), BTC.id)
-    alone = ACCOUNT.find(one)[1].params
-    nothing = ACCOUNT.found(answer({"closed": {}})._replace(told="1234"), BTC.id)
+    for call in account.find(one):
+        asked.append((call.path, call.params))
+        account.found(
+            answer({"closed": page if "start" in call.params else {}})._replace(told="1234"), BTC.id
+        )
 
-    assert alone == {"cl_ord_id": "1234"}
-    assert nothing is None
-    assert ACCOUNT.find(one)[1].params == {"start": "539"}
+    assert [params for _, params in asked] == [{}, {"start": "-1"}, {"cl_ord_id": "1234"}]
+    assert [call.params for call in account.find(one)] == [{}, {"cl_ord_id": "1234"}]
+
+
+def test_an_id_that_comes_back_with_dashes_or_in_capitals_is_ours() -> None:
+    told = f"{ID[:8]}-{ID[8:12]}-{ID[12:16]}-{ID[16:20]}-{ID[20:]}".upper()
+
+    report = ACCOUNT.found(answer({"open": {"A": order(cl_ord_id=told)}})._replace(told=ID), USD.id)
+
+    assert report is not None
 
 
 class Then(HandPulse):
@@ -299,11 +309,11 @@ def test_a_trailing_stop_of_somebodys_hand_does_not_hide_the_other_orders() -> N
     "bad",
     [
         answer(errors=("EGeneral:Internal error",)),
-        answer({"open": {"A": order(status="new to us")}}),
-        answer({"open": {"A": order(vol="NaN")}}),
-        answer({"open": {"A": order(vol="-1")}}),
+        answer({"open": {"A": order(status="new to us", cl_ord_id=ID)}}),
+        answer({"open": {"A": order(vol="NaN", cl_ord_id=ID)}}),
+        answer({"open": {"A": order(vol="-1", cl_ord_id=ID)}}),
         answer({"open": []}),
-        answer({"open": {"A": order(opentm=1e300)}}),
+        answer({"open": {"A": order(opentm=1e300, cl_ord_id=ID)}}),
         Answer(200, {}, b"<html>"),
         Answer(503, {}, b""),
     ],
@@ -312,7 +322,7 @@ def test_what_is_no_answer_to_a_question_is_never_taken_for_nothing(bad: Answer)
     with pytest.raises(VenueError):
         ACCOUNT.read_orders(bad)
     with pytest.raises(VenueError):
-        ACCOUNT.found(bad, USD.id)
+        ACCOUNT.found(bad._replace(told=ID), USD.id)
     with pytest.raises(VenueError):
         ACCOUNT.read_executions(bad, USD.id)
     with pytest.raises(VenueError):

@@ -279,7 +279,7 @@ async def test_hostile_answers_end_in_no_answer(world: World) -> None:
     tracked = world.gateway.register.get(order)
     assert tracked is not None
     calls: dict[Callable[..., object], Call] = {
-        dialect.found: dialect.find(tracked.view())[0],
+        dialect.found: next(iter(dialect.find(tracked.view()))),
         dialect.read_executions: dialect.executions(world.btc.id, world.exchange.now),
     }
     lone: dict[Callable[..., object], Call] = {

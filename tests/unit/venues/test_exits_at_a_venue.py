@@ -149,10 +149,13 @@ async def test_a_goal_that_the_market_leaves_gives_way_to_the_stop(world: World)
     up = known(world, stop).held, known(world, goal).held
 
     world.gateway.watch(world.btc.id, bid, bid + 1)
-    await world.advance(6)
+    await world.advance(5)
+    early = known(world, stop).held
+    await world.advance(15)
 
     if is_native(world):
         assert up == (True, False)
+        assert early  # the price may come again
         assert (known(world, stop).held, known(world, goal).held) == (False, True)
     assert standing(world) == [D("0.09")]
 
@@ -213,3 +216,36 @@ async def test_what_is_taken_back_goes_before_questions_that_wait(
     await asyncio.gather(*asking, return_exceptions=True)
 
     assert asked[:3] == ["TradesHistory", "CancelOrder", "TradesHistory"]
+
+
+async def test_an_exit_beside_one_that_is_under_way_leaves_for_what_it_was_worded(world: World) -> None:
+    """The engine has taken off what leaves at market before it words another exit: it is not taken off twice."""
+    world.submit(quantity="0.1")
+    await world.advance(1)
+    world.exchange.faults.add(Fault(Wrong.LATE, world.scene.order, 0, 0, 1.0))
+    first = world.submit(Side.SELL, "0.05", reduce_only=True)
+    await asyncio.sleep(0)
+    second = world.submit(Side.SELL, "0.04", reduce_only=True)
+    await world.advance(10)
+
+    assert world.filled(first) == D("0.05")
+    assert world.filled(second) == D("0.04")
+
+
+async def test_a_stop_that_is_due_leaves_for_what_no_other_exit_may_sell(world: World) -> None:
+    world.submit(quantity="0.5", strategy="another")
+    stop = await world.guarded()
+    trigger = known(world, stop).request.trigger
+    assert trigger is not None
+    is_cancelled_there = int(world.btc.venue == "BINANCE")  # the stop is taken back at the same address
+    world.exchange.faults.add(Fault(Wrong.LOST, world.scene.order, is_cancelled_there, 1))
+    world.exchange.faults.add(Fault(Wrong.GAP, world.scene.own, times=0))  # nobody knows whether it has sold
+    leave = world.submit(Side.SELL, "0.05", reduce_only=True)
+    while not known(world, leave).left:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+    world.gateway.watch(world.btc.id, float(trigger) - 1, float(trigger))
+    await world.advance(40)
+
+    assert world.filled(leave) == D("0.05")
+    assert world.filled(stop) == D("0.04")

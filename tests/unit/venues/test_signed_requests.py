@@ -95,7 +95,7 @@ def calls(name: str) -> Iterator[tuple[str, Call]]:
         yield "cancel all", account.cancel_all(traded)
     for call in account.cancel_rest(traded):
         yield "cancel the rest", call
-    yield "find", account.find(standing)[0]
+    yield "find", next(iter(account.find(standing)))
     yield "funds", account.funds()
 
 
@@ -235,4 +235,5 @@ def test_each_order_is_placed_under_our_own_id() -> None:
                 "amend",
                 "find",
             ):
-                assert ID in sent(told) + told["url"]
+                asks_for_all = told["url"].endswith("/OpenOrders")  # Kraken's: one answer serves all who look
+                assert asks_for_all or ID in sent(told) + told["url"]

@@ -18,8 +18,8 @@ from abidance.api.schemas.wire import Page
 from abidance.run.bot import LOG
 
 router = APIRouter(tags=["logs"])
-_TAIL = 8 << 20
-"""Bytes of a log that are looked through for a page."""
+_TAIL = 2 << 20
+"""Bytes of a log that are looked through for a page, which may have no line and lead on to the next."""
 _Level = Literal["debug", "info", "warning", "error", "critical"]
 _LEVELS = get_args(_Level)
 From = Annotated[_Level, Query(description="From this on.")]
@@ -81,11 +81,15 @@ def _page(path: Path, limit: int, cursor: str, level: str, contains: str) -> Pag
 
 def _wanted(content: bytes, level: str, contains: str) -> Iterator[tuple[int, LogOut]]:
     """Yield the lines of a log from its end, each with where it begins."""
-    levels, at = _LEVELS[_LEVELS.index(level) :], len(content)
+    levels, at, text = _LEVELS[_LEVELS.index(level) :], len(content), contains.encode()
+    # Most lines need not be read; one that tells no level is information.
+    marks = [] if "info" in levels else [f'"{each}"'.encode() for each in levels]
     for raw in reversed(content.splitlines(keepends=True)):
         at -= len(raw)
-        text = raw.decode("utf-8", "replace")
-        if contains in text and (line := _line(text)) is not None and line.level in levels:
+        if text not in raw or (marks and not any(mark in raw for mark in marks)):
+            continue
+        line = _line(raw.decode("utf-8", "replace"))
+        if line is not None and line.level in levels:
             yield at, line
 
 

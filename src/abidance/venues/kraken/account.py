@@ -1,15 +1,14 @@
 """Trade on Kraken spot: orders, fills and balances over REST."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import product
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from abidance.model.command import Amend, Submit
-from abidance.model.errors import VenueError
 from abidance.model.instrument import SECOND_NS, Instrument
 from abidance.model.money import ZERO
 from abidance.model.order import Order, OrderState, OrderType, Side, TimeInForce
@@ -164,7 +163,7 @@ class KrakenAccount(AccountDialect):
         self.instruments = {each.id: each for each in instruments}
         symbols = {id: dialect.symbol_of(id) for id in self.instruments}
         self._pairs = {id: "".join(map(_their, symbol.split("/"))) for id, symbol in symbols.items()}
-        self._crowded: set[Any] = set()
+        self._crowded: set[str] = set()
         self._ids = {name: id for id, symbol in symbols.items() for name in _spellings(symbol)}
         self.stream = KrakenStream({symbol: id for id, symbol in symbols.items()})
 
@@ -224,28 +223,26 @@ class KrakenAccount(AccountDialect):
 
     # --- questions
 
-    def find(self, order: Order) -> Sequence[Call]:
-        """Return the calls that look for an order among the open ones, then among the closed ones.
+    def find(self, order: Order) -> Iterator[Call]:
+        """Yield the calls that look for an order among the open ones, then among the closed ones.
 
         In this order none is missed that closes between the two. Questions are few here, so all open ones are asked
-        for, and all that were closed since its minute (and one more, for clocks that differ): who looks for several
-        orders asks once.
+        for, and all that were closed since its minute (and ten more, for clocks that differ): who looks for several
+        orders asks once. It is asked for alone where that page has no room for it.
         """
-        since = str(order.ts_intent // _MINUTE_NS * 60 - 61)
-        alone = {"cl_ord_id": order.id} if order.id in self._crowded else {"start": since}
-        found = _private("OpenOrders", {}), _private("ClosedOrders", alone)
-        return [each._replace(told=order.id) for each in found]
+        since = str(order.ts_intent // _MINUTE_NS * 60 - 601)
+        yield _private("OpenOrders", {})._replace(told=order.id)
+        if order.id not in self._crowded:
+            yield _private("ClosedOrders", {"start": since})._replace(told=order.id)
+        if order.id in self._crowded:
+            yield _private("ClosedOrders", {"cl_ord_id": order.id})._replace(told=order.id)
 
     def found(self, answer: Answer, instrument: str) -> OrderReport | None:
-        """Return the newest order of those that bear our id. Raises VenueError, also for a page too small to say."""
+        """Return the newest order of those that bear our id; a full page may have left it out. Raises VenueError."""
         everything = self._listed(answer)
-        listed = [each for each in everything if each[1].cl_ord_id == answer.told]
-        if not listed and len(everything) >= _PAGE and any(each.closetm for _, each in everything):
-            self._crowded.add(answer.told)
-            raise VenueError(
-                "Kraken closed more orders since than it lists at once.", "It is asked for one alone."
-            )
-        self._crowded.discard(answer.told)
+        listed = [each for each in everything if _plain(each[1].cl_ord_id) == _plain(str(answer.told))]
+        if not listed and len(everything) >= _PAGE:
+            self._crowded.add(str(answer.told))
         if not listed:
             return None
         txid, order = max(listed, key=lambda each: each[1].opentm)
@@ -351,6 +348,11 @@ def _execution(name: str, trade: _Trade, rules: Instrument) -> Execution:
 
 def _private(path: str, params: Mapping[str, object], *, is_urgent: bool = False) -> Call:
     return Call(("private",), "POST", path, params, is_urgent)
+
+
+def _plain(client_id: str | None) -> str:
+    """Return a client id without what a venue may add to it: the dashes of a UUID, capitals."""
+    return (client_id or "").replace("-", "").lower()
 
 
 def _named(order: Order, venue_id: str) -> dict[str, object]:

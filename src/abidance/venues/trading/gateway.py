@@ -181,9 +181,9 @@ class VenueGateway:
 
     async def _send(self, tracked: Tracked, command: Submit, turn: ExitStack) -> None:
         """Make room for an order, and let it leave for as much as is left to trade; its turn ends as it leaves."""
-        await self._keeping.make_room(tracked)
-        rest = self._keeping.rest_of(tracked, command)
-        if rest is None or not self._is_wanted(tracked):
+        if self._is_wanted(tracked):
+            await self._keeping.make_room(tracked)
+        if not self._is_wanted(tracked) or (rest := self._keeping.rest_of(tracked, command)) is None:
             return
 
         def leaving() -> None:
@@ -200,6 +200,8 @@ class VenueGateway:
             self.register.came_to_nothing(tracked, f"not sent: {error.found}", self._now())
             return
         reply = await self._change_call(call, tracked.request.instrument, leaving)
+        if reply.proof is Proof.LATE:
+            self._way.spawn(self.set_clock())
         if not self._keeping.keeps(tracked, command, reply):
             self._on_submitted(tracked, reply)
 
@@ -233,8 +235,6 @@ class VenueGateway:
         else:
             self.register.unknown(tracked, reply.reason or reply.proof.value, now)
             self._inquiry.resolve(tracked)
-        if reply.proof is Proof.LATE:
-            self._way.spawn(self.set_clock())
 
     async def _cancel(self, tracked: Tracked) -> None:
         async with self._lock(tracked.id), self._lock(f"{tracked.id} moves"):

@@ -132,16 +132,21 @@ class Inquiry:
         instrument = tracked.request.instrument
         for call in self._dialect.find(tracked.view()):
             report = self._dialect.found(await self._ask(call), instrument)
-            if report is not None:
-                self._register.report(report, self._now())
-                if (
-                    report.venue_id in tracked.past
-                ):  # an earlier life under the same id: of this one nothing is known
-                    continue
-                if tracked.owes:
-                    await self.sweep_one(instrument, tracked.sent_at - OVERLAP)
-                return report
+            if report is None or self._is_of_another_life(tracked, report):
+                continue
+            self._register.report(report, self._now())
+            if report.venue_id in tracked.past:  # of this life nothing is known
+                continue
+            if tracked.owes:
+                await self.sweep_one(instrument, tracked.sent_at - OVERLAP)
+            return report
         return None
+
+    def _is_of_another_life(self, tracked: Tracked, report: OrderReport) -> bool:
+        """Say whether a report is of what bore the id before a restart, where exits give way and go back under it."""
+        goes_back = tracked.request.reduce_only and not self._dialect.capability.reduce_only
+        is_other = tracked.venue_id not in ("", report.venue_id) and report.venue_id not in tracked.past
+        return goes_back and is_other
 
     # --- all of them
 
@@ -151,6 +156,11 @@ class Inquiry:
         for call in self._dialect.open_orders():
             listed = self._dialect.read_orders(await self._ask(call))
             found += [(each, self._register.report(each, self._now())) for each in listed]
+        for report, tracked in found:
+            if tracked is not None and tracked.is_closed and not report.state.is_closed:
+                self._register.orphans[report.venue_id] = (
+                    report  # another life of it was thought to be the last
+                )
         return found
 
     async def sweep(self) -> None:

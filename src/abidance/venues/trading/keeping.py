@@ -17,9 +17,14 @@ from abidance.model.instrument import SECOND_NS
 from abidance.model.money import ZERO
 from abidance.model.order import OrderRequest, OrderState, OrderType
 from abidance.venues.account import AccountDialect, Proof, Reply
+from abidance.venues.net.transport import within
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register, Tracked, is_due
 
+SETTLE = 15 * SECOND_NS
+"""How long a goal that was sent as its price came keeps its place, in ns."""
+LOOK = 2.0
+"""For how many seconds an exit waits for what another has filled that was taken back for it."""
 AGAIN = 60 * SECOND_NS
 """How long after one that was refused the next try to bring an order back follows."""
 
@@ -106,50 +111,53 @@ class Keeping:
     async def _withdraw(self, tracked: Tracked) -> bool:
         """Take an order off the venue without the engine's knowing; return whether it is off and lives on with us."""
         tracked.held = tracked.moving = True  # its end at the venue is not its end
-        reply = await self._cancel(tracked)
-        tracked.moving = False
-        if reply.proof is not Proof.DONE or tracked.is_closed:
-            tracked.held = False
+        is_off = False
+        try:
+            reply = await self._cancel(tracked)
+            is_off = reply.proof is Proof.DONE and not tracked.is_closed and not tracked.is_unwanted
+        finally:
+            tracked.moving, tracked.held = False, is_off
+        if is_off:
+            tracked.withdraw()
+            self._register.accepted(tracked, self._way.pulse.wall())
+        if not is_off or not reply.reports:  # it may have filled before
             with suppress(VenueError):
-                await self._look(tracked)
-            return False
-        tracked.withdraw()
-        self._register.accepted(tracked, self._way.pulse.wall())
-        if tracked.is_unwanted:
-            self._register.gone(tracked, "taken back", self._way.pulse.wall())
-        elif not reply.reports:  # it may have filled a part before
-            self._way.spawn(self._look(tracked))
-        return True
+                await within(
+                    self._way.pulse, LOOK, self._look(tracked), "A look at an order that was taken back"
+                )
+        return is_off
 
     def worded(self, tracked: Tracked) -> None:
-        """Note what the other exits of its position have filled now that an exit is worded."""
+        """Note what is known to be filled of the other exits of its position now that an exit is worded."""
         if tracked.request.reduce_only:
-            tracked.beside = tuple((each, each.reported) for each in self._register.beside(tracked))
+            tracked.beside = tuple((each, each.filled) for each in self._register.beside(tracked))
 
     def rest_of(self, tracked: Tracked, command: Submit) -> Submit | None:
         """Return an exit less what others of its position have sold since it was worded, or may still sell.
 
-        None where nothing is left, which ends it; one that we held before waits, with us, for whatever is on its way.
+        None where nothing is left, or where it is to rest and another one is on its way: one that the engine sees
+        resting waits with us, and one that it has just worded to leave ends.
         """
         if self._capability.reduce_only or not tracked.request.reduce_only:
             return command
         standing = [each for each in self._register.beside(tracked) if each.is_standing and each.left]
-        if standing and tracked.told in (OrderState.OPEN, OrderState.PARTIAL):
+        is_of_engine = tracked.request.type is OrderType.MARKET
+        rests = command.request.type is not OrderType.MARKET
+        # The engine takes off what leaves at market before it words another exit, and knows nothing of stops and goals
+        # that trade because their price has come.
+        others = [(e, before) for e, before in tracked.beside if not (is_of_engine and _is_at_market(e))]
+        sold = sum((max(each.reported - before, ZERO) for each, before in others), ZERO)
+        due = [e for e in standing if not is_of_engine or (not _is_at_market(e) and self._is_due(e))]
+        left = command.request.quantity - sold - sum((each.remaining for each in due), ZERO)
+        now = self._way.pulse.wall()
+        if left > 0 and not (rests and standing):
+            return Submit(command.order_id, replace(command.request, quantity=left), command.ts)
+        if is_of_engine:
+            self._register.came_to_nothing(tracked, "not sent: other exits of its position sell it", now)
+        else:
             tracked.held = True
-            return None
-        sold = sum((each.reported - before for each, before in tracked.beside), ZERO)
-        # The engine, who worded it, counts other exits at market, and none that trade because their price has come.
-        due = [e for e in standing if e.request.type is not OrderType.MARKET and self._is_due(e)]
-        left = (
-            command.request.quantity
-            - sold
-            - sum((each.request.quantity - each.reported for each in due), ZERO)
-        )
-        if left <= 0:
-            reason = "not sent: other exits of its position sell it"
-            self._register.came_to_nothing(tracked, reason, self._way.pulse.wall())
-            return None
-        return Submit(command.order_id, replace(command.request, quantity=left), command.ts)
+            self._register.accepted(tracked, now)
+        return None
 
     async def bring_back(self) -> None:
         """Send what gave way to the venue again, where nothing was in its way at the last look either.
@@ -160,7 +168,8 @@ class Keeping:
         now = self._way.pulse.wall()
         # Without the venue's id of its earlier life, late news of that could not be told from those of the next one.
         held = [each for each in self._register.open() if each.is_watched and (each.past or not each.left)]
-        free = [each for each in held if not each.owes and not self.must_hold(each)]
+        held = [each for each in held if not each.owes and not self._is_early(each)]
+        free = [each for each in held if not self.must_hold(each)]
         for tracked in free:
             is_due = tracked.id in self._free and now >= self._not_before.get(tracked.id, 0)
             if is_due and not self.must_hold(tracked):
@@ -169,19 +178,31 @@ class Keeping:
         self._free = {each.id for each in free}
         self._not_before = {id: until for id, until in self._not_before.items() if until > now}
 
+    def _is_early(self, tracked: Tracked) -> bool:
+        """Say whether a goal was sent a moment ago that would have to give way to a stop: the price may come again."""
+        goals = (each for each in self._register.beside(tracked) if each.request.type is OrderType.LIMIT)
+        since = self._way.wire.now() - SETTLE
+        return any(goal.is_standing and goal.sent_at > since for goal in goals)
+
     def keeps(self, tracked: Tracked, command: Submit, reply: Reply) -> bool:
         """Go on to watch the market for a stop that was to go back and is not at the venue; say whether we do."""
         was_held = tracked.told in (OrderState.OPEN, OrderState.PARTIAL) and not tracked.is_unwanted
         can_wait = command.request.trigger is not None or not reply.has_left
         if was_held and can_wait and reply.proof in (Proof.REFUSED, Proof.LATE):
-            tracked.held = True
+            tracked.held, tracked.left = True, False  # of this life nothing is there
             if reply.has_left:
                 self._not_before[tracked.id] = self._way.pulse.wall() + AGAIN
             return True
         return False
 
     def _send(self, tracked: Tracked, request: OrderRequest) -> None:
+        if tracked.reported >= tracked.request.quantity:
+            return  # its fills are on their way
         self.worded(tracked)
         left = tracked.release(self._way.wire.now(), ids_once=self._capability.ids_once)
         command = Submit(tracked.view().id, replace(request, quantity=left), tracked.sent_at)
         self._way.spawn(self._submit(tracked, command))
+
+
+def _is_at_market(tracked: Tracked) -> bool:
+    return tracked.request.type is OrderType.MARKET

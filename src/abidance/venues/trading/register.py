@@ -83,6 +83,11 @@ class Tracked:
         return self.reported > self.filled
 
     @property
+    def remaining(self) -> Decimal:
+        """Return what is not known to be filled."""
+        return self.request.quantity - max(self.filled, self.reported)
+
+    @property
     def is_standing(self) -> bool:
         """Return True while it rests at the venue, as far as we know."""
         return (self.moving or not self.held) and not self.is_closed
@@ -103,7 +108,7 @@ class Tracked:
         self.was_there = self.left = False
         if ids_once and self.past:
             self.wire_id = f"{self.id}r{len(self.past)}"
-        return self.request.quantity - self.filled
+        return self.remaining
 
 
 class Register:
