@@ -3,4 +3,4 @@
 /** The order book of a bot that runs. */
 export const BOOK_EVERY = 150;
 /** Long work that waits or is under way. */
-export const WORK_EVERY = 200;
+export const WORK_EVERY = 700;
