@@ -58,12 +58,16 @@ class Keeping:
         request = tracked.request
         if request.type not in self._capability.native:
             return True
-        if not request.reduce_only or request.type is OrderType.MARKET or self._capability.reduce_only:
+        if request.type is OrderType.MARKET or not self._competes(tracked):
             return False
         others = [each for each in self._register.beside(tracked) if each.is_standing]
         if request.trigger is not None:
             others = [each for each in others if each.request.trigger is not None or self._is_due(each)]
         return bool(others)
+
+    def _competes(self, tracked: Tracked) -> bool:
+        """Say whether an exit sells what another one of its position may have in keeping."""
+        return tracked.request.reduce_only and not self._capability.reduce_only
 
     def watch(self, instrument: str, bid: float, ask: float) -> None:
         """Take the prices at which an instrument can be sold and bought now: what we hold may be due."""
@@ -89,7 +93,7 @@ class Keeping:
     async def turn(self, tracked: Tracked) -> ExitStack:
         """Wait until no other exit of its position is about to leave; the turn is over once the stack is closed."""
         turn, request = ExitStack(), tracked.request
-        if request.reduce_only and not self._capability.reduce_only:
+        if self._competes(tracked):
             lock = self._lock(f"{request.strategy} {request.instrument} {request.side}")
             await lock.acquire()
             turn.callback(lock.release)
@@ -97,8 +101,7 @@ class Keeping:
 
     async def make_room(self, tracked: Tracked) -> None:
         """Take back the exits that keep the assets of one that is about to leave; we hold them from now on."""
-        request = tracked.request
-        if not request.reduce_only or self._capability.reduce_only:
+        if not self._competes(tracked):
             return
         for other in self._register.beside(tracked):
             if other.request.type is OrderType.MARKET or not other.left:
@@ -138,7 +141,7 @@ class Keeping:
         None where nothing is left, or where it is to rest and another one is on its way: one that the engine sees
         resting waits with us, and one that it has just worded to leave ends.
         """
-        if self._capability.reduce_only or not tracked.request.reduce_only:
+        if not self._competes(tracked):
             return command
         standing = [each for each in self._register.beside(tracked) if each.is_standing and each.left]
         is_of_engine = tracked.request.type is OrderType.MARKET
