@@ -13,6 +13,7 @@ from abidance.model.order import OrderType, Side
 from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.desk import State
 from abidance.venues.accounts import account_of
+from abidance.venues.trading.scales import under_way
 from tests.unit.venues.other_venue import OTHERS, other
 from tests.unit.venues.trading_world import PERPETUALS, SCENES, Speaks, World
 
@@ -82,7 +83,7 @@ async def live(
     world.exchange.faults.clear()
     await world.advance(120)
     for _ in range(30):  # one question in three seconds takes long for a dozen orders, and so does doubt
-        if not world.gateway.doubts and world.gateway.register.is_settled:
+        if not world.gateway.doubts and not under_way(world.gateway.register):
             break
         await world.advance(30)
     await world.stop()

@@ -21,7 +21,9 @@ from abidance.model.event import (
     BalanceChanged,
     ChangeRejected,
     CircuitMoved,
+    DebtChanged,
     FundingPaid,
+    LoanTold,
     OrderAbandoned,
     OrderAccepted,
     OrderAmended,
@@ -44,6 +46,9 @@ CHANGE_PATIENCE = 10 * SECOND_NS
 
 _ENTRIES = frozenset({Purpose.ENTRY, Purpose.REBALANCE})
 _KEPT = 1000
+_OF_NO_ORDER = (
+    FundingPaid, BalanceChanged, DebtChanged, LoanTold, VenueStatus, CircuitMoved, RulesChanged,
+)  # fmt: skip
 
 
 class AnomalyCode(StrEnum):
@@ -237,7 +242,7 @@ class Orders:
 
     def apply(self, event: AccountEvent) -> Order | None:
         """Book what a venue said and return the order if that changed it; None otherwise (see `take_anomalies`)."""
-        if isinstance(event, FundingPaid | BalanceChanged | VenueStatus | CircuitMoved | RulesChanged):
+        if isinstance(event, _OF_NO_ORDER):
             return None
         order_id = event.fill.order_id if isinstance(event, OrderFilled) else event.order_id
         order = self._orders.get(order_id)

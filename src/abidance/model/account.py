@@ -7,6 +7,9 @@ import msgspec
 from abidance.model.money import ZERO
 from abidance.model.order import Direction
 
+OWNER = "owner"
+"""The strategy that fills name which the owner of an account made himself: his trades, none of the run's."""
+
 
 class Balance(msgspec.Struct, frozen=True, gc=False):
     """One asset's amount at one venue; `reserved` is locked by open orders or margin."""

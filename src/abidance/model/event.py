@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
+from abidance.model.loan import LoanState
 from abidance.model.market import (
     Anomaly,
     BarSlice,
@@ -104,13 +105,44 @@ class FundingPaid(msgspec.Struct, frozen=True, gc=False, tag="funding_paid"):
     asset: str
 
 
-class BalanceChanged(msgspec.Struct, frozen=True, gc=False, tag="balance_changed"):
-    """Money came or went from outside: a deposit, a withdrawal, the opening balance."""
+class BalanceChanged(msgspec.Struct, frozen=True, gc=False, tag="balance_changed", omit_defaults=True):
+    """Money came or went from outside: a deposit, a withdrawal, the opening balance.
+
+    What the account's owner moved himself `is_owners`, not the run's. What bears the same `id` is booked once.
+    """
 
     ts: int
     venue: str
     asset: str
     amount: Decimal
+    reason: str
+    is_owners: bool = False
+    id: str = ""
+
+
+class DebtChanged(msgspec.Struct, frozen=True, gc=False, tag="debt_changed"):
+    """What we owe a venue changed: by `owed` (more when positive), and `received` came to our wallet with it.
+
+    A loan brings as much as is owed, a repayment takes as much as is no longer owed; what is owed beyond what was
+    received is interest. `ref` is unique: the id of a loan (`loan_id` then), or what the venue calls the hour.
+    """
+
+    ts: int
+    venue: str
+    asset: str
+    owed: Decimal
+    received: Decimal
+    reason: str
+    ref: str
+    loan_id: str = ""
+
+
+class LoanTold(msgspec.Struct, frozen=True, gc=False, tag="loan_told"):
+    """What became of a loan that changed no debt: its outcome is not known, or it is proven that nothing was done."""
+
+    ts: int
+    loan_id: str
+    state: LoanState
     reason: str
 
 
@@ -215,6 +247,8 @@ class ControlAction(StrEnum):
     CANCEL_ORDER = "cancel_order"
     ADJUST = "adjust"
     RESET_CIRCUITS = "reset_circuits"
+    BORROW = "borrow"
+    REPAY = "repay"
 
 
 KILL_SWITCH = "kill switch"
@@ -229,7 +263,8 @@ class Control(msgspec.Struct, frozen=True, gc=False, tag="control"):
     than our books say: the events that follow it bring the books in line; its `values` are the differences that were
     seen (`seen`) and the `reason`. SET_LIMITS and SET_BREAKERS are about the run as a whole: their `values` are limits
     or breakers by name, "off" for none. RESET_CIRCUITS closes what is open of a `venue` and `part`, all of them where
-    none is named.
+    none is named. BORROW and REPAY ask a `venue` for an `amount` (text) of an `asset`, or give it back ("all" of it).
+    Whoever gave the order knows it by its `id`, under which it is obeyed once.
     """
 
     ts: int
@@ -237,6 +272,9 @@ class Control(msgspec.Struct, frozen=True, gc=False, tag="control"):
     strategy: str = ""
     actor: str = ""
     values: dict[str, float | int | str | bool] = {}
+    id: str | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # not written where there is none: old records are equal to new ones
 
 
 AccountEvent = (
@@ -251,6 +289,8 @@ AccountEvent = (
     | ChangeRejected
     | FundingPaid
     | BalanceChanged
+    | DebtChanged
+    | LoanTold
     | VenueStatus
     | CircuitMoved
     | RulesChanged
@@ -275,6 +315,8 @@ Event = (
     | ChangeRejected
     | FundingPaid
     | BalanceChanged
+    | DebtChanged
+    | LoanTold
     | VenueStatus
     | CircuitMoved
     | RulesChanged
@@ -294,10 +336,12 @@ __all__ = [
     "CircuitState",
     "Control",
     "ControlAction",
+    "DebtChanged",
     "Event",
     "FeedStatus",
     "FundingPaid",
     "FundingRate",
+    "LoanTold",
     "MarkPrice",
     "MarketEvent",
     "OrderAbandoned",

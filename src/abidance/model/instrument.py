@@ -46,6 +46,11 @@ class InstrumentName(msgspec.Struct, frozen=True, gc=False):
     settle: str | None
     venue: str
 
+    @property
+    def kind(self) -> InstrumentKind:
+        """Return whether this is the asset itself or a perpetual contract."""
+        return InstrumentKind.PERPETUAL if self.settle else InstrumentKind.SPOT
+
 
 def _is_part(text: str) -> bool:
     """Say whether text can name an asset or a venue; the length is that of a folder's name on any disk."""
@@ -108,7 +113,7 @@ class Instrument(msgspec.Struct, frozen=True, gc=False, tag=True):
     @property
     def kind(self) -> InstrumentKind:
         """Return whether this is the asset itself or a perpetual contract."""
-        return InstrumentKind.PERPETUAL if self.name.settle else InstrumentKind.SPOT
+        return self.name.kind
 
     @property
     def is_perpetual(self) -> bool:

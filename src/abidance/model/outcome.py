@@ -37,6 +37,7 @@ class RefusalCode(StrEnum):
     MAX_EXPOSURE = "max_exposure"
     MAX_ASSET_EXPOSURE = "max_asset_exposure"
     MAX_VENUE_EXPOSURE = "max_venue_exposure"
+    MAX_BORROWED = "max_borrowed"
     MAX_POSITIONS = "max_positions"
     MAX_LEVERAGE = "max_leverage"
     INSUFFICIENT_FUNDS = "insufficient_funds"

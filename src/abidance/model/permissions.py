@@ -2,11 +2,14 @@
 
 import msgspec
 
+from abidance.model.instrument import InstrumentKind
+
 
 class Permissions(msgspec.Struct, frozen=True):
     """What a key may do, as far as its venue tells; None is what it does not tell.
 
-    `expires` is in ns UTC, 0 for never. `by_hand` says where to look for what is not told.
+    `expires` is in ns UTC, 0 for never. `by_hand` says where to look for what is not told. `markets` are those in which
+    it may trade, where the venue tells them apart.
     """
 
     can_trade: bool | None = None
@@ -15,6 +18,7 @@ class Permissions(msgspec.Struct, frozen=True):
     expires: int | None = None
     granted: tuple[str, ...] = ()
     by_hand: str = ""
+    markets: frozenset[InstrumentKind] | None = None
 
 
 __all__ = ["Permissions"]

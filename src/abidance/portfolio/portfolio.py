@@ -1,23 +1,26 @@
 """All holdings of a run: who holds what since when, what it earned, what everything is worth now.
 
 Owns positions per strategy and instrument, round trips and the valuation of the run; wallets are the ledger's inside
-it. One identity holds at any moment: equity = what the run itself owns (`funds`) + the profit of each strategy.
+it. One identity holds at any moment: equity = what the run itself owns less what it owes
+(`funds`) + the profit of each strategy.
 Refuses to value what has no price: it counts as zero and is reported (`unpriced`, `unvalued`).
 """
 
 from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from decimal import Decimal, localcontext
+from math import inf
 
 import msgspec
 
-from abidance.model.account import Position, RoundTrip
+from abidance.model.account import OWNER, Position, RoundTrip
 from abidance.model.errors import InvariantError
-from abidance.model.event import BalanceChanged, FundingPaid, OrderFilled
+from abidance.model.event import BalanceChanged, DebtChanged, FundingPaid, OrderFilled
 from abidance.model.instrument import Instrument
 from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import Fill, Side
 from abidance.portfolio.holding import Holding, Movement
 from abidance.portfolio.ledger import EXACT, Ledger, check_fill, fill_ref
+from abidance.portfolio.owner import Owner
 from abidance.portfolio.prices import Prices
 from abidance.portfolio.shares import shared_payment
 
@@ -41,6 +44,8 @@ class Portfolio:
     float; quantities, costs and profits are Decimals underneath. An asset that only pays fees (BNB) is sold to the
     strategy from the run's own funds at its last price, so that its later price is the run's affair.
 
+    What the `owner` of the accounts does himself is booked beside all that and touches none of it.
+
     A spot sale that leaves less than one lot closes the position: the dust, which no order could sell, moves to the
     run's own funds at the price of the sale (`dust` says how much).
     """
@@ -54,6 +59,7 @@ class Portfolio:
         round_trips: MutableSequence[RoundTrip] | None = None,
     ) -> None:
         self.ledger = Ledger() if ledger is None else ledger
+        self.owner = Owner(self.ledger)
         self.round_trips: MutableSequence[RoundTrip] = [] if round_trips is None else round_trips
         self.unpriced: dict[str, Decimal] = {}
         self.dust: dict[tuple[str, str], Decimal] = {}
@@ -73,7 +79,9 @@ class Portfolio:
         self._pool: dict[str, Decimal] = {}
         self._floats: dict[str, float] = {}
 
-    def apply(self, event: OrderFilled | FundingPaid | BalanceChanged, tag: str = "") -> RoundTrip | None:
+    def apply(
+        self, event: OrderFilled | FundingPaid | BalanceChanged | DebtChanged, tag: str = ""
+    ) -> RoundTrip | None:
         """Book what happened and return the round trip that it closed, if any; what was booked before counts once.
 
         `tag` (of the order) is kept with the round trip. Raises InvariantError for an instrument the run does not
@@ -84,9 +92,12 @@ class Portfolio:
                 return self._apply_fill(event.fill, tag)
             if isinstance(event, FundingPaid):
                 self._apply_funding(event)
+            elif isinstance(event, DebtChanged):
+                self._earn(event.asset, -(self.ledger.post_debt(event) or ZERO))
             else:
-                self._add(self._pool, event.asset, self.ledger.post_external(event))
-                self._floats = _mirror(self._pool)
+                amount = self.ledger.post_external(event)
+                if not event.is_owners:
+                    self._earn(event.asset, amount)
         return None
 
     # --- valuation: called for every bar ---
@@ -179,6 +190,10 @@ class Portfolio:
                 total += notional / self._leverage.get(held.strategy, 1.0)
         return total
 
+    def borrowed(self) -> float:
+        """Return what everything owed is worth at the last marks, in currency; infinite for what has no price."""
+        return sum(float(owed) * (self.worth(asset) or inf) for (_, asset), owed in self.ledger.owed.items())
+
     # --- holdings ---
 
     def position(self, strategy: str, instrument: str) -> Position:
@@ -202,7 +217,7 @@ class Portfolio:
         return {held.strategy for held in self._held.values()}
 
     def balance(self, venue: str, asset: str) -> Decimal:
-        """Return what our wallet at a venue holds of an asset; open orders and margin are not deducted."""
+        """Return what the run's wallet at a venue holds of an asset; open orders and margin are not deducted."""
         return self.ledger.balance(venue, asset)
 
     def liquidation_price(self, strategy: str, instrument: str) -> Decimal | None:
@@ -247,6 +262,9 @@ class Portfolio:
         check_fill(fill, instrument)
         if fill_ref(fill) in self.ledger:
             return None
+        if fill.strategy == OWNER:
+            self.owner.fill(fill, instrument)
+            return None
         if fill.instrument not in self._marks:
             self.mark(fill.instrument, float(fill.price))
             self._marks.setdefault(fill.instrument, 0.0)
@@ -262,15 +280,19 @@ class Portfolio:
 
     def _apply_funding(self, event: FundingPaid) -> None:
         instrument = self._instrument(event.instrument)
-        if not self.ledger.post_funding(event, instrument.venue):
+        owners = ZERO
+        if not event.strategy:
+            owners = self.owner.share(event.amount, instrument.id, self.positions_of(instrument.id))
+        if not self.ledger.post_funding(event, instrument.venue, owners):
             return
-        worth = event.amount
+        worth = amount = event.amount - owners
+        if owners and not amount:
+            return
         if event.asset != instrument.quote:
-            worth = self._exchange(event.asset, event.amount, instrument, None)
+            worth = self._exchange(event.asset, amount, instrument, None)
         shares = {event.strategy: worth} if event.strategy else self._shares(instrument, worth)
         if not shares:
-            self._add(self._pool, instrument.quote, worth)
-            self._floats = _mirror(self._pool)
+            self._earn(instrument.quote, worth)
         for strategy, share in shares.items():
             holding = self._holding(strategy, instrument)
             last = self._last_trip.get((strategy, event.instrument))
@@ -325,6 +347,11 @@ class Portfolio:
         self._add(self._pool, asset, amount)
         self._add(self._pool, instrument.quote, -worth)
         return worth
+
+    def _earn(self, asset: str, amount: Decimal) -> None:
+        """Credit the run itself."""
+        self._add(self._pool, asset, amount)
+        self._floats = _mirror(self._pool)
 
     def _settle(self, holding: Holding, amount: Decimal) -> None:
         """Credit a strategy with `amount` in the holding's quote asset and renew everything derived from it."""

@@ -21,6 +21,15 @@ SPIKE_BARS = 100
 """Bars that a bar's range is measured against; no spike is seen before as many are known."""
 
 
+def moved(mark: float, equity: float, amount: float) -> float:
+    """Return an equity that losses are measured from after `amount` came to the present `equity`, or went from it.
+
+    It is neither profit nor loss: the loss so far stays the same share. Where nothing was left, or is, it starts anew.
+    """
+    after = equity + amount
+    return mark * (after / equity) if equity > 0 and after > 0 else after
+
+
 class Breakers:
     """The breakers of a run: fed with equity, round trips and bars, asked for the standing of an entry."""
 
@@ -84,13 +93,10 @@ class Breakers:
             raise InvariantError(f"A deposit or withdrawal of {amount} cannot be.")
         if not self._midnight:
             return
-        before, after = self._equity, self._equity + amount
-        if before > 0 and after > 0:
-            self._peak *= after / before
-            self._day_open *= after / before
-        else:
-            self._peak = self._day_open = after
-        self._equity = after
+        before = self._equity
+        self._peak = moved(self._peak, before, amount)
+        self._day_open = moved(self._day_open, before, amount)
+        self._equity = before + amount
         self._set_floor()
 
     def _on_extreme(self, ts: int, equity: float) -> Notice | None:

@@ -57,6 +57,9 @@ class LimitsConfig(Config):
     """Open positions, pending entries included."""
     max_leverage: Annotated[float, Field(ge=1)] = 3.0
     """Largest leverage of a strategy's perpetuals, and largest value of any one position as a multiple of equity."""
+    max_borrowed: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """What may be owed to venues, interest and loans under way included, as a share of equity. 0 borrows nothing. While
+    more is owed no entry is taken."""
     max_order_value: Positive | None = None
     """Largest value of one order in quote units."""
     max_slippage: Share | None = None

@@ -30,8 +30,18 @@ def flaw(request: OrderRequest, instrument: Instrument) -> Breach | None:
     if found is None:
         return None
     if _is(request.quantity, Decimal) and request.quantity.is_zero():
-        return RefusalCode.ZERO_QUANTITY, "Nothing is left of the quantity after rounding to the lot."
+        return RefusalCode.ZERO_QUANTITY, _nothing_left(instrument)
     return _malformed(found)
+
+
+def _nothing_left(instrument: Instrument) -> str:
+    least = f"{max(instrument.lot, instrument.min_quantity).normalize():f} {instrument.base}"
+    if instrument.min_notional:
+        least += f", worth {instrument.min_notional.normalize():f} {instrument.quote} or more"
+    return (
+        "Nothing is left of the quantity: there is nothing to size it by, or it is below the smallest order that"
+        f" {instrument.venue} takes ({least})."
+    )
 
 
 def _malformed(text: str) -> Breach:

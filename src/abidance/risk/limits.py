@@ -399,6 +399,17 @@ def max_venue_exposure(case: Case) -> str | None:
     return _above(case, total, case.limits.max_venue_exposure, f"Exposure on {venue}", "max_venue_exposure")
 
 
+def max_borrowed(case: Case) -> str | None:
+    """Refuse an entry while more is owed than may be."""
+    limit, equity, owed = case.limits.max_borrowed, case.view.equity(), case.view.debts.borrowed()
+    if not owed or owed <= limit * equity * _TOLERANCE:
+        return None
+    return (
+        f"{owed:.8g} is owed to venues, more than {limit * equity:.8g}, {limit:g} times the equity of {equity:.8g} "
+        "(`risk.limits.max_borrowed`)."
+    )
+
+
 def _above(case: Case, total: float, share: float, what: str, key: str) -> str | None:
     """Return a reason when a request that adds would bring `total` above `share` of equity."""
     equity = case.view.equity()
@@ -468,6 +479,7 @@ ENTRIES: tuple[Rule, ...] = (
     (RefusalCode.MAX_EXPOSURE, max_exposure),
     (RefusalCode.MAX_ASSET_EXPOSURE, max_asset_exposure),
     (RefusalCode.MAX_VENUE_EXPOSURE, max_venue_exposure),
+    (RefusalCode.MAX_BORROWED, max_borrowed),
     (RefusalCode.INSUFFICIENT_FUNDS, insufficient_funds),
 )
 """Rules for requests that may make a position larger, in the order in which they answer."""

@@ -82,6 +82,14 @@ class Pricer(Protocol):
         ...
 
 
+class Borrower(Protocol):
+    """What is needed to know how deep in debt the run is."""
+
+    def borrowed(self) -> float:
+        """Return what everything owed to venues is worth, in the run's currency, loans under way included."""
+        ...
+
+
 class RiskView(SizingView, Protocol):
     """What the limits need besides. Quantities of one strategy, exposures of the whole run, gross."""
 
@@ -98,6 +106,11 @@ class RiskView(SizingView, Protocol):
     @property
     def pricing(self) -> Pricer:
         """Return what orders are expected to cost."""
+        ...
+
+    @property
+    def debts(self) -> Borrower:
+        """Return what is owed to venues."""
         ...
 
     def price_age_ns(self, instrument: str) -> int:

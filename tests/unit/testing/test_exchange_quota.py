@@ -51,8 +51,10 @@ async def test_too_many_requests_are_refused_and_whoever_waits_as_told_is_let_in
 
     limits = next(each for each in table().values() if each.venue == venue)
     path, _, query = ASKED[venue].partition("?")
-    weight = limits.weight(path, dict(each.split("=") for each in query.split("&")))
-    assert served == min(each.limit // (1 if each.flat else weight) for each in limits.windows)
+    weights = limits.weights(path, dict(each.split("=") for each in query.split("&")))
+    assert served == min(
+        each.limit // weight for each, weight in zip(limits.windows, weights, strict=True) if weight
+    )
     assert wait >= 1
     assert not is_refused(again, answer)
 
@@ -88,6 +90,18 @@ def test_addresses_are_counted_apart_and_the_answer_tells_what_was_used() -> Non
     assert quota.take(one, now + 60 * SECOND_NS) is None
 
 
+def test_a_count_that_falls_lets_one_more_in_after_each_step_and_orders_always() -> None:
+    quota, now = Quota("KRAKEN"), START // (2 * SECOND_NS) * 2 * SECOND_NS
+    asked, order = (Asked("POST", f"/0/private/{name}") for name in ("OpenOrders", "AddOrder"))
+
+    at_once = [quota.take(asked, now) for _ in range(21)]
+    later = [quota.take(asked, now + seconds * SECOND_NS) for seconds in (1, 2, 3, 4)]
+
+    assert at_once == [None] * 20 + [(2, False)]
+    assert later == [(1, False), None, (1, False), None]
+    assert [quota.take(order, now) for _ in range(50)] == [None] * 50
+
+
 @pytest.mark.parametrize("venue", sorted(ASKED))
 async def test_our_own_client_asks_as_fast_as_it_may_and_is_never_refused(venue: str) -> None:
     host, limits = next((host, each) for host, each in table().items() if each.venue == venue)
@@ -109,6 +123,6 @@ async def test_our_own_client_asks_as_fast_as_it_may_and_is_never_refused(venue:
         await pulse.advance(0.25)
     await working
 
-    window = limits.windows[0]
+    window = next(each for each in limits.windows if paths[0].startswith(each.under))
     assert refused == [None] * 1_000
     assert spent >= window.limit * (1 - RESERVE) * (pulse.now // window.seconds)

@@ -15,8 +15,8 @@ ZERO = Decimal(0)
 class Line(NamedTuple):
     """One change of one balance, and the order and print behind it.
 
-    `why` is `deposit`, `withdrawal`, `trade` (spot), `fee`, `realised`, `funding` or `insurance` (perpetuals); funding
-    names its `instrument`.
+    `why` is `deposit`, `withdrawal`, `loan`, `repayment`, `trade` (spot), `fee`, `realised`, `funding` or `insurance`
+    (perpetuals); funding names its `instrument`.
     """
 
     ts: int
@@ -39,6 +39,16 @@ class Purse:
     def total(self) -> Decimal:
         """Return both together."""
         return self.free + self.locked
+
+
+class Charge(NamedTuple):
+    """Interest of one hour: added to what is owed. `bearing` is on how much."""
+
+    ts: int
+    asset: str
+    cost: Decimal
+    bearing: Decimal
+    rate: Decimal
 
 
 @dataclass
@@ -84,6 +94,10 @@ class Account:
     permissions: Permissions = field(default_factory=Permissions)
     purses: dict[str, Purse] = field(default_factory=dict)
     positions: dict[str, Position] = field(default_factory=dict)
+    debts: dict[str, Decimal] = field(default_factory=dict)
+    """What is owed by asset, interest included."""
+    charges: list[Charge] = field(default_factory=list)
+    charged_until: int = 0
     is_hedged: bool = False
     """Long and short of a perpetual are held apart, which is not played here: such orders are refused."""
     ledger: list[Line] = field(default_factory=list)

@@ -15,7 +15,7 @@ from abidance.testing.exchange.binance_keys import BinanceKeys, Handler
 from abidance.testing.exchange.binance_words import WAITING, ContractWords, algo_number, is_conditional
 from abidance.testing.exchange.clearing import MAINTENANCE
 from abidance.testing.exchange.core import BUY, SELL, Force
-from abidance.testing.exchange.counter import Ears, figure, steps
+from abidance.testing.exchange.counter import LISTED_FOR, Ears, figure, steps
 from abidance.testing.exchange.desk import Declined, Desk, News, Placed, State, Ticket, Why, live
 from abidance.testing.exchange.house import Asked, Listener, Place, Refusal, said
 from abidance.testing.exchange.market import Market
@@ -199,7 +199,7 @@ class BinanceContracts:
     def _trades(self, account: Account, params: Mapping[str, str]) -> object:
         market = self._market(params)
         since, first = int(params.get("startTime", 0)) * MS_NS, int(params.get("fromId", 0))
-        until = int(params.get("endTime", 0)) * MS_NS
+        until = int(params.get("endTime", 0)) * MS_NS or (since and since + LISTED_FOR)
         wanted, limit = params.get("orderId", ""), min(1000, int(params.get("limit", 500)))
         rows = [
             self._words.trade(order, part)

@@ -11,9 +11,10 @@ from typing import Any, NoReturn
 
 from abidance.model.instrument import MS_NS
 from abidance.testing.exchange.accounts import ZERO, Account
+from abidance.testing.exchange.bybit_loans import BybitLoans
 from abidance.testing.exchange.bybit_words import FORCES, BybitWords
 from abidance.testing.exchange.core import BUY, SELL, Force
-from abidance.testing.exchange.counter import Ears, figure, header, plain, steps
+from abidance.testing.exchange.counter import LISTED_FOR, Ears, figure, header, plain, steps
 from abidance.testing.exchange.desk import Declined, Desk, News, Placed, State, Ticket, Why, live
 from abidance.testing.exchange.house import Asked, Listener, Place, Refusal, millis, read, said, word
 from abidance.testing.exchange.market import Market
@@ -60,6 +61,7 @@ class BybitOrders:
         self._place = place
         self._words = BybitWords(place.desk, self._names)
         self._ears = Ears()
+        self._loans = BybitLoans(place, self._ok, self._refusal)
         place.desk.remembers = place.desk.ends_post = True
 
     @property
@@ -77,9 +79,8 @@ class BybitOrders:
             "GET /v5/order/realtime": self._realtime,
             "GET /v5/order/history": self._history,
             "GET /v5/execution/list": self._executions,
-            "GET /v5/account/wallet-balance": lambda account, _: self._ok(
-                {"list": [self._words.wallet(account)]}
-            ),
+            "GET /v5/account/wallet-balance": self._wallet,
+            **self._loans.handlers,
             "GET /v5/account/info": self._info,
             "GET /v5/account/fee-rate": self._rates,
             "GET /v5/position/list": self._positions,
@@ -132,10 +133,12 @@ class BybitOrders:
         now = millis(self._place.now)
         return {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": now}
 
-    def _refuse(self, code: int, text: str) -> NoReturn:
+    def _refusal(self, code: int, text: str) -> Refusal:
         now = millis(self._place.now)
-        body = {"retCode": code, "retMsg": text, "result": {}, "retExtInfo": {}, "time": now}
-        raise Refusal(200, body)
+        return Refusal(200, {"retCode": code, "retMsg": text, "result": {}, "retExtInfo": {}, "time": now})
+
+    def _refuse(self, code: int, text: str) -> NoReturn:
+        raise self._refusal(code, text)
 
     def _decline(self, market: Market, why: Why) -> NoReturn:
         self._refuse(*(_LINEAR if market.instrument.is_perpetual else _SPOT)[why])
@@ -166,6 +169,8 @@ class BybitOrders:
         side = {"Buy": BUY, "Sell": SELL}.get(word(asked, "side"))
         if side is None:
             self._refuse(10001, "params error: side invalid")
+        if asked.get("isLeverage") in (1, "1"):
+            self._refuse(170344, "Symbol is not supported on Margin Trading")  # no order borrows here
         if kind not in ("Market", "Limit"):
             self._refuse(10001, "params error: orderType invalid")
         force = FORCES.get(word(asked, "timeInForce") or "GTC")
@@ -267,6 +272,7 @@ class BybitOrders:
 
     def _executions(self, account: Account, asked: Mapping[str, Any]) -> object:
         since, until = (int(asked.get(name) or "0") * MS_NS for name in ("startTime", "endTime"))
+        until = until or (since and since + LISTED_FOR)
         one = self._find(account, asked)
         names_one = bool(asked.get("orderId") or asked.get("orderLinkId"))
         rows = [
@@ -301,6 +307,11 @@ class BybitOrders:
         return self._ok(told | {"category": asked.get("category")})
 
     # --- the account
+
+    def _wallet(self, account: Account, asked: Mapping[str, Any]) -> object:
+        del asked
+        self._loans.loans.charge(account, self._place.now)
+        return self._ok({"list": [self._words.wallet(account)]})
 
     def _info(self, account: Account, asked: Mapping[str, Any]) -> object:
         del asked

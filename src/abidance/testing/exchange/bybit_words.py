@@ -1,6 +1,7 @@
 """What Bybit tells of orders, executions, balances and positions, by REST and on streams alike."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from abidance.testing.exchange.accounts import ZERO, Account, Line
@@ -12,6 +13,7 @@ from abidance.testing.exchange.house import millis
 from abidance.testing.exchange.market import Market
 
 FORCES = {"GTC": Force.GTC, "IOC": Force.IOC, "FOK": Force.FOK, "PostOnly": Force.POST}
+_OF_LOANS = frozenset({"loan", "repayment"})
 _WORDS = {force: word for word, force in FORCES.items()}
 
 
@@ -33,16 +35,18 @@ class BybitWords:
                  if each.account is account and each.market.instrument.is_perpetual
                  and settling(each.market) == asset), ZERO,
             )  # fmt: skip
+            unseen = self._unseen(account, asset)
+            total, owed = purse.total - unseen, account.debts.get(asset, ZERO) - unseen
             open_result = sum((clearing.unrealised(*each) for each in held), ZERO)
             coins.append(
                 {
                     "coin": asset,
-                    "equity": plain(purse.total + open_result),
+                    "equity": plain(total - owed + open_result),
                     "usdValue": "",
-                    "walletBalance": plain(purse.total),
+                    "walletBalance": plain(total),
                     "availableToWithdraw": "",
                     "availableToBorrow": "",
-                    "borrowAmount": "0",
+                    "borrowAmount": plain(owed),
                     "accruedInterest": "0",
                     "locked": plain(purse.locked - order_margin),
                     "totalOrderIM": plain(order_margin),
@@ -54,11 +58,17 @@ class BybitWords:
                     "marginCollateral": True,
                     "collateralSwitch": True,
                     "spotHedgingQty": "0",
-                    "spotBorrow": "0",
+                    "spotBorrow": plain(owed),
                 }
             )
         totals = ("totalEquity", "totalWalletBalance", "totalMarginBalance", "totalAvailableBalance")
         return {"accountType": "UNIFIED", "coin": coins} | dict.fromkeys(totals, "")
+
+    def _unseen(self, account: Account, asset: str) -> Decimal:
+        """Return what was lent and repaid since the moment of which a copy that lags tells."""
+        horizon = self._desk.horizon
+        late = (each for each in account.ledger if horizon is not None and each.ts > horizon)
+        return sum((each.amount for each in late if each.asset == asset and each.why in _OF_LOANS), ZERO)
 
     def position(self, account: Account, market: Market) -> dict[str, Any]:
         """Tell what an account holds of a perpetual."""

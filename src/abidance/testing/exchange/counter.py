@@ -7,12 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
+from abidance.model.instrument import SECOND_NS
 from abidance.testing.exchange.accounts import Account
 from abidance.testing.exchange.core import BUY
 from abidance.testing.exchange.desk import Part, Placed, State, Ticket
 from abidance.testing.exchange.house import Listener
 from abidance.venues.dialect import Frame
 
+LISTED_FOR = 7 * 86_400 * SECOND_NS
+"""For how long, from the moment asked on, some venues list executions where no end is named."""
 _LEAST, _MOST = Decimal("1e-12"), Decimal("1e15")
 
 

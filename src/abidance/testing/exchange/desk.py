@@ -272,9 +272,9 @@ class Desk:
             if order.market is market:
                 self.cancel(order, ts)
 
-    def transfer(self, account: Account, asset: str, amount: Decimal, ts: int) -> None:
+    def transfer(self, account: Account, asset: str, amount: Decimal, ts: int, why: str = "") -> None:
         """Let money come (positive) or go."""
-        line = Line(ts, asset, amount, "deposit" if amount > 0 else "withdrawal")
+        line = Line(ts, asset, amount, why or ("deposit" if amount > 0 else "withdrawal"))
         account.move(line)
         self._tell(News(account, None, line=line))
 

@@ -195,7 +195,7 @@ class Kraken(House):
     def crowded(self, seconds: int, *, is_ban: bool) -> Refusal:
         """Return the refusal of one request too many: an error in a good answer, or 429 for a ban."""
         body = {"error": ["EGeneral:Temporary lockout" if is_ban else "EAPI:Rate limit exceeded"]}
-        return Refusal(429, body, {"Retry-After": str(seconds)})
+        return Refusal(429 if is_ban else 200, body, {"Retry-After": str(seconds)})
 
     def _change(
         self, listener: Listener, method: str, params: Mapping[str, Any], name: str, tail: dict[str, Any]

@@ -14,7 +14,16 @@ from urllib.parse import parse_qs
 from abidance.model.instrument import MS_NS
 from abidance.testing.exchange.accounts import ZERO, Account
 from abidance.testing.exchange.core import BUY, SELL, Force
-from abidance.testing.exchange.counter import Ears, figure, header, is_over, mean_price, plain, steps
+from abidance.testing.exchange.counter import (
+    LISTED_FOR,
+    Ears,
+    figure,
+    header,
+    is_over,
+    mean_price,
+    plain,
+    steps,
+)
 from abidance.testing.exchange.desk import Declined, Desk, News, Part, Placed, State, Ticket, Why, live
 from abidance.testing.exchange.house import Asked, Listener, Place, Refusal, millis, read, said, word
 from abidance.testing.exchange.market import Market
@@ -263,6 +272,7 @@ class KuCoinOrders:
 
     def _fills(self, account: Account, asked: Mapping[str, Any]) -> object:
         since, until = (int(asked.get(name) or 0) * MS_NS for name in ("startAt", "endAt"))
+        until = until or (since and since + LISTED_FOR)
         wanted = word(asked, "orderId")
         rows = [
             self._told_part(order, part)
@@ -491,7 +501,7 @@ class KuCoinOrders:
             "availableChange": plain(news.line.amount) if news.line and order is None else "0",
             "holdChange": "0",
             "relationEvent": "trade.setted" if news.part else "trade.hold" if order else "trade.transfer",
-            "relationEventId": str(self._place.now),
+            "relationEventId": f"{self._place.now}-{len(news.account.ledger)}",
             "time": str(millis(self._place.now)),
         }
         if order is not None:

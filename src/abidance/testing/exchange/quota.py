@@ -1,12 +1,14 @@
 """How often one may ask the local exchange: the venue's own windows, its refusals, and bans for who does not listen.
 
-The windows are those that venues publish (`venues/net/limits.py`), each for an address. Kraken's orders, which it
-counts apart, are free.
+The windows are those that venues publish (`venues/net/limits.py`), each for an address. A count that falls does so by
+whole units, now and then. Kraken's orders, which it counts apart, are free.
 """
 
 import math
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from abidance.model.instrument import SECOND_NS
 from abidance.testing.exchange.house import Asked
@@ -30,10 +32,14 @@ class _Guest:
 
 
 class Quota:
-    """Counts the requests of everybody at one venue."""
+    """Counts the requests of everybody at one venue; all accounts are of one `grade`."""
 
-    def __init__(self, venue: str) -> None:
-        hosts = {host: limits for host, limits in table().items() if limits.venue == venue}
+    def __init__(self, venue: str, grade: str = "") -> None:
+        hosts = {
+            host: replace(limits, windows=tuple(each.of(grade) for each in limits.windows))
+            for host, limits in table().items()
+            if limits.venue == venue
+        }
         self._spot = next(iter(hosts.values()))
         self._contracts = next((each for host, each in hosts.items() if host.startswith("fapi")), self._spot)
         self._guests: dict[tuple[bool, str], _Guest] = defaultdict(_Guest)
@@ -43,12 +49,12 @@ class Quota:
         limits, guest = self._of(asked)
         if now < guest.banned_until:
             return math.ceil((guest.banned_until - now) / SECOND_NS), True
-        weight = limits.weight(asked.path, asked.query)
-        wait = max(_full(guest, each, 1.0 if each.flat else weight, now) for each in limits.windows)
+        weighed = list(zip(limits.windows, limits.weights(asked.path, asked.query), strict=True))
+        wait = max(_full(guest, each, weight, now) for each, weight in weighed)
         if wait <= 0:
             guest.refused = 0
-            for each in limits.windows:
-                guest.spent[each.name].append((now, 1.0 if each.flat else weight))
+            for each, weight in weighed:
+                _spend(guest, each, weight, now)
             return None
         guest.refused += 1
         if guest.refused < PATIENCE:
@@ -75,9 +81,26 @@ class Quota:
 def _used(guest: _Guest, window: Window, now: int) -> float:
     """Return what stands in a window, and forget what has left it."""
     spent = guest.spent[window.name]
+    if window.falls:
+        ts, level = spent[0] if spent else (now, 0.0)
+        return max(0.0, level - (now // _step(window) - ts // _step(window)))
     while spent and spent[0][0] <= now - round(window.seconds * SECOND_NS):
         spent.popleft()
     return sum(weight for _, weight in spent)
+
+
+def _spend(guest: _Guest, window: Window, weight: float, now: int) -> None:
+    """Count a request; of what falls only the newest level is kept."""
+    spent = guest.spent[window.name]
+    if window.falls:
+        weight += _used(guest, window, now)
+        spent.clear()
+    spent.append((now, weight))
+
+
+def _step(window: Window) -> int:
+    """Return in how many ns a count falls by one."""
+    return round(window.seconds * SECOND_NS / window.limit)
 
 
 def _full(guest: _Guest, window: Window, weight: float, now: int) -> int:
@@ -86,6 +109,8 @@ def _full(guest: _Guest, window: Window, weight: float, now: int) -> int:
     if not weight or over <= 0:
         return 0
     span = round(window.seconds * SECOND_NS)
+    if window.falls:
+        return max(1, math.ceil((_step(window) * math.ceil(over) - now % _step(window)) / SECOND_NS))
     for ts, each in guest.spent[window.name]:
         over -= each
         if over <= 0:

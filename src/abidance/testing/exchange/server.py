@@ -54,7 +54,7 @@ class LocalExchange:
 
     Without a clock its time begins at `start` and stands still until `advance`: what a test asks then is the same in
     every run. With a clock (`WallClock()`) it runs by itself. Markets must be of one venue. `limited`: whoever asks too
-    often is refused as the venue does it, and banned when he goes on.
+    often is refused as the venue does it (all accounts are of one `grade`), and banned when he goes on.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class LocalExchange:
         port: int = 0,
         accounts: Sequence[Account] = (),
         limited: bool = False,
+        grade: str = "",
     ) -> None:
         venues = {market.instrument.venue for market in markets}
         if len(venues) != 1:
@@ -80,7 +81,7 @@ class LocalExchange:
         self.desk = Desk(accounts)
         venue = venues.pop()
         self.house: House = house_of(venue, list(markets), self)
-        self._quota = Quota(venue) if limited else None
+        self._quota = Quota(venue, grade) if limited else None
         self.sessions: list[Session] = []
         """The connections that are open."""
         self.requests: deque[Asked] = deque(maxlen=_KEPT_REQUESTS)

@@ -7,7 +7,7 @@ import msgspec
 
 from abidance.model.command import Amend, Submit
 from abidance.model.errors import UsageError
-from abidance.model.instrument import MS_NS, Instrument
+from abidance.model.instrument import MS_NS, SECOND_NS, Instrument
 from abidance.model.order import Order, OrderType, Side, TimeInForce
 from abidance.venues.account import (
     AccountDialect,
@@ -16,6 +16,7 @@ from abidance.venues.account import (
     Execution,
     Exposure,
     Funds,
+    Lender,
     Moved,
     OrderReport,
     Page,
@@ -29,6 +30,7 @@ from abidance.venues.account import (
 )
 from abidance.venues.bybit.contracts import BybitContracts, signed
 from abidance.venues.bybit.dialect import BybitLinear, BybitSpot
+from abidance.venues.bybit.lender import BybitLender
 from abidance.venues.bybit.private import (
     BybitStream,
     ExecutionRow,
@@ -96,6 +98,7 @@ class BybitSpotAccount(AccountDialect):
     ccxt = "bybit"
     hosts = frozenset({"api.bybit.com"})
     too_often = (b'"retCode":10006', b'"retCode":10018')
+    listed_for = 7 * 86_400 * SECOND_NS
     capability = Capability(
         native=frozenset({OrderType.MARKET, OrderType.LIMIT}),
         in_force=frozenset(TimeInForce),
@@ -108,11 +111,12 @@ class BybitSpotAccount(AccountDialect):
         notes=(
             "A spot stop at Bybit that arrives once its price was crossed would wait for the price to come back.",
             "Bybit answers before its books have the order; what then becomes of it comes on the stream.",
-            "After a pause of more than seven days only the executions of its first seven are found.",
             "Deposits and withdrawals are not told, only the balances after them.",
+            "Bybit takes no repayment from 04:00 to 05:30 (minutes) of each hour, when it charges interest.",
         ),
     )
     _category = "spot"
+    lender: Lender | None = BybitLender()
 
     def __init__(self, instruments: Sequence[Instrument]) -> None:
         dialect = BybitSpot() if self._category == "spot" else BybitLinear()
@@ -136,6 +140,8 @@ class BybitSpotAccount(AccountDialect):
             "qty": plain_number(request.quantity),
             "orderLinkId": command.order_id,
         }
+        if self._category == "spot":
+            params["isLeverage"] = 0  # what is not there is not borrowed on the way
         if request.price is None:
             params |= {"marketUnit": "baseCoin"} if self._category == "spot" else {}
         else:
@@ -152,7 +158,7 @@ class BybitSpotAccount(AccountDialect):
         """Return the call that changes an order."""
         given = {"qty": command.quantity, "price": command.price, "triggerPrice": command.trigger}
         changes = {name: plain_number(value) for name, value in given.items() if value is not None}
-        return signed("POST", "order/amend", {**self._named(order), **changes})
+        return signed("POST", "order/amend", {**self._named(order), **changes}, is_urgent=True)
 
     def cancel(self, order: Order, venue_id: str) -> Call:  # noqa: ARG002 (our own id is enough)
         """Return the call that takes an order back."""
@@ -206,7 +212,7 @@ class BybitSpotAccount(AccountDialect):
         return self._reports(answer, self._read(answer, _read_orders).list, "")
 
     def executions(self, instrument: str, since: int) -> Call:
-        """Return the call for executions since a moment: of seven days, the newest first."""
+        """Return the call for the executions of seven days from a moment on, the newest first."""
         params = {
             "category": self._category,
             "symbol": self._symbols[instrument],
@@ -230,10 +236,12 @@ class BybitSpotAccount(AccountDialect):
         return signed("GET", "account/wallet-balance", {"accountType": "UNIFIED"})
 
     def read_funds(self, answer: Answer) -> Sequence[Funds]:
-        """Return balances that are not zero. Raises VenueError."""
+        """Return balances and debts that are not zero. Raises VenueError."""
         wallets = self._read(answer, _read_wallets).list
         with understood(self.venue, answer):
-            return [each for wallet in wallets for each in funds_of(wallet) if each.total]
+            if not wallets:
+                raise ValueError("no wallet: what is not told is not zero")
+            return [each for wallet in wallets for each in funds_of(wallet) if each.total or each.debt]
 
     def clock(self) -> Call:
         """Return the call that asks for Bybit's time."""
@@ -280,10 +288,11 @@ class BybitLinearAccount(BybitSpotAccount):
             "An account in hedge mode has every order refused.",
             "The margin mode is one for the whole account: it is read and never set.",
             "Perpetuals of one run settle in one asset, USDT or USDC.",
-            *BybitSpotAccount.capability.notes[1:],
+            *BybitSpotAccount.capability.notes[1:-1],
         ),
     )
     _category = "linear"
+    lender = None  # the loans of an account are asked for where its coins are traded
 
     def __init__(self, instruments: Sequence[Instrument]) -> None:
         super().__init__(instruments)

@@ -98,6 +98,7 @@ class CoinRow(msgspec.Struct):
     locked: str = ""
     totalOrderIM: str = ""  # noqa: N815
     totalPositionIM: str = ""  # noqa: N815
+    spotBorrow: str = ""  # noqa: N815
 
 
 class WalletRow(msgspec.Struct):
@@ -186,13 +187,17 @@ def _fee_asset(instrument: Instrument, side: Side, fee: Decimal) -> str:
 
 
 def funds_of(wallet: WalletRow) -> Sequence[Funds]:
-    """Return what an account has of each asset; a debt is less than nothing. Raises ValueError."""
+    """Return what an account has and owes of each asset. Raises ValueError.
+
+    What was lent is in the wallet; what its perpetuals owe is not lent, and makes the wallet less than nothing.
+    """
     found = []
     for row in wallet.coin:
         total = number(row.walletBalance)
         bound = [number(each) for each in (row.locked, row.totalOrderIM, row.totalPositionIM)]
-        sound(*bound)
-        found.append(Funds(row.coin, total, max(total - sum(bound, ZERO), ZERO)))
+        owed = number(row.spotBorrow)
+        sound(*bound, owed)
+        found.append(Funds(row.coin, total, max(total - sum(bound, ZERO), ZERO), owed))
     return found
 
 

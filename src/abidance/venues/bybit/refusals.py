@@ -26,6 +26,14 @@ REFUSALS = frozenset(
 """Codes that prove that what was asked for was turned away. Not among them: time-outs (10000, 170007, 170146, 170147),
 errors of the server (10016, 170001, 170032, 170149, 170150, 170234), and what may have been done (10014, 170035)."""
 
+OF_LOANS = frozenset(
+    (10001, 10003, 10004, 10005, 10006, 10007, 10009, 10010, 10017, 10018, 10024, 10027, 10028, 10029, 176007, 176008,
+     176009, 176010, 176011, 176012, 176013, 176015, 176016, 176017, 176022, 176023, 176024, 176025, 176026, 176027,
+     176028, 176029, 176031, 176037)
+)  # fmt: skip
+"""The same of loans. Not among them: what may hide that it was done or is being done (176005 and 176006, which say that
+it failed and not why; 176014 and 176021, that it was asked before; 176018 and 176019)."""
+
 
 class Error(msgspec.Struct, rename={"code": "retCode", "msg": "retMsg"}):
     """What every answer of Bybit begins with; 0 is no error."""
@@ -36,8 +44,14 @@ class Error(msgspec.Struct, rename={"code": "retCode", "msg": "retMsg"}):
 
 _read_error = reader(Error)
 _proof = by_code({Proof.REFUSED: REFUSALS, Proof.ABSENT: _ABSENT, Proof.LIVE: _LIVE, Proof.LATE: _LATE})
+_proof_of_loan = by_code({Proof.REFUSED: OF_LOANS, Proof.LATE: _LATE})
 
 
 def refusal(answer: Answer) -> Reply:
     """Return what an answer that is an error proves."""
     return judged(answer, _read_error, _proof)
+
+
+def refusal_of_loan(answer: Answer) -> Reply:
+    """Return what an answer to a loan or a repayment that is an error proves."""
+    return judged(answer, _read_error, _proof_of_loan)

@@ -1,0 +1,50 @@
+"""What the owner of the accounts did with them himself while a run went on: booked in a purse of his own.
+
+His purse begins at zero when the run does: it says what came and went by him, not what he has. It holds no price and is
+worth nothing to the run: equity, exposure, what is free and every limit are reckoned without it.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from abidance.model.account import OWNER, Position
+from abidance.model.instrument import Instrument
+from abidance.model.money import ZERO
+from abidance.model.order import Fill
+from abidance.portfolio.holding import Holding, Movement
+from abidance.portfolio.ledger import Ledger
+from abidance.portfolio.shares import shared_payment
+
+
+class Owner:
+    """The owner's own trades, by instrument, and what they settle in the ledger. Call it within exact arithmetic."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._held: dict[str, Holding] = {}
+
+    def positions(self) -> Sequence[Position]:
+        """Return what he bought less what he sold, by instrument, where that is not nothing."""
+        return [held.position for held in self._held.values() if held.quantity]
+
+    def position(self, instrument: str) -> Decimal:
+        """Return the same of one instrument, in base units."""
+        held = self._held.get(instrument)
+        return ZERO if held is None else held.quantity
+
+    def fill(self, fill: Fill, instrument: Instrument) -> None:
+        """Book a trade by hand."""
+        held = self._held.setdefault(instrument.id, Holding(OWNER, instrument.id, instrument.quote))
+        moved = fill.quantity * fill.side.sign
+        if fill.fee_asset == instrument.base and not instrument.is_perpetual:
+            moved -= fill.fee
+        realised, _ = held.apply(Movement(fill, moved, ZERO))
+        profit = realised if instrument.is_perpetual else ZERO
+        self._ledger.post_fill(fill, instrument, profit, is_owners=True)
+
+    def share(self, amount: Decimal, instrument: str, positions: Sequence[Position]) -> Decimal:
+        """Return his part of a payment on the account's whole position, of which strategies hold `positions`."""
+        held = self._held.get(instrument)
+        if held is None or not held.quantity:
+            return ZERO
+        return shared_payment(amount, [*positions, held.position]).get(OWNER, ZERO)

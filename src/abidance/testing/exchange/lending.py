@@ -1,0 +1,95 @@
+"""Loans of the local exchange: what accounts owe, and the interest that each hour adds to it.
+
+The exchange lends what it has on its shelf. Interest is charged at five minutes past each hour on what is owed then, at
+one rate; while it reckons nobody repays. What is lent goes to the purse from which orders are paid.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+
+from abidance.model.instrument import SECOND_NS
+from abidance.testing.exchange.accounts import ZERO, Account, Charge
+from abidance.testing.exchange.desk import Desk
+
+HOUR = 3_600 * SECOND_NS
+CHARGED_AT = 300 * SECOND_NS
+"""When in each hour interest is charged, in ns after it began."""
+RECKONING = (240 * SECOND_NS, 330 * SECOND_NS)
+RATE = Decimal("0.00001")
+"""The interest of an hour as a share of what is owed."""
+STEP, SHOWN = Decimal("0.000000000000000001"), Decimal("0.00000001")
+"""The smallest amounts in which debts are kept, and told."""
+
+
+class No(StrEnum):
+    """Why a loan or a repayment is declined."""
+
+    SHELF = "shelf"
+    """It lends no such asset."""
+    SHORT = "short"
+    """It has not so much of it, or the account may not owe so much."""
+    FUNDS = "funds"
+    NOTHING = "nothing"
+    """Nothing is owed."""
+    MORE = "more"
+    """Less is owed."""
+    RECKONING = "reckoning"
+
+
+class DeclinedLoan(Exception):  # noqa: N818 (an answer, not a mistake)
+    """The exchange's way to say no."""
+
+    def __init__(self, why: No) -> None:
+        super().__init__(why.value)
+        self.why = why
+
+
+class Loans:
+    """The loans of all accounts at one desk; `shelf` is how much of each asset one account may owe."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.shelf = {"USDT": Decimal(100_000), "BTC": Decimal(10), "ETH": Decimal(100)}
+        self._desk = desk
+
+    def borrow(self, account: Account, asset: str, amount: Decimal, ts: int) -> None:
+        """Lend an amount. Raises DeclinedLoan; then nothing has changed."""
+        self.charge(account, ts)
+        if asset not in self.shelf:
+            raise DeclinedLoan(No.SHELF)
+        if account.debts.get(asset, ZERO) + amount > self.shelf[asset]:
+            raise DeclinedLoan(No.SHORT)
+        account.debts[asset] = account.debts.get(asset, ZERO) + amount
+        self._desk.transfer(account, asset, amount, ts, "loan")
+
+    def repay(self, account: Account, asset: str, amount: Decimal | None, ts: int) -> Decimal:
+        """Take an amount back, or (None) as much as there is of it, and return how much. Raises DeclinedLoan."""
+        self.charge(account, ts)
+        owed, free = account.debts.get(asset, ZERO), account.purse(asset).free
+        if RECKONING[0] <= ts % HOUR < RECKONING[1]:
+            raise DeclinedLoan(No.RECKONING)
+        if not owed:
+            raise DeclinedLoan(No.NOTHING)
+        wanted = min(owed, free) if amount is None else amount
+        if wanted > owed:
+            raise DeclinedLoan(No.MORE)
+        if wanted > free or not wanted:
+            raise DeclinedLoan(No.FUNDS)
+        account.debts[asset] = owed - wanted
+        if not account.debts[asset]:
+            del account.debts[asset]
+        self._desk.transfer(account, asset, -wanted, ts, "repayment")
+        return wanted
+
+    def charge(self, account: Account, ts: int) -> None:
+        """Charge the interest of the hours that went by."""
+        due = ((account.charged_until or ts) - CHARGED_AT) // HOUR + 1
+        account.charged_until = ts
+        for hour in range(due, (ts - CHARGED_AT) // HOUR + 1):
+            for asset, owed in account.debts.items():
+                cost = (owed * RATE).quantize(STEP)
+                told = Charge(hour * HOUR + CHARGED_AT, asset, cost.quantize(SHOWN), owed, RATE)
+                account.debts[asset] = owed + cost
+                account.charges.append(told)
+
+
+__all__ = ["CHARGED_AT", "HOUR", "RATE", "DeclinedLoan", "Loans", "No"]

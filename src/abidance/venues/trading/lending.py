@@ -1,0 +1,305 @@
+"""Loans of one account: each asked for once, and proven by what the account owes, because no venue tells it otherwise.
+
+One loan at a time: what is owed is read before it leaves and after it, and whoever sees it differ by the amount has the
+proof. No answer, or an odd one, leaves it UNKNOWN; it is never asked for again. Interest is booked by the venue's own
+list, hour by hour, once.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Protocol
+
+from abidance.model.errors import JournalError, VenueError
+from abidance.model.event import AccountEvent, BalanceChanged, DebtChanged, LoanTold
+from abidance.model.instrument import SECOND_NS
+from abidance.model.loan import Loan, LoanState
+from abidance.model.money import ZERO
+from abidance.venues.account import AccountDialect, Call, Funds, Lender, Moved, Proof, Reply
+from abidance.venues.net.transport import DisconnectedError, NotSentError
+from abidance.venues.trading.books import DUST, slack
+from abidance.venues.trading.inquiry import ALARM, GRACE, LAG
+from abidance.venues.trading.line import Way
+
+PATIENCE = 15.0
+"""Seconds after which an outcome that does not show is told as unknown."""
+LISTED = 60 * SECOND_NS
+"""How old interest must be before it is booked, in ns: by then the debt has it, too."""
+INTEREST = 60.0
+"""Seconds between questions for interest, while anything is owed."""
+WINDOW = 29 * 86_400 * SECOND_NS
+"""How much interest one question asks for, in ns; venues answer thirty days."""
+OVERLAP = 7_200 * SECOND_NS
+READY = 0.5
+"""Seconds between looks whether anything may be asked."""
+LOAN = "loan"
+"""The cause of the doubt that the outcome of a loan is not known."""
+_INTEREST = "interest"
+
+
+class Account(Protocol):
+    """What our own books say of the account, everything that was told included."""
+
+    def owed(self, asset: str) -> Decimal:
+        """Return our debt of an asset."""
+        ...
+
+    def wallet(self, asset: str) -> Decimal:
+        """Return what our ledger has of an asset."""
+        ...
+
+    def held(self, asset: str) -> Decimal:
+        """Return how much of an asset strategies hold."""
+        ...
+
+    def debts(self) -> Mapping[str, int]:
+        """Return since when (ns UTC) something is owed of each asset of which anything is."""
+        ...
+
+    def has(self, event: DebtChanged) -> bool:
+        """Say whether a change of a debt was booked before."""
+        ...
+
+
+class Lending:
+    """The loans of one account at one venue; `run` it, and `hand` it what may be asked for.
+
+    `tell` takes what became of them, `doubt` a reason against new risk by its cause. Until it `is_ready` (the clock was
+    compared) nothing is asked.
+    """
+
+    def __init__(
+        self,
+        dialect: AccountDialect,
+        lender: Lender,
+        way: Way,
+        account: Account,
+        tell: Callable[[AccountEvent], None],
+        doubt: Callable[[str, str], None],
+        is_ready: Callable[[], bool],
+    ) -> None:
+        self.venue = dialect.venue
+        self._dialect = dialect
+        self._lender = lender
+        self._way = way
+        self._account = account
+        self._tell = tell
+        self._doubt = doubt
+        self._turn = asyncio.Lock()
+        self._is_ready = is_ready
+        self._doubted: set[str] = set()
+        self._left: list[Loan] = []
+        self._since = 0
+
+    def hand(self, loan: Loan) -> None:
+        """Ask the venue for a loan, once what is on record now is on the disk."""
+        self._way.spawn(self._ask_once(loan, self._way.record.seq))
+
+    def recover(self, loans: Iterable[Loan], since: int, may_have_left: Callable[[str], bool]) -> None:
+        """Take over loans of an earlier process; interest is asked for from `since` (ns UTC) on."""
+        self._since = since
+        for loan in loans:
+            if may_have_left(loan.id):
+                self._left.append(loan)
+            else:
+                self._told(loan, LoanState.REFUSED, "not sent: the program ended before.")
+
+    async def run(self) -> None:
+        """Find what became of earlier loans, then book interest, until cancelled."""
+        for loan in self._left:
+            self._unknown(loan, "the program was not running.")
+        while not self._is_ready():
+            await self._way.pulse.sleep(READY)
+        while True:
+            try:
+                await self._way.wire.prepare()
+                await self._resume()
+                await self.ask_interest()
+            except (VenueError, JournalError) as error:
+                self._way.log.warning("lending_failed", reason=error.found)
+            await self._way.pulse.sleep(INTEREST)
+
+    async def _resume(self) -> None:
+        while self._left:
+            async with self._turn:
+                loan = self._left[0]
+                await self._prove(loan, loan.amount, was_taken=False)
+                self._left.pop(0)
+
+    # --- one loan
+
+    async def _ask_once(self, loan: Loan, recorded_as: int) -> None:
+        async with self._turn:
+            try:
+                await self._way.record.done(recorded_as)
+                amount = self._sound(loan, await self._funds(loan.asset))
+            except VenueError as error:
+                self._told(loan, LoanState.REFUSED, f"not sent: {error.found}")
+                return
+            reply = await self._sent(loan, amount)
+            if reply.proof in (Proof.REFUSED, Proof.LATE):
+                self._told(loan, LoanState.REFUSED, reply.reason)
+                return
+            if reply.proof is not Proof.DONE:
+                self._unknown(loan, reply.reason or reply.proof.value)
+            await self._prove(loan, amount, was_taken=reply.proof is Proof.DONE)
+
+    def _sound(self, loan: Loan, funds: Funds) -> Decimal:
+        """Return what is to be asked for, by what the account has and owes now. Raises NotSentError.
+
+        Interest that is not booked yet is waited for: otherwise it would be taken for a part of the loan.
+        """
+        ours = self._account.owed(loan.asset)
+        if abs(funds.debt - ours) > DUST:
+            is_interest = abs(funds.debt - ours) <= slack(funds.debt, ours)
+            remedy = "Try again in two minutes." if is_interest else "Look at abidance reconcile."
+            found = f"{loan.asset} owed: the venue says {funds.debt}, our books {ours}."
+            raise NotSentError(f"{found} {remedy}", remedy)
+        amount = -funds.debt if loan.is_whole else loan.amount
+        free = funds.free - self._account.held(loan.asset)
+        if -amount > max(free, ZERO):
+            raise NotSentError(f"{max(free, ZERO)} {loan.asset} are free at {self.venue}", "Repay less.")
+        return amount
+
+    async def _sent(self, loan: Loan, amount: Decimal) -> Reply:
+        """Let the request leave, once, and return what its answer proves."""
+        wish = self._lender.repay if loan.is_repayment else self._lender.borrow
+        try:
+            answer = await self._way.wire.ask(
+                wish(loan.asset, abs(amount)), lambda: self._way.departs(loan.id)
+            )
+        except NotSentError as error:
+            return Reply(Proof.REFUSED, f"not sent: {error.found}", has_left=False)
+        except DisconnectedError as error:
+            return Reply(Proof.UNKNOWN, error.found)
+        return self._lender.proof(answer)
+
+    async def _prove(self, loan: Loan, amount: Decimal, *, was_taken: bool) -> None:
+        """Ask what the account owes until that proves what became of a loan.
+
+        It was done when the debt differs from our books by its amount. It was not when, after its time and without an
+        answer that it was taken, the debt stays as it was; something else that stays is left to a person.
+        """
+        pulse, wire, pauses = self._way.pulse, self._way.wire, self._dialect.ask_again
+        began, attempt, answers, since, before = pulse.steady(), 0, 0, 0, ZERO
+        late = wire.now() + round((self._dialect.capability.window + GRACE) * SECOND_NS)
+        patience = round((ALARM if was_taken else LAG) * SECOND_NS)
+        while True:
+            try:
+                there = (await self._funds(loan.asset)).debt
+            except VenueError as error:  # no answer is not the answer "no"
+                self._way.log.warning("debt_not_told", reason=error.found)
+            else:
+                moved, now = there - self._account.owed(loan.asset), wire.now()
+                most = slack(there, there - moved)
+                if abs(moved - amount) <= most:
+                    self._done(loan, moved, amount)
+                    return
+                if now >= late:
+                    stays = answers and abs(moved - before) <= most
+                    answers, since, before = (answers + 1, since, before) if stays else (1, now, moved)
+                    if answers > 1 and now - since >= patience:
+                        self._came_to_nothing(loan, moved, most)
+                        return
+            if pulse.steady() - began > PATIENCE:
+                self._unknown(loan, "it does not show in what the account owes.")
+            await pulse.sleep(pauses[min(attempt, len(pauses) - 1)])
+            attempt += 1
+
+    def _done(self, loan: Loan, owed: Decimal, amount: Decimal) -> None:
+        """Book a loan; what its repayment needed beyond our own came from the account's.
+
+        The debt becomes the venue's to the last digit, unless interest came meanwhile, which is booked by its own hour.
+        """
+        owed = owed if abs(owed - amount) <= DUST else amount
+        now, venue, asset = self._way.pulse.wall(), self.venue, loan.asset
+        short = -(self._account.wallet(asset) + amount)
+        if short > 0 and loan.is_repayment:
+            self._tell(
+                BalanceChanged(now, venue, asset, short, "interest paid from what else the account has")
+            )
+        reason = "repaid" if loan.is_repayment else "borrowed"
+        # From when it was asked for: the interest of each hour since is its.
+        self._tell(DebtChanged(loan.ts, venue, asset, owed, amount, reason, loan.id, loan.id))
+        self._doubt(LOAN, "")
+
+    def _came_to_nothing(self, loan: Loan, moved: Decimal, most: Decimal) -> None:
+        if abs(moved) <= most:
+            why = "after its time the account owes what it owed, in several answers."
+        else:
+            why = f"the debt changed by {moved} instead, which abidance reconcile shows."
+        self._told(loan, LoanState.REFUSED, why)
+
+    def _unknown(self, loan: Loan, why: str) -> None:
+        if loan.id not in self._doubted:
+            self._doubted.add(loan.id)
+            self._told(loan, LoanState.UNKNOWN, why)
+            self._doubt(LOAN, f"the outcome of {loan} is not known.")
+
+    def _told(self, loan: Loan, state: LoanState, reason: str) -> None:
+        self._tell(LoanTold(self._way.pulse.wall(), loan.id, state, reason))
+        if state.is_closed:
+            self._doubt(LOAN, "")
+
+    # --- interest
+
+    async def ask_interest(self) -> None:
+        """Book the interest that was charged since it was asked for last."""
+        if self._turn.locked():
+            return
+        async with self._turn:
+            asked_at = self._way.wire.now()
+            if not (debts := self._account.debts()):
+                self._since = asked_at
+                return
+            until = min(asked_at - LISTED, (self._since or asked_at) + WINDOW)
+            rows = await self._charged(
+                self._since or asked_at
+            )  # of nothing, too: it closes what was rounded away
+            ours = [each for each in rows if debts.get(each.asset, asked_at) < each.ts <= until]
+            news = [each for each in ours if not self._account.has(self._event(each, ZERO, ZERO))]
+            if news:
+                funds = await self._all_funds()
+                for asset in dict.fromkeys(each.asset for each in news):
+                    self._book([each for each in news if each.asset == asset], funds.get(asset))
+            self._since = max(until, self._since)
+
+    async def _charged(self, since: int) -> list[Moved]:
+        call: Call | None = self._lender.interest(since - OVERLAP)
+        found: list[Moved] = []
+        while call is not None:
+            page = self._lender.read_interest(await self._way.wire.ask(call))
+            found += page.moved
+            call = page.following(call)
+        return sorted(found, key=lambda each: each.ts)
+
+    def _book(self, rows: list[Moved], funds: Funds | None) -> None:
+        """Book interest of one asset: on the debt if that has grown by it, from the wallet if it has not grown at all.
+
+        What rounding makes different is booked with the last, so that our books have the debt as the venue has it.
+        """
+        asset, there = rows[0].asset, ZERO if funds is None else funds.debt
+        whole = -sum((each.amount for each in rows), ZERO)
+        grown, rounding = there - self._account.owed(asset), max(len(rows) * DUST, whole / 100)
+        is_paid = abs(grown) <= len(rows) * DUST < whole
+        rest = grown - (ZERO if is_paid else whole)
+        for row in rows:
+            more = rest if row is rows[-1] and abs(rest) <= rounding else ZERO
+            owed, received = (more, row.amount) if is_paid else (more - row.amount, ZERO)
+            self._tell(self._event(row, owed, received))
+
+    def _event(self, row: Moved, owed: Decimal, received: Decimal) -> DebtChanged:
+        return DebtChanged(row.ts, self.venue, row.asset, owed, received, _INTEREST, f"{_INTEREST} {row.id}")
+
+    # --- questions
+
+    async def _funds(self, asset: str) -> Funds:
+        """Return what the account has and owes of an asset. Raises VenueError."""
+        return (await self._all_funds()).get(asset) or Funds(asset, ZERO, ZERO)
+
+    async def _all_funds(self) -> dict[str, Funds]:
+        answer = await self._way.wire.ask(self._dialect.funds())
+        return {each.asset: each for each in self._dialect.read_funds(answer)}
+
+
+__all__ = ["LOAN", "Account", "Lending"]

@@ -1,0 +1,103 @@
+"""A person borrows and repays in a terminal while a bot runs; it is killed in between, and nothing is owed twice."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from abidance.kernel.clock import WallClock
+from abidance.model.event import VenueStatus
+from abidance.testing.exchange import Account, LocalExchange, generated, lending
+from tests.e2e.program import Program
+from tests.e2e.test_live_books import PATIENCE, Person
+
+D = Decimal
+BTC = "BTC/USDT@BYBIT"
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+
+def configured(program: Program, exchange: LocalExchange) -> list[str]:
+    path = program.file(
+        "live.toml",
+        f"""
+name = "churn"
+instruments = ["{BTC}"]
+timeframe = "1m"
+dry_run_wallet = 5000
+
+[[strategies]]
+strategy = "EmaCross"
+
+[risk.limits]
+max_borrowed = 0.2
+
+[risk.circuits]
+journal = "none"  # a disk that others keep busy is another matter
+
+[feed]
+anomalies = false
+
+[feed.addresses.BYBIT]
+rest_url = "{exchange.rest_url}"
+stream_url = "{exchange.stream_url}/v5/public/spot"
+""",
+    )
+    return ["-c", str(path)]
+
+
+class Borrower(Person):
+    """Somebody with a terminal, and a bot at a local Bybit."""
+
+    @asynccontextmanager
+    async def lending(self, end: signal.Signals = signal.SIGTERM) -> AsyncIterator[None]:
+        """Let the bot run until it was trusted, then do something, then end it."""
+        log = (self.program.home / "said.log").open("ab")
+        command = self.program.command("trade", "--live", "--confirm", "BYBIT", "--plain", *self.typed)
+        before = len(self.record())
+        bot = await asyncio.create_subprocess_exec(*command, env=self.environ, stdout=log, stderr=log)
+        try:
+            await self.until(
+                lambda: any(isinstance(e, VenueStatus) and e.is_trusted for e in self.record()[before:])
+            )
+            yield
+        finally:
+            bot.send_signal(end)
+            await asyncio.wait_for(bot.wait(), PATIENCE)
+            log.close()
+
+
+async def test_a_person_borrows_lists_and_repays_and_a_kill_in_between_doubles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, account, clock = Program(tmp_path), Account("a-key", "a-secret"), WallClock()
+    monkeypatch.setattr(lending, "CHARGED_AT", (clock.now() + lending.HOUR // 2) % lending.HOUR)
+    monkeypatch.setattr(lending, "RECKONING", (0, 0))  # whenever this runs, interest is far
+    market = generated(BTC, 5, clock.now(), pace=10.0, past_seconds=3_600)
+    async with LocalExchange([market], start=clock.now(), clock=clock, accounts=[account]) as exchange:
+        exchange.desk.transfer(account, "USDT", D(20_000), exchange.now)
+        person = Borrower(program, configured(program, exchange))
+        added = await person.types("keys", "add", "BYBIT", *person.typed, given=b"a-key\na-secret\n")
+        async with person.lending(signal.SIGKILL):
+            lent = await person.types("loans", "borrow", "churn", "USDT", "500", "--confirm", "churn")
+            beyond = await person.types("loans", "borrow", "churn", "USDT", "600", "--confirm", "churn")
+        asleep = await person.types("loans", "repay", "churn", "USDT", "all", "--confirm", "churn")
+        listed = await person.types("loans", "list", "churn")
+        async with person.lending():
+            repaid = await person.types("loans", "repay", "churn", "USDT", "all", "--confirm", "churn")
+        agreed = await person.types("reconcile", "churn")
+
+    said = (program.home / "said.log").read_text()[-2000:]
+    moved = [line.why for line in account.ledger if line.why in ("loan", "repayment")]
+    assert added.code == 0, added
+    assert (lent.code, beyond.code, asleep.code) == (0, 2, 2), (lent, beyond, asleep, said)
+    assert "USDT at BYBIT" in lent.out
+    assert "`risk.limits.max_borrowed`" in beyond.err
+    assert "is not running" in asleep.err
+    assert "500" in listed.out
+    assert (listed.code, repaid.code, agreed.code) == (0, 0, 0), (listed, repaid, agreed, said)
+    assert moved == ["loan", "repayment"]
+    assert account.debts == {}
