@@ -56,13 +56,21 @@ class Person:
         """Let the bot run with real orders."""
         log = (self.program.home / "said.log").open("ab")
         command = self.program.command("trade", "--live", "--confirm", "BINANCE", "--plain", *self.typed)
-        bot = await asyncio.create_subprocess_exec(*command, env=self.environ, stdout=log, stderr=log)
+        bot = self.bot = await asyncio.create_subprocess_exec(
+            *command, env=self.environ, stdout=log, stderr=log
+        )
         try:
             yield
         finally:
-            bot.send_signal(signal.SIGTERM)
+            if bot.returncode is None:
+                bot.send_signal(signal.SIGTERM)
             await asyncio.wait_for(bot.wait(), PATIENCE)
             log.close()
+
+    def kill(self) -> None:
+        """Let the bot end where it is."""
+        assert self.bot is not None
+        self.bot.kill()
 
     def record(self) -> list[object]:
         """Return what is on record."""

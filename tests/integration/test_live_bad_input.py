@@ -23,14 +23,16 @@ from abidance.model.errors import AbidanceError
 from abidance.run.bot import JOURNAL
 from abidance.run.golive import ACCOUNTS, Ready, alone
 from abidance.run.keys import vault_path
+from abidance.run.killing import kill
 from abidance.security.keys import ExchangeKey, Keys
 from abidance.security.permissions import Verdict
 from abidance.security.secret import Secret
 from abidance.security.vault import Cost, Vault
 from abidance.testing.exchange import Account, LocalExchange, generated
 from abidance.testing.exchange.accounts import Permissions
+from tests.postgres import driver
 
-BTC, PERP = "BTC/USDT@BINANCE", "BTC/USDT:USDT@BINANCE"
+BTC, PERP, KUCOIN = "BTC/USDT@BINANCE", "BTC/USDT:USDT@BINANCE", "BTC/USDT@KUCOIN"
 WORDS = "four words are enough"
 SECRETS = {
     "main": ("k-main", "s-main"),
@@ -50,6 +52,7 @@ class Home:
     userdir: Path
     exchange: LocalExchange
     accounts: dict[str, Account]
+    kucoin: LocalExchange
 
     def types(
         self, *flags: str, bot: str = "bot", pair: str = BTC, confirm: str = "BINANCE"
@@ -59,6 +62,7 @@ class Home:
         config.write_text(
             f'name = "{bot}"\ninstruments = ["{pair}"]\ntimeframe = "1m"\n\n[[strategies]]\nstrategy = "EmaCross"\n\n'
             f'[feed.addresses.BINANCE]\nrest_url = "{self.exchange.rest_url}"\nstream_url = "{self.exchange.stream_url}"\n'
+            f'[feed.addresses.KUCOIN]\nrest_url = "{self.kucoin.rest_url}"\nstream_url = "{self.kucoin.stream_url}"\n'
         )
         app = typer.Typer()
         app.command()(trade)
@@ -78,7 +82,7 @@ class Home:
         return result.exception
 
     def orders(self) -> int:
-        return len(self.exchange.desk.orders)
+        return len(self.exchange.desk.orders) + len(self.kucoin.desk.orders)
 
 
 @pytest.fixture(scope="module")
@@ -87,18 +91,27 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     vault = Keys(Vault.create(vault_path(userdir), Secret(WORDS), Cost(32, 1, 1)))
     for name, (key, secret) in SECRETS.items():
         vault.add(ExchangeKey("BINANCE", name, Secret(key), Secret(secret), Secret(""), 1))
+    none, phrase = Secret(""), Secret("another-phrase")
+    vault.add(ExchangeKey("KUCOIN", "mistyped", Secret("k-kucoin"), Secret("s-kucoin"), phrase, 1))
+    vault.add(ExchangeKey("KUCOIN", "main", Secret("k-kucoin"), Secret("s-kucoin"), none, 1))
     accounts = {name: Account(*SECRETS[name]) for name in ("main", "poor", "hedged", "reading")}
     accounts["hedged"].is_hedged = True
     accounts["reading"].permissions = Permissions(trade=False)
     clock = WallClock()
     markets = [generated(id, 3, clock.now(), past_seconds=3_600) for id in (BTC, PERP)]
     exchange = LocalExchange(markets, start=clock.now(), clock=clock, accounts=list(accounts.values()))
+    phrased = Account("k-kucoin", "s-kucoin", "its-phrase")
+    kucoin = LocalExchange(
+        [generated(KUCOIN, 3, clock.now(), past_seconds=3_600)],
+        start=clock.now(), clock=clock, accounts=[phrased],
+    )  # fmt: skip
+    kucoin.desk.transfer(phrased, "USDT", Decimal(20_000), kucoin.now)
     for name in ("main", "hedged", "reading"):
         exchange.desk.transfer(accounts[name], "USDT", Decimal(20_000), exchange.now)
     loop, is_up = asyncio.new_event_loop(), threading.Event()
 
     async def serve() -> None:
-        async with exchange:
+        async with exchange, kucoin:
             is_up.set()
             await over.wait()
 
@@ -106,7 +119,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
     assert is_up.wait(20)
-    yield Home(userdir, exchange, accounts)
+    yield Home(userdir, exchange, accounts, kucoin)
     loop.call_soon_threadsafe(over.set)
     thread.join(20)
     loop.close()
@@ -141,6 +154,25 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, str], str, int]] = {
         3,
     ),
     "an account without money": (("--account", "poor"), {}, "There is no USDT to trade with at BINANCE.", 3),
+    "less money than the smallest order": (
+        ("--dry-run-wallet", "3"),
+        {},
+        "3 USDT may be used at BINANCE, and the smallest order there is worth 5 USDT (in BTC/USDT@BINANCE).",
+        3,
+    ),
+    "a database of leases that is not there": (
+        ("--set", "lease=postgresql://me:hunter22@127.0.0.1:9/leases"),
+        {},
+        "The database of leases postgresql://me:***@127.0.0.1:9/leases cannot be used",
+        4,
+    ),
+    "a wrong passphrase of the key": (
+        ("--account", "mistyped"),
+        {"pair": KUCOIN, "confirm": "KUCOIN"},
+        "KUCOIN knows the key, and its passphrase is another one.",
+        3,
+    ),
+    "no passphrase of the key": ((), {"pair": KUCOIN, "confirm": "KUCOIN"}, "passphrase", 3),
     "an instrument that nobody has": ((), {"pair": "NOPE/USDT@BINANCE"}, "BINANCE has no NOPE/USDT.", 2),
     "an account in hedge mode": (("--account", "hedged"), {"pair": PERP}, "hedge mode", 3),
 }
@@ -149,6 +181,8 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, str], str, int]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_wrong_is_told_in_a_sentence_and_nothing_is_sent(home: Home, case: str) -> None:
     flags, given, sentence, code = CASES[case]
+    if "database" in case:
+        driver()
     bot = hashlib.sha256(case.encode()).hexdigest()[:8]
 
     error = home.types(*flags, bot=bot, **given)
@@ -205,3 +239,26 @@ def test_a_record_of_another_account_is_told_and_nothing_is_sent(home: Home) -> 
     assert (other.exit_code, unbound.exit_code) == (6, 6)
     assert (folder / JOURNAL).read_bytes() == before
     assert not home.orders()
+
+
+@pytest.mark.parametrize(
+    ("is_killed", "confirm", "found"),
+    [
+        (False, "KRAKEN", "Trading at BINANCE was not confirmed"),
+        (True, "BINANCE", "The kill switch of kept is thrown."),
+    ],
+)
+def test_a_record_is_set_aside_only_for_a_start_that_is_confirmed_and_released(
+    home: Home, is_killed: bool, confirm: str, found: str
+) -> None:
+    record = home.userdir / "runs" / "kept" / JOURNAL
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_bytes(b"what protects positions")
+    if is_killed:
+        kill(record.parent, "tester")
+
+    error = home.types("--fresh", bot="kept", confirm=confirm)
+
+    assert found in str(error)
+    assert record.read_bytes() == b"what protects positions"
+    assert home.orders() == 0

@@ -78,15 +78,19 @@ def held(bot: LiveTrading) -> dict[str, Decimal]:
 async def test_a_strategy_loses_the_coins_that_were_sold_by_hand_and_not_those_of_their_owner(
     tmp_path: Path, own: Decimal
 ) -> None:
-    place, seen = Spot(tmp_path / "bot"), list[dict[str, Decimal]]()
+    place, seen, worth = Spot(tmp_path / "bot"), list[dict[str, Decimal]](), list[float]()
     if own:
         place.exchange.desk.transfer(place.account, "BTC", own, place.exchange.now)
 
     async def person(bot: LiveTrading) -> None:
         seen.append(held(bot))
+        worth.append(bot.engine.state.equity())
+        for asset, amount in (("USDT", D(20_000)), ("SOL", D(100))) if own else ():
+            place.exchange.desk.transfer(place.account, asset, amount, place.exchange.now)
         sell(place, D("0.004"))
         await place.pass_time(20)
         seen.append(held(bot))
+        worth.append(bot.engine.state.equity())
         bot.control(ControlAction.FLATTEN, "tester")
         await place.pass_time(5)
 
@@ -100,6 +104,7 @@ async def test_a_strategy_loses_the_coins_that_were_sold_by_hand_and_not_those_o
     assert OrderState.REJECTED not in {order.state for order in bot.engine.state.orders.all()}
     left = place.account.totals().get("BTC", D(0))
     assert left == pytest.approx(own - (D("0.004") if own else 0), abs=D("0.00001"))
+    assert worth[1] == pytest.approx(worth[0], abs=20)  # 20,000 came that are none of its own
     codes = [notice.code for notice in bot._recorder.notices]
     assert ("gone_by_hand" in codes) is (not own)
     assert bot.engine.state.feeds.venues["BINANCE"].is_trusted
@@ -128,6 +133,26 @@ async def test_coins_that_were_withdrawn_are_the_strategy_s_loss_and_a_restart_k
         assert ledger.balance("BINANCE", "BTC") == place.account.totals()["BTC"]
         assert ledger.balance("BINANCE", "USDT") - 10_000 == place.account.totals()["USDT"] - 20_000
         assert each.engine.state.feeds.venues["BINANCE"].is_trusted
+
+
+async def test_who_takes_out_more_than_is_his_leaves_the_ledger_and_stops_new_risk(tmp_path: Path) -> None:
+    place, seen = Spot(tmp_path / "bot"), list[tuple[float, Decimal, bool]]()
+
+    async def person(bot: LiveTrading) -> None:
+        for amount in (D(0), D(-5_000), D(-10_000), D(10_000)):  # half of the 20,000 is the run's
+            if amount:
+                place.exchange.desk.transfer(place.account, "USDT", amount, place.exchange.now)
+            await place.pass_time(70)
+            state = bot.engine.state
+            is_trusted = state.feeds.venues["BINANCE"].is_trusted
+            seen.append((state.equity(), state.portfolio.balance("BINANCE", "USDT"), is_trusted))
+
+    async with place:
+        await place.live(400, person=person)
+
+    assert [trusted for *_, trusted in seen] == [True, True, False, True]
+    assert len({cash for _, cash, _ in seen}) == 1
+    assert max(equity for equity, *_ in seen) - min(equity for equity, *_ in seen) < 50
 
 
 @pytest.mark.parametrize("venue", ["BINANCE", "BYBIT"])

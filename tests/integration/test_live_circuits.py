@@ -16,7 +16,7 @@ from abidance.run.circuits import open_circuits
 from abidance.run.door import Answer, Wish, ask
 from abidance.run.trading import LiveTrading
 from abidance.testing.exchange import Fault, Wrong
-from abidance.venues.trading import gateway
+from abidance.venues.trading import gateway, scales
 from tests.integration.live_bench import breathe
 from tests.integration.test_live_paper import BTC
 from tests.integration.test_live_routing import TwoVenues, entries
@@ -127,7 +127,7 @@ async def test_an_account_that_differs_again_and_again_opens_the_circuit_of_the_
             for amount in (-15_000, 15_000):
                 moved(amount)
                 await place.pass_time(13)
-                doubts.append(gateway.BOOKS in bot.gateways[0].doubts)
+                doubts.append(scales.BOOKS in bot.gateways[0].doubts)
 
     async with place:
         place.exchange.faults.add(Fault(Wrong.GAP, "account outboundAccountPosition", times=0))

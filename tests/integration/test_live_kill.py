@@ -12,14 +12,17 @@ import pytest
 from abidance.engine.config import StrategyConfig
 from abidance.model.errors import JournalError
 from abidance.model.event import ControlAction
-from abidance.model.order import OrderState
+from abidance.model.order import OrderState, Purpose
 from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig
-from abidance.run import durable, trading
+from abidance.risk.state import TradingState
+from abidance.run import durable, releasing, trading
 from abidance.run.config import RunConfig
+from abidance.run.door import Wish
 from abidance.run.killing import SIGNALS, Extent, kill, killed, thrown_by_signals
 from abidance.run.trading import LiveTrading
 from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.desk import Placed, State
+from abidance.venues.trading.gateway import VenueGateway
 from tests.integration.test_live_trading import Market
 
 D = Decimal
@@ -50,7 +53,7 @@ class Ladder(EventStrategy):
             OrderRequest(self.name, bar.instrument, Side.BUY, small, OrderType.LIMIT, price=price - n)
             for n in range(self.rungs)
         ]
-        stop = Protection(stop=bar.close * 0.5)
+        stop = Protection({stop})
         return [OrderRequest(self.name, bar.instrument, Side.BUY, Decimal("0.001"), protection=stop), *rest]
 '''
 
@@ -59,11 +62,13 @@ class Rungs(Market):
     """A local exchange and a bot that rests many orders."""
 
     rungs = MANY
+    stop = "stop=bar.close * 0.5"
 
     def guarded(self, **more: object) -> RunConfig:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "ladder.py"
-        path.write_text(LADDER.replace("{rungs}", str(self.rungs)), encoding="utf-8")
+        text = LADDER.replace("{rungs}", str(self.rungs)).replace("{stop}", self.stop)
+        path.write_text(text, encoding="utf-8")
         ladder = StrategyConfig(strategy=f"{path}:Ladder", name="ladder", timeframe="1m")
         limits = LimitsConfig(
             duplicate_window=0, max_orders_per_minute=1_000, price_collar=1.0, max_positions=100
@@ -292,6 +297,61 @@ async def test_a_signal_throws_the_switch(tmp_path: Path, number: signal.Signals
     assert signal.getsignal(number) is before
 
 
+async def test_a_bot_that_a_breaker_halted_is_released_at_its_door_though_no_switch_was_thrown(
+    tmp_path: Path,
+) -> None:
+    place = Few(tmp_path / "bot")
+    seen: list[tuple[TradingState, bool]] = []
+
+    def standing(bot: LiveTrading) -> TradingState:
+        return bot.engine._breakers.state("", "", bot.engine.state.now).state
+
+    async def person(bot: LiveTrading) -> None:
+        bot.control(ControlAction.SET_BREAKERS, "tester", max_drawdown=1e-7)
+        async with asyncio.timeout(30):
+            while standing(bot) is not TradingState.HALTED:
+                await place.pass_time(1)
+        bot.control(ControlAction.SET_BREAKERS, "tester", max_drawdown=0.9)
+        for _ in range(2):
+            before = standing(bot)
+            asked = asyncio.ensure_future(asyncio.to_thread(releasing.release, place.folder, "tester"))
+            while not asked.done():
+                await place.pass_time(0.5)
+            seen.append((before, asked.result().is_ended))
+        seen.append((standing(bot), killed(place.folder) is None))
+
+    async with place:
+        await place.live(130, person=person)
+
+    assert seen == [(TradingState.HALTED, True), (TradingState.ACTIVE, False), (TradingState.ACTIVE, True)]
+
+
+async def test_a_switch_that_is_thrown_anew_behind_a_release_takes_orders_back_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bot has not looked at the switch between the release and the second kill."""
+    place = Few(tmp_path / "bot")
+    asked: list[bool] = []
+    cancel_all = VenueGateway.cancel_all
+
+    def noted(gateway: VenueGateway, *, keeps_exits: bool = False) -> asyncio.Future[None]:
+        asked.append(keeps_exits)
+        return cancel_all(gateway, keeps_exits=keeps_exits)
+
+    async def person(bot: LiveTrading) -> None:
+        kill(place.folder, "tester")
+        await place.pass_time(1)
+        bot._obey(Wish(ControlAction.RELEASE, "tester"))
+        monkeypatch.setattr(VenueGateway, "cancel_all", noted)
+        await place.pass_time(1)
+
+    async with place:
+        bot = await place.live(130, person=person)
+
+    assert asked == [True]
+    assert bot.engine._breakers.state("", "", bot.engine.state.now).state is TradingState.HALTED
+
+
 class HangingSync:
     """A disk that answers no sync before it is let go."""
 
@@ -350,3 +410,26 @@ def test_a_file_that_somebody_wrote_by_hand_is_the_switch(tmp_path: Path, text: 
     (tmp_path / "KILL").write_text(text, encoding="utf-8")
 
     assert killed(tmp_path) is Extent(extent)
+
+
+async def test_closing_everything_is_tried_again_before_the_next_bar_and_until_it_is_done(
+    tmp_path: Path,
+) -> None:
+    place = Rungs(tmp_path / "bot")
+    place.rungs, place.stop = 0, ""
+    held: list[bool] = []
+
+    async def person(bot: LiveTrading) -> None:
+        place.exchange.faults.add(Fault(Wrong.LIMIT, "/api/v3/order", times=2))
+        kill(place.folder, "tester", Extent.FLATTEN)
+        for _ in range(2):
+            await place.pass_time(15)
+            held.append(bool(bot.engine.state.portfolio.open_positions()))
+
+    async with place:
+        bot = await place.live(130, person=person)  # a bar has just closed
+
+    assert held == [True, False]
+    closing = [each for each in bot.engine.state.orders.all() if each.request.purpose is Purpose.FLATTEN]
+    assert [each.state for each in closing] == [OrderState.REJECTED, OrderState.REJECTED, OrderState.FILLED]
+    place.agrees(bot)

@@ -80,4 +80,7 @@ async def test_an_open_position_has_its_stop_at_the_exchange_or_with_us(place: E
         is_native = OrderType.STOP in gateway.dialect.capability.native
         assert len(waiting) == is_native
         assert [each.held for each in stops] == [not is_native]
+        # What we watched is told when we stop, with its price; what the venue keeps is not.
+        watched = [f"{each.request.quantity} at {each.request.trigger}" for each in stops if not is_native]
+        assert [told.partition(": stop of ")[2] for told in bot.unguarded()] == watched
         place.agrees(bot)

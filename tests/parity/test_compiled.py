@@ -23,7 +23,7 @@ from abidance.venues.sim.config import FeeTier, SlippageConfig, VenueConfig
 from tests.parity.markets import COINS, Memory, Shape, market, stepped
 from tests.parity.tally import RUNS
 
-pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+pytestmark = [pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
 HERE = "tests/parity/markets.py"
 QUIET = BreakersConfig(daily_loss=None, max_drawdown=None, data_anomaly=None)
 OPEN = LimitsConfig(max_exposure=1.0, max_asset_exposure=1.0, max_venue_exposure=1.0)

@@ -24,7 +24,7 @@ from tests.parity.markets import Memory, Shape, market
 from tests.parity.tally import Tally
 from tests.parity.test_compiled import OPEN, QUIET, ids
 
-pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+pytestmark = [pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
 BARS = 40_000
 SHAPE = Shape(seed=7, length=BARS, wild=0.004, thin=0.0, holes=0.0, price=101.25)
 VENUES = {
@@ -142,7 +142,6 @@ def said(cache: Path, kept: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.usefixtures("kernels_are_compiled")
 def test_one_line_comes_at_the_first_compile_and_none_later(tmp_path: Path) -> None:
     kept = cache_folder()
 

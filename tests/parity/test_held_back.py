@@ -27,7 +27,7 @@ from tests.parity.test_shares import allocations
 from tests.parity.test_sweep import is_told
 from tests.parity.test_trades import Pace, Tapes
 
-pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+pytestmark = [pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
 HERE = "tests/parity/test_held_back.py"
 HOUR = 3_600 * SECOND_NS
 

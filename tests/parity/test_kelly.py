@@ -16,7 +16,7 @@ from tests.parity.markets import Rates, Shape, rates, shapes
 from tests.parity.test_compiled import LISTED, QUIET, agree, remark, scripted, scripts, venues
 from tests.parity.test_perpetuals import FREE, contracts, kinds, leverages, named
 
-pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+pytestmark = [pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
 
 sizings = st.builds(
     SizingConfig,

@@ -16,7 +16,7 @@ from abidance.strategy import library
 from abidance.strategy.base import BarStrategy
 from abidance.strategy.config import ExitsConfig
 
-pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+pytestmark = [pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
 COINS = ("BTC", "ETH", "BNB", "SOL", "XRP", "ADA", "DOGE")
 STRATEGIES = [name for name in library.__all__ if issubclass(getattr(library, name), BarStrategy)]
 

@@ -50,7 +50,7 @@ from tests.parity.test_compiled import (
     venues,
 )
 
-pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+pytestmark = [pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
 HOURS = int(os.environ.get("ABIDANCE_HOURS", "4000"))
 """How many of the latest recorded hours of each contract are run; there are more than five years of them."""
 DATA = Path(__file__).parents[1] / "data"

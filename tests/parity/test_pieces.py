@@ -29,7 +29,7 @@ from abidance.venues.sim.config import VenueConfig
 from tests.parity.markets import COINS, START, Memory, Shape, market
 from tests.parity.tally import RUNS
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
 HERE = "tests/parity/markets.py"
 HOUR = 3_600_000_000_000
 IDS = tuple(f"{coin}/USDT@BINANCE" for coin in COINS)

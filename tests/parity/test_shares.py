@@ -37,7 +37,7 @@ from tests.parity.test_perpetuals import FREE, contracts, kinds, leverages, name
 from tests.parity.test_sweep import is_told
 
 HOUR = 3_600 * SECOND_NS
-pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+pytestmark = [pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
 
 allocations = st.builds(
     AllocationConfig,

@@ -31,7 +31,7 @@ from tests.parity.markets import Memory, Shape, market, stepped
 from tests.parity.tally import RUNS
 from tests.parity.test_compiled import LISTED, OPEN, QUIET, ids, limits, scripted, scripts, venues
 
-pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+pytestmark = [pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
 SHAPE = Shape(seed=7, length=900, wild=0.01, thin=0.0, holes=0.05, price=101.25)
 SEEDS = range(12)
 MANY = ("BTC", "ETH", "SOL", "BNB", "XRP", "ADA", "DOGE")

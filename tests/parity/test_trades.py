@@ -40,7 +40,7 @@ from tests.parity.test_compiled import (
     venues,
 )
 
-pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+pytestmark = [pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ SENTENCES: Mapping[RefusalCode, str] = {
     _C.MAX_EXPOSURE: "All positions and pending entries together would be too much.",
     _C.MAX_ASSET_EXPOSURE: "Too much would hang on one asset.",
     _C.MAX_VENUE_EXPOSURE: "Too much would lie on one venue.",
+    _C.MAX_BORROWED: "More is owed to venues than is allowed.",
     _C.MAX_POSITIONS: "It would be one position too many.",
     _C.MAX_LEVERAGE: "The leverage would be above what is allowed.",
     _C.INSUFFICIENT_FUNDS: "The free balance does not cover its value and the costs that are expected.",

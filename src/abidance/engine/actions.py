@@ -437,6 +437,20 @@ class Actions:
                 self.leave(position, Purpose.FLATTEN, to_decimal(price))
 
 
+def is_held(state: State, actions: Actions) -> bool:
+    """Say whether a strategy holds what its venue would take, and no order at market is closing it."""
+
+    def is_open(position: Position) -> bool:
+        instrument, price = state.instruments[position.instrument], state.price(position.instrument)
+        left = abs(position.quantity) - actions.leaving(position)
+        worth = left * to_decimal(price) if price is not None else instrument.min_notional
+        least = max(instrument.lot, instrument.min_quantity)
+        return left >= least and (instrument.is_perpetual or worth >= instrument.min_notional)
+
+    held = state.portfolio.open_positions()
+    return any(each.strategy in state.strategies and is_open(each) for each in held)
+
+
 def sign_of(position: Position, lot: Decimal) -> int:
     """Return +1 for long, -1 for short, 0 for flat; less than one lot is flat."""
     quantity = position.quantity

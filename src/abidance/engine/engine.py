@@ -14,6 +14,7 @@ from abidance.engine.actions import Actions
 from abidance.engine.allocator import Allocator
 from abidance.engine.board import Board
 from abidance.engine.controls import Controls
+from abidance.engine.lending import ACTIONS, Lending
 from abidance.engine.news import News, OrderNews
 from abidance.engine.runners import BarRunner, EventRunner, Runner
 from abidance.engine.series import Series, Universe
@@ -28,8 +29,10 @@ from abidance.model.event import (
     BalanceChanged,
     CircuitMoved,
     Control,
+    DebtChanged,
     Event,
     FundingPaid,
+    LoanTold,
     OrderFilled,
     RulesChanged,
     Timer,
@@ -84,6 +87,7 @@ class Engine:
         self.runners: list[Runner] = []
         self.vigil = Vigil(state, self.actions)
         self.controls = Controls(state, self.actions, breakers, gate, self.runners, self._begin, self.vigil)
+        self.lending = Lending(state, self.actions, gate, order_id)
         self.news = News(state, self.actions, breakers, self.vigil, self._heed)
         self.fills = self.news.fills
         self.equity = 0.0
@@ -109,6 +113,8 @@ class Engine:
             OrderFilled: self.news.on_filled,
             FundingPaid: self._on_cash,
             BalanceChanged: self._on_cash,
+            DebtChanged: self.lending.on_debt,
+            LoanTold: self.lending.on_told,
             VenueStatus: self.news.on_venue_status,
             CircuitMoved: self.news.on_circuit,
             RulesChanged: self._on_rules,
@@ -407,7 +413,9 @@ class Engine:
     def _on_cash(self, event: FundingPaid | BalanceChanged) -> None:
         state = self.state
         state.now = max(state.now, event.ts)
-        if isinstance(event, BalanceChanged):
+        if isinstance(event, BalanceChanged) and event.is_owners:
+            state.portfolio.apply(event)
+        elif isinstance(event, BalanceChanged):
             before = state.equity()
             if before:
                 self._watch(
@@ -445,7 +453,7 @@ class Engine:
 
     def _on_control(self, event: Control) -> None:
         self.state.now = max(self.state.now, event.ts)
-        self.controls.take(event)
+        (self.lending if event.action in ACTIONS else self.controls).take(event)
 
     def _runners_of(self, name: str) -> list[Runner]:
         return [runner for runner in self.runners if runner.name == name]

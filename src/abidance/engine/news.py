@@ -12,6 +12,7 @@ from abidance.engine.state import State
 from abidance.engine.vigil import Vigil
 from abidance.execution.exits import PROTECTIVE, STOPS
 from abidance.execution.orders import AnomalyCode
+from abidance.model.account import OWNER
 from abidance.model.command import Cancel
 from abidance.model.event import (
     ChangeRejected,
@@ -90,6 +91,7 @@ class News:
             self._actions.note("warning", "exit_tried_again", text, request.strategy)
             self._vigil.stays(request)
         self._follow_up(order, was_asked=was_asked)
+        self._tell_crumb(order)
         self._vigil.note(request.strategy, request.instrument)
 
     def _follow_up(self, order: Order, *, was_asked: bool) -> None:
@@ -149,6 +151,8 @@ class News:
         fill = event.fill
         self.fills.append(fill)
         trip = state.portfolio.apply(event, tag=order.request.tag if order is not None else "")
+        if fill.strategy == OWNER:
+            return
         position = state.position(fill.strategy, fill.instrument)
         instrument = state.instruments[fill.instrument]
         request = order.request if order is not None else None
@@ -162,6 +166,8 @@ class News:
             self._actions.leave(position, Purpose.SIGNAL, fill.price)
         if request is not None and request.purpose in _FOR_GOOD:
             self._actions.left_for_good(fill.strategy, fill.instrument)
+        if applied is not None:
+            self._tell_crumb(applied)
         self._vigil.note(fill.strategy, fill.instrument)
         if trip is not None:
             notice = self._breakers.on_round_trip(trip)
@@ -170,6 +176,15 @@ class News:
                 self._actions.cancel_entries(fill.strategy)
         self._actions.on_part(applied)
         self._heed(fill)
+
+    def _tell_crumb(self, order: Order) -> None:
+        """Tell of an entry that is over and came to less than can be sold: no stop can stand for it."""
+        request, state = order.request, self._state
+        held = state.position_quantity(request.strategy, request.instrument)
+        lot = state.instruments[request.instrument].lot
+        if order.state.is_closed and order.filled and 0 < held * request.side.sign < lot:
+            text = f"{held} of {request.instrument} is less than can be sold ({lot}): it has no stop, and is no position."
+            self._actions.note("warning", "crumb", text, request.strategy)
 
     def _tell_unasked(self, fill: Fill) -> None:
         """Tell of a position that was made smaller by the venue itself, or by a person at the venue."""

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from abidance.engine.board import Board, mid
 from abidance.engine.config import StrategyConfig
+from abidance.engine.debts import Debts
 from abidance.engine.pricing import Pricing
 from abidance.engine.series import Series
 from abidance.execution.config import RoutingConfig
@@ -60,6 +61,7 @@ class State:
         self.strategies = strategies
         self.portfolio = portfolio
         self.orders = orders
+        self.debts = Debts(self)
         self.boards = {id: Board() for id in instruments}
         self.feeds = Feeds()
         self.series: dict[tuple[str, str], Series] = {}

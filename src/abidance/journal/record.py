@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
+from abidance.kernel.ids import OrderIds
 from abidance.model.errors import JournalError, UsageError
 from abidance.model.event import BarSlice
 from abidance.model.instrument import Instrument, timeframe_ns
@@ -41,7 +42,8 @@ class RunHeader(msgspec.Struct, frozen=True):
     """What a restart needs to know about a run before it reads the records.
 
     `config` is the resolved configuration as plain values and `config_hash` its digest. `install` and `order_epoch`
-    made the run's order ids. `sources` says where the market data comes from, by name. Times are ns UTC.
+    made the run's order ids, which are `marked` as ids of this program. `sources` says where the market data comes
+    from, by name. Times are ns UTC.
     """
 
     run_id: str
@@ -55,6 +57,12 @@ class RunHeader(msgspec.Struct, frozen=True):
     install: int = 0
     order_epoch: int = 0
     sources: dict[str, str] = {}
+    marked: bool = False
+
+    @property
+    def ids(self) -> OrderIds:
+        """Return what makes and recognises the run's order ids."""
+        return OrderIds(self.install, self.order_epoch, self.run_id.encode(), marked=self.marked)
 
 
 class Record(NamedTuple):

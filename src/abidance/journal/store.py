@@ -327,14 +327,21 @@ class Follower:
         return (there.st_ino, there.st_dev) != (here.st_ino, here.st_dev)
 
     def read(self, most: int) -> list[Record]:
-        """Return the next whole records, at most so many. Raises JournalError for one that means nothing."""
+        """Return the next whole records, at most so many. Raises JournalError for one that means nothing, and OSError.
+
+        What cannot be read behind others is told by the next reading, which begins with it.
+        """
         if not self.unread:
             return []
         self._file.seek(self._mark.offset)
-        found = []
-        for payload, mark in islice(walk(self._file, self._mark), most):
-            found.append(_decode(self._codec, payload, mark.seq, self._path))
-            self._mark = mark
+        found: list[Record] = []
+        try:
+            for payload, mark in islice(walk(self._file, self._mark), most):
+                found.append(_decode(self._codec, payload, mark.seq, self._path))
+                self._mark = mark
+        except Exception:
+            if not found:  # else what was found would be lost, and nobody would know
+                raise
         return found
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from abidance.execution.analysis import analyse
 from abidance.kernel.ids import OrderIds
 from abidance.kernel.ports import SimulatedVenue
 from abidance.market.feed.stream import TickStream
+from abidance.model.account import OWNER
 from abidance.model.errors import StrategyError
 from abidance.model.outcome import Notice
 from abidance.run.config import RunConfig
@@ -115,7 +116,7 @@ def result_of(
         benchmark=buy_and_hold(material, ts, float(start_equity)),
         strategy_equity=_profits(material, recorder, float(start_equity)),
         round_trips=[*portfolio.round_trips, *portfolio.open_round_trips()],
-        fills=core.engine.fills,
+        fills=[each for each in core.engine.fills if each.strategy != OWNER],
         orders=orders.all(),
         refusals=recorder.refusals,
         notices=[*_about_data(material), *recorder.notices],

@@ -23,7 +23,6 @@ from abidance.engine.engine import Engine
 from abidance.engine.pump import Pump
 from abidance.journal.record import Record, RunHeader, read_opening
 from abidance.journal.store import FileJournal
-from abidance.kernel.ids import OrderIds
 from abidance.kernel.log import configure, logger
 from abidance.kernel.ports import JournalStore, SimulatedVenue
 from abidance.market.bars import FIELDS, Bars
@@ -37,7 +36,7 @@ from abidance.run import checkpoint
 from abidance.run.backtest import result_of
 from abidance.run.checkpoint import State, code_digest
 from abidance.run.config import RunConfig
-from abidance.run.door import Answer, Door, Refusal, Wish, Word
+from abidance.run.door import Answer, Answers, Door, Refusal, Wish, Word
 from abidance.run.setup import Core, Key, Material, assemble
 from abidance.run.switch import LOOK_EVERY, Switch
 
@@ -79,7 +78,7 @@ class Bot:
         header = self.journal.header
         self._recorded = list(self.journal.inputs(_is_input))
         self.resumed = self.journal.seq
-        self.ids = OrderIds(header.install, header.order_epoch, header.run_id.encode())
+        self.ids = header.ids
         self._switch = Switch(folder)
         self._look_at = 0.0
         if kept is None:
@@ -92,11 +91,12 @@ class Bot:
         configure(folder / LOG, to_console=False)
         self._log = logger("paper").bind(run=header.run_id, bot=header.name)
         timers = kept.timers if kept is not None else ()
+        self._answers = (kept and kept.answers) or Answers()
         self._pump = Pump(self._core.engine, self._core.venue, self._record(), self._observe, timers)
         self._folder = folder
         self._door: Door | None = None
         self._asked: Control | None = None
-        self._came: list[Outcome] = []
+        self._came: list[Answer] = []
         self.obeyed = 0
 
     def __enter__(self) -> Self:
@@ -126,7 +126,7 @@ class Bot:
     def _listen(self, wake: Callable[[], object] | None = None) -> None:
         """Open the door for orders from outside; a bot that cannot have one trades on and says so."""
         try:
-            self._door = Door(self._folder, wake)
+            self._door = Door(self._folder, wake, answers=self._answers, switch=self._switch)
         except OSError as error:
             self._log.warning("no_door", reason=str(error))
 
@@ -145,14 +145,20 @@ class Bot:
             self._pump.step(order)
 
     def _obey(self, wish: Wish) -> Answer:
-        event = Control(self._core.engine.state.now, wish.action, wish.strategy, wish.actor, wish.values)
+        now = self._core.engine.state.now
+        event = Control(now, wish.action, wish.strategy, wish.actor, wish.values, wish.id or msgspec.UNSET)
         self._asked = event
         self._pump.step(event)
         self._asked = None
+        if event.action is ControlAction.RELEASE:
+            self._switch.released()
         self.obeyed += 1
-        outcome = self._came.pop()
+        return self._came.pop()
+
+    def _answer(self, outcome: Outcome) -> Answer:
+        """Return what people are answered whose order led to an outcome, now or when it is repeated."""
         return Answer(
-            self.journal.seq,
+            self.journal.seq - self.journal.recorded,
             tuple(each.order_id for each in outcome.commands if isinstance(each, Submit)),
             tuple(
                 Refusal(each.code.value, each.reason)
@@ -175,7 +181,7 @@ class Bot:
     def _put_away(self) -> State:
         """Return what a checkpoint keeps of this bot."""
         engine, venue = self._core.engine, self._core.venue
-        return State(engine, venue, self._recorder, self._pump.timers, self._switch.extent)
+        return State(engine, venue, self._recorder, self._pump.timers, self._switch.extent, self._answers)
 
     def _taken_up(self, kept: State) -> Core[SimulatedVenue]:
         """Return the core as it was put away; it has opened already."""
@@ -201,8 +207,12 @@ class Bot:
 
     def _observe(self, outcome: Outcome) -> None:
         self._recorder.observe(outcome)
-        if outcome.event is self._asked:
-            self._came.append(outcome)
+        event = outcome.event
+        if type(event) is Control and (event.id or event is self._asked):
+            answer = self._answer(outcome)
+            self._answers.keep(event.id or "", answer)
+            if event is self._asked:
+                self._came.append(answer)
         if self.journal.recorded or not (outcome.verdicts or outcome.commands or outcome.notices):
             return  # what is only repeated was logged when it was new
         self._write_down(outcome)
@@ -255,7 +265,7 @@ def _openings(recorded: list[Record]) -> int:
 def _header(material: Material, journal: Path) -> RunHeader:
     config = material.config
     plain = config.model_dump(mode="json")
-    digest = _digest_on_record(journal, config)
+    digest = _digest_on_record(journal, plain)
     if digest is None:
         digest = hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
     created = time.time_ns() if material.opened is None else material.opened
@@ -272,10 +282,11 @@ def _header(material: Material, journal: Path) -> RunHeader:
         instruments=tuple(material.instruments.values()),
         install=seed & 0xFFFFFF,
         order_epoch=(seed >> 24) & 0x3FFFF,
+        marked=True,
     )
 
 
-def _digest_on_record(journal: Path, config: RunConfig) -> str | None:
+def _digest_on_record(journal: Path, plain: dict[str, object]) -> str | None:
     """Return the digest that the record has of the same settings, some of which may be younger than the record.
 
     A setting that the version which began the record did not have is as it is by default, then as now.
@@ -283,7 +294,7 @@ def _digest_on_record(journal: Path, config: RunConfig) -> str | None:
     with suppress(OSError, JournalError, ValidationError):  # the journal says itself what is wrong with it
         with journal.open("rb") as file:
             found, _ = read_opening(file, journal.name)
-        if RunConfig.model_validate(found.config).resolved() == config:
+        if RunConfig.model_validate(found.config).resolved().model_dump(mode="json") == plain:
             return found.config_hash
     return None
 

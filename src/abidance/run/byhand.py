@@ -1,22 +1,23 @@
-"""What somebody sold by hand, or withdrew, of what strategies hold: nobody goes on believing that it is still there.
+"""What the owner of an account took of what strategies hold: nobody goes on believing that it is still there.
 
-Trades by hand are booked as `manual`, whatever they meant. Where the account then has less of a coin than strategies
-hold, and our own books know why, the strategies have lost it: to `manual`, at the price of the trade by hand, or by a
-sale at the last price whose proceeds went with the coins. A contract's position is one for the whole account: what is
-traded by hand against the strategies is theirs at once. What our books cannot explain is left to a person.
+His trades, deposits and withdrawals are booked in his own purse, and are his affair for as long as the account has what
+the run owns. Where it has less of a coin, and his purse knows why, the run has lost it: dust first, then what
+strategies hold, to him, at the price of his trade, or by a sale at the last price whose proceeds went with the coins.
+A contract's position is one for the whole account: what he trades against the strategies is theirs at once. What no
+book can explain is left to a person.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 
-from abidance.model.account import Position
+from abidance.model.account import OWNER, Position
 from abidance.model.event import BalanceChanged, OrderFilled
 from abidance.model.instrument import Instrument
 from abidance.model.money import ZERO, nearest_to, received
 from abidance.model.order import Fill, Purpose, Side
 from abidance.portfolio.ledger import EXACT
-from abidance.venues.trading.register import MANUAL
+from abidance.portfolio.portfolio import Portfolio
 
 Entry = OrderFilled | BalanceChanged
 
@@ -24,28 +25,56 @@ Entry = OrderFilled | BalanceChanged
 class Account(NamedTuple):
     """One venue as our books and the venue itself have it.
 
-    `positions` are in the order in which they were opened, `ours` and `there` the balances by asset in our ledger and
-    at the venue. `price` is the last one known in quote units, None when there is none.
+    `positions` are those of strategies, in the order in which they were opened, `hands` what the owner traded himself.
+    `ours` and `purse` are the balances by asset of the run (without debts) and of the owner, `there` the venue's.
+    `price` is the last one known in quote units, None when there is none.
     """
 
     positions: Sequence[Position]
+    hands: Sequence[Position]
     instruments: Mapping[str, Instrument]
     ours: Mapping[str, Decimal]
+    purse: Mapping[str, Decimal]
     there: Mapping[str, Decimal]
     price: Callable[[str], Decimal | None]
 
+    @classmethod
+    def of(
+        cls,
+        portfolio: Portfolio,
+        venue: str,
+        instruments: Mapping[str, Instrument],
+        there: Mapping[str, Decimal],
+        price: Callable[[str], Decimal | None],
+    ) -> "Account":
+        """Return a venue as a run's books have it, beside what is there."""
+        debts, purse = portfolio.ledger.debts(venue), portfolio.ledger.purse(venue)
+        ours = {
+            asset: amount - debts.get(asset, ZERO)
+            for asset, amount in portfolio.ledger.balances(venue).items()
+        }
+        positions, hands = portfolio.open_positions(), portfolio.owner.positions()
+        return cls(positions, hands, instruments, ours, purse, there, price)
 
-def holdings(
-    positions: Iterable[Position], instruments: Mapping[str, Instrument], ours: Mapping[str, Decimal]
-) -> dict[str, Decimal]:
-    """Return what must be at a venue of each asset: what our ledger says, and no less than strategies hold."""
-    held: dict[str, Decimal] = {}
-    for each in positions:
+
+def holdings(portfolio: Portfolio, venue: str, instruments: Mapping[str, Instrument]) -> dict[str, Decimal]:
+    """Return what must be at a venue of each asset: what the run's wallet says, and no less than strategies hold."""
+    held, ours = dict[str, Decimal](), portfolio.ledger.balances(venue)
+    for each in portfolio.open_positions():
         traded = instruments.get(each.instrument)
-        if traded is not None and not traded.is_perpetual and each.strategy != MANUAL and each.quantity > 0:
+        if traded is not None and not traded.is_perpetual and each.quantity > 0:
             held[traded.base] = held.get(traded.base, ZERO) + each.quantity
     most = {asset: max(ours.get(asset, ZERO), held.get(asset, ZERO)) for asset in {**ours, **held}}
     return {asset: amount for asset, amount in most.items() if amount > 0}
+
+
+def exposed(portfolio: Portfolio, instruments: Mapping[str, Instrument]) -> dict[str, Decimal]:
+    """Return by instrument what the account must hold: what strategies do, and what the owner traded himself."""
+    found: dict[str, Decimal] = {}
+    for each in (*portfolio.open_positions(), *portfolio.owner.positions()):
+        if each.instrument in instruments:
+            found[each.instrument] = found.get(each.instrument, ZERO) + each.quantity
+    return {id: quantity for id, quantity in found.items() if quantity}
 
 
 def taken_from_strategies(account: Account, ref: str, ts: int) -> Iterator[Entry]:
@@ -54,9 +83,8 @@ def taken_from_strategies(account: Account, ref: str, ts: int) -> Iterator[Entry
     The oldest positions lose first. Balances stay as they are: what changed them is booked already.
     """
     with localcontext(EXACT):
-        held = [each for each in account.positions if each.instrument in account.instruments]
-        hands = {each.instrument: each for each in held if each.strategy == MANUAL}
-        owners = [each for each in held if each.strategy != MANUAL]
+        owners = [each for each in account.positions if each.instrument in account.instruments]
+        hands = {each.instrument: each for each in account.hands if each.instrument in account.instruments}
         for id, hand in hands.items():
             if account.instruments[id].is_perpetual:
                 against = [o for o in owners if o.instrument == id and o.quantity * hand.quantity < 0]
@@ -79,9 +107,15 @@ def _coins_gone(
     ref: str,
     ts: int,
 ) -> Iterator[Entry]:
-    """Yield how those who hold a coin lose what is gone of it: what was sold by hand first, then what was withdrawn."""
+    """Yield how the run loses what is gone of a coin: dust, what was sold by hand, then what was withdrawn."""
+    ours, taken = account.ours.get(asset, ZERO), -account.purse.get(asset, ZERO)
     owned = sum((each.quantity for each in holders), ZERO)
-    gone = min(owned - account.there.get(asset, ZERO), owned - account.ours.get(asset, ZERO))
+    gone = min(max(ours, owned) - account.there.get(asset, ZERO), taken)
+    if (dust := min(gone, ours - owned)) > 0:
+        gone -= dust
+        venue = next(iter(account.instruments.values())).venue
+        yield BalanceChanged(ts, venue, asset, -dust, ref)
+        yield BalanceChanged(ts, venue, asset, dust, ref, is_owners=True)
     sold = max(ZERO, -sum((each.quantity for each in hands.values()), ZERO))
     for owner, part in _first(holders, gone):
         by_hand = min(part, sold)
@@ -104,20 +138,25 @@ def _first(owners: Iterable[Position], quantity: Decimal) -> Iterator[tuple[Posi
 def _traded_away(
     account: Account, owner: Position, part: Decimal, hand: Position | None, ref: str, ts: int
 ) -> Iterator[OrderFilled]:
-    """Yield how a part goes from its owner to `manual`: two fills that leave every balance as it is."""
+    """Yield how a part goes from a strategy to the owner: two fills that leave the account as it is."""
     instrument = account.instruments[owner.instrument]
-    price = nearest_to(hand.average_price, instrument.tick) if hand is not None else _price(account, owner)
+    price = _price(account, owner)
+    if (
+        hand is not None
+    ):  # whose position came later met the other's: what that had won or lost by then stays its own
+        later = owner if owner.ts_opened > hand.ts_opened else hand
+        price = nearest_to(later.average_price, instrument.tick)
     leaves = Side.SELL if owner.quantity > 0 else Side.BUY
-    for strategy, side in ((owner.strategy, leaves), (MANUAL, leaves.opposite)):
+    for strategy, side in ((owner.strategy, leaves), (OWNER, leaves.opposite)):
         yield _fill(f"{ref} {owner.strategy} {side}", instrument, strategy, side, part, price, ref, ts)
 
 
 def _taken_out(account: Account, owner: Position, part: Decimal, ref: str, ts: int) -> Iterator[Entry]:
-    """Yield a sale of coins that were withdrawn: the coins and the proceeds are given back, for both are gone."""
+    """Yield a sale of coins that were withdrawn to their taker, who paid nothing: the proceeds are gone as well."""
     instrument, price = account.instruments[owner.instrument], _price(account, owner)
     id = f"{ref} {owner.strategy} withdrawn"
     yield _fill(id, instrument, owner.strategy, Side.SELL, part, price, ref, ts)
-    yield BalanceChanged(ts, instrument.venue, instrument.base, part, ref)
+    yield BalanceChanged(ts, instrument.venue, instrument.base, part, ref, is_owners=True)
     yield BalanceChanged(ts, instrument.venue, instrument.quote, -received(part * price), ref)
 
 

@@ -25,6 +25,7 @@ from abidance.engine.pump import DueTimer
 from abidance.journal.record import Mark, read_opening
 from abidance.kernel.log import logger
 from abidance.kernel.ports import SimulatedVenue
+from abidance.run.door import Answers
 from abidance.run.killing import Extent
 
 CHECKPOINT = "checkpoint.bin"
@@ -33,13 +34,17 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 class State(NamedTuple):
-    """All that a bot is between two events; without a venue where orders are real; `extent`: how far it is killed."""
+    """All that a bot is between two events; without a venue where orders are real.
+
+    `extent` is how far it is killed, `answers` what people were answered.
+    """
 
     engine: Engine
     venue: SimulatedVenue | None
     recorder: Recorder
     timers: tuple[DueTimer, ...]
     extent: Extent | None = None
+    answers: Answers | None = None
 
 
 class Kept(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from abidance.engine.config import AllocationConfig, StrategyConfig
 from abidance.execution.config import RoutingConfig
 from abidance.kernel.config import WORDS, Config, Described
+from abidance.model.account import OWNER
 from abidance.model.errors import ConfigError, UsageError
 from abidance.model.instrument import parse_instrument_id, timeframe_ns
 from abidance.model.money import received, to_decimal
@@ -25,6 +26,7 @@ from abidance.run.perpetuals import PerpetualsConfig
 from abidance.run.reference import Reference
 from abidance.run.sources import leaves, shown
 from abidance.venues.net.config import FeedConfig
+from abidance.venues.net.limits import grades_of
 from abidance.venues.sim.config import VenueConfig
 
 FILE_NAME = "config.toml"
@@ -48,6 +50,14 @@ Asset = Annotated[
 Place = Annotated[
     str,
     Field(pattern=r"^[^\x00-\x1f\x7f]*$", json_schema_extra={WORDS: "a folder, or the URL of a database"}),
+]
+
+Database = Annotated[
+    str,
+    Field(
+        pattern=r"^(postgres(ql)?://[^\x00-\x1f\x7f]+)?$",
+        json_schema_extra={WORDS: "the URL of a PostgreSQL database"},
+    ),
 ]
 
 STORE = "ABIDANCE_STORE"
@@ -98,6 +108,8 @@ class RunConfig(Config):
     """When the journal is forced to the disk: at each record, before orders leave, or when the system likes."""
     store: Place = Field("", exclude=True)
     """Where market data lies: a folder, or postgresql://user@host/database; the user directory's when empty."""
+    lease: Database = Field("", exclude=True)
+    """Where several machines agree who trades on an account: postgresql://user@host/database; nowhere when empty."""
 
     @field_validator("instruments")
     @classmethod
@@ -128,6 +140,10 @@ class RunConfig(Config):
     @classmethod
     def _strategies_fit_together(cls, value: tuple[StrategyConfig, ...]) -> tuple[StrategyConfig, ...]:
         names = [_name_of(each) for each in value]
+        if OWNER in names:
+            raise MisfitError(
+                f"No strategy can be named {OWNER}: so is who owns the account.", "Name it otherwise."
+            )
         for name in names:
             if names.count(name) > 1:
                 raise MisfitError(
@@ -144,6 +160,15 @@ class RunConfig(Config):
                 f"The allocations of {len(value)} strategies add up to {total:g}, more than there is.",
                 f"Give each its share, for example allocation = {math.floor(1000 / len(value)) / 1000:g}.",
             )
+        return value
+
+    @field_validator("feed")
+    @classmethod
+    def _grades_exist(cls, value: FeedConfig) -> FeedConfig:
+        for venue, grade in value.grades.items():
+            if grade not in (known := grades_of(venue)):
+                remedy = f"It has: {', '.join(sorted(known))}." if known else "Leave it out: all are alike."
+                raise MisfitError(f"{venue} has no accounts of grade {grade!r}.", remedy)
         return value
 
     @model_validator(mode="after")
@@ -204,6 +229,7 @@ class RunConfig(Config):
             raise ConfigError(
                 "No strategy is given.",
                 "Name one with -s, or write [[strategies]] into a configuration file.",
+                {"strategies": "Name one or more."},
             )
         resolved = self.resolved()
         for each in resolved.strategies:
@@ -211,6 +237,7 @@ class RunConfig(Config):
                 raise ConfigError(
                     f"The strategy {each.name} has nothing to trade.",
                     "Name instruments with -p, for example -p BTC/USDT, or set `instruments` in a configuration file.",
+                    {"instruments": "Name one or more."},
                 )
         return resolved
 
@@ -293,7 +320,7 @@ def reference() -> str:
 def template() -> str:
     """Return a configuration file to begin with: the defaults, and one strategy on two instruments."""
     title = "Settings of a run. What is commented out is not set. Every setting: docs/configuration.md"
-    return Reference(schema).template({**starter().model_dump(mode="json"), "store": ""}, title)
+    return Reference(schema).template({**starter().model_dump(mode="json"), "store": "", "lease": ""}, title)
 
 
 def starter() -> RunConfig:

@@ -3,7 +3,7 @@
 A thread reads requests and hands them over; the node takes them between two events, with `drain`, so that nothing of
 the engine is touched elsewhere. Only the user who runs the node may open the socket. One request and one answer a
 connection, each one line of JSON. A request that bears the id of an earlier one gets that one's answer again: nothing
-is done twice.
+is done twice, in a process that begins later neither, for what was done is on record with its id.
 """
 
 import os
@@ -13,16 +13,19 @@ import stat
 import struct
 import sys
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from abidance.kernel.log import logger
 from abidance.model.errors import AbidanceError, UsageError
 from abidance.model.event import ControlAction
+from abidance.run.killing import Extent
 
 DOOR = "door.sock"
 LONGEST = 1 << 16
@@ -30,6 +33,9 @@ LONGEST = 1 << 16
 PATIENCE = 5.0
 """Seconds that either side waits for the other."""
 _KEPT, _QUEUED = 1_000, 64
+_BETWEEN = 0.02
+"""Seconds between two looks at whether the switch was seen."""
+_STUCK = "End its process (kill -9 {}) and start it again: it starts killed, and takes back what rests before all else."
 
 
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="wish"):
@@ -46,6 +52,16 @@ class Leave(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="leave"
     """The wish that a node's process ends, as by Ctrl-C: its record is complete, and a start goes on from there."""
 
     actor: str
+
+
+class Heed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="heed"):
+    """The question whether the node has seen its kill switch as far as `extent`.
+
+    With `is_unwritten` no disk took the switch: the node is told by this.
+    """
+
+    extent: Extent
+    is_unwritten: bool = False
 
 
 class Stay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="stay"):
@@ -86,6 +102,24 @@ class NotRunningError(UsageError):
 Take = Callable[[Wish], Answer]
 
 
+class Answers:
+    """What was answered to requests with an id: the newest thousand of them."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Answer] = OrderedDict()
+
+    def of(self, id: str) -> Answer | None:
+        """Return what was answered to the request of this id."""
+        return self._kept.get(id)
+
+    def keep(self, id: str, answer: Answer) -> None:
+        """Remember an answer, so that the same request is not obeyed twice; without an id nothing is the same."""
+        if id:
+            self._kept[id] = answer
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+
+
 class _Waiting:
     """A wish on its way through the node."""
 
@@ -100,20 +134,38 @@ class _Waiting:
         self.done.set()
 
 
+class Heeding(Protocol):
+    """The kill switch of a node as its door has it, in threads of its own."""
+
+    def heed(self, extent: Extent) -> bool:
+        """Say whether the node has seen it thrown as far as that."""
+        ...
+
+    def told(self, extent: Extent) -> None:
+        """Throw it although no disk took it."""
+        ...
+
+
 class Door:
-    """The socket of one running node; `wake` is called (from another thread) when something waits."""
+    """The socket of one running node; `wake` is called (from another thread) when something waits.
+
+    `answers` are those to what is on record, and to what is taken from now on.
+    """
 
     def __init__(
         self,
         folder: Path,
         wake: Callable[[], object] | None = None,
         end: Callable[[], object] = lambda: os.kill(os.getpid(), signal.SIGTERM),
+        answers: Answers | None = None,
+        switch: Heeding | None = None,
     ) -> None:
         self.path = folder / DOOR
+        self._switch = switch
         self.wake = wake
         self._end = end
         self._waiting: deque[_Waiting] = deque()
-        self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._answers = Answers() if answers is None else answers
         self._closing = False
         self._staying: set[socket.socket] = set()
         self._socket = _listen(self.path)
@@ -125,23 +177,16 @@ class Door:
         while self._waiting:
             waiting = self._waiting.popleft()
             wish = waiting.wish
-            answer = self._answers.get(wish.id) if wish.id else None
+            answer = self._answers.of(wish.id)
             if answer is None:
                 answer = Answer(error="The node failed at it.", remedy="Look at its log and its journal.")
                 try:
                     answer = take(wish)
                 finally:
-                    self._keep(wish.id, answer)
+                    self._answers.keep(wish.id, answer)
                     waiting.give(answer)
             else:
                 waiting.give(answer)
-
-    def _keep(self, id: str, answer: Answer) -> None:
-        """Remember an answer, so that the same request is not obeyed twice."""
-        if id:
-            self._answers[id] = answer
-            if len(self._answers) > _KEPT:
-                self._answers.popitem(last=False)
 
     def close(self) -> None:
         """Close the door; whoever waits is told that the node has stopped."""
@@ -197,7 +242,7 @@ class Door:
 
     def _answer(self, line: bytes) -> Answer | Stay:
         try:
-            wish = msgspec.json.decode(line, type=Wish | Leave | Stay)
+            wish = msgspec.json.decode(line, type=Wish | Leave | Stay | Heed)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return Answer(error=f"The request cannot be read ({error}).", remedy="See docs/api.md.")
         if isinstance(wish, Stay):
@@ -206,6 +251,8 @@ class Door:
             logger("door").info("asked_to_leave", actor=wish.actor)
             self._end()
             return Answer()
+        if isinstance(wish, Heed):
+            return self._heeded(wish)
         waiting = _Waiting(wish)
         self._waiting.append(waiting)
         if self.wake is not None:
@@ -220,6 +267,19 @@ class Door:
             error="The node took the request and has not answered.",
             remedy="Look at its journal before trying again.",
         )
+
+    def _heeded(self, asked: Heed) -> Answer:
+        """Wait until the node has seen its switch; a node that stands still is told of by this thread."""
+        until = time.monotonic() + PATIENCE
+        if self._switch is not None and asked.is_unwritten:
+            self._switch.told(asked.extent)
+        while self._switch is None or not self._switch.heed(asked.extent):
+            if time.monotonic() > until or self._closing:
+                return Answer(
+                    error="The bot has not heeded its kill switch.", remedy=_STUCK.format(os.getpid())
+                )
+            time.sleep(_BETWEEN)
+        return Answer()
 
 
 def is_answering(folder: Path) -> bool:
@@ -295,7 +355,15 @@ def leave(folder: Path, actor: str) -> Answer:
     return _send(folder, Leave(actor))
 
 
-def _send(folder: Path, wish: Wish | Leave) -> Answer:
+def heed(folder: Path, extent: Extent, *, is_unwritten: bool = False) -> Answer:
+    """Ask whether a node has seen its kill switch as far as `extent`; it waits for that. Raises as `ask` does.
+
+    A switch that no disk took is told with `is_unwritten`.
+    """
+    return _send(folder, Heed(extent, is_unwritten))
+
+
+def _send(folder: Path, wish: Wish | Leave | Heed) -> Answer:
     line = msgspec.json.encode(wish) + b"\n"
     if len(line) > LONGEST:
         raise UsageError(f"A request of {len(line)} bytes is too long.", f"Send at most {LONGEST}.")
@@ -376,5 +444,5 @@ def _read(connection: socket.socket) -> bytes:
 
 
 __all__ = [
-    "DOOR", "Answer", "Door", "Leave", "NotRunningError", "Presence", "Refusal", "Stay", "Wish", "Word", "ask", "is_answering", "leave",
+    "DOOR", "Answer", "Answers", "Door", "Leave", "NotRunningError", "Presence", "Refusal", "Stay", "Wish", "Word", "ask", "heed", "is_answering", "leave",
 ]  # fmt: skip

@@ -22,10 +22,11 @@ from abidance.kernel.log import logger
 from abidance.market.store import Tables
 from abidance.market.terms import Terms
 from abidance.model.errors import AbidanceError, ConfigError, JournalError
-from abidance.model.instrument import InstrumentKind, parse_instrument_id
+from abidance.model.instrument import InstrumentKind, InstrumentName, parse_instrument_id
 from abidance.run.bot import JOURNAL, Moment
 from abidance.run.config import RunConfig
 from abidance.run.keys import check_key, credentials_of, rest_url_of, watch_key
+from abidance.run.lease import Claim, Doubt, leased, lock_of
 from abidance.run.live import LivePaper, run_live
 from abidance.run.setup import Material
 from abidance.run.strangers import strangers_at
@@ -53,24 +54,38 @@ class Ready(NamedTuple):
     """What the venue itself calls the account, whatever its key; empty where it does not tell."""
 
 
+class Owned(NamedTuple):
+    """Accounts that this process holds, by venue, and the vault's keys; `doubt` tells when they may be another's."""
+
+    accounts: Mapping[str, Ready]
+    keys: Keys
+    doubt: Doubt
+
+
 def venues_of(config: RunConfig) -> tuple[str, ...]:
     """Return the venues at which a run trades, sorted."""
+    return tuple(sorted({each.venue for each in _names_of(config)}))
+
+
+def _names_of(config: RunConfig) -> list[InstrumentName]:
+    """Return what a run trades."""
     ready = config.ready()
     ids = {id for each in ready.strategies for id in ready.places_of(each)}
-    return tuple(sorted({parse_instrument_id(id).venue for id in ids}))
+    return [parse_instrument_id(id) for id in ids]
 
 
 def make_ready(config: RunConfig, keys: Keys, account: str = ACCOUNT) -> dict[str, Ready]:
     """Return what is needed to trade at each venue. Raises ConfigError or VenueError saying what stands against it."""
 
     async def ask() -> dict[str, Ready]:
-        found, pulse = {}, RealPulse()
+        found, pulse, names = {}, RealPulse(), _names_of(config)
         async with AiohttpTransport() as transport:
             for venue in venues_of(config):
                 _check_key(keys, venue, account)
                 url = rest_url_of(config.feed, venue)
                 verdict = await check_key(keys, venue, account, transport, pulse, url)
-                verdict.enforce_for_orders(f"{venue} {account}")
+                kinds = {each.kind for each in names if each.venue == venue}
+                verdict.enforce_for_orders(f"{venue} {account}", kinds)
                 key = keys.of(venue, account)
                 number = await ask_number(venue, credentials_of(key), transport, pulse, url)
                 found[venue] = Ready(key, verdict, url, number)
@@ -96,12 +111,14 @@ def _check_key(keys: Keys, venue: str, account: str) -> None:
         )
 
 
-def strangers_of(config: RunConfig, accounts: Mapping[str, Ready], folder: Path) -> list[str]:
+def strangers_of(
+    config: RunConfig, accounts: Mapping[str, Ready], folder: Path, *, anew: bool = False
+) -> list[str]:
     """Return a sentence for each venue at which orders stand that a bot without a record cannot know.
 
-    One with a record compares them with it when it starts.
+    One with a record compares them with it when it starts, unless it begins `anew`.
     """
-    if (folder / JOURNAL).exists():
+    if (folder / JOURNAL).exists() and not anew:
         return []
     access = {venue: _access(config, ready.key) for venue, ready in accounts.items()}
 
@@ -113,26 +130,30 @@ def strangers_of(config: RunConfig, accounts: Mapping[str, Ready], folder: Path)
 
 
 @contextmanager
-def alone(userdir: Path, accounts: Mapping[str, Ready]) -> Iterator[None]:
-    """Hold the accounts for this process. Raises JournalError while another one has them, under whatever name.
+def alone(userdir: Path, accounts: Mapping[str, Ready], lease: str = "", bot: str = "") -> Iterator[Doubt]:
+    """Hold the accounts for this process, and tell when they may be another one's.
 
     One account of the vault is one file; one key of a venue, and one account as the venue numbers it, is one name on
-    this machine, whichever user directory it is in (on Linux: a process that dies lets go of all).
+    this machine, whichever user directory it is in (on Linux: a process that dies lets go of all), and one row of the
+    database `lease`, which other machines reach too. Raises JournalError while another process has them, under
+    whatever name, DataError when the database is of no use.
     """
     folder = userdir.expanduser() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
+    claims = []
     with ExitStack() as stack:
         for ready in accounts.values():
             told = ready.key.name
             _hold_file(stack, folder / f"{ready.key.venue}-{ready.key.account}.lock", told)
             for digest in _digests(ready):
-                _hold_file(stack, folder / f"{ready.key.venue}-{digest}.lock", told)
+                held = _hold_file(stack, folder / f"{ready.key.venue}-{digest}.lock", told)
+                claims.append(Claim(f"{ready.key.venue} {digest}", told, lock_of(held)))
                 if sys.platform == "linux":
                     _hold_name(stack, f"abidance {ready.key.venue} {digest}", told)
-        yield
+        yield stack.enter_context(leased(lease, claims, bot))
 
 
-def _hold_file(stack: ExitStack, place: Path, account: str) -> None:
+def _hold_file(stack: ExitStack, place: Path, account: str) -> int:
     fd = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
     stack.callback(os.close, fd)
     try:
@@ -142,6 +163,7 @@ def _hold_file(stack: ExitStack, place: Path, account: str) -> None:
         raise _taken(owner, account) from None
     os.ftruncate(fd, 0)
     os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    return fd
 
 
 def _hold_name(stack: ExitStack, name: str, account: str) -> None:
@@ -231,20 +253,20 @@ def run_trading(
     folder: Path,
     stop: Callable[[], bool],
     watch: Callable[[Moment], None],
-    accounts: Mapping[str, Ready],
-    keys: Keys,
+    owned: Owned,
 ) -> LivePaper:
     """Trade with real orders until `stop()` and return the bot, still open."""
-    bind(folder, accounts)
-    access = {venue: _access(config, ready.key) for venue, ready in accounts.items()}
+    bind(folder, owned.accounts)
+    access = {venue: _access(config, ready.key) for venue, ready in owned.accounts.items()}
 
     def made(material: Material, place: Path) -> LivePaper:
         return LiveTrading(
             material,
             place,
             access,
-            lambda bot, world: _key_watches(bot, world, config, accounts, keys),
+            lambda bot, world: _key_watches(bot, world, config, owned),
             rules=lambda venue: asyncio.to_thread(_terms, venue, config),
+            lease=owned.doubt,
         )
 
     return run_live(config, tables, strategies, folder, stop, watch, made)
@@ -264,7 +286,7 @@ def _access(config: RunConfig, key: ExchangeKey) -> Access:
 
 
 def _key_watches(
-    bot: LiveTrading, world: World, config: RunConfig, accounts: Mapping[str, Ready], keys: Keys
+    bot: LiveTrading, world: World, config: RunConfig, owned: Owned
 ) -> Sequence[Coroutine[object, object, None]]:
     """Return the hourly looks at each key: one that is refused takes no new risk any more."""
 
@@ -279,8 +301,8 @@ def _key_watches(
 
     return [
         watch_key(
-            keys, venue, ready.key.account, world.transport, world.pulse, heard_of(venue),
+            owned.keys, venue, ready.key.account, world.transport, world.pulse, heard_of(venue),
             rest_url_of(config.feed, venue),
         )
-        for venue, ready in accounts.items()
+        for venue, ready in owned.accounts.items()
     ]  # fmt: skip

@@ -341,7 +341,8 @@ def run_live(
         configure(folder / LOG, to_console=False)
         pulse = RealPulse()
         async with AiohttpTransport() as transport:
-            world = World(CcxtTransport(transport), pulse, Budgets(pulse), random.random, logger("feed"))
+            budgets = Budgets(pulse, config.feed.grades)
+            world = World(CcxtTransport(transport), pulse, budgets, random.random, logger("feed"))
             way = Way(transport, world.budgets, pulse, world.draw)
             past = CatchUp(tables, config.feed, way)
             data = tables.folder if isinstance(tables, Folder) else folder.parents[1] / "data"

@@ -1,21 +1,19 @@
 """What an account holds beside what a bot's record says of it: asked of the venue, compared, and nothing changed."""
 
-from collections.abc import Sequence
-from decimal import Decimal
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from abidance.journal.store import read
-from abidance.kernel.ids import OrderIds
 from abidance.model.errors import UsageError
 from abidance.model.instrument import SECOND_NS, Instrument
-from abidance.model.money import ZERO
 from abidance.model.order import Side
 from abidance.run.bot import JOURNAL
-from abidance.run.byhand import holdings
+from abidance.run.byhand import exposed, holdings
 from abidance.run.replica import Replica
 from abidance.run.trading import Access
-from abidance.venues.account import AccountDialect, Call, Exposure
+from abidance.venues.account import AccountDialect, Call, Exposure, executions_until
 from abidance.venues.accounts import account_of
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.transport import Pulse, Transport
@@ -52,10 +50,21 @@ async def differences(
     replica: Replica, access: dict[str, Access], transport: Transport, pulse: Pulse
 ) -> list[Difference]:
     """Ask each account of a run and return in what it differs from the record. Raises VenueError."""
+    found: list[Difference] = []
+    async for dialect, wire in opened(replica, access, transport, pulse):
+        found += await _orders(replica, dialect, wire)
+        found += await _executions(replica, dialect, wire)
+        found += await _money(replica, dialect, wire)
+    return found
+
+
+async def opened(
+    replica: Replica, access: dict[str, Access], transport: Transport, pulse: Pulse
+) -> AsyncIterator[tuple[AccountDialect, Wire]]:
+    """Yield each account of a run, in each market, with the signed way to it. Raises VenueError."""
     markets: dict[tuple[str, object], list[Instrument]] = {}
     for instrument in replica.state.instruments.values():
         markets.setdefault((instrument.venue, instrument.kind), []).append(instrument)
-    found: list[Difference] = []
     for each in markets.values():
         dialect = account_of(each[0].venue, each[0].kind, each)
         credentials, rest_url, _ = access[dialect.venue]
@@ -63,15 +72,11 @@ async def differences(
         await wire.open()
         await wire.prepare()
         wire.offset = dialect.read_clock(await wire.ask(dialect.clock())) - wire.now()
-        found += await _orders(replica, dialect, wire)
-        found += await _executions(replica, dialect, wire)
-        found += await _money(replica, dialect, wire)
-    return found
+        yield dialect, wire
 
 
 async def _orders(replica: Replica, dialect: AccountDialect, wire: Wire) -> list[Difference]:
-    header = replica.header
-    ids = OrderIds(header.install, header.order_epoch, header.run_id.encode())
+    ids = replica.header.ids
     listed: set[str] = set()
     resting: set[tuple[str, Side]] = set()
     found = []
@@ -108,8 +113,13 @@ async def _executions(replica: Replica, dialect: AccountDialect, wire: Wire) -> 
     began = replica.entries[0].ts if replica.entries else 0
     since = max(began, max((fill.ts for fill in replica.fills), default=0) - DAY)
     found = []
-    for instrument in dialect.instruments:
-        call: Call | None = dialect.executions(instrument, since)
+    asked = [
+        (instrument, call)
+        for instrument in dialect.instruments
+        for call in executions_until(dialect, instrument, since, wire.now())
+    ]
+    for instrument, first in asked:
+        call: Call | None = first
         while call is not None:
             page = dialect.read_executions(await wire.ask(call), instrument)
             for each in page.executions:
@@ -127,18 +137,12 @@ async def _money(replica: Replica, dialect: AccountDialect, wire: Wire) -> list[
     if (call := dialect.exposures()) is not None:
         exposures = dialect.read_exposures(await wire.ask(call))
 
-    def ours() -> dict[str, Decimal]:
-        balances = replica.portfolio.ledger.balances(dialect.venue)
-        return holdings(replica.portfolio.open_positions(), dialect.instruments, balances)
-
-    def exposed() -> dict[str, Decimal]:
-        held = dict.fromkeys(dialect.instruments, ZERO)
-        for position in replica.portfolio.open_positions():
-            if position.instrument in held:
-                held[position.instrument] += position.quantity
-        return {id: quantity for id, quantity in held.items() if quantity}
-
-    gaps = Books(ours, exposed).gaps(dialect, funds, exposures)
+    portfolio = replica.portfolio
+    ours = partial(holdings, portfolio, dialect.venue, dialect.instruments)
+    held = partial(exposed, portfolio, dialect.instruments)
+    gaps = Books(ours, held, debts=partial(portfolio.ledger.debts, dialect.venue)).gaps(
+        dialect, funds, exposures
+    )
     return [Difference(dialect.venue, each.name, str(each), is_money=True) for each in gaps]
 
 

@@ -19,7 +19,7 @@ from abidance.engine.allocator import Allocator
 from abidance.engine.state import State, demand
 from abidance.execution.orders import Orders
 from abidance.journal.record import Record, RunHeader
-from abidance.model.account import Position, RoundTrip
+from abidance.model.account import OWNER, Position, RoundTrip
 from abidance.model.command import Amend, Cancel, Command, Submit
 from abidance.model.errors import JournalError, UsageError
 from abidance.model.event import (
@@ -28,6 +28,7 @@ from abidance.model.event import (
     CircuitMoved,
     Control,
     ControlAction,
+    DebtChanged,
     FundingPaid,
     OrderFilled,
     RulesChanged,
@@ -55,6 +56,7 @@ from abidance.risk.breaker import Breakers
 from abidance.risk.limiting import changed
 from abidance.risk.state import Standing
 from abidance.run.config import RunConfig
+from abidance.run.curve import Curve, Point
 from abidance.run.provenance import Provenance
 from abidance.run.setup import cost_rate
 from abidance.run.shelf import Groups, Rows, Shelf, Shelved
@@ -89,30 +91,10 @@ class Life(NamedTuple):
     fills: list[int]
 
 
-class Point(NamedTuple):
-    """The equity at a moment, in the run's currency, and the gross exposure as a share of it."""
-
-    ts: int
-    equity: float
-    exposure: float
-
-
 Told = (
-    Order
-    | Fill
-    | Position
-    | RoundTrip
-    | Notice
-    | Refused
-    | Standing
-    | Point
-    | Bar
-    | Control
-    | FeedStatus
-    | VenueStatus
-    | CircuitMoved
-    | RulesChanged
-)
+    Order | Fill | Position | RoundTrip | Notice | Refused | Standing | Point | Bar | Control | FeedStatus
+    | VenueStatus | CircuitMoved | RulesChanged | FundingPaid | BalanceChanged | DebtChanged
+)  # fmt: skip
 
 
 class Change(NamedTuple):
@@ -156,7 +138,8 @@ class Replica:
         self.parameters = {name: dict(each.parameters) for name, each in strategies.items()}
         self._earlier = dict(self.parameters)
         self.equity, self.seq = 0.0, 0
-        self.curve = (array("q"), array("d"), array("d"))
+        self.line = Curve()
+        self.curve = (self.line.ts, self.line.equity, self.line.exposure)
         self.external: list[tuple[int, float]] = []  # what came from outside, in currency: it is no profit
         self.bars: dict[tuple[str, str], deque[Bar]] = {}
         self.decisions: Rows[Decision] = shelf.rows(Decision)
@@ -164,7 +147,6 @@ class Replica:
         self.refused: Counter[str] = Counter()
         self.closed: dict[tuple[str, str], array[int]] = {}
         self.wins, self.brought = Counter[str](), dict[tuple[str, str], float]()
-        self.peak = 0.0
         self.notices: Rows[Notice] = shelf.rows(Notice)
         self.told: Counter[str] = Counter()
         self.controls: list[tuple[int, Control]] = []
@@ -185,16 +167,13 @@ class Replica:
         """Return what takes each kind of event; the rest is news of orders."""
         return {
             BarSlice: self._on_slice,
-            Trade: self._on_tick,
-            Quote: self._on_tick,
-            BookSnapshot: self._on_tick,
+            **dict.fromkeys((Trade, Quote, BookSnapshot), self._on_tick),
             MarkPrice: self._on_mark,
             FundingRate: self._on_moment,
             FeedStatus: self._on_feed,
             Anomaly: self._on_anomaly,
             OrderFilled: self._on_filled,
-            BalanceChanged: self._on_cash,
-            FundingPaid: self._on_cash,
+            **dict.fromkeys((BalanceChanged, FundingPaid, DebtChanged), self._on_cash),
             VenueStatus: self._on_venue,
             CircuitMoved: self._on_circuit,
             RulesChanged: self._on_rules,
@@ -292,7 +271,7 @@ class Replica:
 
     def points(self) -> Iterator[Point]:
         """Yield the equity curve, oldest first."""
-        return (Point(*row) for row in zip(*self.curve, strict=True))
+        return iter(self.line)
 
     # --- market data, as the engine takes it
 
@@ -346,15 +325,7 @@ class Replica:
     def _point(self, ts: int) -> None:
         exposure = self.portfolio.exposure() / self.equity if self.equity > 0 else 0.0
         point = Point(ts, self.equity, exposure)
-        stamps, equity, shares = self.curve
-        self.peak = max(self.peak, point.equity)
-        if stamps and ts <= stamps[-1]:  # as the run's own curve has it: the last of a moment counts
-            ts = stamps.pop()
-            equity.pop()
-            shares.pop()
-        stamps.append(ts)
-        equity.append(point.equity)
-        shares.append(point.exposure)
+        self.line.put(point)
         self._tell(point)
 
     def _on_mark(self, event: MarkPrice) -> None:
@@ -418,6 +389,9 @@ class Replica:
             self._fill_places.put(_ORPHAN + fill_ref(fill), len(self.fills))
             self.fills.append(fill)
         trip = self.portfolio.apply(event, tag=order.request.tag if order is not None else "")
+        if fill.strategy == OWNER:
+            self._tell(fill)
+            return
         position = state.position(fill.strategy, fill.instrument)
         self._provenance.on_fill(order, position)
         self._live(fill.order_id, event, [len(self.fills) - 1])
@@ -431,12 +405,13 @@ class Replica:
             self.brought[place] = self.brought.get(place, 0.0) + float(trip.pnl)
             self.breakers.on_round_trip(trip)
 
-    def _on_cash(self, event: FundingPaid | BalanceChanged) -> None:
+    def _on_cash(self, event: FundingPaid | BalanceChanged | DebtChanged) -> None:
         state = self.state
         state.now = max(state.now, event.ts)
-        if isinstance(event, FundingPaid):
-            if event.instrument in state.instruments:
+        if not isinstance(event, BalanceChanged) or event.is_owners:
+            if not isinstance(event, FundingPaid) or event.instrument in state.instruments:
                 self.portfolio.apply(event)
+                self._tell(event)
             return
         if self._allocator is None and not self.decisions and self.config.allocation.method != "fixed":
             length = timeframe_ns(self.config.timeframe)
@@ -448,8 +423,11 @@ class Replica:
             self._watch(state.now)
         self.portfolio.apply(event)
         self.equity = state.equity()
-        self.external.append((state.now, self.equity - before))
-        self.breakers.on_external(self.equity - before)
+        amount = self.equity - before
+        self.external.append((state.now, amount))
+        self.line.on_external(before, amount)
+        self.breakers.on_external(amount)
+        self._tell(event)
 
     def _on_venue(self, event: VenueStatus) -> None:
         self.state.now = max(self.state.now, event.ts)

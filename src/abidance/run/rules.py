@@ -65,6 +65,9 @@ class RulesWatch:
         except AbidanceError as error:
             logger("rules").warning("rules_not_asked", venue=venue, reason=error.found)
             return
+        except Exception:  # noqa: BLE001 (a list that nobody foresaw is no reason to leave positions)
+            logger("rules").exception("rules_not_asked", venue=venue)
+            return
         for id, before in self._known().items():
             now = listed.get(id)
             if now is not None and _demands(now) != _demands(before):

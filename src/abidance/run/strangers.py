@@ -1,11 +1,13 @@
 """Open orders of an account that no record of ours knows: told before anything is sent, and left alone.
 
-A record that was lost takes with it by what its orders are known as ours, so they are among them.
+A record that was lost takes with it by what its orders are known as ours, so they are among them: that a run of this
+program placed them is told, and not which.
 """
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
+from abidance.kernel.ids import is_of_a_run
 from abidance.market.readings import is_mood
 from abidance.model.errors import VenueError
 from abidance.model.instrument import Instrument, InstrumentKind
@@ -26,7 +28,10 @@ def described(report: OrderReport) -> str:
     at = "" if report.price is None else f" at {plain_number(report.price)}"
     trigger = "" if report.trigger is None else f" once {plain_number(report.trigger)} is touched"
     left = plain_number(report.quantity - report.filled)
-    return f"{report.side} {left} {report.instrument}{at}{trigger} ({report.order_id or report.venue_id})"
+    whose = ", of another run of this program" if is_of_a_run(report.order_id) else ""
+    return (
+        f"{report.side} {left} {report.instrument}{at}{trigger} ({report.order_id or report.venue_id}{whose})"
+    )
 
 
 def open_among(reports: Iterable[OrderReport]) -> list[str]:

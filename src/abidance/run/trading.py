@@ -10,7 +10,7 @@ import asyncio
 import shutil
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
@@ -19,14 +19,15 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+from abidance.engine.actions import is_held
 from abidance.kernel.log import logger
 from abidance.kernel.ports import JournalStore, SimulatedVenue
 from abidance.market.bars import Bars
 from abidance.market.readings import is_mood
-from abidance.model.command import Command, Submit
 from abidance.model.errors import ConfigError, JournalError, VenueError
 from abidance.model.event import (
     AccountEvent,
+    BalanceChanged,
     Control,
     ControlAction,
     FundingPaid,
@@ -35,24 +36,27 @@ from abidance.model.event import (
     VenueStatus,
 )
 from abidance.model.instrument import Instrument
-from abidance.model.market import BookSnapshot, FeedStatus, MarketEvent, Quote, Trade
+from abidance.model.market import FeedStatus, MarketEvent
 from abidance.model.money import ZERO, to_decimal
-from abidance.model.order import Order, OrderType
+from abidance.model.order import OrderType
 from abidance.model.outcome import Decided, Outcome
-from abidance.portfolio.ledger import funding_ref
+from abidance.portfolio.ledger import external_ref, funding_ref
 from abidance.risk.circuits import RUN, Sign
 from abidance.run import checkpoint
 from abidance.run.adjusting import adjustments
 from abidance.run.bot import JOURNAL, Moment
-from abidance.run.byhand import Account, holdings, taken_from_strategies
+from abidance.run.byhand import Account, exposed, holdings, taken_from_strategies
 from abidance.run.checkpoint import State
 from abidance.run.circuits import CircuitWatch
 from abidance.run.departures import Departures, place_of
 from abidance.run.door import Answer, Wish
 from abidance.run.durable import Apart, Durable
 from abidance.run.killing import Extent, killed
+from abidance.run.lease import Doubt
+from abidance.run.lending import LoanDesk, check_debts, lenders_of
 from abidance.run.live import HISTORY, LivePaper
 from abidance.run.perpetuals import check_purses, enforce, wanted_of
+from abidance.run.relay import HURRY, Relay
 from abidance.run.rules import Ask, RulesWatch
 from abidance.run.setup import Core, Key, Material, engine_of, opening_of
 from abidance.run.strangers import counted, open_among, sentence
@@ -61,21 +65,25 @@ from abidance.venues.account import AccountDialect, Credentials, Funds
 from abidance.venues.accounts import account_of
 from abidance.venues.net.feed import LiveFeed
 from abidance.venues.net.line import World
-from abidance.venues.net.transport import stop
+from abidance.venues.net.transport import NotSentError, stop
 from abidance.venues.trading.books import Books, told
-from abidance.venues.trading.gateway import BOOKS, VenueGateway
+from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.line import Way
+from abidance.venues.trading.register import ANOTHER
+from abidance.venues.trading.scales import BOOKS, under_way
 from abidance.venues.trading.wire import Wire
 
 LAST_WORDS = 5.0
 """Seconds for which a bot that ends for want of a record waits for its cancels to be confirmed."""
-HURRY, QUICK = 0.02, 0.0005
-"""Seconds for which commands are on their way out, and for which the engine may then work before they go on."""
+QUICK = 0.0005
+"""Seconds for which the engine may work while commands are on their way out."""
 LOG_AFTER = 0.005
 """Seconds after which the log is told of decisions."""
 SLOW_DISK = 2.0
 """Seconds for which the disk may keep the journal waiting before nothing new is risked."""
-DISK = "disk"
+DISK, LEASE = "disk", "lease"
+_SHARED = frozenset({LEASE, ANOTHER})
+"""Doubts for which the account may be another one's: what rests to enter is taken back."""
 _OVERLAP = 86_400 * 1_000_000_000
 _MARKET, _STEPS = get_args(MarketEvent), (*get_args(AccountEvent), Control)
 
@@ -88,59 +96,12 @@ class Access(NamedTuple):
     stream_url: str = ""
 
 
-class Relay:
-    """Hands commands to the gateway of their instrument, and prices to those that watch them (a `SimulatedVenue`).
-
-    `used_at` is when it did so last, in seconds of the loop's clock.
-    While a record is repeated nothing leaves: its commands left when they were new.
-    """
-
-    is_idle = False
-
-    def __init__(self) -> None:
-        self.gateways: Mapping[str, VenueGateway] = {}
-        self.is_open = False
-        self.used_at = -HURRY
-        self.seen: dict[str, Trade | Quote | BookSnapshot] = {}
-        self._instruments: dict[str, str] = {}
-
-    def know(self, orders: Iterable[Order]) -> None:
-        """Take over orders that were sent before."""
-        self._instruments |= {order.id: order.request.instrument for order in orders}
-
-    def execute(self, commands: Iterable[Command]) -> Iterable[AccountEvent]:
-        """Send commands where they belong."""
-        if self.is_open:
-            self.used_at = asyncio.get_running_loop().time()
-        for command in commands:
-            if isinstance(command, Submit):
-                self._instruments[command.order_id] = command.request.instrument
-            if self.is_open:
-                self.gateways[self._instruments[command.order_id]].execute((command,))
-        return ()
-
-    def advance(self, event: MarketEvent) -> Iterator[AccountEvent]:
-        """Let gateways see the price; their answers come by another way."""
-        if self.is_open and isinstance(event, Trade | Quote):
-            gateway = self.gateways.get(event.instrument)
-            if gateway is not None:
-                bid, ask = (event.price, event.price) if isinstance(event, Trade) else (event.bid, event.ask)
-                gateway.watch(event.instrument, bid, ask)
-        return iter(())
-
-    def reach(self, _kind: type[Trade | Quote | BookSnapshot], _instrument: str) -> tuple[float, float, int]:
-        """Return that any tick may matter."""
-        return 0.0, 0.0, 0
-
-    def pass_over(self, ticks: Iterable[Trade | Quote | BookSnapshot]) -> None:
-        """Do nothing: no tick is passed over here."""
-
-
 class LiveTrading(LivePaper):
     """A bot that sends real orders; open it, `run` it in an event loop, close it.
 
     `watching` returns what else goes on for as long as the bot runs, such as the hourly look at its keys.
-    `apart` makes what waits for the disk beside the event loop. `rules` ask a venue what it demands of orders.
+    `apart` makes what waits for the disk beside the event loop. `rules` ask a venue what it demands of orders. `lease`
+    tells why the accounts may be another one's by now.
     """
 
     def __init__(
@@ -151,18 +112,22 @@ class LiveTrading(LivePaper):
         watching: Callable[["LiveTrading", World], Sequence[Coroutine[object, object, None]]] | None = None,
         apart: Callable[[], Executor] = Apart,
         rules: Ask | None = None,
+        lease: Doubt = lambda: "",
     ) -> None:
         self.relay = Relay()
         self.gateways: list[VenueGateway] = []
         self._folder = folder
         self._access = access
         self._watching = watching
+        self._lease = lease
         self._inbox: deque[AccountEvent] = deque()
         self._unlogged: deque[Outcome] = deque()
         self._circuits = CircuitWatch(material.config.risk.circuits, self._hear, self._room)
         self._told: dict[str, tuple[str, ...]] = {}
+        self._loans = LoanDesk(lambda: self._core.engine, self._hear_accounts, self._hear)
         self._rules = RulesWatch(rules, material.venues, self._demanded, self._hear) if rules else None
         self._compared: list[VenueGateway] = []
+        self._shared: list[VenueGateway] = []
         self._wake: Callable[[], None] = lambda: None
         self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self.dialects = _dialects(material, access)
@@ -174,7 +139,7 @@ class LiveTrading(LivePaper):
         self._departures = self._noted()
 
     def __exit__(self, *told: object) -> None:
-        self._departures.end(keeps=bool(self._core.engine.state.orders.open()))
+        self._departures.end(keeps=bool(self._core.engine.state.orders.open() or self._loans.in_question()))
         super().__exit__(*told)
         self._syncing.shutdown()
         self._storing.shutdown()
@@ -191,6 +156,7 @@ class LiveTrading(LivePaper):
             for dialect in self.dialects
             for id in dialect.instruments
         }
+        engine.state.debts.lenders = lenders_of(self.dialects)
         return Core(engine, self.relay, ())
 
     def _record(self) -> JournalStore:
@@ -227,10 +193,12 @@ class LiveTrading(LivePaper):
         engine = self._core.engine
         since = engine.state.now or world.pulse.wall()
         may_have_left = self._departures.of_the_last(self.resumed)
-        in_question = [each.id for each in engine.state.orders.open() if may_have_left(each.id)]
-        self._departures.begin(self.journal.seq, in_question)
+        in_question = [*(each.id for each in engine.state.orders.open()), *self._loans.in_question()]
+        self._departures.begin(self.journal.seq, filter(may_have_left, in_question))
         for dialect, wire in zip(self.dialects, wires, strict=True):
-            gateway = self._gateway(dialect, wire, world)
+            way = self._way(dialect, wire, world)
+            gateway = self._gateway(dialect, way)
+            self._loans.add(gateway, way, since - _OVERLAP if self.resumed else since, may_have_left)
             orders = [o for o in engine.state.orders.all() if o.request.instrument in dialect.instruments]
             fills = [f for f in engine.fills if f.instrument in dialect.instruments]
             gateway.recover(orders, fills, since - _OVERLAP if self.resumed else since, may_have_left)
@@ -288,37 +256,47 @@ class LiveTrading(LivePaper):
         found: dict[str, dict[str, Decimal]] = {}
         for dialect, wire in zip(self.dialects, wires, strict=True):
             funds = dialect.read_funds(await wire.ask(dialect.funds()))
+            check_debts(dialect, funds)
             free = next((each.free for each in funds if each.asset == currency), ZERO)
             if free <= 0:
                 raise ConfigError(
                     f"There is no {currency} to trade with at {dialect.venue}.",
                     "Pay some in, or choose another currency.",
                 )
-            found[dialect.venue] = {currency: min(budgets[dialect.venue], free)}
+            found[dialect.venue] = {currency: (budget := min(budgets[dialect.venue], free))}
+            _check_suffices(dialect, budget, currency)
         return found
 
-    def _gateway(self, dialect: AccountDialect, wire: Wire, world: World) -> VenueGateway:
+    def _way(self, dialect: AccountDialect, wire: Wire, world: World) -> Way:
         log = logger("gateway").bind(venue=dialect.venue)
         stream_url = self._access[dialect.venue].stream_url
         signs = partial(self._circuits.see, dialect.venue)
-        way = Way(
-            wire, world.transport, world.pulse, world.draw, log, stream_url, self._sure, signs, self._departures.note
+        return Way(
+            wire, world.transport, world.pulse, world.draw, log, stream_url, self._sure, signs, self._departs
         )  # fmt: skip
+
+    def _gateway(self, dialect: AccountDialect, way: Way) -> VenueGateway:
         books = Books(
             lambda: self._owned(dialect),
             lambda: self._exposed(dialect),
             lambda funds: self._brought_home(dialect, funds),
+            partial(self._loans.debts, dialect.venue),
+            partial(self._loans.moving, dialect.venue),
         )
-        wall = world.pulse.wall
-        return VenueGateway(
-            dialect, way, books, self._hear, self.ids.is_ours, lambda: self._on_doubt(wall), self._wanted
-        )
+        doubted = partial(self._on_doubt, way.pulse.wall)
+        return VenueGateway(dialect, way, books, self._hear, self.ids.is_ours, doubted, self._wanted)
+
+    def _departs(self, order_id: str) -> None:
+        """Note that an order leaves; none does that risks something while the account may be another one's."""
+        if why := self._lease():
+            order = self._core.engine.state.orders.get(order_id)
+            if order is None or not order.request.reduce_only:
+                raise NotSentError(why, "Only exits leave meanwhile.")
+        self._departures.note(order_id)
 
     def _owned(self, dialect: AccountDialect) -> Mapping[str, Decimal]:
         """Return what our books say is there of each asset; the venue may have more, which is not ours to trade."""
-        portfolio = self._core.engine.state.portfolio
-        ours = portfolio.ledger.balances(dialect.venue)
-        return holdings(portfolio.open_positions(), dialect.instruments, ours)
+        return holdings(self._core.engine.state.portfolio, dialect.venue, dialect.instruments)
 
     def _brought_home(self, dialect: AccountDialect, funds: Mapping[str, Funds]) -> None:
         """Settle, unless nothing can be recorded any more: the run ends by itself then."""
@@ -329,13 +307,9 @@ class LiveTrading(LivePaper):
         """Let strategies lose what somebody sold by hand, or withdrew, of what they hold."""
         self._hear_accounts()
         state = self._core.engine.state
-        account = Account(
-            state.portfolio.open_positions(),
-            dialect.instruments,
-            state.portfolio.ledger.balances(dialect.venue),
-            {asset: each.total for asset, each in funds.items()},
-            self._price,
-        )
+        there = {asset: each.total for asset, each in funds.items()}
+        there |= dict.fromkeys(self._loans.moving(dialect.venue), Decimal("Infinity"))  # compared afterwards
+        account = Account.of(state.portfolio, dialect.venue, dialect.instruments, there, self._price)
         for event in list(taken_from_strategies(account, f"by hand {self.journal.seq}", state.now)):
             self._pump.step(event)
 
@@ -349,16 +323,14 @@ class LiveTrading(LivePaper):
             self._pump.step(self._inbox.popleft())
 
     def _exposed(self, dialect: AccountDialect) -> Mapping[str, Decimal]:
-        found: dict[str, Decimal] = {}
-        for position in self._core.engine.state.portfolio.open_positions():
-            if position.instrument in dialect.instruments:
-                found[position.instrument] = found.get(position.instrument, ZERO) + position.quantity
-        return found
+        return exposed(self._core.engine.state.portfolio, dialect.instruments)
 
     def _hear(self, event: AccountEvent) -> None:
         ledger = self._core.engine.state.portfolio.ledger
         if isinstance(event, FundingPaid) and funding_ref(event) in ledger:
             return  # of an earlier process
+        if isinstance(event, BalanceChanged) and external_ref(event) in ledger:
+            return
         if self._rules is not None and isinstance(event, OrderRejected):
             self._rules.refused()
         self._inbox.append(event)
@@ -372,11 +344,22 @@ class LiveTrading(LivePaper):
             if gateway not in self._compared and "start" not in gateway.doubts:
                 self._compared.append(gateway)
                 self._tell_strangers(gateway)
+            self._take_care(gateway)
             reasons[venue] = (*reasons.get(venue, ()), *(f"{text}" for text in gateway.doubts.values()))
         for venue, now in reasons.items():
             if self._told.get(venue) != now:
                 self._told[venue] = now
                 self._hear(VenueStatus(wall(), venue, now))
+
+    def _take_care(self, gateway: VenueGateway) -> None:
+        """Take back what rests to enter, once, when an account may be another one's."""
+        reasons = [text for cause, text in gateway.doubts.items() if cause in _SHARED]
+        if not reasons:
+            self._shared = [each for each in self._shared if each is not gateway]
+        elif gateway not in self._shared:
+            self._shared.append(gateway)
+            self._log.error("account_not_ours_alone", venue=gateway.dialect.venue, text=" ".join(reasons))
+            gateway.cancel_all(keeps_exits=True)
 
     def _demanded(self) -> Mapping[str, Instrument]:
         return self._core.engine.state.instruments
@@ -462,7 +445,8 @@ class LiveTrading(LivePaper):
     def _beside(self, world: World, feed: LiveFeed) -> Sequence[Coroutine[object, object, None]]:
         self._wake = feed.wake
         watching = () if self._watching is None else self._watching(self, world)
-        own = [self._watch_kill(world), self._watch_disk(world), *self._circuits.works(self.gateways)]
+        own = [self._watch_kill(world), self._watch_ground(world), *self._circuits.works(self.gateways)]
+        own += self._loans.works()
         own += [] if self._rules is None else [self._rules.work(world.pulse)]
         return (*(gateway.run() for gateway in self.gateways), *own, *watching)
 
@@ -476,12 +460,13 @@ class LiveTrading(LivePaper):
         while self._unlogged:
             super()._write_down(self._unlogged.popleft())
 
-    async def _watch_disk(self, world: World) -> None:
-        """Risk nothing new while the disk does not take what is on record."""
+    async def _watch_ground(self, world: World) -> None:
+        """Risk nothing new while the disk does not take what is on record, or an account may be another one's."""
         while True:
-            late = self._sure.waited > SLOW_DISK
+            late, lost = self._sure.waited > SLOW_DISK, self._lease()
             for gateway in self.gateways:
                 gateway.doubt(DISK, "the disk does not take the journal." if late else "")
+                gateway.doubt(LEASE, lost)
             await world.pulse.sleep(SLOW_DISK / 4)
 
     def doubt(self, venue: str, cause: str, reason: str) -> None:
@@ -495,11 +480,18 @@ class LiveTrading(LivePaper):
         if wish.action is ControlAction.RESET_CIRCUITS:
             return self._reset(wish)
         if wish.action is not ControlAction.ADJUST:
-            return super()._obey(wish)
+            answer = super()._obey(wish)
+            self._loans.hand_over()
+            return answer
         doubtful = [
             each for each in self.gateways if BOOKS in each.doubts
         ]  # they were asked, and they differ
-        seen = told(gap for each in doubtful for gap in each.gaps())
+        if any(under_way(each.register) for each in doubtful):
+            return Answer(
+                error="Orders are under way whose fills may be what differs: they would be booked twice.",
+                remedy=f"Wait until they are clear, then look again: abidance reconcile {self.material.config.name}",
+            )
+        seen = told(gap for each in doubtful for gap in each.scales.gaps())
         if not seen or wish.values.get("seen") != seen:
             return Answer(
                 error=f"The bot sees something else: {seen or 'no difference yet.'}",
@@ -509,7 +501,7 @@ class LiveTrading(LivePaper):
         state = self._core.engine.state
         for gateway in doubtful:
             entries = adjustments(
-                gateway.gaps(),
+                gateway.scales.gaps(),
                 state.portfolio.open_positions(),
                 gateway.dialect.instruments,
                 self._price,
@@ -518,7 +510,7 @@ class LiveTrading(LivePaper):
             )
             for event in list(entries):
                 self._pump.step(event)
-            gateway.weigh()
+            gateway.scales.weigh()
         return answer
 
     def _reset(self, wish: Wish) -> Answer:
@@ -549,18 +541,45 @@ class LiveTrading(LivePaper):
     def _look_at_switch(self) -> None:
         """Leave the kill switch to its own watch: venues come first."""
 
+    def unguarded(self) -> list[str]:
+        """Say which exits nobody watches while this program does not run, because the venue does not have them."""
+        watched = [each.request for one in self.gateways for each in one.register.open() if each.is_watched]
+        return [
+            f"{each.instrument}, {each.strategy}: {each.type.value} of {each.quantity} at {each.trigger or each.price}"
+            for each in watched
+        ]
+
     async def _watch_kill(self, world: World) -> None:
         """Obey the kill switch: gateways take back what stands, whether or not the engine's record can be written."""
         done: Extent | None = None
+        is_open = partial(is_held, self.engine.state, self.engine.actions)
         while True:
             order, extent = self._switch.look(world.pulse.wall()), self._switch.extent
-            if extent is not None and extent is not done:
+            if extent is not None and (extent is not done or order is not None):
                 for gateway in self.gateways:
                     gateway.cancel_all(keeps_exits=extent is Extent.ENTRIES)
-            if order is not None:
-                self._pump.step(order)
+            for each in (
+                order,
+                self._switch.insist(world.pulse.wall(), world.pulse.steady(), is_open),
+            ):
+                if each is not None:
+                    self._pump.step(each)
             done = extent
             await world.pulse.sleep(LOOK_EVERY)
+
+
+def _check_suffices(dialect: AccountDialect, budget: Decimal, currency: str) -> None:
+    """Raise ConfigError when nothing at all could be bought for the money that is meant to buy."""
+    bought = [
+        each for each in dialect.instruments.values() if each.quote == currency and not each.is_perpetual
+    ]
+    least = min(bought, key=lambda each: each.min_notional, default=None)
+    if least is not None and len(bought) == len(dialect.instruments) and ZERO < budget < least.min_notional:
+        raise ConfigError(
+            f"{budget.normalize():f} {currency} may be used at {dialect.venue}, and the smallest order there is worth"
+            f" {least.min_notional.normalize():f} {currency} (in {least.id}).",
+            "Raise dry_run_wallet, or pay more in.",
+        )
 
 
 def _dialects(material: Material, access: Mapping[str, Access]) -> list[AccountDialect]:
@@ -578,4 +597,4 @@ def _dialects(material: Material, access: Mapping[str, Access]) -> list[AccountD
     return found
 
 
-__all__ = ["Access", "LiveTrading", "Relay", "VenueError"]
+__all__ = ["Access", "LiveTrading", "VenueError"]

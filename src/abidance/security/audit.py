@@ -15,9 +15,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from abidance.model.errors import AbidanceError
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 AUDIT = "audit.log"
 """The log's name in the user directory."""
@@ -54,6 +57,18 @@ class Finding(NamedTuple):
     problem: str
 
 
+class _Sound(NamedTuple):
+    """The beginning of a log that was found sound: its bytes by their number and hash, its lines, their last hash."""
+
+    size: int
+    digest: bytes
+    lines: int
+    head: str
+
+
+_NOTHING = _Sound(0, sha256().digest(), 0, _START)
+
+
 class Audit:
     """The audit log in a file."""
 
@@ -61,6 +76,7 @@ class Audit:
         self.path = path
         self._anchor = path.with_name(path.name + ".head")
         self._now = now
+        self._sound = _NOTHING
 
     def write(
         self,
@@ -100,7 +116,7 @@ class Audit:
         kept: list[Line] = []
         if count and self.path.exists():
             with self.path.open("rb") as file:
-                for raw in _backwards(file):
+                for raw in _backwards(file, None if before is None else _end_before(file, before)):
                     try:
                         line = Line(**json.loads(raw))
                     except (ValueError, TypeError):
@@ -112,15 +128,22 @@ class Audit:
         return kept
 
     def verify(self) -> Finding:
-        """Read the whole log and say whether it is as it was written."""
+        """Read the whole log and say whether it is as it was written.
+
+        What was found sound before is not looked at line by line again where its bytes are still the same.
+        """
         seq, previous = 0, _START
         if self.path.exists():
             with self.path.open("rb") as file:
+                sound, read = self._still_sound(file)
+                seq, previous = sound.lines, sound.head
                 for raw in file:
                     problem = _flaw(raw, seq + 1, previous)
                     if problem:
                         return Finding(seq, previous, f"Line {seq + 1} {problem}.")
                     seq, previous = seq + 1, json.loads(raw)["hash"]
+                    read.update(raw)
+                self._sound = _Sound(file.tell(), read.digest(), seq, previous)
         try:
             anchor = self._anchor.read_text("utf-8").split()
         except FileNotFoundError:
@@ -131,6 +154,18 @@ class Audit:
             kept = anchor[0] if len(anchor) == 2 else "nothing"
             return Finding(seq, previous, f"The log ends at line {seq}; the head kept beside it says {kept}.")
         return Finding(seq, previous, "")
+
+    def _still_sound(self, file: BinaryIO) -> "tuple[_Sound, Hash]":
+        """Read what was found sound and is the same now, nothing where it is not; return it and its running hash."""
+        sound, read = self._sound, sha256()
+        left = sound.size
+        while left and (piece := file.read(min(left, _TAIL))):
+            read.update(piece)
+            left -= len(piece)
+        if not left and read.digest() == sound.digest:
+            return sound, read
+        file.seek(0)
+        return _NOTHING, sha256()
 
     @contextmanager
     def _locked(self) -> Iterator[BinaryIO]:
@@ -147,9 +182,32 @@ class Audit:
         fresh.replace(self._anchor)
 
 
-def _backwards(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines of a file from its end."""
-    at, rest = file.seek(0, os.SEEK_END), b""
+def _end_before(file: BinaryIO, number: int) -> int:
+    """Return a place in a log behind all lines below a number, and, in one that is whole, not far behind.
+
+    It halves the file until little is left: in a log that is not whole the place may lie further back.
+    """
+    low, high = 0, file.seek(0, os.SEEK_END)
+    while high - low > _BLOCK:
+        middle = (low + high) // 2
+        file.seek(middle)
+        start = middle + len(file.readline(high - middle))
+        try:
+            seq = int(json.loads(file.readline(_TAIL))["seq"])
+        except (ValueError, TypeError, KeyError):
+            break
+        if seq < number:
+            low = start
+        elif start < high:
+            high = start
+        else:
+            break
+    return high
+
+
+def _backwards(file: BinaryIO, end: int | None = None) -> Iterator[bytes]:
+    """Yield the lines of a file from its end, or from a place where one begins."""
+    at, rest = file.seek(0, os.SEEK_END) if end is None else end, b""
     while at:
         size = min(at, _BLOCK)
         at = file.seek(at - size)

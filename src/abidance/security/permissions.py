@@ -1,9 +1,10 @@
 """The rules for keys: which are refused, what deserves a warning. One place for each sentence."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from abidance.model.errors import ConfigError
-from abidance.model.instrument import SECOND_NS
+from abidance.model.instrument import SECOND_NS, InstrumentKind
 from abidance.model.permissions import Permissions
 
 DAY_NS = 86_400 * SECOND_NS
@@ -18,14 +19,22 @@ class Verdict(NamedTuple):
     refusals: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    markets: frozenset[InstrumentKind] | None = None
+    """What it may trade, where the venue tells that."""
 
-    def enforce_for_orders(self, name: str) -> None:
-        """Raise ConfigError when the key is refused, or cannot send orders."""
+    def enforce_for_orders(self, name: str, kinds: Collection[InstrumentKind]) -> None:
+        """Raise ConfigError when the key is refused, or cannot send orders for instruments of these kinds."""
         self.enforce(name)
         if MAY_NOT_TRADE in self.warnings:
             raise ConfigError(
                 f"The key of {name} may not trade.",
                 "Let it trade at the venue, or name another one with --account.",
+            )
+        lacking = [] if self.markets is None else sorted(set(kinds) - self.markets)
+        if lacking:
+            raise ConfigError(
+                f"The key of {name} may not trade {' and '.join(lacking)} instruments.",
+                "Let it trade them at the venue, or name another one with --account.",
             )
 
     def enforce(self, name: str) -> None:
@@ -64,7 +73,7 @@ def judge(permissions: Permissions, now: int) -> Verdict:
         warnings.append(f"The venue does not tell {told}. {permissions.by_hand}".strip())
     if permissions.granted:
         facts.append(f"It may: {', '.join(permissions.granted)}.")
-    return Verdict(tuple(refusals), tuple(warnings), tuple(facts))
+    return Verdict(tuple(refusals), tuple(warnings), tuple(facts), permissions.markets)
 
 
 def _judge_end(ends: int, now: int, refusals: list[str], warnings: list[str], facts: list[str]) -> None:

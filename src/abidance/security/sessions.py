@@ -194,6 +194,10 @@ class Tokens:
         """End a token; say whether there was one."""
         return self._database.execute("DELETE FROM tokens WHERE id = ?", (id,)).rowcount == 1
 
+    def end_all(self, user: str) -> None:
+        """End the tokens of a user."""
+        self._database.execute("DELETE FROM tokens WHERE user = ?", (user,))
+
 
 def is_within(address: str, networks: Sequence[str]) -> bool:
     """Say whether an IP address is in one of the networks; no networks are all."""

@@ -1,5 +1,6 @@
 """How often something may be tried: failed logins wait longer each time, requests come at a steady pace."""
 
+import ipaddress
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -8,6 +9,24 @@ _MOST = 20_000
 """Names and addresses that are remembered; the oldest are forgotten first."""
 WINDOW, TRIES, FREE = 15 * 60, 10, 3
 """Seconds, failures within them after which nothing more is looked at, and failures without a wait."""
+
+
+RARE, SOME = 1 / 60, 30
+"""Tries a second at one account from places where it never came in, in the long run, and so many at first."""
+_HERE = frozenset({"127.0.0.1", "::1"})
+
+
+def place_of(address: str) -> str:
+    """Return what is counted as one place: an IPv4 address, or the /64 network that an IPv6 host has."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address) or found.is_loopback:
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((int(found) >> 64 << 64, 64)))
 
 
 class Throttle:
@@ -73,4 +92,26 @@ class Pace:
         return 0.0 if left >= 1 else (1 - left) / self._rate
 
 
-__all__ = ["Pace", "Throttle"]
+class Strangers:
+    """Tries at an account from places where it never came in: few in all, from however many places they come.
+
+    Where it came in before, and on this machine itself, nobody waits for strangers: they cannot lock its owner out.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._pace = Pace(RARE, SOME, now)
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def take(self, account: str, place: str) -> float:
+        """Take one try; return 0, or how many seconds to wait before there is one."""
+        return 0.0 if place in _HERE or (account, place) in self._known else self._pace.take(account)
+
+    def came_in(self, account: str, place: str) -> None:
+        """Note where somebody came in."""
+        self._known[account, place] = None
+        self._known.move_to_end((account, place))
+        if len(self._known) > _MOST:
+            self._known.popitem(last=False)
+
+
+__all__ = ["Pace", "Strangers", "Throttle", "place_of"]

@@ -16,6 +16,7 @@ import msgspec
 from abidance.model.command import Amend, Submit
 from abidance.model.errors import VenueError
 from abidance.model.instrument import Instrument
+from abidance.model.money import ZERO
 from abidance.model.order import Order, OrderState, OrderType, Side, TimeInForce
 from abidance.venues.dialect import Alive, Answered, Closing, Dropped, Endpoint, Frame
 from abidance.venues.frames import UNREADABLE
@@ -112,11 +113,15 @@ class Execution(msgspec.Struct, frozen=True, gc=False):
 
 
 class Funds(msgspec.Struct, frozen=True, gc=False):
-    """How much of an asset the account has, and how much of that no order holds."""
+    """How much of an asset the account has, how much of that no order holds, and how much of it is owed.
+
+    What was lent is part of the total; `debt` has the interest that was charged.
+    """
 
     asset: str
     total: Decimal
     free: Decimal
+    debt: Decimal = ZERO
 
 
 class Exposure(msgspec.Struct, frozen=True, gc=False):
@@ -136,7 +141,10 @@ class Mode(NamedTuple):
 
 
 class Moved(msgspec.Struct, frozen=True, gc=False):
-    """Money that came or went by no order (a deposit, a withdrawal, funding), signed; `id` is the venue's, if any."""
+    """Money that came or went by no order (a deposit, funding, interest), signed; `id` is the venue's, if any.
+
+    It `is_of_trading` when what was traded brought it about, as a liquidation does, and no person.
+    """
 
     asset: str
     amount: Decimal
@@ -144,6 +152,7 @@ class Moved(msgspec.Struct, frozen=True, gc=False):
     reason: str
     id: str = ""
     instrument: str = ""
+    is_of_trading: bool = False
 
 
 class Hint(msgspec.Struct, frozen=True, gc=False):
@@ -279,10 +288,16 @@ class AccountDialect(Protocol):
     """What stands in the first bytes of an answer, with status 200, that refuses for asking too often."""
     finds: bool = True
     """It is known, or has shown, that orders are found by our id; until then "no such order" proves nothing."""
+    tells_whose: bool = False
+    """The order that `whose` asks for bears our id if it is ours: one question shows whose an execution is."""
     ask_again: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)
     """Seconds between questions about an order of unknown outcome; the last one stays."""
+    listed_for: int | None = None
+    """For how long from the moment asked on (ns) an answer and its pages list executions; None: until now."""
     contracts: "Contracts | None" = None
     """How perpetuals are set and paid; None in a spot market."""
+    lender: "Lender | None" = None
+    """How this market's own wallet is lent something; None where that is not done."""
 
     async def prepare(self, ask: "Callable[[Call], Awaitable[Answer]]") -> None:
         """Ask for what must be known before anything else is asked. Raises UsageError and VenueError."""
@@ -372,6 +387,12 @@ class AccountDialect(Protocol):
         ...
 
 
+def executions_until(dialect: AccountDialect, instrument: str, since: int, until: int) -> Iterator[Call]:
+    """Yield the calls for the executions in an instrument between two moments (ns UTC): as many as the venue needs."""
+    for start in range(since, max(until, since + 1), dialect.listed_for or max(until - since, 1)):
+        yield dialect.executions(instrument, start)
+
+
 class Contracts(Protocol):
     """How an account trades perpetuals, what changes that, and what funding they paid."""
 
@@ -400,6 +421,30 @@ class Contracts(Protocol):
     def set_margin(self, instrument: str, *, isolated: bool) -> Call | None:  # noqa: ARG002 (not everywhere)
         """Return the call that sets an instrument's margin mode; None where it is one for the whole account."""
         return None
+
+
+class Lender(Protocol):
+    """How a venue lends to the wallet from which spot orders are paid. An order never borrows by itself."""
+
+    def borrow(self, asset: str, amount: Decimal) -> Call:
+        """Return the call that asks for a loan."""
+        ...
+
+    def repay(self, asset: str, amount: Decimal) -> Call:
+        """Return the call that gives so much back, out of what there is of the asset alone: nothing is sold for it."""
+        ...
+
+    def proof(self, answer: Answer) -> Reply:
+        """Return what the answer to one of the calls above proves."""
+        ...
+
+    def interest(self, since: int) -> Call:
+        """Return the call for the interest that was charged from `since` (ns UTC) on."""
+        ...
+
+    def read_interest(self, answer: Answer) -> Page:
+        """Return interest as `moved`, below zero, each with the venue's id. Raises VenueError."""
+        ...
 
 
 def plain_number(value: Decimal) -> str:
@@ -453,6 +498,7 @@ __all__ = [
     "Funds",
     "Hint",
     "KeyExpired",
+    "Lender",
     "Mode",
     "Moved",
     "News",

@@ -25,7 +25,8 @@ STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 class Offer(NamedTuple):
     """What one market of a venue has. Without `orders` none are sent there (`why_none`), and paper is what is left.
 
-    `market` is empty where ccxt does not tell markets apart; `listens_at` is the host of the private stream.
+    `market` is empty where ccxt does not tell markets apart; `listens_at` is the host of the private stream. It `lends`
+    where loans go to the wallet from which its orders are paid.
     """
 
     venue: str
@@ -35,6 +36,7 @@ class Offer(NamedTuple):
     orders: Capability | None = None
     listens_at: str = ""
     checks_keys: bool = False
+    lends: bool = False
     why_none: str = ""
 
     @property
@@ -65,7 +67,8 @@ def _offer(venue: str, kind: InstrumentKind) -> Offer:
         return Offer(venue, kind.value, data, is_native=True, checks_keys=is_asked(venue))
     account = ACCOUNTS[venue, kind]([example])
     host = urlsplit(account.stream.url if account.stream else "").hostname or ""
-    return Offer(venue, kind.value, data, True, account.capability, host, is_asked(venue))
+    lends = account.lender is not None
+    return Offer(venue, kind.value, data, True, account.capability, host, is_asked(venue), lends)
 
 
 def _through_ccxt(venue: str) -> Offer:

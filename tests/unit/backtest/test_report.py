@@ -19,7 +19,8 @@ from abidance.backtest.result import BacktestResult
 from abidance.market.bars import Bars
 from abidance.model.order import OrderState
 from abidance.model.outcome import Notice
-from tests.chromium import CHROMIUM, IS_CI, missing, needs
+from tests.chromium import CHROMIUM, missing
+from tests.lacking import needs
 from tests.unit.backtest.results import (
     BTC,
     ETH,
@@ -324,7 +325,7 @@ def test_the_licences_travel_with_the_charts() -> None:
 
 
 @pytest.mark.slow
-@needs(*missing(CHROMIUM, Path(__file__), has_playwright=True), is_ci=IS_CI)
+@needs(*missing(CHROMIUM, Path(__file__), has_playwright=True))
 def test_a_browser_draws_the_charts_and_obeys_no_hostile_name(tmp_path: Path) -> None:
     path = write_report(hostile_result(), tmp_path / "report.html")
     flags = [

@@ -8,6 +8,7 @@ import pytest
 
 from abidance.engine.actions import ATTEMPTS
 from abidance.model.event import (
+    ControlAction,
     OrderAbandoned,
     OrderCancelled,
     OrderExpired,
@@ -15,7 +16,8 @@ from abidance.model.event import (
     OrderUnknown,
 )
 from abidance.model.order import OrderState, Purpose
-from tests.unit.engine.rig import Rig, Scripted, flat, rig_of
+from abidance.model.outcome import RefusalCode, Refused
+from tests.unit.engine.rig import SPOT, Rig, Scripted, flat, rig_of
 
 NAN = math.nan
 
@@ -130,6 +132,28 @@ def test_the_rest_of_an_exit_that_ended_half_filled_is_left_at_the_next_bar() ->
     rig.step()
 
     assert rig.submits[-1].request.quantity == Decimal("0.6")
+
+
+def test_a_time_exit_beside_one_that_somebody_typed_sells_no_more_than_is_held() -> None:
+    rig = rig_of(Scripted([1.0], max_bars=2), flat(*([100.0] * 8)), venue=False)
+    rig.step()
+    rig.fill(rig.submits[0], "1.000", "100")
+    rig.step()
+    typed = {"instrument": SPOT.id, "side": "sell", "quantity": "0.4", "reduce_only": True}
+    rig.control(ControlAction.ORDER, "one", **typed)
+
+    rig.step(3)
+    too_much = rig.control(ControlAction.ORDER, "one", **typed)
+    exits = [submit for submit in rig.submits if submit.request.reduce_only]
+    for each in exits:
+        rig.fill(each, str(each.request.quantity), "100")
+
+    assert [each.request.quantity for each in exits] == [Decimal("0.4"), Decimal("0.6")]
+    assert [each.request.purpose for each in exits] == [Purpose.FLATTEN, Purpose.TIME]
+    assert [each.code for each in too_much.verdicts if isinstance(each, Refused)] == [
+        RefusalCode.NOT_REDUCING
+    ]
+    assert rig.position() == 0
 
 
 def test_a_goal_that_the_venue_ends_is_stated_anew_and_not_again_at_once() -> None:

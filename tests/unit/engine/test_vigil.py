@@ -327,6 +327,42 @@ def test_a_plan_without_a_stop_is_not_watched() -> None:
     assert without.engine.vigil.bare() == {}
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_an_entry_that_comes_to_less_than_a_lot_is_told_once_and_raises_no_alarm(is_cut: bool) -> None:
+    rig = bought()
+    entry = rig.submits[0]
+    quantity = "0.001" if is_cut else "1.000"
+    paid = replace(fill_of(entry, quantity, "100", rig.ts), fee=D(quantity) - D("0.000999"), fee_asset="BTC")
+
+    rig.tell(OrderFilled(rig.ts, paid))
+    if is_cut:
+        rig.tell(OrderCancelled(rig.ts, entry.order_id))
+    rig.step(2)
+
+    told = [notice.text for notice in rig.notices if notice.code == "crumb"]
+    assert told == [
+        "0.000999 of BTC/USDT@SIM is less than can be sold (0.001): it has no stop, and is no position."
+    ]
+    assert rig.position() == D("0.000999")
+    assert (stops(rig), exits(rig), alarms(rig)) == ([], [], [])
+    assert rig.engine.vigil.bare() == {}
+
+
+def test_what_an_exit_leaves_of_less_than_a_lot_is_nothing_to_tell() -> None:
+    rig = bought()
+    entry = rig.submits[0]
+    rig.tell(
+        OrderFilled(rig.ts, replace(fill_of(entry, "1.000", "100", rig.ts), fee=D("0.0005"), fee_asset="BTC"))
+    )
+    stop = next(each for each in rig.submits if each.request.type is OrderType.STOP)
+    rig.accept(stop)
+
+    rig.fill(stop, "0.999", "95")
+
+    assert rig.position() == 0
+    assert not [notice for notice in rig.notices if notice.code == "crumb"]
+
+
 def test_the_pump_fires_the_timer_in_a_quiet_market_and_records_it() -> None:
     rig = bought("1.000")
     seen: list[object] = []

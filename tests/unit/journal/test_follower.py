@@ -1,7 +1,9 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from abidance.journal import store
 from abidance.journal.record import RunHeader
 from abidance.journal.store import FileJournal, Follower
 from abidance.model.errors import JournalError
@@ -95,4 +97,32 @@ def test_a_running_journal_is_followed_without_taking_its_lock(tmp_path: Path) -
     FileJournal(tmp_path / "j", HEADER).close()
 
     assert seqs(follower) == []
+    follower.close()
+
+
+@pytest.mark.parametrize(
+    "error", [JournalError("of another version"), OSError(5, "Input/output error"), MemoryError()]
+)
+def test_what_was_read_before_an_error_is_not_lost_and_the_error_is_told_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    with FileJournal(tmp_path / "j", HEADER) as journal:
+        for number in range(4):
+            journal.append(Timer(number, "t"))
+    follower, decode, is_broken = Follower(tmp_path / "j"), store._decode, True
+
+    def fails(codec: Any, payload: Any, seq: int, path: Path) -> Any:
+        if seq == 3 and is_broken:
+            raise error
+        return decode(codec, payload, seq, path)
+
+    monkeypatch.setattr(store, "_decode", fails)
+
+    first = seqs(follower)
+    with pytest.raises(type(error)):
+        follower.read(100)
+    is_broken = False
+    rest = seqs(follower)
+
+    assert (first, rest) == ([1, 2], [3, 4])
     follower.close()

@@ -8,9 +8,9 @@ import pytest
 from abidance.market.store import BarStore, Place, Tables, open_tables
 from abidance.model.errors import DataError, UsageError
 from abidance.testing.store_spec import START, TRADES, StoreSpec, some_bars, some_trades
-from tests.postgres import server
+from tests.postgres import driver, server
 
-psycopg = pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+psycopg = driver()
 _numbers = count(1)
 
 

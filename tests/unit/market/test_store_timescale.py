@@ -15,9 +15,9 @@ import pytest
 from abidance.market.store import BarStore, Tables, open_tables
 from abidance.market.store.postgres import Database
 from abidance.testing.store_spec import TRADES, StoreSpec, some_bars, some_trades
-from tests.postgres import server
+from tests.postgres import driver, server
 
-psycopg = pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+psycopg = driver()
 _numbers = count(1)
 STAND_INS = """
 SET allow_system_table_mods = on;

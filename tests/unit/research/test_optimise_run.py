@@ -21,7 +21,7 @@ from abidance.run.tuning import split_time, tuning
 from abidance.run.verdict import Settings, judge
 from abidance.strategy.config import ExitsConfig
 
-pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+pytestmark = [pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
 
 ID = "BTC/USDT@BINANCE"
 SPACES = ("fast=5:25:5", "slow=30:90:10")
@@ -72,7 +72,6 @@ def test_every_outcome_is_told_to_the_trial_counter(tmp_path):
     assert len(tried) >= len(different) > 1
 
 
-@pytest.mark.usefixtures("kernels_are_compiled")
 def test_a_verdict_on_the_whole_range_pays_for_what_was_tried_on_the_part_that_was_searched(tmp_path):
     whole = config(timerange="20240101-20240401")
     search = searched(tmp_path, "split", run=whole, train_until="20240215", epochs=6)

@@ -68,7 +68,8 @@ def test_a_class_is_one_idea_wherever_its_file_lies() -> None:
     assert {idea(each) for each in ways} == {"Mine"}
 
 
-@pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+@pytest.mark.usefixtures("kernels_are_compiled")
+@pytest.mark.timeout(400)
 def test_a_file_that_is_named_without_its_class_counts_as_its_class(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from abidance.strategy.library import EmaCross\n\n\nclass Mine(EmaCross):\n    pass\n"

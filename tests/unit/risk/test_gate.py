@@ -76,7 +76,14 @@ def test_an_impossible_quantity_is_malformed(quantity: str) -> None:
 
 @pytest.mark.parametrize("quantity", ["0", "-0", "0E+10"])
 def test_no_quantity_is_told_as_such(quantity: str) -> None:
-    assert code(verdict(buy(quantity))) is Code.ZERO_QUANTITY
+    found = verdict(buy(quantity))
+
+    assert isinstance(found, Refused)
+    assert found.code is Code.ZERO_QUANTITY
+    assert found.reason.startswith(
+        "Nothing is left of the quantity: there is nothing to size it by, or it is below"
+    )
+    assert "the smallest order that BINANCE takes (" in found.reason
 
 
 LIMIT = {"type": OrderType.LIMIT, "price": D(100)}

@@ -13,6 +13,7 @@ STEPS: dict[str, tuple[Any, Any]] = {
     "max_exposure": (0.5, 0.6),
     "max_asset_exposure": (0.2, 0.3),
     "max_venue_exposure": (0.5, 0.6),
+    "max_borrowed": (0.0, 0.2),
     "max_positions": (3, 4),
     "max_leverage": (2.0, 3.0),
     "max_order_value": (100.0, OFF),

@@ -59,6 +59,7 @@ class World:
     feeds: Feeds = field(default_factory=Feeds)
     estimated: Estimate | None = None
     dearest: float | None = None
+    owing: float = 0.0
 
     def instrument(self, instrument: str) -> Instrument | None:
         return self.instruments.get(instrument)
@@ -117,6 +118,13 @@ class World:
         if order.reduce_only:
             return False
         return order.side is Side.BUY or self.instruments[order.instrument].is_perpetual
+
+    @property
+    def debts(self) -> "World":
+        return self
+
+    def borrowed(self) -> float:
+        return self.owing
 
     def open_position_count(self) -> int:
         held = {place for place, quantity in self.positions.items() if quantity}

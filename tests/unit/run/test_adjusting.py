@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abidance.model.event import BalanceChanged, OrderFilled
+from abidance.model.event import BalanceChanged, DebtChanged, OrderFilled
 from abidance.model.instrument import Instrument
 from abidance.model.order import Fill, Side
 from abidance.portfolio.portfolio import Portfolio
 from abidance.run.adjusting import adjustments
+from abidance.run.byhand import exposed
 from abidance.venues.trading.books import Gap
-from abidance.venues.trading.register import MANUAL
 
 D = Decimal
 SPOT = Instrument("BTC/USDT@BINANCE", D("0.01"), D("0.00001"), D("0.00001"), D(5))
@@ -46,12 +47,12 @@ def portfolio(bought: Sequence[tuple[str, Decimal, Decimal]], instrument: Instru
 def adjust(held: Portfolio, gaps: Sequence[Gap], price: Decimal | None) -> None:
     positions = held.open_positions()
     for event in adjustments(gaps, positions, INSTRUMENTS, lambda _: price, "adjustment 7", 99):
-        assert isinstance(event, OrderFilled | BalanceChanged)
+        assert isinstance(event, OrderFilled | BalanceChanged | DebtChanged)
         held.apply(event)
 
 
 @given(
-    bought=st.lists(st.tuples(st.sampled_from(["a", "b", MANUAL]), lots, prices), max_size=5),
+    bought=st.lists(st.tuples(st.sampled_from(["a", "b"]), lots, prices), max_size=5),
     kept=st.floats(0, 1),
     price=st.none() | prices,
 )
@@ -85,13 +86,13 @@ def test_a_strategy_is_held_to_what_its_coins_were_worth_and_the_run_bears_the_l
     assert abs(held.funds() - (funds - value)) <= 1e-6 * max(1.0, value, funds)
 
 
-def test_what_was_bought_by_hand_goes_first_and_then_what_was_bought_last() -> None:
-    held = portfolio([("old", D(1), D(100)), (MANUAL, D(1), D(100)), ("new", D(1), D(100))])
+def test_what_was_bought_last_goes_first() -> None:
+    held = portfolio([("old", D(1), D(100)), ("other", D(1), D(100)), ("new", D(1), D(100))])
 
     adjust(held, [Gap("BTC", D("1.5"), D(3))], D(100))
 
     left = {each.strategy: each.quantity for each in held.open_positions()}
-    assert left == {"old": D(1), "new": D("0.5")}
+    assert left == {"old": D(1), "other": D("0.5")}
 
 
 def test_money_that_is_gone_is_money_from_outside_that_went() -> None:
@@ -103,6 +104,23 @@ def test_money_that_is_gone_is_money_from_outside_that_went() -> None:
     assert [each.ref for each in held.ledger.entries()][-1].endswith("adjustment 7")
 
 
+@given(owed=st.integers(0, 900), there=st.integers(0, 900), gone=st.integers(0, 900))
+def test_a_debt_becomes_that_of_the_venue_and_the_wallet_too(owed: int, there: int, gone: int) -> None:
+    held = portfolio([])
+    held.apply(DebtChanged(2, "BINANCE", "USDT", D(owed), D(owed), "borrowed", "l", "l"))
+    cash, equity = held.balance("BINANCE", "USDT"), held.equity()
+    gaps = [Gap("USDT", D(there), D(owed), is_debt=True)] if there != owed else []
+    gaps += [Gap("USDT", cash - gone, cash)] if gone else []
+
+    adjust(held, gaps, None)
+
+    assert held.ledger.debts("BINANCE") == ({"USDT": D(there)} if there else {})
+    if gone >= owed - there:  # what went to repay is part of what is gone
+        assert held.balance("BINANCE", "USDT") == (cash - gone if gone else cash + there - owed)
+        assert held.equity() == pytest.approx(equity - gone + (owed - there if gone else 0))
+    assert not any(held.ledger.totals().values())
+
+
 @given(ours=st.integers(-50, 50), there=st.integers(-50, 50))
 def test_a_position_becomes_that_of_the_venue(ours: int, there: int) -> None:
     bought = [("a", ours * PERPETUAL.lot, D(100))] if ours else []
@@ -111,4 +129,5 @@ def test_a_position_becomes_that_of_the_venue(ours: int, there: int) -> None:
 
     adjust(held, [gap] if ours != there else [], D(90))
 
-    assert sum((each.quantity for each in held.open_positions()), D(0)) == there * PERPETUAL.lot
+    assert exposed(held, INSTRUMENTS).get(PERPETUAL.id, D(0)) == there * PERPETUAL.lot
+    assert bool(held.owner.positions()) is (not ours and there != 0)  # nobody here opened it

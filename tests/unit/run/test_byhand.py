@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abidance.model.event import BalanceChanged, OrderFilled
+from abidance.model.account import OWNER
+from abidance.model.event import BalanceChanged, DebtChanged, OrderFilled
 from abidance.model.instrument import Instrument
 from abidance.model.order import Fill, Side
 from abidance.portfolio.portfolio import Portfolio
-from abidance.run.byhand import Account, holdings, taken_from_strategies
-from abidance.venues.trading.register import MANUAL
+from abidance.run.byhand import Account, exposed, holdings, taken_from_strategies
 
 D = Decimal
 SPOT = Instrument("BTC/USDT@BINANCE", D("0.01"), D("0.00001"), D("0.00001"), D(5))
@@ -25,7 +26,7 @@ lots = st.integers(1, 500_000).map(lambda n: n * SPOT.lot)
 prices = st.integers(1, 9_000_000).map(lambda n: n * SPOT.tick)
 Trades = Sequence[tuple[str, str, Decimal, Decimal]]
 trades = st.lists(
-    st.tuples(st.sampled_from((*OWNERS, MANUAL)), st.sampled_from(sorted(BOUGHT)), lots, prices), max_size=6
+    st.tuples(st.sampled_from((*OWNERS, OWNER)), st.sampled_from(sorted(BOUGHT)), lots, prices), max_size=6
 )
 
 
@@ -48,8 +49,7 @@ def filled(
 
 def settle(held: Portfolio, instruments: Mapping[str, Instrument], there: Mapping[str, Decimal]) -> int:
     """Let strategies lose what is not there; return how many entries that took."""
-    ours = held.ledger.balances("BINANCE")
-    account = Account(held.open_positions(), instruments, ours, there, lambda _: D(50_000))
+    account = Account.of(held, "BINANCE", instruments, there, lambda _: D(50_000))
     entries = list(taken_from_strategies(account, f"by hand {len(held.round_trips)}", 3))
     for entry in entries:
         held.apply(entry)
@@ -57,7 +57,17 @@ def settle(held: Portfolio, instruments: Mapping[str, Instrument], there: Mappin
 
 
 def of_strategies(held: Portfolio) -> Decimal:
-    return sum((each.quantity for each in held.open_positions() if each.strategy != MANUAL), D(0))
+    return sum((each.quantity for each in held.open_positions()), D(0))
+
+
+def there_of(held: Portfolio) -> dict[str, Decimal]:
+    """Return what the account moved to by the run and its owner together."""
+    ours, purse = held.ledger.balances("BINANCE"), held.ledger.purse("BINANCE")
+    return {asset: ours.get(asset, D(0)) + purse.get(asset, D(0)) for asset in {**ours, **purse}}
+
+
+def hand_of(held: Portfolio) -> Decimal:
+    return held.owner.position(PERPETUAL.id)
 
 
 @given(
@@ -70,31 +80,37 @@ def test_after_sales_by_hand_and_withdrawals_strategies_hold_no_more_than_is_the
     bought: Trades, sold: list[tuple[str, Decimal, Decimal]], withdrawn: Decimal, own: Decimal
 ) -> None:
     held = played(bought, BOUGHT)
-    there = own + held.ledger.balance("BINANCE", "BTC")
+    there, whole = own + there_of(held).get("BTC", D(0)), there_of(held)
     for number, (id, quantity, price) in enumerate(sold):
         quantity = min(quantity, there)
         if quantity:
             there -= quantity
-            held.apply(filled(f"s{number}", MANUAL, id, -quantity, price))
+            held.apply(filled(f"s{number}", OWNER, id, -quantity, price))
     if withdrawn := min(withdrawn, there):
         there -= withdrawn
-        held.apply(BalanceChanged(2, "BINANCE", "BTC", -withdrawn, "withdrawal"))
-    before, balances, had = held.ledger.balances("BINANCE"), {"BTC": there}, of_strategies(held)
+        held.apply(BalanceChanged(2, "BINANCE", "BTC", -withdrawn, "withdrawal", is_owners=True))
+    sums, balances, had = there_of(held), {"BTC": there}, of_strategies(held)
+    equity, cash = held.equity(), {each: held.balance("BINANCE", each) for each in whole if each != "BTC"}
 
     settle(held, BOUGHT, balances)
 
     assert of_strategies(held) == min(had, there)
-    assert held.ledger.balances("BINANCE") == before
     assert settle(held, BOUGHT, balances) == 0
-    assert holdings(held.open_positions(), BOUGHT, before).get("BTC", D(0)) <= there
+    assert holdings(held, "BINANCE", BOUGHT).get("BTC", D(0)) <= there
     assert not any(held.ledger.totals().values())
+    if had <= there:
+        assert (held.equity(), cash) == (equity, {each: held.balance("BINANCE", each) for each in cash})
+    elif withdrawn:  # the proceeds of what was withdrawn are gone with it
+        assert there_of(held)["BTC"] == sums["BTC"]
+    else:
+        assert there_of(held) == sums
 
 
 @given(bought=trades, own=lots)
 def test_who_sells_coins_of_his_own_takes_nothing_from_strategies(bought: Trades, own: Decimal) -> None:
     held = played(bought, BOUGHT)
-    mine = held.ledger.balance("BINANCE", "BTC")
-    held.apply(filled("own", MANUAL, SPOT.id, -own, D(50_000)))
+    mine = there_of(held).get("BTC", D(0))
+    held.apply(filled("own", OWNER, SPOT.id, -own, D(50_000)))
 
     assert settle(held, BOUGHT, {"BTC": mine}) == 0
 
@@ -102,9 +118,18 @@ def test_who_sells_coins_of_his_own_takes_nothing_from_strategies(bought: Trades
 @given(bought=trades, left=st.floats(0, 1))
 def test_coins_that_no_book_knows_the_way_of_are_left_to_a_person(bought: Trades, left: float) -> None:
     held = played(bought, BOUGHT)
-    there = (held.ledger.balance("BINANCE", "BTC") * D(left)).quantize(SPOT.lot, "ROUND_DOWN")
+    there = (held.balance("BINANCE", "BTC") * D(left)).quantize(SPOT.lot, "ROUND_DOWN")
 
     assert settle(held, BOUGHT, {"BTC": there}) == 0
+
+
+def test_borrowed_coins_are_left_to_a_person_whatever_the_owner_sold_of_his_own() -> None:
+    held = played([], BOUGHT)
+    held.apply(DebtChanged(2, "BINANCE", "BTC", D(1), D(1), "a loan", "l"))
+    held.apply(filled("own", OWNER, SPOT.id, D(-2), D(50_000)))
+
+    assert settle(held, BOUGHT, {"BTC": D("0.5")}) == 0
+    assert holdings(held, "BINANCE", BOUGHT) == {"BTC": D(1), "USDT": D(10) ** 12, "USDC": D(10) ** 12}
 
 
 contracts = st.integers(-5_000, 5_000).filter(bool).map(lambda n: n * PERPETUAL.lot)
@@ -112,31 +137,48 @@ contracts = st.integers(-5_000, 5_000).filter(bool).map(lambda n: n * PERPETUAL.
 
 @given(
     traded=st.lists(
-        st.tuples(st.sampled_from((*OWNERS, MANUAL)), st.just(PERPETUAL.id), contracts, prices), max_size=6
+        st.tuples(st.sampled_from((*OWNERS, OWNER)), st.just(PERPETUAL.id), contracts, prices), max_size=6
     )
 )
 def test_a_contract_traded_by_hand_against_strategies_is_theirs_and_the_account_stays_one(
     traded: Trades,
 ) -> None:
     held = played(traded, CONTRACTS, shorts=True)
-    net = sum((each.quantity for each in held.open_positions()), D(0))
-    worth = held.equity()
+    net, worth = exposed(held, CONTRACTS), held.equity()
+    against = {each.strategy for each in held.open_positions() if hand_of(held) * each.quantity < 0}
 
     settle(held, CONTRACTS, {})
 
-    after = held.open_positions()
-    hand = sum((each.quantity for each in after if each.strategy == MANUAL), D(0))
-    assert sum((each.quantity for each in after), D(0)) == net
-    assert all(each.quantity * hand >= 0 for each in after)
-    assert abs(held.equity() - worth) <= 1e-6 * max(1.0, abs(worth))
+    assert exposed(held, CONTRACTS) == net
+    assert all(each.quantity * hand_of(held) >= 0 for each in held.open_positions())
+    assert against or held.equity() == worth
     assert settle(held, CONTRACTS, {}) == 0
 
 
 def test_the_oldest_position_loses_first_and_only_what_is_gone() -> None:
     held = played([("a", SPOT.id, D("0.5"), D(40_000)), ("b", SPOT.id, D("0.5"), D(41_000))], BOUGHT)
-    held.apply(filled("hand", MANUAL, SPOT.id, D("-0.7"), D(60_000)))
+    held.apply(filled("hand", OWNER, SPOT.id, D("-0.7"), D(60_000)))
 
     settle(held, BOUGHT, {"BTC": D("0.3")})
 
     assert [(e.strategy, e.quantity) for e in held.open_positions()] == [("b", D("0.3"))]
     assert [(trip.strategy, trip.pnl) for trip in held.round_trips[:1]] == [("a", D(10_000))]
+
+
+@pytest.mark.parametrize(("his", "ours", "earned"), [(20_000, 100_000, 0), (120_000, 110_000, 0)])
+def test_what_a_contract_by_hand_had_won_or_lost_before_a_strategy_came_is_his(
+    his: int, ours: int, earned: int
+) -> None:
+    held = played([], CONTRACTS)
+    before = held.equity()
+    for name, who, quantity, price, ts in (("h", OWNER, 1, his, 2), ("s", "a", -1, ours, 1_000)):
+        side = Side.BUY if quantity > 0 else Side.SELL
+        held.apply(
+            OrderFilled(ts, Fill(name, name, PERPETUAL.id, who, side, D(1), D(price), D(0), "USDT", ts))
+        )
+
+    settle(held, CONTRACTS, {})
+
+    assert not held.open_positions()
+    assert held.equity() - before == earned
+    assert [trip.pnl for trip in held.round_trips] == [earned]

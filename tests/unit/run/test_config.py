@@ -275,6 +275,8 @@ def test_an_instrument_that_is_not_written_in_full_is_led_to_its_id(typed: str, 
         ({"strategies": [{"strategy": "A"}, {"strategy": "f.py:A"}]}, "Two strategies are named A"),
         ({"strategies": [{"strategy": "A"}, {"strategy": "B"}]}, "add up to 2"),
         ({"currency": "usdt"}, "an asset in capitals"),
+        ({"feed": {"grades": {"KRAKEN": "gold"}}}, "It has: intermediate, pro, starter."),
+        ({"feed": {"grades": {"BINANCE": "pro"}}}, "BINANCE has no accounts of grade 'pro'"),
         ({"instruments": ["A/B@BINANCE"], "venues": {"BINANC": {}}}, "Did you mean BINANCE?"),
         ({"instruments": ["A/B@BINANCE"], "dry_run_wallet": {"binance": 1}}, "Did you mean BINANCE?"),
     ],
@@ -458,6 +460,20 @@ def test_a_run_may_go_on_after_its_data_was_moved() -> None:
 
 def test_a_store_with_a_control_character_is_refused() -> None:
     assert "a folder, or the URL of a database" in refusal(store="market\x00")
+
+
+def test_the_database_of_leases_is_no_part_of_what_is_recorded_and_may_change() -> None:
+    here, there = load([], {"lease": "postgresql://me:secret@here/leases"}, {}), load([], {}, {})
+
+    assert here.model_dump(mode="json") == there.model_dump(mode="json")
+    assert here.resolved().lease == "postgresql://me:secret@here/leases"
+
+
+@pytest.mark.parametrize(
+    "value", ["/srv/leases", "mysql://here/leases", "postgresql://", "postgresql://a\x00b"]
+)
+def test_leases_lie_in_a_postgresql_database_and_nowhere_else(value: str) -> None:
+    assert "the URL of a PostgreSQL database" in refusal(lease=value)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from abidance.journal.store import FileJournal
 from abidance.market.store import BarStore, Catalog
 from abidance.model.errors import UsageError
-from abidance.model.event import ControlAction
+from abidance.model.event import Control, ControlAction
+from abidance.model.outcome import Decided
+from abidance.run.bot import Bot
 from abidance.run.config import load
-from abidance.run.door import DOOR, LONGEST, Answer, Door, Presence, Wish, ask, is_answering
+from abidance.run.door import DOOR, LONGEST, Answer, Answers, Door, Presence, Wish, ask, is_answering
 from abidance.run.paper import Paper
 
 PAUSE = Wish(ControlAction.PAUSE_ENTRIES, "ada")
@@ -264,3 +268,93 @@ def test_a_kill_stops_the_bot_and_survives_its_restart(tmp_path: Path) -> None:
 
     assert [each.code for each in again.answers[0].refusals] == ["halted"]
     assert "ada used the kill switch" in again.answers[0].refusals[0].reason
+
+
+class KilledError(BaseException):
+    """The process ends where it is."""
+
+
+def dying_after(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process die right after a record of this kind was written that has to do with a person's order."""
+    append = FileJournal.append
+
+    def writes(self: FileJournal, event: Any, *, deferred: bool = False) -> None:
+        append(self, event, deferred=deferred)
+        is_asked = isinstance(event, Control) and bool(event.id)
+        tells = isinstance(event, Decided) and any(each.request.tag == "manual" for each in event.verdicts)
+        if isinstance(event, kind) and (is_asked or tells):
+            raise KilledError
+
+    monkeypatch.setattr(FileJournal, "append", writes)
+
+
+def by_hand(paper: Paper) -> list[str]:
+    return [each.id for each in paper.engine.state.orders.all() if each.request.tag == "manual"]
+
+
+ONE = Wish(ControlAction.ORDER, "ada", "Donchian", {**ORDER, "stop_distance": 900.0}, id="ada:1")
+
+
+def test_a_request_sent_again_after_a_restart_gets_the_same_answer_and_places_nothing(tmp_path: Path) -> None:
+    refused = Wish(ControlAction.ORDER, "ada", "Donchian", ORDER, id="ada:2")
+    first, again = Person(tmp_path / "run", ONE, refused), Person(tmp_path / "run", refused, ONE)
+
+    with bot(tmp_path) as paper:
+        paper.run(36_000.0, lambda: first.is_done, first.watch)
+        before = by_hand(paper)
+    with bot(tmp_path) as paper:
+        paper.run(36_000.0, lambda: again.is_done, again.watch)
+        after = by_hand(paper)
+
+    assert again.answers == first.answers[::-1]
+    assert first.answers[0].orders == tuple(before)
+    assert [each.code for each in first.answers[1].refusals] == ["missing_stop"]
+    assert after == before
+
+
+@pytest.mark.parametrize("kind", [Control, Decided])
+def test_a_request_whose_answer_died_with_its_process_is_answered_by_the_next_one_and_obeyed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type
+) -> None:
+    killed, again = Person(tmp_path / "run", ONE), Person(tmp_path / "run", ONE, ONE)
+
+    with monkeypatch.context() as patched, bot(tmp_path) as paper:
+        dying_after(kind, patched)
+        with pytest.raises(KilledError):
+            paper.run(36_000.0, lambda: killed.is_done, killed.watch)
+    with bot(tmp_path) as paper:
+        paper.run(36_000.0, lambda: again.is_done, again.watch)
+        placed = by_hand(paper)
+
+    assert len(placed) == 1
+    assert [each.orders for each in again.answers] == [tuple(placed)] * 2
+
+
+def test_a_request_that_was_not_on_record_when_its_process_died_is_obeyed_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, again = Person(tmp_path / "run", ONE), Person(tmp_path / "run", ONE)
+
+    def dies(self: Bot, wish: Wish) -> Answer:
+        raise KilledError
+
+    with monkeypatch.context() as patched, bot(tmp_path) as paper:
+        patched.setattr(Bot, "_obey", dies)
+        with pytest.raises(KilledError):
+            paper.run(36_000.0, lambda: killed.is_done, killed.watch)
+    with bot(tmp_path) as paper:
+        paper.run(36_000.0, lambda: again.is_done, again.watch)
+        placed = by_hand(paper)
+
+    assert len(placed) == 1
+    assert again.answers[0].orders == tuple(placed)
+
+
+def test_no_more_than_a_thousand_answers_are_kept_the_newest(tmp_path: Path) -> None:
+    answers = Answers()
+
+    for number in range(1_500):
+        answers.keep(f"{number}", Answer(number))
+    answers.keep("", Answer(7))
+
+    assert [answers.of("") is None, answers.of("499") is None, answers.of("500")] == [True, True, Answer(500)]

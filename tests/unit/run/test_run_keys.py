@@ -76,7 +76,8 @@ async def test_a_key_that_gains_the_right_to_withdraw_is_heard_of_within_the_hou
     await an_hour()
     task.cancel()
 
-    assert heard[0] == ((), (), ("It may: read, trade spot.",))
+    assert isinstance(heard[0], Verdict)
+    assert heard[0][:3] == ((), (), ("It may: read, trade spot.",))
     assert isinstance(heard[1], Verdict)
     with pytest.raises(ConfigError, match="It can withdraw money"):
         heard[1].enforce("BINANCE main")

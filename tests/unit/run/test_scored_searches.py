@@ -14,7 +14,7 @@ from abidance.run.recipe import Recipe, Remembering
 from abidance.run.tuning import tuning
 from abidance.venues.sim.config import VenueConfig
 
-pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+pytestmark = [pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
 
 
 def recipe(

@@ -31,7 +31,7 @@ from abidance.strategy.config import ExitsConfig
 from tests.parity.markets import START
 from tests.parity.test_trades import Tapes
 
-pytestmark = pytest.mark.timeout(400)  # the first run of a version compiles its kernels
+pytestmark = [pytest.mark.usefixtures("kernels_are_compiled"), pytest.mark.timeout(400)]
 
 ID = "BTC/USDT@BINANCE"
 HERE = "tests/parity/markets.py"

@@ -3,7 +3,7 @@
 import pytest
 
 from abidance.model.errors import ConfigError
-from abidance.model.instrument import SECOND_NS
+from abidance.model.instrument import SECOND_NS, InstrumentKind
 from abidance.model.permissions import Permissions
 from abidance.security.permissions import DAY_NS, SOON_DAYS, judge
 
@@ -20,7 +20,7 @@ def test_a_key_that_trades_from_one_address_and_nothing_else_passes_without_a_wo
     verdict = judge(GOOD, NOW)
 
     verdict.enforce("BINANCE main")
-    assert verdict == ((), (), ())
+    assert verdict == ((), (), (), None)
 
 
 def test_a_key_that_can_withdraw_is_refused_whatever_else_it_is() -> None:
@@ -40,6 +40,19 @@ def test_a_key_without_addresses_is_a_warning() -> None:
 
 def test_a_key_that_may_not_trade_is_a_warning() -> None:
     assert "may not trade" in judge(but(can_trade=False), NOW).warnings[0]
+
+
+def test_a_key_trades_the_kinds_of_instruments_that_it_is_made_for() -> None:
+    spot, perpetual = InstrumentKind
+    of_spot = judge(but(markets=frozenset({spot})), NOW)
+
+    of_spot.enforce_for_orders("BINANCE main", {spot})
+    judge(GOOD, NOW).enforce_for_orders(
+        "BINANCE main", set(InstrumentKind)
+    )  # the venue does not tell them apart
+    for needed in ({perpetual}, {spot, perpetual}):
+        with pytest.raises(ConfigError, match="The key of BINANCE main may not trade perpetual instruments"):
+            of_spot.enforce_for_orders("BINANCE main", needed)
 
 
 def test_what_a_venue_does_not_tell_is_a_warning_that_says_where_to_look() -> None:
@@ -69,7 +82,7 @@ def test_an_end_is_shown_warned_of_fourteen_days_before_and_then_refused(
     verdict = judge(but(expires=NOW + left), NOW)
 
     assert any(expected in sentence for sentence in getattr(verdict, kind))
-    assert sum(map(len, verdict)) == 1
+    assert sum(map(len, verdict[:3])) == 1
 
 
 def test_an_end_beyond_all_calendars_is_told_and_breaks_nothing() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence, Sized
 from decimal import Decimal
 from itertools import count
 from typing import Self, TypeVar
@@ -43,12 +43,20 @@ T = TypeVar("T")
 EPOCH = 1_700_000_000 * SECOND_NS
 BTC = Instrument("BTC/USDT@FAKE", Decimal("0.1"), Decimal("0.001"), Decimal("0.001"), Decimal(1))
 ETH = Instrument("ETH/USDT@FAKE", Decimal("0.1"), Decimal("0.001"), Decimal("0.001"), Decimal(1))
+_MOST_TURNS = 40
+_IDLE_TURNS = 4
+"""Turns of the loop without anything to run or to read after which all has settled: a socket is looked at in each."""
 
 
 async def settle() -> None:
-    """Let everything run that can."""
-    for _ in range(40):
+    """Let everything run that can, until nothing is left to run nor to be read."""
+    ready: Sized = getattr(asyncio.get_running_loop(), "_ready")  # noqa: B009  what will run at the next turn
+    idle = 0
+    for _ in range(_MOST_TURNS):
         await asyncio.sleep(0)
+        idle = 0 if ready else idle + 1
+        if idle == _IDLE_TURNS:
+            return
 
 
 class HandPulse:

@@ -522,7 +522,8 @@ def test_money_that_moves_is_heard_and_funding_is_asked_for() -> None:
     at = 1564745798938 * MS_NS
 
     assert USDM.stream.hear(changed("DEPOSIT", "50.1")) == [Moved("USDT", D("50.1"), at, "deposit")]
-    assert USDM.stream.hear(changed("INSURANCE_CLEAR", "-3")) == [Moved("USDT", D(-3), at, "insurance_clear")]
+    cleared = Moved("USDT", D(-3), at, "insurance_clear", is_of_trading=True)
+    assert USDM.stream.hear(changed("INSURANCE_CLEAR", "-3")) == [cleared]
     assert USDM.stream.hear(changed("FUNDING_FEE", "-1")) == (Hint("payments"),)
     assert USDM.stream.hear(changed("ORDER", "0")) == (Alive(),)
     assert USDM.stream.hear(changed("ADJUSTMENT", "0")) == (Alive(),)

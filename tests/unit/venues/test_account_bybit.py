@@ -90,13 +90,13 @@ TRADE = TOLD["private/execution"]["data"][0] | {"category": "spot", "orderLinkId
         ),
     ],
 )
-def test_orders_are_asked_for_as_ccxt_asks_with_our_id_besides(
+def test_orders_are_asked_for_as_ccxt_asks_with_our_id_besides_and_never_borrow(
     name: str, request_: OrderRequest, besides: dict[str, str]
 ) -> None:
     call = submitted(request_)
 
     assert (call.method, call.path) == ("POST", "v5/order/create")
-    assert call.params == ASKED[name] | besides | {"orderLinkId": ID}
+    assert call.params == ASKED[name] | besides | {"orderLinkId": ID, "isLeverage": 0}
 
 
 @pytest.mark.parametrize("force", [TimeInForce.IOC, TimeInForce.FOK])

@@ -235,7 +235,7 @@ async def test_money_that_comes_by_no_order_shows_in_balances(world: World) -> N
     await world.advance(62)
 
     assert [e for e in world.events if isinstance(e, BalanceChanged)] == []
-    assert world.gateway.funds["USDT"].total == world.account.purses["USDT"].total
+    assert world.gateway.scales.funds["USDT"].total == world.account.purses["USDT"].total
 
 
 @pytest.mark.parametrize(("venue", "why"), [("KRAKEN", "by another id"), ("BYBIT", "ccxt cannot")])

@@ -3,17 +3,26 @@
 import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 import pytest
 
-from abidance.model.instrument import SECOND_NS
+from abidance.model.instrument import SECOND_NS, InstrumentKind
 from abidance.model.order import OrderType, Side
 from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.desk import live
+from abidance.venues.accounts import account_of
 from abidance.venues.net.transport import Answer
+from abidance.venues.trading import keeping
 from abidance.venues.trading.register import Tracked
 from tests.unit.venues.trading_world import SCENES, D, World
+
+DIALECTS = {venue: account_of(venue, InstrumentKind.SPOT, ()) for venue in SCENES}
+KEEPS_STOPS = [name for name, each in DIALECTS.items() if OrderType.STOP in each.capability.native]
+"""Where stops stand at the venue; elsewhere we send them when they are due, never behind our back."""
+COUNTS = [name for name, each in DIALECTS.items() if each.counts]
+"""Where requests wait for each other."""
 
 
 @pytest.fixture(params=SCENES)
@@ -35,7 +44,19 @@ def known(world: World, order_id: str) -> Tracked:
 
 
 def is_native(world: World) -> bool:
-    return OrderType.STOP in world.gateway.dialect.capability.native
+    return world.btc.venue in KEEPS_STOPS
+
+
+def answer_slowly(world: World, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let questions (not changes) take so long to be answered."""
+    request, questions = world.request, ("OpenOrders", "ClosedOrders", "TradesHistory")
+
+    async def slow(method: str, url: str, *rest: Any) -> Answer:
+        if method == "GET" or url.rpartition("/")[2] in questions:
+            await world.pulse.sleep(seconds)
+        return await request(method, url, *rest)
+
+    monkeypatch.setattr(world, "request", slow)
 
 
 async def test_the_stops_of_two_strategies_stand_side_by_side(world: World) -> None:
@@ -68,9 +89,12 @@ async def test_a_goal_that_we_held_is_held_by_the_next_process_too(world: World)
     assert set(world.told(goal)) == {"OrderAccepted"} | ({"OrderUnknown"} if not was_held else set())
 
 
-async def test_an_exit_is_not_sent_when_the_stop_that_it_replaces_has_just_sold(world: World) -> None:
-    if not is_native(world):
-        return  # the stop is sent by us, never behind our back
+@pytest.mark.parametrize("world", KEEPS_STOPS, indirect=True)
+@pytest.mark.parametrize("takes", [0.0, 1.2])
+async def test_an_exit_is_not_sent_when_the_stop_that_it_replaces_has_just_sold(
+    world: World, takes: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_slowly(world, monkeypatch, takes)
     world.submit(quantity="0.5", strategy="another")
     stop = await world.guarded()
     placed = next(each for each in live(world.exchange.desk.orders.values()))
@@ -89,6 +113,69 @@ async def test_an_exit_is_not_sent_when_the_stop_that_it_replaces_has_just_sold(
     assert world.placed(leave) == 0
     assert world.told(leave)[-1] == "OrderRejected"
     assert known(world, stop).is_closed
+
+
+@pytest.mark.parametrize("world", KEEPS_STOPS, indirect=True)
+async def test_an_exit_overtakes_no_stop_that_is_on_its_way(world: World) -> None:
+    world.submit(quantity="0.5", strategy="another")
+    world.submit()
+    await world.advance(1)
+    slow = world.exchange.faults.add(Fault(Wrong.SLOW, world.scene.order, 0, 1, 1.0))
+    stop = world.stop_loss(below=300)
+    await world.advance(0.25)
+
+    leave = world.submit(Side.SELL, "0.09", reduce_only=True)
+    while not world.filled(leave):
+        await world.advance(0.25)
+
+    assert slow.hits == 1
+    assert world.placed(stop) == 1  # it was there, and was taken back
+    assert standing(world) == []
+
+
+@pytest.mark.parametrize("world", KEEPS_STOPS, indirect=True)
+async def test_an_exit_of_which_nobody_says_what_is_left_to_sell_is_not_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.submit(quantity="0.5", strategy="another")
+    stop = await world.guarded()
+    cancels = "/CancelOrder" if world.btc.venue == "KRAKEN" else world.scene.order
+    lost = world.exchange.faults.add(Fault(Wrong.LOST, cancels, 0, 1))
+    world.exchange.faults.add(Fault(Wrong.GAP, world.scene.own, times=0))
+    with monkeypatch.context() as slow:
+        answer_slowly(world, slow, 20.0)
+        leave = world.submit(Side.SELL, "0.09", reduce_only=True)
+        await world.advance(10)
+    told, placed = world.told(leave), world.placed(leave)
+
+    world.exchange.faults.clear()
+    await world.advance(60)
+    again = world.submit(Side.SELL, "0.09", reduce_only=True)
+    await world.advance(10)
+
+    assert lost.hits == 1
+    assert (told, placed) == (["OrderRejected"], 0)
+    assert world.filled(again) + world.filled(stop) == D("0.09")
+    assert world.filled(again)
+
+
+async def test_the_kill_switch_takes_an_order_back_that_was_on_its_way(world: World) -> None:
+    slow = world.exchange.faults.add(Fault(Wrong.SLOW, world.scene.order, 0, 1, 1.0))
+    order = world.rest()
+    await world.advance(0.25)
+
+    world.gateway.cancel_all()
+    await world.advance(0.25)
+    early = world.placed(order)
+    await world.advance(2)
+
+    assert slow.hits == 1
+    assert (early, world.placed(order)) == (
+        0,
+        world.btc.venue not in COUNTS,
+    )  # there it comes out of its turn
+    assert standing(world) == []
+    assert known(world, order).is_closed
 
 
 async def test_the_kill_switch_takes_a_stop_back_that_is_on_its_way_to_us(world: World) -> None:
@@ -176,9 +263,8 @@ async def test_an_amendment_of_a_stop_that_has_come_to_us_is_made_here(world: Wo
     assert not {"OrderUnknown", "OrderAbandoned"} & set(world.told(stop))
 
 
+@pytest.mark.parametrize("world", COUNTS, indirect=True)
 async def test_of_several_orders_that_wait_none_leaves_after_the_kill_switch(world: World) -> None:
-    if not world.gateway.dialect.counts:
-        return  # there they do not wait for each other
     world.exchange.faults.add(Fault(Wrong.LATE, "", 0, 0, 0.5))
     orders = [world.rest(below=500 + n, quantity="0.01") for n in range(5)]
     await asyncio.sleep(0)
@@ -191,11 +277,10 @@ async def test_of_several_orders_that_wait_none_leaves_after_the_kill_switch(wor
     assert all(known(world, order).is_closed for order in orders)
 
 
+@pytest.mark.parametrize("world", COUNTS, indirect=True)
 async def test_what_is_taken_back_goes_before_questions_that_wait(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not world.gateway.dialect.counts:
-        return  # there they do not wait for each other
     order = world.rest()
     await world.advance(1)
     asked, request = list[str](), world.request
@@ -232,7 +317,10 @@ async def test_an_exit_beside_one_that_is_under_way_leaves_for_what_it_was_worde
     assert world.filled(second) == D("0.04")
 
 
-async def test_a_stop_that_is_due_leaves_for_what_no_other_exit_may_sell(world: World) -> None:
+async def test_a_stop_that_is_due_leaves_for_what_no_other_exit_may_sell(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "HEAR", 0.0)
     world.submit(quantity="0.5", strategy="another")
     stop = await world.guarded()
     trigger = known(world, stop).request.trigger
@@ -241,8 +329,9 @@ async def test_a_stop_that_is_due_leaves_for_what_no_other_exit_may_sell(world: 
     world.exchange.faults.add(Fault(Wrong.LOST, world.scene.order, is_cancelled_there, 1))
     world.exchange.faults.add(Fault(Wrong.GAP, world.scene.own, times=0))  # nobody knows whether it has sold
     leave = world.submit(Side.SELL, "0.05", reduce_only=True)
-    while not known(world, leave).left:  # noqa: ASYNC110
-        await asyncio.sleep(0)
+    turns = count(1)
+    while not known(world, leave).left:
+        await (asyncio.sleep(0) if next(turns) % 50 else world.pulse.advance(0.01))
 
     world.gateway.watch(world.btc.id, float(trigger) - 1, float(trigger))
     await world.advance(40)

@@ -311,7 +311,7 @@ async def test_a_difference_is_explained_by_executions_that_nobody_told_of_befor
     assert price is not None
     world.market.book.submit(world.exchange.now, "somebody", SELL, 10**6, price - 1_000, Force.IOC)
 
-    compared = asyncio.ensure_future(world.gateway.compare_funds())
+    compared = asyncio.ensure_future(world.gateway.scales.compare())
     await world.advance(2)
 
     assert compared.done()

@@ -10,7 +10,7 @@ import pytest
 
 from abidance.kernel.log import PROCESS
 from abidance.model.errors import AbidanceError, ConfigError, InvariantError, VenueError
-from abidance.model.instrument import SECOND_NS
+from abidance.model.instrument import SECOND_NS, InstrumentKind
 from abidance.model.permissions import Permissions
 from abidance.security.keys import typed
 from abidance.venues.account import Call, Credentials
@@ -336,3 +336,36 @@ def test_the_documented_answer_of_mexc_is_read() -> None:
 def test_whether_a_passphrase_belongs_to_a_key_is_known_of_other_venues_too() -> None:
     assert [module.wants_passphrase(each) for each in ("KUCOIN", "OKX")] == [True, True]
     assert [module.wants_passphrase(each) for each in ("KRAKEN", "GATE", "NOWHERE")] == [False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("venue", "body", "spot", "perpetual"),
+    [
+        ("BINANCE", {"enableSpotAndMarginTrading": True}, True, False),
+        ("BINANCE", {"enableFutures": True}, False, True),
+        ("BYBIT", {"result": {"readOnly": 0, "permissions": {"Spot": ["SpotTrade"]}}}, True, False),
+        (
+            "BYBIT",
+            {"result": {"readOnly": 0, "permissions": {"ContractTrade": ["Order", "Position"]}}},
+            False,
+            True,
+        ),
+        (
+            "BYBIT",
+            {"result": {"readOnly": 0, "permissions": {"Derivatives": ["DerivativesTrade"]}}},
+            False,
+            True,
+        ),
+    ],
+)
+def test_a_venue_that_tells_markets_apart_is_believed(
+    venue: str, body: dict[str, object], spot: bool, perpetual: bool
+) -> None:
+    complete = {"ipRestrict": True, "enableWithdrawals": False} if venue == "BINANCE" else {}
+
+    found = module._INQUIRIES[venue].read(json.dumps(complete | body).encode(), 0)
+
+    assert found.markets is not None
+    assert set(found.markets) == {
+        kind for kind, may in zip(InstrumentKind, (spot, perpetual), strict=True) if may
+    }

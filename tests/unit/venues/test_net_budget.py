@@ -5,14 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abidance.model.errors import VenueError
-from abidance.venues.net.budget import RESERVE, Budgets, Meter
+from abidance.testing.exchange import Fault, Wrong
+from abidance.venues.net.budget import RESERVE, Budgets, Counter, Meter
 from abidance.venues.net.limits import HostLimits, Rule, Window, limits_of, table
 from abidance.venues.net.rest import Rest
 from abidance.venues.net.transport import Answer, Backoff, DisconnectedError, within
 from tests.unit.venues.net_world import FakeVenue, HandPulse, result_of
+from tests.unit.venues.trading_world import World
 
 MINUTE = Window("weight", 100, 60.0, used="x-used")
-LIMITS = HostLimits("FAKE", (MINUTE,), 10.0)
+LIMITS = HostLimits("FAKE", (MINUTE,), 10.0, (Rule("/light", 5.0), Rule("/heavy", 75.0), Rule("/free")))
+COUNT = Window("calls", 20, 40.0, under="/private", falls=True)
+COUNTED = HostLimits("FAKE", (COUNT,), 1.0, (Rule("/private/history", 2.0), Rule("/private/order")))
 
 
 async def took(budgets: Budgets, pulse: HandPulse, count: int, *, urgent: bool = False) -> list[float]:
@@ -60,8 +64,8 @@ async def test_what_others_used_at_the_same_address_counts() -> None:
 
     budget.heed(Answer(200, {"x-used": "75"}, b""))
 
-    assert budget.delay(5.0) == 0.0
-    assert budget.delay(10.0) == pytest.approx(60.0)
+    assert budget.delay("/light", {}) == 0.0
+    assert budget.delay("/any", {}) == pytest.approx(60.0)
 
 
 @pytest.mark.parametrize("header", ["", "nan", "-5", "inf", "many", "1e400"])
@@ -70,7 +74,7 @@ async def test_a_header_that_means_nothing_changes_nothing(header: str) -> None:
 
     budget.heed(Answer(200, {"x-used": header, "retry-after": header}, b""))
 
-    assert budget.delay(10.0) == 0.0
+    assert budget.delay("/any", {}) == 0.0
 
 
 @pytest.mark.parametrize("status", [418, 429])
@@ -81,28 +85,29 @@ async def test_nothing_leaves_before_the_venue_allows_it_not_even_cancels(status
     refused = budget.heed(Answer(status, {"retry-after": "30"}, b""))
 
     assert refused
-    assert budget.delay(1.0, urgent=True) == pytest.approx(30.0)
+    assert budget.delay("/light", {}, urgent=True) == pytest.approx(30.0)
     await pulse.advance(30)
-    assert budget.delay(1.0) == 0.0
+    assert budget.delay("/light", {}) == 0.0
 
 
 async def test_a_ban_holds_for_every_account_at_the_address_and_for_no_other() -> None:
     budgets = Budgets(HandPulse())
     budgets.of("host", LIMITS, account="a").heed(Answer(418, {}, b""))
 
-    assert budgets.of("host", LIMITS, account="b").delay(1.0) == pytest.approx(120.0)
-    assert budgets.of("host", LIMITS, account="a", address="other").delay(1.0) == 0.0
+    assert budgets.of("host", LIMITS, account="b").delay("/light", {}) == pytest.approx(120.0)
+    assert budgets.of("host", LIMITS, account="a", address="other").delay("/light", {}) == 0.0
 
 
 async def test_accounts_share_the_address_window_and_not_the_account_window() -> None:
-    limits = HostLimits("FAKE", (Window("w", 100, 60.0), Window("orders", 10, 60.0, per="account")), 8.0)
+    windows = Window("w", 100, 60.0), Window("orders", 10, 60.0, per="account")
+    limits = HostLimits("FAKE", windows, 8.0, LIMITS.rules)
     budgets = Budgets(HandPulse())
 
     await budgets.of("host", limits, account="a").take("/", {})
 
-    assert budgets.of("host", limits, account="a").delay(8.0) > 0
-    assert budgets.of("host", limits, account="b").delay(8.0) == 0.0
-    assert budgets.of("host", limits, account="b").delay(75.0) > 0
+    assert budgets.of("host", limits, account="a").delay("/", {}) > 0
+    assert budgets.of("host", limits, account="b").delay("/", {}) == 0.0
+    assert budgets.of("host", limits, account="b").delay("/heavy", {}) > 0
 
 
 @given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 40)), max_size=60))
@@ -116,6 +121,92 @@ def test_no_window_ever_holds_more_than_its_share(requests: list[tuple[float, fl
         log.append((now, weight))
         used = sum(w for at, w in log if at > now - MINUTE.seconds)
         assert used <= MINUTE.limit * (1 - RESERVE) + 1e-6
+
+
+# --- a count that falls
+
+
+async def test_who_has_used_up_a_count_may_soon_ask_a_little_again() -> None:
+    pulse = HandPulse()
+    budget, times = Budgets(pulse).of("host", COUNTED), list[float]()
+
+    async def ask() -> None:
+        await budget.take("/private/any", {})
+        times.append(pulse.now)
+
+    tasks = [asyncio.ensure_future(ask()) for _ in range(20)]
+    await pulse.advance(10)
+    await asyncio.gather(*tasks)
+
+    assert times[:16] == [0.0] * 16
+    assert [round(at) for at in times[16:]] == [2, 4, 6, 8]
+
+
+async def test_what_a_venue_does_not_count_waits_for_no_count() -> None:
+    budget = Budgets(HandPulse()).of("host", COUNTED)
+
+    budget.use_up("/private/any", {})
+
+    assert budget.delay("/private/order", {}) == 0.0
+    assert budget.delay("/public/time", {}) == 0.0
+    assert budget.delay("/private/any", {}, urgent=True) == pytest.approx(2.0)
+    assert budget.delay("/private/any", {}) == pytest.approx(10.0)
+    assert budget.delay("/private/history", {}) == pytest.approx(12.0)
+
+
+@pytest.mark.parametrize(("grade", "times"), [("starter", 12), ("", 16), ("intermediate", 16), ("pro", 16)])
+async def test_an_account_is_asked_as_its_grade_allows(grade: str, times: int) -> None:
+    budgets = Budgets(HandPulse(), {"KRAKEN": grade})
+    budget = budgets.of("host", limits_of("https://api.kraken.com"))
+    pauses = {"starter": 3.0, "": 2.0, "intermediate": 2.0, "pro": 1.0}
+
+    for _ in range(times):
+        await budget.take("/0/private/OpenOrders", {})
+
+    assert budget.delay("/0/private/OpenOrders", {}) == pytest.approx(pauses[grade])
+    assert budget.delay("/0/private/AddOrder", {}) == 0.0
+    assert budget.delay("/0/public/Time", {}) == 0.0
+
+
+async def test_a_refusal_of_what_is_not_counted_uses_up_nothing() -> None:
+    budget = Budgets(HandPulse()).of("host", COUNTED)
+
+    budget.use_up("/private/order", {})
+    budget.use_up("/public/time", {})
+
+    assert budget.delay("/private/any", {}) == 0.0
+
+
+@given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 10)), max_size=60))
+def test_no_count_ever_passes_its_share(requests: list[tuple[float, float]]) -> None:
+    meter, now, level, at = Counter(COUNT), 0.0, 0.0, 0.0
+    for pause, weight in requests:
+        now += pause
+        while (delay := meter.delay(now, weight, urgent=False)) > 0:
+            now += delay
+        meter.spend(now, weight)
+        level, at = max(0.0, level - (now - at) / 2) + weight, now
+        assert level <= COUNT.limit * (1 - RESERVE) + 1e-6
+
+
+async def test_a_question_too_many_is_followed_by_a_pause_in_which_orders_leave() -> None:
+    world = await World(venue="KRAKEN").start()
+    fault = world.exchange.faults.add(Fault(Wrong.LIMIT, "/OpenOrders", 0, 1, 3.0))
+    call = world.gateway.dialect.open_orders()[0]
+
+    refused = await result_of(world.wire.ask(call), world.pulse, 0.5)
+    again = asyncio.ensure_future(world.wire.ask(call))
+    order = world.submit()
+    await world.advance(5)
+    early = again.done()
+    await world.advance(10)
+    await world.stop()
+
+    assert fault.hits == 1
+    assert b"EAPI:Rate limit exceeded" in refused.body
+    assert not early
+    assert again.done()
+    assert world.told(order)[0] in ("OrderAccepted", "OrderFilled")
 
 
 # --- the data

@@ -19,6 +19,7 @@ import pytest
 
 from abidance.market.reference import instrument
 from abidance.model.command import Amend, Submit
+from abidance.model.errors import ConfigError
 from abidance.model.instrument import MS_NS, InstrumentKind
 from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Side, TimeInForce
 from abidance.venues.account import AccountDialect, Call, Credentials
@@ -97,6 +98,10 @@ def calls(name: str) -> Iterator[tuple[str, Call]]:
         yield "cancel the rest", call
     yield "find", next(iter(account.find(standing)))
     yield "funds", account.funds()
+    if account.lender is not None:
+        yield "borrow", account.lender.borrow("BTC", D("0.010"))
+        yield "repay", account.lender.repay("BTC", D("0.010"))
+        yield "interest", account.lender.interest(EPOCH)
 
 
 async def signed(name: str) -> dict[str, dict[str, Any]]:
@@ -128,6 +133,7 @@ def test_no_order_type_that_a_venue_really_has_is_without_its_request(name: str)
     needed |= {"limit reduce-only"} if can.reduce_only else set()
     needed |= {"amend"} if can.amends else set()
     needed |= {"cancel all"} if can.cancels_all else set()
+    needed |= {"borrow", "repay", "interest"} if account.lender is not None else set()
 
     assert needed | {"cancel", "find", "funds"} <= set(GOLDEN[name])
     assert "cancel the rest" in GOLDEN[name] or not account.cancel_rest(market_of(name)[1])
@@ -237,3 +243,21 @@ def test_each_order_is_placed_under_our_own_id() -> None:
             ):
                 asks_for_all = told["url"].endswith("/OpenOrders")  # Kraken's: one answer serves all who look
                 assert asks_for_all or ID in sent(told) + told["url"]
+
+
+@pytest.mark.parametrize("name", MARKETS)
+def test_a_login_goes_to_the_venue_or_to_this_machine_alone(name: str) -> None:
+    account, _ = market_of(name)
+    pulse = HandPulse()
+    wire = Wire(account, KEYS, object(), Budgets(pulse), pulse)  # type: ignore[arg-type]
+    domain = ".".join(min(account.hosts).split(".")[-2:])
+    own = getattr(account.stream, "url", f"wss://ws-api.{domain}")
+
+    for theirs in (own, f"wss://any.{domain}:9443/ws?token=x", "ws://127.0.0.1:1/ws", "ws://localhost:1/ws"):
+        wire.check_stream(theirs)
+    for other in (
+        own.replace("wss:", "ws:"), f"wss://not{domain}/ws", f"wss://{domain}.evil.example/ws",
+        f"wss://evil.example/{domain}", f"wss://{domain}@evil.example/ws", "wss://10.0.0.1/ws", "127.0.0.1", "",
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match="no address of the venue"):
+            wire.check_stream(other)

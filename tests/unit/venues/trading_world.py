@@ -285,6 +285,9 @@ class World:
         self.asked[method] += 1
         path, _, raw = url.removeprefix("http://127.0.0.1").partition("?")
         asked = Asked(method, path, _query(raw), dict(headers), body or b"", raw)
+        slow = self.exchange.faults.on_request(path, Wrong.SLOW)
+        if slow is not None:
+            await self.pulse.sleep(slow.seconds)
         answer = self.exchange.answer(asked)
         late = self.exchange.faults.on_request(path, Wrong.LATE)
         if late is not None:

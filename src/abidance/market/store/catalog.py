@@ -159,12 +159,12 @@ class Catalog:
         )
 
     def inventory(self) -> list[Holding]:
-        """Return everything that can be read without being built; what the user's store hides is left out."""
+        """Return everything that is stored, tapes of ticks also; what the user's store hides is left out."""
         found: dict[tuple[str, str], Holding] = {}
         for shelf in self._shelves:
             for holding in shelf.inventory():
                 found.setdefault((holding.instrument, holding.timeframe), holding)
-        return [*found.values(), *self._funding.inventory()]
+        return [*found.values(), *self._funding.inventory(), *TradeStore(self.store.tables).inventory()]
 
     def _find(self, instrument: str, timeframe: str) -> tuple[_Shelf, str]:
         step = timeframe_ns(timeframe)

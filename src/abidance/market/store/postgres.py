@@ -54,15 +54,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.where = url
-        self._url = url.replace("postgresql+psycopg://", "postgresql://", 1)
-        try:
-            import psycopg
-        except ImportError as error:
-            raise UsageError(
-                "A store in PostgreSQL needs the extra `postgres`.",
-                "Install it: pip install 'abidance[postgres]'",
-            ) from error
-        self._psycopg = psycopg
+        self._url = url
+        self._psycopg = driver("A store")
         # A recorder writes on a thread of its own, and transactions of one connection cannot be told apart.
         self._own = threading.local()
         self._links: list[Connection[Any]] = []
@@ -226,7 +219,7 @@ class Database:
                 found = cursor.fetchall() if rows is None else cursor.fetchmany(rows)
         except self._psycopg.Error as error:
             raise UsageError(
-                f"The query cannot be answered: {_told(error)}.",
+                f"The query cannot be answered: {told_by(error, self._url)}.",
                 f"The tables are {', '.join((*SERIES, *TAPES))}.",
             ) from error
         return as_frame(names, found)
@@ -243,12 +236,12 @@ class Database:
         try:
             link: Connection[Any] | None = getattr(self._own, "link", None)
             if link is None or link.closed:
-                link = self._own.link = self._psycopg.connect(self._url, connect_timeout=10)
+                link = self._own.link = connected(self._url)
                 self._links.append(link)
             yield link
         except self._psycopg.OperationalError as error:
             raise DataError(
-                f"The database {masked(self._url)} cannot be used: {_told(error).replace(self._url, masked(self._url))}.",
+                f"The database {masked(self._url)} cannot be used: {told_by(error, self._url)}.",
                 "Check that it runs, that it is there, and the user's name and password.",
             ) from None
 
@@ -271,7 +264,7 @@ class Database:
                 yield cursor
         except self._psycopg.Error as error:
             raise DataError(
-                f"The database {masked(self._url)} refused what was to be stored: {_told(error)}.",
+                f"The database {masked(self._url)} refused what was to be stored: {told_by(error, self._url)}.",
                 "Nothing of it was stored; what was stored before is whole.",
             ) from error
 
@@ -411,8 +404,30 @@ def _stamp(ts: int) -> str:
     return _stamps(np.array([ts], dtype=np.int64))[0]
 
 
-def _told(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+def told_by(error: BaseException, url: str) -> str:
+    """Return the first line of what a database says, without the password of its URL."""
+    found = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+    return found.replace(url, masked(url))
+
+
+def driver(what: str) -> Any:
+    """Return the driver. Raises UsageError, saying what needs it, where it is not installed."""
+    try:
+        import psycopg
+    except ImportError as error:
+        raise UsageError(
+            f"{what} in PostgreSQL needs the extra `postgres`.",
+            "Install it: pip install 'abidance[postgres]'",
+        ) from error
+    return psycopg
+
+
+def connected(url: str, patience: float = 10.0, **given: Any) -> "Connection[Any]":
+    """Return a connection that came about within so many seconds. Raises what the driver raises."""
+    import psycopg
+
+    plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
+    return psycopg.connect(plain, connect_timeout=round(patience), **given)
 
 
 def masked(url: str) -> str:

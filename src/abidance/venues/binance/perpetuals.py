@@ -10,7 +10,7 @@ from decimal import Decimal
 import msgspec
 
 from abidance.model.command import Submit
-from abidance.model.instrument import MS_NS, Instrument
+from abidance.model.instrument import MS_NS, SECOND_NS, Instrument
 from abidance.model.money import ZERO
 from abidance.model.order import Order, OrderType, Side, TimeInForce
 from abidance.venues.account import (
@@ -132,6 +132,7 @@ class BinancePerpetualsAccount(AccountDialect):
     ccxt = "binance"
     hosts = frozenset({"fapi.binance.com"})
     purse = "USD-M futures"
+    listed_for = 7 * 86_400 * SECOND_NS
     capability = Capability(
         native=frozenset(_TYPES),
         in_force=frozenset(TimeInForce),
@@ -143,7 +144,6 @@ class BinancePerpetualsAccount(AccountDialect):
         notes=(
             "Stops trade once the last price touches them.",
             "An account in hedge mode has every order refused.",
-            "After a pause of more than seven days only the executions of its first seven are found.",
         ),
     )
 
@@ -285,7 +285,7 @@ class BinancePerpetualsAccount(AccountDialect):
         return [each for each in found if each.instrument]
 
     def executions(self, instrument: str, since: int) -> Call:
-        """Return the call for executions since a moment: of seven days."""
+        """Return the call for the executions of seven days from a moment on."""
         params = {"symbol": self._symbols[instrument], "startTime": since // MS_NS, "limit": _PAGE}
         return signed("GET", "userTrades", params)
 

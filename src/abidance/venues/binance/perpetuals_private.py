@@ -211,4 +211,11 @@ class BinancePerpetualsStream(PrivateStream):
             return (Alive(),)
         if not all(is_moderate(each.bc) for each in change.B):
             raise ValueError("no amount")
-        return [Moved(each.a, each.bc, ts, change.m.lower()) for each in change.B if each.bc] or (Alive(),)
+        is_of_trading = (
+            change.m == "INSURANCE_CLEAR"
+        )  # what a liquidation took beyond the margin, or gave back
+        return [
+            Moved(each.a, each.bc, ts, change.m.lower(), is_of_trading=is_of_trading)
+            for each in change.B
+            if each.bc
+        ] or (Alive(),)

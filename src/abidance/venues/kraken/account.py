@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import product
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -119,6 +119,12 @@ class _Time(msgspec.Struct):
     unixtime: int
 
 
+class _Number(NamedTuple):
+    """An order that was asked for by the venue's own id."""
+
+    txid: str
+
+
 class _Result(Errors):
     result: msgspec.Raw = msgspec.Raw(b"{}")
 
@@ -126,6 +132,7 @@ class _Result(Errors):
 _read_result = reader(_Result)
 _read_done = reader(_Done)
 _read_listed = reader(_Orders)
+_read_asked = reader(dict[str, _Order])
 _read_trades = reader(_Trades)
 _read_balances = reader(dict[str, _Balance])
 _read_time = reader(_Time)
@@ -138,8 +145,14 @@ class KrakenAccount(AccountDialect):
     ccxt = "kraken"
     hosts = frozenset({"api.kraken.com"})
     counts = True
-    too_often = (b"EAPI:Rate limit exceeded", b"EGeneral:Too many requests", b"EService: Throttled")
-    ask_again = (3.0, 2.0, 5.0)  # of fifteen questions in fifteen seconds each takes two
+    tells_whose = True
+    too_often = (
+        b"EAPI:Rate limit exceeded",
+        b"EGeneral:Temporary lockout",
+        b"EGeneral:Too many requests",
+        b"EService: Throttled",
+    )
+    ask_again = (3.0, 2.0, 5.0)  # each takes two questions, of twenty and one more in two seconds
     capability = Capability(
         native=frozenset(_TYPES),
         in_force=frozenset(TimeInForce),
@@ -153,6 +166,7 @@ class KrakenAccount(AccountDialect):
             "Stops trade at market once the last price touches them.",
             "Taking everything back takes the orders of all instruments of the account, those by hand too.",
             "Requests leave one by one, because each must bear a greater number than the one before.",
+            "Questions are few: twenty, and one more in two seconds (see `feed.grades` for accounts of another grade).",
             "Fees are always asked for in the quote currency.",
             "What earns rewards (XBT.F) is another balance than BTC: let what is traded with earn none.",
         ),
@@ -239,6 +253,9 @@ class KrakenAccount(AccountDialect):
 
     def found(self, answer: Answer, instrument: str) -> OrderReport | None:
         """Return the newest order of those that bear our id; a full page may have left it out. Raises VenueError."""
+        if isinstance(answer.told, _Number):
+            order = self._answered(answer, _read_asked).get(answer.told.txid)
+            return None if order is None else self._report(answer, answer.told.txid, order, instrument)
         everything = self._listed(answer)
         listed = [each for each in everything if _plain(each[1].cl_ord_id) == _plain(str(answer.told))]
         if not listed and len(everything) >= _PAGE:
@@ -302,6 +319,11 @@ class KrakenAccount(AccountDialect):
         executions.sort(key=lambda each: each.ts)
         oldest = min(found, key=lambda name: found[name].time, default="")
         return Page(tuple(executions), onward={"end": oldest} if len(found) >= _PAGE else {})
+
+    def whose(self, execution: Execution) -> Call:
+        """Return the call for the order behind an execution."""
+        named = _Number(execution.venue_id)
+        return _private("QueryOrders", {"txid": named.txid})._replace(told=named)
 
     def funds(self) -> Call:
         """Return the call for all balances."""

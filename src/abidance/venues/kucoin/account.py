@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from abidance.model.command import Submit
-from abidance.model.instrument import MS_NS, Instrument
+from abidance.model.instrument import MS_NS, SECOND_NS, Instrument
 from abidance.model.money import ZERO
 from abidance.model.order import Order, OrderState, OrderType, Side, TimeInForce
 from abidance.venues.account import (
@@ -107,6 +107,7 @@ class KuCoinAccount(AccountDialect):
     venue = "KUCOIN"
     ccxt = "kucoin"
     hosts = frozenset({"api.kucoin.com"})
+    listed_for = 7 * 86_400 * SECOND_NS
     capability = Capability(
         native=frozenset({OrderType.MARKET, OrderType.LIMIT}),
         in_force=frozenset(TimeInForce),
@@ -120,7 +121,6 @@ class KuCoinAccount(AccountDialect):
         notes=(
             "A stop at KuCoin becomes another order once it triggers, and nothing says under which ids.",
             "Executions are asked for once the stream says that an order filled, which takes about a second.",
-            "After a pause of more than seven days only the executions of its first seven are found.",
             "A post-only order that would trade at once is taken first and cancelled then.",
         ),
     )
@@ -207,7 +207,7 @@ class KuCoinAccount(AccountDialect):
         return self._reports(answer, [each for each in found if each.symbol in self._ids], "")
 
     def executions(self, instrument: str, since: int) -> Call:
-        """Return the call for executions since a moment: of seven days, the newest first."""
+        """Return the call for the executions of seven days from a moment on, the newest first."""
         params = {"symbol": self._symbols[instrument], "startAt": since // MS_NS, "limit": _PAGE}
         return _private("GET", "hf/fills", params)
 

@@ -1,9 +1,10 @@
 """Rate budgets: how much of what a venue allows was used, and how long the next request has to wait.
 
 One `Meter` stands for one window of one address or account and is shared by everybody who draws on it (`Budgets`). It
-counts over a window that slides, which is never more than what venues count over minutes of the clock. What others
-behind the same address used is taken over from the venue's own headers. Ordinary requests leave a reserve, which only
-urgent ones (cancels) may use; no request at all leaves while the venue told us to wait.
+counts over a window that slides, which is never more than what venues count over minutes of the clock; a `Counter`
+falls evenly, as the count of a venue does that has no windows. What others behind the same address used is taken over
+from the venue's own headers. Ordinary requests leave a reserve, which only urgent ones (cancels) may use; no request at
+all leaves while the venue told us to wait.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from math import inf, isfinite
 
 from abidance.venues.net.limits import HostLimits, Window
-from abidance.venues.net.transport import Answer, Pulse
+from abidance.venues.net.transport import NONE, Answer, Pulse
 
 RESERVE = 0.2
 """Share of each window that is kept for urgent requests."""
@@ -47,12 +48,14 @@ class Meter:
             return 0.0
         room = self.window.limit * (1.0 if urgent else 1.0 - RESERVE)
         excess = self.used(now) + min(weight, room) - room
-        if excess <= 1e-9:
-            return 0.0
+        return 0.0 if excess <= 1e-9 else max(self._until_free(now, excess), 0.001)
+
+    def _until_free(self, now: float, excess: float) -> float:
+        """Return in how many seconds so much less is used."""
         for at, spent in self._log:
             excess -= spent
             if excess <= 1e-9:
-                return max(at + self.window.seconds - now, 0.001)
+                return at + self.window.seconds - now
         return self.window.seconds
 
     def spend(self, now: float, weight: float) -> None:
@@ -71,6 +74,29 @@ class Meter:
             self.spend(now, min(missing, window.limit))
 
 
+class Counter(Meter):
+    """A count that falls evenly: who used it up may soon ask a little again."""
+
+    def __init__(self, window: Window) -> None:
+        super().__init__(window)
+        self._at = 0.0
+
+    def used(self, now: float) -> float:
+        """Return what the count has not fallen by yet."""
+        return max(0.0, self._used - (now - self._at) * self.window.limit / self.window.seconds)
+
+    def _until_free(self, _now: float, excess: float) -> float:
+        return excess * self.window.seconds / self.window.limit
+
+    def spend(self, now: float, weight: float) -> None:
+        """Note that a request of `weight` leaves now."""
+        self._used, self._at = self.used(now) + weight, now
+
+    def use_up(self, now: float) -> None:
+        """Take the count for full: the venue says so, whatever we know of."""
+        self.spend(now, max(0.0, self.window.limit - self.used(now)))
+
+
 class Budget:
     """What one user (an account, at an address) may ask of one host."""
 
@@ -81,33 +107,40 @@ class Budget:
         self._pulse = pulse
         self._turn = asyncio.Lock()
 
-    def weight(self, path: str, query: Mapping[str, str]) -> float:
-        """Return what a request weighs."""
-        return self._limits.weight(path, query)
-
     async def take(self, path: str, query: Mapping[str, str], *, urgent: bool = False) -> None:
         """Return once the request may leave, which is then counted. Ordinary requests keep their order."""
-        weight = self._limits.weight(path, query)
+        weighed = self._weighed(path, query)
         if urgent:
-            await self._wait(weight, urgent=True)
+            await self._wait(weighed, urgent=True)
             return
         async with self._turn:
-            await self._wait(weight, urgent=False)
+            await self._wait(weighed, urgent=False)
 
-    async def _wait(self, weight: float, *, urgent: bool) -> None:
-        while (delay := self.delay(weight, urgent=urgent)) > 0:
+    async def _wait(self, weighed: "_Weighed", *, urgent: bool) -> None:
+        while (delay := self._delay(weighed, urgent=urgent)) > 0:
             await self._pulse.sleep(delay)
         now = self._pulse.steady()
-        for meter in self._meters:
-            meter.spend(now, 1.0 if meter.window.flat else weight)
+        for meter, weight in weighed:
+            meter.spend(now, weight)
 
-    def delay(self, weight: float, *, urgent: bool = False) -> float:
-        """Return how long a request of `weight` would have to wait now, in seconds."""
+    def delay(self, path: str, query: Mapping[str, str], *, urgent: bool = False) -> float:
+        """Return how long a request would have to wait now, in seconds."""
+        return self._delay(self._weighed(path, query), urgent=urgent)
+
+    def _delay(self, weighed: "_Weighed", *, urgent: bool) -> float:
         now = self._pulse.steady()
-        delays = (
-            meter.delay(now, 1.0 if meter.window.flat else weight, urgent=urgent) for meter in self._meters
-        )
+        delays = (meter.delay(now, weight, urgent=urgent) for meter, weight in weighed)
         return max(self._ban.until - now, *delays, 0.0)
+
+    def _weighed(self, path: str, query: Mapping[str, str]) -> "_Weighed":
+        return tuple(zip(self._meters, self._limits.weights(path, query), strict=True))
+
+    def use_up(self, path: str, query: Mapping[str, str]) -> None:
+        """Take over that a venue counts more than we know of: it refused a request for that alone."""
+        now = self._pulse.steady()
+        for meter, weight in self._weighed(path, query):
+            if weight and isinstance(meter, Counter):
+                meter.use_up(now)
 
     def heed(self, answer: Answer) -> bool:
         """Take over what an answer says of the limits; return whether it was a refusal for asking too often."""
@@ -122,6 +155,9 @@ class Budget:
         return refused
 
 
+_Weighed = tuple[tuple[Meter, float], ...]
+
+
 class Ban:
     """Until when a host wants to hear nothing from an address, in steady seconds."""
 
@@ -130,10 +166,14 @@ class Ban:
 
 
 class Budgets:
-    """All budgets of a process: whoever shares an address or an account shares what is left of it."""
+    """All budgets of a process: whoever shares an address or an account shares what is left of it.
 
-    def __init__(self, pulse: Pulse) -> None:
+    `grades` says of which grade our accounts are, by venue.
+    """
+
+    def __init__(self, pulse: Pulse, grades: Mapping[str, str] = NONE) -> None:
         self._pulse = pulse
+        self._grades = grades
         self._meters: dict[tuple[str, str, str], Meter] = {}
         self._bans: dict[tuple[str, str], Ban] = {}
         self._budgets: dict[tuple[str, str, str], Budget] = {}
@@ -142,7 +182,8 @@ class Budgets:
         """Return the budget of an account at an address for one host; the same one each time."""
         key = (host, account, address)
         if key not in self._budgets:
-            meters = tuple(self._meter(host, window, account, address) for window in limits.windows)
+            grade = self._grades.get(limits.venue, "")
+            meters = tuple(self._meter(host, each.of(grade), account, address) for each in limits.windows)
             ban = self._bans.setdefault((host, address), Ban())
             self._budgets[key] = Budget(limits, meters, ban, self._pulse)
         return self._budgets[key]
@@ -154,7 +195,8 @@ class Budgets:
 
     def _meter(self, host: str, window: Window, account: str, address: str) -> Meter:
         owner = account if window.per == "account" else address
-        return self._meters.setdefault((f"{host} {window.per}", window.name, owner), Meter(window))
+        kind = Counter if window.falls else Meter
+        return self._meters.setdefault((f"{host} {window.per}", window.name, owner), kind(window))
 
 
 def is_too_often(answer: Answer) -> bool:

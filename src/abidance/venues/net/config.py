@@ -32,6 +32,9 @@ class FeedConfig(Config):
     positions (`exits`), or let them enter too (`entries`)."""
     addresses: dict[str, AddressConfig] = Field(default_factory=dict)
     """Other addresses of a venue, by its name, or by name and kind: `[feed.addresses.BINANCE-perpetual]`."""
+    grades: dict[str, str] = Field(default_factory=dict)
+    """Of which grade our account is, by venue, where some may ask for more than others: at KRAKEN `starter`,
+    `intermediate` (if nothing is said) or `pro`."""
     anomalies: bool = True
     """Whether trades and quotes are watched for what is unlikely; see `risk.breakers.data_anomaly` for what follows."""
     record: bool = False

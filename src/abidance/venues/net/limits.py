@@ -16,7 +16,9 @@ import msgspec
 class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """So many units within any `seconds`; `flat` ones count requests whatever they weigh.
 
-    `used` and `left` name the header in which the venue tells what was used, or is left, of the window.
+    One that `falls` is no window that slides but a count, which falls evenly by its limit in `seconds`. Only requests
+    below the path `under` count; `grades` are limit and seconds of accounts of another grade. `used` and `left` name
+    the header in which the venue tells what was used, or is left.
     """
 
     name: str
@@ -24,8 +26,18 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds: float
     per: Literal["address", "account"] = "address"
     flat: bool = False
+    falls: bool = False
+    under: str = ""
+    grades: dict[str, tuple[float, float]] = {}
     used: str = ""
     left: str = ""
+
+    def of(self, grade: str) -> "Window":
+        """Return the window of an account of a grade; where there are no grades all accounts are alike."""
+        if grade not in self.grades:
+            return self
+        limit, seconds = self.grades[grade]
+        return msgspec.structs.replace(self, limit=limit, seconds=seconds)
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,6 +76,13 @@ class HostLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         found = [rule for rule in self.rules if path == rule.path or path.startswith(f"{rule.path}/")]
         return max(found, key=lambda rule: len(rule.path)).of(query) if found else self.default
 
+    def weights(self, path: str, query: Mapping[str, str]) -> tuple[float, ...]:
+        """Return what a request weighs in each window."""
+        weight = self.weight(path, query)
+        return tuple(
+            (1.0 if each.flat else weight) if path.startswith(each.under) else 0.0 for each in self.windows
+        )
+
 
 _CAREFUL = (Window("requests", 10, 1.0),)
 
@@ -74,6 +93,12 @@ def table() -> dict[str, HostLimits]:
     text = files("abidance").joinpath("data", "limits.toml").read_text(encoding="utf-8")
     raw: dict[str, Any] = tomllib.loads(text)
     return msgspec.convert(raw, dict[str, HostLimits])
+
+
+def grades_of(venue: str) -> frozenset[str]:
+    """Return the grades of accounts that a venue has; none where all are alike."""
+    windows = (window for each in table().values() if each.venue == venue for window in each.windows)
+    return frozenset(grade for window in windows for grade in window.grades)
 
 
 def limits_of(url: str) -> HostLimits:

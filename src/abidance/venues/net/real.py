@@ -1,6 +1,7 @@
 """The real world behind the ports of `net.transport`: aiohttp and the machine's clocks."""
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 
@@ -13,6 +14,7 @@ from abidance.venues.net.transport import NONE, Answer, DisconnectedError, NotSe
 _LARGEST_FRAME = 1 << 24
 _LARGEST_BODY = 1 << 26
 _PATIENCE = aiohttp.ClientTimeout(total=30, connect=10)
+_QUERY = re.compile(r"\?[^'\s]*=[^'\s]*")
 _NETWORK = "Check the network; it is tried again."
 
 
@@ -129,7 +131,8 @@ class AiohttpTransport:
 
 
 def _told(error: object) -> str:
-    return str(error) or type(error).__name__
+    """Return what an error says, less the queries of addresses: they may bear what opens an account."""
+    return _QUERY.sub("?…", str(error)) or type(error).__name__
 
 
 def _ended(reason: object) -> DisconnectedError:

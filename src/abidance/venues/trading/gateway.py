@@ -8,6 +8,7 @@ and after each reconnection find what the stream lost. What cannot be vouched fo
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack, suppress
+from functools import partial
 
 import msgspec
 
@@ -21,7 +22,6 @@ from abidance.venues.account import (
     AccountDialect,
     Call,
     Execution,
-    Exposure,
     Funds,
     Hint,
     Moved,
@@ -32,13 +32,16 @@ from abidance.venues.account import (
 )
 from abidance.venues.dialect import Dropped
 from abidance.venues.net.transport import Backoff, DisconnectedError, NotSentError
-from abidance.venues.trading.books import Books, Gap, told
-from abidance.venues.trading.inquiry import GRACE, OVERLAP, Inquiry
+from abidance.venues.trading.books import Books
+from abidance.venues.trading.changes import CONFIRM, Changes
+from abidance.venues.trading.inquiry import GRACE, Inquiry
 from abidance.venues.trading.keeping import Keeping
 from abidance.venues.trading.line import LONGEST, PrivateLine, Way
 from abidance.venues.trading.modes import Wanted, differences
+from abidance.venues.trading.recall import Recall
 from abidance.venues.trading.recovery import Recovery
-from abidance.venues.trading.register import Register, Tracked, amended
+from abidance.venues.trading.register import ANOTHER, Register, Tracked, amended
+from abidance.venues.trading.scales import BOOKS, Scales
 from abidance.venues.trading.signs import tell_reply
 
 OPEN_ORDERS, FILLS, FUNDS, CLOCK = 10.0, 30.0, 60.0, 600.0
@@ -55,11 +58,7 @@ RETRY = 5.0
 """Seconds after which a comparison that failed is made again."""
 SILENT = 5
 """Seconds after which the private stream should have told an execution."""
-CONFIRM = 1.0
-"""Seconds after which a change that was not confirmed is asked about."""
 MOST_SKEW = 30 * SECOND_NS
-BOOKS = "books"
-"""The cause of the doubt that an account differs from our books."""
 _AS_IT_IS = Wanted()
 
 
@@ -81,29 +80,33 @@ class VenueGateway:
         wanted: Wanted = _AS_IT_IS,
     ) -> None:
         self.dialect = dialect
-        self.register = Register(tell, is_ours)
+        self.register = Register(tell, is_ours, partial(self.doubt, ANOTHER))
         self.doubts: dict[str, str] = {"start": "the account was not compared with our books yet."}
-        self.funds: dict[str, Funds] = {}
-        self.exposures: Iterable[Exposure] = ()
         self._way = way
-        self._books = books
         self._wanted = wanted
         self._tell = tell
         self._on_doubt = on_doubt
         self._locks: dict[str, asyncio.Lock] = {}
-        self._killing: set[str] = set()
-        self._is_up = False
+        self.hears = False
+        """Whether the private stream is up."""
         self._was_ahead = self._ahead()
         self._up_at = self._ups = 0
         self._inquiry = Inquiry(dialect, self.register, way, self.doubt, self.set_clock, self._found)
+        self.scales = Scales(dialect, self.register, way, books, self.doubts, self.doubt, self._inquiry.sweep)
         self._keeping = Keeping(
             dialect, self.register, way, self._lock, self._submit, self._asked_off, self._inquiry.look
         )
+        self._changes = Changes(
+            dialect, self.register, way, self._inquiry, self._lock, self._sent, self._hear_all, tell
+        )
         self._recovery = Recovery(self.register, self._inquiry, way, self._begin)
+        self._recall = Recall(
+            dialect, self.register, way, self._lock, self._change_call, self._hear_all, self._confirm
+        )
         self._hints = {
             "payments": self._inquiry.ask_payments,
             "mode": self.compare_modes,
-            "exposure": self.compare_funds,
+            "exposure": self.scales.compare,
         }
         self._line = (
             None
@@ -157,7 +160,7 @@ class VenueGateway:
     def _take_back(self, tracked: Tracked) -> None:
         if tracked.is_watched:
             self.register.gone(tracked, "taken back", self._now())
-        elif tracked.id not in self._killing:
+        elif tracked.id not in self._recall.called:
             tracked.is_unwanted = True
             self._way.spawn(self._cancel(tracked))
 
@@ -166,7 +169,7 @@ class VenueGateway:
         if tracked.is_watched:
             self.register.amended(tracked, wish, self._now())
         elif self.dialect.capability.amends:
-            self._way.spawn(self._amend(tracked, command, wish, self._way.record.seq))
+            self._way.spawn(self._changes.amend(tracked, command, wish, self._way.record.seq))
         else:
             self._tell(ChangeRejected(self._now(), tracked.id, f"{self.dialect.venue} changes no orders."))
 
@@ -174,10 +177,23 @@ class VenueGateway:
 
     async def _submit(self, tracked: Tracked, command: Submit) -> None:
         async with self._lock(tracked.id):
-            if not await self._may_leave(tracked):
-                return
-            with await self._keeping.turn(tracked) as turn:
-                await self._send(tracked, command, turn)
+            try:
+                if not await self._may_leave(tracked):
+                    return
+                with await self._keeping.turn(tracked) as turn:
+                    await self._send(tracked, command, turn)
+            except Exception as error:
+                self._failed(tracked, error)
+                raise
+
+    def _failed(self, tracked: Tracked, error: Exception) -> None:
+        """See to an order over which the program itself failed: unless it has left, nothing comes of it."""
+        why = f"the program failed ({type(error).__name__}: {error})"
+        if tracked.left:
+            self.register.unknown(tracked, why, self._now())
+            self._inquiry.resolve(tracked)
+        else:
+            self.register.came_to_nothing(tracked, f"not sent: {why}", self._now())
 
     async def _send(self, tracked: Tracked, command: Submit, turn: ExitStack) -> None:
         """Make room for an order, and let it leave for as much as is left to trade; its turn ends as it leaves."""
@@ -248,31 +264,14 @@ class VenueGateway:
                 self._tell(ChangeRejected(self._now(), tracked.id, reply.reason))
         await self._confirm(tracked)
 
-    async def _amend(self, tracked: Tracked, command: Amend, wish: OrderRequest, recorded_as: int) -> None:
-        async with self._lock(tracked.id), self._lock(f"{tracked.id} moves"):
-            if tracked.is_closed:
-                return
-            if tracked.held:  # it came to us while we waited
-                self.register.amended(tracked, wish, self._now())
-                return
-            if command.quantity is not None:  # the venue knows nothing of an earlier life
-                command = msgspec.structs.replace(command, quantity=command.quantity - tracked.base)
-            call = self.dialect.amend(tracked.view(), command, tracked.venue_id)
-            reply = await self._change_call(call, tracked.request.instrument, recorded_as=recorded_as)
-            self._hear_all(reply)
-            if reply.proof is Proof.DONE:
-                self.register.amended(tracked, wish, self._now())
-            else:
-                self._tell(ChangeRejected(self._now(), tracked.id, reply.reason))
-        if reply.proof not in (Proof.DONE, Proof.REFUSED):
-            await self._confirm(tracked)
-
     async def _confirm(self, tracked: Tracked) -> None:
         """Ask about an order whose change was not confirmed, until that is clear."""
         for delay in (CONFIRM, 2 * CONFIRM, 5 * CONFIRM):
             if tracked.is_closed:
                 return
             await self._way.pulse.sleep(delay)
+            if tracked.told is OrderState.UNKNOWN:  # somebody looks for it already
+                continue
             with suppress(VenueError):
                 if await self._inquiry.look(tracked) is None:
                     self.register.unknown(tracked, "not found after it was to be changed", self._now())
@@ -283,17 +282,9 @@ class VenueGateway:
 
     async def _asked_off(self, tracked: Tracked) -> Reply:
         """Ask for an order of ours to be taken back, hear what is told with the answer, and return it."""
-        reply = await self._cancel_call(tracked.view(), tracked.venue_id)
+        reply = await self._recall.ask(tracked.view(), tracked.venue_id)
         self._hear_all(reply)
         return reply
-
-    async def _cancel_call(self, order: Order, venue_id: str) -> Reply:
-        """Ask for an order to be taken back and return what the answer proves."""
-        try:
-            call = self.dialect.cancel(order, venue_id)
-        except VenueError as error:
-            return Reply(Proof.UNKNOWN, error.found)
-        return await self._change_call(call, order.request.instrument)
 
     async def _change_call(
         self, call: Call, instrument: str, leaving: Callable[[], None] | None = None, recorded_as: int = 0
@@ -308,6 +299,9 @@ class VenueGateway:
             return Reply(Proof.UNKNOWN, error.found)
         return self.dialect.proof(answer, instrument)
 
+    def _sent(self, call: Call, instrument: str, recorded_as: int) -> Coroutine[object, object, Reply]:
+        return self._change_call(call, instrument, recorded_as=recorded_as)
+
     # --- the start, and the comparisons that go on for ever
 
     async def run(self) -> None:
@@ -320,7 +314,8 @@ class VenueGateway:
                 self._every(BACK, self._keeping.bring_back),
                 self._every(OPEN_ORDERS if self._line else POLL, self.compare_orders),
                 self._every(FILLS, self._inquiry.sweep),
-                self._every(FUNDS, self.compare_funds),
+                self._first_weighing(),
+                self._every(FUNDS, self.scales.compare),
                 self._every(FUNDS, self.compare_modes),
                 self._every(CLOCK, self.set_clock),
             )
@@ -342,16 +337,27 @@ class VenueGateway:
                 await self._recovery.go_on()
                 await self._inquiry.sweep()
                 await self.compare_orders()
-                await self.compare_funds()
+                self.register.compared_at = self._way.wire.now()
+                self._inquiry.compared.set()
+                if await self.scales.compare():
+                    self.doubt("start", "")
             except Exception as error:  # noqa: BLE001 - whatever it is, it is of this venue alone
                 self._doubt_comparison("start", error)
                 await self._way.pulse.sleep(backoff.delay())
             else:
-                self.doubt("start", "")
-                self._inquiry.compared.set()
                 return
 
-    async def _every(self, seconds: float, work: Callable[[], Coroutine[object, object, None]]) -> None:
+    async def _first_weighing(self) -> None:
+        """Take nothing new at risk before the account was weighed: at first too much may be under way for that."""
+        while "start" in self.doubts:
+            try:
+                if await self.scales.compare():
+                    self.doubt("start", "")
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is of this venue alone
+                self._doubt_comparison("start", error)
+                await self._way.pulse.sleep(RETRY)
+
+    async def _every(self, seconds: float, work: Callable[[], Coroutine[object, object, object]]) -> None:
         name, pause = work.__name__, seconds
         while True:
             await self._way.pulse.sleep(pause)
@@ -386,21 +392,24 @@ class VenueGateway:
                 self._inquiry.resolve(tracked)
         if abs(self._ahead() - self._was_ahead) > STEP:
             await self.set_clock()
-        for instrument, since in self.register.in_debt().items():
-            await self._inquiry.sweep_one(instrument, since - OVERLAP)
+        await self._inquiry.ask_owed()
+        self.scales.heed_debts()
         if await self._inquiry.explain_strays():
-            self._way.spawn(self.compare_funds())
+            self._way.spawn(self.scales.compare())
 
     async def compare_orders(self) -> None:
         """Compare open orders with what we think is open; take back those of ours that no record tells of."""
         asked_at, listed = self._way.wire.now(), set()
         for report, tracked in await self._inquiry.list_orders():
             listed.add(tracked.id if tracked is not None else report.venue_id)
+            if tracked is not None:
+                self._changes.compare(report, tracked)
         patience = round((self.dialect.capability.window + GRACE) * SECOND_NS)
         for tracked in list(self.register.open()):
             old = tracked.left and tracked.sent_at + patience < asked_at
-            missing = tracked.is_standing and old and tracked.id not in listed
-            if missing and await self._inquiry.look(tracked) is None:
+            is_looked_for = tracked.told is OrderState.UNKNOWN
+            missing = tracked.is_standing and old and not is_looked_for and tracked.id not in listed
+            if missing and await self._inquiry.look(tracked, but=self.dialect.open_orders()) is None:
                 self.register.unknown(tracked, "the venue lists it no more", self._now())
                 self._inquiry.resolve(tracked)
         for report in list(self.register.orphans.values()):
@@ -410,51 +419,16 @@ class VenueGateway:
         """Take back an order that bears our tag and that our record does not know."""
         request = OrderRequest("", report.instrument, report.side, report.quantity)
         order = Order(report.order_id, request, report.state, report.ts)
-        reply = await self._cancel_call(order, report.venue_id)
+        reply = await self._recall.ask(order, report.venue_id)
         self._way.log.warning("orphan_taken_back", order=report.order_id, proof=reply.proof.value)
         if reply.proof in (Proof.DONE, Proof.ABSENT):
             self.register.orphans.pop(report.venue_id, None)
-
-    async def compare_funds(self) -> None:
-        """Compare the account with our books when nothing is under way; what is new may be a fill nobody told of."""
-        for attempt in range(3):
-            before = self.register.is_settled
-            if attempt and not before:  # an answer would say nothing
-                await self._way.pulse.sleep(CONFIRM)
-                continue
-            found = self.dialect.read_funds(await self._way.wire.ask(self.dialect.funds()))
-            self.funds = {each.asset: each for each in found}
-            if (call := self.dialect.exposures()) is not None:
-                self.exposures = self.dialect.read_exposures(await self._way.wire.ask(call))
-            if before and self.register.is_settled and (attempt or not self.gaps()):
-                self.weigh()
-                return
-            if not attempt and BOOKS not in self.doubts and self.gaps():
-                await self._inquiry.sweep()
-            await self._way.pulse.sleep(CONFIRM)
-
-    def gaps(self) -> list[Gap]:
-        """Return in what the account, as it was asked last, differs from our books now."""
-        return self._books.gaps(self.dialect, self.funds, self.exposures)
-
-    def weigh(self) -> None:
-        """Doubt the account for as long as it differs from our books."""
-        self._books.settle(self.funds)
-        found, before = told(self.gaps()), self.doubts.get(BOOKS)
-        self.doubt(BOOKS, found)
-        if not found or not before:
-            self._way.signs(Sign.DIFFERED if found else Sign.AGREED, 0.0, found)
 
     async def probe(self) -> None:
         """Ask what shows whether the venue can be relied on again. Raises VenueError when there is no answer."""
         await self.set_clock()
         await self.compare_orders()
-        await self.compare_funds()
-
-    @property
-    def hears(self) -> bool:
-        """Return True while the private stream is up."""
-        return self._is_up
+        await self.scales.compare()
 
     async def compare_modes(self, *, sets: bool = False) -> None:
         """Compare how the account trades perpetuals with what is wanted."""
@@ -487,13 +461,13 @@ class VenueGateway:
     # --- the private stream
 
     def _on_up(self) -> None:
-        self._is_up, self._up_at, self._ups = True, self._way.wire.now(), self._ups + 1
+        self.hears, self._up_at, self._ups = True, self._way.wire.now(), self._ups + 1
         self._way.spawn(self._after_gap())
 
     async def _after_gap(self) -> None:
         """Find what happened while nobody listened, then trust the stream again."""
         backoff, this = Backoff(self._way.draw, longest=LONGEST), self._ups
-        while self._ups == this and self._is_up:
+        while self._ups == this and self.hears:
             try:
                 await self._inquiry.sweep()
                 await self.compare_orders()
@@ -502,7 +476,7 @@ class VenueGateway:
                     self._way.log.error("comparison_failed", what="after_gap", exc_info=error)
                 await self._way.pulse.sleep(backoff.delay())
             else:
-                if self._ups == this and self._is_up:
+                if self._ups == this and self.hears:
                     self.doubt("stream", "")
                 return
 
@@ -510,16 +484,16 @@ class VenueGateway:
         """Take an execution that was news when it was asked for; a stream that should have told it is begun anew."""
         if (
             self._line is not None
-            and self._is_up
+            and self.hears
             and self._up_at < execution.ts < self._way.wire.now() - SILENT * SECOND_NS
         ):
             self._way.signs(Sign.MISSED, 0.0, f"execution {execution.id} of {execution.instrument}")
             self._way.spawn(self._line.restart())
 
     def _on_down(self, reason: str) -> None:
-        if self._is_up:
+        if self.hears:
             self._way.signs(Sign.LOST, 0.0, reason)
-        self._is_up = False
+        self.hears = False
         self.doubt("stream", f"the private stream is down ({reason.rstrip('.')}).")
 
     def _on_news(self, news: News) -> None:
@@ -528,7 +502,7 @@ class VenueGateway:
         elif isinstance(news, Execution):
             self.register.execution(news, self._now())
         elif isinstance(news, Funds):
-            self.funds[news.asset] = news
+            self.scales.funds[news.asset] = news
         elif isinstance(news, Moved):
             self.register.moved(news, self.dialect.venue, self._now())
         elif isinstance(news, Hint):
@@ -542,44 +516,12 @@ class VenueGateway:
         for report in reply.reports:
             self.register.report(report, self._now())
 
-    # --- the kill switch
-
     def cancel_all(self, *, keeps_exits: bool = False) -> "asyncio.Future[None]":
         """Take back everything that may stand at the venue, as fast as can be, whatever else goes on.
 
         With `keeps_exits` what makes positions smaller stays. The future is done when everything is clear.
         """
-        found = [each for each in self.register.open() if not (keeps_exits and each.request.reduce_only)]
-        for tracked in found:
-            tracked.is_unwanted = True
-            if tracked.is_watched:
-                self.register.gone(tracked, "killed", self._now())
-        standing = [each for each in found if each.is_standing]
-        self._killing.update(each.id for each in standing)
-        return self._way.spawn(self._cancel_all(standing, whole=not keeps_exits))
-
-    async def _cancel_all(self, standing: list[Tracked], *, whole: bool) -> None:
-        """Ask for orders to be taken back, again and again until each is clear."""
-        backoff = Backoff(self._way.draw, longest=LONGEST)
-        works = self._cancels(standing, whole=whole)
-        while True:
-            for reply in await asyncio.gather(*works):
-                self._hear_all(reply)
-            self._killing.difference_update(each.id for each in standing)
-            await asyncio.gather(*(self._confirm(each) for each in standing))
-            if not (standing := [each for each in standing if each.is_standing]):
-                return
-            await self._way.pulse.sleep(backoff.delay())
-            works = self._cancels(standing, whole=False)  # what came later, such as exits, stays
-
-    def _cancels(self, standing: list[Tracked], *, whole: bool) -> list[Coroutine[object, object, Reply]]:
-        if not (self.dialect.capability.cancels_all and whole):
-            return [self._cancel_call(each.view(), each.venue_id) for each in standing]
-        return [
-            self._change_call(call, "")
-            for each in dict.fromkeys(each.request.instrument for each in standing)
-            for call in (self.dialect.cancel_all(each), *self.dialect.cancel_rest(each))
-        ]
+        return self._recall.begin(keeps_exits=keeps_exits)
 
     # --- small things
 

@@ -4,14 +4,14 @@ It asks, and hands every answer to the register; it sends no order and takes non
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Container, Coroutine, MutableMapping, Sequence
 from contextlib import suppress
 from functools import partial
 
 from abidance.model.errors import VenueError
 from abidance.model.instrument import SECOND_NS
 from abidance.model.order import OrderState
-from abidance.venues.account import AccountDialect, Call, Execution, OrderReport
+from abidance.venues.account import AccountDialect, Call, Execution, OrderReport, executions_until
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register, Tracked
@@ -102,7 +102,9 @@ class Inquiry:
         if not self._is_absent(tracked, LAG if tracked.was_there else GRACE):
             return
         await self.sweep_one(tracked.request.instrument, tracked.sent_at - OVERLAP)
-        await self.list_orders()
+        seen = [call._replace(told=None) for call in self._dialect.find(tracked.view())]
+        if any(call not in seen for call in self._dialect.open_orders()):
+            await self.list_orders()
         if tracked.told is OrderState.UNKNOWN and len(tracked.absent_at) >= 2 and not self._register.strays:
             proof = "unknown to the venue in two answers after its time, in open orders and in executions"
             self._register.abandoned(tracked, proof, self._now())
@@ -127,18 +129,26 @@ class Inquiry:
             if self._dialect.finds:
                 return
 
-    async def look(self, tracked: Tracked) -> OrderReport | None:
-        """Ask for one order. Returns None when the venue knows none; raises VenueError when there is no answer."""
+    async def look(
+        self, tracked: Tracked, but: Sequence[Call] = (), *, urgent: bool = False
+    ) -> OrderReport | None:
+        """Ask for one order, by no question of `but`: they were asked a moment ago.
+
+        Returns None when the venue knows none; raises VenueError when there is no answer.
+        """
         instrument = tracked.request.instrument
         for call in self._dialect.find(tracked.view()):
-            report = self._dialect.found(await self._ask(call), instrument)
+            if call._replace(told=None) in but:
+                continue
+            answer = await self._ask(call._replace(is_urgent=call.is_urgent or urgent))
+            report = self._dialect.found(answer, instrument)
             if report is None or self._is_of_another_life(tracked, report):
                 continue
             self._register.report(report, self._now())
             if report.venue_id in tracked.past:  # of this life nothing is known
                 continue
             if tracked.owes:
-                await self.sweep_one(instrument, tracked.sent_at - OVERLAP)
+                await self.sweep_one(instrument, tracked.sent_at - OVERLAP, urgent=urgent)
             return report
         return None
 
@@ -152,6 +162,7 @@ class Inquiry:
 
     async def list_orders(self) -> list[tuple[OrderReport, Tracked | None]]:
         """Ask for all open orders; return what the venue says of each, with the order if it is one of ours."""
+        asked_at = self._way.wire.now()
         found: list[tuple[OrderReport, Tracked | None]] = []
         for call in self._dialect.open_orders():
             listed = self._dialect.read_orders(await self._ask(call))
@@ -161,13 +172,21 @@ class Inquiry:
                 self._register.orphans[report.venue_id] = (
                     report  # another life of it was thought to be the last
                 )
+        self._forget_others({report.venue_id for report, _ in found}, asked_at)
         return found
+
+    def _forget_others(self, listed: Container[str], asked_at: int) -> None:
+        """Forget open orders of others that the venue lists no more; it was asked at `asked_at`, in its time."""
+        foreign = self._register.foreign
+        for venue_id, report in list(foreign.items()):
+            if venue_id not in listed and not report.state.is_closed and report.ts < asked_at:
+                del foreign[venue_id]
 
     async def sweep(self) -> None:
         """Ask for executions since the newest known, of every instrument, and for funding."""
+        asked_at, asked = self._way.wire.now(), dict[str, Answer]()
         for instrument in self._dialect.instruments:
-            asked_at = self._way.wire.now()
-            await self.sweep_one(instrument, self._swept.get(instrument, asked_at) - OVERLAP)
+            await self.sweep_one(instrument, self._swept.get(instrument, asked_at) - OVERLAP, asked=asked)
             self._swept[instrument] = asked_at
         await self.ask_payments()
 
@@ -182,17 +201,41 @@ class Inquiry:
                 self._register.moved(moved, self._dialect.venue, self._now())
             self._paid_at = asked_at
 
-    async def sweep_one(self, instrument: str, since: int) -> None:
-        """Ask for the executions in an instrument from `since` (ns UTC) on."""
-        call: Call | None = self._dialect.executions(instrument, since)
-        while call is not None:
-            page = self._dialect.read_executions(await self._ask(call), instrument)
-            for execution in page.executions:
-                if self._register.execution(execution, self._now()):
-                    self._on_news(execution)
-            for moved in page.moved:
-                self._register.moved(moved, self._dialect.venue, self._now())
-            call = page.following(call)
+    async def sweep_one(
+        self,
+        instrument: str,
+        since: int,
+        *,
+        urgent: bool = False,
+        asked: MutableMapping[str, Answer] | None = None,
+    ) -> None:
+        """Ask for the executions in an instrument from `since` (ns UTC) until now.
+
+        What has been `asked` is not asked again: some venues answer for all instruments at once.
+        """
+        asked = {} if asked is None else asked
+        for first in executions_until(self._dialect, instrument, since, self._way.wire.now()):
+            call: Call | None = first
+            while call is not None:
+                if (name := str(call)) not in asked:
+                    asked[name] = await self._ask(call._replace(is_urgent=call.is_urgent or urgent))
+                answer = asked[name]
+                page = self._dialect.read_executions(answer, instrument)
+                for execution in page.executions:
+                    if self._register.execution(execution, self._now()):
+                        self._on_news(execution)
+                for moved in page.moved:
+                    self._register.moved(moved, self._dialect.venue, self._now())
+                call = page.following(call)
+
+    async def ask_owed(self) -> None:
+        """Ask for the executions that the venue has reported and that were not told."""
+        since: dict[str, int] = {}
+        for each in self._register.owing():
+            name = each.request.instrument
+            since[name] = min(since.get(name, each.sent_at), each.sent_at)
+        for instrument, moment in since.items():
+            await self.sweep_one(instrument, moment - OVERLAP)
 
     async def explain_strays(self) -> bool:
         """Find out whose the executions are that belong to no order that we know; say whether some are not ours."""
@@ -203,6 +246,10 @@ class Inquiry:
             for each in self._register.open()
         )
         for venue_id, found in list(self._register.strays.items()):
+            may_be_ours = self._dialect.tells_whose and self._register.nameless(found[0])
+            if may_be_ours and await self._ask_whose(venue_id, found[0]):
+                self._register.disown(venue_id, self._now())
+                continue
             if venue_id not in (*self._register.foreign, *self._register.forced) and in_flight:
                 continue
             for tracked in self._register.nameless(found[0]):  # of an earlier process
@@ -217,18 +264,21 @@ class Inquiry:
                             f"{self._dialect.venue} has not shown yet that it finds orders by our id.",
                             "It is asked again.",
                         )
-            await self._ask_whose(venue_id, found[0])
+            if not self._dialect.tells_whose:
+                await self._ask_whose(venue_id, found[0])
             self._register.disown(venue_id, self._now())
         return len(self._register.strays) < before
 
-    async def _ask_whose(self, venue_id: str, execution: Execution) -> None:
-        """Find out whether the venue itself placed an order that is none of ours."""
+    async def _ask_whose(self, venue_id: str, execution: Execution) -> bool:
+        """Find out who placed the order behind an execution, the venue itself perhaps; say if that is told."""
         call = self._dialect.whose(execution)
         is_open = venue_id in self._register.strays and venue_id not in self._register.forced
-        if call is not None and is_open:
-            report = self._dialect.found(await self._ask(call), execution.instrument)
-            if report is not None:
-                self._register.report(report, self._now())
+        if call is None or not is_open:
+            return False
+        report = self._dialect.found(await self._ask(call), execution.instrument)
+        if report is not None:
+            self._register.report(report, self._now())
+        return report is not None
 
     async def _ask(self, call: Call) -> Answer:
         """Ask the venue; whoever asks the same while a question waits for the venue's limits shares its answer."""

@@ -23,8 +23,16 @@ from abidance.venues.trading.register import Register, Tracked, is_due
 
 SETTLE = 15 * SECOND_NS
 """How long a goal that was sent as its price came keeps its place, in ns."""
-LOOK = 2.0
-"""For how many seconds an exit waits for what another has filled that was taken back for it."""
+HEAR, LOOK = 0.25, 4.5
+"""For how many seconds an exit waits until it is told, and then for an answer, what another has filled that was taken
+back for it: together not longer than a position may be without its stop.
+"""
+AFRESH = 5.0
+"""Seconds for which the answer counts that the venue knows no such order."""
+PAUSE = SECOND_NS // 2
+"""How long after it could not leave an order whose price has come is tried again, in ns."""
+ASK_ON = (1.0, 2.0, 5.0, 10.0)
+"""Seconds between further questions of that; then nobody will say, and what is known must do."""
 AGAIN = 60 * SECOND_NS
 """How long after one that was refused the next try to bring an order back follows."""
 
@@ -40,7 +48,7 @@ class Keeping:
         lock: Callable[[str], asyncio.Lock],
         submit: Callable[[Tracked, Submit], Coroutine[object, object, None]],
         cancel: Callable[[Tracked], Coroutine[object, object, Reply]],
-        look: Callable[[Tracked], Coroutine[object, object, object]],
+        look: Callable[..., Coroutine[object, object, object]],
     ) -> None:
         self._capability = dialect.capability
         self._register = register
@@ -52,6 +60,8 @@ class Keeping:
         self._prices: dict[str, tuple[float, float]] = {}
         self._free: set[str] = set()
         self._not_before: dict[str, int] = {}
+        self._blocked: dict[str, int] = {}
+        self._absent: dict[str, float] = {}
 
     def must_hold(self, tracked: Tracked) -> bool:
         """Say whether we watch the market for an order: the venue cannot, or another exit has the assets in keeping."""
@@ -72,8 +82,11 @@ class Keeping:
     def watch(self, instrument: str, bid: float, ask: float) -> None:
         """Take the prices at which an instrument can be sold and bought now: what we hold may be due."""
         self._prices[instrument] = bid, ask
+        now = self._way.pulse.wall()
+        self._blocked = {id: until for id, until in self._blocked.items() if until > now}
         for tracked in list(self._register.open()):
-            if tracked.is_watched and tracked.request.instrument == instrument and self._is_due(tracked):
+            is_here = tracked.is_watched and tracked.over is None and tracked.id not in self._blocked
+            if is_here and tracked.request.instrument == instrument and self._is_due(tracked):
                 self.release(tracked)
 
     def _is_due(self, tracked: Tracked) -> bool:
@@ -106,10 +119,17 @@ class Keeping:
         for other in self._register.beside(tracked):
             if other.request.type is OrderType.MARKET or not other.left:
                 continue
+            with suppress(VenueError):  # what overtakes an order on its way does not take it back
+                await within(self._way.pulse, LOOK, self._answered(other), "The answer to another exit")
             async with self._lock(f"{other.id} moves"):  # whoever has it waits for no other lock
                 is_off = other.is_standing and await self._withdraw(other)
             if is_off:
                 self._way.log.info("stop_held_by_us", order=other.id, while_sending=tracked.id)
+
+    async def _answered(self, tracked: Tracked) -> None:
+        """Wait until whatever was sent of an order is answered."""
+        async with self._lock(tracked.id):
+            return
 
     async def _withdraw(self, tracked: Tracked) -> bool:
         """Take an order off the venue without the engine's knowing; return whether it is off and lives on with us."""
@@ -123,12 +143,40 @@ class Keeping:
         if is_off:
             tracked.withdraw()
             self._register.accepted(tracked, self._way.pulse.wall())
-        if not is_off or not reply.reports:  # it may have filled before
-            with suppress(VenueError):
-                await within(
-                    self._way.pulse, LOOK, self._look(tracked), "A look at an order that was taken back"
-                )
+        if not is_off or tracked.unsettled:  # it may have filled before
+            await self._ask_after(tracked)
         return is_off
+
+    async def _ask_after(self, tracked: Tracked) -> None:
+        """Find out what an order had filled that was to be taken back; go on asking beside when nobody says so soon."""
+        pulse, until = self._way.pulse, self._way.pulse.steady() + HEAR
+        while tracked.unsettled and pulse.steady() < until:  # the stream tells it for nothing
+            await pulse.sleep(HEAR / 5)
+        if tracked.is_closed or (tracked.is_watched and not tracked.unsettled):
+            return
+        if pulse.steady() < self._absent.get(tracked.id, 0.0):
+            return
+        tracked.is_doubted = True
+        with suppress(VenueError):
+            looking = self._look(tracked, urgent=True)
+            found = await within(pulse, LOOK, looking, "A look at an order that was taken back")
+            tracked.is_doubted = False
+            if found is None:
+                self._absent[tracked.id] = pulse.steady() + AFRESH
+        if tracked.unsettled:
+            self._way.spawn(self._ask_on(tracked))
+
+    async def _ask_on(self, tracked: Tracked) -> None:
+        for pause in ASK_ON:
+            await self._way.pulse.sleep(pause)
+            if tracked.is_closed or not tracked.unsettled:
+                return
+            with suppress(VenueError):
+                await self._look(tracked)
+        tracked.unsettled.clear()  # what is told yet of its fills is told late
+        tracked.is_doubted = False
+        if tracked.over is not None:
+            self._register.gone(tracked, tracked.over, self._way.pulse.wall())
 
     def worded(self, tracked: Tracked) -> None:
         """Note what is known to be filled of the other exits of its position now that an exit is worded."""
@@ -143,24 +191,35 @@ class Keeping:
         """
         if not self._competes(tracked):
             return command
-        standing = [each for each in self._register.beside(tracked) if each.is_standing and each.left]
+        beside = self._register.beside(tracked)
+        standing = [each for each in beside if each.is_standing and each.left]
         is_of_engine = tracked.request.type is OrderType.MARKET
         rests = command.request.type is not OrderType.MARKET
         # The engine takes off what leaves at market before it words another exit, and knows nothing of stops and goals
         # that trade because their price has come.
         others = [(e, before) for e, before in tracked.beside if not (is_of_engine and _is_at_market(e))]
         sold = sum((max(each.reported - before, ZERO) for each, before in others), ZERO)
-        due = [e for e in standing if not is_of_engine or (not _is_at_market(e) and self._is_due(e))]
-        left = command.request.quantity - sold - sum((each.remaining for each in due), ZERO)
+        # What the engine words can be worded again: all that may be gone is taken off. Stops go by what is known.
+        due = standing
+        if is_of_engine:
+            due = [e for e in beside if e.is_doubted or e.unsettled or self._is_in_the_way(e)]
+        left = min(command.request.quantity, tracked.remaining) - sold
+        left -= sum((each.remaining for each in due), ZERO)
         now = self._way.pulse.wall()
         if left > 0 and not (rests and standing):
             return Submit(command.order_id, replace(command.request, quantity=left), command.ts)
         if is_of_engine:
-            self._register.came_to_nothing(tracked, "not sent: other exits of its position sell it", now)
+            why = "may have sold it" if any(each.is_doubted for each in due) else "sell it"
+            self._register.came_to_nothing(tracked, f"not sent: other exits of its position {why}", now)
         else:
             tracked.held = True
+            self._blocked[tracked.id] = now + PAUSE
             self._register.accepted(tracked, now)
         return None
+
+    def _is_in_the_way(self, other: Tracked) -> bool:
+        """Say whether an exit at the venue trades now without the engine's doing, as its price has come."""
+        return other.is_standing and other.left and not _is_at_market(other) and self._is_due(other)
 
     async def bring_back(self) -> None:
         """Send what gave way to the venue again, where nothing was in its way at the last look either.
@@ -171,7 +230,7 @@ class Keeping:
         now = self._way.pulse.wall()
         # Without the venue's id of its earlier life, late news of that could not be told from those of the next one.
         held = [each for each in self._register.open() if each.is_watched and (each.past or not each.left)]
-        held = [each for each in held if not each.owes and not self._is_early(each)]
+        held = [each for each in held if each.is_accounted and not self._is_early(each)]
         free = [each for each in held if not self.must_hold(each)]
         for tracked in free:
             is_due = tracked.id in self._free and now >= self._not_before.get(tracked.id, 0)

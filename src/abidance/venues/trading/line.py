@@ -105,6 +105,8 @@ class PrivateLine:
         on_up: Callable[[], None],
         on_down: Callable[[str], None],
     ) -> None:
+        if way.stream_url:
+            way.wire.check_stream(way.stream_url)
         self._stream = stream
         self._way = way
         self._hear = hear
@@ -136,7 +138,9 @@ class PrivateLine:
     async def _follow(self) -> None:
         way, stream = self._way, self._stream
         token = None if (call := stream.token()) is None else await way.wire.ask(call)
-        opening = way.transport.connect(self._placed(stream.endpoint(token)))
+        endpoint = self._placed(stream.endpoint(token))
+        way.wire.check_stream(endpoint.url)  # some venues name it in an answer
+        opening = way.transport.connect(endpoint)
         socket = await within(way.pulse, _CONNECT, opening, "Connecting the private stream")
         beside: list[asyncio.Task[None]] = []
         self._socket = socket
@@ -154,6 +158,7 @@ class PrivateLine:
 
     async def _read(self, socket: Socket) -> None:
         is_up, read = not self._stream.confirms, 0
+        until = self._way.pulse.steady() + _CONFIRM
         if is_up:
             self._on_up()
         while True:
@@ -174,6 +179,8 @@ class PrivateLine:
                     raise DisconnectedError("its key ran out, or the venue ends it")
                 else:
                     self._hear(news)
+            if not is_up and self._way.pulse.steady() > until:  # the answer is lost, whatever else is told
+                raise DisconnectedError(f"the login was not answered within {_CONFIRM:g} s")
             read += 1
             if read % _BURST == 0:
                 await asyncio.sleep(0)  # a full buffer never suspends us by itself

@@ -14,7 +14,7 @@ import msgspec
 
 from abidance.kernel.log import PROCESS
 from abidance.model.errors import ConfigError, UsageError, VenueError
-from abidance.model.instrument import MS_NS, SECOND_NS
+from abidance.model.instrument import MS_NS, SECOND_NS, InstrumentKind
 from abidance.model.permissions import Permissions
 from abidance.venues.account import Call, Credentials
 from abidance.venues.ccxt.loading import exchange_class
@@ -205,7 +205,13 @@ def _binance(body: bytes, _now: int) -> Permissions:
         ip_restricted=key.ipRestrict,
         expires=key.tradingAuthorityExpirationTime * MS_NS,
         granted=tuple(what for name, what in _BINANCE_RIGHTS.items() if getattr(key, name)),
+        markets=_markets(spot=key.enableSpotAndMarginTrading, perpetual=key.enableFutures),
     )
+
+
+def _markets(*, spot: bool, perpetual: bool) -> frozenset[InstrumentKind]:
+    found = {InstrumentKind.SPOT: spot, InstrumentKind.PERPETUAL: perpetual}
+    return frozenset(kind for kind, may in found.items() if may)
 
 
 class _BinanceError(msgspec.Struct):
@@ -237,6 +243,7 @@ class _BybitError(msgspec.Struct):
 
 
 _BYBIT_TRADES = frozenset({"Order", "SpotTrade", "DerivativesTrade", "OptionsTrade"})
+_BYBIT_CONTRACTS = frozenset({"Order", "DerivativesTrade"})
 
 
 def _bybit(body: bytes, now: int) -> Permissions:
@@ -248,6 +255,7 @@ def _bybit(body: bytes, now: int) -> Permissions:
         ip_restricted=bool(key.ips) and not {"*", "0.0.0.0/0", ""} & set(key.ips),
         expires=_bybit_end(key, now),
         granted=("read only", *granted) if key.readOnly else tuple(granted),
+        markets=_markets(spot="SpotTrade" in granted, perpetual=not _BYBIT_CONTRACTS.isdisjoint(granted)),
     )
 
 

@@ -7,6 +7,7 @@ one that stood was held by that process, and is held by this one.
 from collections.abc import Callable, Iterable
 
 from abidance.model.command import Submit
+from abidance.model.instrument import SECOND_NS
 from abidance.model.order import Fill, Order, OrderState
 from abidance.venues.trading.inquiry import Inquiry
 from abidance.venues.trading.line import Way
@@ -31,12 +32,13 @@ class Recovery:
         self._place = place
         self._open: list[Tracked] = []
         self._unsent: list[Tracked] = []
+        self._began = 0.0
 
     def begin(
         self, orders: Iterable[Order], fills: Iterable[Fill], may_have_left: Callable[[str], bool]
     ) -> None:
         """Take over what the record says."""
-        register = self._register
+        register, self._began = self._register, self._way.pulse.steady()
         register.recover(orders, fills)
         for tracked in register.open():
             tracked.left = may_have_left(tracked.id)
@@ -48,11 +50,13 @@ class Recovery:
 
     async def go_on(self) -> None:
         """Ask for all orders at once, then for each. Raises VenueError while nobody answers; call it again."""
-        wire, now, register = self._way.wire, self._way.pulse.wall(), self._register
+        pulse, register = self._way.pulse, self._register
+        now = pulse.wall()
+        began = self._way.wire.now() - round((pulse.steady() - self._began) * SECOND_NS)
         while self._unsent:
             self._never_left(self._unsent.pop(0))
         for tracked in self._open:
-            tracked.left_by = wire.now()
+            tracked.left_by = began  # nobody but the process before this one has sent it
             register.unknown(tracked, "the program was not running", now)
         if self._open:
             await self._inquiry.list_orders()  # one answer finds most of them

@@ -10,6 +10,8 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
+from abidance.kernel.ids import is_of_a_run
+from abidance.model.account import OWNER
 from abidance.model.command import Amend
 from abidance.model.event import (
     AccountEvent,
@@ -25,11 +27,11 @@ from abidance.model.event import (
     OrderUnknown,
 )
 from abidance.model.money import ZERO
-from abidance.model.order import Fill, Order, OrderRequest, OrderState, Purpose, Side
+from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Purpose, Side
 from abidance.venues.account import Execution, Moved, OrderReport
 
-MANUAL = "manual"
-"""The strategy to which executions of orders belong that are not ours."""
+ANOTHER = "another"
+"""The cause of the doubt that another bot of this program trades on the account."""
 _ENDINGS = frozenset({OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED})
 
 
@@ -43,7 +45,11 @@ class Tracked:
     trade there. It has `left` once its request was sent, at `sent_at` (ns of the venue's time), not before the record
     `recorded_as` is on the disk; an earlier process may have sent it later than it meant to, until `left_by`. It
     `was_there` once the venue (or, before a restart, we) had it. It `is_unwanted` once it was to be taken back.
+    It has a `wish` while it is not known whether a change was done; it is otherwise at the venue since `other_since`.
     `beside` are the other exits of its position, and what was known to be filled of each when this one was worded.
+    `unsettled` are its earlier lives (the venue's ids, "" where that is not known) of which nobody has said yet what
+    they had filled; it is `over` (why) once it is to end as soon as that is known. It `is_doubted` while nobody has
+    answered what became of it since it was asked off.
     """
 
     id: str
@@ -64,6 +70,11 @@ class Tracked:
     base: Decimal = ZERO
     wire_id: str = ""
     past: dict[str, Decimal] = field(default_factory=dict)
+    wish: OrderRequest | None = None
+    other_since: int | None = None
+    unsettled: set[str] = field(default_factory=set)
+    over: str | None = None
+    is_doubted: bool = False
     beside: tuple[tuple["Tracked", Decimal], ...] = ()
     absent_at: list[int] = field(default_factory=list)
 
@@ -71,6 +82,11 @@ class Tracked:
     def is_closed(self) -> bool:
         """Return True when nothing more is expected of it."""
         return self.told.is_closed
+
+    @property
+    def is_changing(self) -> bool:
+        """Return True while it is not known whether a change of it was done."""
+        return self.wish is not None
 
     @property
     def is_watched(self) -> bool:
@@ -83,9 +99,25 @@ class Tracked:
         return self.reported > self.filled
 
     @property
+    def missing(self) -> Decimal:
+        """Return how much the venue has reported as filled of which we do not know the fills."""
+        return max(ZERO, self.reported - self.filled)
+
+    @property
+    def is_accounted(self) -> bool:
+        """Return True when it is known what it has filled so far, and it is not to end."""
+        return not self.owes and not self.unsettled and self.over is None
+
+    @property
     def remaining(self) -> Decimal:
         """Return what is not known to be filled."""
         return self.request.quantity - max(self.filled, self.reported)
+
+    @property
+    def in_question(self) -> Decimal:
+        """Return how much may have traded that was not told: all that is left of an order of unknown outcome."""
+        is_unclear = bool(self.unsettled) or self.told in (OrderState.SENT, OrderState.UNKNOWN)
+        return self.request.quantity - self.filled if is_unclear else self.missing
 
     @property
     def is_standing(self) -> bool:
@@ -100,6 +132,8 @@ class Tracked:
         """Note that the order is off the venue and lives on with us."""
         if self.venue_id:
             self.past[self.venue_id] = self.base
+        if self.ending is None:
+            self.unsettled.add(self.venue_id)
         self.venue_id, self.ending, self.held = "", None, True
 
     def release(self, now: int, *, ids_once: bool) -> Decimal:
@@ -112,9 +146,18 @@ class Tracked:
 
 
 class Register:
-    """The orders of one account in one market; `tell` hands events to the engine, `is_ours` knows our ids."""
+    """The orders of one account in one market; `tell` hands events to the engine, `is_ours` knows our ids.
 
-    def __init__(self, tell: Callable[[AccountEvent], None], is_ours: Callable[[str], bool]) -> None:
+    `on_another` is told, in words, of an order that a bot of this program placed while we ran and that is on no record
+    of ours: of another run, or of a copy of this one.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[AccountEvent], None],
+        is_ours: Callable[[str], bool],
+        on_another: Callable[[str], object],
+    ) -> None:
         self.strays: dict[str, list[Execution]] = {}
         """Executions of orders that are not known (yet), by the venue's id of the order."""
         self.foreign: dict[str, OrderReport] = {}
@@ -123,9 +166,14 @@ class Register:
         """Open orders that bear our tag and that no record tells of, by the venue's id."""
         self.forced: set[str] = set()
         """Orders that the venue itself placed, by its id."""
+        self.compared_at: int | None = None
+        """When the account was compared first, in ns of the venue's time: what is older does not tell who runs now."""
         self._tell = tell
         self._is_ours = is_ours
-        self._paid: set[str] = set()
+        self._on_another = on_another
+        self._left_behind: set[str] = set()
+        self._another = ""
+        self._moved: set[tuple[str, str, str]] = set()
         self._orders: dict[str, Tracked] = {}
         self._by_venue_id: dict[str, Tracked] = {}
         self._seen: dict[tuple[str, str], str] = {}
@@ -150,20 +198,9 @@ class Register:
         """Return the other open exits of the position that an exit belongs to."""
         return [each for each in self.open() if each is not tracked and _place(each) == _place(tracked)]
 
-    @property
-    def is_settled(self) -> bool:
-        """Return True when nothing is under way: no outcome unknown, no fill owed, no execution unexplained."""
-        waiting = (OrderState.SENT, OrderState.UNKNOWN)
-        return not self.strays and not any(each.owes or each.told in waiting for each in self.open())
-
-    def in_debt(self) -> dict[str, int]:
-        """Return the instruments of which fills are missing, and since when (ns of the venue's time) they may be."""
-        since: dict[str, int] = {}
-        for each in self._orders.values():
-            if each.owes:
-                name = each.request.instrument
-                since[name] = min(since.get(name, each.sent_at), each.sent_at)
-        return since
+    def owing(self) -> list[Tracked]:
+        """Return the orders of which fills are missing."""
+        return [each for each in self._orders.values() if each.owes]
 
     def nameless(self, execution: Execution) -> list[Tracked]:
         """Return our orders of which the venue's id is not known and that may be behind an execution, newest first."""
@@ -175,6 +212,11 @@ class Register:
             and (each.request.instrument, each.request.side) == (execution.instrument, execution.side)
         ]
         return found[::-1]
+
+    @property
+    def heard(self) -> int:
+        """Return how many executions were told."""
+        return len(self._seen)
 
     # --- what we do
 
@@ -232,14 +274,14 @@ class Register:
             self._tell(OrderAbandoned(now, tracked.id, proof))
 
     def gone(self, tracked: Tracked, reason: str, now: int) -> None:
-        """Tell that a held order is taken back."""
-        if not tracked.is_closed:
-            tracked.told = OrderState.CANCELLED
-            self._tell(OrderCancelled(now, tracked.id, reason))
+        """Tell that an order is no more that nobody but us had; first it is told what it had filled before."""
+        if tracked.over is None:
+            tracked.over = reason
+        self._conclude(tracked, now)
 
     def amended(self, tracked: Tracked, request: OrderRequest, now: int) -> None:
         """Tell that an order is now as in `request`."""
-        tracked.request = request
+        tracked.request, tracked.wish = request, None
         self._tell(OrderAmended(now, tracked.id, request.quantity, request.price, request.trigger))
 
     # --- what the venue says
@@ -254,16 +296,24 @@ class Register:
             return None
         self.foreign.pop(report.venue_id, None)
         self.orphans.pop(report.venue_id, None)
+        tracked.is_doubted = False
         if report.venue_id in tracked.past:  # what it was before we took it back
             tracked.reported = max(tracked.reported, tracked.past[report.venue_id] + report.filled)
+            if report.state.is_closed:
+                tracked.unsettled -= {report.venue_id, ""}
+            self._conclude(tracked, now)
             return tracked
         tracked.absent_at.clear()
         tracked.reported = max(tracked.reported, tracked.base + report.filled)
+        if tracked.wish is not None and _is_done(tracked.wish, tracked.request, as_told(report, tracked)):
+            self.amended(tracked, tracked.wish, now)
         if report.state in _ENDINGS or _is_cut(report, tracked):
             tracked.ending = report
         elif not tracked.is_closed:
             self.accepted(tracked, now)
         self.named(tracked, report.venue_id, now)
+        if tracked.is_watched and report.state.is_closed:
+            tracked.unsettled -= {report.venue_id, ""}
         self._conclude(tracked, now)
         return tracked
 
@@ -285,11 +335,33 @@ class Register:
             tracked.venue_id = venue_id
 
     def _not_known(self, report: OrderReport) -> None:
-        where = self.orphans if self._is_ours(_plain(report.order_id)) else self.foreign
+        is_of_another = self._meet(report)
+        where = self.orphans if self._is_ours(_plain(report.order_id)) and not is_of_another else self.foreign
         if report.state in _ENDINGS:
             where.pop(report.venue_id, None)
         else:
             where[report.venue_id] = report
+
+    def _meet(self, news: OrderReport | Execution) -> bool:
+        """Take an order that is on no record; say whether a bot of this program placed it while we ran."""
+        id = _plain(news.order_id)
+        if not (is_of_a_run(id) or self._is_ours(id)):
+            return False
+        if self.compared_at is None or news.ts <= self.compared_at:
+            self._left_behind.add(id)
+        if id in self._left_behind:
+            return False
+        self._tell_another(id, news)
+        return True
+
+    def _tell_another(self, id: str, news: OrderReport | Execution) -> None:
+        what = f"{news.side} {news.quantity.normalize():f} {news.instrument}"
+        if not self._another:  # one is enough, and tells who it is
+            self._another = id
+            self._on_another(
+                f"another bot of this program trades on this account: its order {id} ({what}) came while this one ran."
+                " Stop one of the two, then start this one again."
+            )
 
     def execution(self, execution: Execution, now: int) -> bool:
         """Take an execution; return whether it was news. One of an unknown order waits for that to become known."""
@@ -299,6 +371,7 @@ class Register:
         if tracked is None:
             if (execution.instrument, execution.id) in self._seen:
                 return False
+            self._meet(execution)
             waiting = self.strays.setdefault(execution.venue_id, [])
             if any(each.id == execution.id for each in waiting):
                 return False
@@ -314,6 +387,8 @@ class Register:
             tracked.base += execution.quantity
         tracked.absent_at.clear()
         tracked.filled += execution.quantity
+        if tracked.request.type is OrderType.MARKET and tracked.filled > tracked.request.quantity:
+            self._tell_another(tracked.id, execution)  # a copy of this run counts its orders as we do
         tracked.reported = max(tracked.reported, tracked.filled)
         if not tracked.is_closed:
             tracked.told = OrderState.PARTIAL
@@ -324,22 +399,26 @@ class Register:
         return True
 
     def disown(self, venue_id: str, now: int) -> None:
-        """Book executions of an order that is proven not to be ours: somebody traded by hand, or the venue itself."""
+        """Book executions of an order that is proven not to be ours: the owner traded by hand, or the venue itself."""
         order_id = _by_hand(venue_id)
         purpose = Purpose.LIQUIDATION if venue_id in self.forced else Purpose.ENTRY
         for execution in self.strays.pop(venue_id, ()):
             if (execution.instrument, execution.id) not in self._seen:
                 self._seen[execution.instrument, execution.id] = order_id
-                fill = _fill(execution, execution.id, order_id, MANUAL)
+                fill = _fill(execution, execution.id, order_id, OWNER)
                 self._tell(OrderFilled(now, replace(fill, purpose=purpose)))
 
     def moved(self, moved: Moved, venue: str, now: int) -> None:
-        """Take money that came or went by no order; funding that was told has its id, and is told once."""
-        if moved.reason != "funding":
-            self._tell(BalanceChanged(now, venue, moved.asset, moved.amount, moved.reason))
-        elif moved.id not in self._paid:
-            self._paid.add(moved.id)
+        """Take money that came or went by no order, each once: the owner's, unless what was traded brought it about."""
+        id = moved.id or f"{moved.ts} {moved.amount.normalize()}"  # so do doubled frames tell the same
+        if (key := (moved.reason, moved.asset, id)) in self._moved:
+            return
+        self._moved.add(key)
+        if moved.reason == "funding":
             self._tell(FundingPaid(moved.ts, moved.instrument, "", moved.amount, moved.asset))
+        else:
+            is_owners = not moved.is_of_trading
+            self._tell(BalanceChanged(now, venue, moved.asset, moved.amount, moved.reason, is_owners, id))
 
     def _id_of(self, execution: Execution, order_id: str) -> str | None:
         """Return the id under which an execution is to be told, None when it was.
@@ -357,7 +436,14 @@ class Register:
     def _conclude(self, tracked: Tracked, now: int) -> None:
         """Tell the end of an order once every fill before it is told."""
         ending = tracked.ending
-        if ending is None or tracked.owes or tracked.is_closed or tracked.held:
+        if tracked.owes or tracked.is_closed:
+            return
+        if tracked.over is not None:
+            if not tracked.unsettled:
+                tracked.told = OrderState.CANCELLED
+                self._tell(OrderCancelled(now, tracked.id, tracked.over))
+            return
+        if ending is None or tracked.held:
             return
         if ending.state is OrderState.REJECTED and not tracked.filled:
             self._rejected(tracked, ending.reason or "rejected by the venue", now)
@@ -374,6 +460,26 @@ def _place(tracked: Tracked) -> tuple[str, str, Side, bool]:
     return request.strategy, request.instrument, request.side, request.reduce_only
 
 
+def as_told(report: OrderReport, tracked: Tracked) -> OrderRequest:
+    """Return an order's request with what the venue says of it now."""
+    request = tracked.request
+    told: OrderRequest = replace(
+        request,
+        quantity=tracked.base + report.quantity,
+        price=request.price if request.price is None else report.price or request.price,
+        trigger=request.trigger if request.trigger is None else report.trigger or request.trigger,
+    )
+    return told
+
+
+def _is_done(wish: OrderRequest, before: OrderRequest, now: OrderRequest) -> bool:
+    """Say whether what was to be changed of an order is as it was wished."""
+    changed = [
+        each for each in ("quantity", "price", "trigger") if getattr(wish, each) != getattr(before, each)
+    ]
+    return bool(changed) and all(getattr(now, each) == getattr(wish, each) for each in changed)
+
+
 def _is_cut(report: OrderReport, tracked: Tracked) -> bool:
     """Say whether the venue filled all of an order that it made smaller: an exit when less was held."""
     asked = tracked.request.quantity - tracked.base
@@ -386,7 +492,7 @@ def _plain(order_id: str) -> str:
 
 
 def _by_hand(venue_id: str) -> str:
-    return f"{MANUAL}-{venue_id}"
+    return f"manual-{venue_id}"
 
 
 def _fill(execution: Execution, id: str, order_id: str, strategy: str) -> Fill:

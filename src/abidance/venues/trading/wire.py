@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from abidance.model.errors import ConfigError, InvariantError
 from abidance.model.instrument import MS_NS, SECOND_NS
@@ -27,7 +27,7 @@ from abidance.venues.net.transport import (
     stop,
     within,
 )
-from abidance.venues.trading.signs import Signs, sign_of, unheeded
+from abidance.venues.trading.signs import Signs, says_too_often, sign_of, unheeded
 
 PATIENCE = 10.0
 """Seconds after which an answer is no longer waited for."""
@@ -125,10 +125,7 @@ class Wire:
         parts = urlsplit(rest_url)
         is_theirs = parts.scheme == "https" and parts.hostname in dialect.hosts
         if rest_url and not is_theirs and parts.hostname not in _LOOPBACK:
-            raise ConfigError(
-                f"Signed requests would go to {parts.scheme}://{parts.hostname}, which is no address of the venue.",
-                f"Give one on this machine, or https:// and {' or '.join(sorted(dialect.hosts))}.",
-            )
+            raise _elsewhere("Signed requests", parts, f"https:// and {' or '.join(sorted(dialect.hosts))}")
         self.offset = 0
         self.credentials = credentials
         self._dialect = dialect
@@ -197,7 +194,7 @@ class Wire:
         host = f"{parts.scheme}://{parts.netloc}"
         path, query = parts.path, dict(parse_qsl(parts.query))
         budget = self._budgets.of(self._rest_url or host, limits_of(host), self.credentials.key)
-        must_wait = budget.delay(budget.weight(path, query), urgent=call.is_urgent) > 0
+        must_wait = budget.delay(path, query, urgent=call.is_urgent) > 0
         if must_wait and is_now_or_never:
             raise NotSentError(f"{host} lets us send nothing more now.", "Ask for less.")
         await budget.take(path, query, urgent=call.is_urgent or is_now_or_never)
@@ -208,6 +205,8 @@ class Wire:
             # What is signed does not keep.
             answer = await self._send(self.signed(call) if must_wait else request, leaving)
         budget.heed(answer)
+        if says_too_often(answer, self._dialect.too_often):
+            budget.use_up(path, query)
         return answer._replace(told=call.told)
 
     async def _send_in_turn(self, call: Call, leaving: Callable[[], None] | None, rank: int) -> Answer:
@@ -223,6 +222,15 @@ class Wire:
             finally:
                 await stop(arriving)
         return await sending
+
+    def check_stream(self, url: str) -> None:
+        """Raise ConfigError where a stream that logs in would go elsewhere than to the venue or this machine."""
+        parts = urlsplit(url)
+        domains = {".".join(host.split(".")[-2:]) for host in self._dialect.hosts}
+        host = parts.hostname or ""
+        is_theirs = parts.scheme == "wss" and any(f".{host}".endswith(f".{domain}") for domain in domains)
+        if not is_theirs and host not in _LOOPBACK:
+            raise _elsewhere("A private stream", parts, f"wss:// and {' or '.join(sorted(domains))}")
 
     async def _send(self, request: _Signed, leaving: Callable[[], None] | None) -> Answer:
         method, url, headers, body = request
@@ -242,3 +250,10 @@ class Wire:
         sign = sign_of(answer, self._dialect.too_often)
         self._signs(sign, seconds, f"{method} {parts.path}: {answer.status} in {seconds:.2f} s")
         return answer
+
+
+def _elsewhere(what: str, parts: SplitResult, theirs: str) -> ConfigError:
+    return ConfigError(
+        f"{what} would go to {parts.scheme}://{parts.hostname}, which is no address of the venue.",
+        f"Give one on this machine, or {theirs}.",
+    )

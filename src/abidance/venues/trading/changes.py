@@ -1,0 +1,108 @@
+"""Changes of orders that stand at a venue: asked for once, and told as done or not as the venue itself has them.
+
+An answer that is lost proves nothing: the order is looked at until it is as it was wished. What somebody else changed
+is taken over once the venue has said so for longer than copies of its books may be behind.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+
+import msgspec
+
+from abidance.model.command import Amend
+from abidance.model.errors import VenueError
+from abidance.model.event import AccountEvent, ChangeRejected
+from abidance.model.instrument import SECOND_NS
+from abidance.model.order import OrderRequest
+from abidance.venues.account import AccountDialect, Call, OrderReport, Proof, Reply
+from abidance.venues.trading.inquiry import LAG, Inquiry
+from abidance.venues.trading.line import Way
+from abidance.venues.trading.register import Register, Tracked, as_told
+
+CONFIRM = 1.0
+"""Seconds after which a change that was not confirmed is asked about."""
+
+
+class Changes:
+    """The changes of one register's orders. `send` sends a call once a record is safe, `hear` takes its answer."""
+
+    def __init__(
+        self,
+        dialect: AccountDialect,
+        register: Register,
+        way: Way,
+        inquiry: Inquiry,
+        lock: Callable[[str], asyncio.Lock],
+        send: Callable[[Call, str, int], Coroutine[object, object, Reply]],
+        hear: Callable[[Reply], None],
+        tell: Callable[[AccountEvent], None],
+    ) -> None:
+        self._dialect = dialect
+        self._register = register
+        self._way = way
+        self._inquiry = inquiry
+        self._lock = lock
+        self._send = send
+        self._hear = hear
+        self._tell = tell
+
+    async def amend(self, tracked: Tracked, command: Amend, wish: OrderRequest, recorded_as: int) -> None:
+        """Change an order at the venue, or here if it came to us meanwhile."""
+        async with self._lock(tracked.id), self._lock(f"{tracked.id} moves"):
+            if tracked.is_closed:
+                return
+            if tracked.held:  # it came to us while we waited
+                self._register.amended(tracked, wish, self._now())
+                return
+            if command.quantity is not None:  # the venue knows nothing of an earlier life
+                command = msgspec.structs.replace(command, quantity=command.quantity - tracked.base)
+            call = self._dialect.amend(tracked.view(), command, tracked.venue_id)
+            tracked.wish = wish
+            reply = await self._send(call, tracked.request.instrument, recorded_as)
+            self._hear(reply)
+            if not tracked.is_changing:  # the venue told it already
+                return
+            if reply.proof is Proof.DONE:
+                self._register.amended(tracked, wish, self._now())
+            elif reply.proof in (Proof.REFUSED, Proof.LATE):
+                self._refused(tracked, reply.reason)
+        if tracked.is_changing:
+            await self._find_out(tracked, reply.reason)
+
+    async def _find_out(self, tracked: Tracked, reason: str) -> None:
+        """Ask about an order until it is as wished, or has not been for some seconds."""
+        for delay in (CONFIRM, 2 * CONFIRM, 5 * CONFIRM):
+            if tracked.is_closed or not tracked.is_changing:
+                return
+            await self._way.pulse.sleep(delay)
+            with suppress(VenueError):
+                if await self._inquiry.look(tracked) is None:
+                    self._register.unknown(tracked, "not found after it was to be changed", self._now())
+                    self._inquiry.resolve(tracked)
+                    return
+        if not tracked.is_closed and tracked.is_changing:
+            self._refused(tracked, reason or "not confirmed")
+
+    def _refused(self, tracked: Tracked, reason: str) -> None:
+        tracked.wish = None
+        self._tell(ChangeRejected(self._now(), tracked.id, reason))
+
+    def compare(self, report: OrderReport, tracked: Tracked) -> None:
+        """Take over what an order has become at the venue without us."""
+        there = as_told(report, tracked)
+        competes = tracked.request.reduce_only and not self._dialect.capability.reduce_only
+        if competes:  # one was sent for less where others sell the same position
+            there = msgspec.structs.replace(there, quantity=tracked.request.quantity)
+        is_ours = tracked.is_closed or tracked.held or tracked.moving or tracked.is_changing
+        if is_ours or there == tracked.request or report.venue_id in tracked.past or report.state.is_closed:
+            tracked.other_since = None
+        elif tracked.other_since is None:
+            tracked.other_since = self._way.wire.now()
+        elif self._way.wire.now() - tracked.other_since >= LAG * SECOND_NS:
+            tracked.other_since = None
+            self._way.log.warning("order_changed_by_others", order=tracked.id)
+            self._register.amended(tracked, there, self._now())
+
+    def _now(self) -> int:
+        return self._way.pulse.wall()

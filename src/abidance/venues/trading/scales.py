@@ -1,0 +1,126 @@
+"""An account beside our own books: asked, weighed, and doubted for as long as the two differ or cannot be compared.
+
+What is under way is allowed for: an account may have traded as much of it as we do not know, and nothing beyond. It
+asks for money and positions alone; what became of orders is for others to ask.
+"""
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import NamedTuple
+
+from abidance.risk.circuits import Sign
+from abidance.venues.account import AccountDialect, Exposure, Funds
+from abidance.venues.trading.books import Books, Gap, Loose, told
+from abidance.venues.trading.line import Way
+from abidance.venues.trading.register import Register
+
+BOOKS, OWED = "books", "owed"
+"""The causes of the doubts that an account differs from our books, and that fills of it are missing."""
+PAUSE = 1.0
+"""Seconds between two looks at an account in which something is under way, or that seems to differ."""
+OVERDUE = 30.0
+"""Seconds after which fills that the venue has reported, and does not list, are a doubt."""
+
+
+class UnderWay(NamedTuple):
+    """What of an account is not clear, and how many executions are."""
+
+    orders: tuple[Loose, ...]
+    heard: int
+
+    def __bool__(self) -> bool:
+        return bool(self.orders)
+
+
+def under_way(register: Register) -> UnderWay:
+    """Return what may have traded and is not told: outcomes unknown, fills owed, executions unexplained."""
+    found = [
+        Loose(each.request.instrument, each.request.side, each.in_question, each.request.price)
+        for each in register.open()
+        if each.in_question
+    ]
+    strays = (each for waiting in register.strays.values() for each in waiting)
+    found += [Loose(each.instrument, each.side, each.quantity, each.price) for each in strays]
+    return UnderWay(tuple(found), register.heard)
+
+
+class Scales:
+    """Weighs one account. `doubts` are those in force, `doubt` takes another one, `sweep` asks for executions."""
+
+    def __init__(
+        self,
+        dialect: AccountDialect,
+        register: Register,
+        way: Way,
+        books: Books,
+        doubts: Mapping[str, str],
+        doubt: Callable[[str, str], None],
+        sweep: Callable[[], Coroutine[object, object, None]],
+    ) -> None:
+        self.funds: dict[str, Funds] = {}
+        self._exposures: Iterable[Exposure] = ()
+        self._dialect = dialect
+        self._register = register
+        self._way = way
+        self._books = books
+        self._doubts = doubts
+        self._doubt = doubt
+        self._sweep = sweep
+        self._owing_since: dict[str, float] = {}
+
+    async def compare(self) -> bool:
+        """Compare the account with our books and say whether that came to a result.
+
+        It waits a little for what is under way; what is new may be a fill nobody told of. Raises VenueError.
+        """
+        has_swept = BOOKS in self._doubts
+        for is_last in (False, False, True):
+            before = under_way(self._register)
+            if is_last or not before:
+                await self._ask()
+                after = under_way(self._register)
+                if not before and before == after and (has_swept or is_last or not self.gaps()):
+                    self.weigh()
+                    return True
+                if is_last and before == after:
+                    self._weigh_in_part(before.orders)
+                    return True
+                if not (has_swept or before or after) and self.gaps():
+                    await self._sweep()
+                    has_swept = True
+            await self._way.pulse.sleep(PAUSE)
+        return False
+
+    async def _ask(self) -> None:
+        found = self._dialect.read_funds(await self._way.wire.ask(self._dialect.funds()))
+        self.funds = {each.asset: each for each in found}
+        if (call := self._dialect.exposures()) is not None:
+            self._exposures = self._dialect.read_exposures(await self._way.wire.ask(call))
+
+    def gaps(self, loose: Iterable[Loose] = ()) -> list[Gap]:
+        """Return in what the account, as it was asked last, differs from our books now beyond what is `loose`."""
+        return self._books.gaps(self._dialect, self.funds, self._exposures, loose)
+
+    def weigh(self) -> None:
+        """Doubt the account for as long as it differs from our books."""
+        self._books.settle(self.funds)
+        found, before = told(self.gaps()), self._doubts.get(BOOKS)
+        self._doubt(BOOKS, found)
+        if not found or not before:
+            self._way.signs(Sign.DIFFERED if found else Sign.AGREED, 0.0, found)
+
+    def _weigh_in_part(self, loose: Iterable[Loose]) -> None:
+        """Doubt the account if it differs by more than what is under way; that it does not is no proof."""
+        if (found := told(self.gaps(loose))) and BOOKS not in self._doubts:
+            self._doubt(BOOKS, found)
+            self._way.signs(Sign.DIFFERED, 0.0, found)
+
+    def heed_debts(self) -> None:
+        """Doubt the account once fills are missing for so long that nobody can say whether they will be found."""
+        now, owing = self._way.pulse.steady(), {each.id: each for each in self._register.owing()}
+        self._owing_since = {id: self._owing_since.get(id, now) for id in owing}
+        overdue = [
+            f"{each.missing.normalize():f} of {each.request.instrument} has filled of order {id}"
+            for id, each in owing.items()
+            if now - self._owing_since[id] > OVERDUE
+        ]
+        self._doubt(OWED, f"{'; '.join(overdue)}, and no execution of it is listed." if overdue else "")

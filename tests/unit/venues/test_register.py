@@ -1,0 +1,109 @@
+"""What the register of one account tells of an order that was at the venue, then with us, and is to end."""
+
+from decimal import Decimal
+
+import pytest
+
+from abidance.model.event import AccountEvent, OrderFilled
+from abidance.model.order import OrderRequest, OrderState, OrderType, Side
+from abidance.venues.account import Execution, OrderReport
+from abidance.venues.trading.register import Register, Tracked
+
+ID, PAIR = "ab" * 16, "BTC/USDT@BINANCE"
+D = Decimal
+
+
+class Told:
+    """A register with one stop that stood at the venue as number 7, and what was told of it."""
+
+    def __init__(self) -> None:
+        self.events: list[AccountEvent] = []
+        self.register = Register(self.events.append, lambda _id: True, lambda _id: None)
+        request = OrderRequest(
+            "s", PAIR, Side.SELL, D(1), OrderType.STOP, trigger=D(50_000), reduce_only=True
+        )
+        self.stop: Tracked = self.register.sent(ID, request, 0)
+        self.stop.left = True
+        self.register.named(self.stop, "7", 0)
+        self.register.accepted(self.stop, 0)
+
+    def report(self, state: OrderState, filled: str) -> None:
+        self.register.report(OrderReport(ID, "7", PAIR, state, Side.SELL, D(1), D(filled), 1), 1)
+
+    def execution(self, quantity: str, name: str = "e") -> None:
+        found = Execution(name, ID, "7", PAIR, Side.SELL, D(quantity), D(50_000), D(0), "USDT", 1)
+        self.register.execution(found, 1)
+
+    @property
+    def said(self) -> list[str]:
+        """Return what was told after the order was accepted."""
+        return [type(each).__name__ for each in self.events[1:]]
+
+
+@pytest.mark.parametrize("first", ["report", "execution"])
+def test_a_withdrawn_order_ends_once_all_is_told_that_it_had_filled(first: str) -> None:
+    told = Told()
+    told.stop.withdraw()
+
+    told.register.gone(told.stop, "taken back", 2)
+    early = told.said
+    told.execution("0.4") if first == "execution" else told.report(OrderState.CANCELLED, "0.4")
+    middle = told.said
+    told.report(OrderState.CANCELLED, "0.4") if first == "execution" else told.execution("0.4")
+
+    assert early == []
+    assert middle == ["OrderFilled"] * (first == "execution")
+    assert told.said == ["OrderFilled", "OrderCancelled"]
+    assert told.stop.filled == D("0.4")
+
+
+def test_a_withdrawn_order_of_which_the_venue_told_its_end_ends_at_once() -> None:
+    told = Told()
+    told.stop.held = told.stop.moving = True
+    told.report(OrderState.CANCELLED, "0")
+    told.stop.moving = False
+    told.stop.withdraw()
+
+    told.register.gone(told.stop, "taken back", 2)
+
+    assert told.said == ["OrderCancelled"]
+
+
+def test_an_end_of_which_nobody_says_more_is_told_and_what_fills_after_it_too() -> None:
+    told = Told()
+    told.stop.withdraw()
+    told.register.gone(told.stop, "taken back", 2)
+
+    told.stop.unsettled.clear()
+    told.register.gone(told.stop, "taken back", 3)
+    told.execution("0.4")
+
+    assert told.said == ["OrderCancelled", "OrderFilled"]
+
+
+def test_an_order_that_had_filled_whole_before_it_was_taken_back_is_filled_not_cancelled() -> None:
+    told = Told()
+    told.stop.withdraw()
+    told.register.gone(told.stop, "taken back", 2)
+
+    told.report(OrderState.FILLED, "1")
+    told.execution("0.3", "one")
+    told.execution("0.7", "two")
+
+    assert told.said == ["OrderFilled"] * 2
+    assert sum(each.fill.quantity for each in told.events if isinstance(each, OrderFilled)) == 1
+    assert told.stop.told is OrderState.FILLED
+
+
+def test_an_order_is_accounted_for_only_while_nothing_about_it_is_open() -> None:
+    told = Told()
+    seen = [told.stop.is_accounted]
+    told.stop.withdraw()
+    seen.append(told.stop.is_accounted)
+    told.report(OrderState.CANCELLED, "0.4")
+    seen.append(told.stop.is_accounted)
+    told.execution("0.4")
+    seen.append(told.stop.is_accounted)
+
+    assert seen == [True, False, False, True]
+    assert told.stop.in_question == 0

@@ -1,0 +1,226 @@
+"""An account beside our books while things are under way: what is not weighed is in doubt, what is missing is told."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from abidance.model.instrument import SECOND_NS, Instrument
+from abidance.model.order import Side
+from abidance.testing.exchange import Fault, Wrong
+from abidance.venues.account import Exposure, Funds, Page, Reply
+from abidance.venues.accounts import account_of
+from abidance.venues.trading.books import Books, Loose
+from abidance.venues.trading.gateway import VenueGateway
+from tests.unit.venues.trading_world import PERPETUALS, World
+
+D = Decimal
+DAY = 86_400 * SECOND_NS
+
+
+class Unsafe:
+    """A record that is never safe: who waits for it dies before."""
+
+    seq = 1
+
+    async def done(self, seq: int) -> None:
+        await asyncio.Event().wait()
+
+
+class Owner(World):
+    """A world in which our books say that something is there."""
+
+    ours: Mapping[str, Decimal] = {}
+
+    def made(self) -> VenueGateway:
+        made = super().made()
+        made.scales._books.funds = lambda: self.ours
+        return made
+
+
+async def in_doubt(world: World, seconds: float) -> list[set[str]]:
+    """Let time pass and return by which causes the account was in doubt from quarter second to quarter second."""
+    found = []
+    for _ in range(round(seconds / 0.25)):
+        await world.advance(0.25)
+        found.append(set(world.gateway.doubts))
+    return found
+
+
+async def killed_in_flight(world: Owner) -> str:
+    """Let a process die with an order of which it cannot be known whether it left, and another one begin."""
+    world.gateway._way.record = Unsafe()
+    order = world.rest()
+    world.departed.add(order)
+    await world.restart()
+    return order
+
+
+async def test_nothing_is_risked_after_a_kill_before_the_account_was_weighed() -> None:
+    world = Owner()
+    world.ours = {"ETH": D(1)}  # it is gone
+    await world.start()
+
+    await killed_in_flight(world)
+    found = await in_doubt(world, 60)
+
+    assert all(found)
+    assert found[-1] == {"books"}
+    await world.stop()
+
+
+async def test_what_is_in_flight_at_a_start_is_allowed_for_and_nothing_else_waits_for_its_end() -> None:
+    world = Owner()
+    world.ours = {"USDT": D(1_000_000)}
+    await world.start()
+
+    order = await killed_in_flight(world)
+    found = await in_doubt(world, 4)
+
+    assert not found[-1]
+    assert world.told(order) == ["OrderUnknown"]
+    await world.stop()
+
+
+async def test_fills_that_the_venue_never_lists_are_a_doubt_that_ends_when_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = Owner()
+    await world.start()
+    listed = world.gateway.dialect.read_executions
+    world.exchange.faults.add(Fault(Wrong.GAP, "account executionReport", times=0))
+    monkeypatch.setattr(world.gateway.dialect, "read_executions", lambda *_: Page(()))
+    monkeypatch.setattr(world.gateway.dialect, "proof", _without_fills(world))
+
+    order = world.submit(quantity="0.1")
+    early = await in_doubt(world, 25)
+    late = await in_doubt(world, 25)
+    told = world.gateway.doubts["owed"]
+    world.ours = {"ETH": D(1)}  # meanwhile something else is gone
+    while_owing = await in_doubt(world, 70)
+    world.ours = {}
+    monkeypatch.setattr(world.gateway.dialect, "read_executions", listed)
+    await world.advance(30)
+
+    assert not set().union(*early)
+    assert "owed" in late[-1]
+    assert "0.1 of BTC/USDT@BINANCE" in told
+    assert order in told
+    assert "books" in while_owing[-1]
+    assert not world.gateway.doubts
+    assert world.filled(order) == D("0.1")
+    await world.stop()
+
+
+def _without_fills(world: World) -> Callable[..., Reply]:
+    """Return how answers to orders are read, without the fills in them: the venue tells only that it filled."""
+    proof = world.gateway.dialect.proof
+    return lambda *given: proof(*given)._replace(executions=())
+
+
+@pytest.mark.parametrize("venue", ["BINANCE", "BYBIT", "KUCOIN"])
+async def test_an_order_that_filled_on_the_eighth_day_of_a_pause_is_found_with_its_fills(venue: str) -> None:
+    world = await World(venue=venue, is_perpetual=venue in PERPETUALS).start()
+    order = world.rest(below=-500)
+    known = world.orders.get(order)
+    assert known is not None
+    await world.stop()  # before it heard of anything
+    await world.advance(5)
+    world.events.clear()
+
+    world.gateway = world.made()
+    long_ago = world.pulse.wall() - 9 * DAY
+    world.gateway.recover([type(known)(known.id, known.request, known.state, long_ago)], [], long_ago)
+    await world.start()
+    await world.advance(20)
+
+    assert world.told(order)[-1] == "OrderFilled"
+    assert world.filled(order) == D("0.1")
+    assert not world.gateway.doubts
+    await world.stop()
+
+
+@pytest.mark.parametrize("has_left", [False, True])
+async def test_an_order_over_which_the_program_fails_does_not_stay_sent(
+    monkeypatch: pytest.MonkeyPatch, has_left: bool
+) -> None:
+    world = await World().start()
+    world.exchange.faults.add(Fault(Wrong.GAP, world.scene.own, times=0))
+    works = getattr(world.gateway.dialect, "proof" if has_left else "submit")
+
+    def fails(*_: object) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(world.gateway.dialect, "proof" if has_left else "submit", fails)
+    order = world.rest()
+    await world.advance(0.25)
+    monkeypatch.setattr(world.gateway.dialect, "proof" if has_left else "submit", works)
+    await world.advance(10)
+
+    assert world.told(order) == (["OrderUnknown", "OrderAccepted"] if has_left else ["OrderRejected"])
+    assert world.placed(order) == has_left
+    await world.stop()
+
+
+SPOT = Instrument("BTC/USDT@BINANCE", D("0.01"), D("0.00001"), D("0.00001"), D(5))
+PERPETUAL = Instrument("BTC/USDT:USDT@BINANCE", D("0.1"), D("0.001"), D("0.001"), D(5), max_leverage=D(10))
+under_way = st.lists(
+    st.tuples(
+        st.sampled_from(list(Side)),
+        st.integers(1, 1_000).map(lambda n: n * SPOT.lot),
+        st.none() | st.integers(1, 9_000_000).map(lambda n: n * SPOT.tick),
+        st.floats(0, 1).map(D),
+        st.floats(0, 1).map(D),
+    ),
+    max_size=4,
+)
+
+
+@given(orders=under_way, taken=st.sampled_from(["", "BTC", "USDT"]))
+def test_what_is_under_way_explains_any_part_of_it_and_no_unit_more(
+    orders: list[tuple[Side, Decimal, Decimal | None, Decimal, Decimal]], taken: str
+) -> None:
+    ours = {"BTC": D(1_000), "USDT": D(10) ** 9}
+    there, least = dict(ours), dict(ours)
+    for side, quantity, price, part, better in orders:
+        if side is Side.SELL:
+            there["BTC"] -= part * quantity
+            least["BTC"] -= quantity
+        else:
+            cost = D(10) ** 6 if price is None else quantity * price * D("1.01")
+            there["USDT"] -= part * cost * better
+            least["USDT"] -= D("Infinity") if price is None else cost
+    is_hidden = (
+        bool(taken) and not least[taken].is_finite()
+    )  # nothing bounds what an order at market may cost
+    if taken and not is_hidden:
+        there[taken] = least[taken] - D("0.02")
+    loose = [Loose(SPOT.id, side, quantity, price) for side, quantity, price, *_ in orders]
+
+    gaps = Books(lambda: ours, dict).gaps(
+        account_of("BINANCE", SPOT.kind, [SPOT]),
+        {asset: Funds(asset, amount, amount) for asset, amount in there.items()},
+        (),
+        loose,
+    )
+
+    assert [gap.name for gap in gaps] == ([taken] if taken and not is_hidden else [])
+
+
+@given(orders=under_way, beyond=st.integers(-3, 3))
+def test_a_position_may_be_what_is_under_way_makes_of_it_and_no_lot_more(
+    orders: list[tuple[Side, Decimal, Decimal | None, Decimal, Decimal]], beyond: int
+) -> None:
+    loose = [Loose(PERPETUAL.id, side, n * 100, price) for side, n, price, *_ in orders]
+    bought = sum((each.quantity for each in loose if each.side is Side.BUY), D(0))
+    sold = sum((each.quantity for each in loose if each.side is Side.SELL), D(0))
+    there = (bought if beyond >= 0 else -sold) + beyond * PERPETUAL.lot
+
+    gaps = Books(dict, lambda: {PERPETUAL.id: D(0)}).gaps(
+        account_of("BINANCE", PERPETUAL.kind, [PERPETUAL]), {}, [Exposure(PERPETUAL.id, there, D(1))], loose
+    )
+
+    assert [gap.there for gap in gaps] == ([there] if beyond else [])
