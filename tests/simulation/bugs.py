@@ -14,6 +14,7 @@ from abidance.execution.algos import Algos, Parent
 from abidance.execution.exits import Exits
 from abidance.journal.store import FileJournal
 from abidance.kernel.ids import OrderIds
+from abidance.model.account import OWNER
 from abidance.model.command import Submit
 from abidance.model.event import KILL_SWITCH, OrderFilled
 from abidance.model.order import OrderState
@@ -27,11 +28,13 @@ from abidance.run.departures import Departures
 from abidance.run.durable import Durable
 from abidance.testing.simulation.disk import Disk
 from abidance.venues.account import Proof, Reply
+from abidance.venues.net.budget import Counter
 from abidance.venues.trading import gateway, register
 from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.inquiry import Inquiry
 from abidance.venues.trading.keeping import Keeping
 from abidance.venues.trading.register import Register, Tracked
+from abidance.venues.trading.scales import Scales
 
 Bug = Callable[[], AbstractContextManager[Any]]
 _answered, _submitted = VenueGateway._change_call, VenueGateway._on_submitted
@@ -301,9 +304,23 @@ def fills_by_hand_are_told_after_each_restart() -> AbstractContextManager[Any]:
     recover = VenueGateway.recover
 
     def forgetful(self: VenueGateway, orders: Any, fills: Any, *given: Any) -> None:
-        recover(self, orders, [each for each in fills if each.strategy != register.MANUAL], *given)
+        recover(self, orders, [each for each in fills if each.strategy != OWNER], *given)
 
     return patch.object(VenueGateway, "recover", forgetful)
+
+
+def a_start_is_trusted_without_a_comparison() -> AbstractContextManager[Any]:
+    """A new process takes it that the account has what its record says."""
+
+    async def compare(_self: Scales) -> bool:
+        return True
+
+    return patch.object(Scales, "compare", compare)
+
+
+def what_is_bought_by_hand_is_the_runs() -> AbstractContextManager[Any]:
+    """Whoever trades on the account by hand does it with the run's money."""
+    return patch.object(register, "OWNER", "manual")
 
 
 def failed_comparisons_wait_their_turn() -> AbstractContextManager[Any]:
@@ -428,13 +445,21 @@ def stops_give_way_to_the_exits_of_others() -> AbstractContextManager[Any]:
     return patch.object(Register, "beside", beside)
 
 
+def questions_are_not_counted() -> AbstractContextManager[Any]:
+    """Nobody counts what a venue is asked for, and whoever goes on after a refusal is shut out."""
+    return patch.multiple(Counter, delay=lambda *_, **__: 0.0, use_up=lambda *_: None)
+
+
 FIRST = {
+    "questions_are_not_counted": 20,
     "liquidations_are_passed_over": 15,
     "a_kill_is_forgotten_at_once": 9,
-    "failed_comparisons_wait_their_turn": 3,
+    "failed_comparisons_wait_their_turn": 11,
     "half_written_records_stay": 6,
     "endings_overtake_fills": 53,
+    "exits_forget_what_stops_have_sold": 24,
     "fills_by_hand_are_told_after_each_restart": 5,
+    "what_is_bought_by_hand_is_the_runs": 5,
     "no_answer_is_sent_again": 10,
     "no_answer_means_accepted": 29,
     "no_answer_means_refused": 5,
@@ -463,6 +488,7 @@ KIND = {
     "stops_that_gave_way_stay_with_us": "kraken",
     "exits_forget_what_stops_have_sold": "shared",
     "stops_give_way_to_the_exits_of_others": "shared",
+    "questions_are_not_counted": "kraken-shared",
 }
 """In which kind of world a defect is looked for; all others in plain spot."""
 
@@ -478,10 +504,11 @@ BUGS: Mapping[str, tuple[Bug, int, str]] = {
         nobody_asks_for_fills, fills_are_booked_twice, fills_are_not_recorded, decisions_are_not_recorded,
         ids_depend_on_the_process, ids_repeat, open_orders_are_forgotten_at_a_restart,
         exits_forget_what_stops_have_sold, stops_give_way_to_the_exits_of_others,
-        nobody_notes_what_leaves, fills_by_hand_are_told_after_each_restart,
+        nobody_notes_what_leaves, fills_by_hand_are_told_after_each_restart, what_is_bought_by_hand_is_the_runs,
+        a_start_is_trusted_without_a_comparison,
         failed_comparisons_wait_their_turn, half_written_records_stay, events_are_not_handled_in_their_order,
         broken_frames_are_only_logged, costs_are_not_looked_at, parts_of_an_entry_forget_each_other, funding_is_lost,
         funding_is_told_twice, liquidations_are_passed_over, profit_is_booked_in_whole_units,
-        fees_of_perpetuals_are_booked_twice, fills_are_booked_at_the_other_venue,
+        fees_of_perpetuals_are_booked_twice, fills_are_booked_at_the_other_venue, questions_are_not_counted,
     )
 }  # fmt: skip

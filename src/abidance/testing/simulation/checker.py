@@ -56,6 +56,8 @@ class Checker:
         self.journal = JournalBytes(self._record)
         self.heard_at: dict[str, int] = {}
         self.killed_at: int | None = None
+        self.weighed: set[str] = set()
+        """The venues that the process which lives now has asked what the account has."""
         self.checks = 0
         self._terms = {each.instrument: each for each in terms}
         self._is_worked = is_worked
@@ -105,6 +107,9 @@ class Checker:
             return
         again = intent.reduces and not any(each.works for each in self._placed(intent))
         self._hold("sent once", times == 1 or again, f"order {order_id} leaves for the {times}th time")
+        venue = self._terms[intent.instrument].venue
+        weighed = intent.reduces or venue in self.weighed
+        self._hold("compared", weighed, f"entry {order_id} leaves before the account was looked at")
         late = self.killed_at is not None and now > self.killed_at + KILL_WITHIN
         self._hold("killed", not late or intent.reduces, f"entry {order_id} leaves after the kill switch")
 
@@ -255,15 +260,14 @@ class Checker:
         story.fills[key] = order_id
         quantity, price, fee = (Decimal(fill[each]) for each in ("quantity", "price", "fee"))
         self._is_true(terms, fill, quantity, price, fee)
-        intent = story.intents.get(order_id)
-        is_ours = not order_id.startswith("manual-") or fill.get("purpose") == "liquidation"
-        owner = intent.strategy if intent is not None else ""
-        if terms.is_perpetual:  # the venue knows one position, whoever opened it
-            owner = OURS if is_ours else "manual"
-        self._book(terms, fill, owner or "manual", (quantity, price, fee))
+        intent, by_hand = story.intents.get(order_id), order_id.startswith("manual-")
+        self._hold("one intent", by_hand or intent is not None, f"fill {name} is of no order: {order_id}")
+        if by_hand and fill.get("purpose") != "liquidation":
+            return  # what somebody does with his own is no business of the run's, and its books do not show it
+        strategy = "" if intent is None else intent.strategy
+        # The venue knows one position in a contract, whoever opened it.
+        self._book(terms, fill, OURS if terms.is_perpetual else strategy, (quantity, price, fee))
         if intent is None:
-            by_hand = order_id.startswith("manual-")
-            self._hold("one intent", by_hand, f"fill {name} is of no order: {order_id}")
             return
         intent.filled += quantity
         self._hold("fills", intent.filled <= intent.quantity, f"order {order_id} fills more than was asked")
@@ -281,7 +285,7 @@ class Checker:
             taken = fee if fill["fee_asset"] == terms.base else ZERO
             story.hold(owner, terms.instrument, sign * quantity - taken, terms.lot)
             left = story.owned[owner, terms.instrument]
-            is_there = left > -terms.lot or owner == "manual"
+            is_there = left > -terms.lot
             self._hold("shares", is_there, f"{owner} has sold {-left} {terms.base} that it did not hold")
             story.move(venue, terms.base, sign * quantity)
             story.move(venue, terms.quote, -sign * quantity * price)
@@ -379,8 +383,8 @@ class Checker:
                     f"order {intent.id} is {intent.state} to us and does not work at the exchange"
                 )
         if must_protect:
-            held = ((*key, much) for key, much in story.owned.items() if key[0] != "manual")
-            found |= {f"{who} {id}": text for who, id, much in held if (text := self._naked(who, id, much))}
+            held = ((who, id, self._naked(who, id, much)) for (who, id), much in story.owned.items())
+            found |= {f"{who} {id}": text for who, id, text in held if text}
         return found
 
     def _may_watch(self, intent: Intent) -> bool:

@@ -32,6 +32,8 @@ CHEAP = Decimal("0.0008")
 LEVERAGE = 3.0
 DEAREST = Decimal("0.00105")
 """The largest cost of an entry at market where one is set: the fee, and a spread that is not always met."""
+GRADES = {"KRAKEN": "pro"}
+"""Of which grade our accounts are: with fewer questions than that nobody can be sure of everything within 30 s."""
 CANCEL, PLACE, ASK = "DELETE", "POST", "GET"
 
 
@@ -40,7 +42,8 @@ class Tongue:
     """What must be known of a venue's requests: `order` is the path at which orders are placed, `signed` how all begin.
 
     `ids` are the names under which an order's own id leaves, `quotes` a piece of each frame that tells the best prices,
-    `execution` is how the number of an execution is written, `stops` whether stops are sent there.
+    `money` is where it is asked what the account has, `execution` is how the number of an execution is written, `stops`
+    whether stops are sent there.
     """
 
     host: str
@@ -48,6 +51,7 @@ class Tongue:
     signed: str
     ids: tuple[str, ...]
     quotes: str
+    money: str
     placing: tuple[str, ...]
     cancelling: tuple[str, ...] = ()
     streams: str = ""
@@ -76,26 +80,26 @@ class Tongue:
 
 TONGUES: Mapping[str, Tongue] = {
     SPOT: Tongue(
-        "127.0.0.1", "/api/v3/order", "/api/v3", ("newClientOrderId",), "bookTicker", ("order",)
+        "127.0.0.1", "/api/v3/order", "/api/v3", ("newClientOrderId",), "bookTicker", "/account", ("order",)
     ),
     CONTRACT: Tongue(
-        "127.0.0.1", "/fapi/v1/order", "/fapi/v1", ("newClientOrderId", "clientAlgoId"), "bookTicker",
+        "127.0.0.1", "/fapi/v1/order", "/fapi/v1", ("newClientOrderId", "clientAlgoId"), "bookTicker", "/balance",
         ("order", "algoOrder"),
     ),
     ELSEWHERE: Tongue(
-        "localhost", "/v5/order/create", "/v5/", ("orderLinkId",), '"topic":"orderbook.1.', ("create",),
+        "localhost", "/v5/order/create", "/v5/", ("orderLinkId",), '"topic":"orderbook.1.', "/wallet-balance", ("create",),
         ("cancel", "cancel-all"), "/v5/public/spot", stops=False,
     ),
     KRAKEN: Tongue(
-        "127.0.0.1", "/0/private/AddOrder", "/0/private", ("cl_ord_id",), '"channel":"ticker"', ("AddOrder",),
+        "127.0.0.1", "/0/private/AddOrder", "/0/private", ("cl_ord_id",), '"channel":"ticker"', "/BalanceEx", ("AddOrder",),
         ("CancelOrder", "CancelAll"), "/v2", trade_id,
     ),
     KUCOIN: Tongue(
-        "127.0.0.1", "/api/v1/hf/orders", "/api/v1", ("clientOid",), "/spotMarket/level1", ("orders", "stop-order"),
+        "127.0.0.1", "/api/v1/hf/orders", "/api/v1", ("clientOid",), "/spotMarket/level1", "/accounts", ("orders", "stop-order"),
         stops=False,
     ),
     MEXC: Tongue(
-        "127.0.0.1", "/api/v3/order", "/api/v3", ("newClientOrderId",), "bookTicker", ("order",), streams="/ws",
+        "127.0.0.1", "/api/v3/order", "/api/v3", ("newClientOrderId",), "bookTicker", "/account", ("order",), streams="/ws",
         stops=False,
     ),
 }  # fmt: skip
@@ -180,7 +184,7 @@ def config_of(seed: int, kind: Kind) -> RunConfig:
         venues={instrument(id).venue: _costs(id) for id in kind.instruments},
         perpetuals=PerpetualsConfig(set_at_venue=True),
         risk=RiskConfig(breakers=BreakersConfig(daily_loss=None, max_drawdown=None)),
-        feed=FeedConfig(addresses=addresses, anomalies=False),
+        feed=FeedConfig(addresses=addresses, grades=GRADES, anomalies=False),
     )
 
 

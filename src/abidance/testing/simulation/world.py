@@ -40,6 +40,7 @@ from abidance.testing.simulation.clockwork import VirtualLoop, VirtualPulse
 from abidance.testing.simulation.disk import Died, Disk
 from abidance.testing.simulation.kinds import (
     CONTRACT,
+    GRADES,
     SPOT,
     TONGUES,
     Kind,
@@ -144,7 +145,10 @@ class Site:
         self.account = Account(
             "a-key", SECRET, PHRASE, maker=taker_of(instrument_id), taker=taker_of(instrument_id)
         )
-        self.exchange = LocalExchange([self.market], start=epoch, clock=pulse, accounts=[self.account])
+        self.exchange = LocalExchange(
+            [self.market], start=epoch, clock=pulse, accounts=[self.account],
+            limited=True, grade=GRADES.get(self.venue, ""),
+        )  # fmt: skip
         self.exchange.desk.transfer(self.account, "USDT", FUNDS, epoch)
         salt = "" if instrument_id in (SPOT, CONTRACT) else instrument_id
         self.network = Network(self.exchange, Random(f"network:{seed}{salt}"))
@@ -208,6 +212,8 @@ class Place:
             id = site.tongue.placed(asked, named)
             if id:
                 checker.leaves(id, self.pulse.true())
+            elif asked.path.endswith(site.tongue.money):
+                checker.weighed.add(site.venue)
 
         def arrived(frame: Frame) -> None:
             if site.tongue.tells_quotes(frame):
@@ -299,6 +305,7 @@ class Place:
 
     async def _live(self) -> None:
         self.disk.opened()
+        self.checker.weighed.clear()
         self.plug = self._plug()
         config, now = self._config, self.pulse.wall()
         material = await gather_begun(config, self.history, STRATEGIES, self.folder, now)
@@ -313,7 +320,9 @@ class Place:
         with kind(material, self.folder, access) as bot:
             self.bot, bot.disk = bot, self.disk
             try:
-                shared = Shared(self.plug, self.pulse, Budgets(self.pulse), draw, logger("simulation"))
+                shared = Shared(
+                    self.plug, self.pulse, Budgets(self.pulse, config.feed.grades), draw, logger("simulation")
+                )
                 await bot.run(shared, lambda: not self.wants_life, self._watch, self.history)
                 self._said = (bot.journal.seq, bot.state())
             finally:
