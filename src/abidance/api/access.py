@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 from starlette.requests import HTTPConnection
+from starlette.types import Scope as Asked
 
 from abidance.api.doorman import address_of
 from abidance.api.house import House
@@ -79,6 +80,12 @@ def identify(connection: HTTPConnection) -> Identity:
     if house.demo and address in ("127.0.0.1", "::1"):
         return Identity("demo", Role.OPERATOR, "demo", address, request_id)
     return Identity("", None, "nobody", address, request_id)
+
+
+def known_as(scope: Asked) -> str:
+    """Return by what a request is known: the name of its session or token, empty for a stranger's."""
+    who = identify(HTTPConnection(scope))
+    return who.token_id if who.session is None else who.session.id
 
 
 class Needs:
@@ -200,5 +207,6 @@ __all__ = [
     "check_declared",
     "house_of",
     "identify",
+    "known_as",
     "routes_of",
 ]

@@ -4,17 +4,17 @@ import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from abidance import __version__
 from abidance.api import access, problems, stream
 from abidance.api.describing import SHARED, Application
 from abidance.api.doorman import Doorman, Rules
-from abidance.api.house import House
+from abidance.api.house import JOURNALS, STREAM, House
 from abidance.api.packing import Packing
 from abidance.api.pages import Pages
 from abidance.api.place import web_folder
@@ -41,14 +41,16 @@ from abidance.api.routes import (
     session,
     strategies,
     studies,
+    unreadable,
     users,
     verdicts,
 )
+from abidance.api.work import WorkNews
 from abidance.market.store import open_tables
 
 PREFIX = "/api/v1"
 _ROUTES = (
-    session, users, audit, keys, bots, runs, orders, fills, positions, exports, risk, market, strategies, backtests, searches, studies, verdicts, data, downloads, jobs, alerts, logs, config,
+    session, users, audit, keys, bots, runs, unreadable, orders, fills, positions, exports, risk, market, strategies, backtests, searches, studies, verdicts, data, downloads, jobs, alerts, logs, config,
 )  # fmt: skip
 
 
@@ -66,19 +68,16 @@ def create_app(house: House, rules: Rules, web: Path | None = None) -> FastAPI:
         responses=SHARED,
         generate_unique_id_function=_operation,
     )
-    app.state.house, app.state.hub = house, stream.Hub(house.runs)
+    app.state.house, app.state.hub = house, stream.Hub(house.runs, WorkNews(house.benches))
     problems.install(app)
-    api = APIRouter(prefix=PREFIX)
-    for each in _ROUTES:
-        api.include_router(each.router)
-    api.include_router(stream.router)
-    app.include_router(api)
+    for each in (*_ROUTES, stream):  # each by itself: a router of routers makes every route twice
+        app.include_router(each.router, prefix=PREFIX)
     app.include_router(health.router)
     access.check_declared(app)
     # Not mounted: a route that is there and takes other methods says so (405) rather than being nowhere.
     app.router.default = Pages(web if web is not None else web_folder())
     app.add_middleware(Packing, prefix=PREFIX)
-    app.add_middleware(Doorman, rules=rules, metrics=house.metrics)
+    app.add_middleware(Doorman, rules=rules, metrics=house.metrics, known=access.known_as)
     return app
 
 
@@ -90,22 +89,22 @@ def _operation(route: APIRoute) -> str:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     house: House = app.state.house
-    works = (
-        house.runs.follow(),
-        app.state.hub.work(),
-        house.arrears.work(),
-        *(bench.work() for bench in house.benches),
-    )
-    tasks = [asyncio.ensure_future(work) for work in works]
+    works = {
+        JOURNALS: house.runs.follow,
+        STREAM: app.state.hub.work,
+        "audit log": house.arrears.work,
+        **{bench.noun: bench.work for bench in house.benches},
+    }
+    tasks = [asyncio.ensure_future(house.works.last(name, work)) for name, work in works.items()]
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
-        house.close()
+        try:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            house.close()
 
 
 def describe() -> bytes:

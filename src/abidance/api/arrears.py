@@ -1,6 +1,7 @@
 """Deeds that do not wait for the audit log: done though it cannot be written, alarmed, written once it can be.
 
-They are those that take risk or rights away, such as the kill switch. Everything else is refused meanwhile.
+They are those that take risk or rights away, such as the kill switch. Everything else is refused meanwhile. What is
+owed stands on a slate, too, so that the next server pays what a killed one could not.
 """
 
 import asyncio
@@ -8,9 +9,11 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+from abidance.api.slate import SLATE, Debt, Line, Slate
 from abidance.kernel.log import logger
 from abidance.model.errors import AbidanceError
 from abidance.security.audit import Audit
@@ -18,18 +21,8 @@ from abidance.security.audit import Audit
 BEAT, PATIENCE = 1.0, 1.0
 """Seconds between tries to write what is owed; and for which a deed waits for a disk that does not answer."""
 _KEPT = 1_000
-
-
-class Line(NamedTuple):
-    """What the audit log is to say of a deed; `run` is the one that it was about, if any."""
-
-    actor: str
-    action: str
-    target: str
-    data: dict[str, Any]
-    address: str
-    request_id: str
-    run: str = ""
+_NEWEST = 1_000
+"""Lines of the log among which a debt is looked for that was paid by a server that then had no time to strike it."""
 
 
 class Alarm(NamedTuple):
@@ -47,9 +40,10 @@ class Arrears:
         self._audit = audit
         self._auditor = auditor
         self._now = now
-        self._owed: deque[tuple[int, Line]] = deque()
+        self._slate = Slate(audit.path.with_name(SLATE))
         self._paying = threading.Lock()
         self.alarms: deque[Alarm] = deque(maxlen=_KEPT)
+        self._owed = deque(self._left())
 
     def __len__(self) -> int:
         return len(self._owed)
@@ -57,18 +51,40 @@ class Arrears:
     async def write(self, line: Line) -> None:
         """Write a deed down, or owe it to the log; this returns within PATIENCE and does not raise."""
         moment = int(self._now() * 1000)
-        writing = asyncio.get_running_loop().run_in_executor(self._auditor, self._write, line, line.data)
-        writing.add_done_callback(partial(self._written, moment, line))
+        debt = Debt(moment, line)
+        writing = asyncio.get_running_loop().run_in_executor(self._auditor, self._write_or_owe, debt)
+        writing.add_done_callback(partial(self._written, debt))
         done, _ = await asyncio.wait({writing}, timeout=PATIENCE)
         if not done:
             self._alarm(moment, line, "the disk does not answer")
 
-    def _written(self, moment: int, line: Line, writing: "asyncio.Future[None]") -> None:
+    def _left(self) -> list[Debt]:
+        """Return what another server left behind, and alarm it once more."""
+        there, newest = self._slate.read(), []
+        with suppress(OSError):  # a log that cannot be read either keeps no server from starting
+            newest = self._audit.last(_NEWEST) if there else []
+        known = {(each.request_id, each.action, each.data.get("done")) for each in newest}
+        paid = [each for each in there if each.mark in known]
+        left = [each for each in there if each.mark not in known]
+        if paid:
+            self._slate.strike(paid)
+        for each in left:
+            self._alarm(*each, "the server ended before it could be")
+        return left
+
+    def _write_or_owe(self, debt: Debt) -> None:
+        try:
+            self._write(debt.line, debt.line.data)
+        except AbidanceError:
+            self._slate.put(debt)
+            raise
+
+    def _written(self, debt: Debt, writing: "asyncio.Future[None]") -> None:
         if writing.cancelled():
-            self._owed.append((moment, line))
+            self._owed.append(debt)
         elif (error := writing.exception()) is not None:
-            self._owed.append((moment, line))
-            self._alarm(moment, line, error.found if isinstance(error, AbidanceError) else str(error))
+            self._owed.append(debt)
+            self._alarm(*debt, error.found if isinstance(error, AbidanceError) else str(error))
 
     def _alarm(self, moment: int, line: Line, reason: str) -> None:
         told = f"{line.action} of {line.target} by {line.actor} was let through and is not in the audit log: {reason}"
@@ -86,6 +102,7 @@ class Arrears:
         """Write what is owed, as far as that can be done now; each line says when (`done`, ms UTC) it was done."""
         if not self._paying.acquire(timeout=PATIENCE):
             return  # somebody waits for the disk already
+        paid: list[Debt] = []
         try:
             while self._owed:
                 moment, line = self._owed[0]
@@ -93,9 +110,11 @@ class Arrears:
                     self._write(line, line.data | {"done": moment})
                 except AbidanceError:
                     return
-                self._owed.popleft()
+                paid.append(self._owed.popleft())
                 logger("api").warning("deed_audited_late", action=line.action, target=line.target)
         finally:
+            if paid:
+                self._slate.strike(paid)
             self._paying.release()
 
     async def work(self) -> None:

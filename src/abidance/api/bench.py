@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
@@ -22,17 +23,22 @@ from typing import Any
 from abidance.api.fitting import loaded
 from abidance.api.workshop import RESULT, Kind, Task, do
 from abidance.backtest.export import write_whole
-from abidance.model.errors import UsageError
+from abidance.kernel.log import logger
+from abidance.model.errors import AbidanceError, UsageError
 
 REQUEST = "request.json"
 QUEUED = 20
 """So much of a kind may wait."""
-_BEAT = 0.1
+_BEAT, _AGAIN = 0.05, 10.0
+"""Seconds between looks at what a process says, and until what could not be kept is tried again."""
 
 
 @dataclass
 class Job:
-    """One piece of work; times are ms UTC. `asked` is what was wished besides the configuration, `live` how it goes."""
+    """One piece of work; times are ms UTC. `asked` is what was wished besides the configuration, `live` how it goes.
+
+    `told` is when its process last said so.
+    """
 
     id: str
     config: dict[str, Any]
@@ -42,6 +48,7 @@ class Job:
     state: str = "queued"
     progress: float = 0.0
     finished: int | None = None
+    told: int | None = None
     error: str = ""
     remedy: str = ""
     strategies: list[str] = field(default_factory=list)
@@ -52,8 +59,15 @@ class Job:
     live: dict[str, Any] = field(default_factory=dict)
 
 
+def _nobody_hears(_noun: str, _job: Job) -> None:
+    """Take note of nothing: nobody follows."""
+
+
 class Bench:
-    """The work of one kind in a user directory; `work` does it until it is cancelled."""
+    """The work of one kind in a user directory; `work` does it until it is cancelled.
+
+    `heard` is called with the noun and the piece whenever one of its pieces stands otherwise.
+    """
 
     def __init__(self, userdir: Path, kind: Kind) -> None:
         self._userdir = userdir
@@ -62,6 +76,8 @@ class Bench:
         self._jobs: dict[str, Job] = {}
         self._process: BaseProcess | None = None
         self._news = asyncio.Event()
+        self.heard: Callable[[str, Job], None] = _nobody_hears
+        self._unkept: list[Job] = []
         for path in sorted(self._folder.glob(f"*/{REQUEST}")):
             with suppress(OSError, ValueError, TypeError):
                 job = Job(**json.loads(path.read_bytes()))
@@ -120,9 +136,14 @@ class Bench:
         )
 
     def queue(self, job: Job) -> None:
-        """Let planned work be done when its turn comes."""
+        """Let planned work be done when its turn comes. Raises AbidanceError, and queues nothing, on a full disk."""
+        try:
+            self._keep(job)
+        except OSError as error:
+            told = f"The {self._kind.noun} cannot be put down ({error.strerror}), and nothing was begun."
+            raise AbidanceError(told, "Make room on the disk.") from error
         self._jobs[job.id] = job
-        self._keep(job)
+        self.heard(self.noun, job)
         self._news.set()
 
     def cancel(self, job: Job) -> None:
@@ -137,12 +158,15 @@ class Bench:
     async def work(self) -> None:
         """Run what waits, oldest first, for ever."""
         while True:
+            self._keep_late()
             waiting = [job for job in reversed(self.all()) if job.state == "queued"]
             if waiting:
                 await self._run(waiting[0])
                 continue
             self._news.clear()
-            await self._news.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_AGAIN if self._unkept else None):
+                    await self._news.wait()
 
     async def _run(self, job: Job) -> None:
         context = multiprocessing.get_context("spawn")
@@ -152,26 +176,35 @@ class Bench:
             target=do, args=(theirs, self._kind, task), name=self._kind.noun, daemon=True
         )
         job.state = "running"
-        self._process = process
+        self.heard(self.noun, job)
         try:
             await asyncio.to_thread(process.start)
+            self._process = process  # from here on it can be ended
             theirs.close()
             await self._watch(job, process, ours)
+        except Exception as error:
+            if job.state == "running":
+                job.state, job.error = "failed", f"It could not be gone on with ({error})."
+                self._finish(job)
+            raise
         finally:
             if process.is_alive():
                 process.kill()
             self._process = None
+            theirs.close()
             ours.close()
 
     async def _watch(self, job: Job, process: BaseProcess, news: Connection) -> None:
         until = time.monotonic() + self._kind.longest
         while job.state == "running":
-            is_alive = process.is_alive()
+            is_alive, before = process.is_alive(), job.told
             try:
                 while job.state == "running" and news.poll():
                     self._take(job, news.recv())
             except (EOFError, OSError):
                 is_alive = False
+            if job.state == "running" and job.told != before:
+                self.heard(self.noun, job)
             if job.state == "running" and (not is_alive or time.monotonic() > until):
                 job.state = "failed"
                 hours = self._kind.longest / 3_600
@@ -186,8 +219,8 @@ class Bench:
         if job.state != "cancelled":
             self._finish(job)
 
-    def _take(self, job: Job, told: tuple[str, Any]) -> None:
-        kind, value = told
+    def _take(self, job: Job, told: tuple[str, Any, int]) -> None:
+        kind, value, job.told = told
         if kind == "progress":
             job.progress = float(value[0])
             job.live |= value[1]
@@ -197,8 +230,19 @@ class Bench:
             job.state, (job.error, job.remedy) = "failed", value
 
     def _finish(self, job: Job) -> None:
+        """Put down that work is over; a disk that is full now is asked again later, and other work goes on."""
         job.finished = time.time_ns() // 1_000_000
-        self._keep(job)
+        self._unkept.append(job)
+        self._keep_late()
+        self.heard(self.noun, job)
+
+    def _keep_late(self) -> None:
+        try:
+            while self._unkept:
+                self._keep(self._unkept[0])
+                self._unkept.pop(0)
+        except OSError as error:
+            logger("api").error("work_not_kept", id=self._unkept[0].id, reason=str(error))
 
     def _keep(self, job: Job) -> None:
         folder = self._folder / job.id

@@ -12,13 +12,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
-from abidance.api.fitting import by_name, check_strategies
+from abidance.api.fitting import by_name, check_bars, check_strategies
 from abidance.backtest.export import write_whole
+from abidance.market.store import Catalog
 from abidance.model.errors import UsageError, about
 from abidance.run.choice import as_file
 from abidance.run.config import RunConfig, load, own_files
@@ -45,6 +48,11 @@ class Recipe:
     account: str = "main"
     venues: tuple[str, ...] = ()
 
+    @property
+    def is_replay(self) -> bool:
+        """Whether it trades on stored bars."""
+        return self.feed == "replay" and not self.is_real
+
     def typed(self, file: Path, userdir: Path, *, fresh: bool) -> list[str]:
         """Return what one would type."""
         found = ["trade", "--plain", "-c", str(file), "--userdir", str(userdir)]
@@ -61,11 +69,14 @@ class Recipe:
 class Bots:
     """The bots of a user directory that can be started from here."""
 
-    def __init__(self, userdir: Path, spawn: Spawn = subprocess.Popen) -> None:
+    def __init__(self, userdir: Path, catalog: Catalog, spawn: Spawn = subprocess.Popen) -> None:
         self._userdir = userdir
         self._folder = userdir / FOLDER
+        self._catalog = catalog
         self._spawn = spawn
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._starting: set[str] = set()
+        self._lock = Lock()
 
     def all(self) -> list[Recipe]:
         """Return how each known bot is started, by name."""
@@ -86,32 +97,96 @@ class Bots:
     def plan(self, wish: Mapping[str, Any], recipe: Recipe) -> tuple[RunConfig, Recipe]:
         """Return the configuration of a bot, on top of the user's own file, and how it is to be started.
 
-        Raises UsageError and ConfigError for what does not fit.
+        Raises UsageError, ConfigError and DataError for what does not fit.
         """
         config = load(own_files(self._userdir), wish, {}).ready()
         check_strategies(by_name(config), self._userdir / STRATEGIES)
+        if recipe.is_replay:
+            check_bars(config, self._catalog)
         venues = venues_of(config)
         return config, Recipe(**asdict(recipe) | {"venues": venues})
 
     def keep(self, config: RunConfig, recipe: Recipe) -> None:
         """Put down what starts a bot, for now and for later."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self._folder / f"{recipe.name}.toml", as_file(config).encode())
-        write_whole(self._folder / f"{recipe.name}.json", json.dumps(asdict(recipe)).encode())
+        settings, known = self._files(recipe.name)
+        write_whole(settings, as_file(config).encode())
+        write_whole(known, json.dumps(asdict(recipe)).encode())
 
-    def start(self, recipe: Recipe, *, fresh: bool = False, passphrase: str = "") -> bool:
+    def _files(self, name: str) -> tuple[Path, Path]:
+        return self._folder / f"{name}.toml", self._folder / f"{name}.json"
+
+    def check_name(self, recipe: Recipe, is_real: bool) -> None:
+        """Raise UsageError for a name that cannot be taken: of a bot that runs, or on paper of one with real orders.
+
+        `is_real` says that what is on record under the name has real orders, or may have.
+        """
+        name = recipe.name
+        with about("name"):
+            if is_answering(self._userdir / "runs" / name):
+                raise UsageError(f"The bot {name} is running.", "Stop it first, or choose another name.")
+            with suppress(UsageError):
+                is_real = is_real or self.get(name).is_real
+            if is_real and not recipe.is_real:
+                raise UsageError(
+                    f"The bot {name} has real orders, or nobody knows.",
+                    "Choose another name for one on paper.",
+                )
+
+    def begin(
+        self,
+        config: RunConfig,
+        recipe: Recipe,
+        *,
+        fresh: bool = False,
+        passphrase: str = "",
+        is_real: bool = False,
+    ) -> bool:
+        """Put down what starts a bot and start it, as `start` does; what was put down before stays when it does not.
+
+        Raises what `check_name` and `start` raise.
+        """
+        with self._alone(recipe.name):
+            self.check_name(recipe, is_real)
+            before = {path: path.read_bytes() if path.exists() else None for path in self._files(recipe.name)}
+            try:
+                self.keep(config, recipe)
+                return self._start(recipe, fresh=fresh, passphrase=passphrase)
+            except BaseException:
+                for path, content in before.items():
+                    if content is None:
+                        path.unlink(missing_ok=True)
+                    else:
+                        write_whole(path, content)
+                raise
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Let nobody else start a bot of this name meanwhile. Raises UsageError when somebody does."""
+        with self._lock:
+            is_free = name not in self._starting
+            self._starting.add(name)
+        if not is_free:
+            with about("name"):
+                raise UsageError(f"The bot {name} is being started.", "Wait until it is seen how that goes.")
+        try:
+            yield
+        finally:
+            self._starting.discard(name)
+
+    def start(self, recipe: Recipe, *, passphrase: str = "") -> bool:
         """Start a bot's process; return whether it answers already (True) or is still getting ready.
 
-        Raises UsageError with what the process said when it ended at once. It takes some seconds.
+        It takes seconds. Raises UsageError for one that runs, and with what its process said when it ended at once.
         """
+        with self._alone(recipe.name):
+            self.check_name(recipe, recipe.is_real)
+            return self._start(recipe, fresh=False, passphrase=passphrase)
+
+    def _start(self, recipe: Recipe, *, fresh: bool, passphrase: str) -> bool:
         folder = self._userdir / "runs" / recipe.name
-        if is_answering(folder):
-            with about("name"):
-                raise UsageError(
-                    f"The bot {recipe.name} is running.", "Stop it first, or choose another name."
-                )
         log = self._folder / f"{recipe.name}.log"
-        typed = recipe.typed(self._folder / f"{recipe.name}.toml", self._userdir, fresh=fresh)
+        typed = recipe.typed(self._files(recipe.name)[0], self._userdir, fresh=fresh)
         secret = {PASSPHRASE: passphrase} if passphrase else {}
         with log.open("wb") as out:
             process = self._spawn(

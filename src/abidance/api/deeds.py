@@ -12,6 +12,7 @@ from typing import Any
 from abidance.api.access import Identity
 from abidance.api.arrears import Line
 from abidance.api.house import House
+from abidance.api.problems import ProblemError
 from abidance.model.errors import AbidanceError
 
 
@@ -26,13 +27,16 @@ async def note(
 ) -> None:
     """Write a deed to the audit log; `by` names who did it where nobody is known yet.
 
-    Raises AbidanceError when the log cannot be written; then nothing may be done.
+    Raises ProblemError (409, `not_audited`) when the log cannot be written; then nothing may be done.
     """
     actor = who.name if by is None else by
     told = partial(
         house.audit.write, actor, action, target, data, address=who.address, request_id=who.request_id
     )
-    await house.auditing(told)
+    try:
+        await house.auditing(told)
+    except AbidanceError as error:
+        raise ProblemError(409, error.found, error.remedy, code="not_audited") from error
 
 
 async def note_anyway(

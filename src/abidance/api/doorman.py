@@ -5,7 +5,7 @@ Owns what can be judged without knowing who asks. Who may do what is the busines
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from urllib.parse import urlsplit
@@ -16,9 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from abidance.api.metrics import Metrics
 from abidance.api.problems import respond
 from abidance.security.sessions import is_within
-from abidance.security.throttle import Pace
+from abidance.security.throttle import Pace, place_of
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+STEERS = "/control"
+"""How the paths end by which runs are steered, and killed."""
 MARK = "x-abidance"
 """The header that a page of another origin cannot send without being asked first."""
 POLICY = (
@@ -48,10 +50,16 @@ class Rules:
 
 
 class Doorman:
-    """ASGI middleware around the whole application, WebSocket included."""
+    """ASGI middleware around the whole application, WebSocket included.
 
-    def __init__(self, app: ASGIApp, rules: Rules, metrics: Metrics) -> None:
+    `known` says by what a request is known (a session, a token), empty for a stranger's.
+    """
+
+    def __init__(
+        self, app: ASGIApp, rules: Rules, metrics: Metrics, known: Callable[[Scope], str] = lambda _: ""
+    ) -> None:
         self._app = app
+        self._known = known
         self._rules = rules
         self._metrics = metrics
         self._pace = Pace(rules.rate, rules.burst)
@@ -98,12 +106,24 @@ class Doorman:
             return 421, told, f"Use {' or '.join(sorted(rules.hosts)[:3])}, or name it with --host-name.", {}
         if not is_within(address, rules.addresses):
             return 403, "Your address may not come in.", "Ask who runs this server.", {}
-        if wait := self._pace.take(address):
+        if wait := self._wait(scope, place_of(address)):
             told = "Too many requests from your address."
             return 429, told, f"Wait {wait:.1f} s.", {"Retry-After": str(max(1, round(wait)))}
         if scope["type"] == "websocket" or scope["method"] in SAFE:
             return None
         return self._flaw_of_change(headers)
+
+    def _wait(self, scope: Scope, place: str) -> float:
+        """Return how many seconds a request comes too early.
+
+        A place has one measure for all who ask from there. Whoever is known has another one, which strangers cannot use
+        up, and what steers a run has its own of both: a kill finds room whatever else is asked.
+        """
+        kind = " steers" if scope.get("method") == "POST" and scope["path"].endswith(STEERS) else ""
+        wait = self._pace.take(f"{place}{kind}")
+        if wait and (name := self._known(scope)):
+            return self._pace.take(f"{name}{kind}")
+        return wait
 
     def _flaw_of_change(self, headers: Headers) -> tuple[int, str, str, dict[str, str]] | None:
         """Return why a request that changes something may not come from where it comes, or None."""

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from abidance.model.errors import AbidanceError, UsageError
+from abidance.market.store import Catalog, parse_timerange
+from abidance.model.errors import AbidanceError, UsageError, about
 from abidance.run.config import RunConfig, load
 from abidance.strategy.parameters import Value
 
@@ -56,9 +57,22 @@ def loaded(config: Mapping[str, Any]) -> RunConfig:
     return by_name(load([], config, {}).ready())
 
 
-def check(config: Mapping[str, Any], folder: Path) -> None:
-    """Raise what `loaded` and `check_strategies` raise; strategies are imported, which may take a moment."""
-    check_strategies(loaded(config), folder)
+def check(config: Mapping[str, Any], folder: Path, catalog: Catalog) -> None:
+    """Raise what `loaded`, `check_strategies` and `check_bars` raise; it imports strategies and reads bars."""
+    found = loaded(config)
+    check_strategies(found, folder)
+    check_bars(found, catalog)
+
+
+def check_bars(config: RunConfig, catalog: Catalog) -> None:
+    """Raise DataError where a run would find no stored bars to trade on, or none in its time range."""
+    start, end = parse_timerange(config.timerange) if config.timerange else (None, None)
+    for each in config.strategies:
+        for id in each.instruments:
+            with about("instruments"):
+                catalog.read(id, each.timeframe)
+            with about("timerange"):
+                catalog.read(id, each.timeframe, start, end)
 
 
 def check_strategies(config: RunConfig, folder: Path) -> None:
@@ -104,4 +118,13 @@ def _misfits(strategy: str, values: Mapping[str, Value], folder: Path) -> dict[s
     return {name: str(flaw) for name, flaw in misfits(find_strategy(strategy, folder), values).items()}
 
 
-__all__ = ["INSIDE", "asked_as", "by_name", "check", "check_parameters", "check_strategies", "loaded"]
+__all__ = [
+    "INSIDE",
+    "asked_as",
+    "by_name",
+    "check",
+    "check_bars",
+    "check_parameters",
+    "check_strategies",
+    "loaded",
+]

@@ -9,9 +9,11 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 
 from abidance.api.problems import not_found
+from abidance.journal.record import Record
 from abidance.journal.store import Follower
 from abidance.kernel.log import logger
 from abidance.model.errors import AbidanceError
@@ -22,19 +24,27 @@ from abidance.run.replica import Replica
 BEAT, LISTENED, TURN, AT_ONCE = 0.05, 0.01, 0.01, 200
 """Seconds between looks at the journals, and while somebody listens; seconds that one may take of the loop; records
 read at once."""
+AGAIN, STALE = 5.0, 3.0
+"""Seconds until a journal that could not be read is tried again; and after which what is told is called old."""
 _SCAN = 1.0
 _ASIDE = re.compile(r"\.[0-9]{8}-[0-9]{6}(-[0-9]+)?$")
 """How the folders of runs end that were moved aside by a fresh start."""
 
 
 class Followed:
-    """One run and how far it has been read."""
+    """One run and how far it has been read.
+
+    `problem` says why it is not read on; a journal that cannot be read now is tried again, what cannot be understood is
+    left as it was. `is_read` says that all has been read once, as far as it can be.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = folder.name
         self.problem = ""
-        self.is_current = False
+        self.is_read = False
+        self._is_lost = False
+        self._again_at, self._whole_at = -inf, time.monotonic()
         self._node = Presence(folder)
         self._follower = Follower(folder / JOURNAL)
         try:
@@ -49,26 +59,67 @@ class Followed:
         return self._follower.is_replaced
 
     @property
+    def is_real(self) -> bool:
+        """Say whether real orders leave."""
+        return not self.replica.header.mode.startswith("paper")
+
+    @property
     def is_running(self) -> bool:
         """Say whether a process answers at the run's door now."""
         return bool(self._node)
 
+    @property
+    def is_current(self) -> bool:
+        """Say whether all that is on record was read a moment ago, so that what is told is not old."""
+        return self.is_read and not self.problem and time.monotonic() - self._whole_at < STALE
+
     def advance(self, until: float) -> bool:
         """Read on until there is nothing new (True) or the time is over (False); `until` is of the monotonic clock."""
-        if self.problem:
+        if self._is_lost or time.monotonic() < self._again_at:
             return True
-        try:
-            while records := self._follower.read(AT_ONCE):
-                self.replica.take(records)
-                if time.monotonic() >= until:
-                    return False
-        except AbidanceError as error:
-            self.problem = str(error)
-        except Exception as error:  # noqa: BLE001 - one strange journal must not take the others away
-            self.problem = f"The journal cannot be understood ({type(error).__name__}: {error})."
-            logger("api").error("journal_not_understood", run=self.name, exc_info=error)
-        self.is_current = True
+        while (records := self._read()) and self._take(records):
+            if time.monotonic() >= until:
+                return False
+        self.is_read = True
+        if not self.problem:
+            self._look_behind()
         return True
+
+    def _look_behind(self) -> None:
+        """Note whether anything stands behind what was read: a record is half written for a moment, not for seconds."""
+        now, left = time.monotonic(), self._follower.unread
+        if not left:
+            self._whole_at = now
+        elif now - self._whole_at > STALE:
+            self._stop(
+                f"The {left} bytes behind record {self._follower.seq} of the journal were never finished, or are damaged."
+            )
+
+    def _read(self) -> list[Record]:
+        try:
+            found = self._follower.read(AT_ONCE)
+        except Exception as error:  # noqa: BLE001 - one strange journal must not take the others away
+            self._again_at = time.monotonic() + AGAIN
+            self._stop(_told(error), error)
+            return []
+        if found or not self._follower.unread:
+            self.problem = ""
+        return found
+
+    def _take(self, records: list[Record]) -> bool:
+        """Let the replica take records; False when it does not understand them, and half of one may be in it."""
+        try:
+            self.replica.take(records)
+        except Exception as error:  # noqa: BLE001 - one strange journal must not take the others away
+            self._is_lost = True
+            self._stop(f"The journal cannot be understood ({type(error).__name__}: {error}).", error)
+            return False
+        return True
+
+    def _stop(self, problem: str, error: Exception | None = None) -> None:
+        if problem != self.problem:
+            logger("api").error("journal_not_read_on", run=self.name, reason=problem, exc_info=error)
+        self.problem = problem
 
     def close(self) -> None:
         """Let go of the journal and of the node."""
@@ -104,10 +155,15 @@ class Runs:
         found = self._runs.get(name)
         return is_answering(self.folder / name) if found is None else found.is_running
 
+    def is_real(self, name: str) -> bool:
+        """Say whether what is on record under a name has real orders, or may have because it cannot be read."""
+        found = self._runs.get(name)
+        return name in self.broken if found is None else found.is_real
+
     @property
-    def is_current(self) -> bool:
-        """Say whether all that was on record at the start has been read."""
-        return bool(self._scan_at) and all(run.is_current for run in self._runs.values())
+    def is_read(self) -> bool:
+        """Say whether all that was on record at the start has been read, as far as it can be."""
+        return bool(self._scan_at) and all(run.is_read for run in self._runs.values())
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` whenever something changed; return what ends that."""
@@ -136,6 +192,13 @@ class Runs:
                 callback()
         return done
 
+    def renew(self) -> None:
+        """Look for runs that came since the last look, and begin to read them: what is listed then is there now."""
+        before = len(self._runs)
+        self.scan()
+        if len(self._runs) != before:
+            self.advance()
+
     def scan(self) -> None:
         """Look for runs that came, went or were replaced."""
         found = (path.parent for path in self.folder.glob(f"*/{JOURNAL}"))
@@ -152,10 +215,10 @@ class Runs:
         try:
             self._runs[name] = Followed(folder)
             self.broken.pop(name, None)
-        except (AbidanceError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - one strange journal must not take the others away
             if name not in self.broken:
-                logger("api").warning("run_not_readable", run=name, reason=str(error))
-            self.broken[name] = str(error)
+                logger("api").warning("run_not_readable", run=name, reason=str(error), exc_info=error)
+            self.broken[name] = _told(error)
 
     def close(self) -> None:
         """Let go of all journals."""
@@ -163,6 +226,10 @@ class Runs:
             with suppress(OSError):
                 run.close()
         self._runs.clear()
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, AbidanceError | OSError) else f"{type(error).__name__}: {error}"
 
 
 __all__ = ["Followed", "Runs"]

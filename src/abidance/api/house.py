@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from abidance.api.arrears import Arrears
 from abidance.api.bench import Bench
 from abidance.api.bots import STRATEGIES, Bots
 from abidance.api.following import Runs
+from abidance.api.lasting import Works
 from abidance.api.metrics import Metrics
 from abidance.api.notes import Notes
 from abidance.api.studies import FOLDER as STUDIES
@@ -24,10 +26,12 @@ from abidance.security.audit import AUDIT, Audit
 from abidance.security.database import USERS, open_database
 from abidance.security.passwords import Passwords
 from abidance.security.sessions import Sessions, Tokens
-from abidance.security.throttle import Throttle
+from abidance.security.throttle import Strangers, Throttle
 from abidance.security.users import Users
 
 T = TypeVar("T")
+JOURNALS, STREAM = "journals", "stream"
+"""Works beside the requests without which what is told is old."""
 RUNS, SERVED = "runs", "serve.log"
 """In the user directory: where runs lie, and what the server says of itself."""
 
@@ -53,25 +57,27 @@ class House:
         self.sessions = Sessions(database, now)
         self.tokens = Tokens(database, now)
         self.passwords = passwords or Passwords()
-        self.throttle = Throttle()
+        self.throttle, self.strangers = Throttle(), Strangers()
         self.audit = Audit(userdir / AUDIT, now)
         self._auditors = ThreadPoolExecutor(1, thread_name_prefix="audit")
         self.arrears = Arrears(self.audit, self._auditors, now)
         self.runs = Runs(userdir / RUNS)
         self.notes = Notes(userdir, now)
         self.metrics = Metrics()
+        self.works = Works()
         self.tables = tables
         self.catalog = Catalog(BarStore(tables))
         self.bench = Bench(userdir, BACKTESTS)
         self.searches = Bench(userdir, SEARCHES)
         self.verdicts = Bench(userdir, VERDICTS)
         self.downloads = Bench(userdir, DOWNLOADS)
-        self.bots = Bots(userdir)
+        self.bots = Bots(userdir, self.catalog)
         self.studies = Studies(userdir / STUDIES, os.environ.get(SHARED, ""))
         self.setup_token = secrets.token_urlsafe(24) if self.users.is_empty else ""
         # Two, so that a flood of logins leaves the machine to those who trade.
         self._hashers = ThreadPoolExecutor(2, thread_name_prefix="hash")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="read")
+        self._lanes: dict[str, ThreadPoolExecutor] = {}
         self._database = database
 
     async def hashing(self, work: Callable[..., T], *arguments: Any) -> T:
@@ -86,6 +92,24 @@ class House:
         """Read files, off the loop."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, work, *arguments)
 
+    async def steering(self, run: str, work: Callable[..., T], *arguments: Any) -> T:
+        """Hand something to a bot, off the loop, in a thread of its own: one that hangs holds up no other."""
+        return await self._in_lane(f"steer {run}", work, *arguments)
+
+    async def throwing(self, run: str, work: Callable[..., T], *arguments: Any) -> T:
+        """Kill a bot, off the loop: that waits neither for others nor for what else the bot is asked."""
+        return await self._in_lane(f"kill {run}", work, *arguments)
+
+    async def heeding(self, run: str, work: Callable[..., T], *arguments: Any) -> T:
+        """Ask a bot whether it has seen its kill, off the loop: no other kill waits for that."""
+        return await self._in_lane(f"heed {run}", work, *arguments)
+
+    async def _in_lane(self, name: str, work: Callable[..., T], *arguments: Any) -> T:
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = ThreadPoolExecutor(1, thread_name_prefix=name)
+        return await asyncio.get_running_loop().run_in_executor(lane, work, *arguments)
+
     @property
     def benches(self) -> tuple[Bench, ...]:
         """Return where long work is done, one of a kind at a time."""
@@ -97,17 +121,17 @@ class House:
         return self.userdir / STRATEGIES
 
     def close(self) -> None:
-        """Let go of everything."""
-        for bench in self.benches:
-            bench.close()
-        self.arrears.pay()
-        self.runs.close()
-        self._hashers.shutdown(wait=False, cancel_futures=True)
-        self._readers.shutdown(wait=False, cancel_futures=True)
-        self._auditors.shutdown(wait=False, cancel_futures=True)
-        self.notes.close()
-        self.studies.close()
-        self._database.close()
+        """Let go of everything, whatever of it fails."""
+        pools = (self._hashers, self._readers, self._auditors, *self._lanes.values())
+        with ExitStack() as left:  # the last is done first
+            for place in (self._database, self.studies, self.notes):
+                left.callback(place.close)
+            for pool in pools:
+                left.callback(pool.shutdown, wait=False, cancel_futures=True)
+            left.callback(self.runs.close)
+            left.callback(self.arrears.pay)
+            for bench in self.benches:
+                left.callback(bench.close)
 
 
-__all__ = ["House"]
+__all__ = ["JOURNALS", "STREAM", "House"]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from abidance.api.following import Followed
 
 _OPENNESS = {CircuitState.CLOSED: 0.0, CircuitState.HALF_OPEN: 0.5, CircuitState.OPEN: 1.0}
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Those that are counted apart: whoever asks may call a method what they like, and each name would be kept for ever."""
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -54,9 +56,10 @@ class Metrics:
         )
 
     def request(self, scope: Scope, status: int, seconds: float) -> None:
-        """Note an answered request; what matched no route counts under one name."""
+        """Note an answered request; what matched no route, or no known method, counts under one name."""
         route = getattr(scope.get("route"), "path", "") or "none"
-        self._requests.labels(scope["method"], route, str(status)).inc()
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def text(self, runs: "Iterable[Followed]") -> bytes:
@@ -69,7 +72,7 @@ class Metrics:
             standing = replica.standing()
             for name, value in (
                 ("running", float(run.is_running)),
-                ("equity", replica.equity),
+                ("equity", replica.state.equity()),
                 ("exposure_share", replica.curve[2][-1] if replica.curve[2] else 0.0),
                 ("open_orders", float(len(tuple(replica.orders.open())))),
                 ("open_positions", float(len(replica.portfolio.open_positions()))),

@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problems: what was found, what to do, and which field is meant. Never a traceback."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -49,6 +50,36 @@ TITLES = {
     503: "Not ready",
 }
 """What each status means here."""
+_EMPTY = "Fill this in."
+_SAID = {
+    "missing": _EMPTY,
+    "string_too_short": "Write {min_length} characters or more.",
+    "string_too_long": "Write {max_length} characters at most.",
+    "too_short": "Name {min_length} or more.",
+    "too_long": "Name {max_length} at most.",
+    "greater_than": "It must be above {gt}.",
+    "greater_than_equal": "It must be {ge} or more.",
+    "less_than": "It must be below {lt}.",
+    "less_than_equal": "It must be {le} or less.",
+    "decimal_max_digits": "Write {max_digits} digits at most.",
+    "decimal_max_places": "Write {decimal_places} digits behind the point at most.",
+    "decimal_whole_digits": "Write {whole_digits} digits before the point at most.",
+    "literal_error": "Choose {expected}.",
+    "enum": "Choose {expected}.",
+    "int_from_float": "Write a whole number.",
+} | dict.fromkeys(
+    (
+        "decimal_parsing",
+        "decimal_type",
+        "float_parsing",
+        "float_type",
+        "int_parsing",
+        "int_type",
+        "finite_number",
+    ),
+    "Write a number.",
+)
+"""What is said of a field that does not fit, by what Pydantic calls it; what it alone knows stands in braces."""
 
 
 class ProblemError(Exception):
@@ -136,12 +167,23 @@ async def _on_misfit(request: Request, error: Exception) -> Response:
     errors = [
         FieldProblem(
             field=".".join(str(part) for part in each["loc"][1:]) or str(each["loc"][0]),
-            message=FORMS.get(each.get("ctx", {}).get("pattern", ""), each["msg"]),
+            message=_said(each),
         )
         for each in error.errors()
     ]
     told = "; ".join(f"{each.field}: {each.message}" for each in errors[:3])
     return respond(422, told, "Mend the fields that are named.", errors=errors[:50], request_id=_id(request))
+
+
+def _said(flaw: Mapping[str, Any]) -> str:
+    """Return what is wrong with a field as a person reads it."""
+    if flaw.get("input") in ("", None, []) and flaw["type"] != "extra_forbidden":
+        return _EMPTY
+    known = flaw.get("ctx", {})
+    if said := FORMS.get(known.get("pattern", "")):
+        return said
+    plain = {name: f"{value:.15g}" if isinstance(value, float) else value for name, value in known.items()}
+    return _SAID[flaw["type"]].format_map(plain) if flaw["type"] in _SAID else str(flaw["msg"])
 
 
 async def _on_ours(request: Request, error: Exception) -> Response:

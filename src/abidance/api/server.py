@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from abidance.api.app import create_app
+from abidance.api.connections import Bounded
 from abidance.api.doorman import Rules, hosts_of
 from abidance.api.house import SERVED, House
 from abidance.api.place import known
@@ -113,6 +114,7 @@ def _config(app: FastAPI, address: Address) -> uvicorn.Config:
         app,
         ssl_certfile=address.certificate,
         ssl_keyfile=address.key,
+        http=Bounded,
         ws="websockets-sansio",
         ws_max_size=16_384,
         ws_ping_interval=20.0,

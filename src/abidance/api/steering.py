@@ -4,7 +4,8 @@ A kill goes through whether or not it can be written.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,12 +16,15 @@ from abidance.api.house import House
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.trading import AnswerOut, NoticeOut, VerdictOut
 from abidance.api.schemas.wire import ms
+from abidance.model.errors import AbidanceError, UsageError
 from abidance.model.event import ControlAction
 from abidance.model.outcome import RefusalCode
-from abidance.run import killing
-from abidance.run.door import Answer, NotRunningError, Wish, ask
+from abidance.run import killing, releasing
+from abidance.run.door import Answer, NotRunningError, Wish, ask, heed
 
 T = TypeVar("T")
+HEED = 2.0
+"""Seconds for which whoever kills waits to hear that the bot has seen it."""
 
 
 async def steer(
@@ -36,6 +40,8 @@ async def steer(
 
     Raises ProblemError: 409 when none runs, or when it or its risk refuses; 422 for what does not fit.
     """
+    if action is ControlAction.KILL and run in house.runs.broken:
+        return await _kill_unread(house, who, run, values)
     followed = house.runs.get(run)
     if strategy and strategy not in followed.replica.state.strategies:
         flaw = f"The run {run} has no strategy {strategy!r}."
@@ -48,10 +54,15 @@ async def steer(
         await note_anyway(house, who, f"control.{action}", run, told, run=run)
     else:
         await note(house, who, f"control.{action}", run, told)
-    if is_real and action in _SWITCH:
-        return await _throw(followed, who, action, values)
-    wish = Wish(action, f"{who.name} ({who.kind})", strategy, values, f"{who.name}:{id}" if id else "")
-    answer = await at_door(house, followed, ask, wish)
+    actor, known = f"{who.name} ({who.kind})", f"{who.name}:{id}" if id else ""
+    if action is ControlAction.RELEASE:
+        return await _release(house, followed, actor, known)
+    if is_real and action is ControlAction.KILL:
+        text = await _throw(house, run, actor, _extent(values))
+        return _told("kill", text, ms(followed.replica.state.now), followed.replica.seq)
+    wish = Wish(action, actor, strategy, values, known)
+    hand_in = house.throwing if action is ControlAction.KILL else house.steering
+    answer = await at_door(followed, ask, wish, hand_in)
     return _done(action, _shown(answer, ms(followed.replica.state.now)))
 
 
@@ -74,32 +85,42 @@ def _done(action: ControlAction, answer: AnswerOut) -> AnswerOut:
     return answer
 
 
-async def at_door(house: House, followed: Followed, hand: Callable[[Path, T], Answer], wish: T) -> Answer:
-    """Hand something in at a node's door. Raises ProblemError (409) when none runs or it refuses."""
-    told = f"The run {followed.name} is not running, and nothing was done."
-    stopped = ProblemError(409, told, "Start it, then try again.", code="not_running")
+async def at_door(
+    followed: Followed, hand: Callable[[Path, T], Answer], wish: T, off_loop: Callable[..., Awaitable[Answer]]
+) -> Answer:
+    """Hand something in at a node's door, `off_loop` by a lane of the house.
+
+    Raises ProblemError (409) when none runs, when it refuses, and when nobody knows what it did (`no_answer`).
+    """
     if not followed.is_running:
-        raise stopped
+        raise _not_running(followed.name)
     try:
-        answer = await house.reading(hand, followed.folder, wish)
+        answer = await off_loop(followed.name, hand, followed.folder, wish)
     except NotRunningError:
-        raise stopped from None
+        raise _not_running(followed.name) from None
+    except UsageError:
+        raise
+    except AbidanceError as error:
+        raise ProblemError(409, error.found, error.remedy, code="no_answer") from error
     if answer.error:
         raise ProblemError(409, answer.error, answer.remedy, code="refused_by_node")
     return answer
 
 
+def _not_running(run: str) -> ProblemError:
+    told = f"The run {run} is not running, and nothing was done."
+    return ProblemError(409, told, "Start it, then try again.", code="not_running")
+
+
 def refuse_demo(run: Followed, who: Identity) -> bool:
     """Return whether a run sends real orders. Raises ProblemError when the demo would steer one."""
-    is_real = not run.replica.header.mode.startswith("paper")
-    if is_real and who.kind == "demo":
-        raise ProblemError(
-            403,
-            f"The run {run.name} sends real orders.",
-            "Serve without --demo, and log in, to steer it.",
-            code="demo",
-        )
-    return is_real
+    if run.is_real and who.kind == "demo":
+        raise _no_demo(f"The run {run.name} sends real orders.")
+    return run.is_real
+
+
+def _no_demo(found: str) -> ProblemError:
+    return ProblemError(403, found, "Serve without --demo, and log in, to steer it.", code="demo")
 
 
 _RISKED = frozenset({ControlAction.ORDER, ControlAction.AMEND_ORDER, ControlAction.FLATTEN})
@@ -116,7 +137,6 @@ _FIELDS = {
     RefusalCode.MISSING_STOP: "stop_distance",
 }
 """Which field of a manual order a refusal is about; the others are about where the run stands."""
-_SWITCH = frozenset({ControlAction.KILL, ControlAction.RELEASE})
 
 
 def _extent(values: dict[str, Any]) -> killing.Extent:
@@ -130,22 +150,79 @@ def _extent(values: dict[str, Any]) -> killing.Extent:
         raise ProblemError(422, told, "Name one.", fields={"values.extent": told}) from None
 
 
-async def _throw(run: Followed, who: Identity, action: ControlAction, values: dict[str, Any]) -> AnswerOut:
-    """Throw the switch of a run with real orders, or take it back: it holds whether or not the node can answer."""
-    replica = run.replica
-    if action is ControlAction.KILL:
-        extent = _extent(values)
-        is_new = await asyncio.to_thread(killing.kill, run.folder, f"{who.name} ({who.kind})", extent)
-    else:
-        is_new = await asyncio.to_thread(killing.release, run.folder)
-    done = "thrown" if action is ControlAction.KILL else "taken back"
-    text = (
-        f"The kill switch of {run.name} is {done}."
-        if is_new
-        else f"The kill switch of {run.name} stays as it was."
-    )
-    told = NoticeOut(ts=ms(replica.state.now), level="warning", code=action.value, text=text, strategy="")
-    return AnswerOut(seq=replica.seq, orders=[], refusals=[], notices=[told])
+async def _throw(house: House, run: str, actor: str, extent: killing.Extent) -> str:
+    """Throw the switch of a run, whether or not its node can answer; return what to say of it.
+
+    Raises ProblemError (409) when neither the disk takes it nor the node says that it keeps to it.
+    """
+    fault: OSError | None = None
+    is_new = True
+    try:
+        is_new = await house.throwing(run, killing.kill, house.runs.folder / run, actor, extent)
+    except OSError as error:
+        fault = error
+    doubt = await _unheeded(house, run, extent, is_unwritten=fault is not None)
+    if fault is None:
+        state = "is thrown" if is_new else "was thrown already and stays as it was"
+        return f"The kill switch of {run} {state}. {doubt or 'The bot has seen it.'}"
+    if doubt:
+        told = f"The kill switch of {run} could not be thrown ({fault.strerror}). {doubt}"
+        raise ProblemError(409, told, "Make room on the disk, then throw it again.", code="not_thrown")
+    return f"{run} is killed until its process ends, for the disk took nothing ({fault.strerror}): make room, throw it again."
+
+
+async def _unheeded(house: House, run: str, extent: killing.Extent, *, is_unwritten: bool) -> str:
+    """Return why it is not known that a node has seen its switch, empty when it has."""
+    asked = partial(heed, house.runs.folder / run, extent, is_unwritten=is_unwritten)
+    asking = asyncio.ensure_future(house.heeding(run, asked))
+    done, _ = await asyncio.wait({asking}, timeout=HEED)
+    if not done:
+        asking.add_done_callback(lambda late: late.cancelled() or late.exception())
+        return "The bot has not said yet that it has seen it."
+    try:
+        answer = asking.result()
+    except NotRunningError:
+        return "Nothing answers at its door: it is halted as soon as it looks, or starts."
+    except AbidanceError as error:
+        return error.found
+    return f"{answer.error} {answer.remedy}".strip()
+
+
+async def _kill_unread(house: House, who: Identity, run: str, values: dict[str, Any]) -> AnswerOut:
+    """Kill a run whose journal cannot be read: by its folder, and as if its orders were real, for they may be."""
+    if who.kind == "demo":
+        raise _no_demo(f"What the run {run} does is not known, and its orders may be real.")
+    extent = _extent(values)
+    await note_anyway(house, who, "control.kill", run, {"extent": extent.value}, run=run)
+    text = await _throw(house, run, f"{who.name} ({who.kind})", extent)
+    return _told("kill", text, int(house.now() * 1000), 0)
+
+
+async def _release(house: House, run: Followed, actor: str, id: str) -> AnswerOut:
+    """End a halt of any cause. Raises ProblemError (409) when nothing ended."""
+    try:
+        found = await house.steering(run.name, releasing.release, run.folder, actor, id)
+    except NotRunningError as error:
+        raise ProblemError(409, error.found, error.remedy, code="not_running") from None
+    except UsageError as error:
+        raise ProblemError(409, error.found, error.remedy, code="refused_by_node") from None
+    except AbidanceError as error:
+        raise ProblemError(409, error.found, error.remedy, code="no_answer") from error
+    if not found.is_ended:
+        raise ProblemError(
+            409, f"The run {run.name} is not halted.", "Nothing was changed.", code="not_halted"
+        )
+    if found.answer is None:
+        why = found.silence or "Its process is not running."
+        text = f"The kill switch of {run.name} is taken back. {why} The halt ends as soon as it looks."
+        return _told("release", text, ms(run.replica.state.now), run.replica.seq)
+    return _done(ControlAction.RELEASE, _shown(found.answer, ms(run.replica.state.now)))
+
+
+def _told(code: str, text: str, ts: int, seq: int) -> AnswerOut:
+    """Return an answer that is not the node's."""
+    told = NoticeOut(ts=ts, level="warning", code=code, text=text, strategy="")
+    return AnswerOut(seq=seq, orders=[], refusals=[], notices=[told])
 
 
 def _shown(answer: Answer, ts: int) -> AnswerOut:

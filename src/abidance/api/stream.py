@@ -6,19 +6,24 @@
             {"type": "subscribed", "run": "demo", "run_id": "…", "number": 1200}
             {"type": "reset", "run": "demo", "run_id": "…", "number": 9000}       read everything anew, go on from there
             {"type": "changes", "run": "demo", "items": [{"number": 1201, "ts": …, "kind": "fill", "data": {…}}]}
-            {"type": "prices", "run": "demo", "now": …, "equity": 10012.5, "prices": {"BTC/USDT@BINANCE": 61234.5}}
+            {"type": "prices", "run": "demo", "now": …, "prices": {"BTC/USDT@BINANCE": 61234.5}, "worth": {…}}
             {"type": "running", "run": "demo", "is_running": true}    whether its process answers
             {"type": "problem", "detail": "…"}
 
-Who asks is known before the connection is accepted, and looked at again each second. Prices and whether a run runs bear
-no number: only the newest counts. Data has the shape that the REST routes give it. What goes to many is written once,
-and one clock wakes all of them: a client costs its own sending, and nothing while there is no news.
+    client  {"type": "subscribe", "work": "4f1c…", "since": 17}   long work; `work` and `since` as last told, or null
+    server  {"type": "subscribed", "work": "4f1c…", "number": 17}, or "reset" where all must be read anew
+            {"type": "work", "number": 18, "items": [{"number": 18, "kind": "backtest", "data": {…}}]}
+
+Who asks is known before the connection is accepted, and looked at again each second. Prices with all that is valued at
+them (`worth`) and whether a run runs bear no number: only the newest counts, as of each piece of work. Data has the
+shape that the REST routes give it. What goes to many is written once, and one clock wakes all of them: a client costs
+its own sending, and nothing while there is no news.
 """
 
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, TypeVar
 
@@ -36,8 +41,11 @@ from abidance.api.following import Followed, Runs
 from abidance.api.house import House
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.wire import ms
+from abidance.api.work import WorkNews
+from abidance.api.worth import prices, worth
+from abidance.kernel.log import logger
 from abidance.model.account import Position, RoundTrip
-from abidance.model.event import CircuitMoved, Control, VenueStatus
+from abidance.model.event import BalanceChanged, CircuitMoved, Control, DebtChanged, FundingPaid, VenueStatus
 from abidance.model.market import Bar, FeedStatus
 from abidance.model.order import Fill, Order
 from abidance.model.outcome import Notice, Refused
@@ -92,13 +100,16 @@ async def stream(websocket: WebSocket, who: Listener) -> None:
 class Hub:
     """What all streams share: the clock, and messages as text, written once for all who listen."""
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: Runs, work: WorkNews) -> None:
         self.clients: set[_Client] = set()
+        self.work_news = work
         self.beat = 0
         self.newest: dict[tuple[str, str], tuple[int, str]] = {}
         """By run and kind, the newest message of those of which only that counts, and a number that grows with each."""
         self._runs = runs
         self._known: dict[tuple[str, str], object] = {}
+        self._read: dict[str, tuple[str, int]] = {}
+        self._written = 0
         self._texts: OrderedDict[tuple[str, int], str] = OrderedDict()
         self._messages: OrderedDict[tuple[str, int, int], str] = OrderedDict()
 
@@ -114,26 +125,48 @@ class Hub:
                     client.news.set()
 
     def _look(self) -> bool:
-        """Write down what is different now; say whether anything is."""
-        is_new = False
+        """Write down what is different now of runs that somebody follows; say whether anything is."""
+        is_new, followed = False, {name for client in self.clients for name in client.followed}
+        for name in self._read.keys() - followed:
+            self._forget(name)
         for run in self._runs.all():
-            state = run.replica.state
-            prices = {id: price for id in state.instruments if (price := state.price(id)) is not None}
-            if self._differs(run.name, "prices", prices):
-                is_new, equity = True, run.replica.portfolio.equity()
-                self._put(run.name, "prices", now=ms(state.now), equity=equity, prices=prices)
-            if self._differs(run.name, "running", is_running := run.is_running):
-                is_new = True
-                self._put(run.name, "running", is_running=is_running)
+            if run.name in followed:
+                is_new |= self._look_at(run)
         return is_new
+
+    def _look_at(self, run: Followed) -> bool:
+        replica, name = run.replica, run.name
+        is_new = self._differs(name, "running", is_running := run.is_running)
+        if is_new:
+            self._put(name, "running", is_running=is_running)
+        read = (replica.header.run_id, replica.seq)
+        if self._read.get(name) == read:
+            return is_new  # nothing can be worth anything else
+        self._read[name] = read
+        try:
+            found = {"prices": prices(replica), "worth": worth(run)}
+        except Exception as error:  # noqa: BLE001 - one strange run must not silence the stream of all
+            logger("api").error("worth_not_told", run=name, exc_info=error)
+            return is_new
+        if self._differs(name, "prices", found):
+            is_new = True
+            self._put(name, "prices", now=ms(replica.state.now), **found)
+        return is_new
+
+    def _forget(self, run: str) -> None:
+        """Let go of what is written down of a run that nobody follows: whoever comes back is not told old prices."""
+        del self._read[run]
+        for kind in KINDS:
+            self._known.pop((run, kind), None)
+            self.newest.pop((run, kind), None)
 
     def _differs(self, run: str, kind: str, value: object) -> bool:
         before, self._known[run, kind] = self._known.get((run, kind)), value
         return before != value
 
     def _put(self, run: str, kind: str, **values: object) -> None:
-        number, _ = self.newest.get((run, kind), (0, ""))
-        self.newest[run, kind] = (number + 1, _say(kind, run=run, **values))
+        self._written += 1
+        self.newest[run, kind] = (self._written, _say(kind, run=run, **values))
 
     def message(self, run: Followed, changes: list[Change]) -> str:
         """Return changes that follow each other as one message."""
@@ -171,20 +204,27 @@ class _Client:
         self._house = house
         self._hub = hub
         self._told: dict[str, tuple[str, int]] = {}
+        self._told_work: int | None = None
         self._newest: dict[tuple[str, str], int] = {}
         self._beat = hub.beat
         self._pace = Pace(20.0, 50)
         self.news = asyncio.Event()
 
+    @property
+    def followed(self) -> Iterable[str]:
+        """Return the names of the runs that are listened to."""
+        return self._told
+
     async def serve(self) -> None:
         """Listen and tell, until either ends."""
-        unwatch = self._house.runs.watch(self.news.set)
+        unwatch = [each.watch(self.news.set) for each in (self._house.runs, self._hub.work_news)]
         try:
             async with anyio.create_task_group() as both:
                 for work in (self._listen, self._tell):
                     both.start_soon(_until_over, work, both.cancel_scope)
         finally:
-            unwatch()
+            for end in unwatch:
+                end()
 
     async def _listen(self) -> None:
         while True:
@@ -209,8 +249,10 @@ class _Client:
         if kind == "ping":
             return '{"type": "pong"}'
         name = wish.get("run")
+        if kind == "subscribe" and "work" in wish:
+            return self._subscribe_work(wish["work"], wish.get("since"))
         if kind not in ("subscribe", "unsubscribe") or not isinstance(name, str):
-            return _problem("Known are subscribe and unsubscribe, each with a run, and ping.")
+            return _problem("Known are subscribe, with a run or work, unsubscribe with a run, and ping.")
         if kind == "unsubscribe":
             self._told.pop(name, None)
             return ""
@@ -226,15 +268,29 @@ class _Client:
         replica, own = run.replica, run.replica.header.run_id
         for kind in KINDS:
             self._newest.pop((name, kind), None)
-        is_known = (
-            isinstance(since, int) and not isinstance(since, bool) and since >= 0 and run_id in (None, own)
-        )
-        if isinstance(since, int) and is_known and replica.since(since) is not None:
-            self._told[name] = (own, since)
-            return _say("subscribed", run=name, run_id=own, number=since)
+        number = _number(since)
+        if number is not None and run_id in (None, own) and replica.since(number) is not None:
+            self._told[name] = (own, number)
+            return _say("subscribed", run=name, run_id=own, number=number)
         self._told[name] = (own, replica.count)
         kind = "subscribed" if since is None else "reset"
         return _say(kind, run=name, run_id=own, number=replica.count)
+
+    def _subscribe_work(self, id: object, since: object) -> str:
+        news, number = self._hub.work_news, _number(since)
+        is_known = number is not None and id == news.id and number <= news.count
+        self._told_work = number if is_known else news.count
+        return _say("subscribed" if is_known else "reset", work=news.id, number=self._told_work)
+
+    async def _tell_work(self) -> None:
+        """Tell of each piece of work that changed, as it stands now."""
+        if self._told_work is None or not (news := self._hub.work_news.since(self._told_work)):
+            return
+        items = [f'{{"number": {each.number}, "kind": "{each.kind}", "data": {each.text}}}' for each in news]
+        for at in range(0, len(items), AT_MOST):
+            part = items[at : at + AT_MOST]
+            self._told_work = number = news[at + len(part) - 1].number
+            await self._send(f'{{"type": "work", "number": {number}, "items": [{", ".join(part)}]}}')
 
     async def _tell(self) -> None:
         await self._send(_say("hello", version=__version__, name=self._who.name))
@@ -242,6 +298,7 @@ class _Client:
             self.news.clear()
             for name in tuple(self._told):
                 await self._tell_run(name)
+            await self._tell_work()
             if self._beat != self._hub.beat:
                 self._beat = self._hub.beat
                 if not self._who.lasts(self._house):
@@ -255,20 +312,24 @@ class _Client:
             run = self._house.runs.get(name)
         except ProblemError:
             return  # it may come back, under this name
+        mark = self._told.get(name)
+        if mark is None:
+            return  # not listened to any more, while another run was told of
         own = run.replica.header.run_id
-        told_id, number = self._told[name]
-        changes = run.replica.since(number) if told_id == own else None
+        changes = run.replica.since(mark[1]) if mark[0] == own else None
         if changes is None:
             self._told[name] = (own, run.replica.count)
             await self._send(_say("reset", run=name, run_id=own, number=run.replica.count))
             return
         for at in range(0, len(changes), AT_MOST):
             part = changes[at : at + AT_MOST]
-            self._told[name] = (own, part[-1].number)
+            mark = self._told[name] = (own, part[-1].number)
             await self._send(self._hub.message(run, part))
+            if self._told.get(name) is not mark:
+                return  # asked for otherwise meanwhile: what comes next is reckoned from there
         for kind in KINDS:
             number, text = self._hub.newest.get((name, kind), (0, ""))
-            if number != self._newest.get((name, kind), 0):
+            if number != self._newest.get((name, kind), 0) and self._told.get(name) is mark:
                 self._newest[name, kind] = number
                 await self._send(text)
 
@@ -317,6 +378,11 @@ def _bar(_: Replica, what: Bar) -> Any:
     )  # fmt: skip
 
 
+def _cash(_: Replica, what: FundingPaid | BalanceChanged | DebtChanged) -> Any:
+    found = views.event(what)
+    return {"event": found.kind, **found.data, "ts": found.ts}
+
+
 _SHOWN: Mapping[type, tuple[str, Callable[[Replica, Any], object]]] = {
     Order: ("order", lambda _, what: views.order(what)),
     Fill: ("fill", lambda _, what: views.fill(what)),
@@ -331,7 +397,15 @@ _SHOWN: Mapping[type, tuple[str, Callable[[Replica, Any], object]]] = {
     FeedStatus: ("feed", lambda _, what: views.feed(what)),
     VenueStatus: ("venue", lambda _, what: views.venue(what)),
     CircuitMoved: ("circuit", lambda _, what: views.circuit(what)),
+    FundingPaid: ("cash", _cash),
+    BalanceChanged: ("cash", _cash),
+    DebtChanged: ("cash", _cash),
 }
+
+
+def _number(value: object) -> int | None:
+    """Return what is a number of a change, None for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _say(kind: str, **values: object) -> str:

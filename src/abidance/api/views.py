@@ -1,8 +1,6 @@
 """From a run's replica to what goes over the wire: one function a schema, nothing is decided here."""
 
-from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from bisect import bisect_left
 from math import isfinite
 from typing import Any, TypeVar
 
@@ -31,21 +29,23 @@ from abidance.api.schemas.trading import (
     SizingOut,
     StandingOut,
     StepOut,
-    UsageOut,
     VenueOut,
     VerdictOut,
     WhyOut,
 )
 from abidance.api.schemas.wire import Schema, ms
-from abidance.model.account import Position, RoundTrip
+from abidance.api.valuing import equity_at, opening, profit_since, usage
+from abidance.model.account import OWNER, Position, RoundTrip
 from abidance.model.command import Amend, Submit
 from abidance.model.event import CircuitMoved, ControlAction, VenueStatus
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.model.market import FeedStatus
+from abidance.model.money import ZERO
 from abidance.model.order import Fill, Order, Purpose
 from abidance.model.outcome import Approved, Notice, Recorded, Refused
 from abidance.portfolio.ledger import Entry, fill_ref
 from abidance.risk.state import Standing
+from abidance.run import killing
 from abidance.run.replica import Decision, Replica, Step, asked_share, explained
 
 S = TypeVar("S", bound=Schema)
@@ -81,18 +81,17 @@ def standing(found: Standing) -> StandingOut:
 def run(found: Followed) -> RunOut:
     """Return where a run stands."""
     replica = found.replica
-    equity, now = replica.equity, replica.state.now
-    first = float(sum(_opening(replica).values()))
-    peak = max(replica.peak, first, equity)
+    equity, now = replica.state.equity(), replica.state.now
+    first = opening(replica)
     day = now // _DAY * _DAY
     week = day - (now // _DAY + 3) % 7 * _DAY  # 1 January 1970 was a Thursday
     month = int(np.datetime64(now, "ns").astype("datetime64[M]").astype("datetime64[ns]").astype(np.int64))
-    since = [_profit_since(replica, each, first) for each in (day, week, month)]
+    since = [profit_since(replica, each, equity, first) for each in (day, week, month)]
     return RunOut(
         name=found.name,
         run_id=replica.header.run_id,
         mode=replica.header.mode,
-        is_real=not replica.header.mode.startswith("paper"),
+        is_real=found.is_real,
         is_running=found.is_running,
         is_current=found.is_current,
         created=ms(replica.header.created),
@@ -104,7 +103,7 @@ def run(found: Followed) -> RunOut:
         start_equity=first,
         equity=equity,
         profit=equity - first,
-        drawdown=equity / peak - 1 if peak > 0 else 0.0,
+        drawdown=replica.line.drawdown(equity),
         profit_today=since[0],
         profit_week=since[1],
         profit_month=since[2],
@@ -113,36 +112,11 @@ def run(found: Followed) -> RunOut:
         open_orders=len(tuple(replica.orders.open())),
         fills=len(replica.fills),
         standing=standing(replica.standing()),
+        killed=killing.killed(found.folder) or "",
         seq=replica.seq,
         changes=replica.count,
         problem=found.problem,
     )
-
-
-def _opening(replica: Replica) -> Mapping[str, float]:
-    """Return what came from outside by asset, in currency at the last prices."""
-    found: dict[str, float] = {}
-    for account, amount in replica.portfolio.ledger.accounts().items():
-        if account.kind == "external":
-            worth = float(-amount) * replica.portfolio.worth(account.asset)
-            found[account.asset] = found.get(account.asset, 0.0) + worth
-    return found
-
-
-def _profit_since(replica: Replica, moment: int, first: float) -> float:
-    """Return what equity has grown by since a moment, without what came from outside or was taken away."""
-    stamps, values = replica.curve[0], replica.curve[1]
-    at = bisect_right(stamps, moment)
-    if at == 0:
-        return replica.equity - first
-    came = sum(amount for ts, amount in replica.external if ts > stamps[at - 1])
-    return replica.equity - values[at - 1] - came
-
-
-def _equity_at(stamps: "array[int]", values: "array[float]", moment: int, first: float) -> float:
-    """Return the equity at the last point up to a moment."""
-    at = bisect_right(stamps, moment)
-    return values[at - 1] if at else first
 
 
 def order(found: Order) -> OrderOut:
@@ -214,7 +188,7 @@ def entry(found: Entry) -> EntryOut:
         ref=found.ref,
         venue=found.account.venue,
         asset=found.account.asset,
-        account=found.account.kind.value,
+        account=OWNER if found.account.is_owners else found.account.kind.value,
         kind=found.kind.value,
         amount=found.amount,
     )
@@ -244,10 +218,21 @@ def trip(found: RoundTrip, number: int | None, written: Written = NOTHING) -> Ro
     )
 
 
+def open_trips(replica: Replica) -> list[RoundTripOut]:
+    """Return the round trips that are still open, at the last prices."""
+    replica.state.settle()
+    return [trip(each, None) for each in replica.portfolio.open_round_trips()]
+
+
+def positions(replica: Replica) -> list[PositionOut]:
+    """Return what is held now, at the last prices."""
+    return [position(replica, each) for each in replica.portfolio.open_positions()]
+
+
 def position(replica: Replica, found: Position) -> PositionOut:
     """Return a position at the last price."""
     state, portfolio = replica.state, replica.portfolio
-    price = state.price(found.instrument)
+    price, equity = state.price(found.instrument), state.equity()
     quantity, entry_price = float(found.quantity), float(found.average_price)
     value = abs(quantity) * (price or 0.0) * (state.quote_rate(found.instrument) or 0.0)
     goals = {
@@ -268,7 +253,7 @@ def position(replica: Replica, found: Position) -> PositionOut:
         realised=found.realised,
         fees=found.fees,
         funding=found.funding,
-        share=value / replica.equity if replica.equity > 0 else 0.0,
+        share=value / equity if equity > 0 else 0.0,
         stop=stop.trigger if stop is not None else None,
         take_profit=goal.price if goal is not None else None,
         liquidation_price=portfolio.liquidation_price(found.strategy, found.instrument),
@@ -294,13 +279,17 @@ def correlation(replica: Replica) -> CorrelationOut:
 
 
 def balances(replica: Replica) -> list[BalanceOut]:
-    """Return every wallet's assets."""
+    """Return every wallet's assets, at the last prices."""
+    replica.state.settle()
     portfolio = replica.portfolio
-    return [
-        BalanceOut(venue=venue, asset=asset, total=total, value=float(total) * portfolio.worth(asset))
-        for venue in portfolio.ledger.venues()
-        for asset, total in portfolio.ledger.balances(venue).items()
-    ]
+    found = []
+    for venue in portfolio.ledger.venues():
+        wallet, debts = portfolio.ledger.balances(venue), portfolio.ledger.debts(venue)
+        for asset in {**wallet, **debts}:
+            total, owed = (amounts.get(asset, ZERO) for amounts in (wallet, debts))
+            value = float(total) * portfolio.worth(asset)
+            found.append(BalanceOut(venue=venue, asset=asset, total=total, owed=owed, value=value))
+    return found
 
 
 def refusal(found: tuple[int, int, Refused]) -> RefusalOut:
@@ -344,35 +333,12 @@ def circuit(found: CircuitMoved) -> CircuitOut:
 
 def risk(replica: Replica) -> RiskOut:
     """Return where risk stands."""
-    state, limits = replica.state, replica.limits
-    equity = state.equity()
-    bases = {each.base for each in replica.header.instruments}
-    venues = {each.venue for each in replica.header.instruments}
-
-    def share(**of: str) -> float:
-        return state.exposure(**of) / equity if equity > 0 else 0.0
-
-    usage = [
-        UsageOut(name="max_exposure", used=share(), limit=limits.max_exposure),
-        UsageOut(name="max_positions", used=state.open_position_count(), limit=limits.max_positions),
-        *(
-            UsageOut(
-                name=f"max_asset_exposure {each}", used=share(asset=each), limit=limits.max_asset_exposure
-            )
-            for each in sorted(bases)
-        ),
-        *(
-            UsageOut(
-                name=f"max_venue_exposure {each}", used=share(venue=each), limit=limits.max_venue_exposure
-            )
-            for each in sorted(venues)
-        ),
-    ]
+    state = replica.state
     return RiskOut(
         standing=standing(replica.standing()),
         strategies={name: standing(strategy_standing(replica, name)) for name in state.strategies},
-        usage=usage,
-        limits=limits.model_dump(mode="json"),
+        usage=usage(replica),
+        limits=replica.limits.model_dump(mode="json"),
         breakers=replica.breakers.config.model_dump(mode="json"),
         refusals=dict(sorted(replica.refused.items())),
         feeds=[feed(each) for each in state.feeds.known.values()],
@@ -387,7 +353,8 @@ def strategy_standing(replica: Replica, name: str) -> Standing:
 
 
 def strategy(replica: Replica, name: str) -> RunStrategyOut:
-    """Return a strategy as it runs."""
+    """Return a strategy as it runs, at the last prices."""
+    replica.state.settle()
     config = replica.state.strategies[name]
     trades = len(replica.portfolio.closed_results(name))
     status = "stopped" if name in replica.stopped else "paused" if name in replica.paused else "active"
@@ -454,9 +421,7 @@ def _sizing(replica: Replica, found: Order, decision: Decision) -> SizingOut | N
             allocation = asked_share(control) or allocation
     return SizingOut(
         rule=strategy.sizing.model_dump(mode="json"),
-        equity=_equity_at(
-            replica.curve[0], replica.curve[1], decision.decided.ts, float(sum(_opening(replica).values()))
-        ),
+        equity=equity_at(replica, decision.decided.ts),
         allocation=allocation if replica.config.allocation.method == "fixed" else None,
     )
 

@@ -6,6 +6,7 @@ Trials are counted as those from the command line are.
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -43,14 +44,18 @@ class Kind(NamedTuple):
 def do(news: Connection, kind: Kind, task: Task) -> None:
     """Do one piece of work in this process, and tell how it goes and how it ended."""
     os.nice(10)  # whoever trades on this machine goes first
+
+    def tell(kind: str, value: object) -> None:
+        news.send((kind, value, time.time_ns() // 1_000_000))
+
     # The folder of compiled code is asked for when a kernel is imported.
     os.environ["ABIDANCE_HOME"] = str(task.userdir)
     try:
-        news.send(("done", kind.work(task, lambda share, live: news.send(("progress", (share, live))))))
+        tell("done", kind.work(task, lambda share, live: tell("progress", (share, live))))
     except AbidanceError as error:
-        news.send(("failed", (error.found, error.remedy)))
+        tell("failed", (error.found, error.remedy))
     except Exception as error:  # noqa: BLE001 - whatever a strategy's code does, it is told and not thrown
-        news.send(("failed", (f"It failed ({type(error).__name__}: {error}).", "")))
+        tell("failed", (f"It failed ({type(error).__name__}: {error}).", ""))
     finally:
         news.close()
 

@@ -77,7 +77,7 @@ def clock() -> Clock:
 def house(recorded: Path, tmp_path: Path, clock: Clock) -> House:
     shutil.copytree(recorded, tmp_path / "user")
     made = House(tmp_path / "user", open_tables(tmp_path / "user" / "data"), passwords=QUICK, now=clock)
-    made.bots = Bots(made.userdir, spawn=Spawned)  # type: ignore[arg-type]
+    made.bots = Bots(made.userdir, made.catalog, spawn=Spawned)  # type: ignore[arg-type]
     return made
 
 

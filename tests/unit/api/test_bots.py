@@ -1,22 +1,28 @@
 """Bots that are started from the dashboard: what is typed for them, and what real orders ask for besides."""
 
+import threading
 from typing import Any
 
+import msgspec
 import pytest
 from starlette.testclient import TestClient
 
+from abidance.api.bots import Recipe
 from abidance.api.fitting import asked_as
 from abidance.api.following import Followed
 from abidance.api.house import House
-from abidance.model.errors import ConfigError
-from tests.unit.api.conftest import CHANGE, PASSWORD, Clock, Spawned, logged_in
+from abidance.model.errors import ConfigError, UsageError
+from abidance.run.door import Answer
+from tests.unit.api.conftest import CHANGE, PASSWORD, Clock, Node, Spawned, logged_in
 
 BOT: dict[str, Any] = {
     "name": "mine",
     "strategies": [{"strategy": "EmaCross", "parameters": {"fast": 7}}, {"strategy": "Donchian"}],
-    "instruments": ["BTC/USDT@BINANCE", "ETH/USDT@KRAKEN"],
+    "instruments": ["BTC/USDT@BINANCE", "ETH/USDT@BINANCE"],
 }
-REAL = BOT | {"name": "real", "is_real": True}
+ABROAD = {"instruments": ["BTC/USDT@BINANCE", "ETH/USDT@KRAKEN"]}
+ONE = {"name": "mine", "strategies": [{"strategy": "EmaCross"}], "instruments": ["BTC/USDT@BINANCE"]}
+REAL = BOT | ABROAD | {"name": "real", "is_real": True}
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +31,13 @@ def _none_yet() -> None:
     Spawned.given.clear()
 
 
+@pytest.fixture
+def _starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is started end without a complaint."""
+    monkeypatch.setattr(Spawned, "code", 0)
+
+
+@pytest.mark.usefixtures("_starts")
 def test_a_paper_bot_is_started_as_one_would_type_it(nobody: TestClient, house: House) -> None:
     operator = logged_in(nobody, house, "operator")
 
@@ -36,9 +49,105 @@ def test_a_paper_bot_is_started_as_one_would_type_it(nobody: TestClient, house: 
         "abidance", "trade", "--plain", "-c", str(file), "--userdir", str(house.userdir), "--speed", "3600.0", "--fresh",
     ]  # fmt: skip
     assert "fast = 7" in file.read_text()
-    assert answer.status_code == 422
-    assert answer.json()["remedy"] == "It cannot be."
+    assert answer.status_code == 201
     assert "bot.start" in [each["action"] for each in _audit(nobody, house)]
+
+
+def kept(house: House) -> dict[str, bytes]:
+    return {
+        each.name: each.read_bytes() for each in (house.userdir / "bots").glob("*.*") if each.suffix != ".log"
+    }
+
+
+def test_a_start_that_fails_says_why_and_leaves_what_was_put_down_before(
+    nobody: TestClient, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = logged_in(nobody, house, "operator")
+
+    first = operator.post("/api/v1/bots", json=BOT, headers=CHANGE)
+    nothing = kept(house)
+    monkeypatch.setattr(Spawned, "code", 0)
+    operator.post("/api/v1/bots", json=BOT, headers=CHANGE)
+    before = kept(house)
+    monkeypatch.setattr(Spawned, "code", 2)
+    other = BOT | {"instruments": ["SOL/USDT@BINANCE"], "wallet": 1}
+    second = operator.post("/api/v1/bots", json=other, headers=CHANGE)
+
+    assert (first.status_code, first.json()["remedy"]) == (422, "It cannot be.")
+    assert second.status_code == 422
+    assert nothing == {}
+    assert sorted(before) == ["mine.json", "mine.toml"]
+    assert kept(house) == before
+
+
+@pytest.mark.usefixtures("_starts")
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("known", ["by how it was started", "by its record", "by nothing"])
+def test_the_name_of_a_bot_with_real_orders_is_not_given_to_one_on_paper(
+    nobody: TestClient, house: House, known: str, fresh: bool
+) -> None:
+    admin, name = logged_in(nobody, house, "admin"), "real"
+    if known == "by how it was started":
+        admin.post("/api/v1/bots", json=REAL | {"confirm": ["BINANCE", "KRAKEN"]}, headers=CHANGE)
+    elif known == "by its record":
+        replica, name = house.runs.get("demo").replica, "demo"
+        replica.header = msgspec.structs.replace(replica.header, mode="live")
+    else:
+        house.runs.broken["real"] = "It cannot be read."
+    before, lines = kept(house), len(house.audit.last(100))
+    Spawned.typed.clear()
+
+    answer = admin.post("/api/v1/bots", json=BOT | {"name": name, "fresh": fresh}, headers=CHANGE)
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "name")
+    assert "real orders" in answer.json()["detail"]
+    assert kept(house) == before
+    assert Spawned.typed == []
+    assert len(house.audit.last(100)) == lines
+
+
+def test_a_start_under_the_name_of_a_bot_that_runs_touches_nothing_of_it(
+    nobody: TestClient, house: House
+) -> None:
+    house.bots.keep(*house.bots.plan(ONE | {"name": "demo"}, Recipe("demo", is_real=True)))
+    before, admin = kept(house), logged_in(nobody, house, "admin")
+    body = REAL | {"name": "demo", "confirm": ["BINANCE", "KRAKEN"]}
+
+    with Node(house, Answer()):
+        answer = admin.post("/api/v1/bots", json=body, headers=CHANGE)
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "name")
+    assert "is running" in answer.json()["detail"]
+    assert kept(house) == before
+    assert Spawned.typed == []
+
+
+def test_two_starts_of_one_name_at_once_start_one(house: House) -> None:
+    begun, goes = threading.Event(), threading.Event()
+
+    def slowly(*given: Any, **more: Any) -> Spawned:
+        begun.set()
+        assert goes.wait(60)
+        return Spawned(*given, **more)
+
+    house.bots._spawn = slowly  # type: ignore[assignment]
+    config, recipe = house.bots.plan(ONE, Recipe("mine"))
+    told: list[str] = []
+
+    def start() -> None:
+        try:
+            house.bots.begin(config, recipe)
+        except UsageError as error:
+            told.append(error.found)
+
+    first = threading.Thread(target=start)
+    first.start()
+    assert begun.wait(60)
+    start()
+    goes.set()
+    first.join(60)
+
+    assert told == ["The bot mine is being started.", "The bot mine did not start."]
 
 
 def test_real_orders_take_an_admin_a_fresh_password_and_every_venue_typed_back(
@@ -68,6 +177,7 @@ def test_real_orders_take_an_admin_a_fresh_password_and_every_venue_typed_back(
     assert not any(secret["passphrase"].encode() in content for content in kept)
 
 
+@pytest.mark.usefixtures("_starts")
 def test_a_bot_with_real_orders_is_not_started_again_without_the_same_questions(
     nobody: TestClient, house: House
 ) -> None:
@@ -121,6 +231,8 @@ def test_what_does_not_fit_starts_nothing(nobody: TestClient, house: House, wron
         ({"instruments": ["BTC/USDT@BINANCE", "BTCUSDT"]}, ["instruments"]),
         ({"timeframe": "0h"}, ["timeframe"]),
         ({"timerange": "20250201-20250101"}, ["timerange"]),
+        ({"instruments": ["BTC/USDT@BINANCE"], "timerange": "20300101-"}, ["timerange"]),
+        (ABROAD, ["instruments"]),  # no bars of Kraken are stored
         ({"wallet": 0}, ["wallet"]),
         ({"account": "../else"}, ["account"]),
     ],

@@ -81,3 +81,21 @@ def test_a_body_that_never_ends_is_given_up_and_reaches_no_route() -> None:
 
     assert sent[0]["status"] == 408
     assert inside.came == 0
+
+
+def test_a_method_that_nobody_knows_is_counted_as_other_and_takes_no_memory() -> None:
+    metrics = Metrics()
+
+    for number in range(1_000):
+        metrics.request({"type": "http", "method": f"X{number}"}, 405, 0.001)
+    metrics.request({"type": "http", "method": "GET"}, 200, 0.001)
+
+    lines = [
+        each
+        for each in metrics.text(()).decode().splitlines()
+        if each.startswith("abidance_http_requests_total")
+    ]
+    assert sorted(each.partition("{")[2].partition(",")[0] for each in lines) == [
+        'method="GET"',
+        'method="other"',
+    ]

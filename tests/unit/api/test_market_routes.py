@@ -38,7 +38,7 @@ def test_a_book_is_shown_as_the_run_saw_it_with_its_certificate(viewer: TestClie
     assert (quoted["source"], quoted["asks"]) == ("quote", [[101.0, 2.0]])
     assert (whole["source"], whole["bids"], whole["asks"]) == ("book", [[100.0, 2.0]], [[100.5, 3.0]])
     assert (whole["is_certified"], whole["reason"]) == (False, "nothing for 3 s")
-    assert viewer.get(BOOK, params={"instrument": "X/Y@Z"}).status_code == 404
+    assert viewer.get(BOOK, params={"instrument": "X/Y@Z"}).status_code == 422
 
 
 def test_indicators_are_those_that_strategies_see(viewer: TestClient) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from abidance.api.house import House
+from abidance.journal.record import Record
+from abidance.model.event import BalanceChanged
 from abidance.model.order import Direction
 from abidance.model.outcome import Notice
 from tests.unit.api.conftest import CHANGE, logged_in
@@ -200,7 +203,7 @@ def test_alerts_are_read_page_by_page_and_none_of_one_moment_is_missed(
         {"result": "won"},
         {"result": "lost"},
         {"strategy": "EmaCross", "result": "lost"},
-        {"strategy": "nobody"},
+        {"strategy": "EmaCross", "instrument": "BTC/USDT@BINANCE", "label": "none"},
     ],
     ids=str,
 )
@@ -212,8 +215,8 @@ def test_round_trips_are_found_by_each_of_their_filters(
         trips.append(msgspec.structs.replace(trips[0], pnl=Decimal(pnl), direction=direction))
 
     def fits(trip: dict[str, Any]) -> bool:
-        result = "won" if Decimal(trip["pnl"]) > 0 else "lost"
-        return all((trip | {"result": result})[name] == value for name, value in filter.items())
+        told = trip | {"result": "won" if Decimal(trip["pnl"]) > 0 else "lost", "label": ""}
+        return all(told[name] == value for name, value in filter.items())
 
     every = operator.get(f"{RUN}/round-trips", params={"limit": 500}).json()["items"]
 
@@ -221,7 +224,7 @@ def test_round_trips_are_found_by_each_of_their_filters(
 
     assert found == [each for each in every if fits(each)]
     assert len(found) < len(every)
-    assert bool(found) == (filter != {"strategy": "nobody"})
+    assert bool(found) == ("label" not in filter)
 
 
 @pytest.mark.parametrize(
@@ -260,3 +263,73 @@ def test_profit_of_today_this_week_and_this_month_is_what_came_since_their_midni
     assert run["profit_today"] == pytest.approx(since(day))
     assert run["profit_week"] == pytest.approx(since(week))
     assert run["profit_month"] == pytest.approx(since(month))
+
+
+STRATEGY, INSTRUMENT, ASSET = {"strategy": "Nobody"}, {"instrument": "XMR/USDT@BINANCE"}, {"asset": "XMR"}
+SERIES = {"timeframe": "1h", "names": "ema 20"}
+
+
+@pytest.mark.parametrize(
+    ("path", "unknown"),
+    [
+        ("orders", STRATEGY),
+        ("orders", INSTRUMENT),
+        ("orders", STRATEGY | INSTRUMENT),
+        ("orders/levels", INSTRUMENT),
+        ("fills", STRATEGY),
+        ("fills", INSTRUMENT),
+        ("round-trips", STRATEGY),
+        ("round-trips", INSTRUMENT),
+        ("refusals", STRATEGY),
+        ("ledger", ASSET),
+        ("bars", INSTRUMENT),
+        ("book", INSTRUMENT),
+        ("indicators", INSTRUMENT),
+    ],
+    ids=str,
+)
+def test_a_filter_by_a_name_that_the_run_never_had_is_refused_at_its_field(
+    operator: TestClient, path: str, unknown: dict[str, str]
+) -> None:
+    more = SERIES if path == "indicators" else {"timeframe": "1h"} if path == "bars" else {}
+
+    answer = operator.get(f"{RUN}/{path}", params=more | unknown)
+
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = {each["field"]: each["message"] for each in answer.json()["errors"]}
+    assert told.keys() == unknown.keys()
+    for field, name in unknown.items():
+        assert name in told[field]
+        assert {"strategy": "EmaCross", "instrument": "BTC/USDT@BINANCE", "asset": "USDT"}[field] in told[
+            field
+        ]
+
+
+def test_what_was_once_traded_may_be_asked_for_though_the_run_has_it_no_more(
+    operator: TestClient, house: House
+) -> None:
+    replica = house.runs.get("demo").replica
+    replica.brought["Retired", "OLD/USDT@BINANCE"] = 1.0
+    external = BalanceChanged(replica.state.now, "BINANCE", "GIFT", Decimal(1), "a gift")
+    replica.take([Record(replica.seq + 1, False, external)])
+
+    for params in ({"strategy": "Retired"}, {"instrument": "OLD/USDT@BINANCE"}):
+        for path in ("orders", "fills", "round-trips"):
+            answer = operator.get(f"{RUN}/{path}", params=params)
+            assert (answer.status_code, answer.json()["items"]) == (200, []), (path, params)
+    assert operator.get(f"{RUN}/book", params={"instrument": "OLD/USDT@BINANCE"}).json()["source"] == "none"
+    assert len(operator.get(f"{RUN}/ledger", params={"asset": "GIFT"}).json()["items"]) == 2
+
+
+def test_a_bot_is_listed_as_soon_as_it_has_a_record_whenever_the_server_looks_by_itself(
+    operator: TestClient, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("abidance.api.following._SCAN", 1e9)
+    house.runs._scan_at = float("inf")
+    shutil.copytree(house.runs.folder / "demo", house.runs.folder / "second")
+
+    found = {each["name"]: each for each in operator.get("/api/v1/runs").json()}
+
+    assert found.keys() == {"demo", "second"}
+    assert found["second"]["start_equity"] == found["demo"]["start_equity"] > 0

@@ -369,7 +369,9 @@ def test_every_setting_that_does_not_fit_is_told_by_its_name(nobody: TestClient,
 def test_a_live_run_shows_the_bars_that_it_began_with(viewer: TestClient, house: House) -> None:
     import polars as pl
 
-    first = house.runs.get("demo").replica.bars["BTC/USDT@BINANCE", "1h"][0]
+    replica = house.runs.get("demo").replica
+    first = replica.bars["BTC/USDT@BINANCE", "1h"][0]
+    replica.state.instruments["NEW/USDT@BINANCE"] = replica.state.instruments["BTC/USDT@BINANCE"]
     hour = 3_600_000_000_000
     columns = {name: [1.0, 2.0] for name in ("open", "high", "low", "close", "volume")}
     frame = pl.DataFrame(

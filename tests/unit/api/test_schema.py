@@ -1,7 +1,7 @@
 """The whole OpenAPI, asked with what is right, what fits it and what does not, by each role: no defect, no breach.
 
 Each operation is asked once with real names and a body that is right, where it has to answer 2xx to whoever may, and
-then with what chance makes of its schema. `ABIDANCE_SCHEMA_EXAMPLES` says how often; by default it is few.
+then with what chance makes of its schema. `ABIDANCE_SCHEMA_EXAMPLES` says how often; by default it takes half a minute.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ from abidance.security.roles import Role
 from abidance.security.throttle import Throttle
 from tests.unit.api.conftest import CHANGE, ORIGIN, PASSWORD, QUICK, Node, Spawned, people
 
-EXAMPLES = int(os.environ.get("ABIDANCE_SCHEMA_EXAMPLES", "2"))
+EXAMPLES = int(os.environ.get("ABIDANCE_SCHEMA_EXAMPLES", "16"))
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 EVERYBODY = ("anonymous", *(role.value for role in Role))
 KEPT = QUICK.hash(PASSWORD)

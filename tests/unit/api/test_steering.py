@@ -1,14 +1,23 @@
 """Orders to running nodes: what reaches them, and that what they refuse is no success."""
 
+import asyncio
+import errno
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
+from abidance.api import steering
 from abidance.api.house import House
 from abidance.model.event import ControlAction
-from abidance.run.door import Answer, Refusal, Wish, Word
+from abidance.run import killing
+from abidance.run.door import DOOR, Answer, Door, Refusal, Wish, Word, _listen
 from tests.unit.api.conftest import CHANGE, Node, logged_in
 
 RUN = "/api/v1/runs/demo"
@@ -221,3 +230,227 @@ def test_an_admin_accepts_what_an_account_holds_with_a_fresh_password_and_an_ope
     assert accepted.status_code == 200
     assert (by_operator, stale) == ([], [])
     assert [(each.action, each.values) for each in by_admin] == [(ControlAction.ADJUST, {"reason": "a gift"})]
+
+
+def test_an_order_to_which_the_node_gives_no_answer_is_told_apart_from_one_that_it_refuses(
+    nobody: TestClient, house: House
+) -> None:
+    operator = logged_in(nobody, house, "operator")
+    lines = []
+
+    with closing(_listen(house.runs.folder / "demo" / DOOR)) as silent:
+        silent.settimeout(10)
+
+        def leave() -> None:
+            """Take what is said and go without a word; whoever only holds on to the line comes first."""
+            for _ in range(2):
+                lines.append(silent.accept()[0])
+                if b"wish" in lines[-1].recv(65_536):
+                    lines[-1].close()
+
+        thread = threading.Thread(target=leave)
+        thread.start()
+        answer = operator.post(f"{RUN}/orders", json=ORDER, headers=CHANGE)
+        thread.join()
+    lines[0].close()
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_answer")
+    assert "journal" in answer.json()["remedy"]
+
+
+ENDED = Answer(
+    7, notices=(Word("warning", "release", "admin (session) ended the halt. It was: a drawdown."),)
+)
+NONE = Answer(7, notices=(Word("info", "release", "admin (session) released a halt, but there was none."),))
+RELEASE = {"action": "release"}
+
+
+def make_real(house: House) -> Path:
+    """Let the recorded run be one with real orders; return its folder."""
+    replica = house.runs.get("demo").replica
+    replica.header = msgspec.structs.replace(replica.header, mode="live")
+    return house.runs.folder / "demo"
+
+
+@pytest.mark.parametrize("is_real", [True, False])
+def test_a_halt_of_a_breaker_is_ended_by_the_node_though_no_switch_was_thrown(
+    nobody: TestClient, house: House, is_real: bool
+) -> None:
+    if is_real:
+        make_real(house)
+
+    taken, answer = asked(logged_in(nobody, house, "admin"), house, "POST", "/control", RELEASE, ENDED)
+
+    assert (answer.status_code, answer.json()["notices"][0]["text"]) == (200, ENDED.notices[0].text)
+    assert taken == [Wish(ControlAction.RELEASE, "admin (session)")]
+
+
+@pytest.mark.parametrize("is_real", [True, False])
+def test_a_release_that_ended_nothing_is_no_success(nobody: TestClient, house: House, is_real: bool) -> None:
+    if is_real:
+        make_real(house)
+    admin = logged_in(nobody, house, "admin")
+
+    _, by_node = asked(admin, house, "POST", "/control", RELEASE, NONE)
+    _, busy = asked(
+        admin, house, "POST", "/control", RELEASE, Answer(error="The node is busy.", remedy="Wait.")
+    )
+    stopped = admin.post(f"{RUN}/control", json=RELEASE, headers=CHANGE)
+
+    assert [each.status_code for each in (by_node, busy, stopped)] == [409, 409, 409]
+    assert [each.json()["code"] for each in (by_node, busy, stopped)] == [
+        "not_halted",
+        "refused_by_node",
+        "not_running",
+    ]
+
+
+@pytest.mark.parametrize("is_real", [True, False])
+def test_a_release_takes_the_switch_back_and_tells_the_node_who_did(
+    nobody: TestClient, house: House, is_real: bool
+) -> None:
+    folder = make_real(house) if is_real else house.runs.folder / "demo"
+    killing.kill(folder, "somebody in a terminal")
+
+    taken, answer = asked(logged_in(nobody, house, "admin"), house, "POST", "/control", RELEASE, ENDED)
+
+    assert answer.status_code == 200
+    assert killing.killed(folder) is None
+    assert [each.action for each in taken] == [ControlAction.RELEASE]
+
+
+def test_a_switch_is_taken_back_of_a_bot_that_does_not_run_or_cannot_answer(
+    nobody: TestClient, house: House
+) -> None:
+    folder, admin = make_real(house), logged_in(nobody, house, "admin")
+
+    killing.kill(folder, "somebody")
+    stopped = admin.post(f"{RUN}/control", json=RELEASE, headers=CHANGE)
+    gone = killing.killed(folder)
+    killing.kill(folder, "somebody")
+    _, busy = asked(admin, house, "POST", "/control", RELEASE, Answer(error="The node is busy."))
+
+    assert (stopped.status_code, gone) == (200, None)
+    assert "not running" in stopped.json()["notices"][0]["text"]
+    assert (busy.status_code, killing.killed(folder)) == (200, None)
+    assert "The node is busy." in busy.json()["notices"][0]["text"]
+
+
+def test_real_orders_are_killed_while_nothing_answers_at_the_door_and_it_is_told(
+    nobody: TestClient, house: House
+) -> None:
+    folder, operator = make_real(house), logged_in(nobody, house, "operator")
+
+    first = operator.post(f"{RUN}/control", json={"action": "kill"}, headers=CHANGE)
+    again = operator.post(f"{RUN}/control", json={"action": "kill"}, headers=CHANGE)
+    further = operator.post(
+        f"{RUN}/control", json={"action": "kill", "values": {"flatten": True}}, headers=CHANGE
+    )
+
+    assert [each.status_code for each in (first, again, further)] == [200, 200, 200]
+    assert "is thrown" in first.json()["notices"][0]["text"]
+    assert "as it was" in again.json()["notices"][0]["text"]
+    assert killing.killed(folder) is killing.Extent.FLATTEN
+
+
+def test_a_bot_that_hangs_holds_up_neither_the_orders_to_another_nor_its_own_kill(house: House) -> None:
+    hangs, done = threading.Event(), list[str]()
+
+    def ask(run: str) -> str:
+        if run == "slow":
+            assert hangs.wait(30)
+        done.append(run)
+        return run
+
+    async def steer() -> None:
+        slow = [asyncio.ensure_future(house.steering("slow", ask, "slow")) for _ in range(4)]
+        async with asyncio.timeout(20):
+            await house.steering("other", ask, "other")
+            await house.throwing("slow", ask, "its kill")
+            await house.reading(ask, "a read")
+        hangs.set()
+        await asyncio.gather(*slow)
+
+    try:
+        asyncio.run(steer())
+    finally:
+        hangs.set()
+
+    assert done == ["other", "its kill", "a read", "slow", "slow", "slow", "slow"]
+
+
+class Looking:
+    """A bot's switch as its door has it."""
+
+    def __init__(self, heed: Callable[[killing.Extent], bool]) -> None:
+        self.heed = heed
+
+    def told(self, extent: killing.Extent) -> None:
+        self.heed(extent)
+
+
+@contextmanager
+def door_of(folder: Path, heed: Callable[[killing.Extent], bool]) -> Iterator[None]:
+    door = Door(folder, switch=Looking(heed), end=lambda: None)
+    try:
+        yield
+    finally:
+        door.close()
+
+
+def refuse(*_: object) -> bool:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_a_kill_of_real_orders_says_whether_the_bot_has_seen_it(
+    nobody: TestClient, house: House, monkeypatch: pytest.MonkeyPatch, is_full: bool
+) -> None:
+    folder, operator = make_real(house), logged_in(nobody, house, "operator")
+    seen: list[killing.Extent] = []
+    if is_full:
+        monkeypatch.setattr(killing, "kill", refuse)
+
+    def looks(extent: killing.Extent) -> bool:
+        seen.append(extent)
+        return True
+
+    with door_of(folder, looks):
+        answer = operator.post(f"{RUN}/control", json={"action": "kill"}, headers=CHANGE)
+
+    assert answer.status_code == 200, answer.text
+    assert seen == [killing.Extent.ENTRIES] * (1 + is_full)  # told where no disk took it, then asked
+    assert ("until its process ends" if is_full else "has seen it") in answer.json()["notices"][0]["text"]
+
+
+def test_a_kill_does_not_wait_for_a_bot_that_does_not_look_and_says_so(
+    nobody: TestClient, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steering, "HEED", 0.01)
+    folder, operator = make_real(house), logged_in(nobody, house, "operator")
+    looks = threading.Event()
+
+    with door_of(folder, lambda _: looks.wait(30)):
+        first = operator.post(f"{RUN}/control", json={"action": "kill"}, headers=CHANGE)
+        body = {"action": "kill", "values": {"flatten": True}}
+        further = operator.post(f"{RUN}/control", json=body, headers=CHANGE)
+        thrown = killing.killed(folder)
+        looks.set()
+
+    assert (first.status_code, further.status_code) == (200, 200)
+    assert "not said yet" in first.json()["notices"][0]["text"]
+    assert thrown is killing.Extent.FLATTEN
+
+
+def test_a_kill_that_neither_disk_nor_bot_took_is_no_success(
+    nobody: TestClient, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_real(house)
+    monkeypatch.setattr(killing, "kill", refuse)
+
+    answer = logged_in(nobody, house, "operator").post(
+        f"{RUN}/control", json={"action": "kill"}, headers=CHANGE
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_thrown")
+    assert "No space left" in answer.json()["detail"]

@@ -1,7 +1,10 @@
 """The stream: who may open it, what it tells, and what it stands from those who mean it harm."""
 
 import asyncio
+import json
 from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -10,7 +13,13 @@ from starlette.websockets import WebSocketDisconnect
 
 from abidance.api import stream as streaming
 from abidance.api.access import Identity
+from abidance.api.bench import Job
 from abidance.api.house import House
+from abidance.journal.record import Record
+from abidance.model.event import BalanceChanged, OrderFilled
+from abidance.model.market import Trade
+from abidance.model.order import Fill, Side
+from abidance.run.replica import Replica
 from abidance.security.roles import Role, Scope
 from tests.unit.api.conftest import ORIGIN, Clock, logged_in, people
 
@@ -223,3 +232,238 @@ def test_what_goes_to_many_is_written_once(app: FastAPI, nobody: TestClient, hou
     first, second = hub.message(run, changes), hub.message(run, list(changes))
 
     assert first is second
+
+
+BTC, RUN = "BTC/USDT@BINANCE", f"{API}/runs/demo"
+
+
+def heard(socket: WebSocketTestSession, kind: str) -> dict[str, Any]:
+    """Return the next message of a kind."""
+    while (found := socket.receive_json())["type"] != kind:
+        pass
+    return dict(found)
+
+
+def moved(replica: Replica, price: float) -> None:
+    """Take a print of another price, as the journal's next record."""
+    trade = Trade(replica.state.now + 1_000_000, BTC, price, 1.0, buyer_is_taker=True)
+    replica.take([Record(replica.seq + 1, False, trade)])
+
+
+def bought(replica: Replica) -> None:
+    """Take a fill of ours, so that something is held whose worth moves."""
+    fill = Fill(
+        "t1",
+        "",
+        BTC,
+        "EmaCross",
+        Side.BUY,
+        Decimal("0.01"),
+        Decimal(90_000),
+        Decimal(1),
+        "USDT",
+        replica.state.now,
+    )
+    replica.take([Record(replica.seq + 1, False, OrderFilled(fill.ts, fill))])
+
+
+def test_what_moves_with_prices_is_told_as_the_routes_give_it_and_only_when_it_moved(
+    nobody: TestClient, house: House
+) -> None:
+    viewer, replica = logged_in(nobody, house, "viewer"), house.runs.get("demo").replica
+    assert nobody.portal is not None
+    nobody.portal.call(bought, replica)
+    told: list[dict[str, Any]] = []
+
+    with viewer.websocket_connect(STREAM, headers={"Origin": ORIGIN}) as socket:
+        socket.send_json({"type": "subscribe", "run": "demo", "since": None})
+        for price in (95_000.0, 80_000.0, 80_000.0, 123_456.78):
+            nobody.portal.call(moved, replica, price)
+            if not told or price != told[-1]["prices"][BTC]:
+                told.append(heard(socket, "prices"))
+            worth = told[-1]["worth"]
+            lists = {
+                "positions": viewer.get(f"{RUN}/positions").json(),
+                "balances": viewer.get(f"{RUN}/balances").json(),
+                "strategies": viewer.get(f"{RUN}/strategies").json(),
+                "contribution": viewer.get(f"{RUN}/contribution").json(),
+                "round_trips": viewer.get(f"{RUN}/round-trips/open").json(),
+                "usage": viewer.get(f"{RUN}/risk").json()["usage"],
+            }
+            run = viewer.get(RUN).json()
+
+            assert worth["run"] == {name: run[name] for name in worth["run"]}
+            for name, rows in lists.items():
+                assert worth[name] == [{key: row[key] for key in worth[name][0]} for row in rows], name
+                assert worth[name], name
+
+    assert [each["prices"][BTC] for each in told] == [95_000.0, 80_000.0, 123_456.78]
+    for name in ("equity", "drawdown", "profit", "profit_today", "profit_week", "profit_month", "exposure"):
+        assert len({each["worth"]["run"][name] for each in told}) == 3, name
+    assert len({each["worth"]["usage"][0]["used"] for each in told}) == 3
+
+
+def test_who_follows_a_run_later_is_told_no_old_prices(
+    app: FastAPI, nobody: TestClient, house: House
+) -> None:
+    viewer, replica = logged_in(nobody, house, "viewer"), house.runs.get("demo").replica
+    assert nobody.portal is not None
+    for price in (50_000.0, 60_000.0):
+        nobody.portal.call(moved, replica, price)
+        with viewer.websocket_connect(STREAM, headers={"Origin": ORIGIN}) as socket:
+            socket.send_json({"type": "subscribe", "run": "demo", "since": None})
+
+            assert heard(socket, "prices")["prices"][BTC] == price
+
+            socket.send_json({"type": "unsubscribe", "run": "demo"})
+            while app.state.hub.newest:
+                socket.receive_json()
+
+
+def test_a_run_that_cannot_be_valued_silences_nobody(
+    nobody: TestClient, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = logged_in(nobody, house, "viewer")
+
+    def fail(_: object) -> dict[str, Any]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(streaming, "worth", fail)
+
+    with viewer.websocket_connect(STREAM, headers={"Origin": ORIGIN}) as socket:
+        socket.send_json({"type": "subscribe", "run": "demo", "since": None})
+        heard(socket, "beat")
+        heard(socket, "beat")
+
+
+def asked_for(id: str) -> Job:
+    return Job(id, {}, "one", "ada", 1, strategies=["EmaCross"], instruments=[BTC])
+
+
+def test_long_work_is_told_as_its_route_shows_it_each_piece_as_it_stands_now(
+    nobody: TestClient, house: House
+) -> None:
+    viewer = logged_in(nobody, house, "viewer")
+    first, second = asked_for("a"), asked_for("b")
+    assert nobody.portal is not None
+
+    with viewer.websocket_connect(STREAM, headers={"Origin": ORIGIN}) as socket:
+        socket.send_json({"type": "subscribe", "work": None, "since": None})
+        begun = heard(socket, "reset")
+
+        def act() -> None:
+            for job in (first, second):
+                house.bench.queue(job)
+            house.bench.cancel(first)
+            house.bench.cancel(second)
+
+        nobody.portal.call(act)
+        told = heard(socket, "work")
+        shown = {id: viewer.get(f"{API}/backtests/{id}").json() for id in ("a", "b")}
+    with viewer.websocket_connect(STREAM, headers={"Origin": ORIGIN}) as socket:
+        socket.send_json({"type": "subscribe", "work": begun["work"], "since": told["number"] - 1})
+        resumed, last = heard(socket, "subscribed"), heard(socket, "work")
+
+    assert begun["number"] == 0
+    assert told["number"] == 4
+    assert [each["kind"] for each in told["items"]] == ["backtest", "backtest"]
+    assert {each["data"]["id"]: each["data"] for each in told["items"]} == shown
+    assert {each["state"] for each in shown.values()} == {"cancelled"}
+    assert resumed == {"type": "subscribed", "work": begun["work"], "number": 3}
+    assert last["items"] == told["items"][1:]
+
+
+@pytest.mark.parametrize("since", [10**9, -1, True, None, "1"])
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_work_of_which_too_little_is_known_must_be_read_anew(
+    app: FastAPI, nobody: TestClient, house: House, since: object, is_ours: bool
+) -> None:
+    viewer, news = logged_in(nobody, house, "viewer"), app.state.hub.work_news
+    news.note("backtest", asked_for("a"))
+
+    with viewer.websocket_connect(STREAM, headers={"Origin": ORIGIN}) as socket:
+        socket.send_json({"type": "subscribe", "work": news.id if is_ours else "another", "since": since})
+
+        assert heard(socket, "reset") == {"type": "reset", "work": news.id, "number": 1}
+
+
+def test_work_of_which_nothing_can_be_told_ends_no_other_work(app: FastAPI, house: House) -> None:
+    news, strange = app.state.hub.work_news, asked_for("a")
+    strange.metrics = {"trades": "many"}
+
+    house.bench.heard("backtest", strange)
+    house.bench.heard("backtest", asked_for("b"))
+
+    assert [each.number for each in news.since(0)] == [1]
+
+
+class Fickle:
+    """A connection on which something else is asked for while a message is on its way out."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.meanwhile: dict[str, Callable[[], object]] = {}
+
+    async def send_text(self, text: str) -> None:
+        message = json.loads(text)
+        self.sent.append(message)
+        self.meanwhile.pop(message["type"], lambda: None)()
+
+
+@pytest.fixture
+def fickle(app: FastAPI, nobody: TestClient, house: House) -> tuple[Fickle, Any]:
+    socket = Fickle()
+    who = Identity("ada", Role.VIEWER, "session", "127.0.0.1", "")
+    return socket, streaming._Client(socket, who, house, app.state.hub)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sent", ["changes", "reset"])
+def test_a_run_that_is_left_while_it_is_told_of_is_told_of_no_more(
+    fickle: tuple[Fickle, Any], house: House, sent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "AT_MOST", 2)
+    socket, client = fickle
+    replica = house.runs.get("demo").replica
+    run_id = replica.header.run_id if sent == "changes" else "another"
+    client._told["demo"] = (run_id, replica.count - 9)
+    socket.meanwhile = {sent: lambda: client._answer('{"type": "unsubscribe", "run": "demo"}')}
+
+    asyncio.run(client._tell_run("demo"))
+    asyncio.run(client._tell_run("demo"))  # as for a run that was left while another one was told of
+
+    assert [each["type"] for each in socket.sent] == [sent]
+    assert client._told == {}
+
+
+def test_a_run_that_is_asked_for_anew_while_it_is_told_of_goes_on_from_there(
+    fickle: tuple[Fickle, Any], house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "AT_MOST", 2)
+    socket, client = fickle
+    replica = house.runs.get("demo").replica
+    own, count = replica.header.run_id, replica.count
+    client._told["demo"] = (own, count - 6)
+    wish = json.dumps({"type": "subscribe", "run": "demo", "run_id": own, "since": count - 8})
+    socket.meanwhile = {"changes": lambda: client._answer(wish)}
+
+    for _ in range(3):
+        asyncio.run(client._tell_run("demo"))
+
+    told = [item["number"] for each in socket.sent if each["type"] == "changes" for item in each["items"]]
+    assert told == [count - 5, count - 4, *range(count - 7, count + 1)]
+
+
+def test_money_from_outside_is_a_change_since_no_order_tells_of_it(nobody: TestClient, house: House) -> None:
+    viewer, replica = logged_in(nobody, house, "viewer"), house.runs.get("demo").replica
+    gift = BalanceChanged(replica.state.now, "BINANCE", "USDT", Decimal("12.50"), "a gift")
+    before = replica.count
+    replica.take([Record(replica.seq + 1, False, gift)])
+
+    with viewer.websocket_connect(STREAM, headers={"Origin": ORIGIN}) as socket:
+        socket.send_json({"type": "subscribe", "run": "demo", "since": before})
+        told = {each["kind"]: each["data"] for each in heard(socket, "changes")["items"]}
+
+    assert told["cash"] == {
+        "event": "balance_changed", "venue": "BINANCE", "asset": "USDT", "amount": "12.50", "reason": "a gift",
+        "ts": gift.ts // 1_000_000,
+    }  # fmt: skip

@@ -12,7 +12,7 @@ from abidance.research.objective import Aim, Outcome, Refusal
 from abidance.research.space import Dimension, Space
 from abidance.research.storage import database, journal
 from abidance.research.study import Plan, Study
-from tests.postgres import server
+from tests.postgres import driver, server
 from tests.unit.api.conftest import CHANGE, QUICK, logged_in
 
 SPACE = Space({"fast": Dimension("fast", 2, 900)})
@@ -168,7 +168,7 @@ def test_studies_that_hosts_share_are_listed_beside_those_in_files(house: House)
 def test_a_database_that_cannot_be_read_takes_no_file_away_and_shows_no_password(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+    driver()
     tried(begun(house, "sharpe"), 1.0)
     monkeypatch.setenv("ABIDANCE_STUDIES", "postgresql://me:hunter2@127.0.0.1:1/x")
     other = House(house.userdir, house.tables, passwords=QUICK)

@@ -7,6 +7,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
@@ -16,8 +18,10 @@ from abidance.api.house import House
 from abidance.api.workshop import SEARCHES, VERDICTS, Kind, Task, Tell, do
 from abidance.market.bars import Bars
 from abidance.market.findings import findings
+from abidance.market.funding import Funding
 from abidance.market.quality import inspect_bars
-from abidance.market.store import open_tables
+from abidance.market.store import FundingStore, Hole, Place, Spans, open_tables
+from abidance.market.store.tables import tape_schema
 from abidance.run.config import load
 from tests.unit.api.conftest import CHANGE, ORIGIN, QUICK, RULES, logged_in
 
@@ -120,7 +124,7 @@ def test_work_keeps_compiled_code_in_the_user_directory(
     told = ours.recv()
     process.join()
 
-    assert told == ("done", {"cache": str(tmp_path / "cache" / "compiled")})
+    assert told[:2] == ("done", {"cache": str(tmp_path / "cache" / "compiled")})
 
 
 @pytest.mark.parametrize(
@@ -237,3 +241,41 @@ def test_a_stored_series_is_judged_as_the_terminal_does(nobody: TestClient, hous
     assert whole["odd"] == len(findings(bars)) >= len(whole["oddest"])
     assert (holed["grade"], holed["missing"], holed["months"][0]["share"]) == ("warning", 2, 5 / 7)
     assert none.status_code == 422
+
+
+def test_every_kind_of_data_is_listed_with_the_times_it_cannot_be_trusted(
+    nobody: TestClient, house: House
+) -> None:
+    viewer = logged_in(nobody, house, "viewer")
+    id, start, hour = "X/USDT:USDT@BINANCE", 1_700_000_000 * 10**9, 3_600 * 10**9
+    tables = house.catalog.store.tables
+    due = start + np.array([0, 8, 24]) * hour  # the rate of the sixteenth hour is missing
+    FundingStore(tables).write(Funding(id, due, np.full(3, 1e-4)))
+    quote = {"ts": start, "bid": 1.0, "bid_size": 1.0, "ask": 2.0, "ask_size": 1.0, "received": start}
+    tables.append(
+        Place(id, "quotes"), pl.DataFrame([quote, quote | {"ts": start + 9}], tape_schema("quotes"))
+    )
+    doubts = (
+        Hole(start + 3 * 10**9, start + 4 * 10**9, "gap: lost"),
+        Hole(start, start + 2 * 10**9, "stale: silent"),
+    )
+    tables.note(Place(id, "quotes"), Spans((), doubts))
+
+    held = [each for each in viewer.get("/api/v1/data").json() if each["instrument"] == id]
+    rates, quotes = (
+        viewer.get("/api/v1/data/gaps", params={"instrument": id, "kind": kind}).json()
+        for kind in ("funding", "quotes")
+    )
+    untold = viewer.get("/api/v1/data/gaps", params={"instrument": id})
+
+    assert [(each["kind"], each["rows"], each["missing"], each["quality"]) for each in held] == [
+        ("funding", 3, None, None), ("quotes", 2, None, None),
+    ]  # fmt: skip
+    first = start // 10**6
+    assert [(each["start"], each["end"], each["rows"]) for each in rates] == [
+        (first + 8 * 3_600_000, first + 24 * 3_600_000, None)
+    ]
+    assert [(each["start"], each["reason"]) for each in quotes] == [
+        (first, "stale: silent"), (first + 3_000, "gap: lost"),
+    ]  # fmt: skip
+    assert untold.status_code == 422

@@ -1,12 +1,12 @@
 """Backtests: start, watch, read, compare, end."""
 
 import json
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from abidance.api import work
 from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.deeds import deed, note
@@ -27,18 +27,18 @@ async def list_backtests(
     who: Viewer, house: Stand, limit: Limit = 50, cursor: Cursor = ""
 ) -> Page[BacktestOut]:
     """List backtests, newest first."""
-    return page(list(reversed(house.bench.all())), limit, cursor, _shown)
+    return page(list(reversed(house.bench.all())), limit, cursor, work.backtest)
 
 
 @router.post("", status_code=202)
 async def start_backtest(body: BacktestIn, who: Researcher, house: Stand) -> BacktestOut:
     """Queue a backtest; it runs in a process of its own."""
     with asked_as(INSIDE):
-        await house.reading(check, body.config, house.strategies)
+        await house.reading(check, body.config, house.strategies, house.catalog)
         job = house.bench.plan(body.config, body.label, who.name)
     await note(house, who, "backtest.start", job.id, {"label": job.label})
     house.bench.queue(job)
-    return _shown(job)
+    return work.backtest(job)
 
 
 @router.get("/compare", responses=also(404))
@@ -60,7 +60,7 @@ async def compare_backtests(
 @router.get("/{id}")
 async def get_backtest(id: str, who: Viewer, house: Stand) -> BacktestOut:
     """Tell how a backtest goes."""
-    return _shown(_job(house, id))
+    return work.backtest(_job(house, id))
 
 
 @router.get("/{id}/result")
@@ -76,7 +76,7 @@ async def cancel_backtest(id: str, who: Researcher, house: Stand) -> BacktestOut
     job = _job(house, id)
     async with deed(house, who, "backtest.cancel", job.id):
         house.bench.cancel(job)
-    return _shown(job)
+    return work.backtest(job)
 
 
 def _job(house: House, id: str) -> Job:
@@ -84,13 +84,6 @@ def _job(house: House, id: str) -> Job:
     if found is None:
         raise not_found("backtest", id)
     return found
-
-
-def _shown(job: Job) -> BacktestOut:
-    values = asdict(job)
-    for name in ("config", "asked", "live"):
-        del values[name]
-    return BacktestOut(**values)
 
 
 def _curve(house: House, job: Job) -> CurveOut:

@@ -1,6 +1,8 @@
 """Bots: start one from a form, start it again, stop it. Real orders ask for more."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -47,10 +49,12 @@ async def start_bot(body: BotIn, who: Operator, house: Stand) -> BotOut:
     with asked_as({"dry_run_wallet": "wallet"}):
         config, recipe = await house.reading(house.bots.plan, wish, recipe)
     _allow(house, who, recipe, body)
+    is_real = house.runs.is_real(recipe.name)
+    await house.reading(house.bots.check_name, recipe, is_real)
     told = {"config": wish, "is_real": recipe.is_real, "fresh": body.fresh}
     await note(house, who, "bot.start", recipe.name, told)
-    await house.reading(house.bots.keep, config, recipe)
-    return await _start(house, recipe, body, fresh=body.fresh)
+    begin = partial(house.bots.begin, config, recipe, fresh=body.fresh, is_real=is_real)
+    return await _start(house, recipe, partial(begin, passphrase=body.passphrase))
 
 
 @router.post("/{name}/start")
@@ -59,7 +63,7 @@ async def restart_bot(name: str, body: LaunchIn, who: Operator, house: Stand) ->
     recipe = await house.reading(house.bots.get, name)
     _allow(house, who, recipe, body)
     await note(house, who, "bot.restart", name, {"is_real": recipe.is_real})
-    return await _start(house, recipe, body, fresh=False)
+    return await _start(house, recipe, partial(house.bots.start, recipe, passphrase=body.passphrase))
 
 
 @router.post("/{run}/stop")
@@ -68,7 +72,7 @@ async def stop_bot(run: str, who: Operator, house: Stand) -> Done:
     followed = house.runs.get(run)
     refuse_demo(followed, who)
     await note(house, who, "bot.stop", run)
-    await at_door(house, followed, leave, who.name)
+    await at_door(followed, leave, who.name, house.steering)
     return Done()
 
 
@@ -84,10 +88,7 @@ def _allow(house: House, who: Identity, recipe: Recipe, given: LaunchIn) -> None
         raise ProblemError(422, told, remedy, code="venue", fields={"confirm": f"{told} {remedy}"})
 
 
-async def _start(house: House, recipe: Recipe, given: LaunchIn, *, fresh: bool) -> BotOut:
-    def start() -> bool:
-        return house.bots.start(recipe, fresh=fresh, passphrase=given.passphrase)
-
+async def _start(house: House, recipe: Recipe, start: Callable[[], bool]) -> BotOut:
     await asyncio.to_thread(start)  # it takes seconds, in which others want to read
     house.runs.scan()
     return _shown(house, recipe)

@@ -10,12 +10,12 @@ from abidance.api.access import Stand, Viewer
 from abidance.api.house import House
 from abidance.api.problems import ProblemError
 from abidance.api.routes.market import Id, Length
-from abidance.api.schemas.market import HoldingOut, HoleOut, MonthOut, OddOut, QualityOut
+from abidance.api.schemas.market import HoldingOut, HoleOut, Kind, MonthOut, OddOut, QualityOut
 from abidance.api.schemas.wire import ms
 from abidance.api.schemas.work import CalendarOut
 from abidance.market.findings import findings
 from abidance.market.quality import completeness, inspect_bars
-from abidance.market.store import Holding
+from abidance.market.store import Holding, Hole, holes
 from abidance.model.instrument import SECOND_NS, parse_instrument_id, timeframe_ns
 
 router = APIRouter(prefix="/data", tags=["data"])
@@ -33,12 +33,19 @@ async def list_gaps(
     who: Viewer,
     house: Stand,
     instrument: Id,
-    timeframe: Length,
+    timeframe: Annotated[str, Query(max_length=9, description="Of bars.", examples=["1h"])] = "",
+    kind: Annotated[Kind, Query(description="As `/data` names it.")] = Kind.BARS,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> list[HoleOut]:
-    """List the stretches that are missing inside a stored series, the longest first."""
+    """List the stretches that are missing inside what is stored, the longest first.
+
+    Of ticks these are the times at which a feed was listened to and could not be trusted.
+    """
     parse_instrument_id(instrument)
-    return await house.reading(_gaps, house, instrument, timeframe, limit)
+    if kind is Kind.BARS:
+        timeframe_ns(timeframe)
+        return await house.reading(_gaps, house, instrument, timeframe, limit)
+    return await house.reading(_doubts, house, instrument, kind, limit)
 
 
 @router.get("/quality")
@@ -112,18 +119,29 @@ def _gaps(house: House, instrument: str, timeframe: str, limit: int) -> list[Hol
     ]
 
 
+def _doubts(house: House, instrument: str, kind: Kind, limit: int) -> list[HoleOut]:
+    if kind is Kind.FUNDING:
+        rates = house.catalog.funding(instrument)
+        stretches = rates.holes(int(rates.ts[0]), int(rates.ts[-1])) if rates else []
+        found = [Hole(start, end, "no rate") for start, end in stretches]
+    else:
+        found = list(holes(house.catalog.store.tables, instrument).get(kind.value, ()))
+    longest = sorted(found, key=lambda each: each.start - each.end)[:limit]
+    return [HoleOut(start=ms(each.start), end=ms(each.end), reason=each.reason) for each in longest]
+
+
 def _shown(found: Holding) -> HoldingOut:
     span = found.last - found.first
-    wanted = span // timeframe_ns(found.timeframe) + 1 if found.timeframe and found.rows else found.rows
+    wanted = span // timeframe_ns(found.timeframe) + 1 if found.timeframe and found.rows else 0
     return HoldingOut(
-        kind=found.kind or "bars",
+        kind=Kind(found.kind or "bars"),
         instrument=found.instrument,
         timeframe=found.timeframe,
         rows=found.rows,
         first=ms(found.first),
         last=ms(found.last),
-        missing=max(0, wanted - found.rows),
-        quality=min(1.0, found.rows / wanted) if wanted else 0.0,
+        missing=max(0, wanted - found.rows) if wanted else None,
+        quality=min(1.0, found.rows / wanted) if wanted else None,
         source=found.origin,
         problem=found.fault,
     )

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from fastapi import APIRouter
 
+from abidance.api import work
 from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.deeds import deed, note
@@ -22,7 +23,7 @@ async def list_downloads(
     who: Viewer, house: Stand, limit: Limit = 20, cursor: Cursor = ""
 ) -> Page[DownloadOut]:
     """List downloads, newest first."""
-    return page(list(reversed(house.downloads.all())), limit, cursor, _shown)
+    return page(list(reversed(house.downloads.all())), limit, cursor, work.download)
 
 
 @router.post("", status_code=202)
@@ -36,13 +37,13 @@ async def start_download(body: DownloadIn, who: Researcher, house: Stand) -> Dow
     job = house.downloads.plan_plain(label, who.name, asdict(wish), list(wish.instruments))
     await note(house, who, "download.start", job.id, {"instruments": list(wish.instruments)})
     house.downloads.queue(job)
-    return _shown(job)
+    return work.download(job)
 
 
 @router.get("/{id}")
 async def get_download(id: str, who: Viewer, house: Stand) -> DownloadOut:
     """Tell how a download goes."""
-    return _shown(_job(house, id))
+    return work.download(_job(house, id))
 
 
 @router.delete("/{id}")
@@ -51,7 +52,7 @@ async def cancel_download(id: str, who: Researcher, house: Stand) -> DownloadOut
     job = _job(house, id)
     async with deed(house, who, "download.cancel", job.id):
         house.downloads.cancel(job)
-    return _shown(job)
+    return work.download(job)
 
 
 def _job(house: House, id: str) -> Job:
@@ -59,14 +60,6 @@ def _job(house: House, id: str) -> Job:
     if found is None:
         raise not_found("download", id)
     return found
-
-
-def _shown(job: Job) -> DownloadOut:
-    values = asdict(job)
-    parts = (values["metrics"] or values["live"]).get("parts", [])
-    for name in ("config", "asked", "live", "metrics"):
-        del values[name]
-    return DownloadOut.model_validate(values | {"parts": parts})
 
 
 __all__ = ["router"]

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from abidance.api import views
 from abidance.api.access import Stand, Viewer
+from abidance.api.naming import replica_with
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import not_found
 from abidance.api.schemas.trading import FillOut, WhyOut
@@ -31,7 +32,7 @@ async def list_fills(
     def wanted(fill: Fill) -> bool:
         return strategy in ("", fill.strategy) and instrument in ("", fill.instrument)
 
-    rows = house.runs.get(run).replica.fills
+    rows = replica_with(house, run, strategy=strategy, instrument=instrument).fills
     return page(rows, limit, cursor, views.fill, wanted if strategy or instrument else None)
 
 

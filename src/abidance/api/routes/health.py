@@ -6,6 +6,7 @@ from starlette.responses import Response
 from abidance import __version__
 from abidance.api.access import Anyone, Scraper, Stand
 from abidance.api.describing import also
+from abidance.api.house import JOURNALS, STREAM
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.wire import Schema
 
@@ -22,10 +23,12 @@ class HealthOut(Schema):
 
 
 class ReadyOut(Schema):
-    """That all journals have been read to their end once."""
+    """That all journals have been read once, as far as they can be."""
 
     ready: bool
     runs: int
+    failing: list[str]
+    """What goes on beside the requests and has failed a moment ago: it is tried again."""
 
 
 @router.get("/health")
@@ -36,12 +39,16 @@ async def get_health(who: Anyone, house: Stand) -> HealthOut:
 
 @router.get("/ready", responses=also(503))
 async def get_ready(who: Anyone, house: Stand) -> ReadyOut:
-    """Say that what is told is current; 503 while journals are still being read."""
-    if not house.runs.is_current:
+    """Say that what is told is current; 503 while journals are still being read, or reading or the stream fails."""
+    if not house.runs.is_read:
         raise ProblemError(
             503, "The journals are still being read.", "Ask again in a moment.", code="reading"
         )
-    return ReadyOut(ready=True, runs=len(house.runs.all()))
+    failing = house.works.failing
+    if not {JOURNALS, STREAM}.isdisjoint(failing):
+        told = f"What is told may be old: {' and '.join(failing)} failed."
+        raise ProblemError(503, told, "It is tried again; serve.log says why it failed.", code="failing")
+    return ReadyOut(ready=True, runs=len(house.runs.all()), failing=failing)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -13,9 +13,10 @@ from starlette.responses import Response
 
 from abidance.api.access import Stand, Viewer
 from abidance.api.house import House
-from abidance.api.problems import not_found
+from abidance.api.naming import replica_with
 from abidance.api.schemas.market import BarsOut, BookOut, IndicatorOut, InstrumentOut, LineOut
 from abidance.api.schemas.wire import ms
+from abidance.engine.board import Board
 from abidance.indicators.trend import ema, highest, lowest, sma
 from abidance.indicators.volatility import bollinger
 from abidance.market.bars import FIELDS, Bars
@@ -77,8 +78,9 @@ def _run_bars(
     house: House, run: str, instrument: str, timeframe: str, before: int | None
 ) -> Callable[[int], BarsOut]:
     """Return what puts a run's newest so many bars together, off the loop: in it they are only copied as they stand."""
-    followed = house.runs.get(run)
     parse_instrument_id(instrument)
+    replica_with(house, run, instrument=instrument)
+    followed = house.runs.get(run)
     step = timeframe_ns(timeframe)
     kept = list(followed.replica.bars.get((instrument, timeframe), ()))
     until = followed.replica.state.now if before is None else before * 1_000_000
@@ -111,10 +113,8 @@ async def get_run_book(
     levels: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> BookOut:
     """Return the order book as a run last saw it, or its best bid and ask, or say that it reads neither."""
-    replica = house.runs.get(run).replica
-    board = replica.state.boards.get(instrument)
-    if board is None:
-        raise not_found("instrument", instrument)
+    replica = replica_with(house, run, instrument=instrument)
+    board = replica.state.boards.get(instrument) or Board()
     status = replica.state.feeds.known.get((instrument, DataKind.BOOK))
     found = BookOut(
         instrument=instrument,

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query
 
 from abidance.api import views
 from abidance.api.access import Operator, Stand, Viewer
+from abidance.api.naming import replica_with
 from abidance.api.paging import Cursor, Limit, Purposes, page
 from abidance.api.problems import not_found
 from abidance.api.schemas.trading import AmendIn, AnswerOut, LevelOut, OrderIn, OrderOut, WhyOut
@@ -61,7 +62,7 @@ async def list_orders(
     cursor: Cursor = "",
 ) -> Page[OrderOut]:
     """List orders by when they were sent, newest first."""
-    replica = house.runs.get(run).replica
+    replica = replica_with(house, run, strategy=filter.strategy, instrument=filter.instrument)
     rows = tuple(replica.orders.open()) if filter.is_open else replica.sent
     return page(rows, limit, cursor, views.order, filter.takes if filter != OrderFilter() else None)
 
@@ -71,7 +72,7 @@ async def list_levels(
     run: str, instrument: Filter, who: Viewer, house: Stand, limit: Limit = 100, cursor: Cursor = ""
 ) -> Page[LevelOut]:
     """List where the protective orders of an instrument stood and how they were moved, newest first."""
-    replica = house.runs.get(run).replica
+    replica = replica_with(house, run, instrument=instrument)
 
     def wanted(order: Order) -> bool:
         return order.request.instrument == instrument and order.request.purpose in _GUARDS

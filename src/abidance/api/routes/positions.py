@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from abidance.api import views
 from abidance.api.access import Operator, Stand, Viewer
 from abidance.api.deeds import note
+from abidance.api.naming import replica_with
 from abidance.api.notes import NOTHING, Written
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import not_found
@@ -21,6 +22,7 @@ from abidance.api.schemas.trading import (
     RoundTripOut,
 )
 from abidance.api.schemas.wire import Page
+from abidance.api.valuing import contribution
 from abidance.model.account import RoundTrip
 from abidance.model.order import Direction
 from abidance.portfolio.ledger import AccountKind
@@ -32,8 +34,7 @@ Filter = Annotated[str, Query(max_length=128)]
 @router.get("/positions")
 async def list_positions(run: str, who: Viewer, house: Stand) -> list[PositionOut]:
     """List what is held now, at the last prices."""
-    replica = house.runs.get(run).replica
-    return [views.position(replica, each) for each in replica.portfolio.open_positions()]
+    return views.positions(house.runs.get(run).replica)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ async def list_round_trips(
     cursor: Cursor = "",
 ) -> Page[RoundTripOut]:
     """List closed round trips, newest first."""
-    replica = house.runs.get(run).replica
+    replica = replica_with(house, run, strategy=filter.strategy, instrument=filter.instrument)
     trips, notes = replica.portfolio.round_trips, house.notes.of(replica.header.run_id)
 
     def wanted(number: int) -> bool:
@@ -109,26 +110,13 @@ async def write_note(
 @router.get("/round-trips/open")
 async def list_open_round_trips(run: str, who: Viewer, house: Stand) -> list[RoundTripOut]:
     """List the round trips that are still open, their profit at the last prices."""
-    return [views.trip(each, None) for each in house.runs.get(run).replica.portfolio.open_round_trips()]
+    return views.open_trips(house.runs.get(run).replica)
 
 
 @router.get("/contribution")
 async def list_contribution(run: str, who: Viewer, house: Stand) -> list[ContributionOut]:
     """List what each strategy brought in each instrument, the most first."""
-    replica = house.runs.get(run).replica
-    now = {(each.strategy, each.instrument): float(each.pnl) for each in replica.portfolio.open_round_trips()}
-    places = sorted(replica.brought.keys() | now.keys())
-    rates = {id: replica.state.quote_rate(id) or 0.0 for _, id in places}
-    found = [
-        ContributionOut(
-            strategy=strategy,
-            instrument=instrument,
-            closed=replica.brought.get((strategy, instrument), 0.0) * rates[instrument],
-            open=now.get((strategy, instrument), 0.0) * rates[instrument],
-        )
-        for strategy, instrument in places
-    ]
-    return sorted(found, key=lambda each: -(each.closed + each.open))
+    return contribution(house.runs.get(run).replica)
 
 
 @router.get("/correlation")
@@ -154,7 +142,7 @@ async def list_ledger(
     kind: Annotated[AccountKind | None, Query(description="Against accounts of this kind alone.")] = None,
 ) -> Page[EntryOut]:
     """List the lines of the ledger, newest first; the lines of each `ref` add up to zero in each asset."""
-    rows = house.runs.get(run).replica.entries
+    rows = replica_with(house, run, asset=asset).entries
     is_filtered = bool(asset or kind)
 
     def wanted(line: object) -> bool:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from abidance.api import views
 from abidance.api.access import Grave, Identity, Stand, Viewer
 from abidance.api.house import House
+from abidance.api.naming import replica_with
 from abidance.api.paging import Cursor, Limit, Purposes, page
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.trading import AnswerOut, BreakersIn, CircuitsIn, LimitsIn, RefusalOut, RiskOut
@@ -86,5 +87,5 @@ async def list_refusals(
         )
 
     is_filtered = bool(code or strategy or purpose)
-    rows = house.runs.get(run).replica.refusals
+    rows = replica_with(house, run, strategy=strategy).refusals
     return page(rows, limit, cursor, views.refusal, wanted if is_filtered else None)

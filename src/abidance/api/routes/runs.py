@@ -14,7 +14,6 @@ from abidance.api.problems import ProblemError
 from abidance.api.schemas.trading import AnswerOut, ControlIn, EquityOut, NoticeLevel, NoticeOut, RunOut
 from abidance.api.schemas.wire import Page
 from abidance.api.steering import steer
-from abidance.journal.metrics import underwater
 from abidance.model.event import ControlAction
 from abidance.security.roles import Role
 
@@ -24,6 +23,7 @@ router = APIRouter(prefix="/runs", tags=["runs"])
 @router.get("")
 async def list_runs(who: Viewer, house: Stand) -> list[RunOut]:
     """List the runs in the user directory by name."""
+    house.runs.renew()
     return [views.run(each) for each in house.runs.all()]
 
 
@@ -50,8 +50,9 @@ async def get_equity(
     """Return the equity curve: the last value of each of so many equal parts, the deepest drawdown kept."""
     replica = house.runs.get(run).replica
     stamps = np.array(replica.curve[0], dtype=np.int64)
-    equity, exposure = (np.array(each, dtype=np.float64) for each in replica.curve[1:])
-    fallen = underwater(equity, float(equity[0])) if len(equity) else equity
+    equity, exposure, fallen = (
+        np.array(each, dtype=np.float64) for each in (*replica.curve[1:], replica.line.fallen)
+    )
     first = int(np.searchsorted(stamps, since * 1_000_000, side="left"))
     rows = _thinned(fallen[first:], points) + first
     return EquityOut(
@@ -112,6 +113,9 @@ async def control_run(run: str, body: ControlIn, who: Operator, house: Stand) ->
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
             told = f"{share!r} is no share above 0 and up to 1."
             raise ProblemError(422, told, "Give one.", fields={"values.allocation": told})
+    if body.action in (ControlAction.BORROW, ControlAction.REPAY):
+        told = "Loans are asked for in a terminal of the machine that the bot runs on."
+        raise ProblemError(422, told, f"Use abidance loans {body.action} {run}", fields={"action": told})
     if body.action in (ControlAction.RELEASE, ControlAction.ADJUST, ControlAction.RESET_CIRCUITS):
         Needs(Role.ADMIN, confirmed=True, steers=True).allow(house, who)
     return await steer(house, who, run, body.action, body.strategy, dict(body.values))

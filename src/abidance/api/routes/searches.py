@@ -2,13 +2,13 @@
 
 import json
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from abidance.api import work
 from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.deeds import deed, note
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/searches", tags=["searches"])
 @router.get("")
 async def list_searches(who: Viewer, house: Stand, limit: Limit = 50, cursor: Cursor = "") -> Page[SearchOut]:
     """List searches, newest first, each with how it stands."""
-    return page(list(reversed(house.searches.all())), limit, cursor, _shown)
+    return page(list(reversed(house.searches.all())), limit, cursor, work.search)
 
 
 @router.post("", status_code=202)
@@ -39,19 +39,19 @@ async def start_search(body: SearchIn, who: Researcher, house: Stand) -> SearchO
         Aim.read(body.objectives, body.requirements)
     asked = body.model_dump(exclude={"config", "label", "trials"}) | {"epochs": body.trials}
     with asked_as(INSIDE):
-        await house.reading(check, body.config, house.strategies)
+        await house.reading(check, body.config, house.strategies, house.catalog)
     await house.reading(_fits, body, house.strategies)
     with asked_as(INSIDE):
         job = house.searches.plan(body.config, body.label, who.name, asked)
     await note(house, who, "search.start", job.id, {"label": job.label})
     house.searches.queue(job)
-    return _shown(job)
+    return work.search(job)
 
 
 @router.get("/{id}")
 async def get_search(id: str, who: Viewer, house: Stand) -> SearchOut:
     """Tell how a search stands."""
-    return _shown(_job(house, id))
+    return work.search(_job(house, id))
 
 
 @router.get("/{id}/result")
@@ -93,7 +93,7 @@ async def cancel_search(id: str, who: Researcher, house: Stand) -> SearchOut:
     job = _job(house, id)
     async with deed(house, who, "search.cancel", job.id):
         house.searches.cancel(job)
-    return _shown(job)
+    return work.search(job)
 
 
 def _fits(body: SearchIn, folder: Path) -> None:
@@ -127,15 +127,6 @@ def _job(house: House, id: str) -> Job:
     if found is None:
         raise not_found("search", id)
     return found
-
-
-def _shown(job: Job) -> SearchOut:
-    values = asdict(job)
-    asked, live = values["asked"], values["live"]
-    left_out = ("config", "asked", "live", "metrics")
-    plain = {name: value for name, value in values.items() if name not in left_out}
-    wanted = {name: asked[name] for name in ("objectives", "sampler", "train_until")}
-    return SearchOut.model_validate(plain | live | wanted)
 
 
 __all__ = ["router"]

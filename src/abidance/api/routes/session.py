@@ -29,6 +29,7 @@ from abidance.model.errors import about
 from abidance.security.passwords import check_password
 from abidance.security.roles import Role
 from abidance.security.sessions import ABSOLUTE, Session
+from abidance.security.throttle import place_of
 from abidance.security.users import User
 
 router = APIRouter(tags=["session"])
@@ -45,7 +46,7 @@ async def make_first_admin(
     body: SetupIn, who: Anyone, house: Stand, response: Response, request: Request
 ) -> MeOut:
     """Make the first admin with the token that was printed in the terminal, and let them in."""
-    key = f"setup {who.address}"
+    key = f"setup {place_of(who.address)}"
     _hold(house, key)
     if not house.users.is_empty:
         raise ProblemError(409, "The first admin was made already.", "Log in.")
@@ -66,8 +67,10 @@ async def make_first_admin(
 @router.post("/session", status_code=201, responses=also(401))
 async def log_in(body: LoginIn, who: Anyone, house: Stand, response: Response, request: Request) -> MeOut:
     """Log in. A wrong name, password or code get one and the same answer."""
-    keys = (f"{body.name.casefold()} {who.address}", who.address)
+    account, place = body.name.casefold(), place_of(who.address)
+    keys = (f"{account} {place}", place)
     _hold(house, *keys)
+    _refuse_haste(house.strangers.take(account, place))
     house.throttle.failed(*keys)
     wrong = ProblemError(401, "Name, password or code are wrong.", "Try again.", code="login")
     if not await _proven(house, house.users.get(body.name), body.password, body.code):
@@ -79,7 +82,8 @@ async def log_in(body: LoginIn, who: Anyone, house: Stand, response: Response, r
     if not _is_as_before(house, user):
         raise wrong
     house.throttle.succeeded(keys[0])
-    house.throttle.forgive(who.address)
+    house.throttle.forgive(place)
+    house.strangers.came_in(account, place)
     house.users.note_login(user.name)
     if who.session is not None:
         house.sessions.end(who.session.id)
@@ -106,7 +110,8 @@ async def log_out(who: Viewer, house: Stand, response: Response) -> Done:
 async def confirm(body: ConfirmIn, who: Viewer, house: Stand, response: Response, request: Request) -> MeOut:
     """Prove once more that it is you; grave deeds are open for five minutes."""
     session = _person(who)
-    keys = (f"{who.name.casefold()} {who.address}", who.address)
+    place = place_of(who.address)
+    keys = (f"{who.name.casefold()} {place}", place)
     _hold(house, *keys)
     house.throttle.failed(*keys)
     if not await _proven(house, house.users.get(who.name), body.password, body.code):
@@ -115,7 +120,7 @@ async def confirm(body: ConfirmIn, who: Viewer, house: Stand, response: Response
         raise ProblemError(403, told, "Try again.", code="confirm", fields={"password": told})
     await note(house, who, "confirm", who.name)
     house.throttle.succeeded(keys[0])
-    house.throttle.forgive(who.address)
+    house.throttle.forgive(place)
     _give(response, house.sessions.renew(request.cookies[COOKIE], confirmed=True))
     found = house.sessions.get(session.id)
     return _me(house, who.name, session.role, "session", found)
@@ -123,13 +128,18 @@ async def confirm(body: ConfirmIn, who: Viewer, house: Stand, response: Response
 
 @router.put("/session/password")
 async def change_password(body: PasswordIn, who: Viewer, house: Stand) -> Done:
-    """Choose another password; all other sessions end. Asks for a proof of the last minutes."""
+    """Choose another password; all other sessions end, and API tokens too unless they are to be kept.
+
+    Asks for a proof of the last minutes.
+    """
     session = _fresh(house, who)
     kept = await house.hashing(house.passwords.hash, body.password)
     with about("password"):
-        async with deed(house, who, "password.change", who.name):
+        async with deed(house, who, "password.change", who.name, {"keep_tokens": body.keep_tokens}):
             house.users.set_password(who.name, body.password, kept)
             house.sessions.end_all(who.name, session.id)
+            if not body.keep_tokens:
+                house.tokens.end_all(who.name)
     return Done()
 
 
@@ -223,7 +233,11 @@ def _is_as_before(house: House, user: User) -> bool:
 
 def _hold(house: House, *keys: str) -> None:
     """Refuse a try that comes too soon after others failed."""
-    if wait := house.throttle.wait(*keys):
+    _refuse_haste(house.throttle.wait(*keys))
+
+
+def _refuse_haste(wait: float) -> None:
+    if wait:
         seconds = str(max(1, round(wait)))
         raise ProblemError(
             429, "Too many tries.", f"Wait {seconds} s.", code="throttled", headers={"Retry-After": seconds}

@@ -44,7 +44,10 @@ async def add_user(body: UserIn, who: Confirmed, house: Stand) -> UserOut:
 
 @router.patch("/users/{name}")
 async def change_user(name: str, body: UserChangeIn, who: Confirmed, house: Stand) -> UserOut:
-    """Change a user's role, password or second factor, or keep them out; their sessions end."""
+    """Change a user's role, password or second factor, or keep them out; their sessions end.
+
+    With the password or the second factor their API tokens end too: they were made by whoever had the old one.
+    """
     before = _user(house, name)
     kept = ""
     if body.password is not None:
@@ -71,6 +74,8 @@ async def change_user(name: str, body: UserChangeIn, who: Confirmed, house: Stan
             house.users.set_password(name, body.password, kept)
         if body.reset_totp:
             house.users.remove_totp(name)
+        if body.password is not None or body.reset_totp:
+            house.tokens.end_all(before.name)
         house.sessions.end_all(before.name, who.session.id if who.session and before.name == who.name else "")
     return _shown(_user(house, name))
 

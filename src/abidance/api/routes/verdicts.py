@@ -1,11 +1,11 @@
 """Verdicts on whether a backtest is more than luck: start, watch, read, end."""
 
 import json
-from dataclasses import asdict
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from abidance.api import work
 from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.deeds import deed, note
@@ -26,7 +26,7 @@ async def list_verdicts(
     who: Viewer, house: Stand, limit: Limit = 50, cursor: Cursor = ""
 ) -> Page[JudgementOut]:
     """List verdicts, newest first."""
-    return page(list(reversed(house.verdicts.all())), limit, cursor, _shown)
+    return page(list(reversed(house.verdicts.all())), limit, cursor, work.verdict)
 
 
 @router.post("", status_code=202, responses=also(404))
@@ -40,17 +40,17 @@ async def start_verdict(body: JudgementIn, who: Researcher, house: Stand) -> Jud
         config, label = backtest.config, label or backtest.label
     asked = body.model_dump(exclude={"config", "label"})
     with asked_as(INSIDE):
-        await house.reading(check, config, house.strategies)
+        await house.reading(check, config, house.strategies, house.catalog)
         job = house.verdicts.plan(config, label, who.name, asked)
     await note(house, who, "verdict.start", job.id, {"label": job.label})
     house.verdicts.queue(job)
-    return _shown(job)
+    return work.verdict(job)
 
 
 @router.get("/{id}")
 async def get_verdict(id: str, who: Viewer, house: Stand) -> JudgementOut:
     """Tell how a verdict goes."""
-    return _shown(_job(house, id))
+    return work.verdict(_job(house, id))
 
 
 @router.get("/{id}/result")
@@ -76,7 +76,7 @@ async def cancel_verdict(id: str, who: Researcher, house: Stand) -> JudgementOut
     job = _job(house, id)
     async with deed(house, who, "verdict.cancel", job.id):
         house.verdicts.cancel(job)
-    return _shown(job)
+    return work.verdict(job)
 
 
 def _job(house: House, id: str) -> Job:
@@ -84,14 +84,6 @@ def _job(house: House, id: str) -> Job:
     if found is None:
         raise not_found("verdict", id)
     return found
-
-
-def _shown(job: Job) -> JudgementOut:
-    values = asdict(job)
-    found, backtest = values["metrics"] or {}, values["asked"]["backtest"]
-    for name in ("config", "asked", "live", "metrics"):
-        del values[name]
-    return JudgementOut.model_validate(values | found | {"backtest": backtest})
 
 
 __all__ = ["router"]

@@ -56,6 +56,8 @@ class PasswordIn(Schema):
     """A new password of one's own."""
 
     password: str = Field(min_length=1, max_length=1024)
+    keep_tokens: bool = False
+    """Let API tokens go on: programs that use them need no new ones, nor does whoever may have made one."""
 
 
 class TotpOut(Schema):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from abidance.api.schemas.wire import ACCOUNT, BOT, DAYS, Schema
+from abidance.api.schemas.wire import ACCOUNT, BOT, DAYS, LENGTH, Schema
 
 Word = Annotated[str, Field(min_length=1, max_length=64)]
 
@@ -33,7 +33,7 @@ class BotIn(LaunchIn):
     name: Annotated[str, Field(pattern=BOT)]
     strategies: Annotated[list[BotStrategyIn], Field(min_length=1, max_length=16)]
     instruments: Annotated[list[Word], Field(min_length=1, max_length=64)]
-    timeframe: Annotated[str, Field(pattern=r"^[0-9]{1,4}[smhdwM]$")] = "1h"
+    timeframe: Annotated[str, Field(pattern=LENGTH)] = "1h"
     wallet: Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)] = 10_000.0
     """In the currency of the run. With real orders: the most that is used of what is there."""
     feed: Literal["replay", "live"] = "replay"

@@ -1,5 +1,6 @@
 """Instruments, bars, strategies, backtests, data and logs on the wire."""
 
+from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import Field
@@ -112,17 +113,30 @@ class CurveOut(Schema):
     equity: list[float]
 
 
-class HoldingOut(Schema):
-    """One stored series: how much of it there is and how whole it is."""
+class Kind(StrEnum):
+    """What is stored."""
 
-    kind: str
+    BARS = "bars"
+    FUNDING = "funding"
+    SENTIMENT = "sentiment"
+    TRADES = "trades"
+    QUOTES = "quotes"
+    BOOKS = "books"
+    MARKS = "marks"
+
+
+class HoldingOut(Schema):
+    """One stored series or tape: how much of it there is and how whole it is."""
+
+    kind: Kind
     instrument: str
     timeframe: str
     rows: int
     first: Moment
     last: Moment
-    missing: int
-    quality: Share
+    missing: int | None
+    """Bars between the first and the last that are not there; null where nobody can say how many rows should be."""
+    quality: Share | None
     """Rows that are there, as a share of those that should be."""
     source: str
     problem: str = ""
@@ -134,7 +148,9 @@ class HoleOut(Schema):
 
     start: Moment
     end: Moment
-    rows: int
+    rows: int | None = None
+    """Bars that are missing."""
+    reason: str = ""
 
 
 class OddOut(Schema):

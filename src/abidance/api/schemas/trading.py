@@ -26,6 +26,20 @@ class StandingOut(Schema):
     reason: str = ""
 
 
+Killed = Literal["", "entries", "all", "flatten"]
+
+
+class UnreadableOut(Schema):
+    """A run whose journal cannot be read."""
+
+    name: str
+    problem: str
+    is_running: bool
+    """Whether a process answers at its door."""
+    killed: Killed
+    """How far the kill switch in its folder is thrown."""
+
+
 class RunOut(Schema):
     """One run: a bot, on paper or live, and where it stands."""
 
@@ -37,7 +51,7 @@ class RunOut(Schema):
     is_running: bool
     """Whether a process answers at the run's door: only then can it be steered."""
     is_current: bool
-    """Whether all that is on record has been read."""
+    """Whether all that is on record was read a moment ago; what is told is old otherwise."""
     created: Moment
     now: Moment
     """The time of the last event; in a replay that is market time."""
@@ -58,6 +72,8 @@ class RunOut(Schema):
     open_orders: int
     fills: int
     standing: StandingOut
+    killed: Killed
+    """How far the kill switch in its folder is thrown, whether or not the bot has seen that."""
     seq: int
     """Number of the last record that was read."""
     changes: int
@@ -273,13 +289,15 @@ class CorrelationOut(Schema):
 
 
 class BalanceOut(Schema):
-    """What a wallet holds of an asset."""
+    """What a wallet holds of an asset, and what is owed of it."""
 
     venue: str
     asset: str
     total: Amount
+    owed: Amount
+    """Lent by the venue, interest included; it is not deducted from the total."""
     value: float
-    """In the run's currency."""
+    """Of the total, in the run's currency."""
 
 
 class EquityOut(Schema):
@@ -405,6 +423,8 @@ class LimitsIn(Schema):
     max_exposure: Ceiling | None = None
     max_asset_exposure: Ceiling | None = None
     max_venue_exposure: Ceiling | None = None
+    max_borrowed: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] | None = None
+    """0 borrows nothing."""
     max_positions: Count | None = None
     max_leverage: Ceiling | None = None
     max_order_value: Ceiling | None = None

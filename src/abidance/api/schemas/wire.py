@@ -38,6 +38,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
 BOT = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 ACCOUNT = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,15}$"
 LABEL = r"^[^\s,]{1,32}$"
+LENGTH = r"^[0-9]{1,4}[smhdwM]$"
 DAY = r"^[0-9]{8}$"
 DAYS = r"^([0-9]{8})?-?([0-9]{8})?$"
 FORMS = {
@@ -45,6 +46,7 @@ FORMS = {
     BOT: "Begin with a letter or digit; letters, digits, _ and - may follow, 64 in all, and no blanks.",
     ACCOUNT: "Begin with a letter or digit; letters, digits, . _ and - may follow, 16 in all, and no blanks.",
     LABEL: "A label has up to 32 characters, no blanks and no commas.",
+    LENGTH: "Write a number and one of s, m, h, d, w and M, such as 1h.",
     DAY: "Write a day as 20240601.",
     DAYS: "Write days as 20240101-20240601; one end may be left open.",
 }

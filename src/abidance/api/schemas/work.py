@@ -31,6 +31,8 @@ class WorkOut(Schema):
     progress: Share
     created: Moment
     finished: Moment | None
+    told: Moment | None = None
+    """When its process last said how it goes."""
     actor: str
     error: str = ""
     remedy: str = ""
@@ -122,7 +124,7 @@ class StudyOut(Schema):
 class ApplyIn(Schema):
     """Which trial to write down; null is the best."""
 
-    trial: int | None = Field(default=None, ge=0, le=2**31)
+    trial: Annotated[int, Field(strict=True, ge=0, le=2**31)] | None = None
 
 
 class ApplyOut(Schema):
