@@ -2,6 +2,7 @@
 import { createTheme, MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
 import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { useRef } from "react";
 import { api, codeOf } from "../client/api";
 import { noteOwn } from "../client/own";
 import { Entrance } from "../features/Entrance";
@@ -9,11 +10,23 @@ import { Loaded } from "../ui/parts";
 import { Shell } from "./Shell";
 
 const CLOSES = { defaultProps: { closeButtonProps: { "aria-label": "Close" } } };
+/** What is wrong stands above its field: fields in a row stay in line, and no list that opens lies over it. */
+const FLAW_FIRST = { defaultProps: { inputWrapperOrder: ["label", "description", "error", "input"] } };
+/** A list opens when it is asked for: one that gets the cursor for what is wrong with it hides nothing. */
+const SHUT = { defaultProps: { openOnFocus: false } };
+/** What was typed is sent, or told to be wrong; it never becomes another number by itself. */
+const AS_TYPED = { defaultProps: { clampBehavior: "none" } };
 
 const theme = createTheme({
   defaultRadius: "sm",
-  components: { Modal: CLOSES, Drawer: CLOSES, Notification: CLOSES },
+  components: { Modal: CLOSES, Drawer: CLOSES, Notification: CLOSES, InputWrapper: FLAW_FIRST, NumberInput: AS_TYPED, Select: SHUT, MultiSelect: SHUT, TagsInput: SHUT },
 });
+
+/** Whether asking again as before brings the same answer. */
+function isFinal(error: unknown): boolean {
+  const status = (error as { status?: number } | null)?.status ?? 0;
+  return status >= 400 && status < 500 && ![408, 429].includes(status);
+}
 
 const ME = ["get", "/api/v1/session"];
 
@@ -29,7 +42,7 @@ const queries: QueryClient = new QueryClient({
     queries: {
       staleTime: 2_000,
       refetchOnWindowFocus: true,
-      retry: (count, error) => !["login", "role", "confirm"].includes(codeOf(error)) && count < 2,
+      retry: (count, error) => !isFinal(error) && count < 2,
     },
   },
 });
@@ -48,6 +61,10 @@ export function App() {
 
 function Door() {
   const me = api.useQuery("get", "/api/v1/session", {}, { staleTime: 30_000 });
-  if (me.error && codeOf(me.error) === "login") return <Entrance isOver={me.data !== undefined} />;
+  const isOut = useRef(false);
+  // Who stands outside is asked for again and again: until that is answered, the form with what was typed stays.
+  if (me.error) isOut.current = codeOf(me.error) === "login";
+  else if (me.data) isOut.current = false;
+  if (isOut.current) return <Entrance isOver={me.data !== undefined} />;
   return <Loaded query={me}>{(found) => <Shell me={found} />}</Loaded>;
 }

@@ -6,10 +6,12 @@ import { type ComponentType, lazy, Suspense, useEffect, useRef } from "react";
 import { Link as Go, Redirect, Route, Switch, useLocation } from "wouter";
 import { api, type Schemas } from "../client/api";
 import { choose, useChosen } from "../client/kept";
-import { stream, useLink, usePrices } from "../client/stream";
+import { stream, useLink } from "../client/stream";
+import { useValuedRun } from "../client/valued";
 import { NewBot } from "../features/Bots";
 import { KillSwitch } from "../features/KillSwitch";
 import { News } from "../features/News";
+import { isFresh, Trouble } from "../features/Trouble";
 import { money } from "../ui/format";
 import { Empty, Gain, Loaded, Settled, State } from "../ui/parts";
 
@@ -46,7 +48,7 @@ export function Shell({ me }: { me: Me }) {
   const [path, go] = useLocation();
   const runs = api.useQuery("get", "/api/v1/runs", {}, { refetchInterval: 2_000 });
   const chosen = useChosen();
-  const run = runs.data?.find((each) => each.name === chosen) ?? runs.data?.find((each) => each.is_running) ?? runs.data?.[0];
+  const run = useValuedRun(runs.data?.find((each) => each.name === chosen) ?? runs.data?.find((each) => each.is_running) ?? runs.data?.[0]);
   const isRunning = run !== undefined;
 
   const read = useRef(0);
@@ -82,6 +84,7 @@ export function Shell({ me }: { me: Me }) {
       <div className="main">
         <Top me={me} run={run} runs={runs.data} onRun={choose} />
         <main id="screen" tabIndex={-1}>
+          <Trouble run={run} me={me} />
           <Loaded query={runs}>
             {() => (
               <Suspense fallback={<Waiting />}>
@@ -106,10 +109,9 @@ export function Shell({ me }: { me: Me }) {
 
 function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run[] | undefined; onRun: (name: string) => void }) {
   const link = useLink();
-  const prices = usePrices();
+  const shown = link === "live" && !isFresh(run) ? "old" : link;
   const { setColorScheme } = useMantineColorScheme({ keepTransitions: true }); // or a style element is made, which the policy forbids
   const scheme = useComputedColorScheme("dark");
-  const equity = prices?.equity || run?.equity;
   return (
     <header className={run?.is_real ? "top top-live" : runs?.length === 0 ? "top top-bare" : "top"}>
       {run && (
@@ -123,16 +125,16 @@ function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run
             onChange={(name) => name && onRun(name)}
             allowDeselect={false}
           />
-          <State of={run.is_running ? run.standing.state : "stopped"} />
+          <State of={run.is_running ? (isFresh(run) ? run.standing.state : "unknown") : "stopped"} />
           <span className="equity" title="Equity and profit since the start">
-            <b>{money(equity)}</b> {run.currency} <Gain of={(equity ?? 0) - run.start_equity} />
+            <b>{money(run.equity)}</b> {run.currency} <Gain of={run.profit} />
           </span>
         </>
       )}
       <span className="space" />
       <span className="acts">
-      <span className={`link link-${link}`} role="status">
-        {link}
+      <span className={`link link-${shown}`} role="status">
+        {shown}
       </span>
       <ActionIcon
         variant="subtle"
@@ -141,7 +143,7 @@ function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run
       >
         {scheme === "dark" ? "☀" : "☾"}
       </ActionIcon>
-      {run && <KillSwitch run={run} me={me} />}
+      {run && <KillSwitch key={run.name} run={run} me={me} />}
       {!me.demo && <LogOut me={me} />}
       </span>
       {link === "lost" && (

@@ -1,5 +1,21 @@
-import { describe, expect, it } from "vitest";
-import { placed } from "./api";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { client, placed, told } from "./api";
+
+describe("an answer that does not come", () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  it("is told as tried again only where it is", async () => {
+    vi.stubGlobal("fetch", async () => {
+      throw new TypeError("Failed to fetch");
+    });
+    const base = { baseUrl: "http://localhost" };
+    const read = await client.GET("/api/v1/runs", base).catch((error) => told(error));
+    const done = await client.DELETE("/api/v1/session", base).catch((error) => told(error));
+
+    expect(read).toMatchObject({ remedy: expect.stringMatching(/^It is tried again/) });
+    expect(done).toMatchObject({ title: expect.stringContaining("it may have been done"), remedy: expect.stringMatching(/^It is not tried again/) });
+  });
+});
 
 const problem = (...errors: [string, string][]) => ({ title: "Does not fit", detail: "It does not.", remedy: "Mend it.", errors: errors.map(([field, message]) => ({ field, message })) });
 

@@ -7,10 +7,19 @@ import type { components, paths } from "./schema";
 export type Schemas = components["schemas"];
 export type Problem = Schemas["Problem"];
 
+/** No answer to something that was to be done: whether it was, nobody here knows. */
+export class Unanswered extends Error {
+  readonly title = "No answer came: it may have been done, or not.";
+  readonly remedy = "It is not tried again by itself. Look at what came of it before you ask once more, and check that `abidance serve` is running.";
+}
+
 export const client = createFetchClient<paths>({ baseUrl: "", credentials: "same-origin" });
 client.use({
   onRequest({ request }) {
     for (const [name, value] of Object.entries(marks())) request.headers.set(name, value);
+  },
+  onError({ request }) {
+    return request.method === "GET" ? undefined : new Unanswered();
   },
 });
 export const api = createClient(client);

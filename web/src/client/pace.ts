@@ -2,5 +2,5 @@
 
 /** The order book of a bot that runs. */
 export const BOOK_EVERY = 150;
-/** Long work that waits or is under way. */
+/** Long work that waits or is under way, while the stream is lost. */
 export const WORK_EVERY = 700;

@@ -10,6 +10,7 @@ class Line {
   readonly sent: { type: string; run: string; since: number | null }[] = [];
   onopen: () => void = () => undefined;
   onmessage: (event: { data: string }) => void = () => undefined;
+  onclose: () => void = () => undefined;
 
   constructor() {
     Line.opened.push(this);
@@ -21,13 +22,17 @@ class Line {
   send(text: string): void {
     this.sent.push(JSON.parse(text));
   }
-  close(): void {}
+  close(): void {
+    this.readyState = 3;
+    this.onclose();
+  }
   tell(message: object): void {
     this.onmessage({ data: JSON.stringify(message) });
   }
 }
 
 const line = () => Line.opened.at(-1) as Line;
+const asked = () => line().sent.filter((each) => "run" in each);
 const queries = new QueryClient();
 const reads: Record<string, number> = {};
 let ends: (() => void)[] = [];
@@ -58,13 +63,13 @@ it("asks for what changed since the run was read, so that nothing falls between"
   stream.follow(queries, "bot", "b1", 1_200);
   line().open();
 
-  expect(line().sent).toEqual([{ type: "subscribe", run: "bot", run_id: "b1", since: 1_200 }]);
+  expect(asked()).toEqual([{ type: "subscribe", run: "bot", run_id: "b1", since: 1_200 }]);
 
   line().tell({ type: "subscribed", run: "bot", number: 1_200 });
   line().tell({ type: "changes", run: "bot", items: [{ number: 1_201 }] });
   line().open();
 
-  expect(line().sent.at(-1)?.since).toBe(1_201);
+  expect(asked().at(-1)?.since).toBe(1_201);
 });
 
 it("reads anew what it knows of another run, and goes on from where that was read", async () => {
@@ -76,30 +81,101 @@ it("reads anew what it knows of another run, and goes on from where that was rea
   stream.follow(queries, "other", "o1", 7);
   await vi.advanceTimersByTimeAsync(200);
 
-  expect(line().sent.slice(1)).toMatchObject([{ type: "unsubscribe", run: "bot" }, { type: "subscribe", run: "other", since: 7 }]);
+  expect(asked().slice(1)).toMatchObject([{ type: "unsubscribe", run: "bot" }, { type: "subscribe", run: "other", since: 7 }]);
   expect(reads["/api/v1/runs/{run}/orders"]).toBe(2);
 });
 
-it("reads what prices are the measure of once a second while they move, and nothing else", async () => {
+it("keeps what prices make of a run, whole and as told last, without reading anything", async () => {
   const stream = new Stream();
   stream.follow(queries, "bot", "b1", 0);
   line().open();
-  for (const path of ["/api/v1/runs", "/api/v1/runs/{run}/risk", "/api/v1/runs/{run}/positions", "/api/v1/runs/{run}/orders"]) look(path);
+  for (const path of ["/api/v1/runs", "/api/v1/runs/{run}/risk", "/api/v1/runs/{run}/positions"]) look(path);
   await vi.advanceTimersByTimeAsync(1_500);
   const before = { ...reads };
+  const worth = { run: { equity: 7 } };
   for (let at = 0; at < 25; at++) {
-    line().tell({ type: "prices", run: "bot", now: at, equity: 1, prices: { "BTC/USDT@BINANCE": at } });
+    line().tell({ type: "prices", run: "bot", now: at, prices: { "BTC/USDT@BINANCE": at }, worth });
     await vi.advanceTimersByTimeAsync(100);
   }
-  const more = (path: string) => (reads[path] ?? 0) - (before[path] ?? 0);
+  line().tell({ type: "prices", run: "other", now: 99, prices: {}, worth: {} });
 
-  expect(more("/api/v1/runs")).toBe(3);
-  expect(more("/api/v1/runs/{run}/risk")).toBe(3);
-  expect(more("/api/v1/runs/{run}/positions")).toBe(3);
-  expect(more("/api/v1/runs/{run}/orders")).toBe(0);
+  expect(stream.prices).toMatchObject({ now: 24, worth });
+  expect(reads).toEqual(before);
+});
 
-  await vi.advanceTimersByTimeAsync(600); // the last price counts, too
-  expect(more("/api/v1/runs/{run}/risk")).toBe(4);
-  await vi.advanceTimersByTimeAsync(5_000);
-  expect(more("/api/v1/runs/{run}/risk")).toBe(4);
+it("shows nothing of one run as if it were another's", () => {
+  const stream = new Stream();
+  stream.follow(queries, "bot", "b1", 0);
+  line().open();
+  line().tell({ type: "prices", run: "bot", now: 1, prices: {}, worth: {} });
+  const told: unknown[] = [];
+  stream.subscribeTo(() => told.push(stream.prices));
+
+  stream.follow(queries, "other", "o1", 0);
+
+  expect(told).toEqual([null]);
+});
+
+const backtest = (id: string, state: string) => ({ id, state });
+
+it("keeps the last word on each piece of work, and goes on where it was when the line comes back", async () => {
+  const stream = new Stream();
+  stream.follow(queries, null, "", 0);
+  line().open();
+  const [first] = line().sent.slice(-1);
+  line().tell({ type: "reset", work: "w1", number: 3 });
+  line().tell({ type: "work", number: 5, items: [{ number: 4, kind: "backtest", data: backtest("a", "running") }, { number: 5, kind: "search", data: backtest("a", "queued") }] });
+  line().tell({ type: "work", number: 6, items: [{ number: 6, kind: "backtest", data: backtest("a", "done") }] });
+
+  expect(first).toEqual({ type: "subscribe", work: null, since: null });
+  expect([...stream.work.values()].map((each) => [each.kind, each.data.state])).toEqual([["backtest", "done"], ["search", "queued"]]);
+
+  line().open();
+
+  expect(line().sent.at(-1)).toEqual({ type: "subscribe", work: "w1", since: 6 });
+});
+
+it("reads work anew where the server cannot go on, and nothing else", async () => {
+  const stream = new Stream();
+  stream.follow(queries, null, "", 0);
+  line().open();
+  line().tell({ type: "work", number: 1, items: [{ number: 1, kind: "backtest", data: backtest("a", "running") }] });
+  const [work, other] = [["/api/v1/backtests", "/api/v1/jobs", "/api/v1/verdicts/{id}"], ["/api/v1/backtests/{id}/result", "/api/v1/runs"]];
+  for (const path of [...work, ...other]) look(path);
+  await vi.advanceTimersByTimeAsync(10);
+  line().tell({ type: "reset", work: "w2", number: 0 });
+  await vi.advanceTimersByTimeAsync(10);
+
+  expect(stream.work.size).toBe(0);
+  expect(work.map((path) => reads[path])).toEqual([2, 2, 2]);
+  expect(other.map((path) => reads[path])).toEqual([1, 1]);
+});
+
+it("forgets what it was told when the line is lost: what is asked for then is newer", async () => {
+  const stream = new Stream();
+  stream.follow(queries, "bot", "b1", 0);
+  line().open();
+  line().tell({ type: "prices", run: "bot", now: 1, prices: {}, worth: {} });
+  line().tell({ type: "work", number: 1, items: [{ number: 1, kind: "backtest", data: backtest("a", "running") }] });
+  await vi.advanceTimersByTimeAsync(3_000);
+
+  expect(stream.link).toBe("lost");
+  expect([stream.prices, stream.work.size]).toEqual([null, 0]);
+});
+
+it("gives an attempt up that nobody answers, and makes another", async () => {
+  const stream = new Stream();
+  stream.follow(queries, "bot", "b1", 1_200);
+  const first = line();
+
+  await vi.advanceTimersByTimeAsync(3_000);
+  const link = stream.link;
+  await vi.advanceTimersByTimeAsync(2_000);
+  line().open();
+  line().tell({ type: "subscribed", run: "bot", number: 1_200 });
+
+  expect(link).toBe("lost");
+  expect(first.readyState).toBe(3);
+  expect(line()).not.toBe(first);
+  expect(stream.link).toBe("live");
 });

@@ -2,17 +2,38 @@
  * The live stream: one WebSocket for all that is shown. It comes back by itself and goes on where it was; what was
  * missed for good is read anew. What changes here makes queries ask again at once: each a few times a second at most,
  * and never before its last answer is there, so that a slow link is neither flooded nor left without any answer.
- * What is worth something else with each price is read anew once a second while prices move.
+ * What moves with prices (`valued.ts`) and how long work stands (`work.ts`) is told here whole, and not asked for.
  */
 import type { Query, QueryClient } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
+import type { Schemas } from "./api";
 
 export type Link = "live" | "connecting" | "lost";
-export interface Prices {
-  now: number;
-  equity: number;
-  prices: Record<string, number>;
+type Of<S extends keyof Schemas, K extends keyof Schemas[S]> = Pick<Schemas[S], K>;
+/** What moves with prices: the run's own figures, and of the rows of each list what tells them apart and what is valued. */
+export interface Worth {
+  run: Of<"RunOut", "standing" | "start_equity" | "equity" | "profit" | "drawdown" | "profit_today" | "profit_week" | "profit_month" | "exposure">;
+  usage: Of<"UsageOut", "name" | "used">[];
+  positions: Of<"PositionOut", "strategy" | "instrument" | "price" | "value" | "unrealised" | "share">[];
+  balances: Of<"BalanceOut", "venue" | "asset" | "value">[];
+  strategies: Of<"RunStrategyOut", "name" | "profit" | "standing">[];
+  contribution: Of<"ContributionOut", "strategy" | "instrument" | "open">[];
+  round_trips: Of<"RoundTripOut", "strategy" | "instrument" | "pnl" | "pnl_share">[];
 }
+export interface Prices {
+  run: string;
+  now: number;
+  prices: Record<string, number>;
+  worth: Worth;
+}
+export type WorkKind = Schemas["JobOut"]["kind"];
+/** How a piece of long work stands, as its own route shows it. */
+export interface Told {
+  number: number;
+  kind: WorkKind;
+  data: Omit<Schemas["JobOut"], "kind">;
+}
+type Message = { type: string; run?: string; work?: string; number?: number; items?: { number: number }[] } & Partial<Prices>;
 
 /** Beats come each second: after two that did not, the connection is lost, and three seconds have not passed. */
 const SILENCE = 2_200;
@@ -21,9 +42,9 @@ const EVERY = 100;
 /** Requests a second in the long run, well below what the server lets one address ask, and how many at first. */
 const [PACE, CREDIT] = [20, 80];
 const LONGEST = 10_000;
-/** What is valued at the last prices, and how often in milliseconds it is read while they move. */
-const VALUED = /^\/api\/v1\/runs(\/{run}\/(risk|positions|balances|strategies|contribution))?$/;
-const VALUED_EVERY = 1_000;
+const WORK = /^\/api\/v1\/(backtests|searches|verdicts|downloads|jobs)(\/{id})?$/;
+/** Pieces of long work of which the last word is kept. */
+const KEPT = 500;
 
 export class Stream {
   private socket: WebSocket | null = null;
@@ -34,8 +55,8 @@ export class Stream {
   private delay = 500;
   private due: ReturnType<typeof setTimeout> | null = null;
   private next = 0;
-  private valuing: ReturnType<typeof setTimeout> | null = null;
-  private valued = 0;
+  /** The count of long work that is followed, and how far it has been told. */
+  private counted: { work: string; since: number } | null = null;
   private credit = { left: CREDIT, at: 0 };
   /** Queries that are asked again, and whether once more after that. */
   private renewed = new Map<string, boolean>();
@@ -43,6 +64,8 @@ export class Stream {
   private watch: ReturnType<typeof setInterval> | null = null;
   link: Link = "connecting";
   prices: Prices | null = null;
+  /** The last word on each piece of long work, by kind and id. */
+  work: ReadonlyMap<string, Told> = new Map();
 
   /** Follow a run of which `changes` were known when it was read; null follows none. */
   follow(queries: QueryClient, run: string | null, runId: string, changes: number): void {
@@ -57,7 +80,10 @@ export class Stream {
     if (this.wanted) this.refresh(); // what this page knows of the other run may be older than `changes`
     this.wanted = next;
     this.since = next && changes;
-    this.prices = null;
+    if (this.prices) {
+      this.prices = null; // they are those of the other run
+      this.tell();
+    }
     if (this.socket?.readyState === WebSocket.OPEN) this.subscribe();
   }
 
@@ -75,6 +101,7 @@ export class Stream {
     socket.onopen = () => {
       this.delay = 500;
       this.subscribe();
+      this.send({ type: "subscribe", work: this.counted?.work ?? null, since: this.counted?.since ?? null });
     };
     socket.onclose = () => {
       this.socket = null;
@@ -86,7 +113,8 @@ export class Stream {
   }
 
   private look(): void {
-    if (this.socket?.readyState === WebSocket.OPEN && Date.now() - this.heard > SILENCE) {
+    // An attempt that nobody answers ends too: a browser would wait for it far longer than the network is away.
+    if (this.socket && this.socket.readyState <= WebSocket.OPEN && Date.now() - this.heard > SILENCE) {
       this.set("lost");
       this.socket.close();
     }
@@ -102,14 +130,14 @@ export class Stream {
     this.socket?.send(JSON.stringify(message));
   }
 
-  private hear(message: { type: string; run?: string; number?: number; items?: { number: number }[] } & Partial<Prices>): void {
+  private hear(message: Message): void {
     this.heard = Date.now();
     this.set("live");
     if (message.run && message.run !== this.wanted?.run) return;
-    if (message.type === "prices") {
-      this.prices = { now: message.now ?? 0, equity: message.equity ?? 0, prices: message.prices ?? {} };
+    if (message.work !== undefined || message.type === "work") this.hearOfWork(message);
+    else if (message.type === "prices") {
+      this.prices = message as Prices;
       this.tell();
-      this.valuing ??= setTimeout(() => this.value(), Math.max(0, this.valued + VALUED_EVERY - Date.now()));
     } else if (message.type === "running") {
       this.refresh();
     } else if (message.type === "changes") {
@@ -118,6 +146,19 @@ export class Stream {
     } else if (message.type === "reset" || message.type === "subscribed") {
       this.since = message.number ?? null;
       if (message.type === "reset") this.refresh();
+    }
+  }
+
+  private hearOfWork({ type, work, number = 0, items = [] }: Message): void {
+    const id = work ?? this.counted?.work ?? "";
+    this.counted = { work: id, since: number };
+    if (type === "work") {
+      const told = (items as Told[]).map((each) => [`${each.kind} ${each.data.id}`, each] as const);
+      this.work = new Map([...this.work, ...told].slice(-KEPT));
+      this.tell();
+    } else if (type === "reset") {
+      this.work = new Map();
+      this.readAnew((query) => WORK.test(String(query.queryKey[1])));
     }
   }
 
@@ -131,12 +172,6 @@ export class Stream {
   private ask(): void {
     this.due = null;
     this.readAnew((query) => /\/(runs|alerts)/.test(JSON.stringify(query.queryKey)));
-  }
-
-  private value(): void {
-    this.valuing = null;
-    this.valued = Date.now();
-    this.readAnew((query) => VALUED.test(String(query.queryKey[1])));
   }
 
   private readAnew(predicate: (query: Query) => boolean): void {
@@ -165,6 +200,7 @@ export class Stream {
     if (link === this.link) return;
     const came = link === "live" && this.link === "lost";
     this.link = link;
+    if (link === "lost") [this.prices, this.work] = [null, new Map()]; // what is asked for meanwhile is newer
     if (came) void this.queries?.invalidateQueries();
     this.tell();
   }
@@ -178,6 +214,10 @@ export const stream = new Stream();
 
 export function useLink(): Link {
   return useSyncExternalStore(stream.subscribeTo, () => stream.link);
+}
+
+export function useToldWork(): ReadonlyMap<string, Told> {
+  return useSyncExternalStore(stream.subscribeTo, () => stream.work);
 }
 
 export function usePrices(): Prices | null {

@@ -4,7 +4,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
-import { WORK_EVERY } from "../client/pace";
+import { isBusy, usePolling, useWork } from "../client/work";
 import { CandleChart, Lines } from "../ui/charts";
 import { exact, money, share, words } from "../ui/format";
 import { Empty, Failure, Form, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
@@ -19,9 +19,7 @@ export default function Backtests({ me }: { me: Me }) {
   const [open, setOpen] = useState(named);
   const [verdict] = useState(namedVerdict);
   const [compared, compare] = useState<string[]>([]);
-  const list = api.useQuery("get", "/api/v1/backtests", ALL, {
-    refetchInterval: (query) => (query.state.data?.items.some((each) => each.state === "queued" || each.state === "running") ? WORK_EVERY : 10_000),
-  });
+  const list = useWork<Backtest>(api.useQuery("get", "/api/v1/backtests", ALL, { refetchInterval: usePolling() }), "backtest");
   const toggle = (id: string) => compare((before) => (before.includes(id) ? before.filter((each) => each !== id) : [...before, id].slice(-4)));
   return (
     <>
@@ -79,7 +77,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
             {subject.strategy?.summary && <span className="quiet">{subject.strategy.summary}</span>}
             <Failure error={rest} />
             <div>
-              <Button type="submit" loading={start.isPending} disabled={!subject.isWhole}>
+              <Button type="submit" loading={start.isPending}>
                 Start
               </Button>
             </div>
@@ -93,7 +91,6 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
 function Row({ of, me, isOpen, onOpen, isCompared, onCompare }: { of: Backtest; me: Me; isOpen: boolean; onOpen: () => void; isCompared: boolean; onCompare: () => void }) {
   const queries = useQueryClient();
   const cancel = api.useMutation("delete", "/api/v1/backtests/{id}", { onSettled: () => queries.invalidateQueries() });
-  const isBusy = of.state === "queued" || of.state === "running";
   const total = of.metrics?.total_return;
   return (
     <div className="backtest">
@@ -107,8 +104,8 @@ function Row({ of, me, isOpen, onOpen, isCompared, onCompare }: { of: Backtest; 
           <Time ms={of.created} /> · {of.timerange || "all there is"}
         </span>
         {typeof total === "number" && <Gain of={total} text={share(total, 2)} />}
-        {isBusy && <Progress value={of.progress * 100} w={160} aria-label="Progress" />}
-        {isBusy && me.role !== "viewer" && (
+        {isBusy(of) && <Progress value={of.progress * 100} w={160} aria-label="Progress" />}
+        {isBusy(of) && me.role !== "viewer" && (
           <Button size="compact-xs" variant="light" onClick={() => cancel.mutate({ params: { path: { id: of.id } } })}>
             Cancel
           </Button>

@@ -1,18 +1,24 @@
 /** Starting and stopping bots: paper by a form, real orders with a fresh password and the venues' names typed back. */
 import { Button, Checkbox, Modal, MultiSelect, NumberInput, PasswordInput, SegmentedControl, Select, TextInput } from "@mantine/core";
+import { useMediaQuery } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
 import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, codeOf, placed, type Schemas } from "../client/api";
 import { choose } from "../client/kept";
+import { typed } from "../ui/format";
 import { Failure, Form } from "../ui/parts";
 import { Confirm } from "./Confirm";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
 import { SUBJECT, TIMEFRAMES, useCatalog } from "./Subject";
 
+/** Seconds. */
+const HOUR = 3_600;
+
 export function BotButtons({ run, me }: { run: Run; me: Me }) {
   const [isAgain, again] = useState(false);
+  const [isAsked, ask] = useState(false);
   const queries = useQueryClient();
   const bots = api.useQuery("get", "/api/v1/bots", {}, { staleTime: 5_000 });
   const stop = api.useMutation("post", "/api/v1/bots/{run}/stop", {
@@ -24,13 +30,20 @@ export function BotButtons({ run, me }: { run: Run; me: Me }) {
   });
   const known = bots.data?.find((each) => each.name === run.name);
   if (me.role === "viewer") return null;
+  const end = () => stop.mutate({ params: { path: { run: run.name } } });
   return (
     <div className="row">
       {run.is_running && (
-        <Button size="xs" variant="outline" color="red.7" loading={stop.isPending} onClick={() => stop.mutate({ params: { path: { run: run.name } } })}>
+        <Button size="xs" variant="outline" color="red.7" loading={stop.isPending} onClick={() => (run.is_real ? ask(true) : end())}>
           Stop the bot
         </Button>
       )}
+      <Modal lockScroll={false} opened={isAsked} onClose={() => ask(false)} title={`Stop ${run.name}?`}>
+        <p>Its positions stay, with the stops that the venue keeps. What the program itself watches, it watches no more: exits of its strategies, and stops that the venue does not keep.</p>
+        <Button color="red.7" onClick={() => [ask(false), end()]}>
+          Stop it
+        </Button>
+      </Modal>
       {!run.is_running && known && (
         <Button size="xs" variant="light" onClick={() => again(true)}>
           Start it again
@@ -73,6 +86,7 @@ function useStarted(onDone: () => void) {
 
 function Start({ me, onDone }: { me: Me; onDone: () => void }) {
   const catalog = useCatalog();
+  const isNarrow = useMediaQuery("(max-width: 760px)", undefined, { getInitialValueInEffect: false });
   const [name, setName] = useState("paper");
   const [strategy, setStrategy] = useState<string | null>("EmaCross");
   const [instruments, setInstruments] = useState<string[]>(["BTC/USDT@BINANCE"]);
@@ -98,10 +112,10 @@ function Start({ me, onDone }: { me: Me; onDone: () => void }) {
         strategies: [{ strategy: strategy ?? "", parameters: values }],
         instruments,
         timeframe: timeframe ?? "1h",
-        wallet: Number(wallet),
+        wallet: typed(wallet),
         feed: isReplay ? "replay" : "live",
         timerange: isReplay ? timerange : "",
-        speed: Number(speed) * 3_600,
+        speed: typed(speed) * HOUR,
         fresh,
         is_real: kind === "real",
         account,
@@ -115,7 +129,7 @@ function Start({ me, onDone }: { me: Me; onDone: () => void }) {
   ];
   return (
     <Launch isReal={kind === "real"} venues={venues} names={names} error={start.error} isBusy={start.isPending} onLaunch={send} label={kind === "real" ? "Start it with real money" : "Start it"}>
-      <SegmentedControl data={kinds} value={kind} onChange={setKind} aria-label="What it trades on" />
+      <SegmentedControl data={kinds} value={kind} onChange={setKind} aria-label="What it trades on" orientation={isNarrow ? "vertical" : "horizontal"} />
       <div className="fields">
         <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} error={at.name} required />
         <Select label="Strategy" data={catalog.strategies.map((each) => each.name)} value={strategy} onChange={(found) => { setStrategy(found); setValues({}); }} error={at.strategy} allowDeselect={false} searchable />
@@ -131,7 +145,7 @@ function Start({ me, onDone }: { me: Me; onDone: () => void }) {
       {isReplay && (
         <div className="fields">
           <TextInput label="Time range" description="20250101-20250601; open at an end" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} error={at.timerange} />
-          <NumberInput label="Speed" description="Hours of the market in one second" value={speed} onChange={setSpeed} error={at.speed} min={0} />
+          <NumberInput label="Speed" description="Hours of the market in one second" value={speed} onChange={setSpeed} error={at.speed && `${at.speed} (${HOUR} is one hour)`} min={0} />
         </div>
       )}
       {kind === "real" && <TextInput label="Account" description="As you named it when you added its key" value={account} onChange={(e) => setAccount(e.currentTarget.value)} error={at.account} />}
@@ -182,23 +196,20 @@ function Launch({
   const launch = () => onLaunch(isReal ? { confirm: typed.split(/[\s,]+/).filter(Boolean), passphrase } : { confirm: [], passphrase: "" });
   const { at, rest } = placed(error, [...names, "confirm", "passphrase"]);
   return (
-    <>
-      <Form label="Start a bot" error={error} onSend={launch}>
-        {children}
-        {isReal && (
-          <div className="fields">
-            <TextInput label={`Type ${venues.join(" ")} to trade there with real money`} value={typed} onChange={(e) => setTyped(e.currentTarget.value)} error={at.confirm} required autoComplete="off" />
-            <PasswordInput label="Passphrase of the vault" description="Empty where the server can open it by itself" value={passphrase} onChange={(e) => setPassphrase(e.currentTarget.value)} error={at.passphrase} autoComplete="off" />
-          </div>
-        )}
-        {codeOf(error) !== "confirm" && <Failure error={rest} />}
-        <div>
-          <Button type="submit" color={isReal ? "red.9" : undefined} loading={isBusy}>
-            {label}
-          </Button>
+    <Form label="Start a bot" error={error} onSend={launch} below={codeOf(error) === "confirm" && <Confirm onConfirmed={launch} />}>
+      {children}
+      {isReal && (
+        <div className="fields">
+          <TextInput label={`Type ${venues.join(" ")} to trade there with real money`} value={typed} onChange={(e) => setTyped(e.currentTarget.value)} error={at.confirm} required autoComplete="off" />
+          <PasswordInput label="Passphrase of the vault" description="Empty where the server can open it by itself" value={passphrase} onChange={(e) => setPassphrase(e.currentTarget.value)} error={at.passphrase} autoComplete="off" />
         </div>
-      </Form>
-      {codeOf(error) === "confirm" && <Confirm onConfirmed={launch} />}
-    </>
+      )}
+      {codeOf(error) !== "confirm" && <Failure error={rest} />}
+      <div>
+        <Button type="submit" color={isReal ? "red.9" : undefined} loading={isBusy}>
+          {label}
+        </Button>
+      </div>
+    </Form>
   );
 }

@@ -10,6 +10,7 @@ import { Empty, Facts, Loaded, Panel, State, Time, Told } from "../ui/parts";
 import { Downloads } from "./Downloads";
 
 type Holding = Schemas["HoldingOut"];
+const nameOf = (of: Holding) => (of.kind === "bars" ? `bars, ${of.timeframe}` : of.kind);
 
 export default function Data({ me }: { me: Me }) {
   const [chosen, choose] = useState<Holding | null>(null);
@@ -33,7 +34,7 @@ export default function Data({ me }: { me: Me }) {
               }
               columns={[
                 { name: "Instrument", cell: (row) => row.instrument, width: "minmax(150px, 1.5fr)" },
-                { name: "Timeframe", cell: (row) => row.timeframe || row.kind },
+                { name: "What", cell: (row) => nameOf(row) },
                 { name: "From, UTC", cell: (row) => <Time ms={row.first} />, width: "150px" },
                 { name: "To, UTC", cell: (row) => <Time ms={row.last} />, width: "150px" },
                 { name: "Rows", cell: (row) => whole(row.rows), isNumber: true },
@@ -45,8 +46,8 @@ export default function Data({ me }: { me: Me }) {
           )}
         </Loaded>
       </Panel>
-      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `${chosen.instrument} ${chosen.timeframe}` : ""} position="right" size="lg">
-        {chosen && <Calendar of={chosen} />}
+      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `${chosen.instrument} ${nameOf(chosen)}` : ""} position="right" size="lg">
+        {chosen?.kind === "bars" && <Calendar of={chosen} />}
         {chosen?.kind === "bars" && <Quality of={chosen} />}
         {chosen && <Holes of={chosen} />}
       </Drawer>
@@ -87,17 +88,17 @@ function Quality({ of }: { of: Holding }) {
 }
 
 function Holes({ of }: { of: Holding }) {
-  const holes = api.useQuery("get", "/api/v1/data/gaps", { params: { query: { instrument: of.instrument, timeframe: of.timeframe, limit: 200 } } });
+  const holes = api.useQuery("get", "/api/v1/data/gaps", { params: { query: { instrument: of.instrument, timeframe: of.timeframe, kind: of.kind, limit: 200 } } });
   return (
     <Loaded query={holes}>
       {(rows) =>
         rows.length === 0 ? (
-          <Empty>Nothing is missing between its first and its last row.</Empty>
+          <Empty>{of.kind === "bars" || of.kind === "funding" ? "Nothing is missing between its first and its last row." : "No time is noted at which it could not be trusted."}</Empty>
         ) : (
           <ul className="timeline">
             {rows.map((each) => (
               <li key={each.start}>
-                <Time ms={each.start} /> to <Time ms={each.end} />: {whole(each.rows)} missing
+                <Time ms={each.start} /> to <Time ms={each.end} />: {each.rows ? `${whole(each.rows)} missing` : each.reason || "missing"}
               </li>
             ))}
           </ul>

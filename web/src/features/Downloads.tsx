@@ -4,18 +4,15 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
-import { WORK_EVERY } from "../client/pace";
+import { isBusy, usePolling, useWork } from "../client/work";
 import { whole } from "../ui/format";
 import { Failure, Form, Panel, State, Time } from "../ui/parts";
 
 type Download = Schemas["DownloadOut"];
-const isBusy = (of: Download) => of.state === "queued" || of.state === "running";
 
 export function Downloads({ me }: { me: Me }) {
   const queries = useQueryClient();
-  const list = api.useQuery("get", "/api/v1/downloads", { params: { query: { limit: 10 } } }, {
-    refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? WORK_EVERY : 10_000),
-  });
+  const list = useWork<Download>(api.useQuery("get", "/api/v1/downloads", { params: { query: { limit: 10 } } }, { refetchInterval: usePolling() }), "download");
   const cancel = api.useMutation("delete", "/api/v1/downloads/{id}", { onSuccess: () => void queries.invalidateQueries() });
   const rows = list.data?.items ?? [];
   const busy = rows.filter(isBusy).length;
@@ -60,9 +57,10 @@ function Start() {
   const [timeframes, setTimeframes] = useState<string[]>(["1h"]);
   const [timerange, setTimerange] = useState("");
   const [isFunding, setFunding] = useState(false);
+  const [areTrades, setTrades] = useState(false);
   const start = api.useMutation("post", "/api/v1/downloads", { onSuccess: () => void queries.invalidateQueries() });
   const { at, rest } = placed(start.error, ["instruments", "timeframes", "timerange"]);
-  const send = () => start.mutate({ body: { instruments, timeframes, timerange: timerange.trim(), trades: false, funding: isFunding, replace: false } });
+  const send = () => start.mutate({ body: { instruments, timeframes, timerange: timerange.trim(), trades: areTrades, funding: isFunding, replace: false } });
   return (
     <Form error={start.error} onSend={send}>
       <div className="row">
@@ -70,7 +68,8 @@ function Start() {
         <MultiSelect label="Timeframes" searchable description="one or more" data={["1m", "5m", "15m", "1h", "4h", "1d"]} value={timeframes} onChange={setTimeframes} error={at.timeframes} maw={260} />
         <TextInput label="Time range" description="20240101-20240601; empty is 30 days" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} error={at.timerange} w={240} />
         <Checkbox label="Funding rates" checked={isFunding} onChange={(e) => setFunding(e.currentTarget.checked)} />
-        <Button type="submit" loading={start.isPending} disabled={instruments.length === 0}>
+        <Checkbox label="Trades" checked={areTrades} onChange={(e) => setTrades(e.currentTarget.checked)} />
+        <Button type="submit" loading={start.isPending}>
           Download
         </Button>
       </div>

@@ -2,7 +2,7 @@
 import { Button, PasswordInput, TextInput } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { api, codeOf, placed } from "../client/api";
+import { api, placed } from "../client/api";
 import { Failure, Form, Loaded, Panel } from "../ui/parts";
 
 export function Entrance({ isOver }: { isOver: boolean }) {
@@ -25,7 +25,6 @@ function LogIn() {
   const [password, setPassword] = useState("");
   const [code, setCode] = useState("");
   const enter = api.useMutation("post", "/api/v1/session", useEntered());
-  const needsCode = codeOf(enter.error) === "totp" || code !== "";
   const { at, rest } = placed(enter.error, ["name", "password", "code"]);
   return (
     <Panel title={<h1>Log in</h1>}>
@@ -34,7 +33,7 @@ function LogIn() {
         <PasswordInput label="Password" autoComplete="current-password" value={password} onChange={(e) => setPassword(e.currentTarget.value)} error={at.password} required />
         <TextInput
           label="Code of your authenticator"
-          description={needsCode ? undefined : "Only if you set one up"}
+          description="Only if you set one up"
           autoComplete="one-time-code"
           inputMode="numeric"
           value={code}

@@ -4,7 +4,7 @@ import { useState } from "react";
 import { Link as Go, useLocation } from "wouter";
 import type { Me } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
-import { WORK_EVERY } from "../client/pace";
+import { isBusy, usePolling, useWork } from "../client/work";
 import { DataTable } from "../ui/DataTable";
 import { lasting, share, whole } from "../ui/format";
 import { Failure, Loaded, Panel, Stat, State, Time } from "../ui/parts";
@@ -13,15 +13,12 @@ type Job = Schemas["JobOut"];
 /** Where work of each kind is asked for and read. */
 const PLACES: Record<Job["kind"], string> = { backtest: "/backtests", search: "/optimise", verdict: "/backtests", download: "/data" };
 const STATES = ["queued", "running", "done", "failed", "cancelled"] as const;
-const isBusy = (of: Job) => of.state === "queued" || of.state === "running";
 
 export default function Jobs({ me }: { me: Me }) {
   const [, go] = useLocation();
   const [state, setState] = useState<string | null>(null);
   const [kind, setKind] = useState<string | null>(null);
-  const jobs = api.useQuery("get", "/api/v1/jobs", { params: { query: { limit: 500 } } }, {
-    refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? WORK_EVERY : 5_000),
-  });
+  const jobs = useWork<Job>(api.useQuery("get", "/api/v1/jobs", { params: { query: { limit: 500 } } }, { refetchInterval: usePolling() }));
   const cancel = useCancel();
   return (
     <>

@@ -103,38 +103,35 @@ function Deed({ what, of, state, venues, onDone }: { what: Deed; of?: Slot; stat
   const { at, rest } = placed(now.error, ["venue", "account", "key", "secret", "passphrase", "vault"]);
   const takesKey = what === "add" || what === "rotate";
   return (
-    <>
-      <Form label={TITLES[what]} error={now.error} onSend={act}>
-        {what === "add" && (
-          <>
-            <Select label="Venue" data={venues.map((each) => each.name)} value={venue} onChange={(found) => found && setVenue(found)} error={at.venue} allowDeselect={false} searchable />
-            <TextInput label="Account" description="Your name for it" value={account} onChange={(e) => setAccount(e.currentTarget.value)} error={at.account} required />
-          </>
-        )}
-        {takesKey && (
-          <>
-            <PasswordInput label="Key" value={key} onChange={(e) => setKey(e.currentTarget.value)} error={at.key} required autoComplete="off" />
-            <PasswordInput label="Secret" value={secret} onChange={(e) => setSecret(e.currentTarget.value)} error={at.secret} required autoComplete="off" />
-            {venues.find((each) => each.name === venue)?.wants_passphrase && <PasswordInput label="Passphrase of the key" value={passphrase} onChange={(e) => setPassphrase(e.currentTarget.value)} error={at.passphrase} required autoComplete="off" />}
-          </>
-        )}
-        <PasswordInput
-          label={state.has_vault ? "Passphrase of the vault" : "Passphrase of the new vault"}
-          description={state.opens_by_itself ? "Empty: the server opens it by itself" : state.has_vault ? undefined : "At least 12 characters; without it nobody opens the vault, you neither"}
-          value={vault}
-          onChange={(e) => setVault(e.currentTarget.value)}
-          error={at.vault}
-          required={!state.opens_by_itself}
-          autoComplete="off"
-        />
-        {takesKey && <span className="quiet">The venue is asked what the key may do. One that can withdraw money is refused.</span>}
-        {codeOf(now.error) !== "confirm" && <Failure error={rest} />}
-        <Button type="submit" loading={now.isPending} color={what === "remove" ? "red.9" : undefined}>
-          {{ add: "Check it, then add it", rotate: "Check it, then replace the old one", check: "Ask the venue", remove: "Forget it" }[what]}
-        </Button>
-      </Form>
-      {codeOf(now.error) === "confirm" && <Confirm onConfirmed={act} />}
-    </>
+    <Form label={TITLES[what]} error={now.error} onSend={act} below={codeOf(now.error) === "confirm" && <Confirm onConfirmed={act} />}>
+      {what === "add" && (
+        <>
+          <Select label="Venue" data={venues.map((each) => each.name)} value={venue} onChange={(found) => found && setVenue(found)} error={at.venue} allowDeselect={false} searchable />
+          <TextInput label="Account" description="Your name for it" value={account} onChange={(e) => setAccount(e.currentTarget.value)} error={at.account} required />
+        </>
+      )}
+      {takesKey && (
+        <>
+          <PasswordInput label="Key" value={key} onChange={(e) => setKey(e.currentTarget.value)} error={at.key} required autoComplete="off" />
+          <PasswordInput label="Secret" value={secret} onChange={(e) => setSecret(e.currentTarget.value)} error={at.secret} required autoComplete="off" />
+          {venues.find((each) => each.name === venue)?.wants_passphrase && <PasswordInput label="Passphrase of the key" value={passphrase} onChange={(e) => setPassphrase(e.currentTarget.value)} error={at.passphrase} required autoComplete="off" />}
+        </>
+      )}
+      <PasswordInput
+        label={state.has_vault ? "Passphrase of the vault" : "Passphrase of the new vault"}
+        description={state.opens_by_itself ? "Empty: the server opens it by itself" : state.has_vault ? undefined : "At least 12 characters; without it nobody opens the vault, you neither"}
+        value={vault}
+        onChange={(e) => setVault(e.currentTarget.value)}
+        error={at.vault}
+        required={!state.opens_by_itself}
+        autoComplete="off"
+      />
+      {takesKey && <span className="quiet">The venue is asked what the key may do. One that can withdraw money is refused.</span>}
+      {codeOf(now.error) !== "confirm" && <Failure error={rest} />}
+      <Button type="submit" loading={now.isPending} color={what === "remove" ? "red.9" : undefined}>
+        {{ add: "Check it, then add it", rotate: "Check it, then replace the old one", check: "Ask the venue", remove: "Forget it" }[what]}
+      </Button>
+    </Form>
   );
 }
 

@@ -11,7 +11,7 @@ import { Confirm } from "./Confirm";
 type Wish = Record<string, unknown>;
 type Answer = Schemas["AnswerOut"];
 
-const SHARES = new Set(["max_exposure", "max_asset_exposure", "max_venue_exposure", "price_collar", "max_slippage", "daily_loss", "max_drawdown", "data_anomaly"]);
+const SHARES = new Set(["max_exposure", "max_asset_exposure", "max_venue_exposure", "max_borrowed", "price_collar", "max_slippage", "daily_loss", "max_drawdown", "data_anomaly"]);
 const COUNTS = new Set(["max_positions", "max_orders_per_minute", "losing_streak", "cooldown_bars"]);
 const UNITS: Record<string, string> = { duplicate_window: " s", stale_after: " bars", max_leverage: "×", exit_margin: "×", cooldown: " h", cooldown_bars: " bars", volatility_spike: "× the usual range", losing_streak: " losses in a row", unprotected: " s" };
 
@@ -114,7 +114,7 @@ function Field({ name, now, wish, hint, flaw, isOff, onChange }: { name: string;
   return (
     <NumberInput
       {...shared}
-      inputWrapperOrder={["label", "input", "description", "error"]}
+      inputWrapperOrder={["label", "error", "input", "description"]}
       value={shown}
       min={0}
       placeholder="off"

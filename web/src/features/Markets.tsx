@@ -21,7 +21,7 @@ export default function Markets({ run }: { run: Run }) {
   const [overlays, setOverlays] = useLocalStorage<string[]>({ key: "abidance.indicators", defaultValue: [] });
   const instruments = api.useQuery("get", "/api/v1/runs/{run}/instruments", { params: { path } });
   const strategies = api.useQuery("get", "/api/v1/runs/{run}/strategies", { params: { path } });
-  const instrument = chosen ?? run.instruments[0] ?? "";
+  const instrument = (chosen && run.instruments.includes(chosen) ? chosen : run.instruments[0]) ?? "";
   const timeframes = [...new Set((strategies.data ?? []).filter((each) => each.instruments.includes(instrument)).map((each) => each.timeframe))];
   const [timeframe, setTimeframe] = useState<string | null>(null);
   const shown = timeframe && timeframes.includes(timeframe) ? timeframe : (timeframes[0] ?? "");

@@ -4,10 +4,10 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
-import { WORK_EVERY } from "../client/pace";
+import { isBusy, usePolling, useWork } from "../client/work";
 import { Dots, HeatMap } from "../ui/charts2d";
 import { DataTable } from "../ui/DataTable";
-import { share, words } from "../ui/format";
+import { share, typed, words } from "../ui/format";
 import { Empty, Failure, Form, Loaded, Meter, Panel, Stat, State, Time } from "../ui/parts";
 import { propertiesOf } from "./ParameterFields";
 import { Studies, short } from "./Studies";
@@ -17,13 +17,9 @@ type Search = Schemas["SearchOut"];
 const ALL = { params: { query: { limit: 50 } } };
 const OBJECTIVES = ["sharpe", "sortino", "calmar", "total_return", "profit_factor", "max_drawdown", "win_rate", "turnover:min"];
 
-const isBusy = (of: Search) => of.state === "queued" || of.state === "running";
-
 export default function Optimise({ me }: { me: Me }) {
   const [open, setOpen] = useState(named);
-  const list = api.useQuery("get", "/api/v1/searches", ALL, {
-    refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? WORK_EVERY : 10_000),
-  });
+  const list = useWork<Search>(api.useQuery("get", "/api/v1/searches", ALL, { refetchInterval: usePolling() }), "search");
   return (
     <>
       <h1>Optimise</h1>
@@ -73,7 +69,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
         requirements: [],
         spaces: Object.entries(ranges).filter(([, text]) => text.trim()).map(([name, text]) => `${name}=${text.replaceAll(/\s+/g, "")}`),
         sampler: (sampler || null) as Schemas["SearchIn"]["sampler"],
-        trials: Number(trials),
+        trials: typed(trials),
         patience: null,
         seed: 0,
         train_until: until.trim() || null,
@@ -112,7 +108,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
             <span className="quiet">An empty range is the one that the strategy declares. The best of many tries looks better than it is: ask for a verdict.</span>
             <Failure error={rest} />
             <div>
-              <Button type="submit" loading={start.isPending} disabled={!subject.isWhole || objectives.length === 0}>
+              <Button type="submit" loading={start.isPending}>
                 Search
               </Button>
             </div>

@@ -1,14 +1,15 @@
 /** Orders, fills and positions; an order by hand goes through the same risk gate; each fill answers "why?". */
 import { Alert, Button, Drawer, Modal, NumberInput, Select, Tabs, TextInput } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, codeOf, placed, told, type Schemas } from "../client/api";
-import { Attempt } from "../client/attempt";
+import { Attempt, type Doubt } from "../client/attempt";
 import { usePrices } from "../client/stream";
+import { useValued } from "../client/valued";
 import { DataTable, ROOM } from "../ui/DataTable";
 import { exact, money, pair, words } from "../ui/format";
-import { Export, Failure, Form, Loaded, Panel, Told } from "../ui/parts";
+import { Export, Failure, Form, Loaded, Panel, Time, Told } from "../ui/parts";
 import { fillColumns, orderColumns, positionColumns } from "./columns";
 import { PagedTable, usePages } from "./pages";
 import { Why } from "./Why";
@@ -18,15 +19,14 @@ const fillKey = (row: Schemas["FillOut"]) => row.ref;
 
 export default function Orders({ run, me }: { run: Run; me: Me }) {
   const path = { run: run.name };
-  const prices = usePrices();
   const [why, ask] = useState<{ order?: string; ref?: string } | null>(null);
   const [isPlacing, place] = useState(false);
   const mayAct = me.role !== "viewer" && run.is_running;
   const open = api.useQuery("get", "/api/v1/runs/{run}/orders", { params: { path, query: { is_open: true, limit: 200 } } });
-  const positions = api.useQuery("get", "/api/v1/runs/{run}/positions", { params: { path } });
+  const positions = useValued("positions", api.useQuery("get", "/api/v1/runs/{run}/positions", { params: { path } }));
   const all = usePages<Schemas["OrderOut"]>(`/api/v1/runs/${run.name}/orders`, run.run_id, orderKey, {}, (row) => row.is_open);
   const cancel = api.useMutation("delete", "/api/v1/runs/{run}/orders/{order_id}");
-  const [closed] = useState(() => new Attempt());
+  const [closed] = useState(() => new Attempt("close"));
   const leave = api.useMutation("post", "/api/v1/runs/{run}/orders", { onSuccess: () => closed.answered(null), onError: (error) => closed.answered(error) });
   const [changed, change] = useState<Schemas["OrderOut"] | null>(null);
   const [grave, consider] = useState<{ title: string; text: string; act: () => void } | null>(null);
@@ -62,7 +62,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
               keyOf={(row) => row.strategy + row.instrument}
               empty="Nothing is held. A position appears here as soon as an entry fills."
               columns={[
-                ...positionColumns(run, prices?.prices),
+                ...positionColumns(run),
                 ...(mayAct ? [{ name: "", cell: (row: Schemas["PositionOut"]) => <Button size="compact-xs" variant="outline" color="red.7" onClick={() => consider({ title: `Close ${pair(row.instrument)}?`, text: `${exact(row.quantity.replace("-", ""))} are ${row.direction === "long" ? "sold" : "bought back"} at market${run.is_real ? ", with real money" : ""}.`, act: closing(row) })}>Close</Button> }] : []),
               ]}
             />
@@ -170,7 +170,7 @@ function Change({ run, of, onDone }: { run: Run; of: Schemas["OrderOut"]; onDone
   const amend = api.useMutation("patch", "/api/v1/runs/{run}/orders/{order_id}", {
     onSuccess: onDone,
   });
-  const other = (now: string, before: string | null) => (now !== "" && now !== before ? now : undefined);
+  const other = (now: string, before: string | null) => (now !== (before ?? "") ? now : undefined);
   const body = { quantity: other(quantity, of.quantity), price: other(price, of.price), trigger: other(trigger, of.trigger) };
   const { at, rest } = placed(amend.error, ["quantity", "price", "trigger"]);
   const send = () => amend.mutate({ params: { path: { run: run.name, order_id: of.id } }, body });
@@ -187,6 +187,21 @@ function Change({ run, of, onDone }: { run: Run; of: Schemas["OrderOut"]; onDone
   );
 }
 
+/** Orders to which no answer came, whenever they were sent from here. */
+function InDoubt({ of, onSeen }: { of: Doubt[]; onSeen: () => void }) {
+  const named = ({ side, quantity, instrument, price, trigger }: Doubt["of"]) =>
+    [side, quantity, pair(String(instrument)), price || trigger ? `at ${price ?? trigger}` : "at market"].join(" ");
+  return (
+    <Alert color="yellow" variant="light" title="No answer came to this">
+      <ul>
+        {of.map((each) => <li key={each.id}>{named(each.of)}, asked for at <Time ms={each.at} /> UTC</li>)}
+      </ul>
+      <p>It may have been placed. Sent again as it is, it is placed once. Look at the orders before you send another.</p>
+      <Button size="compact-xs" variant="default" onClick={onSeen}>I have seen what became of it</Button>
+    </Alert>
+  );
+}
+
 function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
   const [instrument, setInstrument] = useState(run.instruments[0] ?? "");
   const [strategy, setStrategy] = useState(run.strategies[0] ?? "");
@@ -198,7 +213,8 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
   const instruments = api.useQuery("get", "/api/v1/runs/{run}/instruments", { params: { path: { run: run.name } } });
   const rules = instruments.data?.find((each) => each.id === instrument);
   const last = usePrices()?.prices[instrument] ?? rules?.price;
-  const [attempt] = useState(() => new Attempt());
+  const attempt = useMemo(() => new Attempt(`order ${run.run_id}`), [run.run_id]);
+  const [, look] = useState(0);
   const place = api.useMutation("post", "/api/v1/runs/{run}/orders", {
     onError: (error) => attempt.answered(error),
     onSuccess: () => {
@@ -220,7 +236,7 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
       trigger: type === "stop" ? price : undefined,
       stop_distance: stop === "" ? undefined : Number(stop),
     };
-    place.mutate({ params: { path: { run: run.name } }, body: { id: attempt.id({ run: run.run_id, ...wish }), ...wish } });
+    place.mutate({ params: { path: { run: run.name } }, body: { id: attempt.id(wish), ...wish } });
   };
   return (
     <Form label="Order by hand" error={place.error} onSend={send}>
@@ -233,7 +249,7 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
       {type !== "market" && <TextInput label={type === "limit" ? "Limit price" : "Trigger"} description={rules ? `${rules.quote} in steps of ${exact(rules.tick)}, last ${exact(last)}` : undefined} inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} error={at.price ?? at.trigger} required />}
       <NumberInput label="Stop-loss distance" description="In units of the price; empty for none" value={stop} onChange={setStop} error={at.stop_distance} min={0} />
       <Refused error={place.error} rest={rest} />
-      {place.error && attempt.isInDoubt && <p className="quiet">It may have been placed. Sent again as it is, it is placed once; look at the open orders before you change it.</p>}
+      {!place.isPending && attempt.open.length > 0 && <InDoubt of={attempt.open} onSeen={() => { attempt.forget(); look((count) => count + 1); }} />}
       <Button type="submit" loading={place.isPending}>
         Ask risk, then send
       </Button>

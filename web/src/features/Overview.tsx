@@ -1,31 +1,31 @@
 /** How the run stands: money, risk, health, positions and what happened last. */
-import { useMemo } from "react";
+import { Drawer } from "@mantine/core";
+import { useMemo, useState } from "react";
 import type { Run } from "../app/Shell";
 import { api } from "../client/api";
-import { usePrices } from "../client/stream";
+import { useValued, useValuedRisk } from "../client/valued";
 import { Lines } from "../ui/charts";
 import { DataTable, ROOM } from "../ui/DataTable";
 import { many, money, share, signedShare } from "../ui/format";
 import { Empty, Gain, Loaded, Meter, Panel, Stat, State, Time, Told } from "../ui/parts";
 import { CircuitState, troubled } from "./Circuits";
 import { fillColumns, positionColumns, usageLabel, usageText } from "./columns";
+import { Why } from "./Why";
 
 export default function Overview({ run }: { run: Run }) {
   const path = { params: { path: { run: run.name } } };
-  const prices = usePrices();
+  const [why, ask] = useState<string | null>(null);
   const equity = api.useQuery("get", "/api/v1/runs/{run}/equity", { params: { path: { run: run.name }, query: { points: 800 } } });
-  const risk = api.useQuery("get", "/api/v1/runs/{run}/risk", path);
-  const positions = api.useQuery("get", "/api/v1/runs/{run}/positions", path);
+  const risk = useValuedRisk(api.useQuery("get", "/api/v1/runs/{run}/risk", path));
+  const positions = useValued("positions", api.useQuery("get", "/api/v1/runs/{run}/positions", path));
   const fills = api.useQuery("get", "/api/v1/runs/{run}/fills", { params: { path: { run: run.name }, query: { limit: 12 } } });
   const notices = api.useQuery("get", "/api/v1/runs/{run}/notices", { params: { path: { run: run.name }, query: { limit: 12 } } });
-  const now = prices?.equity || run.equity;
-  const profit = now - run.start_equity;
   return (
     <>
       <h1>Overview</h1>
       <div className="stats">
-        <Stat label={`Equity, ${run.currency}`} note={<>since the start <Gain of={profit} text={signedShare(profit / run.start_equity)} /></>}>
-          {money(now)}
+        <Stat label={`Equity, ${run.currency}`} note={<>since the start <Gain of={run.profit} text={signedShare(run.profit / run.start_equity)} /></>}>
+          {money(run.equity)}
         </Stat>
         <Stat label={`Profit today, ${run.currency}`}>
           <Gain of={run.profit_today} />
@@ -42,12 +42,12 @@ export default function Overview({ run }: { run: Run }) {
         </Stat>
       </div>
       <Panel title="Equity and drawdown">
-        <Loaded query={equity} height={390}>{(data) => <EquityChart {...data} />}</Loaded>
+        <Loaded query={equity} height={390}>{(data) => <EquityChart key={run.run_id} {...data} />}</Loaded>
       </Panel>
       <Panel title="Open positions">
         <Loaded query={positions} height={ROOM}>
           {(rows) => (
-            <DataTable label="Open positions" rows={rows} columns={positionColumns(run, prices?.prices)} keyOf={(row) => row.strategy + row.instrument} reserved={4} empty="Nothing is held. Positions appear here as soon as an entry fills." />
+            <DataTable label="Open positions" rows={rows} columns={positionColumns(run)} keyOf={(row) => row.strategy + row.instrument} reserved={4} empty="Nothing is held. Positions appear here as soon as an entry fills." />
           )}
         </Loaded>
       </Panel>
@@ -73,7 +73,7 @@ export default function Overview({ run }: { run: Run }) {
           </Panel>
           <Panel title="Last fills">
             <Loaded query={fills} height={460}>
-              {(page) => <DataTable label="Last fills" rows={page.items} columns={fillColumns} keyOf={(row) => row.ref} reserved={4} height={460} empty="No order has filled yet." />}
+              {(page) => <DataTable label="Last fills" rows={page.items} columns={fillColumns} keyOf={(row) => row.ref} onRow={(row) => ask(row.ref)} reserved={4} height={460} empty="No order has filled yet." />}
             </Loaded>
           </Panel>
         </div>
@@ -126,6 +126,9 @@ export default function Overview({ run }: { run: Run }) {
           </Panel>
         </div>
       </div>
+      <Drawer lockScroll={false} opened={why !== null} onClose={() => ask(null)} title="Why?" position="right" size="lg">
+        {why && <Why run={run} ref={why} />}
+      </Drawer>
     </>
   );
 }

@@ -3,8 +3,9 @@ import { Drawer, Select } from "@mantine/core";
 import { useState } from "react";
 import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
+import { useValued } from "../client/valued";
 import { DataTable, ROOM } from "../ui/DataTable";
-import { brief, exact, gain, money, pair, quoteOf, share, whole, words } from "../ui/format";
+import { brief, exact, gain, money, pair, share, whole, words } from "../ui/format";
 import { Empty, Export, Gain, Loaded, Panel, Time } from "../ui/parts";
 import { PagedTable, usePages } from "./pages";
 import { Why } from "./Why";
@@ -16,8 +17,8 @@ const entryKey = (row: Schemas["EntryOut"]) => [row.ref, row.venue, row.asset, r
 export default function Portfolio({ run }: { run: Run }) {
   const [kind, setKind] = useState<string | null>(null);
   const [why, ask] = useState<string | null>(null);
-  const balances = api.useQuery("get", "/api/v1/runs/{run}/balances", { params: { path: { run: run.name } } });
-  const strategies = api.useQuery("get", "/api/v1/runs/{run}/strategies", { params: { path: { run: run.name } } });
+  const balances = useValued("balances", api.useQuery("get", "/api/v1/runs/{run}/balances", { params: { path: { run: run.name } } }));
+  const strategies = useValued("strategies", api.useQuery("get", "/api/v1/runs/{run}/strategies", { params: { path: { run: run.name } } }));
   const ledger = usePages<Schemas["EntryOut"]>(`/api/v1/runs/${run.name}/ledger`, run.run_id, entryKey, kind ? { kind } : {});
   return (
     <>
@@ -66,7 +67,7 @@ export default function Portfolio({ run }: { run: Run }) {
         </Panel>
       </div>
       <div className="two">
-        <Panel title="Who brought what" aside={<span className="quiet">closed and open, each in the currency of its instrument</span>}>
+        <Panel title="Who brought what" aside={<span className="quiet">closed and open, at the rates of now</span>}>
           <Contribution run={run} />
         </Panel>
         <Panel title="How prices went together" aside={<span className="quiet">correlation of returns</span>}>
@@ -78,7 +79,6 @@ export default function Portfolio({ run }: { run: Run }) {
           label="Ledger"
           of={ledger}
           keyOf={entryKey}
-         
           onRow={(row) => row.ref.includes("#") && ask(row.ref)}
           empty="No line of this kind."
           height={560}
@@ -101,21 +101,20 @@ export default function Portfolio({ run }: { run: Run }) {
 
 /** What each strategy brought in each instrument, as bars from the middle: losses to the left, gains to the right. */
 function Contribution({ run }: { run: Run }) {
-  const found = api.useQuery("get", "/api/v1/runs/{run}/contribution", { params: { path: { run: run.name } } });
+  const found = useValued("contribution", api.useQuery("get", "/api/v1/runs/{run}/contribution", { params: { path: { run: run.name } } }));
   return (
     <Loaded query={found} height={ROOM}>
       {(rows) => {
         if (rows.length === 0) return <Empty>Nothing was bought yet.</Empty>;
-        const most = (currency: string) => Math.max(...rows.filter((each) => quoteOf(each.instrument) === currency).map((each) => Math.abs(each.closed + each.open)), Number.MIN_VALUE);
+        const most = Math.max(...rows.map((each) => Math.abs(each.closed + each.open)), Number.MIN_VALUE);
         return rows.map((each) => {
           const sum = each.closed + each.open;
-          const currency = quoteOf(each.instrument);
           return (
             <div className="brought" key={each.strategy + each.instrument}>
               <span>{pair(each.instrument)} <span className="quiet">{each.strategy}</span></span>
-              <progress className="ask left" max={most(currency)} value={Math.max(0, -sum)} aria-hidden />
-              <progress className="bid" max={most(currency)} value={Math.max(0, sum)} aria-hidden />
-              <span className="number" title={`closed ${gain(each.closed)}, open ${gain(each.open)}`}><Gain of={sum} /> <span className="quiet">{currency}</span></span>
+              <progress className="ask left" max={most} value={Math.max(0, -sum)} aria-hidden />
+              <progress className="bid" max={most} value={Math.max(0, sum)} aria-hidden />
+              <span className="number" title={`closed ${gain(each.closed)}, open ${gain(each.open)}`}><Gain of={sum} /> <span className="quiet">{run.currency}</span></span>
             </div>
           );
         });

@@ -3,6 +3,7 @@ import { Select } from "@mantine/core";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
+import { useValuedRisk } from "../client/valued";
 import { exact, pair, whole, words } from "../ui/format";
 import { Empty, Loaded, Meter, Panel, State, Time, Told } from "../ui/parts";
 import { Circuits, troubled } from "./Circuits";
@@ -14,7 +15,7 @@ const refusalKey = (row: Schemas["RefusalOut"]) => [row.seq, row.strategy, row.i
 
 export default function Risk({ run, me }: { run: Run; me: Me }) {
   const [code, setCode] = useState<string | null>(null);
-  const risk = api.useQuery("get", "/api/v1/runs/{run}/risk", { params: { path: { run: run.name } } });
+  const risk = useValuedRisk(api.useQuery("get", "/api/v1/runs/{run}/risk", { params: { path: { run: run.name } } }));
   const refusals = usePages<Schemas["RefusalOut"]>(`/api/v1/runs/${run.name}/refusals`, run.run_id, refusalKey, code ? { code } : {});
   return (
     <>

@@ -5,6 +5,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
+import { useValued } from "../client/valued";
 import { DataTable, ROOM } from "../ui/DataTable";
 import { exact, pair, quoteOf, share, signedShare, sums, whole, words } from "../ui/format";
 import { Export, Failure, Form, Gain, Loaded, Panel, Stat, Time } from "../ui/parts";
@@ -27,7 +28,9 @@ export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
   const wanted = { strategy, instrument, direction, result, label };
   const query = Object.fromEntries(Object.entries(wanted).filter((each): each is [string, string] => Boolean(each[1])));
   const closed = usePages<Trip>(`/api/v1/runs/${run.name}/round-trips`, run.run_id, tripKey, query);
-  const open = api.useQuery("get", "/api/v1/runs/{run}/round-trips/open", { params: { path: { run: run.name } } });
+  const open = useValued("round_trips", api.useQuery("get", "/api/v1/runs/{run}/round-trips/open", { params: { path: { run: run.name } } }));
+  const { at, rest } = placed(closed.error, ["strategy", "instrument", "label"]);
+  const fitting = { ...closed, error: rest, data: closed.data ?? (closed.error && !rest ? [] : undefined) };
   const rows = closed.data ?? [];
   const won = rows.filter((each) => Number(each.pnl) > 0);
   const results = sums(rows, (each) => each.pnl);
@@ -40,18 +43,18 @@ export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
         <Export run={run.name} what="round-trips" />
       </div>
       <div className="row">
-        <Select label="Strategy" placeholder="All" data={run.strategies} value={strategy} onChange={setStrategy} clearable w={150} />
-        <Select label="Instrument" placeholder="All" data={run.instruments} value={instrument} onChange={setInstrument} clearable searchable w={190} />
+        <Select label="Strategy" placeholder="All" data={run.strategies} value={strategy} onChange={setStrategy} error={at.strategy} clearable w={150} />
+        <Select label="Instrument" placeholder="All" data={run.instruments} value={instrument} onChange={setInstrument} error={at.instrument} clearable searchable w={190} />
         <Select label="Side" placeholder="Both" data={["long", "short"]} value={direction} onChange={setDirection} clearable w={110} />
         <Select label="Result" placeholder="Both" data={["won", "lost"]} value={result} onChange={setResult} clearable w={110} />
-        <TextInput label="Label" placeholder="All" value={text} onChange={(e) => setText(e.currentTarget.value)} w={130} />
+        <TextInput label="Label" placeholder="All" value={text} onChange={(e) => setText(e.currentTarget.value)} error={at.label} w={130} />
       </div>
       <div className="stats">
-        <Stat label="Shown">{whole(rows.length)}</Stat>
-        <Stat label="Won">{rows.length ? share(won.length / rows.length) : "–"}</Stat>
+        <Stat label={closed.isComplete ? "Closed" : "The newest so far"}>{whole(rows.length)}</Stat>
+        <Stat label={closed.isComplete ? "Won" : "Won of these"}>{rows.length ? share(won.length / rows.length) : "–"}</Stat>
         {results.length === 0 && <Stat label="Result">–</Stat>}
         {results.map(([currency, result]) => (
-          <Stat key={currency} label={`Result, ${currency}`}>
+          <Stat key={currency} label={`${closed.isComplete ? "Result" : "Of these"}, ${currency}`}>
             <Gain of={result} />
           </Stat>
         ))}
@@ -62,7 +65,7 @@ export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
       <Panel title="Closed" aside={<span className="quiet">a row opens its notes</span>}>
         <PagedTable
           label="Closed round trips"
-          of={closed}
+          of={fitting}
           columns={[...columns.slice(0, 4), LABELS, ...columns.slice(4)]}
           keyOf={tripKey}
           onRow={choose}

@@ -1,5 +1,5 @@
 /** Who may come in and how: my password and second factor, sessions, tokens, users, and what everybody did. */
-import { Button, Modal, MultiSelect, NumberInput, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
+import { Button, Checkbox, Modal, MultiSelect, NumberInput, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
@@ -7,6 +7,7 @@ import type { Me } from "../app/Shell";
 import { api, codeOf, placed, type Schemas } from "../client/api";
 import { useOnce } from "../client/once";
 import { DataTable } from "../ui/DataTable";
+import { typed } from "../ui/format";
 import { Failure, Form, Loaded, Panel, State, Time, written } from "../ui/parts";
 import { Confirm } from "./Confirm";
 import { Venues } from "./Keys";
@@ -91,7 +92,8 @@ function Mine({ me }: { me: Me }) {
   const isOn = useDone("The second factor is on.");
   const finish = api.useMutation("put", "/api/v1/session/totp", { onSuccess: (found) => { hold(found.codes); isOn.onSuccess(); } });
   const remove = api.useMutation("delete", "/api/v1/session/totp", useDone("The second factor is off."));
-  const save = () => change.mutate({ body: { password } });
+  const [keepTokens, setKeepTokens] = useState(false);
+  const save = () => change.mutate({ body: { password, keep_tokens: keepTokens } });
   const flaw = { change: placed(change.error, ["password"]), finish: placed(finish.error, ["code"]) };
   const keep = () => {
     hold(null);
@@ -102,9 +104,9 @@ function Mine({ me }: { me: Me }) {
   return (
     <div className="two">
       <Panel title="Password">
-        <Form error={change.error} onSend={save}>
+        <Form error={change.error} onSend={save} below={<Missing error={flaw.change.rest} again={save} />}>
           <PasswordInput label="New password" description="At least 12 characters" autoComplete="new-password" value={password} onChange={(e) => setPassword(e.currentTarget.value)} error={flaw.change.at.password} required />
-          <Missing error={flaw.change.rest} again={save} />
+          <Checkbox label="Let my API tokens go on" description="Else they end with the old password, as other sessions do" checked={keepTokens} onChange={(e) => setKeepTokens(e.currentTarget.checked)} />
           <Button type="submit" loading={change.isPending}>Change it</Button>
         </Form>
       </Panel>
@@ -186,11 +188,11 @@ function Tokens() {
   const make = api.useMutation("post", "/api/v1/tokens", { onSuccess: (found) => { hold(found.secret); isMade.onSuccess(); } });
   const end = api.useMutation("delete", "/api/v1/tokens/{id}", useDone("The token opens nothing any more."));
   const { at, rest } = placed(make.error, ["name", "role", "days", "addresses", "scopes"]);
-  const send = () => make.mutate({ body: { name, role, days: Number(days), addresses: addresses.split(/[\s,]+/).filter(Boolean), scopes } });
+  const send = () => make.mutate({ body: { name, role, days: typed(days), addresses: addresses.split(/[\s,]+/).filter(Boolean), scopes } });
   return (
     <>
       <Panel title="New token" aside={<span className="quiet">for programs: it is shown once</span>}>
-        <Form className="row" error={make.error} onSend={send}>
+        <Form className="row" error={make.error} onSend={send} below={<Missing error={rest} again={send} />}>
           <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} error={at.name} required />
           <Select label="Role" data={ROLES} value={role} onChange={(v) => v && setRole(v as Role)} error={at.role} allowDeselect={false} w={130} />
           <MultiSelect label="Only for" placeholder={scopes.length ? "" : "all that the role may"} data={SCOPES} value={scopes} onChange={(v) => setScopes(v as Scope[])} error={at.scopes} w={240} />
@@ -198,7 +200,6 @@ function Tokens() {
           <TextInput label="Only from" placeholder="any address" value={addresses} onChange={(e) => setAddresses(e.currentTarget.value)} error={at.addresses} />
           <Button type="submit" loading={make.isPending}>Make it</Button>
         </Form>
-        <Missing error={rest} again={send} />
         {secret && (
           <div className="row">
             <span>Keep it now, it is not shown again: <code>{secret}</code></span>
@@ -214,7 +215,7 @@ function Tokens() {
               label="Tokens"
               rows={rows}
               keyOf={(row) => row.id}
-              empty="There is no token."
+              empty="There is no token. Make one above for a program that reads or steers over the API."
               columns={[
                 { name: "Name", cell: (row) => row.name },
                 { name: "User", cell: (row) => row.user },
@@ -278,11 +279,10 @@ function NewUser({ onDone }: { onDone: () => void }) {
   const { at, rest } = placed(add.error, ["name", "password", "role"]);
   const send = () => add.mutate({ body: { name, password, role } });
   return (
-    <Form error={add.error} onSend={send}>
+    <Form error={add.error} onSend={send} below={<Missing error={rest} again={send} />}>
       <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} error={at.name} required />
       <PasswordInput label="Password" description="At least 12 characters" value={password} onChange={(e) => setPassword(e.currentTarget.value)} error={at.password} required />
-      <Select label="Role" data={ROLES} value={role} onChange={(v) => v && setRole(v as Role)} allowDeselect={false} />
-      <Missing error={rest} again={send} />
+      <Select label="Role" data={ROLES} value={role} onChange={(v) => v && setRole(v as Role)} error={at.role} allowDeselect={false} />
       <Button type="submit" loading={add.isPending}>Add</Button>
     </Form>
   );

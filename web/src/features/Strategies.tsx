@@ -4,6 +4,7 @@ import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
+import { useValued } from "../client/valued";
 import { type Column, DataTable } from "../ui/DataTable";
 import { exact, pair, share, utc, words } from "../ui/format";
 import { Facts, Failure, Form, Gain, Loaded, Panel, Stat, State, Time, Told } from "../ui/parts";
@@ -12,7 +13,7 @@ import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
 import { Why } from "./Why";
 
 export default function Strategies({ run, me }: { run: Run; me: Me }) {
-  const strategies = api.useQuery("get", "/api/v1/runs/{run}/strategies", { params: { path: { run: run.name } } });
+  const strategies = useValued("strategies", api.useQuery("get", "/api/v1/runs/{run}/strategies", { params: { path: { run: run.name } } }));
   return (
     <>
       <div className="panel-head">
@@ -164,12 +165,12 @@ function Parameters({
   onSave: (parameters: Record<string, Value>, allocation: number | null) => void;
 }) {
   const [values, setValues] = useState<Record<string, Value>>({});
-  const [allocation, setAllocation] = useState<number | null>(null);
+  const [allocation, setAllocation] = useState<number | string | null>(null);
   const schema = api.useQuery("get", "/api/v1/runs/{run}/strategies/{name}/schema", { params: { path: { run: run.name, name: of.name } } }, { staleTime: 60_000 });
   const put = (name: string, value: Value) => setValues((before) => ({ ...before, [name]: value }));
   const hasChanged = Object.keys(values).length > 0 || allocation !== null;
   return (
-    <Form className="stack" label={`Parameters of ${of.name}`} error={error} onSend={() => onSave(values, allocation)}>
+    <Form className="stack" label={`Parameters of ${of.name}`} error={error} onSend={() => onSave(values, allocation === null ? null : Number(allocation))}>
       <Loaded query={schema} height={96}>
         {(found) => {
           const { at, rest } = placed(error, ["allocation", ...Object.keys(propertiesOf(found))]);
@@ -177,7 +178,7 @@ function Parameters({
           <>
           <div className="row">
             <ParameterFields properties={propertiesOf(found)} now={of.parameters} values={values} flaws={at} isReadOnly={isReadOnly} onChange={put} />
-            <NumberInput label="Share of capital" description="above 0, up to 1" value={allocation ?? of.allocation} min={0.01} max={1} step={0.05} disabled={isReadOnly} onChange={(found) => found !== "" && setAllocation(Number(found))} error={at.allocation} w={150} />
+            <NumberInput label="Share of capital" description="above 0, up to 1" value={allocation ?? of.allocation} min={0.01} max={1} step={0.05} disabled={isReadOnly} onChange={setAllocation} error={at.allocation} w={150} />
             {!isReadOnly && (
               <Button type="submit" disabled={!hasChanged} loading={isBusy}>
                 Apply to the running bot

@@ -5,6 +5,8 @@ import { api } from "../client/api";
 
 /** The fields that `fields` shows, by which requests call them. */
 export const SUBJECT = ["strategy", "instruments", "timeframe", "timerange"];
+/** Characters that a label may have. */
+const LONGEST = 100;
 export const TIMEFRAMES = ["5m", "15m", "30m", "1h", "2h", "4h", "1d"];
 
 /** The strategies that can be run, and the instruments of which bars are stored. */
@@ -28,9 +30,8 @@ export function useSubject(onStrategy: () => void) {
   return {
     query: catalog.query,
     strategy: catalog.strategies.find((each) => each.name === strategy),
-    label: `${strategy} ${instruments.map((each) => each.split("@")[0]).join(" ")}`,
+    label: `${strategy} ${instruments.map((each) => each.split("@")[0]).join(" ")}`.slice(0, LONGEST),
     config: (parameters?: object) => ({ instruments, timeframe, timerange, strategies: [{ strategy, ...(parameters ? { parameters } : {}) }] }),
-    isWhole: strategy !== "" && instruments.length > 0,
     /** The fields, each with what is wrong with it. */
     fields: (at: Record<string, string>) => (
       <>

@@ -2,18 +2,15 @@
 import { Button, Progress } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { api, type Schemas } from "../client/api";
-import { WORK_EVERY } from "../client/pace";
+import { isBusy, useOneWork, usePolling, useWork } from "../client/work";
 import { Failure, Loaded, Panel, State, Time } from "../ui/parts";
 
 type Verdict = Schemas["JudgementOut"];
 const TONES: Record<string, string> = { pass: "done", warn: "warning", fail: "failed", skip: "skip" };
-const isBusy = (of: Verdict | undefined) => of?.state === "queued" || of?.state === "running";
 
 export function VerdictOf({ backtest, mayAsk }: { backtest: string; mayAsk: boolean }) {
   const queries = useQueryClient();
-  const list = api.useQuery("get", "/api/v1/verdicts", { params: { query: { limit: 100 } } }, {
-    refetchInterval: (query) => (query.state.data?.items.some(isBusy) ? WORK_EVERY : 30_000),
-  });
+  const list = useWork<Verdict>(api.useQuery("get", "/api/v1/verdicts", { params: { query: { limit: 100 } } }, { refetchInterval: usePolling() }), "verdict");
   const start = api.useMutation("post", "/api/v1/verdicts", { onSuccess: () => void queries.invalidateQueries() });
   const found = list.data?.items.find((each) => each.backtest === backtest);
   const ask = () =>
@@ -38,7 +35,7 @@ export function VerdictOf({ backtest, mayAsk }: { backtest: string; mayAsk: bool
 
 /** A verdict that was named by its own id, whatever it judged: asked for as work, and read as such. */
 export function OneVerdict({ id, mayAct }: { id: string; mayAct: boolean }) {
-  const query = api.useQuery("get", "/api/v1/verdicts/{id}", { params: { path: { id } } }, { refetchInterval: (of) => (isBusy(of.state.data) ? WORK_EVERY : false) });
+  const query = useOneWork<Verdict>("verdict", api.useQuery("get", "/api/v1/verdicts/{id}", { params: { path: { id } } }, { refetchInterval: usePolling() }));
   return (
     <Loaded query={query}>
       {(found) => (

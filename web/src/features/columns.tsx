@@ -50,21 +50,15 @@ function counted<T extends { instrument: string }>(run: Run, name: string, width
   return { name, cell: (row) => <>{cell(row)} <span className="quiet">{quoteOf(row.instrument)}</span></>, isNumber: true, width: "minmax(110px, 1fr)" };
 }
 
-/** What a position has gained so far, in its quote currency, at the price that came last. */
-export function gained(row: Schemas["PositionOut"], prices?: Record<string, number>): number {
-  const price = prices?.[row.instrument];
-  return price === undefined ? row.unrealised : Number(row.quantity) * (price - Number(row.average_price));
-}
-
-export function positionColumns(run: Run, prices?: Record<string, number>): Column<Schemas["PositionOut"]>[] {
+export function positionColumns(run: Run): Column<Schemas["PositionOut"]>[] {
   return [
     { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(86px, 1fr)" },
     { name: "Strategy", cell: (row) => row.strategy },
     { name: "Side", cell: (row) => row.direction, width: "56px" },
     { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
     { name: "Entry", cell: (row) => exact(row.average_price), isNumber: true },
-    { name: "Last", cell: (row) => exact(prices?.[row.instrument] ?? row.price), isNumber: true },
-    counted(run, "P&L", "minmax(84px, 1fr)", (row) => <Gain of={gained(row, prices)} />),
+    { name: "Last", cell: (row) => exact(row.price), isNumber: true },
+    counted(run, "P&L", "minmax(84px, 1fr)", (row) => <Gain of={row.unrealised} />),
     { name: "Stop", cell: (row) => exact(row.stop), isNumber: true },
     { name: "Target", cell: (row) => exact(row.take_profit), isNumber: true },
     { name: "Share", cell: (row) => share(row.share), isNumber: true },

@@ -74,7 +74,7 @@ export function usePages<T>(
     })),
   });
   const pages = found.map((each) => each.data);
-  const error = found.find((each) => each.error)?.error ?? null;
+  const error: unknown = found.find((each) => each.error)?.error ?? null;
   const wanted = linked(starts, pages);
   const isWhole = wanted.length === starts.length && pages.every((each) => each !== undefined);
   useEffect(() => {
@@ -88,7 +88,8 @@ export function usePages<T>(
     if (isWhole && start !== undefined && next) hold({ name, starts: [...starts, after(start, next)] });
   };
   const data = error && shown.current.name !== name ? undefined : shown.current.rows;
-  return { data, error, isPending: data === undefined, more };
+  const isComplete = isWhole && !pages.at(-1)?.next;
+  return { data, error, isPending: data === undefined, isComplete, more };
 }
 
 type Table<T> = Omit<ComponentProps<typeof DataTable<T>>, "rows" | "onEnd">;

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { steps } from "./charts";
+import { steps, zoomOf } from "./charts";
 
 it("draws a stop where it stood, and nothing where none did", () => {
   const ts = [0, 1_000, 2_000, 3_000, 4_000, 5_000];
@@ -12,4 +12,12 @@ it("draws a stop where it stood, and nothing where none did", () => {
     [3, 12, undefined],
     [4, 13, undefined],
   ]);
+});
+
+it("knows which part of a time axis somebody chose", () => {
+  expect(zoomOf([1, 2, 3], { min: 1, max: 3 })).toBeNull();
+  expect(zoomOf([1, 2, 3, 4], { min: 1, max: 3 })).toEqual({ min: 1, max: 3 });
+  expect(zoomOf([1, 2, 3], { min: 1.5, max: 3 })).toEqual({ min: 1.5, max: 3 });
+  expect(zoomOf([], { min: 1, max: 3 })).toBeNull();
+  expect(zoomOf([1, 2], {})).toBeNull();
 });

@@ -51,6 +51,18 @@ const STAMPS = [
   [SECOND, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
 ];
 
+interface Zoom {
+  min: number;
+  max: number;
+}
+/** Return the part of a time axis that somebody chose, null where all of it is shown: that grows with what comes. */
+export function zoomOf(ts: ArrayLike<number>, shown: { min?: number; max?: number } | undefined): Zoom | null {
+  const [first, last] = [ts[0], ts[ts.length - 1]];
+  const { min, max } = shown ?? {};
+  if (first === undefined || last === undefined || min === undefined || max === undefined) return null;
+  return min > first || max < last ? { min, max } : null;
+}
+
 export function Lines({
   ts,
   curves,
@@ -64,6 +76,11 @@ export function Lines({
   least?: readonly [number, number];
 }) {
   const place = useRef<HTMLDivElement>(null);
+  const made = useRef<uPlot | null>(null);
+  const zoom = useRef<Zoom | null>(null);
+  const shown = useRef(curves);
+  shown.current = curves;
+  const looks = JSON.stringify(curves.map((each) => [each.label, each.colour]));
   const scheme = useComputedColorScheme("dark");
   useEffect(() => {
     const frame = place.current;
@@ -77,37 +94,48 @@ export function Lines({
         height,
         tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
         cursor: { drag: { x: true, y: false } },
-        legend: { show: curves.length > 0, live: true },
+        legend: { show: shown.current.length > 0, live: true },
         scales: {
           x: { time: true },
           ...(least && { y: { range: (_, low, high) => [Math.min(low, least[0]), Math.max(high, least[1])] } }),
         },
+        hooks: { setScale: [(chart, key) => { if (key === "x" && chart.data[0].length > 0) zoom.current = zoomOf(chart.data[0], chart.scales.x); }] },
         axes: [
           { ...axis, values: STAMPS as unknown as uPlot.Axis.Values },
-          { ...axis, size: 70, values: (_, found) => found.map((each) => (curves[0]?.format?.(each) ?? String(each)).replace(/\.00$/, "")) },
+          { ...axis, size: 70, values: (_, found) => found.map((each) => (shown.current[0]?.format?.(each) ?? String(each)).replace(/\.00$/, "")) },
         ],
         series: [
           { label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
-          ...curves.map((each, at) => ({
+          ...shown.current.map((each, at) => ({
             label: each.label,
             stroke: each.colour ?? palette[at % palette.length],
             width: 1.5,
             points: { show: false },
             value: (_: uPlot, found: number | null) =>
-              found === null || found === undefined ? "–" : (each.format?.(found) ?? found.toFixed(2)),
+              found === null || found === undefined ? "–" : (shown.current[at]?.format?.(found) ?? found.toFixed(2)),
           })),
         ],
       },
-      [ts.map((each) => each / 1000), ...curves.map((each) => each.values)] as uPlot.AlignedData,
+      [[], ...shown.current.map(() => [])],
       frame,
     );
+    made.current = chart;
     const watcher = new ResizeObserver(() => chart.setSize({ width: frame.clientWidth, height }));
     watcher.observe(frame);
     return () => {
       watcher.disconnect();
+      made.current = null;
       chart.destroy();
     };
-  }, [ts, curves, height, least, scheme]);
+  }, [looks, height, least, scheme]);
+  useEffect(() => {
+    const chart = made.current;
+    const kept = zoom.current;
+    chart?.batch(() => {
+      chart.setData([ts.map((each) => each / 1000), ...curves.map((each) => each.values)] as uPlot.AlignedData, kept === null);
+      if (kept) chart.setScale("x", kept);
+    });
+  }, [ts, curves, looks, height, least, scheme]);
   return <div ref={place} className="chart" style={{ minHeight: height + 30 }} />;
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { gain, local, money, quoteOf, sharedQuote, sums, utc } from "./format";
+import { gain, local, money, quoteOf, share, sharedQuote, signedShare, sums, typed, utc } from "./format";
 
 describe("the currency of an instrument", () => {
   it("is its quote, of spot pairs and perpetuals alike", () => {
@@ -38,5 +38,19 @@ describe("a moment", () => {
     expect(utc(moment)).toBe("2026-03-29 23:30:05");
     expect(local(moment)).toContain("your time");
     expect([utc(null), utc(0), local(undefined)]).toEqual(["–", "–", ""]);
+  });
+});
+
+describe("a share", () => {
+  it("that is nothing in the digits that are shown has no sign", () => {
+    expect(share(-0.0004)).toBe("0.0 %");
+    expect(signedShare(-0.00001)).toBe("0.00 %");
+    expect(share(-0.0006)).toBe("-0.1 %");
+  });
+});
+
+describe("a field for a number", () => {
+  it("that is empty is sent as nothing, which is told to be missing", () => {
+    expect(JSON.stringify([typed(""), typed("7"), typed(0)])).toBe("[null,7,0]");
   });
 });

@@ -8,6 +8,9 @@ const SIGNED_FINE = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maxi
 const isFine = (amount: number) => Math.abs(amount) < 0.005;
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
+/** What a field for a number holds, to be sent: an empty one goes as null, since JSON knows no NaN, and is told to be missing. */
+export const typed = (field: number | string) => (field === "" ? Number.NaN : Number(field));
+
 export type Figure = number | string | null | undefined;
 
 function value(figure: Figure): number | null {
@@ -31,9 +34,12 @@ export function whole(figure: Figure): string {
   return found === null ? "–" : WHOLE.format(found);
 }
 
+/** A number with so many digits; what is nothing in them is no less than nothing. */
+const fixed = (figure: number, digits: number) => figure.toFixed(digits).replace(/^-(?=[0.]+$)/, "");
+
 export function share(figure: Figure, digits = 1): string {
   const found = value(figure);
-  return found === null ? "–" : `${(found * 100).toFixed(digits)} %`;
+  return found === null ? "–" : `${fixed(found * 100, digits)} %`;
 }
 
 /** How much of something is there: cut and never rounded up, so that all of it is said of all of it alone. */
@@ -45,7 +51,7 @@ export function wholeness(figure: Figure): string {
 export function signedShare(figure: Figure, digits = 2): string {
   const found = value(figure);
   if (found === null) return "–";
-  const text = (found * 100).toFixed(digits);
+  const text = fixed(found * 100, digits);
   return `${found > 0 ? "+" : ""}${text} %`;
 }
 

@@ -74,21 +74,42 @@ export function Failure({ error }: { error: unknown }) {
   );
 }
 
-/** A form: what is wrong with it takes the eye and the cursor to its first field that is meant. */
-export function Form({ error, onSend, label, className = "form", children }: { error: unknown; onSend: () => void; label?: string; className?: string; children: ReactNode }) {
+/**
+ * A form: what is wrong with it stands at the field that is meant, and takes the eye and the cursor to the first. All of
+ * it is said by the server, in one voice; the browser's own bubbles would say a part, and be gone with the next click.
+ */
+export function Form({
+  error,
+  onSend,
+  label,
+  className = "form",
+  below,
+  children,
+}: {
+  error: unknown;
+  onSend: () => void;
+  label?: string;
+  className?: string;
+  /** What may hold a form of its own: a browser keeps what is sent by a form within another one from us. */
+  below?: ReactNode;
+  children: ReactNode;
+}) {
   const place = useRef<HTMLFormElement>(null);
   useEffect(() => {
     if (error) place.current?.querySelector<HTMLElement>("input[aria-invalid=true], textarea[aria-invalid=true], input[data-invalid=true]")?.focus();
   }, [error]);
   const send = (event: FormEvent) => {
     event.preventDefault();
-    event.stopPropagation(); // one form may stand within what another one shows
+    event.stopPropagation(); // a form in a dialog may be part of what another one shows
     onSend();
   };
   return (
-    <form ref={place} className={className} aria-label={label} onSubmit={send}>
-      {children}
-    </form>
+    <>
+      <form ref={place} className={className} aria-label={label} onSubmit={send} noValidate>
+        {children}
+      </form>
+      {below && <div className="below">{below}</div>}
+    </>
   );
 }
 
