@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 RUN = ("-s", "EmaCross", "-p", "BTC/USDT", "--timerange", "20240101-20240115")
 """What most tests run: short, and it trades."""
+BARE = {"PYTHONPATH": str(Path(__file__).parent / "bare")}
+"""No pandas, as where only Abidance is installed: TA-Lib would import it at every start."""
 ROW = "ts,open,high,low,close,volume\n"
 START, HOUR = 1_704_067_200_000, 3_600_000
 
@@ -35,6 +37,7 @@ class Program:
             "HOME": str(self.home),
             "ABIDANCE_HOME": str(self.userdir),
             "ABIDANCE_CACHE": os.environ["ABIDANCE_CACHE"],  # compiled once for all tests, not once for each
+            **BARE,
         }
 
     def command(self, *typed: str) -> list[str]:

@@ -6,7 +6,6 @@ Real processes throughout. A code is the kind of mistake: 2 typed, 3 configurati
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -30,20 +29,30 @@ def program(tmp_path: Path) -> Program:
     return Program(tmp_path)
 
 
-def test_help_loads_no_heavy_library() -> None:
+def loaded_by(program: Program, *typed: str) -> set[str]:
+    """Return the modules that a command imports."""
+    done = program(*typed, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.code == 0, done
+    return {line.rpartition("|")[2].strip() for line in done.err.splitlines()}
+
+
+def test_help_loads_no_heavy_library(program: Program) -> None:
     heavy = {
         "asyncio", "jinja2", "msgspec", "numpy", "polars", "pydantic", "rich.live", "rich.progress", "structlog",
         "talib",
     }  # fmt: skip
 
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "abidance", "--help"],
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    loaded = loaded_by(program, "--help")
 
     assert "typer" in loaded
     assert loaded & heavy == set()
+
+
+def test_paper_trading_on_a_replay_loads_nothing_that_reaches_a_venue(program: Program) -> None:
+    loaded = loaded_by(program, *TRADE)
+
+    assert "abidance.run.paper" in loaded
+    assert loaded & {"aiohttp", "ccxt", "cryptography", "abidance.run.live", "abidance.run.trading"} == set()
 
 
 # --- typed: 2

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.program import BARE
+
 KILLS = 50
 STEPS = 2 * KILLS
 """Parts of the record of which a life writes one at most: on a busy machine it writes more before it is killed."""
+ENVIRON = os.environ | BARE
 RUN = (
     "trade", "-s", "Donchian", "-s", "EmaCross", "-p", "BTC/USDT,ETH/USDT,SOL/USDT",
     "--timerange", "20240301-20240401", "--speed", "0", "--plain", "--set", "name=killed",
@@ -25,7 +28,9 @@ def command(home: Path, result: Path) -> list[str]:
 
 
 def finish(home: Path, result: Path) -> dict[str, object]:
-    done = subprocess.run(command(home, result), capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command(home, result), capture_output=True, text=True, timeout=120, check=False, env=ENVIRON
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return outcome_of(result)
 
@@ -46,7 +51,9 @@ def kill_after(home: Path, result: Path, growth: int) -> bool:
     """Start the bot and kill it once it has written that many bytes more; False when it came to its end first."""
     journal = journal_of(home)
     goal = (journal.stat().st_size if journal.exists() else 0) + growth
-    bot = subprocess.Popen(command(home, result), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    bot = subprocess.Popen(
+        command(home, result), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRON
+    )
     while bot.poll() is None:
         if journal.exists() and journal.stat().st_size >= goal:
             os.kill(bot.pid, signal.SIGKILL)

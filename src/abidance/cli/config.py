@@ -64,8 +64,9 @@ def settings_shown(loaded: "Loaded") -> dict[str, tuple[Any, str]]:
 
     given = {shown(key): value for key, value in leaves(loaded.config.model_dump(mode="json"))}
     found: dict[str, tuple[Any, str]] = {}
-    # The store is no part of what is recorded of a run; a password may stand in its URL.
-    found["store"] = (PROCESS.text(loaded.config.store), loaded.sources.get("store", "default"))
+    # These are no part of what is recorded of a run; a password may stand in their URLs.
+    for name in ("store", "lease"):
+        found[name] = (PROCESS.text(getattr(loaded.config, name)), loaded.sources.get(name, "default"))
     for key, value in leaves(loaded.config.resolved().model_dump(mode="json")):
         name = shown(key)
         derived = "derived" if given.get(name, value) != value or name not in given else "default"

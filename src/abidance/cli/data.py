@@ -128,7 +128,7 @@ def _check_choice(timeframe: str, *, is_funding: bool) -> None:
 def list_data(
     config: options.Configs = None, store: options.Store = "", userdir: UserDir = DEFAULT_USERDIR
 ) -> None:
-    """List the bars and funding rates that can be used. Exit code 4 when something stored cannot be read."""
+    """List the bars, funding rates and ticks that can be used. Exit code 4 when something stored cannot be read."""
     from rich.console import Console
 
     from abidance.market.store import show
@@ -322,11 +322,18 @@ def _catalog(where: Path | str) -> "Catalog":
 
 
 def _chosen(catalog: "Catalog", instrument: str, timeframe: str) -> "list[Holding]":
-    """Return what to check; a series that must be built first counts when it is asked for by name."""
+    """Return what to check; a series that must be built first counts when it is asked for by name.
+
+    Tapes of ticks are judged as they come.
+    """
+    from abidance.market.store.tables import TAPES
+
     holdings = [
         h
         for h in catalog.inventory()
-        if (not instrument or h.instrument == instrument) and (not timeframe or h.timeframe == timeframe)
+        if h.kind not in TAPES
+        and (not instrument or h.instrument == instrument)
+        and (not timeframe or h.timeframe == timeframe)
     ]
     if holdings:
         return holdings

@@ -72,6 +72,12 @@ def _show(config: "RunConfig", accounts: "Mapping[str, Ready]", console: "Consol
     for each in config.ready().strategies:
         stop = f", stop at {each.exits.stop_loss:.1%}" if each.exits.stop_loss else ""
         say(f"  {visible(each.name)}: {', '.join(each.instruments)} on {each.timeframe}{stop}")
+        exits = each.exits
+        if not (stop or exits.stop_atr or exits.trailing_stop or exits.trailing_atr or limits.require_stop):
+            say(
+                "    No stop is configured: nothing but the strategy itself ends a loss (see require_stop)",
+                "yellow",
+            )
     day = f"{breakers.daily_loss:.1%}" if breakers.daily_loss else "off"
     fall = f"{breakers.max_drawdown:.1%}" if breakers.max_drawdown else "off"
     say(

@@ -51,6 +51,7 @@ _PANELS = {
 _GROUPS = {
     "data": ("download", "Data"),
     "keys": ("keys", "Trade"),
+    "loans": ("loans", "Trade"),
     "users": ("users", "Serve"),
     "audit": ("audit", "Serve"),
 }

@@ -109,14 +109,9 @@ def trade(
     from rich.console import Console
 
     from abidance.cli.backtest import present
-    from abidance.cli.golive import confirmed
-    from abidance.cli.keys import unlocking_of
     from abidance.cli.view import view_of
     from abidance.model.errors import UsageError
-    from abidance.run.golive import alone, make_ready, run_trading, strangers_of
-    from abidance.run.keys import open_keys
     from abidance.run.killing import thrown_by_signals
-    from abidance.run.live import run_live
 
     loaded = RunOptions(
         config, strategy, pairs, timeframe, detail_timeframe, timerange, fee, slippage, stake_amount,
@@ -134,17 +129,29 @@ def trade(
             "Live data has neither a speed nor a time range.", "Leave out --speed and --timerange."
         )
     if fresh:
-        _set_aside(folder, console)
+        _check_released(folder)
     try:
         if live:
+            from abidance.cli.golive import confirmed
+            from abidance.cli.keys import unlocking_of
+            from abidance.run.golive import Owned, alone, make_ready, run_trading, strangers_of
+            from abidance.run.keys import open_keys
+
             unlocking = unlocking_of(key_file, keyring=keyring)
             keys = open_keys(userdir, unlocking)
             accounts = make_ready(loaded, keys, account)
-            confirmed(loaded, accounts, confirm, console, strangers_of(loaded, accounts, folder))
-            with alone(userdir, accounts), serving():
-                trading(partial(run_trading, accounts=accounts, keys=keys))
+            strangers = strangers_of(loaded, accounts, folder, anew=fresh)
+            confirmed(loaded, accounts, confirm, console, strangers)
+            with alone(userdir, accounts, loaded.lease, loaded.name) as doubt, serving():
+                if fresh:  # not before it is confirmed: what is on record protects positions
+                    _set_aside(folder, console)
+                trading(partial(run_trading, owned=Owned(accounts, keys, doubt)))
             return
+        if fresh:
+            _set_aside(folder, console)
         if feed is FeedKind.LIVE:
+            from abidance.run.live import run_live
+
             with serving():
                 trading(run_live)
             return
@@ -228,8 +235,21 @@ def _trade_live(
                 console.print(text, soft_wrap=True, markup=False)
             return
     present(result, console, json_file, report)
+    _tell_unguarded(paper, console)
     _conclude(console, result, folder, is_over=False)
     _refuse_failures(result)
+
+
+def _tell_unguarded(bot: "Bot", console: "Console") -> None:
+    """Say which positions are without their stops now that the bot has stopped."""
+    from abidance.run.trading import LiveTrading
+
+    if not (isinstance(bot, LiveTrading) and (found := bot.unguarded())):
+        return
+    told = "Nobody watches these now: the venue does not keep them, and this program has stopped. Start it soon, or place them there by hand."
+    console.print(told, style="bold yellow", soft_wrap=True, markup=False)
+    for each in found:
+        console.print(f"  {each}", style="yellow", soft_wrap=True, markup=False)
 
 
 def follow(paper: "Paper", view: "View", stop: Callable[[], bool], speed: float) -> bool:
@@ -320,13 +340,25 @@ def _refuse_failures(result: "BacktestResult") -> None:
         )
 
 
+def _check_released(folder: Path) -> None:
+    """Raise UsageError where a bot is killed: to begin anew is no way around its switch."""
+    from abidance.model.errors import UsageError
+    from abidance.run.killing import killed
+
+    if killed(folder) is not None:
+        raise UsageError(
+            f"The kill switch of {folder.name} is thrown.",
+            f"Release it first: abidance kill {folder.name} --release",
+        )
+
+
 def _set_aside(folder: Path, console: "Console") -> None:
     """Move a bot's folder out of the way. Raises JournalError while it runs."""
     from abidance.model.errors import JournalError
 
     if not folder.exists():
         return
-    if _is_running(folder):
+    if is_running(folder):
         raise JournalError(
             f"The bot in {folder} is running.", "Stop it first, or give this one its own name."
         )
@@ -336,11 +368,12 @@ def _set_aside(folder: Path, console: "Console") -> None:
     while aside.exists():
         number += 1
         aside = folder.with_name(f"{folder.name}.{moment}-{number}")
+    _check_released(folder)  # it may have been thrown while a person was asked
     folder.rename(aside)
     console.print(f"What was on record is now in {aside}", soft_wrap=True)
 
 
-def _is_running(folder: Path) -> bool:
+def is_running(folder: Path) -> bool:
     """Say whether a process holds the journal's lock; a damaged journal must not stand in the way."""
     from abidance.run.paper import JOURNAL
 

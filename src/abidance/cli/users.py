@@ -11,7 +11,7 @@ from abidance.security.roles import Role
 
 if TYPE_CHECKING:
     from abidance.security.audit import Audit
-    from abidance.security.sessions import Sessions
+    from abidance.security.sessions import Sessions, Tokens
     from abidance.security.users import Users
 
 app = typer.Typer(no_args_is_help=True, help="Who may log in to `abidance serve`.")
@@ -22,7 +22,7 @@ RoleOption = Annotated[Role, typer.Option("--role", help="viewer looks, operator
 @app.command("list")
 def list_users(userdir: UserDir = DEFAULT_USERDIR) -> None:
     """List the users."""
-    users, _, _ = _open(userdir)
+    users, _, _, _ = _open(userdir)
     for each in users.all():
         state = "" if each.is_active else "  kept out"
         typer.echo(f"{each.name:<24} {each.role:<9} {'2FA' if each.totp else '   '}{state}")
@@ -31,7 +31,7 @@ def list_users(userdir: UserDir = DEFAULT_USERDIR) -> None:
 @app.command("add")
 def add_user(name: Name, role: RoleOption = Role.VIEWER, userdir: UserDir = DEFAULT_USERDIR) -> None:
     """Add a user; the password is asked for, twice."""
-    users, _, audit = _open(userdir)
+    users, _, _, audit = _open(userdir)
     password = _asked()
     users.add(name, password, _kept(password), role)
     audit.write(_actor(), "user.add", name, {"role": role.value})
@@ -40,12 +40,13 @@ def add_user(name: Name, role: RoleOption = Role.VIEWER, userdir: UserDir = DEFA
 
 @app.command("password")
 def set_password(name: Name, userdir: UserDir = DEFAULT_USERDIR) -> None:
-    """Give a user another password; their sessions end."""
-    users, sessions, audit = _open(userdir)
+    """Give a user another password; their sessions and API tokens end."""
+    users, sessions, tokens, audit = _open(userdir)
     _known(users, name)
     password = _asked()
     users.set_password(name, password, _kept(password))
     sessions.end_all(name)
+    tokens.end_all(name)
     audit.write(_actor(), "password.change", name)
     typer.echo(f"{name} has another password.")
 
@@ -53,7 +54,7 @@ def set_password(name: Name, userdir: UserDir = DEFAULT_USERDIR) -> None:
 @app.command("role")
 def set_role(name: Name, role: Annotated[Role, typer.Argument()], userdir: UserDir = DEFAULT_USERDIR) -> None:
     """Give a user another role; their sessions end."""
-    users, sessions, audit = _open(userdir)
+    users, sessions, _, audit = _open(userdir)
     users.set_role(name, role)
     sessions.end_all(name)
     audit.write(_actor(), "user.change", name, {"role": role.value})
@@ -62,11 +63,12 @@ def set_role(name: Name, role: Annotated[Role, typer.Argument()], userdir: UserD
 
 @app.command("reset-2fa")
 def reset_second_factor(name: Name, userdir: UserDir = DEFAULT_USERDIR) -> None:
-    """Let a user in without the second factor, as when a phone is lost; their sessions end."""
-    users, sessions, audit = _open(userdir)
+    """Let a user in without the second factor, as when a phone is lost; their sessions and API tokens end."""
+    users, sessions, tokens, audit = _open(userdir)
     _known(users, name)
     users.remove_totp(name)
     sessions.end_all(name)
+    tokens.end_all(name)
     audit.write(_actor(), "totp.off", name)
     typer.echo(f"{name} comes in with the password alone until they set up a second factor anew.")
 
@@ -74,22 +76,22 @@ def reset_second_factor(name: Name, userdir: UserDir = DEFAULT_USERDIR) -> None:
 @app.command("remove")
 def remove_user(name: Name, userdir: UserDir = DEFAULT_USERDIR) -> None:
     """Remove a user with all sessions and tokens."""
-    users, _, audit = _open(userdir)
+    users, _, _, audit = _open(userdir)
     _known(users, name)
     users.remove(name)
     audit.write(_actor(), "user.remove", name)
     typer.echo(f"{name} is gone.")
 
 
-def _open(userdir: Path) -> "tuple[Users, Sessions, Audit]":
+def _open(userdir: Path) -> "tuple[Users, Sessions, Tokens, Audit]":
     from abidance.security.audit import AUDIT, Audit
     from abidance.security.database import USERS, open_database
-    from abidance.security.sessions import Sessions
+    from abidance.security.sessions import Sessions, Tokens
     from abidance.security.users import Users
 
     folder = userdir.expanduser()
     database = open_database(folder / USERS)
-    return Users(database), Sessions(database), Audit(folder / AUDIT)
+    return Users(database), Sessions(database), Tokens(database), Audit(folder / AUDIT)
 
 
 def _known(users: "Users", name: str) -> None:

@@ -40,6 +40,8 @@ def venues(
         table.add_row(offer.venue, offer.market, *(rows[each] for each in told))
     console.print(table)
     console.print("Exits: how many of one position can stand there; the others are held by us.")
+    lenders = ", ".join(f"{offer.venue} {offer.market}" for offer in native_offers() if offer.lends)
+    console.print(f"Loans (abidance loans): {lenders}.")
     console.print("More of one, or another venue that ccxt streams: abidance venues NAME")
 
 
@@ -71,6 +73,7 @@ def _rows(offer: "Offer") -> list[tuple[str, str]]:
         ("amends", _yes(can is not None and can.amends)),
         ("takes all back", _yes(can is not None and can.cancels_all)),
         ("private stream", offer.listens_at or ("none: it is asked" if can else "none")),
+        ("loans", "borrowed and repaid by hand" if offer.lends else "none"),
         ("key is checked", _yes(offer.checks_keys)),
     ]
 

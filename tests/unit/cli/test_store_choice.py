@@ -152,10 +152,12 @@ def test_rules_of_venues_are_those_beside_the_bars_and_stay_at_home_with_a_datab
     assert "IN-data" in at_home.output
 
 
-def test_a_password_of_the_store_is_not_shown(tmp_path: Path) -> None:
+def test_passwords_of_the_store_and_of_leases_are_not_shown(tmp_path: Path) -> None:
     file = setting(tmp_path, "postgresql://me:hunter22@there/market")
+    file.write_text(f'lease = "postgresql://me:hunter22@there/leases"\n{file.read_text()}')
 
     shown, as_json = run("show-config", "-c", file), run("show-config", "-c", file, "--json")
 
     assert "there/market" in shown.output
+    assert "there/leases" in shown.output
     assert "hunter22" not in shown.output + as_json.output
