@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test simulate-faults coverage kill-live lint fmt bench docs openapi web test-web browser constraints clean
+.PHONY: help install demo test simulate-faults coverage kill-live lint fmt bench docs openapi web test-web browser postgres constraints clean
 
 help: ## list these targets
 	@echo "Abidance. Start with: make demo"
@@ -78,6 +78,12 @@ browser: $(VENV)/.installed ## have the browser that the dashboard's tests drive
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
 	else $(PY) -m playwright install chromium; fi
+
+postgres: ## have the PostgreSQL of which tests start servers of their own: Debian's, for root
+	@if command -v initdb || ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; \
+	else echo "PostgreSQL is not here: install its server as your system does it." >&2; exit 1; fi
 
 test-web: web/node_modules/.installed ## run the tests of the dashboard's own code (those in a browser are part of `make test`)
 	@npm --prefix web test --silent

@@ -1,12 +1,10 @@
-"""What the dashboard's tests need besides Python: its build, Playwright, and a browser. CI has them, or fails."""
+"""What the dashboard's tests need besides Python: its build, Playwright, and a browser."""
 
 import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-
-import pytest
 
 from abidance.api.app import web_folder
 
@@ -39,16 +37,7 @@ def missing(browser: str | None, page: Path, *, has_playwright: bool) -> Iterato
         yield "playwright is not installed (make install)"
 
 
-def needs(*lacks: str, is_ci: bool) -> pytest.MarkDecorator:
-    """Return the mark of tests that need all of it: without it they are skipped, and where CI is at work they fail."""
-    told = " and ".join(lacks)
-    if lacks and is_ci:
-        pytest.fail(f"The dashboard cannot be tested: {told}.", pytrace=False)
-    return pytest.mark.skipif(bool(lacks), reason=told or "nothing is missing")
-
-
 CHROMIUM = find_browser(os.environ, shutil.which)
-IS_CI = os.environ.get("CI", "") not in ("", "0", "false")
 MISSING = tuple(
     missing(
         CHROMIUM,

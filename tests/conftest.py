@@ -27,4 +27,4 @@ recursions.prepare()
 @pytest.fixture(scope="session")
 def kernels_are_compiled() -> None:
     """Compile whatever a program compiles, so that no test which drives one has to wait for that."""
-    subprocess.run([sys.executable, "-c", COMPILE], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", COMPILE], check=True, capture_output=True, timeout=1_200)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.lacking import lacking, module
 
 _DEBIAN = Path("/usr/lib/postgresql")
 
@@ -23,15 +23,18 @@ def _program(name: str) -> str | None:
     return shutil.which(name) or (str(found[-1]) if found else None)
 
 
+def driver() -> Any:
+    """Return what speaks to PostgreSQL."""
+    return module("psycopg", "the extra `postgres` is not installed (make install)")
+
+
 @contextmanager
 def server() -> Iterator[str]:
-    """Start a server and give a URL of it; skip the test, saying why, where there is none to start."""
+    """Start a server and give a URL of it; where there is none to start, the test is skipped, and in CI it fails."""
     initdb, postgres = _program("initdb"), _program("postgres")
     if initdb is None or postgres is None:
-        pytest.skip(
-            "PostgreSQL is not on this machine: install it (on Debian and Ubuntu: apt install postgresql)"
-        )
-    pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+        lacking("PostgreSQL is not on this machine (make postgres)")
+    driver()
     names = {entry.pw_name for entry in pwd.getpwall()}
     user = next(name for name in ("postgres", "nobody") if name in names) if os.getuid() == 0 else None
     # Others must reach it, and a socket's path be short.

@@ -463,16 +463,23 @@ def test_a_paper_bot_is_started_stopped_and_started_again_from_the_browser(
             visitor.context.close()
 
 
-def test_a_bot_that_cannot_start_says_why(visitor: Visitor) -> None:
+def test_a_bot_that_cannot_start_says_why(visitor: Visitor, house: House) -> None:
+    house.program.strategy(
+        "class Broken(BarStrategy):\n    def __init__(self):\n        raise ValueError('out of ink')\n",
+        "broken.py",
+    )
     page = visitor.go("/strategies")
     page.get_by_role("button", name="New bot").click()
     form = page.get_by_role("form", name="Start a bot")
     form.get_by_role("textbox", name="Name").fill("another")
-    form.get_by_label("Time range").fill("20300101-")
+    form.get_by_role("combobox", name="Strategy").click()
+    page.get_by_role("option", name="Broken").click()
 
     form.get_by_role("button", name="Start it").click()
 
-    form.get_by_role("alert").get_by_text(re.compile("did not start")).wait_for(timeout=30_000)
+    form.get_by_role("alert").get_by_text(re.compile("did not start.*|out of ink")).first.wait_for(
+        timeout=30_000
+    )
 
 
 def test_a_key_goes_in_is_checked_and_is_never_shown(browser: Any, tmp_path: Path) -> None:

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.dashboard import House, Visitor, browser, playwright, pytestmark, shot
+from abidance.research.objective import Aim, Outcome
+from abidance.research.space import Dimension, Space
+from abidance.research.storage import journal
+from abidance.research.study import Plan, Study
+from tests.e2e.dashboard import BTC, SCREENS, House, Visitor, browser, playwright, pytestmark, shot, until
+from tests.e2e.figures import FIGURES, SCORES, Truth
 
 __all__ = ["browser", "pytestmark"]  # a fixture, and what all tests of the dashboard need
 CONFIG = """[[strategies]]
@@ -88,6 +93,54 @@ def test_fills_and_stops_are_drawn_on_the_candles(browser: Any, ended: House) ->
     assert drawn("")[0] == whole  # the same run is the same picture
     assert drawn("fills")[1] == [0, 0]
     assert drawn("stops")[0] != whole
+
+
+WORK = {
+    "instruments": [BTC],
+    "timeframe": "1d",
+    "timerange": "20240101-20240601",
+    "strategies": [{"strategy": "EmaCross"}],
+}
+
+
+def worked(page: Any, house: House) -> None:
+    """Leave a backtest and a study behind."""
+    ours = {"X-Abidance": "1", "Origin": house.address}
+    way = f"{house.address}/api/v1/backtests"
+    answer = page.request.post(way, data={"label": "short", "config": WORK}, headers=ours)
+    done = f"{way}/{answer.json()['id']}"
+    until(lambda: page.request.get(done).json()["finished"], "the backtest ends")
+    assert page.request.get(done).json()["error"] == ""
+    path = house.program.userdir / "studies" / "mine.journal"
+    path.parent.mkdir(exist_ok=True)
+    plan = Plan("mine", "random", 3, Space({"fast": Dimension("fast", 2, 900)}), Aim.read(("sharpe",), ()))
+    study = Study(journal(path), plan)
+    for score in SCORES:
+        study.tell(study.ask().number, Outcome((score,), (), {}))
+
+
+@pytest.mark.timeout(300)
+def test_each_screen_shows_the_figures_of_the_journal_and_the_store(browser: Any, ended: House) -> None:
+    visitor = Visitor(browser, ended.address)
+    worked(visitor.page, ended)
+    truth, wrong = Truth(ended, visitor.page.request), []
+
+    for path, name in SCREENS.items():
+        page, compared = visitor.go(path), 0
+        for place, text in FIGURES[path](page, truth):
+            compared += 1
+            try:
+                if place.evaluate("each => each.tagName") == "INPUT":
+                    playwright.expect(place).to_have_value(text)
+                elif text:
+                    playwright.expect(place).to_have_text(text)
+            except Exception as error:  # noqa: BLE001 - all that is wrong is told at once
+                wrong.append(f"{name}, not {text}: {error}")
+        assert compared, name
+
+    assert not wrong, "\n\n".join(wrong)
+    assert visitor.faults == []
+    visitor.context.close()
 
 
 def test_profit_of_today_the_week_and_the_month_is_that_of_the_curve(browser: Any, ended: House) -> None:

@@ -21,6 +21,7 @@ from tests.e2e.dashboard import (
     house,
     playwright,
     pytestmark,
+    told,
     visitor,
 )
 from tests.e2e.test_dashboard_lists import Trading
@@ -39,6 +40,12 @@ WATCH = """(() => {
     }).observe(document, {childList: true, subtree: true});
 })()"""
 """Notes in the page itself when a message came last, and when a lost connection was shown."""
+FIGURE = """() => {
+    window.told = (label) => [...document.querySelectorAll('.stat')]
+        .find(each => each.querySelector('.stat-label').textContent.startsWith(label))
+        .querySelector('.stat-value').textContent;
+}"""
+"""Lets the page tell a figure by its name."""
 ALL_ORDERS = "/orders?limit=200"
 LATE, PATIENCE = re.compile("/api/v1/(?!session$|runs$|stream$)"), 4_100
 """What is held back in a page, and for how many milliseconds: longer than a screen waits before it is shown."""
@@ -185,25 +192,112 @@ def test_the_order_book_is_asked_for_anew_several_times_a_second(visitor: Visito
 
 def test_an_order_whose_answer_is_lost_bears_one_id_until_it_is_answered(visitor: Visitor) -> None:
     page, ids = visitor.go("/orders"), list[str]()
+    button, doubt = (
+        page.get_by_role("button", name="Order by hand"),
+        page.get_by_text("No answer came to this"),
+    )
+    form = page.get_by_role("form", name="Order by hand")
 
     def lose(route: Any) -> None:
         ids.append(route.request.post_data_json["id"])
-        if len(ids) < 3:
+        if len(ids) < 4:
             route.abort()
         else:
             route.fulfill(status=409, json={"title": "Refused", "code": "max_exposure", "status": 409})
 
-    page.route(lambda url: url.endswith("/orders"), lose)
-    page.get_by_role("button", name="Order by hand").click()
-    form = page.get_by_role("form", name="Order by hand")
-    form.get_by_role("textbox", name="Quantity").fill("0.001")
-
-    for _ in range(4):
+    def send() -> None:
+        form.get_by_role("textbox", name="Quantity").fill("0.001")
         with page.expect_request(lambda request: request.method == "POST"):
             form.get_by_role("button", name="Ask risk, then send").click()
-        form.get_by_text("It may have been placed" if len(ids) < 3 else "Refused").first.wait_for()
 
-    assert ids[0] == ids[1] == ids[2] != ids[3]
+    page.route(lambda url: url.endswith("/bot/orders"), lose)
+    button.click()
+    for _ in range(2):
+        send()
+        doubt.wait_for()
+        form.get_by_text("It is not tried again by itself.").wait_for()
+    page.keyboard.press("Escape")
+    button.click()
+    doubt.wait_for()  # though nothing was sent from this form
+    send()
+    page.reload()
+    button.click()
+    doubt.wait_for()
+    send()
+    form.get_by_text("Refused").first.wait_for()
+    playwright.expect(doubt).to_have_count(0)
+    send()
+
+    assert ids[0] == ids[1] == ids[2] == ids[3] != ids[4]
+
+
+def test_what_prices_move_moves_with_the_stream_alone(visitor: Visitor) -> None:
+    page = visitor.go("/")
+    page.locator(".link-live").wait_for()
+    page.get_by_role("table", name="Open positions").locator(".table-row").first.wait_for()
+
+    page.evaluate(FIGURE)
+    page.route("**/api/v1/**", lambda _: None)  # nothing that is asked for is answered from here on
+
+    for label in ("Equity", "Profit today", "Drawdown now", "In the market"):
+        page.evaluate("label => { window.before = window.told(label); }", label)
+        page.wait_for_function("label => window.told(label) !== window.before", arg=label)
+    page.evaluate("window.before = document.querySelector('.meter .number').textContent")
+    page.wait_for_function("() => document.querySelector('.meter .number').textContent !== window.before")
+
+
+def test_a_filter_by_what_another_run_has_is_told_at_the_filter(browser: Any, house: House) -> None:
+    path = house.program.userdir / "runs" / "long" / "journal.abj"
+    with closing(Trading(path)) as bot:
+        bot.send(1)
+        visitor = Visitor(browser, house.address)
+        page = visitor.go("/round-trips")
+        page.get_by_role("combobox", name="Instrument").click()
+        page.get_by_role("option", name="ETH/USDT@BINANCE").click()
+
+        page.get_by_role("combobox", name="Run").click()
+        page.get_by_role("option", name=re.compile("^long")).click()
+
+        field = page.get_by_role("combobox", name="Instrument")
+        told(field).get_by_text("has no instrument 'ETH/USDT@BINANCE'").wait_for()
+        assert page.get_by_role("alert").count() == 0
+        page.get_by_role("combobox", name="Run").click()
+        page.get_by_role("option", name=re.compile("^bot")).click()
+        playwright.expect(field).not_to_have_attribute("aria-invalid", "true")
+        visitor.context.close()
+
+
+def test_a_part_of_a_curve_that_was_chosen_stays_while_the_curve_grows(visitor: Visitor) -> None:
+    page = visitor.go("/")
+    chart = page.locator(".u-over").first
+    chart.wait_for()
+    box = chart.bounding_box()
+
+    def begins() -> str:
+        """Return the moment at the left edge, as the legend tells it."""
+        page.mouse.move(box["x"] + 2, box["y"] + 60)
+        return str(page.locator(".u-legend .u-value").first.text_content())
+
+    whole = begins()
+    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 60, steps=4)
+    page.mouse.up()
+    page.wait_for_function(
+        "before => document.querySelector('.u-legend .u-value').textContent !== before", arg=whole
+    )
+    chosen = begins()
+    for _ in range(3):
+        with page.expect_response(lambda answer: "/equity?" in answer.url and answer.ok):
+            pass
+
+    assert chosen == begins() > whole
+
+    page.mouse.dblclick(box["x"] + 60, box["y"] + 60)  # all of it again
+    page.wait_for_function(
+        "before => document.querySelector('.u-legend .u-value').textContent !== before", arg=chosen
+    )
+    assert begins() == whole
 
 
 def test_a_slow_line_is_neither_flooded_nor_left_without_answers(visitor: Visitor) -> None:

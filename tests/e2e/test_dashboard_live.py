@@ -1,7 +1,6 @@
 """Real orders from the browser, against an exchange on loopback: from the key to the kill switch and its release."""
 
 import re
-import sqlite3
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tests.e2e.dashboard import (
     playwright,
     pytestmark,
     shot,
+    the_proof_of_who_one_is_gets_old,
     until,
 )
 
@@ -62,12 +62,6 @@ def started(page: Any, house: House) -> None:
     form.get_by_role("textbox", name="Passphrase of the vault").fill("words that open the vault")
     form.get_by_role("button", name="Start it with real money").click()
     page.get_by_text("LIVE", exact=True).wait_for(timeout=60_000)
-
-
-def the_proof_of_who_one_is_gets_old(house: House) -> None:
-    with sqlite3.connect(house.program.userdir / "users.db") as users:
-        users.execute("UPDATE sessions SET confirmed = confirmed - 600")
-    users.close()
 
 
 @pytest.mark.timeout(300)

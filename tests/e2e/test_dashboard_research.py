@@ -27,15 +27,20 @@ from tests.e2e.dashboard import (
 )
 
 __all__ = ["browser", "house", "pytestmark", "visitor"]  # fixtures, and what all tests of the dashboard need
-PROGRESSING = """() => new MutationObserver(() => {
-    if (document.querySelector('[aria-label="Progress of the verdict"]')) window.progressed = true;
+PROGRESSING = """(label) => new MutationObserver(() => {
+    if (document.querySelector(`[aria-label="${label}"]`)) window.progressed = true;
 }).observe(document, {childList: true, subtree: true})"""
-"""Notes in the page itself that it showed how far a verdict is: that may be quicker than one looks."""
+"""Notes in the page itself that it showed how far work is: that may be quicker than one looks."""
 LONG = 120_000
 """Milliseconds that a process may take to start and to work on a busy machine."""
 
 
-@pytest.mark.timeout(300)
+def compiled(test: Any) -> Any:
+    """Let a test begin once all is compiled that searches run; that takes minutes where much else runs."""
+    return pytest.mark.timeout(400, func_only=True)(pytest.mark.usefixtures("kernels_are_compiled")(test))
+
+
+@compiled
 def test_a_search_is_started_watched_read_and_applied(visitor: Visitor) -> None:
     page = visitor.go("/optimise")
     page.get_by_label("Trials", exact=True).fill("6")
@@ -78,7 +83,7 @@ def test_a_search_of_the_terminal_shows_how_it_stands_trial_by_trial(visitor: Vi
     assert visitor.faults == []
 
 
-@pytest.mark.timeout(300)
+@compiled
 def test_a_running_search_is_cancelled_and_two_objectives_make_a_front(visitor: Visitor) -> None:
     page = visitor.go("/optimise")
     rows = page.locator(".search")
@@ -109,8 +114,47 @@ def test_a_running_search_is_cancelled_and_two_objectives_make_a_front(visitor: 
     assert visitor.faults == []
 
 
-@pytest.mark.timeout(400)
-@pytest.mark.usefixtures("kernels_are_compiled")
+@pytest.mark.timeout(300)
+def test_a_backtest_is_watched_and_its_result_opened_without_asking_how_it_goes(visitor: Visitor) -> None:
+    page, asked = visitor.go("/backtests"), list[str]()
+    page.locator(".link-live").wait_for()
+    page.route(
+        re.compile(r"/api/v1/(backtests|jobs)(\?|$)"),
+        lambda route: (
+            route.continue_() if route.request.method == "POST" else asked.append(route.request.url)
+        ),
+    )
+    page.get_by_label("Time range").fill("20240101-20240401")
+    page.evaluate(PROGRESSING, "Progress")
+    before = page.locator(".backtest").count()
+
+    page.get_by_role("button", name="Start", exact=True).click()
+
+    row = page.locator(".backtest").first
+    playwright.expect(page.locator(".backtest")).to_have_count(before + 1)  # as the stream tells it
+    playwright.expect(row.get_by_text("done", exact=True)).to_be_visible(timeout=LONG)
+    row.get_by_role("heading", name="Trades on the chart").wait_for()
+    assert page.evaluate("window.progressed")
+    assert len(asked) <= 2  # what the start itself makes the page read anew, and no answer came
+    assert visitor.faults == []
+
+
+@pytest.mark.timeout(300)
+def test_work_is_asked_after_while_the_stream_is_lost(visitor: Visitor) -> None:
+    page = visitor.page
+    page.route_web_socket(re.compile("/api/v1/stream"), lambda socket: socket.close())
+    visitor.go("/backtests")
+    page.get_by_text("Connection lost").wait_for()
+    page.get_by_label("Time range").fill("20240101-20240401")
+
+    page.get_by_role("button", name="Start", exact=True).click()
+
+    row = page.locator(".backtest").first
+    playwright.expect(row.get_by_text("done", exact=True)).to_be_visible(timeout=LONG)
+    row.get_by_role("heading", name="Trades on the chart").wait_for()
+
+
+@compiled
 def test_backtests_are_compared_and_judged(visitor: Visitor) -> None:
     page = visitor.go("/backtests")
     page.get_by_label("Time range").fill("20240101-20240401")
@@ -127,7 +171,7 @@ def test_backtests_are_compared_and_judged(visitor: Visitor) -> None:
     side.get_by_role("rowheader", name="Total return").wait_for()
     row = page.locator(".backtest").first
     row.get_by_role("heading", name="Trades on the chart").wait_for()
-    page.evaluate(PROGRESSING)
+    page.evaluate(PROGRESSING, "Progress of the verdict")
     row.get_by_role("button", name="Judge it").click()
     playwright.expect(row.locator(".checks li").first).to_be_visible(timeout=2 * LONG)
 
