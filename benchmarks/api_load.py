@@ -30,10 +30,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from api_reads import furnish
+from api_reads import furnish, write_audit, write_log
 from api_reads import reads as every_read
 from yarl import URL
 
+from abidance.api.house import SERVED
 from abidance.journal.record import Codec, RunHeader, frame, opening
 from abidance.model.command import Submit
 from abidance.model.event import BalanceChanged, BarSlice, Control, ControlAction, OrderAccepted, OrderFilled
@@ -41,8 +42,13 @@ from abidance.model.instrument import Instrument
 from abidance.model.market import Bar
 from abidance.model.order import Fill, OrderRequest, Purpose, Side
 from abidance.model.outcome import Approved, Decided, Recorded
+from abidance.run.bot import LOG
 from abidance.run.config import load
+from abidance.security.audit import AUDIT
 
+MB = 1_000_000
+SERVED_AT_MOST = 49 * MB
+"""Bytes of the server's own log: it begins another one soon after."""
 ID, NAME, MINUTE = "BTC/USDT@BINANCE", "EmaCross", 60 * 10**9
 START = 1_600_000_000 * 10**9
 POLLED = ("", "/orders?limit=100", "/fills?limit=100", "/positions", "/risk", "/equity?points=1000")
@@ -184,7 +190,8 @@ async def read_all(
         took = time.monotonic() - began
         prefer(given.priority, os.getpid(), pid)
         async with session.get(f"{base}/api/v1/openapi.json") as answer:
-            paths = list(every_read(await answer.json(), fills))
+            middle = given.log_mb * MB // 2, max(2, given.audit_lines // 2)
+            paths = [path for path in every_read(await answer.json(), fills, *middle) if given.only in path]
         found: dict[str, Any] = {}
         for path in paths:
             spent = []
@@ -198,6 +205,8 @@ async def read_all(
             found[path] = ranked(spent)
     return {
         "fills": fills,
+        "log_mb": given.log_mb,
+        "audit_lines": given.audit_lines,
         "caught_up_after_s": round(took, 1),
         "memory_mb": memory_mb(pid),
         "worst_p99_ms": max(each["p99_ms"] for each in found.values()),
@@ -216,6 +225,11 @@ def reads(given: argparse.Namespace) -> dict[str, Any]:
             for _ in range(given.fills):
                 bot.step()
             bot.flush()
+        if given.log_mb:
+            write_log(path.with_name(LOG), given.log_mb * MB)
+            write_log(folder / SERVED, min(given.log_mb * MB, SERVED_AT_MOST))
+        if given.audit_lines and not (folder / AUDIT).exists():
+            write_audit(folder / AUDIT, given.audit_lines)
         secret = furnish(folder)
         began = time.monotonic()
         with served(folder, demo=False) as (base, pid):
@@ -347,6 +361,11 @@ def main() -> int:
     one = kinds.add_parser("reads")
     one.add_argument("--fills", type=int, default=1_000_000)
     one.add_argument("--count", type=int, default=200)
+    one.add_argument(
+        "--log-mb", type=int, default=0, help="MB of the bot's log; the server's own is 49 at most."
+    )
+    one.add_argument("--audit-lines", type=int, default=0, help="Lines of the audit log.")
+    one.add_argument("--only", default="", help="Only the reads whose path holds this.")
     one.add_argument("--userdir", type=Path, help="Where the run is kept for another time.")
     one.add_argument("--priority", type=int, default=0, help="Measure at this real-time priority (1 to 99).")
     one = kinds.add_parser("streams")

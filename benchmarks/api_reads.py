@@ -17,6 +17,7 @@ from abidance.research.objective import Aim, Outcome
 from abidance.research.space import Dimension, Space
 from abidance.research.storage import journal
 from abidance.research.study import Plan, Study
+from abidance.security.audit import Audit, _canonical, _hash
 from abidance.security.database import USERS, open_database
 from abidance.security.roles import Role
 from abidance.security.sessions import Tokens
@@ -25,9 +26,12 @@ from abidance.security.users import Users
 ID = "BTC/USDT@BINANCE"
 SERIES = {"instrument": ID, "timeframe": "1h"}
 RUN, DONE = "/api/v1/runs/{run}", "20250101-000000-abcdef"
+LOGS: tuple[dict[str, Any], ...] = (
+    {"limit": 200}, {"level": "error"}, {"contains": "nowhere to be found"},
+)  # fmt: skip
 QUERIES: dict[str, tuple[dict[str, Any], ...]] = {
     f"{RUN}/orders": (
-        {"limit": 100}, {"limit": 500}, {"limit": 100, "cursor": "{half}"}, {"limit": 100, "strategy": "none"},
+        {"limit": 100}, {"limit": 500}, {"limit": 100, "cursor": "{half}"}, {"limit": 100, "purpose": "take_profit"},
     ),
     f"{RUN}/orders/levels": ({"instrument": ID},),
     f"{RUN}/fills": ({"limit": 100}, {"limit": 100, "cursor": "{half}"}),
@@ -38,6 +42,9 @@ QUERIES: dict[str, tuple[dict[str, Any], ...]] = {
     f"{RUN}/book": ({"instrument": ID},),
     f"{RUN}/indicators": (SERIES | {"names": "ema 20,bollinger 20"},),
     f"{RUN}/why": ({"ref": "{ref}"},),
+    f"{RUN}/logs": (*LOGS, {"limit": 500, "cursor": "{logged}"}),
+    "/api/v1/logs": LOGS,
+    "/api/v1/audit": ({"limit": 100}, {"limit": 100, "cursor": "{audited}"}, {"limit": 100, "cursor": "2"}),
     "/api/v1/bars": (SERIES,),
     "/api/v1/data/gaps": (SERIES,),
     "/api/v1/data/quality": (SERIES,),
@@ -49,9 +56,13 @@ WHOLE = f"{RUN}/exports/{{what}}"
 """Files of a million lines: they are made for as long as they are read, and are no page."""
 
 
-def reads(document: dict[str, Any], fills: int) -> Iterator[str]:
-    """Yield the path of every read that the API's description has."""
+def reads(document: dict[str, Any], fills: int, logged: int, audited: int) -> Iterator[str]:
+    """Yield the path of every read that the API's description has.
+
+    `logged` and `audited` are where the middle of a log lies: a byte, and a line of the audit log.
+    """
     names = {
+        "logged": logged, "audited": audited,
         "half": fills // 2, "quarter": fills // 4, "order_id": f"{fills // 3:032x}", "ref": f"{ID}#{fills // 3}",
         "run": "long", "id": DONE, "number": 0,
     }  # fmt: skip
@@ -63,6 +74,40 @@ def reads(document: dict[str, Any], fills: int) -> Iterator[str]:
             filled = {key: str(value).format(**names) for key, value in query.items()}
             asked = f"?{urlencode(filled)}" if filled else ""
             yield path.format(**names, name=name) + asked
+
+
+def write_log(path: Path, size: int) -> None:
+    """Write a log of so many bytes, as long runs leave it: most lines are information, one in fifty is an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number = 0
+    with path.open("wb") as file:
+        while file.tell() < size:
+            number += 1
+            told = {
+                "event": "order_sent", "order_id": f"{number:032x}", "instrument": ID, "strategy": "EmaCross",
+                "level": "info" if number % 50 else "error", "timestamp": "2026-01-01T00:00:00.000000Z",
+            }  # fmt: skip
+            file.write(json.dumps(told).encode() + b"\n")
+
+
+def write_audit(path: Path, lines: int) -> None:
+    """Append so many lines to an audit log, each bound to the one before as `Audit.write` binds it."""
+    audit = Audit(path)
+    first = audit.write("bench", "begin")
+    previous = first.hash
+    with path.open("ab") as file:
+        for seq in range(first.seq + 1, first.seq + lines):
+            body = {
+                "seq": seq, "ts": 1_700_000_000_000 + seq, "actor": "operator", "address": "127.0.0.1",
+                "request_id": f"{seq:012x}", "action": "control.order", "target": "long",
+                "data": {"strategy": "EmaCross", "values": {"side": "buy", "quantity": "1"}, "id": ""},
+                "previous": previous,
+            }  # fmt: skip
+            previous = _hash(body)
+            file.write(_canonical(body | {"hash": previous}) + b"\n")
+    audit._anchor.write_text(f"{first.seq + lines - 1} {previous}\n", "utf-8")
+    if problem := audit.verify().problem:
+        raise SystemExit(f"The audit log that was made is not whole: {problem}")
 
 
 def furnish(userdir: Path) -> str:
