@@ -25,10 +25,18 @@ from tests.lacking import needs
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
-SETTLED = """Promise.allSettled(
-    document.getAnimations().filter(each => each instanceof CSSTransition).map(each => each.finished)
-).then(() => null)"""
-"""Wait until nothing is on its way from one colour to another: halfway, a label may be too pale."""
+_SETTLED = """new Promise(done => {
+    const isBusy = () => document.querySelector('.settling, .waiting') ||
+        document.getAnimations().some(each => each instanceof CSSTransition);
+    const end = performance.now() + 10_000;
+    let quiet = 0;
+    const look = () => {
+        quiet = isBusy() ? 0 : quiet + 1;
+        if (quiet < 3 && performance.now() < end) requestAnimationFrame(look);
+        else done(null);
+    };
+    look();
+})"""
 SHOTS = Path(os.environ.get("ABIDANCE_SCREENSHOTS", ROOT / "build" / "screenshots"))
 SCREENS = {
     "/": "Overview",
@@ -139,11 +147,14 @@ class House:
             process.wait(30)
 
 
+_MANNERS = {"viewport": {"width": 1360, "height": 900}, "reduced_motion": "reduce"}
+
+
 class Visitor:
     """One page with everything about it that should not be: errors, refusals, requests to others."""
 
     def __init__(self, browser: Any, address: str, **given: Any) -> None:
-        self.context = browser.new_context(**{"viewport": {"width": 1360, "height": 900}} | given)
+        self.context = browser.new_context(**_MANNERS | given)
         self.page = self.context.new_page()
         self.page.set_default_timeout(20_000)
         self.page.add_init_script(_WATCH)
@@ -201,7 +212,13 @@ def visitor(browser: Any, house: House) -> Iterator[Visitor]:
 def shot(page: Any, name: str) -> None:
     """Keep a picture of the whole page: CI holds them as artefacts."""
     SHOTS.mkdir(parents=True, exist_ok=True)
+    settle(page)
     page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+def settle(page: Any) -> None:
+    """Wait until nothing is waited for or on its way from one colour to another: halfway, a label may be too pale."""
+    page.evaluate(_SETTLED)
 
 
 def barriers(page: Any) -> list[tuple[str, str]]:
@@ -209,7 +226,7 @@ def barriers(page: Any) -> list[tuple[str, str]]:
     # The page's policy allows no foreign script; a debugger's evaluation is not bound by it.
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
-    page.evaluate(SETTLED)
+    settle(page)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
         (each["id"], each["nodes"][0]["html"][:200])

@@ -18,6 +18,7 @@ const SHUT = { defaultProps: { openOnFocus: false } };
 const AS_TYPED = { defaultProps: { clampBehavior: "none" } };
 
 const theme = createTheme({
+  respectReducedMotion: true,
   defaultRadius: "sm",
   components: { Modal: CLOSES, Drawer: CLOSES, Notification: CLOSES, InputWrapper: FLAW_FIRST, NumberInput: AS_TYPED, Select: SHUT, MultiSelect: SHUT, TagsInput: SHUT },
 });

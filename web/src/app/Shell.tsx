@@ -1,5 +1,5 @@
 /** The frame of every screen: where one is, which run is looked at, how it stands, and the kill switch. */
-import { ActionIcon, Button, Kbd, Loader, Select, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
+import { ActionIcon, Button, Kbd, Select, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { Spotlight, spotlight } from "@mantine/spotlight";
 import { useQueryClient } from "@tanstack/react-query";
 import { type ComponentType, lazy, Suspense, useEffect, useRef } from "react";
@@ -13,7 +13,7 @@ import { KillSwitch } from "../features/KillSwitch";
 import { News } from "../features/News";
 import { isFresh, Trouble } from "../features/Trouble";
 import { money } from "../ui/format";
-import { Empty, Gain, Loaded, Settled, State } from "../ui/parts";
+import { Empty, Gain, Loaded, Settled, State, Waiting } from "../ui/parts";
 
 export type Run = Schemas["RunOut"];
 export type Me = Schemas["MeOut"];
@@ -87,7 +87,7 @@ export function Shell({ me }: { me: Me }) {
           <Trouble run={run} me={me} />
           <Loaded query={runs}>
             {() => (
-              <Suspense fallback={<Waiting />}>
+              <Suspense fallback={<div className="settling"><Waiting /></div>}>
                 <Switch>
                   {SCREENS.map((each) => (
                     <Route key={each.path} path={each.path}>
@@ -152,14 +152,6 @@ function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run
         </div>
       )}
     </header>
-  );
-}
-
-function Waiting() {
-  return (
-    <div className="settling">
-      <Loader size="sm" aria-label="Loading" />
-    </div>
   );
 }
 

@@ -137,7 +137,7 @@ export function Settled({ children }: { children: ReactNode }) {
     <>
       {!isShown && (
         <div className="settling">
-          <Loader size="sm" aria-label="Loading" />
+          <Waiting />
         </div>
       )}
       <div className={isShown ? "screen" : "screen screen-hidden"}>
@@ -145,6 +145,11 @@ export function Settled({ children }: { children: ReactNode }) {
       </div>
     </>
   );
+}
+
+/** What stands where something is waited for. */
+export function Waiting() {
+  return <Loader size="sm" role="status" aria-label="Loading" />;
 }
 
 /** A text of the program, in which `names` stand between backticks. */
@@ -175,7 +180,7 @@ export function Loaded<T>({
   if (query.error) return <div style={{ minHeight: height }}><Failure error={query.error} /></div>;
   return (
     <div className="empty waiting" style={{ height }}>
-      <Loader size="sm" aria-label="Loading" />
+      <Waiting />
     </div>
   );
 }
