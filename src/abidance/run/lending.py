@@ -114,6 +114,10 @@ class LoanDesk:
         """Return the assets of which something is being borrowed or repaid at a venue."""
         return {each.asset for each in self._engine().state.debts.loans.open(venue)}
 
+    def awaited(self, venue: str) -> Collection[str]:
+        """Return those of them that are compared afterwards: without those of which nobody can tell any more."""
+        return set(self.moving(venue)) - self._lenders[venue].unclear if venue in self._lenders else ()
+
     def in_question(self) -> list[str]:
         """Return the ids of the loans whose outcome is not known."""
         return [each.id for each in self._engine().state.debts.loans.open()]

@@ -281,7 +281,7 @@ class LiveTrading(LivePaper):
             lambda: self._exposed(dialect),
             lambda funds: self._brought_home(dialect, funds),
             partial(self._loans.debts, dialect.venue),
-            partial(self._loans.moving, dialect.venue),
+            partial(self._loans.awaited, dialect.venue),
         )
         doubted = partial(self._on_doubt, way.pulse.wall)
         return VenueGateway(dialect, way, books, self._hear, self.ids.is_ours, doubted, self._wanted)

@@ -100,7 +100,8 @@ class Borrower:
         self.departed.append(id)
 
     def doubt(self, cause: str, reason: str) -> None:
-        self.doubts[cause] = reason
+        self.doubts = {each: text for each, text in self.doubts.items() if each != cause}
+        self.doubts |= {cause: reason} if reason else {}
 
     def owed(self, asset: str) -> Decimal:
         return self.ledger.owed.get((VENUE, asset), D(0))
@@ -145,7 +146,10 @@ class Borrower:
             asset: Funds(asset, purse.total, purse.free, account.debts.get(asset, D(0)))
             for asset, purse in account.purses.items()
         }
-        books = Books(lambda: self.ledger.balances(VENUE), dict, debts=lambda: self.ledger.debts(VENUE))
+        moving = {each.asset for each in self.open()} - self.lending.unclear
+        books = Books(
+            lambda: self.ledger.balances(VENUE), dict, debts=lambda: self.ledger.debts(VENUE), moving=lambda: moving
+        )  # fmt: skip
         return [str(each) for each in books.gaps(dialect, there, ())]
 
     def lent(self, why: str = "loan") -> list[Decimal]:

@@ -1,6 +1,7 @@
 """Loans of an account at the local exchange: asked for once, proven by what is owed, interest booked hour by hour."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from decimal import Decimal
 
 import pytest
 
@@ -8,10 +9,12 @@ from abidance.model.event import BalanceChanged, DebtChanged, LoanTold, OrderRej
 from abidance.model.instrument import SECOND_NS
 from abidance.model.loan import Loan, LoanState
 from abidance.model.order import Side
-from abidance.testing.exchange import Fault, Wrong
+from abidance.testing.exchange import Fault, Wrong, lending
 from abidance.testing.exchange.accounts import Charge
 from abidance.testing.exchange.lending import CHARGED_AT, HOUR, RATE
-from abidance.venues.trading.lending import LOAN
+from abidance.venues.account import Call, Funds
+from abidance.venues.net.transport import Answer
+from abidance.venues.trading.lending import FAILED, LOAN
 from tests.unit.venues.borrower import ASK, BACK, FUNDS, VENUE, Borrower
 from tests.unit.venues.trading_world import D
 
@@ -67,7 +70,7 @@ async def test_a_loan_whose_answer_was_lost_is_proven_by_what_is_owed_and_never_
     assert borrower.world.exchange.faults.unhit() == []
     assert borrower.states(id) == [LoanState.UNKNOWN, LoanState.DONE]
     assert borrower.lent("loan" if D(amount) > 0 else "repayment") == [D(amount)]
-    assert borrower.doubts == {LOAN: ""}
+    assert borrower.doubts == {}
     borrower.agrees()
 
 
@@ -83,7 +86,7 @@ async def test_a_loan_that_never_arrived_comes_to_nothing_only_by_proof(borrower
     assert "borrowing 100 USDT" in doubted
     assert borrower.states(id) == [LoanState.UNKNOWN, LoanState.REFUSED]
     assert borrower.lent() == []
-    assert borrower.doubts == {LOAN: ""}
+    assert borrower.doubts == {}
 
 
 async def test_copies_that_lag_are_no_proof_that_a_loan_was_not_done(borrower: Borrower) -> None:
@@ -285,10 +288,30 @@ async def test_a_debt_that_somebody_else_changed_meanwhile_is_left_to_a_person(b
     id = borrower.ask("100")
     await borrower.world.advance(1)
     account.debts["USDT"] = D(33)
-    await borrower.world.advance(30)
+    before = borrower.gaps()
+    await borrower.world.advance(300, step=1)
 
-    assert borrower.states(id) == [LoanState.UNKNOWN, LoanState.REFUSED]
+    assert before == []  # what is under way is compared afterwards
+    assert borrower.states(id) == [LoanState.UNKNOWN, LoanState.UNKNOWN]
+    assert "changed by 33" in borrower.doubts[LOAN]
     assert borrower.gaps() == ["USDT owed: the venue says 33, our books 0."]
+
+
+async def test_a_loan_that_cannot_be_told_ends_once_a_person_has_accepted_what_is_owed(
+    borrower: Borrower,
+) -> None:
+    borrower.world.exchange.faults.add(Fault(Wrong.DEAF, ASK))
+    id = borrower.ask("100")
+    await borrower.world.advance(1)
+    borrower.world.account.debts["USDT"] = D(33)
+    await borrower.world.advance(60, step=1)
+
+    borrower.hear(DebtChanged(borrower.world.pulse.wall(), VENUE, "USDT", D(33), D(33), "accepted", "a 1"))
+    await borrower.world.advance(150, step=1)
+
+    assert borrower.states(id) == [LoanState.UNKNOWN, LoanState.UNKNOWN, LoanState.REFUSED]
+    assert borrower.doubts == {}
+    assert borrower.gaps() == []
 
 
 async def test_interest_that_is_taken_from_the_wallet_is_booked_there(borrower: Borrower) -> None:
@@ -335,3 +358,207 @@ async def test_interest_that_is_charged_while_a_loan_is_under_way_is_booked_by_i
     assert borrower.states(early) == [LoanState.REFUSED]  # its interest was not listed yet
     assert [each for each in costs if each] == [D("0.105")]
     borrower.agrees()
+
+
+def dear(monkeypatch: pytest.MonkeyPatch, rate: str) -> None:
+    """Let an hour cost so much."""
+    monkeypatch.setattr(lending, "RATE", D(rate))
+
+
+@pytest.mark.parametrize("had", ["", "1000"])
+async def test_a_loan_that_was_done_is_found_after_a_pause_in_which_interest_grew(
+    borrower: Borrower, monkeypatch: pytest.MonkeyPatch, had: str
+) -> None:
+    dear(monkeypatch, "0.0005")
+    if had:
+        borrower.ask(had)
+        await borrower.world.advance(1)
+    borrower.world.exchange.faults.add(Fault(Wrong.LATE, ASK, seconds=5))
+    id = borrower.ask("100")
+    await borrower.world.advance(1)
+    await borrower.stop()
+
+    await until_charged(borrower, hours=5)
+    await borrower.restart()
+    await borrower.world.advance(150, step=1)
+
+    assert borrower.states(id) == [LoanState.UNKNOWN, LoanState.DONE]
+    assert borrower.doubts == {}
+    borrower.agrees()
+
+
+async def test_a_loan_that_never_left_comes_to_nothing_after_a_pause_in_which_interest_grew(
+    borrower: Borrower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dear(monkeypatch, "0.0005")
+    borrower.ask("1000")
+    await borrower.world.advance(1)
+    borrower.world.exchange.faults.add(Fault(Wrong.DEAF, BACK))
+    id = borrower.ask("-400")
+    await borrower.world.advance(1)
+    await borrower.stop()
+
+    await until_charged(borrower, hours=5)
+    await borrower.restart()
+    await borrower.world.advance(150, step=1)
+
+    assert borrower.states(id) == [LoanState.UNKNOWN, LoanState.UNKNOWN, LoanState.REFUSED]  # by each process
+    assert borrower.doubts == {}
+    borrower.agrees()
+
+
+async def test_interest_as_large_as_a_loan_is_not_taken_for_it(
+    borrower: Borrower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dear(monkeypatch, "0.005")
+    borrower.ask("1000")
+    await borrower.world.advance(1)
+    borrower.world.exchange.faults.add(Fault(Wrong.DEAF, ASK))
+    id = borrower.ask("20.15")
+    await borrower.world.advance(1)
+    await borrower.stop()
+
+    await until_charged(borrower, hours=4)
+    await borrower.restart()
+    await borrower.world.advance(120, step=1)
+
+    assert borrower.lent() == [D(1000)]
+    assert set(borrower.states(id)) == {LoanState.UNKNOWN}
+    assert LOAN in borrower.doubts
+
+
+async def test_what_is_owed_of_another_asset_bears_interest_while_a_loan_cannot_be_told(
+    borrower: Borrower,
+) -> None:
+    borrower.ask("0.5", "BTC")
+    await borrower.world.advance(1)
+    borrower.world.exchange.faults.add(Fault(Wrong.DEAF, ASK))
+    borrower.ask("100")
+    await borrower.world.advance(1)
+    borrower.world.account.debts["USDT"] = D(33)
+
+    await until_charged(borrower, hours=2)
+
+    assert borrower.owed("BTC") == borrower.world.account.debts["BTC"] > D("0.5")
+
+
+async def test_interest_of_months_is_asked_for_in_as_many_questions_as_the_venue_needs(
+    borrower: Borrower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, account, asked = borrower.world, borrower.world.account, []
+    borrower.ask("1000")
+    await world.advance(1)
+    lender, began = borrower.lending._lender, world.pulse.wall()
+    interest = lender.interest
+    account.charges.append(Charge(began + SECOND_NS, "USDT", D("0.5"), D(1000), RATE))
+    account.debts["USDT"] += D("0.5")
+    await borrower.stop()
+    await world.advance(90)
+    borrower.lending._since = began - 70 * 24 * HOUR
+
+    def noted(_: object, since: int) -> Call:
+        asked.append(since)
+        return interest(since)
+
+    monkeypatch.setattr(type(lender), "interest", noted)
+
+    await borrower.lending.ask_interest()
+
+    assert [round((began - since) / HOUR / 24) for since in asked] == [70, 41, 12]
+    assert borrower.owed("USDT") == account.debts["USDT"]
+
+
+async def test_one_answer_without_a_debt_is_no_proof_that_it_was_repaid(borrower: Borrower) -> None:
+    borrower.ask("100")
+    await borrower.world.advance(1)
+    borrower.world.exchange.faults.add(Fault(Wrong.DEAF, BACK))
+    dialect = borrower.world.gateway.dialect
+    reads, left_out = dialect.read_funds, iter([False, True])
+
+    def reads_partly(answer: Answer) -> Sequence[Funds]:
+        return [] if next(left_out, False) else reads(answer)
+
+    dialect.read_funds = reads_partly  # type: ignore[method-assign]
+    id = borrower.ask("-100", is_whole=True)
+    await borrower.world.advance(60, step=1)
+
+    assert next(left_out, None) is None
+    assert borrower.states(id) == [LoanState.UNKNOWN, LoanState.REFUSED]
+    borrower.agrees()
+
+
+async def test_a_loan_bears_the_moment_at_which_it_was_asked_for_and_the_interest_of_each_hour_since(
+    borrower: Borrower,
+) -> None:
+    """Its outcome is known only after an hour has ended: what that hour cost is booked nevertheless."""
+    world = borrower.world
+    left = (CHARGED_AT - world.pulse.wall()) % HOUR
+    await world.advance(left / SECOND_NS - 3, step=1)
+    world.exchange.faults.add(Fault(Wrong.LOST, ASK))
+    world.exchange.faults.add(Fault(Wrong.ERROR, FUNDS, after=1, times=5))
+    asked_at = world.pulse.wall()
+
+    id = borrower.ask("1000")
+    await world.advance(240, step=1)
+
+    (done,) = [each for each in borrower.events if isinstance(each, DebtChanged) and each.loan_id == id]
+    (cost,) = [
+        each for each in borrower.events if isinstance(each, DebtChanged) and each.reason == "interest"
+    ]
+    (charge,) = world.account.charges
+    assert done.ts == borrower.ledger.owed_since[VENUE, "USDT"] == asked_at < charge.ts == cost.ts
+    borrower.agrees()
+
+
+async def test_whatever_fails_within_the_program_is_a_doubt_and_interest_is_booked_once_it_does_not(
+    borrower: Borrower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    borrower.ask("1000")
+    await borrower.world.advance(1)
+
+    def fails(*_: object) -> Decimal:
+        raise ZeroDivisionError("so that it fails")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(borrower.lending._lender), "read_interest", fails)
+        await until_charged(borrower)
+        during = dict(borrower.doubts)
+    await borrower.world.advance(65, step=5)
+
+    assert "ZeroDivisionError: so that it fails" in during[FAILED]
+    assert borrower.doubts == {}
+    borrower.agrees()
+
+
+async def test_a_loan_over_whose_answer_the_program_fails_is_proven_and_never_asked_for_again(
+    borrower: Borrower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> Decimal:
+        raise ZeroDivisionError("so that it fails")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(borrower.lending._lender), "proof", fails)
+        id = borrower.ask("100")
+        await borrower.world.advance(1)
+        during = borrower.states(id), LOAN in borrower.doubts
+    await borrower.world.advance(65, step=5)
+
+    assert during == ([LoanState.UNKNOWN], True)
+    assert borrower.states(id) == [LoanState.UNKNOWN, LoanState.DONE]
+    assert borrower.lent() == [D(100)]
+    assert borrower.doubts == {}
+
+
+async def test_a_loan_over_which_the_program_fails_before_it_leaves_comes_to_nothing(
+    borrower: Borrower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> Decimal:
+        raise ZeroDivisionError("so that it fails")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(borrower.lending._lender), "borrow", fails)
+        id = borrower.ask("100")
+        await borrower.world.advance(1)
+
+    assert borrower.states(id) == [LoanState.REFUSED]
+    assert borrower.departed == []

@@ -1,18 +1,20 @@
 """An account beside our books while things are under way: what is not weighed is in doubt, what is missing is told."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from abidance.model.instrument import SECOND_NS, Instrument
 from abidance.model.order import Side
 from abidance.testing.exchange import Fault, Wrong
 from abidance.venues.account import Exposure, Funds, Page, Reply
 from abidance.venues.accounts import account_of
+from abidance.venues.net.transport import Answer
 from abidance.venues.trading.books import Books, Loose
 from abidance.venues.trading.gateway import VenueGateway
 from tests.unit.venues.trading_world import PERPETUALS, World
@@ -224,3 +226,28 @@ def test_a_position_may_be_what_is_under_way_makes_of_it_and_no_lot_more(
     )
 
     assert [gap.there for gap in gaps] == ([there] if beyond else [])
+
+
+async def test_one_answer_without_a_debt_does_not_end_the_doubt_about_it() -> None:
+    """Somebody borrowed by hand; one answer leaves the debt out, and the next one has it again."""
+    world = Owner(venue="BYBIT")
+    await world.start()
+    world.account.debts["USDT"] = D(33)
+    before = await in_doubt(world, 70)
+    dialect = world.gateway.dialect
+    reads, left_out = dialect.read_funds, iter([True])
+
+    def reads_partly(answer: Answer) -> Sequence[Funds]:
+        found = reads(answer)
+        return [structs.replace(each, debt=D(0)) for each in found] if next(left_out, False) else found
+
+    dialect.read_funds = reads_partly  # type: ignore[method-assign]
+    during = await in_doubt(world, 70)
+    world.account.debts.clear()
+    after = await in_doubt(world, 40)
+
+    assert next(left_out, None) is None
+    assert "books" in before[-1]
+    assert all("books" in each for each in during)
+    assert not after[-1]
+    await world.stop()

@@ -1,8 +1,8 @@
 """Loans of one account: each asked for once, and proven by what the account owes, because no venue tells it otherwise.
 
-One loan at a time: what is owed is read before it leaves and after it, and whoever sees it differ by the amount has the
-proof. No answer, or an odd one, leaves it UNKNOWN; it is never asked for again. Interest is booked by the venue's own
-list, hour by hour, once.
+One loan at a time: what is owed is read before it leaves and after it, and whoever sees it differ by the amount, and by
+the interest that is listed since, has the proof. No answer, or an odd one, leaves it UNKNOWN; it is never asked for
+again. Interest is booked by the venue's own list, hour by hour, once.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ WINDOW = 29 * 86_400 * SECOND_NS
 OVERLAP = 7_200 * SECOND_NS
 READY = 0.5
 """Seconds between looks whether anything may be asked."""
-LOAN = "loan"
-"""The cause of the doubt that the outcome of a loan is not known."""
+LOAN, FAILED = "loan", "lending"
+"""The causes of the doubts that the outcome of a loan is not known, and that the program itself failed over loans."""
 _INTEREST = "interest"
 
 
@@ -59,6 +59,26 @@ class Account(Protocol):
     def has(self, event: DebtChanged) -> bool:
         """Say whether a change of a debt was booked before."""
         ...
+
+
+class _Heard:
+    """The newest answer: what it says, how often it was given in a row, and since when (ns)."""
+
+    def __init__(self) -> None:
+        self.times = self.since = 0
+        self._verdict: bool | None = None
+        self._moved = ZERO
+
+    def take(self, verdict: bool | None, moved: Decimal, most: Decimal, now: int) -> None:
+        """Take an answer; it is the same as the last one when it differs by no more than `most`."""
+        if not (self.times and verdict is self._verdict and abs(moved - self._moved) <= most):
+            self.times, self.since = 0, now
+        self.times += 1
+        self._verdict, self._moved = verdict, moved
+
+    def stays(self, now: int, seconds: float) -> bool:
+        """Say whether several answers said the same, for so many seconds."""
+        return self.times > 1 and now - self.since >= seconds * SECOND_NS
 
 
 class Lending:
@@ -87,7 +107,10 @@ class Lending:
         self._doubt = doubt
         self._turn = asyncio.Lock()
         self._is_ready = is_ready
+        self.unclear: set[str] = set()
+        """The assets of which the debt changed by something that no loan explains: a person is to look."""
         self._doubted: set[str] = set()
+        self._gone: set[str] = set()
         self._left: list[Loan] = []
         self._since = 0
 
@@ -117,6 +140,11 @@ class Lending:
                 await self.ask_interest()
             except (VenueError, JournalError) as error:
                 self._way.log.warning("lending_failed", reason=error.found)
+            except Exception as error:
+                self._way.log.error("lending_failed", exc_info=error)
+                self._doubt(FAILED, f"what is owed cannot be followed: {_failure(error)}.")
+            else:
+                self._doubt(FAILED, "")
             await self._way.pulse.sleep(INTEREST)
 
     async def _resume(self) -> None:
@@ -131,18 +159,33 @@ class Lending:
     async def _ask_once(self, loan: Loan, recorded_as: int) -> None:
         async with self._turn:
             try:
-                await self._way.record.done(recorded_as)
-                amount = self._sound(loan, await self._funds(loan.asset))
-            except VenueError as error:
-                self._told(loan, LoanState.REFUSED, f"not sent: {error.found}")
-                return
-            reply = await self._sent(loan, amount)
-            if reply.proof in (Proof.REFUSED, Proof.LATE):
-                self._told(loan, LoanState.REFUSED, reply.reason)
-                return
-            if reply.proof is not Proof.DONE:
-                self._unknown(loan, reply.reason or reply.proof.value)
-            await self._prove(loan, amount, was_taken=reply.proof is Proof.DONE)
+                await self._ask(loan, recorded_as)
+            except Exception as error:
+                self._failed(loan, error)
+                raise
+
+    def _failed(self, loan: Loan, error: Exception) -> None:
+        """See to a loan over which the program itself failed: unless it has left, nothing comes of it."""
+        if loan.id in self._gone:
+            self._unknown(loan, f"{_failure(error)}.")
+            self._left.append(loan)
+        else:
+            self._told(loan, LoanState.REFUSED, f"not sent: {_failure(error)}.")
+
+    async def _ask(self, loan: Loan, recorded_as: int) -> None:
+        try:
+            await self._way.record.done(recorded_as)
+            amount = self._sound(loan, await self._funds(loan.asset))
+        except VenueError as error:
+            self._told(loan, LoanState.REFUSED, f"not sent: {error.found}")
+            return
+        reply = await self._sent(loan, amount)
+        if reply.proof in (Proof.REFUSED, Proof.LATE):
+            self._told(loan, LoanState.REFUSED, reply.reason)
+            return
+        if reply.proof is not Proof.DONE:
+            self._unknown(loan, reply.reason or reply.proof.value)
+        await self._prove(loan, amount, was_taken=reply.proof is Proof.DONE)
 
     def _sound(self, loan: Loan, funds: Funds) -> Decimal:
         """Return what is to be asked for, by what the account has and owes now. Raises NotSentError.
@@ -164,10 +207,13 @@ class Lending:
     async def _sent(self, loan: Loan, amount: Decimal) -> Reply:
         """Let the request leave, once, and return what its answer proves."""
         wish = self._lender.repay if loan.is_repayment else self._lender.borrow
+
+        def leaving() -> None:
+            self._way.departs(loan.id)
+            self._gone.add(loan.id)
+
         try:
-            answer = await self._way.wire.ask(
-                wish(loan.asset, abs(amount)), lambda: self._way.departs(loan.id)
-            )
+            answer = await self._way.wire.ask(wish(loan.asset, abs(amount)), leaving)
         except NotSentError as error:
             return Reply(Proof.REFUSED, f"not sent: {error.found}", has_left=False)
         except DisconnectedError as error:
@@ -178,32 +224,38 @@ class Lending:
         """Ask what the account owes until that proves what became of a loan.
 
         It was done when the debt differs from our books by its amount. It was not when, after its time and without an
-        answer that it was taken, the debt stays as it was; something else that stays is left to a person.
+        answer that it was taken, the debt stays as it was. Interest that is not booked yet is allowed for; where that
+        leaves both, or neither, it stays unknown until a person has accepted what is owed.
         """
         pulse, wire, pauses = self._way.pulse, self._way.wire, self._dialect.ask_again
-        began, attempt, answers, since, before = pulse.steady(), 0, 0, 0, ZERO
+        began, attempt, heard = pulse.steady(), 0, _Heard()
         late = wire.now() + round((self._dialect.capability.window + GRACE) * SECOND_NS)
-        patience = round((ALARM if was_taken else LAG) * SECOND_NS)
         while True:
             try:
+                due = await self._due(loan) if wire.now() > loan.ts + LISTED else ZERO
                 there = (await self._funds(loan.asset)).debt
             except VenueError as error:  # no answer is not the answer "no"
                 self._way.log.warning("debt_not_told", reason=error.found)
             else:
                 moved, now = there - self._account.owed(loan.asset), wire.now()
                 most = slack(there, there - moved)
-                if abs(moved - amount) <= most:
+                verdict = _judged(moved, amount, due, most)
+                if verdict or now >= late:
+                    heard.take(verdict, moved, most, now)
+                # A debt that is missing may have been left out of one answer.
+                if verdict and (there or heard.stays(now, 0 if was_taken else GRACE)):
                     self._done(loan, moved, amount)
                     return
-                if now >= late:
-                    stays = answers and abs(moved - before) <= most
-                    answers, since, before = (answers + 1, since, before) if stays else (1, now, moved)
-                    if answers > 1 and now - since >= patience:
-                        self._came_to_nothing(loan, moved, most)
+                if not verdict and now >= late and heard.stays(now, ALARM if was_taken else LAG):
+                    if verdict is False:
+                        why = "after its time the account owes what our books say, in several answers."
+                        self._told(loan, LoanState.REFUSED, why)
                         return
+                    self._leave_open(loan, moved)
             if pulse.steady() - began > PATIENCE:
                 self._unknown(loan, "it does not show in what the account owes.")
-            await pulse.sleep(pauses[min(attempt, len(pauses) - 1)])
+            is_left = loan.asset in self.unclear
+            await pulse.sleep(INTEREST if is_left else pauses[min(attempt, len(pauses) - 1)])
             attempt += 1
 
     def _done(self, loan: Loan, owed: Decimal, amount: Decimal) -> None:
@@ -221,14 +273,15 @@ class Lending:
         reason = "repaid" if loan.is_repayment else "borrowed"
         # From when it was asked for: the interest of each hour since is its.
         self._tell(DebtChanged(loan.ts, venue, asset, owed, amount, reason, loan.id, loan.id))
-        self._doubt(LOAN, "")
+        self._over(loan)
 
-    def _came_to_nothing(self, loan: Loan, moved: Decimal, most: Decimal) -> None:
-        if abs(moved) <= most:
-            why = "after its time the account owes what it owed, in several answers."
-        else:
-            why = f"the debt changed by {moved} instead, which abidance reconcile shows."
-        self._told(loan, LoanState.REFUSED, why)
+    def _leave_open(self, loan: Loan, moved: Decimal) -> None:
+        """Let the account be compared, once nobody can tell what became of a loan: a person may accept what is owed."""
+        if loan.asset not in self.unclear:
+            self.unclear.add(loan.asset)
+            why = f"what is owed changed by {moved}, which does not tell: see abidance reconcile."
+            self._told(loan, LoanState.UNKNOWN, why)
+            self._doubt(LOAN, f"the outcome of {loan} is not known: {why}")
 
     def _unknown(self, loan: Loan, why: str) -> None:
         if loan.id not in self._doubted:
@@ -239,39 +292,53 @@ class Lending:
     def _told(self, loan: Loan, state: LoanState, reason: str) -> None:
         self._tell(LoanTold(self._way.pulse.wall(), loan.id, state, reason))
         if state.is_closed:
-            self._doubt(LOAN, "")
+            self._over(loan)
+
+    def _over(self, loan: Loan) -> None:
+        self.unclear.discard(loan.asset)
+        self._doubt(LOAN, "")
 
     # --- interest
 
     async def ask_interest(self) -> None:
         """Book the interest that was charged since it was asked for last."""
-        if self._turn.locked():
-            return
-        async with self._turn:
-            asked_at = self._way.wire.now()
-            if not (debts := self._account.debts()):
-                self._since = asked_at
-                return
-            until = min(asked_at - LISTED, (self._since or asked_at) + WINDOW)
-            rows = await self._charged(
-                self._since or asked_at
-            )  # of nothing, too: it closes what was rounded away
-            ours = [each for each in rows if debts.get(each.asset, asked_at) < each.ts <= until]
-            news = [each for each in ours if not self._account.has(self._event(each, ZERO, ZERO))]
-            if news:
-                funds = await self._all_funds()
-                for asset in dict.fromkeys(each.asset for each in news):
-                    self._book([each for each in news if each.asset == asset], funds.get(asset))
-            self._since = max(until, self._since)
+        if not self._turn.locked():
+            async with self._turn:
+                await self._due()
 
-    async def _charged(self, since: int) -> list[Moved]:
-        call: Call | None = self._lender.interest(since - OVERLAP)
-        found: list[Moved] = []
-        while call is not None:
-            page = self._lender.read_interest(await self._way.wire.ask(call))
-            found += page.moved
-            call = page.following(call)
-        return sorted(found, key=lambda each: each.ts)
+    async def _due(self, loan: Loan | None = None) -> Decimal:
+        """Book the interest that was charged since it was asked for last, and return that of a loan's asset.
+
+        That is not booked: whether it is owed or was paid is seen together with what became of the loan.
+        """
+        asked_at, since = self._way.wire.now(), dict(self._account.debts())
+        if loan is not None:
+            since.setdefault(loan.asset, loan.ts)
+        if not since:
+            self._since = asked_at
+            return ZERO
+        until = asked_at - LISTED
+        rows = await self._charged(self._since or asked_at, until)  # of nothing, too: it closes a rounding
+        ours = [each for each in rows if since.get(each.asset, asked_at) < each.ts <= until]
+        news = [each for each in ours if not self._account.has(self._event(each, ZERO, ZERO))]
+        waits = [each for each in news if loan is not None and each.asset == loan.asset]
+        if booked := [each for each in news if each not in waits]:
+            funds = await self._all_funds()
+            for asset in dict.fromkeys(each.asset for each in booked):
+                self._book([each for each in booked if each.asset == asset], funds.get(asset))
+        if not waits:
+            self._since = max(until, self._since)
+        return -sum((each.amount for each in waits), ZERO)
+
+    async def _charged(self, since: int, until: int) -> list[Moved]:
+        found: dict[tuple[str, str], Moved] = {}
+        for start in range(since - OVERLAP, until, WINDOW):
+            call: Call | None = self._lender.interest(start)
+            while call is not None:
+                page = self._lender.read_interest(await self._way.wire.ask(call))
+                found |= {(each.asset, each.id): each for each in page.moved}
+                call = page.following(call)
+        return sorted(found.values(), key=lambda each: each.ts)
 
     def _book(self, rows: list[Moved], funds: Funds | None) -> None:
         """Book interest of one asset: on the debt if that has grown by it, from the wallet if it has not grown at all.
@@ -302,4 +369,22 @@ class Lending:
         return {each.asset: each for each in self._dialect.read_funds(answer)}
 
 
-__all__ = ["LOAN", "Account", "Lending"]
+def _judged(moved: Decimal, amount: Decimal, due: Decimal, most: Decimal) -> bool | None:
+    """Say whether a loan was done, by how much the debt has moved; None where that tells both or neither.
+
+    Interest that is `due` was added to the debt or paid from the wallet; `most` is by how much all of it may be off.
+    """
+    said = {
+        is_done
+        for is_done, base in ((True, amount), (False, ZERO))
+        for more in (ZERO, due)
+        if abs(moved - base - more) <= most
+    }
+    return said.pop() if len(said) == 1 else None
+
+
+def _failure(error: Exception) -> str:
+    return f"the program failed ({type(error).__name__}: {error})"
+
+
+__all__ = ["FAILED", "LOAN", "Account", "Lending"]

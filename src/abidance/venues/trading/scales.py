@@ -91,10 +91,18 @@ class Scales:
         return False
 
     async def _ask(self) -> None:
-        found = self._dialect.read_funds(await self._way.wire.ask(self._dialect.funds()))
-        self.funds = {each.asset: each for each in found}
+        owed = {asset for asset, each in self.funds.items() if each.debt}
+        funds = await self._ask_funds()
+        if any(asset not in funds or not funds[asset].debt for asset in owed):  # one answer may leave it out
+            await self._way.pulse.sleep(PAUSE)
+            funds = await self._ask_funds()
+        self.funds = funds
         if (call := self._dialect.exposures()) is not None:
             self._exposures = self._dialect.read_exposures(await self._way.wire.ask(call))
+
+    async def _ask_funds(self) -> dict[str, Funds]:
+        found = self._dialect.read_funds(await self._way.wire.ask(self._dialect.funds()))
+        return {each.asset: each for each in found}
 
     def gaps(self, loose: Iterable[Loose] = ()) -> list[Gap]:
         """Return in what the account, as it was asked last, differs from our books now beyond what is `loose`."""
