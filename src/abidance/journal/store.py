@@ -30,7 +30,7 @@ from abidance.journal.record import (
 )
 from abidance.model.errors import JournalError
 from abidance.model.event import AccountEvent
-from abidance.model.outcome import Decided, Recorded
+from abidance.model.outcome import Decided, Recorded, as_before
 
 SyncPolicy = Literal["always", "commands", "never"]
 
@@ -102,6 +102,7 @@ class FileJournal:
         self._failure: tuple[str, str] | None = None
         self._fd = -1
         self._pending: Generator[bytes] | None = None
+        self._ahead: bytes | None = None
         self._lock = _lock(self.path)
         try:
             if not self.path.exists():
@@ -261,15 +262,21 @@ class FileJournal:
     def _compare(self, event: Recorded | None, deferred: bool) -> None:
         seq = self._last.seq - self.recorded + 1
         assert self._pending is not None
-        payload = next(self._pending)
+        payload, self._ahead = self._ahead or next(self._pending), None
         given = self._codec.encode(seq, deferred, event)
         # Equal bytes are the rule; a field added since with a default differs in bytes alone.
-        if given != payload and self._codec.decode(given) != _decode(self._codec, payload, seq, self.path):
-            raise JournalError(
-                f"The journal {self.path.name} and this version of the program disagree at record {seq}: on record is "
-                f"{_shown(self._codec.decode(payload))}, now came {_shown(Record(seq, deferred, event))}.",
-                f"Go on with the version that wrote it ({self.header.code_version}), or start a new run.",
-            )
+        if given != payload:
+            found = _decode(self._codec, payload, seq, self.path)
+            came = as_before(self._codec.decode(given).event, found.event)
+            if event is not None and came is None:  # all of it is news that the record's version did not tell
+                self._ahead = payload
+                return
+            if Record(seq, deferred, came) != found:
+                raise JournalError(
+                    f"The journal {self.path.name} and this version of the program disagree at record {seq}: on record "
+                    f"is {_shown(found)}, now came {_shown(Record(seq, deferred, event))}.",
+                    f"Go on with the version that wrote it ({self.header.code_version}), or start a new run.",
+                )
         self.recorded -= 1
         if not self.recorded:
             self._pending.close()

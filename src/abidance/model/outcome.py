@@ -91,6 +91,23 @@ class Decided(msgspec.Struct, frozen=True, gc=False, tag="decided"):
 Recorded = Event | Decided
 """Whatever a journal holds."""
 
+YOUNGER = frozenset({"crumb"})
+"""Codes of notices, nothing but words, of steps that earlier versions took in silence: their records lack them."""
+
+
+def as_before(now: Recorded | None, then: Recorded | None) -> Recorded | None:
+    """Return what comes of a step now as the version would have recorded it that recorded `then` in its place.
+
+    It lacks those `YOUNGER` notices that `then` lacks, and nothing else; None when nothing is left.
+    """
+    if not isinstance(now, Decided):
+        return now
+    known = then.notices if isinstance(then, Decided) else ()
+    notices = tuple([each for each in now.notices if each.code not in YOUNGER or each in known])
+    if not (now.intents or now.verdicts or now.commands or notices):
+        return None
+    return msgspec.structs.replace(now, notices=notices)
+
 
 class Outcome(msgspec.Struct, frozen=True, gc=False, tag="outcome"):
     """The record of one step: what entered, what was wished, what risk answered, what left."""

@@ -7,11 +7,13 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from abidance.journal import store
 from abidance.journal.record import FORMAT, MAGIC, Codec, Record, RunHeader, opening
 from abidance.journal.store import FileJournal, is_input, read
+from abidance.model.command import Cancel
 from abidance.model.errors import JournalError
 from abidance.model.event import (
     BalanceChanged,
@@ -25,6 +27,7 @@ from abidance.model.event import (
 from abidance.model.instrument import Instrument
 from abidance.model.market import Bar, BarSlice, Trade
 from abidance.model.order import Fill, Side
+from abidance.model.outcome import Decided, Notice, Recorded
 from abidance.testing.simulation.disk import Disk
 
 HOUR = 3_600_000_000_000
@@ -67,7 +70,7 @@ def hour(number: int, coins: int = 7) -> BarSlice:
     return BarSlice(number * HOUR, bars)
 
 
-def written(path: Path, *events: Event) -> Path:
+def written(path: Path, *events: Recorded) -> Path:
     with FileJournal(path, HEADER) as journal:
         for event in events:
             journal.append(event)
@@ -191,6 +194,61 @@ def test_a_restart_that_differs_names_the_record_and_writes_nothing(
 
     assert "0.1.0" in caught.value.remedy
     assert path.read_bytes() == before
+
+
+DECIDED = Decided(9, commands=(Cancel("o1", 9),), notices=(Notice(9, "warning", "adjusted", "words"),))
+CRUMB = Notice(9, "warning", "crumb", "0.0004 of BTC/USDT@BINANCE is less than can be sold (0.001).")
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_a_record_from_before_a_notice_was_told_is_gone_on_with(path: Path, is_alone: bool) -> None:
+    beside = Decided(9) if is_alone else DECIDED
+    written(path, OrderFilled(9, FILL), *(() if is_alone else (beside,)), Timer(10, "t"))
+    now = msgspec.structs.replace(beside, notices=(CRUMB, *beside.notices))
+
+    with FileJournal(path) as journal:
+        for event in (OrderFilled(9, FILL), now, Timer(10, "t")):
+            journal.append(event)
+        left = journal.recorded
+        journal.append(OrderFilled(9, FILL))
+        journal.append(now)
+
+    assert left == 0
+    events = [record.event for record in read(path).records]
+    assert events[-3:] == [Timer(10, "t"), OrderFilled(9, FILL), now]
+    with FileJournal(path) as journal:  # old and new in one record
+        for event in (OrderFilled(9, FILL), now, Timer(10, "t"), OrderFilled(9, FILL), now):
+            journal.append(event)
+        assert journal.recorded == 0
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        msgspec.structs.replace(DECIDED, commands=()),
+        msgspec.structs.replace(DECIDED, notices=()),
+        msgspec.structs.replace(
+            DECIDED, notices=(*DECIDED.notices, Notice(9, "warning", "adjusted", "more"))
+        ),
+        msgspec.structs.replace(DECIDED, ts=10),
+    ],
+)
+def test_only_the_notice_itself_may_be_missing_on_record(path: Path, now: Decided) -> None:
+    written(path, OrderFilled(9, FILL), DECIDED)
+
+    with FileJournal(path) as journal:
+        journal.append(OrderFilled(9, FILL))
+        with pytest.raises(JournalError, match="disagree at record 2"):
+            journal.append(msgspec.structs.replace(now, notices=(CRUMB, *now.notices)))
+
+
+def test_a_notice_on_record_that_is_not_told_again_is_a_difference(path: Path) -> None:
+    written(path, OrderFilled(9, FILL), msgspec.structs.replace(DECIDED, notices=(CRUMB,)))
+
+    with FileJournal(path) as journal:
+        journal.append(OrderFilled(9, FILL))
+        with pytest.raises(JournalError, match="disagree at record 2"):
+            journal.append(msgspec.structs.replace(DECIDED, notices=()))
 
 
 def test_a_bar_with_nan_equals_itself_on_a_restart(path: Path) -> None:
