@@ -29,7 +29,7 @@ demo: $(VENV)/.runtime ## install the runtime, build the dashboard where Node is
 	@$(VENV)/bin/abidance demo $(ARGS)
 
 test: $(VENV)/.installed ## run the tests (make test ARGS="-k ledger" picks some)
-	@$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(PY) -m pytest -n 2 --dist worksteal --durations=40 $(ARGS)
 
 SEEDS ?= 10000
 WORLD ?=
