@@ -1,5 +1,6 @@
 """Hypothesis profiles (`ci` repeats the same examples, `dev` looks for new ones), and where compiled code is kept."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -26,5 +27,9 @@ recursions.prepare()
 
 @pytest.fixture(scope="session")
 def kernels_are_compiled() -> None:
-    """Compile whatever a program compiles, so that no test which drives one has to wait for that."""
-    subprocess.run([sys.executable, "-c", COMPILE], check=True, capture_output=True, timeout=1_200)
+    """Compile whatever a program compiles, so that no test which drives one waits for that: in one worker alone."""
+    cache = Path(os.environ["ABIDANCE_CACHE"])
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "compiling.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        subprocess.run([sys.executable, "-c", COMPILE], check=True, capture_output=True, timeout=1_200)
