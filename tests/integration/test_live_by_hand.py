@@ -135,6 +135,31 @@ async def test_coins_that_were_withdrawn_are_the_strategy_s_loss_and_a_restart_k
         assert each.engine.state.feeds.venues["BINANCE"].is_trusted
 
 
+async def test_wrong_answers_long_after_the_owner_took_coins_of_his_own_take_nothing_from_strategies(
+    tmp_path: Path,
+) -> None:
+    place, seen = Spot(tmp_path / "bot"), list[tuple[dict[str, Decimal], bool]]()
+    place.exchange.desk.transfer(place.account, "BTC", D("0.5"), place.exchange.now)
+
+    async def wrong(bot: LiveTrading) -> None:
+        for there in (D(0), D("-0.008"), D("0.008")):
+            place.account.purse("BTC").free += there
+            await place.pass_time(70)
+            seen.append((held(bot), bot.engine.state.feeds.venues["BINANCE"].is_trusted))
+
+    async def person(bot: LiveTrading) -> None:
+        place.exchange.desk.transfer(place.account, "BTC", D("-0.5"), place.exchange.now)
+        await place.pass_time(130)
+        await wrong(bot)
+
+    async with place:
+        await place.live(130, person=person)
+        await place.live(10, person=wrong)
+
+    assert [trusted for _, trusted in seen] == [True, False, True] * 2
+    assert len({tuple(each.items()) for each, _ in seen}) == 1
+
+
 async def test_who_takes_out_more_than_is_his_leaves_the_ledger_and_stops_new_risk(tmp_path: Path) -> None:
     place, seen = Spot(tmp_path / "bot"), list[tuple[float, Decimal, bool]]()
 

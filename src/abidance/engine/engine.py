@@ -26,6 +26,7 @@ from abidance.kernel.ports import SimulatedVenue
 from abidance.market.feed.stream import Lane, Passed, Watch
 from abidance.model.errors import StrategyError
 from abidance.model.event import (
+    AccountAgreed,
     BalanceChanged,
     CircuitMoved,
     Control,
@@ -113,6 +114,7 @@ class Engine:
             OrderFilled: self.news.on_filled,
             FundingPaid: self._on_cash,
             BalanceChanged: self._on_cash,
+            AccountAgreed: self._on_agreed,
             DebtChanged: self.lending.on_debt,
             LoanTold: self.lending.on_told,
             VenueStatus: self.news.on_venue_status,
@@ -450,6 +452,10 @@ class Engine:
         for runner in self._runners_of(event.strategy):
             if isinstance(runner, EventRunner):
                 self._call(runner, runner.strategy.on_timer, event)
+
+    def _on_agreed(self, event: AccountAgreed) -> None:
+        self.state.now = max(self.state.now, event.ts)
+        self.state.portfolio.owner.agreed(event)
 
     def _on_control(self, event: Control) -> None:
         self.state.now = max(self.state.now, event.ts)

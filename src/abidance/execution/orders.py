@@ -17,6 +17,7 @@ import msgspec
 from abidance.model.command import Amend, Cancel, Submit
 from abidance.model.errors import InvariantError
 from abidance.model.event import (
+    AccountAgreed,
     AccountEvent,
     BalanceChanged,
     ChangeRejected,
@@ -47,7 +48,7 @@ CHANGE_PATIENCE = 10 * SECOND_NS
 _ENTRIES = frozenset({Purpose.ENTRY, Purpose.REBALANCE})
 _KEPT = 1000
 _OF_NO_ORDER = (
-    FundingPaid, BalanceChanged, DebtChanged, LoanTold, VenueStatus, CircuitMoved, RulesChanged,
+    FundingPaid, BalanceChanged, AccountAgreed, DebtChanged, LoanTold, VenueStatus, CircuitMoved, RulesChanged,
 )  # fmt: skip
 
 

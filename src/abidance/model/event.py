@@ -120,6 +120,19 @@ class BalanceChanged(msgspec.Struct, frozen=True, gc=False, tag="balance_changed
     id: str = ""
 
 
+class AccountAgreed(msgspec.Struct, frozen=True, gc=False, tag="account_agreed"):
+    """An account had all that our books say after its owner had moved and traded so much himself since the run began.
+
+    `moved` is by asset, `traded` by instrument, negative is what he took out or sold. That explains nothing that the
+    account lacks later.
+    """
+
+    ts: int
+    venue: str
+    moved: dict[str, Decimal]
+    traded: dict[str, Decimal]
+
+
 class DebtChanged(msgspec.Struct, frozen=True, gc=False, tag="debt_changed"):
     """What we owe a venue changed: by `owed` (more when positive), and `received` came to our wallet with it.
 
@@ -289,6 +302,7 @@ AccountEvent = (
     | ChangeRejected
     | FundingPaid
     | BalanceChanged
+    | AccountAgreed
     | DebtChanged
     | LoanTold
     | VenueStatus
@@ -315,6 +329,7 @@ Event = (
     | ChangeRejected
     | FundingPaid
     | BalanceChanged
+    | AccountAgreed
     | DebtChanged
     | LoanTold
     | VenueStatus
@@ -326,6 +341,7 @@ Event = (
 
 __all__ = [
     "KILL_SWITCH",
+    "AccountAgreed",
     "AccountEvent",
     "Anomaly",
     "BalanceChanged",

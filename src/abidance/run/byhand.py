@@ -1,23 +1,29 @@
 """What the owner of an account took of what strategies hold: nobody goes on believing that it is still there.
 
 His trades, deposits and withdrawals are booked in his own purse, and are his affair for as long as the account has what
-the run owns. Where it has less of a coin, and his purse knows why, the run has lost it: dust first, then what
-strategies hold, to him, at the price of his trade, or by a sale at the last price whose proceeds went with the coins.
+the run owns. Where it has less of a coin, and he took some since it was seen to have all, the run has lost it: dust
+first, then what strategies hold, to him, at the price of his trade, or by a sale at the last price whose proceeds went
+with the coins.
 A contract's position is one for the whole account: what he trades against the strategies is theirs at once. What no
 book can explain is left to a person.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal, localcontext
+from functools import partial
 from typing import NamedTuple
 
+from abidance.engine.state import State
 from abidance.model.account import OWNER, Position
-from abidance.model.event import BalanceChanged, OrderFilled
+from abidance.model.errors import JournalError
+from abidance.model.event import AccountAgreed, BalanceChanged, OrderFilled
 from abidance.model.instrument import Instrument
-from abidance.model.money import ZERO, nearest_to, received
+from abidance.model.money import ZERO, nearest_to, received, to_decimal
 from abidance.model.order import Fill, Purpose, Side
 from abidance.portfolio.ledger import EXACT
 from abidance.portfolio.portfolio import Portfolio
+from abidance.venues.trading.inquiry import LAG
 
 Entry = OrderFilled | BalanceChanged
 
@@ -26,15 +32,17 @@ class Account(NamedTuple):
     """One venue as our books and the venue itself have it.
 
     `positions` are those of strategies, in the order in which they were opened, `hands` what the owner traded himself.
-    `ours` and `purse` are the balances by asset of the run (without debts) and of the owner, `there` the venue's.
-    `price` is the last one known in quote units, None when there is none.
+    `ours` are the balances by asset of the run (without debts), `there` the venue's. `moved` (by asset) and `traded`
+    (by instrument) are what came and went by the owner since the two agreed last. `price` is the last one known in
+    quote units, None when there is none.
     """
 
     positions: Sequence[Position]
     hands: Sequence[Position]
     instruments: Mapping[str, Instrument]
     ours: Mapping[str, Decimal]
-    purse: Mapping[str, Decimal]
+    moved: Mapping[str, Decimal]
+    traded: Mapping[str, Decimal]
     there: Mapping[str, Decimal]
     price: Callable[[str], Decimal | None]
 
@@ -48,13 +56,72 @@ class Account(NamedTuple):
         price: Callable[[str], Decimal | None],
     ) -> "Account":
         """Return a venue as a run's books have it, beside what is there."""
-        debts, purse = portfolio.ledger.debts(venue), portfolio.ledger.purse(venue)
+        debts, owner = portfolio.ledger.debts(venue), portfolio.owner
         ours = {
             asset: amount - debts.get(asset, ZERO)
             for asset, amount in portfolio.ledger.balances(venue).items()
         }
-        positions, hands = portfolio.open_positions(), portfolio.owner.positions()
-        return cls(positions, hands, instruments, ours, purse, there, price)
+        positions, hands = portfolio.open_positions(), owner.positions()
+        moved, traded = owner.moved(venue), owner.traded(venue)
+        return cls(positions, hands, instruments, ours, moved, traded, there, price)
+
+
+class Settlement:
+    """What one account's owner did with it, settled with strategies each time that it is weighed.
+
+    An account that has all that it must have says so of what was booked `LAG` before it was asked, and of nothing
+    later. `state` is the engine's now, `tell` takes entries, `steady` tells seconds. Once nothing can be recorded any
+    more nothing is settled: the run ends by itself then.
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        instruments: Mapping[str, Instrument],
+        state: Callable[[], State],
+        tell: Callable[[Entry | AccountAgreed], None],
+        steady: Callable[[], float],
+    ) -> None:
+        self._venue = venue
+        self._instruments = instruments
+        self._coins = [id for id, each in instruments.items() if not each.is_perpetual]
+        self._state = state
+        self._tell = tell
+        self._steady = steady
+        self._noted: tuple[float, dict[str, Decimal], dict[str, Decimal]] | None = None
+
+    def settle(self, there: Mapping[str, Decimal], ref: str) -> None:
+        """Let strategies lose what somebody sold by hand, or withdrew, of what they hold."""
+        state = self._state()
+        price = partial(last_price, state)
+        account = Account.of(state.portfolio, self._venue, self._instruments, there, price)
+        with suppress(JournalError):
+            for entry in list(taken_from_strategies(account, ref, state.now)):
+                self._tell(entry)
+
+    def agreed(self) -> None:
+        """Take that the account has all that it must have: what the owner did before explains no lack any more."""
+        if not self._coins:  # money and contracts are nobody's to lose here
+            return
+        state, now = self._state(), self._steady()
+        owner, noted = state.portfolio.owner, self._noted
+        if noted is not None and now - noted[0] < LAG:
+            return
+        if noted is not None and not owner.has_agreed(self._venue, *noted[1:]):
+            with suppress(JournalError):
+                self._tell(AccountAgreed(state.now, self._venue, *noted[1:]))
+        purse, held = state.portfolio.ledger.purse(self._venue), owner.holdings()
+        self._noted = (
+            now,
+            {asset: amount for asset, amount in purse.items() if amount},
+            {id: held[id] for id in self._coins if id in held},
+        )
+
+
+def last_price(state: State, id: str) -> Decimal | None:
+    """Return the last price of an instrument in quote units, None when none is known."""
+    known = state.price(id)
+    return None if known is None else to_decimal(known)
 
 
 def holdings(portfolio: Portfolio, venue: str, instruments: Mapping[str, Instrument]) -> dict[str, Decimal]:
@@ -94,21 +161,19 @@ def taken_from_strategies(account: Account, ref: str, ts: int) -> Iterator[Entry
         for asset in dict.fromkeys(each.base for each in spot):
             ids = {each.id for each in spot if each.base == asset}
             holders = [each for each in owners if each.instrument in ids and each.quantity > 0]
-            yield from _coins_gone(
-                account, asset, holders, {id: hands[id] for id in ids & hands.keys()}, ref, ts
-            )
+            yield from _coins_gone(account, asset, holders, ids, ref, ts)
 
 
 def _coins_gone(
     account: Account,
     asset: str,
     holders: Sequence[Position],
-    hands: Mapping[str, Position],
+    ids: Collection[str],
     ref: str,
     ts: int,
 ) -> Iterator[Entry]:
     """Yield how the run loses what is gone of a coin: dust, what was sold by hand, then what was withdrawn."""
-    ours, taken = account.ours.get(asset, ZERO), -account.purse.get(asset, ZERO)
+    ours, taken = account.ours.get(asset, ZERO), -account.moved.get(asset, ZERO)
     owned = sum((each.quantity for each in holders), ZERO)
     gone = min(max(ours, owned) - account.there.get(asset, ZERO), taken)
     if (dust := min(gone, ours - owned)) > 0:
@@ -116,12 +181,13 @@ def _coins_gone(
         venue = next(iter(account.instruments.values())).venue
         yield BalanceChanged(ts, venue, asset, -dust, ref)
         yield BalanceChanged(ts, venue, asset, dust, ref, is_owners=True)
-    sold = max(ZERO, -sum((each.quantity for each in hands.values()), ZERO))
+    sold = max(ZERO, -sum((account.traded.get(id, ZERO) for id in ids), ZERO))
     for owner, part in _first(holders, gone):
         by_hand = min(part, sold)
         sold -= by_hand
         if by_hand:
-            yield from _traded_away(account, owner, by_hand, hands.get(owner.instrument), ref, ts)
+            hand = next((each for each in account.hands if each.instrument == owner.instrument), None)
+            yield from _traded_away(account, owner, by_hand, hand, ref, ts)
         if part > by_hand:
             yield from _taken_out(account, owner, part - by_hand, ref, ts)
 

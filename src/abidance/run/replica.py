@@ -23,6 +23,7 @@ from abidance.model.account import OWNER, Position, RoundTrip
 from abidance.model.command import Amend, Cancel, Command, Submit
 from abidance.model.errors import JournalError, UsageError
 from abidance.model.event import (
+    AccountAgreed,
     AccountEvent,
     BalanceChanged,
     CircuitMoved,
@@ -174,6 +175,7 @@ class Replica:
             Anomaly: self._on_anomaly,
             OrderFilled: self._on_filled,
             **dict.fromkeys((BalanceChanged, FundingPaid, DebtChanged), self._on_cash),
+            AccountAgreed: self._on_agreed,
             VenueStatus: self._on_venue,
             CircuitMoved: self._on_circuit,
             RulesChanged: self._on_rules,
@@ -428,6 +430,10 @@ class Replica:
         self.line.on_external(before, amount)
         self.breakers.on_external(amount)
         self._tell(event)
+
+    def _on_agreed(self, event: AccountAgreed) -> None:
+        self.state.now = max(self.state.now, event.ts)
+        self.portfolio.owner.agreed(event)
 
     def _on_venue(self, event: VenueStatus) -> None:
         self.state.now = max(self.state.now, event.ts)

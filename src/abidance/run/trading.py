@@ -37,7 +37,7 @@ from abidance.model.event import (
 )
 from abidance.model.instrument import Instrument
 from abidance.model.market import FeedStatus, MarketEvent
-from abidance.model.money import ZERO, to_decimal
+from abidance.model.money import ZERO
 from abidance.model.order import OrderType
 from abidance.model.outcome import Decided, Outcome
 from abidance.portfolio.ledger import external_ref, funding_ref
@@ -45,7 +45,7 @@ from abidance.risk.circuits import RUN, Sign
 from abidance.run import checkpoint
 from abidance.run.adjusting import adjustments
 from abidance.run.bot import JOURNAL, Moment
-from abidance.run.byhand import Account, exposed, holdings, taken_from_strategies
+from abidance.run.byhand import Settlement, exposed, holdings, last_price
 from abidance.run.checkpoint import State
 from abidance.run.circuits import CircuitWatch
 from abidance.run.departures import Departures, place_of
@@ -276,10 +276,14 @@ class LiveTrading(LivePaper):
         )  # fmt: skip
 
     def _gateway(self, dialect: AccountDialect, way: Way) -> VenueGateway:
+        hand = Settlement(
+            dialect.venue, dialect.instruments, lambda: self._core.engine.state, self._pump.step, way.pulse.steady
+        )  # fmt: skip
         books = Books(
             lambda: self._owned(dialect),
             lambda: self._exposed(dialect),
-            lambda funds: self._brought_home(dialect, funds),
+            lambda funds: self._settle(dialect, funds, hand),
+            hand.agreed,
             partial(self._loans.debts, dialect.venue),
             partial(self._loans.awaited, dialect.venue),
         )
@@ -298,24 +302,13 @@ class LiveTrading(LivePaper):
         """Return what our books say is there of each asset; the venue may have more, which is not ours to trade."""
         return holdings(self._core.engine.state.portfolio, dialect.venue, dialect.instruments)
 
-    def _brought_home(self, dialect: AccountDialect, funds: Mapping[str, Funds]) -> None:
-        """Settle, unless nothing can be recorded any more: the run ends by itself then."""
-        with suppress(JournalError):
-            self._settle(dialect, funds)
-
-    def _settle(self, dialect: AccountDialect, funds: Mapping[str, Funds]) -> None:
-        """Let strategies lose what somebody sold by hand, or withdrew, of what they hold."""
-        self._hear_accounts()
-        state = self._core.engine.state
+    def _settle(self, dialect: AccountDialect, funds: Mapping[str, Funds], hand: Settlement) -> None:
+        """Let strategies lose what somebody took of what they hold."""
         there = {asset: each.total for asset, each in funds.items()}
         there |= dict.fromkeys(self._loans.moving(dialect.venue), Decimal("Infinity"))  # compared afterwards
-        account = Account.of(state.portfolio, dialect.venue, dialect.instruments, there, self._price)
-        for event in list(taken_from_strategies(account, f"by hand {self.journal.seq}", state.now)):
-            self._pump.step(event)
-
-    def _price(self, id: str) -> Decimal | None:
-        known = self._core.engine.state.price(id)
-        return None if known is None else to_decimal(known)
+        with suppress(JournalError):
+            self._hear_accounts()
+        hand.settle(there, f"by hand {self.journal.seq}")
 
     def _hear_accounts(self) -> None:
         """Let the engine take what accounts have told."""
@@ -504,7 +497,7 @@ class LiveTrading(LivePaper):
                 gateway.scales.gaps(),
                 state.portfolio.open_positions(),
                 gateway.dialect.instruments,
-                self._price,
+                partial(last_price, state),
                 f"adjustment {answer.seq}",
                 state.now,
             )

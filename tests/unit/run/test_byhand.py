@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from abidance.engine.state import State
 from abidance.model.account import OWNER
-from abidance.model.event import BalanceChanged, DebtChanged, OrderFilled
+from abidance.model.event import AccountAgreed, BalanceChanged, DebtChanged, OrderFilled
 from abidance.model.instrument import Instrument
 from abidance.model.order import Fill, Side
 from abidance.portfolio.portfolio import Portfolio
-from abidance.run.byhand import Account, exposed, holdings, taken_from_strategies
+from abidance.run.byhand import Account, Settlement, exposed, holdings, taken_from_strategies
 
 D = Decimal
 SPOT = Instrument("BTC/USDT@BINANCE", D("0.01"), D("0.00001"), D("0.00001"), D(5))
@@ -182,3 +185,78 @@ def test_what_a_contract_by_hand_had_won_or_lost_before_a_strategy_came_is_his(
     assert not held.open_positions()
     assert held.equity() - before == earned
     assert [trip.pnl for trip in held.round_trips] == [earned]
+
+
+class Weighed:
+    """An account that is weighed as time passes: `there` is what it says of coins."""
+
+    def __init__(self) -> None:
+        self.held = played([("a", SPOT.id, D("0.5"), D(40_000))], BOUGHT)
+        self.now = 0.0
+        self.told: list[OrderFilled | BalanceChanged | AccountAgreed] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin as a process does: with the record, and with nothing else."""
+        state = SimpleNamespace(portfolio=self.held, now=3, price=lambda _: 50_000.0)
+        self.hand = Settlement("BINANCE", BOUGHT, lambda: cast(State, state), self.tell, lambda: self.now)
+
+    def tell(self, event: OrderFilled | BalanceChanged | AccountAgreed) -> None:
+        self.told.append(event)
+        if isinstance(event, AccountAgreed):
+            self.held.owner.agreed(event)
+        else:
+            self.held.apply(event)
+
+    def weigh(self, there: str, after: float = 60.0) -> Decimal:
+        """Weigh the account after some seconds and return what strategies hold then."""
+        self.now += after
+        self.hand.settle({"BTC": D(there)}, f"by hand {self.now}")
+        if holdings(self.held, "BINANCE", BOUGHT)["BTC"] <= D(there):
+            self.hand.agreed()
+        return of_strategies(self.held)
+
+    def withdraw(self, amount: str) -> None:
+        self.held.apply(BalanceChanged(2, "BINANCE", "BTC", -D(amount), "withdrawal", is_owners=True))
+
+    def sell(self, amount: str) -> None:
+        self.held.apply(filled(f"s{self.now}", OWNER, SPOT.id, -D(amount), D(60_000)))
+
+
+@pytest.mark.parametrize("how", ["withdraw", "sell"])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_the_owner_took_before_the_account_last_agreed_explains_no_later_lack(
+    how: str, restarts: bool
+) -> None:
+    account = Weighed()
+    account.weigh("2.5")
+    getattr(account, how)("2")  # coins of his own
+    seen = [account.weigh("0.5"), account.weigh("0.5")]
+    if restarts:
+        account.begin()
+
+    seen += [account.weigh("0"), account.weigh("0")]  # two wrong answers
+
+    assert set(seen) == {D("0.5")}
+    account.withdraw("0.2")  # what comes since then still does
+    assert account.weigh("0") == D("0.3")
+    assert [type(event) for event in account.told].count(AccountAgreed) == 1
+
+
+def test_an_account_that_may_be_asked_of_a_copy_that_lags_proves_nothing_of_the_last_seconds() -> None:
+    account = Weighed()
+    account.weigh("0.5")
+    account.withdraw("0.2")
+
+    assert account.weigh("0.5", after=30) == D("0.5")  # the copy does not know yet
+    assert account.weigh("0.5", after=5) == D("0.5")
+    assert account.weigh("0.3", after=5) == D("0.3")
+
+
+def test_nothing_is_recorded_of_an_account_whose_owner_does_nothing() -> None:
+    account = Weighed()
+
+    for _ in range(10):
+        account.weigh("0.5")
+
+    assert not account.told

@@ -53,12 +53,14 @@ def slack(*debts: Decimal) -> Decimal:
 class Books:
     """What our own books say of the account: asked when the venue's say is compared with it.
 
-    `settle` is told before what the account has: what somebody did with it by hand is then brought home.
+    `settle` is told before what the account has: what somebody did with it by hand is then brought home. `agreed` is
+    called once nothing else differed.
     """
 
     funds: Callable[[], Mapping[str, Decimal]]
     exposures: Callable[[], Mapping[str, Decimal]]
     settle: Callable[[Mapping[str, Funds]], None] = lambda _: None
+    agreed: Callable[[], None] = lambda: None
     debts: Callable[[], Mapping[str, Decimal]] = dict
     moving: Callable[[], Collection[str]] = tuple
     """The assets of which something is being borrowed or repaid now: they are compared afterwards."""

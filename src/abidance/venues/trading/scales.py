@@ -113,6 +113,8 @@ class Scales:
         self._books.settle(self.funds)
         found, before = told(self.gaps()), self._doubts.get(BOOKS)
         self._doubt(BOOKS, found)
+        if not found:
+            self._books.agreed()
         if not found or not before:
             self._way.signs(Sign.DIFFERED if found else Sign.AGREED, 0.0, found)
 
