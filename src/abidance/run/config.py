@@ -104,6 +104,9 @@ class RunConfig(Config):
     """Live market data."""
     perpetuals: PerpetualsConfig = PerpetualsConfig()
     """How accounts trade perpetuals."""
+    dead_man: bool = Field(True, exclude=True)
+    """Whether a venue takes back what rests there to trade when the program is not heard for a minute, where it can and
+    has no stops of ours to take along (KuCoin). It takes orders by hand in the same pairs, too."""
     journal_sync: Literal["always", "commands", "never"] = "commands"
     """When the journal is forced to the disk: at each record, before orders leave, or when the system likes."""
     store: Place = Field("", exclude=True)
@@ -320,7 +323,9 @@ def reference() -> str:
 def template() -> str:
     """Return a configuration file to begin with: the defaults, and one strategy on two instruments."""
     title = "Settings of a run. What is commented out is not set. Every setting: docs/configuration.md"
-    return Reference(schema).template({**starter().model_dump(mode="json"), "store": "", "lease": ""}, title)
+    return Reference(schema).template(
+        {**starter().model_dump(mode="json"), "store": "", "lease": "", "dead_man": True}, title
+    )
 
 
 def starter() -> RunConfig:

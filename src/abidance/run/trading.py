@@ -372,9 +372,8 @@ class LiveTrading(LivePaper):
         circuits = self._core.engine.state.feeds.circuits.values()
         shut = [each for each in circuits if not each.is_closed]
         doubts += [f"{each.venue or 'every venue'}: {each.part} {each.state}. {each.reason}" for each in shut]
-        return (
-            replace(moment, feeds=f"{moment.feeds}. Only exits at {' '.join(doubts)}") if doubts else moment
-        )
+        told = f"{moment.feeds}. Only exits at {' '.join(doubts)}"
+        return replace(moment, feeds=told) if doubts else moment
 
     async def _ended(self, tasks: Sequence["asyncio.Future[None]"]) -> None:
         """End what goes on beside; nobody stays to watch entries that cannot be recorded any more."""
@@ -415,6 +414,7 @@ class LiveTrading(LivePaper):
 
     async def _leave(self) -> None:
         """Put the last state away; a disk that does not answer is not waited for."""
+        await asyncio.gather(*(gateway.dead_man.release() for gateway in self.gateways))
         if self._stored is not None:
             await asyncio.wait((self._stored,), timeout=LAST_WORDS)
         if not self.journal.has_failed:
@@ -476,9 +476,7 @@ class LiveTrading(LivePaper):
             answer = super()._obey(wish)
             self._loans.hand_over()
             return answer
-        doubtful = [
-            each for each in self.gateways if BOOKS in each.doubts
-        ]  # they were asked, and they differ
+        doubtful = [each for each in self.gateways if BOOKS in each.doubts]  # asked, and they differ
         if any(under_way(each.register) for each in doubtful):
             return Answer(
                 error="Orders are under way whose fills may be what differs: they would be booked twice.",
@@ -583,6 +581,7 @@ def _dialects(material: Material, access: Mapping[str, Access]) -> list[AccountD
     found = [account_of(each[0].venue, each[0].kind, each) for each in markets.values()]
     check_purses(found)
     for dialect in found:
+        dialect.countdown = dialect.countdown if material.config.dead_man else None
         if dialect.venue not in access:
             raise ConfigError(
                 f"There is no key for {dialect.venue}.", f"Add one: abidance keys add {dialect.venue}"

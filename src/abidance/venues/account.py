@@ -210,8 +210,7 @@ class Capability(msgspec.Struct, frozen=True):
     """What a venue really has, in one market. An order type that is not native is held and watched by us.
 
     `window` is for how many seconds after it was signed a submit may still be accepted. With `ids_once` a client id is
-    refused for ever after its first use. `dead_man` says whether all orders can be cancelled by silence, and whether
-    that would take protective stops along.
+    refused for ever after its first use. `dead_man` says whether orders are cancelled by silence, and which.
     """
 
     native: frozenset[OrderType]
@@ -298,6 +297,8 @@ class AccountDialect(Protocol):
     """How perpetuals are set and paid; None in a spot market."""
     lender: "Lender | None" = None
     """How this market's own wallet is lent something; None where that is not done."""
+    countdown: "Countdown | None" = None
+    """What takes our orders back when we are not heard; None where there is none, or a stop of ours may stand."""
 
     async def prepare(self, ask: "Callable[[Call], Awaitable[Answer]]") -> None:
         """Ask for what must be known before anything else is asked. Raises UsageError and VenueError."""
@@ -447,6 +448,25 @@ class Lender(Protocol):
         ...
 
 
+class Countdown(Protocol):
+    """A venue's dead man's switch: it takes orders back unless it is begun anew, and must find no stop of ours."""
+
+    seconds: int
+    """After how long it takes them."""
+
+    def begin(self) -> Call:
+        """Return the call that begins the countdown, or begins it anew."""
+        ...
+
+    def call_off(self) -> Call:
+        """Return the call that ends it without taking anything."""
+        ...
+
+    def read(self, answer: Answer) -> None:
+        """Return when the answer to one of the calls above says that it was done. Raises VenueError."""
+        ...
+
+
 def plain_number(value: Decimal) -> str:
     """Return a price or quantity as venues want it: every digit, no exponent, no zeros at the end."""
     return format(value.normalize(), "f")
@@ -492,6 +512,7 @@ __all__ = [
     "Call",
     "Capability",
     "Contracts",
+    "Countdown",
     "Credentials",
     "Execution",
     "Exposure",

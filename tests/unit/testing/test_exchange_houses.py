@@ -135,6 +135,9 @@ class Place:
     desk = Desk(())
     address = "127.0.0.1:1"
 
+    def at(self, ts: int, work: object) -> None:
+        raise NotImplementedError
+
 
 class Ear:
     """A listener that hears and is told nothing."""

@@ -98,6 +98,9 @@ def calls(name: str) -> Iterator[tuple[str, Call]]:
         yield "cancel the rest", call
     yield "find", next(iter(account.find(standing)))
     yield "funds", account.funds()
+    if account.countdown is not None:
+        yield "countdown", account.countdown.begin()
+        yield "call the countdown off", account.countdown.call_off()
     if account.lender is not None:
         yield "borrow", account.lender.borrow("BTC", D("0.010"))
         yield "repay", account.lender.repay("BTC", D("0.010"))
@@ -133,6 +136,7 @@ def test_no_order_type_that_a_venue_really_has_is_without_its_request(name: str)
     needed |= {"limit reduce-only"} if can.reduce_only else set()
     needed |= {"amend"} if can.amends else set()
     needed |= {"cancel all"} if can.cancels_all else set()
+    needed |= {"countdown", "call the countdown off"} if account.countdown is not None else set()
     needed |= {"borrow", "repay", "interest"} if account.lender is not None else set()
 
     assert needed | {"cancel", "find", "funds"} <= set(GOLDEN[name])

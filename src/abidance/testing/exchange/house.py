@@ -64,6 +64,10 @@ class Place(Protocol):
         """Return host and port."""
         ...
 
+    def at(self, ts: int, work: Callable[[], None]) -> None:
+        """Let something be done at a time, ns UTC."""
+        ...
+
 
 class Listener(Protocol):
     """One connection as a house sees it: `path` is where it came in, `topics` what it listens to."""

@@ -7,11 +7,12 @@ quote asset.
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from abidance.model.instrument import MS_NS
+from abidance.model.instrument import MS_NS, SECOND_NS
 from abidance.testing.exchange.accounts import ZERO, Account
 from abidance.testing.exchange.core import BUY, SELL, Force
 from abidance.testing.exchange.counter import (
@@ -29,6 +30,7 @@ from abidance.testing.exchange.house import Asked, Listener, Place, Refusal, mil
 from abidance.testing.exchange.market import Market
 
 _WINDOW_MS = 5_000
+_DAY_S = 86_400
 _ORDERS = frozenset({"/spotMarket/tradeOrders", "/spotMarket/tradeOrdersV2"})
 _STOPS, _BALANCE, _FILLS = "/spotMarket/advancedOrders", "/account/balance", "/spot/tradeFills"
 _TOPICS = _ORDERS | {_STOPS, _BALANCE, _FILLS}
@@ -49,6 +51,15 @@ _DECLINED: Mapping[Why, tuple[str, str]] = {
 Handler = Callable[[Account, Mapping[str, Any]], object]
 
 
+@dataclass(frozen=True, eq=False)
+class _Countdown:
+    """When an account's orders of these symbols (none named: all) are taken back, unless it is begun anew."""
+
+    seconds: int
+    symbols: str
+    until: int
+
+
 class KuCoinOrders:
     """Spot orders of the accounts of one exchange."""
 
@@ -58,6 +69,7 @@ class KuCoinOrders:
         self._place = place
         self._ears = Ears()
         self._tokens: dict[str, Account] = {}
+        self._countdowns: dict[str, _Countdown] = {}
         place.desk.remembers = place.desk.ends_post = place.desk.fees_in_quote = True
 
     @property
@@ -84,6 +96,8 @@ class KuCoinOrders:
                 "lastId": 0,
             },
             "GET /api/v1/hf/fills": self._fills,
+            "POST /api/v1/hf/orders/dead-cancel-all": self._count_down,
+            "GET /api/v1/hf/orders/dead-cancel-all/query": lambda account, _: self._counted(account),
             "POST /api/v1/stop-order": lambda account, asked: self._place_order(account, asked, stops=True),
             "GET /api/v1/stop-order": self._stops,
             "DELETE /api/v1/stop-order/cancel": self._cancel_stops,
@@ -240,6 +254,41 @@ class KuCoinOrders:
         for symbol in self._markets:
             self._cancel_all(account, {**asked, "symbol": symbol})
         return {"succeedSymbols": list(self._markets), "failedSymbols": []}
+
+    def _count_down(self, account: Account, asked: Mapping[str, Any]) -> object:
+        """Begin an account's countdown anew, or call it off; what was set before is overwritten."""
+        seconds, symbols = asked.get("timeout"), word(asked, "symbols")
+        named = symbols.split(",") if symbols else []
+        if not isinstance(seconds, int) or not (seconds == -1 or 5 <= seconds <= _DAY_S) or len(named) > 50:
+            raise _no("400100", "timeout or symbols is invalid.")
+        if not account.permissions.trade:
+            raise _no("400007", "Access denied--> Require more permission.")
+        for symbol in named:
+            self._market({"symbol": symbol})
+        self._countdowns.pop(account.key, None)
+        if seconds == -1:
+            return None
+        count = _Countdown(seconds, symbols, self._place.now + seconds * SECOND_NS)
+        self._countdowns[account.key] = count
+        self._place.at(count.until, lambda: self._unheard(account, count))
+        return self._counted(account, told=("currentTime", "triggerTime"))
+
+    def _counted(self, account: Account, told: Sequence[str] = ()) -> object:
+        count = self._countdowns.get(account.key)
+        if count is None:
+            return None
+        now, until = self._place.now // SECOND_NS, count.until // SECOND_NS
+        found = {"timeout": count.seconds, "symbols": count.symbols, "currentTime": now, "triggerTime": until}
+        return {name: found[name] for name in told or found}
+
+    def _unheard(self, account: Account, count: "_Countdown") -> None:
+        """Take back what a countdown names, stops too: nothing says that they stay. Then it is off."""
+        if self._countdowns.get(account.key) is not count:
+            return
+        del self._countdowns[account.key]
+        for symbol in count.symbols.split(",") if count.symbols else self._markets:
+            for order in list(live(self._desk.of(account, self._markets[symbol]))):
+                self._desk.cancel(order, self._place.now)
 
     def _cancel_stops(self, account: Account, asked: Mapping[str, Any]) -> object:
         market = self._market(asked) if asked.get("symbol") else None

@@ -91,7 +91,7 @@ class LocalExchange:
         self._lines: dict[str, Line] = {}
         self._by_market: dict[str, list[Line]] = {id: [] for id in self.markets}
         self._dirty: list[Line] = []
-        self._due: list[tuple[int, int, int, Line | Market | None]] = []
+        self._due: list[tuple[int, int, int, Line | Market | Callable[[], None] | None]] = []
         self._numbers = count(1)
         self._runner: web.AppRunner | None = None
         self._task: asyncio.Task[None] | None = None
@@ -214,6 +214,10 @@ class LocalExchange:
             for line in self._lines.values()
         }
 
+    def at(self, ts: int, work: Callable[[], None]) -> None:
+        """Let something be done at a time, ns UTC."""
+        heapq.heappush(self._due, (ts, _ACT, next(self._numbers), work))
+
     def catch_up(self) -> None:
         """Bring the markets to the clock's time."""
         if self._clock is not None:
@@ -297,10 +301,13 @@ class LocalExchange:
                 what.act()
                 self._await(what)
                 self._after()
+            elif isinstance(what, Line):
+                self._flush(what)
             elif what is None:
                 self._beat()
             else:
-                self._flush(what)
+                what()
+                self._after()
         self.now = max(self.now, until)
         for market in self.markets.values():
             market.now = self.now

@@ -36,7 +36,11 @@ T = TypeVar("T")
 
 WINDOW_S = 5.0
 """How long after it was signed KuCoin may still take a request: by how much its time may differ from ours."""
+UNHEARD_S = 60
+"""Seconds after which KuCoin takes our orders back when it does not hear of us; it may take ten more."""
 _PAGE = 100
+_MOST_PAIRS = 50
+_CALLED_OFF = -1
 _TRADING = frozenset({"trade", "trade_hf"})
 """What accounts that trade are called; who has not moved to the one account has both."""
 
@@ -99,6 +103,7 @@ _read_orders = reader(_Told[list[_Order] | None])
 _read_fills = reader(_Told[_Fills])
 _read_balances = reader(_Told[list[_Balance]])
 _read_time = reader(_Told[Millis])
+_read_any = reader(_Told[object])
 
 
 class KuCoinAccount(AccountDialect):
@@ -117,7 +122,10 @@ class KuCoinAccount(AccountDialect):
         cancels_all=True,
         window=WINDOW_S,
         ids_once=True,
-        dead_man="It takes back all orders of the symbols that it names; it is not set.",
+        dead_man=(
+            f"`dead-cancel-all`: {UNHEARD_S} to {UNHEARD_S + 10} s after the program was last heard, all orders of its"
+            " pairs are taken back, those by hand too (`dead_man` in the configuration)."
+        ),
         notes=(
             "A stop at KuCoin becomes another order once it triggers, and nothing says under which ids.",
             "Executions are asked for once the stream says that an order filled, which takes about a second.",
@@ -131,6 +139,7 @@ class KuCoinAccount(AccountDialect):
         self._symbols = {id: dialect.symbol_of(id) for id in self.instruments}
         self._ids = {symbol: id for id, symbol in self._symbols.items()}
         self.stream = KuCoinStream(self._ids)
+        self.countdown = _Countdown(list(self._ids)) if len(self._ids) <= _MOST_PAIRS else None
 
     # --- changes
 
@@ -255,6 +264,29 @@ class KuCoinAccount(AccountDialect):
     def _reports(self, answer: Answer, orders: Sequence[_Order], instrument: str) -> Sequence[OrderReport]:
         with understood(self.venue, answer):
             return [_report(each, instrument or self._ids[each.symbol]) for each in orders]
+
+
+class _Countdown:
+    """KuCoin's disconnection protection, for the pairs that we trade; whoever sets it overwrites an earlier one."""
+
+    seconds = UNHEARD_S
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        self._symbols = ",".join(symbols)
+
+    def begin(self) -> Call:
+        return self._set(self.seconds)
+
+    def call_off(self) -> Call:
+        return self._set(_CALLED_OFF)
+
+    def read(self, answer: Answer) -> None:
+        if read(KuCoinAccount.venue, answer, _read_any).code != DONE:
+            raise refused(KuCoinAccount.venue, answer)
+
+    def _set(self, seconds: int) -> Call:
+        params = {"timeout": seconds, "symbols": self._symbols}
+        return _private("POST", "hf/orders/dead-cancel-all", params, is_urgent=True)
 
 
 def _report(order: _Order, instrument: str) -> OrderReport:

@@ -34,6 +34,7 @@ from abidance.venues.dialect import Dropped
 from abidance.venues.net.transport import Backoff, DisconnectedError, NotSentError
 from abidance.venues.trading.books import Books
 from abidance.venues.trading.changes import CONFIRM, Changes
+from abidance.venues.trading.countdown import DeadMan
 from abidance.venues.trading.inquiry import GRACE, Inquiry
 from abidance.venues.trading.keeping import Keeping
 from abidance.venues.trading.line import LONGEST, PrivateLine, Way
@@ -100,6 +101,7 @@ class VenueGateway:
             dialect, self.register, way, self._inquiry, self._lock, self._sent, self._hear_all, tell
         )
         self._recovery = Recovery(self.register, self._inquiry, way, self._begin)
+        self.dead_man = DeadMan(dialect, self.register, way, self.doubt)
         self._recall = Recall(
             dialect, self.register, way, self._lock, self._change_call, self._hear_all, self._confirm
         )
@@ -310,6 +312,7 @@ class VenueGateway:
         try:
             await self._start()
             loops = (
+                self.dead_man.keep(),
                 self._every(1.0, self._check_flight),
                 self._every(BACK, self._keeping.bring_back),
                 self._every(OPEN_ORDERS if self._line else POLL, self.compare_orders),
