@@ -25,6 +25,7 @@ from abidance.run.killing import Extent, kill, release
 from abidance.run.live import gather_begun, open_live
 from abidance.run.reconciling import differences, replica_of
 from abidance.run.rules import Ask
+from abidance.run.setup import Material
 from abidance.run.strangers import strangers_at
 from abidance.run.trading import Access, LiveTrading
 from abidance.strategy.config import ExitsConfig
@@ -81,6 +82,17 @@ class Market(Place):
         )
         return self.config(strategies=(cross,), **more)
 
+    def made(self, material: Material) -> LiveTrading:
+        """Return the bot before it begins."""
+        return LiveTrading(
+            material,
+            self.folder,
+            self.access,
+            apart=lambda: self.disk,
+            rules=self.rules,
+            lease=lambda: self.doubt,
+        )
+
     async def live(
         self,
         seconds: float,
@@ -93,14 +105,7 @@ class Market(Place):
         config = self.guarded(**more)
         now = self.pulse.wall()
         material = await gather_begun(config, self.history, None, self.folder, now)
-        with LiveTrading(
-            material,
-            self.folder,
-            self.access,
-            apart=lambda: self.disk,
-            rules=self.rules,
-            lease=lambda: self.doubt,
-        ) as bot:
+        with self.made(material) as bot:
             self.last = bot
             async with AiohttpTransport(heartbeat=0) as transport:
                 world = World(transport, self.pulse, Budgets(self.pulse), lambda: 0.5, logger("test"))

@@ -12,19 +12,21 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from abidance.backtest.export import write_whole
 from abidance.journal.record import read_opening
-from abidance.kernel.log import logger
 from abidance.market.store import Tables
 from abidance.market.terms import Terms
-from abidance.model.errors import AbidanceError, ConfigError, JournalError
+from abidance.model.errors import ConfigError, JournalError
 from abidance.model.instrument import InstrumentKind, InstrumentName, parse_instrument_id
 from abidance.run.bot import JOURNAL, Moment
 from abidance.run.config import RunConfig
+from abidance.run.durable import Apart
 from abidance.run.keys import check_key, credentials_of, rest_url_of, watch_key
 from abidance.run.lease import Claim, Doubt, leased, lock_of
 from abidance.run.live import LivePaper, run_live
@@ -257,19 +259,27 @@ def run_trading(
 ) -> LivePaper:
     """Trade with real orders until `stop()` and return the bot, still open."""
     bind(folder, owned.accounts)
+    return run_live(config, tables, strategies, folder, stop, watch, bot_maker(config, owned))
+
+
+def bot_maker(
+    config: RunConfig, owned: Owned, apart: Callable[[], Executor] = Apart
+) -> Callable[[Material, Path], LiveTrading]:
+    """Return what makes a bot that trades on these accounts and looks after their keys."""
     access = {venue: _access(config, ready.key) for venue, ready in owned.accounts.items()}
 
-    def made(material: Material, place: Path) -> LivePaper:
+    def made(material: Material, place: Path) -> LiveTrading:
         return LiveTrading(
             material,
             place,
             access,
             lambda bot, world: _key_watches(bot, world, config, owned),
+            apart,
             rules=lambda venue: asyncio.to_thread(_terms, venue, config),
             lease=owned.doubt,
         )
 
-    return run_live(config, tables, strategies, folder, stop, watch, made)
+    return made
 
 
 def _terms(venue: str, config: RunConfig) -> list[Terms]:
@@ -289,19 +299,9 @@ def _key_watches(
     bot: LiveTrading, world: World, config: RunConfig, owned: Owned
 ) -> Sequence[Coroutine[object, object, None]]:
     """Return the hourly looks at each key: one that is refused takes no new risk any more."""
-
-    def heard_of(venue: str) -> Callable[[Verdict | AbidanceError], None]:
-        def heard(found: Verdict | AbidanceError) -> None:
-            if isinstance(found, AbidanceError):
-                logger("keys").warning("key_not_checked", venue=venue, reason=found.found)
-            else:
-                bot.doubt(venue, "key", " ".join(found.refusals))
-
-        return heard
-
     return [
         watch_key(
-            owned.keys, venue, ready.key.account, world.transport, world.pulse, heard_of(venue),
+            owned.keys, venue, ready.key.account, world.transport, world.pulse, partial(bot.doubt, venue, "key"),
             rest_url_of(config.feed, venue),
         )
         for venue, ready in owned.accounts.items()

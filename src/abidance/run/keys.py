@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from abidance.kernel.log import logger
-from abidance.model.errors import AbidanceError, ConfigError, UsageError
+from abidance.model.errors import AbidanceError, ConfigError, UsageError, VenueError
 from abidance.security.keys import ExchangeKey, Keys
 from abidance.security.permissions import Verdict, judge
 from abidance.security.unlocking import Unlocking
@@ -23,6 +23,8 @@ from abidance.venues.trading.permissions import ask_permissions, is_asked
 
 EVERY = 3_600.0
 """Seconds from one check of a live run to the next."""
+UNTOLD = 3
+"""Checks in a row that a venue may leave unanswered before nothing new is risked there."""
 
 
 def vault_path(userdir: Path) -> Path:
@@ -90,14 +92,26 @@ async def watch_key(
     account: str,
     transport: Transport,
     pulse: Pulse,
-    heard: Callable[[Verdict | AbidanceError], None],
+    doubt: Callable[[str], None],
     rest_url: str = "",
 ) -> None:
-    """Check a key each hour until cancelled; `heard` is told each verdict, or why there is none."""
+    """Check a key each hour until cancelled; `doubt` is told what speaks against it, empty when nothing does.
+
+    A venue that does not tell says nothing of the key, until it has not told `UNTOLD` times in a row.
+    """
+    untold = 0
     while True:
         await pulse.sleep(EVERY)
         try:
-            found: Verdict | AbidanceError = await check_key(keys, venue, account, transport, pulse, rest_url)
+            verdict = await check_key(keys, venue, account, transport, pulse, rest_url)
+        except VenueError as error:
+            untold += 1
+            logger("keys").warning("key_not_checked", venue=venue, times=untold, reason=error.found)
+            if untold == UNTOLD:
+                doubt(f"What the key may do has not been told for hours. {error.found}")
+            continue
         except AbidanceError as error:
-            found = error
-        heard(found)
+            doubt(error.found)
+        else:
+            doubt(" ".join(verdict.refusals))
+        untold = 0

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from abidance.model.errors import AbidanceError, ConfigError, VenueError
 from abidance.run.keys import EVERY, check_key, credentials_of, rest_url_of, watch_key
 from abidance.security.keys import ExchangeKey, Keys
-from abidance.security.permissions import Verdict
 from abidance.security.secret import Secret
 from abidance.security.vault import Cost, Vault
 from abidance.venues.net.config import AddressConfig, FeedConfig
@@ -48,40 +46,81 @@ async def test_a_venue_that_is_not_asked_leaves_no_time_of_a_check(keys: Keys) -
     assert keys.of("GATEIO", "main").checked == 0
 
 
-async def test_a_key_that_gains_the_right_to_withdraw_is_heard_of_within_the_hour(keys: Keys) -> None:
-    venue, pulse = KeyedVenue("BINANCE", EPOCH), HandPulse()
-    heard: list[Verdict | AbidanceError] = []
-    told = asyncio.Event()
+class Hours(HandPulse):
+    """Time that tells when the next hour is waited for."""
 
-    def hear(found: Verdict | AbidanceError) -> None:
-        heard.append(found)
-        told.set()
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_waited_for = asyncio.Event()
 
-    async def an_hour() -> None:
-        told.clear()
-        await pulse.advance(EVERY)
-        venue.now = pulse.wall()
-        await told.wait()
+    async def sleep(self, seconds: float) -> None:
+        if seconds == EVERY:
+            self.is_waited_for.set()
+        await super().sleep(seconds)
 
-    task = asyncio.create_task(watch_key(keys, "BINANCE", "main", venue, pulse, hear))
-    await pulse.advance(EVERY - 1)
-    assert heard == []
-    venue.now = EPOCH + round(EVERY * 1e9)
-    await pulse.advance(1)
-    await told.wait()
-    venue.said = (200, {**venue.said[1], "enableWithdrawals": True})
-    venue.now = EPOCH + round(2 * EVERY * 1e9)
-    await an_hour()
-    venue.is_up = False
-    await an_hour()
-    task.cancel()
 
-    assert isinstance(heard[0], Verdict)
-    assert heard[0][:3] == ((), (), ("It may: read, trade spot.",))
-    assert isinstance(heard[1], Verdict)
-    with pytest.raises(ConfigError, match="It can withdraw money"):
-        heard[1].enforce("BINANCE main")
-    assert isinstance(heard[2], VenueError)
+class Watch:
+    """A key that is watched, hour by hour, and what is told against it."""
+
+    def __init__(self, keys: Keys) -> None:
+        self.venue, self.pulse = KeyedVenue("BINANCE", EPOCH), Hours()
+        self.told: list[str] = []
+        self._work = watch_key(keys, "BINANCE", "main", self.venue, self.pulse, self.told.append)
+
+    async def __aenter__(self) -> "Watch":
+        self._task = asyncio.create_task(self._work)
+        await self.pulse.is_waited_for.wait()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+
+    async def an_hour(self) -> list[str]:
+        """Let an hour pass, and return what is told when the next one is waited for."""
+        self.told.clear()
+        self.pulse.is_waited_for.clear()
+        self.venue.now = self.pulse.wall() + round(EVERY * 1e9)
+        await self.pulse.advance(EVERY)
+        await self.pulse.is_waited_for.wait()
+        return [*self.told]
+
+
+async def test_a_key_that_gains_the_right_to_withdraw_is_told_within_the_hour_until_it_has_it_no_more(
+    keys: Keys,
+) -> None:
+    assert EVERY == 3_600
+
+    async with Watch(keys) as watch:
+        right = watch.venue.said
+
+        assert await watch.an_hour() == [""]
+        watch.venue.said = (200, {**right[1], "enableWithdrawals": True})
+        assert await watch.an_hour() == ["It can withdraw money."]
+        watch.venue.said = right
+        assert await watch.an_hour() == [""]
+
+
+async def test_a_revoked_key_is_told_at_once(keys: Keys) -> None:
+    async with Watch(keys) as watch:
+        watch.venue.said = (401, {"code": -2008, "msg": "Invalid Api-Key ID."})
+
+        assert await watch.an_hour() == ["BINANCE does not know this key."]
+
+
+async def test_a_venue_that_does_not_tell_for_three_hours_is_told_once_and_until_it_tells(keys: Keys) -> None:
+    async with Watch(keys) as watch:
+        watch.venue.is_up = False
+        unanswered = [await watch.an_hour() for _ in range(4)]
+        watch.venue.is_up = True
+        answered = await watch.an_hour()
+        watch.venue.is_up = False
+        again = [await watch.an_hour() for _ in range(2)]
+
+    assert unanswered == [
+        [], [], ["What the key may do has not been told for hours. BINANCE did not answer."], [],
+    ]  # fmt: skip
+    assert answered == [""]
+    assert again == [[], []]
 
 
 def test_credentials_and_addresses_come_from_the_vault_and_the_configuration(keys: Keys) -> None:

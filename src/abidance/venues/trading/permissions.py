@@ -148,7 +148,7 @@ def _understood(venue: str, inquiry: _Inquiry, answer: Answer, now: int) -> Perm
 
 def _fault(venue: str, fault: Fault, skew: str = "") -> ConfigError | VenueError:
     found, remedy = _TOLD[fault]
-    kind = VenueError if fault in (Fault.CLOCK, Fault.BUSY) else ConfigError
+    kind = VenueError if fault in (Fault.CLOCK, Fault.NONCE, Fault.BUSY) else ConfigError
     return kind(found.format(venue, skew), remedy)
 
 
