@@ -92,7 +92,7 @@ WATCH = """(() => {
         each => each.querySelector('.stat-label').textContent.startsWith(label))?.querySelector('.stat-value').textContent;
     new MutationObserver(() => {
         for (const row of document.querySelectorAll('[aria-label="All orders"] .table-row')) {
-            const quantity = row.querySelector('[data-name="Quantity"]').textContent;
+            const quantity = row.querySelector('[data-name^="Quantity"]').textContent;
             once('sent', quantity);
             if (row.querySelector('[data-name="State"]').textContent === 'filled') once('filled', quantity);
         }

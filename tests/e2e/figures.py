@@ -121,7 +121,11 @@ def filled(page: Any, truth: Truth, table: str) -> Found:
     """Yield the newest fills as the journal has them."""
     for row in range(3):
         fill = truth.fills[-1 - row]
-        wanted = {"Side": fill.side.value, "Quantity": exact(fill.quantity), "Price": exact(fill.price)}
+        wanted = {
+            "Side": fill.side.value,
+            "Quantity, BTC": exact(fill.quantity),
+            "Price, USDT": exact(fill.price),
+        }
         yield from cells(page, table, row, wanted)
 
 
@@ -182,8 +186,8 @@ def strategies(page: Any, truth: Truth) -> Found:
     if not refusals or refusals[0]["ts"] < newest["ts"]:
         wanted = {"Wish": newest["side"], "Confidence": share(newest["confidence"], 0)}
         wanted |= {
-            "Quantity": exact(newest["quantity"]),
-            "At": exact(newest["decision_price"]),
+            "Quantity, BTC": exact(newest["quantity"]),
+            "At, USDT": exact(newest["decision_price"]),
             "Became": newest["state"],
         }
         yield from cells(page, "Signals of EmaCross", 0, wanted)
@@ -192,7 +196,8 @@ def strategies(page: Any, truth: Truth) -> Found:
 def orders(page: Any, truth: Truth) -> Found:
     listed = truth.of_run("orders?limit=3")["items"]
     for row, each in enumerate(listed):
-        wanted = {"Side": each["side"], "Quantity": exact(each["quantity"]), "Filled": exact(each["filled"])}
+        wanted = {"Side": each["side"], "Quantity, BTC": exact(each["quantity"])}
+        wanted |= {"Filled, BTC": exact(each["filled"])}
         wanted |= {"Purpose": words(each["purpose"]), "State": each["state"]}
         yield from cells(page, "All orders", row, wanted)
     yield counted(page, "All orders", truth.orders)
@@ -216,10 +221,10 @@ def round_trips(page: Any, truth: Truth) -> Found:
     for row, each in enumerate(trips[:3]):
         wanted = {
             "Side": each["direction"],
-            "Quantity": exact(each["quantity"]),
-            "Entry": exact(each["entry_price"]),
+            "Quantity, BTC": exact(each["quantity"]),
+            "Entry, USDT": exact(each["entry_price"]),
         }
-        wanted |= {"Exit": exact(each["exit_price"]), "P&L, USDT": GAIN.format(Decimal(each["pnl"]))}
+        wanted |= {"Exit, USDT": exact(each["exit_price"]), "P&L, USDT": GAIN.format(Decimal(each["pnl"]))}
         yield from cells(
             page, "Closed round trips", row, wanted | {"Fees, USDT": MONEY.format(Decimal(each["fees"]))}
         )
@@ -263,7 +268,7 @@ def risk(page: Any, truth: Truth) -> Found:
         yield page.get_by_role("form", name=form).get_by_label(name), value
     if truth.refused:
         newest = truth.of_run("refusals?limit=1")["items"][0]
-        wanted = {"Side": newest["side"], "Quantity": exact(newest["quantity"]), "Code": newest["code"]}
+        wanted = {"Side": newest["side"], "Quantity, BTC": exact(newest["quantity"]), "Code": newest["code"]}
         yield from cells(page, "Refusals", 0, wanted | {"Reason": newest["reason"]})
 
 

@@ -41,6 +41,14 @@ __all__ = [
 CUT_OFF = """[...document.querySelectorAll('.table')].filter(each => each.scrollWidth > each.clientWidth + 1)
     .map(each => each.getAttribute('aria-label'))"""
 """Tables that can only be read whole by scrolling sideways."""
+COUNTS = (
+    "Round trips", "Rows", "Missing", "Trials", "Trial", "Trades", "Without a score", "Took",
+)  # fmt: skip
+UNITLESS = """counts => [...document.querySelectorAll('.table-row > .number')].filter(cell =>
+    !cell.dataset.name.includes(', ') && !counts.includes(cell.dataset.name) && /\\d/.test(cell.innerText)
+        && !/\\d ([A-Z]{3,}|%)$/.test(cell.innerText) && !cell.parentNode.querySelector('[data-name=Asset]')
+).map(cell => `${cell.dataset.name} ${cell.innerText}`)"""
+"""Figures of tables of which neither the head nor they themselves, nor an asset beside them, say what they count."""
 
 
 @pytest.mark.parametrize(("path", "name"), SCREENS.items())
@@ -57,6 +65,7 @@ def test_each_screen_shows_real_data_in_both_themes_without_barriers(
     assert page.get_by_role("alert").count() == 0
     assert barriers(page) == []
     assert visitor.moved() < STILL
+    assert page.evaluate(UNITLESS, COUNTS) == []
     page.get_by_role("button", name="Light colours").click()
     shot(page, f"{file}-light")
     assert barriers(page) == []
@@ -107,12 +116,28 @@ def test_a_fill_says_why_it_came_to_be(visitor: Visitor) -> None:
         "Booked",
     ):
         drawer.get_by_text(step, exact=True).wait_for()
-    drawer.get_by_text("high", exact=False).first.wait_for()  # the bar
+    drawer.get_by_text(re.compile(r"^[\d,.]+ (BTC|ETH)$")).first.wait_for()  # what the bar traded
+    drawer.get_by_text(re.compile(r"^[\d,.]+ USDT$")).first.wait_for()
     drawer.get_by_text("as asked").wait_for()  # the request
     drawer.get_by_text("Fees, to the wallet").wait_for()  # the ledger
     shot(page, "why")
     assert barriers(page) == []
     assert visitor.faults == []
+
+
+def test_quantities_of_several_assets_stand_in_line_each_with_its_own(visitor: Visitor) -> None:
+    page = visitor.go("/orders")
+    rows = page.get_by_role("table", name="All orders").locator(".table-row")
+    for asset in ("BTC", "ETH"):
+        quantity = rows.filter(has_text=f"{asset}/USDT").first.locator('[data-name="Quantity"]')
+        playwright.expect(quantity).to_have_text(re.compile(rf"^[\d.]+ {asset}$"), timeout=60_000)
+    units = rows.locator('[data-name="Quantity"] .unit')
+    places = units.evaluate_all("units => units.map(each => each.offsetLeft)")
+
+    assert len(places) > 1
+    assert len(set(places)) == 1
+    page.get_by_role("tab", name="Fills").click()
+    page.get_by_role("columnheader", name="Price, USDT").wait_for()
 
 
 def test_a_line_of_the_ledger_opens_its_fill_and_a_line_of_the_log_its_order(visitor: Visitor) -> None:

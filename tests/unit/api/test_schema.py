@@ -143,7 +143,10 @@ class World:
         trials = [{"number": 0, "scores": [1.0], "parameters": {"fast": 3}}]
         checks = {"strategy": "", "sentence": "", "mark": "pass", "instruments": [], "period": ["", ""]}
         results: dict[str, dict[str, Any]] = {
-            "backtests": {"equity": [["2025-01-01T00:00:00Z", 1.0], ["2025-01-02T00:00:00Z", 2.0]]},
+            "backtests": {
+                "equity": [["2025-01-01T00:00:00Z", 1.0], ["2025-01-02T00:00:00Z", 2.0]],
+                "data": {"currency": "USDT"},
+            },
             "searches": {"best": 0, "trials": trials},
             "verdicts": checks | {"checks": []},
             "downloads": {},

@@ -6,7 +6,7 @@ import type { Me } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
 import { isBusy, usePolling, useWork } from "../client/work";
 import { CandleChart, Lines } from "../ui/charts";
-import { exact, money, share, words } from "../ui/format";
+import { baseOf, exact, inUnit, money, quoteOf, share, words } from "../ui/format";
 import { Empty, Failure, Form, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
 import { named, namedVerdict, SUBJECT, useSubject } from "./Subject";
@@ -123,23 +123,28 @@ interface Written {
   equity?: [string, number][];
   fills?: { time: string; instrument: string; side: string; quantity: number; price: number }[];
   config?: { timeframe?: string };
+  data?: { currency?: string };
 }
 
-const SHARES = new Set(["total_return", "cagr", "max_drawdown", "volatility", "win_rate", "time_in_market", "mean_exposure", "cvar_95", "alpha"]);
+const SHARES = new Set(["total_return", "cagr", "max_drawdown", "volatility", "win_rate", "time_in_market", "mean_exposure", "cvar_95", "alpha", "expectancy_share"]);
+const MONEY = new Set(["start_equity", "final_equity", "profit", "expectancy", "average_win", "average_loss", "best_trade", "worst_trade", "fees", "slippage", "funding"]);
 
-function figure(name: string, value: number | null | undefined): string {
+function figure(name: string, value: number | null | undefined, currency: string): string {
   if (value === null || value === undefined) return "–";
+  if (MONEY.has(name)) return inUnit(value, currency, money);
+  if (name === "turnover") return inUnit(value, "× a year", money);
   return SHARES.has(name) || name.endsWith("_return") ? share(value, 2) : exact(Math.round(value * 1000) / 1000);
 }
 
 function Result({ id, metrics }: { id: string; metrics: Record<string, number | null> }) {
   const result = api.useQuery("get", "/api/v1/backtests/{id}/result", { params: { path: { id } } }, { staleTime: Number.POSITIVE_INFINITY });
+  const currency = (result.data as Written | undefined)?.data?.currency ?? "";
   return (
     <>
       <div className="stats">
         {Object.entries(metrics).slice(0, 12).map(([name, value]) => (
           <Stat key={name} label={words(name)}>
-            {figure(name, value)}
+            {figure(name, value, currency)}
           </Stat>
         ))}
       </div>
@@ -162,7 +167,8 @@ function Curve({ of }: { of: Written }) {
     const found = of.equity ?? [];
     return { ts: found.map((each) => Date.parse(each[0])), values: found.map((each) => each[1]) };
   }, [of.equity]);
-  const curves = useMemo(() => [{ label: "Equity", values, format: money }], [values]);
+  const label = `Equity, ${of.data?.currency ?? ""}`;
+  const curves = useMemo(() => [{ label, values, format: money }], [label, values]);
   return ts.length > 1 ? <Lines ts={ts} curves={curves} /> : <Empty>The result holds no curve.</Empty>;
 }
 
@@ -185,7 +191,7 @@ function Trades({ of }: { of: Written }) {
     { enabled: last !== undefined, staleTime: Infinity },
   );
   const marks = useMemo(
-    () => fills.map((each) => ({ ts: Date.parse(each.time), isBuy: each.side === "buy", text: `${each.quantity} at ${each.price}` })),
+    () => fills.map((each) => ({ ts: Date.parse(each.time), isBuy: each.side === "buy", text: `${inUnit(each.quantity, baseOf(each.instrument))} at ${inUnit(each.price, quoteOf(each.instrument))}` })),
     [fills],
   );
   if (!last) return <Empty>Nothing was traded.</Empty>;
@@ -252,7 +258,7 @@ function Beside({ of }: { of: Schemas["ComparisonOut"] }) {
               <th scope="row">{words(name)}</th>
               {values.map((value, at) => (
                 <td key={of.ids[at]} className="number">
-                  {figure(name, value)}
+                  {figure(name, value, of.curves[of.ids[at] ?? ""]?.currency ?? "")}
                 </td>
               ))}
             </tr>

@@ -4,7 +4,7 @@ import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, codeOf, placed, type Schemas } from "../client/api";
-import { words } from "../ui/format";
+import { quoteOf, sharedUnit, words } from "../ui/format";
 import { Failure, Form, Loaded, Told } from "../ui/parts";
 import { Confirm } from "./Confirm";
 
@@ -70,7 +70,7 @@ function Rules({
           return (
             <div className="fields">
               {Object.entries(values).map(([each, now]) => (
-                <Field key={each} name={each} now={now} wish={wish[each]} hint={told[each]} flaw={at[each]} isOff={!mayAct} onChange={(value) => setWish((before) => ({ ...before, [each]: value }))} />
+                <Field key={each} name={each} now={now} wish={wish[each]} unit={each === "max_order_value" ? ` ${sharedUnit(run.instruments, quoteOf) || "in quote units"}` : UNITS[each]} hint={told[each]} flaw={at[each]} isOff={!mayAct} onChange={(value) => setWish((before) => ({ ...before, [each]: value }))} />
               ))}
             </div>
           );
@@ -105,7 +105,7 @@ function Rules({
   );
 }
 
-function Field({ name, now, wish, hint, flaw, isOff, onChange }: { name: string; now: unknown; wish: unknown; hint?: string; flaw?: string; isOff: boolean; onChange: (value: unknown) => void }) {
+function Field({ name, now, wish, unit, hint, flaw, isOff, onChange }: { name: string; now: unknown; wish: unknown; unit?: string; hint?: string; flaw?: string; isOff: boolean; onChange: (value: unknown) => void }) {
   const value = wish === undefined ? now : wish;
   const shared = { label: words(name), description: hint && <Told text={hint} />, disabled: isOff, error: flaw && (SHARES.has(name) ? `${flaw} (1 is 100 %)` : flaw) };
   if (typeof now === "boolean") return <Switch {...shared} checked={Boolean(value)} onChange={(event) => onChange(event.currentTarget.checked)} />;
@@ -118,7 +118,7 @@ function Field({ name, now, wish, hint, flaw, isOff, onChange }: { name: string;
       value={shown}
       min={0}
       placeholder="off"
-      suffix={isShare ? " %" : UNITS[name]}
+      suffix={isShare ? " %" : unit}
       allowDecimal={!COUNTS.has(name)}
       thousandSeparator=","
       onChange={(found) => onChange(found === "" ? null : isShare ? Number(found) / 100 : Number(found))}

@@ -8,7 +8,7 @@ import { Attempt, type Doubt } from "../client/attempt";
 import { usePrices } from "../client/stream";
 import { useValued } from "../client/valued";
 import { DataTable, ROOM } from "../ui/DataTable";
-import { exact, money, pair, words } from "../ui/format";
+import { baseOf, exact, inUnit, money, pair, quoteOf, words } from "../ui/format";
 import { Export, Failure, Form, Loaded, Panel, Time, Told } from "../ui/parts";
 import { fillColumns, orderColumns, positionColumns } from "./columns";
 import { PagedTable, usePages } from "./pages";
@@ -63,7 +63,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
               empty="Nothing is held. A position appears here as soon as an entry fills."
               columns={[
                 ...positionColumns(run),
-                ...(mayAct ? [{ name: "", cell: (row: Schemas["PositionOut"]) => <Button size="compact-xs" variant="outline" color="red.7" onClick={() => consider({ title: `Close ${pair(row.instrument)}?`, text: `${exact(row.quantity.replace("-", ""))} are ${row.direction === "long" ? "sold" : "bought back"} at market${run.is_real ? ", with real money" : ""}.`, act: closing(row) })}>Close</Button> }] : []),
+                ...(mayAct ? [{ name: "", cell: (row: Schemas["PositionOut"]) => <Button size="compact-xs" variant="outline" color="red.7" onClick={() => consider({ title: `Close ${pair(row.instrument)}?`, text: `${inUnit(row.quantity.replace("-", ""), baseOf(row.instrument))} are ${row.direction === "long" ? "sold" : "bought back"} at market${run.is_real ? ", with real money" : ""}.`, act: closing(row) })}>Close</Button> }] : []),
               ]}
             />
           )}
@@ -81,7 +81,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
               empty="No order rests at the venue. Limit orders and protective stops wait here until they fill."
               onRow={(row) => ask({ order: row.id })}
               columns={[
-                ...orderColumns,
+                ...orderColumns(run),
                 ...(mayAct
                   ? [
                       {
@@ -113,7 +113,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
           </Tabs.List>
           <Tabs.Panel value="orders">
             <div className="panel-aside exporting"><Export run={run.name} what="orders" /></div>
-            <PagedTable label="All orders" of={all} keyOf={orderKey} columns={orderColumns} onRow={(row) => ask({ order: row.id })} empty="No order was sent yet." />
+            <PagedTable label="All orders" of={all} keyOf={orderKey} columns={orderColumns(run)} onRow={(row) => ask({ order: row.id })} empty="No order was sent yet." />
           </Tabs.Panel>
           <Tabs.Panel value="fills">
             <Fills run={run} onRow={(row) => ask({ ref: row.ref })} />
@@ -146,7 +146,7 @@ function Fills({ run, onRow }: { run: Run; onRow: (row: Schemas["FillOut"]) => v
   return (
     <>
       <div className="panel-aside exporting"><Export run={run.name} what="fills" /></div>
-      <PagedTable label="Fills" of={fills} keyOf={fillKey} columns={fillColumns} onRow={onRow} empty="No order has filled yet." />
+      <PagedTable label="Fills" of={fills} keyOf={fillKey} columns={fillColumns(run)} onRow={onRow} empty="No order has filled yet." />
     </>
   );
 }
@@ -176,9 +176,9 @@ function Change({ run, of, onDone }: { run: Run; of: Schemas["OrderOut"]; onDone
   const send = () => amend.mutate({ params: { path: { run: run.name, order_id: of.id } }, body });
   return (
     <Form label="Change an order" error={amend.error} onSend={send}>
-      <TextInput label="Quantity" inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} error={at.quantity} required />
-      {of.price !== null && <TextInput label="Limit price" inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} error={at.price} required />}
-      {of.trigger !== null && <TextInput label="Trigger" inputMode="decimal" value={trigger} onChange={(e) => setTrigger(e.currentTarget.value)} error={at.trigger} required />}
+      <TextInput label="Quantity" description={`In ${baseOf(of.instrument)}`} inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} error={at.quantity} required />
+      {of.price !== null && <TextInput label="Limit price" description={`In ${quoteOf(of.instrument)}`} inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} error={at.price} required />}
+      {of.trigger !== null && <TextInput label="Trigger" description={`In ${quoteOf(of.instrument)}`} inputMode="decimal" value={trigger} onChange={(e) => setTrigger(e.currentTarget.value)} error={at.trigger} required />}
       <Refused error={amend.error} rest={rest} />
       <Button type="submit" loading={amend.isPending} disabled={Object.values(body).every((each) => each === undefined)}>
         Ask risk, then change it
@@ -190,7 +190,7 @@ function Change({ run, of, onDone }: { run: Run; of: Schemas["OrderOut"]; onDone
 /** Orders to which no answer came, whenever they were sent from here. */
 function InDoubt({ of, onSeen }: { of: Doubt[]; onSeen: () => void }) {
   const named = ({ side, quantity, instrument, price, trigger }: Doubt["of"]) =>
-    [side, quantity, pair(String(instrument)), price || trigger ? `at ${price ?? trigger}` : "at market"].join(" ");
+    [side, quantity, pair(String(instrument)), price || trigger ? `at ${price ?? trigger} ${quoteOf(String(instrument))}` : "at market"].join(" ");
   return (
     <Alert color="yellow" variant="light" title="No answer came to this">
       <ul>
@@ -247,7 +247,7 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
       <Select label="Type" data={["market", "limit", "stop"]} value={type} onChange={(v) => v && setType(v as typeof type)} error={at.type} allowDeselect={false} />
       <TextInput label="Quantity" description={rules ? `${rules.base} in steps of ${exact(rules.lot)}${worth}` : "In the asset that is traded"} inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} error={at.quantity} required />
       {type !== "market" && <TextInput label={type === "limit" ? "Limit price" : "Trigger"} description={rules ? `${rules.quote} in steps of ${exact(rules.tick)}, last ${exact(last)}` : undefined} inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} error={at.price ?? at.trigger} required />}
-      <NumberInput label="Stop-loss distance" description="In units of the price; empty for none" value={stop} onChange={setStop} error={at.stop_distance} min={0} />
+      <NumberInput label="Stop-loss distance" description={`${quoteOf(instrument)} from the price; empty for none`} value={stop} onChange={setStop} error={at.stop_distance} min={0} />
       <Refused error={place.error} rest={rest} />
       {!place.isPending && attempt.open.length > 0 && <InDoubt of={attempt.open} onSeen={() => { attempt.forget(); look((count) => count + 1); }} />}
       <Button type="submit" loading={place.isPending}>

@@ -42,7 +42,7 @@ export default function Overview({ run }: { run: Run }) {
         </Stat>
       </div>
       <Panel title="Equity and drawdown">
-        <Loaded query={equity} height={390}>{(data) => <EquityChart key={run.run_id} {...data} />}</Loaded>
+        <Loaded query={equity} height={390}>{(data) => <EquityChart key={run.run_id} {...data} currency={run.currency} />}</Loaded>
       </Panel>
       <Panel title="Open positions">
         <Loaded query={positions} height={ROOM}>
@@ -73,7 +73,7 @@ export default function Overview({ run }: { run: Run }) {
           </Panel>
           <Panel title="Last fills">
             <Loaded query={fills} height={460}>
-              {(page) => <DataTable label="Last fills" rows={page.items} columns={fillColumns} keyOf={(row) => row.ref} onRow={(row) => ask(row.ref)} reserved={4} height={460} empty="No order has filled yet." />}
+              {(page) => <DataTable label="Last fills" rows={page.items} columns={fillColumns(run)} keyOf={(row) => row.ref} onRow={(row) => ask(row.ref)} reserved={4} height={460} empty="No order has filled yet." />}
             </Loaded>
           </Panel>
         </div>
@@ -136,8 +136,8 @@ export default function Overview({ run }: { run: Run }) {
 /** A drawdown is drawn down to one percent at least, or nothing would look like much. */
 const SMALL_FALL = [-0.01, 0] as const;
 
-export function EquityChart({ ts, equity, drawdown }: { ts: number[]; equity: number[]; drawdown: number[] }) {
-  const curves = useMemo(() => [{ label: "Equity", values: equity, format: money }], [equity]);
+function EquityChart({ ts, equity, drawdown, currency }: { ts: number[]; equity: number[]; drawdown: number[]; currency: string }) {
+  const curves = useMemo(() => [{ label: `Equity, ${currency}`, values: equity, format: money }], [equity, currency]);
   const falls = useMemo(() => [{ label: "Drawdown", values: drawdown.map((each) => -Math.abs(each)), colour: "#e03131", format: (v: number) => share(v) }], [drawdown]);
   if (ts.length < 2) return <div className="table-empty curve-empty"><Empty>The curve begins with the second closed bar.</Empty></div>;
   return (

@@ -4,10 +4,10 @@ import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { useValuedRisk } from "../client/valued";
-import { exact, pair, whole, words } from "../ui/format";
+import { baseOf, pair, whole, words } from "../ui/format";
 import { Empty, Loaded, Meter, Panel, State, Time, Told } from "../ui/parts";
 import { Circuits, troubled } from "./Circuits";
-import { usageLabel, usageText } from "./columns";
+import { measured, usageLabel, usageText } from "./columns";
 import { Breakers, Limits } from "./Limits";
 import { PagedTable, usePages } from "./pages";
 
@@ -69,7 +69,7 @@ export default function Risk({ run, me }: { run: Run; me: Me }) {
                   { name: "Strategy", cell: (row) => row.strategy, width: "110px" },
                   { name: "Instrument", cell: (row) => pair(row.instrument), width: "100px" },
                   { name: "Side", cell: (row) => row.side, width: "46px" },
-                  { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true, width: "90px" },
+                  measured<Schemas["RefusalOut"]>(run, "Quantity", baseOf, (row) => row.quantity),
                   { name: "Code", cell: (row) => <code>{row.code}</code>, width: "150px" },
                   { name: "Reason", cell: (row) => <span title={row.reason}>{row.reason}</span>, width: "minmax(240px, 3fr)" },
                 ]}

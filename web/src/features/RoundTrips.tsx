@@ -7,7 +7,7 @@ import type { Me, Run } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
 import { useValued } from "../client/valued";
 import { DataTable, ROOM } from "../ui/DataTable";
-import { exact, pair, quoteOf, share, signedShare, sums, whole, words } from "../ui/format";
+import { inUnit, pair, quoteOf, share, signedShare, sums, whole, words } from "../ui/format";
 import { Export, Failure, Form, Gain, Loaded, Panel, Stat, Time } from "../ui/parts";
 import { tripColumns } from "./columns";
 import { PagedTable, usePages } from "./pages";
@@ -97,9 +97,9 @@ function Journal({ run, me, of, onDone }: { run: Run; me: Me; of: Trip; onDone: 
     <Form error={write.error} onSend={send} label="Notes">
       <dl className="facts">
         <dt>Entered</dt>
-        <dd><Time ms={of.ts_entry} /> at {exact(of.entry_price)}</dd>
+        <dd><Time ms={of.ts_entry} /> at {inUnit(of.entry_price, quoteOf(of.instrument))}</dd>
         <dt>Left</dt>
-        <dd><Time ms={of.ts_exit} /> at {exact(of.exit_price)}, by {words(of.exit_reason).toLowerCase()}</dd>
+        <dd><Time ms={of.ts_exit} /> at {inUnit(of.exit_price, quoteOf(of.instrument))}, by {words(of.exit_reason).toLowerCase()}</dd>
         <dt>Result</dt>
         <dd><Gain of={of.pnl} /> {quoteOf(of.instrument)}, <Gain of={of.pnl_share} text={signedShare(of.pnl_share)} /></dd>
       </dl>

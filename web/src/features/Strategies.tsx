@@ -6,9 +6,10 @@ import type { Me, Run } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
 import { useValued } from "../client/valued";
 import { type Column, DataTable } from "../ui/DataTable";
-import { exact, pair, share, utc, words } from "../ui/format";
+import { baseOf, inUnit, pair, quoteOf, share, utc, words } from "../ui/format";
 import { Facts, Failure, Form, Gain, Loaded, Panel, Stat, State, Time, Told } from "../ui/parts";
 import { BotButtons } from "./Bots";
+import { measured } from "./columns";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
 import { Why } from "./Why";
 
@@ -90,13 +91,13 @@ interface Signal extends Pick<Schemas["OrderOut"], "ts" | "instrument" | "side" 
 }
 const PURPOSES = ["entry", "signal", "rebalance"] as const;
 const SHOWN = 40;
-const signalColumns: Column<Signal>[] = [
+const signalColumns = (run: Run): Column<Signal>[] => [
   { name: "Signal, UTC", cell: (row) => <Time ms={row.ts} />, width: "150px" },
   { name: "Instrument", cell: (row) => pair(row.instrument) },
   { name: "Wish", cell: (row) => <span className={row.side === "buy" ? "up" : "down"}>{row.side}</span> },
   { name: "Confidence", cell: (row) => share(row.confidence, 0), isNumber: true },
-  { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
-  { name: "At", cell: (row) => exact(row.decision_price), isNumber: true },
+  measured(run, "Quantity", baseOf, (row) => row.quantity),
+  measured(run, "At", quoteOf, (row) => row.decision_price),
   { name: "Became", cell: (row) => (row.order ? <State of={row.became} /> : <span title={row.reason}><State of="rejected" label="refused" /> {words(row.became).toLowerCase()}</span>), width: "minmax(180px, 2fr)" },
 ];
 
@@ -127,7 +128,7 @@ function SignalsOf({ run, name }: { run: Run; name: string }) {
             label={`Signals of ${name}`}
             rows={rows}
             keyOf={(row) => row.key}
-            columns={signalColumns}
+            columns={signalColumns(run)}
             reserved={4}
             height={310}
             onRow={choose}
@@ -140,7 +141,7 @@ function SignalsOf({ run, name }: { run: Run; name: string }) {
         {chosen?.order === "" && (
           <div className="stack">
             <p><State of="rejected" label="refused" /> <Told text={chosen.reason} /></p>
-            <Facts of={{ time: `${utc(chosen.ts)} UTC`, instrument: chosen.instrument, wished: `${chosen.side} ${exact(chosen.quantity)} at ${exact(chosen.decision_price)}`, confidence: share(chosen.confidence, 0), code: chosen.became }} />
+            <Facts of={{ time: `${utc(chosen.ts)} UTC`, instrument: chosen.instrument, wished: `${chosen.side} ${inUnit(chosen.quantity, baseOf(chosen.instrument))} at ${inUnit(chosen.decision_price, quoteOf(chosen.instrument))}`, confidence: share(chosen.confidence, 0), code: chosen.became }} />
             <p className="quiet">All that risk refused stands under Risk, where its limits are set.</p>
           </div>
         )}

@@ -4,8 +4,8 @@ import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { brief, exact, money, pair, quoteOf, share, words } from "../ui/format";
 import { Facts, Gain, Loaded, State, Time, Told } from "../ui/parts";
+import { inUnits, type Known } from "./units";
 
-type Known = Record<string, unknown>;
 /** Which of the sizing's settings each method uses, besides `max_fraction`. */
 const SIZED: Record<string, string[]> = {
   fixed_notional: ["amount"],
@@ -30,12 +30,12 @@ export function Why({ run, order, ref: fill }: { run: Run; order?: string; ref?:
           )}
           {why.signal && (
             <Step name="Wished">
-              <Facts of={without(why.signal, "kind", "strategy", "instrument")} />
+              <Facts of={inUnits(without(why.signal, "kind", "strategy", "instrument"), why.order.instrument)} />
             </Step>
           )}
           <Step name="Asked of risk">
             <Sized run={run} of={why.order} sizing={why.sizing} />
-            <Facts of={without(why.request, "kind")} />
+            <Facts of={inUnits(without(why.request, "kind"), why.order.instrument)} />
           </Step>
           <Step name="Risk answered">
             <State of={why.verdict.approved ? "done" : "rejected"} label={why.verdict.approved ? "approved" : why.verdict.code ? `refused: ${words(why.verdict.code).toLowerCase()}` : "not on record"} /> <Told text={why.verdict.reason ?? ""} />
@@ -43,7 +43,7 @@ export function Why({ run, order, ref: fill }: { run: Run; order?: string; ref?:
           </Step>
           {why.steps.map((each) => (
             <Step key={each.seq} name={words(each.kind)} ts={each.ts}>
-              <Facts of={stepped(each.data, why.request)} />
+              <Facts of={inUnits(stepped(each.data, why.request), why.order.instrument)} />
             </Step>
           ))}
           {why.ledger.length > 0 && (
@@ -76,11 +76,11 @@ export function Why({ run, order, ref: fill }: { run: Run; order?: string; ref?:
 function Seen({ data, instrument }: { data: Known; instrument: string }) {
   const bars = Array.isArray(data.bars) ? (data.bars as [string, string, number, ...number[]][]) : [];
   const bar = bars.find(([id]) => id === instrument);
-  if (!bar) return <Facts of={without(data, "ts")} />;
+  if (!bar) return <Facts of={inUnits(without(data, "ts"), instrument)} />;
   const [, timeframe, opened, open, high, low, close, volume] = bar;
   return (
     <>
-      <Facts of={{ bar: `${pair(instrument)} ${timeframe}`, open, high, low, close, volume }} />
+      <Facts of={{ bar: `${pair(instrument)} ${timeframe}`, ...inUnits({ open, high, low, close, volume }, instrument) }} />
       <span className="quiet">
         It opened <Time ms={opened / 1e6} />
         {bars.length > 1 && `; ${bars.length - 1} more closed with it`}.
@@ -93,7 +93,8 @@ function Seen({ data, instrument }: { data: Known; instrument: string }) {
 function Sized({ run, of, sizing }: { run: Run; of: Schemas["OrderOut"]; sizing: Schemas["SizingOut"] | null }) {
   const worth = Number(of.quantity) * Number(of.decision_price);
   const method = String(sizing?.rule.method ?? "");
-  const rule = sizing && [words(method).toLowerCase(), ...[...(SIZED[method] ?? []), "max_fraction"].map((each) => `${each.replaceAll("_", " ")} ${sizing.rule[each]}`)].join(", ");
+  const settings = inUnits(sizing?.rule ?? {}, of.instrument);
+  const rule = sizing && [words(method).toLowerCase(), ...[...(SIZED[method] ?? []), "max_fraction"].map((each) => `${each.replaceAll("_", " ")} ${settings[each]}`)].join(", ");
   const capital = sizing && `${money(sizing.equity)} ${run.currency}${sizing.allocation === null ? ", of which the run gives each strategy a share" : sizing.allocation < 1 ? `, of which ${share(sizing.allocation)} are for ${of.strategy}` : ""}`;
   return <Facts of={{ worth: worth ? `${money(worth)} ${quoteOf(of.instrument)}` : null, sized_by: rule, equity_then: capital }} />;
 }

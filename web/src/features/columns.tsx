@@ -3,7 +3,7 @@ import type { ReactNode } from "react";
 import type { Run } from "../app/Shell";
 import type { Schemas } from "../client/api";
 import type { Column } from "../ui/DataTable";
-import { exact, money, pair, quoteOf, share, sharedQuote, signedShare, whole, words } from "../ui/format";
+import { baseOf, exact, type Figure, money, pair, quoteOf, share, sharedUnit, signedShare, whole, words } from "../ui/format";
 import { Gain, State, Time } from "../ui/parts";
 
 const TIME = "150px";
@@ -21,61 +21,78 @@ export function usageText({ name, used, limit }: Schemas["UsageOut"]): string {
   return limit === null ? written(used) : `${written(used)} of ${written(limit)}`;
 }
 
-export const fillColumns: Column<Schemas["FillOut"]>[] = [
-  { name: "UTC", cell: (row) => <Time ms={row.ts} isBrief />, width: "118px" },
-  { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(74px, 1fr)" },
-  { name: "Side", cell: (row) => <span className={row.side === "buy" ? "up" : "down"}>{row.side}</span>, width: "40px" },
-  { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true, width: "minmax(56px, 1fr)" },
-  { name: "Price", cell: (row) => exact(row.price), isNumber: true, width: "minmax(80px, 1fr)" },
-  { name: "Purpose", cell: (row) => words(row.purpose), width: "minmax(86px, 1fr)" },
+/** A unit by instrument: `baseOf` of quantities, `quoteOf` of prices and money. */
+type Unit = (instrument: string) => string;
+type Shown = (figure: Figure) => ReactNode;
+const asGain: Shown = (figure) => <Gain of={figure} />;
+
+/** A column of figures in their unit: named in the head where all instruments share it, else beside each, in equal room. */
+export function measured<T extends { instrument: string }>(
+  run: Pick<Run, "instruments">,
+  name: string,
+  unitOf: Unit,
+  figureOf: (row: T) => Figure,
+  { shown = exact as Shown, width = "minmax(84px, 1fr)" } = {},
+): Column<T> {
+  const shared = sharedUnit(run.instruments, unitOf);
+  const room = `${1.25 * Math.max(0, ...run.instruments.map((each) => unitOf(each).length))}ch`; // capitals are wider than digits
+  const cell = (row: T) => {
+    const [figure, unit] = [figureOf(row), unitOf(row.instrument)];
+    if (unit === shared) return shown(figure);
+    const isKnown = figure !== null && figure !== undefined && figure !== "";
+    return <>{shown(figure)} <span className="unit" style={{ minWidth: room }}>{isKnown && unit}</span></>;
+  };
+  return shared ? { name: `${name}, ${shared}`, cell, isNumber: true, width } : { name, cell, isNumber: true, width: "minmax(100px, 1.2fr)" };
+}
+
+const sideOf = (side: string) => <span className={side === "buy" ? "up" : "down"}>{side}</span>;
+
+export const fillColumns = (run: Run): Column<Schemas["FillOut"]>[] => [
+  { name: "UTC", cell: (row) => <Time ms={row.ts} isBrief />, width: "120px" },
+  { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(62px, 1fr)" },
+  { name: "Side", cell: (row) => sideOf(row.side), width: "34px" },
+  measured(run, "Quantity", baseOf, (row) => row.quantity),
+  measured(run, "Price", quoteOf, (row) => row.price, { width: "minmax(76px, 1fr)" }),
+  { name: "Purpose", cell: (row) => words(row.purpose), width: "minmax(68px, 1fr)" },
 ];
 
-export const orderColumns: Column<Schemas["OrderOut"]>[] = [
+export const orderColumns = (run: Run): Column<Schemas["OrderOut"]>[] => [
   { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: TIME },
   { name: "Strategy", cell: (row) => row.strategy },
-  { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(86px, 1fr)" },
-  { name: "Side", cell: (row) => <span className={row.side === "buy" ? "up" : "down"}>{row.side}</span>, width: "46px" },
-  { name: "Type", cell: (row) => words(row.type) },
-  { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
-  { name: "Filled", cell: (row) => exact(row.filled), isNumber: true },
-  { name: "Price", cell: (row) => exact(row.price ?? row.trigger ?? row.average_price), isNumber: true },
+  { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(82px, 1fr)" },
+  { name: "Side", cell: (row) => sideOf(row.side), width: "36px" },
+  { name: "Type", cell: (row) => words(row.type), width: "minmax(66px, 1fr)" },
+  measured(run, "Quantity", baseOf, (row) => row.quantity),
+  measured(run, "Filled", baseOf, (row) => row.filled, { width: "minmax(76px, 1fr)" }),
+  measured(run, "Price", quoteOf, (row) => row.price ?? row.trigger ?? row.average_price, { width: "minmax(76px, 1fr)" }),
   { name: "Purpose", cell: (row) => words(row.purpose) },
-  { name: "State", cell: (row) => <State of={row.state} /> },
+  { name: "State", cell: (row) => <State of={row.state} />, width: "minmax(82px, 1fr)" },
 ];
 
-/** A column of amounts that each instrument counts in its own currency: named once where all share it, else in each row. */
-function counted<T extends { instrument: string }>(run: Run, name: string, width: string, cell: (row: T) => ReactNode): Column<T> {
-  const shared = sharedQuote(run.instruments);
-  if (shared) return { name: `${name}, ${shared}`, cell, isNumber: true, width };
-  return { name, cell: (row) => <>{cell(row)} <span className="quiet">{quoteOf(row.instrument)}</span></>, isNumber: true, width: "minmax(110px, 1fr)" };
-}
-
-export function positionColumns(run: Run): Column<Schemas["PositionOut"]>[] {
-  return [
-    { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(86px, 1fr)" },
-    { name: "Strategy", cell: (row) => row.strategy },
-    { name: "Side", cell: (row) => row.direction, width: "56px" },
-    { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
-    { name: "Entry", cell: (row) => exact(row.average_price), isNumber: true },
-    { name: "Last", cell: (row) => exact(row.price), isNumber: true },
-    counted(run, "P&L", "minmax(84px, 1fr)", (row) => <Gain of={row.unrealised} />),
-    { name: "Stop", cell: (row) => exact(row.stop), isNumber: true },
-    { name: "Target", cell: (row) => exact(row.take_profit), isNumber: true },
-    { name: "Share", cell: (row) => share(row.share), isNumber: true },
-  ];
-}
+export const positionColumns = (run: Run): Column<Schemas["PositionOut"]>[] => [
+  { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(82px, 1fr)" },
+  { name: "Strategy", cell: (row) => row.strategy },
+  { name: "Side", cell: (row) => row.direction, width: "40px" },
+  measured(run, "Quantity", baseOf, (row) => row.quantity),
+  measured(run, "Entry", quoteOf, (row) => row.average_price),
+  measured(run, "Last", quoteOf, (row) => row.price),
+  measured(run, "P&L", quoteOf, (row) => row.unrealised, { shown: asGain }),
+  measured(run, "Stop", quoteOf, (row) => row.stop),
+  measured(run, "Target", quoteOf, (row) => row.take_profit),
+  { name: "Share", cell: (row) => share(row.share), isNumber: true, width: "minmax(62px, 1fr)" },
+];
 
 export const tripColumns = (run: Run): Column<Schemas["RoundTripOut"]>[] => [
-  { name: "Entry, UTC", cell: (row) => <Time ms={row.ts_entry} isBrief />, width: "128px" },
-  { name: "Exit, UTC", cell: (row) => <Time ms={row.ts_exit} isBrief />, width: "128px" },
+  { name: "Entry, UTC", cell: (row) => <Time ms={row.ts_entry} isBrief />, width: "120px" },
+  { name: "Exit, UTC", cell: (row) => <Time ms={row.ts_exit} isBrief />, width: "120px" },
   { name: "Strategy", cell: (row) => row.strategy },
   { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(82px, 1fr)" },
   { name: "Side", cell: (row) => row.direction, width: "40px" },
-  { name: "Quantity", cell: (row) => exact(row.quantity), isNumber: true },
-  { name: "Entry", cell: (row) => exact(row.entry_price), isNumber: true },
-  { name: "Exit", cell: (row) => exact(row.exit_price), isNumber: true },
-  counted(run, "P&L", "minmax(84px, 1fr)", (row) => <Gain of={row.pnl} />),
-  { name: "P&L, %", cell: (row) => <Gain of={row.pnl_share} text={signedShare(row.pnl_share)} />, isNumber: true, width: "minmax(70px, 1fr)" },
-  counted(run, "Fees", "minmax(76px, 1fr)", (row) => money(row.fees)),
-  { name: "Exit by", cell: (row) => words(row.exit_reason), width: "minmax(86px, 1fr)" },
+  measured(run, "Quantity", baseOf, (row) => row.quantity),
+  measured(run, "Entry", quoteOf, (row) => row.entry_price, { width: "minmax(76px, 1fr)" }),
+  measured(run, "Exit", quoteOf, (row) => row.exit_price, { width: "minmax(76px, 1fr)" }),
+  measured(run, "P&L", quoteOf, (row) => row.pnl, { shown: asGain, width: "minmax(76px, 1fr)" }),
+  { name: "P&L, %", cell: (row) => <Gain of={row.pnl_share} text={signedShare(row.pnl_share)} />, isNumber: true, width: "minmax(66px, 1fr)" },
+  measured(run, "Fees", quoteOf, (row) => row.fees, { shown: money, width: "minmax(76px, 1fr)" }),
+  { name: "Exit by", cell: (row) => words(row.exit_reason) },
 ];

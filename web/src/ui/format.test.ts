@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { gain, local, money, quoteOf, share, sharedQuote, signedShare, sums, typed, utc } from "./format";
+import { baseOf, gain, inUnit, local, money, quoteOf, share, sharedUnit, signedShare, sums, typed, utc } from "./format";
 
 describe("the currency of an instrument", () => {
   it("is its quote, of spot pairs and perpetuals alike", () => {
@@ -7,9 +7,14 @@ describe("the currency of an instrument", () => {
   });
 
   it("is shared only where all have it", () => {
-    expect(sharedQuote(["BTC/USDT@BINANCE", "ETH/USDT@KRAKEN"])).toBe("USDT");
-    expect(sharedQuote(["BTC/USDT@BINANCE", "ETH/BTC@BINANCE"])).toBe("");
-    expect(sharedQuote([])).toBe("");
+    expect(sharedUnit(["BTC/USDT@BINANCE", "ETH/USDT@KRAKEN"], quoteOf)).toBe("USDT");
+    expect(sharedUnit(["BTC/USDT@BINANCE", "ETH/BTC@BINANCE"], quoteOf)).toBe("");
+    expect(sharedUnit(["BTC/USDT@BINANCE", "BTC/USDC:USDC@BYBIT"], baseOf)).toBe("BTC");
+    expect(sharedUnit([], quoteOf)).toBe("");
+  });
+
+  it("stands behind a number that is known", () => {
+    expect([inUnit("1234.50", "USDT"), inUnit(null, "USDT"), inUnit(0, "BTC")]).toEqual(["1,234.5 USDT", "–", "0 BTC"]);
   });
 
   it("keeps sums apart", () => {

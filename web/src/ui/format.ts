@@ -96,11 +96,19 @@ export function quoteOf(instrument: string): string {
   return quote.split(":")[0] ?? "";
 }
 
-/** That of all of them; empty where they differ. */
-export function sharedQuote(instruments: readonly string[]): string {
-  const found = new Set(instruments.map(quoteOf));
+/** What is bought and sold, and in which quantities are counted. */
+export function baseOf(instrument: string): string {
+  return pair(instrument).split("/")[0] ?? "";
+}
+
+/** The one unit of all of them; empty where they differ. */
+export function sharedUnit(instruments: readonly string[], unitOf: (instrument: string) => string): string {
+  const found = new Set(instruments.map(unitOf));
   return found.size === 1 ? ([...found][0] ?? "") : "";
 }
+
+/** A number in its unit; what is not known has none. */
+export const inUnit = (figure: Figure, unit: string, write: (figure: Figure) => string = exact) => (value(figure) === null ? "–" : `${write(figure)} ${unit}`.trim());
 
 /** What amounts add up to in each currency: what is counted in different ones is never one sum. */
 export function sums<T extends { instrument: string }>(rows: readonly T[], amount: (row: T) => Figure): [string, number][] {

@@ -89,10 +89,12 @@ def _job(house: House, id: str) -> Job:
 def _curve(house: House, job: Job) -> CurveOut:
     """Return the equity of a backtest, thinned; nothing before it is done."""
     if job.state != "done":
-        return CurveOut(ts=[], equity=[])
+        return CurveOut(ts=[], equity=[], currency="")
     import numpy as np
 
-    rows = json.loads(house.bench.result(job))["equity"]
+    result = json.loads(house.bench.result(job))
+    rows = result["equity"]
     picked = sorted(set(np.linspace(0, len(rows) - 1, min(_POINTS, len(rows))).round().astype(int).tolist()))
     stamps = np.array([rows[at][0].rstrip("Z") for at in picked], dtype="datetime64[ms]").astype(np.int64)
-    return CurveOut(ts=stamps.tolist(), equity=[rows[at][1] for at in picked])
+    equity = [rows[at][1] for at in picked]
+    return CurveOut(ts=stamps.tolist(), equity=equity, currency=result["data"]["currency"])

@@ -107,10 +107,11 @@ class ComparisonOut(Schema):
 
 
 class CurveOut(Schema):
-    """An equity curve."""
+    """An equity curve, and the currency of it and of its run's figures; empty before there is one."""
 
     ts: list[int]
     equity: list[float]
+    currency: str
 
 
 class Kind(StrEnum):
