@@ -153,7 +153,9 @@ def taken_from_strategies(account: Account, ref: str, ts: int) -> Iterator[Entry
         owners = [each for each in account.positions if each.instrument in account.instruments]
         hands = {each.instrument: each for each in account.hands if each.instrument in account.instruments}
         for id, hand in hands.items():
-            if account.instruments[id].is_perpetual:
+            if (
+                account.instruments[id].is_perpetual or hand.quantity > 0
+            ):  # nobody is short of coins but by mistake
                 against = [o for o in owners if o.instrument == id and o.quantity * hand.quantity < 0]
                 for owner, part in _first(against, abs(hand.quantity)):
                     yield from _traded_away(account, owner, part, hand, ref, ts)

@@ -260,3 +260,18 @@ def test_nothing_is_recorded_of_an_account_whose_owner_does_nothing() -> None:
         account.weigh("0.5")
 
     assert not account.told
+
+
+def test_coins_that_a_strategy_lost_for_a_sale_that_was_its_own_come_back_to_it() -> None:
+    held = played([("a", SPOT.id, D("0.5"), D(40_000))], BOUGHT)
+    before = there_of(held)
+    held.apply(filled("v", OWNER, SPOT.id, D("-0.5"), D(60_000)))  # an order of ours, taken for one by hand
+    settle(held, BOUGHT, {"BTC": D(0)})
+    held.apply(filled("v not by hand", OWNER, SPOT.id, D("0.5"), D(60_000)))
+    held.apply(filled("ours", "a", SPOT.id, D("-0.5"), D(60_000)))
+
+    settle(held, BOUGHT, {"BTC": D(0)})
+
+    assert (of_strategies(held), held.owner.position(SPOT.id)) == (D(0), D(0))
+    assert there_of(held) == {**before, "BTC": D(0), "USDT": before["USDT"] + 30_000}
+    assert held.ledger.purse("BINANCE")["USDT"] == 0

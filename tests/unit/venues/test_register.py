@@ -3,7 +3,9 @@
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
+from abidance.model.account import OWNER
 from abidance.model.event import AccountEvent, OrderFilled
 from abidance.model.order import OrderRequest, OrderState, OrderType, Side
 from abidance.venues.account import Execution, OrderReport
@@ -107,3 +109,28 @@ def test_an_order_is_accounted_for_only_while_nothing_about_it_is_open() -> None
 
     assert seen == [True, False, False, True]
     assert told.stop.in_question == 0
+
+
+def test_an_execution_that_was_thought_by_hand_counts_once_when_its_order_becomes_known_as_ours() -> None:
+    told = Told()
+    found = Execution("e", "", "8", PAIR, Side.SELL, D("0.4"), D(50_000), D(2), "USDT", 1)
+    told.register.execution(found, 1)
+    told.register.disown("8", 2)
+    late = told.register.sent("cd" * 16, told.stop.request, 0)
+
+    told.register.report(OrderReport(late.id, "8", PAIR, OrderState.PARTIAL, Side.SELL, D(1), D("0.4"), 3), 3)
+    for _ in range(2):
+        told.register.execution(found, 4)
+
+    fills = [each.fill for each in told.events if isinstance(each, OrderFilled)]
+    sums: dict[str, Decimal] = {}
+    for fill in fills:
+        sums[fill.strategy] = sums.get(fill.strategy, D(0)) + fill.side.sign * fill.quantity
+    assert sums == {OWNER: D(0), "s": D("-0.4")}
+    assert sum(fill.fee for fill in fills) == D(2)
+    assert len({fill.id for fill in fills}) == 3
+    again = Register(lambda _event: None, lambda _id: True, lambda _id: None)
+    again.recover([replace(late.view(), filled=late.filled)], fills)
+    again.named(again.get(late.id) or late, "8", 5)
+    assert not again.execution(found, 5)
+    assert (late.filled, late.owes) == (D("0.4"), False)

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from abidance.model.instrument import SECOND_NS, Instrument
-from abidance.model.order import Side
+from abidance.model.order import OrderRequest, Side
 from abidance.testing.exchange import Fault, Wrong
-from abidance.venues.account import Exposure, Funds, Page, Reply
+from abidance.venues.account import Execution, Exposure, Funds, Page, Reply
 from abidance.venues.accounts import account_of
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading.books import Books, Loose
 from abidance.venues.trading.gateway import VenueGateway
+from abidance.venues.trading.register import Tracked
 from tests.unit.venues.trading_world import PERPETUALS, World
 
 D = Decimal
@@ -121,6 +122,78 @@ def _without_fills(world: World) -> Callable[..., Reply]:
     """Return how answers to orders are read, without the fills in them: the venue tells only that it filled."""
     proof = world.gateway.dialect.proof
     return lambda *given: proof(*given)._replace(executions=())
+
+
+def never_answered(world: World, quantity: str = "0.1") -> Tracked:
+    """Let an order at market be under way for as long as nobody ends it."""
+    request = OrderRequest("s", world.btc.id, Side.BUY, D(quantity))
+    return world.gateway.register.sent("ab" * 16, request, world.wire.now())
+
+
+async def test_an_account_that_is_never_compared_whole_is_a_doubt_after_ten_minutes_until_it_is() -> None:
+    world = await World().start()
+    order = never_answered(world)
+
+    early = await in_doubt(world, 585)
+    late = await in_doubt(world, 30)
+    told = world.gateway.doubts["unweighed"]
+    world.gateway.register.came_to_nothing(order, "not sent", 0)
+    ended = await in_doubt(world, 30)
+
+    assert not set().union(*early)
+    assert late[-1] == {"unweighed"}
+    assert told.startswith("the account was not compared with our books for 10 minutes")
+    assert not ended[-1]
+    await world.stop()
+
+
+@pytest.mark.parametrize(("gone", "in_the_end"), [("1000", set()), ("10000", {"books"})])
+async def test_an_order_at_market_explains_no_more_than_it_can_have_cost(
+    gone: str, in_the_end: set[str]
+) -> None:
+    world = Owner()
+    world.ours = {"USDT": D(1_000_000)}
+    await world.start()
+    world.gateway.watch(world.btc.id, float(world.bid()), float(world.bid()) + 1)
+    never_answered(world)  # of some 6,000 USDT
+
+    world.account.purse("USDT").free -= D(gone)
+    found = await in_doubt(world, 70)
+
+    assert found[-1] == in_the_end
+    await world.stop()
+
+
+async def test_a_comparison_that_came_to_nothing_ends_no_doubt_that_the_account_cannot_be_compared() -> None:
+    world = await World().start()
+    world.gateway.doubt("compare", "the account cannot be compared")
+    order = never_answered(world)
+
+    inconclusive = await in_doubt(world, 70)
+    world.gateway.register.came_to_nothing(order, "not sent", 0)
+    ended = await in_doubt(world, 70)
+
+    assert inconclusive[-1] == {"compare"}
+    assert not ended[-1]
+    await world.stop()
+
+
+async def test_an_execution_waits_to_be_called_by_hand_while_copies_that_lag_may_not_know_its_order() -> None:
+    world = await World().start()
+    order, now = never_answered(world), world.wire.now()
+    register, inquiry = world.gateway.register, world.gateway._inquiry
+    register.unknown(order, "no answer", now)
+    found = Execution("x", "", "999", world.btc.id, Side.BUY, D("0.05"), D(50_000), D(0), "USDT", now)
+    register.execution(found, now)
+
+    explained = []
+    for seconds in (5, 13):  # for so long two answers did not know it
+        order.absent_at[:] = [now - seconds * SECOND_NS, now]
+        explained.append(await inquiry.explain_strays())
+
+    assert explained == [False, True]
+    assert not register.strays
+    await world.stop()
 
 
 @pytest.mark.parametrize("venue", ["BINANCE", "BYBIT", "KUCOIN"])

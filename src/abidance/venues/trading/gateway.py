@@ -42,13 +42,14 @@ from abidance.venues.trading.modes import Wanted, differences
 from abidance.venues.trading.recall import Recall
 from abidance.venues.trading.recovery import Recovery
 from abidance.venues.trading.register import ANOTHER, Register, Tracked, amended
-from abidance.venues.trading.scales import BOOKS, Scales
+from abidance.venues.trading.scales import BOOKS, UNWEIGHED, Scales
 from abidance.venues.trading.signs import tell_reply
 
 OPEN_ORDERS, FILLS, FUNDS, CLOCK = 10.0, 30.0, 60.0, 600.0
 """Seconds between comparisons."""
 AGAIN = 20.0
-"""The same, at most, while an account differs from our books."""
+"""The same, at most, while an account differs from our books, or too much was under way to compare it."""
+_AGAIN_FOR = frozenset({BOOKS, UNWEIGHED})
 BACK = 0.25
 """Seconds between looks whether an order that gave way to another may go back."""
 STEP = SECOND_NS // 4
@@ -93,10 +94,12 @@ class VenueGateway:
         self._was_ahead = self._ahead()
         self._up_at = self._ups = 0
         self._inquiry = Inquiry(dialect, self.register, way, self.doubt, self.set_clock, self._found)
-        self.scales = Scales(dialect, self.register, way, books, self.doubts, self.doubt, self._inquiry.sweep)
         self._keeping = Keeping(
             dialect, self.register, way, self._lock, self._submit, self._asked_off, self._inquiry.look
         )
+        self.scales = Scales(
+            dialect, self.register, way, books, self.doubts, self.doubt, self._inquiry.sweep, self._keeping.asked
+        )  # fmt: skip
         self._changes = Changes(
             dialect, self.register, way, self._inquiry, self._lock, self._sent, self._hear_all, tell
         )
@@ -365,15 +368,17 @@ class VenueGateway:
         while True:
             await self._way.pulse.sleep(pause)
             try:
-                await work()
+                is_done = await work() is not False  # True and None: it came to a result
             except Exception as error:  # noqa: BLE001 - whatever it is, it is of this venue alone
                 pause = min(seconds, RETRY)
                 self._doubt_comparison(name, error)
                 with suppress(VenueError):  # the clock may be why
                     await self.set_clock()
             else:
-                self.doubt(name, "")
-                pause = min(seconds, AGAIN) if BOOKS in self.doubts else seconds
+                if is_done:
+                    self.doubt(name, "")
+                is_again = not is_done or not _AGAIN_FOR.isdisjoint(self.doubts)
+                pause = min(seconds, AGAIN) if is_again else seconds
 
     def _doubt_comparison(self, what: str, error: Exception) -> None:
         """Doubt the account because of a comparison that failed, whatever the reason: other venues go on."""
@@ -387,6 +392,7 @@ class VenueGateway:
 
     async def _check_flight(self) -> None:
         """Find orders of which nothing was heard, and fills that are owed."""
+        self.scales.heed_time()
         patience = round((self.dialect.capability.window + GRACE) * SECOND_NS)
         for tracked in list(self.register.open()):
             late = tracked.left and tracked.sent_at + patience < self._way.wire.now()

@@ -240,9 +240,9 @@ class Inquiry:
     async def explain_strays(self) -> bool:
         """Find out whose the executions are that belong to no order that we know; say whether some are not ours."""
         before = len(self._register.strays)
-        # One that is absent in two answers is nobody's: it waits for these to be explained before it is abandoned.
+        # One that is absent for so long is nobody's: it waits for these to be explained before it is abandoned.
         in_flight = any(
-            each.told in (OrderState.SENT, OrderState.UNKNOWN) and not self._is_absent(each, GRACE)
+            each.told in (OrderState.SENT, OrderState.UNKNOWN) and not self._is_absent(each, LAG)
             for each in self._register.open()
         )
         for venue_id, found in list(self._register.strays.items()):

@@ -8,13 +8,14 @@ whatever became of the other one, it goes back. A goal that the market is away f
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack, suppress
+from decimal import Decimal
 
 from msgspec.structs import replace
 
 from abidance.model.command import Submit
 from abidance.model.errors import VenueError
 from abidance.model.instrument import SECOND_NS
-from abidance.model.money import ZERO
+from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import OrderRequest, OrderState, OrderType
 from abidance.venues.account import AccountDialect, Proof, Reply
 from abidance.venues.net.transport import within
@@ -88,6 +89,11 @@ class Keeping:
             is_here = tracked.is_watched and tracked.over is None and tracked.id not in self._blocked
             if is_here and tracked.request.instrument == instrument and self._is_due(tracked):
                 self.release(tracked)
+
+    def asked(self, instrument: str) -> Decimal | None:
+        """Return at what price an instrument can be bought now, None while that is not known."""
+        prices = self._prices.get(instrument)
+        return None if prices is None else to_decimal(prices[1])
 
     def _is_due(self, tracked: Tracked) -> bool:
         """Say whether an order is due at the prices of now; where none are known it may be."""

@@ -380,6 +380,8 @@ class Register:
         id = self._id_of(execution, tracked.id)
         if id is None:
             return False
+        if self._seen.get((execution.instrument, execution.id)) == _by_hand(execution.venue_id):
+            self._own(execution, now)
         self._seen[execution.instrument, id] = tracked.id
         if execution.venue_id not in tracked.past:
             self._name(tracked, execution.venue_id)
@@ -407,6 +409,11 @@ class Register:
                 self._seen[execution.instrument, execution.id] = order_id
                 fill = _fill(execution, execution.id, order_id, OWNER)
                 self._tell(OrderFilled(now, replace(fill, purpose=purpose)))
+
+    def _own(self, execution: Execution, now: int) -> None:
+        """Take back that somebody traded by hand: the order behind an execution has become known as ours."""
+        fill = _fill(execution, f"{execution.id}-not-by-hand", _by_hand(execution.venue_id), OWNER)
+        self._tell(OrderFilled(now, replace(fill, side=fill.side.opposite, fee=-fill.fee)))
 
     def moved(self, moved: Moved, venue: str, now: int) -> None:
         """Take money that came or went by no order, each once: the owner's, unless what was traded brought it about."""

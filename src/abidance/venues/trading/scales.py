@@ -4,21 +4,24 @@ What is under way is allowed for: an account may have traded as much of it as we
 asks for money and positions alone; what became of orders is for others to ask.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 from abidance.risk.circuits import Sign
 from abidance.venues.account import AccountDialect, Exposure, Funds
-from abidance.venues.trading.books import Books, Gap, Loose, told
+from abidance.venues.trading.books import AT_MARKET, Books, Gap, Loose, told
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register
 
-BOOKS, OWED = "books", "owed"
-"""The causes of the doubts that an account differs from our books, and that fills of it are missing."""
+BOOKS, OWED, UNWEIGHED = "books", "owed", "unweighed"
+"""The causes of the doubts that an account differs from our books, that fills of it are missing, that none was made."""
 PAUSE = 1.0
 """Seconds between two looks at an account in which something is under way, or that seems to differ."""
 OVERDUE = 30.0
 """Seconds after which fills that the venue has reported, and does not list, are a doubt."""
+LONGEST_UNWEIGHED = 600.0
+"""Seconds without a whole comparison after which that is a doubt: something was under way whenever one was tried."""
 
 
 class UnderWay(NamedTuple):
@@ -44,7 +47,11 @@ def under_way(register: Register) -> UnderWay:
 
 
 class Scales:
-    """Weighs one account. `doubts` are those in force, `doubt` takes another one, `sweep` asks for executions."""
+    """Weighs one account.
+
+    `doubts` are those in force, `doubt` takes another one, `sweep` asks for executions. `asked` is at what price an
+    instrument can be bought now, None where that is not known.
+    """
 
     def __init__(
         self,
@@ -55,6 +62,7 @@ class Scales:
         doubts: Mapping[str, str],
         doubt: Callable[[str, str], None],
         sweep: Callable[[], Coroutine[object, object, None]],
+        asked: Callable[[str], Decimal | None],
     ) -> None:
         self.funds: dict[str, Funds] = {}
         self._exposures: Iterable[Exposure] = ()
@@ -65,6 +73,8 @@ class Scales:
         self._doubts = doubts
         self._doubt = doubt
         self._sweep = sweep
+        self._asked = asked
+        self._whole_at: float | None = None
         self._owing_since: dict[str, float] = {}
 
     async def compare(self) -> bool:
@@ -80,10 +90,11 @@ class Scales:
                 after = under_way(self._register)
                 if not before and before == after and (has_swept or is_last or not self.gaps()):
                     self.weigh()
+                    self._whole_at = self._way.pulse.steady()
+                    self.heed_time()
                     return True
                 if is_last and before == after:
-                    self._weigh_in_part(before.orders)
-                    return True
+                    return self._weigh_in_part([self._bounded(each) for each in before.orders])
                 if not (has_swept or before or after) and self.gaps():
                     await self._sweep()
                     has_swept = True
@@ -118,11 +129,30 @@ class Scales:
         if not found or not before:
             self._way.signs(Sign.DIFFERED if found else Sign.AGREED, 0.0, found)
 
-    def _weigh_in_part(self, loose: Iterable[Loose]) -> None:
-        """Doubt the account if it differs by more than what is under way; that it does not is no proof."""
+    def _weigh_in_part(self, loose: Sequence[Loose]) -> bool:
+        """Doubt the account if it differs by more than what is under way; that it does not is no proof.
+
+        Return whether it was compared: nothing bounds what may have been paid where no price is known.
+        """
         if (found := told(self.gaps(loose))) and BOOKS not in self._doubts:
             self._doubt(BOOKS, found)
             self._way.signs(Sign.DIFFERED, 0.0, found)
+        return all(each.price is not None for each in loose)
+
+    def _bounded(self, each: Loose) -> Loose:
+        """Return what may have traded with the most at which it can have, where its limit does not say that."""
+        if each.price is not None and not self._dialect.instruments[each.instrument].is_perpetual:
+            return each
+        asked = self._asked(each.instrument)
+        return each._replace(price=None if asked is None else max(each.price or asked, asked * AT_MARKET))
+
+    def heed_time(self) -> None:
+        """Doubt the account while it was not compared whole for too long."""
+        now = self._way.pulse.steady()
+        self._whole_at = now if self._whole_at is None else self._whole_at
+        late = now - self._whole_at > LONGEST_UNWEIGHED
+        text = f"the account was not compared with our books for {LONGEST_UNWEIGHED / 60:g} minutes: too much was under way."
+        self._doubt(UNWEIGHED, text if late else "")
 
     def heed_debts(self) -> None:
         """Doubt the account once fills are missing for so long that nobody can say whether they will be found."""
