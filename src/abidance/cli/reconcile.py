@@ -36,8 +36,9 @@ def reconcile(
     """Compare a bot's record with its account and print the differences; nothing is changed without --accept.
 
     Open orders, executions and balances are asked of the venue. A running bot finds and books orders and executions by
-    itself within a minute. A balance or position that nothing explains keeps it to exits until --accept books an
-    adjustment, with your name and reason on record. Exit code 1 when there are differences that remain.
+    itself within a minute. A balance or position that nothing explains, or a fill that is listed nowhere, keeps it to
+    exits until --accept books an adjustment, with your name and reason on record. Exit code 1 when differences
+    remain.
     """
     import asyncio
 

@@ -18,6 +18,8 @@ from abidance.venues.accounts import account_of
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.transport import Pulse, Transport
 from abidance.venues.trading.books import Books
+from abidance.venues.trading.register import is_conceded, plain
+from abidance.venues.trading.scales import UNLISTED
 from abidance.venues.trading.wire import Wire
 
 DAY = 86_400 * SECOND_NS
@@ -82,19 +84,17 @@ async def _orders(replica: Replica, dialect: AccountDialect, wire: Wire) -> list
     found = []
     for call in dialect.open_orders():
         for report in dialect.read_orders(await wire.ask(call)):
-            plain = report.order_id.replace("-", "").lower()[:32]
-            listed.add(plain)
-            known = replica.orders.get(plain)
+            id = plain(report.order_id)
+            listed.add(id)
+            known = replica.orders.get(id)
             what = f"{report.side} {report.quantity} {report.instrument}"
-            if known is None and ids.is_ours(plain):
-                found.append(
-                    _told(dialect, plain, f"stands ({what}), bears our mark, and no record knows it.")
-                )
+            if known is None and ids.is_ours(id):
+                found.append(_told(dialect, id, f"stands ({what}), bears our mark, and no record knows it."))
             elif known is None:
                 name = report.order_id or report.venue_id
                 found.append(_told(dialect, name, f"stands ({what}) and is not of this bot."))
             elif known.state.is_closed:
-                found.append(_told(dialect, plain, f"stands ({what}); the record has it as {known.state}."))
+                found.append(_told(dialect, id, f"stands ({what}); the record has it as {known.state}."))
             elif known.request.reduce_only:
                 resting.add((known.request.instrument, known.request.side))
     for order in replica.orders.open():
@@ -110,6 +110,7 @@ async def _orders(replica: Replica, dialect: AccountDialect, wire: Wire) -> list
 
 async def _executions(replica: Replica, dialect: AccountDialect, wire: Wire) -> list[Difference]:
     known = {(fill.instrument, fill.id) for fill in replica.fills}
+    conceded = {fill.order_id: fill.ts for fill in replica.fills if is_conceded(fill)}
     began = replica.entries[0].ts if replica.entries else 0
     since = max(began, max((fill.ts for fill in replica.fills), default=0) - DAY)
     found = []
@@ -123,7 +124,8 @@ async def _executions(replica: Replica, dialect: AccountDialect, wire: Wire) -> 
         while call is not None:
             page = dialect.read_executions(await wire.ask(call), instrument)
             for each in page.executions:
-                if (instrument, each.id) not in known:
+                is_accepted = each.ts <= conceded.get(plain(each.order_id), 0)
+                if (instrument, each.id) not in known and not is_accepted:
                     known.add((instrument, each.id))
                     text = f"{each.side} {each.quantity} at {each.price} is not on record."
                     found.append(_told(dialect, f"execution {each.id} of {instrument}", text))
@@ -143,7 +145,21 @@ async def _money(replica: Replica, dialect: AccountDialect, wire: Wire) -> list[
     gaps = Books(ours, held, debts=partial(portfolio.ledger.debts, dialect.venue)).gaps(
         dialect, funds, exposures
     )
-    return [Difference(dialect.venue, each.name, str(each), is_money=True) for each in gaps]
+    return [
+        *_unlisted(replica, dialect),
+        *(Difference(dialect.venue, each.name, str(each), is_money=True) for each in gaps),
+    ]
+
+
+def _unlisted(replica: Replica, dialect: AccountDialect) -> list[Difference]:
+    """Return what the bot itself told last of fills that the venue reported and never listed."""
+    status = replica.state.feeds.venues.get(dialect.venue)
+    texts = () if status is None else status.reasons
+    return [
+        Difference(dialect.venue, "fills", each, is_money=True)
+        for each in texts
+        if each.endswith(UNLISTED) and any(f" {id} " in each for id in dialect.instruments)
+    ]
 
 
 def _told(dialect: AccountDialect, about: str, text: str) -> Difference:

@@ -43,9 +43,9 @@ from abidance.model.outcome import Decided, Outcome
 from abidance.portfolio.ledger import external_ref, funding_ref
 from abidance.risk.circuits import RUN, Sign
 from abidance.run import checkpoint
-from abidance.run.adjusting import adjustments
+from abidance.run.accepting import Acceptance
 from abidance.run.bot import JOURNAL, Moment
-from abidance.run.byhand import Settlement, exposed, holdings, last_price
+from abidance.run.byhand import Settlement, exposed, holdings
 from abidance.run.checkpoint import State
 from abidance.run.circuits import CircuitWatch
 from abidance.run.departures import Departures, place_of
@@ -66,11 +66,10 @@ from abidance.venues.accounts import account_of
 from abidance.venues.net.feed import LiveFeed
 from abidance.venues.net.line import World
 from abidance.venues.net.transport import NotSentError, stop
-from abidance.venues.trading.books import Books, told
+from abidance.venues.trading.books import Books
 from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import ANOTHER
-from abidance.venues.trading.scales import BOOKS, under_way
 from abidance.venues.trading.wire import Wire
 
 LAST_WORDS = 5.0
@@ -476,32 +475,11 @@ class LiveTrading(LivePaper):
             answer = super()._obey(wish)
             self._loans.hand_over()
             return answer
-        doubtful = [each for each in self.gateways if BOOKS in each.doubts]  # asked, and they differ
-        if any(under_way(each.register) for each in doubtful):
-            return Answer(
-                error="Orders are under way whose fills may be what differs: they would be booked twice.",
-                remedy=f"Wait until they are clear, then look again: abidance reconcile {self.material.config.name}",
-            )
-        seen = told(gap for each in doubtful for gap in each.scales.gaps())
-        if not seen or wish.values.get("seen") != seen:
-            return Answer(
-                error=f"The bot sees something else: {seen or 'no difference yet.'}",
-                remedy=f"Look again: abidance reconcile {self.material.config.name}",
-            )
+        acceptance = Acceptance(self.gateways, self._core.engine.state)
+        if why := acceptance.objection(str(wish.values.get("seen", ""))):
+            return Answer(error=why, remedy=f"Look again: abidance reconcile {self.material.config.name}")
         answer = super()._obey(wish)
-        state = self._core.engine.state
-        for gateway in doubtful:
-            entries = adjustments(
-                gateway.scales.gaps(),
-                state.portfolio.open_positions(),
-                gateway.dialect.instruments,
-                partial(last_price, state),
-                f"adjustment {answer.seq}",
-                state.now,
-            )
-            for event in list(entries):
-                self._pump.step(event)
-            gateway.scales.weigh()
+        acceptance.book(f"adjustment {answer.seq}", self._pump.step, self._hear_accounts)
         return answer
 
     def _reset(self, wish: Wish) -> Answer:

@@ -134,3 +134,28 @@ def test_an_execution_that_was_thought_by_hand_counts_once_when_its_order_become
     again.named(again.get(late.id) or late, "8", 5)
     assert not again.execution(found, 5)
     assert (late.filled, late.owes) == (D("0.4"), False)
+
+
+@pytest.mark.parametrize("is_later_process", [False, True])
+def test_a_fill_that_a_person_accepted_is_not_told_again_when_it_is_listed(is_later_process: bool) -> None:
+    told = Told()
+    told.report(OrderState.PARTIAL, "0.4")
+
+    told.register.concede(told.stop, D(49_000), "adjustment 7", 5)
+    (fill,) = [each.fill for each in told.events if isinstance(each, OrderFilled)]
+    if is_later_process:
+        told.register = Register(told.events.append, lambda _id: True, lambda _id: None)
+        told.register.recover([replace(told.stop.view(), filled=told.stop.filled)], [fill])
+        told.stop = told.register.get(ID) or told.stop
+    told.execution("0.3", "a")
+    told.execution("0.1", "b")
+    late = Execution("c", ID, "7", PAIR, Side.SELL, D("0.6"), D(50_000), D(0), "USDT", 9)
+    told.register.execution(late, 9)
+
+    fills = [each.fill for each in told.events if isinstance(each, OrderFilled)]
+    assert [(each.id, each.quantity, each.price) for each in fills] == [
+        (f"adjustment 7 {ID}", D("0.4"), D(49_000)),
+        ("c", D("0.6"), D(50_000)),
+    ]
+    assert fills[0].fee_asset == "USDT"
+    assert told.stop.told is OrderState.FILLED

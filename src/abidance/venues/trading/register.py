@@ -49,7 +49,8 @@ class Tracked:
     `beside` are the other exits of its position, and what was known to be filled of each when this one was worded.
     `unsettled` are its earlier lives (the venue's ids, "" where that is not known) of which nobody has said yet what
     they had filled; it is `over` (why) once it is to end as soon as that is known. It `is_doubted` while nobody has
-    answered what became of it since it was asked off.
+    answered what became of it since it was asked off. `conceded` is what a person accepted at `conceded_at` (ns of the
+    venue's time) as filled that no execution was listed of: one that is listed later is not told again.
     """
 
     id: str
@@ -77,6 +78,8 @@ class Tracked:
     is_doubted: bool = False
     beside: tuple[tuple["Tracked", Decimal], ...] = ()
     absent_at: list[int] = field(default_factory=list)
+    conceded: Decimal = ZERO
+    conceded_at: int = 0
 
     @property
     def is_closed(self) -> bool:
@@ -166,6 +169,8 @@ class Register:
         """Open orders that bear our tag and that no record tells of, by the venue's id."""
         self.forced: set[str] = set()
         """Orders that the venue itself placed, by its id."""
+        self.heard: dict[tuple[str, str], str] = {}
+        """The ids of our orders, or of those by hand, by the instruments and ids of their executions that were told."""
         self.compared_at: int | None = None
         """When the account was compared first, in ns of the venue's time: what is older does not tell who runs now."""
         self._tell = tell
@@ -176,7 +181,6 @@ class Register:
         self._moved: set[tuple[str, str, str]] = set()
         self._orders: dict[str, Tracked] = {}
         self._by_venue_id: dict[str, Tracked] = {}
-        self._seen: dict[tuple[str, str], str] = {}
 
     # --- what is asked
 
@@ -213,11 +217,6 @@ class Register:
         ]
         return found[::-1]
 
-    @property
-    def heard(self) -> int:
-        """Return how many executions were told."""
-        return len(self._seen)
-
     # --- what we do
 
     def sent(self, order_id: str, request: OrderRequest, now: int) -> Tracked:
@@ -232,7 +231,10 @@ class Register:
             tracked.filled = tracked.reported = order.filled
             tracked.was_there = order.state not in (OrderState.SENT, OrderState.UNKNOWN)
             self._orders[order.id] = tracked
-        self._seen.update({(fill.instrument, fill.id): fill.order_id for fill in fills})
+        for fill in fills:
+            self.heard[fill.instrument, fill.id] = fill.order_id
+            if fill.order_id in self._orders and is_conceded(fill):
+                self._note_conceded(self._orders[fill.order_id], fill)
 
     # --- what is proven
 
@@ -290,7 +292,7 @@ class Register:
         """Take what the venue says of an order; return it when it is one of ours."""
         if report.is_forced:
             self.forced.add(report.venue_id)
-        tracked = self._orders.get(_plain(report.order_id)) or self._by_venue_id.get(report.venue_id)
+        tracked = self._orders.get(plain(report.order_id)) or self._by_venue_id.get(report.venue_id)
         if tracked is None:
             self._not_known(report)
             return None
@@ -336,7 +338,7 @@ class Register:
 
     def _not_known(self, report: OrderReport) -> None:
         is_of_another = self._meet(report)
-        where = self.orphans if self._is_ours(_plain(report.order_id)) and not is_of_another else self.foreign
+        where = self.orphans if self._is_ours(plain(report.order_id)) and not is_of_another else self.foreign
         if report.state in _ENDINGS:
             where.pop(report.venue_id, None)
         else:
@@ -344,7 +346,7 @@ class Register:
 
     def _meet(self, news: OrderReport | Execution) -> bool:
         """Take an order that is on no record; say whether a bot of this program placed it while we ran."""
-        id = _plain(news.order_id)
+        id = plain(news.order_id)
         if not (is_of_a_run(id) or self._is_ours(id)):
             return False
         if self.compared_at is None or news.ts <= self.compared_at:
@@ -367,22 +369,20 @@ class Register:
         """Take an execution; return whether it was news. One of an unknown order waits for that to become known."""
         if execution.is_forced:
             self.forced.add(execution.venue_id)
-        tracked = self._orders.get(_plain(execution.order_id)) or self._by_venue_id.get(execution.venue_id)
+        tracked = self._orders.get(plain(execution.order_id)) or self._by_venue_id.get(execution.venue_id)
         if tracked is None:
-            if (execution.instrument, execution.id) in self._seen:
-                return False
-            self._meet(execution)
-            waiting = self.strays.setdefault(execution.venue_id, [])
-            if any(each.id == execution.id for each in waiting):
-                return False
-            waiting.append(execution)
-            return True
+            return self._let_wait(execution)
         id = self._id_of(execution, tracked.id)
         if id is None:
             return False
-        if self._seen.get((execution.instrument, execution.id)) == _by_hand(execution.venue_id):
+        if self.heard.get((execution.instrument, execution.id)) == _by_hand(execution.venue_id):
             self._own(execution, now)
-        self._seen[execution.instrument, id] = tracked.id
+        self.heard[execution.instrument, id] = tracked.id
+        if covered := _covered(execution, tracked):
+            tracked.conceded -= covered
+            if covered == execution.quantity:
+                return False
+            execution = replace(execution, quantity=execution.quantity - covered)
         if execution.venue_id not in tracked.past:
             self._name(tracked, execution.venue_id)
         elif not tracked.is_watched:  # it was before this life
@@ -400,13 +400,45 @@ class Register:
         self._conclude(tracked, now)
         return True
 
+    def _let_wait(self, execution: Execution) -> bool:
+        """Keep an execution of an unknown order until that is known; return whether it was news."""
+        if (execution.instrument, execution.id) in self.heard:
+            return False
+        self._meet(execution)
+        waiting = self.strays.setdefault(execution.venue_id, [])
+        if any(each.id == execution.id for each in waiting):
+            return False
+        waiting.append(execution)
+        return True
+
+    def concede(self, tracked: Tracked, price: Decimal, ref: str, now: int) -> None:
+        """Tell what is missing of an order as filled, because a person accepts it; `now` is the venue's time."""
+        request, missing = tracked.request, tracked.missing
+        quote = request.instrument.partition("@")[0].partition("/")[2].partition(":")[0]
+        fill = Fill(
+            f"{ref} {tracked.id}", tracked.id, request.instrument, request.strategy, request.side, missing, price, ZERO,
+            quote, now,
+        )  # fmt: skip
+        self.heard[fill.instrument, fill.id] = tracked.id
+        self._note_conceded(tracked, fill)
+        tracked.filled += missing
+        if not tracked.is_closed:
+            tracked.told = OrderState.FILLED if tracked.filled >= request.quantity else OrderState.PARTIAL
+        self._tell(OrderFilled(now, fill))
+        self._conclude(tracked, now)
+
+    @staticmethod
+    def _note_conceded(tracked: Tracked, fill: Fill) -> None:
+        tracked.conceded += fill.quantity
+        tracked.conceded_at = max(tracked.conceded_at, fill.ts)
+
     def disown(self, venue_id: str, now: int) -> None:
         """Book executions of an order that is proven not to be ours: the owner traded by hand, or the venue itself."""
         order_id = _by_hand(venue_id)
         purpose = Purpose.LIQUIDATION if venue_id in self.forced else Purpose.ENTRY
         for execution in self.strays.pop(venue_id, ()):
-            if (execution.instrument, execution.id) not in self._seen:
-                self._seen[execution.instrument, execution.id] = order_id
+            if (execution.instrument, execution.id) not in self.heard:
+                self.heard[execution.instrument, execution.id] = order_id
                 fill = _fill(execution, execution.id, order_id, OWNER)
                 self._tell(OrderFilled(now, replace(fill, purpose=purpose)))
 
@@ -433,7 +465,7 @@ class Register:
         When two of our orders trade with each other, both executions have one id at the venue.
         """
         for id in (execution.id, f"{execution.id}-{execution.side}"):
-            told = self._seen.get((execution.instrument, id))
+            told = self.heard.get((execution.instrument, id))
             if told is None:
                 return id
             if told == order_id:
@@ -493,7 +525,7 @@ def _is_cut(report: OrderReport, tracked: Tracked) -> bool:
     return report.state is OrderState.FILLED and ZERO < report.filled == report.quantity < asked
 
 
-def _plain(order_id: str) -> str:
+def plain(order_id: str) -> str:
     """Return our id in a client id: venues may answer in capitals or with the dashes of a UUID; a mark may follow."""
     return order_id.replace("-", "").lower()[:32] if len(order_id) >= 32 else order_id
 
@@ -516,6 +548,16 @@ def _fill(execution: Execution, id: str, order_id: str, strategy: str) -> Fill:
         execution.ts,
         execution.is_maker,
     )
+
+
+def _covered(execution: Execution, tracked: Tracked) -> Decimal:
+    """Return how much of an execution was told before it was listed, because a person accepted it."""
+    return min(tracked.conceded, execution.quantity) if execution.ts <= tracked.conceded_at else ZERO
+
+
+def is_conceded(fill: Fill) -> bool:
+    """Say whether a person accepted a fill that the venue had reported and not listed."""
+    return fill.id.endswith(f" {fill.order_id}")
 
 
 def amended(request: OrderRequest, command: Amend) -> OrderRequest:

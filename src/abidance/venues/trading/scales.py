@@ -8,11 +8,12 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
+from abidance.model.order import OrderRequest
 from abidance.risk.circuits import Sign
 from abidance.venues.account import AccountDialect, Exposure, Funds
 from abidance.venues.trading.books import AT_MARKET, Books, Gap, Loose, told
 from abidance.venues.trading.line import Way
-from abidance.venues.trading.register import Register
+from abidance.venues.trading.register import Register, Tracked
 
 BOOKS, OWED, UNWEIGHED = "books", "owed", "unweighed"
 """The causes of the doubts that an account differs from our books, that fills of it are missing, that none was made."""
@@ -20,6 +21,8 @@ PAUSE = 1.0
 """Seconds between two looks at an account in which something is under way, or that seems to differ."""
 OVERDUE = 30.0
 """Seconds after which fills that the venue has reported, and does not list, are a doubt."""
+UNLISTED = ", and no execution of it is listed."
+"""How the text ends that tells of such fills."""
 LONGEST_UNWEIGHED = 600.0
 """Seconds without a whole comparison after which that is a doubt: something was under way whenever one was tried."""
 
@@ -43,7 +46,7 @@ def under_way(register: Register) -> UnderWay:
     ]
     strays = (each for waiting in register.strays.values() for each in waiting)
     found += [Loose(each.instrument, each.side, each.quantity, each.price) for each in strays]
-    return UnderWay(tuple(found), register.heard)
+    return UnderWay(tuple(found), len(register.heard))
 
 
 class Scales:
@@ -156,11 +159,37 @@ class Scales:
 
     def heed_debts(self) -> None:
         """Doubt the account once fills are missing for so long that nobody can say whether they will be found."""
-        now, owing = self._way.pulse.steady(), {each.id: each for each in self._register.owing()}
-        self._owing_since = {id: self._owing_since.get(id, now) for id in owing}
-        overdue = [
-            f"{each.missing.normalize():f} of {each.request.instrument} has filled of order {id}"
-            for id, each in owing.items()
-            if now - self._owing_since[id] > OVERDUE
+        now = self._way.pulse.steady()
+        self._owing_since = {each.id: self._owing_since.get(each.id, now) for each in self._register.owing()}
+        self._doubt(OWED, self._unlisted())
+
+    def overdue(self) -> list[Tracked]:
+        """Return the orders of which fills are missing for so long that this is a doubt."""
+        now, since = self._way.pulse.steady(), self._owing_since
+        return [each for each in self._register.owing() if now - since.get(each.id, now) > OVERDUE]
+
+    def _unlisted(self) -> str:
+        missing = [
+            f"{each.missing.normalize():f} of {each.request.instrument} has filled of order {each.id}"
+            for each in self.overdue()
         ]
-        self._doubt(OWED, f"{'; '.join(overdue)}, and no execution of it is listed." if overdue else "")
+        return f"{'; '.join(missing)}{UNLISTED}" if missing else ""
+
+    # --- what a person may accept
+
+    def seen(self) -> str:
+        """Return, in words, which fills are missing for good and in what the account differs; empty for nothing."""
+        return " ".join(filter(None, (self._unlisted(), told(self.gaps()))))
+
+    def is_clear(self) -> bool:
+        """Say whether nothing may have traded that was not told, but for fills that are overdue."""
+        known = {each.id for each in self.overdue()}
+        unclear = [each for each in self._register.open() if each.in_question]
+        is_known = all(each.id in known and each.in_question == each.missing for each in unclear)
+        return is_known and not self._register.strays
+
+    def concede(self, price: Callable[[OrderRequest], Decimal], ref: str) -> None:
+        """Book the fills that are overdue at a price of ours; `ref` names the adjustment and is unique."""
+        for each in self.overdue():
+            self._register.concede(each, price(each.request), ref, self._way.wire.now())
+        self.heed_debts()
