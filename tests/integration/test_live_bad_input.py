@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from abidance.cli import golive
 from abidance.cli.trade import trade
 from abidance.journal.record import RunHeader
 from abidance.journal.store import FileJournal
@@ -261,4 +263,25 @@ def test_a_record_is_set_aside_only_for_a_start_that_is_confirmed_and_released(
 
     assert found in str(error)
     assert record.read_bytes() == b"what protects positions"
+    assert home.orders() == 0
+
+
+def test_a_switch_that_is_thrown_while_a_person_is_asked_keeps_the_record_where_it_is(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = home.userdir / "runs" / "asked" / JOURNAL
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_bytes(b"what protects positions")
+    confirmed = golive.confirmed
+
+    def asked(*given: Any) -> None:
+        confirmed(*given)
+        kill(record.parent, "somebody else")
+
+    monkeypatch.setattr(golive, "confirmed", asked)
+    error = home.types("--fresh", bot="asked")
+
+    assert "The kill switch of asked is thrown." in str(error)
+    assert record.read_bytes() == b"what protects positions"
+    assert [each.name for each in record.parents[1].glob("asked*")] == ["asked"]
     assert home.orders() == 0

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
+from msgspec.structs import replace
 
 from abidance.model.instrument import SECOND_NS, Instrument
 from abidance.model.order import OrderRequest, Side
@@ -17,7 +19,8 @@ from abidance.venues.accounts import account_of
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading.books import Books, Loose
 from abidance.venues.trading.gateway import VenueGateway
-from abidance.venues.trading.register import Tracked
+from abidance.venues.trading.inquiry import Inquiry
+from abidance.venues.trading.register import Register, Tracked
 from tests.unit.venues.trading_world import PERPETUALS, World
 
 D = Decimal
@@ -237,6 +240,35 @@ async def test_an_order_over_which_the_program_fails_does_not_stay_sent(
 
     assert world.told(order) == (["OrderUnknown", "OrderAccepted"] if has_left else ["OrderRejected"])
     assert world.placed(order) == has_left
+    await world.stop()
+
+
+async def test_a_sweep_at_kraken_asks_once_for_the_executions_of_all_instruments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = await World(venue="KRAKEN").start()
+    world.submit(quantity="0.1")
+    await world.advance(2)
+    found, asked, request = list[Execution](), list[str](), world.request
+
+    async def heard(method: str, url: str, *rest: Any) -> Answer:
+        asked.append(url.rpartition("/")[2])
+        return await request(method, url, *rest)
+
+    monkeypatch.setattr(world, "request", heard)
+    traded = [replace(world.btc, id=f"{base}/USDT@KRAKEN") for base in ("BTC", "ETH", "SOL", "ADA")]
+    dialect, lines = account_of("KRAKEN", world.btc.kind, traded), world.gateway
+    register = Register(world.events.append, lambda _id: True, lambda _id: None)
+    inquiry = Inquiry(dialect, register, lines._way, lines.doubt, lines.set_clock, found.append)
+    inquiry.begin(world.wire.now() - 60 * SECOND_NS)
+
+    sweeping = asyncio.ensure_future(inquiry.sweep())
+    await world.advance(5)
+    await sweeping
+
+    assert asked.count("TradesHistory") == 1
+    assert {each.instrument for each in found} == {world.btc.id}
+    assert sum(each.quantity for each in found) == D("0.1")
     await world.stop()
 
 

@@ -259,8 +259,14 @@ class Checker:
         self._hold("fills once", key not in story.fills, f"fill {name} is told twice")
         story.fills[key] = order_id
         quantity, price, fee = (Decimal(fill[each]) for each in ("quantity", "price", "fee"))
-        self._is_true(terms, fill, quantity, price, fee)
         intent, by_hand = story.intents.get(order_id), order_id.startswith("manual-")
+        if by_hand and name.endswith("-back"):  # it was taken for one by hand, and is of an order of ours
+            first = name.removesuffix("-back")
+            was_told = story.fills.get((terms.instrument, first)) == order_id
+            self._hold("fills once", was_told, f"fill {name} takes back what was not told")
+            self._is_true(terms, {**fill, "id": first}, quantity, price, -fee)
+            return
+        self._is_true(terms, fill, quantity, price, fee)
         self._hold("one intent", by_hand or intent is not None, f"fill {name} is of no order: {order_id}")
         if by_hand and fill.get("purpose") != "liquidation":
             return  # what somebody does with his own is no business of the run's, and its books do not show it

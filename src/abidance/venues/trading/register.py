@@ -444,7 +444,7 @@ class Register:
 
     def _own(self, execution: Execution, now: int) -> None:
         """Take back that somebody traded by hand: the order behind an execution has become known as ours."""
-        fill = _fill(execution, f"{execution.id}-not-by-hand", _by_hand(execution.venue_id), OWNER)
+        fill = _fill(execution, f"{execution.id}-back", _by_hand(execution.venue_id), OWNER)
         self._tell(OrderFilled(now, replace(fill, side=fill.side.opposite, fee=-fill.fee)))
 
     def moved(self, moved: Moved, venue: str, now: int) -> None:
