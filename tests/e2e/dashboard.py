@@ -111,16 +111,16 @@ class House:
         self.bots: list[subprocess.Popen[bytes]] = []
         self.log = folder / "server.log"
 
-    def start_bot(self, speed: int = 20_000) -> None:
+    def start_bot(self, speed: int = 20_000, name: str = "bot") -> None:
         command = self.program.command(
             "trade", "-s", "EmaCross", "-p", "BTC/USDT,ETH/USDT", "-i", "1h", "--plain",
-            "--timerange", "20250101-20250601", "--speed", str(speed),
+            "--timerange", "20250101-20250601", "--speed", str(speed), "--set", f"name={name}",
         )  # fmt: skip
         self.bot = subprocess.Popen(
             command, env=self.program.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self.bots.append(self.bot)
-        until((self.program.userdir / "runs" / "bot" / "door.sock").exists, "the bot opens its door")
+        until((self.program.userdir / "runs" / name / "door.sock").exists, "the bot opens its door")
 
     def stop_bot(self) -> None:
         assert self.bot is not None

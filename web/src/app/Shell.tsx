@@ -2,7 +2,7 @@
 import { ActionIcon, Button, Kbd, Select, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { Spotlight, spotlight } from "@mantine/spotlight";
 import { useQueryClient } from "@tanstack/react-query";
-import { type ComponentType, lazy, Suspense, useEffect, useRef } from "react";
+import { type ComponentType, lazy, Suspense, useEffect, useRef, useState } from "react";
 import { Link as Go, Redirect, Route, Switch, useLocation } from "wouter";
 import { api, type Schemas } from "../client/api";
 import { choose, useChosen } from "../client/kept";
@@ -48,9 +48,12 @@ export function Shell({ me }: { me: Me }) {
   const [path, go] = useLocation();
   const runs = api.useQuery("get", "/api/v1/runs", {}, { refetchInterval: 2_000 });
   const chosen = useChosen();
-  const run = useValuedRun(runs.data?.find((each) => each.name === chosen) ?? runs.data?.find((each) => each.is_running) ?? runs.data?.[0]);
-  const isRunning = run !== undefined;
+  const [held, hold] = useState<string>();
+  const found = [chosen, held].map((name) => runs.data?.find((each) => each.name === name)).find((each) => each);
+  const run = useValuedRun(found ?? runs.data?.find((each) => each.is_running) ?? runs.data?.[0]);
+  const hasRun = run !== undefined;
 
+  useEffect(() => hold(run?.name), [run?.name]); // it may stop: until a person picks another one, no other takes its place
   const read = useRef(0);
   read.current = run?.changes ?? 0;
   useEffect(() => {
@@ -91,7 +94,7 @@ export function Shell({ me }: { me: Me }) {
                 <Switch>
                   {SCREENS.map((each) => (
                     <Route key={each.path} path={each.path}>
-                      <Settled key={each.path}>{each.ofRun && !isRunning ? <NoRun me={me} of={each} /> : <each.view run={run as Run} me={me} />}</Settled>
+                      <Settled key={each.ofRun ? `${each.path} ${run?.run_id}` : each.path}>{each.ofRun && !hasRun ? <NoRun me={me} of={each} /> : <each.view run={run as Run} me={me} />}</Settled>
                     </Route>
                   ))}
                   <Redirect to="/" />

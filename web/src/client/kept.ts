@@ -4,8 +4,16 @@ import { useSyncExternalStore } from "react";
 /** Which run is looked at, from which level on news come to the front, and whether the desktop shows them, too. */
 type Kept = "abidance.run" | "abidance.news" | "abidance.desktop";
 const listeners = new Set<() => void>();
+/** As it was first read: what is picked in another tab must not change what this one acts on. */
+const held = new Map<Kept, string | null>();
+
+function read(what: Kept): string | null {
+  if (!held.has(what)) held.set(what, localStorage.getItem(what));
+  return held.get(what) ?? null;
+}
 
 export function keep(what: Kept, value: string): void {
+  held.set(what, value);
   localStorage.setItem(what, value);
   for (const listener of listeners) listener();
 }
@@ -16,7 +24,7 @@ export function useKept(what: Kept): string | null {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    () => localStorage.getItem(what),
+    () => read(what),
   );
 }
 

@@ -43,7 +43,7 @@ export function Circuits({ run, me, rows }: { run: Run; me: Me; rows: Circuit[] 
           ))}
         </ul>
       )}
-      <Modal lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `Close ${placeOf(chosen)}?` : ""}>
+      <Modal lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `Close ${placeOf(chosen)} of ${run.name}?` : ""}>
         {chosen && <Closing run={run} of={chosen} onDone={() => choose(null)} />}
       </Modal>
     </Panel>

@@ -89,7 +89,7 @@ function Rules({
           {run.is_running ? "An admin may change them here." : "They can be changed while the bot runs."} For the next run they stand in the configuration, under <code>[{section}]</code>.
         </span>
       )}
-      <Modal lockScroll={false} opened={code === "confirm" || code === "loosens"} onClose={onReset} title={code === "confirm" ? `${name} are about your money` : "Let more risk in?"}>
+      <Modal lockScroll={false} opened={code === "confirm" || code === "loosens"} onClose={onReset} title={code === "confirm" ? `${name} of ${run.name} are about your money` : `Let more risk in at ${run.name}?`}>
         {code === "confirm" ? (
           <Confirm onConfirmed={() => send(false)} />
         ) : (

@@ -34,7 +34,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
   const withdraw = (row: Schemas["OrderOut"]) =>
     row.purpose === "entry" || row.purpose === "signal"
       ? taken(row)()
-      : consider({ title: `Take back the ${words(row.purpose).toLowerCase()}?`, text: `${pair(row.instrument)} then stands without it until ${row.strategy} or you place another.`, act: taken(row) });
+      : consider({ title: `Take back the ${words(row.purpose).toLowerCase()} of ${run.name}?`, text: `${pair(row.instrument)} then stands without it until ${row.strategy} or you place another.`, act: taken(row) });
   const closing = (row: Schemas["PositionOut"]) => () => {
     const wish = {
       strategy: row.strategy,
@@ -63,7 +63,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
               empty="Nothing is held. A position appears here as soon as an entry fills."
               columns={[
                 ...positionColumns(run),
-                ...(mayAct ? [{ name: "", cell: (row: Schemas["PositionOut"]) => <Button size="compact-xs" variant="outline" color="red.7" onClick={() => consider({ title: `Close ${pair(row.instrument)}?`, text: `${inUnit(row.quantity.replace("-", ""), baseOf(row.instrument))} are ${row.direction === "long" ? "sold" : "bought back"} at market${run.is_real ? ", with real money" : ""}.`, act: closing(row) })}>Close</Button> }] : []),
+                ...(mayAct ? [{ name: "", cell: (row: Schemas["PositionOut"]) => <Button size="compact-xs" variant="outline" color="red.7" onClick={() => consider({ title: `Close ${pair(row.instrument)} of ${run.name}?`, text: `${inUnit(row.quantity.replace("-", ""), baseOf(row.instrument))} are ${row.direction === "long" ? "sold" : "bought back"} at market${run.is_real ? ", with real money" : ""}.`, act: closing(row) })}>Close</Button> }] : []),
               ]}
             />
           )}
@@ -123,7 +123,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
       <Drawer lockScroll={false} opened={why !== null} onClose={() => ask(null)} title="Why?" position="right" size="lg">
         {why && <Why run={run} {...why} />}
       </Drawer>
-      <Modal lockScroll={false} opened={changed !== null} onClose={() => change(null)} title="Change an order">
+      <Modal lockScroll={false} opened={changed !== null} onClose={() => change(null)} title={`Change an order of ${run.name}`}>
         {changed && <Change run={run} of={changed} onDone={() => change(null)} />}
       </Modal>
       <Modal lockScroll={false} opened={grave !== null} onClose={() => consider(null)} title={grave?.title}>
@@ -134,7 +134,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
           </Button>
         </div>
       </Modal>
-      <Modal lockScroll={false} opened={isPlacing} onClose={() => place(false)} title="Order by hand">
+      <Modal lockScroll={false} opened={isPlacing} onClose={() => place(false)} title={`Order by hand: ${run.name}`}>
         <ByHand run={run} onDone={() => place(false)} />
       </Modal>
     </>

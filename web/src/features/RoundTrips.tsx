@@ -73,7 +73,7 @@ export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
           height={560}
         />
       </Panel>
-      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `${pair(chosen.instrument)} ${chosen.direction}, ${chosen.strategy}` : ""} position="right">
+      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `${pair(chosen.instrument)} ${chosen.direction}, ${chosen.strategy} of ${run.name}` : ""} position="right">
         {chosen && <Journal key={chosen.number} run={run} me={me} of={chosen} onDone={() => choose(null)} />}
       </Drawer>
     </>
