@@ -13,7 +13,7 @@ from abidance.run.bot import JOURNAL
 from abidance.run.byhand import exposed, holdings
 from abidance.run.replica import Replica
 from abidance.run.trading import Access
-from abidance.venues.account import AccountDialect, Call, Exposure, executions_until
+from abidance.venues.account import AccountDialect, Call, Exposure, executions_until, open_orders_of
 from abidance.venues.accounts import account_of
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.transport import Pulse, Transport
@@ -82,21 +82,20 @@ async def _orders(replica: Replica, dialect: AccountDialect, wire: Wire) -> list
     listed: set[str] = set()
     resting: set[tuple[str, Side]] = set()
     found = []
-    for call in dialect.open_orders():
-        for report in dialect.read_orders(await wire.ask(call)):
-            id = plain(report.order_id)
-            listed.add(id)
-            known = replica.orders.get(id)
-            what = f"{report.side} {report.quantity} {report.instrument}"
-            if known is None and ids.is_ours(id):
-                found.append(_told(dialect, id, f"stands ({what}), bears our mark, and no record knows it."))
-            elif known is None:
-                name = report.order_id or report.venue_id
-                found.append(_told(dialect, name, f"stands ({what}) and is not of this bot."))
-            elif known.state.is_closed:
-                found.append(_told(dialect, id, f"stands ({what}); the record has it as {known.state}."))
-            elif known.request.reduce_only:
-                resting.add((known.request.instrument, known.request.side))
+    async for report in open_orders_of(dialect, wire.ask):
+        id = plain(report.order_id)
+        listed.add(id)
+        known = replica.orders.get(id)
+        what = f"{report.side} {report.quantity} {report.instrument}"
+        if known is None and ids.is_ours(id):
+            found.append(_told(dialect, id, f"stands ({what}), bears our mark, and no record knows it."))
+        elif known is None:
+            name = report.order_id or report.venue_id
+            found.append(_told(dialect, name, f"stands ({what}) and is not of this bot."))
+        elif known.state.is_closed:
+            found.append(_told(dialect, id, f"stands ({what}); the record has it as {known.state}."))
+        elif known.request.reduce_only:
+            resting.add((known.request.instrument, known.request.side))
     for order in replica.orders.open():
         request = order.request
         is_native = request.type in dialect.capability.native

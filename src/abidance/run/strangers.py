@@ -12,7 +12,7 @@ from abidance.market.readings import is_mood
 from abidance.model.errors import VenueError
 from abidance.model.instrument import Instrument, InstrumentKind
 from abidance.run.config import RunConfig
-from abidance.venues.account import AccountDialect, Credentials, OrderReport, plain_number
+from abidance.venues.account import AccountDialect, Credentials, OrderReport, open_orders_of, plain_number
 from abidance.venues.accounts import account_of
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.transport import DisconnectedError, Pulse, Transport
@@ -77,9 +77,7 @@ async def _standing(
     try:
         await wire.prepare()
         wire.offset = dialect.read_clock(await wire.ask(dialect.clock())) - wire.now()
-        return open_among(
-            [each for call in dialect.open_orders() for each in dialect.read_orders(await wire.ask(call))]
-        )
+        return open_among([each async for each in open_orders_of(dialect, wire.ask)])
     except DisconnectedError as error:
         raise VenueError(error.found, error.remedy) from error
 

@@ -5,7 +5,7 @@ its private stream mean. Nothing opens a socket, keeps time or decides. What an 
 refusal that is not on the venue's own list of proofs is UNKNOWN, never a guess.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from enum import StrEnum
@@ -75,7 +75,8 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False):
     """What a venue says of one order. `order_id` is our client id as the venue repeats it, empty when there is none.
 
     `filled` is cumulative. A venue that does not say a value leaves it None. An order `is_forced` when the venue itself
-    placed it: to liquidate or deleverage a position, or because a contract ended.
+    placed it: to liquidate or deleverage a position, or because a contract ended. `ts` is of what is told, `created` of
+    when it was placed.
     """
 
     order_id: str
@@ -90,6 +91,7 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False):
     trigger: Decimal | None = None
     reason: str = ""
     is_forced: bool = False
+    created: int | None = None
 
 
 class Execution(msgspec.Struct, frozen=True, gc=False):
@@ -287,8 +289,12 @@ class AccountDialect(Protocol):
     """What stands in the first bytes of an answer, with status 200, that refuses for asking too often."""
     finds: bool = True
     """It is known, or has shown, that orders are found by our id; until then "no such order" proves nothing."""
+    asks_whose: bool = False
+    """Whose an execution is must be asked with `whose`: neither its order's id nor that of a forced one tells."""
     tells_whose: bool = False
     """The order that `whose` asks for bears our id if it is ours: one question shows whose an execution is."""
+    onward: "Callable[[Answer], Mapping[str, object]] | None" = None
+    """Returns what to say besides for the next page of open orders, nothing at the end; None where one has all."""
     ask_again: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)
     """Seconds between questions about an order of unknown outcome; the last one stays."""
     listed_for: int | None = None
@@ -359,9 +365,9 @@ class AccountDialect(Protocol):
         """Return executions. Raises VenueError."""
         ...
 
-    def whose(self, execution: Execution) -> Call | None:  # noqa: ARG002 (many tell it with the execution)
-        """Return the call for the order behind an execution, for `found`; None where nothing more is told."""
-        return None
+    def whose(self, news: Execution | OrderReport) -> Call:
+        """Return the call for the order behind an execution, by the venue's id of it, for `found`."""
+        ...
 
     def funds(self) -> Call:
         """Return the call for all balances."""
@@ -386,6 +392,20 @@ class AccountDialect(Protocol):
     def read_clock(self, answer: Answer) -> int:
         """Return the venue's time in ns UTC. Raises VenueError."""
         ...
+
+
+async def open_orders_of(
+    dialect: AccountDialect, ask: Callable[[Call], Awaitable[Answer]]
+) -> AsyncIterator[OrderReport]:
+    """Yield all open orders of the run's instruments, as many pages as there are. Raises VenueError."""
+    for first in dialect.open_orders():
+        call: Call | None = first
+        while call is not None:
+            answer = await ask(call)
+            for report in dialect.read_orders(answer):
+                yield report
+            params = {**call.params, **(dialect.onward(answer) if dialect.onward else {})}
+            call = None if params == call.params else call._replace(params=params)
 
 
 def executions_until(dialect: AccountDialect, instrument: str, since: int, until: int) -> Iterator[Call]:

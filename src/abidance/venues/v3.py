@@ -16,6 +16,7 @@ from abidance.venues.account import (
     Call,
     Execution,
     Funds,
+    OrderReport,
     read,
     sound,
     understood,
@@ -95,6 +96,11 @@ class V3SpotAccount(AccountDialect):
 
     def _named(self, order: Order) -> dict[str, object]:
         return {"symbol": self._symbols[order.request.instrument], "origClientOrderId": order.id}
+
+    def whose(self, news: Execution | OrderReport) -> Call:
+        """Return the call for the order behind an execution, by the venue's number of it."""
+        params = {"symbol": self._symbols[news.instrument], "orderId": news.venue_id}
+        return self.signed("GET", "order", params)
 
     def open_orders(self) -> Sequence[Call]:
         """Return one call per instrument: asking for all of them weighs more than a dozen."""

@@ -138,6 +138,9 @@ def test_changes_and_questions_are_asked_for_as_ccxt_asks() -> None:
         assert told == (ASKED[name]["params"] if params is None else params)
     (asked,) = SPOT.find(order)
     assert (asked.method, asked.path, asked.params) == ("GET", "order", named | {"recvWindow": 3000})
+    named_by_number = SPOT.whose(Execution("1", "", "28457", LTC.id, Side.BUY, D(1), D(1), D(0), "", TS))
+    assert (named_by_number.method, named_by_number.path) == ("GET", "order")
+    assert named_by_number.params == {"symbol": "LTCUSDT", "orderId": "28457", "recvWindow": 3000}
 
 
 # --- what answers prove
@@ -227,8 +230,9 @@ TRADE = TOLD["my_trades"][0] | {"symbol": "LTCUSDT"}
 
 def test_an_order_is_found_and_an_unknown_one_is_nothing() -> None:
     assert SPOT.found(answer(ORDER), LTC.id) == OrderReport(
-        ID, "1", LTC.id, OrderState.OPEN, Side.BUY, D("1.0"), D("0.0"), 1499827319559 * MS_NS, D("0.1")
-    )
+        ID, "1", LTC.id, OrderState.OPEN, Side.BUY, D("1.0"), D("0.0"), 1499827319559 * MS_NS, D("0.1"),
+        created=1499827319559 * MS_NS,
+    )  # fmt: skip
     assert SPOT.found(no(-2013, "Order does not exist."), LTC.id) is None
 
 

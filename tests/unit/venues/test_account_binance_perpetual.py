@@ -283,7 +283,7 @@ def test_an_order_and_one_that_waits_are_found() -> None:
     )  # fmt: skip
     assert USDM.found(answer(WAITS), BTC.id) == OrderReport(
         ID, "algo3000000000003505", BTC.id, OrderState.OPEN, Side.SELL, D("1.000"), D(0), 1762507264143 * MS_NS,
-        D("160000.00"), D("120000.00"),
+        D("160000.00"), D("120000.00"), created=1762507264142 * MS_NS,
     )  # fmt: skip
     assert USDM.found(answer({"code": -2013, "msg": "Order does not exist."}, 400), BTC.id) is None
 

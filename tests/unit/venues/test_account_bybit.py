@@ -135,6 +135,9 @@ def test_changes_and_questions_name_the_order_by_our_id() -> None:
         ("v5/order/history", named),
     ]
     assert [call.params["symbol"] for call in SPOT.open_orders()] == ["BTCUSDT", "ADAUSDT", "LTCUSDT"]
+    told = SPOT.whose(Execution("1", "", "7", LTC.id, Side.BUY, D(1), D(1), D(0), "", TS))
+    asked = {"category": "spot", "symbol": "LTCUSDT", "orderId": "7"}
+    assert (told.method, told.path, told.params) == ("GET", "v5/order/realtime", asked)
 
 
 async def test_a_request_is_signed_as_bybit_says() -> None:
@@ -222,6 +225,7 @@ def test_an_order_is_found_and_an_empty_list_is_nothing() -> None:
     assert report == OrderReport(
         ID, "14bad3a1-6454-43d8-bcf2-5345896cf74d", BTC.id, OrderState.CANCELLED, Side.BUY, D("0.003"), D("0.000"),
         1684476068372 * MS_NS, D("26864.40"), None, "EC_PostOnlyWillTakeLiquidity",
+        created=1684476068369 * MS_NS,
     )  # fmt: skip
     assert SPOT.found(rows(), BTC.id) is None
     with pytest.raises(VenueError):
@@ -568,3 +572,10 @@ def test_no_value_in_any_field_makes_the_stream_raise(
         assert news
         for each in news:
             assert isinstance(each, Dropped | Alive | OrderReport | Execution | Funds)
+
+
+def test_open_orders_go_on_where_a_full_page_ends_and_nowhere_else() -> None:
+    full = [ORDER] * 50
+
+    assert SPOT.onward(rows(*full, cursor="a")) == {"cursor": "a"}
+    assert SPOT.onward(rows(*full)) == SPOT.onward(rows(*full[1:], cursor="a")) == {}

@@ -121,6 +121,11 @@ GOLDEN: dict[str, tuple[Call, str, str]] = {
         f"/api/v1/hf/orders/client-order/{ID}?symbol=ADA-USDT",
     ),
     "open orders": (ACCOUNT.open_orders()[0], "GET", "/api/v1/hf/orders/active?symbol=BTC-USDT"),
+    "order of an execution": (
+        ACCOUNT.whose(Execution("1", "", "5c52", LTC.id, Side.BUY, D(1), D(1), D(0), "", TS)),
+        "GET",
+        "/api/v1/hf/orders/5c52?symbol=LTC-USDT",
+    ),
     "executions": (
         ACCOUNT.executions(LTC.id, TS),
         "GET",
@@ -214,7 +219,7 @@ def test_an_order_that_is_not_known_is_nothing_and_any_other_error_is_no_answer(
 
     assert report == OrderReport(
         "5c52e11203aa677f33e493fb", "67120bbef094e200070976f6", BTC.id, OrderState.OPEN, Side.BUY, D("0.00001"),
-        D(0), 1729235909862 * MS_NS, D(50000),
+        D(0), 1729235909862 * MS_NS, D(50000), created=1729235902748 * MS_NS,
     )  # fmt: skip
     assert ACCOUNT.found(no("400100", "order_not_exist"), BTC.id) is None
     assert ACCOUNT.found(answer({"code": "200000", "data": None}), BTC.id) is None
@@ -363,7 +368,7 @@ def test_pushes_of_kucoins_own_library_are_read() -> None:
 
     assert report == OrderReport(
         "5c52e11203aa677f33e493fc", "6720da3fa30a360007f5f832", BTC.id, OrderState.OPEN, Side.BUY, D("0.00001"),
-        D(0), 1730206271616000000,
+        D(0), 1730206271616000000, created=1730206271588 * MS_NS,
     )  # fmt: skip
     assert funds == Funds("USDT", D("21.133773386762"), D("20.132773386762"))
 

@@ -67,11 +67,8 @@ async def test_a_trade_of_another_bot_is_a_doubt_though_the_stream_is_silent(wor
     fills = [event.fill for event in world.events if isinstance(event, OrderFilled)]
     told = [text for cause, text in world.gateway.doubts.items() if cause == ANOTHER]
     assert {fill.strategy for fill in fills} == {OWNER}
-    assert bool(told) is (world.btc.venue not in NAMELESS)
-
-
-NAMELESS = {"BINANCE", "KRAKEN", "KUCOIN"}
-"""Where executions that are asked for tell no client id: the stream alone tells whose they are."""
+    assert len(told) == 1
+    assert OTHER(1) in told[0]
 
 
 @pytest.mark.parametrize("id", ["by-hand", "web_" + "a" * 20, UNMARKED(1), str(UUID(UNMARKED(2))), "0" * 32])
@@ -104,6 +101,44 @@ async def test_what_an_earlier_run_left_behind_is_no_other_bot_when_it_fills_or_
     assert len(stood) == 2
     assert fills.state is State.FILLED
     assert ANOTHER not in world.gateway.doubts
+
+
+@pytest.mark.parametrize(("venue", "kind"), [*((each, "spot") for each in SCENES), ("BINANCE", "perpetual")])
+async def test_an_order_is_judged_by_when_it_was_placed_though_it_was_not_listed_at_the_start(
+    venue: str, kind: str
+) -> None:
+    """What is told of it comes while we run: it is taken back by hand, and another one trades."""
+    world = World(venue=venue, is_perpetual=kind == "perpetual")
+    stands, fills = rests(world, OTHER(1)), rests(world, OTHER(2), below=20_000)
+    await world.advance(1)
+    dialect = world.gateway.dialect
+    open_orders = dialect.open_orders
+    dialect.open_orders = lambda: () if stands.state is State.OPEN else open_orders()  # type: ignore[method-assign]
+    await world.start()
+    began = world.gateway.register.compared_at
+
+    await world.advance(60)
+    world.exchange.desk.cancel(stands, world.exchange.now)
+    await world.advance(60)
+
+    assert began is not None
+    assert stands.ts < began < stands.updated
+    assert fills.state is State.FILLED
+    assert ANOTHER not in world.gateway.doubts
+    await world.stop()
+
+
+async def test_all_open_orders_are_listed_however_many_pages_they_take() -> None:
+    world = World(venue="BYBIT")
+    placed = [rests(world, OTHER(number)) for number in range(120)]
+    await world.advance(1)
+
+    await world.start()
+    known = {each.order_id for each in world.gateway.register.foreign.values()}
+
+    assert known == {each.ticket.client_id for each in placed}
+    assert ANOTHER not in world.gateway.doubts
+    await world.stop()
 
 
 async def test_what_an_earlier_run_traded_while_nobody_ran_is_no_other_bot(world: World) -> None:

@@ -61,6 +61,7 @@ class _Order(msgspec.Struct):
     origClientOrderId: str = ""  # noqa: N815
     transactTime: Millis = 0  # noqa: N815
     updateTime: Millis = 0  # noqa: N815
+    time: Millis = 0
     fills: list[_PartOfAnswer] = []
 
 
@@ -151,6 +152,7 @@ class BinanceSpotAccount(V3SpotAccount):
             order.price or None,
             order.stopPrice or None,
             REASONS.get(order.status, ""),
+            created=order.time * MS_NS or None,
         )
 
     def _fills(self, order: _Order, instrument: str) -> list[Execution]:

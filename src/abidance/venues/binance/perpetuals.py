@@ -63,6 +63,7 @@ class _Order(msgspec.Struct):
     executedQty: Decimal  # noqa: N815
     price: Decimal = ZERO
     updateTime: Millis = 0  # noqa: N815
+    time: Millis = 0
 
 
 class _Conditional(msgspec.Struct):
@@ -76,6 +77,7 @@ class _Conditional(msgspec.Struct):
     price: Decimal = ZERO
     actualOrderId: str | None = ""  # noqa: N815
     updateTime: Millis = 0  # noqa: N815
+    createTime: Millis = 0  # noqa: N815
 
 
 class _Told(msgspec.Struct):
@@ -129,6 +131,7 @@ class BinancePerpetualsAccount(AccountDialect):
     """An account's USD-M side, one position an instrument."""
 
     venue = "BINANCE"
+    asks_whose = True
     ccxt = "binance"
     hosts = frozenset({"fapi.binance.com"})
     purse = "USD-M futures"
@@ -233,6 +236,7 @@ class BinancePerpetualsAccount(AccountDialect):
             order.price or None,
             reason=REASONS.get(order.status, ""),
             is_forced=is_forced(order.clientOrderId),
+            created=order.time * MS_NS or None,
         )
 
     def _conditional(self, order: _Conditional, instrument: str) -> OrderReport:
@@ -248,6 +252,7 @@ class BinancePerpetualsAccount(AccountDialect):
             order.updateTime * MS_NS,
             order.price or None,
             order.triggerPrice or None,
+            created=order.createTime * MS_NS or None,
         )
 
     # --- questions
@@ -299,10 +304,12 @@ class BinancePerpetualsAccount(AccountDialect):
         params = {"symbol": self._symbols[instrument], "fromId": rows[-1].id + 1, "limit": _PAGE}
         return Page(found, signed("GET", "userTrades", params))
 
-    def whose(self, execution: Execution) -> Call:
-        """Return the call for the order behind an execution."""
-        params = {"symbol": self._symbols[execution.instrument], "orderId": execution.venue_id}
-        return signed("GET", "order", params)
+    def whose(self, news: Execution | OrderReport) -> Call:
+        """Return the call for an order by its number; what waits for its trigger has numbers of its own."""
+        symbol, number = self._symbols[news.instrument], news.venue_id.removeprefix(WAITING)
+        if number != news.venue_id:
+            return signed("GET", "algoOrder", {"symbol": symbol, "algoId": number})
+        return signed("GET", "order", {"symbol": symbol, "orderId": number})
 
     def funds(self) -> Call:
         """Return the call for all balances."""

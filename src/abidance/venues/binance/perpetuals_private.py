@@ -176,7 +176,7 @@ class BinancePerpetualsStream(PrivateStream):
         side, ts, forced = Side(told.S.lower()), told.T * MS_NS, is_forced(told.c)
         report = OrderReport(
             told.c, str(told.i), instrument, CONTRACT_STATES[told.X], side, told.q, told.z, ts, told.p or None,
-            reason=REASONS.get(told.X, ""), is_forced=forced,
+            reason=REASONS.get(told.X, ""), is_forced=forced, created=ts if told.x == "NEW" else None,
         )  # fmt: skip
         if told.x not in ("TRADE", "CALCULATED") or not told.l:
             return (report,)
@@ -201,6 +201,7 @@ class BinancePerpetualsStream(PrivateStream):
         report = OrderReport(
             told.caid, told.ai or f"{WAITING}{told.aid}", instrument, state, Side(told.S.lower()), told.q, filled, ts,
             told.p or None, told.tp or None, told.rm if state is not OrderState.OPEN else "",
+            created=ts if told.X == "NEW" else None,
         )  # fmt: skip
         return (report,)
 

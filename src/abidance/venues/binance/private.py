@@ -75,6 +75,7 @@ class _Report(msgspec.Struct):
     m: bool
     n: Decimal = ZERO
     N: str | None = None
+    O: Millis = 0  # noqa: E741
 
 
 class _Position(msgspec.Struct):
@@ -149,7 +150,7 @@ class BinanceSpotStream(PrivateStream):
         told = OrderReport(
             order_id, str(report.i), instrument, STATES[report.X], side, report.q, report.z, ts,
             report.p or None, report.P or None,
-            REASONS.get(report.X, "" if report.r == "NONE" else plain(report.r)),
+            REASONS.get(report.X, "" if report.r == "NONE" else plain(report.r)), created=report.O * MS_NS or None,
         )  # fmt: skip
         if report.x != "TRADE":
             return (told,)

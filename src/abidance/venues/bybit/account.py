@@ -1,6 +1,6 @@
 """Trade on Bybit V5, with a unified account: spot, and perpetuals that settle in USDT or USDC."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -197,7 +197,7 @@ class BybitSpotAccount(AccountDialect):
         return self._reports(answer, rows[:1], instrument)[0] if rows else None
 
     def open_orders(self) -> Sequence[Call]:
-        """Return one call per instrument, for the newest 50 of its orders."""
+        """Return one call per instrument, for a page of its orders."""
         return tuple(
             signed(
                 "GET",
@@ -210,6 +210,12 @@ class BybitSpotAccount(AccountDialect):
     def read_orders(self, answer: Answer) -> Sequence[OrderReport]:
         """Return listed orders. Raises VenueError."""
         return self._reports(answer, self._read(answer, _read_orders).list, "")
+
+    def onward(self, answer: Answer) -> Mapping[str, object]:
+        """Return what to say besides for the next page of orders, after a full one."""
+        told = self._read(answer, _read_orders)
+        is_cut = len(told.list) >= _MOST_OPEN and told.nextPageCursor
+        return {"cursor": told.nextPageCursor} if is_cut else {}
 
     def executions(self, instrument: str, since: int) -> Call:
         """Return the call for the executions of seven days from a moment on, the newest first."""
@@ -230,6 +236,15 @@ class BybitSpotAccount(AccountDialect):
         moved = tuple(each for each in found if isinstance(each, Moved))
         onward = {"cursor": told.nextPageCursor} if told.list and told.nextPageCursor else {}
         return Page(trades, onward=onward, moved=moved)
+
+    def whose(self, news: Execution | OrderReport) -> Call:
+        """Return the call for the order behind an execution, by the venue's number of it."""
+        params = {
+            "category": self._category,
+            "symbol": self._symbols[news.instrument],
+            "orderId": news.venue_id,
+        }
+        return signed("GET", "order/realtime", params)
 
     def funds(self) -> Call:
         """Return the call for all balances."""

@@ -64,6 +64,7 @@ class OrderRow(msgspec.Struct):
     qty: str
     cumExecQty: str  # noqa: N815
     updatedTime: Millis  # noqa: N815
+    createdTime: Millis = 0  # noqa: N815
     orderLinkId: str = ""  # noqa: N815
     price: str = ""
     triggerPrice: str = ""  # noqa: N815
@@ -145,6 +146,7 @@ def report_of(row: OrderRow, instrument: str) -> OrderReport:
     return OrderReport(
         row.orderLinkId, row.orderId, instrument, _STATES[row.orderStatus], Side(row.side.lower()), quantity, filled,
         row.updatedTime * MS_NS, price or None, trigger or None, ", ".join(reasons),
+        created=row.createdTime * MS_NS or None,
     )  # fmt: skip
 
 

@@ -69,6 +69,7 @@ class CcxtSpotAccount(AccountDialect):
 
     purse = "spot"
     own_nonce = True
+    asks_whose = True
     stream = None
 
     def __init__(self, venue: str, instruments: Sequence[Instrument]) -> None:
@@ -276,9 +277,9 @@ class CcxtSpotAccount(AccountDialect):
             windows = [(since, middle), (middle + 1, until), *windows]
         return Page(tuple(found), self._within(symbol, windows) if windows else None)
 
-    def whose(self, execution: Execution) -> Call:
-        """Return the call for the order behind an execution."""
-        return self._script.call("fetch_order", execution.venue_id, self._symbols[execution.instrument], {})
+    def whose(self, news: Execution | OrderReport) -> Call:
+        """Return the call for the order behind an execution, by the venue's number of it."""
+        return self._script.call("fetch_order", news.venue_id, self._symbols[news.instrument], {})
 
     def funds(self) -> Call:
         """Return the call for all balances."""
@@ -344,7 +345,10 @@ class CcxtSpotAccount(AccountDialect):
         ours = plain_id(str(order.get("clientOrderId") or "")) or self._owners.get(venue_id, "")
         ts = int(order.get("lastUpdateTimestamp") or order.get("timestamp") or 0) * MS_NS
         side = Side(order["side"])
-        return OrderReport(ours, venue_id, instrument, state, side, quantity, filled, ts, price or None)
+        return OrderReport(
+            ours, venue_id, instrument, state, side, quantity, filled, ts, price or None,
+            created=int(order.get("timestamp") or 0) * MS_NS or None,
+        )  # fmt: skip
 
     def _execution(self, trade: Mapping[str, Any], instrument: str) -> Execution:
         id, venue_id = str(trade["id"] or ""), str(trade["order"] or "")

@@ -145,7 +145,7 @@ class KrakenAccount(AccountDialect):
     ccxt = "kraken"
     hosts = frozenset({"api.kraken.com"})
     counts = True
-    tells_whose = True
+    asks_whose = tells_whose = True
     too_often = (
         b"EAPI:Rate limit exceeded",
         b"EGeneral:Temporary lockout",
@@ -293,6 +293,7 @@ class KrakenAccount(AccountDialect):
             return OrderReport(
                 order.cl_ord_id or "", txid, self._ids.get(described.pair, instrument), state, Side(described.type), order.vol,
                 order.vol_exec, ts, price, trigger, order.reason or "",
+                created=_nanoseconds(order.opentm) if order.opentm else None,
             )  # fmt: skip
 
     def executions(self, instrument: str, since: int) -> Call:  # noqa: ARG002 (of all instruments at once)
@@ -320,9 +321,9 @@ class KrakenAccount(AccountDialect):
         oldest = min(found, key=lambda name: found[name].time, default="")
         return Page(tuple(executions), onward={"end": oldest} if len(found) >= _PAGE else {})
 
-    def whose(self, execution: Execution) -> Call:
-        """Return the call for the order behind an execution."""
-        named = _Number(execution.venue_id)
+    def whose(self, news: Execution | OrderReport) -> Call:
+        """Return the call for the order behind an execution, by the venue's number of it."""
+        named = _Number(news.venue_id)
         return _private("QueryOrders", {"txid": named.txid})._replace(told=named)
 
     def funds(self) -> Call:

@@ -38,6 +38,7 @@ _STATES = {
     "canceled": OrderState.CANCELLED,
     "expired": OrderState.EXPIRED,
 }
+_BEGINS = frozenset({"pending_new", "new"})
 _OVER = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED})
 _OURSELVES = frozenset({"trade"})
 """Changes of a balance that come by orders, which are told by themselves."""
@@ -125,6 +126,7 @@ class _Known(msgspec.Struct):
     filled: Decimal = ZERO
     price: Decimal | None = None
     trigger: Decimal | None = None
+    created: int | None = None
 
 
 _read_frame = reader(_Heard)
@@ -216,7 +218,7 @@ class KrakenStream(PrivateStream):
         reason = plain(event.reason) if event.reason else ""
         report = OrderReport(
             known.order_id, event.order_id, known.instrument, state, known.side, known.quantity, known.filled,
-            nanoseconds(event.timestamp), known.price, known.trigger, reason,
+            nanoseconds(event.timestamp), known.price, known.trigger, reason, created=known.created,
         )  # fmt: skip
         return [*news, report]
 
@@ -233,6 +235,8 @@ class KrakenStream(PrivateStream):
             known = _Known(instrument, Side(event.side), event.order_qty)
             if _STATES[event.order_status] not in _OVER:
                 self._orders[event.order_id] = known
+        if event.exec_type in _BEGINS:
+            known.created = known.created or nanoseconds(event.timestamp)
         known.order_id = event.cl_ord_id or known.order_id
         known.quantity = event.order_qty if event.order_qty is not None else known.quantity
         known.price = event.limit_price or known.price

@@ -228,6 +228,11 @@ class KuCoinAccount(AccountDialect):
         is_cut = len(told.items) >= _PAGE and told.last_id > 0
         return Page(executions, onward={"lastId": told.last_id} if is_cut else {})
 
+    def whose(self, news: Execution | OrderReport) -> Call:
+        """Return the call for the order behind an execution, by the venue's number of it."""
+        params = {"orderId": news.venue_id, "symbol": self._symbols[news.instrument]}
+        return _private("GET", "hf/orders/{orderId}", params)
+
     def funds(self) -> Call:
         """Return the call for all balances."""
         return _private("GET", "accounts", {})
@@ -301,6 +306,7 @@ def _report(order: _Order, instrument: str) -> OrderReport:
     ts = (order.last_updated_at or order.created_at) * MS_NS
     return OrderReport(
         order.client_oid or "", order.id, instrument, state, Side(order.side), order.size, order.deal_size, ts, price,
+        created=order.created_at * MS_NS,
     )  # fmt: skip
 
 

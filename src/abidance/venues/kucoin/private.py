@@ -55,6 +55,7 @@ class _Change(msgspec.Struct, rename="camel"):
     size: Decimal | None = None
     filled_size: Decimal = ZERO
     price: Decimal | None = None
+    order_time: Millis = 0
 
 
 class _Balance(msgspec.Struct, rename="camel"):
@@ -136,7 +137,7 @@ class KuCoinStream(PrivateStream):
         sound(quantity, change.filled_size, price or ZERO)
         return OrderReport(
             change.client_oid, change.order_id, instrument, _state(change), Side(change.side), quantity,
-            change.filled_size, change.ts, price,
+            change.filled_size, change.ts, price, created=change.order_time * MS_NS or None,
         )  # fmt: skip
 
 

@@ -156,6 +156,7 @@ class MexcAccount(V3SpotAccount):
             order.executedQty,
             (order.updateTime or order.time or 0) * MS_NS,
             price,
+            created=(order.time or 0) * MS_NS or None,
         )
 
     # --- questions

@@ -405,6 +405,7 @@ class VenueGateway:
         self.scales.heed_debts()
         if await self._inquiry.explain_strays():
             self._way.spawn(self.scales.compare())
+        await self._inquiry.look_at_others()
 
     async def compare_orders(self) -> None:
         """Compare open orders with what we think is open; take back those of ours that no record tells of."""

@@ -8,10 +8,19 @@ from collections.abc import Callable, Container, Coroutine, MutableMapping, Sequ
 from contextlib import suppress
 from functools import partial
 
+from msgspec.structs import replace
+
 from abidance.model.errors import VenueError
 from abidance.model.instrument import SECOND_NS
 from abidance.model.order import OrderState
-from abidance.venues.account import AccountDialect, Call, Execution, OrderReport, executions_until
+from abidance.venues.account import (
+    AccountDialect,
+    Call,
+    Execution,
+    OrderReport,
+    executions_until,
+    open_orders_of,
+)
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register, Tracked
@@ -163,10 +172,10 @@ class Inquiry:
     async def list_orders(self) -> list[tuple[OrderReport, Tracked | None]]:
         """Ask for all open orders; return what the venue says of each, with the order if it is one of ours."""
         asked_at = self._way.wire.now()
-        found: list[tuple[OrderReport, Tracked | None]] = []
-        for call in self._dialect.open_orders():
-            listed = self._dialect.read_orders(await self._ask(call))
-            found += [(each, self._register.report(each, self._now())) for each in listed]
+        found = [
+            (each, self._register.report(each, self._now()))
+            async for each in open_orders_of(self._dialect, self._ask)
+        ]
         for report, tracked in found:
             if tracked is not None and tracked.is_closed and not report.state.is_closed:
                 self._register.orphans[report.venue_id] = (
@@ -271,14 +280,28 @@ class Inquiry:
 
     async def _ask_whose(self, venue_id: str, execution: Execution) -> bool:
         """Find out who placed the order behind an execution, the venue itself perhaps; say if that is told."""
-        call = self._dialect.whose(execution)
         is_open = venue_id in self._register.strays and venue_id not in self._register.forced
-        if call is None or not is_open:
+        if not (is_open and self._dialect.asks_whose):
             return False
-        report = self._dialect.found(await self._ask(call), execution.instrument)
+        report = await self._by_number(execution)
         if report is not None:
             self._register.report(report, self._now())
         return report is not None
+
+    async def look_at_others(self) -> None:
+        """Ask for the orders of which it is not known whether another bot placed them while we ran."""
+        register = self._register
+        for report in list(register.undated.values()):
+            told = await self._by_number(report) or report
+            register.report(replace(told, created=told.created or told.ts), self._now())
+        for execution in list(register.suspects):
+            found = await self._by_number(execution)
+            register.suspects.clear()
+            if found is not None:
+                register.report(found, self._now())
+
+    async def _by_number(self, news: Execution | OrderReport) -> OrderReport | None:
+        return self._dialect.found(await self._ask(self._dialect.whose(news)), news.instrument)
 
     async def _ask(self, call: Call) -> Answer:
         """Ask the venue; whoever asks the same while a question waits for the venue's limits shares its answer."""

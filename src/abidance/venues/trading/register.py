@@ -167,6 +167,10 @@ class Register:
         """Orders of the account that are not ours, by the venue's id."""
         self.orphans: dict[str, OrderReport] = {}
         """Open orders that bear our tag and that no record tells of, by the venue's id."""
+        self.undated: dict[str, OrderReport] = {}
+        """Orders that a bot of this program placed, nobody knows when: it must be asked. By the venue's id."""
+        self.suspects: list[Execution] = []
+        """The newest execution of an order that another bot may have placed."""
         self.forced: set[str] = set()
         """Orders that the venue itself placed, by its id."""
         self.heard: dict[tuple[str, str], str] = {}
@@ -337,6 +341,10 @@ class Register:
             tracked.venue_id = venue_id
 
     def _not_known(self, report: OrderReport) -> None:
+        if report.created is None and self._is_marked(report.order_id):
+            self.undated[report.venue_id] = report
+            return
+        self.undated.pop(report.venue_id, None)
         is_of_another = self._meet(report)
         where = self.orphans if self._is_ours(plain(report.order_id)) and not is_of_another else self.foreign
         if report.state in _ENDINGS:
@@ -344,16 +352,29 @@ class Register:
         else:
             where[report.venue_id] = report
 
-    def _meet(self, news: OrderReport | Execution) -> bool:
+    def _is_marked(self, order_id: str) -> bool:
+        """Say whether a bot of this program placed an order, by its client id."""
+        id = plain(order_id)
+        return is_of_a_run(id) or self._is_ours(id)
+
+    def _suspect(self, execution: Execution) -> None:
+        """Note an execution, the newest is enough, of which it is to be asked who placed its order: nobody told it."""
+        known = self.foreign.get(execution.venue_id)
+        is_others = execution.order_id != "" and not self._is_marked(execution.order_id)
+        is_told = is_others or (known is not None and known.order_id != "") or execution.is_forced
+        if not is_told and self.compared_at is not None and execution.ts > self.compared_at:
+            self.suspects = [execution]
+
+    def _meet(self, report: OrderReport) -> bool:
         """Take an order that is on no record; say whether a bot of this program placed it while we ran."""
-        id = plain(news.order_id)
-        if not (is_of_a_run(id) or self._is_ours(id)):
+        if not self._is_marked(report.order_id):
             return False
-        if self.compared_at is None or news.ts <= self.compared_at:
+        id = plain(report.order_id)
+        if self.compared_at is None or report.created is None or report.created <= self.compared_at:
             self._left_behind.add(id)
         if id in self._left_behind:
             return False
-        self._tell_another(id, news)
+        self._tell_another(id, report)
         return True
 
     def _tell_another(self, id: str, news: OrderReport | Execution) -> None:
@@ -404,7 +425,6 @@ class Register:
         """Keep an execution of an unknown order until that is known; return whether it was news."""
         if (execution.instrument, execution.id) in self.heard:
             return False
-        self._meet(execution)
         waiting = self.strays.setdefault(execution.venue_id, [])
         if any(each.id == execution.id for each in waiting):
             return False
@@ -439,6 +459,7 @@ class Register:
         for execution in self.strays.pop(venue_id, ()):
             if (execution.instrument, execution.id) not in self.heard:
                 self.heard[execution.instrument, execution.id] = order_id
+                self._suspect(execution)
                 fill = _fill(execution, execution.id, order_id, OWNER)
                 self._tell(OrderFilled(now, replace(fill, purpose=purpose)))
 
