@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import msgspec
@@ -135,6 +135,11 @@ def limits_are_forgotten() -> AbstractContextManager[Any]:
     return _without(RefusalCode.MAX_EXPOSURE, RefusalCode.MAX_ASSET_EXPOSURE, RefusalCode.MAX_VENUE_EXPOSURE)
 
 
+def orders_may_be_worth_anything() -> AbstractContextManager[Any]:
+    """Nothing bounds what one order may be worth."""
+    return _without(RefusalCode.MAX_ORDER_VALUE)
+
+
 def stale_quotes_block_nothing() -> AbstractContextManager[Any]:
     """New risk is taken on quotes that nobody vouches for."""
     return patch.object(Feeds, "doubt", lambda _self, _strategy, _instrument: None)
@@ -184,7 +189,11 @@ def stops_keep_their_first_size() -> AbstractContextManager[Any]:
 
 def stops_that_gave_way_stay_with_us() -> AbstractContextManager[Any]:
     """A stop that was taken off the venue for another exit does not go back: it dies with the process."""
-    return patch.object(Keeping, "bring_back", lambda _self: None)
+
+    async def nothing(_self: Keeping) -> None:
+        return
+
+    return patch.object(Keeping, "bring_back", nothing)
 
 
 def positions_have_no_stops() -> AbstractContextManager[Any]:
@@ -225,7 +234,7 @@ def endings_overtake_fills() -> AbstractContextManager[Any]:
 def nobody_asks_for_fills() -> AbstractContextManager[Any]:
     """What the stream loses is lost."""
 
-    async def nothing(*_: Any) -> None:
+    async def nothing(*_: Any, **__: Any) -> None:
         return
 
     return patch.multiple(Inquiry, sweep=nothing, sweep_one=nothing)
@@ -450,6 +459,77 @@ def questions_are_not_counted() -> AbstractContextManager[Any]:
     return patch.multiple(Counter, delay=lambda *_, **__: 0.0, use_up=lambda *_: None)
 
 
+class Planted(NamedTuple):
+    """A defect, the rule that it breaks, and the world in which it does so first, of which kind."""
+
+    plant: Bug
+    rule: str
+    first: int
+    kind: str
+
+
+RULE = {
+    "fills_are_told_twice": "fills once",
+    "no_answer_is_sent_again": "sent once",
+    "no_answer_means_refused": "evidence",
+    "no_answer_means_accepted": "evidence",
+    "intent_is_not_synced": "intent first",
+    "intent_after_the_order": "intent first",
+    "nobody_waits_for_the_disk": "intent first",
+    "unknown_orders_block_nothing": "unknown",
+    "doubt_blocks_nothing": "doubt",
+    "open_circuits_block_nothing": "circuit",
+    "limits_are_forgotten": "limits",
+    "orders_may_be_worth_anything": "order value",
+    "stale_quotes_block_nothing": "stale",
+    "cancels_are_believed_at_once": "evidence",
+    "fees_are_dropped": "fills",
+    "prices_are_rounded": "fills",
+    "stops_keep_their_first_size": "calm",
+    "stops_that_gave_way_stay_with_us": "calm",
+    "positions_have_no_stops": "calm",
+    "the_kill_switch_is_not_looked_at": "killed",
+    "a_kill_is_forgotten_at_once": "killed",
+    "not_found_means_absent": "evidence",
+    "endings_overtake_fills": "evidence",
+    "nobody_asks_for_fills": "calm",
+    "fills_are_booked_twice": "money",
+    "fills_are_not_recorded": "money",
+    "decisions_are_not_recorded": "intent first",
+    "ids_depend_on_the_process": "program",
+    "ids_repeat": "program",
+    "open_orders_are_forgotten_at_a_restart": "fills once",
+    "exits_forget_what_stops_have_sold": "shares",
+    "stops_give_way_to_the_exits_of_others": "calm",
+    "nobody_notes_what_leaves": "sent once",
+    "fills_by_hand_are_told_after_each_restart": "fills once",
+    "what_is_bought_by_hand_is_the_runs": "money",
+    "a_start_is_trusted_without_a_comparison": "compared",
+    "failed_comparisons_wait_their_turn": "calm",
+    "half_written_records_stay": "program",
+    "events_are_not_handled_in_their_order": "states",
+    "broken_frames_are_only_logged": "program",
+    "costs_are_not_looked_at": "cost",
+    "parts_of_an_entry_forget_each_other": "parts",
+    "funding_is_lost": "calm",
+    "funding_is_told_twice": "calm",
+    "liquidations_are_passed_over": "calm",
+    "profit_is_booked_in_whole_units": "money",
+    "fees_of_perpetuals_are_booked_twice": "money",
+    "fills_are_booked_at_the_other_venue": "program",
+    "questions_are_not_counted": "calm",
+}
+"""Which rule of the checker each of them breaks."""
+
+STOPPED_BY_ITSELF = {
+    "ids_depend_on_the_process": "a start compares what it decides again with what is on record",
+    "ids_repeat": "the engine does not take a second order under an id",
+    "half_written_records_stay": "the checksum of a record is compared when it is read again",
+    "broken_frames_are_only_logged": "an exception that nobody expected is itself the defect",
+    "fills_are_booked_at_the_other_venue": "the ledger does not take a fill of one venue for one of another",
+}
+"""Why what these lead to is a failure of the program (`program`), before any order or sum is wrong."""
+
 FIRST = {
     "questions_are_not_counted": 20,
     "liquidations_are_passed_over": 15,
@@ -466,9 +546,11 @@ FIRST = {
     "nobody_asks_for_fills": 1,
     "nobody_notes_what_leaves": 90,
     "not_found_means_absent": 10,
-    "stale_quotes_block_nothing": 46,
+    "stale_quotes_block_nothing": 31,
     "open_circuits_block_nothing": 1,
-    "positions_have_no_stops": 1,
+    "positions_have_no_stops": 2,
+    "costs_are_not_looked_at": 2,
+    "stops_give_way_to_the_exits_of_others": 1,
     "stops_keep_their_first_size": 4,
     "the_kill_switch_is_not_looked_at": 9,
     "unknown_orders_block_nothing": 10,
@@ -485,6 +567,7 @@ KIND = {
     "profit_is_booked_in_whole_units": "perpetual",
     "fees_of_perpetuals_are_booked_twice": "perpetual",
     "fills_are_booked_at_the_other_venue": "routed",
+    "orders_may_be_worth_anything": "kucoin",
     "stops_that_gave_way_stay_with_us": "kraken",
     "exits_forget_what_stops_have_sold": "shared",
     "stops_give_way_to_the_exits_of_others": "shared",
@@ -492,13 +575,15 @@ KIND = {
 }
 """In which kind of world a defect is looked for; all others in plain spot."""
 
-BUGS: Mapping[str, tuple[Bug, int, str]] = {
-    each.__name__: (each, FIRST.get(each.__name__, 0), KIND.get(each.__name__, "spot"))
+BUGS: Mapping[str, Planted] = {
+    each.__name__: Planted(
+        each, RULE[each.__name__], FIRST.get(each.__name__, 0), KIND.get(each.__name__, "spot")
+    )
     for each in (
         fills_are_told_twice, no_answer_is_sent_again, no_answer_means_refused, no_answer_means_accepted,
         intent_is_not_synced, intent_after_the_order, nobody_waits_for_the_disk, unknown_orders_block_nothing, doubt_blocks_nothing,
         open_circuits_block_nothing,
-        limits_are_forgotten, stale_quotes_block_nothing, cancels_are_believed_at_once, fees_are_dropped,
+        limits_are_forgotten, orders_may_be_worth_anything, stale_quotes_block_nothing, cancels_are_believed_at_once, fees_are_dropped,
         prices_are_rounded, stops_keep_their_first_size, stops_that_gave_way_stay_with_us, positions_have_no_stops, the_kill_switch_is_not_looked_at,
         a_kill_is_forgotten_at_once, not_found_means_absent, endings_overtake_fills,
         nobody_asks_for_fills, fills_are_booked_twice, fills_are_not_recorded, decisions_are_not_recorded,

@@ -13,10 +13,10 @@ import pytest
 import abidance.testing.simulation.checker as checker
 import abidance.testing.simulation.reading as reading
 import abidance.testing.simulation.story as story
-from abidance.testing.simulation.campaign import play
+from abidance.testing.simulation.campaign import ENOUGH, Played, Tally, play
 from abidance.testing.simulation.clockwork import run_virtual
 from abidance.testing.simulation.kinds import KINDS, kind_of
-from abidance.testing.simulation.trouble import FAULTS
+from abidance.testing.simulation.trouble import FAULTS, Trouble, faults_of
 from abidance.testing.simulation.world import Place, faulty
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "24"))
@@ -118,3 +118,38 @@ def test_the_checker_shares_no_code_with_what_it_judges() -> None:
 
 def test_there_are_enough_ways_to_go_wrong() -> None:
     assert len(FAULTS) >= 35
+
+
+def test_a_fault_that_struck_in_one_kind_of_world_does_not_count_for_another() -> None:
+    def played(kind: str, *names: str) -> Played:
+        return Played(0, kind, "", "", dict.fromkeys(names, 1), 0.0, 0, 0, 0, 1)
+
+    tally = Tally()
+    everything = faults_of(KINDS["spot"])
+    tally.add(played("spot", *everything))
+    few = list(tally.unhit), list(tally.gaps)
+    for _ in range(ENOUGH):
+        tally.add(played("kucoin", *(everything - {"key_revoked"})))
+
+    assert few == ([], [])
+    assert tally.gaps == [("kucoin", "key_revoked")]
+    assert tally.unhit == ["key_revoked in kucoin"]
+    assert "liquidated" not in everything
+
+
+def test_a_fault_counts_when_it_does_something_and_not_when_it_begins(tmp_path: Path) -> None:
+    place = Place(1, tmp_path, KINDS["kucoin"])
+    Trouble(place)
+    (site,) = place.sites
+
+    async def ask() -> int:
+        url = f"http://{site.tongue.host}/api/v1/accounts"
+        return (await place.plug.request("GET", url, {}, {"KC-API-KEY": "a-key"})).status
+
+    site.account.permissions.is_revoked = True
+    before = dict(place.hits)
+    status = run_virtual(ask(), place.loop)
+
+    assert before == {}
+    assert status == 401
+    assert place.hits == {"key_revoked": 1}

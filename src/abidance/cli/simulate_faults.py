@@ -17,7 +17,8 @@ def simulate_faults(
         str,
         typer.Option(
             "--world",
-            help="spot, worked, perpetual, routed, bybit, kraken, kucoin or mexc, in place of the seed's choice.",
+            help="spot, shared, worked, perpetual, routed, bybit, kraken, kraken-shared, kucoin or mexc, in place of"
+            " the seed's choice.",
         ),
     ] = "",
     first: Annotated[int, typer.Option("--first", min=0, help="The seed to begin with.")] = 0,
@@ -29,10 +30,10 @@ def simulate_faults(
 
     No money, no key and no network are needed. Each seed is a world of its own, the same each time it is played. Every
     rule of order safety is checked after every event by a program that shares no code with the bot. The exit code is 1
-    when one did not hold, or when something that should go wrong never did.
+    when one did not hold, or when something that should go wrong never did, in so many worlds that it must have.
     """
     from abidance.model.errors import UsageError
-    from abidance.testing.simulation.campaign import Tally, play_all
+    from abidance.testing.simulation.campaign import ENOUGH, Tally, play_all
     from abidance.testing.simulation.kinds import KINDS
 
     if world and world not in KINDS:
@@ -56,15 +57,18 @@ def simulate_faults(
             typer.echo(f"hash: {played.digest}")
     typer.echo(
         f"{tally.seeds} worlds in {time.monotonic() - began:.0f} s: {tally.lives} lives, {tally.orders} orders,"
-        f" {tally.fills} fills, {sum(tally.hits.values())} faults of {len(tally.hits)} kinds, {tally.checks} checks."
+        f" {tally.fills} fills, {sum(tally.hits.values())} faults of {len({name for _, name in tally.hits})} kinds, {tally.checks} checks."
     )
     typer.echo(
         f"{len(tally.failed)} violations. Both sides agreed at the latest {tally.slowest:.1f} s after the last fault."
     )
-    is_whole = seed is None and not world and tally.seeds >= _EVERY
+    is_whole = seed is None and tally.seeds >= (ENOUGH if world else _EVERY)
     if is_whole:
         typer.echo(
             f"{len(tally.unhit)} faults never hit{': ' if tally.unhit else ''}{', '.join(tally.unhit)}."
         )
+    if seed is None and tally.gaps:
+        text = ", ".join(f"{name} in {kind}" for kind, name in tally.gaps)
+        typer.echo(f"Not in every kind of world that was played: {text}.")
     if tally.failed or (is_whole and tally.unhit):
         raise typer.Exit(1)

@@ -156,12 +156,13 @@ class Entry(NamedTuple):
 class Desk:
     """The orders of all accounts of one exchange.
 
-    `hear` is told everything that happens, in its order, and `history` keeps it: nothing in it ever changes. `horizon`
-    is up to when orders are known to questions: a venue whose copies lag knows the newest not yet. A client's id may
-    come again once its order has ended, unless the venue `remembers` them all. A post-only order that would trade is
-    declined, or taken and ended where the venue `ends_post`; one at market that meets nobody, where it `ends_dry`.
-    A stop that the market is past is declined, or trades at once where the venue `fires` it. Fees are paid in what was
-    received, or in the quote asset where they are `fees_in_quote`.
+    `hear` is told everything that happens, in its order, and `history` keeps it: nothing in it ever changes.
+    `declined` is told why the rules of a market forbid an order. `horizon` is up to when orders are known to
+    questions: a venue whose copies lag knows the newest not yet. A client's id may come again once its order has
+    ended, unless the venue `remembers` them all. A post-only order that would trade is declined, or taken and ended
+    where the venue `ends_post`; one at market that meets nobody, where it `ends_dry`. A stop that the market is
+    past is declined, or trades at once where the venue `fires` it. Fees are paid in what was received, or in the
+    quote asset where they are `fees_in_quote`.
     """
 
     def __init__(self, accounts: Sequence[Account], first_id: int = 4_000_000) -> None:
@@ -169,11 +170,10 @@ class Desk:
         self.orders: dict[int, Placed] = {}
         self.history: list[Entry] = []
         self.horizon: int | None = None
-        self.halted: set[str] = set()
         self.remembers = self.ends_post = self.ends_dry = self.fires = self.fees_in_quote = False
-        self.clearing = Clearing()
+        self.clearing, self._next, self.halted = Clearing(), first_id, set[str]()
         self.hear: Callable[[News], None] = lambda _: None
-        self._next = first_id
+        self.declined: Callable[[Why], None] = lambda _: None
         self._stops: dict[str, list[Placed]] = {}
         self._touched: list[Placed] = []
 
@@ -181,7 +181,11 @@ class Desk:
 
     def place(self, account: Account, market: Market, ticket: Ticket, ts: int) -> Placed:
         """Take an order. Raises Declined; then nothing has changed."""
-        self._check(account, market, ticket)
+        try:
+            self._check(account, market, ticket)
+        except Declined as no:
+            self.declined(no.why)
+            raise
         order = Placed(self._next, account, market, ticket, ts, updated=ts)
         waits = ticket.trigger is not None
         if waits:

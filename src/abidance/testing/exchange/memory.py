@@ -40,6 +40,10 @@ class Network:
         """Called with each request as its first byte leaves."""
         self.arrived: Callable[[Frame], None] = lambda _: None
         """Called with each frame that a process is handed."""
+        self.answered: Callable[[Answer], None] = lambda _: None
+        """Called with each answer of the venue as it begins its way back."""
+        self.turned_away: Callable[[], None] = lambda: None
+        """Called when somebody finds no way to the venue."""
         self._random = random
         self._sockets: list[MemorySession] = []
 
@@ -47,10 +51,12 @@ class Network:
         """Return how long one way takes now."""
         return self._random.uniform(self.fast, self.slow)
 
-    def cut(self) -> None:
-        """Break every connection."""
-        for socket in list(self._sockets):
+    def cut(self) -> int:
+        """Break every connection, and return how many there were."""
+        found = list(self._sockets)
+        for socket in found:
             socket.abort()
+        return len(found)
 
     def admit(self, socket: "MemorySession") -> None:
         """Keep a connection in mind, so that it can be cut."""
@@ -149,8 +155,7 @@ class Plug:
         parts = urlsplit(endpoint.url)
         network = self._networks[str(parts.hostname)]
         await asyncio.sleep(network.takes())
-        if not network.is_up or self.is_pulled:
-            raise NotSentError("No connection: refused.", "It is tried again.")
+        self._check(network)
         path = parts.path + (f"?{parts.query}" if parts.query else "")
         if network.exchange.is_refused(path):
             raise DisconnectedError("No connection: 503.", "It is tried again.")
@@ -170,8 +175,7 @@ class Plug:
         """Make a request. Once it has left it arrives, whoever still waits for its answer."""
         parts = urlsplit(url)
         network, loop = self._networks[str(parts.hostname)], asyncio.get_running_loop()
-        if not network.is_up or self.is_pulled:
-            raise NotSentError("No connection: refused.", "It is tried again.")
+        self._check(network)
         raw = parts.query or "&".join(f"{name}={value}" for name, value in query.items())
         named = dict(parse_qsl(raw, keep_blank_values=True))
         asked = Asked(method, parts.path, named, dict(headers), body or b"", raw)
@@ -181,6 +185,8 @@ class Plug:
 
         def arrive() -> None:
             answer = network.exchange.answer(asked)
+            if answer is not None:
+                network.answered(answer)
             if not waiting.done():
                 loop.call_later(back + network.takes(), told, answer)
 
@@ -194,3 +200,11 @@ class Plug:
         if answer is None or self.is_pulled:
             raise DisconnectedError("No answer: the connection broke.", "It is tried again.")
         return answer._replace(headers={name.lower(): value for name, value in answer.headers.items()})
+
+    def _check(self, network: Network) -> None:
+        """Raise NotSentError where there is no way."""
+        if network.is_up and not self.is_pulled:
+            return
+        if not self.is_pulled:
+            network.turned_away()
+        raise NotSentError("No connection: refused.", "It is tried again.")

@@ -14,12 +14,14 @@ from pathlib import Path
 from abidance.testing.simulation.checker import Failure
 from abidance.testing.simulation.clockwork import run_virtual
 from abidance.testing.simulation.kinds import KINDS, kind_of
-from abidance.testing.simulation.trouble import FAULTS, Trouble
+from abidance.testing.simulation.trouble import Trouble, faults_of
 from abidance.testing.simulation.world import Errors, Place, faulty
 
 TROUBLE, CALM = 60.0, 30.0
 """Virtual seconds in which things go wrong, and after which all must be well again."""
 _LOOK, _LAST = 0.25, 10.0
+ENOUGH = 500
+"""Worlds of a kind, after which each fault should have struck in one: the rarest do in one of a hundred."""
 MOST_APART = 0.3
 """For which share of the end of the calm the two sides may differ in one and the same thing."""
 
@@ -39,6 +41,11 @@ class Played:
     fills: int
     lives: int
 
+    @property
+    def rule(self) -> str:
+        """Return the name of the rule that did not hold, empty when all did."""
+        return self.failure.partition(":")[0]
+
 
 @dataclass
 class Tally:
@@ -46,7 +53,9 @@ class Tally:
 
     seeds: int = 0
     failed: list[Played] = field(default_factory=list)
-    hits: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    hits: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often what went wrong, by the kind of world and the name."""
     checks: int = 0
     orders: int = 0
     fills: int = 0
@@ -58,7 +67,9 @@ class Tally:
         self.seeds += 1
         if played.failure:
             self.failed.append(played)
-        self.hits.update(played.hits)
+        self.kinds[played.kind] += 1
+        for name, count in played.hits.items():
+            self.hits[played.kind, name] += count
         self.checks += played.checks
         self.orders += played.orders
         self.fills += played.fills
@@ -67,8 +78,23 @@ class Tally:
 
     @property
     def unhit(self) -> list[str]:
-        """Return what never went wrong."""
-        return sorted(FAULTS - self.hits.keys())
+        """Return what never went wrong in any world, nor in those of a kind of which enough were played to tell."""
+        possible = {name for kind in self.kinds for name in faults_of(KINDS[kind])}
+        nowhere = possible - {name for _, name in self.hits}
+        often = {kind for kind, times in self.kinds.items() if times >= ENOUGH}
+        return sorted(nowhere) + [
+            f"{name} in {kind}" for kind, name in self.gaps if kind in often and name not in nowhere
+        ]
+
+    @property
+    def gaps(self) -> list[tuple[str, str]]:
+        """Return, by kind of world that was played, what never went wrong there."""
+        return [
+            (kind, name)
+            for kind in sorted(self.kinds)
+            for name in sorted(faults_of(KINDS[kind]))
+            if (kind, name) not in self.hits
+        ]
 
 
 def play(seed: int, kind: str = "") -> Played:
@@ -146,7 +172,7 @@ async def _look(place: Place, work: Sequence["asyncio.Future[None]"]) -> None:
 
 def _differences(place: Place, trouble: Trouble) -> dict[str, str]:
     alive = place.bot is not None and place.bot.relay.is_open
-    return place.checker.differences(is_alive=alive, must_protect=not trouble.unprotects)
+    return place.checker.differences(is_alive=alive, must_protect=not trouble.is_bare)
 
 
 def _told(place: Place, settled: float) -> Played:

@@ -24,7 +24,7 @@ BARE, LOST = 2 * SECOND, 7 * SECOND
 The bot leaves at market after 5 s, and that travels."""
 MOST = Decimal("0.25")
 SLACK = Decimal("1.02")
-"""What one asset may be of equity, and how much more it may be seen as here, where prices are a moment older."""
+"""What one asset may be of equity, and how much more that, or an order, may be seen as here, where prices are older."""
 CRUMB = Decimal("0.000001")
 """By how much what a perpetual settles may differ: shares of a mean price are rounded."""
 _FROM: Mapping[str, frozenset[str]] = {
@@ -215,6 +215,9 @@ class Checker:
         same = [each for each in story.intents.values() if each.instrument == instrument]
         unknown = [each.id for each in same if each.state == "unknown"]
         self._hold("unknown", not unknown, f"entry {id} is decided while {unknown} are unknown")
+        largest, worth = self._terms[instrument].largest, intent.quantity * intent.price
+        holds = largest is None or worth <= largest * SLACK
+        self._hold("order value", holds, f"entry {id} is worth {worth:.0f}, and {largest} is the most")
         worst, equity = sum(map(self._worst, self._terms), ZERO), self._equity()
         holds = worst <= MOST * equity * SLACK
         self._hold("limits", holds, f"entry {id} may lead to {worst:.0f} of {equity:.0f}")

@@ -12,7 +12,7 @@ from abidance.engine.config import StrategyConfig
 from abidance.execution.config import ExecutionConfig, RoutingConfig
 from abidance.market.reference import instrument
 from abidance.model.instrument import SECOND_NS
-from abidance.risk.config import BreakersConfig, RiskConfig
+from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig
 from abidance.run.config import RunConfig
 from abidance.run.perpetuals import PerpetualsConfig
 from abidance.testing.exchange.house import Asked
@@ -32,6 +32,8 @@ CHEAP = Decimal("0.0008")
 LEVERAGE = 3.0
 DEAREST = Decimal("0.00105")
 """The largest cost of an entry at market where one is set: the fee, and a spread that is not always met."""
+LARGEST = 1_200
+"""The most that one order may be worth where a limit is set, in quote units: some wishes of a strategy go beyond."""
 GRADES = {"KRAKEN": "pro"}
 """Of which grade our accounts are: with fewer questions than that nobody can be sure of everything within 30 s."""
 CANCEL, PLACE, ASK = "DELETE", "POST", "GET"
@@ -42,8 +44,9 @@ class Tongue:
     """What must be known of a venue's requests: `order` is the path at which orders are placed, `signed` how all begin.
 
     `ids` are the names under which an order's own id leaves, `quotes` a piece of each frame that tells the best prices,
-    `money` is where it is asked what the account has, `execution` is how the number of an execution is written, `stops`
-    whether stops are sent there.
+    `money` is where it is asked what the account has, `unknown` and `late` are pieces of what is answered to a key
+    that is not known and to a request out of its time, `execution` is how the number of an execution is written,
+    `stops` whether stops are sent there.
     """
 
     host: str
@@ -53,6 +56,8 @@ class Tongue:
     quotes: str
     money: str
     placing: tuple[str, ...]
+    unknown: bytes
+    late: bytes
     cancelling: tuple[str, ...] = ()
     streams: str = ""
     execution: Callable[[int], str] = str
@@ -80,27 +85,28 @@ class Tongue:
 
 TONGUES: Mapping[str, Tongue] = {
     SPOT: Tongue(
-        "127.0.0.1", "/api/v3/order", "/api/v3", ("newClientOrderId",), "bookTicker", "/account", ("order",)
+        "127.0.0.1", "/api/v3/order", "/api/v3", ("newClientOrderId",), "bookTicker", "/account", ("order",),
+        b"-2015", b"-1021",
     ),
     CONTRACT: Tongue(
         "127.0.0.1", "/fapi/v1/order", "/fapi/v1", ("newClientOrderId", "clientAlgoId"), "bookTicker", "/balance",
-        ("order", "algoOrder"),
+        ("order", "algoOrder"), b"-2015", b"-1021",
     ),
     ELSEWHERE: Tongue(
         "localhost", "/v5/order/create", "/v5/", ("orderLinkId",), '"topic":"orderbook.1.', "/wallet-balance", ("create",),
-        ("cancel", "cancel-all"), "/v5/public/spot", stops=False,
+        b"10003", b"10002", ("cancel", "cancel-all"), "/v5/public/spot", stops=False,
     ),
     KRAKEN: Tongue(
         "127.0.0.1", "/0/private/AddOrder", "/0/private", ("cl_ord_id",), '"channel":"ticker"', "/BalanceEx", ("AddOrder",),
-        ("CancelOrder", "CancelAll"), "/v2", trade_id,
+        b"EAPI:Invalid key", b"EAPI:Invalid nonce", ("CancelOrder", "CancelAll"), "/v2", trade_id,
     ),
     KUCOIN: Tongue(
         "127.0.0.1", "/api/v1/hf/orders", "/api/v1", ("clientOid",), "/spotMarket/level1", "/accounts", ("orders", "stop-order"),
-        stops=False,
+        b"400003", b"400002", stops=False,
     ),
     MEXC: Tongue(
-        "127.0.0.1", "/api/v3/order", "/api/v3", ("newClientOrderId",), "bookTicker", "/account", ("order",), streams="/ws",
-        stops=False,
+        "127.0.0.1", "/api/v3/order", "/api/v3", ("newClientOrderId",), "bookTicker", "/account", ("order",),
+        b"10072", b"700003", streams="/ws", stops=False,
     ),
 }  # fmt: skip
 
@@ -109,8 +115,8 @@ TONGUES: Mapping[str, Tongue] = {
 class Kind:
     """One kind of world: its instruments, the first of which is traded, and how often it is drawn.
 
-    In one that `is_shared` two strategies hold the same instrument, and entries have goals beside their stops. One that
-    weighs nothing is played by name alone.
+    No entry may be worth more than `largest`, where one is set. In one that `is_shared` two strategies hold the
+    same instrument, and entries have goals beside their stops. One that weighs nothing is played by name alone.
     """
 
     name: str
@@ -118,6 +124,7 @@ class Kind:
     weight: int
     is_worked: bool = False
     is_shared: bool = False
+    largest: int | None = None
 
     @property
     def is_perpetual(self) -> bool:
@@ -130,14 +137,14 @@ KINDS = {
     for each in (
         Kind("spot", (SPOT,), 4),
         Kind("shared", (SPOT,), 3, is_shared=True),
-        Kind("worked", (SPOT,), 2, is_worked=True),
+        Kind("worked", (SPOT,), 2, is_worked=True, largest=LARGEST),
         Kind("perpetual", (CONTRACT,), 3),
-        Kind("routed", (SPOT, ELSEWHERE), 3),
-        Kind("bybit", (ELSEWHERE,), 1),
+        Kind("routed", (SPOT, ELSEWHERE), 3, largest=LARGEST),
+        Kind("bybit", (ELSEWHERE,), 1, largest=LARGEST),
         Kind("kraken", (KRAKEN,), 0),
         Kind("kraken-shared", (KRAKEN,), 0, is_shared=True),
-        Kind("kucoin", (KUCOIN,), 2),
-        Kind("mexc", (MEXC,), 2),
+        Kind("kucoin", (KUCOIN,), 2, largest=LARGEST),
+        Kind("mexc", (MEXC,), 2, largest=LARGEST),
     )
 }
 
@@ -156,12 +163,17 @@ def epoch_of(kind: Kind) -> int:
 def terms_of(kind: Kind) -> tuple[Terms, ...]:
     """Return what the checker must know of what is traded."""
     dearest = DEAREST if kind.is_worked else None
+    largest = None if kind.largest is None else Decimal(kind.largest)
     found = []
     for id in kind.instruments:
         rules = instrument(id)
         terms = Terms(id, rules.venue, rules.base, rules.quote, rules.tick, rules.lot, rules.min_notional)
         terms = terms._replace(execution=TONGUES[id].execution, stops=TONGUES[id].stops)
-        found.append(terms._replace(is_perpetual=rules.is_perpetual, taker=taker_of(id), dearest=dearest))
+        found.append(
+            terms._replace(
+                is_perpetual=rules.is_perpetual, taker=taker_of(id), dearest=dearest, largest=largest
+            )
+        )
     return tuple(found)
 
 
@@ -183,7 +195,10 @@ def config_of(seed: int, kind: Kind) -> RunConfig:
         routing=RoutingConfig(routes=routes),
         venues={instrument(id).venue: _costs(id) for id in kind.instruments},
         perpetuals=PerpetualsConfig(set_at_venue=True),
-        risk=RiskConfig(breakers=BreakersConfig(daily_loss=None, max_drawdown=None)),
+        risk=RiskConfig(
+            limits=LimitsConfig(max_order_value=kind.largest),
+            breakers=BreakersConfig(daily_loss=None, max_drawdown=None),
+        ),
         feed=FeedConfig(addresses=addresses, grades=GRADES, anomalies=False),
     )
 

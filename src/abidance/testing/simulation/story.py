@@ -16,7 +16,8 @@ CLOSED = frozenset({"filled", "cancelled", "expired", "rejected", "abandoned"})
 class Terms(NamedTuple):
     """What is traded, and how the exchange writes the number of an execution in it; `stops` is whether stops go there.
 
-    With `dearest` no entry at market may cost more than that share of its value; `taker` is the true fee.
+    With `dearest` no entry at market may cost more than that share of its value; `taker` is the true fee. No entry
+    may be worth more than `largest`.
     """
 
     instrument: str
@@ -29,6 +30,7 @@ class Terms(NamedTuple):
     is_perpetual: bool = False
     taker: Decimal = ZERO
     dearest: Decimal | None = None
+    largest: Decimal | None = None
     execution: Callable[[int], str] = str
     stops: bool = True
 

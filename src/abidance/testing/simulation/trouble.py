@@ -8,9 +8,11 @@ from random import Random
 from abidance.run.killing import Extent, kill, release
 from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.core import BUY, Force
-from abidance.testing.exchange.desk import Declined, State, Ticket
+from abidance.testing.exchange.desk import Declined, State, Ticket, Why, live
 from abidance.testing.simulation.kinds import ASK, CANCEL, PLACE
-from abidance.testing.simulation.world import Place
+from abidance.testing.simulation.kinds import Kind as WorldKind
+from abidance.testing.simulation.world import Place, Site
+from abidance.venues.net.transport import Answer
 
 _REQUESTS: Mapping[str, Wrong] = {
     "request_lost": Wrong.DEAF,
@@ -31,6 +33,10 @@ _FRAMES: Mapping[str, Wrong] = {
     "stream_closed": Wrong.CLOSE,
     "stream_silent": Wrong.SILENCE,
 }
+SOON = 3.0
+"""Seconds within which orders trade because the price has jumped."""
+RESTATED, NEVER = 5_000_000_000, 1 << 63
+"""Within how many ns of a release stops stand again, and a time that does not come."""
 _SPOT_ONLY, _PERPETUAL_ONLY = frozenset({"traded_by_hand"}), frozenset({"liquidated"})
 _WRITES = {"torn_write": "torn", "death_after_write": "dies", "short_write": "short", "sync_error": "sync"}
 
@@ -43,16 +49,35 @@ class Trouble:
         self._random = Random(f"trouble:{place.seed}")
         self._scripted: list[tuple[str, Fault]] = []
         self._by_hand = 0
-        self.unprotects = False
-        """Whether somebody asked for positions to be without their stops."""
+        self._bare_until = 0
+        for site in place.sites:
+            self._listen(site)
         kinds: dict[str, Callable[[], Awaitable[None]]] = {
             name: self._named(each) for name, each in _KINDS.items()
         }
         kinds |= {name: self._script(name, what, on_frames=False) for name, what in _REQUESTS.items()}
         kinds |= {name: self._script(name, what, on_frames=True) for name, what in _FRAMES.items()}
         kinds |= {name: self._write(how) for name, how in _WRITES.items()}
-        others = _SPOT_ONLY if place.kind.is_perpetual else _PERPETUAL_ONLY
-        self._kinds = {name: work for name, work in kinds.items() if name not in others}
+        self._kinds = {name: work for name, work in kinds.items() if name not in _impossible(place.kind)}
+
+    def _listen(self, site: Site) -> None:
+        """Count what a fault does, where it does it at some time after it began."""
+        place, usual = self._place, site.least
+
+        def answered(answer: Answer) -> None:
+            if site.account.permissions.is_revoked and site.tongue.unknown in answer.body:
+                place.hit("key_revoked")
+            if place.pulse.skew and site.tongue.late in answer.body:
+                place.hit("clock_off")
+
+        def declined(why: Why) -> None:
+            if why is Why.HALTED:
+                place.hit("market_halted")
+            elif why is Why.NOTIONAL and site.market.rules.min_notional > usual:
+                place.hit("filters_changed")
+
+        site.network.answered, site.exchange.desk.declined = answered, declined
+        site.network.turned_away = lambda: place.hit("offline")
 
     async def rage(self, seconds: float) -> None:
         """Let things go wrong for so long, then let nothing go wrong any more."""
@@ -93,8 +118,28 @@ class Trouble:
         place.loop.disk_takes = lambda: 0.0
         place.disk.full, place.disk.fails = False, ""
         place.crash_in, place.loses_power, place.wants_life = 0, False, True
+        self.release()
+
+    @property
+    def is_bare(self) -> bool:
+        """Return True while somebody wants positions to be without their stops, or did until just now."""
+        return self._place.pulse.true() < self._bare_until
+
+    def kill(self, extent: Extent) -> None:
+        """Throw the kill switch."""
+        place = self._place
+        if extent is not Extent.ENTRIES:
+            self._bare_until = NEVER
+        kill(place.folder, "somebody", extent)
+        place.checker.killed_at = place.checker.killed_at or place.pulse.true()
+
+    def release(self) -> None:
+        """Take the kill switch back."""
+        place = self._place
         release(place.folder)
         place.checker.killed_at = None
+        if self._bare_until == NEVER:
+            self._bare_until = place.pulse.true() + RESTATED
 
     # --- kinds that the exchange's own script plays
 
@@ -235,14 +280,12 @@ async def cancel_meets_fill(place: Place, random: Random, _: Trouble) -> None:
 
 async def cut(place: Place, _random: Random, _: Trouble) -> None:
     """Every connection breaks."""
-    place.hit("cut")
-    for site in place.sites:
-        site.network.cut()
+    if sum(site.network.cut() for site in place.sites):
+        place.hit("cut")
 
 
 async def offline(place: Place, random: Random, _: Trouble) -> None:
     """Every connection breaks, and none can be made for a while."""
-    place.hit("offline")
     sites = place.sites if len(place.sites) == 1 or random.random() < 0.5 else (place.site(random),)
     for site in sites:
         site.network.is_up = False
@@ -268,7 +311,6 @@ async def maintenance(place: Place, random: Random, _: Trouble) -> None:
 
 async def key_revoked(place: Place, random: Random, _: Trouble) -> None:
     """The key is refused for a while."""
-    place.hit("key_revoked")
     site = place.site(random)
     site.account.permissions.is_revoked = True
     await asyncio.sleep(random.uniform(2.0, 12.0))
@@ -277,7 +319,6 @@ async def key_revoked(place: Place, random: Random, _: Trouble) -> None:
 
 async def clock_off(place: Place, random: Random, _: Trouble) -> None:
     """The machine's clock is wrong for a while."""
-    place.hit("clock_off")
     place.pulse.skew = round(random.choice((-40, -4, -1.5, 0.7, 1.5, 4, 40)) * 1_000_000_000)
     await asyncio.sleep(random.uniform(5.0, 30.0))
     place.pulse.skew = 0
@@ -285,7 +326,6 @@ async def clock_off(place: Place, random: Random, _: Trouble) -> None:
 
 async def filters_changed(place: Place, random: Random, _: Trouble) -> None:
     """The venue asks for larger orders for a while."""
-    place.hit("filters_changed")
     site = place.site(random)
     site.market.change_filters(min_notional=site.least * 100)
     await asyncio.sleep(random.uniform(3.0, 12.0))
@@ -294,18 +334,24 @@ async def filters_changed(place: Place, random: Random, _: Trouble) -> None:
 
 async def market_halted(place: Place, random: Random, _: Trouble) -> None:
     """The venue ends every order and takes no more for a while, as when an instrument is taken off its list."""
-    place.hit("market_halted")
     site = place.site(random)
     site.exchange.catch_up()
+    if any(live(site.exchange.desk.orders.values())):
+        place.hit("market_halted")
     site.exchange.desk.delist(site.market, site.exchange.now)
     await asyncio.sleep(random.uniform(2.0, 8.0))
     site.exchange.desk.halted.clear()
 
 
 async def price_jump(place: Place, random: Random, _: Trouble) -> None:
-    """The price is another at once."""
-    place.hit("price_jump")
-    place.sites[0].walk.jump(random.choice((-0.01, -0.004, 0.004, 0.01)))
+    """The price is another at once: orders that stand may fill, stops may be touched."""
+    site = place.sites[0]
+    standing = [(order, order.filled) for order in live(list(site.exchange.desk.orders.values()))]
+    site.walk.jump(random.choice((-0.01, -0.004, 0.004, 0.01)))
+    await asyncio.sleep(SOON)
+    for order, before in standing:
+        if order.filled > before:
+            place.hit("price_jump")
 
 
 async def traded_by_hand(place: Place, random: Random, trouble: Trouble) -> None:
@@ -365,7 +411,13 @@ async def disk_full(place: Place, random: Random, _: Trouble) -> None:
 
 async def stopped(place: Place, random: Random, _: Trouble) -> None:
     """Somebody stops the bot in order, and starts it again."""
-    place.hit("stopped")
+
+    def ended(life: asyncio.Task[None]) -> None:
+        if not life.cancelled() and life.exception() is None and not place.wants_life:
+            place.hit("stopped")
+
+    if place.life is not None and not place.life.done():
+        place.life.add_done_callback(ended)
     place.wants_life = False
     await asyncio.sleep(random.uniform(0.2, 6.0))
     place.wants_life = True
@@ -374,13 +426,10 @@ async def stopped(place: Place, random: Random, _: Trouble) -> None:
 async def killed(place: Place, random: Random, trouble: Trouble) -> None:
     """Somebody throws the kill switch, and takes it back later."""
     extent = random.choice((Extent.ENTRIES, Extent.ENTRIES, Extent.ALL, Extent.FLATTEN))
-    trouble.unprotects |= extent is not Extent.ENTRIES
     place.hit(f"killed_{extent.value}")
-    kill(place.folder, "somebody", extent)
-    place.checker.killed_at = place.checker.killed_at or place.pulse.true()
+    trouble.kill(extent)
     await asyncio.sleep(random.uniform(3.0, 15.0))
-    release(place.folder)
-    place.checker.killed_at = None
+    trouble.release()
 
 
 _KINDS: dict[str, Kind] = {
@@ -396,3 +445,12 @@ FAULTS = frozenset(
     - {"killed"}
 )
 """Everything that may go wrong; over many seeds each must have."""
+
+
+def faults_of(kind: WorldKind) -> frozenset[str]:
+    """Return what may go wrong in one kind of world."""
+    return FAULTS - _impossible(kind)
+
+
+def _impossible(kind: WorldKind) -> frozenset[str]:
+    return _SPOT_ONLY if kind.is_perpetual else _PERPETUAL_ONLY
