@@ -131,12 +131,17 @@ async def run(program: Program, life: Awaitable[None], end: signal.Signals, *typ
     return (program.home / "said.log").read_text(errors="replace")
 
 
+LENIENT = 15.0
+"""Seconds, whatever else the machine does, within which a start has its next order at the venue: 5 on a quiet one."""
+
+
 async def test_a_killed_bot_with_fifty_open_orders_is_ready_again_within_five_seconds_of_work(
     tmp_path: Path,
 ) -> None:
     found = await load_benchmark("restart").measure(max(1, KILLS // 4), 50, tmp_path)
 
     assert found["cpu"]["p100_s"] <= 5.0
+    assert found["wall"]["p50_s"] <= LENIENT  # a start that waits for something waits each time
 
 
 async def test_a_live_bot_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from abidance.model.event import BalanceChanged, OrderAbandoned, OrderFilled, Or
 from abidance.model.instrument import InstrumentKind
 from abidance.model.order import OrderType, Side
 from abidance.testing.exchange import Fault, Wrong
+from abidance.testing.exchange.core import SELL, Force
 from abidance.testing.exchange.desk import live
 from abidance.venues.accounts import ACCOUNTS
 from abidance.venues.net.transport import Answer
@@ -121,6 +122,7 @@ async def test_fills_that_the_stream_lost_are_found(world: World) -> None:
     order = world.submit(quantity="0.3")
     await world.advance(30)
 
+    assert world.exchange.faults.unhit() == []
     assert world.filled(order) == D("0.3")
 
 
@@ -131,18 +133,24 @@ async def test_frames_twice_or_out_of_order_change_nothing(world: World) -> None
     order = world.submit(quantity="0.3")
     await world.advance(5)
 
+    assert world.exchange.faults.unhit() == []
     assert world.filled(order) == D("0.3")
     ids = [event.fill.id for event in world.events if isinstance(event, OrderFilled)]
     assert len(ids) == len(set(ids))
 
 
 async def test_a_cancel_that_comes_after_the_fill_ends_in_the_fill(world: World) -> None:
-    order = world.submit(quantity="0.2")
-    while not world.gateway.register.get(order).left:  # type: ignore[union-attr]  # noqa: ASYNC110
-        await asyncio.sleep(0)
+    order = world.rest(below=20, quantity="0.2")
+    await world.advance(1)
+    before = world.told(order)
+
     world.cancel(order)
+    (resting,) = live(world.exchange.desk.orders.values())
+    book, price = world.market.book, resting.ticket.price
+    book.submit(world.exchange.now, "somebody", SELL, book.available(SELL, price), price, Force.IOC)
     await world.advance(20)
 
+    assert before[-1] == "OrderAccepted"
     assert world.filled(order) == D("0.2")
     assert "OrderCancelled" not in world.told(order)
 

@@ -296,6 +296,7 @@ async def test_fills_that_the_stream_lost_are_found_once(world: World) -> None:
     await world.advance(40)
 
     ids = [event.fill.id for event in world.events if isinstance(event, OrderFilled)]
+    assert world.exchange.faults.unhit() == []
     assert world.filled(order) == D("0.3")
     assert len(ids) == len(set(ids))
     assert {event.fill.fee_asset for event in world.events if isinstance(event, OrderFilled)} == {"USDT"}
