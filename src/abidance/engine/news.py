@@ -89,7 +89,7 @@ class News:
         if order.state.is_closed and order.remaining > 0 and not was_asked and self._actions.failed(request):
             text = f"{request.instrument}: the exit came to nothing ({order.state}); it is tried again."
             self._actions.note("warning", "exit_tried_again", text, request.strategy)
-            self._vigil.stays(request)
+            self._vigil.stays(order)
         self._follow_up(order, was_asked=was_asked)
         self._tell_crumb(order)
         self._vigil.note(request.strategy, request.instrument)

@@ -13,7 +13,7 @@ from abidance.engine.state import State
 from abidance.execution.exits import STOPS
 from abidance.model.instrument import SECOND_NS
 from abidance.model.money import ZERO, to_decimal, truncate_to
-from abidance.model.order import Order, OrderRequest, OrderState, Purpose
+from abidance.model.order import Order, OrderState, Purpose
 
 VIGIL = "vigil"
 """The name of the timer by which the engine looks again."""
@@ -131,15 +131,22 @@ class Vigil:
                 self._tell_gone(order, "what it protected is left at market")
             actions.leave(position, Purpose.STOP_LOSS, to_decimal(price))
 
-    def stays(self, request: OrderRequest) -> None:
-        """See to a position whose exit at market came to nothing: its stop may have gone meanwhile."""
-        state, exits = self._state, self._actions.exits
+    def stays(self, order: Order) -> None:
+        """See to a position whose exit at market came to nothing: its stop may have gone meanwhile.
+
+        One that nobody knew the outcome of for so long was waited for: where no new stop is set, the next one follows.
+        """
+        state, exits, request = self._state, self._actions.exits, order.request
         place = request.strategy, request.instrument
-        if exits.plan(*place) is None or place not in self._bare:
+        bare = self._bare.get(place)
+        if exits.plan(*place) is None or bare is None:
             return
         position, price = state.position(*place), state.price(request.instrument)
         if not exits.has_stop(*place) and exits.renew(position, Purpose.STOP_LOSS, price, state.now):
             self._actions.act(exits.standing(position, state.instruments[request.instrument]))
+        elif order.state is OrderState.ABANDONED and bare.due != NEVER:
+            bare.due = state.now
+            self._reckon()
 
     def _tell_gone(self, order: Order, then: str) -> None:
         reason = f" ({order.reason})" if order.reason else ""
@@ -151,10 +158,17 @@ class Vigil:
         return {place: each.since for place, each in self._bare.items()}
 
     def look(self) -> None:
-        """Leave at market what has stood uncovered for too long, and tell people."""
+        """Leave at market what has stood uncovered for too long, and tell people.
+
+        An exit that is under way is waited for, however long nobody knows its outcome: it is no attempt that failed.
+        """
         now = self._state.now
         for (strategy, instrument), bare in tuple(self._bare.items()):
             if bare.due > now:
+                continue
+            position = self._state.position(strategy, instrument)
+            if bare.attempts and self._actions.leaving(position) >= bare.uncovered:
+                bare.due = self._later(now)
                 continue
             bare.attempts += 1
             bare.due = self._later(now) if bare.attempts < ATTEMPTS else NEVER
@@ -162,7 +176,6 @@ class Vigil:
             what = f"{bare.uncovered} of {instrument} has had no stop for {seconds:.3g} s"
             self._actions.note("error", "unprotected", f"{what}: it is left at market.", strategy)
             price = self._state.price(instrument)
-            position = self._state.position(strategy, instrument)
             seen = ZERO if price is None else to_decimal(price)
             self._actions.leave(position, Purpose.STOP_LOSS, seen, most=bare.uncovered)
         self._reckon()

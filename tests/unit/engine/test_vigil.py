@@ -11,6 +11,7 @@ from abidance.engine.vigil import VIGIL, Bareness
 from abidance.model.event import (
     ChangeRejected,
     ControlAction,
+    OrderAbandoned,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
@@ -299,6 +300,31 @@ def test_an_exit_that_the_venue_refuses_is_tried_three_times_and_not_for_ever() 
     assert len(exits(rig)) == 3
     assert rig.engine.vigil.due == 2**63 - 1
     assert rig.engine.vigil.bare() != {}
+
+
+def test_an_exit_of_unknown_outcome_is_waited_for_and_followed_at_once_when_it_is_proven_absent() -> None:
+    rig = bought("1.000")
+    rig.accept(rig.submits[1])
+    rig.tell(OrderCancelled(rig.ts, rig.submits[1].order_id))
+    anew = rig.submits[2].order_id
+    rig.tell(OrderUnknown(rig.ts, anew, "no answer"))
+    look(rig)
+    leaves = rig.submits[-1].order_id
+    rig.tell(OrderUnknown(rig.ts, leaves, "no answer"))
+
+    dues = []
+    for _ in range(4):
+        dues.append(rig.engine.vigil.due - rig.ts)
+        look(rig)
+    waited = exits(rig)
+    rig.tell(OrderAbandoned(rig.ts, anew, "absent"))
+    rig.tell(OrderAbandoned(rig.ts, leaves, "absent"))
+    dues.append(rig.engine.vigil.due - rig.ts)
+    look(rig)
+
+    assert dues == [PATIENCE] * 4 + [0]
+    assert waited == [(D("1.000"), Purpose.STOP_LOSS)]
+    assert exits(rig) == waited * 2
 
 
 def test_a_position_that_is_gone_is_not_watched_any_more() -> None:
