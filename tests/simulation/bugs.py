@@ -29,7 +29,7 @@ from abidance.run.durable import Durable
 from abidance.testing.simulation.disk import Disk
 from abidance.venues.account import Proof, Reply
 from abidance.venues.net.budget import Counter
-from abidance.venues.trading import gateway, register
+from abidance.venues.trading import clock, gateway, inquiry, register
 from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.inquiry import Inquiry
 from abidance.venues.trading.keeping import Keeping
@@ -459,6 +459,32 @@ def questions_are_not_counted() -> AbstractContextManager[Any]:
     return patch.multiple(Counter, delay=lambda *_, **__: 0.0, use_up=lambda *_: None)
 
 
+def any_life_ends_an_order() -> AbstractContextManager[Any]:
+    """An order ends with whatever life of it was found to have ended, though another process sent it again since."""
+    return patch.object(Tracked, "may_go_on_after", lambda _self, _report: False)
+
+
+def slow_answers_set_the_clock() -> AbstractContextManager[Any]:
+    """The first answer about the time is believed, however long it was on its way."""
+    return patch.object(clock, "SURE", 1 << 62)
+
+
+def absence_is_counted_by_our_clock() -> AbstractContextManager[Any]:
+    """For how long an order was absent is measured with a clock that somebody may set."""
+
+    def note(self: Inquiry, tracked: Tracked) -> None:
+        now, told = self._way.wire.now() / 1e9, tracked.absent_at
+        if not told or now - told[-1] >= inquiry.GRACE:
+            told.append(now)
+
+    return patch.object(Inquiry, "_note_no", note)
+
+
+def nobody_learns_what_an_earlier_process_changed() -> AbstractContextManager[Any]:
+    """An order that was made larger just before a process died keeps the size that is on record."""
+    return patch.object(Register, "_is_larger", lambda *_: None)
+
+
 class Planted(NamedTuple):
     """A defect, the rule that it breaks, and the world in which it does so first, of which kind."""
 
@@ -518,6 +544,10 @@ RULE = {
     "fees_of_perpetuals_are_booked_twice": "money",
     "fills_are_booked_at_the_other_venue": "program",
     "questions_are_not_counted": "calm",
+    "any_life_ends_an_order": "evidence",
+    "slow_answers_set_the_clock": "calm",
+    "absence_is_counted_by_our_clock": "calm",
+    "nobody_learns_what_an_earlier_process_changed": "fills",
 }
 """Which rule of the checker each of them breaks."""
 
@@ -531,6 +561,10 @@ STOPPED_BY_ITSELF = {
 """Why what these lead to is a failure of the program (`program`), before any order or sum is wrong."""
 
 FIRST = {
+    "any_life_ends_an_order": 150,
+    "slow_answers_set_the_clock": 982,
+    "absence_is_counted_by_our_clock": 353,
+    "nobody_learns_what_an_earlier_process_changed": 309,
     "questions_are_not_counted": 20,
     "liquidations_are_passed_over": 15,
     "a_kill_is_forgotten_at_once": 9,
@@ -558,6 +592,10 @@ FIRST = {
 """Worlds that show a defect early; they save time and mean nothing else. All others show in the very first."""
 
 KIND = {
+    "any_life_ends_an_order": "kraken",
+    "slow_answers_set_the_clock": "routed",
+    "absence_is_counted_by_our_clock": "kraken",
+    "nobody_learns_what_an_earlier_process_changed": "kraken",
     "costs_are_not_looked_at": "worked",
     "nobody_notes_what_leaves": "worked",
     "parts_of_an_entry_forget_each_other": "worked",
@@ -595,5 +633,7 @@ BUGS: Mapping[str, Planted] = {
         broken_frames_are_only_logged, costs_are_not_looked_at, parts_of_an_entry_forget_each_other, funding_is_lost,
         funding_is_told_twice, liquidations_are_passed_over, profit_is_booked_in_whole_units,
         fees_of_perpetuals_are_booked_twice, fills_are_booked_at_the_other_venue, questions_are_not_counted,
+        any_life_ends_an_order, slow_answers_set_the_clock, absence_is_counted_by_our_clock,
+        nobody_learns_what_an_earlier_process_changed,
     )
 }  # fmt: skip

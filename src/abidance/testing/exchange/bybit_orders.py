@@ -222,6 +222,13 @@ class BybitOrders:
             self._decline(market, Why.LOT)
         price = self._price(market, asked, "price") if asked.get("price") else None
         trigger = self._price(market, asked, "triggerPrice") if asked.get("triggerPrice") else None
+        old = order.ticket
+        if (lots or old.lots, price or old.price, trigger or old.trigger) == (
+            old.lots,
+            old.price,
+            old.trigger,
+        ):
+            self._refuse(10001, "The order remains unchanged: what was sent is what it has already.")
         try:
             self._desk.amend(order, self._place.now, lots=lots, price=price, trigger=trigger)
         except Declined as declined:

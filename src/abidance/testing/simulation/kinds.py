@@ -116,7 +116,7 @@ class Kind:
     """One kind of world: its instruments, the first of which is traded, and how often it is drawn.
 
     No entry may be worth more than `largest`, where one is set. In one that `is_shared` two strategies hold the
-    same instrument, and entries have goals beside their stops. One that weighs nothing is played by name alone.
+    same instrument, and entries have goals beside their stops.
     """
 
     name: str
@@ -141,8 +141,8 @@ KINDS = {
         Kind("perpetual", (CONTRACT,), 3),
         Kind("routed", (SPOT, ELSEWHERE), 3, largest=LARGEST),
         Kind("bybit", (ELSEWHERE,), 1, largest=LARGEST),
-        Kind("kraken", (KRAKEN,), 0),
-        Kind("kraken-shared", (KRAKEN,), 0, is_shared=True),
+        Kind("kraken", (KRAKEN,), 2),
+        Kind("kraken-shared", (KRAKEN,), 1, is_shared=True),
         Kind("kucoin", (KUCOIN,), 2, largest=LARGEST),
         Kind("mexc", (MEXC,), 2, largest=LARGEST),
     )

@@ -1,11 +1,12 @@
 """Changes of orders that stand at a venue: asked for once, and told as done or not as the venue itself has them.
 
-An answer that is lost proves nothing: the order is looked at until it is as it was wished. What somebody else changed
-is taken over once the venue has said so for longer than copies of its books may be behind.
+An answer that is lost proves nothing: the order is looked at until it is as it was wished. One that refuses may do so
+because there is nothing to change, as an earlier process had it changed: then it is looked at once. What somebody else
+changed is taken over once the venue has said so for longer than copies of its books may be behind.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -16,16 +17,20 @@ from abidance.model.event import AccountEvent, ChangeRejected
 from abidance.model.instrument import SECOND_NS
 from abidance.model.order import OrderRequest
 from abidance.venues.account import AccountDialect, Call, OrderReport, Proof, Reply
+from abidance.venues.net.transport import NotSentError
 from abidance.venues.trading.inquiry import LAG, Inquiry
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register, Tracked, as_told
 
 CONFIRM = 1.0
 """Seconds after which a change that was not confirmed is asked about."""
+_PAUSES = (CONFIRM, 2 * CONFIRM, 5 * CONFIRM)
+Send = Callable[[Call, str, Callable[[], None] | None, int], Coroutine[object, object, Reply]]
+"""Sends a call that concerns an instrument, with what is called as it leaves, once a record is safe."""
 
 
 class Changes:
-    """The changes of one register's orders. `send` sends a call once a record is safe, `hear` takes its answer."""
+    """The changes of one register's orders; `hear` takes what an answer tells."""
 
     def __init__(
         self,
@@ -34,7 +39,7 @@ class Changes:
         way: Way,
         inquiry: Inquiry,
         lock: Callable[[str], asyncio.Lock],
-        send: Callable[[Call, str, int], Coroutine[object, object, Reply]],
+        send: Send,
         hear: Callable[[Reply], None],
         tell: Callable[[AccountEvent], None],
     ) -> None:
@@ -59,20 +64,32 @@ class Changes:
                 command = msgspec.structs.replace(command, quantity=command.quantity - tracked.base)
             call = self._dialect.amend(tracked.view(), command, tracked.venue_id)
             tracked.wish = wish
-            reply = await self._send(call, tracked.request.instrument, recorded_as)
+            leaving = self._last_look(tracked) if _risks_more(tracked.request, wish) else None
+            reply = await self._send(call, tracked.request.instrument, leaving, recorded_as)
             self._hear(reply)
             if not tracked.is_changing:  # the venue told it already
                 return
             if reply.proof is Proof.DONE:
                 self._register.amended(tracked, wish, self._now())
-            elif reply.proof in (Proof.REFUSED, Proof.LATE):
+            elif not reply.has_left:
                 self._refused(tracked, reply.reason)
         if tracked.is_changing:
-            await self._find_out(tracked, reply.reason)
+            was_refused = reply.proof in (Proof.REFUSED, Proof.LATE)
+            await self._find_out(tracked, reply.reason, (0.0,) if was_refused else _PAUSES)
 
-    async def _find_out(self, tracked: Tracked, reason: str) -> None:
-        """Ask about an order until it is as wished, or has not been for some seconds."""
-        for delay in (CONFIRM, 2 * CONFIRM, 5 * CONFIRM):
+    def _last_look(self, tracked: Tracked) -> Callable[[], None]:
+        """Return what an order that risks something passes just before a byte of its request leaves."""
+
+        def leaving() -> None:
+            if tracked.is_unwanted or tracked.is_closed:
+                raise NotSentError("it was taken back before its change left", "Send another one.")
+            self._way.departs(tracked.id)
+
+        return leaving
+
+    async def _find_out(self, tracked: Tracked, reason: str, pauses: Sequence[float]) -> None:
+        """Ask about an order until it is as wished, or has not been in so many answers."""
+        for delay in pauses:
             if tracked.is_closed or not tracked.is_changing:
                 return
             await self._way.pulse.sleep(delay)
@@ -106,3 +123,18 @@ class Changes:
 
     def _now(self) -> int:
         return self._way.pulse.wall()
+
+
+def _risks_more(before: OrderRequest, wish: OrderRequest) -> bool:
+    """Say whether a change may lead to more: of an entry each one does that is not to make it smaller alone."""
+    smaller = msgspec.structs.replace(before, quantity=wish.quantity)
+    return not wish.reduce_only and not (wish == smaller and wish.quantity <= before.quantity)
+
+
+def amended(request: OrderRequest, command: Amend) -> OrderRequest:
+    """Return a request with the values of a change."""
+    given = {"quantity": command.quantity, "price": command.price, "trigger": command.trigger}
+    wish: OrderRequest = msgspec.structs.replace(
+        request, **{name: value for name, value in given.items() if value is not None}
+    )
+    return wish

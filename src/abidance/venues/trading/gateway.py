@@ -33,7 +33,8 @@ from abidance.venues.account import (
 from abidance.venues.dialect import Dropped
 from abidance.venues.net.transport import Backoff, DisconnectedError, NotSentError
 from abidance.venues.trading.books import Books
-from abidance.venues.trading.changes import CONFIRM, Changes
+from abidance.venues.trading.changes import CONFIRM, Changes, amended
+from abidance.venues.trading.clock import VenueClock
 from abidance.venues.trading.countdown import DeadMan
 from abidance.venues.trading.inquiry import GRACE, Inquiry
 from abidance.venues.trading.keeping import Keeping
@@ -41,7 +42,7 @@ from abidance.venues.trading.line import LONGEST, PrivateLine, Way
 from abidance.venues.trading.modes import Wanted, differences
 from abidance.venues.trading.recall import Recall
 from abidance.venues.trading.recovery import Recovery
-from abidance.venues.trading.register import ANOTHER, Register, Tracked, amended
+from abidance.venues.trading.register import ANOTHER, Register, Tracked
 from abidance.venues.trading.scales import BOOKS, UNWEIGHED, Scales
 from abidance.venues.trading.signs import tell_reply
 
@@ -52,15 +53,12 @@ AGAIN = 20.0
 _AGAIN_FOR = frozenset({BOOKS, UNWEIGHED})
 BACK = 0.25
 """Seconds between looks whether an order that gave way to another may go back."""
-STEP = SECOND_NS // 4
-"""By how much our clock must have been set for the venue's to be compared with it at once, in ns."""
 POLL = 2.0
 """Seconds between questions for open orders where no private stream tells of them."""
 RETRY = 5.0
 """Seconds after which a comparison that failed is made again."""
 SILENT = 5
 """Seconds after which the private stream should have told an execution."""
-MOST_SKEW = 30 * SECOND_NS
 _AS_IT_IS = Wanted()
 
 
@@ -91,7 +89,7 @@ class VenueGateway:
         self._locks: dict[str, asyncio.Lock] = {}
         self.hears = False
         """Whether the private stream is up."""
-        self._was_ahead = self._ahead()
+        self._clock = VenueClock(dialect, self.register, way, self.doubt)
         self._up_at = self._ups = 0
         self._inquiry = Inquiry(dialect, self.register, way, self.doubt, self.set_clock, self._found)
         self._keeping = Keeping(
@@ -101,9 +99,10 @@ class VenueGateway:
             dialect, self.register, way, books, self.doubts, self.doubt, self._inquiry.sweep, self._keeping.asked
         )  # fmt: skip
         self._changes = Changes(
-            dialect, self.register, way, self._inquiry, self._lock, self._sent, self._hear_all, tell
+            dialect, self.register, way, self._inquiry, self._lock, self._change_call, self._hear_all, tell
         )
-        self._recovery = Recovery(self.register, self._inquiry, way, self._begin)
+        one_exit = dialect.capability.one_exit
+        self._recovery = Recovery(self.register, self._inquiry, way, self._begin, one_exit=one_exit)
         self.dead_man = DeadMan(dialect, self.register, way, self.doubt)
         self._recall = Recall(
             dialect, self.register, way, self._lock, self._change_call, self._hear_all, self._confirm
@@ -304,9 +303,6 @@ class VenueGateway:
             return Reply(Proof.UNKNOWN, error.found)
         return self.dialect.proof(answer, instrument)
 
-    def _sent(self, call: Call, instrument: str, recorded_as: int) -> Coroutine[object, object, Reply]:
-        return self._change_call(call, instrument, recorded_as=recorded_as)
-
     # --- the start, and the comparisons that go on for ever
 
     async def run(self) -> None:
@@ -399,7 +395,7 @@ class VenueGateway:
             if tracked.told is OrderState.UNKNOWN or (tracked.told is OrderState.SENT and late):
                 self.register.unknown(tracked, "nothing was heard of it", self._now())
                 self._inquiry.resolve(tracked)
-        if abs(self._ahead() - self._was_ahead) > STEP:
+        if self._clock.is_due:
             await self.set_clock()
         await self._inquiry.ask_owed()
         self.scales.heed_debts()
@@ -445,28 +441,8 @@ class VenueGateway:
         self.doubt("mode", await differences(self.dialect, self._way.wire.ask, self._wanted, sets=sets))
 
     async def set_clock(self) -> None:
-        """Measure how the venue's clock differs from ours."""
-        wire, pulse = self._way.wire, self._way.pulse
-        self._was_ahead, sent = self._ahead(), pulse.wall()
-
-        def leaving() -> None:
-            nonlocal sent
-            sent = pulse.wall()  # it may have waited before, and that is not the way's
-
-        theirs = self.dialect.read_clock(await wire.ask(self.dialect.clock(), leaving, waits=True))
-        received = pulse.wall()
-        wire.offset = theirs - (sent + received) // 2
-        for tracked in self.register.open():  # nothing was sent later than now: our clock was ahead then
-            tracked.sent_at = min(tracked.sent_at, wire.now())
-            tracked.left_by = min(tracked.left_by, wire.now())
-        off, unsure = -wire.offset / SECOND_NS, (received - sent) / 2 / SECOND_NS
-        self._way.signs(Sign.CLOCK, max(abs(off) - unsure, 0.0), f"{off:+.1f} s")
-        skewed = abs(wire.offset) > MOST_SKEW
-        self.doubt("clock", f"our clock is {off:+.0f} s off." if skewed else "")
-
-    def _ahead(self) -> int:
-        """Return our clock less the time that only passes, in ns: it changes when somebody sets the clock."""
-        return self._way.pulse.wall() - round(self._way.pulse.steady() * SECOND_NS)
+        """Measure how the venue's clock differs from ours. Raises VenueError."""
+        await self._clock.set()
 
     # --- the private stream
 

@@ -121,14 +121,14 @@ class Inquiry:
 
     def _note_no(self, tracked: Tracked) -> None:
         """Note one more answer that the venue knows no such order."""
-        now, told = self._way.wire.now(), tracked.absent_at
-        if not told or now - told[-1] >= GRACE * SECOND_NS:
+        now, told = self._way.pulse.steady(), tracked.absent_at  # no clock that somebody sets
+        if not told or now - told[-1] >= GRACE:
             told.append(now)
 
     def _is_absent(self, tracked: Tracked, patience: float) -> bool:
         """Say whether the venue has said for so many seconds, in several answers, that it knows no such order."""
         told, patience = tracked.absent_at, patience if self._dialect.finds else UNSHOWN
-        return bool(told) and told[-1] - told[0] >= patience * SECOND_NS
+        return bool(told) and told[-1] - told[0] >= patience
 
     async def let_it_show(self) -> None:
         """Look up orders that the venue had until one is found: only then does it count when another is not."""
@@ -151,7 +151,7 @@ class Inquiry:
                 continue
             answer = await self._ask(call._replace(is_urgent=call.is_urgent or urgent))
             report = self._dialect.found(answer, instrument)
-            if report is None or self._is_of_another_life(tracked, report):
+            if report is None or _is_of_another_life(tracked, report):
                 continue
             self._register.report(report, self._now())
             if report.venue_id in tracked.past:  # of this life nothing is known
@@ -160,12 +160,6 @@ class Inquiry:
                 await self.sweep_one(instrument, tracked.sent_at - OVERLAP, urgent=urgent)
             return report
         return None
-
-    def _is_of_another_life(self, tracked: Tracked, report: OrderReport) -> bool:
-        """Say whether a report is of what bore the id before a restart, where exits give way and go back under it."""
-        goes_back = tracked.request.reduce_only and not self._dialect.capability.reduce_only
-        is_other = tracked.venue_id not in ("", report.venue_id) and report.venue_id not in tracked.past
-        return goes_back and is_other
 
     # --- all of them
 
@@ -327,3 +321,9 @@ class Inquiry:
 
     def _now(self) -> int:
         return self._way.pulse.wall()
+
+
+def _is_of_another_life(tracked: Tracked, report: OrderReport) -> bool:
+    """Say whether a report is of what bore the id before a restart, where exits give way and go back under it."""
+    is_other = tracked.venue_id not in ("", report.venue_id) and report.venue_id not in tracked.past
+    return tracked.may_have_returned and is_other

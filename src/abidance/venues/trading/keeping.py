@@ -16,11 +16,11 @@ from abidance.model.command import Submit
 from abidance.model.errors import VenueError
 from abidance.model.instrument import SECOND_NS
 from abidance.model.money import ZERO, to_decimal
-from abidance.model.order import OrderRequest, OrderState, OrderType
+from abidance.model.order import OrderRequest, OrderState, OrderType, Side
 from abidance.venues.account import AccountDialect, Proof, Reply
 from abidance.venues.net.transport import within
 from abidance.venues.trading.line import Way
-from abidance.venues.trading.register import Register, Tracked, is_due
+from abidance.venues.trading.register import Register, Tracked
 
 SETTLE = 15 * SECOND_NS
 """How long a goal that was sent as its price came keeps its place, in ns."""
@@ -63,6 +63,7 @@ class Keeping:
         self._not_before: dict[str, int] = {}
         self._blocked: dict[str, int] = {}
         self._absent: dict[str, float] = {}
+        self._asking: set[str] = set()
 
     def must_hold(self, tracked: Tracked) -> bool:
         """Say whether we watch the market for an order: the venue cannot, or another exit has the assets in keeping."""
@@ -160,26 +161,32 @@ class Keeping:
             await pulse.sleep(HEAR / 5)
         if tracked.is_closed or (tracked.is_watched and not tracked.unsettled):
             return
-        if pulse.steady() < self._absent.get(tracked.id, 0.0):
-            return
-        tracked.is_doubted = True
-        with suppress(VenueError):
-            looking = self._look(tracked, urgent=True)
-            found = await within(pulse, LOOK, looking, "A look at an order that was taken back")
-            tracked.is_doubted = False
-            if found is None:
-                self._absent[tracked.id] = pulse.steady() + AFRESH
-        if tracked.unsettled:
+        if pulse.steady() >= self._absent.get(tracked.id, 0.0):
+            tracked.is_doubted = True
+            with suppress(VenueError):
+                looking = self._look(tracked, urgent=True)
+                found = await within(pulse, LOOK, looking, "A look at an order that was taken back")
+                tracked.is_doubted = False
+                if found is None:
+                    self._absent[tracked.id] = pulse.steady() + AFRESH
+        if tracked.unsettled and tracked.id not in self._asking:
+            self._asking.add(tracked.id)
             self._way.spawn(self._ask_on(tracked))
 
     async def _ask_on(self, tracked: Tracked) -> None:
-        for pause in ASK_ON:
-            await self._way.pulse.sleep(pause)
-            if tracked.is_closed or not tracked.unsettled:
-                return
-            with suppress(VenueError):
-                await self._look(tracked)
-        tracked.unsettled.clear()  # what is told yet of its fills is told late
+        """Ask until somebody says of each earlier life of an order what it had filled, or for long enough of each."""
+        try:
+            while tracked.unsettled:
+                lives = frozenset(tracked.unsettled)
+                for pause in ASK_ON:
+                    await self._way.pulse.sleep(pause)
+                    if tracked.is_closed or not lives & tracked.unsettled:
+                        break
+                    with suppress(VenueError):
+                        await self._look(tracked)
+                tracked.unsettled -= lives  # what is told yet of their fills is told late
+        finally:
+            self._asking.discard(tracked.id)
         tracked.is_doubted = False
         if tracked.over is not None:
             self._register.gone(tracked, tracked.over, self._way.pulse.wall())
@@ -274,3 +281,12 @@ class Keeping:
 
 def _is_at_market(tracked: Tracked) -> bool:
     return tracked.request.type is OrderType.MARKET
+
+
+def is_due(request: OrderRequest, bid: float, ask: float) -> bool:
+    """Say whether the price at which an order would trade now is at its trigger or, without one, at its limit."""
+    if request.trigger is not None:
+        return ask >= request.trigger if request.side is Side.BUY else bid <= request.trigger
+    if request.price is not None:
+        return ask <= request.price if request.side is Side.BUY else bid >= request.price
+    return True

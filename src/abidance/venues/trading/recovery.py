@@ -17,7 +17,10 @@ _STANDING = (OrderState.OPEN, OrderState.PARTIAL)
 
 
 class Recovery:
-    """The orders of an earlier process in one register; `place` sends an order for the first time."""
+    """The orders of an earlier process in one register; `place` sends an order for the first time.
+
+    With `one_exit` an exit that rests gives way to another one, and goes back under the same id.
+    """
 
     def __init__(
         self,
@@ -25,11 +28,14 @@ class Recovery:
         inquiry: Inquiry,
         way: Way,
         place: Callable[[Tracked, Submit], None],
+        *,
+        one_exit: bool,
     ) -> None:
         self._register = register
         self._inquiry = inquiry
         self._way = way
         self._place = place
+        self._one_exit = one_exit
         self._open: list[Tracked] = []
         self._unsent: list[Tracked] = []
         self._began = 0.0
@@ -42,6 +48,8 @@ class Recovery:
         register.recover(orders, fills)
         for tracked in register.open():
             tracked.left = may_have_left(tracked.id)
+            tracked.may_have_returned = tracked.left and tracked.request.reduce_only and self._one_exit
+            tracked.left_by = self._way.wire.now()  # until the venue's clock is known better
             tracked.held = not tracked.left and tracked.told in _STANDING
             if tracked.told is OrderState.SENT and not tracked.left:
                 self._unsent.append(tracked)

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from abidance.kernel.ids import is_of_a_run
 from abidance.model.account import OWNER
-from abidance.model.command import Amend
 from abidance.model.event import (
     AccountEvent,
     BalanceChanged,
@@ -50,7 +49,8 @@ class Tracked:
     `unsettled` are its earlier lives (the venue's ids, "" where that is not known) of which nobody has said yet what
     they had filled; it is `over` (why) once it is to end as soon as that is known. It `is_doubted` while nobody has
     answered what became of it since it was asked off. `conceded` is what a person accepted at `conceded_at` (ns of the
-    venue's time) as filled that no execution was listed of: one that is listed later is not told again.
+    venue's time) as filled that no execution was listed of: one that is listed later is not told again. One that
+    `may_have_returned` had lives in an earlier process of which nobody knows how many.
     """
 
     id: str
@@ -76,8 +76,9 @@ class Tracked:
     unsettled: set[str] = field(default_factory=set)
     over: str | None = None
     is_doubted: bool = False
+    may_have_returned: bool = False
     beside: tuple[tuple["Tracked", Decimal], ...] = ()
-    absent_at: list[int] = field(default_factory=list)
+    absent_at: list[float] = field(default_factory=list)
     conceded: Decimal = ZERO
     conceded_at: int = 0
 
@@ -138,6 +139,14 @@ class Tracked:
         if self.ending is None:
             self.unsettled.add(self.venue_id)
         self.venue_id, self.ending, self.held = "", None, True
+
+    def may_go_on_after(self, report: OrderReport) -> bool:
+        """Say whether a report may be of the end of an earlier life of the order: another process sent it again since.
+
+        What ended after that process was the last life: it sends an order again only once the one before is off.
+        """
+        is_off = report.state in _ENDINGS
+        return self.may_have_returned and is_off and report.ts <= self.left_by
 
     def release(self, now: int, *, ids_once: bool) -> Decimal:
         """Note that the order goes to the venue and return the quantity; a used id gets a mark where it must."""
@@ -270,10 +279,10 @@ class Register:
             self._tell(OrderUnknown(now, tracked.id, reason))
 
     def abandoned(self, tracked: Tracked, proof: str, now: int) -> None:
-        """Tell that an order never came to exist, or, with fills, that no more comes of it."""
+        """Tell that an order never came to exist; of one that filled, or was there before, that no more comes of it."""
         if tracked.is_closed or tracked.is_watched or tracked.owes:
             return
-        if tracked.filled:
+        if tracked.filled or tracked.past:
             self.gone(tracked, proof, now)
         else:
             tracked.told = OrderState.ABANDONED
@@ -303,10 +312,12 @@ class Register:
         self.foreign.pop(report.venue_id, None)
         self.orphans.pop(report.venue_id, None)
         tracked.is_doubted = False
+        if tracked.may_go_on_after(report):
+            self._set_aside(tracked, report.venue_id, now)
         if report.venue_id in tracked.past:  # what it was before we took it back
             tracked.reported = max(tracked.reported, tracked.past[report.venue_id] + report.filled)
             if report.state.is_closed:
-                tracked.unsettled -= {report.venue_id, ""}
+                tracked.unsettled.discard(report.venue_id)
             self._conclude(tracked, now)
             return tracked
         tracked.absent_at.clear()
@@ -319,9 +330,21 @@ class Register:
             self.accepted(tracked, now)
         self.named(tracked, report.venue_id, now)
         if tracked.is_watched and report.state.is_closed:
-            tracked.unsettled -= {report.venue_id, ""}
+            tracked.unsettled.discard(report.venue_id)
         self._conclude(tracked, now)
         return tracked
+
+    def _set_aside(self, tracked: Tracked, venue_id: str, now: int) -> None:
+        """Note an earlier life of an order: what became of the order itself is not known by it."""
+        if venue_id in tracked.past:
+            return
+        self._by_venue_id[venue_id] = tracked
+        tracked.past[venue_id] = tracked.base
+        if tracked.venue_id == venue_id:
+            tracked.venue_id = ""
+            self.unknown(tracked, "an earlier life of it has ended", now)
+        for execution in self.strays.pop(venue_id, ()):
+            self.execution(execution, now)
 
     def named(self, tracked: Tracked, venue_id: str, now: int) -> None:
         """Take the venue's id of an order, and the executions that waited for it."""
@@ -337,6 +360,8 @@ class Register:
         self._by_venue_id[venue_id] = tracked
         if tracked.is_watched:  # it was withdrawn before its answer had come
             tracked.past[venue_id] = tracked.base
+            if "" in tracked.unsettled:
+                tracked.unsettled = tracked.unsettled - {""} | {venue_id}
         else:
             tracked.venue_id = venue_id
 
@@ -410,9 +435,9 @@ class Register:
             tracked.base += execution.quantity
         tracked.absent_at.clear()
         tracked.filled += execution.quantity
-        if tracked.request.type is OrderType.MARKET and tracked.filled > tracked.request.quantity:
-            self._tell_another(tracked.id, execution)  # a copy of this run counts its orders as we do
         tracked.reported = max(tracked.reported, tracked.filled)
+        if tracked.filled > tracked.request.quantity:
+            self._is_larger(tracked, execution, now)
         if not tracked.is_closed:
             tracked.told = OrderState.PARTIAL
         self._tell(OrderFilled(now, _fill(execution, id, tracked.id, tracked.request.strategy)))
@@ -451,6 +476,18 @@ class Register:
     def _note_conceded(tracked: Tracked, fill: Fill) -> None:
         tracked.conceded += fill.quantity
         tracked.conceded_at = max(tracked.conceded_at, fill.ts)
+
+    def _is_larger(self, tracked: Tracked, execution: Execution, now: int) -> None:
+        """See to an order that filled more than was known to be asked: who changed it was not there to tell.
+
+        What trades at market is never changed: a copy of this run counts its orders as we do.
+        """
+        if tracked.request.type is OrderType.MARKET:
+            self._tell_another(tracked.id, execution)
+        elif not tracked.is_closed:
+            larger: OrderRequest = replace(tracked.request, quantity=tracked.reported)
+            is_wished = tracked.wish is not None and tracked.wish.quantity >= tracked.filled
+            self.amended(tracked, tracked.wish if is_wished and tracked.wish else larger, now)
 
     def disown(self, venue_id: str, now: int) -> None:
         """Book executions of an order that is proven not to be ours: the owner traded by hand, or the venue itself."""
@@ -579,21 +616,3 @@ def _covered(execution: Execution, tracked: Tracked) -> Decimal:
 def is_conceded(fill: Fill) -> bool:
     """Say whether a person accepted a fill that the venue had reported and not listed."""
     return fill.id.endswith(f" {fill.order_id}")
-
-
-def amended(request: OrderRequest, command: Amend) -> OrderRequest:
-    """Return a request with the values of a change."""
-    given = {"quantity": command.quantity, "price": command.price, "trigger": command.trigger}
-    wish: OrderRequest = replace(
-        request, **{name: value for name, value in given.items() if value is not None}
-    )
-    return wish
-
-
-def is_due(request: OrderRequest, bid: float, ask: float) -> bool:
-    """Say whether the price at which an order would trade now is at its trigger or, without one, at its limit."""
-    if request.trigger is not None:
-        return ask >= request.trigger if request.side is Side.BUY else bid <= request.trigger
-    if request.price is not None:
-        return ask <= request.price if request.side is Side.BUY else bid >= request.price
-    return True
