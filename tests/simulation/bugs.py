@@ -29,7 +29,7 @@ from abidance.run.durable import Durable
 from abidance.testing.simulation.disk import Disk
 from abidance.venues.account import Proof, Reply
 from abidance.venues.net.budget import Counter
-from abidance.venues.trading import clock, gateway, inquiry, register
+from abidance.venues.trading import gateway, inquiry, register
 from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.inquiry import Inquiry
 from abidance.venues.trading.keeping import Keeping
@@ -464,11 +464,6 @@ def any_life_ends_an_order() -> AbstractContextManager[Any]:
     return patch.object(Tracked, "may_go_on_after", lambda _self, _report: False)
 
 
-def slow_answers_set_the_clock() -> AbstractContextManager[Any]:
-    """The first answer about the time is believed, however long it was on its way."""
-    return patch.object(clock, "SURE", 1 << 62)
-
-
 def absence_is_counted_by_our_clock() -> AbstractContextManager[Any]:
     """For how long an order was absent is measured with a clock that somebody may set."""
 
@@ -545,7 +540,6 @@ RULE = {
     "fills_are_booked_at_the_other_venue": "program",
     "questions_are_not_counted": "calm",
     "any_life_ends_an_order": "evidence",
-    "slow_answers_set_the_clock": "calm",
     "absence_is_counted_by_our_clock": "calm",
     "nobody_learns_what_an_earlier_process_changed": "fills",
 }
@@ -562,7 +556,6 @@ STOPPED_BY_ITSELF = {
 
 FIRST = {
     "any_life_ends_an_order": 150,
-    "slow_answers_set_the_clock": 982,
     "absence_is_counted_by_our_clock": 353,
     "nobody_learns_what_an_earlier_process_changed": 309,
     "questions_are_not_counted": 20,
@@ -593,7 +586,6 @@ FIRST = {
 
 KIND = {
     "any_life_ends_an_order": "kraken",
-    "slow_answers_set_the_clock": "routed",
     "absence_is_counted_by_our_clock": "kraken",
     "nobody_learns_what_an_earlier_process_changed": "kraken",
     "costs_are_not_looked_at": "worked",
@@ -633,7 +625,7 @@ BUGS: Mapping[str, Planted] = {
         broken_frames_are_only_logged, costs_are_not_looked_at, parts_of_an_entry_forget_each_other, funding_is_lost,
         funding_is_told_twice, liquidations_are_passed_over, profit_is_booked_in_whole_units,
         fees_of_perpetuals_are_booked_twice, fills_are_booked_at_the_other_venue, questions_are_not_counted,
-        any_life_ends_an_order, slow_answers_set_the_clock, absence_is_counted_by_our_clock,
+        any_life_ends_an_order, absence_is_counted_by_our_clock,
         nobody_learns_what_an_earlier_process_changed,
     )
 }  # fmt: skip

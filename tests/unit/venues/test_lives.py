@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from abidance.model.event import AccountEvent, OrderAmended, OrderFilled
 from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Side
@@ -115,6 +116,17 @@ def test_an_order_that_filled_more_than_was_known_is_told_as_larger_before_it_is
     (larger,) = [each for each in told.events if isinstance(each, OrderAmended)]
     assert larger.quantity == sum(each.fill.quantity for each in told.events if isinstance(each, OrderFilled))
     assert told.stop.told is OrderState.FILLED
+
+
+def test_an_order_that_had_filled_as_much_as_it_was_changed_to_ends() -> None:
+    told = Recovered()
+    told.report("3", OrderState.OPEN, DIED + 1)
+    told.stop.wish = replace(told.stop.request, quantity=D("0.6"))
+    told.execution("3", "0.6")
+
+    told.report("3", OrderState.FILLED, DIED + 9, filled="0.6", quantity="0.6")
+
+    assert told.said == ["OrderAccepted", "OrderFilled", "OrderAmended", "OrderCancelled"]
 
 
 def test_what_is_said_of_one_earlier_life_settles_no_other_one() -> None:

@@ -145,8 +145,7 @@ class Tracked:
 
         What ended after that process was the last life: it sends an order again only once the one before is off.
         """
-        is_off = report.state in _ENDINGS
-        return self.may_have_returned and is_off and report.ts <= self.left_by
+        return self.may_have_returned and report.state in _ENDINGS and report.ts <= self.left_by
 
     def release(self, now: int, *, ids_once: bool) -> Decimal:
         """Note that the order goes to the venue and return the quantity; a used id gets a mark where it must."""
@@ -295,7 +294,12 @@ class Register:
         self._conclude(tracked, now)
 
     def amended(self, tracked: Tracked, request: OrderRequest, now: int) -> None:
-        """Tell that an order is now as in `request`."""
+        """Tell that an order is now as in `request`; one that has filled as much by then ends."""
+        self._become(tracked, request, now)
+        if tracked.filled >= request.quantity and not tracked.is_closed:
+            self.gone(tracked, "it had filled as much when it was changed", now)
+
+    def _become(self, tracked: Tracked, request: OrderRequest, now: int) -> None:
         tracked.request, tracked.wish = request, None
         self._tell(OrderAmended(now, tracked.id, request.quantity, request.price, request.trigger))
 
@@ -360,8 +364,7 @@ class Register:
         self._by_venue_id[venue_id] = tracked
         if tracked.is_watched:  # it was withdrawn before its answer had come
             tracked.past[venue_id] = tracked.base
-            if "" in tracked.unsettled:
-                tracked.unsettled = tracked.unsettled - {""} | {venue_id}
+            tracked.unsettled = {each or venue_id for each in tracked.unsettled}
         else:
             tracked.venue_id = venue_id
 
@@ -487,7 +490,7 @@ class Register:
         elif not tracked.is_closed:
             larger: OrderRequest = replace(tracked.request, quantity=tracked.reported)
             is_wished = tracked.wish is not None and tracked.wish.quantity >= tracked.filled
-            self.amended(tracked, tracked.wish if is_wished and tracked.wish else larger, now)
+            self._become(tracked, tracked.wish if is_wished and tracked.wish else larger, now)
 
     def disown(self, venue_id: str, now: int) -> None:
         """Book executions of an order that is proven not to be ours: the owner traded by hand, or the venue itself."""
