@@ -42,8 +42,9 @@ EMPTY :=
 coverage: $(VENV)/.installed ## measure which branches of risk, execution, portfolio and journal tests take: 95 % at least
 	@$(PY) -m coverage run --branch --source=$(subst $(EMPTY) $(EMPTY),$(COMMA),$(ROOMS:%=src/abidance/%)) -m pytest -n 0 \
 		$(ROOMS:%=tests/unit/%) $(addprefix tests/property/test_,$(addsuffix .py,algos allocation circuits journal ledger \
-		order_states risk router skip_ahead)) $(addprefix tests/unit/engine/test_,$(addsuffix .py,circuits feeds protection vigil))
-	@$(PY) -m coverage report --fail-under=95
+		order_states owner risk router skip_ahead)) tests/unit/engine
+	@$(PY) -m coverage report
+	@$(PY) -m coverage json -q -o - | $(PY) tests/branches.py $(ROOMS)
 
 KILLS ?= 200
 kill-live: $(VENV)/.installed ## kill a bot with real orders KILLS times at a local exchange: nothing lost, nothing doubled

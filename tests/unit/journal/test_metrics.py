@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 from abidance.journal.metrics import (
     DAY_NS,
     Metrics,
+    day_ends,
     drawdowns,
+    figures_of_days,
     measure,
     monthly_returns,
     risk_returns,
+    sharpe_of,
     trade_stats,
     underwater,
 )
@@ -332,3 +335,24 @@ def test_the_order_of_round_trips_does_not_matter(trips) -> None:
 
 def numbers_of(stats: msgspec.Struct) -> dict[str, float]:
     return {name: value for name, value in msgspec.structs.asdict(stats).items() if value is not None}
+
+
+def test_the_ends_of_days_tell_the_figures_that_all_slices_do() -> None:
+    ts, equity = closes(HOURLY), walk(HOURLY, 3)
+    whole = measure(ts, equity, start_equity=10_000.0)
+    ends = day_ends(ts)
+
+    found = figures_of_days(ts[ends], equity[ends], 10_000.0, whole.days, whole.max_drawdown)
+
+    assert set(found) >= {"sharpe", "sortino", "cagr", "calmar", "total_return"}
+    for name, value in found.items():
+        assert_near(value, getattr(whole, name), 1e-9)
+    assert sharpe_of(ts[ends], equity[ends], 10_000.0) == found["sharpe"]
+
+
+def test_ends_of_few_days_tell_nothing() -> None:
+    ts, equity = closes(9, DAY_NS), walk(9, 3)
+
+    assert figures_of_days(ts, equity, 10_000.0, 9.0, -0.1) == {}
+    assert sharpe_of(ts, equity, 10_000.0) is None
+    assert monthly_returns(ts[:0], equity[:0], 10_000.0) == []

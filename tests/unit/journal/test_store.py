@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from abidance.journal import store
-from abidance.journal.record import FORMAT, MAGIC, Codec, Record, RunHeader, opening
+from abidance.journal.record import FORMAT, MAGIC, Codec, Record, RunHeader, frame, opening
 from abidance.journal.store import FileJournal, is_input, read
 from abidance.model.command import Cancel
 from abidance.model.errors import JournalError
@@ -607,3 +607,30 @@ def test_a_process_that_is_killed_again_and_again_loses_nothing_it_acknowledged(
         assert len(events) >= acknowledged > seen
         assert events == [Timer(number, "t" * (number % 300)) for number in range(len(events))]
         seen = len(events)
+
+
+def test_a_place_that_is_no_file_is_told_when_it_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "journal.abj").mkdir()
+
+    with pytest.raises(JournalError, match="cannot be opened"):
+        FileJournal(tmp_path / "journal.abj", HEADER)
+
+
+def test_an_event_that_no_reader_would_take_is_not_written(tmp_path: Path) -> None:
+    path = written(tmp_path / "journal.abj")
+    before = path.read_bytes()
+
+    with FileJournal(path) as journal, pytest.raises(JournalError, match="too long for the journal"):
+        journal.append(Timer(2, "s", "x" * (1 << 24)))
+
+    assert path.read_bytes() == before
+
+
+def test_a_record_that_bears_the_number_of_another_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "journal.abj"
+    data, mark = opening(HEADER)
+    framed, _ = frame(Codec(INSTRUMENTS).encode(2, False, Timer(1, "s", "first")), mark.crc)
+    path.write_bytes(data + framed)
+
+    with pytest.raises(JournalError, match="says that it is 2"):
+        list(read(path).records)
