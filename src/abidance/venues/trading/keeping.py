@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack, suppress
 from decimal import Decimal
+from math import isfinite
 
 from msgspec.structs import replace
 
@@ -94,7 +95,7 @@ class Keeping:
     def asked(self, instrument: str) -> Decimal | None:
         """Return at what price an instrument can be bought now, None while that is not known."""
         prices = self._prices.get(instrument)
-        return None if prices is None else to_decimal(prices[1])
+        return to_decimal(prices[1]) if prices is not None and isfinite(prices[1]) else None
 
     def _is_due(self, tracked: Tracked) -> bool:
         """Say whether an order is due at the prices of now; where none are known it may be."""
