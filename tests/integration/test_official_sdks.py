@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from queue import Queue
+from typing import Any
 
 import pytest
 
@@ -24,7 +26,7 @@ class Stage:
     """One venue that runs by itself on a thread, with an account that has money."""
 
     def __init__(self, venue: str, exchange: LocalExchange, market: Market, account: Account) -> None:
-        self.url = exchange.rest_url
+        self.url, self.stream_url = exchange.rest_url, exchange.stream_url
         self.exchange, self.market, self.account = exchange, market, account
 
     @property
@@ -36,10 +38,13 @@ class Stage:
 
 
 @contextmanager
-def played(venue: str) -> Iterator[Stage]:
+def played(venue: str, *, is_perpetual: bool = False) -> Iterator[Stage]:
     opened, closing = threading.Event(), threading.Event()
     clock = WallClock()
-    market, account = generated(f"BTC/USDT@{venue}", 7, clock.now()), Account(KEY, SECRET, PHRASE)
+    market, account = (
+        generated(f"BTC/USDT{':USDT' * is_perpetual}@{venue}", 7, clock.now()),
+        Account(KEY, SECRET, PHRASE),
+    )
     exchange = LocalExchange([market], start=clock.now(), clock=clock, accounts=[account])
     exchange.desk.transfer(account, "USDT", D(1_000_000), exchange.now)
 
@@ -104,6 +109,77 @@ def test_bybits_own_library_trades() -> None:
     assert {each["orderLinkId"] for each in trades} == {"one"}
     assert sum(D(each["execQty"]) for each in trades) == D("0.5")
     assert balances == stage.account.totals()
+
+
+def test_binances_own_library_trades_perpetuals() -> None:
+    from binance_common.configuration import ConfigurationRestAPI
+    from binance_common.errors import BadRequestError
+    from binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futures import (
+        DerivativesTradingUsdsFutures,
+    )
+
+    with played("BINANCE", is_perpetual=True) as stage:
+        reach = ConfigurationRestAPI(api_key=KEY, api_secret=SECRET, base_path=stage.url)
+        client = DerivativesTradingUsdsFutures(config_rest_api=reach).rest_api
+        given = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": 0.5}
+        stop = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "quantity": 0.5}
+        below, above = (float(round(stage.ask * D(by), 1)) for by in ("0.9", "1.02"))
+
+        leverage = client.change_initial_leverage(symbol="BTCUSDT", leverage=5).data()
+        client.new_order(**given, price=above, new_client_order_id="one")
+        rests = client.new_order(**given, price=below).data()
+        listed = client.current_all_open_orders(symbol="BTCUSDT").data()
+        counted = client.auto_cancel_all_open_orders(symbol="BTCUSDT", countdown_time=60_000).data()
+        with pytest.raises(BadRequestError, match="Algo Order API"):  # stops have an entrance of their own
+            client.new_order(**stop)
+        guard = client.new_algo_order(
+            algo_type="CONDITIONAL", **stop, trigger_price=below, reduce_only="true", client_algo_id="two"
+        ).data()
+        gone = client.cancel_order(symbol="BTCUSDT", order_id=rests.order_id).data()
+        trades = client.account_trade_list(symbol="BTCUSDT").data()
+        (held,) = client.position_information_v3(symbol="BTCUSDT").data()
+        bought, resting, waiting = stage.orders()
+
+    assert (leverage.leverage, counted.countdown_time) == (5, "60000")
+    assert [each.order_id for each in listed] == [rests.order_id]
+    assert (gone.status, guard.client_algo_id) == ("CANCELED", "two")
+    assert (bought.state, resting.state, waiting.state) == (State.FILLED, State.CANCELLED, State.WAITING)
+    assert sum(D(each.qty) for each in trades) == D(held.position_amt) == D("0.5")
+
+
+def test_bybits_own_library_trades_perpetuals_and_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pybit import unified_trading
+
+    with played("BYBIT", is_perpetual=True) as stage:
+        monkeypatch.setattr(unified_trading, "PRIVATE_WSS", f"{stage.stream_url}/v5/private")
+        told: Queue[dict[str, Any]] = Queue()
+        heard: dict[str, str] = {}
+        stream = unified_trading.WebSocket("private", testnet=False, api_key=KEY, api_secret=SECRET)
+        stream.order_stream(told.put)
+        stream.execution_stream(told.put)
+        client = unified_trading.HTTP(api_key=KEY, api_secret=SECRET)
+        client.endpoint = stage.url
+        market = {"category": "linear", "symbol": "BTCUSDT", "qty": "0.5"}
+        below = str(round(stage.ask * D("0.9"), 1))
+
+        client.set_leverage(category="linear", symbol="BTCUSDT", buyLeverage="5", sellLeverage="5")
+        client.place_order(**market, side="Buy", orderType="Market", orderLinkId="one")
+        stop = {"triggerPrice": below, "triggerDirection": 2, "reduceOnly": True, "orderLinkId": "two"}
+        client.place_order(**market, side="Sell", orderType="Market", **stop)
+        (held,) = client.get_positions(category="linear", symbol="BTCUSDT")["result"]["list"]
+        (listed,) = client.get_open_orders(category="linear", symbol="BTCUSDT")["result"]["list"]
+        while not ({"execution", "Filled", "Untriggered"} <= set(heard)):
+            news = told.get(timeout=20)
+            for each in news["data"]:
+                name = "execution" if news["topic"] == "execution" else each["orderStatus"]
+                heard[name] = each["orderLinkId"]
+        stream.exit()
+        bought, waiting = stage.orders()
+
+    assert (bought.state, waiting.state) == (State.FILLED, State.WAITING)
+    assert (D(held["size"]), held["leverage"], held["side"]) == (D("0.5"), "5", "Buy")
+    assert (listed["orderLinkId"], listed["triggerPrice"], listed["reduceOnly"]) == ("two", below, True)
+    assert (heard["execution"], heard["Filled"], heard["Untriggered"]) == ("one", "one", "two")
 
 
 def test_kucoins_own_library_trades() -> None:

@@ -53,6 +53,7 @@ class BinanceContracts:
         self._keys = keys
         self._words = ContractWords(place.desk, self._names)
         self._ears = Ears()
+        self._countdowns: dict[tuple[str, str], int] = {}
 
     @property
     def _desk(self) -> Desk:
@@ -68,6 +69,7 @@ class BinanceContracts:
             "DELETE /fapi/v1/order": self._cancel,
             "GET /fapi/v1/openOrders": self._open,
             "DELETE /fapi/v1/allOpenOrders": self._cancel_all,
+            "POST /fapi/v1/countdownCancelAll": self._count_down,
             "GET /fapi/v1/allOrders": self._all,
             "GET /fapi/v1/userTrades": self._trades,
             "POST /fapi/v1/algoOrder": self._place_conditional,
@@ -195,6 +197,24 @@ class BinanceContracts:
         for order in list(live(self._plain(account, params))):
             self._desk.cancel(order, self._place.now)
         return {"code": 200, "msg": "The operation of cancel all open order is done."}
+
+    def _count_down(self, account: Account, params: Mapping[str, str]) -> object:
+        """Begin the countdown of an instrument anew, or (0) end it: then plain orders are taken back."""
+        market, told = self._market(params), params.get("countdownTime", "")
+        if not told.isdecimal():
+            raise _no(
+                -1102, "Mandatory parameter 'countdownTime' was not sent, was empty/null, or malformed."
+            )
+        until = self._place.now + int(told) * MS_NS
+        self._countdowns[account.key, market.instrument.id] = until
+
+        def unheard() -> None:
+            if self._countdowns.get((account.key, market.instrument.id)) == until:
+                self._cancel_all(account, params)
+
+        if int(told):
+            self._place.at(until, unheard)
+        return {"symbol": params["symbol"], "countdownTime": told}
 
     def _trades(self, account: Account, params: Mapping[str, str]) -> object:
         market = self._market(params)
