@@ -239,6 +239,8 @@ class PrivateStream(Protocol):
     url: str
     beside: str = ""
     """The path of the public streams that a stand-in's address may end in, where the private one is not below it."""
+    tells_fills: bool = True
+    """Executions come on it, with the ids that they have elsewhere; if not, they are asked for when an order filled."""
     confirms: bool = True
     """The venue answers the login; where it does not, being connected is being logged in."""
 

@@ -128,7 +128,7 @@ class KuCoinAccount(AccountDialect):
         ),
         notes=(
             "A stop at KuCoin becomes another order once it triggers, and nothing says under which ids.",
-            "Executions are asked for once the stream says that an order filled, which takes about a second.",
+            "Executions are asked for as soon as the stream says that an order filled.",
             "A post-only order that would trade at once is taken first and cancelled then.",
         ),
     )

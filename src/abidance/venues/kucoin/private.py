@@ -86,6 +86,7 @@ class KuCoinStream(PrivateStream):
 
     venue = "KUCOIN"
     url = "wss://ws-api-spot.kucoin.com"
+    tells_fills = False
 
     def __init__(self, ids: Mapping[str, str]) -> None:
         self._ids = ids

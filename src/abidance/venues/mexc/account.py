@@ -88,7 +88,7 @@ class MexcAccount(V3SpotAccount):
         window=WINDOW_S,
         notes=(
             "MEXC has no stops for programs: what ccxt sends for one is an order at market, at once.",
-            "Executions are asked for once the stream says that an order filled, which takes about a second.",
+            "Executions are asked for as soon as the stream says that an order filled.",
         ),
     )
 

@@ -5,7 +5,7 @@ As JSON they would read: {"channel":"spot@private.orders.v3.api.pb","symbol":"MX
 "cumulativeQuantity":"2000","status":2,"createTime":1754996075502}}
 
 Deals are not listened to: nothing says that they bear the ids that REST gives to the same executions, and one that came
-under two ids would be booked twice. What an order filled in all is told, and leads to the question for its executions.
+under two ids would be booked twice. What an order filled in all is told, and its executions are asked for at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,10 +66,11 @@ _read_notice = reader(_Notice)
 
 
 class MexcStream(PrivateStream):
-    """Orders, deals and balances; `ids` are our ids by MEXC's symbols."""
+    """Orders and balances; `ids` are our ids by MEXC's symbols."""
 
     venue = "MEXC"
     url = "wss://wbs-api.mexc.com/ws"
+    tells_fills = False
 
     def __init__(self, ids: Mapping[str, str]) -> None:
         self._ids = ids

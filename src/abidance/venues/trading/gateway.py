@@ -53,6 +53,8 @@ AGAIN = 20.0
 _AGAIN_FOR = frozenset({BOOKS, UNWEIGHED})
 BACK = 0.25
 """Seconds between looks whether an order that gave way to another may go back."""
+OWED = 0.2
+"""Seconds between questions for executions that the private stream has announced and does not tell."""
 POLL = 2.0
 """Seconds between questions for open orders where no private stream tells of them."""
 RETRY = 5.0
@@ -91,6 +93,7 @@ class VenueGateway:
         """Whether the private stream is up."""
         self._clock = VenueClock(dialect, self.register, way, self.doubt)
         self._up_at = self._ups = 0
+        self._is_owed = self._is_asking_owed = False
         self._inquiry = Inquiry(dialect, self.register, way, self.doubt, self.set_clock, self._found)
         self._keeping = Keeping(
             dialect, self.register, way, self._lock, self._submit, self._asked_off, self._inquiry.look
@@ -484,7 +487,9 @@ class VenueGateway:
 
     def _on_news(self, news: News) -> None:
         if isinstance(news, OrderReport):
-            self.register.report(news, self._now())
+            tracked = self.register.report(news, self._now())
+            if tracked is not None and tracked.owes:
+                self._ask_owed()
         elif isinstance(news, Execution):
             self.register.execution(news, self._now())
         elif isinstance(news, Funds):
@@ -495,6 +500,24 @@ class VenueGateway:
             self._way.spawn(self._hints[news.what]())
         elif isinstance(news, Dropped):
             self._way.log.warning("private_frame_dropped", reason=news.reason, sample=news.sample)
+
+    def _ask_owed(self) -> None:
+        """Ask for executions at once where the private stream does not tell them, a few times a second at most."""
+        if self.dialect.stream is None or self.dialect.stream.tells_fills:
+            return
+        is_asking, self._is_owed = self._is_asking_owed, True
+        if not is_asking:
+            self._is_asking_owed = True
+            self._way.spawn(self._settle_owed())
+
+    async def _settle_owed(self) -> None:
+        try:
+            while self._is_owed:
+                self._is_owed = False
+                await self._inquiry.ask_owed()
+                await self._way.pulse.sleep(OWED)
+        finally:
+            self._is_asking_owed = False
 
     def _hear_all(self, reply: Reply) -> None:
         for execution in reply.executions:
