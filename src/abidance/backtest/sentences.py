@@ -14,6 +14,7 @@ SENTENCES: Mapping[RefusalCode, str] = {
     _C.NO_PRICE: "No usable price of the instrument has been seen yet.",
     _C.STALE_DATA: "The last price is too old to trade by.",
     _C.FEED_NOT_CERTIFIED: "A live stream that the entry needs is not whole and fresh.",
+    _C.NOT_LISTED: "The instrument is no longer traded at its venue.",
     _C.VENUE_NOT_TRUSTED: "What is known of the account at the venue is in doubt.",
     _C.CIRCUIT_OPEN: "A circuit of the venue is open after too many failures.",
     _C.UNKNOWN_ORDER_OPEN: "An earlier order on the instrument may or may not be live.",

@@ -55,7 +55,7 @@ from abidance.model.market import (
 from abidance.model.order import Fill
 from abidance.model.outcome import Outcome
 from abidance.risk.breaker import Breakers
-from abidance.risk.feeds import LOST, loss_of
+from abidance.risk.feeds import LOST, delisted_text, loss_of
 from abidance.risk.gate import Gate
 from abidance.risk.state import TradingState
 from abidance.strategy.base import View
@@ -437,8 +437,14 @@ class Engine:
     def _on_rules(self, event: RulesChanged) -> None:
         """Ask for orders by the new rules from now on; what stands was taken by the old ones and stays."""
         self.state.now = max(self.state.now, event.ts)
+        delisted, was = self.state.feeds.delisted, event.instrument in self.state.feeds.delisted
         if changed := demand(self.state, event):
             self.actions.note("warning", "rules_changed", f"{event.instrument}: {changed}.")
+        since = delisted.get(event.instrument)
+        if since is not None and not was:
+            self.actions.note("error", "not_listed", delisted_text(event.instrument, since))
+        elif since is None and was:
+            self.actions.note("info", "listed_again", f"{event.instrument} is traded again.")
 
     # --- timers and control
 

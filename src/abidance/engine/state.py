@@ -241,6 +241,10 @@ def demand(state: State, event: RulesChanged) -> str:
     before = state.instruments.get(event.instrument)
     if before is None:
         return ""
+    if event.is_listed:
+        state.feeds.delisted.pop(event.instrument, None)
+    else:
+        state.feeds.delisted.setdefault(event.instrument, event.ts)
     names = {
         "tick": "price step",
         "lot": "lot",

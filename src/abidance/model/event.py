@@ -223,7 +223,7 @@ class CircuitMoved(msgspec.Struct, frozen=True, gc=False, tag="circuit"):
 
 
 class RulesChanged(msgspec.Struct, frozen=True, gc=False, tag="rules"):
-    """A venue demands other steps or least sizes of orders in an instrument from now on."""
+    """A venue demands other steps or least sizes of orders in an instrument from now on, or trades it no longer."""
 
     ts: int
     instrument: str
@@ -231,6 +231,7 @@ class RulesChanged(msgspec.Struct, frozen=True, gc=False, tag="rules"):
     lot: Decimal
     min_quantity: Decimal
     min_notional: Decimal
+    is_listed: bool = True
 
 
 class Timer(msgspec.Struct, frozen=True, gc=False, tag="timer"):

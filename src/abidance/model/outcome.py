@@ -22,6 +22,7 @@ class RefusalCode(StrEnum):
     STALE_DATA = "stale_data"
     FEED_NOT_CERTIFIED = "feed_not_certified"
     VENUE_NOT_TRUSTED = "venue_not_trusted"
+    NOT_LISTED = "not_listed"
     CIRCUIT_OPEN = "circuit_open"
     UNKNOWN_ORDER_OPEN = "unknown_order_open"
     SHORT_NOT_ALLOWED = "short_not_allowed"

@@ -4,8 +4,10 @@ What nobody ever spoke of is not judged here: a backtest on stored data has no c
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from abidance.model.event import CircuitMoved, CircuitState, Part, VenueStatus
+from abidance.model.instrument import SECOND_NS
 from abidance.model.market import DataKind, FeedState, FeedStatus, MarkPrice
 from abidance.risk.circuits import DEGRADATIONS, Trial
 
@@ -24,6 +26,8 @@ class Feeds:
         self.marks: dict[str, MarkPrice] = {}
         self.venues: dict[str, VenueStatus] = {}
         self.circuits: dict[tuple[str, Part], CircuitMoved] = {}
+        self.delisted: dict[str, int] = {}
+        """Instruments that their venue trades no longer, and since when (ns UTC) that is known."""
         self._known: dict[tuple[str, DataKind], FeedStatus] = {}
         self._doubted: dict[str, dict[DataKind, FeedStatus]] = {}
 
@@ -61,6 +65,13 @@ class Feeds:
         """Return circuits that are not closed, of a venue and of the whole run, those that let nothing pass first."""
         found = [each for each in self.circuits.values() if not each.is_closed and each.concerns(venue)]
         return sorted(found, key=admits_one)
+
+
+def delisted_text(instrument: str, since: int) -> str:
+    """Return what to tell of an instrument that is traded no longer."""
+    pair, _, venue = instrument.partition("@")
+    when = f"{datetime.fromtimestamp(since // SECOND_NS, UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{pair} is no longer traded at {venue} since {when}: no entries; exits and stops leave as the venue takes them."
 
 
 def loss_of(status: FeedStatus) -> str:

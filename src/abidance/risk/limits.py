@@ -14,7 +14,7 @@ from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import OrderRequest, OrderType, Side
 from abidance.model.outcome import RefusalCode
 from abidance.risk.config import LimitsConfig
-from abidance.risk.feeds import admits_one
+from abidance.risk.feeds import admits_one, delisted_text
 from abidance.risk.sizing import stop_distance
 from abidance.risk.view import RiskView, worst_price
 
@@ -266,6 +266,12 @@ def venue_not_trusted(case: Case) -> str | None:
     return f"Only exits at {status.venue}: {' '.join(status.reasons)}"
 
 
+def not_listed(case: Case) -> str | None:
+    """Refuse an entry in an instrument that its venue trades no longer."""
+    since = case.view.feeds.delisted.get(case.instrument.id)
+    return None if since is None else delisted_text(case.instrument.id, since)
+
+
 def circuit_open(case: Case) -> str | None:
     """Refuse an entry where a circuit is open; one that is tried by entries lets one pass at a time."""
     venue = case.instrument.venue
@@ -467,6 +473,7 @@ ENTRIES: tuple[Rule, ...] = (
     (RefusalCode.STALE_DATA, stale_data),
     (RefusalCode.FEED_NOT_CERTIFIED, feed_not_certified),
     (RefusalCode.VENUE_NOT_TRUSTED, venue_not_trusted),
+    (RefusalCode.NOT_LISTED, not_listed),
     (RefusalCode.CIRCUIT_OPEN, circuit_open),
     (RefusalCode.UNKNOWN_ORDER_OPEN, unknown_order_open),
     (RefusalCode.MISSING_STOP, missing_stop),

@@ -1,18 +1,20 @@
 """What venues demand of orders, asked again while a bot with real orders runs: what changed goes to the engine.
 
 A venue may change its steps and least sizes at any time, and orders by the old ones are then refused. So it is asked
-now and then, and soon after an order was refused. A run begins with the rules that were known then (`run.setup`);
-what is found here is on its record, so that a restart knows it too.
+now and then, and soon after an order was refused. What it lists no longer, or as halted, takes no entries. A run begins
+with the rules that were known then (`run.setup`); what is found here is on its record, so that a restart knows it too.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from typing import Protocol
 
 from abidance.kernel.log import logger
-from abidance.market.terms import Terms
+from abidance.market.terms import Status, Terms
 from abidance.model.errors import AbidanceError
 from abidance.model.event import RulesChanged
-from abidance.model.instrument import Instrument
+from abidance.model.instrument import Instrument, parse_instrument_id
+from abidance.risk.feeds import Feeds
 from abidance.venues.net.transport import Pulse
 
 FIRST = 60.0
@@ -27,6 +29,20 @@ LOOK = 10.0
 Ask = Callable[[str], Awaitable[Iterable[Terms]]]
 
 
+class Known(Protocol):
+    """What a run knows of its instruments and of which are traded no longer."""
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        """Return the instruments by id."""
+        ...
+
+    @property
+    def feeds(self) -> Feeds:
+        """Return what may be acted on."""
+        ...
+
+
 class RulesWatch:
     """Asks venues by `ask` and tells what differs from what is `known`."""
 
@@ -34,7 +50,7 @@ class RulesWatch:
         self,
         ask: Ask,
         venues: Sequence[str],
-        known: Callable[[], Mapping[str, Instrument]],
+        known: Callable[[], Known],
         tell: Callable[[RulesChanged], None],
     ) -> None:
         self._ask = ask
@@ -42,6 +58,7 @@ class RulesWatch:
         self._known = known
         self._tell = tell
         self._is_due = False
+        self._missing: set[str] = set()
 
     def refused(self) -> None:
         """Note that an order was refused: venues are asked soon whether they demand something else now."""
@@ -61,17 +78,33 @@ class RulesWatch:
 
     async def _look(self, venue: str, pulse: Pulse) -> None:
         try:
-            listed = {each.instrument.id: each.instrument for each in await self._ask(venue)}
+            listed = {each.instrument.id: each for each in await self._ask(venue)}
         except AbidanceError as error:
             logger("rules").warning("rules_not_asked", venue=venue, reason=error.found)
             return
         except Exception:  # noqa: BLE001 (a list that nobody foresaw is no reason to leave positions)
             logger("rules").exception("rules_not_asked", venue=venue)
             return
-        for id, before in self._known().items():
-            now = listed.get(id)
-            if now is not None and _demands(now) != _demands(before):
-                self._tell(RulesChanged(pulse.wall(), id, *_demands(now)))
+        known = self._known()
+        for id, before in known.instruments.items():
+            if parse_instrument_id(id).venue != venue:
+                continue
+            terms, was = listed.get(id), id not in known.feeds.delisted
+            is_listed = self._is_listed(id, terms) if listed else was
+            demands = _demands(before if terms is None else terms.instrument)
+            if demands != _demands(before) or is_listed != was:
+                self._tell(RulesChanged(pulse.wall(), id, *demands, is_listed=is_listed))
+
+    def _is_listed(self, id: str, terms: Terms | None) -> bool:
+        """Say whether an instrument is traded: one list that leaves it out is no proof, a second one is."""
+        if terms is not None:
+            self._missing.discard(id)
+            return terms.status is Status.TRADING
+        if id not in self._missing:
+            self._missing.add(id)
+            self._is_due = True
+            return id not in self._known().feeds.delisted
+        return False
 
 
 def _demands(instrument: Instrument) -> tuple[Decimal, Decimal, Decimal, Decimal]:

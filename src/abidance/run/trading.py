@@ -124,7 +124,9 @@ class LiveTrading(LivePaper):
         self._circuits = CircuitWatch(material.config.risk.circuits, self._hear, self._room)
         self._told: dict[str, tuple[str, ...]] = {}
         self._loans = LoanDesk(lambda: self._core.engine, self._hear_accounts, self._hear)
-        self._rules = RulesWatch(rules, material.venues, self._demanded, self._hear) if rules else None
+        self._rules = (
+            RulesWatch(rules, material.venues, lambda: self._core.engine.state, self._hear) if rules else None
+        )
         self._compared: list[VenueGateway] = []
         self._shared: list[VenueGateway] = []
         self._wake: Callable[[], None] = lambda: None
@@ -352,9 +354,6 @@ class LiveTrading(LivePaper):
             self._shared.append(gateway)
             self._log.error("account_not_ours_alone", venue=gateway.dialect.venue, text=" ".join(reasons))
             gateway.cancel_all(keeps_exits=True)
-
-    def _demanded(self) -> Mapping[str, Instrument]:
-        return self._core.engine.state.instruments
 
     def _tell_strangers(self, gateway: VenueGateway) -> None:
         """Tell people, once the account was compared, which orders stand there that are not on record."""

@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from abidance.model.command import Submit
 from abidance.model.event import RulesChanged
 from abidance.model.order import OrderType
@@ -59,3 +61,32 @@ def test_rules_that_are_told_again_and_those_of_strangers_change_nothing() -> No
 
     assert rig.state.instruments == {SPOT.id: SPOT}
     assert not [each for each in rig.notices if each.code == "rules_changed"]
+
+
+def test_an_instrument_that_is_traded_no_longer_is_left_and_not_entered() -> None:
+    rig = rig_of(Scripted([1, 0, 1, 1]), flat(*[100] * 8))
+    rig.step(2)
+
+    for is_listed in (False, False):
+        event = RulesChanged(rig.ts, SPOT.id, SPOT.tick, SPOT.lot, SPOT.min_quantity, SPOT.min_notional)
+        rig.tell(replace(event, is_listed=is_listed))
+    rig.run()
+
+    orders = [each.request for each in rig.commands if isinstance(each, Submit)]
+    assert [each.reduce_only for each in orders] == [False, True]
+    assert {each.code for each in rig.refusals} == {RefusalCode.NOT_LISTED}
+    (notice,) = [each for each in rig.notices if each.code == "not_listed"]
+    assert notice.text.startswith("BTC/USDT is no longer traded at SIM since ")
+    assert all(each.reason == notice.text for each in rig.refusals)
+
+
+def test_an_instrument_that_is_traded_again_is_entered_again() -> None:
+    rig = rig_of(Scripted([0, 1, 1]), flat(*[100] * 6))
+    event = RulesChanged(rig.ts, SPOT.id, SPOT.tick, SPOT.lot, SPOT.min_quantity, SPOT.min_notional)
+
+    rig.tell(replace(event, is_listed=False))
+    rig.tell(event)
+    rig.run()
+
+    assert [each.code for each in rig.notices if "listed" in each.code] == ["not_listed", "listed_again"]
+    assert len(quantities(rig)) == 1

@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from msgspec.structs import replace
 
 from abidance.market.reference import instrument
-from abidance.market.terms import Terms
+from abidance.market.terms import Status, Terms
 from abidance.model.errors import VenueError
 from abidance.model.event import RulesChanged
+from abidance.model.instrument import Instrument
+from abidance.risk.feeds import Feeds
 from abidance.run.rules import AGAIN, EVERY, FIRST, LOOK, RulesWatch
 from tests.unit.venues.net_world import HandPulse
 
@@ -23,24 +26,37 @@ class Venue:
     """What a venue lists, and how often it was asked."""
 
     def __init__(self) -> None:
-        self.rules, self.asked, self.is_up = BTC, 0, True
+        self.rules, self.asked, self.is_up, self.lists = BTC, 0, True, True
+        self.status = Status.TRADING
 
     async def ask(self, _venue: str) -> list[Terms]:
         self.asked += 1
         if not self.is_up:
             raise VenueError("BINANCE cannot be reached.", "Try again later.")
-        return [Terms(self.rules, "BTCUSDT"), Terms(OTHER, "ETHUSDT")]
+        return [Terms(self.rules, "BTCUSDT", self.status), Terms(OTHER, "ETHUSDT")] if self.lists else []
+
+
+@dataclass
+class _Known:
+    """What an engine knows of its instruments."""
+
+    instruments: dict[str, Instrument]
+    feeds: Feeds = field(default_factory=Feeds)
 
 
 @asynccontextmanager
 async def watched(venue: Venue) -> AsyncIterator[tuple[HandPulse, RulesWatch, list[RulesChanged]]]:
     """Watch one instrument; what is told is known from then on, as the engine does it."""
-    known, told, pulse = {BTC.id: BTC}, list[RulesChanged](), HandPulse()
+    known, told, pulse = _Known({BTC.id: BTC}), list[RulesChanged](), HandPulse()
 
     def take(event: RulesChanged) -> None:
         told.append(event)
         now = {name: getattr(event, name) for name in ("tick", "lot", "min_quantity", "min_notional")}
-        known[event.instrument] = replace(known[event.instrument], **now)
+        known.instruments[event.instrument] = replace(known.instruments[event.instrument], **now)
+        if event.is_listed:
+            known.feeds.delisted.pop(event.instrument, None)
+        else:
+            known.feeds.delisted[event.instrument] = event.ts
 
     watch = RulesWatch(venue.ask, ["BINANCE"], lambda: known, take)
     task = asyncio.ensure_future(watch.work(pulse))
@@ -99,10 +115,34 @@ async def test_a_venue_that_does_not_answer_is_asked_again_and_ends_nothing() ->
         assert [each.tick for each in told] == [D(1)]
 
 
-async def test_what_is_no_longer_listed_stays_as_it_was() -> None:
+async def test_an_instrument_that_two_lists_leave_out_is_told_once_and_again_when_it_is_back() -> None:
     venue = Venue()
     venue.rules = OTHER
     async with watched(venue) as (pulse, _, told):
         await pulse.advance(FIRST + LOOK)
+        early = list(told)
+        await pulse.advance(AGAIN + EVERY + 2 * LOOK)
+        venue.rules = BTC
+        await pulse.advance(EVERY)
 
-        assert (venue.asked, told) == (1, [])
+        assert early == []
+        assert [(each.instrument, each.is_listed) for each in told] == [(BTC.id, False), (BTC.id, True)]
+        assert {(each.tick, each.lot) for each in told} == {(BTC.tick, BTC.lot)}
+
+
+async def test_an_instrument_that_is_listed_as_halted_is_told_at_once() -> None:
+    venue = Venue()
+    venue.status = Status.HALTED
+    async with watched(venue) as (pulse, _, told):
+        await pulse.advance(FIRST + LOOK)
+
+        assert [each.is_listed for each in told] == [False]
+
+
+async def test_an_empty_list_says_nothing_of_what_is_traded() -> None:
+    venue = Venue()
+    venue.lists = False
+    async with watched(venue) as (pulse, _, told):
+        await pulse.advance(FIRST + 2 * EVERY)
+
+        assert (venue.asked >= 2, told) == (True, [])
