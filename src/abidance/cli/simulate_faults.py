@@ -67,7 +67,7 @@ def simulate_faults(
         typer.echo(
             f"{len(tally.unhit)} faults never hit{': ' if tally.unhit else ''}{', '.join(tally.unhit)}."
         )
-    if seed is None and tally.gaps:
+    if is_whole and tally.gaps:
         text = ", ".join(f"{name} in {kind}" for kind, name in tally.gaps)
         typer.echo(f"Not in every kind of world that was played: {text}.")
     if tally.failed or (is_whole and tally.unhit):
