@@ -28,6 +28,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 class Person:
     """Somebody with a terminal, a vault and a bot."""
 
+    venue = "BINANCE"
+
     def __init__(self, program: Program, typed: list[str]) -> None:
         self.program = program
         self.typed = typed
@@ -55,7 +57,7 @@ class Person:
     async def trading(self) -> AsyncIterator[None]:
         """Let the bot run with real orders."""
         log = (self.program.home / "said.log").open("ab")
-        command = self.program.command("trade", "--live", "--confirm", "BINANCE", "--plain", *self.typed)
+        command = self.program.command("trade", "--live", "--confirm", self.venue, "--plain", *self.typed)
         bot = self.bot = await asyncio.create_subprocess_exec(
             *command, env=self.environ, stdout=log, stderr=log
         )

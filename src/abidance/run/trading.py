@@ -19,8 +19,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+from msgspec import structs
+
 from abidance.engine.actions import is_held
-from abidance.kernel.log import logger
+from abidance.kernel.log import PROCESS, logger
 from abidance.kernel.ports import JournalStore, SimulatedVenue
 from abidance.market.bars import Bars
 from abidance.market.readings import is_mood
@@ -327,7 +329,7 @@ class LiveTrading(LivePaper):
             return
         if self._rules is not None and isinstance(event, OrderRejected):
             self._rules.refused()
-        self._inbox.append(event)
+        self._inbox.append(_without_secrets(event))
         self._wake()
 
     def _on_doubt(self, wall: Callable[[], int]) -> None:
@@ -339,7 +341,7 @@ class LiveTrading(LivePaper):
                 self._compared.append(gateway)
                 self._tell_strangers(gateway)
             self._take_care(gateway)
-            reasons[venue] = (*reasons.get(venue, ()), *(f"{text}" for text in gateway.doubts.values()))
+            reasons[venue] = (*reasons.get(venue, ()), *map(PROCESS.text, gateway.doubts.values()))
         for venue, now in reasons.items():
             if self._told.get(venue) != now:
                 self._told[venue] = now
@@ -534,6 +536,16 @@ class LiveTrading(LivePaper):
                     self._pump.step(each)
             done = extent
             await world.pulse.sleep(LOOK_EVERY)
+
+
+def _without_secrets(event: AccountEvent) -> AccountEvent:
+    """Return an event whose reasons show no secret: venues may repeat what they were sent, and many read the record."""
+    found = {name: told for name in ("reason", "reasons") if (told := getattr(event, name, None))}
+    clean = {
+        name: PROCESS.text(told) if isinstance(told, str) else tuple(map(PROCESS.text, told))
+        for name, told in found.items()
+    }
+    return event if clean == found else structs.replace(event, **clean)
 
 
 def _check_suffices(dialect: AccountDialect, budget: Decimal, currency: str) -> None:

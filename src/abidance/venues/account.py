@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from abidance.kernel.log import PROCESS
 from abidance.model.command import Amend, Submit
 from abidance.model.errors import VenueError
 from abidance.model.instrument import Instrument
@@ -525,8 +526,10 @@ def understood(venue: str, answer: Answer) -> Iterator[None]:
 
 def refused(venue: str, answer: Answer) -> VenueError:
     """Return the error for an answer that is none to the question that was asked."""
-    text = answer.body[:200].decode("utf-8", "replace")
-    return VenueError(f"{venue} answered {answer.status}: {text}", "It is asked again.")
+    text = PROCESS.text(
+        answer.body[:4096].decode("utf-8", "replace")
+    )  # venues may repeat what they were sent
+    return VenueError(f"{venue} answered {answer.status}: {text[:200]}", "It is asked again.")
 
 
 __all__ = [

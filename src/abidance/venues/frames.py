@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
+from abidance.kernel.log import PROCESS
 from abidance.model.errors import UsageError, VenueError
 from abidance.model.instrument import Instrument
 from abidance.model.market import Bar, DataKind
@@ -121,5 +122,5 @@ def answered(venue: str, body: bytes, read: Callable[[bytes], T], what: str) -> 
 
 
 def plain(value: Any) -> str:
-    """Return one line of what a venue says about an error."""
-    return " ".join(str(value).split())[:_SAMPLE] or "no reason given"
+    """Return one line of what a venue says about an error, without our secrets: it may repeat what it was sent."""
+    return PROCESS.text(" ".join(str(value).split()))[:_SAMPLE] or "no reason given"

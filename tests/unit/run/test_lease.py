@@ -345,3 +345,38 @@ def test_a_lease_without_its_driver_names_the_extra(monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(UsageError, match="A lease in PostgreSQL needs the extra `postgres`"):
         Lease("postgresql://me@here/db", (BINANCE,), "mine")
+
+
+def test_a_lease_waits_for_no_database_longer_than_it_may(book: Book) -> None:
+    """What a network that swallows everything, or a process that stops within a transaction, could hold up."""
+    mine, asked = book.taken("mine"), dict[str, str]()
+    with mine._answering() as link:
+        for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            (found,) = link.execute("SELECT current_setting(%s)", (name,)).fetchone() or ("",)
+            asked[name] = found
+        told = link.info.get_parameters()
+
+    assert asked == {"statement_timeout": "5s", "idle_in_transaction_session_timeout": "5s"}
+    assert told["tcp_user_timeout"] == "5000"
+    keepalive = ("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count")
+    assert [int(told.get(name, 1)) for name in keepalive] == [1, 5, 2, 2]
+    assert int(told["connect_timeout"]) * 1.0 <= EVERY
+
+
+def test_who_stops_within_a_transaction_holds_no_row_for_others(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that falls asleep between two statements: the database ends its transaction, and the row is free."""
+    monkeypatch.setattr(module, "_PATIENCE_MS", 300)
+    asleep = book.taken("asleep")
+    other = book.lease("other", clock=Clock())
+
+    with pytest.raises(DataError, match="cannot be used"), asleep._answering() as link:  # noqa: PT012
+        link.execute("UPDATE abidance.leases SET expires = clock_timestamp()")
+        with psycopg.connect(book.url, autocommit=True) as keeper:  # it waits for the row until it is free
+            keeper.execute("SELECT account FROM abidance.leases FOR UPDATE")
+        link.execute("SELECT 1")
+    book.pass_time(HOLD)
+    other.take()
+
+    assert book.row() == Row("other", 2, is_held=True)

@@ -592,6 +592,25 @@ async def test_what_a_venue_says_may_break_its_comparisons_and_nothing_else() ->
     await world.stop()
 
 
+async def test_a_clock_that_cannot_be_read_after_a_comparison_failed_ends_nothing() -> None:
+    world = await World().start()
+    dialect = world.gateway.dialect
+    reads = dialect.read_orders, dialect.read_clock
+
+    def broken(answer: Answer) -> Never:
+        raise KeyError(answer.status)
+
+    dialect.read_orders = dialect.read_clock = broken  # type: ignore[method-assign]
+    await world.advance(15)
+    doubted = dict(world.gateway.doubts)
+    dialect.read_orders, dialect.read_clock = reads  # type: ignore[method-assign]
+    await world.advance(30)
+
+    assert "the program failed (KeyError" in doubted["compare_orders"]
+    assert world.gateway.doubts == {}
+    await world.stop()
+
+
 async def test_work_that_is_called_off_before_its_first_step_leaves_nothing_behind(world: World) -> None:
     asked = world.gateway.set_clock()
     task = world.gateway._way.spawn(asked)

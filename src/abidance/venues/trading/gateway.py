@@ -371,7 +371,7 @@ class VenueGateway:
             except Exception as error:  # noqa: BLE001 - whatever it is, it is of this venue alone
                 pause = min(seconds, RETRY)
                 self._doubt_comparison(name, error)
-                with suppress(VenueError):  # the clock may be why
+                with suppress(Exception):  # the clock may be why; what fails of it is told by its own round
                     await self.set_clock()
             else:
                 if is_done:
