@@ -18,9 +18,10 @@ from abidance.venues.accounts import account_of
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.transport import Pulse, Transport
 from abidance.venues.trading.books import Books
-from abidance.venues.trading.register import is_conceded, plain
+from abidance.venues.trading.register import is_conceded
 from abidance.venues.trading.scales import UNLISTED
 from abidance.venues.trading.wire import Wire
+from abidance.venues.trading.witness import plain
 
 DAY = 86_400 * SECOND_NS
 

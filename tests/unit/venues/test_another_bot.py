@@ -115,7 +115,7 @@ async def test_an_order_is_judged_by_when_it_was_placed_though_it_was_not_listed
     open_orders = dialect.open_orders
     dialect.open_orders = lambda: () if stands.state is State.OPEN else open_orders()  # type: ignore[method-assign]
     await world.start()
-    began = world.gateway.register.compared_at
+    began = world.gateway.register.witness.compared_at
 
     await world.advance(60)
     world.exchange.desk.cancel(stands, world.exchange.now)

@@ -342,7 +342,7 @@ class VenueGateway:
                 await self._recovery.go_on()
                 await self._inquiry.sweep()
                 await self.compare_orders()
-                self.register.compared_at = self._way.wire.now()
+                self.register.witness.compared_at = self._way.wire.now()
                 self._inquiry.compared.set()
                 if await self.scales.compare():
                     self.doubt("start", "")

@@ -284,13 +284,13 @@ class Inquiry:
 
     async def look_at_others(self) -> None:
         """Ask for the orders of which it is not known whether another bot placed them while we ran."""
-        register = self._register
-        for report in list(register.undated.values()):
+        register, witness = self._register, self._register.witness
+        for report in list(witness.undated.values()):
             told = await self._by_number(report) or report
             register.report(replace(told, created=told.created or told.ts), self._now())
-        for execution in list(register.suspects):
+        for execution in list(witness.suspects):
             found = await self._by_number(execution)
-            register.suspects.clear()
+            witness.suspects.clear()
             if found is not None:
                 register.report(found, self._now())
 

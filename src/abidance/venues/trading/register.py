@@ -10,7 +10,6 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
-from abidance.kernel.ids import is_of_a_run
 from abidance.model.account import OWNER
 from abidance.model.event import (
     AccountEvent,
@@ -28,6 +27,7 @@ from abidance.model.event import (
 from abidance.model.money import ZERO
 from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Purpose, Side
 from abidance.venues.account import Execution, Moved, OrderReport
+from abidance.venues.trading.witness import Witness, plain
 
 ANOTHER = "another"
 """The cause of the doubt that another bot of this program trades on the account."""
@@ -175,21 +175,13 @@ class Register:
         """Orders of the account that are not ours, by the venue's id."""
         self.orphans: dict[str, OrderReport] = {}
         """Open orders that bear our tag and that no record tells of, by the venue's id."""
-        self.undated: dict[str, OrderReport] = {}
-        """Orders that a bot of this program placed, nobody knows when: it must be asked. By the venue's id."""
-        self.suspects: list[Execution] = []
-        """The newest execution of an order that another bot may have placed."""
         self.forced: set[str] = set()
         """Orders that the venue itself placed, by its id."""
         self.heard: dict[tuple[str, str], str] = {}
         """The ids of our orders, or of those by hand, by the instruments and ids of their executions that were told."""
-        self.compared_at: int | None = None
-        """When the account was compared first, in ns of the venue's time: what is older does not tell who runs now."""
+        self.witness = Witness(is_ours, on_another)
         self._tell = tell
         self._is_ours = is_ours
-        self._on_another = on_another
-        self._left_behind: set[str] = set()
-        self._another = ""
         self._moved: set[tuple[str, str, str]] = set()
         self._orders: dict[str, Tracked] = {}
         self._by_venue_id: dict[str, Tracked] = {}
@@ -369,50 +361,14 @@ class Register:
             tracked.venue_id = venue_id
 
     def _not_known(self, report: OrderReport) -> None:
-        if report.created is None and self._is_marked(report.order_id):
-            self.undated[report.venue_id] = report
+        if self.witness.wants(report):
             return
-        self.undated.pop(report.venue_id, None)
-        is_of_another = self._meet(report)
+        is_of_another = self.witness.meet(report)
         where = self.orphans if self._is_ours(plain(report.order_id)) and not is_of_another else self.foreign
         if report.state in _ENDINGS:
             where.pop(report.venue_id, None)
         else:
             where[report.venue_id] = report
-
-    def _is_marked(self, order_id: str) -> bool:
-        """Say whether a bot of this program placed an order, by its client id."""
-        id = plain(order_id)
-        return is_of_a_run(id) or self._is_ours(id)
-
-    def _suspect(self, execution: Execution) -> None:
-        """Note an execution, the newest is enough, of which it is to be asked who placed its order: nobody told it."""
-        known = self.foreign.get(execution.venue_id)
-        is_others = execution.order_id != "" and not self._is_marked(execution.order_id)
-        is_told = is_others or (known is not None and known.order_id != "") or execution.is_forced
-        if not is_told and self.compared_at is not None and execution.ts > self.compared_at:
-            self.suspects = [execution]
-
-    def _meet(self, report: OrderReport) -> bool:
-        """Take an order that is on no record; say whether a bot of this program placed it while we ran."""
-        if not self._is_marked(report.order_id):
-            return False
-        id = plain(report.order_id)
-        if self.compared_at is None or report.created is None or report.created <= self.compared_at:
-            self._left_behind.add(id)
-        if id in self._left_behind:
-            return False
-        self._tell_another(id, report)
-        return True
-
-    def _tell_another(self, id: str, news: OrderReport | Execution) -> None:
-        what = f"{news.side} {news.quantity.normalize():f} {news.instrument}"
-        if not self._another:  # one is enough, and tells who it is
-            self._another = id
-            self._on_another(
-                f"another bot of this program trades on this account: its order {id} ({what}) came while this one ran."
-                " Stop one of the two, then start this one again."
-            )
 
     def execution(self, execution: Execution, now: int) -> bool:
         """Take an execution; return whether it was news. One of an unknown order waits for that to become known."""
@@ -486,7 +442,7 @@ class Register:
         What trades at market is never changed: a copy of this run counts its orders as we do.
         """
         if tracked.request.type is OrderType.MARKET:
-            self._tell_another(tracked.id, execution)
+            self.witness.tell(tracked.id, execution)
         elif not tracked.is_closed:
             larger: OrderRequest = replace(tracked.request, quantity=tracked.reported)
             is_wished = tracked.wish is not None and tracked.wish.quantity >= tracked.filled
@@ -499,7 +455,7 @@ class Register:
         for execution in self.strays.pop(venue_id, ()):
             if (execution.instrument, execution.id) not in self.heard:
                 self.heard[execution.instrument, execution.id] = order_id
-                self._suspect(execution)
+                self.witness.suspect(execution, self.foreign.get(venue_id))
                 fill = _fill(execution, execution.id, order_id, OWNER)
                 self._tell(OrderFilled(now, replace(fill, purpose=purpose)))
 
@@ -584,11 +540,6 @@ def _is_cut(report: OrderReport, tracked: Tracked) -> bool:
     """Say whether the venue filled all of an order that it made smaller: an exit when less was held."""
     asked = tracked.request.quantity - tracked.base
     return report.state is OrderState.FILLED and ZERO < report.filled == report.quantity < asked
-
-
-def plain(order_id: str) -> str:
-    """Return our id in a client id: venues may answer in capitals or with the dashes of a UUID; a mark may follow."""
-    return order_id.replace("-", "").lower()[:32] if len(order_id) >= 32 else order_id
 
 
 def _by_hand(venue_id: str) -> str:
