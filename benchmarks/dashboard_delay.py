@@ -1,18 +1,20 @@
 """How soon the dashboard shows what has happened: from the event's own time to the browser's page.
 
     python benchmarks/dashboard_delay.py --orders 300 --jobs 10
+    python benchmarks/dashboard_delay.py --orders 500 --jobs 0 --pause 0.2      # a bot with five fills a second
 
 A process plays Binance in real time, a bot trades there on paper, `abidance serve --demo` follows it, and Chromium
-shows its orders, its overview and the jobs in three pages. Orders are given by hand, some in a second, at uneven
-times: each is at market, so it is shown as sent and then as filled. The pages themselves note when they hold a row and
-a figure (a MutationObserver; one machine, one clock).
+shows its orders, its fills, its overview and the jobs in four pages. Orders are given by hand, some in a second, at
+uneven times: each is at market, so it is shown as sent and then as filled. The pages themselves note when they hold a
+row and a figure (a MutationObserver; one machine, one clock).
 
-A sent order is timed from before it is asked for, over the API and the bot's door; a filled one from its last fill. A
-figure (equity, today's profit, drawdown, the exposure as the bar of its limit) is timed from the first other price in
-the bot's journal that its page had not been told before: the longest that it can have waited. The progress of a search
-and of backtests is timed from when their process told it, their end (`done`) from when the result was written. Prints
-one JSON line: for each the count, the median, the 99th percentile and the longest in ms. The exit code says whether 99
-of 100 were shown within 200 ms. On a machine that does other work too, `chrt -r 15` before the command keeps
+A sent order is timed from before it is asked for, over the API and the bot's door; a filled one, and each fill in the
+list of fills, from the fill's own time. A figure (equity, today's profit, drawdown, the exposure as the bar of its
+limit) is timed from the first other price in the bot's journal that its page had not been told before: the longest that
+it can have waited. The progress of a search and of backtests is timed from when their process told it, their end
+(`done`) from when the result was written. Prints one JSON line: for each the count, the median, the 99th percentile and
+the longest in ms, and how many requests each page made in a second while orders were given. The exit code says whether
+99 of 100 were shown within 200 ms. On a machine that does other work too, `chrt -r 15` before the command keeps
 neighbours out.
 """
 
@@ -31,6 +33,7 @@ import time
 import urllib.error
 import urllib.request
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -54,10 +57,13 @@ LIMITS = {
 }  # fmt: skip
 FIGURES = ("equity", "profit", "drawdown", "exposure")
 WATCH = """(() => {
-    window.seen = {sent: {}, filled: {}, progress: {}, done: {}};  // what is shown once: when it was first
+    window.seen = {sent: {}, filled: {}, fills: {}, progress: {}, done: {}};  // what is shown once: when it was first
     window.shown = {equity: [], profit: [], drawdown: [], exposure: []};  // each text that a figure took, and when
     window.told = {equity: [], profit: [], drawdown: [], exposure: []};  // each that was told, after which moment, and when
     window.work = {};
+    window.asked = 0;
+    const ask = window.fetch;
+    window.fetch = (...given) => { window.asked += 1; return ask(...given); };
     const money = (value, more) => value.toLocaleString(
         'en', {minimumFractionDigits: 2, maximumFractionDigits: 2, ...more});
     const now = () => performance.timeOrigin + performance.now();
@@ -96,6 +102,8 @@ WATCH = """(() => {
             once('sent', quantity);
             if (row.querySelector('[data-name="State"]').textContent === 'filled') once('filled', quantity);
         }
+        for (const row of document.querySelectorAll('[aria-label="Fills"] .table-row'))
+            once('fills', row.querySelector('[data-name="Quantity"]').textContent);
         for (const row of document.querySelectorAll('[aria-label="Jobs"] .table-row')) {
             const label = row.querySelector('[data-name="What"]').textContent;
             const bar = row.querySelector('[role="progressbar"]');
@@ -120,7 +128,7 @@ def main() -> None:
         "--jobs",
         type=int,
         default=10,
-        help="backtests that are watched after the orders, and a search before them",
+        help="backtests that are watched after the orders, and a search before them; 0 for neither",
     )
     asked = parser.parse_args()
     with ExitStack() as stack:
@@ -130,13 +138,21 @@ def main() -> None:
         context = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS).new_context()
         context.add_init_script(WATCH)
         pages = {path: shown(context, api, path) for path in ("orders", "", "jobs")}
+        fills = shown(context, api, "orders")
+        fills.get_by_role("tab", name="Fills").click()
+        asked_by = {"orders": pages["orders"], "fills": fills, "overview": pages[""], "jobs": pages["jobs"]}
+        before, began = {name: requests(page) for name, page in asked_by.items()}, time.monotonic()
         sent = trade(api, pages["orders"], asked.orders, asked.pause)
-        delays = measured(api, pages["orders"], sent)
+        seconds = time.monotonic() - began
+        each_second = {name: (requests(page) - before[name]) / seconds for name, page in asked_by.items()}
+        delays = measured(api, pages["orders"], fills, sent)
         delays |= figured(folder, pages[""])
-        delays |= worked(api, folder, pages["jobs"], asked.jobs)
+        if asked.jobs:
+            delays |= worked(api, folder, pages["jobs"], asked.jobs)
     result = {kind: figures(found) for kind, found in delays.items()}
     is_kept = all(each.get("p99", PROMISE) < PROMISE for each in result.values())
-    print(json.dumps({"what": "dashboard_delay", **result, "is_kept": is_kept}))
+    rates = {name: round(rate, 1) for name, rate in each_second.items()}
+    print(json.dumps({"what": "dashboard_delay", **result, "requests": rates, "is_kept": is_kept}))
     raise SystemExit(0 if is_kept else 1)
 
 
@@ -146,6 +162,11 @@ def shown(context: BrowserContext, api: Api, path: str) -> Page:
     page.goto(f"{api.address}/{path}")
     page.locator(".link-live").wait_for()
     return page
+
+
+def requests(page: Page) -> int:
+    """Return how often a page has asked the server for anything."""
+    return int(page.evaluate("window.asked"))
 
 
 class Api:
@@ -229,14 +250,17 @@ def trade(api: Api, page: Page, orders: int, pause: float) -> dict[str, float]:
     return sent
 
 
-def measured(api: Api, page: Page, sent: dict[str, float]) -> dict[str, list[float]]:
-    """Return how long each order took to be shown as sent and as filled, in ms."""
-    seen = page.evaluate("window.seen")
+def measured(api: Api, orders: Page, fills: Page, sent: dict[str, float]) -> dict[str, list[float]]:
+    """Return how long each order took to be shown as sent and as filled, and each fill in its own list, in ms."""
+    seen = orders.evaluate("window.seen") | {"fills": fills.evaluate("window.seen.fills")}
     quantities = {each["id"]: re.sub("0+$", "", each["quantity"]) for each in listed(api, "/runs/bot/orders")}
+    rows = listed(api, "/runs/bot/fills")
     filled: dict[str, float] = {}
-    for each in listed(api, "/runs/bot/fills"):  # newest first: the one that filled the order
+    for each in rows:  # newest first: the one that filled the order
         filled.setdefault(quantities[each["order_id"]], each["ts"])
-    happened = {"sent": sent, "filled": filled}
+    parts = Counter(each["order_id"] for each in rows)
+    booked = {quantities[each["order_id"]]: each["ts"] for each in rows if parts[each["order_id"]] == 1}
+    happened = {"sent": sent, "filled": filled, "fills": booked}
     lost = [text for kind in happened for text in happened[kind] if text not in seen[kind]]
     if lost:
         raise SystemExit(f"Never shown: {', '.join(lost[:5])}.")

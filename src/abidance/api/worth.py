@@ -1,4 +1,7 @@
-"""What moves with prices alone of all that the routes tell of a run: the same figures, made by the same functions."""
+"""What of all that the routes tell of a run moves with prices, or by more than one kind of change.
+
+The figures are the same, made by the same functions.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +15,11 @@ from abidance.run.replica import Replica
 
 _RUN = (
     "standing", "start_equity", "equity", "profit", "drawdown", "profit_today", "profit_week", "profit_month", "exposure",
+    "open_positions", "open_orders",
+)  # fmt: skip
+
+_POSITION = (
+    "strategy", "instrument", "price", "value", "unrealised", "share", "stop", "take_profit", "liquidation_price",
 )  # fmt: skip
 
 
@@ -31,9 +39,7 @@ def worth(run: Followed) -> dict[str, Any]:
         {
             "run": _only(_RUN, views.run(run)),
             "usage": _rows(("name", "used"), usage(replica)),
-            "positions": _rows(
-                ("strategy", "instrument", "price", "value", "unrealised", "share"), views.positions(replica)
-            ),
+            "positions": _rows(_POSITION, views.positions(replica)),
             "balances": _rows(("venue", "asset", "value"), views.balances(replica)),
             "strategies": _rows(
                 ("name", "profit", "standing"),

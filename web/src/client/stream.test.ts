@@ -85,6 +85,51 @@ it("reads anew what it knows of another run, and goes on from where that was rea
   expect(reads["/api/v1/runs/{run}/orders"]).toBe(2);
 });
 
+const fill = (ref: string, ts: number, more: object = {}) => ({ ref, ts, instrument: "BTC/USDT@BINANCE", ...more });
+const list = (run: string, query: object) => ["get", "/api/v1/runs/{run}/fills", { params: { path: { run }, query } }];
+
+it("puts fills where they belong as they come, and asks for nothing that they are not about", async () => {
+  const stream = new Stream();
+  stream.follow(queries, "bot", "b1", 0);
+  line().open();
+  const asked = { fills: 0, other: 0 };
+  const show = (queryKey: unknown[], queryFn: () => unknown) => ends.push(new QueryObserver(queries, { queryKey, queryFn, staleTime: 60_000 }).subscribe(() => undefined));
+  const page = () => ({ items: [fill("1", 1)], next: null, total: (asked.fills += 1) && 1 });
+  const pages = ["/api/v1/runs/bot/fills", "b1", {}, ""];
+  for (const key of [list("bot", { limit: 12 }), list("bot", { instrument: "ETH/USDT@BINANCE" }), pages, list("other", {})]) show(key, page);
+  for (const route of ["equity", "risk", "orders", "notices", "round-trips"]) show(["get", `/api/v1/runs/{run}/${route}`, {}], () => (asked.other += 1));
+  await vi.advanceTimersByTimeAsync(10);
+  for (let at = 2; at < 32; at++) {
+    line().tell({ type: "changes", run: "bot", items: [{ number: at, kind: "fill", data: fill(String(at), at) }] });
+    await vi.advanceTimersByTimeAsync(100);
+  }
+  const shown = (key: unknown[]) => queries.getQueryData<{ items: { ref: string }[] }>(key)?.items.map((each) => each.ref);
+
+  expect([shown(list("bot", { limit: 12 }))?.length, shown(pages)?.[0]]).toEqual([31, "31"]);
+  expect(shown(list("bot", { instrument: "ETH/USDT@BINANCE" }))).toEqual(["1"]);
+  expect(shown(list("other", {}))).toEqual(["1"]);
+  expect(asked).toEqual({ fills: 4 + 30, other: 5 }); // the page of another run is asked anew: nothing is told of it
+});
+
+it("asks again for a list that was under way when a row came, which it may lack", async () => {
+  const stream = new Stream();
+  stream.follow(queries, "bot", "b1", 0);
+  line().open();
+  let known = [fill("1", 1)];
+  const queryFn = async () => {
+    const items = known;
+    await new Promise((done) => setTimeout(done, 500));
+    return { items, next: null };
+  };
+  ends.push(new QueryObserver(queries, { queryKey: list("bot", {}), queryFn, staleTime: 60_000 }).subscribe(() => undefined));
+  await vi.advanceTimersByTimeAsync(10);
+  known = [fill("2", 2), ...known];
+  line().tell({ type: "changes", run: "bot", items: [{ number: 1, kind: "fill", data: fill("2", 2) }] });
+  await vi.advanceTimersByTimeAsync(2_000);
+
+  expect(queries.getQueryData(list("bot", {}))).toMatchObject({ items: known });
+});
+
 it("keeps what prices make of a run, whole and as told last, without reading anything", async () => {
   const stream = new Stream();
   stream.follow(queries, "bot", "b1", 0);

@@ -1,20 +1,22 @@
 /**
  * The live stream: one WebSocket for all that is shown. It comes back by itself and goes on where it was; what was
- * missed for good is read anew. What changes here makes queries ask again at once: each a few times a second at most,
- * and never before its last answer is there, so that a slow link is neither flooded nor left without any answer.
- * What moves with prices (`valued.ts`) and how long work stands (`work.ts`) is told here whole, and not asked for.
+ * missed for good is read anew. Orders, fills and positions take their places as they come; other changes make the
+ * queries that they are about ask again (`changes.ts`, `renewals.ts`). What moves with prices (`valued.ts`) and how long
+ * work stands (`work.ts`) is told here whole, and not asked for.
  */
 import type { Query, QueryClient } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
 import type { Schemas } from "./api";
+import { type Change, isAbout, isOfRuns, withRows } from "./changes";
+import { Renewals } from "./renewals";
 
 export type Link = "live" | "connecting" | "lost";
 type Of<S extends keyof Schemas, K extends keyof Schemas[S]> = Pick<Schemas[S], K>;
 /** What moves with prices: the run's own figures, and of the rows of each list what tells them apart and what is valued. */
 export interface Worth {
-  run: Of<"RunOut", "standing" | "start_equity" | "equity" | "profit" | "drawdown" | "profit_today" | "profit_week" | "profit_month" | "exposure">;
+  run: Of<"RunOut", "standing" | "start_equity" | "equity" | "profit" | "drawdown" | "profit_today" | "profit_week" | "profit_month" | "exposure" | "open_positions" | "open_orders">;
   usage: Of<"UsageOut", "name" | "used">[];
-  positions: Of<"PositionOut", "strategy" | "instrument" | "price" | "value" | "unrealised" | "share">[];
+  positions: Of<"PositionOut", "strategy" | "instrument" | "price" | "value" | "unrealised" | "share" | "stop" | "take_profit" | "liquidation_price">[];
   balances: Of<"BalanceOut", "venue" | "asset" | "value">[];
   strategies: Of<"RunStrategyOut", "name" | "profit" | "standing">[];
   contribution: Of<"ContributionOut", "strategy" | "instrument" | "open">[];
@@ -33,14 +35,10 @@ export interface Told {
   kind: WorkKind;
   data: Omit<Schemas["JobOut"], "kind">;
 }
-type Message = { type: string; run?: string; work?: string; number?: number; items?: { number: number }[] } & Partial<Prices>;
+type Message = { type: string; run?: string; work?: string; number?: number; items?: (Change | Told)[] } & Partial<Prices>;
 
 /** Beats come each second: after two that did not, the connection is lost, and three seconds have not passed. */
 const SILENCE = 2_200;
-/** Milliseconds between two times of asking: a change that comes sooner waits so long at most. */
-const EVERY = 100;
-/** Requests a second in the long run, well below what the server lets one address ask, and how many at first. */
-const [PACE, CREDIT] = [20, 80];
 const LONGEST = 10_000;
 const WORK = /^\/api\/v1\/(backtests|searches|verdicts|downloads|jobs)(\/{id})?$/;
 /** Pieces of long work of which the last word is kept. */
@@ -53,13 +51,9 @@ export class Stream {
   private since: number | null = null;
   private heard = 0;
   private delay = 500;
-  private due: ReturnType<typeof setTimeout> | null = null;
-  private next = 0;
   /** The count of long work that is followed, and how far it has been told. */
   private counted: { work: string; since: number } | null = null;
-  private credit = { left: CREDIT, at: 0 };
-  /** Queries that are asked again, and whether once more after that. */
-  private renewed = new Map<string, boolean>();
+  private renewals = new Renewals();
   private listeners = new Set<() => void>();
   private watch: ReturnType<typeof setInterval> | null = null;
   link: Link = "connecting";
@@ -77,7 +71,7 @@ export class Stream {
     if (this.wanted && this.socket?.readyState === WebSocket.OPEN) {
       this.send({ type: "unsubscribe", run: this.wanted.run });
     }
-    if (this.wanted) this.refresh(); // what this page knows of the other run may be older than `changes`
+    if (this.wanted) this.readAnew(isOfRuns); // what this page knows of the other run may be older than `changes`
     this.wanted = next;
     this.since = next && changes;
     if (this.prices) {
@@ -139,13 +133,13 @@ export class Stream {
       this.prices = message as Prices;
       this.tell();
     } else if (message.type === "running") {
-      this.refresh();
+      this.readAnew(isOfRuns);
     } else if (message.type === "changes") {
       this.since = message.items?.at(-1)?.number ?? this.since;
-      this.refresh();
+      this.take(message.run ?? "", (message.items ?? []) as Change[]);
     } else if (message.type === "reset" || message.type === "subscribed") {
       this.since = message.number ?? null;
-      if (message.type === "reset") this.refresh();
+      if (message.type === "reset") this.readAnew(isOfRuns);
     }
   }
 
@@ -162,38 +156,21 @@ export class Stream {
     }
   }
 
-  private refresh(): void {
-    if (this.due) return;
-    const wait = this.next - Date.now();
-    if (wait > 0) this.due = setTimeout(() => this.ask(), wait);
-    else this.ask();
-  }
-
-  private ask(): void {
-    this.due = null;
-    this.readAnew((query) => /\/(runs|alerts)/.test(JSON.stringify(query.queryKey)));
+  /** Put what is told whole in its place, and let all else that the changes are about be asked for again. */
+  private take(run: string, changes: Change[]): void {
+    const kinds = new Set(changes.map((each) => each.kind));
+    const placed = new Set<Query>();
+    for (const query of this.queries?.getQueryCache().findAll({ type: "active" }) ?? []) {
+      const found = query.state.fetchStatus === "idle" && withRows(query, run, changes);
+      if (!found) continue;
+      this.queries?.setQueryData(query.queryKey, found);
+      placed.add(query);
+    }
+    this.readAnew((query) => isAbout(query, kinds) && !placed.has(query));
   }
 
   private readAnew(predicate: (query: Query) => boolean): void {
-    void this.queries?.invalidateQueries({ predicate, refetchType: "none" });
-    const active = this.queries?.getQueryCache().findAll({ type: "active", predicate }) ?? [];
-    for (const query of active) void this.renew(query);
-    const now = Date.now();
-    const left = Math.min(CREDIT, this.credit.left + ((now - this.credit.at) / 1_000) * PACE) - active.length;
-    this.credit = { left, at: now };
-    this.next = now + Math.max(EVERY, (-left / PACE) * 1_000);
-  }
-
-  /** Ask again after what is under way, which may have been answered before the change. */
-  private async renew(query: Query): Promise<void> {
-    const isUnderWay = this.renewed.has(query.queryHash);
-    this.renewed.set(query.queryHash, isUnderWay);
-    if (isUnderWay) return;
-    await query.promise?.catch(() => undefined);
-    await this.queries?.refetchQueries({ queryKey: query.queryKey, exact: true, type: "active" }, { cancelRefetch: false });
-    const isAskedAgain = this.renewed.get(query.queryHash);
-    this.renewed.delete(query.queryHash);
-    if (isAskedAgain) await this.renew(query);
+    if (this.queries) this.renewals.ask(this.queries, predicate);
   }
 
   private set(link: Link): void {

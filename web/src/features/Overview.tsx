@@ -12,13 +12,16 @@ import { CircuitState, troubled } from "./Circuits";
 import { fillColumns, positionColumns, usageLabel, usageText } from "./columns";
 import { Why } from "./Why";
 
+/** Fills that are shown here; the stream adds to those that were asked for. */
+const LAST = 12;
+
 export default function Overview({ run }: { run: Run }) {
   const path = { params: { path: { run: run.name } } };
   const [why, ask] = useState<string | null>(null);
   const equity = api.useQuery("get", "/api/v1/runs/{run}/equity", { params: { path: { run: run.name }, query: { points: 800 } } });
   const risk = useValuedRisk(api.useQuery("get", "/api/v1/runs/{run}/risk", path));
   const positions = useValued("positions", api.useQuery("get", "/api/v1/runs/{run}/positions", path));
-  const fills = api.useQuery("get", "/api/v1/runs/{run}/fills", { params: { path: { run: run.name }, query: { limit: 12 } } });
+  const fills = api.useQuery("get", "/api/v1/runs/{run}/fills", { params: { path: { run: run.name }, query: { limit: LAST } } });
   const notices = api.useQuery("get", "/api/v1/runs/{run}/notices", { params: { path: { run: run.name }, query: { limit: 12 } } });
   return (
     <>
@@ -73,7 +76,7 @@ export default function Overview({ run }: { run: Run }) {
           </Panel>
           <Panel title="Last fills">
             <Loaded query={fills} height={460}>
-              {(page) => <DataTable label="Last fills" rows={page.items} columns={fillColumns(run)} keyOf={(row) => row.ref} onRow={(row) => ask(row.ref)} reserved={4} height={460} empty="No order has filled yet." />}
+              {(page) => <DataTable label="Last fills" rows={page.items.slice(0, LAST)} columns={fillColumns(run)} keyOf={(row) => row.ref} onRow={(row) => ask(row.ref)} reserved={4} height={460} empty="No order has filled yet." />}
             </Loaded>
           </Panel>
         </div>
