@@ -106,7 +106,7 @@ def present(
 ) -> None:
     """Print the results table and write the files that were asked for."""
     from abidance.backtest.breakdown import metrics_of
-    from abidance.cli.tables import results_table
+    from abidance.cli.results import results_table
 
     metrics = metrics_of(result)
     written = []

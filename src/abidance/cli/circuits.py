@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from abidance.cli.data import DEFAULT_USERDIR, UserDir
+from abidance.cli.tables import table_of
 
 
 def circuits(
@@ -24,7 +25,6 @@ def circuits(
 
     from rich.console import Console
 
-    from abidance.cli.data import _table
     from abidance.cli.terminal import visible
     from abidance.market.store import show
     from abidance.model.errors import UsageError
@@ -54,7 +54,7 @@ def circuits(
     if not found:
         typer.echo(f"Every circuit of {visible(name)} is closed.")
         return
-    table = _table("venue", "circuit", "state", "since", "why")
+    table = table_of("venue", "circuit", "state", "since", "why")
     for each in found:
         since = show(each.ts)
         table.add_row(each.venue or "every one", each.part, each.state, since, visible(each.reason))

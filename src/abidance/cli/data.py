@@ -5,11 +5,12 @@ Nothing heavy is imported before a command runs. Errors are left to the program'
 
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from abidance.cli import options, paths
+from abidance.cli.tables import table_of
 from abidance.cli.terminal import visible
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def list_data(
     from abidance.market.store import show
     from abidance.model.errors import DataError
 
-    table = _table("instrument", "tf", "from", "to", "rows>", "origin")
+    table = table_of("instrument", "tf", "from", "to", "rows>", "origin")
     holdings = sorted(
         _catalog(options.store_of(userdir, store, config)).inventory(), key=lambda h: (h.origin, h.instrument)
     )
@@ -181,7 +182,7 @@ def check_data(
 
     catalog = _catalog(options.store_of(userdir, store, config))
     console = Console(highlight=False)
-    table = _table("instrument", "tf", "rows>", "missing>", "no vol>", "odd>", "largest>", "grade")
+    table = table_of("instrument", "tf", "rows>", "missing>", "no vol>", "odd>", "largest>", "grade")
     chosen = _chosen(catalog, instrument, timeframe)
     for sentence in _repaired(catalog, chosen, repair, second):
         console.print(sentence)
@@ -378,15 +379,3 @@ def _mark(share: float, marks: str) -> str:
         if share >= least:
             return mark
     return marks[3] if share > 0 else marks[4]
-
-
-def _table(*columns: str) -> "Table":
-    """Return an empty table; a column whose name ends in `>` is aligned right."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for name in columns:
-        justify: Literal["right", "left"] = "right" if name.endswith(">") else "left"
-        table.add_column(name.rstrip(">"), justify=justify, no_wrap=name != "instrument", overflow="fold")
-    return table

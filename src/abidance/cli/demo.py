@@ -134,7 +134,7 @@ def _backtest(config: "RunConfig", console: "Console", folder: Path, userdir: Pa
     from abidance.backtest.breakdown import metrics_of
     from abidance.backtest.report import write_report
     from abidance.cli.backtest import Bar
-    from abidance.cli.tables import results_table
+    from abidance.cli.results import results_table
     from abidance.run.backtest import backtest
 
     _heading(

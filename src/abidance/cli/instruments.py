@@ -11,6 +11,7 @@ import typer
 
 from abidance.cli import options
 from abidance.cli.data import DEFAULT_USERDIR, UserDir
+from abidance.cli.tables import table_of
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -54,14 +55,13 @@ def list_instruments(
     """List the instruments whose rules a venue has told, and those of the bundled table."""
     from rich.console import Console
 
-    from abidance.cli.data import _table
     from abidance.market.reference import known, resolve
     from abidance.model.errors import DataError
 
     terms, console = _terms(userdir, store, config), Console(highlight=False)
     ids = [*terms.ids(venue.upper())]
     bundled = [id for id in known() if id not in set(ids) and (not venue or id.endswith(f"@{venue.upper()}"))]
-    table = _table("instrument", "tick>", "lot>", "min value>", "leverage>", "status", "from")
+    table = table_of("instrument", "tick>", "lot>", "min value>", "leverage>", "status", "from")
     shown = sorted([*ids, *bundled])
     if not shown:
         raise DataError(
@@ -89,13 +89,12 @@ def show_instrument(
     """Show what is known of one instrument, and how its rules changed."""
     from rich.console import Console
 
-    from abidance.cli.data import _table
     from abidance.market.reference import resolve
 
     console = Console(highlight=False)
     versions = _terms(userdir, store, config).versions(instrument)
     reference = resolve(instrument, version=versions[-1] if versions else None)
-    table = _table("", "")
+    table = table_of("", "")
     table.show_header = False
     known = reference.instrument
     for name in ("tick", "lot", "min_quantity", "min_notional", "max_leverage", "maintenance"):

@@ -83,7 +83,7 @@ def list_keys(
     """List the keys: venue, account, the key's last characters, when it was added and last checked."""
     from rich.console import Console
 
-    from abidance.cli.data import _table
+    from abidance.cli.tables import table_of
 
     found = _keys(userdir, key_file, keyring=keyring).all()
     if as_json:
@@ -99,7 +99,7 @@ def list_keys(
         ]
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = _table("venue", "account", "ends in", "added", "last check")
+    table = table_of("venue", "account", "ends in", "added", "last check")
     for key in found:
         table.add_row(key.venue, key.account, key.tail and f"…{key.tail}", _day(key.added), _day(key.checked))
     Console(highlight=False).print(table)

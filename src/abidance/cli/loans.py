@@ -8,6 +8,7 @@ import typer
 
 from abidance.cli.data import DEFAULT_USERDIR, UserDir
 from abidance.cli.keys import KeyFile, Keyring, unlocking_of
+from abidance.cli.tables import table_of
 
 if TYPE_CHECKING:
     from abidance.run.owing import Owed
@@ -38,7 +39,6 @@ def list_loans(
 
     from rich.console import Console
 
-    from abidance.cli.data import _table
     from abidance.cli.terminal import visible
     from abidance.run.golive import access_of
     from abidance.run.keys import open_keys
@@ -58,7 +58,7 @@ def list_loans(
     if not found:
         typer.echo(f"{visible(name)} owes nothing.")
         return
-    table = _table("venue", "asset", "owed there", "on record", "interest so far")
+    table = table_of("venue", "asset", "owed there", "on record", "interest so far")
     for each in found:
         amounts = (each.there, each.ours, each.interest)
         table.add_row(each.venue, each.asset, *(f"{amount.normalize():f}" for amount in amounts))

@@ -8,6 +8,7 @@ import typer
 
 from abidance.cli.data import DEFAULT_USERDIR, UserDir
 from abidance.cli.keys import KeyFile, Keyring, unlocking_of
+from abidance.cli.tables import table_of
 
 if TYPE_CHECKING:
     from abidance.run.reconciling import Difference
@@ -44,7 +45,6 @@ def reconcile(
 
     from rich.console import Console
 
-    from abidance.cli.data import _table
     from abidance.cli.terminal import visible
     from abidance.run.golive import access_of
     from abidance.run.keys import open_keys
@@ -62,7 +62,7 @@ def reconcile(
     if not found:
         console.print(f"Record and account of {visible(name)} agree.", markup=False)
         return
-    table = _table("venue", "about", "difference")
+    table = table_of("venue", "about", "difference")
     for each in found:
         table.add_row(each.venue, visible(each.about), visible(each.text))
     console.print(table)

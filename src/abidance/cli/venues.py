@@ -17,13 +17,13 @@ def venues(
     """Tell what venues have here: data, order types, stops, private streams, checks of keys. Nobody is asked."""
     from rich.console import Console
 
-    from abidance.cli.data import _table
+    from abidance.cli.tables import table_of
     from abidance.venues.survey import native_offers, offers_of
 
     console = Console(highlight=False)
     if name:
         for offer in offers_of(name):
-            table = _table("", "")
+            table = table_of("", "")
             table.show_header = False
             for row in _rows(offer):
                 table.add_row(*row)
@@ -33,7 +33,7 @@ def venues(
                 console.print(f"- {note}", soft_wrap=True)
         return
     told = ("real orders", "stops", "exits", "amends")
-    table = _table("venue", "market", *told)
+    table = table_of("venue", "market", *told)
     for offer in native_offers():
         rows = dict(_rows(offer))
         rows["exits"] = rows["exits"].partition(",")[0]

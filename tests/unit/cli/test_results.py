@@ -10,7 +10,7 @@ from rich.console import Console
 
 from abidance.backtest.breakdown import metrics_of
 from abidance.backtest.result import DATA_NOTICE, BacktestResult
-from abidance.cli.tables import (
+from abidance.cli.results import (
     format_days,
     format_duration,
     format_money,
@@ -146,7 +146,7 @@ def test_a_run_without_data_is_shown_too() -> None:
 
 
 def test_rich_is_not_imported_until_a_table_is_made() -> None:
-    code = "import sys, abidance.cli.tables; sys.exit('rich' in sys.modules)"
+    code = "import sys, abidance.cli.results; sys.exit('rich' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
