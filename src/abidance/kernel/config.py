@@ -1,20 +1,64 @@
-"""The base of every configuration value: frozen, typed, unknown keys refused."""
+"""The base of every configuration value: frozen, typed, unknown keys refused; true and false are no numbers."""
 
 import ast
 import inspect
 import textwrap
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core.core_schema import ModelSchema
+from pydantic_core import PydanticCustomError
+from pydantic_core.core_schema import CoreSchema, ModelSchema, no_info_before_validator_function
 
 WORDS = "x-words"
 """Key of a schema under which a model says itself what a setting may be."""
 
 
-class Config(BaseModel):
+_NUMBERS = {"int", "float", "decimal"}
+_INSIDE = ("schema", "items_schema", "keys_schema", "values_schema", "choices", "definitions")
+"""Where a core schema holds others."""
+
+
+def _without_booleans(schema: Any, of: type) -> Any:
+    """Return a core schema in which numbers refuse booleans; other models, and choices that take both, stay."""
+    if isinstance(schema, list):
+        return [_without_booleans(each, of) for each in schema]
+    if not isinstance(schema, dict) or schema.get("cls", of) is not of or _takes_both(schema):
+        return schema
+    parts = {name: _without_booleans(schema[name], of) for name in _INSIDE if name in schema}
+    if "fields" in schema:
+        parts["fields"] = {name: _without_booleans(each, of) for name, each in schema["fields"].items()}
+    found = {**schema, **parts}
+    if schema["type"] in _NUMBERS:
+        return no_info_before_validator_function(_number, found)  # type: ignore[arg-type]
+    return found
+
+
+def _takes_both(schema: dict[str, Any]) -> bool:
+    return schema["type"] == "union" and any(
+        isinstance(each, dict) and each["type"] == "bool" for each in schema["choices"]
+    )
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "Input should be a number, and not true or false")
+    return value
+
+
+class Plain(BaseModel):
+    """A model in which true and false are no numbers: pydantic takes them for 1 and 0."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of the fields with that rule, wherever a number may stand in them."""
+        found: CoreSchema = _without_booleans(handler(source), cls)
+        return found
+
+
+class Config(Plain):
     """A frozen piece of configuration; an unknown key is an error. What stands below a field says what it means."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

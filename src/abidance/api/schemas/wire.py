@@ -3,7 +3,9 @@
 from decimal import Decimal
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from abidance.kernel.config import Plain
 
 T = TypeVar("T")
 
@@ -17,7 +19,7 @@ Moment = Annotated[int, Field(description="Milliseconds since 1970 UTC.")]
 Share = Annotated[float, Field(description="A fraction: 0.1 is 10 %.")]
 
 
-class Schema(BaseModel):
+class Schema(Plain):
     """A value on the wire."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
@@ -70,7 +72,7 @@ class Problem(Schema):
     remedy: str = ""
     code: str = ""
     """A word for machines, such as `not_found`, `second_factor` or `confirm`."""
-    errors: list[FieldProblem] = []
+    errors: list[FieldProblem] = Field(default=[])
     request_id: str = ""
 
 

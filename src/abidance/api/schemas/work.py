@@ -124,7 +124,7 @@ class StudyOut(Schema):
 class ApplyIn(Schema):
     """Which trial to write down; null is the best."""
 
-    trial: Annotated[int, Field(strict=True, ge=0, le=2**31)] | None = None
+    trial: Annotated[int, Field(ge=0, le=2**31)] | None = None
 
 
 class ApplyOut(Schema):
