@@ -25,6 +25,15 @@ recursions.prepare()
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Count the time of a test alone where all has to be compiled before it: that has a limit of its own."""
+    for item in items:
+        if "kernels_are_compiled" in getattr(item, "fixturenames", ()):
+            own = item.get_closest_marker("timeout")
+            seconds = own.args[0] if own else float(item.config.getini("timeout"))
+            item.add_marker(pytest.mark.timeout(seconds, func_only=True), append=False)
+
+
 @pytest.fixture(scope="session")
 def kernels_are_compiled() -> None:
     """Compile whatever a program compiles, so that no test which drives one waits for that: in one worker alone."""

@@ -81,7 +81,7 @@ new PerformanceObserver(list => {
     for (const each of list.getEntries()) if (!each.hadRecentInput) window.moved += each.value;
 }).observe({type: 'layout-shift', buffered: true});"""
 
-pytestmark = [needs(*MISSING), pytest.mark.xdist_group("dashboard")]
+pytestmark = [needs(*MISSING)]
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 

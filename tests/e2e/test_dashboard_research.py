@@ -37,7 +37,7 @@ LONG = 120_000
 
 def compiled(test: Any) -> Any:
     """Let a test begin once all is compiled that searches run; that takes minutes where much else runs."""
-    return pytest.mark.timeout(400, func_only=True)(pytest.mark.usefixtures("kernels_are_compiled")(test))
+    return pytest.mark.timeout(400)(pytest.mark.usefixtures("kernels_are_compiled")(test))
 
 
 @compiled
