@@ -115,7 +115,11 @@ def test_what_the_stream_tells_is_shown_while_hardly_any_time_passes_and_nothing
     bot, house = long
     visitor = Visitor(browser, house.address)
     page, sockets, asked = visitor.page, list[Any](), list[str]()
-    page.on("websocket", sockets.append)
+
+    def opened(socket: Any) -> None:
+        sockets.append(socket)
+
+    page.on("websocket", opened)
     page.clock.install()
     visitor.go("/orders")
     table = page.get_by_role("table", name="All orders")
