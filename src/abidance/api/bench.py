@@ -66,11 +66,13 @@ def _nobody_hears(_noun: str, _job: Job) -> None:
 class Bench:
     """The work of one kind in a user directory; `work` does it until it is cancelled.
 
-    `heard` is called with the noun and the piece whenever one of its pieces stands otherwise.
+    `store` is where market data lies, a folder or a database. `heard` is called with the noun and the piece whenever
+    one of its pieces stands otherwise.
     """
 
-    def __init__(self, userdir: Path, kind: Kind) -> None:
+    def __init__(self, userdir: Path, kind: Kind, store: str = "") -> None:
         self._userdir = userdir
+        self._store = store or str(userdir / "data")
         self._kind = kind
         self._folder = userdir / kind.folder
         self._jobs: dict[str, Job] = {}
@@ -171,7 +173,7 @@ class Bench:
     async def _run(self, job: Job) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
-        task = Task(job.id, job.config, job.asked, self._userdir, self._folder / job.id)
+        task = Task(job.id, job.config, job.asked, self._userdir, self._folder / job.id, self._store)
         process = context.Process(
             target=do, args=(theirs, self._kind, task), name=self._kind.noun, daemon=True
         )

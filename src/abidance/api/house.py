@@ -67,10 +67,10 @@ class House:
         self.works = Works()
         self.tables = tables
         self.catalog = Catalog(BarStore(tables))
-        self.bench = Bench(userdir, BACKTESTS)
-        self.searches = Bench(userdir, SEARCHES)
-        self.verdicts = Bench(userdir, VERDICTS)
-        self.downloads = Bench(userdir, DOWNLOADS)
+        self.bench = Bench(userdir, BACKTESTS, tables.where)
+        self.searches = Bench(userdir, SEARCHES, tables.where)
+        self.verdicts = Bench(userdir, VERDICTS, tables.where)
+        self.downloads = Bench(userdir, DOWNLOADS, tables.where)
         self.bots = Bots(userdir, self.catalog)
         self.studies = Studies(userdir / STUDIES, os.environ.get(SHARED, ""))
         self.setup_token = secrets.token_urlsafe(24) if self.users.is_empty else ""

@@ -23,13 +23,14 @@ Tell = Callable[[float, dict[str, Any]], None]
 
 
 class Task(NamedTuple):
-    """One piece of work: what was asked, and where to read and write."""
+    """One piece of work: what was asked, and where to read and write; `store` is where market data lies."""
 
     id: str
     config: dict[str, Any]
     asked: dict[str, Any]
     userdir: Path
     place: Path
+    store: str
 
 
 class Kind(NamedTuple):
@@ -63,7 +64,7 @@ def do(news: Connection, kind: Kind, task: Task) -> None:
 def _catalog(task: Task) -> Any:
     from abidance.market.store import BarStore, Catalog, open_tables
 
-    return Catalog(BarStore(open_tables(task.userdir / "data")))
+    return Catalog(BarStore(open_tables(task.store)))
 
 
 def _counter(task: Task) -> Any:
@@ -154,7 +155,7 @@ def _download(task: Task, tell: Tell) -> dict[str, Any]:
         tell(min(1.0, sum(share for share, _ in parts.values()) / len(parts)), {"parts": shown})
 
     feed = load(own_files(task.userdir), {}, os.environ).feed
-    outcomes = asyncio.run(download(wish, open_tables(task.userdir / "data"), feed, watch))
+    outcomes = asyncio.run(download(wish, open_tables(task.store), feed, watch))
     faults = [each for each in outcomes if each.fault is not None]
     if len(faults) == len(outcomes) and faults[0].fault is not None:
         raise faults[0].fault

@@ -32,7 +32,7 @@ def _without_booleans(schema: Any, of: type) -> Any:
         parts["fields"] = {name: _without_booleans(each, of) for name, each in schema["fields"].items()}
     found = {**schema, **parts}
     if schema["type"] in _NUMBERS:
-        return no_info_before_validator_function(_number, found)  # type: ignore[arg-type]
+        return no_info_before_validator_function(_number, found)
     return found
 
 

@@ -1,5 +1,6 @@
 """Searches, verdicts and downloads: what is asked for, how it goes, what comes of it."""
 
+import asyncio
 import json
 import shutil
 from dataclasses import asdict
@@ -20,10 +21,12 @@ from abidance.market.bars import Bars
 from abidance.market.findings import findings
 from abidance.market.funding import Funding
 from abidance.market.quality import inspect_bars
-from abidance.market.store import FundingStore, Hole, Place, Spans, open_tables
+from abidance.market.store import BarStore, FundingStore, Hole, Place, Spans, open_tables
 from abidance.market.store.tables import tape_schema
 from abidance.run.config import load
+from tests.postgres import server
 from tests.unit.api.conftest import CHANGE, ORIGIN, QUICK, RULES, logged_in
+from tests.unit.market.series import a_series
 
 CONFIG = {
     "instruments": ["BTC/USDT@BINANCE"],
@@ -50,7 +53,7 @@ def worked(
     house: House, kind: Kind, asked: dict[str, Any]
 ) -> tuple[Bench, list[tuple[float, dict[str, Any]]]]:
     """Do a piece of work here, and return the bench of a server that starts after it."""
-    task = Task("one", CONFIG, asked, house.userdir, house.userdir / kind.folder / "one")
+    task = Task("one", CONFIG, asked, house.userdir, house.userdir / kind.folder / "one", house.tables.where)
     task.place.mkdir(parents=True)
     told: list[tuple[float, dict[str, Any]]] = []
     metrics = kind.work(task, lambda share, live: told.append((share, live)))
@@ -104,6 +107,39 @@ def test_a_verdict_tells_each_check_in_a_sentence(nobody: TestClient, house: Hou
     assert "<html" in viewer.get("/api/v1/verdicts/one/page").text
 
 
+@pytest.mark.timeout(400)
+def test_work_reads_market_data_where_the_server_does(tmp_path: Path) -> None:
+    with server() as url:
+        tables = open_tables(url)
+        BarStore(tables).write(a_series(366, timeframe="1d"))
+        house = House(tmp_path, tables, passwords=QUICK)
+        job = house.bench.plan(CONFIG, "", "ada", {})
+        house.bench.queue(job)
+
+        asyncio.run(until_over(house.bench, job))
+        house.close()
+        tables.close()
+
+    assert (job.state, job.error) == ("done", "")
+    found = json.loads((tmp_path / "backtests" / job.id / "result.json").read_bytes())
+    assert len(found["equity"]) > 300
+    assert not (tmp_path / "data").exists()
+
+
+async def until_over(bench: Bench, job: Job) -> None:
+    """Let a bench work until a piece has ended."""
+    ended = asyncio.Event()
+
+    def heard(_: str, each: Job) -> None:
+        if each is job and each.state not in ("queued", "running"):
+            ended.set()
+
+    bench.heard = heard
+    working = asyncio.create_task(bench.work())
+    await ended.wait()
+    working.cancel()
+
+
 def _cache(task: Task, tell: Tell) -> dict[str, Any]:
     from abidance.kernel.native import cache_folder
 
@@ -116,7 +152,7 @@ def test_work_keeps_compiled_code_in_the_user_directory(
     for name in ("ABIDANCE_HOME", "ABIDANCE_CACHE"):
         monkeypatch.delenv(name, raising=False)
     ours, theirs = get_context("spawn").Pipe(duplex=False)
-    task = Task("one", CONFIG, {}, tmp_path, tmp_path)
+    task = Task("one", CONFIG, {}, tmp_path, tmp_path, str(tmp_path))
 
     process = get_context("spawn").Process(target=do, args=(theirs, Kind("probe", "probes", _cache), task))
     process.start()
