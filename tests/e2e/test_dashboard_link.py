@@ -65,6 +65,7 @@ def test_what_a_browser_loads_before_it_shows_the_overview_is_small(visitor: Vis
     assert sum(size for path, size in sizes.items() if path.endswith(".js")) < 400_000
     assert sum(size for path, size in sizes.items() if path.endswith(".css")) < 60_000
     assert len(assets) < 25
+    assert len({path for path in loaded if path.startswith("/api/")}) <= 15
 
 
 @pytest.fixture(scope="module")
