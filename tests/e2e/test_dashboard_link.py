@@ -258,6 +258,7 @@ def test_a_filter_by_what_another_run_has_is_told_at_the_filter(browser: Any, ho
         page.get_by_role("option", name=re.compile("^long")).click()
 
         field = page.get_by_role("combobox", name="Instrument")
+        playwright.expect(field).to_have_attribute("aria-invalid", "true")
         told(field).get_by_text("has no instrument 'ETH/USDT@BINANCE'").wait_for()
         assert page.get_by_role("alert").count() == 0
         page.get_by_role("combobox", name="Run").click()
