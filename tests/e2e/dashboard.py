@@ -1,6 +1,7 @@
 """A user directory with a server and bots over it, and somebody who looks at it in a real browser."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -9,7 +10,7 @@ import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -76,6 +77,16 @@ class Held(EventStrategy):
 BTC = "BTC/USDT@BINANCE"
 ACCOUNT = Account("a-key", "a-secret")
 QUIET = 600
+CIRCUIT = {
+    "venue": "BINANCE",
+    "part": "orders",
+    "state": "open",
+    "reason": "It fails.",
+    "trips": 1,
+    "rest": 60,
+    "ts": 0,
+}
+"""A circuit that is open, as no bot on paper has one."""
 _WATCH = """window.moved = 0;
 new PerformanceObserver(list => {
     for (const each of list.getEntries()) if (!each.hadRecentInput) window.moved += each.value;
@@ -253,6 +264,20 @@ def entered(visitor: Visitor, house: House) -> Any:
     page.get_by_role("button", name="Make the admin and log in").click()
     page.get_by_role("link", name="Settings").wait_for()
     return page
+
+
+def answering(page: Any, way: str, change: Callable[[Any], Any]) -> None:
+    """Let the server tell what no bot on paper has."""
+
+    def told(route: Any) -> None:
+        if route.request.method != "GET":
+            route.continue_()
+            return
+        answer = route.fetch()
+        body = json.dumps(change(answer.json())) if answer.ok else answer.text()
+        route.fulfill(response=answer, body=body)
+
+    page.route(f"**{way}", told)
 
 
 def the_proof_of_who_one_is_gets_old(house: House) -> None:

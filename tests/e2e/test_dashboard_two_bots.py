@@ -1,27 +1,17 @@
 """Two bots of the same strategy in one page: what was opened for one of them never acts on the other."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.e2e.dashboard import House, Visitor, browser, playwright, pytestmark, until
+from tests.e2e.dashboard import CIRCUIT, House, Visitor, answering, browser, playwright, pytestmark, until
 
 __all__ = ["browser", "pytestmark"]  # a fixture, and what all tests of the dashboard need
 ETH = "ETH/USDT@BINANCE"
 OURS, OTHER = "delta", "gamma"
 """The one that is shown, as it comes first, and one that runs as well."""
-CIRCUIT = {
-    "venue": "BINANCE",
-    "part": "orders",
-    "state": "open",
-    "reason": "It fails.",
-    "trips": 1,
-    "rest": 60,
-    "ts": 0,
-}
 SLOW = 2_400
 """Times as fast as the market: each page asks for all that it shows at each bar, and so many pages are open here."""
 WRITES = {"POST", "PATCH", "PUT", "DELETE"}
@@ -59,9 +49,9 @@ class Form:
         self.page, self.send = self.visitor.page, send
         self.asked: list[str] = []
         if real:
-            self.answers("/api/v1/runs", lambda runs: [each | {"is_real": True} for each in runs])
-            self.answers("/api/v1/session", lambda me: me | {"role": "admin"})
-            self.answers("/api/v1/runs/*/risk", lambda risk: risk | {"circuits": [CIRCUIT]})
+            answering(self.page, "/api/v1/runs", lambda runs: [each | {"is_real": True} for each in runs])
+            answering(self.page, "/api/v1/session", lambda me: me | {"role": "admin"})
+            answering(self.page, "/api/v1/runs/*/risk", lambda risk: risk | {"circuits": [CIRCUIT]})
         self.page.on("request", self._see)
         self.visitor.go(path)
         playwright.expect(self.box).to_have_value(OURS)
@@ -79,19 +69,6 @@ class Form:
     @property
     def box(self) -> Any:
         return self.page.get_by_role("combobox", name="Run", exact=True)
-
-    def answers(self, way: str, change: Callable[[Any], Any]) -> None:
-        """Let the server tell what no bot on paper has."""
-
-        def told(route: Any) -> None:
-            answer = route.fetch()
-            route.fulfill(
-                response=answer, body=json.dumps(change(answer.json()) if answer.ok else answer.json())
-            )
-
-        self.page.route(
-            f"**{way}", lambda route: told(route) if route.request.method == "GET" else route.continue_()
-        )
 
     def act(self) -> None:
         """Press what sends it, if that is still there."""

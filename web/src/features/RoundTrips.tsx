@@ -13,7 +13,7 @@ import { tripColumns } from "./columns";
 import { PagedTable, usePages } from "./pages";
 
 type Trip = Schemas["RoundTripOut"];
-const LABELS = { name: "Labels", cell: (row: Trip) => <span title={row.note}>{[...row.labels, row.note && "✎"].filter(Boolean).join(" ")}</span> };
+const LABELS = { name: "Labels", cell: (row: Trip) => <span title={row.note}>{[...row.labels, row.note && "✎"].filter(Boolean).join(" ")}</span>, width: "minmax(52px, 1fr)" };
 
 const tripKey = (row: Trip) => String(row.number);
 

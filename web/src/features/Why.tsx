@@ -4,7 +4,7 @@ import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { brief, exact, money, pair, quoteOf, share, words } from "../ui/format";
 import { Facts, Gain, Loaded, State, Time, Told } from "../ui/parts";
-import { inUnits, type Known } from "./units";
+import { inUnits, type Known, seenOf } from "./units";
 
 /** Which of the sizing's settings each method uses, besides `max_fraction`. */
 const SIZED: Record<string, string[]> = {
@@ -76,7 +76,7 @@ export function Why({ run, order, ref: fill }: { run: Run; order?: string; ref?:
 function Seen({ data, instrument }: { data: Known; instrument: string }) {
   const bars = Array.isArray(data.bars) ? (data.bars as [string, string, number, ...number[]][]) : [];
   const bar = bars.find(([id]) => id === instrument);
-  if (!bar) return <Facts of={inUnits(without(data, "ts"), instrument)} />;
+  if (!bar) return <Facts of={seenOf(data, instrument)} />;
   const [, timeframe, opened, open, high, low, close, volume] = bar;
   return (
     <>

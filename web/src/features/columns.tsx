@@ -82,17 +82,18 @@ export const positionColumns = (run: Run): Column<Schemas["PositionOut"]>[] => [
   { name: "Share", cell: (row) => share(row.share), isNumber: true, width: "minmax(62px, 1fr)" },
 ];
 
+/** Whose a trip was is told where several strategies trade. */
 export const tripColumns = (run: Run): Column<Schemas["RoundTripOut"]>[] => [
-  { name: "Entry, UTC", cell: (row) => <Time ms={row.ts_entry} isBrief />, width: "120px" },
-  { name: "Exit, UTC", cell: (row) => <Time ms={row.ts_exit} isBrief />, width: "120px" },
-  { name: "Strategy", cell: (row) => row.strategy },
-  { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(82px, 1fr)" },
-  { name: "Side", cell: (row) => row.direction, width: "40px" },
+  { name: "Entry, UTC", cell: (row) => <Time ms={row.ts_entry} isBrief />, width: "118px" },
+  { name: "Exit, UTC", cell: (row) => <Time ms={row.ts_exit} isBrief />, width: "118px" },
+  ...(run.strategies.length > 1 ? [{ name: "Strategy", cell: (row: Schemas["RoundTripOut"]) => row.strategy }] : []),
+  { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(72px, 1fr)" },
+  { name: "Side", cell: (row) => row.direction, width: "36px" },
   measured(run, "Quantity", baseOf, (row) => row.quantity),
   measured(run, "Entry", quoteOf, (row) => row.entry_price, { width: "minmax(76px, 1fr)" }),
   measured(run, "Exit", quoteOf, (row) => row.exit_price, { width: "minmax(76px, 1fr)" }),
   measured(run, "P&L", quoteOf, (row) => row.pnl, { shown: asGain, width: "minmax(76px, 1fr)" }),
-  { name: "P&L, %", cell: (row) => <Gain of={row.pnl_share} text={signedShare(row.pnl_share)} />, isNumber: true, width: "minmax(66px, 1fr)" },
-  measured(run, "Fees", quoteOf, (row) => row.fees, { shown: money, width: "minmax(76px, 1fr)" }),
-  { name: "Exit by", cell: (row) => words(row.exit_reason) },
+  { name: "P&L, %", cell: (row) => <Gain of={row.pnl_share} text={signedShare(row.pnl_share)} />, isNumber: true, width: "minmax(60px, 1fr)" },
+  measured(run, "Fees", quoteOf, (row) => row.fees, { shown: money, width: "minmax(72px, 1fr)" }),
+  { name: "Exit by", cell: (row) => words(row.exit_reason), width: "minmax(72px, 1fr)" },
 ];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { inUnits } from "./units";
+import { inUnits, seenOf } from "./units";
 
 describe("a record of the engine", () => {
   it("tells each figure in its unit, and what is no figure as it is", () => {
@@ -13,5 +13,14 @@ describe("a record of the engine", () => {
   it("tells a fee in the asset in which it is paid", () => {
     expect(inUnits({ price: "0.05", fee: "0.001", fee_asset: "BNB" }, "ETH/BTC@BINANCE")).toEqual({ price: "0.05 BTC", fee: "0.001 BNB" });
     expect(inUnits({ volume: 12 }, "ETH/BTC@BINANCE")).toEqual({ volume: "12 ETH" });
+  });
+
+  it("tells of fills, trades and quotes what was seen, and neither ids nor nanoseconds", () => {
+    const ts = 1_735_689_600_000_000_000;
+    const fill = { id: "t1", order_id: "o1", instrument: "BTC/USDT@BINANCE", strategy: "A", side: "buy", quantity: "0.5", price: "61000", fee: "0.1", fee_asset: "BNB", ts, is_maker: false, purpose: "entry" };
+
+    expect(seenOf({ ts, fill }, "ETH/USDT@BINANCE")).toEqual({ instrument: "BTC/USDT", strategy: "A", side: "buy", quantity: "0.5 BTC", price: "61,000 USDT", fee: "0.1 BNB", is_maker: false, purpose: "entry" });
+    expect(seenOf({ ts, instrument: "BTC/USDT@BINANCE", price: 61_000, size: 0.25, buyer_is_taker: true, id: "7" }, "BTC/USDT@BINANCE")).toEqual({ instrument: "BTC/USDT", price: "61,000 USDT", size: "0.25 BTC", buyer_is_taker: true });
+    expect(seenOf({ ts, instrument: "BTC/USDT@BINANCE", bid: 1, bid_size: 2, ask: 3, ask_size: 4 }, "BTC/USDT@BINANCE")).toEqual({ instrument: "BTC/USDT", bid: "1 USDT", bid_size: "2 BTC", ask: "3 USDT", ask_size: "4 BTC" });
   });
 });

@@ -1,8 +1,8 @@
 /** Records of the engine with each figure in its unit, by the names that orders, fills, bars and settings have there. */
-import { baseOf, inUnit, quoteOf, share } from "../ui/format";
+import { baseOf, inUnit, pair, quoteOf, share } from "../ui/format";
 
 export type Known = Record<string, unknown>;
-const BASE = new Set(["quantity", "filled", "remaining", "volume"]);
+const BASE = new Set(["quantity", "filled", "remaining", "volume", "size", "bid_size", "ask_size"]);
 /** Prices, distances of prices and money. */
 const QUOTE = new Set([
   "open", "high", "low", "close", "price", "trigger", "decision_price", "expected", "average_price", "bid", "ask", "mark",
@@ -16,6 +16,17 @@ export function inUnits(of: Known, instrument: string): Known {
   const { fee, fee_asset: feeAsset, ...rest } = of;
   const told = Object.entries(rest).map(([name, value]) => [name, unitOf(name, value, instrument)]);
   return { ...Object.fromEntries(told), ...(fee === undefined ? {} : { fee: inUnit(fee as string, String(feeAsset ?? "")) }) };
+}
+
+/** What says nothing to people: moments in nanoseconds, and ids. */
+const INNER = new Set(["ts", "id", "order_id"]);
+
+/** Return what an event of the engine says, such as a fill, a trade or a quote, as people read it. */
+export function seenOf(event: Known, instrument: string): Known {
+  const { fill, ...rest } = event;
+  const all = Object.entries({ ...rest, ...(fill as Known | undefined) }).filter(([name]) => !INNER.has(name));
+  const of = typeof (fill as Known | undefined)?.instrument === "string" ? String((fill as Known).instrument) : String(event.instrument ?? instrument);
+  return inUnits(Object.fromEntries(all.map(([name, value]) => [name, name === "instrument" ? pair(of) : value])), of);
 }
 
 function unitOf(name: string, value: unknown, instrument: string): unknown {

@@ -1,7 +1,6 @@
-/** A table of any length: only the rows in sight are drawn. Numbers stand right; on a phone each row is a card. */
-import { useMediaQuery } from "@mantine/hooks";
+/** A table of any length: only the rows in sight are drawn. Numbers stand right; where columns lack room each row is a card. */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { memo, type ReactNode, useCallback, useEffect, useRef } from "react";
+import { memo, type ReactNode, type RefObject, useCallback, useEffect, useRef, useState } from "react";
 import { Empty } from "./parts";
 
 export interface Column<T> {
@@ -16,7 +15,11 @@ const ROW = 34;
 export const ROOM = 180;
 /** Pixels that a column has at least, and that lie between two, as in app.css. */
 const LEAST = 76;
-const GAP = 12;
+const GAP = 8;
+/** Pixels beside the first column and the last one. */
+const EDGES = 12;
+/** Pixels of a bar to scroll by, where rows are more than stand in a table. */
+const BAR = 15;
 /** Rows below those in sight at which more are asked for. */
 const AHEAD = 50;
 /** A card is a grid of so many parts, in lines so high, with so much around them, as in app.css. */
@@ -39,6 +42,21 @@ function cardHeight<T>(columns: Column<T>[]): number {
 
 const templateOf = <T,>(columns: Column<T>[], isNarrow: boolean) =>
   isNarrow ? {} : { gridTemplateColumns: columns.map((each) => each.width ?? `minmax(${LEAST}px, 1fr)`).join(" ") };
+
+/** Return what goes to a table's element, and the pixels that it has for columns: it is never drawn before that is known. */
+function useRoom(place: RefObject<HTMLDivElement | null>) {
+  const [room, setRoom] = useState(Number.POSITIVE_INFINITY);
+  const measured = useCallback((found: HTMLDivElement | null) => {
+    place.current = found;
+    if (!found) return;
+    const measure = () => setRoom(found.offsetWidth);
+    measure();
+    const watch = new ResizeObserver(measure);
+    watch.observe(found);
+    return () => watch.disconnect();
+  }, [place]);
+  return { measured, room };
+}
 
 interface RowOf<T> {
   row: T;
@@ -99,8 +117,10 @@ export function DataTable<T>({
   reserved?: number;
   onEnd?: () => void;
 }) {
-  const place = useRef<HTMLDivElement>(null);
-  const isNarrow = useMediaQuery("(max-width: 760px)", undefined, { getInitialValueInEffect: false });
+  const place = useRef<HTMLDivElement | null>(null);
+  const { measured, room } = useRoom(place);
+  const bar = (rows.length + 1) * ROW > height ? BAR : 0;
+  const isNarrow = columns.reduce((sum, each) => sum + pixels(each) + GAP, EDGES - GAP) > room - bar;
   const [rowHeight, head] = isNarrow ? [cardHeight(columns), 0] : [ROW, ROW];
   const virtual = useVirtualizer({
     count: rows.length,
@@ -123,22 +143,21 @@ export function DataTable<T>({
   const tall = Math.min(height, Math.max(least, rowHeight * (reserved ? most.current : rows.length) + head + 2));
   if (rows.length === 0)
     return (
-      <div className="table-empty" style={{ minHeight: least || undefined }}>
+      <div className="table-empty" ref={measured} style={{ minHeight: least || undefined }}>
         <Empty>{empty}</Empty>
       </div>
     );
   const template = templateOf(columns, isNarrow);
-  const minWidth = isNarrow ? undefined : columns.reduce((sum, each) => sum + pixels(each) + GAP, 0);
   return (
-    <div className={isNarrow ? "table cards" : "table"} ref={place} style={{ height: tall }} role="table" aria-label={label} aria-rowcount={rows.length + 1} tabIndex={0}>
-      <div className="table-head" role="row" style={{ ...template, minWidth }}>
+    <div className={isNarrow ? "table cards" : "table"} ref={measured} style={{ height: tall }} role="table" aria-label={label} aria-rowcount={rows.length + 1} tabIndex={0}>
+      <div className="table-head" role="row" style={template}>
         {columns.map((each) => (
           <div key={each.name} role="columnheader" className={each.isNumber ? "number" : undefined}>
             {each.name}
           </div>
         ))}
       </div>
-      <div className="table-body" role="rowgroup" style={{ height: virtual.getTotalSize(), minWidth }}>
+      <div className="table-body" role="rowgroup" style={{ height: virtual.getTotalSize() }}>
         {items.map((item) => {
           const row = rows[item.index];
           if (row === undefined) return null;

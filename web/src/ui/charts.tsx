@@ -40,6 +40,8 @@ export interface Curve {
   format?: (value: number) => string;
 }
 
+/** Pixels from one figure beside a chart to the next. */
+const ROOM = 30;
 const [SECOND, MINUTE, HOUR, DAY, YEAR] = [1, 60, 3_600, 86_400, 31_536_000];
 /** How moments stand below a chart: as everywhere here, year before month before day. */
 const STAMPS = [
@@ -61,6 +63,21 @@ export function zoomOf(ts: ArrayLike<number>, shown: { min?: number; max?: numbe
   const { min, max } = shown ?? {};
   if (first === undefined || last === undefined || min === undefined || max === undefined) return null;
   return min > first || max < last ? { min, max } : null;
+}
+
+/** Steps that people count in, of each power of ten. */
+const STEPS = [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8];
+
+/** Return the figures that stand beside a chart: at most so many, and three at least. */
+export function ticksOf(low: number, high: number, most: number): number[] {
+  if (!(high > low)) return [low];
+  const power = Math.floor(Math.log10(high - low)) - 1;
+  const rising = [0, 1, 2].flatMap((more) => STEPS.map((step) => step * 10 ** (power + more)));
+  const span = (step: number) => [Math.ceil(low / step - 1e-9), Math.floor(high / step + 1e-9)] as const;
+  const count = (step: number) => span(step)[1] - span(step)[0] + 1;
+  const step = rising.find((each) => count(each) >= 3 && count(each) <= most) ?? rising.findLast((each) => count(each) >= 3) ?? high - low;
+  const [first] = span(step);
+  return Array.from({ length: count(step) }, (_, at) => (first + at) * step);
 }
 
 export function Lines({
@@ -102,7 +119,7 @@ export function Lines({
         hooks: { setScale: [(chart, key) => { if (key === "x" && chart.data[0].length > 0) zoom.current = zoomOf(chart.data[0], chart.scales.x); }] },
         axes: [
           { ...axis, values: STAMPS as unknown as uPlot.Axis.Values },
-          { ...axis, size: 70, values: (_, found) => found.map((each) => (shown.current[0]?.format?.(each) ?? String(each)).replace(/\.00$/, "")) },
+          { ...axis, size: 70, splits: (chart, _, low, high) => ticksOf(low, high, Math.max(3, Math.floor(chart.bbox.height / devicePixelRatio / ROOM))), values: (_, found) => found.map((each) => (shown.current[0]?.format?.(each) ?? String(each)).replace(/\.00$/, "")) },
         ],
         series: [
           { label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },

@@ -1,0 +1,89 @@
+"""The dashboard on a phone, on a tablet, on desks and magnified: all of it is there, and nothing is cut off."""
+
+from typing import Any
+
+import pytest
+
+from tests.e2e.dashboard import (
+    SCREENS,
+    STILL,
+    House,
+    Visitor,
+    barriers,
+    browser,
+    house,
+    pytestmark,
+    settle,
+    shot,
+    until,
+)
+
+__all__ = ["browser", "house", "pytestmark"]  # fixtures, and what all tests of the dashboard need
+CUT_OFF = """[...document.querySelectorAll('.table')].filter(each => each.scrollWidth > each.clientWidth + 1)
+    .map(each => each.getAttribute('aria-label'))"""
+"""Tables that can only be read whole by scrolling sideways."""
+DESK = 1280
+BESIDE = {"Last fills"}
+"""Tables that have half a screen: their rows may be cards there."""
+WIDTHS = (1360, DESK, 800, 320)
+"""Of desks, of a tablet, and of a desk magnified four times (WCAG 1.4.10)."""
+
+
+def test_a_phone_shows_every_screen_whole_and_nothing_moves_there(browser: Any, house: House) -> None:
+    visitor = Visitor(browser, house.address, viewport={"width": 390, "height": 844})
+    for path, name in SCREENS.items():
+        page = visitor.go(path)
+        page.get_by_role("heading", name=name, exact=True).first.wait_for()
+        page.locator(".link-live").wait_for()
+        shot(page, f"{name.replace(' ', '-').lower()}-phone")
+
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        assert page.evaluate(CUT_OFF) == [], path
+        assert barriers(page) == [], path
+        assert visitor.moved() < STILL, path
+    assert visitor.faults == []
+    visitor.context.close()
+
+
+def labelled(page: Any, house: House) -> None:
+    """Leave a round trip with labels behind."""
+    way = f"{house.address}/api/v1/runs/bot"
+    ours = {"X-Abidance": "1", "Origin": house.address}
+    order = {"strategy": "EmaCross", "instrument": "ETH/USDT@BINANCE", "quantity": "0.1"}
+    trips = f"{way}/round-trips?instrument={order['instrument']}"
+    until(lambda: page.request.get(way).ok, "the bot is seen")
+    for side in ("buy", "sell"):
+        fills = page.request.get(f"{way}/fills?limit=1").json()["items"]
+        assert page.request.post(f"{way}/orders", data=order | {"side": side}, headers=ours).ok
+        until(lambda: page.request.get(f"{way}/fills?limit=1").json()["items"] != fills, "a fill")  # noqa: B023
+    until(lambda: page.request.get(trips).json()["items"], "a round trip")
+    number = page.request.get(trips).json()["items"][0]["number"]
+    note = {"labels": ["late", "by-hand", "news"], "note": "Entered late."}
+    assert page.request.put(f"{way}/round-trips/{number}/note", data=note, headers=ours).ok
+
+
+@pytest.mark.timeout(240)
+def test_each_screen_is_whole_on_desks_and_tablets_and_where_it_is_magnified(
+    browser: Any, house: House
+) -> None:
+    visitor = Visitor(browser, house.address)
+    labelled(visitor.page, house)
+    wrong = []
+    for path in SCREENS:
+        page = visitor.go(path)
+        page.locator(".link-live").wait_for()
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            settle(page)
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            wrong += [f"{path} at {width}: {wide} wide"] if wide > width else []
+            wrong += [f"{path} at {width}: {each} is cut off" for each in page.evaluate(CUT_OFF)]
+            cards = page.locator(".cards").evaluate_all("all => all.map(each => each.ariaLabel)")
+            wrong += [
+                f"{path} at {width}: {each} is no table"
+                for each in cards
+                if width >= DESK and each not in BESIDE
+            ]
+    assert not wrong, "\n".join(wrong)
+    assert visitor.faults == []
+    visitor.context.close()
