@@ -16,7 +16,7 @@ from abidance.journal.store import FileJournal
 from abidance.kernel.ids import OrderIds
 from abidance.model.account import OWNER
 from abidance.model.command import Submit
-from abidance.model.event import KILL_SWITCH, OrderFilled
+from abidance.model.event import KILL_SWITCH, BalanceChanged, OrderFilled
 from abidance.model.order import OrderState
 from abidance.model.outcome import Decided, RefusalCode
 from abidance.portfolio.ledger import Ledger
@@ -332,6 +332,15 @@ def what_is_bought_by_hand_is_the_runs() -> AbstractContextManager[Any]:
     return patch.object(register, "OWNER", "manual")
 
 
+def what_the_owner_moves_is_the_runs() -> AbstractContextManager[Any]:
+    """Money that the owner pays in or takes out is booked as the run's."""
+
+    def made(*told: Any) -> BalanceChanged:
+        return msgspec.structs.replace(BalanceChanged(*told), is_owners=False)
+
+    return patch.object(register, "BalanceChanged", made)
+
+
 def failed_comparisons_wait_their_turn() -> AbstractContextManager[Any]:
     """A comparison that failed is made again only when the next is due."""
     return patch.object(gateway, "RETRY", 600.0)
@@ -620,6 +629,7 @@ BUGS: Mapping[str, Planted] = {
         ids_depend_on_the_process, ids_repeat, open_orders_are_forgotten_at_a_restart,
         exits_forget_what_stops_have_sold, stops_give_way_to_the_exits_of_others,
         nobody_notes_what_leaves, fills_by_hand_are_told_after_each_restart, what_is_bought_by_hand_is_the_runs,
+        what_the_owner_moves_is_the_runs,
         a_start_is_trusted_without_a_comparison,
         failed_comparisons_wait_their_turn, half_written_records_stay, events_are_not_handled_in_their_order,
         broken_frames_are_only_logged, costs_are_not_looked_at, parts_of_an_entry_forget_each_other, funding_is_lost,
