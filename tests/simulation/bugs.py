@@ -534,6 +534,7 @@ RULE = {
     "nobody_notes_what_leaves": "sent once",
     "fills_by_hand_are_told_after_each_restart": "fills once",
     "what_is_bought_by_hand_is_the_runs": "money",
+    "what_the_owner_moves_is_the_runs": "owner's money",
     "a_start_is_trusted_without_a_comparison": "compared",
     "failed_comparisons_wait_their_turn": "calm",
     "half_written_records_stay": "program",
