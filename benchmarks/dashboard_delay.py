@@ -103,7 +103,7 @@ WATCH = """(() => {
             if (row.querySelector('[data-name="State"]').textContent === 'filled') once('filled', quantity);
         }
         for (const row of document.querySelectorAll('[aria-label="Fills"] .table-row'))
-            once('fills', row.querySelector('[data-name="Quantity"]').textContent);
+            once('fills', row.querySelector('[data-name^="Quantity"]').textContent);
         for (const row of document.querySelectorAll('[aria-label="Jobs"] .table-row')) {
             const label = row.querySelector('[data-name="What"]').textContent;
             const bar = row.querySelector('[role="progressbar"]');
