@@ -105,13 +105,19 @@ async def watch_key(
         try:
             verdict = await check_key(keys, venue, account, transport, pulse, rest_url)
         except VenueError as error:
-            untold += 1
-            logger("keys").warning("key_not_checked", venue=venue, times=untold, reason=error.found)
-            if untold == UNTOLD:
-                doubt(f"What the key may do has not been told for hours. {error.found}")
-            continue
+            why = error.found
+            logger("keys").warning("key_not_checked", venue=venue, times=untold + 1, reason=why)
         except AbidanceError as error:
+            untold = 0
             doubt(error.found)
+            continue
+        except Exception as error:  # noqa: BLE001 (a look that fails is no reason to leave positions)
+            why = f"The program failed ({type(error).__name__}: {error})."
+            logger("keys").exception("key_not_checked", venue=venue, times=untold + 1)
         else:
+            untold = 0
             doubt(" ".join(verdict.refusals))
-        untold = 0
+            continue
+        untold += 1
+        if untold == UNTOLD:
+            doubt(f"What the key may do has not been told for hours. {why}")

@@ -1,8 +1,9 @@
 """What venues demand of orders, asked again while a bot with real orders runs: what changed goes to the engine.
 
 A venue may change its steps and least sizes at any time, and orders by the old ones are then refused. So it is asked
-now and then, and soon after an order was refused. What it lists no longer, or as halted, takes no entries. A run begins
-with the rules that were known then (`run.setup`); what is found here is on its record, so that a restart knows it too.
+now and then, and soon after an order was refused. What it lists no longer, or as halted, takes no entries, and is
+looked for soon until it is back. A run begins with the rules that were known then (`run.setup`); what is found here is
+on its record, so that a restart knows it too.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -70,11 +71,15 @@ class RulesWatch:
         while True:
             await pulse.sleep(LOOK)
             now = pulse.steady()
-            if now >= due or (self._is_due and now >= earliest):
+            if now >= due or (now >= earliest and (self._is_due or self._awaits())):
                 self._is_due = False
                 for venue in self._venues:
                     await self._look(venue, pulse)
                 due, earliest = now + EVERY, now + AGAIN
+
+    def _awaits(self) -> bool:
+        """Say whether entries are kept off because of what these venues told: that may end at any time."""
+        return any(parse_instrument_id(id).venue in self._venues for id in self._known().feeds.delisted)
 
     async def _look(self, venue: str, pulse: Pulse) -> None:
         try:
@@ -96,10 +101,10 @@ class RulesWatch:
                 self._tell(RulesChanged(pulse.wall(), id, *demands, is_listed=is_listed))
 
     def _is_listed(self, id: str, terms: Terms | None) -> bool:
-        """Say whether an instrument is traded: one list that leaves it out is no proof, a second one is."""
-        if terms is not None:
+        """Say whether an instrument is traded: one list that leaves it out or says halted is no proof, a second is."""
+        if terms is not None and terms.status is Status.TRADING:
             self._missing.discard(id)
-            return terms.status is Status.TRADING
+            return True
         if id not in self._missing:
             self._missing.add(id)
             self._is_due = True

@@ -130,13 +130,42 @@ async def test_an_instrument_that_two_lists_leave_out_is_told_once_and_again_whe
         assert {(each.tick, each.lot) for each in told} == {(BTC.tick, BTC.lot)}
 
 
-async def test_an_instrument_that_is_listed_as_halted_is_told_at_once() -> None:
+async def test_one_list_that_says_halted_is_no_proof_and_a_second_one_is() -> None:
     venue = Venue()
     venue.status = Status.HALTED
     async with watched(venue) as (pulse, _, told):
         await pulse.advance(FIRST + LOOK)
+        early = list(told)
+        await pulse.advance(AGAIN + LOOK)
 
+        assert early == []
         assert [each.is_listed for each in told] == [False]
+
+
+async def test_a_venue_that_said_halted_once_by_mistake_keeps_no_entries_off() -> None:
+    venue = Venue()
+    venue.status = Status.HALTED
+    async with watched(venue) as (pulse, _, told):
+        await pulse.advance(FIRST + LOOK)
+        venue.status = Status.TRADING
+        await pulse.advance(AGAIN + LOOK)
+
+        assert (venue.asked, told) == (2, [])
+
+
+async def test_an_instrument_that_is_halted_is_looked_for_soon_until_it_is_traded_again() -> None:
+    venue = Venue()
+    venue.status = Status.HALTED
+    async with watched(venue) as (pulse, _, told):
+        await pulse.advance(FIRST + 3 * (AGAIN + LOOK))
+        halted = [each.is_listed for each in told]
+        venue.status = Status.TRADING
+        await pulse.advance(AGAIN + LOOK)
+        back, asked = [each.is_listed for each in told], venue.asked
+        await pulse.advance(EVERY - AGAIN - 2 * LOOK)
+
+        assert (halted, back) == ([False], [False, True])
+        assert venue.asked == asked  # from now on in ordinary times
 
 
 async def test_an_empty_list_says_nothing_of_what_is_traded() -> None:

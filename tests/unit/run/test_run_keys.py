@@ -123,6 +123,30 @@ async def test_a_venue_that_does_not_tell_for_three_hours_is_told_once_and_until
     assert again == [[], []]
 
 
+async def test_a_look_that_fails_in_a_way_nobody_foresaw_ends_nothing_and_counts_as_untold(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Watch(keys) as watch:
+        with monkeypatch.context() as broken:
+            broken.setattr("abidance.run.keys.ask_permissions", _fails)
+            failed = [await asyncio.wait_for(watch.an_hour(), 5) for _ in range(4)]
+        answered = await watch.an_hour()
+
+    assert failed == [
+        [],
+        [],
+        [
+            "What the key may do has not been told for hours. The program failed (TypeError: a shape nobody foresaw)."
+        ],
+        [],
+    ]
+    assert answered == [""]
+
+
+async def _fails(*_: object) -> None:
+    raise TypeError("a shape nobody foresaw")
+
+
 def test_credentials_and_addresses_come_from_the_vault_and_the_configuration(keys: Keys) -> None:
     feed = FeedConfig(addresses={"BINANCE": AddressConfig(rest_url="http://127.0.0.1:1")})
 

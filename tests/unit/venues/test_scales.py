@@ -12,9 +12,9 @@ from msgspec import structs
 from msgspec.structs import replace
 
 from abidance.model.instrument import SECOND_NS, Instrument
-from abidance.model.order import OrderRequest, Side
+from abidance.model.order import OrderRequest, OrderState, Side
 from abidance.testing.exchange import Fault, Wrong
-from abidance.venues.account import Execution, Exposure, Funds, Page, Reply
+from abidance.venues.account import Execution, Exposure, Funds, OrderReport, Page, Reply
 from abidance.venues.accounts import account_of
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading.books import Books, Loose
@@ -118,6 +118,43 @@ async def test_fills_that_the_venue_never_lists_are_a_doubt_that_ends_when_it_do
     assert "books" in while_owing[-1]
     assert not world.gateway.doubts
     assert world.filled(order) == D("0.1")
+    await world.stop()
+
+
+async def test_fills_that_are_each_listed_in_time_are_no_doubt_however_long_one_is_awaited() -> None:
+    world = await World().start()
+    register, scales = world.gateway.register, world.gateway.scales
+    tracked = never_answered(world, "100")
+    tracked.left = True
+    register.accepted(tracked, 0)
+
+    def reported(filled: int) -> None:
+        found = OrderReport(
+            tracked.id, "9", world.btc.id, OrderState.OPEN, Side.BUY, D(100), D(filled), filled, D(100)
+        )
+        register.report(found, filled)
+
+    def listed(fill: int) -> None:
+        found = Execution(
+            f"t{fill}", tracked.id, "9", world.btc.id, Side.BUY, D(1), D(99), D(0), "USDT", fill
+        )
+        register.execution(found, fill)
+
+    reported(1)
+    doubted = []
+    for second in range(2, 92):
+        reported(second)
+        listed(second - 1)
+        world.pulse.now += 1
+        scales.heed_debts()
+        doubted.append(scales.overdue())
+    for _ in range(32):  # and the last one never is
+        world.pulse.now += 1
+        scales.heed_debts()
+
+    assert not any(doubted)
+    assert scales.overdue() == [tracked]
+    assert world.gateway.doubts["owed"].startswith("1 of BTC/USDT@BINANCE")
     await world.stop()
 
 
@@ -331,6 +368,24 @@ def test_a_position_may_be_what_is_under_way_makes_of_it_and_no_lot_more(
     )
 
     assert [gap.there for gap in gaps] == ([there] if beyond else [])
+
+
+async def test_an_account_of_which_something_is_still_awaited_is_not_said_to_agree() -> None:
+    world = Owner()
+    await world.start()
+    agreed, moving, books = list[bool](), {"ETH"}, world.gateway.scales._books
+    world.ours = {"ETH": D(1)}  # it is gone, and not compared: a loan of it is under way
+    books.moving, books.agreed = lambda: moving, lambda: agreed.append(True)
+
+    awaited = await in_doubt(world, 70)
+    early = list(agreed)
+    world.ours = {}
+    moving.clear()
+    await world.advance(70)
+
+    assert not any(awaited)
+    assert (bool(early), bool(agreed)) == (False, True)
+    await world.stop()
 
 
 async def test_one_answer_without_a_debt_does_not_end_the_doubt_about_it() -> None:

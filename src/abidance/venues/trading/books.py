@@ -56,7 +56,7 @@ class Books:
     """What our own books say of the account: asked when the venue's say is compared with it.
 
     `settle` is told before what the account has: what somebody did with it by hand is then brought home. `agreed` is
-    called once nothing else differed.
+    called once nothing differed and all was compared.
     """
 
     funds: Callable[[], Mapping[str, Decimal]]

@@ -37,6 +37,13 @@ class UnderWay(NamedTuple):
         return bool(self.orders)
 
 
+class _Owing(NamedTuple):
+    """Since when fills of an order are missing, and how much of it was listed all that time."""
+
+    since: float
+    listed: Decimal
+
+
 def under_way(register: Register) -> UnderWay:
     """Return what may have traded and is not told: outcomes unknown, fills owed, executions unexplained."""
     found = [
@@ -78,7 +85,7 @@ class Scales:
         self._sweep = sweep
         self._asked = asked
         self._whole_at: float | None = None
-        self._owing_since: dict[str, float] = {}
+        self._owing: dict[str, _Owing] = {}
 
     async def compare(self) -> bool:
         """Compare the account with our books and say whether that came to a result.
@@ -127,7 +134,7 @@ class Scales:
         self._books.settle(self.funds)
         found, before = told(self.gaps()), self._doubts.get(BOOKS)
         self._doubt(BOOKS, found)
-        if not found:
+        if not found and not self._books.moving():
             self._books.agreed()
         if not found or not before:
             self._way.signs(Sign.DIFFERED if found else Sign.AGREED, 0.0, found)
@@ -159,14 +166,21 @@ class Scales:
 
     def heed_debts(self) -> None:
         """Doubt the account once fills are missing for so long that nobody can say whether they will be found."""
-        now = self._way.pulse.steady()
-        self._owing_since = {each.id: self._owing_since.get(each.id, now) for each in self._register.owing()}
+        now, before = self._way.pulse.steady(), self._owing
+        self._owing = {}
+        for each in self._register.owing():
+            known = before.get(each.id, _Owing(now, each.filled))
+            self._owing[each.id] = known if known.listed == each.filled else _Owing(now, each.filled)
         self._doubt(OWED, self._unlisted())
 
     def overdue(self) -> list[Tracked]:
         """Return the orders of which fills are missing for so long that this is a doubt."""
-        now, since = self._way.pulse.steady(), self._owing_since
-        return [each for each in self._register.owing() if now - since.get(each.id, now) > OVERDUE]
+        return [each for each in self._register.owing() if self._is_overdue(each)]
+
+    def _is_overdue(self, owing: Tracked) -> bool:
+        now = self._way.pulse.steady()
+        known = self._owing.get(owing.id, _Owing(now, owing.filled))
+        return known.listed == owing.filled and now - known.since > OVERDUE
 
     def _unlisted(self) -> str:
         missing = [
