@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from abidance.engine.pump import Pump
+from abidance.engine.vigil import VIGIL
 from abidance.journal.record import Codec, RunHeader
 from abidance.kernel.ids import OrderIds
 from abidance.model.command import Submit
-from abidance.model.event import Control, ControlAction
+from abidance.model.event import Control, ControlAction, Timer
 from abidance.model.market import BarSlice, BookSnapshot, FundingRate, MarketEvent, Quote, Trade
 from abidance.model.order import Purpose
 from abidance.model.outcome import Outcome, Recorded, Refused
@@ -379,6 +380,8 @@ def test_replica_equals_the_engine_after_each_of_a_thousand_steps_of_one_run(see
         pump.market(event)
         compared()
         pump.step(crowd.next(core, event.ts))
+        compared()
+        pump.step(Timer(event.ts, VIGIL))
         compared()
         assert isinstance(event, BarSlice)
         near = event.bars[-1].close

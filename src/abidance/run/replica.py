@@ -33,6 +33,7 @@ from abidance.model.event import (
     FundingPaid,
     OrderFilled,
     RulesChanged,
+    Timer,
     VenueStatus,
 )
 from abidance.model.instrument import SECOND_NS, timeframe_ns
@@ -170,7 +171,7 @@ class Replica:
             BarSlice: self._on_slice,
             **dict.fromkeys((Trade, Quote, BookSnapshot), self._on_tick),
             MarkPrice: self._on_mark,
-            FundingRate: self._on_moment,
+            **dict.fromkeys((FundingRate, Timer), self._on_moment),
             FeedStatus: self._on_feed,
             Anomaly: self._on_anomaly,
             OrderFilled: self._on_filled,
@@ -334,8 +335,8 @@ class Replica:
         self.state.now = event.ts
         self.state.feeds.marks[event.instrument] = event
 
-    def _on_moment(self, event: FundingRate) -> None:
-        self.state.now = event.ts
+    def _on_moment(self, event: FundingRate | Timer) -> None:
+        self.state.now = max(self.state.now, event.ts)
 
     def _on_feed(self, event: FeedStatus) -> None:
         self.state.now = max(self.state.now, event.ts)
