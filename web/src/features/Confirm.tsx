@@ -1,7 +1,9 @@
 /** Grave deeds ask for the password once more; what was begun goes on by itself afterwards. */
 import { Button, PasswordInput, TextInput } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { api, placed } from "../client/api";
+import { api, codeOf, placed } from "../client/api";
 import { Failure, Form } from "../ui/parts";
 
 export function Confirm({ onConfirmed }: { onConfirmed: () => void }) {
@@ -19,4 +21,21 @@ export function Confirm({ onConfirmed }: { onConfirmed: () => void }) {
       </Button>
     </Form>
   );
+}
+
+/** Show why something failed, or ask for the password where that is all that is missing. */
+export function Missing({ error, again }: { error: unknown; again: () => void }) {
+  if (!error) return null;
+  return codeOf(error) === "confirm" ? <Confirm onConfirmed={again} /> : <Failure error={error} />;
+}
+
+/** What follows a deed that is done: all is read anew, and it is told. */
+export function useDone(text: string) {
+  const queries = useQueryClient();
+  return {
+    onSuccess: () => {
+      void queries.invalidateQueries();
+      notifications.show({ message: text });
+    },
+  };
 }

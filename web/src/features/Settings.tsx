@@ -1,18 +1,20 @@
-/** Who may come in and how: my password and second factor, sessions, tokens, users, and what everybody did. */
-import { Button, Checkbox, Modal, MultiSelect, NumberInput, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
-import { useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+/** Who may come in and how: my password and second factor, sessions, tokens, and what everybody did. */
+import { Button, Checkbox, MultiSelect, NumberInput, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
+import { lazy, Suspense, useState } from "react";
 import type { Me } from "../app/Shell";
-import { api, codeOf, placed, type Schemas } from "../client/api";
+import { api, placed, type Schemas } from "../client/api";
 import { useOnce } from "../client/once";
 import { DataTable } from "../ui/DataTable";
 import { typed } from "../ui/format";
 import { Failure, Form, Loaded, Panel, State, Time, written } from "../ui/parts";
-import { Confirm } from "./Confirm";
+import { Missing, useDone } from "./Confirm";
 import { Venues } from "./Keys";
 import { NewsSettings } from "./News";
 import { PagedTable, usePages } from "./pages";
+import { type Role, ROLES, Users } from "./Users";
+
+/** Needed by few, and once. */
+const Picture = lazy(() => import("./Picture"));
 
 export default function Settings({ me }: { me: Me }) {
   return (
@@ -43,7 +45,7 @@ export default function Settings({ me }: { me: Me }) {
         <Tabs.Panel value="sessions" pt="sm"><Sessions /></Tabs.Panel>
         <Tabs.Panel value="tokens" pt="sm"><div className="stack"><Tokens /></div></Tabs.Panel>
         <Tabs.Panel value="venues" pt="sm"><div className="stack"><Venues me={me} /></div></Tabs.Panel>
-        <Tabs.Panel value="users" pt="sm"><Users /></Tabs.Panel>
+        <Tabs.Panel value="users" pt="sm"><Users me={me} /></Tabs.Panel>
         <Tabs.Panel value="audit" pt="sm"><Audit /></Tabs.Panel>
         <Tabs.Panel value="notifications" pt="sm"><NewsSettings /></Tabs.Panel>
         <Tabs.Panel value="appearance" pt="sm"><Appearance /></Tabs.Panel>
@@ -65,22 +67,6 @@ function Appearance() {
       />
     </Panel>
   );
-}
-
-/** Show why something failed, or ask for the password where that is all that is missing. */
-function Missing({ error, again }: { error: unknown; again: () => void }) {
-  if (!error) return null;
-  return codeOf(error) === "confirm" ? <Confirm onConfirmed={again} /> : <Failure error={error} />;
-}
-
-function useDone(text: string) {
-  const queries = useQueryClient();
-  return {
-    onSuccess: () => {
-      void queries.invalidateQueries();
-      notifications.show({ message: text });
-    },
-  };
 }
 
 function Mine({ me }: { me: Me }) {
@@ -126,7 +112,8 @@ function Mine({ me }: { me: Me }) {
           </div>
         ) : begin.data ? (
           <Form error={finish.error} onSend={() => finish.mutate({ body: { code } })}>
-            <p>Put this secret into your authenticator, then type the code that it shows.</p>
+            <p>Let your authenticator read this picture, or put the secret into it; then type the code that it shows.</p>
+            <div className="qr"><Suspense><Picture of={begin.data.uri} /></Suspense></div>
             <code>{begin.data.secret}</code>
             <TextInput label="Code" inputMode="numeric" value={code} onChange={(e) => setCode(e.currentTarget.value)} error={flaw.finish.at.code} required />
             <Failure error={flaw.finish.rest} />
@@ -171,8 +158,6 @@ function Sessions() {
   );
 }
 
-const ROLES = ["viewer", "operator", "admin"];
-type Role = Schemas["Role"];
 const SCOPES = ["read", "trade", "research", "metrics", "manage"];
 type Scope = Schemas["Scope"];
 
@@ -231,60 +216,6 @@ function Tokens() {
         </Loaded>
       </Panel>
     </>
-  );
-}
-
-function Users() {
-  const [isAdding, add] = useState(false);
-  const users = api.useQuery("get", "/api/v1/users");
-  const change = api.useMutation("patch", "/api/v1/users/{name}", useDone("Done."));
-  const [last, setLast] = useState<{ name: string; body: Schemas["UserChangeIn"] } | null>(null);
-  const put = (name: string, body: Schemas["UserChangeIn"]) => {
-    setLast({ name, body });
-    change.mutate({ params: { path: { name } }, body });
-  };
-  return (
-    <Panel title="Users" aside={<Button size="xs" onClick={() => add(true)}>Add a user</Button>}>
-      {last && <Missing error={change.error} again={() => put(last.name, last.body)} />}
-      <Loaded query={users}>
-        {(rows) => (
-          <DataTable
-            label="Users"
-            rows={rows}
-            keyOf={(row) => row.name}
-            empty="There is nobody."
-            columns={[
-              { name: "Name", cell: (row) => row.name },
-              { name: "Role", cell: (row) => <Select aria-label={`Role of ${row.name}`} size="xs" data={ROLES} value={row.role} onChange={(v) => v && v !== row.role && put(row.name, { role: v as Role })} allowDeselect={false} /> },
-              { name: "Second factor", cell: (row) => (row.has_totp ? "on" : "off") },
-              { name: "Last login, UTC", cell: (row) => <Time ms={row.last_login} />, width: "150px" },
-              { name: "", cell: (row) => <Button size="compact-xs" variant="light" onClick={() => put(row.name, { is_active: !row.is_active })}>{row.is_active ? "Lock out" : "Let in"}</Button> },
-            ]}
-          />
-        )}
-      </Loaded>
-      <Modal lockScroll={false} opened={isAdding} onClose={() => add(false)} title="Add a user">
-        <NewUser onDone={() => add(false)} />
-      </Modal>
-    </Panel>
-  );
-}
-
-function NewUser({ onDone }: { onDone: () => void }) {
-  const [name, setName] = useState("");
-  const [password, setPassword] = useState("");
-  const [role, setRole] = useState<Role>("viewer");
-  const done = useDone("The user may log in.");
-  const add = api.useMutation("post", "/api/v1/users", { onSuccess: () => { done.onSuccess(); onDone(); } });
-  const { at, rest } = placed(add.error, ["name", "password", "role"]);
-  const send = () => add.mutate({ body: { name, password, role } });
-  return (
-    <Form error={add.error} onSend={send} below={<Missing error={rest} again={send} />}>
-      <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} error={at.name} required />
-      <PasswordInput label="Password" description="At least 12 characters" value={password} onChange={(e) => setPassword(e.currentTarget.value)} error={at.password} required />
-      <Select label="Role" data={ROLES} value={role} onChange={(v) => v && setRole(v as Role)} error={at.role} allowDeselect={false} />
-      <Button type="submit" loading={add.isPending}>Add</Button>
-    </Form>
   );
 }
 
