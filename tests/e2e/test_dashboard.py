@@ -25,6 +25,7 @@ from tests.e2e.dashboard import (
     pytestmark,
     quiet,
     shot,
+    the_proof_of_who_one_is_gets_old,
     told,
     until,
     visitor,
@@ -261,6 +262,51 @@ def test_limits_change_while_the_bot_runs_and_loosening_asks_once_more(
     assert b"set_limits" in (house.program.userdir / "runs" / "bot" / "journal.abj").read_bytes()
 
 
+def test_the_configuration_of_the_bot_is_shown_beside_that_of_a_new_one(visitor: Visitor) -> None:
+    page = visitor.go("/settings")
+    page.get_by_role("tab", name="Configuration").click()
+    rows = page.get_by_role("table", name="Configuration").locator(".table-row")
+    run = page.request.get(f"{visitor.address}/api/v1/runs/bot/config").json()
+    for name, value in (
+        ("strategies[0].strategy", "EmaCross"),
+        ("risk.limits.price_collar", str(run["risk"]["limits"]["price_collar"])),
+    ):
+        page.get_by_label("Contains").fill(name)
+
+        playwright.expect(rows).to_have_count(1)
+        playwright.expect(rows.locator('[data-name="bot"]')).to_have_text(value)
+    playwright.expect(rows.locator('[data-name="A new bot"]')).to_have_text("0.05")
+    playwright.expect(rows.locator('[data-name="Given by"]')).to_have_text("the default")
+
+    page.get_by_label("Only what differs").check()
+    playwright.expect(rows).to_have_count(0)
+    page.get_by_label("Contains").fill("")
+    rows.filter(has_text="instruments").first.wait_for()
+    for size in ({"width": 1360, "height": 900}, {"width": 390, "height": 844}):
+        page.set_viewport_size(size)
+        shot(page, f"configuration-{size['width']}")
+        assert barriers(page) == []
+        assert page.evaluate(CUT_OFF) == []
+    assert visitor.faults == []
+
+
+def test_what_is_owed_stands_beside_what_is_there(visitor: Visitor) -> None:
+    rows = visitor.page.request.get(f"{visitor.address}/api/v1/runs/bot/balances").json()
+    owing = [each | ({"owed": "1234.5"} if each["asset"] == "USDT" else {}) for each in rows]
+    visitor.page.route(re.compile("/runs/bot/balances"), lambda route: route.fulfill(json=owing))
+    page = visitor.go("/portfolio")
+
+    row = page.get_by_role("table", name="Balances").locator(".table-row", has_text="USDT").first
+    playwright.expect(row.locator('[data-name="Owed"]')).to_have_text("1,234.5")
+    page.get_by_text("deducted from the equity").wait_for()
+    shot(page, "owed")
+    assert barriers(page) == []
+    page.unroute_all()
+    visitor.go("/portfolio")
+    row.wait_for()
+    assert page.get_by_role("columnheader", name="Owed").count() == 0
+
+
 def test_breakers_change_while_the_bot_runs(visitor: Visitor, house: House) -> None:
     page = visitor.go("/risk")
     form = page.get_by_role("form", name="Breakers")
@@ -269,6 +315,9 @@ def test_breakers_change_while_the_bot_runs(visitor: Visitor, house: House) -> N
     form.get_by_role("button", name="Apply to the running bot").click()
 
     page.get_by_text("changed daily_loss 0.05 to 0.04").first.wait_for()
+    form.get_by_label("Daily loss").fill("")  # which turns it off
+    form.get_by_role("button", name="Apply to the running bot").click()
+    page.get_by_role("dialog").get_by_text("This lets more risk in: daily_loss.").wait_for()
     assert b"set_breakers" in (house.program.userdir / "runs" / "bot" / "journal.abj").read_bytes()
 
 
@@ -399,6 +448,16 @@ def test_recovery_codes_stand_until_they_are_kept(browser: Any, tmp_path: Path) 
         factor = page.locator("section", has=page.get_by_role("heading", name="Second factor"))
         factor.get_by_role("button", name="Set it up").click()
         secret = factor.locator("code").inner_text()
+        picture = factor.get_by_role("img", name="QR code for your authenticator")
+        picture.wait_for()
+        shot(page, "second-factor")
+        assert barriers(page) == []
+        drawn = picture.inner_html()
+        page.reload()
+        factor.get_by_role("button", name="Set it up").click()
+        assert factor.locator("code").inner_text() != secret
+        assert picture.inner_html() != drawn  # it is that of the secret
+        secret = factor.locator("code").inner_text()
         factor.get_by_label("Code").fill(pyotp.TOTP(secret).now())
 
         factor.get_by_role("button", name="Turn it on").click()
@@ -415,6 +474,7 @@ def test_recovery_codes_stand_until_they_are_kept(browser: Any, tmp_path: Path) 
         factor.get_by_role("button", name="I have kept them").click()
         factor.get_by_role("button", name="Turn it off").wait_for()
         assert codes.count() == 0
+        assert [each for each in admin.faults if "401" not in each] == []  # a picture is drawn here
         admin.context.close()
 
 
@@ -508,6 +568,16 @@ def test_a_key_goes_in_is_checked_and_is_never_shown(browser: Any, tmp_path: Pat
         page.get_by_role("button", name="Good").click()
         page.get_by_role("table", name="Keys").get_by_text("BINANCE").wait_for()
 
+        page.get_by_role("tab", name="Configuration").click()
+        page.get_by_label("Contains").fill("BINANCE.rest_url")
+        row = page.get_by_role("table", name="Configuration").locator(".table-row")
+        playwright.expect(row.locator('[data-name="A new bot"]')).to_have_text(re.compile("^http://"))
+        playwright.expect(row.locator('[data-name="Given by"]')).to_have_text(
+            re.compile("config.toml, line [1-9]")
+        )
+        page.get_by_label("Contains").fill("")
+        shot(page, "settings-configuration")
+        assert barriers(page) == []
         assert [each for each in admin.faults if "401" not in each] == []  # before anybody was logged in
         assert KEY not in page.content()
         admin.context.close()
@@ -545,5 +615,74 @@ def test_the_first_admin_is_made_once_and_roles_hold_in_the_browser(browser: Any
 
         assert page.get_by_role("button", name="Order by hand").count() == 0
         assert page.get_by_role("button", name="Kill").count() == 0
+        changed(admin, viewer, house)
+        left(admin)
         admin.context.close()
         viewer.context.close()
+
+
+def left(admin: Visitor) -> None:
+    """Log out, and see that nothing is asked for any more that needs somebody who is logged in."""
+    page, streams = admin.page, dict[Any, str]()
+    page.on("websocket", lambda opened: streams.update({opened: opened.url}))
+    page.reload()
+    page.locator(".link-live").wait_for()
+    page.clock.install()
+    with [*streams][-1].expect_event("close"):
+        page.get_by_role("button", name="Log out").click()
+    page.get_by_role("button", name="Log in").wait_for()
+    opened, said = len(streams), len(admin.faults)
+
+    page.clock.run_for(60_000)
+
+    page.get_by_role("button", name="Log in").wait_for()
+    assert len(streams) == opened
+    assert [each for each in admin.faults[said:] if "401" not in each] == []
+
+
+def changed(admin: Visitor, viewer: Visitor, house: House) -> None:
+    """Give vera another password, take her second factor away and remove her, and see each time that she is out."""
+
+    def ask(method: str, way: str, **body: str) -> Any:
+        ours = {"X-Abidance": "1", "Origin": house.address}
+        return viewer.page.request.fetch(
+            f"{house.address}/api/v1/session{way}", method=method, data=body, headers=ours
+        )
+
+    secret = ask("POST", "/totp").json()["secret"]
+    assert ask("PUT", "/totp", code=pyotp.TOTP(secret).now()).ok
+    page, known = admin.page, {"name": "vera", "password": "yet another sentence"}
+    row = page.get_by_role("table", name="Users").locator(".table-row", has_text="vera")
+    page.reload()
+    page.get_by_role("tab", name="Users").click()
+    own = page.get_by_role("table", name="Users").locator(".table-row", has_text="ada")
+    assert own.get_by_role("button", name="Remove").count() == 0
+    shot(page, "users")
+    page.set_viewport_size({"width": 390, "height": 844})
+    shot(page, "users-phone")
+    remove = row.get_by_role("button", name="Remove").bounding_box()
+    assert remove["x"] + remove["width"] < 390  # the last of them, in line with the first
+    assert remove["y"] == row.get_by_role("button", name="Lock out").bounding_box()["y"]
+    page.set_viewport_size({"width": 1360, "height": 900})
+
+    row.get_by_role("button", name="Password").click()
+    form = page.get_by_role("form", name="New password")
+    form.get_by_role("textbox", name="Password").fill(known["password"])
+    form.get_by_role("button", name="Give it").click()
+    page.get_by_text("vera comes in with the new password alone.").wait_for()
+    viewer.page.get_by_role("button", name="Log in").wait_for()
+    assert ask("POST", "", **known).status == 401  # it lacks the code
+
+    row.get_by_role("button", name="Factor off").click()
+    page.get_by_role("dialog").get_by_role("button", name="Take it away").click()
+    page.get_by_text("vera comes in by the password alone.").wait_for()
+    assert ask("POST", "", **known).ok
+
+    the_proof_of_who_one_is_gets_old(house)
+    row.get_by_role("button", name="Remove").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove this user").click()
+    page.get_by_role("dialog").get_by_label("Your password, once more").fill("correct horse battery")
+    page.get_by_role("dialog").get_by_role("button", name="Confirm").click()
+    page.get_by_text("vera is removed.").wait_for()
+    playwright.expect(row).to_have_count(0)
+    assert ask("POST", "", **known).status == 401

@@ -212,6 +212,10 @@ def about_others(people: People) -> Iterator[Case]:
         field_of(form, "Password").fill("another long sentence")
         return form
 
+    def password() -> Any:
+        people.settings("Users").get_by_role("button", name="Password").first.click()
+        return people.page.get_by_role("dialog")
+
     def key() -> Any:
         people.settings("Venues and keys").get_by_role("button", name="Add a key").click()
         form = people.page.get_by_role("dialog")
@@ -243,6 +247,11 @@ def about_others(people: People) -> Iterator[Case]:
             *NAMES, Flaw("Name", "ada", "ada"), Flaw("Password", "", EMPTY), Flaw("Password", "short", "too short"),
             Flaw("Password", LONG, "1024 characters at most"), Flaw("Role", "owner", "Choose", sent="role"),
         ],
+    )  # fmt: skip
+    yield Case(
+        "another-password", password, "Give it",
+        [Flaw("Password", "", EMPTY), Flaw("Password", "short", "too short"), Flaw("Password", LONG, "1024 characters at most")],
+        phone=True,
     )  # fmt: skip
     yield Case(
         "new-key", key, "Check it, then add it",
@@ -306,7 +315,7 @@ def about_a_bot(people: People) -> Iterator[Case]:
             Flaw("Type BINANCE to trade there with real money", "", "not confirmed"),
             Flaw("Type BINANCE to trade there with real money", "BINANSE", "not confirmed"),
             Flaw("Account", "", EMPTY), Flaw("Account", "a b", "Begin with a letter or digit"),
-            Flaw("Use at most", "-5", "above 0"),
+            Flaw("Use at most", "-5", "above 0"), Flaw("Passphrase of the vault", "not the words at all", "passphrase"),
         ],
     )  # fmt: skip
     yield Case(
@@ -321,7 +330,7 @@ def about_a_bot(people: People) -> Iterator[Case]:
         [
             Flaw("Price collar", "250", "1 is 100 %"), Flaw("Max positions", "-1", "or more|above"),
             Flaw("Max positions", "99999999999", "or less"), Flaw("Max leverage", "0", "above 0"),
-            Flaw("Duplicate window", "9999999", "or less"),
+            Flaw("Duplicate window", "9999999", "or less"), Flaw("Max positions", "", EMPTY), Flaw("Price collar", "", EMPTY),
         ],
     )  # fmt: skip
     yield Case(

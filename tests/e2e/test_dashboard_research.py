@@ -114,6 +114,17 @@ def test_a_running_search_is_cancelled_and_two_objectives_make_a_front(visitor: 
     assert visitor.faults == []
 
 
+CONTRAST = """box => {
+    const light = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number).map(each => each / 255)
+        .map(each => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, each, at) => sum + each * [0.2126, 0.7152, 0.0722][at], 0);
+    const behind = getComputedStyle(box.closest('.panel')).backgroundColor;
+    const [low, high] = [light(getComputedStyle(box).borderTopColor), light(behind)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+}"""
+"""Returns how much the edge of a field stands out from what is behind it, as WCAG counts it."""
+
+
 @pytest.mark.timeout(300)
 def test_a_backtest_is_watched_and_its_result_opened_without_asking_how_it_goes(visitor: Visitor) -> None:
     page, asked = visitor.go("/backtests"), list[str]()
@@ -192,6 +203,15 @@ def test_backtests_are_compared_and_judged(visitor: Visitor) -> None:
     jobs.filter(has_text="backtest").first.click()
     page.get_by_role("heading", name="Trades on the chart").wait_for()
     assert visitor.faults == []
+
+
+def test_an_empty_check_box_is_seen_in_both_themes(visitor: Visitor) -> None:
+    page = visitor.go("/data")
+    box = page.get_by_role("checkbox", name="Funding rates")
+    for _ in range(2):
+        assert box.evaluate(CONTRAST) >= 3
+        shot(page, "data-boxes")
+        page.locator(".acts").get_by_role("button", name=re.compile("colours")).click()
 
 
 def test_stored_data_shows_its_calendar_and_a_download_that_cannot_be_is_refused(visitor: Visitor) -> None:

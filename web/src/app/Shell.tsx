@@ -59,6 +59,7 @@ export function Shell({ me }: { me: Me }) {
   useEffect(() => {
     stream.follow(queries, run?.name ?? null, run?.run_id ?? "", read.current);
   }, [queries, run?.name, run?.run_id]);
+  useEffect(() => () => stream.leave(), []); // whoever is shown the entrance
   useEffect(() => {
     const screen = SCREENS.find((each) => each.path === path);
     document.querySelector(".side .here")?.scrollIntoView({ block: "nearest", inline: "center" }); // on a phone they stand in a row

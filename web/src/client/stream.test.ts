@@ -10,7 +10,7 @@ class Line {
   readonly sent: { type: string; run: string; since: number | null }[] = [];
   onopen: () => void = () => undefined;
   onmessage: (event: { data: string }) => void = () => undefined;
-  onclose: () => void = () => undefined;
+  onclose: (() => void) | null = () => undefined;
 
   constructor() {
     Line.opened.push(this);
@@ -24,7 +24,7 @@ class Line {
   }
   close(): void {
     this.readyState = 3;
-    this.onclose();
+    this.onclose?.();
   }
   tell(message: object): void {
     this.onmessage({ data: JSON.stringify(message) });
@@ -223,4 +223,27 @@ it("gives an attempt up that nobody answers, and makes another", async () => {
   expect(first.readyState).toBe(3);
   expect(line()).not.toBe(first);
   expect(stream.link).toBe("live");
+});
+
+it("tries no more once it is left, and follows anew when somebody comes in", () => {
+  const stream = new Stream();
+  stream.follow(queries, "bot", "1", 4);
+  line().open();
+  line().close();
+  const before = Line.opened.length;
+
+  stream.leave();
+  vi.advanceTimersByTime(60_000);
+
+  expect(Line.opened.length).toBe(before);
+  stream.follow(queries, "bot", "1", 9);
+  line().open();
+  expect(Line.opened.length).toBe(before + 1);
+  expect(asked()).toEqual([expect.objectContaining({ run: "bot", since: 9 })]);
+
+  stream.leave();
+  vi.advanceTimersByTime(60_000);
+
+  expect(line().readyState).toBe(3);
+  expect(Line.opened.length).toBe(before + 1);
 });

@@ -56,6 +56,8 @@ export class Stream {
   private renewals = new Renewals();
   private listeners = new Set<() => void>();
   private watch: ReturnType<typeof setInterval> | null = null;
+  /** When the next attempt to connect is made. */
+  private retry: ReturnType<typeof setTimeout> | null = null;
   link: Link = "connecting";
   prices: Prices | null = null;
   /** The last word on each piece of long work, by kind and id. */
@@ -65,7 +67,7 @@ export class Stream {
   follow(queries: QueryClient, run: string | null, runId: string, changes: number): void {
     this.queries = queries;
     this.watch ??= setInterval(() => this.look(), 250);
-    if (!this.socket && this.link === "connecting") this.open();
+    if (!this.socket && !this.retry) this.open();
     const next = run === null ? null : { run, runId };
     if (next?.run === this.wanted?.run && next?.runId === this.wanted?.runId) return;
     if (this.wanted && this.socket?.readyState === WebSocket.OPEN) {
@@ -81,12 +83,25 @@ export class Stream {
     if (this.socket?.readyState === WebSocket.OPEN) this.subscribe();
   }
 
+  /** Follow nothing, and hold no connection, until `follow` is called: whoever has left is let in by none. */
+  leave(): void {
+    if (this.retry) clearTimeout(this.retry);
+    if (this.watch) clearInterval(this.watch);
+    if (this.socket) this.socket.onclose = null;
+    this.socket?.close();
+    [this.socket, this.retry, this.watch, this.wanted, this.since, this.counted, this.prices] = [null, null, null, null, null, null, null];
+    this.work = new Map();
+    this.delay = 500;
+    this.link = "connecting";
+  }
+
   subscribeTo = (listener: () => void): (() => void) => {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   };
 
   private open(): void {
+    this.retry = null;
     const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/v1/stream`;
     const socket = new WebSocket(address);
     this.socket = socket;
@@ -101,7 +116,7 @@ export class Stream {
       this.socket = null;
       this.set("lost");
       void this.queries?.invalidateQueries({ queryKey: ["get", "/api/v1/session"] }); // the session may be over
-      setTimeout(() => this.open(), this.delay);
+      this.retry = setTimeout(() => this.open(), this.delay);
       this.delay = Math.min(this.delay * 2, LONGEST);
     };
   }

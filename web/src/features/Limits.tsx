@@ -70,7 +70,7 @@ function Rules({
           return (
             <div className="fields">
               {Object.entries(values).map(([each, now]) => (
-                <Field key={each} name={each} now={now} wish={wish[each]} unit={each === "max_order_value" ? ` ${sharedUnit(run.instruments, quoteOf) || "in quote units"}` : UNITS[each]} hint={told[each]} flaw={at[each]} isOff={!mayAct} onChange={(value) => setWish((before) => ({ ...before, [each]: value }))} />
+                <Field key={each} name={each} now={now} wish={wish[each]} unit={each === "max_order_value" ? ` ${sharedUnit(run.instruments, quoteOf) || "in quote units"}` : UNITS[each]} hint={told[each]?.text} mayBeOff={told[each]?.mayBeOff} flaw={at[each]} isOff={!mayAct} onChange={(value) => setWish((before) => ({ ...before, [each]: value }))} />
               ))}
             </div>
           );
@@ -105,7 +105,7 @@ function Rules({
   );
 }
 
-function Field({ name, now, wish, unit, hint, flaw, isOff, onChange }: { name: string; now: unknown; wish: unknown; unit?: string; hint?: string; flaw?: string; isOff: boolean; onChange: (value: unknown) => void }) {
+function Field({ name, now, wish, unit, hint, mayBeOff, flaw, isOff, onChange }: { name: string; now: unknown; wish: unknown; unit?: string; hint?: string; mayBeOff?: boolean; flaw?: string; isOff: boolean; onChange: (value: unknown) => void }) {
   const value = wish === undefined ? now : wish;
   const shared = { label: words(name), description: hint && <Told text={hint} />, disabled: isOff, error: flaw && (SHARES.has(name) ? `${flaw} (1 is 100 %)` : flaw) };
   if (typeof now === "boolean") return <Switch {...shared} checked={Boolean(value)} onChange={(event) => onChange(event.currentTarget.checked)} />;
@@ -117,7 +117,7 @@ function Field({ name, now, wish, unit, hint, flaw, isOff, onChange }: { name: s
       inputWrapperOrder={["label", "error", "input", "description"]}
       value={shown}
       min={0}
-      placeholder="off"
+      placeholder={mayBeOff ? "off" : ""}
       suffix={isShare ? " %" : unit}
       allowDecimal={!COUNTS.has(name)}
       thousandSeparator=","
@@ -126,8 +126,14 @@ function Field({ name, now, wish, unit, hint, flaw, isOff, onChange }: { name: s
   );
 }
 
-/** What the configuration's schema says about each of them. */
-function texts(schema: unknown, shape: string): Record<string, string> {
-  const parts = (schema as { $defs?: Record<string, { properties?: Record<string, { description?: string }> }> } | undefined)?.$defs;
-  return Object.fromEntries(Object.entries(parts?.[shape]?.properties ?? {}).map(([name, rule]) => [name, rule.description ?? ""]));
+interface Property {
+  description?: string;
+  anyOf?: { type?: string }[];
+}
+
+/** What the configuration's schema says about each of them, and which may be off. */
+function texts(schema: unknown, shape: string): Record<string, { text: string; mayBeOff: boolean }> {
+  const parts = (schema as { $defs?: Record<string, { properties?: Record<string, Property> }> } | undefined)?.$defs;
+  const told = ({ description = "", anyOf = [] }: Property) => ({ text: description, mayBeOff: anyOf.some((each) => each.type === "null") });
+  return Object.fromEntries(Object.entries(parts?.[shape]?.properties ?? {}).map(([name, rule]) => [name, told(rule)]));
 }

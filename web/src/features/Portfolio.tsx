@@ -28,7 +28,9 @@ export default function Portfolio({ run }: { run: Run }) {
           <Loaded query={balances} height={ROOM}>
             {(rows) => {
               const total = rows.reduce((sum, each) => sum + each.value, 0);
+              const isOwing = rows.some((each) => Number(each.owed) !== 0);
               return (
+                <>
                 <DataTable
                   label="Balances"
                   rows={rows}
@@ -37,12 +39,15 @@ export default function Portfolio({ run }: { run: Run }) {
                   columns={[
                     { name: "Venue", cell: (row) => row.venue },
                     { name: "Asset", cell: (row) => row.asset, width: "50px" },
-                    { name: "Amount", cell: (row) => <span title={`${exact(row.total)} ${row.asset}`}>{brief(row.total)}</span>, isNumber: true, width: "minmax(100px, 1.4fr)" },
+                    { name: "Amount", cell: (row) => <span title={`${exact(row.total)} ${row.asset}`}>{brief(row.total)}</span>, isNumber: true, width: "minmax(92px, 1.4fr)" },
+                    ...(isOwing ? [{ name: "Owed", cell: (row: Schemas["BalanceOut"]) => <span className={Number(row.owed) ? "careful" : undefined} title={`${exact(row.owed)} ${row.asset}, interest included`}>{brief(row.owed)}</span>, isNumber: true, width: "minmax(76px, 1fr)" }] : []),
                     { name: `Worth, ${run.currency}`, cell: (row) => money(row.value), isNumber: true, width: "minmax(96px, 1fr)" },
                     { name: "Share", cell: (row) => share(total ? row.value / total : 0), isNumber: true, width: "58px" },
-                    { name: "Part", cell: (row) => <progress className="calm" max={1} value={total ? Math.max(0, row.value / total) : 0} aria-label={`Share of ${row.asset}`} />, width: "minmax(40px, 1fr)" },
+                    ...(isOwing ? [] : [{ name: "Part", cell: (row: Schemas["BalanceOut"]) => <progress className="calm" max={1} value={total ? Math.max(0, row.value / total) : 0} aria-label={`Share of ${row.asset}`} />, width: "minmax(40px, 1fr)" }]),
                   ]}
                 />
+                {isOwing && <p className="quiet">What is owed was lent by the venue. It is part of the amount here, and deducted from the equity.</p>}
+                </>
               );
             }}
           </Loaded>

@@ -1,12 +1,13 @@
 /** Who may come in and how: my password and second factor, sessions, tokens, and what everybody did. */
 import { Button, Checkbox, MultiSelect, NumberInput, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
 import { lazy, Suspense, useState } from "react";
-import type { Me } from "../app/Shell";
+import type { Me, Run } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
 import { useOnce } from "../client/once";
 import { DataTable } from "../ui/DataTable";
 import { typed } from "../ui/format";
 import { Failure, Form, Loaded, Panel, State, Time, written } from "../ui/parts";
+import { Configuration } from "./Configuration";
 import { Missing, useDone } from "./Confirm";
 import { Venues } from "./Keys";
 import { NewsSettings } from "./News";
@@ -16,7 +17,7 @@ import { type Role, ROLES, Users } from "./Users";
 /** Needed by few, and once. */
 const Picture = lazy(() => import("./Picture"));
 
-export default function Settings({ me }: { me: Me }) {
+export default function Settings({ run, me }: { run?: Run; me: Me }) {
   return (
     <>
       <h1>Settings</h1>
@@ -37,6 +38,7 @@ export default function Settings({ me }: { me: Me }) {
           <Tabs.Tab value="venues">{me.role === "admin" ? "Venues and keys" : "Venues"}</Tabs.Tab>
           {me.role === "admin" && <Tabs.Tab value="users">Users</Tabs.Tab>}
           {me.role === "admin" && <Tabs.Tab value="audit">Audit</Tabs.Tab>}
+          <Tabs.Tab value="configuration">Configuration</Tabs.Tab>
           <Tabs.Tab value="notifications">Notifications</Tabs.Tab>
           <Tabs.Tab value="appearance">Appearance</Tabs.Tab>
           <Tabs.Tab value="about">About</Tabs.Tab>
@@ -47,6 +49,7 @@ export default function Settings({ me }: { me: Me }) {
         <Tabs.Panel value="venues" pt="sm"><div className="stack"><Venues me={me} /></div></Tabs.Panel>
         <Tabs.Panel value="users" pt="sm"><Users me={me} /></Tabs.Panel>
         <Tabs.Panel value="audit" pt="sm"><Audit /></Tabs.Panel>
+        <Tabs.Panel value="configuration" pt="sm"><Configuration run={run} /></Tabs.Panel>
         <Tabs.Panel value="notifications" pt="sm"><NewsSettings /></Tabs.Panel>
         <Tabs.Panel value="appearance" pt="sm"><Appearance /></Tabs.Panel>
         <Tabs.Panel value="about" pt="sm"><About me={me} /></Tabs.Panel>

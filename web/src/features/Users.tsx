@@ -40,12 +40,12 @@ export function Users({ me }: { me: Me }) {
               { name: "Last login, UTC", cell: (row) => <Time ms={row.last_login} />, width: "150px" },
               {
                 name: "",
-                width: "420px",
+                width: "340px",
                 cell: (row) => (
-                  <span className="row">
+                  <span className="row deeds">
                     <Button size="compact-xs" variant="light" onClick={() => put(row.name, { is_active: !row.is_active })}>{row.is_active ? "Lock out" : "Let in"}</Button>
-                    <Button size="compact-xs" variant="light" onClick={() => begin({ what: "password", of: row })}>New password</Button>
-                    {row.has_totp && <Button size="compact-xs" variant="outline" color="red.7" onClick={() => begin({ what: "factor", of: row })}>Take factor away</Button>}
+                    <Button size="compact-xs" variant="light" onClick={() => begin({ what: "password", of: row })}>Password</Button>
+                    {row.has_totp && <Button size="compact-xs" variant="outline" color="red.7" onClick={() => begin({ what: "factor", of: row })}>Factor off</Button>}
                     {row.name !== me.name && <Button size="compact-xs" variant="outline" color="red.7" onClick={() => begin({ what: "remove", of: row })}>Remove</Button>}
                   </span>
                 ),

@@ -12,11 +12,14 @@ from abidance.api.bots import Recipe
 from abidance.api.deeds import note
 from abidance.api.fitting import asked_as
 from abidance.api.house import House
+from abidance.api.opening import opened, unlocking
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.bots import BotIn, BotOut, LaunchIn
 from abidance.api.schemas.wire import Done
 from abidance.api.steering import at_door, refuse_demo
+from abidance.model.errors import about
 from abidance.run.door import leave
+from abidance.run.keys import vault_path
 from abidance.security.roles import Role
 
 router = APIRouter(prefix="/bots", tags=["bots"])
@@ -51,6 +54,7 @@ async def start_bot(body: BotIn, who: Operator, house: Stand) -> BotOut:
     _allow(house, who, recipe, body)
     is_real = house.runs.is_real(recipe.name)
     await house.reading(house.bots.check_name, recipe, is_real)
+    await _try_vault(house, recipe, body)
     told = {"config": wish, "is_real": recipe.is_real, "fresh": body.fresh}
     await note(house, who, "bot.start", recipe.name, told)
     begin = partial(house.bots.begin, config, recipe, fresh=body.fresh, is_real=is_real)
@@ -62,6 +66,7 @@ async def restart_bot(name: str, body: LaunchIn, who: Operator, house: Stand) ->
     """Start a bot again that was started from here; it goes on where it was."""
     recipe = await house.reading(house.bots.get, name)
     _allow(house, who, recipe, body)
+    await _try_vault(house, recipe, body)
     await note(house, who, "bot.restart", name, {"is_real": recipe.is_real})
     return await _start(house, recipe, partial(house.bots.start, recipe, passphrase=body.passphrase))
 
@@ -86,6 +91,14 @@ def _allow(house: House, who: Identity, recipe: Recipe, given: LaunchIn) -> None
         told = f"Trading with real money at {', '.join(missing)} was not confirmed."
         remedy = f"Type back the name of each venue: {', '.join(recipe.venues)}."
         raise ProblemError(422, told, remedy, code="venue", fields={"confirm": f"{told} {remedy}"})
+
+
+async def _try_vault(house: House, recipe: Recipe, given: LaunchIn) -> None:
+    """Open the vault with what was typed: that it is wrong the bot's process would tell late, and of no field."""
+    path = vault_path(house.userdir)
+    if recipe.is_real and given.passphrase and path.exists():
+        with about("passphrase"):
+            await opened(house, unlocking(given.passphrase), path)
 
 
 async def _start(house: House, recipe: Recipe, start: Callable[[], bool]) -> BotOut:

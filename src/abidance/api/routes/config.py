@@ -11,7 +11,7 @@ from starlette.responses import Response
 from abidance.api.access import Stand, Viewer
 from abidance.api.schemas.market import ConfigOut
 from abidance.kernel.config import Described
-from abidance.run.config import FILE_NAME, RunConfig, load, own_files
+from abidance.run.config import FILE_NAME, RunConfig, own_files, trace
 
 router = APIRouter(prefix="/config", tags=["configuration"])
 
@@ -20,8 +20,9 @@ router = APIRouter(prefix="/config", tags=["configuration"])
 async def get_config(who: Viewer, house: Stand) -> ConfigOut:
     """Return what a run would be told by the file in the user directory, with every default."""
     path = house.userdir / FILE_NAME
-    config = await house.reading(load, own_files(house.userdir), {}, os.environ)
-    return ConfigOut(values=config.model_dump(mode="json"), path=str(path), exists=path.exists())
+    found = await house.reading(trace, own_files(house.userdir), {}, os.environ)
+    values = found.config.model_dump(mode="json")
+    return ConfigOut(values=values, sources=found.sources, path=str(path), exists=path.exists())
 
 
 @router.get("/schema", response_model=dict[str, Any])

@@ -12,13 +12,14 @@ from abidance.api.access import Admin, Confirmed, Stand, Viewer
 from abidance.api.deeds import note
 from abidance.api.describing import also
 from abidance.api.house import House
+from abidance.api.opening import KEY_FILE, opened, unlocking
 from abidance.api.schemas.keys import KeyIn, KeyOut, KeySlotOut, KeysOut, UnlockIn, VenueInfoOut
 from abidance.api.schemas.wire import Done, ms
 from abidance.kernel.clock import WallClock
 from abidance.model.errors import ConfigError, about
 from abidance.run.config import load, own_files
 from abidance.run.keys import check_venue, judged_now, vault_path
-from abidance.security.keys import ExchangeKey, Keys, checked_name, hide, typed
+from abidance.security.keys import ExchangeKey, Keys, checked_name, typed
 from abidance.security.permissions import Verdict
 from abidance.security.secret import Secret
 from abidance.security.unlocking import PASSPHRASE, Unlocking
@@ -29,7 +30,6 @@ from abidance.venues.net.config import FeedConfig
 from abidance.venues.trading.permissions import asked_venues, is_asked, wants_passphrase
 
 router = APIRouter(tags=["keys"])
-KEY_FILE = "ABIDANCE_KEY_FILE"
 
 
 @router.get("/venues")
@@ -64,8 +64,8 @@ async def add_key(body: KeyIn, who: Confirmed, house: Stand) -> KeyOut:
     venue, account = checked_name(body.venue, body.account)
     with about("venue"):
         await house.reading(check_venue, venue)
-    path, unlocking = vault_path(house.userdir), _unlocking(body)
-    keys = await _opened(house, unlocking, path) if path.exists() else None
+    path, way = vault_path(house.userdir), unlocking(body.vault)
+    keys = await _opened(house, way, path) if path.exists() else None
     if keys is not None and keys.has(venue, account):
         with about("account"):
             raise ConfigError(f"There is a key of {venue} {account} already.", "Rotate it.")
@@ -73,7 +73,7 @@ async def add_key(body: KeyIn, who: Confirmed, house: Stand) -> KeyOut:
     await note(house, who, "key.add", key.name, {"ends_in": key.tail})
     if keys is None:
         with about("vault"):
-            keys = Keys(await house.hashing(unlocking.create, path))
+            keys = Keys(await house.hashing(way.create, path))
     await house.reading(keys.add, key)
     return _shown(key, verdict)
 
@@ -82,7 +82,7 @@ async def add_key(body: KeyIn, who: Confirmed, house: Stand) -> KeyOut:
 async def rotate_key(body: KeyIn, who: Confirmed, house: Stand) -> KeyOut:
     """Put a new key in the place of the one an account has; the old one stays until the new one is safe."""
     venue, account = checked_name(body.venue, body.account)
-    keys = await _opened(house, _unlocking(body), vault_path(house.userdir))
+    keys = await _opened(house, unlocking(body.vault), vault_path(house.userdir))
     keys.of(venue, account)
     key, verdict = await _judged(house, _given(body, venue, account))
     await note(house, who, "key.rotate", key.name, {"ends_in": key.tail})
@@ -111,24 +111,15 @@ async def remove_key(venue: str, account: str, body: UnlockIn, who: Confirmed, h
     return Done()
 
 
-def _unlocking(body: UnlockIn) -> Unlocking:
-    """Return what opens the vault: what was typed, or else the server's own way."""
-    if body.vault:
-        hide(body.vault)
-        return Unlocking(ask=lambda _: body.vault, variable="")
-    file = os.environ.get(KEY_FILE)
-    return Unlocking(Path(file) if file else None)
-
-
-async def _opened(house: House, unlocking: Unlocking, path: Path) -> Keys:
-    """Return the keys of a vault; a guess at its passphrase costs as much as one at a password."""
+async def _opened(house: House, way: Unlocking, path: Path) -> Keys:
+    """Return the keys of a vault."""
     with about("vault"):
-        return Keys(await house.hashing(unlocking.unlock, path))
+        return await opened(house, way, path)
 
 
 async def _found(house: House, body: UnlockIn, venue: str, account: str) -> tuple[Keys, ExchangeKey]:
     venue, account = checked_name(venue, account)
-    keys = await _opened(house, _unlocking(body), vault_path(house.userdir))
+    keys = await _opened(house, unlocking(body.vault), vault_path(house.userdir))
     return keys, keys.of(venue, account)
 
 

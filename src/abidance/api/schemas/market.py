@@ -203,8 +203,9 @@ class LogOut(Schema):
 
 
 class ConfigOut(Schema):
-    """The configuration: what is in force, and the JSON Schema of every key."""
+    """The configuration that is in force, its file, and where each setting was given that has not its default."""
 
     values: dict[str, Any]
+    sources: dict[str, str]
     path: str
     exists: bool
