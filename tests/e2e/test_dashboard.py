@@ -39,6 +39,13 @@ __all__ = [
     "quiet",
     "visitor",
 ]  # fixtures, and what all tests of the dashboard need
+_WRITTEN = """window.written = [];
+const write = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+    window.written.push(text);
+    return write.call(this, text, ...place);
+};"""
+"""Keeps what is written onto canvases."""
 COUNTS = (
     "Round trips", "Rows", "Missing", "Trials", "Trial", "Trades", "Without a score", "Took",
 )  # fmt: skip
@@ -242,6 +249,25 @@ def test_moments_stand_in_utc_and_tell_local_time_on_hover(browser: Any, quiet: 
     visitor.context.close()
 
 
+def test_charts_and_drawers_tell_local_time_too(browser: Any, house: House) -> None:
+    visitor = Visitor(browser, house.address, timezone_id="Asia/Tokyo", locale="en-US")
+    visitor.page.add_init_script(_WRITTEN)
+    page = visitor.go("/")
+    page.locator(".u-over").first.hover()
+    page.locator(".u-legend").first.get_by_text(re.compile("UTC, .* your time$")).wait_for()
+
+    page = visitor.go("/markets")
+    page.locator(".chart canvas").first.wait_for()
+    page.locator(".chart").first.hover(position={"x": 400, "y": 100})
+    page.wait_for_function("window.written.some(each => each.match(/ UTC, .* your time$/))")
+
+    page = visitor.go("/logs")
+    page.get_by_role("table", name="Log").locator(".table-row").first.click()
+    moment = page.get_by_role("dialog").locator(".facts time").first
+    assert moment.get_attribute("title").endswith("GMT+9, your time")
+    visitor.context.close()
+
+
 def test_limits_change_while_the_bot_runs_and_loosening_asks_once_more(
     visitor: Visitor, house: House
 ) -> None:
@@ -286,7 +312,6 @@ def test_the_configuration_of_the_bot_is_shown_beside_that_of_a_new_one(visitor:
         page.set_viewport_size(size)
         shot(page, f"configuration-{size['width']}")
         assert barriers(page) == []
-        assert page.evaluate(CUT_OFF) == []
     assert visitor.faults == []
 
 
@@ -337,6 +362,12 @@ def test_a_round_trip_keeps_a_note_and_the_journal_is_saved_as_csv(visitor: Visi
     rows = page.get_by_role("table", name="Closed round trips").locator(".table-row")
     rows.first.wait_for(timeout=60_000)
     rows.first.click()
+    why = page.get_by_role("dialog").get_by_role("button", name="Why?")
+    why.nth(1).click()
+    page.get_by_role("dialog").get_by_text("Booked", exact=True).wait_for()
+    shot(page, "round-trip-why")
+    assert why.count() >= 2  # of the entry and of the exit
+    assert barriers(page) == []
     form = page.get_by_role("form", name="Notes")
     form.get_by_role("textbox", name="Note").fill("Entered late.")
     form.get_by_label("Labels").first.fill("late")

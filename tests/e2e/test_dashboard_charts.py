@@ -12,7 +12,7 @@ from abidance.research.space import Dimension, Space
 from abidance.research.storage import journal
 from abidance.research.study import Plan, Study
 from tests.e2e.dashboard import BTC, SCREENS, House, Visitor, browser, playwright, pytestmark, shot, until
-from tests.e2e.figures import FIGURES, SCORES, Truth
+from tests.e2e.figures import FIGURES, SCORES, Truth, exact
 
 __all__ = ["browser", "pytestmark"]  # a fixture, and what all tests of the dashboard need
 CONFIG = """[[strategies]]
@@ -41,6 +41,21 @@ COUNT = """colours => {
     return found;
 }"""
 """Counts the points of a chart that have exactly one of some colours."""
+INSIDE = """([r, g, b]) => {
+    for (const canvas of document.querySelectorAll('.chart canvas')) {
+        const {width, height} = canvas;
+        if (width * height === 0) continue;
+        const {data} = canvas.getContext('2d').getImageData(0, 0, width, height);
+        const is = (x, y) => [r, g, b].every((each, at) => data[4 * (y * width + x) + at] === each);
+        for (let y = 2; y < height - 2; y++)
+            for (let x = 2; x < width - 2; x++)
+                if ([-1, 0, 1].every(dx => [-1, 0, 1].every(dy => is(x + dx, y + dy)))) {
+                    const {left, top} = canvas.getBoundingClientRect();
+                    return [left + x / devicePixelRatio, top + y / devicePixelRatio];
+                }
+    }
+}"""
+"""Returns a place well within something of a colour on a chart: an arrow, and no thin letter."""
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +108,28 @@ def test_fills_and_stops_are_drawn_on_the_candles(browser: Any, ended: House) ->
     assert drawn("")[0] == whole  # the same run is the same picture
     assert drawn("fills")[1] == [0, 0]
     assert drawn("stops")[0] != whole
+
+
+def test_an_arrow_on_the_candles_says_why_there_was_its_fill(browser: Any, ended: House) -> None:
+    visitor = Visitor(browser, ended.address)
+    page = visitor.go("/markets")
+    page.locator(".chart canvas").first.wait_for()
+    playwright.expect(page.locator(".waiting")).to_have_count(0)
+    still(page, page.locator(".chart").first)
+    x, y = page.evaluate(INSIDE, ARROWS[0])
+
+    page.mouse.move(x, y)
+    page.mouse.click(x, y)
+
+    why = page.get_by_role("dialog", name="Why?")
+    why.get_by_text("Booked", exact=True).wait_for()
+    bought = {
+        f"{exact(each.quantity)} BTC" for each in Truth(ended, page.request).fills if each.side == "buy"
+    }
+    assert bought & set(why.locator("dd").all_inner_texts())
+    shot(page, "markets-why")
+    assert visitor.faults == []
+    visitor.context.close()
 
 
 WORK = {

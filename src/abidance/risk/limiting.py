@@ -16,6 +16,8 @@ _STRICTER_WHEN_HIGHER = frozenset(
     {"duplicate_window", "require_stop", "exit_margin", "cooldown", "cooldown_bars"}
 )
 
+NEVER_OFF = "Give a number: this one cannot be off"
+
 
 def changed(guards: G, values: Mapping[str, object]) -> G:
     """Return limits or breakers with some of them changed. Raises UsageError, which names each that does not fit."""
@@ -26,7 +28,10 @@ def changed(guards: G, values: Mapping[str, object]) -> G:
     try:
         return type(guards).model_validate(guards.model_dump() | wished)
     except ValidationError as error:
-        flaws = {".".join(map(str, each["loc"])): each["msg"] for each in error.errors()}
+        flaws = {
+            ".".join(map(str, each["loc"])): NEVER_OFF if each["input"] is None else each["msg"]
+            for each in error.errors()
+        }
         told = "; ".join(f"{name}: {flaw}" for name, flaw in flaws.items())
         raise UsageError(
             f"These {kind}s do not fit: {told}.", f"All {kind}s stay as they were.", flaws

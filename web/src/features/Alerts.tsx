@@ -76,7 +76,7 @@ export default function Alerts() {
         {chosen && (
           <div className="stack">
             <p><State of={chosen.level} /> <Told text={chosen.text} /></p>
-            <Facts of={{ time: `${new Date(chosen.ts).toISOString().slice(0, 19).replace("T", " ")} UTC`, bot: chosen.run || "the server", strategy: chosen.strategy }} />
+            <Facts of={{ time_UTC: <Time ms={chosen.ts} />, bot: chosen.run || "the server", strategy: chosen.strategy }} />
             {chosen.run && (
               <div className="row">
                 <Button size="xs" variant="light" onClick={() => open(chosen, "/risk")}>Its risk</Button>

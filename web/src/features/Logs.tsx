@@ -5,7 +5,7 @@ import { useState } from "react";
 import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { DataTable } from "../ui/DataTable";
-import { utc, words } from "../ui/format";
+import { words } from "../ui/format";
 import { Facts, Loaded, Panel, State, Time } from "../ui/parts";
 import { Why } from "./Why";
 
@@ -56,7 +56,7 @@ export default function Logs({ run }: { run: Run }) {
         </div>
       </Panel>
       <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? words(chosen.event) : ""} position="right" size="lg">
-        {chosen && <Facts of={{ time: chosen.ts && `${utc(chosen.ts)} UTC`, level: chosen.level, ...chosen.data }} />}
+        {chosen && <Facts of={{ time_UTC: chosen.ts && <Time ms={chosen.ts} />, level: chosen.level, ...chosen.data }} />}
         {order && (
           <>
             <h2 className="above">The order</h2>

@@ -1,5 +1,5 @@
 /** Candles of an instrument with what the run did on them, and how far its data is trusted. */
-import { Select, TagsInput } from "@mantine/core";
+import { Drawer, Select, TagsInput } from "@mantine/core";
 import { useLocalStorage } from "@mantine/hooks";
 import { keepPreviousData } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
@@ -10,6 +10,7 @@ import { CandleChart, type Path } from "../ui/charts";
 import { exact, pair, whole, wholeness, words } from "../ui/format";
 import { Empty, Failure, Loaded, Panel, Stat, State, Time } from "../ui/parts";
 import { Depth } from "./Depth";
+import { Why } from "./Why";
 
 const NAMED = /^(sma|ema|bollinger|donchian) ([2-9]|[1-9][0-9]{1,2})$/;
 const SUGGESTED = ["ema 20", "ema 50", "ema 200", "sma 50", "sma 200", "bollinger 20", "donchian 20", "donchian 240"];
@@ -24,6 +25,7 @@ export default function Markets({ run }: { run: Run }) {
   const instrument = (chosen && run.instruments.includes(chosen) ? chosen : run.instruments[0]) ?? "";
   const timeframes = [...new Set((strategies.data ?? []).filter((each) => each.instruments.includes(instrument)).map((each) => each.timeframe))];
   const [timeframe, setTimeframe] = useState<string | null>(null);
+  const [why, ask] = useState<string | null>(null);
   const shown = timeframe && timeframes.includes(timeframe) ? timeframe : (timeframes[0] ?? "");
   const bars = api.useQuery(
     "get",
@@ -47,7 +49,7 @@ export default function Markets({ run }: { run: Run }) {
   const rules = instruments.data?.find((each) => each.id === instrument);
   const feeds = risk.data?.feeds.filter((each) => each.instrument === instrument) ?? [];
   const marks = useMemo(
-    () => (fills.data?.items ?? []).map((each) => ({ ts: each.ts, isBuy: each.side === "buy", text: words(each.purpose) })),
+    () => (fills.data?.items ?? []).map((each) => ({ id: each.ref, ts: each.ts, isBuy: each.side === "buy", text: words(each.purpose) })),
     [fills.data],
   );
   const levels = useMemo(
@@ -69,9 +71,9 @@ export default function Markets({ run }: { run: Run }) {
         <Select label="Timeframe" data={timeframes} value={shown || null} onChange={setTimeframe} allowDeselect={false} w={110} />
         <TagsInput label="Indicators" placeholder={overlays.length ? "" : "ema 20"} data={SUGGESTED} value={overlays} onChange={setOverlays} error={overlays.length > names.length ? "sma, ema, bollinger or donchian, and a period" : undefined} maxTags={8} maw={420} miw={220} clearable />
       </div>
-      <Panel title={pair(instrument)} aside={<span className="quiet">arrows: fills, blue bought and orange sold; dotted lines: where stops and targets stood; charts by <a href="https://www.tradingview.com/" rel="noreferrer" target="_blank">TradingView</a></span>}>
+      <Panel title={pair(instrument)} aside={<span className="quiet">arrows: fills, blue bought and orange sold, each says why; dotted lines: where stops and targets stood; charts by <a href="https://www.tradingview.com/" rel="noreferrer" target="_blank">TradingView</a></span>}>
         <Loaded query={bars} height={460}>
-          {(data) => (data.ts.length === 0 ? <Empty>No bar has closed yet.</Empty> : <CandleChart bars={data} marks={marks} levels={levels} paths={paths} tick={rules ? Number(rules.tick) : undefined} overlay={names.length ? (lines.data ?? NO_LINES) : undefined} />)}
+          {(data) => (data.ts.length === 0 ? <Empty>No bar has closed yet.</Empty> : <CandleChart bars={data} marks={marks} levels={levels} paths={paths} tick={rules ? Number(rules.tick) : undefined} overlay={names.length ? (lines.data ?? NO_LINES) : undefined} onMark={ask} />)}
         </Loaded>
         {lines.error && <Failure error={lines.error} />}
       </Panel>
@@ -111,6 +113,9 @@ export default function Markets({ run }: { run: Run }) {
           {feeds.length === 0 && !holding && <Empty>No stream is read and nothing is stored of this instrument and timeframe.</Empty>}
         </Panel>
       </div>
+      <Drawer lockScroll={false} opened={why !== null} onClose={() => ask(null)} title="Why?" position="right" size="lg">
+        {why && <Why run={run} ref={why} />}
+      </Drawer>
     </>
   );
 }

@@ -1,16 +1,17 @@
 /** The journal of round trips: filtered, with labels and notes of one's own, and whole as CSV. */
 import { Button, Drawer, Select, TagsInput, Textarea, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
-import { useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
-import { api, placed, type Schemas } from "../client/api";
+import { api, client, placed, type Schemas } from "../client/api";
 import { useValued } from "../client/valued";
 import { DataTable, ROOM } from "../ui/DataTable";
-import { inUnit, pair, quoteOf, share, signedShare, sums, whole, words } from "../ui/format";
+import { baseOf, inUnit, pair, quoteOf, share, signedShare, sums, whole, words } from "../ui/format";
 import { Export, Failure, Form, Gain, Loaded, Panel, Stat, Time } from "../ui/parts";
 import { tripColumns } from "./columns";
 import { PagedTable, usePages } from "./pages";
+import { Why } from "./Why";
 
 type Trip = Schemas["RoundTripOut"];
 const LABELS = { name: "Labels", cell: (row: Trip) => <span title={row.note}>{[...row.labels, row.note && "✎"].filter(Boolean).join(" ")}</span>, width: "minmax(52px, 1fr)" };
@@ -73,7 +74,7 @@ export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
           height={560}
         />
       </Panel>
-      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `${pair(chosen.instrument)} ${chosen.direction}, ${chosen.strategy} of ${run.name}` : ""} position="right">
+      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `${pair(chosen.instrument)} ${chosen.direction}, ${chosen.strategy} of ${run.name}` : ""} position="right" size="lg">
         {chosen && <Journal key={chosen.number} run={run} me={me} of={chosen} onDone={() => choose(null)} />}
       </Drawer>
     </>
@@ -94,6 +95,7 @@ function Journal({ run, me, of, onDone }: { run: Run; me: Me; of: Trip; onDone: 
   const send = () => write.mutate({ params: { path: { run: run.name, number: of.number ?? 0 } }, body: { labels, note } });
   const isReadOnly = me.role === "viewer";
   return (
+    <>
     <Form error={write.error} onSend={send} label="Notes">
       <dl className="facts">
         <dt>Entered</dt>
@@ -112,5 +114,41 @@ function Journal({ run, me, of, onDone }: { run: Run; me: Me; of: Trip; onDone: 
         </Button>
       )}
     </Form>
+    <h2 className="above">Its fills</h2>
+    <FillsOf run={run} of={of} />
+    </>
+  );
+}
+
+/** The fills of a round trip, oldest first: pages of them are read until its entry is reached. */
+async function fillsOf(run: string, { strategy, instrument, ts_entry: from, ts_exit: to }: Trip): Promise<Schemas["FillOut"][]> {
+  const found: Schemas["FillOut"][] = [];
+  const read = (cursor: string) => client.GET("/api/v1/runs/{run}/fills", { params: { path: { run }, query: { strategy, instrument, limit: 500, cursor } } });
+  for (let cursor: string | null = ""; cursor !== null; ) {
+    const { data, error }: Awaited<ReturnType<typeof read>> = await read(cursor);
+    if (!data) throw error;
+    found.unshift(...data.items.filter((each) => each.ts >= from && each.ts <= (to ?? each.ts)).reverse());
+    cursor = (data.items.at(-1)?.ts ?? from) < from ? null : (data.next ?? null);
+  }
+  return found;
+}
+
+function FillsOf({ run, of }: { run: Run; of: Trip }) {
+  const [why, ask] = useState<string | null>(null);
+  const fills = useQuery({ queryKey: ["fills of", run.run_id, of.number], queryFn: () => fillsOf(run.name, of) });
+  return (
+      <Loaded query={fills}>
+        {(rows) => (
+          <ul className="timeline">
+            {rows.map((each) => (
+              <li key={each.ref}>
+                <Time ms={each.ts} /> {each.side} {inUnit(each.quantity, baseOf(each.instrument))} at {inUnit(each.price, quoteOf(each.instrument))}, {words(each.purpose).toLowerCase()}{" "}
+                <Button size="compact-xs" variant="light" aria-expanded={why === each.ref} onClick={() => ask(why === each.ref ? null : each.ref)}>Why?</Button>
+                {why === each.ref && <Why run={run} ref={each.ref} />}
+              </li>
+            ))}
+          </ul>
+        )}
+      </Loaded>
   );
 }

@@ -6,7 +6,7 @@ import type { Me, Run } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
 import { useValued } from "../client/valued";
 import { type Column, DataTable } from "../ui/DataTable";
-import { baseOf, inUnit, pair, quoteOf, share, utc, words } from "../ui/format";
+import { baseOf, inUnit, pair, quoteOf, share, words } from "../ui/format";
 import { Facts, Failure, Form, Gain, Loaded, Panel, Stat, State, Time, Told } from "../ui/parts";
 import { BotButtons } from "./Bots";
 import { measured } from "./columns";
@@ -141,7 +141,7 @@ function SignalsOf({ run, name }: { run: Run; name: string }) {
         {chosen?.order === "" && (
           <div className="stack">
             <p><State of="rejected" label="refused" /> <Told text={chosen.reason} /></p>
-            <Facts of={{ time: `${utc(chosen.ts)} UTC`, instrument: chosen.instrument, wished: `${chosen.side} ${inUnit(chosen.quantity, baseOf(chosen.instrument))} at ${inUnit(chosen.decision_price, quoteOf(chosen.instrument))}`, confidence: share(chosen.confidence, 0), code: chosen.became }} />
+            <Facts of={{ time_UTC: <Time ms={chosen.ts} />, instrument: chosen.instrument, wished: `${chosen.side} ${inUnit(chosen.quantity, baseOf(chosen.instrument))} at ${inUnit(chosen.decision_price, quoteOf(chosen.instrument))}`, confidence: share(chosen.confidence, 0), code: chosen.became }} />
             <p className="quiet">All that risk refused stands under Risk, where its limits are set.</p>
           </div>
         )}

@@ -32,7 +32,11 @@ export function seenOf(event: Known, instrument: string): Known {
 function unitOf(name: string, value: unknown, instrument: string): unknown {
   if (value === null || value === undefined || value === "") return value;
   if (typeof value === "object") return Array.isArray(value) ? value : inUnits(value as Known, instrument);
-  if (typeof value !== "number" && typeof value !== "string") return value;
+  if (typeof value === "number") return figureOf(name, Number(value.toPrecision(12)), instrument); // without the noise of floats
+  return typeof value === "string" ? figureOf(name, value, instrument) : value;
+}
+
+function figureOf(name: string, value: number | string, instrument: string): number | string {
   if (BASE.has(name)) return inUnit(value, baseOf(instrument));
   if (QUOTE.has(name)) return inUnit(value, quoteOf(instrument));
   if (SHARES.has(name)) return share(value);

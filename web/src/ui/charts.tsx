@@ -14,7 +14,7 @@ import {
 } from "lightweight-charts";
 import { useEffect, useRef } from "react";
 import uPlot from "uplot";
-import { digitsOf, grouped, utc } from "./format";
+import { digitsOf, grouped, pointed } from "./format";
 
 interface Colours {
   text: string;
@@ -122,7 +122,7 @@ export function Lines({
           { ...axis, size: 70, splits: (chart, _, low, high) => ticksOf(low, high, Math.max(3, Math.floor(chart.bbox.height / devicePixelRatio / ROOM))), values: (_, found) => found.map((each) => (shown.current[0]?.format?.(each) ?? String(each)).replace(/\.00$/, "")) },
         ],
         series: [
-          { label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
+          { label: "Time", value: (_: uPlot, at: number | null) => (at === null || at === undefined ? "–" : pointed(at * 1_000)) },
           ...shown.current.map((each, at) => ({
             label: each.label,
             stroke: each.colour ?? palette[at % palette.length],
@@ -164,6 +164,8 @@ export interface Candles {
   close: number[];
 }
 export interface Mark {
+  /** What `onMark` is told of the arrow that is pressed. */
+  id?: string;
   ts: number;
   isBuy: boolean;
   text: string;
@@ -218,6 +220,7 @@ export function CandleChart({
   overlay,
   tick,
   height = 460,
+  onMark,
 }: {
   bars: Candles;
   marks: Mark[];
@@ -227,7 +230,10 @@ export function CandleChart({
   /** The step of prices; without one they stand with two digits. */
   tick?: number;
   height?: number;
+  onMark?: (id: string) => void;
 }) {
+  const press = useRef(onMark);
+  press.current = onMark;
   const place = useRef<HTMLDivElement>(null);
   const made = useRef<{ chart: IChartApi; series: ISeriesApi<"Candlestick">; isFitted: boolean } | null>(null);
   const scheme = useComputedColorScheme("dark");
@@ -242,7 +248,7 @@ export function CandleChart({
       layout: { background: { color: "transparent" }, textColor: colours.text, attributionLogo: false },
       grid: { vertLines: { color: colours.grid }, horzLines: { color: colours.grid } },
       timeScale: { timeVisible: true, secondsVisible: false, borderColor: colours.grid, tickMarkFormatter: stamp, rightOffset: 4 },
-      localization: { timeFormatter: (time: ChartTime) => `${utc((time as number) * 1_000).slice(0, 16)} UTC` },
+      localization: { timeFormatter: (time: ChartTime) => pointed((time as number) * 1_000) },
       rightPriceScale: { borderColor: colours.grid },
     });
     const series = chart.addSeries(CandlestickSeries, {
@@ -256,6 +262,12 @@ export function CandleChart({
       const digits = digitsOf(tick);
       series.applyOptions({ priceFormat: { type: "custom", minMove: tick, formatter: (price: number) => grouped(price, digits) } });
     }
+    chart.subscribeClick(({ hoveredInfo }) => {
+      if (typeof hoveredInfo?.objectId === "string") press.current?.(hoveredInfo.objectId);
+    });
+    chart.subscribeCrosshairMove(({ hoveredInfo }) => {
+      frame.style.cursor = press.current && typeof hoveredInfo?.objectId === "string" ? "pointer" : "";
+    });
     made.current = { chart, series, isFitted: false };
     return () => {
       made.current = null;
@@ -288,6 +300,7 @@ export function CandleChart({
           shape: mark.isBuy ? ("arrowUp" as const) : ("arrowDown" as const),
           color: mark.isBuy ? colours.bought : colours.sold,
           text: mark.text,
+          id: mark.id,
         },
       ];
     });

@@ -129,6 +129,14 @@ export function local(ms: number | null | undefined): string {
   return ms ? `${LOCAL.format(ms)}, your time` : "";
 }
 
+const SHORT = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "short" });
+
+/** A moment of a chart under the pointer: in UTC, and in local time where that is another one. */
+export function pointed(ms: number): string {
+  const here = new Date(ms).getTimezoneOffset() === 0 ? "" : `, ${SHORT.format(ms)} your time`;
+  return `${utc(ms).slice(0, 16)} UTC${here}`;
+}
+
 /** How long something took, in its two largest units. */
 export function lasting(ms: number): string {
   const seconds = Math.round(ms / 1000);

@@ -1,7 +1,7 @@
 /** Small parts that every screen uses: figures, times, panels, empty and failed states. */
 import { Alert, Loader } from "@mantine/core";
 import { useIsFetching } from "@tanstack/react-query";
-import { createContext, type FormEvent, type ReactNode, useContext, useEffect, useRef, useState } from "react";
+import { createContext, type FormEvent, isValidElement, type ReactNode, useContext, useEffect, useRef, useState } from "react";
 import { told } from "../client/api";
 import { type Figure, gain, local, tone, utc, words } from "./format";
 
@@ -231,12 +231,12 @@ export function written(value: unknown): string {
 
 /** All that is known of something, by name; what is not known is left out. */
 export function Facts({ of }: { of: Record<string, unknown> }) {
-  const rows = Object.entries(of).filter(([, value]) => value !== undefined && value !== false && written(value ?? "") !== "");
+  const rows = Object.entries(of).filter(([, value]) => value !== undefined && value !== false && (isValidElement(value) || written(value ?? "") !== ""));
   return (
     <dl className="facts">
       {rows.map(([name, value]) => (
         <Fact key={name} name={words(name)}>
-          {written(value)}
+          {isValidElement(value) ? value : written(value)}
         </Fact>
       ))}
     </dl>
