@@ -78,16 +78,34 @@ async def test_nothing_is_risked_after_a_kill_before_the_account_was_weighed() -
     await world.stop()
 
 
-async def test_what_is_in_flight_at_a_start_is_allowed_for_and_nothing_else_waits_for_its_end() -> None:
+async def test_nothing_is_risked_after_a_start_before_what_was_in_flight_is_clear() -> None:
     world = Owner()
     world.ours = {"USDT": D(1_000_000)}
     await world.start()
 
     order = await killed_in_flight(world)
+    told = []
+    for _ in range(240):
+        await world.advance(0.25)
+        told.append((tuple(world.told(order)), tuple(world.gateway.doubts)))
+
+    assert [doubts for names, doubts in told if names == ("OrderUnknown",)]
+    assert all("start" in doubts for names, doubts in told if names == ("OrderUnknown",))
+    assert told[-1][1] == ()
+    await world.stop()
+
+
+async def test_orders_that_rest_at_a_start_do_not_keep_the_account_from_being_compared_whole() -> None:
+    world = await World().start()
+    for _ in range(50):
+        world.rest()
+    await world.advance(5)
+
+    await world.restart()
     found = await in_doubt(world, 4)
 
     assert not found[-1]
-    assert world.told(order) == ["OrderUnknown"]
+    assert world.gateway.scales.was_whole
     await world.stop()
 
 

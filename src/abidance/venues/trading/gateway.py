@@ -332,7 +332,7 @@ class VenueGateway:
             await asyncio.gather(*tasks, *self._way.tasks, return_exceptions=True)
 
     async def _start(self) -> None:
-        """Ask until the account was compared once, whole: missing is never flat."""
+        """Ask until the account was compared once: missing is never flat."""
         backoff = Backoff(self._way.draw, longest=LONGEST)
         while True:
             try:
@@ -344,8 +344,7 @@ class VenueGateway:
                 await self.compare_orders()
                 self.register.witness.compared_at = self._way.wire.now()
                 self._inquiry.compared.set()
-                if await self.scales.compare():
-                    self.doubt("start", "")
+                await self._weigh_first()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is of this venue alone
                 self._doubt_comparison("start", error)
                 await self._way.pulse.sleep(backoff.delay())
@@ -356,11 +355,21 @@ class VenueGateway:
         """Take nothing new at risk before the account was weighed: at first too much may be under way for that."""
         while "start" in self.doubts:
             try:
-                if await self.scales.compare():
-                    self.doubt("start", "")
+                pause = RETRY if await self._weigh_first() else 0.0
             except Exception as error:  # noqa: BLE001 - whatever it is, it is of this venue alone
                 self._doubt_comparison("start", error)
-                await self._way.pulse.sleep(RETRY)
+                pause = RETRY
+            await self._way.pulse.sleep(pause)
+
+    async def _weigh_first(self) -> bool:
+        """Compare the account, and trust it once that was whole: a comparison in part is no proof, however often.
+
+        Return whether it came to a result.
+        """
+        has_result = await self.scales.compare()
+        if self.scales.was_whole:
+            self.doubt("start", "")
+        return has_result
 
     async def _every(self, seconds: float, work: Callable[[], Coroutine[object, object, object]]) -> None:
         name, pause = work.__name__, seconds

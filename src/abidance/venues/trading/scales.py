@@ -75,6 +75,8 @@ class Scales:
         asked: Callable[[str], Decimal | None],
     ) -> None:
         self.funds: dict[str, Funds] = {}
+        self.was_whole = False
+        """Whether all of the account was compared with our books, with nothing under way."""
         self._exposures: Iterable[Exposure] = ()
         self._dialect = dialect
         self._register = register
@@ -100,7 +102,7 @@ class Scales:
                 after = under_way(self._register)
                 if not before and before == after and (has_swept or is_last or not self.gaps()):
                     self.weigh()
-                    self._whole_at = self._way.pulse.steady()
+                    self.was_whole, self._whole_at = True, self._way.pulse.steady()
                     self.heed_time()
                     return True
                 if is_last and before == after:
