@@ -33,8 +33,9 @@ from abidance.venues.trading import gateway, inquiry, register
 from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.inquiry import Inquiry
 from abidance.venues.trading.keeping import Keeping
-from abidance.venues.trading.register import Register, Tracked
+from abidance.venues.trading.register import Register
 from abidance.venues.trading.scales import Scales
+from abidance.venues.trading.tracked import Tracked
 
 Bug = Callable[[], AbstractContextManager[Any]]
 _answered, _submitted = VenueGateway._change_call, VenueGateway._on_submitted

@@ -15,7 +15,7 @@ from abidance.testing.exchange.desk import live
 from abidance.venues.accounts import account_of
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading import keeping
-from abidance.venues.trading.register import Tracked
+from abidance.venues.trading.tracked import Tracked
 from tests.unit.venues.trading_world import SCENES, D, World
 
 DIALECTS = {venue: account_of(venue, InstrumentKind.SPOT, ()) for venue in SCENES}

@@ -5,11 +5,15 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
+from abidance.model.account import OWNER
 from abidance.model.event import AccountEvent, OrderAmended, OrderFilled
-from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Side
+from abidance.model.instrument import SECOND_NS
+from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Side
 from abidance.testing.exchange import Fault, Wrong
+from abidance.testing.exchange.desk import live
 from abidance.venues.account import Execution, OrderReport
-from abidance.venues.trading.register import Register, Tracked
+from abidance.venues.trading.register import Register
+from abidance.venues.trading.tracked import Tracked
 from tests.unit.venues.trading_world import World
 
 D = Decimal
@@ -164,4 +168,174 @@ async def test_a_stop_of_whose_earlier_life_nobody_spoke_goes_back_all_the_same(
     assert in_doubt
     assert not known.unsettled
     assert world.placed(stop) == 2
+    await world.stop()
+
+
+def _lives(world: World, order_id: str) -> list[str]:
+    """Return the marks of an order's lives at the exchange, oldest first."""
+    found = [order.ticket.client_id for order in world.exchange.desk.orders.values()]
+    return [each.removeprefix(order_id) for each in found if each.startswith(order_id)]
+
+
+def _standing(world: World) -> list[str]:
+    return [each.ticket.client_id for each in live(world.exchange.desk.of(world.account, world.market))]
+
+
+@pytest.mark.parametrize("venue", ["KUCOIN", "BYBIT"])
+async def test_a_goal_that_was_sent_again_before_a_restart_gives_way_after_it(venue: str) -> None:
+    world = await World(venue=venue).start()
+    world.submit(quantity="0.1")
+    await world.advance(1)
+    goal = world.goal(above=2000, quantity="0.03")
+    await world.advance(1)
+    world.submit(Side.SELL, "0.02", reduce_only=True)
+    await world.advance(20)
+    before = _standing(world)
+
+    await world.restart(down=3)
+    await world.advance(3)
+    sold = world.submit(Side.SELL, "0.02", reduce_only=True)
+    await world.advance(20)
+    again = _standing(world)
+    world.cancel(goal)
+    await world.advance(20)
+
+    assert before == [f"{goal}r1"]
+    assert world.filled(sold) == D("0.02")
+    assert again == [f"{goal}r2"]
+    assert _lives(world, goal) == ["", "r1", "r2"]
+    assert _standing(world) == []
+    assert world.told(goal)[-1] == "OrderCancelled"
+    await world.stop()
+
+
+async def test_a_price_is_changed_of_the_life_that_stands_after_a_restart() -> None:
+    world = await World(venue="BYBIT").start()
+    world.submit(quantity="0.1")
+    await world.advance(1)
+    goal = world.goal(above=2000, quantity="0.03")
+    await world.advance(1)
+    world.submit(Side.SELL, "0.02", reduce_only=True)
+    await world.advance(20)
+
+    await world.restart(down=3)
+    await world.advance(3)
+    world.amend(goal, quantity=D("0.02"))
+    await world.advance(10)
+
+    (order,) = live(world.exchange.desk.of(world.account, world.market))
+    assert (order.ticket.client_id, order.left) == (f"{goal}r1", world.lots("0.02"))
+    assert world.told(goal)[-1] == "OrderAmended"
+    await world.stop()
+
+
+async def test_what_an_earlier_life_sold_is_not_sold_again_by_a_change_after_a_restart() -> None:
+    world = await World(5, venue="KRAKEN").start()
+    world.submit(quantity="0.5")
+    await world.advance(2)
+    goal = world.goal(above=12, quantity="0.4")
+    while not world.filled(goal):
+        await world.advance(0.25)
+    sold = world.filled(goal)
+    world.submit(Side.SELL, "0.05", reduce_only=True)
+    await world.advance(6)
+
+    await world.restart(down=1)
+    world.amend(goal, quantity=D("0.3"))
+    await world.advance(5)
+
+    assert sold < D("0.1")
+    (order,) = live(world.exchange.desk.of(world.account, world.market))
+    assert (order.filled + order.left) * world.btc.lot == D("0.3") - sold
+    assert world.told(goal)[-1] == "OrderAmended"
+    await world.stop()
+
+
+class Resumed:
+    """A register that knows of a goal of which 0.4 of 1.0 had filled in some life that ended before the restart."""
+
+    def __init__(self) -> None:
+        self.events: list[AccountEvent] = []
+        self.register = Register(self.events.append, lambda _id: True, lambda _id: None)
+        request = OrderRequest(
+            "s", PAIR, Side.SELL, D(1), type=OrderType.LIMIT, price=D(100), reduce_only=True
+        )
+        fill = Fill("e1", ID, PAIR, "s", Side.SELL, D("0.4"), D(100), D(0), "USDT", 1)
+        self.register.recover([Order(ID, request, OrderState.PARTIAL, 0, D("0.4"))], [fill])
+        found = self.register.get(ID)
+        assert found is not None
+        self.goal: Tracked = found
+        self.goal.may_have_returned, self.goal.left_by = True, DIED
+        self.report(OrderState.OPEN, "0", DIED - 5)
+
+    def report(self, state: OrderState, filled: str, ts: int) -> None:
+        told = OrderReport(ID, "V2", PAIR, state, Side.SELL, D("0.6"), D(filled), ts, D(100))
+        self.register.report(told, ts)
+
+    def execution(self, life: str, name: str, quantity: str) -> None:
+        done = Execution(name, "", life, PAIR, Side.SELL, D(quantity), D(100), D(0), "USDT", DIED + 1)
+        self.register.execution(done, DIED + 2)
+
+    @property
+    def said(self) -> list[str]:
+        return [type(each).__name__ for each in self.events]
+
+
+@pytest.mark.parametrize("is_placed_first", [True, False])
+def test_an_order_does_not_end_after_a_restart_before_its_last_fill_is_told(*, is_placed_first: bool) -> None:
+    told = Resumed()
+    if is_placed_first:
+        told.execution("V1", "e1", "0.4")
+
+    told.execution("V2", "e2", "0.3")
+    told.report(OrderState.FILLED, "0.6", DIED + 9)
+    if not is_placed_first:
+        assert told.register.unplaced() == [told.goal]
+        told.execution("V1", "e1", "0.4")
+        told.register.sought(told.goal, DIED + 10)
+    owed = told.goal.missing
+    told.execution("V2", "e3", "0.3")
+
+    assert owed == D("0.3")
+    assert told.said == ["OrderFilled", "OrderFilled"]
+    assert told.goal.told is OrderState.FILLED
+
+
+def test_an_order_ends_once_it_was_asked_in_which_life_it_had_filled_and_nobody_said() -> None:
+    told = Resumed()
+
+    told.report(OrderState.CANCELLED, "0", DIED + 9)
+    waits = told.said
+    told.register.sought(told.goal, DIED + 10)
+
+    assert (waits, told.said) == ([], ["OrderCancelled"])
+
+
+async def test_a_goal_that_fills_under_a_later_id_while_nobody_listens_is_not_taken_for_the_owners() -> None:
+    world = await World(1, venue="KUCOIN").start()
+    world.submit(quantity="0.1")
+    await world.advance(1)
+    goal = world.goal(above=60, quantity="0.06")
+    await world.advance(1)
+    world.submit(Side.SELL, "0.03", reduce_only=True)
+    await world.advance(6)
+    before = _standing(world)
+
+    await world.stop()
+    while _standing(world):
+        await world.advance(1)
+    for ear in world.ears:
+        ear.is_over = True
+    since, world.gateway = world.pulse.wall() - 600 * SECOND_NS, world.made()
+    world.gateway.recover(world.orders.all(), world.orders.fills, since, world.departed.__contains__)
+    await world.start()
+    await world.advance(60)
+
+    at_exchange = sum(
+        each.filled for each in world.exchange.desk.orders.values() if each.ticket.client_id == before[0]
+    )
+    assert before == [f"{goal}r1"]
+    assert world.filled(goal) == at_exchange * world.btc.lot > 0
+    assert all(each.fill.strategy != OWNER for each in world.events if isinstance(each, OrderFilled))
+    assert world.told(goal)[-1] in ("OrderFilled", "OrderCancelled")
     await world.stop()

@@ -9,7 +9,8 @@ from abidance.model.account import OWNER
 from abidance.model.event import AccountEvent, OrderFilled
 from abidance.model.order import OrderRequest, OrderState, OrderType, Side
 from abidance.venues.account import Execution, OrderReport
-from abidance.venues.trading.register import Register, Tracked
+from abidance.venues.trading.register import Register
+from abidance.venues.trading.tracked import Tracked
 
 ID, PAIR = "ab" * 16, "BTC/USDT@BINANCE"
 D = Decimal

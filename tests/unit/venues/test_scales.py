@@ -20,7 +20,8 @@ from abidance.venues.net.transport import Answer
 from abidance.venues.trading.books import Books, Loose
 from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.inquiry import Inquiry
-from abidance.venues.trading.register import Register, Tracked
+from abidance.venues.trading.register import Register
+from abidance.venues.trading.tracked import Tracked
 from tests.unit.venues.trading_world import PERPETUALS, World
 
 D = Decimal

@@ -113,6 +113,7 @@ class KuCoinAccount(AccountDialect):
     ccxt = "kucoin"
     hosts = frozenset({"api.kucoin.com"})
     listed_for = 7 * 86_400 * SECOND_NS
+    asks_whose = tells_whose = True
     capability = Capability(
         native=frozenset({OrderType.MARKET, OrderType.LIMIT}),
         in_force=frozenset(TimeInForce),

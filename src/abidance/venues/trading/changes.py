@@ -20,7 +20,8 @@ from abidance.venues.account import AccountDialect, Call, OrderReport, Proof, Re
 from abidance.venues.net.transport import NotSentError
 from abidance.venues.trading.inquiry import LAG, Inquiry
 from abidance.venues.trading.line import Way
-from abidance.venues.trading.register import Register, Tracked, as_told
+from abidance.venues.trading.register import Register, as_told
+from abidance.venues.trading.tracked import Tracked
 
 CONFIRM = 1.0
 """Seconds after which a change that was not confirmed is asked about."""
@@ -61,7 +62,11 @@ class Changes:
                 self._register.amended(tracked, wish, self._now())
                 return
             if command.quantity is not None:  # the venue knows nothing of an earlier life
-                command = msgspec.structs.replace(command, quantity=command.quantity - tracked.base)
+                if not await self._is_placed(tracked):
+                    self._refused(tracked, "it is not known in which of its lives it has filled")
+                    return
+                before = tracked.before(tracked.venue_id)
+                command = msgspec.structs.replace(command, quantity=command.quantity - before)
             call = self._dialect.amend(tracked.view(), command, tracked.venue_id)
             tracked.wish = wish
             leaving = self._last_look(tracked) if _risks_more(tracked.request, wish) else None
@@ -76,6 +81,14 @@ class Changes:
         if tracked.is_changing:
             was_refused = reply.proof in (Proof.REFUSED, Proof.LATE)
             await self._find_out(tracked, reply.reason, (0.0,) if was_refused else _PAUSES)
+
+    async def _is_placed(self, tracked: Tracked) -> bool:
+        """Say whether it is known in which of its lives an order has filled, and of which one is asked."""
+        if tracked.is_unplaced and not tracked.was_sought:
+            with suppress(VenueError):
+                await self._inquiry.ask_owed()
+        is_known = bool(tracked.venue_id) or not tracked.may_have_returned
+        return is_known and not tracked.is_unplaced and not tracked.is_closed
 
     def _last_look(self, tracked: Tracked) -> Callable[[], None]:
         """Return what an order that risks something passes just before a byte of its request leaves."""
@@ -103,7 +116,8 @@ class Changes:
 
     def _refused(self, tracked: Tracked, reason: str) -> None:
         tracked.wish = None
-        self._tell(ChangeRejected(self._now(), tracked.id, reason))
+        if not tracked.is_closed:
+            self._tell(ChangeRejected(self._now(), tracked.id, reason))
 
     def compare(self, report: OrderReport, tracked: Tracked) -> None:
         """Take over what an order has become at the venue without us."""

@@ -42,9 +42,10 @@ from abidance.venues.trading.line import LONGEST, PrivateLine, Way
 from abidance.venues.trading.modes import Wanted, differences
 from abidance.venues.trading.recall import Recall
 from abidance.venues.trading.recovery import Recovery
-from abidance.venues.trading.register import ANOTHER, Register, Tracked
+from abidance.venues.trading.register import ANOTHER, Register
 from abidance.venues.trading.scales import BOOKS, UNWEIGHED, Scales
 from abidance.venues.trading.signs import tell_reply
+from abidance.venues.trading.tracked import Tracked
 
 OPEN_ORDERS, FILLS, FUNDS, CLOCK = 10.0, 30.0, 60.0, 600.0
 """Seconds between comparisons."""

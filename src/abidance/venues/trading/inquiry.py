@@ -23,7 +23,8 @@ from abidance.venues.account import (
 )
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading.line import Way
-from abidance.venues.trading.register import Register, Tracked
+from abidance.venues.trading.register import Register
+from abidance.venues.trading.tracked import Tracked
 
 GRACE = 2.0
 """Seconds beyond the venue's window, and between two answers, before absence may count."""
@@ -232,13 +233,16 @@ class Inquiry:
                 call = page.following(call)
 
     async def ask_owed(self) -> None:
-        """Ask for the executions that the venue has reported and that were not told."""
+        """Ask for the executions that the venue has reported and that were not told, and in which lives others were."""
         since: dict[str, int] = {}
-        for each in self._register.owing():
+        unplaced = self._register.unplaced()
+        for each in (*self._register.owing(), *unplaced):
             name = each.request.instrument
             since[name] = min(since.get(name, each.sent_at), each.sent_at)
         for instrument, moment in since.items():
             await self.sweep_one(instrument, moment - OVERLAP)
+        for each in unplaced:
+            self._register.sought(each, self._now())
 
     async def explain_strays(self) -> bool:
         """Find out whose the executions are that belong to no order that we know; say whether some are not ours."""

@@ -21,7 +21,8 @@ from abidance.model.order import OrderRequest, OrderState, OrderType, Side
 from abidance.venues.account import AccountDialect, Proof, Reply
 from abidance.venues.net.transport import within
 from abidance.venues.trading.line import Way
-from abidance.venues.trading.register import Register, Tracked
+from abidance.venues.trading.register import Register
+from abidance.venues.trading.tracked import Tracked
 
 SETTLE = 15 * SECOND_NS
 """How long a goal that was sent as its price came keeps its place, in ns."""

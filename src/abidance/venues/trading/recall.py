@@ -8,7 +8,8 @@ from abidance.model.order import Order
 from abidance.venues.account import AccountDialect, Call, Proof, Reply
 from abidance.venues.net.transport import Backoff
 from abidance.venues.trading.line import LONGEST, Way
-from abidance.venues.trading.register import Register, Tracked
+from abidance.venues.trading.register import Register
+from abidance.venues.trading.tracked import Tracked
 
 
 class Recall:

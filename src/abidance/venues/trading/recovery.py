@@ -11,7 +11,8 @@ from abidance.model.instrument import SECOND_NS
 from abidance.model.order import Fill, Order, OrderState
 from abidance.venues.trading.inquiry import Inquiry
 from abidance.venues.trading.line import Way
-from abidance.venues.trading.register import Register, Tracked
+from abidance.venues.trading.register import Register
+from abidance.venues.trading.tracked import Tracked
 
 _STANDING = (OrderState.OPEN, OrderState.PARTIAL)
 

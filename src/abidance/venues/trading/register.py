@@ -5,7 +5,6 @@ engine only when every fill that the venue has reported of it was told. Nothing 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 
 from msgspec.structs import replace
@@ -27,133 +26,11 @@ from abidance.model.event import (
 from abidance.model.money import ZERO
 from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Purpose, Side
 from abidance.venues.account import Execution, Moved, OrderReport
+from abidance.venues.trading.tracked import ENDINGS, Tracked
 from abidance.venues.trading.witness import Witness, plain
 
 ANOTHER = "another"
 """The cause of the doubt that another bot of this program trades on the account."""
-_ENDINGS = frozenset({OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED})
-
-
-@dataclass(slots=True)
-class Tracked:
-    """One order of ours: what was asked, what the engine was told, what the venue says beyond that.
-
-    `filled` is what was told in fills, `reported` the most that the venue reported as filled. A `held` order is not at
-    the venue: we watch the market for it; it may have been there before (`past`, the venue's ids of it then and what
-    had filled before each of these lives) and go there again. While it is `moving` from the venue to us it may still
-    trade there. It has `left` once its request was sent, at `sent_at` (ns of the venue's time), not before the record
-    `recorded_as` is on the disk; an earlier process may have sent it later than it meant to, until `left_by`. It
-    `was_there` once the venue (or, before a restart, we) had it. It `is_unwanted` once it was to be taken back.
-    It has a `wish` while it is not known whether a change was done; it is otherwise at the venue since `other_since`.
-    `beside` are the other exits of its position, and what was known to be filled of each when this one was worded.
-    `unsettled` are its earlier lives (the venue's ids, "" where that is not known) of which nobody has said yet what
-    they had filled; it is `over` (why) once it is to end as soon as that is known. It `is_doubted` while nobody has
-    answered what became of it since it was asked off. `conceded` is what a person accepted at `conceded_at` (ns of the
-    venue's time) as filled that no execution was listed of: one that is listed later is not told again. One that
-    `may_have_returned` had lives in an earlier process of which nobody knows how many.
-    """
-
-    id: str
-    request: OrderRequest
-    sent_at: int
-    told: OrderState = OrderState.SENT
-    venue_id: str = ""
-    filled: Decimal = ZERO
-    reported: Decimal = ZERO
-    ending: OrderReport | None = None
-    held: bool = False
-    moving: bool = False
-    left: bool = False
-    was_there: bool = False
-    is_unwanted: bool = False
-    left_by: int = 0
-    recorded_as: int = 0
-    base: Decimal = ZERO
-    wire_id: str = ""
-    past: dict[str, Decimal] = field(default_factory=dict)
-    wish: OrderRequest | None = None
-    other_since: int | None = None
-    unsettled: set[str] = field(default_factory=set)
-    over: str | None = None
-    is_doubted: bool = False
-    may_have_returned: bool = False
-    beside: tuple[tuple["Tracked", Decimal], ...] = ()
-    absent_at: list[float] = field(default_factory=list)
-    conceded: Decimal = ZERO
-    conceded_at: int = 0
-
-    @property
-    def is_closed(self) -> bool:
-        """Return True when nothing more is expected of it."""
-        return self.told.is_closed
-
-    @property
-    def is_changing(self) -> bool:
-        """Return True while it is not known whether a change of it was done."""
-        return self.wish is not None
-
-    @property
-    def is_watched(self) -> bool:
-        """Return True while nobody but us holds it."""
-        return self.held and not self.moving
-
-    @property
-    def owes(self) -> bool:
-        """Return True while the venue has reported more as filled than we know the fills of."""
-        return self.reported > self.filled
-
-    @property
-    def missing(self) -> Decimal:
-        """Return how much the venue has reported as filled of which we do not know the fills."""
-        return max(ZERO, self.reported - self.filled)
-
-    @property
-    def is_accounted(self) -> bool:
-        """Return True when it is known what it has filled so far, and it is not to end."""
-        return not self.owes and not self.unsettled and self.over is None
-
-    @property
-    def remaining(self) -> Decimal:
-        """Return what is not known to be filled."""
-        return self.request.quantity - max(self.filled, self.reported)
-
-    @property
-    def in_question(self) -> Decimal:
-        """Return how much may have traded that was not told: all that is left of an order of unknown outcome."""
-        is_unclear = bool(self.unsettled) or self.told in (OrderState.SENT, OrderState.UNKNOWN)
-        return self.request.quantity - self.filled if is_unclear else self.missing
-
-    @property
-    def is_standing(self) -> bool:
-        """Return True while it rests at the venue, as far as we know."""
-        return (self.moving or not self.held) and not self.is_closed
-
-    def view(self) -> Order:
-        """Return the order as dialects want it: under the client id that it has at the venue."""
-        return Order(self.wire_id or self.id, self.request, self.told, self.sent_at, self.filled)
-
-    def withdraw(self) -> None:
-        """Note that the order is off the venue and lives on with us."""
-        if self.venue_id:
-            self.past[self.venue_id] = self.base
-        if self.ending is None:
-            self.unsettled.add(self.venue_id)
-        self.venue_id, self.ending, self.held = "", None, True
-
-    def may_go_on_after(self, report: OrderReport) -> bool:
-        """Say whether a report may be of the end of an earlier life of the order: another process sent it again since.
-
-        What ended after that process was the last life: it sends an order again only once the one before is off.
-        """
-        return self.may_have_returned and report.state in _ENDINGS and report.ts <= self.left_by
-
-    def release(self, now: int, *, ids_once: bool) -> Decimal:
-        """Note that the order goes to the venue and return the quantity; a used id gets a mark where it must."""
-        self.held, self.ending, self.sent_at, self.base = False, None, now, self.filled
-        self.was_there = self.left = False
-        if ids_once and self.past:
-            self.wire_id = f"{self.id}r{len(self.past)}"
-        return self.remaining
 
 
 class Register:
@@ -210,13 +87,17 @@ class Register:
         """Return the orders of which fills are missing."""
         return [each for each in self._orders.values() if each.owes]
 
+    def unplaced(self) -> list[Tracked]:
+        """Return the open orders of which it was not asked yet in which of their lives they have filled."""
+        return [each for each in self.open() if each.is_unplaced and not each.was_sought]
+
     def nameless(self, execution: Execution) -> list[Tracked]:
         """Return our orders of which the venue's id is not known and that may be behind an execution, newest first."""
         found = [
             each
             for each in self._orders.values()
             if not each.venue_id
-            and not each.past
+            and (not each.past or each.may_have_returned)
             and (each.request.instrument, each.request.side) == (execution.instrument, execution.side)
         ]
         return found[::-1]
@@ -237,8 +118,10 @@ class Register:
             self._orders[order.id] = tracked
         for fill in fills:
             self.heard[fill.instrument, fill.id] = fill.order_id
-            if fill.order_id in self._orders and is_conceded(fill):
-                self._note_conceded(self._orders[fill.order_id], fill)
+            if (found := self._orders.get(fill.order_id)) is not None:
+                found.unplaced[fill.id] = fill.quantity
+                if is_conceded(fill):
+                    self._note_conceded(found, fill)
 
     # --- what is proven
 
@@ -308,19 +191,21 @@ class Register:
         self.foreign.pop(report.venue_id, None)
         self.orphans.pop(report.venue_id, None)
         tracked.is_doubted = False
-        if tracked.may_go_on_after(report):
+        if tracked.may_go_on_after(report) or tracked.note_mark(report):
             self._set_aside(tracked, report.venue_id, now)
         if report.venue_id in tracked.past:  # what it was before we took it back
-            tracked.reported = max(tracked.reported, tracked.past[report.venue_id] + report.filled)
+            past = tracked.past[report.venue_id]
+            before = tracked.before(report.venue_id) if tracked.may_have_returned else past
+            tracked.reported = max(tracked.reported, before + report.filled)
             if report.state.is_closed:
                 tracked.unsettled.discard(report.venue_id)
             self._conclude(tracked, now)
             return tracked
         tracked.absent_at.clear()
-        tracked.reported = max(tracked.reported, tracked.base + report.filled)
+        tracked.reported = max(tracked.reported, tracked.before(report.venue_id) + report.filled)
         if tracked.wish is not None and _is_done(tracked.wish, tracked.request, as_told(report, tracked)):
             self.amended(tracked, tracked.wish, now)
-        if report.state in _ENDINGS or _is_cut(report, tracked):
+        if report.state in ENDINGS or _is_cut(report, tracked):
             tracked.ending = report
         elif not tracked.is_closed:
             self.accepted(tracked, now)
@@ -335,7 +220,7 @@ class Register:
         if venue_id in tracked.past:
             return
         self._by_venue_id[venue_id] = tracked
-        tracked.past[venue_id] = tracked.base
+        tracked.past[venue_id] = tracked.before(venue_id)
         if tracked.venue_id == venue_id:
             tracked.venue_id = ""
             self.unknown(tracked, "an earlier life of it has ended", now)
@@ -355,7 +240,7 @@ class Register:
             return
         self._by_venue_id[venue_id] = tracked
         if tracked.is_watched:  # it was withdrawn before its answer had come
-            tracked.past[venue_id] = tracked.base
+            tracked.past[venue_id] = tracked.before(venue_id)
             tracked.unsettled = {each or venue_id for each in tracked.unsettled}
         else:
             tracked.venue_id = venue_id
@@ -365,7 +250,7 @@ class Register:
             return
         is_of_another = self.witness.meet(report)
         where = self.orphans if self._is_ours(plain(report.order_id)) and not is_of_another else self.foreign
-        if report.state in _ENDINGS:
+        if report.state in ENDINGS:
             where.pop(report.venue_id, None)
         else:
             where[report.venue_id] = report
@@ -379,6 +264,7 @@ class Register:
             return self._let_wait(execution)
         id = self._id_of(execution, tracked.id)
         if id is None:
+            self._place(tracked, execution)
             return False
         if self.heard.get((execution.instrument, execution.id)) == _by_hand(execution.venue_id):
             self._own(execution, now)
@@ -393,6 +279,7 @@ class Register:
         elif not tracked.is_watched:  # it was before this life
             tracked.base += execution.quantity
         tracked.absent_at.clear()
+        tracked.note_traded(execution.venue_id, execution.quantity)
         tracked.filled += execution.quantity
         tracked.reported = max(tracked.reported, tracked.filled)
         if tracked.filled > tracked.request.quantity:
@@ -405,9 +292,21 @@ class Register:
         self._conclude(tracked, now)
         return True
 
+    def _place(self, tracked: Tracked, execution: Execution) -> None:
+        """Note in which life of an order a fill was that is on record."""
+        for id in (execution.id, f"{execution.id}-{execution.side}"):
+            tracked.note_traded(execution.venue_id, tracked.unplaced.pop(id, ZERO))
+
+    def sought(self, tracked: Tracked, now: int) -> None:
+        """Note that executions were asked for back to when an order was first sent: more will not be placed."""
+        tracked.was_sought = True
+        self._conclude(tracked, now)
+
     def _let_wait(self, execution: Execution) -> bool:
         """Keep an execution of an unknown order until that is known; return whether it was news."""
-        if (execution.instrument, execution.id) in self.heard:
+        if told := self.heard.get((execution.instrument, execution.id)):
+            if (tracked := self._orders.get(told)) and tracked.request.side is execution.side:
+                self._place(tracked, execution)
             return False
         waiting = self.strays.setdefault(execution.venue_id, [])
         if any(each.id == execution.id for each in waiting):
@@ -425,6 +324,7 @@ class Register:
         )  # fmt: skip
         self.heard[fill.instrument, fill.id] = tracked.id
         self._note_conceded(tracked, fill)
+        tracked.note_traded(tracked.venue_id, missing)
         tracked.filled += missing
         if not tracked.is_closed:
             tracked.told = OrderState.FILLED if tracked.filled >= request.quantity else OrderState.PARTIAL
@@ -492,7 +392,9 @@ class Register:
     def _conclude(self, tracked: Tracked, now: int) -> None:
         """Tell the end of an order once every fill before it is told."""
         ending = tracked.ending
-        if tracked.owes or tracked.is_closed:
+        if ending is not None:  # meanwhile more may be known of what had filled before
+            tracked.reported = max(tracked.reported, tracked.before(ending.venue_id) + ending.filled)
+        if tracked.owes or tracked.is_closed or (tracked.is_unplaced and not tracked.was_sought):
             return
         if tracked.over is not None:
             if not tracked.unsettled:
@@ -521,7 +423,7 @@ def as_told(report: OrderReport, tracked: Tracked) -> OrderRequest:
     request = tracked.request
     told: OrderRequest = replace(
         request,
-        quantity=tracked.base + report.quantity,
+        quantity=tracked.before(report.venue_id) + report.quantity,
         price=request.price if request.price is None else report.price or request.price,
         trigger=request.trigger if request.trigger is None else report.trigger or request.trigger,
     )
@@ -538,7 +440,7 @@ def _is_done(wish: OrderRequest, before: OrderRequest, now: OrderRequest) -> boo
 
 def _is_cut(report: OrderReport, tracked: Tracked) -> bool:
     """Say whether the venue filled all of an order that it made smaller: an exit when less was held."""
-    asked = tracked.request.quantity - tracked.base
+    asked = tracked.request.quantity - tracked.before(report.venue_id)
     return report.state is OrderState.FILLED and ZERO < report.filled == report.quantity < asked
 
 

@@ -13,7 +13,8 @@ from abidance.risk.circuits import Sign
 from abidance.venues.account import AccountDialect, Exposure, Funds
 from abidance.venues.trading.books import AT_MARKET, Books, Gap, Loose, told
 from abidance.venues.trading.line import Way
-from abidance.venues.trading.register import Register, Tracked
+from abidance.venues.trading.register import Register
+from abidance.venues.trading.tracked import Tracked
 
 BOOKS, OWED, UNWEIGHED = "books", "owed", "unweighed"
 """The causes of the doubts that an account differs from our books, that fills of it are missing, that none was made."""

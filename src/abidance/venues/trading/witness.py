@@ -70,3 +70,9 @@ class Witness:
 def plain(order_id: str) -> str:
     """Return our id in a client id: venues may answer in capitals or with the dashes of a UUID; a mark may follow."""
     return order_id.replace("-", "").lower()[:32] if len(order_id) >= 32 else order_id
+
+
+def mark_of(order_id: str) -> int:
+    """Return the number in the mark that follows our id in a client id, 0 where there is none."""
+    mark = order_id.replace("-", "").lower()[32:]
+    return int(mark[1:]) if mark[:1] == "r" and mark[1:].isdecimal() else 0
