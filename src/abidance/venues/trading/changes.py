@@ -84,7 +84,7 @@ class Changes:
 
     async def _is_placed(self, tracked: Tracked) -> bool:
         """Say whether it is known in which of its lives an order has filled, and of which one is asked."""
-        if tracked.is_unplaced and not tracked.was_sought:
+        if tracked.is_to_be_sought:
             with suppress(VenueError):
                 await self._inquiry.ask_owed()
         is_known = bool(tracked.venue_id) or not tracked.may_have_returned

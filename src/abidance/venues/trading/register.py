@@ -65,6 +65,10 @@ class Register:
 
     # --- what is asked
 
+    def __iter__(self) -> Iterator[Tracked]:
+        """Yield all our orders, those that have ended, too, oldest first."""
+        return iter(list(self._orders.values()))
+
     def get(self, order_id: str) -> Tracked | None:
         """Return one of our orders."""
         return self._orders.get(order_id)
@@ -82,14 +86,6 @@ class Register:
     def beside(self, tracked: Tracked) -> Sequence[Tracked]:
         """Return the other open exits of the position that an exit belongs to."""
         return [each for each in self.open() if each is not tracked and _place(each) == _place(tracked)]
-
-    def owing(self) -> list[Tracked]:
-        """Return the orders of which fills are missing."""
-        return [each for each in self._orders.values() if each.owes]
-
-    def unplaced(self) -> list[Tracked]:
-        """Return the open orders of which it was not asked yet in which of their lives they have filled."""
-        return [each for each in self.open() if each.is_unplaced and not each.was_sought]
 
     def nameless(self, execution: Execution) -> list[Tracked]:
         """Return our orders of which the venue's id is not known and that may be behind an execution, newest first."""
@@ -394,7 +390,7 @@ class Register:
         ending = tracked.ending
         if ending is not None:  # meanwhile more may be known of what had filled before
             tracked.reported = max(tracked.reported, tracked.before(ending.venue_id) + ending.filled)
-        if tracked.owes or tracked.is_closed or (tracked.is_unplaced and not tracked.was_sought):
+        if tracked.owes or tracked.is_closed or tracked.is_to_be_sought:
             return
         if tracked.over is not None:
             if not tracked.unsettled:

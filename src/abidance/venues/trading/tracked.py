@@ -105,6 +105,11 @@ class Tracked:
         """Return True while it is not known in which of its lives it has filled what is on record."""
         return self.may_have_returned and bool(self.unplaced)
 
+    @property
+    def is_to_be_sought(self) -> bool:
+        """Return True while it was not asked yet in which of its lives it has filled what is on record."""
+        return self.is_unplaced and not self.was_sought
+
     def before(self, venue_id: str) -> Decimal:
         """Return what had filled besides one of its lives; what is not placed counts as of that one."""
         if not self.may_have_returned:
