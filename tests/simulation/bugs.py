@@ -16,7 +16,7 @@ from abidance.journal.store import FileJournal
 from abidance.kernel.ids import OrderIds
 from abidance.model.account import OWNER
 from abidance.model.command import Submit
-from abidance.model.event import KILL_SWITCH, BalanceChanged, OrderFilled
+from abidance.model.event import KILL_SWITCH, OrderFilled
 from abidance.model.order import OrderState
 from abidance.model.outcome import Decided, RefusalCode
 from abidance.portfolio.ledger import Ledger
@@ -334,15 +334,6 @@ def what_is_bought_by_hand_is_the_runs() -> AbstractContextManager[Any]:
     return patch.object(register, "OWNER", "manual")
 
 
-def what_the_owner_moves_is_the_runs() -> AbstractContextManager[Any]:
-    """Money that the owner pays in or takes out is booked as the run's."""
-
-    def made(*told: Any) -> BalanceChanged:
-        return msgspec.structs.replace(BalanceChanged(*told), is_owners=False)
-
-    return patch.object(register, "BalanceChanged", made)
-
-
 def failed_comparisons_wait_their_turn() -> AbstractContextManager[Any]:
     """A comparison that failed is made again only when the next is due."""
     return patch.object(gateway, "RETRY", 600.0)
@@ -536,7 +527,6 @@ RULE = {
     "nobody_notes_what_leaves": "sent once",
     "fills_by_hand_are_told_after_each_restart": "fills once",
     "what_is_bought_by_hand_is_the_runs": "money",
-    "what_the_owner_moves_is_the_runs": "owner's money",
     "a_start_is_trusted_without_a_comparison": "compared",
     "failed_comparisons_wait_their_turn": "calm",
     "half_written_records_stay": "program",
@@ -632,7 +622,6 @@ BUGS: Mapping[str, Planted] = {
         ids_depend_on_the_process, ids_repeat, open_orders_are_forgotten_at_a_restart,
         exits_forget_what_stops_have_sold, stops_give_way_to_the_exits_of_others,
         nobody_notes_what_leaves, fills_by_hand_are_told_after_each_restart, what_is_bought_by_hand_is_the_runs,
-        what_the_owner_moves_is_the_runs,
         a_start_is_trusted_without_a_comparison,
         failed_comparisons_wait_their_turn, half_written_records_stay, events_are_not_handled_in_their_order,
         broken_frames_are_only_logged, costs_are_not_looked_at, parts_of_an_entry_forget_each_other, funding_is_lost,

@@ -3,7 +3,6 @@
 Like the checker it shares no code with what is judged.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -143,10 +142,6 @@ class Story:
     doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     certified: dict[str, bool] = field(default_factory=dict)
     funding: dict[str, Decimal] = field(default_factory=dict)
-    transfers: Counter[tuple[str, Decimal]] = field(default_factory=Counter)
-    """How often which amount of which asset came or went by the owner."""
-    credited: Counter[tuple[str, Decimal]] = field(default_factory=Counter)
-    """The same of the run's own."""
     shut: set[tuple[str, str]] = field(default_factory=set)
     """Circuits, by venue and part, that let no entry through."""
     killed: bool = False

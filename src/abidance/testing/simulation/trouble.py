@@ -11,7 +11,6 @@ from abidance.testing.exchange.core import BUY, Force
 from abidance.testing.exchange.desk import Declined, State, Ticket, Why, live
 from abidance.testing.simulation.kinds import ASK, CANCEL, PLACE
 from abidance.testing.simulation.kinds import Kind as WorldKind
-from abidance.testing.simulation.owner import DEEDS, Owner
 from abidance.testing.simulation.world import Place, Site
 from abidance.venues.net.transport import Answer
 
@@ -53,7 +52,6 @@ class Trouble:
         self._bare_until = 0
         for site in place.sites:
             self._listen(site)
-        self._owner = Owner(place)
         kinds: dict[str, Callable[[], Awaitable[None]]] = {
             name: self._named(each) for name, each in _KINDS.items()
         }
@@ -91,7 +89,6 @@ class Trouble:
             asyncio.ensure_future(self._later(random.uniform(2.0, seconds * 0.8), self._kinds[name]))
             for name in chosen
         ]
-        running += [asyncio.ensure_future(each) for each in self._owner.plans(seconds)]
         await asyncio.sleep(until - loop.time())
         for task in running:
             if task.done():
@@ -444,17 +441,7 @@ _KINDS: dict[str, Kind] = {
     )
 }  # fmt: skip
 FAULTS = frozenset(
-    {
-        *_KINDS,
-        *_REQUESTS,
-        *_FRAMES,
-        *_WRITES,
-        *DEEDS,
-        "killed_entries",
-        "killed_all",
-        "killed_flatten",
-        "slow_disk",
-    }
+    {*_KINDS, *_REQUESTS, *_FRAMES, *_WRITES, "killed_entries", "killed_all", "killed_flatten", "slow_disk"}
     - {"killed"}
 )
 """Everything that may go wrong; over many seeds each must have."""
