@@ -29,7 +29,7 @@ from abidance.run.durable import Durable
 from abidance.testing.simulation.disk import Disk
 from abidance.venues.account import Proof, Reply
 from abidance.venues.net.budget import Counter
-from abidance.venues.trading import gateway, inquiry, register
+from abidance.venues.trading import gateway, register
 from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.inquiry import Inquiry
 from abidance.venues.trading.keeping import Keeping
@@ -466,17 +466,6 @@ def any_life_ends_an_order() -> AbstractContextManager[Any]:
     return patch.object(Tracked, "may_go_on_after", lambda _self, _report: False)
 
 
-def absence_is_counted_by_our_clock() -> AbstractContextManager[Any]:
-    """For how long an order was absent is measured with a clock that somebody may set."""
-
-    def note(self: Inquiry, tracked: Tracked) -> None:
-        now, told = self._way.wire.now() / 1e9, tracked.absent_at
-        if not told or now - told[-1] >= inquiry.GRACE:
-            told.append(now)
-
-    return patch.object(Inquiry, "_note_no", note)
-
-
 def nobody_learns_what_an_earlier_process_changed() -> AbstractContextManager[Any]:
     """An order that was made larger just before a process died keeps the size that is on record."""
     return patch.object(Register, "_is_larger", lambda *_: None)
@@ -542,7 +531,6 @@ RULE = {
     "fills_are_booked_at_the_other_venue": "program",
     "questions_are_not_counted": "calm",
     "any_life_ends_an_order": "evidence",
-    "absence_is_counted_by_our_clock": "calm",
     "nobody_learns_what_an_earlier_process_changed": "fills",
 }
 """Which rule of the checker each of them breaks."""
@@ -558,7 +546,6 @@ STOPPED_BY_ITSELF = {
 
 FIRST = {
     "any_life_ends_an_order": 150,
-    "absence_is_counted_by_our_clock": 353,
     "nobody_learns_what_an_earlier_process_changed": 309,
     "questions_are_not_counted": 20,
     "liquidations_are_passed_over": 15,
@@ -588,7 +575,6 @@ FIRST = {
 
 KIND = {
     "any_life_ends_an_order": "kraken",
-    "absence_is_counted_by_our_clock": "kraken",
     "nobody_learns_what_an_earlier_process_changed": "kraken",
     "costs_are_not_looked_at": "worked",
     "nobody_notes_what_leaves": "worked",
@@ -627,7 +613,7 @@ BUGS: Mapping[str, Planted] = {
         broken_frames_are_only_logged, costs_are_not_looked_at, parts_of_an_entry_forget_each_other, funding_is_lost,
         funding_is_told_twice, liquidations_are_passed_over, profit_is_booked_in_whole_units,
         fees_of_perpetuals_are_booked_twice, fills_are_booked_at_the_other_venue, questions_are_not_counted,
-        any_life_ends_an_order, absence_is_counted_by_our_clock,
+        any_life_ends_an_order,
         nobody_learns_what_an_earlier_process_changed,
     )
 }  # fmt: skip
