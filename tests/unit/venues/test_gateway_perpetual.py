@@ -329,3 +329,17 @@ async def test_an_account_that_differs_is_compared_again_before_it_is_due(world:
     await world.advance(20)
 
     assert "books" not in world.gateway.doubts
+
+
+async def test_a_difference_that_was_found_out_of_turn_is_looked_at_again_as_soon(world: World) -> None:
+    position = world.exchange.desk.clearing.position(world.account, world.market)
+    position.lots = 3
+    found = asyncio.ensure_future(world.gateway.scales.compare())
+    await world.advance(5)
+    assert found.done()
+    assert "books" in world.gateway.doubts
+    position.lots = 0
+
+    await world.advance(20)
+
+    assert "books" not in world.gateway.doubts

@@ -375,7 +375,7 @@ class VenueGateway:
     async def _every(self, seconds: float, work: Callable[[], Coroutine[object, object, object]]) -> None:
         name, pause = work.__name__, seconds
         while True:
-            await self._way.pulse.sleep(pause)
+            await self._rest(pause)
             try:
                 is_done = await work() is not False  # True and None: it came to a result
             except Exception as error:  # noqa: BLE001 - whatever it is, it is of this venue alone
@@ -386,8 +386,13 @@ class VenueGateway:
             else:
                 if is_done:
                     self.doubt(name, "")
-                is_again = not is_done or not _AGAIN_FOR.isdisjoint(self.doubts)
-                pause = min(seconds, AGAIN) if is_again else seconds
+                pause = seconds if is_done else min(seconds, AGAIN)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait so long; less when the account differs from our books, whoever finds that meanwhile."""
+        while seconds > 0:
+            await self._way.pulse.sleep(min(seconds, AGAIN))
+            seconds = 0 if not _AGAIN_FOR.isdisjoint(self.doubts) else seconds - AGAIN
 
     def _doubt_comparison(self, what: str, error: Exception) -> None:
         """Doubt the account because of a comparison that failed, whatever the reason: other venues go on."""
