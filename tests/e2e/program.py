@@ -11,6 +11,8 @@ RUN = ("-s", "EmaCross", "-p", "BTC/USDT", "--timerange", "20240101-20240115")
 """What most tests run: short, and it trades."""
 BARE = {"PYTHONPATH": str(Path(__file__).parent / "bare")}
 """No pandas, as where only Abidance is installed: TA-Lib would import it at every start."""
+UNHINDERED = "duplicate_window = 0\nmax_orders_per_minute = 100000"
+"""Limits for a strategy that trades all the time."""
 ROW = "ts,open,high,low,close,volume\n"
 START, HOUR = 1_704_067_200_000, 3_600_000
 
@@ -82,6 +84,24 @@ class Program:
             for path in sorted(self.home.rglob("*"))
             if path.is_file() and path.suffix not in {".lock", ".pyc"} and path.name != ".lock"
         }
+
+    def live(
+        self, strategy: str, venue: str, rest_url: str, stream_url: str, more: dict[str, str] | None = None
+    ) -> list[str]:
+        """Write what a bot of real orders in BTC runs with, `more` by table, and return the options that name it."""
+        tables = {
+            "risk.circuits": 'journal = "none"  # a disk that others keep busy is another matter',
+            "feed": "anomalies = false",
+            f"feed.addresses.{venue}": f'rest_url = "{rest_url}"\nstream_url = "{stream_url}"',
+        }
+        for table, lines in (more or {}).items():
+            tables[table] = "\n".join(filter(None, (tables.get(table), lines)))
+        head = (
+            f'name = "churn"\ninstruments = ["BTC/USDT@{venue}"]\ntimeframe = "1m"\ndry_run_wallet = 5000\n'
+        )
+        strategies = f'[[strategies]]\nstrategy = "{strategy}"\n'
+        rest = "\n".join(f"[{table}]\n{lines}\n" for table, lines in tables.items())
+        return ["-c", str(self.file("live.toml", f"{head}\n{strategies}\n{rest}"))]
 
     @property
     def journal(self) -> Path:

@@ -28,7 +28,7 @@ from abidance.testing.exchange.counter import header
 from abidance.testing.exchange.house import Asked
 from abidance.testing.exchange.kucoin_orders import KuCoinOrders
 from abidance.venues.net.transport import Answer
-from tests.e2e.program import Program
+from tests.e2e.program import UNHINDERED, Program
 from tests.e2e.test_live_books import PATIENCE, Person
 from tests.e2e.test_live_kill import STRATEGY
 from tests.e2e.test_serve import client_of, serving
@@ -81,36 +81,9 @@ class Failing(Program):
 
 
 def configured(program: Program, exchange: LocalExchange) -> list[str]:
-    path = program.file(
-        "live.toml",
-        f"""
-name = "churn"
-instruments = ["{BTC}"]
-timeframe = "1m"
-dry_run_wallet = 5000
-
-[[strategies]]
-strategy = "Churn"
-
-[risk.limits]
-duplicate_window = 0
-max_orders_per_minute = 100000
-
-[risk.circuits]
-journal = "none"  # a disk that others keep busy is another matter
-requests = "none"
-orders = "none"
-
-[feed]
-anomalies = false
-
-[feed.addresses.KUCOIN]
-rest_url = "{exchange.rest_url}"
-stream_url = "{exchange.stream_url}"
-""",
-    )
     program.file("abidance/strategies/churn.py", STRATEGY)
-    return ["-c", str(path)]
+    more = {"risk.limits": UNHINDERED, "risk.circuits": 'requests = "none"\norders = "none"'}
+    return program.live("Churn", "KUCOIN", exchange.rest_url, exchange.stream_url, more)
 
 
 def repeats(exchange: LocalExchange) -> Callable[[Asked], Answer | None]:

@@ -19,7 +19,7 @@ from abidance.model.outcome import Decided
 from abidance.run.bot import JOURNAL
 from abidance.testing.exchange import Account, Fault, LocalExchange, Wrong, generated
 from tests.benchmark import load_benchmark
-from tests.e2e.program import Program
+from tests.e2e.program import UNHINDERED, Program
 
 BTC = "BTC/USDT@BINANCE"
 KILLS = int(os.environ.get("ABIDANCE_KILLS", "8"))
@@ -53,36 +53,9 @@ pytestmark = pytest.mark.e2e
 
 
 def configured(program: Program, exchange: LocalExchange) -> list[str]:
-    path = program.home / "live.toml"
-    path.write_text(
-        f"""
-name = "churn"
-instruments = ["{BTC}"]
-timeframe = "1m"
-dry_run_wallet = 5000
-
-[[strategies]]
-strategy = "Churn"
-
-[risk.limits]
-duplicate_window = 0
-max_orders_per_minute = 100000
-
-[risk.circuits]
-journal = "none"  # a disk that others keep busy is another matter
-
-[feed]
-anomalies = false
-
-[feed.addresses.BINANCE]
-rest_url = "{exchange.rest_url}"
-stream_url = "{exchange.stream_url}"
-"""
-    )
-    folder = program.userdir / "strategies"
-    folder.mkdir(parents=True)
-    (folder / "churn.py").write_text(STRATEGY)
-    return ["-c", str(path)]
+    program.file("abidance/strategies/churn.py", STRATEGY)
+    limits = {"risk.limits": UNHINDERED}
+    return program.live("Churn", "BINANCE", exchange.rest_url, exchange.stream_url, limits)
 
 
 def grown(journal: Path, size: int) -> bool:

@@ -21,32 +21,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
 def configured(program: Program, exchange: LocalExchange) -> list[str]:
-    path = program.file(
-        "live.toml",
-        f"""
-name = "churn"
-instruments = ["{BTC}"]
-timeframe = "1m"
-dry_run_wallet = 5000
-
-[[strategies]]
-strategy = "EmaCross"
-
-[risk.limits]
-max_borrowed = 0.2
-
-[risk.circuits]
-journal = "none"  # a disk that others keep busy is another matter
-
-[feed]
-anomalies = false
-
-[feed.addresses.BYBIT]
-rest_url = "{exchange.rest_url}"
-stream_url = "{exchange.stream_url}/v5/public/spot"
-""",
-    )
-    return ["-c", str(path)]
+    stream = f"{exchange.stream_url}/v5/public/spot"
+    return program.live("EmaCross", "BYBIT", exchange.rest_url, stream, {"risk.limits": "max_borrowed = 0.2"})
 
 
 class Borrower(Person):
