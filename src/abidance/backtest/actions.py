@@ -401,8 +401,8 @@ def stand(w: World, p: int) -> None:
             slot = stand_at(w, p, place.stop_order, (STOP, STOP_LOSS, ticks))
             if slot >= 0:
                 place.stop_order = slot
-    if place.goal_distance == place.goal_distance:
-        ticks = on_grid(w, place.tool, place.plan_entry + place.sign * place.goal_distance, -place.sign)
+    if place.goal == place.goal:
+        ticks = on_grid(w, place.tool, place.goal, -place.sign)
         if ticks > 0:
             slot = stand_at(w, p, place.goal_order, (LIMIT, TAKE_PROFIT, ticks))
             if slot >= 0:
@@ -467,10 +467,13 @@ def begin_plan(w: World, p: int, row: int, ts: int) -> None:
         )
         place.best_bars = place.leaving = 0
         place.stop_order = place.goal_order = -1
+        place.goal = math.nan
         place.reason = STOP_LOSS
     place.has_stop = 0
     place.plan_entry = place.entry
     place.stop_distance, place.goal_distance, place.trailing, place.even = stop, goal, trailing, even
+    if goal == goal:
+        place.goal = place.plan_entry + place.sign * goal
     measure(w, p)
     if had and not place.has_stop:
         place.has_stop, place.stop = 1, before

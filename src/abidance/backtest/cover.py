@@ -34,8 +34,8 @@ def stand(w: World, p: int) -> None:
     if leg.goal_ticks and place.goal_distance != place.goal_distance:
         w.run[0].status = BEYOND
     stand_stop(w, p)
-    if place.goal_distance == place.goal_distance:
-        ticks = actions.on_grid(w, t, place.plan_entry + place.sign * place.goal_distance, -place.sign)
+    if place.goal == place.goal:
+        ticks = actions.on_grid(w, t, place.goal, -place.sign)
         if ticks > 0:
             if ticks != leg.goal_ticks:
                 leg.rested = 0

@@ -83,7 +83,7 @@ SERIES = _record("tool first count at span drives watch_at watch_full present", 
 PLACE = _record(
     "series row0 has_exits owed owed_tries ended entered largest aim reason leaving stop_order goal_order max_bars"
     " best_bars ts_entry doubted sign planned has_stop strategy tool lots",
-    "size entry cost profit wish stop best plan_entry trailing even stop_distance goal_distance cost_low"
+    "size entry cost profit wish stop best plan_entry goal trailing even stop_distance goal_distance cost_low"
     " profit_low margin margin_low liquidation earned spent spent_low",
 )
 ORDER = _record(

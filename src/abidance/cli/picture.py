@@ -225,7 +225,6 @@ class Picture:
         rate = state.portfolio.worth(instrument.quote)
         profit = (last - entry) * float(position.quantity) * rate if last else None
         plan = engine.exits.plan(position.strategy, position.instrument)
-        goal = plan.protection.take_profit if plan else None
         return [
             (self._short(position.instrument), ""),
             (position.strategy, ""),
@@ -236,7 +235,7 @@ class Picture:
             (_signed(profit), gain(profit)),
             (_percent(change), gain(change)),
             (_price(plan.stop if plan else None, instrument), ""),
-            (_price(plan.entry + sign * goal, instrument) if plan and goal is not None else "", ""),
+            (_price(plan.goal if plan else None, instrument), ""),
         ]
 
     def _orders(self, engine: "Engine") -> list[list[Cell]]:

@@ -335,14 +335,18 @@ class Actions:
         tag: str = "",
         *,
         most: Decimal | None = None,
-    ) -> None:
-        """Close at market what of a position (or of `most`) is not being closed; `price` is what the decision saw."""
+    ) -> bool:
+        """Close at market what of a position (or of `most`) is not being closed; `price` is what the decision saw.
+
+        Return whether an order goes out for it.
+        """
         instrument = self._state.instruments[position.instrument]
         request = exit_request(position, purpose, price, instrument)
         leaving = self.leaving(position)
         wished = request.quantity if most is None else min(most, request.quantity)
-        if wished > leaving:
-            self._request(msgspec.structs.replace(request, quantity=wished - leaving, tag=tag))
+        if wished <= leaving:
+            return False
+        return self._request(msgspec.structs.replace(request, quantity=wished - leaving, tag=tag)) is not None
 
     def failed(self, request: OrderRequest) -> bool:
         """Remember an exit at market that came to nothing: the position is still to be left. Say whether it was one.

@@ -2,7 +2,8 @@
 
 A position is covered as far as an acknowledged stop stands for it, at the venue or held and watched by us. Time counts
 from the event that left a part of it uncovered (a fill, a stop that is gone) until a stop covers it whole. What is
-still uncovered after the patience, counted anew whenever more of it is covered, is left at market, with an alarm.
+still uncovered after the patience, counted anew whenever more of it is covered, is left at market, with an alarm; where
+that comes to nothing it is tried on for as long as it stands uncovered.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from abidance.model.order import Order, OrderState, Purpose
 VIGIL = "vigil"
 """The name of the timer by which the engine looks again."""
 NEVER = 2**63 - 1
+SLOWER = 4
+"""How many times the patience lies between further tries to leave, once the first ones came to nothing."""
 Place = tuple[str, str]
 
 
@@ -70,7 +73,7 @@ class Vigil:
         grows, self._patience = _ns(seconds) > self._patience, _ns(seconds)
         later = self._later(self._state.now)
         for each in self._bare.values():
-            if each.attempts < ATTEMPTS:
+            if each.due != NEVER:
                 each.due = later if grows else min(each.due, later)
         self._reckon()
 
@@ -161,6 +164,7 @@ class Vigil:
         """Leave at market what has stood uncovered for too long, and tell people.
 
         An exit that is under way is waited for, however long nobody knows its outcome: it is no attempt that failed.
+        What risk itself refuses to leave again and again (too little to be sold) waits for the next bar.
         """
         now = self._state.now
         for (strategy, instrument), bare in tuple(self._bare.items()):
@@ -171,13 +175,16 @@ class Vigil:
                 bare.due = self._later(now)
                 continue
             bare.attempts += 1
-            bare.due = self._later(now) if bare.attempts < ATTEMPTS else NEVER
             seconds = (now - bare.since) / SECOND_NS
             what = f"{bare.uncovered} of {instrument} has had no stop for {seconds:.3g} s"
             self._actions.note("error", "unprotected", f"{what}: it is left at market.", strategy)
             price = self._state.price(instrument)
             seen = ZERO if price is None else to_decimal(price)
-            self._actions.leave(position, Purpose.STOP_LOSS, seen, most=bare.uncovered)
+            is_sent = self._actions.leave(position, Purpose.STOP_LOSS, seen, most=bare.uncovered)
+            if bare.attempts < ATTEMPTS:
+                bare.due = self._later(now)
+            else:
+                bare.due = min(NEVER, now + SLOWER * self._patience) if is_sent else NEVER
         self._reckon()
 
     def _end(self, place: Place, bare: _Bare) -> None:

@@ -33,6 +33,7 @@ class Plan:
     ts_entry: int
     best: float
     stop: float | None = None
+    goal: float | None = None
     reason: Purpose = Purpose.STOP_LOSS
     bars: int = 0
     leaving: bool = False
@@ -47,7 +48,7 @@ class Plan:
             self.stop, self.reason = stop, reason
 
     def grow(self, entry: float, protection: Protection) -> None:
-        """Measure from a new mean entry price; a stop that the new measures do not give stays where it is."""
+        """Measure from a new mean entry price; a stop or goal that the new measures do not give stays where it is."""
         before, self.stop = self.stop, None
         self.entry, self.protection = entry, protection
         self.measure()
@@ -55,8 +56,10 @@ class Plan:
             self.stop = before
 
     def measure(self) -> None:
-        """Derive the stop from the entry, the best price and the distances."""
+        """Derive the stop and the goal from the entry, the best price and the distances."""
         wish = self.protection
+        if wish.take_profit is not None:
+            self.goal = self.entry + self.sign * wish.take_profit
         if wish.stop is not None:
             self.tighten(self.entry - self.sign * wish.stop, Purpose.STOP_LOSS)
         if wish.break_even is not None and (self.best - self.entry) * self.sign >= wish.break_even:
@@ -213,9 +216,8 @@ class Exits:
         quantity = truncate_to(abs(position.quantity), instrument.lot)
         if trigger := self._trigger(plan, instrument):
             intents.extend(self._stand(plan, position, Purpose.STOP_LOSS, quantity, trigger))
-        if plan.protection.take_profit is not None:
-            goal = to_decimal(plan.entry + plan.sign * plan.protection.take_profit)
-            price = _against(goal, instrument.tick, -plan.sign)
+        if plan.goal is not None:
+            price = _against(to_decimal(plan.goal), instrument.tick, -plan.sign)
             if price > 0:
                 intents.extend(self._stand(plan, position, Purpose.TAKE_PROFIT, quantity, price))
         return intents

@@ -1,9 +1,12 @@
 """The exits that ride with a position, through the whole core: sized, moved, restored, and never left behind."""
 
 import itertools
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from abidance.market.bars import Bars
 from abidance.model.event import (
     ChangeRejected,
     OrderAbandoned,
@@ -13,6 +16,7 @@ from abidance.model.event import (
 )
 from abidance.model.market import Bar
 from abidance.model.order import OrderState, OrderType, Purpose
+from abidance.strategy.base import Signals
 from tests.unit.engine.rig import PERP, SPOT, D, Rig, Scripted, flat, rig_of
 
 NAN = float("nan")
@@ -292,6 +296,28 @@ def test_a_stop_that_new_measures_do_not_give_stays_where_it_is() -> None:
 
     stop = rig.open()[0].request
     assert (stop.purpose, stop.quantity, stop.trigger) == (Purpose.STOP_LOSS, rig.position(), D("100.0"))
+
+
+class Forgetful(Scripted):
+    """Names a goal for what it enters first, and none for what it adds."""
+
+    def signals(self, bars: Bars) -> Signals:
+        goal = np.full(len(bars), np.nan)
+        goal[:1] = 10.0
+        return replace(super().signals(bars), take_profit=goal)
+
+
+def test_a_goal_that_new_measures_do_not_give_stays_where_it_is_and_follows_the_position() -> None:
+    rig = rig_of(Forgetful([0.5, 1.0, 0.4], stop=50.0), flat(100, 100, 104, 104, 104))
+
+    rig.step(3)
+    grown = [each.request for each in rig.open() if each.request.purpose is Purpose.TAKE_PROFIT]
+    rig.run()
+    shrunk = [each.request for each in rig.open() if each.request.purpose is Purpose.TAKE_PROFIT]
+
+    assert [(each.quantity, each.price) for each in grown] == [(D("1.000"), D("110.0"))]
+    assert [(each.quantity, each.price) for each in shrunk] == [(D("0.400"), D("110.0"))]
+    assert rig.position() == D("0.400")
 
 
 def test_a_stop_that_misses_the_grid_by_float_noise_alone_keeps_its_tick() -> None:

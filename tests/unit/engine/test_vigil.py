@@ -290,16 +290,32 @@ def test_an_exit_that_is_under_way_is_not_sent_twice() -> None:
     assert len(alarms(rig)) == 1
 
 
-def test_an_exit_that_the_venue_refuses_is_tried_three_times_and_not_for_ever() -> None:
-    rig = bought("1.000")
+def test_an_exit_that_comes_to_nothing_is_tried_on_more_slowly_until_the_position_is_covered_or_gone() -> (
+    None
+):
+    rig, waits = bought("1.000"), []
+
+    for _ in range(6):
+        look(rig)
+        rig.tell(OrderRejected(rig.ts, rig.submits[-1].order_id, "not sent: no connection"))
+        waits.append(rig.engine.vigil.due - rig.ts)
+    look(rig)
+    rig.fill(rig.submits[-1], "1.000", "99", "exit")
+
+    assert waits == [PATIENCE] * 2 + [4 * PATIENCE] * 4
+    assert len(exits(rig)) == len(alarms(rig)) == 7
+    assert rig.engine.vigil.due == 2**63 - 1
+
+
+def test_what_is_too_little_to_be_sold_waits_for_the_next_bar_after_three_tries() -> None:
+    rig = bought("0.009")
 
     for _ in range(3):
         look(rig)
-        rig.tell(OrderRejected(rig.ts, rig.submits[-1].order_id, "no"))
 
-    assert len(exits(rig)) == 3
-    assert rig.engine.vigil.due == 2**63 - 1
+    assert exits(rig) == []
     assert rig.engine.vigil.bare() != {}
+    assert rig.engine.vigil.due == 2**63 - 1
 
 
 def test_an_exit_of_unknown_outcome_is_waited_for_and_followed_at_once_when_it_is_proven_absent() -> None:

@@ -115,6 +115,33 @@ async def test_an_exit_is_not_sent_when_the_stop_that_it_replaces_has_just_sold(
     assert known(world, stop).is_closed
 
 
+async def test_an_exit_is_not_sent_while_a_copy_that_lags_knows_nothing_of_the_goal_that_has_just_sold(
+    world: World,
+) -> None:
+    world.submit(quantity="0.5", strategy="another")
+    world.submit()
+    await world.advance(1)
+    goal = world.goal(above=400)
+    await world.advance(1)
+    placed = next(each for each in live(world.exchange.desk.orders.values()))
+    world.exchange.faults.add(Fault(Wrong.GAP, world.scene.own, times=0))  # the stream tells nothing of it
+    world.exchange.faults.add(Fault(Wrong.LAG, "", times=0, seconds=30))
+    low = int((world.bid() - 100) / world.btc.tick)
+    world.exchange.desk.amend(placed, world.exchange.now, price=low)
+    assert not placed.state.is_working
+    assert "OrderFilled" not in world.told(goal)
+    world.gateway.watch(world.btc.id, float(world.bid()), float(world.bid()) + 1)  # away from its price again
+
+    leave = world.submit(Side.SELL, "0.09", reduce_only=True)
+    await world.advance(5)
+    world.exchange.faults.clear()
+    await world.advance(40)
+
+    assert world.filled(goal) == D("0.09")
+    assert world.placed(leave) == 0
+    assert world.told(leave)[-1] == "OrderRejected"
+
+
 @pytest.mark.parametrize("world", KEEPS_STOPS, indirect=True)
 async def test_an_exit_overtakes_no_stop_that_is_on_its_way(world: World) -> None:
     world.submit(quantity="0.5", strategy="another")

@@ -168,7 +168,9 @@ class Keeping:
             with suppress(VenueError):
                 looking = self._look(tracked, urgent=True)
                 found = await within(pulse, LOOK, looking, "A look at an order that was taken back")
-                tracked.is_doubted = False
+                tracked.is_doubted = (
+                    found is None and tracked.was_there and not tracked.held
+                )  # a copy that lags
                 if found is None:
                     self._absent[tracked.id] = pulse.steady() + AFRESH
         if tracked.unsettled and tracked.id not in self._asking:
