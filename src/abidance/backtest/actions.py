@@ -459,12 +459,8 @@ def begin_plan(w: World, p: int, row: int, ts: int) -> None:
         return
     before, had = place.stop, place.planned and place.has_stop
     if not place.planned:
-        place.planned, place.sign, place.ts_entry, place.best = (
-            1,
-            1 if place.lots > 0 else -1,
-            ts,
-            place.entry,
-        )
+        place.planned, place.sign = 1, 1 if place.lots > 0 else -1
+        place.ts_entry, place.best = ts, place.entry
         place.best_bars = place.leaving = 0
         place.stop_order = place.goal_order = -1
         place.goal = math.nan
