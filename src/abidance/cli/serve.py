@@ -39,6 +39,8 @@ def serve(
         Path | None,
         typer.Option("--openapi", callback=paths.output, help="Write the API's description there and leave."),
     ] = None,
+    config: options.Configs = None,
+    store: options.Store = "",
     userdir: UserDir = DEFAULT_USERDIR,
 ) -> None:
     """Serve the API and the dashboard: what bots do, and the few orders that may be given to them.
@@ -63,9 +65,12 @@ def serve(
 
         typer.echo(f"The API is described in {write_whole(openapi, describe())}")
         return
+    from abidance.run.config import own_files
+
     address = Address(host, port, certificate, key, tuple(host_name or ()), tuple(allow or ()))
     folder = userdir.expanduser()
-    run(folder, options.store_of(userdir), address, demo=demo, tell=_tell)
+    where = options.store_of(userdir, store, config or own_files(folder))
+    run(folder, where, address, demo=demo, tell=_tell)
 
 
 def _tell(house: "House", address: str) -> None:

@@ -17,6 +17,7 @@ from abidance.cli import (
     instruments,
     optimize,
     sentiment,
+    serve,
     simulate,
     trade,
     verdict,
@@ -38,8 +39,8 @@ app = typer.Typer()
 COMMANDS = (
     backtest.backtest, check.check_strategy, data.check_data, data.import_data, data.list_data, download.compact,
     download.download_data, download.sql, instruments.list_instruments, instruments.refresh_instruments,
-    instruments.show_instrument, optimize.optimize, sentiment.download_sentiment, simulate.simulate, trade.trade,
-    verdict.verdict,
+    instruments.show_instrument, optimize.optimize, sentiment.download_sentiment, serve.serve, simulate.simulate,
+    trade.trade, verdict.verdict,
 )  # fmt: skip
 for _command in (*COMMANDS, config.show_config):
     app.command(_command.__name__.replace("_", "-"))(_command)
@@ -89,6 +90,33 @@ def test_a_flag_wins_over_the_variable_and_that_over_the_configuration(tmp_path:
     assert rows("-c", file) == 4
     assert rows(ABIDANCE__STORE=str(written)) == 4
     assert rows() == 1
+
+
+def test_the_server_reads_the_store_that_its_users_configuration_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[object] = []
+    monkeypatch.setattr("abidance.api.server.serve", lambda _userdir, store, *_, **__: found.append(store))
+    home, other = tmp_path / "home", tmp_path / "other"
+    for folder in (home, other):
+        folder.mkdir()
+    bare = run("serve")
+    setting(home, "/of/home")
+    file = setting(other, "/of/a/file")
+
+    done = [
+        run("serve"),
+        run("serve", "-c", file),
+        run("serve", "-c", file, ABIDANCE_STORE="/of/the/variable"),
+        run("serve", "-c", file, "--store", "/of/the/flag", ABIDANCE_STORE="/of/the/variable"),
+    ]
+
+    assert [each.exit_code for each in (bare, *done)] == [0] * 5, bare.output + "".join(
+        e.output for e in done
+    )
+    assert [str(each) for each in found] == [
+        str(home / "data"), "/of/home", "/of/a/file", "/of/the/variable", "/of/the/flag",
+    ]  # fmt: skip
 
 
 def test_a_run_reads_the_bars_of_the_store_in_its_configuration(tmp_path: Path) -> None:
