@@ -293,8 +293,8 @@ def about_a_bot(people: People) -> Iterator[Case]:
         [
             *NAMES, Flaw("Name", "bot", "is running"), *RANGES,
             Flaw("Speed", "", EMPTY), Flaw("Speed", "999999999", "or less"),
-            Flaw("Money to begin with", "", EMPTY), Flaw("Money to begin with", "0", "above 0"),
-            Flaw("Money to begin with", "9999999999999", "or less"),
+            Flaw("Money to begin with, USDT", "", EMPTY), Flaw("Money to begin with, USDT", "0", "above 0"),
+            Flaw("Money to begin with, USDT", "9999999999999", "or less"),
             Flaw("fast", "", "fast"), Flaw("fast", "999", "fast"),
             Flaw("Strategy", "Nobody", "Nobody", sent="strategies.0.strategy"),
             Flaw("Timeframe", "7x", "such as 1h", sent="timeframe"),
@@ -315,7 +315,7 @@ def about_a_bot(people: People) -> Iterator[Case]:
             Flaw("Type BINANCE to trade there with real money", "", "not confirmed"),
             Flaw("Type BINANCE to trade there with real money", "BINANSE", "not confirmed"),
             Flaw("Account", "", EMPTY), Flaw("Account", "a b", "Begin with a letter or digit"),
-            Flaw("Use at most", "-5", "above 0"), Flaw("Passphrase of the vault", "not the words at all", "passphrase"),
+            Flaw("Use at most, USDT", "-5", "above 0"), Flaw("Passphrase of the vault", "not the words at all", "passphrase"),
         ],
     )  # fmt: skip
     yield Case(
@@ -414,7 +414,7 @@ def about_research(people: People) -> Iterator[Case]:
     yield Case(
         "new-backtest", at("/backtests"), "Start",
         [
-            *SUBJECT, Flaw("Wallet", "", "above 0"), Flaw("Wallet", "0", "above 0"),
+            *SUBJECT, Flaw("Wallet, USDT", "", "above 0"), Flaw("Wallet, USDT", "0", "above 0"),
             Flaw("fast", "", "fast"), Flaw("fast", "999", "fast"), Flaw("Instruments", [], "Name one or more"),
         ],
     )  # fmt: skip

@@ -9,7 +9,7 @@ import { CandleChart, Lines } from "../ui/charts";
 import { baseOf, exact, inUnit, money, quoteOf, share, words } from "../ui/format";
 import { Empty, Failure, Form, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
-import { named, namedVerdict, SUBJECT, useSubject } from "./Subject";
+import { named, namedVerdict, SUBJECT, useMoney, useSubject } from "./Subject";
 import { OneVerdict, VerdictOf } from "./Verdict";
 
 type Backtest = Schemas["BacktestOut"];
@@ -51,6 +51,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
   const [wallet, setWallet] = useState<number | string>(10_000);
   const [values, setValues] = useState<Record<string, Value>>({});
   const subject = useSubject(() => setValues({}));
+  const { currency, moneyIn } = useMoney();
   const start = api.useMutation("post", "/api/v1/backtests", {
     onSuccess: (found) => {
       void queries.invalidateQueries();
@@ -59,7 +60,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
   });
   const properties = propertiesOf(subject.strategy?.parameters);
   const { at, rest } = placed(start.error, [...SUBJECT, "dry_run_wallet", ...Object.keys(properties)]);
-  const send = () => start.mutate({ body: { label: subject.label, config: { ...subject.config(values), dry_run_wallet: Number(wallet) } } });
+  const send = () => start.mutate({ body: { label: subject.label, config: { ...subject.config(values), ...(currency && { currency }), dry_run_wallet: Number(wallet) } } });
   return (
     <Panel title="New backtest">
       <Loaded query={subject.query} height={240}>
@@ -67,7 +68,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
           <Form error={start.error} onSend={send}>
             <div className="row">
               {subject.fields(at)}
-              <NumberInput label="Wallet" value={wallet} onChange={setWallet} error={at.dry_run_wallet} min={1} thousandSeparator="," w={130} />
+              <NumberInput label={moneyIn("Wallet")} value={wallet} onChange={setWallet} error={at.dry_run_wallet} min={1} thousandSeparator="," w={130} />
             </div>
             {Object.keys(properties).length > 0 && (
               <div className="row">

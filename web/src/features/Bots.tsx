@@ -11,7 +11,7 @@ import { typed } from "../ui/format";
 import { Failure, Form } from "../ui/parts";
 import { Confirm } from "./Confirm";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
-import { SUBJECT, TIMEFRAMES, useCatalog } from "./Subject";
+import { SUBJECT, TIMEFRAMES, useCatalog, useMoney } from "./Subject";
 
 /** Seconds. */
 const HOUR = 3_600;
@@ -86,6 +86,7 @@ function useStarted(onDone: () => void) {
 
 function Start({ me, onDone }: { me: Me; onDone: () => void }) {
   const catalog = useCatalog();
+  const { moneyIn } = useMoney();
   const isNarrow = useMediaQuery("(max-width: 760px)", undefined, { getInitialValueInEffect: false });
   const [name, setName] = useState("paper");
   const [strategy, setStrategy] = useState<string | null>("EmaCross");
@@ -134,7 +135,7 @@ function Start({ me, onDone }: { me: Me; onDone: () => void }) {
         <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} error={at.name} required />
         <Select label="Strategy" data={catalog.strategies.map((each) => each.name)} value={strategy} onChange={(found) => { setStrategy(found); setValues({}); }} error={at.strategy} allowDeselect={false} searchable />
         <Select label="Timeframe" data={TIMEFRAMES} value={timeframe} onChange={setTimeframe} error={at.timeframe} allowDeselect={false} />
-        <NumberInput label={kind === "real" ? "Use at most" : "Money to begin with"} value={wallet} onChange={setWallet} error={at.wallet} min={1} thousandSeparator="," />
+        <NumberInput label={moneyIn(kind === "real" ? "Use at most" : "Money to begin with")} value={wallet} onChange={setWallet} error={at.wallet} min={1} thousandSeparator="," />
       </div>
       {chosen?.summary && <span className="quiet">{chosen.summary}</span>}
       {isReplay ? (

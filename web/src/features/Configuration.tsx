@@ -57,8 +57,15 @@ export function Configuration({ run }: { run: Run | undefined }) {
   );
 }
 
+/** Return settings with what they are counted in: a wallet has the currency that stands beside it. */
+function countedOf(values: unknown): Map<string, string> {
+  const found = new Map(leavesOf(values));
+  for (const [name, value] of found) if (name.split(".")[0] === "dry_run_wallet") found.set(name, `${value} ${found.get("currency")}`);
+  return found;
+}
+
 function settingsOf(bot: unknown, next: { values: unknown; sources: Record<string, string> }): Setting[] {
-  const [ours, theirs] = [new Map(bot ? leavesOf(bot) : []), new Map(leavesOf(next.values))];
+  const [ours, theirs] = [bot ? countedOf(bot) : new Map<string, string>(), countedOf(next.values)];
   const names = [...new Set([...ours.keys(), ...theirs.keys()])].sort();
   return names.map((name) => ({ name, bot: ours.get(name), next: theirs.get(name), source: theirs.has(name) ? (next.sources[name] ?? "the default") : "–" }));
 }

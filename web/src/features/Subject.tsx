@@ -16,6 +16,12 @@ export function useCatalog() {
   return { query, strategies: query.data ?? [], instruments: [...new Set(data.filter((each) => each.timeframe).map((each) => each.instrument))] };
 }
 
+/** Name a field for money of a run that is started here, in the `currency` that the configuration says, once that is read. */
+export function useMoney() {
+  const currency = String(api.useQuery("get", "/api/v1/config").data?.values.currency ?? "");
+  return { currency, moneyIn: (label: string) => (currency ? `${label}, ${currency}` : label) };
+}
+
 /** Hold what a form is about; `onStrategy` is told when another strategy, with parameters of its own, is chosen. */
 export function useSubject(onStrategy: () => void) {
   const catalog = useCatalog();
