@@ -31,30 +31,38 @@ MANY = 200
 LADDER = '''
 from decimal import Decimal
 
+from abidance.model.intent import TimerRequest
 from abidance.model.order import OrderRequest, OrderType, Protection, Side
 from abidance.strategy.base import EventStrategy
 
 
 class Ladder(EventStrategy):
-    """Rests many small orders below the market, and buys once with a stop."""
+    """Rests many small orders below the market, as fast as the venue takes them, and buys once with a stop."""
 
     timeframe = "1m"
-    rungs = {rungs}
+    rungs, at_once, pause = {rungs}, {at_once}, 5 * 10**9
 
     def __init__(self):
-        self.done = False
+        self.top, self.sent = None, 0
 
     def on_bar(self, bar, view):
-        if self.done or not view.price(bar.instrument):
+        if self.top or not view.price(bar.instrument):
             return None
-        self.done = True
-        price, small = Decimal(round(bar.close * 0.8)), Decimal("0.0002")
-        rest = [
-            OrderRequest(self.name, bar.instrument, Side.BUY, small, OrderType.LIMIT, price=price - n)
-            for n in range(self.rungs)
-        ]
+        self.instrument, self.top = bar.instrument, Decimal(round(bar.close * 0.8))
         stop = Protection({stop})
-        return [OrderRequest(self.name, bar.instrument, Side.BUY, Decimal("0.001"), protection=stop), *rest]
+        entry = OrderRequest(self.name, bar.instrument, Side.BUY, Decimal("0.001"), protection=stop)
+        return [entry, *self.rest(view)]
+
+    def on_timer(self, timer, view):
+        return self.rest(view)
+
+    def rest(self, view):
+        first, self.sent = self.sent, min(self.rungs, self.sent + self.at_once)
+        for n in range(first, self.sent):
+            price, small = self.top - n, Decimal("0.0002")
+            yield OrderRequest(self.name, self.instrument, Side.BUY, small, OrderType.LIMIT, price=price)
+        if self.sent < self.rungs:
+            yield TimerRequest(self.name, "rest", view.now + self.pause)
 '''
 
 
@@ -62,12 +70,14 @@ class Rungs(Market):
     """A local exchange and a bot that rests many orders."""
 
     rungs = MANY
+    at_once = 35
     stop = "stop=bar.close * 0.5"
 
     def guarded(self, **more: object) -> RunConfig:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "ladder.py"
         text = LADDER.replace("{rungs}", str(self.rungs)).replace("{stop}", self.stop)
+        text = text.replace("{at_once}", str(self.at_once))
         path.write_text(text, encoding="utf-8")
         ladder = StrategyConfig(strategy=f"{path}:Ladder", name="ladder", timeframe="1m")
         limits = LimitsConfig(

@@ -28,7 +28,7 @@ from abidance.run.departures import Departures
 from abidance.run.durable import Durable
 from abidance.testing.simulation.disk import Disk
 from abidance.venues.account import Proof, Reply
-from abidance.venues.net.budget import Counter
+from abidance.venues.net.budget import Counter, Meter
 from abidance.venues.trading import gateway, register
 from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.inquiry import Inquiry
@@ -56,6 +56,22 @@ def no_answer_is_sent_again() -> AbstractContextManager[Any]:
         _submitted(self, tracked, reply)
 
     return patch.object(VenueGateway, "_on_submitted", submitted)
+
+
+def one_too_many_is_sent_again() -> AbstractContextManager[Any]:
+    """Nobody learns that the venue takes no more orders, and one that it refuses for that leaves once more."""
+
+    def submitted(self: VenueGateway, tracked: Tracked, reply: Reply) -> None:
+        if "Too many new orders" in reply.reason:
+            self._way.spawn(self._submit(tracked, Submit(tracked.id, tracked.request, tracked.sent_at)))
+        else:
+            _submitted(self, tracked, reply)
+
+    stack = ExitStack()
+    stack.enter_context(patch.object(VenueGateway, "_on_submitted", submitted))
+    stack.enter_context(patch.object(Meter, "use_up", lambda *_: None))
+    stack.enter_context(patch.object(Meter, "learn", lambda *_: None))
+    return stack
 
 
 def no_answer_means_refused() -> AbstractContextManager[Any]:
@@ -483,6 +499,7 @@ class Planted(NamedTuple):
 RULE = {
     "fills_are_told_twice": "fills once",
     "no_answer_is_sent_again": "sent once",
+    "one_too_many_is_sent_again": "sent once",
     "no_answer_means_refused": "evidence",
     "no_answer_means_accepted": "evidence",
     "intent_is_not_synced": "intent first",
@@ -557,6 +574,7 @@ FIRST = {
     "fills_by_hand_are_told_after_each_restart": 5,
     "what_is_bought_by_hand_is_the_runs": 5,
     "no_answer_is_sent_again": 10,
+    "one_too_many_is_sent_again": 48,
     "no_answer_means_accepted": 29,
     "no_answer_means_refused": 5,
     "nobody_asks_for_fills": 1,
@@ -598,7 +616,7 @@ BUGS: Mapping[str, Planted] = {
         each, RULE[each.__name__], FIRST.get(each.__name__, 0), KIND.get(each.__name__, "spot")
     )
     for each in (
-        fills_are_told_twice, no_answer_is_sent_again, no_answer_means_refused, no_answer_means_accepted,
+        fills_are_told_twice, no_answer_is_sent_again, one_too_many_is_sent_again, no_answer_means_refused, no_answer_means_accepted,
         intent_is_not_synced, intent_after_the_order, nobody_waits_for_the_disk, unknown_orders_block_nothing, doubt_blocks_nothing,
         open_circuits_block_nothing,
         limits_are_forgotten, orders_may_be_worth_anything, stale_quotes_block_nothing, cancels_are_believed_at_once, fees_are_dropped,

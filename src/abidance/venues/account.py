@@ -53,6 +53,8 @@ class Call(NamedTuple):
     """What is sent in place of parameters where the venue wants a list."""
     told: object = None
     """What is handed back with the answer and never sent."""
+    about: tuple[tuple[str, int], ...] = ()
+    """The orders that it places or changes: their instruments, and since when they are (ns, venue's time)."""
 
 
 class Proof(StrEnum):

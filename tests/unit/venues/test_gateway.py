@@ -518,7 +518,7 @@ async def test_the_orders_of_the_last_process_are_found_by_one_question(world: W
 
 
 async def test_the_kill_switch_takes_everything_back(world: World) -> None:
-    orders = [world.rest(below=500 + 10 * n, quantity="0.01") for n in range(20)]
+    orders = [world.rest(below=500 + 10 * n, quantity="0.01") for n in range(15)]
     await world.advance(2)
 
     await world.gateway.cancel_all()

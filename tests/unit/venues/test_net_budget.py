@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from abidance.model.errors import VenueError
 from abidance.testing.exchange import Fault, Wrong
 from abidance.venues.net.budget import RESERVE, Budgets, Counter, Meter
-from abidance.venues.net.limits import HostLimits, Rule, Window, limits_of, table
+from abidance.venues.net.limits import HostLimits, Request, Rule, Window, limits_of, table
 from abidance.venues.net.rest import Rest
 from abidance.venues.net.transport import Answer, Backoff, DisconnectedError, within
 from tests.unit.venues.net_world import FakeVenue, HandPulse, result_of
@@ -15,7 +15,8 @@ from tests.unit.venues.trading_world import World
 
 MINUTE = Window("weight", 100, 60.0, used="x-used")
 LIMITS = HostLimits("FAKE", (MINUTE,), 10.0, (Rule("/light", 5.0), Rule("/heavy", 75.0), Rule("/free")))
-COUNT = Window("calls", 20, 40.0, under="/private", falls=True)
+COUNT = Window("calls", 20, 40.0, under="/private", falls=True, said=("too many calls",))
+TOO_MANY = Answer(200, {}, b"too many calls")
 COUNTED = HostLimits("FAKE", (COUNT,), 1.0, (Rule("/private/history", 2.0), Rule("/private/order")))
 
 
@@ -24,7 +25,7 @@ async def took(budgets: Budgets, pulse: HandPulse, count: int, *, urgent: bool =
     times: list[float] = []
 
     async def ask() -> None:
-        await budgets.of("host", LIMITS).take("/any", {}, urgent=urgent)
+        await budgets.of("host", LIMITS).take(Request("GET", "/any"), urgent=urgent)
         times.append(pulse.now)
 
     tasks = [asyncio.ensure_future(ask()) for _ in range(count)]
@@ -45,10 +46,12 @@ async def test_ordinary_requests_leave_a_reserve_and_then_wait_for_room() -> Non
 async def test_cancels_may_use_the_reserve_and_overtake_those_who_wait() -> None:
     pulse = HandPulse()
     budgets = Budgets(pulse)
-    ordinary = [asyncio.ensure_future(budgets.of("host", LIMITS).take("/any", {})) for _ in range(12)]
+    ordinary = [
+        asyncio.ensure_future(budgets.of("host", LIMITS).take(Request("GET", "/any"))) for _ in range(12)
+    ]
     await pulse.advance(0.1)
 
-    urgent = asyncio.ensure_future(budgets.of("host", LIMITS).take("/any", {}, urgent=True))
+    urgent = asyncio.ensure_future(budgets.of("host", LIMITS).take(Request("GET", "/any"), urgent=True))
     await pulse.advance(0.1)
 
     assert urgent.done()
@@ -62,19 +65,19 @@ async def test_what_others_used_at_the_same_address_counts() -> None:
     budgets = Budgets(pulse)
     budget = budgets.of("host", LIMITS)
 
-    budget.heed(Answer(200, {"x-used": "75"}, b""))
+    budget.heed(Answer(200, {"x-used": "75"}, b""), Request("GET", "/any"))
 
-    assert budget.delay("/light", {}) == 0.0
-    assert budget.delay("/any", {}) == pytest.approx(60.0)
+    assert budget.delay(Request("GET", "/light")) == 0.0
+    assert budget.delay(Request("GET", "/any")) == pytest.approx(60.0)
 
 
 @pytest.mark.parametrize("header", ["", "nan", "-5", "inf", "many", "1e400"])
 async def test_a_header_that_means_nothing_changes_nothing(header: str) -> None:
     budget = Budgets(HandPulse()).of("host", LIMITS)
 
-    budget.heed(Answer(200, {"x-used": header, "retry-after": header}, b""))
+    budget.heed(Answer(200, {"x-used": header, "retry-after": header}, b""), Request("GET", "/any"))
 
-    assert budget.delay("/any", {}) == 0.0
+    assert budget.delay(Request("GET", "/any")) == 0.0
 
 
 @pytest.mark.parametrize("status", [418, 429])
@@ -82,20 +85,20 @@ async def test_nothing_leaves_before_the_venue_allows_it_not_even_cancels(status
     pulse = HandPulse()
     budget = Budgets(pulse).of("host", LIMITS)
 
-    refused = budget.heed(Answer(status, {"retry-after": "30"}, b""))
+    refused = budget.heed(Answer(status, {"retry-after": "30"}, b""), Request("GET", "/any"))
 
     assert refused
-    assert budget.delay("/light", {}, urgent=True) == pytest.approx(30.0)
+    assert budget.delay(Request("GET", "/light"), urgent=True) == pytest.approx(30.0)
     await pulse.advance(30)
-    assert budget.delay("/light", {}) == 0.0
+    assert budget.delay(Request("GET", "/light")) == 0.0
 
 
 async def test_a_ban_holds_for_every_account_at_the_address_and_for_no_other() -> None:
     budgets = Budgets(HandPulse())
-    budgets.of("host", LIMITS, account="a").heed(Answer(418, {}, b""))
+    budgets.of("host", LIMITS, account="a").heed(Answer(418, {}, b""), Request("GET", "/any"))
 
-    assert budgets.of("host", LIMITS, account="b").delay("/light", {}) == pytest.approx(120.0)
-    assert budgets.of("host", LIMITS, account="a", address="other").delay("/light", {}) == 0.0
+    assert budgets.of("host", LIMITS, account="b").delay(Request("GET", "/light")) == pytest.approx(120.0)
+    assert budgets.of("host", LIMITS, account="a", address="other").delay(Request("GET", "/light")) == 0.0
 
 
 async def test_accounts_share_the_address_window_and_not_the_account_window() -> None:
@@ -103,11 +106,11 @@ async def test_accounts_share_the_address_window_and_not_the_account_window() ->
     limits = HostLimits("FAKE", windows, 8.0, LIMITS.rules)
     budgets = Budgets(HandPulse())
 
-    await budgets.of("host", limits, account="a").take("/", {})
+    await budgets.of("host", limits, account="a").take(Request("GET", "/"))
 
-    assert budgets.of("host", limits, account="a").delay("/", {}) > 0
-    assert budgets.of("host", limits, account="b").delay("/", {}) == 0.0
-    assert budgets.of("host", limits, account="b").delay("/heavy", {}) > 0
+    assert budgets.of("host", limits, account="a").delay(Request("GET", "/")) > 0
+    assert budgets.of("host", limits, account="b").delay(Request("GET", "/")) == 0.0
+    assert budgets.of("host", limits, account="b").delay(Request("GET", "/heavy")) > 0
 
 
 @given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 40)), max_size=60))
@@ -131,7 +134,7 @@ async def test_who_has_used_up_a_count_may_soon_ask_a_little_again() -> None:
     budget, times = Budgets(pulse).of("host", COUNTED), list[float]()
 
     async def ask() -> None:
-        await budget.take("/private/any", {})
+        await budget.take(Request("GET", "/private/any"))
         times.append(pulse.now)
 
     tasks = [asyncio.ensure_future(ask()) for _ in range(20)]
@@ -145,13 +148,13 @@ async def test_who_has_used_up_a_count_may_soon_ask_a_little_again() -> None:
 async def test_what_a_venue_does_not_count_waits_for_no_count() -> None:
     budget = Budgets(HandPulse()).of("host", COUNTED)
 
-    budget.use_up("/private/any", {})
+    budget.heed(TOO_MANY, Request("GET", "/private/any"))
 
-    assert budget.delay("/private/order", {}) == 0.0
-    assert budget.delay("/public/time", {}) == 0.0
-    assert budget.delay("/private/any", {}, urgent=True) == pytest.approx(2.0)
-    assert budget.delay("/private/any", {}) == pytest.approx(10.0)
-    assert budget.delay("/private/history", {}) == pytest.approx(12.0)
+    assert budget.delay(Request("GET", "/private/order")) == 0.0
+    assert budget.delay(Request("GET", "/public/time")) == 0.0
+    assert budget.delay(Request("GET", "/private/any"), urgent=True) == pytest.approx(2.0)
+    assert budget.delay(Request("GET", "/private/any")) == pytest.approx(10.0)
+    assert budget.delay(Request("GET", "/private/history")) == pytest.approx(12.0)
 
 
 @pytest.mark.parametrize(("grade", "times"), [("starter", 12), ("", 16), ("intermediate", 16), ("pro", 16)])
@@ -161,20 +164,20 @@ async def test_an_account_is_asked_as_its_grade_allows(grade: str, times: int) -
     pauses = {"starter": 3.0, "": 2.0, "intermediate": 2.0, "pro": 1.0}
 
     for _ in range(times):
-        await budget.take("/0/private/OpenOrders", {})
+        await budget.take(Request("GET", "/0/private/OpenOrders"))
 
-    assert budget.delay("/0/private/OpenOrders", {}) == pytest.approx(pauses[grade])
-    assert budget.delay("/0/private/AddOrder", {}) == 0.0
-    assert budget.delay("/0/public/Time", {}) == 0.0
+    assert budget.delay(Request("GET", "/0/private/OpenOrders")) == pytest.approx(pauses[grade])
+    assert budget.delay(Request("GET", "/0/private/AddOrder")) == 0.0
+    assert budget.delay(Request("GET", "/0/public/Time")) == 0.0
 
 
 async def test_a_refusal_of_what_is_not_counted_uses_up_nothing() -> None:
     budget = Budgets(HandPulse()).of("host", COUNTED)
 
-    budget.use_up("/private/order", {})
-    budget.use_up("/public/time", {})
+    budget.heed(TOO_MANY, Request("GET", "/private/order"))
+    budget.heed(TOO_MANY, Request("GET", "/public/time"))
 
-    assert budget.delay("/private/any", {}) == 0.0
+    assert budget.delay(Request("GET", "/private/any")) == 0.0
 
 
 @given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 10)), max_size=60))

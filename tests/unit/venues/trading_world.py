@@ -183,6 +183,7 @@ class World:
         *,
         is_perpetual: bool = False,
         speaks: Speaks = account_of,
+        limited: bool = False,
     ) -> None:
         self.pulse = HandPulse()
         self._speaks = speaks
@@ -191,7 +192,7 @@ class World:
         self.market = generated(self.btc.id, seed, EPOCH, pace=5.0, past_seconds=600)
         self.account = Account("a-key", SECRET, PHRASE)
         self.exchange = LocalExchange(
-            [self.market], start=EPOCH, clock=_Wall(self.pulse), accounts=[self.account]
+            [self.market], start=EPOCH, clock=_Wall(self.pulse), accounts=[self.account], limited=limited
         )
         self.exchange.desk.transfer(self.account, "USDT", D(1_000_000), EPOCH)
         self.events: list[AccountEvent] = []
@@ -199,6 +200,7 @@ class World:
         self.ears: list[Ear] = []
         self.is_up = True
         self.asked: Counter[str] = Counter()
+        self.answers: list[Answer] = []
         self.departed: set[str] = set()
         self.sets = False
         self.signs: Signs = unheeded
@@ -294,6 +296,7 @@ class World:
             await self.pulse.sleep(late.seconds)
         if answer is None:
             raise DisconnectedError("No answer: the connection broke.")
+        self.answers.append(answer)
         return answer
 
     # --- what a strategy asks, and what came of it

@@ -10,6 +10,7 @@ from abidance.model.instrument import MS_NS, SECOND_NS, timeframe_ns
 from abidance.model.market import DataKind
 from abidance.testing.exchange.binance_contracts import BinanceContracts
 from abidance.testing.exchange.binance_keys import BinanceKeys
+from abidance.testing.exchange.binance_limits import one_too_many, rate_limits
 from abidance.testing.exchange.binance_orders import BinanceOrders
 from abidance.testing.exchange.core import Print
 from abidance.testing.exchange.desk import News
@@ -33,6 +34,7 @@ from abidance.testing.exchange.market import NEVER, Market
 from abidance.testing.exchange.tape import Candle
 from abidance.venues.binance.decode import TIMEFRAMES
 from abidance.venues.dialect import Channel, Frame
+from abidance.venues.net.limits import Window
 
 _SPEEDS = {"": 1000, "100ms": 100, "250ms": 250, "500ms": 500, "1000ms": 1000}
 _NO_SYMBOL = {"code": -1121, "msg": "Invalid symbol."}
@@ -161,6 +163,10 @@ class Binance(House):
         code, text = -1003, f"Too much request weight used; please retry after {seconds} s."
         return Refusal(418 if is_ban else 429, {"code": code, "msg": text}, {"Retry-After": str(seconds)})
 
+    def full(self, window: Window, seconds: int) -> Refusal:  # noqa: ARG002 (nobody says it)
+        """Return the refusal of one order too many."""
+        return one_too_many(window)
+
     def _topic(self, listener: Listener, name: str) -> str:
         """Return a topic with how its frames are wrapped, and which market it is about."""
         is_combined = "1" if "/stream" in listener.path else ""
@@ -205,9 +211,7 @@ class Binance(House):
         return {
             "timezone": "UTC",
             "serverTime": millis(self._place.now),
-            "rateLimits": [
-                {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000}
-            ],
+            "rateLimits": rate_limits(f"{asked.path[1:].partition('/')[0]}.binance.com"),
             "exchangeFilters": [],
             "symbols": [describe(symbol, market) for symbol, market in markets.items()],
         }

@@ -27,6 +27,7 @@ from abidance.testing.exchange.market import NEVER, Market
 from abidance.testing.exchange.tape import Candle
 from abidance.venues.bybit.decode import TIMEFRAMES
 from abidance.venues.dialect import Channel, Frame
+from abidance.venues.net.limits import Window
 
 _TIMEFRAME_OF = {theirs: ours for ours, theirs in TIMEFRAMES.items()}
 _EVERY_MS = {1: 10, 50: 20, 200: 100, 1000: 200}
@@ -168,6 +169,13 @@ class Bybit(House):
         if is_ban:
             return Refusal(403, {"retCode": 10018, "retMsg": "Exceeded the IP Rate Limit."}, headers)
         return Refusal(429, {"retCode": 10006, "retMsg": "Too many visits!", "result": {}}, headers)
+
+    def full(self, window: Window, seconds: int) -> Refusal:
+        """Return the refusal of one order too many, which comes with 200."""
+        reset = str(millis(self._place.now) + seconds * 1000)
+        headers = {"X-Bapi-Limit": f"{window.limit:g}", "X-Bapi-Limit-Status": "0"}
+        body = {"retCode": 10006, "retMsg": "Too many visits!", "result": {}}
+        return Refusal(200, body, headers | {"X-Bapi-Limit-Reset-Timestamp": reset})
 
     def _found(self, listener: Listener, name: str) -> tuple[Market, Channel, int] | None:
         """Return what a topic such as `orderbook.50.BTCUSDT` asks for."""

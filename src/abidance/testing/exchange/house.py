@@ -7,6 +7,7 @@ no socket, keeps no time and matches nothing.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -16,6 +17,7 @@ from abidance.testing.exchange.desk import Desk, News
 from abidance.testing.exchange.market import Market
 from abidance.testing.exchange.tape import Candle, bar_open
 from abidance.venues.dialect import Channel, Frame
+from abidance.venues.net.limits import Request, Window
 
 DAY_NS = 86_400 * SECOND_NS
 Levels = list[tuple[int, int]]
@@ -251,6 +253,21 @@ class House(Protocol):
     def crowded(self, seconds: int, *, is_ban: bool) -> Refusal:
         """Return the refusal of one request too many; after `seconds` the client may ask again."""
         ...
+
+    def counted(self, asked: Asked) -> Request:
+        """Return a request as the venue counts it."""
+        return counted(asked)
+
+    def full(self, window: Window, seconds: int) -> Refusal:  # noqa: ARG002 (where it has words of its own)
+        """Return the refusal of one order too many; after `seconds` a window has room for one."""
+        return self.crowded(seconds, is_ban=False)
+
+
+def counted(asked: Asked) -> Request:
+    """Return a request as limits see it, by what it says in its query and its body."""
+    text = asked.body.decode("utf-8", "replace")
+    said = read(text) if text.startswith("{") else dict(parse_qsl(text))
+    return Request(asked.method, asked.path, {**asked.query, **said})
 
 
 def millis(ts: int) -> int:

@@ -33,6 +33,7 @@ from abidance.testing.exchange.market import NEVER, Market, Steps
 from abidance.testing.exchange.tape import Candle
 from abidance.venues.dialect import Channel, Frame
 from abidance.venues.kraken.decode import TIMEFRAMES
+from abidance.venues.net.limits import Request, Window
 
 _BARS = 720
 _TRADES = 1000
@@ -196,6 +197,14 @@ class Kraken(House):
         """Return the refusal of one request too many: an error in a good answer, or 429 for a ban."""
         body = {"error": ["EGeneral:Temporary lockout" if is_ban else "EAPI:Rate limit exceeded"]}
         return Refusal(429 if is_ban else 200, body, {"Retry-After": str(seconds)})
+
+    def counted(self, asked: Asked) -> Request:
+        """Return a request as Kraken counts it: orders by their age."""
+        return self._orders.counted(asked)
+
+    def full(self, window: Window, seconds: int) -> Refusal:  # noqa: ARG002 (nobody says it)
+        """Return the refusal of one order too many."""
+        return Refusal(200, {"error": ["EOrder:Rate limit exceeded"]})
 
     def _change(
         self, listener: Listener, method: str, params: Mapping[str, Any], name: str, tail: dict[str, Any]

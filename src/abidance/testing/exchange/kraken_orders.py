@@ -17,8 +17,9 @@ from abidance.testing.exchange.accounts import ZERO, Account
 from abidance.testing.exchange.core import BUY, SELL, Force
 from abidance.testing.exchange.counter import Ears, figure, header, mean_price, plain, steps
 from abidance.testing.exchange.desk import Declined, Desk, News, Part, Placed, State, Ticket, Why, live
-from abidance.testing.exchange.house import Asked, Listener, Place, Refusal, read, said, word
+from abidance.testing.exchange.house import Asked, Listener, Place, Refusal, counted, read, said, word
 from abidance.testing.exchange.market import Market
+from abidance.venues.net.limits import Request
 
 _TOKEN_NS = 900 * SECOND_NS
 _FORCES = {"GTC": Force.GTC, "IOC": Force.IOC, "FOK": Force.FOK}
@@ -98,6 +99,21 @@ class KrakenOrders:
         return {f"POST /0/private/{name}": self._signed(handler) for name, handler in found.items()}
 
     # --- who asks
+
+    def counted(self, asked: Asked) -> Request:
+        """Return a request with the orders that it is about, by the time for which they have stood."""
+        request, now = counted(asked), self._place.now
+        account = self._desk.accounts.get(header(asked.headers, "API-Key"))
+        name = asked.path.rpartition("/")[2]
+        if account is None or name not in ("AddOrder", "AmendOrder", "CancelOrder", "CancelAll"):
+            return request
+        if name == "AddOrder":
+            market = self._named.get(word(request.params, "pair"))
+            return request._replace(about=((market.instrument.id, 0.0),) if market is not None else ())
+        found = self._desk.of(account) if name == "CancelAll" else [self._find(account, request.params)]
+        standing = [each for each in found if each is not None and each.state.is_working]
+        about = tuple((each.market.instrument.id, (now - each.ts) / SECOND_NS) for each in standing)
+        return request._replace(about=about)
 
     def asks(self, path: str) -> bool:
         """Say whether a signed request only asks."""

@@ -1,29 +1,30 @@
 """How often one may ask the local exchange: the venue's own windows, its refusals, and bans for who does not listen.
 
-The windows are those that venues publish (`venues/net/limits.py`), each for an address. A count that falls does so by
-whole units, now and then. Kraken's orders, which it counts apart, are free.
+The windows are those that venues publish (`venues/net/limits.py`), each for an address, those of orders for a key. A
+count that falls does so by whole units, now and then. An order counts as it arrives, whatever comes of it.
 """
 
 import math
 from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from msgspec.structs import replace
-
 from abidance.model.instrument import SECOND_NS
-from abidance.testing.exchange.house import Asked
-from abidance.venues.net.limits import HostLimits, Window, table
+from abidance.testing.exchange.counter import header
+from abidance.testing.exchange.house import Asked, counted
+from abidance.venues.net.limits import Draw, HostLimits, Request, Window, table
 
 PATIENCE = 10
 """So many requests in a row that are refused end in a ban."""
 BAN = 120
 """Seconds of the first ban; each one is twice as long as the one before."""
 _CONTRACTS = ("/fapi", "/dapi")
+_KEYS = ("x-mbx-apikey", "x-mexc-apikey", "x-bapi-api-key", "kc-api-key", "api-key")
 
 
 @dataclass
 class _Guest:
-    """What one address asked for, by window: moments and weights; and how it took being refused."""
+    """What one address (or key) asked for, by window: moments and weights; and how it took being refused."""
 
     spent: dict[str, deque[tuple[int, float]]] = field(default_factory=lambda: defaultdict(deque))
     refused: int = 0
@@ -32,29 +33,30 @@ class _Guest:
 
 
 class Quota:
-    """Counts the requests of everybody at one venue; all accounts are of one `grade`."""
+    """Counts the requests of everybody at one venue; all accounts are of one `grade`.
 
-    def __init__(self, venue: str, grade: str = "") -> None:
-        hosts = {
-            host: replace(limits, windows=tuple(each.of(grade) for each in limits.windows))
-            for host, limits in table().items()
-            if limits.venue == venue
-        }
+    `request` returns a request as limits see it; `turned_away` hears of each order that was one too many.
+    """
+
+    def __init__(self, venue: str, grade: str = "", request: Callable[[Asked], Request] = counted) -> None:
+        hosts = {host: each.of(grade) for host, each in table().items() if each.venue == venue}
         self._spot = next(iter(hosts.values()))
         self._contracts = next((each for host, each in hosts.items() if host.startswith("fapi")), self._spot)
         self._guests: dict[tuple[bool, str], _Guest] = defaultdict(_Guest)
+        self._request = request
+        self.turned_away: Callable[[], None] = lambda: None
 
     def take(self, asked: Asked, now: int) -> tuple[int, bool] | None:
         """Count a request at `now` (ns); return in how many seconds to ask again and whether it is a ban, or None."""
         limits, guest = self._of(asked)
         if now < guest.banned_until:
             return math.ceil((guest.banned_until - now) / SECOND_NS), True
-        weighed = list(zip(limits.windows, limits.weights(asked.path, asked.query), strict=True))
-        wait = max(_full(guest, each, weight, now) for each, weight in weighed)
+        draws = [each for each in limits.draws(self._request(asked)) if not each.window.costs]
+        wait = max(_full(guest, each, now) for each in draws)
         if wait <= 0:
             guest.refused = 0
-            for each, weight in weighed:
-                _spend(guest, each, weight, now)
+            for each in draws:
+                _spend(guest, each, now)
             return None
         guest.refused += 1
         if guest.refused < PATIENCE:
@@ -63,37 +65,78 @@ class Quota:
         guest.refused, guest.bans, guest.banned_until = 0, guest.bans + 1, now + wait * SECOND_NS
         return wait, True
 
+    def take_order(self, asked: Asked, now: int) -> tuple[Window, int] | None:
+        """Count what places or changes orders; return which window has no room, for how many seconds, or None."""
+        draws, guest = self._orders(asked)
+        for each in draws:
+            if each.waits and (wait := _full(guest, each, now)):
+                self.turned_away()
+                return each.window, wait
+        for each in draws:
+            _spend(guest, each, now)
+        return None
+
+    def use_up_orders(self, key: str, instruments: Iterable[str], now: int) -> None:
+        """Let somebody else place as many orders with a key as there is room for at this moment."""
+        for is_contract, limits in ((False, self._spot), (True, self._contracts)):
+            guest = self._guests[is_contract, key]
+            for window in (each for each in limits.windows if each.costs and each.seconds <= 60):
+                placing = window.costs[0].ask.partition(" ")[2]
+                for part in {"instrument": tuple(instruments), "path": (placing,)}.get(window.each, ("",)):
+                    left = window.limit - _used(guest, window, part, now)
+                    _spend(guest, Draw(window, part, max(0.0, left)), now)
+
     def headers(self, asked: Asked, now: int) -> dict[str, str]:
         """Return what the venue tells of what was used, or is left, in the headers of an answer."""
         limits, guest = self._of(asked)
         told: dict[str, str] = {}
         for each in limits.windows:
-            used = _used(guest, each, now)
-            told |= {each.used: f"{used:g}"} if each.used else {}
-            told |= {each.left: f"{each.limit - used:g}"} if each.left else {}
+            if not each.costs:
+                told |= _told(each, _used(guest, each, "", now))
+        draws, guest = self._orders(asked)
+        for draw in draws:
+            told |= _told(draw.window, _used(guest, draw.window, draw.part, now))
         return told
+
+    def _orders(self, asked: Asked) -> tuple[list[Draw], _Guest]:
+        """Return what a request draws on counts of orders, and who asks: no address but a key."""
+        limits, _ = self._of(asked)
+        key = next((found for each in _KEYS if (found := header(asked.headers, each))), "")
+        draws = [each for each in limits.draws(self._request(asked)) if each.window.costs]
+        return draws, self._guests[asked.path.startswith(_CONTRACTS), key]
 
     def _of(self, asked: Asked) -> tuple[HostLimits, _Guest]:
         is_contract = asked.path.startswith(_CONTRACTS)
         return self._contracts if is_contract else self._spot, self._guests[is_contract, asked.remote]
 
 
-def _used(guest: _Guest, window: Window, now: int) -> float:
+def _told(window: Window, used: float) -> dict[str, str]:
+    told = {window.used: f"{used:g}"} if window.used else {}
+    return told | ({window.left: f"{window.limit - used:g}"} if window.left else {})
+
+
+def _used(guest: _Guest, window: Window, part: str, now: int) -> float:
     """Return what stands in a window, and forget what has left it."""
-    spent = guest.spent[window.name]
+    spent = guest.spent[f"{window.name} {part}"]
     if window.falls:
         ts, level = spent[0] if spent else (now, 0.0)
         return max(0.0, level - (now // _step(window) - ts // _step(window)))
-    while spent and spent[0][0] <= now - round(window.seconds * SECOND_NS):
+    while spent and spent[0][0] < _begins(window, now):
         spent.popleft()
     return sum(weight for _, weight in spent)
 
 
-def _spend(guest: _Guest, window: Window, weight: float, now: int) -> None:
+def _begins(window: Window, now: int) -> int:
+    """Return from which moment on a window counts."""
+    span = round(window.seconds * SECOND_NS)
+    return now // span * span if window.by_clock else now - span + 1
+
+
+def _spend(guest: _Guest, draw: Draw, now: int) -> None:
     """Count a request; of what falls only the newest level is kept."""
-    spent = guest.spent[window.name]
+    window, weight, spent = draw.window, draw.weight, guest.spent[f"{draw.window.name} {draw.part}"]
     if window.falls:
-        weight += _used(guest, window, now)
+        weight += _used(guest, window, draw.part, now)
         spent.clear()
     spent.append((now, weight))
 
@@ -103,15 +146,18 @@ def _step(window: Window) -> int:
     return round(window.seconds * SECOND_NS / window.limit)
 
 
-def _full(guest: _Guest, window: Window, weight: float, now: int) -> int:
+def _full(guest: _Guest, draw: Draw, now: int) -> int:
     """Return for how many seconds a request does not fit into a window, 0 when it does."""
-    over = _used(guest, window, now) + weight - window.limit
+    window, weight = draw.window, draw.weight
+    over = _used(guest, window, draw.part, now) + weight - window.limit
     if not weight or over <= 0:
         return 0
     span = round(window.seconds * SECOND_NS)
+    if window.by_clock:
+        return math.ceil((_begins(window, now) + span - now) / SECOND_NS)
     if window.falls:
         return max(1, math.ceil((_step(window) * math.ceil(over) - now % _step(window)) / SECOND_NS))
-    for ts, each in guest.spent[window.name]:
+    for ts, each in guest.spent[f"{window.name} {draw.part}"]:
         over -= each
         if over <= 0:
             return max(1, math.ceil((ts + span - now) / SECOND_NS))

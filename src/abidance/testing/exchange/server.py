@@ -81,7 +81,7 @@ class LocalExchange:
         self.desk = Desk(accounts)
         venue = venues.pop()
         self.house: House = house_of(venue, list(markets), self)
-        self._quota = Quota(venue, grade) if limited else None
+        self.quota = Quota(venue, grade, self.house.counted) if limited else None
         self.sessions: list[Session] = []
         """The connections that are open."""
         self.requests: deque[Asked] = deque(maxlen=_KEPT_REQUESTS)
@@ -400,8 +400,10 @@ class LocalExchange:
         lag = self.faults.on_request(asked.path, Wrong.LAG) if self.house.asks(asked) else None
         self.desk.horizon = None if lag is None else self.now - round(lag.seconds * SECOND_NS)
         try:
-            if self._quota is not None and (wait := self._quota.take(asked, self.now)):
+            if self.quota is not None and (wait := self.quota.take(asked, self.now)):
                 raise self.house.crowded(wait[0], is_ban=wait[1])
+            if self.quota is not None and (full := self.quota.take_order(asked, self.now)):
+                raise self.house.full(*full)
             if strikes is not None:
                 raise self.house.crowded(int(strikes.seconds), is_ban=strikes.what is Wrong.BAN)
             parent = asked.path.rpartition("/")[0]
@@ -410,8 +412,7 @@ class LocalExchange:
             )
             if handler is None:
                 return Answer(404, {}, b"<html>404 Not Found</html>")
-            told = {} if self._quota is None else self._quota.headers(asked, self.now)
-            found = Answer(200, told, msgspec.json.encode(handler(asked)))
+            found = Answer(200, self._told_of_limits(asked), msgspec.json.encode(handler(asked)))
         except Refusal as refusal:
             found = Answer(refusal.status, refusal.headers, msgspec.json.encode(refusal.body))
         self._after()
@@ -419,6 +420,9 @@ class LocalExchange:
         if after is not None and after.what is Wrong.FAIL:
             return Answer(_PAGES[Wrong.ERROR][0], {}, _PAGES[Wrong.ERROR][1].encode())
         return None if after is not None else found
+
+    def _told_of_limits(self, asked: Asked) -> dict[str, str]:
+        return {} if self.quota is None else self.quota.headers(asked, self.now)
 
     async def _let_in(self, request: web.Request) -> web.StreamResponse:
         fault = self.faults.on_request(request.path, Wrong.SLOW, Wrong.REFUSE)

@@ -9,7 +9,7 @@ from abidance.run.killing import Extent, kill, release
 from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.core import BUY, Force
 from abidance.testing.exchange.desk import Declined, State, Ticket, Why, live
-from abidance.testing.simulation.kinds import ASK, CANCEL, PLACE
+from abidance.testing.simulation.kinds import ASK, CANCEL, PLACE, UNCOUNTED
 from abidance.testing.simulation.kinds import Kind as WorldKind
 from abidance.testing.simulation.world import Place, Site
 from abidance.venues.net.transport import Answer
@@ -33,6 +33,8 @@ _FRAMES: Mapping[str, Wrong] = {
     "stream_closed": Wrong.CLOSE,
     "stream_silent": Wrong.SILENCE,
 }
+CROWDED = 0.25
+"""In which share of the worlds somebody else places orders on the account for a while."""
 SOON = 3.0
 """Seconds within which orders trade because the price has jumped."""
 RESTATED, NEVER = 5_000_000_000, 1 << 63
@@ -47,6 +49,7 @@ class Trouble:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._random = Random(f"trouble:{place.seed}")
+        self._own = Random(f"orders:{place.seed}")
         self._scripted: list[tuple[str, Fault]] = []
         self._by_hand = 0
         self._bare_until = 0
@@ -78,6 +81,8 @@ class Trouble:
 
         site.network.answered, site.exchange.desk.declined = answered, declined
         site.network.turned_away = lambda: place.hit("offline")
+        if site.exchange.quota is not None:
+            site.exchange.quota.turned_away = lambda: place.hit("orders_used_up")
 
     async def rage(self, seconds: float) -> None:
         """Let things go wrong for so long, then let nothing go wrong any more."""
@@ -89,12 +94,18 @@ class Trouble:
             asyncio.ensure_future(self._later(random.uniform(2.0, seconds * 0.8), self._kinds[name]))
             for name in chosen
         ]
+        if self._own.random() < CROWDED and self._place.kind.instruments[0] not in UNCOUNTED:
+            delay = self._own.uniform(2.0, seconds * 0.8)
+            running.append(asyncio.ensure_future(self._later(delay, self._used_up)))
         await asyncio.sleep(until - loop.time())
         for task in running:
             if task.done():
                 task.result()
             task.cancel()
         self.calm()
+
+    async def _used_up(self) -> None:
+        await orders_used_up(self._place, self._own, self)
 
     async def _later(self, delay: float, work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(delay)
@@ -380,6 +391,16 @@ async def taken_back_by_hand(place: Place, random: Random, _: Trouble) -> None:
         site.exchange.desk.cancel(chosen, site.exchange.now, state)
 
 
+async def orders_used_up(place: Place, random: Random, _: Trouble) -> None:
+    """Somebody else places orders on the account for a while, as many as the venue takes: it takes none of ours."""
+    site, until = place.site(random), place.loop.time() + random.uniform(3.0, 15.0)
+    quota = site.exchange.quota
+    while quota is not None and place.loop.time() < until:
+        site.exchange.catch_up()
+        quota.use_up_orders(site.account.key, [site.market.instrument.id], site.exchange.now)
+        await asyncio.sleep(0.25)
+
+
 async def liquidated(place: Place, _random: Random, _: Trouble) -> None:
     """The venue takes positions over of its own will."""
     for site in place.sites:
@@ -441,7 +462,17 @@ _KINDS: dict[str, Kind] = {
     )
 }  # fmt: skip
 FAULTS = frozenset(
-    {*_KINDS, *_REQUESTS, *_FRAMES, *_WRITES, "killed_entries", "killed_all", "killed_flatten", "slow_disk"}
+    {
+        *_KINDS,
+        *_REQUESTS,
+        *_FRAMES,
+        *_WRITES,
+        "killed_entries",
+        "killed_all",
+        "killed_flatten",
+        "slow_disk",
+        "orders_used_up",
+    }
     - {"killed"}
 )
 """Everything that may go wrong; over many seeds each must have."""
@@ -453,4 +484,5 @@ def faults_of(kind: WorldKind) -> frozenset[str]:
 
 
 def _impossible(kind: WorldKind) -> frozenset[str]:
-    return _SPOT_ONLY if kind.is_perpetual else _PERPETUAL_ONLY
+    uncounted = {"orders_used_up"} if kind.instruments[0] in UNCOUNTED else set()
+    return (_SPOT_ONLY if kind.is_perpetual else _PERPETUAL_ONLY) | uncounted

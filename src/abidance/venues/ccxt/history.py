@@ -22,7 +22,7 @@ from abidance.model.errors import AbidanceError, DataError, UsageError, VenueErr
 from abidance.model.instrument import MS_NS, SECOND_NS, InstrumentKind, parse_instrument_id, timeframe_ns
 from abidance.venues.ccxt.loading import exchange_class
 from abidance.venues.net.budget import Budgets
-from abidance.venues.net.limits import limits_of
+from abidance.venues.net.limits import Request, limits_of
 from abidance.venues.net.transport import Backoff, DisconnectedError, Pulse, Transport, within
 
 T = TypeVar("T")
@@ -315,12 +315,13 @@ def _budgeted(inner: type, way: Way, rest_url: str) -> type:
             host = f"{parts.scheme}://{parts.netloc}"
             base = rest_url or host
             budget = way.budgets.of(base, limits_of(host))
-            await budget.take(parts.path, dict(parse_qsl(parts.query)))
+            asked = Request(method, parts.path, dict(parse_qsl(parts.query)))
+            await budget.take(asked)
             where = base + url[len(host) :]
             answer = await within(
                 way.pulse, PATIENCE, way.transport.request(method, where, {}), where.partition("?")[0]
             )
-            if budget.heed(answer):
+            if budget.heed(answer, asked):
                 raise refused(f"{base} answered {answer.status}: too many requests")
             text = answer.body.decode("utf-8", "replace")
             try:

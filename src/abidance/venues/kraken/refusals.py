@@ -29,6 +29,7 @@ REFUSALS = frozenset(
         "EOrder:Insufficient funds",
         "EOrder:Invalid price",
         "EOrder:Order minimum not met",
+        "EOrder:Orders limit exceeded",
         "EOrder:Rate limit exceeded",
         "EOrder:Tick size check failed",
         "EQuery:Invalid asset pair",

@@ -3,16 +3,19 @@
 One `Meter` stands for one window of one address or account and is shared by everybody who draws on it (`Budgets`). It
 counts over a window that slides, which is never more than what venues count over minutes of the clock; a `Counter`
 falls evenly, as the count of a venue does that has no windows. What others behind the same address used is taken over
-from the venue's own headers. Ordinary requests leave a reserve, which only urgent ones (cancels) may use; no request at
-all leaves while the venue told us to wait.
+from the venue's own headers. Ordinary requests leave a reserve, which only urgent ones (cancels, exits) may use; no
+request at all leaves while the venue told us to wait. Orders are counted apart where the venue does so: too many of
+them hold up nothing else.
 """
 
 import asyncio
+from bisect import insort
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from math import inf, isfinite
 
-from abidance.venues.net.limits import HostLimits, Window
+from abidance.venues.net.limits import Draw, HostLimits, Request, Window
 from abidance.venues.net.transport import NONE, Answer, Pulse
 
 RESERVE = 0.2
@@ -20,6 +23,8 @@ RESERVE = 0.2
 _UNTOLD = {418: 120.0, 429: 5.0, 403: 600.0}
 """Seconds to stay away when a venue refuses for asking too often and does not say for how long."""
 _LONGEST_WAIT = 3 * 86_400.0
+ORDER_RATE = "venue_order_rate"
+"""What the reason begins with for which an order was not sent that would have been one too many."""
 
 
 class Meter:
@@ -58,10 +63,17 @@ class Meter:
                 return at + self.window.seconds - now
         return self.window.seconds
 
-    def spend(self, now: float, weight: float) -> None:
-        """Note that a request of `weight` leaves now."""
-        self._log.append((now, weight))
+    def spend(self, at: float, weight: float) -> None:
+        """Note that a request of `weight` leaves, or left a while ago."""
+        if self._log and at < self._log[-1][0]:
+            insort(self._log, (at, weight))
+        else:
+            self._log.append((at, weight))
         self._used += weight
+
+    def use_up(self, now: float) -> None:
+        """Take all for used: the venue says so, whatever we know of."""
+        self.spend(now, max(0.0, self.window.limit - self.used(now)))
 
     def learn(self, now: float, headers: Mapping[str, str]) -> None:
         """Take over what the venue says was used, when it is more than we know of."""
@@ -79,7 +91,7 @@ class Counter(Meter):
 
     def __init__(self, window: Window) -> None:
         super().__init__(window)
-        self._at = 0.0
+        self._at = -inf
 
     def used(self, now: float) -> float:
         """Return what the count has not fallen by yet."""
@@ -88,74 +100,90 @@ class Counter(Meter):
     def _until_free(self, _now: float, excess: float) -> float:
         return excess * self.window.seconds / self.window.limit
 
-    def spend(self, now: float, weight: float) -> None:
-        """Note that a request of `weight` leaves now."""
-        self._used, self._at = self.used(now) + weight, now
-
-    def use_up(self, now: float) -> None:
-        """Take the count for full: the venue says so, whatever we know of."""
-        self.spend(now, max(0.0, self.window.limit - self.used(now)))
+    def spend(self, at: float, weight: float) -> None:
+        """Note that a request of `weight` leaves, or left a while ago."""
+        at = max(at, self._at)
+        self._used, self._at = self.used(at) + weight, at
 
 
 class Budget:
-    """What one user (an account, at an address) may ask of one host."""
+    """What one user (an account, at an address) may ask of one host. `meter` returns what counts a part of a window."""
 
-    def __init__(self, limits: HostLimits, meters: tuple[Meter, ...], ban: "Ban", pulse: Pulse) -> None:
+    def __init__(
+        self, limits: HostLimits, meter: Callable[[Window, str], Meter], ban: "Ban", pulse: Pulse
+    ) -> None:
         self._limits = limits
-        self._meters = meters
+        self._meter = meter
         self._ban = ban
         self._pulse = pulse
         self._turn = asyncio.Lock()
 
-    async def take(self, path: str, query: Mapping[str, str], *, urgent: bool = False) -> None:
+    async def take(self, request: Request, *, urgent: bool = False) -> None:
         """Return once the request may leave, which is then counted. Ordinary requests keep their order."""
-        weighed = self._weighed(path, query)
+        draws = self._limits.draws(request)
         if urgent:
-            await self._wait(weighed, urgent=True)
+            await self._wait(draws, urgent=True)
             return
         async with self._turn:
-            await self._wait(weighed, urgent=False)
+            await self._wait(draws, urgent=False)
 
-    async def _wait(self, weighed: "_Weighed", *, urgent: bool) -> None:
-        while (delay := self._delay(weighed, urgent=urgent)) > 0:
+    async def _wait(self, draws: list[Draw], *, urgent: bool) -> None:
+        while (delay := self._delay(draws, urgent=urgent)) > 0:
             await self._pulse.sleep(delay)
-        now = self._pulse.steady()
-        for meter, weight in weighed:
-            meter.spend(now, weight)
+        self._spend(draws, self._pulse.steady())
 
-    def delay(self, path: str, query: Mapping[str, str], *, urgent: bool = False) -> float:
+    def _spend(self, draws: list[Draw], at: float) -> None:
+        for window, part, weight, _ in draws:
+            self._meter(window, part).spend(at, weight)
+
+    def delay(self, request: Request, *, urgent: bool = False) -> float:
         """Return how long a request would have to wait now, in seconds."""
-        return self._delay(self._weighed(path, query), urgent=urgent)
+        return self._delay(self._limits.draws(request), urgent=urgent)
 
-    def _delay(self, weighed: "_Weighed", *, urgent: bool) -> float:
+    def _delay(self, draws: list[Draw], *, urgent: bool) -> float:
         now = self._pulse.steady()
-        delays = (meter.delay(now, weight, urgent=urgent) for meter, weight in weighed)
+        delays = (self._until(draw, now, urgent=urgent) for draw in draws)
         return max(self._ban.until - now, *delays, 0.0)
 
-    def _weighed(self, path: str, query: Mapping[str, str]) -> "_Weighed":
-        return tuple(zip(self._meters, self._limits.weights(path, query), strict=True))
+    def _until(self, draw: Draw, now: float, *, urgent: bool) -> float:
+        return (
+            self._meter(draw.window, draw.part).delay(now, draw.weight, urgent=urgent) if draw.waits else 0.0
+        )
 
-    def use_up(self, path: str, query: Mapping[str, str]) -> None:
-        """Take over that a venue counts more than we know of: it refused a request for that alone."""
+    def recount(self, request: Request, age: float) -> None:
+        """Count a request that left so many seconds ago, by an earlier process, where that still counts."""
+        draws = [
+            each for each in self._limits.draws(request) if each.window.costs and age < each.window.seconds
+        ]
+        self._spend(draws, self._pulse.steady() - age)
+
+    def why(self, request: Request, *, urgent: bool) -> str:
+        """Return, for people, what keeps a request from leaving now."""
         now = self._pulse.steady()
-        for meter, weight in self._weighed(path, query):
-            if weight and isinstance(meter, Counter):
+        for draw in self._limits.draws(request):
+            if draw.window.costs and self._until(draw, now, urgent=urgent) > 0:
+                return _said(self._limits.venue, draw, urgent=urgent)
+        return f"{self._limits.venue} lets us send nothing more now."
+
+    def heed(self, answer: Answer, request: Request) -> bool:
+        """Take over what an answer says of the limits; return whether it was a refusal for asking too often.
+
+        What refuses an order because there were too many of them is nothing against other requests.
+        """
+        now, full = self._pulse.steady(), False
+        for window, part, weight, _ in self._limits.draws(request):
+            meter = self._meter(window, part)
+            if weight:
+                meter.learn(now, answer.headers)
+            if window.refuses(answer.body) and (weight or window.costs):
                 meter.use_up(now)
-
-    def heed(self, answer: Answer) -> bool:
-        """Take over what an answer says of the limits; return whether it was a refusal for asking too often."""
-        now = self._pulse.steady()
-        for meter in self._meters:
-            meter.learn(now, answer.headers)
-        refused = is_too_often(answer)
+                full |= bool(window.costs)
+        refused = is_too_often(answer) and not full
         told = _number(answer.headers.get("retry-after"))
         if refused or (told is not None and answer.status == 503):
             wait = told if told is not None and told > 0 else _UNTOLD.get(answer.status, 5.0)
             self._ban.until = max(self._ban.until, now + min(wait, _LONGEST_WAIT))
         return refused
-
-
-_Weighed = tuple[tuple[Meter, float], ...]
 
 
 class Ban:
@@ -182,10 +210,10 @@ class Budgets:
         """Return the budget of an account at an address for one host; the same one each time."""
         key = (host, account, address)
         if key not in self._budgets:
-            grade = self._grades.get(limits.venue, "")
-            meters = tuple(self._meter(host, each.of(grade), account, address) for each in limits.windows)
+            graded = limits.of(self._grades.get(limits.venue, ""))
             ban = self._bans.setdefault((host, address), Ban())
-            self._budgets[key] = Budget(limits, meters, ban, self._pulse)
+            meter = partial(self._meter, host, account, address)
+            self._budgets[key] = Budget(graded, meter, ban, self._pulse)
         return self._budgets[key]
 
     def door(self, url: str, per_minute: float) -> Meter:
@@ -193,10 +221,17 @@ class Budgets:
         window = Window("connections", per_minute or inf, 60.0)
         return self._meters.setdefault((url, window.name, ""), Meter(window))
 
-    def _meter(self, host: str, window: Window, account: str, address: str) -> Meter:
-        owner = account if window.per == "account" else address
-        kind = Counter if window.falls else Meter
-        return self._meters.setdefault((f"{host} {window.per}", window.name, owner), kind(window))
+    def _meter(self, host: str, account: str, address: str, window: Window, part: str) -> Meter:
+        key = f"{host} {window.per}", f"{window.name} {part}", account if window.per == "account" else address
+        if (found := self._meters.get(key)) is None:
+            found = self._meters[key] = (Counter if window.falls else Meter)(window)
+        return found
+
+
+def _said(venue: str, draw: Draw, *, urgent: bool) -> str:
+    window, kept = draw.window, "" if urgent else ", and the last of them are kept for exits"
+    where = f" in {draw.part}" if window.each == "instrument" else ""
+    return f"{ORDER_RATE}: {venue} takes {window.limit:g} orders in {window.seconds:.3g} s{where}{kept}."
 
 
 def is_too_often(answer: Answer) -> bool:

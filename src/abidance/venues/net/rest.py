@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from abidance.model.errors import VenueError
 from abidance.venues.net.budget import Budget, Budgets
-from abidance.venues.net.limits import limits_of
+from abidance.venues.net.limits import Request, limits_of
 from abidance.venues.net.transport import Pulse, Transport, within
 
 PATIENCE = 20.0
@@ -33,10 +33,11 @@ class Rest:
 
     async def fetch(self, method: str, path: str, query: Mapping[str, str]) -> bytes:
         """Return the body of an answer. Raises VenueError when there is none, or when it is a refusal."""
-        await self.budget.take(path, query)
+        asked = Request(method, path, query)
+        await self.budget.take(asked)
         work = self._transport.request(method, self.url + path, query)
         answer = await within(self._pulse, PATIENCE, work, f"{method} {path}")
-        if self.budget.heed(answer):
+        if self.budget.heed(answer, asked):
             raise VenueError(
                 f"{self.url}{path} answered {answer.status}: too many requests.",
                 "Nothing more is sent until the venue allows it; ask for less if it stays.",

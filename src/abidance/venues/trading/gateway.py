@@ -43,6 +43,7 @@ from abidance.venues.trading.modes import Wanted, differences
 from abidance.venues.trading.recall import Recall
 from abidance.venues.trading.recovery import Recovery
 from abidance.venues.trading.register import ANOTHER, Register
+from abidance.venues.trading.room import UNSENT, Room
 from abidance.venues.trading.scales import BOOKS, UNWEIGHED, Scales
 from abidance.venues.trading.signs import tell_reply
 from abidance.venues.trading.tracked import Tracked
@@ -106,7 +107,10 @@ class VenueGateway:
             dialect, self.register, way, self._inquiry, self._lock, self._change_call, self._hear_all, tell
         )
         one_exit = dialect.capability.one_exit
-        self._recovery = Recovery(self.register, self._inquiry, way, self._begin, one_exit=one_exit)
+        self._room = Room(dialect, way)
+        self._recovery = Recovery(
+            self.register, self._inquiry, way, self._begin, self._room.recount, one_exit=one_exit
+        )
         self.dead_man = DeadMan(dialect, self.register, way, self.doubt)
         self._recall = Recall(
             dialect, self.register, way, self._lock, self._change_call, self._hear_all, self._confirm
@@ -201,12 +205,14 @@ class VenueGateway:
             self.register.unknown(tracked, why, self._now())
             self._inquiry.resolve(tracked)
         else:
-            self.register.came_to_nothing(tracked, f"not sent: {why}", self._now())
+            self.register.came_to_nothing(tracked, f"{UNSENT}{why}", self._now())
 
     async def _send(self, tracked: Tracked, command: Submit, turn: ExitStack) -> None:
         """Make room for an order, and let it leave for as much as is left to trade; its turn ends as it leaves."""
+        await self._room.wait(tracked, command)
         if self._is_wanted(tracked):
             await self._keeping.make_room(tracked)
+        await self._room.wait(tracked, command)
         if not self._is_wanted(tracked) or (rest := self._keeping.rest_of(tracked, command)) is None:
             return
 
@@ -219,9 +225,9 @@ class VenueGateway:
 
         # The dialect may limit for how long the order can be taken: from now on, by the venue's time.
         try:
-            call = self.dialect.submit(msgspec.structs.replace(rest, ts=self._way.wire.now()))
+            call = self._room.call(msgspec.structs.replace(rest, ts=self._way.wire.now()))
         except VenueError as error:
-            self.register.came_to_nothing(tracked, f"not sent: {error.found}", self._now())
+            self.register.came_to_nothing(tracked, f"{UNSENT}{error.found}", self._now())
             return
         reply = await self._change_call(call, tracked.request.instrument, leaving)
         if reply.proof is Proof.LATE:
@@ -234,14 +240,14 @@ class VenueGateway:
         try:
             await self._way.record.done(tracked.recorded_as)
         except NotSentError as error:
-            self.register.came_to_nothing(tracked, f"not sent: {error.found}", self._now())
+            self.register.came_to_nothing(tracked, f"{UNSENT}{error.found}", self._now())
             return False
         return self._is_wanted(tracked)
 
     def _is_wanted(self, tracked: Tracked) -> bool:
         """Say whether an order that has not left is still to leave; one that is not wanted any more ends."""
         if tracked.is_unwanted:
-            self.register.came_to_nothing(tracked, "not sent: taken back before it left", self._now())
+            self.register.came_to_nothing(tracked, f"{UNSENT}taken back before it left", self._now())
         return not tracked.is_closed
 
     def _on_submitted(self, tracked: Tracked, reply: Reply) -> None:
@@ -302,7 +308,7 @@ class VenueGateway:
             await self._way.record.done(recorded_as)
             answer = await self._way.wire.ask(call, leaving)
         except NotSentError as error:
-            return Reply(Proof.REFUSED, f"not sent: {error.found}", has_left=False)
+            return Reply(Proof.REFUSED, f"{UNSENT}{error.found}", has_left=False)
         except DisconnectedError as error:
             return Reply(Proof.UNKNOWN, error.found)
         return self.dialect.proof(answer, instrument)

@@ -44,7 +44,8 @@ class Recall:
             call = self._dialect.cancel(order, venue_id)
         except VenueError as error:
             return Reply(Proof.UNKNOWN, error.found)
-        return await self._send(call, order.request.instrument)
+        about = ((order.request.instrument, order.ts_intent),)
+        return await self._send(call._replace(about=about), order.request.instrument)
 
     def begin(self, *, keeps_exits: bool) -> "asyncio.Future[None]":
         """Take back everything that may stand; with `keeps_exits` what makes positions smaller stays."""
@@ -81,8 +82,12 @@ class Recall:
     def _works(self, standing: list[Tracked], *, whole: bool) -> list[Coroutine[object, object, Reply]]:
         if not (self._dialect.capability.cancels_all and whole):
             return [self.ask(each.view(), each.venue_id) for each in standing]
+        about: dict[str, tuple[tuple[str, int], ...]] = {}
+        for each in standing:
+            name = each.request.instrument
+            about[name] = (*about.get(name, ()), (name, each.sent_at))
         return [
-            self._send(call, "")
-            for each in dict.fromkeys(each.request.instrument for each in standing)
-            for call in (self._dialect.cancel_all(each), *self._dialect.cancel_rest(each))
+            self._send(call._replace(about=orders), "")
+            for name, orders in about.items()
+            for call in (self._dialect.cancel_all(name), *self._dialect.cancel_rest(name))
         ]

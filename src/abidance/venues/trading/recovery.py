@@ -18,7 +18,7 @@ _STANDING = (OrderState.OPEN, OrderState.PARTIAL)
 
 
 class Recovery:
-    """The orders of an earlier process in one register; `place` sends an order for the first time.
+    """The orders of an earlier process in one register: `place` sends one for the first time, `recount` counts one.
 
     With `one_exit` an exit that rests gives way to another one, and goes back under the same id.
     """
@@ -29,6 +29,7 @@ class Recovery:
         inquiry: Inquiry,
         way: Way,
         place: Callable[[Tracked, Submit], None],
+        recount: Callable[[Order], None],
         *,
         one_exit: bool,
     ) -> None:
@@ -36,9 +37,11 @@ class Recovery:
         self._inquiry = inquiry
         self._way = way
         self._place = place
+        self._recount = recount
         self._one_exit = one_exit
         self._open: list[Tracked] = []
         self._unsent: list[Tracked] = []
+        self._known: list[Order] = []
         self._began = 0.0
 
     def begin(
@@ -46,7 +49,8 @@ class Recovery:
     ) -> None:
         """Take over what the record says."""
         register, self._began = self._register, self._way.pulse.steady()
-        register.recover(orders, fills)
+        self._known = list(orders)
+        register.recover(self._known, fills)
         for tracked in register.open():
             tracked.left = may_have_left(tracked.id)
             tracked.may_have_returned = tracked.left and tracked.request.reduce_only and self._one_exit
@@ -62,6 +66,9 @@ class Recovery:
         pulse, register = self._way.pulse, self._register
         now = pulse.wall()
         began = self._way.wire.now() - round((pulse.steady() - self._began) * SECOND_NS)
+        known, self._known = self._known, []
+        for order in known:
+            self._recount(order)
         while self._unsent:
             self._never_left(self._unsent.pop(0))
         for tracked in self._open:

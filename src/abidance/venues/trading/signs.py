@@ -16,16 +16,11 @@ def unheeded(_sign: Sign, _value: float, _text: str) -> None:
     """Take a sign of which nobody wants to know."""
 
 
-def says_too_often(answer: Answer, words: tuple[bytes, ...]) -> bool:
-    """Say whether a venue refused, in words, a request because it is asked too often."""
-    return any(each in answer.body[:200] for each in words)
-
-
 def sign_of(answer: Answer, too_often: tuple[bytes, ...] = ()) -> Sign:
     """Return what an answer says of the venue; `too_often` are its words for that where the status says nothing."""
     if is_too_often(answer):
         return Sign.LIMITED if answer.status == 429 else Sign.BANNED
-    if says_too_often(answer, too_often):
+    if any(each in answer.body[:200] for each in too_often):
         return Sign.LIMITED
     is_page = answer.body[:64].lstrip()[:1] == b"<"
     return Sign.FAILED if answer.status >= 500 or is_page else Sign.ANSWERED
@@ -41,4 +36,4 @@ def tell_reply(signs: Signs, request: OrderRequest, reply: Reply) -> None:
         signs(Sign.REFUSED, 0.0, f"{request.instrument}: {reply.reason}")
 
 
-__all__ = ["Signs", "says_too_often", "sign_of", "tell_reply", "unheeded"]
+__all__ = ["Signs", "sign_of", "tell_reply", "unheeded"]

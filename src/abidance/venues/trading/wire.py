@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Protocol
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from abidance.model.errors import ConfigError, InvariantError
 from abidance.model.instrument import MS_NS, SECOND_NS
 from abidance.risk.circuits import Sign
 from abidance.venues.account import Call, Credentials
 from abidance.venues.ccxt.loading import exchange_class
-from abidance.venues.net.budget import Budgets
-from abidance.venues.net.limits import limits_of
+from abidance.venues.net.budget import Budget, Budgets
+from abidance.venues.net.limits import Request, limits_of
 from abidance.venues.net.transport import (
     Answer,
     DisconnectedError,
@@ -27,7 +27,7 @@ from abidance.venues.net.transport import (
     stop,
     within,
 )
-from abidance.venues.trading.signs import Signs, says_too_often, sign_of, unheeded
+from abidance.venues.trading.signs import Signs, sign_of, unheeded
 
 PATIENCE = 10.0
 """Seconds after which an answer is no longer waited for."""
@@ -137,6 +137,7 @@ class Wire:
         self._signer: Any = None
         self._nonce = 0
         self._turns = _Turns()
+        self._urls: dict[tuple[tuple[str, ...], str, str], str] = {}
         self._is_prepared = False
 
     async def open(self) -> None:
@@ -190,24 +191,40 @@ class Wire:
         """
         is_now_or_never = leaving is not None and not waits
         request = self.signed(call)
-        parts = urlsplit(request[1])
-        host = f"{parts.scheme}://{parts.netloc}"
-        path, query = parts.path, dict(parse_qsl(parts.query))
-        budget = self._budgets.of(self._rest_url or host, limits_of(host), self.credentials.key)
-        must_wait = budget.delay(path, query, urgent=call.is_urgent) > 0
+        budget, asked = self._counted(call, request[1])
+        must_wait = budget.delay(asked, urgent=call.is_urgent) > 0
         if must_wait and is_now_or_never:
-            raise NotSentError(f"{host} lets us send nothing more now.", "Ask for less.")
-        await budget.take(path, query, urgent=call.is_urgent or is_now_or_never)
+            raise NotSentError(budget.why(asked, urgent=call.is_urgent), "Ask for less.")
+        await budget.take(asked, urgent=call.is_urgent or is_now_or_never)
         if self._dialect.counts:
             rank = 0 if call.is_urgent else 1 if is_now_or_never else 2
             answer = await self._send_in_turn(call, leaving, rank)
         else:
             # What is signed does not keep.
             answer = await self._send(self.signed(call) if must_wait else request, leaving)
-        budget.heed(answer)
-        if says_too_often(answer, self._dialect.too_often):
-            budget.use_up(path, query)
+        budget.heed(answer, asked)
         return answer._replace(told=call.told)
+
+    def delay(self, call: Call) -> float:
+        """Return how long a call would have to wait now for the venue's limits, in seconds."""
+        budget, asked = self._counted(call)
+        return budget.delay(asked, urgent=call.is_urgent)
+
+    def recount(self, call: Call) -> None:
+        """Count the orders that a call is about, which an earlier process sent, where the venue still counts them."""
+        budget, asked = self._counted(call)
+        budget.recount(asked, max((age for _, age in asked.about), default=0.0))
+
+    def _counted(self, call: Call, url: str = "") -> tuple[Budget, Request]:
+        """Return the budget on which a call draws, and the call as that sees it; `url` is the signed one."""
+        kind, now = (call.section, call.method, call.path), self.now()
+        if kind not in self._urls:
+            self._urls[kind] = url or self.signed(call)[1]
+        parts = urlsplit(url or self._urls[kind])
+        host = f"{parts.scheme}://{parts.netloc}"
+        about = tuple((instrument, (now - since) / SECOND_NS) for instrument, since in call.about)
+        asked = Request(call.method, parts.path, call.params, about)
+        return self._budgets.of(self._rest_url or host, limits_of(host), self.credentials.key), asked
 
     async def _send_in_turn(self, call: Call, leaving: Callable[[], None] | None, rank: int) -> Answer:
         """Send a call once the one before is answered, or had the time to arrive: numbers must arrive in order."""
