@@ -285,7 +285,7 @@ class _Unlimited:
     async def take(self, *_: object, **__: object) -> None:
         return None
 
-    def heed(self, _answer: object) -> None:
+    def heed(self, *_: object) -> None:
         return None
 
 

@@ -342,3 +342,28 @@ async def test_a_refusal_for_too_many_orders_is_never_followed_by_the_same_order
 
     assert [world.told(each) for each in orders] == [["OrderRejected"]] * 3
     assert [world.placed(each) for each in orders] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("venue", ["BYBIT", "KRAKEN"])
+async def test_a_change_that_risks_more_leaves_the_reserve_to_exits_and_one_that_risks_less_may_use_it(
+    venue: str,
+) -> None:
+    world = await limited(venue)
+    entry = world.rest(below=900, quantity="0.02")
+    await world.advance(20)
+    window = {"KRAKEN": 120, "BYBIT": 9}[venue]
+    amends = {"KRAKEN": "/0/private/AddOrder", "BYBIT": "/v5/order/amend"}[venue]
+    budget, _ = world.wire._counted(world.gateway.dialect.funds())
+    for _ in range(window):
+        about = ((world.btc.id, 400.0),)
+        budget.recount(Request("POST", amends, {"category": "spot"}, about), 0.0)
+
+    world.amend(entry, quantity=D("0.03"))
+    await world.advance(0.25, step=0.05)
+    larger = world.told(entry)[-1]
+    world.amend(entry, quantity=D("0.01"))
+    await world.advance(0.25, step=0.05)
+    await world.stop()
+
+    assert larger == "ChangeRejected"
+    assert world.told(entry)[-1] == "OrderAmended"

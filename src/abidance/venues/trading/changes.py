@@ -68,9 +68,10 @@ class Changes:
                 before = tracked.before(tracked.venue_id)
                 command = msgspec.structs.replace(command, quantity=command.quantity - before)
             call = self._dialect.amend(tracked.view(), command, tracked.venue_id)
-            call = call._replace(about=((tracked.request.instrument, tracked.sent_at),))
+            about = ((tracked.request.instrument, tracked.sent_at),)
             tracked.wish = wish
             leaving = self._last_look(tracked) if _risks_more(tracked.request, wish) else None
+            call = call._replace(about=about, is_urgent=leaving is None)
             reply = await self._send(call, tracked.request.instrument, leaving, recorded_as)
             self._hear(reply)
             if not tracked.is_changing:  # the venue told it already
