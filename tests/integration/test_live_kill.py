@@ -40,7 +40,7 @@ class Ladder(EventStrategy):
     """Rests many small orders below the market, as fast as the venue takes them, and buys once with a stop."""
 
     timeframe = "1m"
-    rungs, at_once, pause = {rungs}, {at_once}, 5 * 10**9
+    rungs, at_once, pause = {rungs}, {at_once}, 5_500_000_000
 
     def __init__(self):
         self.top, self.sent = None, 0
@@ -70,7 +70,7 @@ class Rungs(Market):
     """A local exchange and a bot that rests many orders."""
 
     rungs = MANY
-    at_once = 35
+    at_once = 39
     stop = "stop=bar.close * 0.5"
 
     def guarded(self, **more: object) -> RunConfig:

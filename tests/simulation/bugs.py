@@ -564,7 +564,7 @@ STOPPED_BY_ITSELF = {
 FIRST = {
     "any_life_ends_an_order": 150,
     "nobody_learns_what_an_earlier_process_changed": 309,
-    "questions_are_not_counted": 20,
+    "questions_are_not_counted": 31,
     "liquidations_are_passed_over": 15,
     "a_kill_is_forgotten_at_once": 9,
     "failed_comparisons_wait_their_turn": 11,

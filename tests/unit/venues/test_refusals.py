@@ -25,7 +25,7 @@ ELSEWHERE = {
     "BYBIT": set(),
     "KRAKEN": {
         "EAPI:Bad request", "EAPI:Feature disabled", "EAPI:Invalid signature", "EGeneral:Unknown Method",
-        "EOrder:Cost minimum not met", "EOrder:Invalid price", "EOrder:Tick size check failed",
+        "EOrder:Cost minimum not met", "EOrder:Invalid price", "EOrder:Orders limit exceeded", "EOrder:Tick size check failed",
         "EQuery:Unknown asset pair", "ETrade:Locked",
     },
     "KUCOIN": {"230005", "900001"},
