@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abidance.model.order import Side
+from abidance.testing.exchange import Fault, Wrong
 from abidance.venues.net.budget import RESERVE, Budget, Budgets
 from abidance.venues.net.limits import Cost, HostLimits, Request, Window, limits_of
 from abidance.venues.net.transport import Answer
@@ -367,3 +368,23 @@ async def test_a_change_that_risks_more_leaves_the_reserve_to_exits_and_one_that
 
     assert larger == "ChangeRejected"
     assert world.told(entry)[-1] == "OrderAmended"
+
+
+@pytest.mark.parametrize(("seconds", "leaves"), [(5.0, True), (120.0, False)])
+async def test_an_exit_waits_out_a_short_refusal_of_everything_and_no_long_one(
+    seconds: float, leaves: bool
+) -> None:
+    world = await limited()
+    fault = world.exchange.faults.add(Fault(Wrong.LIMIT, "/openOrders", 0, 1, seconds))
+    while not fault.hits:
+        await world.advance(1)
+
+    entry, stop = world.rest(), world.stop_loss(300)
+    await world.advance(1)
+    early = world.told(stop)
+    await world.advance(6)
+    await world.stop()
+
+    assert world.told(entry) == ["OrderRejected"]
+    assert early == ([] if leaves else ["OrderRejected"])
+    assert world.placed(stop) == leaves

@@ -297,7 +297,7 @@ class World:
         if answer is None:
             raise DisconnectedError("No answer: the connection broke.")
         self.answers.append(answer)
-        return answer
+        return answer._replace(headers={name.lower(): value for name, value in answer.headers.items()})
 
     # --- what a strategy asks, and what came of it
 
