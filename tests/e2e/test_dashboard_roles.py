@@ -58,13 +58,23 @@ MATRIX = {  # screen: what acts there, and the least role that is offered it
         ("tab", "Venues and keys", "admin"),
         ("button", "Add a user", "admin"),
     ],
+    "/settings of keys": [
+        ("button", "Add a key", "admin"),
+        ("button", "Check", "admin"),
+        ("button", "Rotate", "admin"),
+        ("button", "Remove", "admin"),
+    ],
+    "/strategies of over": [("button", "New bot", "operator"), ("button", "Start it again", "operator")],
 }
-"""Screens that only show are left out. A name that several forms have stands behind the form's."""
+"""Screens that only show are left out, and `over` is a bot that has ended. A name that several forms have stands behind
+the form's."""
 OPENED = {  # what is opened first, and what then is there for everybody
     "/orders": ("", ".table-row >> text=Limit"),
     "/round-trips": ("[aria-label='Closed round trips'] .table-row", "[role=dialog] form"),
     "/backtests": (".backtest >> role=button[name='short']", "[aria-label=Verdict]"),
     "/settings": ("role=tab[name='Users']", "role=tabpanel"),
+    "/settings of keys": ("role=tab[name=/^Venues/]", "[aria-label=Venues] .table-row"),
+    "/strategies of over": ("role=option[name='over (stopped)']", "main >> text=Trades BTC/USDT"),
     "/optimise": (".search >> role=button[name='one']", "[aria-label=Trials]"),
 }
 WORK = {
@@ -73,6 +83,17 @@ WORK = {
     "timerange": "20240101-20240601",
     "strategies": [{"strategy": "EmaCross"}],
 }
+OVER = {
+    "name": "over",
+    "strategies": WORK["strategies"],
+    "instruments": [BTC],
+    "timeframe": "1h",
+    "timerange": "20250101-20250105",
+    "speed": 1e9,
+}
+"""A bot that ends by itself, and can be started again."""
+KEY = {"venue": "BINANCE", "account": "main"}
+"""One that is in a vault: the house has none."""
 ORDER = {"strategy": "EmaCross", "instrument": "ETH/USDT@BINANCE", "quantity": "0.1"}
 
 
@@ -85,7 +106,10 @@ def asked(page: Any, house: House, way: str, body: dict[str, Any]) -> Any:
 
 
 def filled(page: Any, house: House) -> None:
-    """Leave a round trip, a position, an order that rests, a backtest and a search behind."""
+    """Leave a round trip, a position, an order that rests, a backtest, a search and a bot that has ended behind."""
+    asked(page, house, "bots", OVER)
+    over = f"{house.address}/api/v1/runs/over"
+    until(lambda: page.request.get(over).ok and not page.request.get(over).json()["is_running"], "its end")
     works: dict[str, dict[str, Any]] = {
         "backtests": {"label": "short", "config": WORK},
         "searches": {"label": "one", "config": WORK, "spaces": ["fast=3", "slow=9,10"], "trials": 1},
@@ -125,11 +149,15 @@ def test_each_role_is_offered_what_it_may_do_and_nothing_else(browser: Any, tmp_
             page = visitor.page
             answering(page, "/api/v1/runs", lambda runs: [each | {"killed": "entries"} for each in runs])
             answering(page, "/api/v1/runs/*/risk", lambda risk: risk | {"circuits": [CIRCUIT]})
+            answering(page, "/api/v1/keys", lambda found: found | {"keys": [KEY]})
             asked(page, house, "session", {"name": f"some-{role}", "password": PASSWORD})
             visitor.go("/")
             for path, controls in MATRIX.items():
-                page.get_by_role("link", name=SCREENS[path], exact=True).click()
-                page.get_by_role("heading", name=SCREENS[path], exact=True).first.wait_for()
+                screen, _, of = path.partition(" of ")
+                page.get_by_role("link", name=SCREENS[screen], exact=True).click()
+                page.get_by_role("heading", name=SCREENS[screen], exact=True).first.wait_for()
+                if of == "over":
+                    page.get_by_role("combobox", name="Run").click()
                 opened, there = OPENED.get(path, ("", "main"))
                 if opened and (role == "admin" or path != "/settings"):
                     page.locator(opened).first.click()
@@ -183,7 +211,7 @@ def test_a_backtest_is_cancelled_by_those_alone_who_may(browser: Any, tmp_path: 
 def test_the_keyboard_alone_reaches_every_screen_and_shows_where_it_is(visitor: Visitor) -> None:
     page = visitor.go("/")
     page.keyboard.press("Control+k")
-    playwright.expect(page.get_by_placeholder("Go to…")).to_be_focused()
+    playwright.expect(page.get_by_placeholder("Screen or command")).to_be_focused()
     page.keyboard.type("round")
     page.get_by_role("button", name="Round trips").wait_for()
     page.keyboard.press("Enter")

@@ -1,6 +1,5 @@
 /** The frame of every screen: where one is, which run is looked at, how it stands, and the kill switch. */
-import { ActionIcon, Button, Kbd, Select, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
-import { Spotlight, spotlight } from "@mantine/spotlight";
+import { ActionIcon, Kbd, Select, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { type ComponentType, lazy, Suspense, useEffect, useRef, useState } from "react";
 import { Link as Go, Redirect, Route, Switch, useLocation } from "wouter";
@@ -10,10 +9,13 @@ import { stream, useLink } from "../client/stream";
 import { useValuedRun } from "../client/valued";
 import { NewBot } from "../features/Bots";
 import { KillSwitch } from "../features/KillSwitch";
+import { mayAct } from "../features/may";
 import { News } from "../features/News";
 import { isFresh, Trouble } from "../features/Trouble";
 import { money } from "../ui/format";
 import { Empty, Gain, Loaded, Settled, State, Waiting } from "../ui/parts";
+import { Act, useReach } from "../ui/reach";
+import { openPalette, Palette } from "./Palette";
 
 export type Run = Schemas["RunOut"];
 export type Me = Schemas["MeOut"];
@@ -45,7 +47,7 @@ const SCREENS: Screen[] = [
 
 export function Shell({ me }: { me: Me }) {
   const queries = useQueryClient();
-  const [path, go] = useLocation();
+  const [path] = useLocation();
   const runs = api.useQuery("get", "/api/v1/runs", {}, { refetchInterval: 2_000 });
   const chosen = useChosen();
   const [held, hold] = useState<string>();
@@ -66,7 +68,6 @@ export function Shell({ me }: { me: Me }) {
     document.title = `${screen ? `${screen.name} · ` : ""}Abidance`;
   }, [path]);
 
-  const actions = SCREENS.map((each) => ({ id: each.path, label: each.name, onClick: () => go(each.path) }));
   return (
     <div className="shell">
       <a className="skip" href="#screen">
@@ -81,8 +82,13 @@ export function Shell({ me }: { me: Me }) {
             {each.name}
           </Go>
         ))}
-        <button type="button" className="palette" onClick={spotlight.open}>
-          Go to… <Kbd size="xs">Ctrl</Kbd> <Kbd size="xs">K</Kbd>
+        <button type="button" className="palette" onClick={openPalette}>
+          <svg viewBox="0 0 16 16" width={16} height={16} aria-hidden="true">
+            <circle cx="7" cy="7" r="4.5" />
+            <path d="M10.5 10.5 15 15" />
+          </svg>
+          <span className="word">Commands</span>
+          <span className="keys" aria-hidden="true"><Kbd size="xs">Ctrl</Kbd> <Kbd size="xs">K</Kbd></span>
         </button>
       </nav>
       <div className="main">
@@ -106,7 +112,7 @@ export function Shell({ me }: { me: Me }) {
         </main>
       </div>
       <News />
-      <Spotlight actions={actions} shortcut={["mod + K", "/"]} nothingFound="No such screen" searchProps={{ placeholder: "Go to…" }} />
+      <Palette screens={SCREENS} run={run} runs={runs.data ?? []} me={me} />
     </div>
   );
 }
@@ -116,6 +122,7 @@ function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run
   const shown = link === "live" && !isFresh(run) ? "old" : link;
   const { setColorScheme } = useMantineColorScheme({ keepTransitions: true }); // or a style element is made, which the policy forbids
   const scheme = useComputedColorScheme("dark");
+  const colours = useReach<HTMLButtonElement>("colours");
   return (
     <header className={run?.is_real ? "top top-live" : runs?.length === 0 ? "top top-bare" : "top"}>
       {run && (
@@ -141,6 +148,7 @@ function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run
         {shown}
       </span>
       <ActionIcon
+        ref={colours}
         variant="subtle"
         aria-label={scheme === "dark" ? "Light colours" : "Dark colours"}
         onClick={() => setColorScheme(scheme === "dark" ? "light" : "dark")}
@@ -163,9 +171,9 @@ function LogOut({ me }: { me: Me }) {
   const queries = useQueryClient();
   const out = api.useMutation("delete", "/api/v1/session", { onSuccess: () => queries.resetQueries() });
   return (
-    <Button size="xs" variant="subtle" onClick={() => out.mutate({})} title={`${me.name}, ${me.role}`}>
+    <Act control="log out" size="xs" variant="subtle" onClick={() => out.mutate({})} title={`${me.name}, ${me.role}`}>
       Log out
-    </Button>
+    </Act>
   );
 }
 
@@ -175,7 +183,7 @@ function NoRun({ me, of }: { me: Me; of: Screen }) {
       <h1>{of.name}</h1>
       <Empty>
         <p>{of.ofRun}: that stands here once a bot has run. None has yet in this user directory.</p>
-        {me.role === "viewer" ? (
+        {!mayAct(me) ? (
           <p>Ask an operator to start one; it appears here at once.</p>
         ) : (
           <>

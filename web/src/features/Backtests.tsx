@@ -8,6 +8,7 @@ import { isBusy, usePolling, useWork } from "../client/work";
 import { CandleChart, Lines } from "../ui/charts";
 import { baseOf, exact, inUnit, money, quoteOf, share, words } from "../ui/format";
 import { Empty, Failure, Form, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
+import { mayAct } from "./may";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
 import { named, namedVerdict, SUBJECT, useMoney, useSubject } from "./Subject";
 import { OneVerdict, VerdictOf } from "./Verdict";
@@ -24,8 +25,8 @@ export default function Backtests({ me }: { me: Me }) {
   return (
     <>
       <h1>Backtests</h1>
-      {verdict && <OneVerdict id={verdict} mayAct={me.role !== "viewer"} />}
-      {me.role !== "viewer" && <Start onStarted={setOpen} />}
+      {verdict && <OneVerdict id={verdict} mayAct={mayAct(me)} />}
+      {mayAct(me) && <Start onStarted={setOpen} />}
       <Panel title="Done and under way" aside={compared.length > 1 ? <span className="quiet">comparing {compared.length}, below</span> : <span className="quiet">tick two or more to compare</span>}>
         <Loaded query={list}>
           {(page) =>
@@ -65,7 +66,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
     <Panel title="New backtest">
       <Loaded query={subject.query} height={240}>
         {() => (
-          <Form error={start.error} onSend={send}>
+          <Form control="backtest" error={start.error} onSend={send}>
             <div className="row">
               {subject.fields(at)}
               <NumberInput label={moneyIn("Wallet")} value={wallet} onChange={setWallet} error={at.dry_run_wallet} min={1} thousandSeparator="," w={130} />
@@ -106,7 +107,7 @@ function Row({ of, me, isOpen, onOpen, isCompared, onCompare }: { of: Backtest; 
         </span>
         {typeof total === "number" && <Gain of={total} text={share(total, 2)} />}
         {isBusy(of) && <Progress value={of.progress * 100} w={160} aria-label="Progress" />}
-        {isBusy(of) && me.role !== "viewer" && (
+        {isBusy(of) && mayAct(me) && (
           <Button size="compact-xs" variant="light" onClick={() => cancel.mutate({ params: { path: { id: of.id } } })}>
             Cancel
           </Button>
@@ -115,7 +116,7 @@ function Row({ of, me, isOpen, onOpen, isCompared, onCompare }: { of: Backtest; 
       {cancel.error && <Failure error={cancel.error} />}
       {of.error && <p className="down">{of.error} {of.remedy}</p>}
       {isOpen && of.state === "done" && <Result id={of.id} metrics={of.metrics ?? {}} />}
-      {isOpen && of.state === "done" && <VerdictOf backtest={of.id} mayAsk={me.role !== "viewer"} />}
+      {isOpen && of.state === "done" && <VerdictOf backtest={of.id} mayAsk={mayAct(me)} />}
     </div>
   );
 }

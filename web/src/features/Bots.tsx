@@ -9,18 +9,25 @@ import { api, codeOf, placed, type Schemas } from "../client/api";
 import { choose } from "../client/kept";
 import { typed } from "../ui/format";
 import { Failure, Form } from "../ui/parts";
+import { Act } from "../ui/reach";
 import { Confirm } from "./Confirm";
+import { mayAct } from "./may";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
 import { SUBJECT, TIMEFRAMES, useCatalog, useMoney } from "./Subject";
 
 /** Seconds. */
 const HOUR = 3_600;
 
+/** What is known of how a bot was started: one of which there is nothing cannot be started again. */
+export function useBot(name: string | undefined, isAsked = true) {
+  return api.useQuery("get", "/api/v1/bots", {}, { staleTime: 5_000, enabled: isAsked }).data?.find((each) => each.name === name);
+}
+
 export function BotButtons({ run, me }: { run: Run; me: Me }) {
   const [isAgain, again] = useState(false);
   const [isAsked, ask] = useState(false);
   const queries = useQueryClient();
-  const bots = api.useQuery("get", "/api/v1/bots", {}, { staleTime: 5_000 });
+  const known = useBot(run.name);
   const stop = api.useMutation("post", "/api/v1/bots/{run}/stop", {
     onSuccess: () => {
       notifications.show({ message: `${run.name} ends; its positions and stops stay as they are.` });
@@ -28,15 +35,14 @@ export function BotButtons({ run, me }: { run: Run; me: Me }) {
     },
     onError: (error) => notifications.show({ color: "red", message: (error as { detail?: string }).detail ?? "It did not end." }),
   });
-  const known = bots.data?.find((each) => each.name === run.name);
-  if (me.role === "viewer") return null;
+  if (!mayAct(me)) return null;
   const end = () => stop.mutate({ params: { path: { run: run.name } } });
   return (
     <div className="row">
       {run.is_running && (
-        <Button size="xs" variant="outline" color="red.7" loading={stop.isPending} onClick={() => (run.is_real ? ask(true) : end())}>
+        <Act control={`end ${run.name}`} size="xs" variant="outline" color="red.7" loading={stop.isPending} onClick={() => (run.is_real ? ask(true) : end())}>
           Stop the bot
-        </Button>
+        </Act>
       )}
       <Modal lockScroll={false} opened={isAsked} onClose={() => ask(false)} title={`Stop ${run.name}?`}>
         <p>Its positions stay, with the stops that the venue keeps. What the program itself watches, it watches no more: exits of its strategies, and stops that the venue does not keep.</p>
@@ -45,9 +51,9 @@ export function BotButtons({ run, me }: { run: Run; me: Me }) {
         </Button>
       </Modal>
       {!run.is_running && known && (
-        <Button size="xs" variant="light" onClick={() => again(true)}>
+        <Act control={`again ${run.name}`} size="xs" variant="light" onClick={() => again(true)}>
           Start it again
-        </Button>
+        </Act>
       )}
       <NewBot me={me} />
       <Modal lockScroll={false} opened={isAgain} onClose={() => again(false)} title={`Start ${run.name} again`}>
@@ -59,12 +65,12 @@ export function BotButtons({ run, me }: { run: Run; me: Me }) {
 
 export function NewBot({ me }: { me: Me }) {
   const [isOpen, open] = useState(false);
-  if (me.role === "viewer") return null;
+  if (!mayAct(me)) return null;
   return (
     <>
-      <Button size="xs" onClick={() => open(true)}>
+      <Act control="new bot" size="xs" onClick={() => open(true)}>
         New bot
-      </Button>
+      </Act>
       <Modal lockScroll={false} size="lg" opened={isOpen} onClose={() => open(false)} title="Start a new bot">
         <Start me={me} onDone={() => open(false)} />
       </Modal>

@@ -7,6 +7,7 @@ import { api, placed, type Schemas } from "../client/api";
 import { isBusy, usePolling, useWork } from "../client/work";
 import { whole } from "../ui/format";
 import { Failure, Form, Panel, State, Time } from "../ui/parts";
+import { mayAct } from "./may";
 
 type Download = Schemas["DownloadOut"];
 
@@ -19,10 +20,10 @@ export function Downloads({ me }: { me: Me }) {
   useEffect(() => {
     if (busy === 0) void queries.invalidateQueries({ queryKey: ["get", "/api/v1/data"] }); // what came is in the store
   }, [queries, busy]);
-  if (me.role === "viewer" && rows.length === 0) return null;
+  if (!mayAct(me) && rows.length === 0) return null;
   return (
     <Panel title="Download">
-      {me.role !== "viewer" && <Start />}
+      {mayAct(me) && <Start />}
       {cancel.error && <Failure error={cancel.error} />}
       {rows.map((each) => (
         <div key={each.id} className="backtest download">
@@ -33,7 +34,7 @@ export function Downloads({ me }: { me: Me }) {
               <Time ms={each.created} />
             </span>
             {isBusy(each) && <Progress value={each.progress * 100} w={160} aria-label="Progress" />}
-            {isBusy(each) && me.role !== "viewer" && (
+            {isBusy(each) && mayAct(me) && (
               <Button size="compact-xs" variant="light" onClick={() => cancel.mutate({ params: { path: { id: each.id } } })}>
                 Cancel
               </Button>
@@ -62,7 +63,7 @@ function Start() {
   const { at, rest } = placed(start.error, ["instruments", "timeframes", "timerange"]);
   const send = () => start.mutate({ body: { instruments, timeframes, timerange: timerange.trim(), trades: areTrades, funding: isFunding, replace: false } });
   return (
-    <Form error={start.error} onSend={send}>
+    <Form control="download" error={start.error} onSend={send}>
       <div className="row">
         <TagsInput label="Instruments" description="BTC/USDT@KRAKEN; Enter adds one" value={instruments} onChange={setInstruments} error={at.instruments} acceptValueOnBlur maw={420} miw={240} />
         <MultiSelect label="Timeframes" searchable description="one or more" data={["1m", "5m", "15m", "1h", "4h", "1d"]} value={timeframes} onChange={setTimeframes} error={at.timeframes} maw={260} />

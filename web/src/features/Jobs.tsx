@@ -8,6 +8,7 @@ import { isBusy, usePolling, useWork } from "../client/work";
 import { DataTable } from "../ui/DataTable";
 import { lasting, share, whole } from "../ui/format";
 import { Failure, Loaded, Panel, Stat, State, Time } from "../ui/parts";
+import { mayAct } from "./may";
 
 type Job = Schemas["JobOut"];
 /** Where work of each kind is asked for and read. */
@@ -60,7 +61,7 @@ export default function Jobs({ me }: { me: Me }) {
                     { name: "State", cell: (row) => <State of={row.state} />, width: "86px" },
                     { name: "How far", cell: (row) => <Far of={row} />, width: "130px" },
                     { name: "Took", cell: (row) => (row.finished ? lasting(row.finished - row.created) : "–"), isNumber: true, width: "80px" },
-                    ...(me.role === "viewer" ? [] : [{ name: "", cell: (row: Job) => isBusy(row) && <Button size="compact-xs" variant="light" onClick={(e) => { e.stopPropagation(); cancel.act(row); }}>Cancel</Button>, width: "76px" }]),
+                    ...(!mayAct(me) ? [] : [{ name: "", cell: (row: Job) => isBusy(row) && <Button size="compact-xs" variant="light" onClick={(e) => { e.stopPropagation(); cancel.act(row); }}>Cancel</Button>, width: "76px" }]),
                   ]}
                 />
               </Panel>

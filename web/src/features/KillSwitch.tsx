@@ -8,7 +8,9 @@ import { useState } from "react";
 import type { Me, Run as Whole } from "../app/Shell";
 import { api, codeOf, type Schemas } from "../client/api";
 import { Failure } from "../ui/parts";
+import { Act } from "../ui/reach";
 import { Confirm } from "./Confirm";
+import { isHalted, mayKill } from "./may";
 
 type Run = Pick<Whole, "name" | "is_running" | "is_real" | "killed" | "standing">;
 
@@ -22,20 +24,19 @@ interface Deed {
 /** Give it the run's name as key: a dialog about one run must not become one about another. */
 export function KillSwitch({ run, me }: { run: Run; me: Me }) {
   const [deed, intend] = useState<Deed | null>(null);
-  const isHalted = run.standing.state === "halted" || run.killed !== "";
-  // Real orders are stopped by a switch that needs no process; a bot on paper only trades while one answers.
-  if (me.role === "viewer" || !(run.is_running || run.is_real)) return null;
-  const begin = (action: Deed["action"]) => intend({ action, isHalted, reason: run.standing.reason ?? "" });
+  if (!mayKill(me, run)) return null;
+  const wasHalted = isHalted(run);
+  const begin = (action: Deed["action"]) => intend({ action, isHalted: wasHalted, reason: run.standing.reason ?? "" });
   return (
     <>
-      {isHalted && (
-        <Button size="xs" color="red.9" variant="outline" onClick={() => begin("release")}>
+      {wasHalted && (
+        <Act control={`release ${run.name}`} size="xs" color="red.9" variant="outline" onClick={() => begin("release")}>
           Release
-        </Button>
+        </Act>
       )}
-      <Button size="xs" color="red.9" onClick={() => begin("kill")}>
+      <Act control={`kill ${run.name}`} size="xs" color="red.9" onClick={() => begin("kill")}>
         Kill
-      </Button>
+      </Act>
       {deed && <Ask key={deed.action} run={run} deed={deed} onDone={() => intend(null)} />}
     </>
   );

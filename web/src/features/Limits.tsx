@@ -7,6 +7,7 @@ import { api, codeOf, placed, type Schemas } from "../client/api";
 import { quoteOf, sharedUnit, words } from "../ui/format";
 import { Failure, Form, Loaded, Told } from "../ui/parts";
 import { Confirm } from "./Confirm";
+import { mayRule } from "./may";
 
 type Wish = Record<string, unknown>;
 type Answer = Schemas["AnswerOut"];
@@ -53,7 +54,7 @@ function Rules({
 }) {
   const [wish, setWish] = useState<Wish>({});
   const schema = api.useQuery("get", "/api/v1/config/schema", {}, { staleTime: Number.POSITIVE_INFINITY });
-  const mayAct = (me.role === "admin" || me.demo) && run.is_running;
+  const mayAct = mayRule(me, run);
   const send = (loosen: boolean) =>
     onSend({ ...wish, loosen }, (answer) => {
       setWish({});
@@ -63,7 +64,7 @@ function Rules({
   const { at, rest } = placed(error, Object.keys(values));
   const hasChanged = Object.keys(wish).length > 0;
   return (
-    <Form label={name} error={error} onSend={() => send(false)}>
+    <Form label={name} control={`${name} ${run.name}`} error={error} onSend={() => send(false)}>
       <Loaded query={schema} height={420}>
         {(found) => {
           const told = texts(found, shape);

@@ -9,6 +9,7 @@ import { Dots, HeatMap } from "../ui/charts2d";
 import { DataTable } from "../ui/DataTable";
 import { share, typed, words } from "../ui/format";
 import { Empty, Failure, Form, Loaded, Meter, Panel, Stat, State, Time } from "../ui/parts";
+import { mayAct } from "./may";
 import { propertiesOf } from "./ParameterFields";
 import { Studies, short } from "./Studies";
 import { named, SUBJECT, useSubject } from "./Subject";
@@ -23,7 +24,7 @@ export default function Optimise({ me }: { me: Me }) {
   return (
     <>
       <h1>Optimise</h1>
-      {me.role !== "viewer" && <Start onStarted={setOpen} />}
+      {mayAct(me) && <Start onStarted={setOpen} />}
       <Panel title="Searches">
         <Loaded query={list}>
           {(page) =>
@@ -79,7 +80,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
     <Panel title="New search">
       <Loaded query={subject.query} height={330}>
         {() => (
-          <Form error={start.error} onSend={send}>
+          <Form control="search" error={start.error} onSend={send}>
             <div className="row">
               {subject.fields(at)}
               <TextInput label="Search until" description="judged on what comes after" value={until} onChange={(e) => setUntil(e.currentTarget.value)} error={at.train_until} w={190} />
@@ -132,7 +133,7 @@ function Row({ of, me, isOpen, onOpen }: { of: Search; me: Me; isOpen: boolean; 
           <Time ms={of.created} /> · {of.done} of {of.total || "?"} trials
         </span>
         {isBusy(of) && <Progress value={of.progress * 100} w={160} aria-label="Progress" />}
-        {isBusy(of) && me.role !== "viewer" && (
+        {isBusy(of) && mayAct(me) && (
           <Button size="compact-xs" variant="light" onClick={() => cancel.mutate({ params: { path: { id: of.id } } })}>
             Cancel
           </Button>
@@ -276,7 +277,7 @@ function Trials({ of, me, rows, found }: { of: Search; me: Me; rows: Trial[]; fo
           { name: "Trades", cell: (row) => short(row.metrics.trades ?? "–"), isNumber: true },
         ]}
       />
-      {me.role !== "viewer" && (
+      {mayAct(me) && (
         <div className="row">
           <Button disabled={chosen === null} loading={apply.isPending} onClick={() => apply.mutate({ params: { path: { id: of.id } }, body: { trial: chosen } })}>
             {chosen === null ? "Apply" : `Apply trial ${chosen}`}

@@ -10,7 +10,9 @@ import { useValued } from "../client/valued";
 import { DataTable, ROOM } from "../ui/DataTable";
 import { baseOf, exact, inUnit, money, pair, quoteOf, words } from "../ui/format";
 import { Export, Failure, Form, Loaded, Panel, Time, Told } from "../ui/parts";
+import { Act } from "../ui/reach";
 import { fillColumns, orderColumns, positionColumns } from "./columns";
+import { maySteer } from "./may";
 import { PagedTable, usePages } from "./pages";
 import { Why } from "./Why";
 
@@ -21,7 +23,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
   const path = { run: run.name };
   const [why, ask] = useState<{ order?: string; ref?: string } | null>(null);
   const [isPlacing, place] = useState(false);
-  const mayAct = me.role !== "viewer" && run.is_running;
+  const mayAct = maySteer(me, run);
   const open = api.useQuery("get", "/api/v1/runs/{run}/orders", { params: { path, query: { is_open: true, limit: 200 } } });
   const positions = useValued("positions", api.useQuery("get", "/api/v1/runs/{run}/positions", { params: { path } }));
   const all = usePages<Schemas["OrderOut"]>(`/api/v1/runs/${run.name}/orders`, run.run_id, orderKey, {}, (row) => row.is_open);
@@ -49,7 +51,7 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
     <>
       <div className="panel-head">
         <h1>Orders</h1>
-        {mayAct && <Button size="xs" onClick={() => place(true)}>Order by hand</Button>}
+        {mayAct && <Act control={`order ${run.name}`} size="xs" onClick={() => place(true)}>Order by hand</Act>}
       </div>
       <Panel title="Positions">
         <Refused error={leave.error} rest={leave.error} />

@@ -54,7 +54,7 @@ export default function Overview({ run }: { run: Run }) {
           )}
         </Loaded>
       </Panel>
-      <div className="two">
+      <div className="two first-wider">
         <div className="stack">
           <Panel title="Risk" aside={<State of={run.standing.state} />}>
             {run.standing.reason && <p><Told text={run.standing.reason} /></p>}

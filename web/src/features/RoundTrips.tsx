@@ -10,6 +10,7 @@ import { DataTable, ROOM } from "../ui/DataTable";
 import { baseOf, inUnit, pair, quoteOf, share, signedShare, sums, whole, words } from "../ui/format";
 import { Export, Failure, Form, Gain, Loaded, Panel, Stat, Time } from "../ui/parts";
 import { tripColumns } from "./columns";
+import { mayAct } from "./may";
 import { PagedTable, usePages } from "./pages";
 import { Why } from "./Why";
 
@@ -93,7 +94,7 @@ function Journal({ run, me, of, onDone }: { run: Run; me: Me; of: Trip; onDone: 
   });
   const { at, rest } = placed(write.error, ["labels", "note"]);
   const send = () => write.mutate({ params: { path: { run: run.name, number: of.number ?? 0 } }, body: { labels, note } });
-  const isReadOnly = me.role === "viewer";
+  const isReadOnly = !mayAct(me);
   return (
     <>
     <Form error={write.error} onSend={send} label="Notes">

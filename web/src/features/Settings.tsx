@@ -7,6 +7,7 @@ import { useOnce } from "../client/once";
 import { DataTable } from "../ui/DataTable";
 import { typed } from "../ui/format";
 import { Failure, Form, Loaded, Panel, State, Time, written } from "../ui/parts";
+import { useReach } from "../ui/reach";
 import { Configuration } from "./Configuration";
 import { Missing, useDone } from "./Confirm";
 import { Venues } from "./Keys";
@@ -18,6 +19,7 @@ import { type Role, ROLES, Users } from "./Users";
 const Picture = lazy(() => import("./Picture"));
 
 export default function Settings({ run, me }: { run?: Run; me: Me }) {
+  const appearance = useReach<HTMLButtonElement>("appearance");
   return (
     <>
       <h1>Settings</h1>
@@ -40,7 +42,7 @@ export default function Settings({ run, me }: { run?: Run; me: Me }) {
           {me.role === "admin" && <Tabs.Tab value="audit">Audit</Tabs.Tab>}
           <Tabs.Tab value="configuration">Configuration</Tabs.Tab>
           <Tabs.Tab value="notifications">Notifications</Tabs.Tab>
-          <Tabs.Tab value="appearance">Appearance</Tabs.Tab>
+          <Tabs.Tab value="appearance" ref={appearance}>Appearance</Tabs.Tab>
           <Tabs.Tab value="about">About</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="me" pt="sm"><Mine me={me} /></Tabs.Panel>

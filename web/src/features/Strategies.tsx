@@ -8,8 +8,10 @@ import { useValued } from "../client/valued";
 import { type Column, DataTable } from "../ui/DataTable";
 import { baseOf, inUnit, pair, quoteOf, share, words } from "../ui/format";
 import { Facts, Failure, Form, Gain, Loaded, Panel, Stat, State, Time, Told } from "../ui/parts";
+import { Act } from "../ui/reach";
 import { BotButtons } from "./Bots";
 import { measured } from "./columns";
+import { maySteer, stepsOf } from "./may";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
 import { Why } from "./Why";
 
@@ -35,17 +37,19 @@ function One({ of, run, me }: { of: Schemas["RunStrategyOut"]; run: Run; me: Me 
     onSuccess: (answers) => refusedBy(answers).length === 0 && notifications.show({ message: `${of.name}: done, and on record.` }),
   });
   const refused = refusedBy(change.data ?? []);
-  const mayAct = me.role !== "viewer" && run.is_running;
-  const set = (status: "active" | "paused" | "stopped") => change.mutate({ params: { path }, body: { status } });
+  const mayAct = maySteer(me, run);
+  const set = (status: (typeof of)["status"]) => change.mutate({ params: { path }, body: { status } });
   return (
     <Panel
       title={of.name === of.strategy ? of.name : `${of.name} (${of.strategy})`}
       aside={
         <>
           <State of={of.status} />
-          {mayAct && of.status !== "active" && <Button size="xs" variant="light" onClick={() => set("active")}>Start</Button>}
-          {mayAct && of.status === "active" && <Button size="xs" variant="light" onClick={() => set("paused")}>Pause entries</Button>}
-          {mayAct && of.status !== "stopped" && <Button size="xs" variant="outline" color="red.7" onClick={() => set("stopped")}>Stop</Button>}
+          {mayAct && stepsOf(of.status).map((each) => (
+            <Act key={each.to} control={`${each.to} ${run.name} ${of.name}`} size="xs" {...(each.isGrave ? { variant: "outline", color: "red.7" } : { variant: "light" })} onClick={() => set(each.to)}>
+              {each.name}
+            </Act>
+          ))}
         </>
       }
     >
@@ -171,7 +175,7 @@ function Parameters({
   const put = (name: string, value: Value) => setValues((before) => ({ ...before, [name]: value }));
   const hasChanged = Object.keys(values).length > 0 || allocation !== null;
   return (
-    <Form className="stack" label={`Parameters of ${of.name}`} error={error} onSend={() => onSave(values, allocation === null ? null : Number(allocation))}>
+    <Form className="stack" label={`Parameters of ${of.name}`} control={`parameters ${run.name} ${of.name}`} error={error} onSend={() => onSave(values, allocation === null ? null : Number(allocation))}>
       <Loaded query={schema} height={96}>
         {(found) => {
           const { at, rest } = placed(error, ["allocation", ...Object.keys(propertiesOf(found))]);

@@ -1,9 +1,10 @@
 /** Small parts that every screen uses: figures, times, panels, empty and failed states. */
 import { Alert, Loader } from "@mantine/core";
 import { useIsFetching } from "@tanstack/react-query";
-import { createContext, type FormEvent, isValidElement, type ReactNode, useContext, useEffect, useRef, useState } from "react";
+import { type FormEvent, isValidElement, type ReactNode, useContext, useEffect, useRef, useState } from "react";
 import { told } from "../client/api";
 import { type Figure, gain, local, tone, utc, words } from "./format";
+import { IsShown, useReach } from "./reach";
 
 export function Panel({ title, aside, children }: { title?: ReactNode; aside?: ReactNode; children: ReactNode }) {
   return (
@@ -82,6 +83,7 @@ export function Form({
   error,
   onSend,
   label,
+  control = "",
   className = "form",
   below,
   children,
@@ -89,12 +91,14 @@ export function Form({
   error: unknown;
   onSend: () => void;
   label?: string;
+  /** By what name the palette finds it. */
+  control?: string;
   className?: string;
   /** What may hold a form of its own: a browser keeps what is sent by a form within another one from us. */
   below?: ReactNode;
   children: ReactNode;
 }) {
-  const place = useRef<HTMLFormElement>(null);
+  const place = useReach<HTMLFormElement>(control);
   useEffect(() => {
     if (error) place.current?.querySelector<HTMLElement>("input[aria-invalid=true], textarea[aria-invalid=true], input[data-invalid=true]")?.focus();
   }, [error]);
@@ -115,7 +119,6 @@ export function Form({
 
 /** Milliseconds after which a screen is shown although a part of it still waits. */
 const PATIENCE = 4_000;
-const IsShown = createContext(true);
 
 /**
  * Hold a screen back until all that it asks for has come: nothing moves under one's eyes when the rest arrives. What
