@@ -171,6 +171,28 @@ async def test_a_stop_of_whose_earlier_life_nobody_spoke_goes_back_all_the_same(
     await world.stop()
 
 
+async def test_an_exit_waits_while_a_copy_that_lags_may_not_know_the_stop_whose_cancel_found_none() -> None:
+    world = await World().start()
+    stop = await world.guarded()
+    world.exchange.faults.add(Fault(Wrong.GAP, world.scene.own, times=0))
+    lag = world.exchange.faults.add(Fault(Wrong.LAG, "", 0, 0, 10.0))
+    world.gateway.watch(world.btc.id, float(world.bid()), float(world.bid()) + 1)
+    (standing,) = live(world.exchange.desk.of(world.account, world.market))
+    world.exchange.desk.cancel(standing, world.exchange.now)  # or it has filled: nobody tells
+
+    early = world.submit(Side.SELL, "0.04", reduce_only=True)
+    await world.advance(6)
+    stood = world.told(stop)[-1]
+    await world.advance(8)
+    late = world.submit(Side.SELL, "0.04", reduce_only=True)
+    await world.advance(6)
+
+    assert lag.hits
+    assert (stood, world.told(early)[-1], world.placed(early)) == ("OrderAccepted", "OrderRejected", 0)
+    assert world.placed(late) == 1
+    await world.stop()
+
+
 def _lives(world: World, order_id: str) -> list[str]:
     """Return the marks of an order's lives at the exchange, oldest first."""
     found = [order.ticket.client_id for order in world.exchange.desk.orders.values()]

@@ -20,6 +20,7 @@ from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import OrderRequest, OrderState, OrderType, Side
 from abidance.venues.account import AccountDialect, Proof, Reply
 from abidance.venues.net.transport import within
+from abidance.venues.trading.inquiry import LAG
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register
 from abidance.venues.trading.tracked import Tracked
@@ -168,14 +169,16 @@ class Keeping:
             with suppress(VenueError):
                 looking = self._look(tracked, urgent=True)
                 found = await within(pulse, LOOK, looking, "A look at an order that was taken back")
-                tracked.is_doubted = (
-                    found is None and tracked.was_there and not tracked.held
-                )  # a copy that lags
+                tracked.is_doubted = found is None and not tracked.held and self._may_lag(tracked)
                 if found is None:
                     self._absent[tracked.id] = pulse.steady() + AFRESH
         if tracked.unsettled and tracked.id not in self._asking:
             self._asking.add(tracked.id)
             self._way.spawn(self._ask_on(tracked))
+
+    def _may_lag(self, tracked: Tracked) -> bool:
+        """Say whether a copy may not know an order yet that the venue has had: that it does not is no answer then."""
+        return tracked.was_there and self._way.wire.now() - tracked.sent_at < LAG * SECOND_NS
 
     async def _ask_on(self, tracked: Tracked) -> None:
         """Ask until somebody says of each earlier life of an order what it had filled, or for long enough of each."""
