@@ -193,6 +193,29 @@ async def test_an_exit_waits_while_a_copy_that_lags_may_not_know_the_stop_whose_
     await world.stop()
 
 
+def test_an_order_that_left_goes_back_under_another_id_though_nobody_named_its_lives() -> None:
+    stop = Recovered().stop
+    stop.may_have_returned, stop.wire_id = False, ""
+    ids = []
+    for _ in range(3):  # sent, no answer, taken back by our id
+        stop.release(DIED, ids_once=True)
+        ids.append(stop.wire_id or ID)
+        stop.left = True
+        stop.withdraw()
+        stop.unsettled.clear()
+
+    assert ids == [f"{ID}r1", f"{ID}r2", f"{ID}r3"]
+
+
+def test_an_order_that_never_left_goes_under_its_own_id() -> None:
+    stop = Recovered().stop
+    stop.may_have_returned, stop.left, stop.held = False, False, True
+
+    stop.release(DIED, ids_once=True)
+
+    assert (stop.wire_id, stop.view().id) == ("", ID)
+
+
 def _lives(world: World, order_id: str) -> list[str]:
     """Return the marks of an order's lives at the exchange, oldest first."""
     found = [order.ticket.client_id for order in world.exchange.desk.orders.values()]

@@ -159,10 +159,13 @@ class Tracked:
 
     def release(self, now: int, *, ids_once: bool) -> Decimal:
         """Note that the order goes to the venue and return the quantity; a used id gets a mark where it must."""
+        used = (
+            mark_of(self.wire_id) + 1 if self.left else 0
+        )  # by the life before, even if nobody ever named it
         self.held, self.ending, self.sent_at, self.base = False, None, now, self.filled
         self.was_there = self.left = False
         self.unplaced.clear()  # they are of the lives before
-        if ids_once and (mark := max(len(self.past), self.mark + 1)):
+        if ids_once and (mark := max(len(self.past), self.mark + 1, used)):
             self.wire_id = f"{self.id}r{mark}"
         return self.remaining
 
