@@ -160,3 +160,37 @@ def test_a_fill_that_a_person_accepted_is_not_told_again_when_it_is_listed(is_la
     ]
     assert fills[0].fee_asset == "USDT"
     assert told.stop.told is OrderState.FILLED
+
+
+def test_what_is_asked_of_orders_each_second_does_not_grow_with_those_that_have_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told, looked = Told(), list[Tracked]()
+    for number in range(1_000):
+        ended = told.register.sent(f"{number:032x}", told.stop.request, 0)
+        told.register.came_to_nothing(ended, "refused", 0)
+    told.register.owing()
+
+    def counted(tracked: Tracked) -> bool:
+        looked.append(tracked)
+        return tracked.told.is_closed
+
+    monkeypatch.setattr(Tracked, "is_closed", property(counted))
+    standing, owing = list(told.register.open()), told.register.owing()
+
+    assert (standing, owing) == ([told.stop], [])
+    assert {each.id for each in looked} == {told.stop.id}
+
+
+def test_an_ended_order_of_which_the_venue_reports_more_owes_that_until_it_is_told() -> None:
+    told = Told()
+    told.report(OrderState.CANCELLED, "0")
+    before = told.register.owing()
+
+    told.report(OrderState.CANCELLED, "0.4")
+    meanwhile = told.register.owing()
+    told.execution("0.4")
+
+    assert (before, meanwhile, told.register.owing()) == ([], [told.stop], [])
+    assert list(told.register.open()) == []
+    assert told.said == ["OrderCancelled", "OrderFilled"]

@@ -236,7 +236,7 @@ class Inquiry:
         """Ask for the executions that the venue has reported and that were not told, and in which lives others were."""
         since: dict[str, int] = {}
         unplaced = [each for each in self._register.open() if each.is_to_be_sought]
-        for each in (*(each for each in self._register if each.owes), *unplaced):
+        for each in (*self._register.owing(), *unplaced):
             name = each.request.instrument
             since[name] = min(since.get(name, each.sent_at), each.sent_at)
         for instrument, moment in since.items():

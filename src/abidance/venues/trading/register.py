@@ -61,13 +61,10 @@ class Register:
         self._is_ours = is_ours
         self._moved: set[tuple[str, str, str]] = set()
         self._orders: dict[str, Tracked] = {}
+        self._live: dict[str, Tracked] = {}
         self._by_venue_id: dict[str, Tracked] = {}
 
     # --- what is asked
-
-    def __iter__(self) -> Iterator[Tracked]:
-        """Yield all our orders, those that have ended, too, oldest first."""
-        return iter(list(self._orders.values()))
 
     def get(self, order_id: str) -> Tracked | None:
         """Return one of our orders."""
@@ -75,7 +72,16 @@ class Register:
 
     def open(self) -> Iterator[Tracked]:
         """Yield our orders that have not ended, oldest first."""
-        return iter([each for each in self._orders.values() if not each.is_closed])
+        return iter([each for each in self._pending() if not each.is_closed])
+
+    def owing(self) -> list[Tracked]:
+        """Return our orders, ended ones too, of which the venue has reported more as filled than was told."""
+        return [each for each in self._pending() if each.owes]
+
+    def _pending(self) -> Iterable[Tracked]:
+        """Return the orders from which something is expected; what has ended is left out until there is news of it."""
+        self._live = {id: each for id, each in self._live.items() if not each.is_closed or each.owes}
+        return self._live.values()
 
     def once_there(self) -> list[Tracked]:
         """Return a few of our orders that the venue had: the newest that stand there, and the newest that ended."""
@@ -102,7 +108,7 @@ class Register:
 
     def sent(self, order_id: str, request: OrderRequest, now: int) -> Tracked:
         """Note an order that is about to be sent."""
-        tracked = self._orders[order_id] = Tracked(order_id, request, now)
+        tracked = self._orders[order_id] = self._live[order_id] = Tracked(order_id, request, now)
         return tracked
 
     def recover(self, orders: Iterable[Order], fills: Iterable[Fill]) -> None:
@@ -111,12 +117,14 @@ class Register:
             tracked = Tracked(order.id, order.request, order.ts_intent, order.state, left=True)
             tracked.filled = tracked.reported = order.filled
             tracked.was_there = order.state not in (OrderState.SENT, OrderState.UNKNOWN)
-            self._orders[order.id] = tracked
+            self._orders[order.id] = self._live[order.id] = tracked
         for fill in fills:
             self.heard[fill.instrument, fill.id] = fill.order_id
             if (found := self._orders.get(fill.order_id)) is not None:
                 found.unplaced[fill.id] = fill.quantity
-                if is_conceded(fill):
+                if is_conceded(
+                    fill
+                ):  # it stays unplaced: told late at worst, where another life would tell it twice
                     self._note_conceded(found, fill)
 
     # --- what is proven
@@ -184,6 +192,7 @@ class Register:
         if tracked is None:
             self._not_known(report)
             return None
+        self._live.setdefault(tracked.id, tracked)
         self.foreign.pop(report.venue_id, None)
         self.orphans.pop(report.venue_id, None)
         tracked.is_doubted = False

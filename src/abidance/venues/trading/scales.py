@@ -171,15 +171,14 @@ class Scales:
         """Doubt the account once fills are missing for so long that nobody can say whether they will be found."""
         now, before = self._way.pulse.steady(), self._owing
         self._owing = {}
-        for each in self._register:
-            if each.owes:
-                known = before.get(each.id, _Owing(now, each.filled))
-                self._owing[each.id] = known if known.listed == each.filled else _Owing(now, each.filled)
+        for each in self._register.owing():
+            known = before.get(each.id, _Owing(now, each.filled))
+            self._owing[each.id] = known if known.listed == each.filled else _Owing(now, each.filled)
         self._doubt(OWED, self._unlisted())
 
     def overdue(self) -> list[Tracked]:
         """Return the orders of which fills are missing for so long that this is a doubt."""
-        return [each for each in self._register if each.owes and self._is_overdue(each)]
+        return [each for each in self._register.owing() if self._is_overdue(each)]
 
     def _is_overdue(self, owing: Tracked) -> bool:
         now = self._way.pulse.steady()
