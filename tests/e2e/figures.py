@@ -279,7 +279,7 @@ def logs(page: Any, truth: Truth) -> Found:
 
 
 def alerts(page: Any, truth: Truth) -> Found:
-    found = truth.get("alerts?level=warning&limit=500")
+    found = truth.get("alerts?level=warning&limit=500")["items"]
     yield stat(page, "Errors"), str(sum(each["level"] == "error" for each in found))
     yield stat(page, "Warnings"), str(sum(each["level"] == "warning" for each in found))
     for row, each in enumerate(found[:3]):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -80,16 +81,17 @@ def still(page: Any, place: Any) -> bytes:
     return now
 
 
+def answered(body: str, route: Any) -> None:
+    """Answer in the server's place."""
+    route.fulfill(body=body, content_type="application/json")
+
+
 def test_fills_and_stops_are_drawn_on_the_candles(browser: Any, ended: House) -> None:
     def drawn(hidden: str) -> tuple[bytes, list[int]]:
         visitor = Visitor(browser, ended.address)
         for part, answer in HIDDEN.get(hidden, {}).items():
-            visitor.page.route(
-                lambda url, part=part: part in f"{url}?",
-                lambda route, answer=answer: route.fulfill(
-                    body=json.dumps(answer), content_type="application/json"
-                ),
-            )
+            told = partial(answered, json.dumps(answer))
+            visitor.page.route(lambda url, part=part: part in f"{url}?", told)
         page = visitor.go("/markets")
         page.locator(".chart canvas").first.wait_for()
         page.locator(".link-live").wait_for()

@@ -23,7 +23,7 @@ from tests.e2e.dashboard import (
     pytestmark,
     visitor,
 )
-from tests.e2e.test_dashboard_lists import Trading
+from tests.trading import Trading
 
 __all__ = ["browser", "house", "pytestmark", "visitor"]  # fixtures, and what all tests of the dashboard need
 WATCH = """(() => {

@@ -2,22 +2,20 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from abidance.journal.record import Codec, RunHeader, frame, opening
-from abidance.model.command import Submit
-from abidance.model.event import BalanceChanged, Control, ControlAction, OrderAccepted, OrderFilled
-from abidance.model.instrument import Instrument
-from abidance.model.order import Fill, OrderRequest, Purpose, Side
-from abidance.model.outcome import Approved, Decided, Recorded
-from abidance.run.config import load
+import pytest
+
+from abidance.api.bench import Job
 from tests.e2e.dashboard import House, Visitor, browser, playwright, pytestmark
+from tests.trading import MINUTE, START, Trading
 
 __all__ = ["browser", "pytestmark"]  # a fixture, and what all tests of the dashboard need
-ID, NAME, START, MINUTE = "BTC/USDT@BINANCE", "EmaCross", 1_600_000_000 * 10**9, 60 * 10**9
 ORDERS, LATER = 10_000, 400
 SCROLL = """async ([label, least]) => {
     const table = document.querySelector(`[aria-label="${label}"]`);
@@ -62,56 +60,6 @@ FLING = """async (label) => {
 """Scrolls a table up, ten rows a frame; tells how the frames came and what held them up."""
 WORK, LATE, TRIES = 25.0, 0.25, 3
 """Milliseconds of work a frame and the share of frames that may come late, and tries: a busy machine delays some."""
-
-
-class Trading:
-    """The journal of a bot that sends one order a minute, the quantity of each its number; all but the first fill."""
-
-    def __init__(self, path: Path) -> None:
-        instrument = Instrument(ID, Decimal("0.01"), Decimal("0.00001"), Decimal("0.00001"), Decimal(5))
-        given = {"instruments": [ID], "strategies": [{"strategy": NAME}], "name": "long"}
-        config = load([], given, {}).ready().model_dump(mode="json")
-        path.parent.mkdir(parents=True)
-        self._codec, self._file = Codec((instrument,)), path.open("wb")
-        header = RunHeader("r1", "long", "paper", START, "test", "hash", config, (instrument,))
-        first, mark = opening(header)
-        self._crc, self._seq, self.count = mark.crc, 0, 0
-        self._file.write(first)
-        self._put(BalanceChanged(START, "BINANCE", "USDT", Decimal(10**12), "opening"))
-        self._put(Control(START, ControlAction.START, actor="test"))
-
-    def send(self, count: int) -> None:
-        """Send so many orders, and let readers see them."""
-        for number in range(self.count + 1, self.count + count + 1):
-            now = START + number * MINUTE
-            request = OrderRequest(
-                NAME, ID, Side.BUY, Decimal(number), purpose=Purpose.ENTRY, decision_price=Decimal(100)
-            )
-            submit = Submit(f"{number:032x}", request, now)
-            self._put(Decided(now, (request,), (Approved(request),), (submit,), ()))
-            self._put(OrderAccepted(now, submit.order_id))
-            if number > 1:
-                self.fill(number, now)
-        self.count += count
-        self._file.flush()
-
-    def fill(self, number: int, now: int) -> None:
-        """Fill an order."""
-        fee = Decimal("0.1")
-        fill = Fill(
-            str(number), f"{number:032x}", ID, NAME, Side.BUY, Decimal(number), Decimal(100), fee, "USDT", now
-        )
-        self._put(OrderFilled(now, fill))
-        self._file.flush()
-
-    def close(self) -> None:
-        """Write no more."""
-        self._file.close()
-
-    def _put(self, event: Recorded) -> None:
-        self._seq += 1
-        framed, self._crc = frame(self._codec.encode(self._seq, False, event), self._crc)
-        self._file.write(framed)
 
 
 def flung(page: Any) -> dict[str, float]:
@@ -171,3 +119,76 @@ def test_ten_thousand_orders_scroll_by_each_once_and_stay_while_more_come(
         moved.get_by_text("filled").wait_for()
         assert visitor.faults == []
         visitor.context.close()
+
+
+PAGE, CARDS, MORE = 200, 50, 203
+"""Rows of a page of a table and of a list that is none, and rows that there are."""
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house in which each list is longer than a page of it."""
+    folder = tmp_path_factory.mktemp("long")
+    for number in range(MORE):
+        job = Job(f"id{number}", {}, f"work {number}", "ada", 1_000 + number, "done")
+        place = folder / "abidance" / "backtests" / job.id
+        place.mkdir(parents=True)
+        (place / "request.json").write_text(json.dumps(asdict(job)))
+    with closing(Trading(folder / "abidance" / "runs" / "long" / "journal.abj")) as bot:
+        bot.send(MORE + 1)  # the first rests
+        bot.send(MORE - 1, stop=Decimal(90), rests=True)
+        bot.tell(MORE)
+        with House(folder, demo=True) as house:
+            yield house
+
+
+@pytest.mark.parametrize(
+    ("screen", "name"), [("orders", "Open orders"), ("jobs", "Jobs"), ("alerts", "Alerts")]
+)
+def test_a_table_is_read_to_its_end_as_one_scrolls(browser: Any, long: House, screen: str, name: str) -> None:
+    visitor = Visitor(browser, long.address)
+    page = visitor.go(f"/{screen}")
+    table = page.get_by_role("table", name=name, exact=True)
+    playwright.expect(table).to_have_attribute("aria-rowcount", str(PAGE + 1))
+
+    table.evaluate("each => { each.scrollTop = each.scrollHeight }")
+
+    playwright.expect(table).to_have_attribute("aria-rowcount", str(MORE + 1))
+    counted = {"jobs": "Done", "alerts": "Warnings"}.get(screen)
+    if counted:
+        stat = page.locator(".stat", has=page.get_by_text(counted, exact=True)).locator(".stat-value")
+        playwright.expect(stat).to_have_text(str(MORE))
+    assert visitor.faults == []
+    visitor.context.close()
+
+
+def test_a_list_that_is_no_table_says_where_it_ends_and_leads_on(browser: Any, long: House) -> None:
+    visitor = Visitor(browser, long.address)
+    page = visitor.go("/backtests")
+    rows, older = page.locator(".backtest"), page.get_by_role("button", name="Older", exact=True)
+    playwright.expect(rows).to_have_count(CARDS)
+    page.get_by_text(f"The newest {CARDS} of {MORE}", exact=True).wait_for()
+
+    while older.count():
+        before = rows.count()
+        older.click()
+        playwright.expect(rows).not_to_have_count(before)
+        page.wait_for_load_state("networkidle")
+
+    assert rows.locator("button[aria-expanded]").all_inner_texts() == [
+        f"work {number}" for number in reversed(range(MORE))
+    ]
+    assert visitor.faults == []
+    visitor.context.close()
+
+
+def test_marks_on_the_candles_say_where_they_begin_and_lead_on(browser: Any, long: House) -> None:
+    visitor = Visitor(browser, long.address)
+    page = visitor.go("/markets")
+    for what in ("arrows", "stops and targets"):
+        page.get_by_text(f"{what.capitalize()} are drawn from").wait_for()
+        button = page.get_by_role("button", name=f"Older {what}")
+        button.click()
+        playwright.expect(button).to_have_count(0)
+    assert visitor.faults == []
+    visitor.context.close()

@@ -1,5 +1,6 @@
 """Pages of lists, newest first, by a cursor that stays right while the list grows."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Annotated, TypeVar
 
@@ -30,12 +31,14 @@ def page(
     cursor: str,
     shown: Callable[[A], B],
     wanted: Callable[[A], bool] | None = None,
+    places: Sequence[int] | None = None,
 ) -> Page[B]:
     """Return the newest of `rows` (oldest first, only ever appended to) before the cursor.
 
-    Where few rows are wanted, a page may end before it is full: nothing may hold the server up.
+    Where few rows are wanted, a page may end before it is full: nothing may hold the server up. Rows that are the part
+    of such a list which others leave are given with their `places` in it, in order: cursors are places.
     """
-    at = len(rows) if not cursor else int(cursor)
+    at = len(rows) if not cursor else int(cursor) if places is None else bisect_left(places, int(cursor))
     if at > len(rows):
         raise ProblemError(422, "The cursor is of another list.", "Begin without a cursor.")
     items: list[B] = []
@@ -45,7 +48,8 @@ def page(
         row = rows[at]
         if wanted is None or wanted(row):
             items.append(shown(row))
-    return Page(items=items, next=str(at) if at else None, total=len(rows) if wanted is None else None)
+    next = at if places is None or not at else places[at]
+    return Page(items=items, next=str(next) if at else None, total=len(rows) if wanted is None else None)
 
 
 __all__ = ["Cursor", "Limit", "Purposes", "page"]

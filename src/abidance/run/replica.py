@@ -227,6 +227,12 @@ class Replica:
         """Return whether the run as a whole may take new risk."""
         return self.breakers.state("", "", self.state.now)
 
+    def resting(self) -> tuple[list[int], list[Order]]:
+        """Return the orders that may still fill, oldest first, and where each stands among all that were sent."""
+        found = {self._order_places.get(each.id): each for each in self.orders.open()}
+        places = sorted(at for at in found if at is not None)
+        return places, [found[at] for at in places]
+
     def order_decision(self, order_id: str) -> Decision | None:
         """Return the decision that sent an order, or None for one that this run did not send."""
         life = self._life(order_id)

@@ -30,6 +30,7 @@ POST   /api/v1/downloads                                  operator research
 GET    /api/v1/downloads/{id}                             viewer   read
 DELETE /api/v1/downloads/{id}                             operator research
 GET    /api/v1/jobs                                       viewer   read
+GET    /api/v1/jobs/counts                                viewer   read
 GET    /api/v1/keys                                       admin    manage
 POST   /api/v1/keys                                       admin    -        confirmed
 PUT    /api/v1/keys                                       admin    -        confirmed

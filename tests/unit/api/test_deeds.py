@@ -223,7 +223,9 @@ def test_a_kill_goes_through_while_the_log_cannot_be_written_and_is_written_late
         killed = operator.post(f"{RUN}/control", json={"action": "kill"}, headers=CHANGE)
         paused = operator.post(f"{RUN}/control", json={"action": "pause_entries"}, headers=CHANGE)
     (alarm,) = [
-        each for each in operator.get(f"{API}/alerts?level=error").json() if each["code"] == "not_audited"
+        each
+        for each in operator.get(f"{API}/alerts?level=error").json()["items"]
+        if each["code"] == "not_audited"
     ]
     owed = operator.get("/metrics").text
     mend_log(house, kept)
@@ -276,7 +278,7 @@ def test_a_kill_does_not_wait_for_a_disk_that_does_not_answer(
     try:
         with Node(house, KILLED) as node:
             killed = operator.post(f"{RUN}/control", json={"action": "kill"}, headers=CHANGE)
-        told = operator.get(f"{API}/alerts?level=error").json()[0]["text"]
+        told = operator.get(f"{API}/alerts?level=error").json()["items"][0]["text"]
     finally:
         answers.set()
 

@@ -139,9 +139,9 @@ def test_alerts_are_what_is_more_than_news_of_every_run_newest_first(
     for ts, level, code in ((1, "warning", "old"), (4, "error", "new"), (3, "info", "news")):
         notices.append(Notice(2**61 + ts * 1_000_000, level, code, "Look."))
 
-    found = operator.get("/api/v1/alerts", params={"limit": 2}).json()
-    grave = operator.get("/api/v1/alerts", params={"level": "error", "limit": 1}).json()
-    every = operator.get("/api/v1/alerts", params={"level": "info", "limit": 500}).json()
+    found = operator.get("/api/v1/alerts", params={"limit": 2}).json()["items"]
+    grave = operator.get("/api/v1/alerts", params={"level": "error", "limit": 1}).json()["items"]
+    every = operator.get("/api/v1/alerts", params={"level": "info", "limit": 500}).json()["items"]
 
     assert [(each["run"], each["code"]) for each in found] == [("demo", "new"), ("demo", "old")]
     assert [each["code"] for each in grave] == ["new"]
@@ -174,20 +174,14 @@ def test_alerts_are_read_page_by_page_and_none_of_one_moment_is_missed(
     notices = house.runs.get("demo").replica.notices
     for number, ts in enumerate((1, 2, 2, 2, 3, 4, 4)):
         notices.append(Notice(2**61 + ts * 1_000_000, "error", f"n{number}", "Look."))
-    before, found = None, []
+    cursor, found = "", list[str]()
 
     for _ in range(20):
-        wish: dict[str, str | int] = {
-            "level": "error",
-            "limit": 2,
-            "run": "demo",
-            **({} if before is None else {"before": before}),
-        }
+        wish = {"level": "error", "limit": "2", "run": "demo", "cursor": cursor}
         page = operator.get("/api/v1/alerts", params=wish).json()
-        if not page:
+        found += [each["code"] for each in page["items"]]
+        if (cursor := page["next"]) is None:
             break
-        found += [each["code"] for each in page]
-        before = page[-1]["ts"]
 
     assert [each for each in found if each.startswith("n")] == ["n6", "n5", "n4", "n3", "n2", "n1", "n0"]
     assert operator.get("/api/v1/alerts", params={"run": "none"}).status_code == 404

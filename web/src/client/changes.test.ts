@@ -58,6 +58,7 @@ it.each([
   [{ strategy: "b" }, (row: Row) => row.strategy === "b"],
   [{ purpose: ["entry", "signal"] }, (row: Row) => row.purpose !== "stop"],
   [{ is_open: true }, (row: Row) => row.is_open],
+  [{ is_open: "true" }, (row: Row) => row.is_open], // as an address has it
   [{ strategy: "", is_open: undefined }, () => true],
 ] as [Record<string, unknown>, (row: Row) => boolean][])("a page that is told of rows is what the server would answer, asked for %o", (query, wanted) => {
   const counts = { placed: 0, asked: 0 };

@@ -32,15 +32,19 @@ interface Asked {
   query: Record<string, unknown>;
 }
 
+/** Return which route a query asks, by the typed client or, with the names in it, by `usePages`. */
+export const wayOf = ({ queryKey: [first, second] }: Pick<Query, "queryKey">) => String(first === "get" ? second : first);
+
 /** Return what a query asks of runs or alerts, null for one that asks for something else. */
-function asked({ queryKey: [first, second, third, start] }: Pick<Query, "queryKey">): Asked | null {
-  const isTyped = first === "get"; // by the typed client; else by `usePages`, with the run's name in its path
-  const [, noun, name, rest] = /^\/api\/v1\/(runs|alerts)(?:\/([^/]+)(?:\/(.+))?)?$/.exec(String(isTyped ? second : first)) ?? [];
+function asked(query: Pick<Query, "queryKey">): Asked | null {
+  const [first, , third, start] = query.queryKey;
+  const isTyped = first === "get";
+  const [, noun, name, rest] = /^\/api\/v1\/(runs|alerts)(?:\/([^/]+)(?:\/(.+))?)?$/.exec(wayOf(query)) ?? [];
   if (noun === undefined) return null;
   const route = noun === "alerts" ? noun : name === undefined ? "" : rest === undefined ? "{run}" : `{run}/${rest}`;
   if (!isTyped) return { route, run: name ?? "", query: { ...(third as object), cursor: start } };
-  const { path, query } = (third as { params?: { path?: { run?: string }; query?: object } } | undefined)?.params ?? {};
-  return { route, run: path?.run ?? "", query: { ...query } };
+  const { path, query: filters } = (third as { params?: { path?: { run?: string }; query?: object } } | undefined)?.params ?? {};
+  return { route, run: path?.run ?? "", query: { ...filters } };
 }
 
 /** Say whether a query asks of runs at all, or of what they tell people. */
@@ -86,10 +90,12 @@ export function joined(page: Page, rows: Row[], key: string, { limit = 100, curs
   let total = page.total;
   for (const row of rows) {
     if (filters.some(([name]) => !(name in row))) return null;
-    const fits = filters.every(([name, value]) => (Array.isArray(value) ? value.includes(row[name]) : row[name] === value));
+    const fits = filters.every(([name, value]) => (Array.isArray(value) ? value.includes(row[name]) : String(row[name]) === String(value)));
     const at = items.findIndex((each) => each[key] === row[key]);
-    if (at >= 0) items.splice(at, 1, ...(fits ? [row] : []));
-    else if (fits && cursor === "") {
+    if (at >= 0) {
+      items.splice(at, 1, ...(fits ? [row] : []));
+      if (!fits && typeof total === "number") total -= 1;
+    } else if (fits && cursor === "") {
       const [first, last] = [items[0], items.at(-1)];
       if (isBefore(row, first)) {
         if (page.next && isBefore(row, last)) continue; // it stands on a page further down

@@ -7,7 +7,7 @@
 import type { Query, QueryClient } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
 import type { Schemas } from "./api";
-import { type Change, isAbout, isOfRuns, withRows } from "./changes";
+import { type Change, isAbout, isOfRuns, wayOf, withRows } from "./changes";
 import { Renewals } from "./renewals";
 
 export type Link = "live" | "connecting" | "lost";
@@ -40,7 +40,7 @@ type Message = { type: string; run?: string; work?: string; number?: number; ite
 /** Beats come each second: after two that did not, the connection is lost, and three seconds have not passed. */
 const SILENCE = 2_200;
 const LONGEST = 10_000;
-const WORK = /^\/api\/v1\/(backtests|searches|verdicts|downloads|jobs)(\/{id})?$/;
+const WORK = /^\/api\/v1\/(backtests|searches|verdicts|downloads|jobs)(\/({id}|counts))?$/;
 /** Pieces of long work of which the last word is kept. */
 const KEPT = 500;
 
@@ -167,7 +167,7 @@ export class Stream {
       this.tell();
     } else if (type === "reset") {
       this.work = new Map();
-      this.readAnew((query) => WORK.test(String(query.queryKey[1])));
+      this.readAnew((query) => WORK.test(wayOf(query)));
     }
   }
 

@@ -5,7 +5,7 @@ import { WORK_EVERY } from "./pace";
 import { type Told, useLink, useToldWork, type WorkKind } from "./stream";
 import type { Read } from "./valued";
 
-type Work = Omit<Schemas["JobOut"], "kind">;
+export type Work = Omit<Schemas["JobOut"], "kind">;
 const RESTING = 10_000;
 
 export const isBusy = (of: Pick<Work, "state"> | undefined) => of?.state === "queued" || of?.state === "running";
@@ -34,11 +34,16 @@ export function standing<W extends Work>(rows: W[], told: Iterable<Told>, kind?:
   return fresh.length > 0 ? found.sort((one, other) => other.created - one.created) : found;
 }
 
-/** A list of work of one kind, or of all kinds, as it stands now. */
-export function useWork<W extends Work>({ data, error, isPending }: Read<{ items: W[] }>, kind?: WorkKind): Read<{ items: W[] }> {
+/** Work of one kind, or of all kinds, as it stands now. */
+export function useStanding<W extends Work>(rows: W[] | undefined, kind?: WorkKind): W[] | undefined {
   const told = useToldWork();
-  const found = useMemo(() => data && { ...data, items: standing(data.items, told.values(), kind) }, [data, told, kind]);
-  return { data: found, error, isPending };
+  return useMemo(() => rows && standing(rows, told.values(), kind), [rows, told, kind]);
+}
+
+/** Changes when a piece of work comes or stands otherwise; not while it only gets further. */
+export function useTurns(): string {
+  const told = useToldWork();
+  return useMemo(() => [...told.values()].map(({ data }) => `${data.id} ${data.state}`).join(), [told]);
 }
 
 /** One piece of work as it stands now. */

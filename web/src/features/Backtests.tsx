@@ -4,23 +4,23 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
-import { isBusy, usePolling, useWork } from "../client/work";
+import { isBusy } from "../client/work";
 import { CandleChart, Lines } from "../ui/charts";
 import { baseOf, exact, inUnit, money, quoteOf, share, words } from "../ui/format";
 import { Empty, Failure, Form, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
 import { mayAct } from "./may";
+import { Older, SHORT, useWorkPages } from "./pages";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
 import { named, namedVerdict, SUBJECT, useMoney, useSubject } from "./Subject";
 import { OneVerdict, VerdictOf } from "./Verdict";
 
 type Backtest = Schemas["BacktestOut"];
-const ALL = { params: { query: { limit: 50 } } };
 
 export default function Backtests({ me }: { me: Me }) {
   const [open, setOpen] = useState(named);
   const [verdict] = useState(namedVerdict);
   const [compared, compare] = useState<string[]>([]);
-  const list = useWork<Backtest>(api.useQuery("get", "/api/v1/backtests", ALL, { refetchInterval: usePolling() }), "backtest");
+  const list = useWorkPages<Backtest>("/api/v1/backtests", { kind: "backtest", size: SHORT });
   const toggle = (id: string) => compare((before) => (before.includes(id) ? before.filter((each) => each !== id) : [...before, id].slice(-4)));
   return (
     <>
@@ -29,14 +29,15 @@ export default function Backtests({ me }: { me: Me }) {
       {mayAct(me) && <Start onStarted={setOpen} />}
       <Panel title="Done and under way" aside={compared.length > 1 ? <span className="quiet">comparing {compared.length}, below</span> : <span className="quiet">tick two or more to compare</span>}>
         <Loaded query={list}>
-          {(page) =>
-            page.items.length === 0 ? (
+          {(rows) =>
+            rows.length === 0 ? (
               <Empty>No backtest was started here yet. Choose a strategy above.</Empty>
             ) : (
               <div>
-                {page.items.map((each) => (
+                {rows.map((each) => (
                   <Row key={each.id} of={each} isOpen={open === each.id} onOpen={() => setOpen(open === each.id ? null : each.id)} me={me} isCompared={compared.includes(each.id)} onCompare={() => toggle(each.id)} />
                 ))}
+                <Older of={list} />
               </div>
             )
           }

@@ -4,18 +4,19 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
-import { isBusy, usePolling, useWork } from "../client/work";
+import { isBusy } from "../client/work";
 import { whole } from "../ui/format";
 import { Failure, Form, Panel, State, Time } from "../ui/parts";
 import { mayAct } from "./may";
+import { Older, SHORT, useWorkPages } from "./pages";
 
 type Download = Schemas["DownloadOut"];
 
 export function Downloads({ me }: { me: Me }) {
   const queries = useQueryClient();
-  const list = useWork<Download>(api.useQuery("get", "/api/v1/downloads", { params: { query: { limit: 10 } } }, { refetchInterval: usePolling() }), "download");
+  const list = useWorkPages<Download>("/api/v1/downloads", { kind: "download", size: SHORT });
   const cancel = api.useMutation("delete", "/api/v1/downloads/{id}", { onSuccess: () => void queries.invalidateQueries() });
-  const rows = list.data?.items ?? [];
+  const rows = list.data ?? [];
   const busy = rows.filter(isBusy).length;
   useEffect(() => {
     if (busy === 0) void queries.invalidateQueries({ queryKey: ["get", "/api/v1/data"] }); // what came is in the store
@@ -48,6 +49,7 @@ export function Downloads({ me }: { me: Me }) {
           ))}
         </div>
       ))}
+      <Older of={list} />
     </Panel>
   );
 }

@@ -1,8 +1,9 @@
 /** Candles of an instrument with what the run did on them, and how far its data is trusted. */
-import { Drawer, Select, TagsInput } from "@mantine/core";
+import { Button, Drawer, Select, TagsInput } from "@mantine/core";
 import { useLocalStorage } from "@mantine/hooks";
 import { keepPreviousData } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
+import { Link as Go } from "wouter";
 import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { usePrices } from "../client/stream";
@@ -10,6 +11,7 @@ import { CandleChart, type Path } from "../ui/charts";
 import { exact, pair, whole, wholeness, words } from "../ui/format";
 import { Empty, Failure, Loaded, Panel, Stat, State, Time } from "../ui/parts";
 import { Depth } from "./Depth";
+import { usePages } from "./pages";
 import { Why } from "./Why";
 
 const NAMED = /^(sma|ema|bollinger|donchian) ([2-9]|[1-9][0-9]{1,2})$/;
@@ -33,7 +35,7 @@ export default function Markets({ run }: { run: Run }) {
     { params: { path, query: { instrument, timeframe: shown, limit: 1000 } } },
     { enabled: Boolean(instrument && shown) },
   );
-  const fills = api.useQuery("get", "/api/v1/runs/{run}/fills", { params: { path, query: { instrument, limit: 200 } } });
+  const fills = usePages<Schemas["FillOut"]>(`/api/v1/runs/${run.name}/fills`, run.run_id, (row) => row.ref, { query: { instrument } });
   const positions = api.useQuery("get", "/api/v1/runs/{run}/positions", { params: { path } });
   const risk = api.useQuery("get", "/api/v1/runs/{run}/risk", { params: { path } });
   const names = overlays.map((each) => each.toLowerCase().trim()).filter((each) => NAMED.test(each));
@@ -43,13 +45,13 @@ export default function Markets({ run }: { run: Run }) {
     { params: { path, query: { instrument, timeframe: shown, limit: 1000, names: names.join(",") } } },
     { enabled: Boolean(instrument && shown && names.length > 0), placeholderData: keepPreviousData },
   );
-  const guards = api.useQuery("get", "/api/v1/runs/{run}/orders/levels", { params: { path, query: { instrument, limit: 200 } } }, { enabled: Boolean(instrument) });
+  const guards = usePages<Guard>(`/api/v1/runs/${run.name}/orders/levels`, run.run_id, (row) => row.order_id, { query: { instrument }, mayChange: (row) => row.until === null });
   const stored = api.useQuery("get", "/api/v1/data", {}, { staleTime: 60_000 });
   const holding = stored.data?.find((each) => each.instrument === instrument && each.timeframe === shown);
   const rules = instruments.data?.find((each) => each.id === instrument);
   const feeds = risk.data?.feeds.filter((each) => each.instrument === instrument) ?? [];
   const marks = useMemo(
-    () => (fills.data?.items ?? []).map((each) => ({ id: each.ref, ts: each.ts, isBuy: each.side === "buy", text: words(each.purpose) })),
+    () => (fills.data ?? []).map((each) => ({ id: each.ref, ts: each.ts, isBuy: each.side === "buy", text: words(each.purpose) })),
     [fills.data],
   );
   const levels = useMemo(
@@ -62,7 +64,7 @@ export default function Markets({ run }: { run: Run }) {
         ]),
     [positions.data, instrument],
   );
-  const paths = useMemo(() => pathsOf(guards.data?.items ?? [], bars.data?.ts ?? []), [guards.data, bars.data]);
+  const paths = useMemo(() => pathsOf(guards.data ?? [], bars.data?.ts ?? []), [guards.data, bars.data]);
   return (
     <>
       <h1>Markets</h1>
@@ -76,6 +78,8 @@ export default function Markets({ run }: { run: Run }) {
           {(data) => (data.ts.length === 0 ? <Empty>No bar has closed yet.</Empty> : <CandleChart bars={data} marks={marks} levels={levels} paths={paths} tick={rules ? Number(rules.tick) : undefined} overlay={names.length ? (lines.data ?? NO_LINES) : undefined} onMark={ask} />)}
         </Loaded>
         {lines.error && <Failure error={lines.error} />}
+        <Rest what="arrows" of={fills} tsOf={(row) => row.ts} first={bars.data?.ts[0]} />
+        <Rest what="stops and targets" of={guards} tsOf={(row) => row.ts[0]} first={bars.data?.ts[0]} />
       </Panel>
       <div className="stats">
         <Stat label={`Last price, ${rules?.quote ?? ""}`} note={<Time ms={rules?.price_ts} />}>
@@ -117,6 +121,23 @@ export default function Markets({ run }: { run: Run }) {
         {why && <Why run={run} ref={why} />}
       </Drawer>
     </>
+  );
+}
+
+/** Where marks on the bars end before the bars do, and what leads to older ones. */
+function Rest<T>({ what, of, tsOf, first = 0 }: { what: string; of: ReturnType<typeof usePages<T>>; tsOf: (row: T) => number | undefined; first?: number }) {
+  const last = of.data?.at(-1);
+  const ts = last && tsOf(last);
+  if (of.data === undefined || of.isComplete || (ts !== undefined && ts < first)) return null;
+  return (
+    <div className="row older">
+      <span className="quiet">
+        {words(what)} are drawn {ts === undefined ? "for none of the newest orders" : <>from <Time ms={ts} isBrief /> on</>}; all stand under <Go href="/orders">Orders</Go>.
+      </span>
+      <Button size="compact-sm" variant="light" loading={of.isBusy} onClick={of.more}>
+        Older {what}
+      </Button>
+    </div>
   );
 }
 

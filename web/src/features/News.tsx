@@ -34,8 +34,8 @@ export function News() {
   useEffect(() => {
     if (!data || isAsking) return;
     const before = known.current?.level === level ? known.current.keys : null;
-    known.current = { level, keys: new Set(data.map(keyOf)) };
-    const fresh = before ? data.filter((each) => !before.has(keyOf(each)) && !isOwn(each)) : [];
+    known.current = { level, keys: new Set(data.items.map(keyOf)) };
+    const fresh = before ? data.items.filter((each) => !before.has(keyOf(each)) && !isOwn(each)) : [];
     for (const each of fresh.slice(0, MOST)) {
       notifications.show({ color: COLOURS[each.level] ?? "cyan", title: each.run || "The server", message: <Told text={each.text} />, autoClose: 8_000 });
     }

@@ -4,37 +4,38 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
-import { isBusy, usePolling, useWork } from "../client/work";
+import { isBusy } from "../client/work";
 import { Dots, HeatMap } from "../ui/charts2d";
 import { DataTable } from "../ui/DataTable";
 import { share, typed, words } from "../ui/format";
 import { Empty, Failure, Form, Loaded, Meter, Panel, Stat, State, Time } from "../ui/parts";
 import { mayAct } from "./may";
+import { Older, SHORT, useWorkPages } from "./pages";
 import { propertiesOf } from "./ParameterFields";
 import { Studies, short } from "./Studies";
 import { named, SUBJECT, useSubject } from "./Subject";
 
 type Search = Schemas["SearchOut"];
-const ALL = { params: { query: { limit: 50 } } };
 const OBJECTIVES = ["sharpe", "sortino", "calmar", "total_return", "profit_factor", "max_drawdown", "win_rate", "turnover:min"];
 
 export default function Optimise({ me }: { me: Me }) {
   const [open, setOpen] = useState(named);
-  const list = useWork<Search>(api.useQuery("get", "/api/v1/searches", ALL, { refetchInterval: usePolling() }), "search");
+  const list = useWorkPages<Search>("/api/v1/searches", { kind: "search", size: SHORT });
   return (
     <>
       <h1>Optimise</h1>
       {mayAct(me) && <Start onStarted={setOpen} />}
       <Panel title="Searches">
         <Loaded query={list}>
-          {(page) =>
-            page.items.length === 0 ? (
+          {(rows) =>
+            rows.length === 0 ? (
               <Empty>No search was started here yet. Choose a strategy and ranges above.</Empty>
             ) : (
               <div>
-                {page.items.map((each) => (
+                {rows.map((each) => (
                   <Row key={each.id} of={each} me={me} isOpen={open === each.id} onOpen={() => setOpen(open === each.id ? null : each.id)} />
                 ))}
+                <Older of={list} />
               </div>
             )
           }

@@ -24,9 +24,9 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
   const [why, ask] = useState<{ order?: string; ref?: string } | null>(null);
   const [isPlacing, place] = useState(false);
   const mayAct = maySteer(me, run);
-  const open = api.useQuery("get", "/api/v1/runs/{run}/orders", { params: { path, query: { is_open: true, limit: 200 } } });
+  const open = usePages<Schemas["OrderOut"]>(`/api/v1/runs/${run.name}/orders`, run.run_id, orderKey, { query: { is_open: "true" }, mayChange: () => true });
   const positions = useValued("positions", api.useQuery("get", "/api/v1/runs/{run}/positions", { params: { path } }));
-  const all = usePages<Schemas["OrderOut"]>(`/api/v1/runs/${run.name}/orders`, run.run_id, orderKey, {}, (row) => row.is_open);
+  const all = usePages<Schemas["OrderOut"]>(`/api/v1/runs/${run.name}/orders`, run.run_id, orderKey, { mayChange: (row) => row.is_open });
   const cancel = api.useMutation("delete", "/api/v1/runs/{run}/orders/{order_id}");
   const [closed] = useState(() => new Attempt("close"));
   const leave = api.useMutation("post", "/api/v1/runs/{run}/orders", { onSuccess: () => closed.answered(null), onError: (error) => closed.answered(error) });
@@ -73,39 +73,36 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
       </Panel>
       <Panel title="Open orders">
         {cancel.error && <Failure error={cancel.error} />}
-        <Loaded query={open} height={ROOM}>
-          {(page) => (
-            <DataTable
-              label="Open orders"
-              rows={page.items}
-              reserved={4}
-              keyOf={(row) => row.id}
-              empty="No order rests at the venue. Limit orders and protective stops wait here until they fill."
-              onRow={(row) => ask({ order: row.id })}
-              columns={[
-                ...orderColumns(run),
-                ...(mayAct
-                  ? [
-                      {
-                        name: "",
-                        width: "150px",
-                        cell: (row: Schemas["OrderOut"]) => (
-                          <span className="row">
-                          <Button size="compact-xs" variant="light" onClick={(e) => { e.stopPropagation(); change(row); }}>
-                            Change
-                          </Button>
-                          <Button size="compact-xs" variant="light" onClick={(e) => { e.stopPropagation(); withdraw(row); }}>
-                            Cancel
-                          </Button>
-                          </span>
-                        ),
-                      },
-                    ]
-                  : []),
-              ]}
-            />
-          )}
-        </Loaded>
+        <PagedTable
+          label="Open orders"
+          of={open}
+          room={ROOM}
+          reserved={4}
+          keyOf={orderKey}
+          empty="No order rests at the venue. Limit orders and protective stops wait here until they fill."
+          onRow={(row) => ask({ order: row.id })}
+          columns={[
+            ...orderColumns(run),
+            ...(mayAct
+              ? [
+                  {
+                    name: "",
+                    width: "150px",
+                    cell: (row: Schemas["OrderOut"]) => (
+                      <span className="row">
+                      <Button size="compact-xs" variant="light" onClick={(e) => { e.stopPropagation(); change(row); }}>
+                        Change
+                      </Button>
+                      <Button size="compact-xs" variant="light" onClick={(e) => { e.stopPropagation(); withdraw(row); }}>
+                        Cancel
+                      </Button>
+                      </span>
+                    ),
+                  },
+                ]
+              : []),
+          ]}
+        />
       </Panel>
       <Panel>
         <Tabs defaultValue="orders" keepMounted={false}>

@@ -19,7 +19,7 @@ export default function Portfolio({ run }: { run: Run }) {
   const [why, ask] = useState<string | null>(null);
   const balances = useValued("balances", api.useQuery("get", "/api/v1/runs/{run}/balances", { params: { path: { run: run.name } } }));
   const strategies = useValued("strategies", api.useQuery("get", "/api/v1/runs/{run}/strategies", { params: { path: { run: run.name } } }));
-  const ledger = usePages<Schemas["EntryOut"]>(`/api/v1/runs/${run.name}/ledger`, run.run_id, entryKey, kind ? { kind } : {});
+  const ledger = usePages<Schemas["EntryOut"]>(`/api/v1/runs/${run.name}/ledger`, run.run_id, entryKey, kind ? { query: { kind } } : {});
   return (
     <>
       <h1>Portfolio</h1>

@@ -16,7 +16,7 @@ const refusalKey = (row: Schemas["RefusalOut"]) => [row.seq, row.strategy, row.i
 export default function Risk({ run, me }: { run: Run; me: Me }) {
   const [code, setCode] = useState<string | null>(null);
   const risk = useValuedRisk(api.useQuery("get", "/api/v1/runs/{run}/risk", { params: { path: { run: run.name } } }));
-  const refusals = usePages<Schemas["RefusalOut"]>(`/api/v1/runs/${run.name}/refusals`, run.run_id, refusalKey, code ? { code } : {});
+  const refusals = usePages<Schemas["RefusalOut"]>(`/api/v1/runs/${run.name}/refusals`, run.run_id, refusalKey, code ? { query: { code } } : {});
   return (
     <>
       <h1>Risk</h1>

@@ -29,7 +29,7 @@ export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
   const [chosen, choose] = useState<Trip | null>(null);
   const wanted = { strategy, instrument, direction, result, label };
   const query = Object.fromEntries(Object.entries(wanted).filter((each): each is [string, string] => Boolean(each[1])));
-  const closed = usePages<Trip>(`/api/v1/runs/${run.name}/round-trips`, run.run_id, tripKey, query);
+  const closed = usePages<Trip>(`/api/v1/runs/${run.name}/round-trips`, run.run_id, tripKey, { query });
   const open = useValued("round_trips", api.useQuery("get", "/api/v1/runs/{run}/round-trips/open", { params: { path: { run: run.name } } }));
   const { at, rest } = placed(closed.error, ["strategy", "instrument", "label"]);
   const fitting = { ...closed, error: rest, data: closed.data ?? (closed.error && !rest ? [] : undefined) };

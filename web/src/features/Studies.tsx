@@ -5,8 +5,11 @@ import { api, type Schemas } from "../client/api";
 import { DataTable } from "../ui/DataTable";
 import { exact, whole, words } from "../ui/format";
 import { Facts, Loaded, Panel, Stat, State, Time } from "../ui/parts";
+import { PagedTable, usePages } from "./pages";
 
 type Study = Schemas["StudyOut"];
+type Trial = Schemas["StudyTrialOut"];
+const trialKey = (row: Trial) => String(row.number);
 export const short = (value: unknown) => (typeof value === "number" ? exact(Math.round(value * 10_000) / 10_000) : String(value ?? "–"));
 /** An objective without its direction. */
 const named = (objective: string) => words(objective.split(":")[0] ?? "").toLowerCase();
@@ -48,7 +51,7 @@ export function Studies() {
 }
 
 function One({ of }: { of: Study }) {
-  const trials = api.useQuery("get", "/api/v1/studies/{name}/trials", { params: { path: { name: of.name }, query: { limit: 500 } } }, { refetchInterval: of.state === "running" ? 2_000 : false });
+  const trials = usePages<Trial>(`/api/v1/studies/${encodeURIComponent(of.name)}/trials`, of.name, trialKey, { mayChange: (row) => row.state === "running" || row.state === "waiting", refetchInterval: of.state === "running" ? 2_000 : undefined });
   return (
     <div className="stack">
       {of.best && (
@@ -59,23 +62,19 @@ function One({ of }: { of: Study }) {
           <Facts of={of.best.parameters} />
         </>
       )}
-      <Loaded query={trials}>
-        {(page) => (
-          <DataTable
-            label={`Trials of ${of.name}`}
-            rows={page.items}
-            keyOf={(row) => String(row.number)}
-            height={520}
-            empty="No trial has begun."
-            columns={[
-              { name: "Trial", cell: (row) => row.number, isNumber: true, width: "50px" },
-              { name: "State", cell: (row) => <span title={row.reason}><State of={row.state} /></span>, width: "86px" },
-              { name: "Scores", cell: (row) => (row.scores.length ? scoresOf(of, row.scores) : row.reason), width: "minmax(120px, 2fr)" },
-              { name: "With", cell: (row) => Object.entries(row.parameters).map(([name, value]) => `${name} ${short(value)}`).join(", "), width: "minmax(120px, 2fr)" },
-            ]}
-          />
-        )}
-      </Loaded>
+      <PagedTable
+        label={`Trials of ${of.name}`}
+        of={trials}
+        keyOf={trialKey}
+        height={520}
+        empty="No trial has begun."
+        columns={[
+          { name: "Trial", cell: (row) => row.number, isNumber: true, width: "50px" },
+          { name: "State", cell: (row) => <span title={row.reason}><State of={row.state} /></span>, width: "86px" },
+          { name: "Scores", cell: (row) => (row.scores.length ? scoresOf(of, row.scores) : row.reason), width: "minmax(120px, 2fr)" },
+          { name: "With", cell: (row) => Object.entries(row.parameters).map(([name, value]) => `${name} ${short(value)}`).join(", "), width: "minmax(120px, 2fr)" },
+        ]}
+      />
     </div>
   );
 }

@@ -2,17 +2,18 @@
 import { Button, Progress } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { api, type Schemas } from "../client/api";
-import { isBusy, useOneWork, usePolling, useWork } from "../client/work";
+import { isBusy, useOneWork, usePolling } from "../client/work";
 import { Failure, Loaded, Panel, State, Time } from "../ui/parts";
+import { SHORT, useWorkPages } from "./pages";
 
 type Verdict = Schemas["JudgementOut"];
 const TONES: Record<string, string> = { pass: "done", warn: "warning", fail: "failed", skip: "skip" };
 
 export function VerdictOf({ backtest, mayAsk }: { backtest: string; mayAsk: boolean }) {
   const queries = useQueryClient();
-  const list = useWork<Verdict>(api.useQuery("get", "/api/v1/verdicts", { params: { query: { limit: 100 } } }, { refetchInterval: usePolling() }), "verdict");
+  const list = useWorkPages<Verdict>("/api/v1/verdicts", { kind: "verdict", query: { backtest }, size: SHORT });
   const start = api.useMutation("post", "/api/v1/verdicts", { onSuccess: () => void queries.invalidateQueries() });
-  const found = list.data?.items.find((each) => each.backtest === backtest);
+  const found = list.data?.find((each) => each.backtest === backtest);
   const ask = () =>
     start.mutate({ body: { config: {}, backtest, label: "", metric: "sharpe", trials: 1, seed: 1, variants: null, permutations: null, noise: null } });
   return (

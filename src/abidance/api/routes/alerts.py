@@ -1,7 +1,7 @@
 """What people should look at: notices of all bots that are more than news, and what could not be written down."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Annotated, get_args
 
 from fastapi import APIRouter, Query
@@ -10,8 +10,9 @@ from abidance.api import views
 from abidance.api.access import Stand, Viewer
 from abidance.api.describing import also
 from abidance.api.following import Followed
-from abidance.api.paging import LARGEST, LOOKED_AT
+from abidance.api.paging import LOOKED_AT, Cursor, Limit
 from abidance.api.schemas.trading import AlertOut, NoticeLevel
+from abidance.api.schemas.wire import Page, ms
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
 _LEVELS = get_args(NoticeLevel)
@@ -21,40 +22,52 @@ _LEVELS = get_args(NoticeLevel)
 async def list_alerts(
     who: Viewer,
     house: Stand,
-    limit: Annotated[int, Query(ge=1, le=LARGEST, description="The newest so many.")] = 100,
+    limit: Limit = 100,
+    cursor: Cursor = "",
     level: Annotated[NoticeLevel, Query(description="From this on.")] = "warning",
     run: Annotated[str, Query(max_length=128, description="Of this run alone.")] = "",
-    before: Annotated[
-        int | None,
-        Query(ge=0, le=2**53, description="Older than this (ms UTC): `ts` of the last one that came."),
-    ] = None,
-) -> list[AlertOut]:
+) -> Page[AlertOut]:
     """List what people should know, newest first; what came at one moment comes on one page.
 
     `run` is empty for what is about no bot.
     """
     runs = [house.runs.get(run)] if run else house.runs.all()
-    levels = _LEVELS[_LEVELS.index(level) :]
-    found = [each for one in runs for each in _newest(one, levels, before, limit)]
-    found += [
+    levels, before = _LEVELS[_LEVELS.index(level) :], int(cursor) if cursor else None
+    alarms = [
         AlertOut(run=each.run, ts=each.ts, level="error", code="not_audited", text=each.text, strategy="")
         for each in house.arrears.alarms
-        if run in ("", each.run) and (before is None or each.ts < before)
+        if run in ("", each.run)
     ]
-    found.sort(key=lambda each: -each.ts)
-    return [each for at, each in enumerate(found) if at < limit or each.ts == found[limit - 1].ts]
+    parts = [_newest(one, levels, before, limit) for one in runs]
+    found = [each for rows, _ in parts for each in rows]
+    found += [each for each in alarms if before is None or each.ts < before]
+    total = len(alarms) + sum(one.replica.told[each] for one in runs for each in levels)
+    return _page(found, [moment for _, moment in parts if moment is not None], limit, total)
 
 
-def _newest(run: Followed, levels: tuple[str, ...], before: int | None, limit: int) -> Iterator[AlertOut]:
-    """Yield the newest of one run's alerts, and whatever came at the moment of the last of them."""
+def _page(found: list[AlertOut], unread: Iterable[int], limit: int, total: int) -> Page[AlertOut]:
+    """Return the newest moments of what was found, of which parts were read no further than to the moments `unread`."""
+    least = max(unread, default=None)
+    known = sorted((each for each in found if least is None or each.ts >= least), key=lambda each: -each.ts)
+    items = [each for at, each in enumerate(known) if at < limit or each.ts == known[limit - 1].ts]
+    next = items[-1].ts if len(items) < len(known) else least
+    return Page(items=items, next=None if next is None else str(next), total=total)
+
+
+def _newest(
+    run: Followed, levels: tuple[str, ...], before: int | None, limit: int
+) -> tuple[list[AlertOut], int | None]:
+    """Return the newest of one run's alerts, moment by moment, and the moment before which it has not been read."""
     rows = run.replica.notices
     end = len(rows) if before is None else bisect_left(rows, before * 1_000_000, key=lambda each: each.ts)
-    count, last = 0, -1
-    for at in range(end - 1, max(-1, end - 1 - LOOKED_AT), -1):
-        if rows[at].level not in levels:
-            continue
-        alert = AlertOut(run=run.name, **vars(views.notice(rows[at])))
-        if count >= limit and alert.ts != last:
-            return
-        count, last = count + 1, alert.ts
-        yield alert
+    found: list[AlertOut] = []
+    moment: int | None = None
+    for at in range(end - 1, -1, -1):
+        notice = rows[at]
+        is_full = len(found) >= limit or end - at > LOOKED_AT
+        if is_full and ms(notice.ts) != moment:
+            return found, moment
+        moment = ms(notice.ts)
+        if notice.level in levels:
+            found.append(AlertOut(run=run.name, **vars(views.notice(notice))))
+    return found, None

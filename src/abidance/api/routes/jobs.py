@@ -1,5 +1,6 @@
 """All long work in one list: what was asked of this server, whatever its kind, and how it goes."""
 
+from collections import Counter
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -8,7 +9,7 @@ from abidance.api import work
 from abidance.api.access import Stand, Viewer
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.schemas.wire import Page
-from abidance.api.schemas.work import JobOut, State, WorkKind
+from abidance.api.schemas.work import CountsOut, JobOut, State, WorkKind
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -34,3 +35,9 @@ async def list_jobs(
         lambda row: work.any_kind(*row),
         None if state is None else (lambda row: row[1].state == state),
     )
+
+
+@router.get("/counts")
+async def count_jobs(who: Viewer, house: Stand) -> CountsOut:
+    """Count all long work by its state."""
+    return CountsOut(**Counter(job.state for bench in house.benches for job in bench.all()))

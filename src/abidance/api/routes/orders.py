@@ -63,8 +63,13 @@ async def list_orders(
 ) -> Page[OrderOut]:
     """List orders by when they were sent, newest first."""
     replica = replica_with(house, run, strategy=filter.strategy, instrument=filter.instrument)
-    rows = tuple(replica.orders.open()) if filter.is_open else replica.sent
-    return page(rows, limit, cursor, views.order, filter.takes if filter != OrderFilter() else None)
+    if not filter.is_open:
+        return page(
+            replica.sent, limit, cursor, views.order, filter.takes if filter != OrderFilter() else None
+        )
+    places, rows = replica.resting()
+    wanted = filter.takes if filter != OrderFilter(is_open=True) else None
+    return page(rows, limit, cursor, views.order, wanted, places)
 
 
 @router.get("/levels")

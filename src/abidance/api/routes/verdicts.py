@@ -1,8 +1,9 @@
 """Verdicts on whether a backtest is more than luck: start, watch, read, end."""
 
 import json
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from abidance.api import work
@@ -23,10 +24,19 @@ router = APIRouter(prefix="/verdicts", tags=["verdicts"])
 
 @router.get("")
 async def list_verdicts(
-    who: Viewer, house: Stand, limit: Limit = 50, cursor: Cursor = ""
+    who: Viewer,
+    house: Stand,
+    limit: Limit = 50,
+    cursor: Cursor = "",
+    backtest: Annotated[str, Query(max_length=64, description="On this backtest alone.")] = "",
 ) -> Page[JudgementOut]:
     """List verdicts, newest first."""
-    return page(list(reversed(house.verdicts.all())), limit, cursor, work.verdict)
+
+    def wanted(job: Job) -> bool:
+        return bool(job.asked["backtest"] == backtest)
+
+    rows = list(reversed(house.verdicts.all()))
+    return page(rows, limit, cursor, work.verdict, wanted if backtest else None)
 
 
 @router.post("", status_code=202, responses=also(404))

@@ -47,6 +47,16 @@ class JobOut(WorkOut):
     kind: WorkKind
 
 
+class CountsOut(Schema):
+    """How much long work there is of each state."""
+
+    queued: int = 0
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
 class TrialOut(Schema):
     """One trial of a search: its number, scores in the order of the objectives, and values by parameter."""
 
