@@ -1,18 +1,25 @@
 """Somebody trades at the venue, by hand, with what a running bot's strategies hold."""
 
+import asyncio
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from abidance.engine.config import StrategyConfig
-from abidance.model.event import ControlAction
+from abidance.journal.record import Codec, read_opening, walk
+from abidance.model.event import ControlAction, OrderFilled
 from abidance.model.order import OrderState
+from abidance.run.bot import JOURNAL
+from abidance.run.checkpoint import CHECKPOINT
 from abidance.run.config import RunConfig
 from abidance.run.reconciling import replica_of
 from abidance.run.trading import LiveTrading
+from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.core import SELL, Force
 from abidance.testing.exchange.desk import State, Ticket
+from abidance.venues.account import Page
 from tests.integration.test_live_perpetuals import Contracts
 from tests.integration.test_live_trading import Market
 
@@ -111,6 +118,43 @@ async def test_a_strategy_loses_the_coins_that_were_sold_by_hand_and_not_those_o
     assert replica_of(place.folder).portfolio.open_positions() == bot.engine.state.portfolio.open_positions()
 
 
+async def test_coins_that_a_strategy_sold_untold_are_not_taken_for_those_that_their_owner_sold_of_his_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, seen = Spot(tmp_path / "bot"), list[Mapping[str, Decimal]]()
+    place.exchange.desk.transfer(place.account, "BTC", D("0.004"), place.exchange.now)
+
+    async def person(bot: LiveTrading) -> None:
+        (gateway,) = bot.gateways
+        sell(place, D("0.004"))
+        await place.pass_time(4)
+        seen.append(held(bot))
+        place.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))
+        told = gateway.dialect.proof
+        with monkeypatch.context() as untold:
+            untold.setattr(
+                gateway.dialect, "proof", lambda *asked: told(*asked)._replace(executions=(), reports=())
+            )
+            untold.setattr(gateway.dialect, "read_executions", lambda *_: Page(()))
+            bot.control(ControlAction.FLATTEN, "tester")
+            await place.pass_time(1)
+            comparing = asyncio.ensure_future(gateway.scales.compare())
+            await place.pass_time(5)
+            comparing.cancel()
+            seen.append(held(bot))
+        await place.pass_time(60)
+
+    async with place:
+        bot = await place.live(130, person=person)
+
+    before, untold = seen
+    assert before == untold
+    assert held(bot) == {}
+    assert bot.engine.state.portfolio.owner.position(place.market.instrument.id) == D("-0.004")
+    assert "gone_by_hand" not in [notice.code for notice in bot._recorder.notices]
+    assert bot.engine.state.feeds.venues["BINANCE"].is_trusted
+
+
 async def test_coins_that_were_withdrawn_are_the_strategy_s_loss_and_a_restart_knows_it(
     tmp_path: Path,
 ) -> None:
@@ -133,6 +177,48 @@ async def test_coins_that_were_withdrawn_are_the_strategy_s_loss_and_a_restart_k
         assert ledger.balance("BINANCE", "BTC") == place.account.totals()["BTC"]
         assert ledger.balance("BINANCE", "USDT") - 10_000 == place.account.totals()["USDT"] - 20_000
         assert each.engine.state.feeds.venues["BINANCE"].is_trusted
+
+
+def die_after(folder: Path, count: int) -> int:
+    """Let a record end as if its process had died after so many entries of a loss; return how many there were."""
+    journal, found = folder / JOURNAL, list[int]()
+    with journal.open("rb") as file:
+        header, start = read_opening(file, JOURNAL)
+        codec = Codec(header.instruments)
+        for payload, mark in walk(file, start):
+            event = codec.decode(payload).event
+            named = event.fill.order_id if isinstance(event, OrderFilled) else getattr(event, "reason", "")
+            if named.startswith("by hand "):
+                found.append(mark.offset)
+    with journal.open("r+b") as file:
+        file.truncate(found[count - 1])
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    return len(found)
+
+
+@pytest.mark.parametrize("entries", [1, 2])
+async def test_coins_that_were_withdrawn_are_lost_once_though_the_process_dies_while_it_books_that(
+    tmp_path: Path, entries: int
+) -> None:
+    place, seen = Spot(tmp_path / "bot"), list[dict[str, Decimal]]()
+
+    async def person(bot: LiveTrading) -> None:
+        seen.append(held(bot))
+        place.exchange.desk.transfer(place.account, "BTC", D("-0.004"), place.exchange.now)
+        await place.pass_time(90)
+
+    async with place:
+        whole = await place.live(130, person=person)
+        assert die_after(place.folder, entries) == 3
+        again = await place.live(10)
+        once_more = await place.live(10)
+
+    assert held(again) == held(whole) == {"once": seen[0]["once"] - D("0.004")}
+    for bot in (again, once_more):
+        now, then = bot.engine.state.portfolio.ledger, whole.engine.state.portfolio.ledger
+        assert now.balances("BINANCE") == then.balances("BINANCE")
+        assert now.purse("BINANCE") == then.purse("BINANCE")
+        assert bot.engine.state.feeds.venues["BINANCE"].is_trusted
 
 
 async def test_wrong_answers_long_after_the_owner_took_coins_of_his_own_take_nothing_from_strategies(

@@ -12,7 +12,7 @@ from abidance.model.event import BalanceChanged, FundingPaid, OrderFilled
 from abidance.model.instrument import Instrument
 from abidance.model.order import Fill, Purpose, Side
 from abidance.portfolio.portfolio import Portfolio
-from abidance.run.byhand import Account, exposed, holdings, taken_from_strategies
+from abidance.run.byhand import Account, exposed, holdings, lacks, taken_from_strategies
 from abidance.run.setup import Material
 from tests.property.test_engine import materials
 from tests.unit.engine.rig import PERP, SPOT, D, Rig
@@ -128,7 +128,8 @@ def test_the_run_loses_nothing_while_the_account_has_what_it_owns(
         for asset, amount in portfolio.ledger.balances("SIM").items():
             there[asset] = there.get(asset, D(0)) + amount
         account = Account.of(portfolio, "SIM", INSTRUMENTS, there, lambda _: D(100))
-        assert not list(taken_from_strategies(account, "ref", 2))
+        assert not lacks(account)
+        assert not list(taken_from_strategies(account, (), "ref", 2))
         owned = holdings(portfolio, "SIM", INSTRUMENTS)
         assert all(there[asset] >= amount for asset, amount in owned.items())
 

@@ -3,7 +3,8 @@
 His trades, deposits and withdrawals are booked in his own purse, and are his affair for as long as the account has what
 the run owns. Where it has less of a coin, and he took some since it was seen to have all, the run has lost it: dust
 first, then what strategies hold, to him, at the price of his trade, or by a sale at the last price whose proceeds went
-with the coins.
+with the coins. That it has less is to be proven (`venues.trading.scales`): what strategies sold themselves a moment ago
+may not have been told yet, and what he sold was then his own.
 A contract's position is one for the whole account: what he trades against the strategies is theirs at once. What no
 book can explain is left to a person.
 """
@@ -14,6 +15,8 @@ from decimal import Decimal, localcontext
 from functools import partial
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from abidance.engine.state import State
 from abidance.model.account import OWNER, Position
 from abidance.model.errors import JournalError
@@ -23,8 +26,13 @@ from abidance.model.money import ZERO, nearest_to, received, to_decimal
 from abidance.model.order import Fill, Purpose, Side
 from abidance.portfolio.ledger import EXACT
 from abidance.portfolio.portfolio import Portfolio
+from abidance.venues.trading.books import Lack
 from abidance.venues.trading.inquiry import LAG
 
+REF = "by hand "
+"""How the names of all entries begin by which strategies lose to the owner."""
+WITHDRAWN = " withdrawn"
+"""How the name of a sale ends of coins that he took out."""
 Entry = OrderFilled | BalanceChanged
 
 
@@ -90,14 +98,24 @@ class Settlement:
         self._steady = steady
         self._noted: tuple[float, dict[str, Decimal], dict[str, Decimal]] | None = None
 
-    def settle(self, there: Mapping[str, Decimal], ref: str) -> None:
-        """Let strategies lose what somebody sold by hand, or withdrew, of what they hold."""
+    def settle(
+        self, there: Mapping[str, Decimal], number: int, proven: Collection[Lack] = ()
+    ) -> Sequence[Lack]:
+        """Let strategies lose what somebody traded against them, and what he took of coins where that is `proven`.
+
+        Return what else seems to be taken; `number` is unique and names the entries.
+        """
         state = self._state()
         price = partial(last_price, state)
         account = Account.of(state.portfolio, self._venue, self._instruments, there, price)
+        found = lacks(account)
+        entries = taken_from_strategies(
+            account, [each for each in found if each in proven], f"{REF}{number}", state.now
+        )
         with suppress(JournalError):
-            for entry in list(taken_from_strategies(account, ref, state.now)):
+            for entry in list(entries):
                 self._tell(entry)
+        return [each for each in found if each not in proven]
 
     def agreed(self) -> None:
         """Take that the account has all that it must have: what the owner did before explains no lack any more."""
@@ -144,7 +162,18 @@ def exposed(portfolio: Portfolio, instruments: Mapping[str, Instrument]) -> dict
     return {id: quantity for id, quantity in found.items() if quantity}
 
 
-def taken_from_strategies(account: Account, ref: str, ts: int) -> Iterator[Entry]:
+def lacks(account: Account) -> list[Lack]:
+    """Return of which coins the venue has less than it must, where the owner took some."""
+    found = []
+    with localcontext(EXACT):
+        for asset, ids in _coins(account).items():
+            owned = sum((each.quantity for each in _holders(account, ids)), ZERO)
+            most, taken = max(account.ours.get(asset, ZERO), owned), -account.moved.get(asset, ZERO)
+            found.append(Lack(asset, most, account.there.get(asset, ZERO), taken))
+        return [each for each in found if each.gone > 0]
+
+
+def taken_from_strategies(account: Account, lacking: Iterable[Lack], ref: str, ts: int) -> Iterator[Entry]:
     """Yield the entries by which strategies lose what the venue no longer has; `ref` names them and is unique.
 
     The oldest positions lose first. Balances stay as they are: what changed them is booked already.
@@ -159,30 +188,31 @@ def taken_from_strategies(account: Account, ref: str, ts: int) -> Iterator[Entry
                 against = [o for o in owners if o.instrument == id and o.quantity * hand.quantity < 0]
                 for owner, part in _first(against, abs(hand.quantity)):
                     yield from _traded_away(account, owner, part, hand, ref, ts)
-        spot = [each for each in account.instruments.values() if not each.is_perpetual]
-        for asset in dict.fromkeys(each.base for each in spot):
-            ids = {each.id for each in spot if each.base == asset}
-            holders = [each for each in owners if each.instrument in ids and each.quantity > 0]
-            yield from _coins_gone(account, asset, holders, ids, ref, ts)
+        for lack in lacking:
+            yield from _coins_gone(account, lack, _coins(account)[lack.asset], ref, ts)
 
 
-def _coins_gone(
-    account: Account,
-    asset: str,
-    holders: Sequence[Position],
-    ids: Collection[str],
-    ref: str,
-    ts: int,
-) -> Iterator[Entry]:
+def _coins(account: Account) -> dict[str, list[str]]:
+    """Return where which coins are traded."""
+    found: dict[str, list[str]] = {}
+    for each in account.instruments.values():
+        if not each.is_perpetual:
+            found.setdefault(each.base, []).append(each.id)
+    return found
+
+
+def _holders(account: Account, ids: Collection[str]) -> list[Position]:
+    return [each for each in account.positions if each.instrument in ids and each.quantity > 0]
+
+
+def _coins_gone(account: Account, lack: Lack, ids: Collection[str], ref: str, ts: int) -> Iterator[Entry]:
     """Yield how the run loses what is gone of a coin: dust, what was sold by hand, then what was withdrawn."""
-    ours, taken = account.ours.get(asset, ZERO), -account.moved.get(asset, ZERO)
+    holders, gone = _holders(account, ids), lack.gone
     owned = sum((each.quantity for each in holders), ZERO)
-    gone = min(max(ours, owned) - account.there.get(asset, ZERO), taken)
-    if (dust := min(gone, ours - owned)) > 0:
+    if (dust := min(gone, account.ours.get(lack.asset, ZERO) - owned)) > 0:
         gone -= dust
         venue = next(iter(account.instruments.values())).venue
-        yield BalanceChanged(ts, venue, asset, -dust, ref)
-        yield BalanceChanged(ts, venue, asset, dust, ref, is_owners=True)
+        yield from _whole(BalanceChanged(ts, venue, lack.asset, -dust, ref), account.instruments)
     sold = max(ZERO, -sum((account.traded.get(id, ZERO) for id in ids), ZERO))
     for owner, part in _first(holders, gone):
         by_hand = min(part, sold)
@@ -205,7 +235,7 @@ def _first(owners: Iterable[Position], quantity: Decimal) -> Iterator[tuple[Posi
 
 def _traded_away(
     account: Account, owner: Position, part: Decimal, hand: Position | None, ref: str, ts: int
-) -> Iterator[OrderFilled]:
+) -> Iterator[Entry]:
     """Yield how a part goes from a strategy to the owner: two fills that leave the account as it is."""
     instrument = account.instruments[owner.instrument]
     price = _price(account, owner)
@@ -215,17 +245,50 @@ def _traded_away(
         later = owner if owner.ts_opened > hand.ts_opened else hand
         price = nearest_to(later.average_price, instrument.tick)
     leaves = Side.SELL if owner.quantity > 0 else Side.BUY
-    for strategy, side in ((owner.strategy, leaves), (OWNER, leaves.opposite)):
-        yield _fill(f"{ref} {owner.strategy} {side}", instrument, strategy, side, part, price, ref, ts)
+    name = f"{ref} {owner.strategy} {leaves}"
+    first = _fill(name, instrument, owner.strategy, leaves, part, price, ref, ts)
+    yield from _whole(first, account.instruments)
 
 
 def _taken_out(account: Account, owner: Position, part: Decimal, ref: str, ts: int) -> Iterator[Entry]:
     """Yield a sale of coins that were withdrawn to their taker, who paid nothing: the proceeds are gone as well."""
     instrument, price = account.instruments[owner.instrument], _price(account, owner)
-    id = f"{ref} {owner.strategy} withdrawn"
-    yield _fill(id, instrument, owner.strategy, Side.SELL, part, price, ref, ts)
-    yield BalanceChanged(ts, instrument.venue, instrument.base, part, ref, is_owners=True)
-    yield BalanceChanged(ts, instrument.venue, instrument.quote, -received(part * price), ref)
+    name = f"{ref} {owner.strategy}{WITHDRAWN}"
+    first = _fill(name, instrument, owner.strategy, Side.SELL, part, price, ref, ts)
+    yield from _whole(first, account.instruments)
+
+
+def _whole(first: Entry, instruments: Mapping[str, Instrument]) -> Iterator[Entry]:
+    yield first
+    yield from _rest(first, instruments)
+
+
+def _rest(first: object, instruments: Mapping[str, Instrument]) -> list[Entry]:
+    """Return what follows the first entry of a loss, so that both purses together stay what the account has."""
+    if isinstance(first, BalanceChanged) and first.reason.startswith(REF):
+        return [] if first.is_owners else [replace(first, amount=-first.amount, is_owners=True)]
+    if not isinstance(first, OrderFilled) or not first.fill.order_id.startswith(REF):
+        return []
+    fill, ts, ref = first.fill, first.ts, first.fill.order_id
+    instrument = instruments[fill.instrument]
+    if fill.id.endswith(WITHDRAWN):
+        with localcontext(EXACT):
+            proceeds = received(fill.quantity * fill.price)
+        return [
+            BalanceChanged(ts, instrument.venue, instrument.base, fill.quantity, ref, is_owners=True),
+            BalanceChanged(ts, instrument.venue, instrument.quote, -proceeds, ref),
+        ]
+    side = fill.side.opposite
+    name = f"{ref} {fill.strategy} {side}"
+    return [_fill(name, instrument, OWNER, side, fill.quantity, fill.price, ref, ts)]
+
+
+def unfinished(events: Iterable[object], instruments: Mapping[str, Instrument]) -> list[Entry]:
+    """Return what a record lacks that ends in the midst of a loss: its process died between two entries."""
+    rest: list[Entry] = []
+    for event in events:
+        rest = rest[1:] if rest and event == rest[0] else _rest(event, instruments)
+    return rest
 
 
 def _price(account: Account, owner: Position) -> Decimal:

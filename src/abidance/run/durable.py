@@ -81,6 +81,11 @@ class Durable:
         return self._journal.seq
 
     @property
+    def has_failed(self) -> bool:
+        """Return True once nothing can be recorded any more."""
+        return self._journal.has_failed
+
+    @property
     def waited(self) -> float:
         """Return for how many seconds the disk has not answered; 0 while nobody waits for it."""
         return 0.0 if self._running is None else asyncio.get_running_loop().time() - self._since

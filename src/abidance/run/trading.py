@@ -10,7 +10,7 @@ import asyncio
 import shutil
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
@@ -47,7 +47,7 @@ from abidance.risk.circuits import RUN, Sign
 from abidance.run import checkpoint
 from abidance.run.accepting import Acceptance
 from abidance.run.bot import JOURNAL, Moment
-from abidance.run.byhand import Settlement, exposed, holdings
+from abidance.run.byhand import Entry, Settlement, exposed, holdings, unfinished
 from abidance.run.checkpoint import State
 from abidance.run.circuits import CircuitWatch
 from abidance.run.departures import Departures, place_of
@@ -68,7 +68,7 @@ from abidance.venues.accounts import account_of
 from abidance.venues.net.feed import LiveFeed
 from abidance.venues.net.line import World
 from abidance.venues.net.transport import NotSentError, stop
-from abidance.venues.trading.books import Books
+from abidance.venues.trading.books import Books, Lack
 from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import ANOTHER
@@ -129,6 +129,7 @@ class LiveTrading(LivePaper):
         self._rules = (
             RulesWatch(rules, material.venues, lambda: self._core.engine.state, self._hear) if rules else None
         )
+        self._unfinished: list[Entry] = []
         self._compared: list[VenueGateway] = []
         self._shared: list[VenueGateway] = []
         self._wake: Callable[[], None] = lambda: None
@@ -212,6 +213,8 @@ class LiveTrading(LivePaper):
         venues = [dialect.venue for dialect in self.dialects]
         self._circuits.begin(world.pulse, engine.state.feeds.circuits.values(), venues)
         self._on_doubt(world.pulse.wall)
+        for entry in self._unfinished:
+            self._pump.step(entry)
         return last
 
     async def _opened(self, dialect: AccountDialect, world: World) -> Wire:
@@ -234,8 +237,9 @@ class LiveTrading(LivePaper):
             for opening in opening_of(now, await self._budgets(wires)):
                 self._pump.step(opening)
             return None
-        last = self.engine.state.now or None
-        for event in (record.event for record in records):
+        last, events = self.engine.state.now or None, [record.event for record in records]
+        self._unfinished = unfinished(events, self.material.instruments)
+        for event in events:
             if isinstance(event, Control):
                 self._switch.recall(event)
             if isinstance(event, _MARKET):
@@ -285,7 +289,7 @@ class LiveTrading(LivePaper):
         books = Books(
             lambda: self._owned(dialect),
             lambda: self._exposed(dialect),
-            lambda funds: self._settle(dialect, funds, hand),
+            partial(self._settle, dialect, hand),
             hand.agreed,
             partial(self._loans.debts, dialect.venue),
             partial(self._loans.awaited, dialect.venue),
@@ -305,13 +309,15 @@ class LiveTrading(LivePaper):
         """Return what our books say is there of each asset; the venue may have more, which is not ours to trade."""
         return holdings(self._core.engine.state.portfolio, dialect.venue, dialect.instruments)
 
-    def _settle(self, dialect: AccountDialect, funds: Mapping[str, Funds], hand: Settlement) -> None:
-        """Let strategies lose what somebody took of what they hold."""
+    def _settle(
+        self, dialect: AccountDialect, hand: Settlement, funds: Mapping[str, Funds], proven: Collection[Lack]
+    ) -> Sequence[Lack]:
+        """Let strategies lose what somebody took of what they hold; return what may be lost and is not proven."""
         there = {asset: each.total for asset, each in funds.items()}
         there |= dict.fromkeys(self._loans.moving(dialect.venue), Decimal("Infinity"))  # compared afterwards
         with suppress(JournalError):
             self._hear_accounts()
-        hand.settle(there, f"by hand {self.journal.seq}")
+        return hand.settle(there, self.journal.seq, proven)
 
     def _hear_accounts(self) -> None:
         """Let the engine take what accounts have told."""

@@ -15,7 +15,16 @@ from abidance.model.event import AccountAgreed, BalanceChanged, DebtChanged, Ord
 from abidance.model.instrument import Instrument
 from abidance.model.order import Fill, Side
 from abidance.portfolio.portfolio import Portfolio
-from abidance.run.byhand import Account, Settlement, exposed, holdings, taken_from_strategies
+from abidance.run.byhand import (
+    Account,
+    Entry,
+    Settlement,
+    exposed,
+    holdings,
+    lacks,
+    taken_from_strategies,
+    unfinished,
+)
 
 D = Decimal
 SPOT = Instrument("BTC/USDT@BINANCE", D("0.01"), D("0.00001"), D("0.00001"), D(5))
@@ -53,7 +62,7 @@ def filled(
 def settle(held: Portfolio, instruments: Mapping[str, Instrument], there: Mapping[str, Decimal]) -> int:
     """Let strategies lose what is not there; return how many entries that took."""
     account = Account.of(held, "BINANCE", instruments, there, lambda _: D(50_000))
-    entries = list(taken_from_strategies(account, f"by hand {len(held.round_trips)}", 3))
+    entries = list(taken_from_strategies(account, lacks(account), f"by hand {len(held.round_trips)}", 3))
     for entry in entries:
         held.apply(entry)
     return len(entries)
@@ -107,6 +116,51 @@ def test_after_sales_by_hand_and_withdrawals_strategies_hold_no_more_than_is_the
         assert there_of(held)["BTC"] == sums["BTC"]
     else:
         assert there_of(held) == sums
+
+
+@given(
+    bought=trades,
+    sold=st.lists(st.tuples(st.sampled_from(sorted(BOUGHT)), lots, prices), max_size=2),
+    withdrawn=st.just(D(0)) | lots,
+    dust=st.booleans(),
+    data=st.data(),
+)
+def test_a_loss_that_a_death_cuts_between_two_entries_is_brought_to_its_end_as_it_would_have_been(
+    bought: Trades,
+    sold: list[tuple[str, Decimal, Decimal]],
+    withdrawn: Decimal,
+    dust: bool,
+    data: st.DataObject,
+) -> None:
+    def lived(until: int | None = None) -> tuple[Portfolio, list[Entry]]:
+        """Return books in which a loss is booked to its end, or to a death after so many entries, and its entries."""
+        held = played(bought, BOUGHT)
+        if dust:
+            held.apply(BalanceChanged(1, "BINANCE", "BTC", D("0.000004"), "dust"))
+        for number, (id, quantity, price) in enumerate(sold):
+            held.apply(filled(f"s{number}", OWNER, id, -quantity, price))
+        if withdrawn:
+            held.apply(BalanceChanged(2, "BINANCE", "BTC", -withdrawn, "withdrawal", is_owners=True))
+        account = Account.of(held, "BINANCE", BOUGHT, {}, lambda _: D(50_000))
+        told = list(taken_from_strategies(account, lacks(account), "by hand 7", 3))[:until]
+        for entry in told:
+            held.apply(entry)
+        return held, told
+
+    whole, entries = lived()
+    cut = data.draw(st.integers(0, len(entries)))
+    held, told = lived(cut)
+    missing = unfinished([None, *told], BOUGHT)
+
+    assert [*told, *missing] == entries[: cut + len(missing)]
+    for entry in missing:
+        held.apply(entry)
+    assert there_of(held).get("BTC", D(0)) == there_of(whole).get("BTC", D(0))
+    settle(held, BOUGHT, {})
+    for one, other in ((held.open_positions(), whole.open_positions()), (there_of(held), there_of(whole))):
+        assert one == other
+    assert held.ledger.purse("BINANCE") == whole.ledger.purse("BINANCE")
+    assert unfinished(entries, BOUGHT) == []
 
 
 @given(bought=trades, own=lots)
@@ -211,7 +265,8 @@ class Weighed:
     def weigh(self, there: str, after: float = 60.0) -> Decimal:
         """Weigh the account after some seconds and return what strategies hold then."""
         self.now += after
-        self.hand.settle({"BTC": D(there)}, f"by hand {self.now}")
+        seems = self.hand.settle({"BTC": D(there)}, round(self.now))
+        assert not self.hand.settle({"BTC": D(there)}, round(self.now), seems)
         if holdings(self.held, "BINANCE", BOUGHT)["BTC"] <= D(there):
             self.hand.agreed()
         return of_strategies(self.held)

@@ -24,6 +24,7 @@ class Disk:
     """A record that is safe once its disk answers; `is_dead` when it never will."""
 
     seq = 7
+    has_failed = False
 
     def __init__(self) -> None:
         self.answers = asyncio.Event()

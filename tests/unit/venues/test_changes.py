@@ -145,6 +145,8 @@ async def test_the_stop_of_an_account_that_may_be_another_ones_follows_its_posit
 class Slow:
     """A record that is safe once somebody says so."""
 
+    has_failed = False
+
     def __init__(self) -> None:
         self.seq, self.safe = 1, asyncio.Event()
 

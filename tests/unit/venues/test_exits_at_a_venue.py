@@ -15,6 +15,7 @@ from abidance.testing.exchange.desk import live
 from abidance.venues.accounts import account_of
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading import keeping
+from abidance.venues.trading.line import Safe
 from abidance.venues.trading.tracked import Tracked
 from tests.unit.venues.trading_world import SCENES, D, World
 
@@ -226,6 +227,7 @@ class Unsafe:
     """A record that is never safe: who waits for it dies before."""
 
     seq = 1
+    has_failed = False
 
     async def done(self, seq: int) -> None:
         await asyncio.Event().wait()
@@ -249,6 +251,29 @@ async def test_a_stop_that_never_left_does_not_leave_while_the_kill_switch_is_th
     assert world.placed(stop) == 0
     assert known(world, stop).is_closed
     assert killed.done()
+
+
+class Failed(Safe):
+    """A record in which nothing can be written any more: nobody acts upon what is told."""
+
+    has_failed = True
+
+
+@pytest.mark.parametrize("world", KEEPS_STOPS, indirect=True)
+async def test_a_goal_does_not_go_to_the_venue_for_a_program_that_hears_of_no_fill_any_more(
+    world: World,
+) -> None:
+    stop = await world.guarded()
+    goal = world.goal(above=400)
+    await world.advance(1)
+    world.gateway._way.record = Failed()
+    placed = next(each for each in live(world.exchange.desk.orders.values()))
+    world.exchange.desk.cancel(placed, world.exchange.now)  # nothing is in the goal's way any more
+
+    await world.advance(5)
+
+    assert world.told(stop)[-1] == "OrderCancelled"
+    assert world.placed(goal) == 0
 
 
 async def test_a_goal_that_the_market_leaves_gives_way_to_the_stop(world: World) -> None:

@@ -461,6 +461,7 @@ class Unsafe:
     """A record that is never safe: who waits for it dies before."""
 
     seq = 1
+    has_failed = False
 
     async def done(self, seq: int) -> None:
         await asyncio.Event().wait()

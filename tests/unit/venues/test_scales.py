@@ -1,7 +1,7 @@
 """An account beside our books while things are under way: what is not weighed is in doubt, what is missing is told."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +17,7 @@ from abidance.testing.exchange import Fault, Wrong
 from abidance.venues.account import Execution, Exposure, Funds, OrderReport, Page, Reply
 from abidance.venues.accounts import account_of
 from abidance.venues.net.transport import Answer
-from abidance.venues.trading.books import Books, Loose
+from abidance.venues.trading.books import Books, Lack, Loose
 from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.inquiry import Inquiry
 from abidance.venues.trading.register import Register
@@ -32,6 +32,7 @@ class Unsafe:
     """A record that is never safe: who waits for it dies before."""
 
     seq = 1
+    has_failed = False
 
     async def done(self, seq: int) -> None:
         await asyncio.Event().wait()
@@ -404,6 +405,51 @@ async def test_an_account_of_which_something_is_still_awaited_is_not_said_to_agr
 
     assert not any(awaited)
     assert (bool(early), bool(agreed)) == (False, True)
+    await world.stop()
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "is_lost"),
+    [("nothing", True), ("more is gone", False), ("some is back", False), ("an order leaves", False)],
+)
+async def test_what_lacks_is_lost_to_the_owner_when_just_that_lacks_after_copies_cannot_lag(
+    meanwhile: str, is_lost: bool
+) -> None:
+    world = Owner()
+    await world.start()
+    lost, purse = list[tuple[float, Lack]](), world.account.purse("BTC")
+
+    def settle(funds: Mapping[str, Funds], proven: Collection[Lack]) -> Sequence[Lack]:
+        lost.extend((world.pulse.steady(), each) for each in proven if each == lack_of(funds))
+        return [] if lost else [lack_of(funds)]
+
+    def lack_of(funds: Mapping[str, Funds]) -> Lack:
+        return Lack("BTC", D(1), funds["BTC"].total, D(1))
+
+    purse.free = D("0.5")
+    world.ours = {"BTC": D(1)}
+    world.gateway.scales._books.settle = settle
+    swept, sweep = list[float](), world.gateway.scales._sweep
+
+    async def sweeps() -> None:
+        swept.append(world.pulse.steady())
+        await sweep()
+
+    world.gateway.scales._sweep = sweeps
+    began = world.pulse.steady()
+    comparing = asyncio.ensure_future(world.gateway.scales.compare())
+    await world.advance(6)
+    assert "books" in world.gateway.doubts
+    if meanwhile == "an order leaves":
+        never_answered(world)
+    purse.free += {"more is gone": D("-0.1"), "some is back": D("0.1")}.get(meanwhile, D(0))
+    await world.advance(9)
+    await comparing
+
+    assert bool(lost) is is_lost
+    if is_lost:
+        assert lost[0][0] - began > 12
+        assert swept[-1] - began > 12
     await world.stop()
 
 

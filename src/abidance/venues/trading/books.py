@@ -1,6 +1,6 @@
 """Our own books beside the venue's: what must be there, and in what the two differ."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
@@ -46,6 +46,23 @@ class Gap(NamedTuple):
         return f"{self.name}: the venue has {self.there}, our books {self.ours}."
 
 
+class Lack(NamedTuple):
+    """A coin of which less is there than must be, and what the owner took since all was there.
+
+    Two are equal as long as nothing has changed.
+    """
+
+    asset: str
+    ours: Decimal
+    there: Decimal
+    taken: Decimal
+
+    @property
+    def gone(self) -> Decimal:
+        """Return how much of it strategies have lost by him."""
+        return min(self.ours - self.there, self.taken)
+
+
 def slack(*debts: Decimal) -> Decimal:
     """Return by how much a debt may differ from our books without a doubt; the largest of `debts` counts."""
     return max(debts, default=ZERO) * ACCRUED + DUST
@@ -55,13 +72,14 @@ def slack(*debts: Decimal) -> Decimal:
 class Books:
     """What our own books say of the account: asked when the venue's say is compared with it.
 
-    `settle` is told before what the account has: what somebody did with it by hand is then brought home. `agreed` is
-    called once nothing differed and all was compared.
+    `settle` is told before what the account has: what somebody did with it by hand is then brought home, of coins only
+    what lacks as it is proven to. It returns what seems to lack by him besides. `agreed` is called once nothing
+    differed and all was compared.
     """
 
     funds: Callable[[], Mapping[str, Decimal]]
     exposures: Callable[[], Mapping[str, Decimal]]
-    settle: Callable[[Mapping[str, Funds]], None] = lambda _: None
+    settle: Callable[[Mapping[str, Funds], Collection[Lack]], Sequence[Lack]] = lambda *_: ()
     agreed: Callable[[], None] = lambda: None
     debts: Callable[[], Mapping[str, Decimal]] = dict
     moving: Callable[[], Collection[str]] = tuple

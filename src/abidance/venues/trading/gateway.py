@@ -236,8 +236,14 @@ class VenueGateway:
             self._on_submitted(tracked, reply)
 
     async def _may_leave(self, tracked: Tracked) -> bool:
-        """Say whether an order is still to leave, once its record is on the disk."""
+        """Say whether an order is still to leave, once its record is on the disk.
+
+        None does after that has failed: who wished it does not hear any more what makes it needless, such as the fill
+        of the stop to which a goal gave way.
+        """
         try:
+            if self._way.record.has_failed:
+                raise NotSentError("the journal cannot be written", "Look at the disk.")
             await self._way.record.done(tracked.recorded_as)
         except NotSentError as error:
             self.register.came_to_nothing(tracked, f"{UNSENT}{error.found}", self._now())

@@ -39,6 +39,11 @@ class Recording(Protocol):
         """Return the number of the newest record."""
         ...
 
+    @property
+    def has_failed(self) -> bool:
+        """Return True once nothing can be recorded any more: what is told from then on nobody acts upon."""
+        ...
+
     async def done(self, seq: int) -> None:
         """Return once the record of this number is safe. Raises NotSentError when that takes too long."""
         ...
@@ -52,6 +57,7 @@ class Safe:
     """A record that is always safe already."""
 
     seq = 0
+    has_failed = False
 
     async def done(self, seq: int) -> None:
         """Return at once."""

@@ -4,14 +4,15 @@ What is under way is allowed for: an account may have traded as much of it as we
 asks for money and positions alone; what became of orders is for others to ask.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
 from abidance.model.order import OrderRequest
 from abidance.risk.circuits import Sign
 from abidance.venues.account import AccountDialect, Exposure, Funds
-from abidance.venues.trading.books import AT_MARKET, Books, Gap, Loose, told
+from abidance.venues.trading.books import AT_MARKET, Books, Gap, Lack, Loose, told
+from abidance.venues.trading.inquiry import LAG
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register
 from abidance.venues.trading.tracked import Tracked
@@ -89,6 +90,7 @@ class Scales:
         self._asked = asked
         self._whole_at: float | None = None
         self._owing: dict[str, _Owing] = {}
+        self._is_proving = False
 
     async def compare(self) -> bool:
         """Compare the account with our books and say whether that came to a result.
@@ -132,15 +134,34 @@ class Scales:
         """Return in what the account, as it was asked last, differs from our books now beyond what is `loose`."""
         return self._books.gaps(self._dialect, self.funds, self._exposures, loose)
 
-    def weigh(self) -> None:
-        """Doubt the account for as long as it differs from our books."""
-        self._books.settle(self.funds)
+    def weigh(self, proven: Collection[Lack] = ()) -> None:
+        """Doubt the account for as long as it differs from our books; what is `proven` to lack its owner took."""
+        lacks = self._books.settle(self.funds, proven)
+        if lacks and not self._is_proving:
+            self._is_proving = True
+            self._way.spawn(self._prove(lacks))
         found, before = told(self.gaps()), self._doubts.get(BOOKS)
         self._doubt(BOOKS, found)
         if not found and not self._books.moving():
             self._books.agreed()
         if not found or not before:
             self._way.signs(Sign.DIFFERED if found else Sign.AGREED, 0.0, found)
+
+    async def _prove(self, lacks: Sequence[Lack]) -> None:
+        """Let strategies lose what its owner took of the account, if just that lacks after `LAG` as well.
+
+        Until then copies may not have shown what we bought, nor listed what we sold: nobody else has that to lose, and
+        what is booked as lost is not taken back.
+        """
+        try:
+            await self._way.pulse.sleep(LAG)
+            await self._sweep()
+            before = under_way(self._register)
+            await self._ask()
+            if not before and before == under_way(self._register):
+                self.weigh(lacks)
+        finally:
+            self._is_proving = False
 
     def _weigh_in_part(self, loose: Sequence[Loose]) -> bool:
         """Doubt the account if it differs by more than what is under way; that it does not is no proof.
