@@ -103,11 +103,15 @@ class Bench:
     def result(self, job: Job, name: str = RESULT) -> bytes:
         """Return a file of work that is done. Raises UsageError when there is none."""
         try:
-            return (self._folder / job.id / name).read_bytes()
+            return (self.place(job) / name).read_bytes()
         except OSError:
             raise UsageError(
                 f"The {self._kind.noun} {job.id} has no result.", "Wait until it is done."
             ) from None
+
+    def place(self, job: Job) -> Path:
+        """Return the folder of a piece of work."""
+        return self._folder / job.id
 
     def plan(
         self, config: dict[str, Any], label: str, actor: str, asked: dict[str, Any] | None = None
@@ -173,7 +177,7 @@ class Bench:
     async def _run(self, job: Job) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
-        task = Task(job.id, job.config, job.asked, self._userdir, self._folder / job.id, self._store)
+        task = Task(job.id, job.config, job.asked, self._userdir, self.place(job), self._store)
         process = context.Process(
             target=do, args=(theirs, self._kind, task), name=self._kind.noun, daemon=True
         )
@@ -247,7 +251,7 @@ class Bench:
             logger("api").error("work_not_kept", id=self._unkept[0].id, reason=str(error))
 
     def _keep(self, job: Job) -> None:
-        folder = self._folder / job.id
+        folder = self.place(job)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / REQUEST, json.dumps(asdict(job)).encode())
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
+from abidance.api.archive import Archive
 from abidance.api.arrears import Arrears
 from abidance.api.bench import Bench
 from abidance.api.bots import STRATEGIES, Bots
@@ -61,7 +62,7 @@ class House:
         self.audit = Audit(userdir / AUDIT, now)
         self._auditors = ThreadPoolExecutor(1, thread_name_prefix="audit")
         self.arrears = Arrears(self.audit, self._auditors, now)
-        self.runs = Runs(userdir / RUNS)
+        self.runs, self.archive = Runs(userdir / RUNS), Archive()
         self.notes = Notes(userdir, now)
         self.metrics = Metrics()
         self.works = Works()
@@ -129,6 +130,7 @@ class House:
             for pool in pools:
                 left.callback(pool.shutdown, wait=False, cancel_futures=True)
             left.callback(self.runs.close)
+            left.callback(self.archive.close)
             left.callback(self.arrears.pay)
             for bench in self.benches:
                 left.callback(bench.close)

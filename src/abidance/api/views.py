@@ -9,6 +9,7 @@ import numpy as np
 
 from abidance.api.following import Followed
 from abidance.api.notes import NOTHING, Written
+from abidance.api.problems import not_found
 from abidance.api.schemas.trading import (
     BalanceOut,
     CircuitOut,
@@ -404,6 +405,15 @@ def why(replica: Replica, order_id: str, of: Fill | None) -> WhyOut | None:
         ledger=[entry(line) for ref in wanted for line in replica.portfolio.ledger.explain(ref)],
         round_trip=None if at is None else trip(replica.portfolio.round_trips[at], at),
     )
+
+
+def why_fill(replica: Replica, ref: str) -> WhyOut:
+    """Return why a fill came to be. Raises ProblemError (404) for one that is not on record."""
+    found = replica.fill(ref)
+    told = None if found is None else why(replica, found.order_id, found)
+    if told is None:
+        raise not_found("fill", ref, "Take the `ref` of a fill in the list of fills.")
+    return told
 
 
 def _sizing(replica: Replica, found: Order, decision: Decision) -> SizingOut | None:

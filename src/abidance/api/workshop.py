@@ -79,11 +79,13 @@ def _backtest(task: Task, tell: Tell) -> dict[str, Any]:
     from abidance.backtest.breakdown import metrics_of
     from abidance.backtest.export import to_json, write_whole
     from abidance.run.backtest import backtest
+    from abidance.run.bot import JOURNAL
 
     def progress(done: int, total: int) -> None:
         tell(done / max(total, 1), {})
 
-    result = backtest(loaded(task.config), _catalog(task), task.userdir / "strategies", progress)
+    journal = task.place / JOURNAL
+    result = backtest(loaded(task.config), _catalog(task), task.userdir / "strategies", progress, journal)
     ours, benchmark = metrics_of(result)
     write_whole(task.place / RESULT, to_json(result, ours, benchmark))
     found: dict[str, Any] = msgspec.to_builtins(ours)

@@ -19,6 +19,7 @@ from abidance.journal.metrics import Metrics
 from abidance.model.account import RoundTrip
 from abidance.model.errors import AbidanceError
 from abidance.model.order import Fill
+from abidance.portfolio.ledger import fill_ref
 
 
 class ExportError(AbidanceError):
@@ -163,6 +164,7 @@ def _round_trip(trip: RoundTrip) -> dict[str, object]:
 
 def _fill(fill: Fill) -> dict[str, object]:
     return {
+        "ref": fill_ref(fill),
         "id": fill.id,
         "order_id": fill.order_id,
         "time": iso_time(fill.ts),

@@ -3,7 +3,8 @@
 import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from abidance import __version__
 from abidance.backtest.event import Recorder, columns
 from abidance.backtest.result import DATA_NOTICE, BacktestResult
 from abidance.engine.engine import Engine
-from abidance.engine.pump import Pump
+from abidance.engine.pump import Observer, Pump
 from abidance.engine.runners import BarRunner
 from abidance.execution.analysis import analyse
 from abidance.kernel.ids import OrderIds
@@ -22,8 +23,9 @@ from abidance.kernel.ports import SimulatedVenue
 from abidance.market.feed.stream import TickStream
 from abidance.model.account import OWNER
 from abidance.model.errors import StrategyError
-from abidance.model.outcome import Notice
+from abidance.model.outcome import Notice, Outcome
 from abidance.run.config import RunConfig
+from abidance.run.decisions import Decisions
 from abidance.run.setup import BarSource, Core, Material, assemble, gather
 
 _CHUNK = 8192
@@ -31,26 +33,40 @@ Progress = Callable[[int, int], None]
 
 
 def backtest(
-    config: RunConfig, source: BarSource, folder: Path | None = None, progress: Progress | None = None
+    config: RunConfig,
+    source: BarSource,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    journal: Path | None = None,
 ) -> BacktestResult:
-    """Run a backtest over the bars that `config` names; `progress(done, total)` is called now and then (bars)."""
+    """Run a backtest over the bars that `config` names; `progress(done, total)` is called now and then (bars).
+
+    What is decided, and on what, is written to `journal`, a new file that a replica can read.
+    """
     started = time.perf_counter()
     material = gather(config, source, folder)
     core = assemble(material, OrderIds(0, 0, b"backtest").make, tape=material.bars, isolate=False)
     check_opinions(core.engine)
     loaded = time.perf_counter()
-    recorder = play(material, core, progress)
+    with nullcontext() if journal is None else closing(Decisions(journal, material, core)) as kept:
+        recorder = play(material, core, progress, kept=kept)
     finished = time.perf_counter()
     timings = {"load": loaded - started, "simulate": finished - loaded}
     return result_of(material, core, recorder, timings)
 
 
 def play(
-    material: Material, core: Core[SimulatedVenue], progress: Progress | None = None, *, digest: bool = True
+    material: Material,
+    core: Core[SimulatedVenue],
+    progress: Progress | None = None,
+    *,
+    digest: bool = True,
+    kept: Decisions | None = None,
 ) -> Recorder:
     """Replay the material through a core from its opening to its end and return what was kept of it."""
     recorder = Recorder(core.engine, tuple(material.strategies), digest=digest, ticks=False)
-    pump = Pump(core.engine, core.venue, observe=recorder.observe)
+    observe = recorder.observe if kept is None else partial(_both, recorder.observe, kept.observe)
+    pump = Pump(core.engine, core.venue, observe=observe)
     for event in core.opening:
         pump.step(event)
     total = max(len(bars) for bars in material.bars.values())
@@ -68,6 +84,11 @@ def play(
             if progress is not None:
                 progress(min(done, total), total)
     return recorder
+
+
+def _both(one: Observer, other: Observer, outcome: Outcome) -> None:
+    one(outcome)
+    other(outcome)
 
 
 def check_opinions(engine: Engine) -> None:

@@ -35,7 +35,7 @@ from abidance.model.outcome import Outcome, Recorded, Refused
 from abidance.run import checkpoint
 from abidance.run.backtest import result_of
 from abidance.run.checkpoint import State, code_digest
-from abidance.run.config import RunConfig
+from abidance.run.config import RunConfig, digest_of
 from abidance.run.door import Answer, Answers, Door, Refusal, Wish, Word
 from abidance.run.setup import Core, Key, Material, assemble
 from abidance.run.switch import LOOK_EVERY, Switch
@@ -267,7 +267,7 @@ def _header(material: Material, journal: Path) -> RunHeader:
     plain = config.model_dump(mode="json")
     digest = _digest_on_record(journal, plain)
     if digest is None:
-        digest = hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
+        digest = digest_of(plain)
     created = time.time_ns() if material.opened is None else material.opened
     run_id = hashlib.sha256(f"{config.name} {digest} {created}".encode()).hexdigest()[:16]
     seed = int(run_id, 16)

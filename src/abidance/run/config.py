@@ -3,6 +3,7 @@
 A setting comes from the first of these that gives it: command line, environment, files (the last one wins), default.
 """
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
+import msgspec
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from abidance.engine.config import AllocationConfig, StrategyConfig
@@ -281,6 +283,11 @@ class Loaded(NamedTuple):
 
     config: RunConfig
     sources: dict[str, str]
+
+
+def digest_of(plain: Mapping[str, object]) -> str:
+    """Return what tells a resolved configuration, as plain values, from all others."""
+    return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
 
 
 def own_files(userdir: Path) -> list[Path]:

@@ -14,6 +14,7 @@ GET    /api/v1/backtests/compare                          viewer   read
 GET    /api/v1/backtests/{id}                             viewer   read
 DELETE /api/v1/backtests/{id}                             operator research
 GET    /api/v1/backtests/{id}/result                      viewer   read
+GET    /api/v1/backtests/{id}/why                         viewer   read
 GET    /api/v1/bars                                       viewer   read
 GET    /api/v1/bots                                       viewer   read
 POST   /api/v1/bots                                       operator trade

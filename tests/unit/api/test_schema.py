@@ -7,6 +7,7 @@ then with what chance makes of its schema. `ABIDANCE_SCHEMA_EXAMPLES` says how o
 import asyncio
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -38,6 +39,7 @@ from abidance.research.objective import Aim, Outcome
 from abidance.research.space import Dimension, Space
 from abidance.research.storage import journal
 from abidance.research.study import Plan, Study
+from abidance.run.bot import JOURNAL
 from abidance.run.door import Answer, Word
 from abidance.security.roles import Role
 from abidance.security.throttle import Throttle
@@ -56,6 +58,7 @@ QUERIES: dict[str, dict[str, Any]] = {
     f"{RUN}/indicators": SERIES | {"names": "ema 20"},
     f"{RUN}/orders/levels": {"instrument": "BTC/USDT@BINANCE"},
     f"{RUN}/why": {"ref": "{ref}"},
+    f"{API}/backtests/{{id}}/why": {"ref": "{ref}"},
     f"{API}/bars": SERIES,
     f"{API}/data/gaps": SERIES,
     f"{API}/data/quality": SERIES,
@@ -161,6 +164,7 @@ class World:
             place = house.userdir / folder / job.id
             (place / "result.json").write_text(json.dumps(results[folder]))
             (place / "page.html").write_text("<p>page</p>")
+            shutil.copy(house.runs.folder / "demo" / JOURNAL, place)
         study = Study(
             journal(house.userdir / "studies" / "tried.journal"),
             Plan("tried", "random", 3, Space({"fast": Dimension("fast", 2, 900)}), Aim.read(("sharpe",), ())),

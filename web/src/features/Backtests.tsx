@@ -1,17 +1,18 @@
 /** Backtests from a form: queued, watched, opened and compared side by side. */
-import { Button, Checkbox, NumberInput, Progress, Select } from "@mantine/core";
+import { Button, Checkbox, NumberInput, Progress } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
 import { isBusy } from "../client/work";
-import { CandleChart, Lines } from "../ui/charts";
-import { baseOf, exact, inUnit, money, quoteOf, share, words } from "../ui/format";
+import { Lines } from "../ui/charts";
+import { exact, inUnit, money, share, words } from "../ui/format";
 import { Empty, Failure, Form, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
 import { mayAct } from "./may";
 import { Older, SHORT, useWorkPages } from "./pages";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
 import { named, namedVerdict, SUBJECT, useMoney, useSubject } from "./Subject";
+import { Trades, type Written } from "./Trades";
 import { OneVerdict, VerdictOf } from "./Verdict";
 
 type Backtest = Schemas["BacktestOut"];
@@ -35,7 +36,7 @@ export default function Backtests({ me }: { me: Me }) {
             ) : (
               <div>
                 {rows.map((each) => (
-                  <Row key={each.id} of={each} isOpen={open === each.id} onOpen={() => setOpen(open === each.id ? null : each.id)} me={me} isCompared={compared.includes(each.id)} onCompare={() => toggle(each.id)} />
+                  <Row key={each.id} of={each} isOpen={open === each.id} onOpen={() => setOpen(open === each.id ? null : each.id)} onStarted={setOpen} me={me} isCompared={compared.includes(each.id)} onCompare={() => toggle(each.id)} />
                 ))}
                 <Older of={list} />
               </div>
@@ -48,18 +49,22 @@ export default function Backtests({ me }: { me: Me }) {
   );
 }
 
-function Start({ onStarted }: { onStarted: (id: string) => void }) {
+function useStart(onStarted: (id: string) => void) {
   const queries = useQueryClient();
-  const [wallet, setWallet] = useState<number | string>(10_000);
-  const [values, setValues] = useState<Record<string, Value>>({});
-  const subject = useSubject(() => setValues({}));
-  const { currency, moneyIn } = useMoney();
-  const start = api.useMutation("post", "/api/v1/backtests", {
+  return api.useMutation("post", "/api/v1/backtests", {
     onSuccess: (found) => {
       void queries.invalidateQueries();
       onStarted((found as unknown as Backtest).id);
     },
   });
+}
+
+function Start({ onStarted }: { onStarted: (id: string) => void }) {
+  const [wallet, setWallet] = useState<number | string>(10_000);
+  const [values, setValues] = useState<Record<string, Value>>({});
+  const subject = useSubject(() => setValues({}));
+  const { currency, moneyIn } = useMoney();
+  const start = useStart(onStarted);
   const properties = propertiesOf(subject.strategy?.parameters);
   const { at, rest } = placed(start.error, [...SUBJECT, "dry_run_wallet", ...Object.keys(properties)]);
   const send = () => start.mutate({ body: { label: subject.label, config: { ...subject.config(values), ...(currency && { currency }), dry_run_wallet: Number(wallet) } } });
@@ -91,7 +96,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
   );
 }
 
-function Row({ of, me, isOpen, onOpen, isCompared, onCompare }: { of: Backtest; me: Me; isOpen: boolean; onOpen: () => void; isCompared: boolean; onCompare: () => void }) {
+function Row({ of, me, isOpen, onOpen, onStarted, isCompared, onCompare }: { of: Backtest; me: Me; isOpen: boolean; onOpen: () => void; onStarted: (id: string) => void; isCompared: boolean; onCompare: () => void }) {
   const queries = useQueryClient();
   const cancel = api.useMutation("delete", "/api/v1/backtests/{id}", { onSettled: () => queries.invalidateQueries() });
   const total = of.metrics?.total_return;
@@ -116,17 +121,10 @@ function Row({ of, me, isOpen, onOpen, isCompared, onCompare }: { of: Backtest; 
       </div>
       {cancel.error && <Failure error={cancel.error} />}
       {of.error && <p className="down">{of.error} {of.remedy}</p>}
-      {isOpen && of.state === "done" && <Result id={of.id} metrics={of.metrics ?? {}} />}
+      {isOpen && of.state === "done" && <Result of={of} me={me} onStarted={onStarted} />}
       {isOpen && of.state === "done" && <VerdictOf backtest={of.id} mayAsk={mayAct(me)} />}
     </div>
   );
-}
-
-interface Written {
-  equity?: [string, number][];
-  fills?: { time: string; instrument: string; side: string; quantity: number; price: number }[];
-  config?: { timeframe?: string };
-  data?: { currency?: string };
 }
 
 const SHARES = new Set(["total_return", "cagr", "max_drawdown", "volatility", "win_rate", "time_in_market", "mean_exposure", "cvar_95", "alpha", "expectancy_share"]);
@@ -139,15 +137,23 @@ function figure(name: string, value: number | null | undefined, currency: string
   return SHARES.has(name) || name.endsWith("_return") ? share(value, 2) : exact(Math.round(value * 1000) / 1000);
 }
 
-function Result({ id, metrics }: { id: string; metrics: Record<string, number | null> }) {
+function Result({ of: { id, label, metrics }, me, onStarted }: { of: Backtest; me: Me; onStarted: (id: string) => void }) {
   const result = api.useQuery("get", "/api/v1/backtests/{id}/result", { params: { path: { id } } }, { staleTime: Number.POSITIVE_INFINITY });
-  const currency = (result.data as Written | undefined)?.data?.currency ?? "";
+  const written = result.data as Written | undefined;
+  const currency = written?.data?.currency ?? "";
+  const start = useStart(onStarted);
+  const again = mayAct(me) && (
+    <div className="form above">
+      <Failure error={start.error} />
+      <Button loading={start.isPending} onClick={() => start.mutate({ body: { label, config: written?.config ?? {} } })}>Run it again</Button>
+    </div>
+  );
   return (
     <>
       <div className="stats">
-        {Object.entries(metrics).slice(0, 12).map(([name, value]) => (
-          <Stat key={name} label={words(name)}>
-            {figure(name, value, currency)}
+        {Object.entries(metrics ?? {}).slice(0, 12).map(([name, value]) => (
+          <Stat key={name} label={MONEY.has(name) && currency ? `${words(name)}, ${currency}` : words(name)}>
+            {MONEY.has(name) && typeof value === "number" ? money(value) : figure(name, value, currency)}
           </Stat>
         ))}
       </div>
@@ -156,7 +162,7 @@ function Result({ id, metrics }: { id: string; metrics: Record<string, number | 
           {(found) => (
             <>
               <Curve of={found as Written} />
-              <Trades of={found as Written} />
+              <Trades id={id} of={found as Written} again={again} />
             </>
           )}
         </Loaded>
@@ -174,42 +180,6 @@ function Curve({ of }: { of: Written }) {
   const curves = useMemo(() => [{ label, values, format: money }], [label, values]);
   return ts.length > 1 ? <Lines ts={ts} curves={curves} /> : <Empty>The result holds no curve.</Empty>;
 }
-
-const SHOWN = 2_000;
-const UNITS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
-const lengthOf = (timeframe: string) => Number.parseInt(timeframe, 10) * (UNITS[timeframe.slice(-1)] ?? 3_600_000);
-
-/** The fills of one instrument over its bars: the newest stretch that a chart can hold. */
-function Trades({ of }: { of: Written }) {
-  const names = useMemo(() => [...new Set((of.fills ?? []).map((each) => each.instrument))].sort(), [of.fills]);
-  const [chosen, choose] = useState<string | null>(null);
-  const instrument = chosen ?? names[0];
-  const fills = useMemo(() => (of.fills ?? []).filter((each) => each.instrument === instrument), [of.fills, instrument]);
-  const last = fills.at(-1);
-  const timeframe = of.config?.timeframe ?? "1h";
-  const bars = api.useQuery(
-    "get",
-    "/api/v1/bars",
-    { params: { query: { instrument: instrument ?? "", timeframe, end: last ? Date.parse(last.time) + 40 * lengthOf(timeframe) : undefined, limit: SHOWN } } },
-    { enabled: last !== undefined, staleTime: Infinity },
-  );
-  const marks = useMemo(
-    () => fills.map((each) => ({ ts: Date.parse(each.time), isBuy: each.side === "buy", text: `${inUnit(each.quantity, baseOf(each.instrument))} at ${inUnit(each.price, quoteOf(each.instrument))}` })),
-    [fills],
-  );
-  if (!last) return <Empty>Nothing was traded.</Empty>;
-  return (
-    <section className="stack" aria-label="Trades on the chart">
-      <div className="row">
-        <h2>Trades on the chart</h2>
-        <Select aria-label="Instrument" data={names} value={instrument ?? null} onChange={choose} allowDeselect={false} />
-      </div>
-      <Loaded query={bars}>{(found) => <CandleChart bars={found} marks={marks} levels={NONE} height={360} />}</Loaded>
-    </section>
-  );
-}
-
-const NONE: [] = [];
 
 function Comparison({ ids }: { ids: string[] }) {
   const found = api.useQuery("get", "/api/v1/backtests/compare", { params: { query: { ids } } }) as {

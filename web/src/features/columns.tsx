@@ -47,7 +47,9 @@ export function measured<T extends { instrument: string }>(
 
 const sideOf = (side: string) => <span className={side === "buy" ? "up" : "down"}>{side}</span>;
 
-export const fillColumns = (run: Run): Column<Schemas["FillOut"]>[] => [
+type FillRow = Pick<Schemas["FillOut"], "ts" | "instrument" | "side" | "purpose"> & { quantity: Figure; price: Figure };
+
+export const fillColumns = (run: Pick<Run, "instruments">): Column<FillRow>[] => [
   { name: "UTC", cell: (row) => <Time ms={row.ts} isBrief />, width: "120px" },
   { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(62px, 1fr)" },
   { name: "Side", cell: (row) => sideOf(row.side), width: "34px" },

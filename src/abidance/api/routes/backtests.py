@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from abidance.api import work
+from abidance.api import views, work
 from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.deeds import deed, note
@@ -15,7 +15,9 @@ from abidance.api.fitting import INSIDE, asked_as, check
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import not_found
+from abidance.api.routes.fills import Ref
 from abidance.api.schemas.market import BacktestIn, BacktestOut, ComparisonOut, CurveOut
+from abidance.api.schemas.trading import WhyOut
 from abidance.api.schemas.wire import Page
 
 router = APIRouter(prefix="/backtests", tags=["backtests"])
@@ -70,6 +72,12 @@ async def get_backtest_result(id: str, who: Viewer, house: Stand) -> dict[str, A
     return Response(content, media_type="application/json")  # type: ignore[return-value]
 
 
+@router.get("/{id}/why")
+async def explain_backtest_fill(id: str, who: Viewer, house: Stand, ref: Ref) -> WhyOut:
+    """Tell why a fill of a backtest came to be, as of a run's; a result without a record is a 404 (`no_record`)."""
+    return views.why_fill(await house.archive.replica(house.bench.place(_done(house, id))), ref)
+
+
 @router.delete("/{id}")
 async def cancel_backtest(id: str, who: Researcher, house: Stand) -> BacktestOut:
     """End a backtest that waits or runs."""
@@ -84,6 +92,14 @@ def _job(house: House, id: str) -> Job:
     if found is None:
         raise not_found("backtest", id)
     return found
+
+
+def _done(house: House, id: str) -> Job:
+    """Return a backtest that is over. Raises ProblemError for one that is not there, or has no result."""
+    job = _job(house, id)
+    if job.state != "done":
+        raise not_found("result of the backtest", id, "Wait until it is done.")
+    return job
 
 
 def _curve(house: House, job: Job) -> CurveOut:

@@ -8,13 +8,13 @@ from abidance.api import views
 from abidance.api.access import Stand, Viewer
 from abidance.api.naming import replica_with
 from abidance.api.paging import Cursor, Limit, page
-from abidance.api.problems import not_found
 from abidance.api.schemas.trading import FillOut, WhyOut
 from abidance.api.schemas.wire import Page
 from abidance.model.order import Fill
 
 router = APIRouter(prefix="/runs/{run}", tags=["fills"])
 Filter = Annotated[str, Query(max_length=128)]
+Ref = Annotated[str, Query(min_length=1, max_length=256)]
 
 
 @router.get("/fills")
@@ -37,13 +37,6 @@ async def list_fills(
 
 
 @router.get("/why")
-async def explain_fill(
-    run: str, who: Viewer, house: Stand, ref: Annotated[str, Query(min_length=1, max_length=256)]
-) -> WhyOut:
+async def explain_fill(run: str, who: Viewer, house: Stand, ref: Ref) -> WhyOut:
     """Tell why a fill came to be: bar or tick, signal, sizing, verdict, request, answers, ledger lines."""
-    replica = house.runs.get(run).replica
-    fill = replica.fill(ref)
-    found = None if fill is None else views.why(replica, fill.order_id, fill)
-    if found is None:
-        raise not_found("fill", ref, "Take the `ref` of a fill in the list of fills.")
-    return found
+    return views.why_fill(house.runs.get(run).replica, ref)

@@ -1,0 +1,81 @@
+"""The record of a backtest: a journal of what was decided, and of as much of the market as explains it.
+
+It holds what a bot's journal holds, less the market events on which nothing was decided: before each event the newest
+bars that were left out are written, so that a replica values holdings as the run did at its bars. What a backtest of
+millions of bars keeps grows with its orders.
+"""
+
+import time
+from pathlib import Path
+from typing import get_args
+
+from abidance import __version__
+from abidance.engine.engine import Engine
+from abidance.journal.record import RunHeader
+from abidance.journal.store import FileJournal
+from abidance.kernel.ports import SimulatedVenue
+from abidance.model.event import BarSlice, Event, MarketEvent, Timer
+from abidance.model.outcome import Outcome
+from abidance.run.config import digest_of
+from abidance.run.setup import Core, Material
+
+_QUIET = (*get_args(MarketEvent), Timer)
+"""Events that leave nothing to tell where nothing was decided on them."""
+
+
+class Decisions:
+    """Writes down what a backtest decides, told of each outcome, into a new journal at `path`; close it at the end."""
+
+    def __init__(self, path: Path, material: Material, core: Core[SimulatedVenue]) -> None:
+        self._journal = FileJournal(path, _header(material), "never")
+        self._engine: Engine = core.engine
+        self._bars: dict[tuple[str, str], BarSlice] = {}
+
+    def observe(self, outcome: Outcome) -> None:
+        """Take the next outcome."""
+        event, decided = outcome.event, outcome.decided(self._engine.state.now)
+        if decided is None and isinstance(event, _QUIET):
+            if type(event) is BarSlice:
+                self._leave_out(event)
+            return
+        self._catch_up(event)
+        self._journal.append(event)
+        if decided is not None:
+            self._journal.append(decided)
+
+    def _leave_out(self, event: BarSlice) -> None:
+        for bar in event.bars:
+            self._bars[bar.instrument, bar.timeframe] = event
+
+    def _catch_up(self, event: Event) -> None:
+        """Write the newest bars that were left out, but those that the event itself tells anew."""
+        if type(event) is BarSlice:
+            for bar in event.bars:
+                self._bars.pop((bar.instrument, bar.timeframe), None)
+        for late in sorted(
+            {id(each): each for each in self._bars.values()}.values(), key=lambda each: each.ts
+        ):
+            self._journal.append(late)
+        self._bars.clear()
+
+    def close(self) -> None:
+        """End the journal; what was observed is in it."""
+        self._journal.close()
+
+
+def _header(material: Material) -> RunHeader:
+    plain = material.config.model_dump(mode="json")
+    digest = digest_of(plain)
+    return RunHeader(
+        run_id=digest[:16],
+        name=material.config.name,
+        mode="backtest",
+        created=time.time_ns(),
+        code_version=__version__,
+        config_hash=digest,
+        config=plain,
+        instruments=tuple(material.instruments.values()),
+    )
+
+
+__all__ = ["Decisions"]
