@@ -14,6 +14,10 @@
     server  {"type": "subscribed", "work": "4f1c…", "number": 17}, or "reset" where all must be read anew
             {"type": "work", "number": 18, "items": [{"number": 18, "kind": "backtest", "data": {…}}]}
 
+    client  {"type": "subscribe", "log": "demo", "tag": 1, "file": "…", "since": 8000, "level": "info", "contains": ""}
+            one log at a time: a bot's, or null for this server's; `file` and `since` are `file` and `end` as last told
+    server  {"type": "log", "log": "demo", "tag": 1, "file": "…", "end": 8400, "items": […]}, or "reset" as above
+
 Who asks is known before the connection is accepted, and looked at again each second. Prices with all that is valued at
 them (`worth`) and whether a run runs bear no number: only the newest counts, as of each piece of work. Data has the
 shape that the REST routes give it. What goes to many is written once, and one clock wakes all of them: a client costs
@@ -41,6 +45,7 @@ from abidance.api.following import Followed, Runs
 from abidance.api.house import House
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.wire import ms
+from abidance.api.tailing import LogNews, Tail, tail
 from abidance.api.work import WorkNews
 from abidance.api.worth import prices, worth
 from abidance.kernel.log import logger
@@ -102,7 +107,7 @@ class Hub:
 
     def __init__(self, runs: Runs, work: WorkNews) -> None:
         self.clients: set[_Client] = set()
-        self.work_news = work
+        self.work_news, self.logs = work, LogNews()
         self.beat = 0
         self.newest: dict[tuple[str, str], tuple[int, str]] = {}
         """By run and kind, the newest message of those of which only that counts, and a number that grows with each."""
@@ -126,7 +131,8 @@ class Hub:
 
     def _look(self) -> bool:
         """Write down what is different now of runs that somebody follows; say whether anything is."""
-        is_new, followed = False, {name for client in self.clients for name in client.followed}
+        followed = {name for client in self.clients for name in client.followed}
+        is_new = self.logs.look(client.log.path for client in self.clients if client.log is not None)
         for name in self._read.keys() - followed:
             self._forget(name)
         for run in self._runs.all():
@@ -205,6 +211,7 @@ class _Client:
         self._hub = hub
         self._told: dict[str, tuple[str, int]] = {}
         self._told_work: int | None = None
+        self.log: Tail | None = None
         self._newest: dict[tuple[str, str], int] = {}
         self._beat = hub.beat
         self._pace = Pace(20.0, 50)
@@ -251,8 +258,12 @@ class _Client:
         name = wish.get("run")
         if kind == "subscribe" and "work" in wish:
             return self._subscribe_work(wish["work"], wish.get("since"))
+        if kind in ("subscribe", "unsubscribe") and "log" in wish:
+            return self._subscribe_log(wish)
         if kind not in ("subscribe", "unsubscribe") or not isinstance(name, str):
-            return _problem("Known are subscribe, with a run or work, unsubscribe with a run, and ping.")
+            return _problem(
+                "Known are subscribe, with a run, work or a log, unsubscribe with a run or a log, and ping."
+            )
         if kind == "unsubscribe":
             self._told.pop(name, None)
             return ""
@@ -292,6 +303,30 @@ class _Client:
             self._told_work = number = news[at + len(part) - 1].number
             await self._send(f'{{"type": "work", "number": {number}, "items": [{", ".join(part)}]}}')
 
+    def _subscribe_log(self, wish: Mapping[str, Any]) -> str:
+        self.log = None
+        if wish["type"] == "subscribe":
+            try:
+                self.log = tail(self._house, self._who, wish)
+            except ProblemError as error:
+                return _problem(error.detail)
+        return ""
+
+    async def _tell_log(self) -> None:
+        """Tell what came to the log that is followed, piece by piece."""
+        while (log := self.log) is not None:
+            found, head = self._hub.logs.since(log), {"log": log.wish.log, "tag": log.wish.tag}
+            if found is None:
+                self.log = None
+                await self._send(_say("reset", **head))
+                return
+            (log.file, end, _), items = found
+            if end == log.at and items == "[]":
+                return
+            log.at = end
+            text = _say("log", **head, file=log.file, end=end)
+            await self._send(f'{text[:-1]}, "items": {items}}}')
+
     async def _tell(self) -> None:
         await self._send(_say("hello", version=__version__, name=self._who.name))
         while True:
@@ -299,6 +334,7 @@ class _Client:
             for name in tuple(self._told):
                 await self._tell_run(name)
             await self._tell_work()
+            await self._tell_log()
             if self._beat != self._hub.beat:
                 self._beat = self._hub.beat
                 if not self._who.lasts(self._house):

@@ -25,6 +25,8 @@ interface Screen {
   name: string;
   /** What it shows of a run; a screen without it needs none. */
   ofRun?: string;
+  /** Whether it has something to show to an admin where there is no run. */
+  hasMore?: boolean;
   view: ComponentType<{ run: Run; me: Me }>;
 }
 
@@ -36,7 +38,7 @@ const SCREENS: Screen[] = [
   { path: "/round-trips", name: "Round trips", ofRun: "Every trade from entry to exit, with your notes", view: lazy(() => import("../features/RoundTrips")) },
   { path: "/portfolio", name: "Portfolio", ofRun: "Balances, what brought what, and the ledger", view: lazy(() => import("../features/Portfolio")) },
   { path: "/risk", name: "Risk", ofRun: "Limits, breakers and what was refused", view: lazy(() => import("../features/Risk")) },
-  { path: "/logs", name: "Logs", ofRun: "What a bot does, line by line", view: lazy(() => import("../features/Logs")) },
+  { path: "/logs", name: "Logs", ofRun: "What a bot does, line by line", hasMore: true, view: lazy(() => import("../features/Logs")) },
   { path: "/alerts", name: "Alerts", view: lazy(() => import("../features/Alerts")) },
   { path: "/backtests", name: "Backtests", view: lazy(() => import("../features/Backtests")) },
   { path: "/optimise", name: "Optimise", view: lazy(() => import("../features/Optimise")) },
@@ -101,7 +103,7 @@ export function Shell({ me }: { me: Me }) {
                 <Switch>
                   {SCREENS.map((each) => (
                     <Route key={each.path} path={each.path}>
-                      <Settled key={each.ofRun ? `${each.path} ${run?.run_id}` : each.path}>{each.ofRun && !hasRun ? <NoRun me={me} of={each} /> : <each.view run={run as Run} me={me} />}</Settled>
+                      <Settled key={each.ofRun ? `${each.path} ${run?.run_id}` : each.path}>{each.ofRun && !hasRun && !(each.hasMore && me.role === "admin") ? <NoRun me={me} of={each} /> : <each.view run={run as Run} me={me} />}</Settled>
                     </Route>
                   ))}
                   <Redirect to="/" />

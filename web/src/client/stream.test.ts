@@ -247,3 +247,36 @@ it("tries no more once it is left, and follows anew when somebody comes in", () 
   expect(line().readyState).toBe(3);
   expect(Line.opened.length).toBe(before + 1);
 });
+
+it("goes on in a log after the last line that came, and hears no answer to what it asked before", () => {
+  const stream = new Stream();
+  const told: unknown[] = [];
+  const wishes = () => line().sent.filter((each) => "log" in each) as unknown[];
+  stream.follow(queries, null, "", 0);
+  line().open();
+  stream.tail({ log: "bot", file: "f", since: 10, contains: "a" }, (news) => told.push(news));
+  stream.tail({ log: "bot", file: "f", since: 10 }, (news) => told.push(news));
+
+  line().tell({ type: "log", log: "bot", tag: 1, file: "f", end: 20, items: [{ at: 10 }] });
+  line().tell({ type: "log", log: "bot", tag: 2, file: "g", end: 30, items: [{ at: 0 }] });
+  line().open();
+  line().tell({ type: "reset", log: "bot", tag: 2 });
+
+  expect(told).toEqual([{ file: "g", end: 30, items: [{ at: 0 }] }, null]);
+  expect(wishes()).toEqual([
+    { type: "subscribe", tag: 1, log: "bot", file: "f", since: 10, contains: "a" },
+    { type: "subscribe", tag: 2, log: "bot", file: "f", since: 10 },
+    { type: "subscribe", tag: 2, log: "bot", file: "g", since: 30 },
+  ]);
+});
+
+it("asks for a log no more once it is left, and not for one that was left before", () => {
+  const stream = new Stream();
+  stream.follow(queries, null, "", 0);
+  line().open();
+  const leave = stream.tail({ log: null, file: "", since: 0 }, () => undefined);
+  leave();
+  line().open();
+
+  expect(line().sent.filter((each) => "log" in each).map((each) => each.type)).toEqual(["subscribe", "unsubscribe"]);
+});

@@ -35,7 +35,22 @@ export interface Told {
   kind: WorkKind;
   data: Omit<Schemas["JobOut"], "kind">;
 }
-type Message = { type: string; run?: string; work?: string; number?: number; items?: (Change | Told)[] } & Partial<Prices>;
+/** Which lines of which log are followed, after what was last told of it. */
+export interface LogWish {
+  /** A bot's name, or null for the server. */
+  log: string | null;
+  file: string;
+  since: number;
+  level?: string;
+  contains?: string;
+}
+export interface LogTold {
+  file: string;
+  end: number;
+  /** The oldest first. */
+  items: Schemas["LogOut"][];
+}
+type Message = { type: string; run?: string; work?: string; number?: number; items?: (Change | Told)[]; log?: string | null; tag?: number } & Partial<Prices>;
 
 /** Beats come each second: after two that did not, the connection is lost, and three seconds have not passed. */
 const SILENCE = 2_200;
@@ -53,6 +68,9 @@ export class Stream {
   private delay = 500;
   /** The count of long work that is followed, and how far it has been told. */
   private counted: { work: string; since: number } | null = null;
+  /** The log that is followed, how far it has been told, and what is asked to read it anew (null). */
+  private tailed: { wish: LogWish; tag: number; hear: (told: LogTold | null) => void } | null = null;
+  private tags = 0;
   private renewals = new Renewals();
   private listeners = new Set<() => void>();
   private watch: ReturnType<typeof setInterval> | null = null;
@@ -95,6 +113,22 @@ export class Stream {
     this.link = "connecting";
   }
 
+  /** Follow a log, in the place of any other, until what is returned is called; it is to be read anew when null is told. */
+  tail(wish: LogWish, hear: (told: LogTold | null) => void): () => void {
+    const tag = ++this.tags;
+    this.tailed = { wish, tag, hear };
+    this.followLog();
+    return () => {
+      if (this.tailed?.tag !== tag) return;
+      this.tailed = null;
+      if (this.socket?.readyState === WebSocket.OPEN) this.send({ type: "unsubscribe", log: wish.log });
+    };
+  }
+
+  private followLog(): void {
+    if (this.tailed && this.socket?.readyState === WebSocket.OPEN) this.send({ type: "subscribe", tag: this.tailed.tag, ...this.tailed.wish });
+  }
+
   subscribeTo = (listener: () => void): (() => void) => {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -111,6 +145,7 @@ export class Stream {
       this.delay = 500;
       this.subscribe();
       this.send({ type: "subscribe", work: this.counted?.work ?? null, since: this.counted?.since ?? null });
+      this.followLog();
     };
     socket.onclose = () => {
       this.socket = null;
@@ -142,6 +177,10 @@ export class Stream {
   private hear(message: Message): void {
     this.heard = Date.now();
     this.set("live");
+    if (message.log !== undefined) {
+      this.hearOfLog(message);
+      return;
+    }
     if (message.run && message.run !== this.wanted?.run) return;
     if (message.work !== undefined || message.type === "work") this.hearOfWork(message);
     else if (message.type === "prices") {
@@ -156,6 +195,14 @@ export class Stream {
       this.since = message.number ?? null;
       if (message.type === "reset") this.readAnew(isOfRuns);
     }
+  }
+
+  private hearOfLog({ type, tag, ...told }: Message): void {
+    const found = this.tailed;
+    if (!found || tag !== found.tag) return; // what was asked for before
+    const { file, end, items } = told as unknown as LogTold;
+    if (type === "log") found.wish = { ...found.wish, file, since: end };
+    found.hear(type === "log" ? { file, end, items } : null);
   }
 
   private hearOfWork({ type, work, number = 0, items = [] }: Message): void {

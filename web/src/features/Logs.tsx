@@ -1,49 +1,49 @@
-/** What a bot writes into its log, newest first, filtered; a line opens whole, with the order that it is about. */
-import { Drawer, Select, TextInput } from "@mantine/core";
+/** What a bot, or the server, writes into its log, newest first, as it comes; a line opens whole, with its order. */
+import { Button, Drawer, Select, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { useState } from "react";
-import type { Run } from "../app/Shell";
-import { api, type Schemas } from "../client/api";
+import type { Me, Run } from "../app/Shell";
+import { type Level, type Line, useLog } from "../client/log";
 import { DataTable } from "../ui/DataTable";
 import { words } from "../ui/format";
-import { Facts, Loaded, Panel, State, Time } from "../ui/parts";
+import { Facts, Failure, Loaded, Panel, State, Time } from "../ui/parts";
 import { Why } from "./Why";
 
-type Line = Schemas["LogOut"];
 /** What every line says alike. */
 const KNOWN = new Set(["run", "bot", "logger"]);
-const LEVELS = ["info", "warning", "error"] as const;
+const LEVELS: Level[] = ["info", "warning", "error"];
+const [BOT, SERVER] = ["bot", "server"];
 
-export default function Logs({ run }: { run: Run }) {
-  const [level, setLevel] = useState<(typeof LEVELS)[number] | null>(null);
+export default function Logs({ run, me }: { run: Run | undefined; me: Me }) {
+  const [source, setSource] = useState(run ? BOT : SERVER);
+  const [level, setLevel] = useState<Level | null>(null);
   const [text, setText] = useState("");
   const [chosen, choose] = useState<Line | null>(null);
   const [contains] = useDebouncedValue(text, 250);
-  const logs = api.useQuery(
-    "get",
-    "/api/v1/runs/{run}/logs",
-    { params: { path: { run: run.name }, query: { limit: 500, ...(level ? { level } : {}), ...(contains ? { contains } : {}) } } },
-    { refetchInterval: 3_000 },
-  );
-  const order = chosen ? orderOf(chosen.data) : undefined;
+  const ofBot = source === BOT ? run : undefined;
+  const log = useLog(ofBot ? ofBot.name : null, level, contains);
+  const order = chosen && ofBot ? orderOf(chosen.data) : undefined;
+  const sources = [...(run ? [{ value: BOT, label: `The bot ${run.name}` }] : []), { value: SERVER, label: "This server" }];
   return (
     <>
       <h1>Logs</h1>
       <div className="row">
-        <Select label="Level" placeholder="All" data={[...LEVELS]} value={level} onChange={(found) => setLevel(found as typeof level)} clearable w={140} />
+        {me.role === "admin" && <Select label="Source" data={sources} value={source} onChange={(found) => found && setSource(found)} allowDeselect={false} w={220} />}
+        <Select label="Level" placeholder="All" data={LEVELS} value={level} onChange={(found) => setLevel(found as Level | null)} clearable w={140} />
         <TextInput label="Contains" placeholder="an order's id, a word" value={text} onChange={(e) => setText(e.currentTarget.value)} w={300} />
       </div>
       <Panel>
         <div className="logs">
-          <Loaded query={logs}>
-            {(page) => (
+          <Loaded query={log} height={640}>
+            {({ rows }) => (
               <DataTable
                 label="Log"
-                rows={page.items.map((row, at) => ({ ...row, at }))}
-                keyOf={(row) => `${row.at}`}
-                empty={level || contains ? "No line fits. Take a filter away." : "The bot has written nothing yet."}
+                rows={rows}
+                keyOf={(row) => `${row.file} ${row.at}`}
+                empty={level || contains ? "No line fits. Take a filter away." : `The ${ofBot ? "bot" : "server"} has written nothing yet.`}
                 height={640}
                 onRow={choose}
+                onEnd={log.more}
                 columns={[
                   { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: "160px" },
                   { name: "Level", cell: (row) => <State of={row.level} />, width: "90px" },
@@ -53,14 +53,20 @@ export default function Logs({ run }: { run: Run }) {
               />
             )}
           </Loaded>
+          {log.data?.error ? (
+            <div className="form above">
+              <Failure error={log.data.error} />
+              <Button size="xs" variant="light" onClick={log.retry}>Read older lines again</Button>
+            </div>
+          ) : null}
         </div>
       </Panel>
       <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? words(chosen.event) : ""} position="right" size="lg">
         {chosen && <Facts of={{ time_UTC: chosen.ts && <Time ms={chosen.ts} />, level: chosen.level, ...chosen.data }} />}
-        {order && (
+        {order && ofBot && (
           <>
             <h2 className="above">The order</h2>
-            <Why run={run} order={order} />
+            <Why run={ofBot} order={order} />
           </>
         )}
       </Drawer>

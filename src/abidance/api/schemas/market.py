@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from abidance.api.schemas.wire import Amount, Moment, Schema, Share
+from abidance.api.schemas.wire import Amount, Moment, Page, Schema, Share
 from abidance.api.schemas.work import WorkOut
 
 
@@ -194,12 +194,20 @@ class QualityOut(Schema):
 
 
 class LogOut(Schema):
-    """One line of a bot's log."""
+    """One line of a log; `at` is where it begins in its file, in bytes."""
 
+    at: int
     ts: Moment | None
     level: str
     event: str
     data: dict[str, Any]
+
+
+class LogPage(Page[LogOut]):
+    """Lines of a log, newest first. `file` goes with `next`, and with `end`, after which the stream goes on."""
+
+    file: str = ""
+    end: int = 0
 
 
 class ConfigOut(Schema):

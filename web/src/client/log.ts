@@ -1,0 +1,89 @@
+/**
+ * A log as it grows: its newest page is read once, older ones are read as one scrolls, and what comes is told by the
+ * stream, which goes on after the last line that came. Where it cannot, the log is read anew.
+ */
+import { useQuery } from "@tanstack/react-query";
+import { useEffect, useMemo, useReducer, useRef, useState } from "react";
+import type { Schemas } from "./api";
+import { marks } from "./presence";
+import { type LogTold, stream } from "./stream";
+
+export type Line = Schemas["LogOut"] & { file: string };
+export type Level = "info" | "warning" | "error";
+type Page = Schemas["LogPage"];
+
+/** Lines that are kept while new ones come; who scrolls down reads the oldest again. */
+const MOST = 20_000;
+const SIZE = "200";
+
+export interface Held {
+  rows: Line[];
+  /** Where the page after the oldest line ends. */
+  next: { cursor: string; file: string } | null;
+}
+
+interface Read extends Held {
+  /** The newest page, with which it began. */
+  page: Page | undefined;
+  /** Why older lines cannot be read. */
+  error: unknown;
+}
+
+const linesOf = (items: Page["items"], file: string): Line[] => items.map((each) => ({ ...each, file }));
+const nextOf = ({ next, file }: Page) => (next ? { cursor: next, file: file ?? "" } : null);
+
+/** Return lines with those that came, oldest first; of too many the oldest go, which may be read again. */
+export function grown({ rows, next }: Held, { items, file }: Pick<LogTold, "items" | "file">, most = MOST): Held {
+  const all = [...linesOf(items, file).reverse(), ...rows];
+  const last = all[most - 1];
+  return all.length > most && last ? { rows: all.slice(0, most), next: { cursor: String(last.at), file: last.file } } : { rows: all, next };
+}
+
+async function read(way: string, query: Record<string, string>): Promise<Page> {
+  const answer = await fetch(`${way}?${new URLSearchParams({ limit: SIZE, ...query })}`, { headers: marks() });
+  const body = await answer.json();
+  if (!answer.ok) throw body;
+  return body as Page;
+}
+
+/** Follow the log of a bot, or of the server (null), as far as its lines fit. */
+export function useLog(of: string | null, level: Level | null, contains: string) {
+  const way = of === null ? "/api/v1/logs" : `/api/v1/runs/${encodeURIComponent(of)}/logs`;
+  const wanted = { ...(level ? { level } : {}), ...(contains ? { contains } : {}) };
+  const [turn, again] = useReducer((before: number) => before + 1, 0);
+  const first = useQuery({ queryKey: ["log", way, wanted, turn], queryFn: () => read(way, wanted), staleTime: "static", gcTime: 0, refetchOnMount: false });
+  const page = first.data;
+  const begun = useMemo<Read>(() => ({ page, rows: linesOf(page?.items ?? [], page?.file ?? ""), next: page ? nextOf(page) : null, error: null }), [page]);
+  const [known, keep] = useState(begun);
+  const now = known.page === page ? known : begun;
+  const shown = useRef(page);
+  shown.current = page;
+  /** Change what is known of the page that is shown, and of no other that is shown by then. */
+  const hold = (change: (before: Read) => Partial<Read>) => {
+    if (shown.current === page) keep((before) => { const from = before.page === page ? before : begun; return { ...from, ...change(from) }; });
+  };
+
+  useEffect(() => {
+    if (!page) return;
+    return stream.tail({ log: of, file: page.file ?? "", since: page.end ?? 0, ...wanted }, (told) => {
+      if (told === null) again();
+      else if (told.items.length > 0) hold((before) => grown(before, told));
+    });
+  }, [page]); // it is another page whenever anything else is asked for
+
+  const asked = useRef<unknown>(null);
+  const more = async () => {
+    const { next, error } = now;
+    if (!next || error || asked.current === next) return;
+    asked.current = next;
+    try {
+      const older = await read(way, { ...wanted, ...next });
+      // Where the oldest were let go meanwhile, it is no more these that follow.
+      hold((before) => (before.next === next ? { rows: [...before.rows, ...linesOf(older.items, next.file)], next: nextOf(older) } : {}));
+    } catch (failure) {
+      asked.current = null;
+      hold(() => ({ error: failure }));
+    }
+  };
+  return { data: page && now, error: first.error, isPending: first.isPending, more, retry: () => hold(() => ({ error: null })) };
+}
