@@ -194,3 +194,13 @@ def test_an_ended_order_of_which_the_venue_reports_more_owes_that_until_it_is_to
     assert (before, meanwhile, told.register.owing()) == ([], [told.stop], [])
     assert list(told.register.open()) == []
     assert told.said == ["OrderCancelled", "OrderFilled"]
+
+
+def test_a_change_that_was_done_shows_that_the_venue_has_an_order_of_unknown_outcome() -> None:
+    told = Told()
+    told.register.unknown(told.stop, "no answer", 2)
+
+    told.register.amended(told.stop, replace(told.stop.request, quantity=D(2)), 3)
+
+    assert told.said == ["OrderUnknown", "OrderAccepted", "OrderAmended"]
+    assert told.stop.told is OrderState.OPEN

@@ -173,7 +173,8 @@ class Register:
         self._conclude(tracked, now)
 
     def amended(self, tracked: Tracked, request: OrderRequest, now: int) -> None:
-        """Tell that an order is now as in `request`; one that has filled as much by then ends."""
+        """Tell that an order is now as in `request`, and so is live; one that has filled as much by then ends."""
+        self.accepted(tracked, now)
         self._become(tracked, request, now)
         if tracked.filled >= request.quantity and not tracked.is_closed:
             self.gone(tracked, "it had filled as much when it was changed", now)
