@@ -176,6 +176,18 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, str], str, int]] = {
     ),
     "no passphrase of the key": ((), {"pair": KUCOIN, "confirm": "KUCOIN"}, "passphrase", 3),
     "an instrument that nobody has": ((), {"pair": "NOPE/USDT@BINANCE"}, "BINANCE has no NOPE/USDT.", 2),
+    "a record that is on the disk when the system likes": (
+        ("--set", "journal_sync=never"),
+        {},
+        'No real order leaves with journal_sync = "never".',
+        3,
+    ),
+    "a record that every event waits for": (
+        ("--set", "journal_sync=always"),
+        {},
+        'No real order leaves with journal_sync = "always".',
+        3,
+    ),
     "an account in hedge mode": (("--account", "hedged"), {"pair": PERP}, "hedge mode", 3),
 }
 

@@ -6,6 +6,7 @@ import typer
 
 from abidance.cli.data import DEFAULT_USERDIR, UserDir
 from abidance.cli.tables import table_of
+from abidance.run.folders import folder_of
 
 
 def circuits(
@@ -33,7 +34,7 @@ def circuits(
     from abidance.run.circuits import open_circuits
     from abidance.run.door import Wish, ask
 
-    folder = userdir.expanduser() / "runs" / name
+    folder = folder_of(userdir, name)
     if part and part not in tuple(Part):
         raise UsageError(f"There is no circuit {part!r}.", f"There are: {', '.join(Part)}.")
     if reset:

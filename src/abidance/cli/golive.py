@@ -69,9 +69,12 @@ def _show(config: "RunConfig", accounts: "Mapping[str, Ready]", console: "Consol
             say(f"    {text}", "yellow")
         for text in (*ready.verdict.warnings, *ready.verdict.facts):
             say(f"    {visible(text)}", "yellow" if text in ready.verdict.warnings else "dim")
-    for each in config.ready().strategies:
+    whole = config.ready()
+    for each in whole.strategies:
         stop = f", stop at {each.exits.stop_loss:.1%}" if each.exits.stop_loss else ""
-        say(f"  {visible(each.name)}: {', '.join(each.instruments)} on {each.timeframe}{stop}")
+        routed = [id for id in whole.places_of(each) if id not in each.instruments]
+        also = f", entries at {', '.join(routed)} too" if routed else ""
+        say(f"  {visible(each.name)}: {', '.join(each.instruments)}{also} on {each.timeframe}{stop}")
         exits = each.exits
         if not (stop or exits.stop_atr or exits.trailing_stop or exits.trailing_atr or limits.require_stop):
             say(

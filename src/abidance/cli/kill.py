@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from abidance.cli.data import DEFAULT_USERDIR, UserDir
+from abidance.run.folders import folder_of
 from abidance.run.killing import Extent
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def kill(
     from abidance.model.errors import UsageError
     from abidance.run import releasing
 
-    folder = userdir.expanduser() / "runs" / name
+    folder = folder_of(userdir, name)
     if release:
         found = releasing.release(folder, f"{getpass.getuser()} in a terminal")
         if not found.is_ended:

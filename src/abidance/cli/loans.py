@@ -9,6 +9,7 @@ import typer
 from abidance.cli.data import DEFAULT_USERDIR, UserDir
 from abidance.cli.keys import KeyFile, Keyring, unlocking_of
 from abidance.cli.tables import table_of
+from abidance.run.folders import folder_of
 
 if TYPE_CHECKING:
     from abidance.run.owing import Owed
@@ -47,7 +48,7 @@ def list_loans(
     from abidance.venues.net.real import AiohttpTransport, RealPulse
     from abidance.venues.trading.books import slack
 
-    replica = replica_of(userdir.expanduser() / "runs" / name)
+    replica = replica_of(folder_of(userdir, name))
     access = access_of(replica.config, open_keys(userdir, unlocking_of(key_file, keyring=keyring)), account)
 
     async def ask() -> "list[Owed]":
@@ -118,7 +119,7 @@ def _ask(action: str, name: str, venue: str, asset: str, amount: str, confirm: s
             f"Type the bot's name when asked, or give --confirm {name}",
         )
     values = {"venue": venue, "asset": asset, "amount": amount}
-    folder = userdir.expanduser() / "runs" / name
+    folder = folder_of(userdir, name)
     actor, id = f"{getuser()} in a terminal", uuid4().hex
     wish = Wish(ControlAction(action), actor, values=dict(values), id=id)
     try:

@@ -9,6 +9,7 @@ import typer
 from abidance.cli.data import DEFAULT_USERDIR, UserDir
 from abidance.cli.keys import KeyFile, Keyring, unlocking_of
 from abidance.cli.tables import table_of
+from abidance.run.folders import folder_of
 
 if TYPE_CHECKING:
     from abidance.run.reconciling import Difference
@@ -51,7 +52,7 @@ def reconcile(
     from abidance.run.reconciling import differences, replica_of
     from abidance.venues.net.real import AiohttpTransport, RealPulse
 
-    replica = replica_of(userdir.expanduser() / "runs" / name)
+    replica = replica_of(folder_of(userdir, name))
     access = access_of(replica.config, open_keys(userdir, unlocking_of(key_file, keyring=keyring)), account)
 
     async def ask() -> "list[Difference]":
@@ -94,7 +95,7 @@ def _accepted(userdir: Path, name: str, seen: str, reason: str, confirm: str) ->
             f"Type the bot's name when asked, or give --confirm {name}",
         )
     wish = Wish(ControlAction.ADJUST, f"{getuser()} in a terminal", values={"seen": seen, "reason": reason})
-    answer = ask(userdir.expanduser() / "runs" / name, wish)
+    answer = ask(folder_of(userdir, name), wish)
     if answer.error:
         raise UsageError(answer.error, answer.remedy)
     return " ".join(word.text for word in answer.notices)

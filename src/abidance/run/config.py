@@ -23,6 +23,7 @@ from abidance.model.errors import ConfigError, UsageError
 from abidance.model.instrument import parse_instrument_id, timeframe_ns
 from abidance.model.money import received, to_decimal
 from abidance.risk.config import RiskConfig
+from abidance.run.folders import NAME
 from abidance.run.loading import Given, MisfitError, assemble
 from abidance.run.perpetuals import PerpetualsConfig
 from abidance.run.reference import Reference
@@ -42,7 +43,7 @@ Balance = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
 Name = Annotated[
     str,
     Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        pattern=NAME,
         json_schema_extra={WORDS: "up to 64 letters, digits, dots, dashes and underscores"},
     ),
 ]
@@ -110,7 +111,8 @@ class RunConfig(Config):
     """Whether a venue takes back what rests there to trade when the program is not heard for a minute, where it can and
     has no stops of ours to take along (KuCoin). It takes orders by hand in the same pairs, too."""
     journal_sync: Literal["always", "commands", "never"] = "commands"
-    """When the journal is forced to the disk: at each record, before orders leave, or when the system likes."""
+    """When the journal is forced to the disk: at each record, before orders leave, or when the system likes. Real
+    orders leave with `commands` alone."""
     store: Place = Field("", exclude=True)
     """Where market data lies: a folder, or postgresql://user@host/database; the user directory's when empty."""
     lease: Database = Field("", exclude=True)

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import fcntl
 import hashlib
+import ipaddress
 import os
 import socket
 import sys
@@ -17,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from abidance.backtest.export import write_whole
 from abidance.journal.record import read_opening
@@ -32,7 +34,7 @@ from abidance.run.lease import Claim, Doubt, leased, lock_of
 from abidance.run.live import LivePaper, run_live
 from abidance.run.setup import Material
 from abidance.run.strangers import strangers_at
-from abidance.run.trading import Access, LiveTrading
+from abidance.run.trading import Access, LiveTrading, check_sync
 from abidance.security.keys import ExchangeKey, Keys
 from abidance.security.permissions import Verdict
 from abidance.venues.ccxt.terms import fetch_terms
@@ -78,6 +80,7 @@ def _names_of(config: RunConfig) -> list[InstrumentName]:
 
 def make_ready(config: RunConfig, keys: Keys, account: str = ACCOUNT) -> dict[str, Ready]:
     """Return what is needed to trade at each venue. Raises ConfigError or VenueError saying what stands against it."""
+    check_sync(config)
 
     async def ask() -> dict[str, Ready]:
         found, pulse, names = {}, RealPulse(), _names_of(config)
@@ -187,9 +190,21 @@ def _taken(owner: str, account: str) -> JournalError:
 
 
 def _digests(ready: Ready) -> list[str]:
-    """Return what all names of one key, and of one account, at one venue have in common, and nobody else."""
+    """Return what all names of one key, and of one account, at one venue have in common, and nobody else.
+
+    Whatever public address leads to a venue, it is the venue; what stands in for it on this machine is another one.
+    """
+    host = urlsplit(ready.url).hostname or ""
+    place = ready.url if host == "localhost" or _is_loopback(host) else ""
     known = [ready.key.key.reveal()] + [f"number {ready.number}"] * bool(ready.number)
-    return [hashlib.sha256(f"{ready.url}\n{each}".encode()).hexdigest()[:16] for each in known]
+    return [hashlib.sha256(f"{place}\n{each}".encode()).hexdigest()[:16] for each in known]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def bind(folder: Path, accounts: Mapping[str, Ready]) -> None:
@@ -288,8 +303,7 @@ def _terms(venue: str, config: RunConfig) -> list[Terms]:
 
 
 def _access(config: RunConfig, key: ExchangeKey) -> Access:
-    names = [parse_instrument_id(id) for each in config.ready().strategies for id in each.instruments]
-    is_contract = any(name.settle for name in names if name.venue == key.venue)
+    is_contract = any(name.settle for name in _names_of(config) if name.venue == key.venue)
     kind = InstrumentKind.PERPETUAL if is_contract else InstrumentKind.SPOT
     given = config.feed.address_of(key.venue, kind)
     return Access(credentials_of(key), given.rest_url, given.stream_url)

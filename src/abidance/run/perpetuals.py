@@ -26,16 +26,21 @@ class PerpetualsConfig(Config):
 
 
 def wanted_of(
-    config: PerpetualsConfig, strategies: Sequence[StrategyConfig], instruments: Mapping[str, Instrument]
+    config: PerpetualsConfig,
+    places: Sequence[tuple[StrategyConfig, Sequence[str]]],
+    instruments: Mapping[str, Instrument],
 ) -> "Wanted":
-    """Return how each perpetual of a run is to be traded. Raises ConfigError where strategies want it differently."""
+    """Return how each perpetual of a run is to be traded, `places` being what each strategy may hold, by routes too.
+
+    Raises ConfigError where strategies want it differently.
+    """
     from abidance.venues.account import Mode
     from abidance.venues.trading.modes import Wanted
 
     modes: dict[str, Mode] = {}
     whose: dict[str, str] = {}
-    for each in strategies:
-        for id in each.instruments:
+    for each, ids in places:
+        for id in ids:
             if not instruments[id].is_perpetual:
                 continue
             mode = Mode(to_decimal(each.leverage), config.margin == "isolated")

@@ -50,7 +50,8 @@ from abidance.run.bot import JOURNAL, Moment
 from abidance.run.byhand import Entry, Settlement, exposed, holdings, unfinished
 from abidance.run.checkpoint import State
 from abidance.run.circuits import CircuitWatch
-from abidance.run.departures import Departures, place_of
+from abidance.run.config import RunConfig
+from abidance.run.departures import BEGUN, Departures, place_of
 from abidance.run.door import Answer, Wish
 from abidance.run.durable import Apart, Durable
 from abidance.run.killing import Extent, killed
@@ -97,6 +98,15 @@ class Access(NamedTuple):
     stream_url: str = ""
 
 
+def check_sync(config: RunConfig) -> None:
+    """Raise ConfigError unless an order's record is synced before it leaves, and nothing else waits for the disk."""
+    if config.journal_sync != "commands":
+        raise ConfigError(
+            f'No real order leaves with journal_sync = "{config.journal_sync}".',
+            'Leave it out, or set it to "commands": each order is on the disk before it leaves.',
+        )
+
+
 class LiveTrading(LivePaper):
     """A bot that sends real orders; open it, `run` it in an event loop, close it.
 
@@ -136,9 +146,11 @@ class LiveTrading(LivePaper):
         self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self.dialects = _dialects(material, access)
         config = material.config
+        check_sync(config)
         self._syncing, self._storing = apart(), apart()
         self._stored: asyncio.Future[int] | None = None
-        self._wanted = wanted_of(config.perpetuals, config.strategies, material.instruments)
+        places = [(each, config.places_of(each)) for each in config.strategies]
+        self._wanted = wanted_of(config.perpetuals, places, material.instruments)
         super().__init__(replace(material, is_real=True), folder)
         self._departures = self._noted()
 
@@ -170,7 +182,7 @@ class LiveTrading(LivePaper):
 
     def _noted(self) -> Departures:
         """Return where it is noted which orders may have left."""
-        return Departures(place_of(self.journal))
+        return Departures(place_of(self.journal), self.journal.path.with_name(BEGUN))
 
     def _room(self) -> int:
         """Return how many bytes are free where the record is."""

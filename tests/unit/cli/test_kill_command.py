@@ -48,6 +48,20 @@ def answering(folder: Path, answer: Answer) -> Iterator[list[Wish]]:
         door.close()
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "../runs/bot", "bot/", "a b"])
+@pytest.mark.parametrize("flags", [[], ["--release"]])
+def test_what_can_be_no_bots_name_kills_nothing_and_is_told(
+    folder: Path, name: str, flags: list[str]
+) -> None:
+    before = sorted(folder.parents[1].rglob("*"))
+
+    told = CliRunner().invoke(app, [name, *flags, "--userdir", str(folder.parents[1])])
+
+    assert isinstance(told.exception, UsageError)
+    assert "no name of a bot" in told.exception.found
+    assert sorted(folder.parents[1].rglob("*")) == before
+
+
 @pytest.mark.parametrize("is_thrown", [True, False])
 def test_a_bot_that_runs_is_told_to_end_its_halt_whether_or_not_the_switch_is_thrown(
     folder: Path, is_thrown: bool

@@ -73,6 +73,21 @@ def test_two_keys_of_one_account_are_for_one_process(tmp_path: Path) -> None:
         pass
 
 
+def test_one_account_is_for_one_process_by_whatever_public_address(tmp_path: Path) -> None:
+    def at(url: str, account: str) -> dict[str, Ready]:
+        return {venue: each._replace(url=url) for venue, each in ready(account, f"key {URL}").items()}
+
+    with (
+        alone(tmp_path / "one", at("", "main")),
+        pytest.raises(JournalError, match=r"Another process .* trades on the account BINANCE other"),
+        alone(tmp_path / "two", at("https://api.binance.com", "other")),
+    ):
+        raise AssertionError("both hold the account")
+
+    with alone(tmp_path / "one", at("", "main")), alone(tmp_path / "two", at(URL, "other")):
+        pass
+
+
 def begun(folder: Path, accounts: dict[str, Ready], mode: Literal["live", "paper"] = "live") -> None:
     bind(folder, accounts)
     header = RunHeader("r", "bot", mode, 0, "1.0", "c" * 64, {}, ())

@@ -26,7 +26,7 @@ from abidance.model.errors import JournalError, VenueError
 from abidance.model.instrument import SECOND_NS
 from abidance.model.outcome import Outcome
 from abidance.run.bot import JOURNAL, bars_of
-from abidance.run.departures import Departures
+from abidance.run.departures import BEGUN, Departures
 from abidance.run.live import gather_begun
 from abidance.run.setup import Material
 from abidance.run.trading import Access, LiveTrading
@@ -82,11 +82,11 @@ class SimulatedBot(LiveTrading):
     def __exit__(self, *told: object) -> None:
         if self.disk is not None and self.disk.is_dead:  # who is killed puts nothing away
             self._departures.end(keeps=True)
-            self._departures = Departures(None)
+            self._departures = Departures(None, self._folder / BEGUN)
         super().__exit__(*told)
 
     def _noted(self) -> Departures:
-        return Departures(memory_of(self._folder))
+        return Departures(memory_of(self._folder), self._folder / BEGUN)
 
     def _room(self) -> int:
         return 0 if self.disk is not None and self.disk.full else 1 << 40
