@@ -133,7 +133,7 @@ class Inquiry:
 
     async def let_it_show(self) -> None:
         """Look up orders that the venue had until one is found: only then does it count when another is not."""
-        for tracked in () if self._dialect.finds else self._register.once_there():
+        for tracked in () if self._dialect.finds else _once_there(self._register):
             with suppress(VenueError):
                 await self.look(tracked)
             if self._dialect.finds:
@@ -331,3 +331,10 @@ def _is_of_another_life(tracked: Tracked, report: OrderReport) -> bool:
     """Say whether a report is of what bore the id before a restart, where exits give way and go back under it."""
     is_other = tracked.venue_id not in ("", report.venue_id) and report.venue_id not in tracked.past
     return tracked.may_have_returned and is_other
+
+
+def _once_there(register: Register) -> list[Tracked]:
+    """Return a few of our orders that the venue had: the newest that stand there, and the newest that ended."""
+    found = [each for each in register if each.was_there]
+    standing = [each for each in found if each.is_standing and each.told is not OrderState.UNKNOWN]
+    return standing[:-4:-1] + [each for each in found if each.is_closed][:-4:-1]

@@ -83,12 +83,6 @@ class Register:
         self._live = {id: each for id, each in self._live.items() if not each.is_closed or each.owes}
         return self._live.values()
 
-    def once_there(self) -> list[Tracked]:
-        """Return a few of our orders that the venue had: the newest that stand there, and the newest that ended."""
-        found = [each for each in self._orders.values() if each.was_there]
-        standing = [each for each in found if each.is_standing and each.told is not OrderState.UNKNOWN]
-        return standing[:-4:-1] + [each for each in found if each.is_closed][:-4:-1]
-
     def beside(self, tracked: Tracked) -> Sequence[Tracked]:
         """Return the other open exits of the position that an exit belongs to."""
         return [each for each in self.open() if each is not tracked and _place(each) == _place(tracked)]
