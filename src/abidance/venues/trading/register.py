@@ -66,6 +66,10 @@ class Register:
 
     # --- what is asked
 
+    def __iter__(self) -> Iterator[Tracked]:
+        """Yield all our orders, those that have ended, too, oldest first."""
+        return iter(list(self._orders.values()))
+
     def get(self, order_id: str) -> Tracked | None:
         """Return one of our orders."""
         return self._orders.get(order_id)
