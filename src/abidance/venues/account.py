@@ -428,8 +428,8 @@ class Contracts(Protocol):
         """Return the call for funding since a moment (ns UTC); None where executions tell it."""
         return None
 
-    def read_payments(self, answer: Answer) -> Sequence[Moved]:
-        """Return funding of the run's instruments. Raises VenueError."""
+    def read_payments(self, answer: Answer) -> Page:
+        """Return funding of the run's instruments as `moved`. Raises VenueError."""
         raise refused(self.venue, answer)
 
     def mode(self, instrument: str) -> Sequence[Call]:

@@ -355,9 +355,22 @@ def test_funding_is_read_with_its_own_time_and_number_and_other_income_is_passed
     (transfer,) = TOLD["get_income_history"]
     funding = transfer | {"symbol": "BTCUSDT", "incomeType": "FUNDING_FEE", "tranId": 5}
 
-    assert USDM.contracts.read_payments(answer([transfer, funding, funding | {"symbol": "XUSDT"}])) == [
-        Moved("USDT", D("-0.37500000"), 1570608000000 * MS_NS, "funding", "5", BTC.id)
-    ]
+    page = USDM.contracts.read_payments(answer([transfer, funding, funding | {"symbol": "XUSDT"}]))
+
+    assert page.moved == (Moved("USDT", D("-0.37500000"), 1570608000000 * MS_NS, "funding", "5", BTC.id),)
+    assert page.following(USDM.contracts.payments(TS)) is None
+
+
+def test_a_full_page_of_funding_goes_on_from_its_last_moment_and_must_hold_another() -> None:
+    (row,) = TOLD["get_income_history"]
+    full = [row | {"time": row["time"] + n // 2, "tranId": n} for n in range(1_000)]
+    first = USDM.contracts.payments(TS)
+
+    following = USDM.contracts.read_payments(answer(full)).following(first)
+
+    assert following == first._replace(params={**first.params, "startTime": row["time"] + 499})
+    with pytest.raises(VenueError):
+        USDM.contracts.read_payments(answer([row] * 1_000))
 
 
 def test_leverage_margin_and_sides_are_read() -> None:

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from abidance.model.event import FundingPaid, OrderFilled
+from abidance.model.instrument import MS_NS
 from abidance.model.order import OrderType, Purpose, Side
 from abidance.testing.exchange import Fault, Wrong
+from abidance.testing.exchange.accounts import Line
 from abidance.testing.exchange.core import BUY, SELL, Force
 from abidance.testing.exchange.desk import State
 from tests.unit.venues.trading_world import PERPETUALS, D, World
@@ -226,6 +228,26 @@ async def test_funding_is_told_once_with_its_own_time_and_again_the_same_after_a
     (line,) = [each for each in world.account.ledger if each.why == "funding"]
     assert told == [FundingPaid(line.ts, world.btc.id, "", line.amount, "USDT")]
     assert all(event == told[0] for event in world.events if isinstance(event, FundingPaid))
+
+
+async def test_funding_of_more_than_one_page_is_told_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("abidance.venues.binance.contracts._PAGE", 5)
+    world = await World(is_perpetual=True).start()
+    world.submit(quantity="0.5")
+    await world.advance(2)
+    paid = world.pulse.wall()
+    await world.stop()
+    for number in range(23):  # two at a time, as instruments are paid together
+        line = Line(paid + number // 2 * MS_NS, "USDT", D(-number - 1), "funding", instrument=world.btc.id)
+        world.account.move(line)
+    await world.advance(2)
+
+    await world.restart()
+    await world.advance(40)
+
+    told = [event for event in world.events if isinstance(event, FundingPaid)]
+    assert sorted(event.amount for event in told) == [D(-number) for number in range(23, 0, -1)]
+    await world.stop()
 
 
 async def test_a_liquidation_is_told_as_what_the_venue_did(world: World) -> None:

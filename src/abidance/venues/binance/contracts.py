@@ -6,7 +6,17 @@ from decimal import Decimal
 import msgspec
 
 from abidance.model.instrument import MS_NS
-from abidance.venues.account import Call, Contracts, Mode, Moved, is_moderate, plain_number, read, refused
+from abidance.venues.account import (
+    Call,
+    Contracts,
+    Mode,
+    Moved,
+    Page,
+    is_moderate,
+    plain_number,
+    read,
+    refused,
+)
 from abidance.venues.frames import Millis, reader
 from abidance.venues.net.transport import Answer
 
@@ -53,16 +63,22 @@ class BinanceContracts(Contracts):
         params = {"incomeType": "FUNDING_FEE", "startTime": since // MS_NS, "limit": _PAGE}
         return signed("GET", "income", params)
 
-    def read_payments(self, answer: Answer) -> Sequence[Moved]:
-        """Return funding of the run's instruments. Raises VenueError."""
+    def read_payments(self, answer: Answer) -> Page:
+        """Return funding of the run's instruments. Raises VenueError.
+
+        After a full page those from its last moment on are asked for, of which some come again. One that holds no
+        other moment is no answer: it leads nowhere.
+        """
         rows = read(self.venue, answer, _read_income)
-        if not all(is_moderate(row.income) for row in rows):
+        is_cut = len(rows) >= _PAGE
+        if not all(is_moderate(row.income) for row in rows) or (is_cut and rows[0].time == rows[-1].time):
             raise refused(self.venue, answer)
-        return [
+        moved = tuple(
             Moved(row.asset, row.income, row.time * MS_NS, "funding", str(row.tranId), self._ids[row.symbol])
             for row in rows
             if row.incomeType == "FUNDING_FEE" and row.symbol in self._ids
-        ]
+        )
+        return Page((), onward={"startTime": rows[-1].time} if is_cut else {}, moved=moved)
 
     def mode(self, instrument: str) -> Sequence[Call]:
         """Return the calls that tell how the account trades an instrument."""

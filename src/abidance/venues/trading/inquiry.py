@@ -200,10 +200,12 @@ class Inquiry:
         if contracts is None:
             return
         call = contracts.payments((self._paid_at or asked_at) - FUNDING_OVERLAP)
-        if call is not None:
-            for moved in contracts.read_payments(await self._ask(call)):
+        while call is not None:
+            page = contracts.read_payments(await self._ask(call))
+            for moved in page.moved:
                 self._register.moved(moved, self._dialect.venue, self._now())
-            self._paid_at = asked_at
+            call = page.following(call)
+        self._paid_at = asked_at
 
     async def sweep_one(
         self,
