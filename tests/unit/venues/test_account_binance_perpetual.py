@@ -113,7 +113,7 @@ def test_orders_are_asked_for_as_ccxt_asks(
     expected = ASKED[name]["params"] | besides | {"clientAlgoId" if waits else "newClientOrderId": ID}
     if waits:
         expected.pop("newOrderRespType")  # a conditional order has one answer only
-    assert call.params == expected | {"recvWindow": 3000}
+    assert call.params == expected | {"recvWindow": 3000, "selfTradePreventionMode": "EXPIRE_MAKER"}
     assert (call.section, f"/fapi/v1/{call.path}") == (("fapiPrivate",), ASKED[name]["path"])
     assert call.is_urgent == request_.reduce_only
 
@@ -127,6 +127,7 @@ def test_a_stop_at_market_waits_among_the_conditional_orders_for_our_size_alone(
     assert call.params == {
         "symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "quantity": "0.5", "reduceOnly": "true",
         "algoType": "CONDITIONAL", "triggerPrice": "50000", "clientAlgoId": ID, "recvWindow": 3000,
+        "selfTradePreventionMode": "EXPIRE_MAKER",
     }  # fmt: skip
     assert "closePosition" not in call.params
 

@@ -96,7 +96,8 @@ def test_orders_are_asked_for_as_ccxt_asks_with_our_id_besides_and_never_borrow(
     call = submitted(request_)
 
     assert (call.method, call.path) == ("POST", "v5/order/create")
-    assert call.params == ASKED[name] | besides | {"orderLinkId": ID, "isLeverage": 0}
+    asked = ASKED[name] | besides | {"orderLinkId": ID, "isLeverage": 0}
+    assert call.params == asked | {"smpType": "CancelMaker"}
 
 
 @pytest.mark.parametrize("force", [TimeInForce.IOC, TimeInForce.FOK])
@@ -395,7 +396,8 @@ POSITION = TOLD["position/position"]["result"]["list"][0] | {"symbol": "BTCUSDT"
 
 def like_theirs(name: str, **other: object) -> dict[str, object]:
     """Return what ccxt asks for an order, with our instrument and what we always say."""
-    return {**ASKED[name], "symbol": "BTCUSDT", "orderLinkId": ID, "positionIdx": 0, **other}
+    ours = {"symbol": "BTCUSDT", "orderLinkId": ID, "positionIdx": 0, "smpType": "CancelMaker"}
+    return {**ASKED[name], **ours, **other}
 
 
 @pytest.mark.parametrize(
@@ -439,6 +441,7 @@ def test_a_stop_at_market_says_from_where_its_price_must_come() -> None:
     assert LINEAR.submit(Submit(ID, request, TS)).params == {
         "category": "linear", "symbol": "BTCUSDT", "side": "Sell", "orderType": "Market", "qty": "1",
         "orderLinkId": ID, "triggerPrice": "50000", "triggerDirection": 2, "reduceOnly": True, "positionIdx": 0,
+        "smpType": "CancelMaker",
     }  # fmt: skip
 
 

@@ -72,7 +72,7 @@ async def wire_of(credentials: Credentials) -> Wire:
 def test_a_post_only_order_is_asked_for_as_ccxt_asks_with_our_id() -> None:
     wanted = json.loads(DATA["orders"]["createOrder postOnly hf order"]["body"])
 
-    assert submitted(limit(post_only=True)).params == wanted | {"clientOid": ID}
+    assert submitted(limit(post_only=True)).params == wanted | {"clientOid": ID, "stp": "CO"}
 
 
 @pytest.mark.parametrize("force", TimeInForce)
@@ -81,7 +81,7 @@ def test_a_limit_order_is_asked_for_as_ccxt_asks_and_says_how_long_it_is_good(fo
 
     found = submitted(limit(time_in_force=force)).params
 
-    assert found == wanted | {"clientOid": ID, "timeInForce": force.value.upper()}
+    assert found == wanted | {"clientOid": ID, "stp": "CO", "timeInForce": force.value.upper()}
 
 
 def test_a_market_order_has_a_quantity_of_the_base_asset() -> None:
@@ -89,6 +89,7 @@ def test_a_market_order_has_a_quantity_of_the_base_asset() -> None:
 
     assert market.params == {
         "clientOid": ID, "side": "sell", "symbol": "BTC-USDT", "type": "market", "size": "0.0001",
+        "stp": "CO",
     }  # fmt: skip
     assert market.is_urgent
 

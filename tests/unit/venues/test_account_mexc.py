@@ -87,7 +87,10 @@ def answer(body: object, status: int = 200) -> Answer:
     ],
 )
 def test_orders_are_asked_for_as_ccxt_asks_with_our_id_besides(name: str, request_: OrderRequest) -> None:
-    assert submitted(request_).params == theirs(name) | {"newClientOrderId": ID}
+    assert submitted(request_).params == theirs(name) | {
+        "newClientOrderId": ID,
+        "stpMode": "cancel_maker",
+    }
 
 
 def test_a_market_order_has_a_quantity_and_a_post_only_one_its_own_type() -> None:
@@ -96,6 +99,7 @@ def test_a_market_order_has_a_quantity_and_a_post_only_one_its_own_type() -> Non
 
     assert submitted(market).params == {
         "symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": "0.0001", "newClientOrderId": ID,
+        "stpMode": "cancel_maker",
     }  # fmt: skip
     assert submitted(market).is_urgent
     assert submitted(maker).params["type"] == "LIMIT_MAKER"

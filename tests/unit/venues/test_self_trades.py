@@ -1,24 +1,45 @@
 """Nobody trades with himself: what a venue's self-trade prevention ends is told as ended, and no fill is made up.
 
-Binance, Bybit, Kraken and KuCoin have such a prevention; the one that is played here, in each dialect, takes the order
-that rests (Binance's default, and what we ask of Kraken).
+Every venue has such a prevention, and each order asks that the one that rests be taken; Binance does that in its spot
+markets unasked. An exchange that is not asked, here as there, lets orders of one account trade with each other.
 """
 
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from abidance.model.command import Submit
 from abidance.model.event import OrderCancelled, OrderExpired, OrderFilled
+from abidance.model.instrument import Instrument, InstrumentKind
 from abidance.model.order import OrderType, Side
 from abidance.testing.exchange import Fault, Wrong
-from tests.unit.venues.trading_world import D, World
+from abidance.venues.account import AccountDialect, Call
+from abidance.venues.accounts import account_of
+from tests.unit.venues.trading_world import PERPETUALS, SCENES, D, World
+
+ASKED = ("smpType", "stp", "stpMode", "selfTradePreventionMode")
 
 
-@pytest.fixture(params=["BINANCE", "BYBIT", "KRAKEN", "KUCOIN"])
+@pytest.fixture(params=[(venue, False) for venue in SCENES] + [(venue, True) for venue in PERPETUALS])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    made = await World(venue=request.param).start()
+    venue, is_perpetual = request.param
+    made = await World(venue=venue, is_perpetual=is_perpetual).start()
     yield made
     await made.stop()
+
+
+def unguarded(venue: str, kind: InstrumentKind, instruments: Sequence[Instrument]) -> AccountDialect:
+    """Return an account whose orders do not ask to be kept from each other."""
+    dialect = account_of(venue, kind, instruments)
+    guarded = dialect.submit
+
+    def submit(command: Submit) -> Call:
+        call = guarded(command)
+        return call._replace(params={name: each for name, each in call.params.items() if name not in ASKED})
+
+    dialect.submit = submit  # type: ignore[method-assign]
+    return dialect
 
 
 async def meets_itself(world: World) -> tuple[str, str]:
@@ -65,3 +86,27 @@ async def test_what_self_trade_prevention_ended_is_found_though_the_stream_did_n
     await world.advance(45)
 
     checked(world, rests, takes)
+
+
+@pytest.mark.parametrize(
+    ("venue", "is_perpetual"),
+    [("BYBIT", False), ("KUCOIN", False), ("MEXC", False), ("BINANCE", True), ("BYBIT", True)],
+)
+async def test_orders_that_traded_with_each_other_are_each_booked_once_and_nothing_is_in_doubt(
+    venue: str, is_perpetual: bool
+) -> None:
+    world = await World(venue=venue, is_perpetual=is_perpetual, speaks=unguarded).start()
+
+    rests, takes = await meets_itself(world)
+    await world.advance(60)
+
+    theirs = {order.ticket.client_id: order for order in world.exchange.desk.orders.values()}
+    assert {part.id for part in theirs[rests].parts} & {part.id for part in theirs[takes].parts}
+    told = Counter[str]()
+    for event in world.events:
+        if isinstance(event, OrderFilled):
+            told[event.fill.order_id] += event.fill.quantity  # type: ignore[assignment]
+    for order_id in (rests, takes):
+        assert told[order_id] == theirs[order_id].filled * world.btc.lot
+    assert world.gateway.doubts == {}
+    await world.stop()

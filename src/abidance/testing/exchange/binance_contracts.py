@@ -423,6 +423,7 @@ def _ticket(market: Market, params: Mapping[str, str], kinds: tuple[str, ...]) -
         rising=(side == SELL) if kind.startswith("TAKE") else None,
         reduces=params.get("reduceOnly", "").lower() == "true",
         closes=closes,
+        meets_own=params.get("selfTradePreventionMode", "NONE") == "NONE",
     )
 
 

@@ -194,6 +194,7 @@ class BybitOrders:
             Force.IOC if kind == "Market" else force,
             rising={1: True, 2: False}.get(direction) if isinstance(direction, int) else None,
             reduces=rules.is_perpetual and asked.get("reduceOnly") in (True, "true"),
+            meets_own=asked.get("smpType") != "CancelMaker",
         )
 
     def _price(self, market: Market, asked: Mapping[str, Any], name: str) -> int:

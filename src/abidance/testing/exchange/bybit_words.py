@@ -145,7 +145,7 @@ class BybitWords:
             "positionIdx": 0,
             "isLeverage": "0",
             "blockTradeId": "",
-            "smpType": "CancelMaker",
+            "smpType": "None" if ticket.meets_own else "CancelMaker",
             "createdTime": str(millis(order.ts)),
             "updatedTime": str(millis(order.updated)),
             "createType": "CreateByLiq" if order.is_liquidation else "CreateByUser",

@@ -80,7 +80,7 @@ class Ticket:
     """What an account wants: in ticks and lots; without a price it trades at market, with a trigger it waits.
 
     `rising` is on which side of the market the trigger lies, by default where a stop's does. An order that `closes`
-    trades whatever is held once it is touched.
+    trades whatever is held once it is touched; one that `meets_own` trades with others of its account.
     """
 
     client_id: str
@@ -92,6 +92,7 @@ class Ticket:
     rising: bool | None = None
     reduces: bool = False
     closes: bool = False
+    meets_own: bool = False
 
 
 @dataclass
@@ -483,17 +484,14 @@ class Desk:
             self._end(order, State.EXPIRED, ts)
 
     def _step_aside(self, order: Placed, ts: int) -> None:
-        """End the orders of the same account that this one would meet: nobody trades with himself."""
-        left, ticket = order.left, order.ticket
+        """End the orders of the same account that this one would meet, unless it may."""
+        left, ticket = 0 if order.ticket.meets_own else order.left, order.ticket
         for resting in list(order.market.book.resting(-ticket.side)):
             assert resting.price is not None
             if left <= 0 or (ticket.price is not None and (resting.price - ticket.price) * ticket.side > 0):
                 return
-            own = (
-                self.orders.get(int(resting.owner[len(CLIENT) :]))
-                if resting.owner.startswith(CLIENT)
-                else None
-            )
+            name = resting.owner.removeprefix(CLIENT)
+            own = None if name == resting.owner else self.orders.get(int(name))
             if own is not None and own.account is order.account:
                 own.is_self_trade = True
                 self.cancel(own, ts, State.EXPIRED)

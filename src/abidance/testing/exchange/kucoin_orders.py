@@ -199,7 +199,16 @@ class KuCoinOrders:
             force = Force.POST
         rising = {"entry": True, "loss": False}.get(word(asked, "stop"))
         force = Force.IOC if kind == "market" else force
-        return Ticket(word(asked, "clientOid"), side, lots, price, trigger, force, rising=rising)
+        return Ticket(
+            word(asked, "clientOid"),
+            side,
+            lots,
+            price,
+            trigger,
+            force,
+            rising,
+            meets_own=asked.get("stp") != "CO",
+        )
 
     def _find(self, account: Account, asked: Mapping[str, Any]) -> Placed:
         id, client_id = word(asked, "orderId"), word(asked, "clientOid")
@@ -393,7 +402,7 @@ class KuCoinOrders:
             "cancelledSize": lots(order.left if is_over(order) else 0),
             "fee": plain(sum((part.fee for part in order.parts), ZERO)),
             "feeCurrency": market.instrument.quote,
-            "stp": "CO",
+            "stp": "" if ticket.meets_own else "CO",
             "stop": None,
             "stopPrice": "0",
             "stopTriggered": False,

@@ -143,7 +143,9 @@ class MexcOrders:
             raise _declined(Why.LOT)
         if kind != "MARKET" and price is None:
             raise _declined(Why.TICK)
-        return Ticket(params.get("newClientOrderId", ""), side, lots, price, force=_KINDS[kind])
+        meets_own = params.get("stpMode") != "cancel_maker"
+        name = params.get("newClientOrderId", "")
+        return Ticket(name, side, lots, price, force=_KINDS[kind], meets_own=meets_own)
 
     def _find(self, account: Account, params: Mapping[str, str]) -> Placed | None:
         market, id = self._market(params), params.get("orderId", "").removeprefix("C02__")

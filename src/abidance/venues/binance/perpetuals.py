@@ -168,6 +168,7 @@ class BinancePerpetualsAccount(AccountDialect):
             "side": request.side.value.upper(),
             "type": _TYPES[request.type],
             "quantity": plain_number(request.quantity),
+            "selfTradePreventionMode": "EXPIRE_MAKER",  # by default a conditional order has none
         }
         if request.price is not None:
             params["price"] = plain_number(request.price)

@@ -139,6 +139,7 @@ class BybitSpotAccount(AccountDialect):
             "orderType": "Market" if request.price is None else "Limit",
             "qty": plain_number(request.quantity),
             "orderLinkId": command.order_id,
+            "smpType": "CancelMaker",  # without it an order trades with others of the account
         }
         if self._category == "spot":
             params["isLeverage"] = 0  # what is not there is not borrowed on the way

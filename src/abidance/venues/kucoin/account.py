@@ -153,6 +153,7 @@ class KuCoinAccount(AccountDialect):
             "symbol": self._symbols[request.instrument],
             "type": "market",
             "size": plain_number(request.quantity),
+            "stp": "CO",  # the oldest goes: without it an order trades with others of the account
         }
         if request.price is not None:
             params |= {"type": "limit", "price": plain_number(request.price)}

@@ -110,6 +110,7 @@ class MexcAccount(V3SpotAccount):
             "type": "MARKET",
             "quantity": plain_number(request.quantity),
             "newClientOrderId": command.order_id,
+            "stpMode": "cancel_maker",  # without it an order trades with others of the account
         }
         if request.price is not None:
             params["type"] = "LIMIT_MAKER" if request.post_only else _FORCED[request.time_in_force]
