@@ -106,10 +106,13 @@ def _ask(action: str, name: str, venue: str, asset: str, amount: str, confirm: s
     from abidance.cli.terminal import visible
     from abidance.model.errors import AbidanceError, UsageError
     from abidance.model.event import ControlAction
+    from abidance.model.money import is_plain
     from abidance.run.door import Wish, ask
     from abidance.run.owing import outcome_of
 
     asset, venue, amount = asset.strip().upper(), venue.strip().upper(), amount.strip().lower()
+    if not (is_plain(amount) or (action, amount) == ("repay", "all")):
+        raise UsageError(f"{amount!r} is no amount.", "Write plain digits, such as 250.5.")
     if not confirm and sys.stdin.isatty():
         deed = f"{action} {amount} {asset}"
         confirm = typer.prompt(f"Type {name} to {visible(deed)}", default="", show_default=False)

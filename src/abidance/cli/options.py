@@ -45,13 +45,30 @@ Detail = Annotated[
 Timerange = Annotated[
     str | None, typer.Option("--timerange", help="20240101-20240601, either end may be left open.")
 ]
-Fee = Annotated[float | None, typer.Option("--fee", help="Fee of every fill, as a share: 0.001 is 0.1 %.")]
+
+
+def number(text: str) -> float:
+    """Return an amount or share that was typed. Raises BadParameter for what is no number beyond doubt."""
+    from abidance.model.money import is_plain
+
+    if not is_plain(text):
+        raise typer.BadParameter(f"{text!r} is no number in plain digits, such as 0.25.")
+    return float(text)
+
+
+Fee = Annotated[
+    float | None, typer.Option("--fee", parser=number, help="Fee of every fill, as a share: 0.001 is 0.1 %.")
+]
 Slippage = Annotated[
     float | None,
-    typer.Option("--slippage", help="Slippage of orders that take, as a share; replaces the model."),
+    typer.Option(
+        "--slippage", parser=number, help="Slippage of orders that take, as a share; replaces the model."
+    ),
 ]
-Stake = Annotated[float | None, typer.Option("--stake-amount", help="Value of every entry, in quote units.")]
-Wallet = Annotated[float | None, typer.Option("--dry-run-wallet", help="Opening balance.")]
+Stake = Annotated[
+    float | None, typer.Option("--stake-amount", parser=number, help="Value of every entry, in quote units.")
+]
+Wallet = Annotated[float | None, typer.Option("--dry-run-wallet", parser=number, help="Opening balance.")]
 Parameters = Annotated[
     list[str] | None,
     typer.Option("--param", help="Strategy parameter: fast=10. Repeatable, for all strategies."),

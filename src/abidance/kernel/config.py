@@ -1,4 +1,4 @@
-"""The base of every configuration value: frozen, typed, unknown keys refused; true and false are no numbers."""
+"""The base of every configuration value: frozen, typed, unknown keys refused; neither true nor 1_0 is a number."""
 
 import ast
 import inspect
@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import CoreSchema, ModelSchema, no_info_before_validator_function
+
+from abidance.model.money import is_plain
 
 WORDS = "x-words"
 """Key of a schema under which a model says itself what a setting may be."""
@@ -45,11 +47,13 @@ def _takes_both(schema: dict[str, Any]) -> bool:
 def _number(value: object) -> object:
     if isinstance(value, bool):
         raise PydanticCustomError("number", "Input should be a number, and not true or false")
+    if isinstance(value, str) and not is_plain(value):
+        raise PydanticCustomError("number", "Write a number in plain digits, such as 0.25.")
     return value
 
 
 class Plain(BaseModel):
-    """A model in which true and false are no numbers: pydantic takes them for 1 and 0."""
+    """A model in which true and false are no numbers, nor is text that is not `is_plain`: pydantic takes them."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -3,12 +3,22 @@
 Rounding never favours us: quantities shrink to the lot, amounts we pay grow, amounts we receive shrink.
 """
 
+import re
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 UNIT = Decimal("0.000000000001")
 """The smallest amount the ledger keeps, in any asset."""
 
 ZERO = Decimal(0)
+_PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+
+
+def is_plain(text: str) -> bool:
+    """Return whether a person's text is a number beyond doubt: digits 0 to 9 and a point.
+
+    Python also reads `1_0`, which is 10 for it, and digits of other scripts, which may stand unseen among others.
+    """
+    return _PLAIN.fullmatch(text.strip(" ")) is not None
 
 
 def to_decimal(value: float | int | str | Decimal) -> Decimal:
