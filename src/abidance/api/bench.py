@@ -20,11 +20,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from abidance.api.fitting import loaded
+from abidance.api.fitting import kept
 from abidance.api.workshop import RESULT, Kind, Task, do
 from abidance.backtest.export import write_whole
 from abidance.kernel.log import logger
 from abidance.model.errors import AbidanceError, UsageError
+from abidance.run.config import RunConfig
 
 REQUEST = "request.json"
 QUEUED = 20
@@ -113,14 +114,12 @@ class Bench:
         """Return the folder of a piece of work."""
         return self._folder / job.id
 
-    def plan(
-        self, config: dict[str, Any], label: str, actor: str, asked: dict[str, Any] | None = None
-    ) -> Job:
-        """Return work on a run, to be queued. Raises UsageError when too much waits, and what `loaded` does."""
-        ready = loaded(config)
-        job = self._new(config, label or "+".join(each.name for each in ready.strategies), actor, asked)
-        job.strategies = [each.name for each in ready.strategies]
-        job.instruments, job.timerange = list(ready.instruments), ready.timerange
+    def plan(self, config: RunConfig, label: str, actor: str, asked: dict[str, Any] | None = None) -> Job:
+        """Return work on a run, to be queued. Raises UsageError when too much waits."""
+        names = [each.name for each in config.strategies]
+        job = self._new(kept(config), label or "+".join(names), actor, asked)
+        job.strategies = names
+        job.instruments, job.timerange = list(config.instruments), config.timerange
         return job
 
     def plan_plain(self, label: str, actor: str, asked: dict[str, Any], instruments: list[str]) -> Job:

@@ -19,12 +19,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from abidance.api.fitting import by_name, check_bars, check_strategies
+from abidance.api.fitting import check_bars, check_strategies, wished
 from abidance.backtest.export import write_whole
 from abidance.market.store import Catalog
 from abidance.model.errors import UsageError, about
 from abidance.run.choice import as_file
-from abidance.run.config import RunConfig, load, own_files
+from abidance.run.config import RunConfig
 from abidance.run.door import is_answering
 from abidance.run.golive import venues_of
 from abidance.security.unlocking import PASSPHRASE
@@ -99,8 +99,8 @@ class Bots:
 
         Raises UsageError, ConfigError and DataError for what does not fit.
         """
-        config = load(own_files(self._userdir), wish, {}).ready()
-        check_strategies(by_name(config), self._userdir / STRATEGIES)
+        config = wished(wish, self._userdir)
+        check_strategies(config, self._userdir / STRATEGIES)
         if recipe.is_replay:
             check_bars(config, self._catalog)
         venues = venues_of(config)

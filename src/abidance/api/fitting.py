@@ -12,7 +12,8 @@ from typing import Any
 
 from abidance.market.store import Catalog, parse_timerange
 from abidance.model.errors import AbidanceError, UsageError, about
-from abidance.run.config import RunConfig, load
+from abidance.run.config import RunConfig, load, own_files
+from abidance.run.reference import NONE
 from abidance.strategy.parameters import Value
 
 _PLACE = re.compile(r"\[(\d+)\]")
@@ -52,16 +53,38 @@ def by_name(config: RunConfig) -> RunConfig:
     return config
 
 
+def wished(config: Mapping[str, Any], userdir: Path) -> RunConfig:
+    """Return a run's configuration: what was wished, on top of the user's own file.
+
+    Raises UsageError when a strategy is no name, and what its flaws raise.
+    """
+    return by_name(load(own_files(userdir), config, {}).ready())
+
+
+def kept(config: RunConfig) -> dict[str, Any]:
+    """Return what `loaded` makes the same configuration of, whatever becomes of the user's own file."""
+    found: dict[str, Any] = _without_null(config.model_dump(mode="json", exclude_unset=True))
+    return found
+
+
+def _without_null(value: Any) -> Any:
+    """Write None as a file does: among what was typed it would mean that nothing was."""
+    if isinstance(value, dict):
+        return {name: _without_null(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_without_null(each) for each in value]
+    return NONE if value is None else value
+
+
 def loaded(config: Mapping[str, Any]) -> RunConfig:
-    """Return a run's configuration. Raises UsageError when a strategy is no name, and what its flaws raise."""
+    """Return a configuration that was `kept`. Raises what `wished` raises."""
     return by_name(load([], config, {}).ready())
 
 
-def check(config: Mapping[str, Any], folder: Path, catalog: Catalog) -> None:
-    """Raise what `loaded`, `check_strategies` and `check_bars` raise; it imports strategies and reads bars."""
-    found = loaded(config)
-    check_strategies(found, folder)
-    check_bars(found, catalog)
+def check(config: RunConfig, folder: Path, catalog: Catalog) -> None:
+    """Raise what `check_strategies` and `check_bars` raise; it imports strategies and reads bars."""
+    check_strategies(config, folder)
+    check_bars(config, catalog)
 
 
 def check_bars(config: RunConfig, catalog: Catalog) -> None:
@@ -80,16 +103,18 @@ def check_strategies(config: RunConfig, folder: Path) -> None:
     _tell(dict(_flaws(config, folder)))
 
 
-def check_parameters(strategy: str, values: Mapping[str, Value], folder: Path) -> None:
+def check_parameters(
+    strategy: str, values: Mapping[str, Value], folder: Path, current: Mapping[str, Value]
+) -> None:
     """Raise UsageError that tells of each value that a running strategy does not take, as `parameters.<name>`.
 
-    A strategy that cannot be loaded any more is left to the node that runs it.
+    `current` are the values that it runs with. One that cannot be loaded any more is left to the node that runs it.
     """
     try:
-        found = _misfits(strategy, values, folder)
+        found = dict(_misfits(strategy, values, folder, current))
     except AbidanceError:
         return
-    _tell({f"parameters.{name}": told for name, told in found.items()})
+    _tell({f"parameters{name}": told for name, told in found.items()})
 
 
 def _tell(flaws: dict[str, str]) -> None:
@@ -103,19 +128,32 @@ def _flaws(config: RunConfig, folder: Path) -> Iterator[tuple[str, str]]:
     for number, each in enumerate(config.strategies):
         place = f"strategies[{number}]"
         try:
-            found = _misfits(each.strategy, each.parameters, folder)
+            found = _misfits(each.strategy, each.parameters, folder, {})
         except AbidanceError as error:
             yield f"{place}.strategy", str(error)
             continue
         for name, told in found.items():
-            yield f"{place}.parameters.{name}", told
+            yield f"{place}.parameters{name}", told
 
 
-def _misfits(strategy: str, values: Mapping[str, Value], folder: Path) -> dict[str, str]:
+def _misfits(
+    strategy: str, values: Mapping[str, Value], folder: Path, current: Mapping[str, Value]
+) -> dict[str, str]:
+    """Return what does not fit by `.<name>`; by nothing what a strategy says of its values as a whole."""
+    from abidance.engine.config import StrategyConfig
     from abidance.run.plugins import find_strategy
+    from abidance.run.setup import made
     from abidance.strategy.parameters import misfits
 
-    return {name: str(flaw) for name, flaw in misfits(find_strategy(strategy, folder), values).items()}
+    kind = find_strategy(strategy, folder)
+    found = {f".{name}": str(flaw) for name, flaw in misfits(kind, values).items()}
+    if found or misfits(kind, current):
+        return found
+    try:
+        made(kind, StrategyConfig(strategy=strategy, name=strategy, parameters={**current, **values}))
+    except AbidanceError as error:
+        return {f".{name}": told for name, told in error.fields.items()} or {"": str(error)}
+    return {}
 
 
 __all__ = [
@@ -126,5 +164,7 @@ __all__ = [
     "check_bars",
     "check_parameters",
     "check_strategies",
+    "kept",
     "loaded",
+    "wished",
 ]

@@ -363,6 +363,7 @@ def strategy(replica: Replica, name: str) -> RunStrategyOut:
         name=name,
         strategy=config.strategy,
         status=status,
+        failure=replica.failures.get(name, ""),
         instruments=list(config.instruments),
         timeframe=config.timeframe,
         parameters=dict(replica.parameters[name]),

@@ -136,6 +136,8 @@ class Replica:
         self.breakers = Breakers(self.config.risk.breakers)
         self.limits = self.config.risk.limits
         self.stopped = set(strategies)
+        self.failures: dict[str, str] = {}
+        """Why strategies were stopped that nobody has started again, by name."""
         self.paused: set[str] = set()
         self.parameters = {name: dict(each.parameters) for name, each in strategies.items()}
         self._earlier = dict(self.parameters)
@@ -481,6 +483,7 @@ class Replica:
         action = event.action
         if action is ControlAction.START:
             self.stopped.discard(name)
+            self.failures.pop(name, None)
         elif action is ControlAction.STOP:
             self.stopped.add(name)
         elif action is ControlAction.PAUSE_ENTRIES:
@@ -535,6 +538,7 @@ class Replica:
         self._tell(notice)
         if notice.code == "strategy_failed":
             self.stopped.add(notice.strategy)
+            self.failures[notice.strategy] = notice.text
         elif notice.code == "parameters_refused" and isinstance(self._last, Control):
             self.parameters[notice.strategy] = self._earlier[notice.strategy]
 

@@ -260,8 +260,8 @@ def made(
         raise strategy_error(kind, error, "__init__") from error
     try:
         set_parameters(found, dict(config.parameters))
-    except UsageError as error:
-        raise UsageError(f"{config.name}: {error.found}", error.remedy) from None
+    except (UsageError, StrategyError) as error:
+        raise type(error)(f"{config.name}: {error.found}", error.remedy, error.fields) from None
     return found
 
 

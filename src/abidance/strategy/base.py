@@ -142,6 +142,9 @@ class BarStrategy:
     timeframe: ClassVar[str] = "1h"
     references: ClassVar[tuple[str, ...]] = ()
 
+    def check_parameters(self) -> None:
+        """Raise StrategyError for values that do not belong together, each of which fits by itself."""
+
     @property
     def warmup(self) -> int:
         """Return the number of bars needed before the first signal."""
@@ -206,6 +209,9 @@ class EventStrategy:
     name: str = ""
     timeframe: ClassVar[str] = "1m"
     references: ClassVar[tuple[str, ...]] = ()
+
+    def check_parameters(self) -> None:
+        """Raise StrategyError for values that do not belong together, each of which fits by itself."""
 
     def on_start(self, view: View) -> Intents:
         """Called once, before the first market event."""

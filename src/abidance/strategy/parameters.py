@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar, overload
 
-from abidance.model.errors import UsageError
+from abidance.model.errors import StrategyError, UsageError
+from abidance.strategy.base import Strategy
+from abidance.strategy.mistakes import FAILURES, strategy_error
 
 T = TypeVar("T", int, float, str, bool)
 Value = int | float | str | bool
@@ -96,9 +98,22 @@ def misfits(strategy: type, values: Mapping[str, Value]) -> dict[str, UsageError
     return found
 
 
-def set_parameters(strategy: object, values: Mapping[str, Value]) -> None:
-    """Set parameters by name, all or none. Raises UsageError for the first that does not fit."""
+def set_parameters(strategy: Strategy, values: Mapping[str, Value]) -> None:
+    """Set parameters by name, all or none.
+
+    Raises UsageError for the first that does not fit, StrategyError when the strategy says that what it has now does
+    not belong together.
+    """
     for error in misfits(type(strategy), values).values():
         raise error
+    before = {name: getattr(strategy, name) for name in values}
     for name, value in values.items():
         setattr(strategy, name, value)
+    try:
+        strategy.check_parameters()
+    except FAILURES as error:
+        for name, value in before.items():
+            setattr(strategy, name, value)
+        if isinstance(error, StrategyError):
+            raise
+        raise strategy_error(strategy, error, "check_parameters") from error

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from abidance.api import arrears
 from abidance.api.bench import Bench
 from abidance.api.bots import Recipe
+from abidance.api.fitting import loaded
 from abidance.api.house import House
 from abidance.model.event import ControlAction
 from abidance.run import killing
@@ -77,7 +78,7 @@ DEEDS: list[tuple[str, str, dict[str, Any] | None]] = [
 
 def running(bench: Bench, asked: dict[str, Any]) -> str:
     """Return the id of work that runs for ever."""
-    job = bench.plan(CONFIG, "", "ada", asked)
+    job = bench.plan(loaded(CONFIG), "", "ada", asked)
     job.state = "running"
     bench.queue(job)
     return job.id
@@ -112,7 +113,7 @@ def standing(house: House) -> dict[str, object]:
 def searched(house: House) -> str:
     """Return the id of a search that is over, with one trial."""
     asked = {"objectives": ["sharpe"], "sampler": "random", "train_until": None, "spaces": ["fast=2:4"]}
-    job = house.searches.plan(CONFIG, "", "ada", asked)
+    job = house.searches.plan(loaded(CONFIG), "", "ada", asked)
     job.state = "done"
     house.searches.queue(job)
     trials = [{"number": 0, "scores": [1.0], "parameters": {"fast": 3}}]

@@ -33,6 +33,7 @@ from abidance.api.access import COOKIE, Needs, routes_of
 from abidance.api.app import describe
 from abidance.api.bench import Bench
 from abidance.api.bots import Recipe
+from abidance.api.fitting import loaded
 from abidance.api.house import House
 from abidance.portfolio.ledger import fill_ref
 from abidance.research.objective import Aim, Outcome
@@ -156,7 +157,7 @@ class World:
         }
         self.done = {}
         for bench in house.benches:
-            job = bench.plan(CONFIG, "", "admin", asked)
+            job = bench.plan(loaded(CONFIG), "", "admin", asked)
             job.state, job.metrics = "done", {"trades": 1} if bench is house.bench else {}
             bench.queue(job)
             folder = f"{bench.noun}es" if bench.noun == "search" else f"{bench.noun}s"
@@ -212,7 +213,7 @@ class World:
         """Return the id of work that runs."""
         noun = path.removeprefix(f"{API}/").partition("/")[0]
         bench = next(each for each in self.house.benches if noun.startswith(each.noun))
-        job = bench.plan(CONFIG, "", "admin", self._asked)
+        job = bench.plan(loaded(CONFIG), "", "admin", self._asked)
         job.state = "running"
         bench.queue(job)
         return job.id

@@ -62,7 +62,7 @@ def test_values_that_a_node_refuses_are_no_success_and_nothing_after_them_is_tri
     nobody: TestClient, house: House
 ) -> None:
     body = {"parameters": {"fast": 40}, "allocation": 0.25}
-    word = Word("error", "parameters_refused", "EmaCross keeps its parameters: fast is above slow.")
+    word = Word("error", "parameters_refused", "EmaCross keeps its parameters: it has its reasons.")
 
     taken, answer = changed(logged_in(nobody, house, "operator"), house, body, word)
 

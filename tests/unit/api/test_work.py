@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from abidance.api.app import create_app
 from abidance.api.bench import Bench, Job
+from abidance.api.fitting import loaded
 from abidance.api.house import House
 from abidance.api.workshop import SEARCHES, VERDICTS, Kind, Task, Tell, do
 from abidance.market.bars import Bars
@@ -113,7 +114,7 @@ def test_work_reads_market_data_where_the_server_does(tmp_path: Path) -> None:
         tables = open_tables(url)
         BarStore(tables).write(a_series(366, timeframe="1d"))
         house = House(tmp_path, tables, passwords=QUICK)
-        job = house.bench.plan(CONFIG, "", "ada", {})
+        job = house.bench.plan(loaded(CONFIG), "", "ada", {})
         house.bench.queue(job)
 
         asyncio.run(until_over(house.bench, job))

@@ -158,10 +158,12 @@ def test_each_number_among_the_parameters_has_a_range(name: str) -> None:
 @pytest.mark.parametrize("name", ["EmaCross", "Macd", "TrendFilter"])
 def test_a_fast_average_that_is_not_faster_is_refused(name: str) -> None:
     strategy = configured(name)
-    strategy.fast, strategy.slow = 50, 50  # type: ignore[attr-defined]
+    before = {each: getattr(strategy, each) for each in parameters_of(type(strategy))}
 
     with pytest.raises(StrategyError, match=r"fast = 50 is not below slow = 50.*shorter"):
-        decide(strategy, market(3000)[SOL], ExitsConfig())
+        set_parameters(strategy, {"fast": 50, "slow": 50})
+
+    assert {each: getattr(strategy, each) for each in before} == before
 
 
 def test_the_filter_takes_only_crosses_that_the_larger_trends_agree_with() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from abidance.model.errors import StrategyError, UsageError
-from abidance.strategy.base import Signals
+from abidance.strategy.base import BarStrategy, Signals
 from abidance.strategy.parameters import Parameter, parameters_of, set_parameters
 
 NAN = np.nan
@@ -65,7 +65,7 @@ def test_fractions_are_refused_because_nan_would_count_as_true() -> None:
         Signals.entries(np.array([NAN, 1.0]), flags(".."))
 
 
-class Declared:
+class Declared(BarStrategy):
     """A class with one parameter of each kind."""
 
     length = Parameter(20, 2, 200)

@@ -67,6 +67,7 @@ function One({ of, run, me }: { of: Schemas["RunStrategyOut"]; run: Run; me: Me 
         Trades {of.instruments.map(pair).join(", ")} on bars of {of.timeframe}.
       </p>
       {of.standing.reason && <p>{of.standing.reason}</p>}
+      {of.failure && <Alert color="red" variant="light"><Told text={of.failure} /></Alert>}
       {refused.length > 0 && (
         <Alert color="red" variant="light" role="alert">
           {refused.map((each) => <p key={each.code + each.text}><Told text={each.text} /></p>)}

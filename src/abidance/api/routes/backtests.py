@@ -11,7 +11,7 @@ from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.deeds import deed, note
 from abidance.api.describing import also
-from abidance.api.fitting import INSIDE, asked_as, check
+from abidance.api.fitting import INSIDE, asked_as, check, wished
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import not_found
@@ -36,8 +36,9 @@ async def list_backtests(
 async def start_backtest(body: BacktestIn, who: Researcher, house: Stand) -> BacktestOut:
     """Queue a backtest; it runs in a process of its own."""
     with asked_as(INSIDE):
-        await house.reading(check, body.config, house.strategies, house.catalog)
-        job = house.bench.plan(body.config, body.label, who.name)
+        config = await house.reading(wished, body.config, house.userdir)
+        await house.reading(check, config, house.strategies, house.catalog)
+        job = house.bench.plan(config, body.label, who.name)
     await note(house, who, "backtest.start", job.id, {"label": job.label})
     house.bench.queue(job)
     return work.backtest(job)

@@ -123,9 +123,11 @@ async def control_run(run: str, body: ControlIn, who: Operator, house: Stand) ->
 
 async def _check_parameters(house: House, run: str, body: ControlIn) -> None:
     """Raise UsageError for values that a strategy which is meant does not take, each by its field."""
-    for name, config in house.runs.get(run).replica.state.strategies.items():
+    replica = house.runs.get(run).replica
+    for name, config in replica.state.strategies.items():
         if body.strategy in ("", name):
-            await house.reading(check_parameters, config.strategy, body.values, house.strategies)
+            current = replica.parameters[name]
+            await house.reading(check_parameters, config.strategy, body.values, house.strategies, current)
 
 
 _ELSEWHERE = {

@@ -12,7 +12,7 @@ from abidance.api import work
 from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.deeds import deed, note
-from abidance.api.fitting import INSIDE, asked_as, check, loaded
+from abidance.api.fitting import INSIDE, asked_as, check, check_strategies, loaded, wished
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import ProblemError, not_found
@@ -20,6 +20,7 @@ from abidance.api.schemas.wire import Page
 from abidance.api.schemas.work import ApplyIn, ApplyOut, SearchIn, SearchOut
 from abidance.api.workshop import PAGE
 from abidance.model.errors import about
+from abidance.run.config import RunConfig
 
 router = APIRouter(prefix="/searches", tags=["searches"])
 
@@ -39,10 +40,10 @@ async def start_search(body: SearchIn, who: Researcher, house: Stand) -> SearchO
         Aim.read(body.objectives, body.requirements)
     asked = body.model_dump(exclude={"config", "label", "trials"}) | {"epochs": body.trials}
     with asked_as(INSIDE):
-        await house.reading(check, body.config, house.strategies, house.catalog)
-    await house.reading(_fits, body, house.strategies)
-    with asked_as(INSIDE):
-        job = house.searches.plan(body.config, body.label, who.name, asked)
+        config = await house.reading(wished, body.config, house.userdir)
+        await house.reading(check, config, house.strategies, house.catalog)
+    await house.reading(_fits, body, config, house.strategies)
+    job = house.searches.plan(config, body.label, who.name, asked)
     await note(house, who, "search.start", job.id, {"label": job.label})
     house.searches.queue(job)
     return work.search(job)
@@ -96,16 +97,15 @@ async def cancel_search(id: str, who: Researcher, house: Stand) -> SearchOut:
     return work.search(job)
 
 
-def _fits(body: SearchIn, folder: Path) -> None:
+def _fits(body: SearchIn, config: RunConfig, folder: Path) -> None:
     """Raise UsageError for ranges and a date that the search would end with."""
     from abidance.run.tuning import split_time, tuning
 
-    config = loaded(body.config)
     if body.train_until:
         with about("train_until"):
             split_time(config, body.train_until)
     with about("spaces"):
-        tuning(config, folder, body.spaces)
+        check_strategies(tuning(config, folder, body.spaces).config, folder)
 
 
 def _applied(folder: Path, job: Job, trial: dict[str, Any]) -> Path:

@@ -53,11 +53,13 @@ async def change_run_strategy(
 
     They are made in this order; the first that the node refuses (409) ends it, and those before it hold.
     """
-    config = house.runs.get(run).replica.state.strategies.get(name)
+    replica = house.runs.get(run).replica
+    config = replica.state.strategies.get(name)
     changes: list[tuple[ControlAction, dict[str, Any]]] = []
     if body.parameters:
         if config is not None:
-            await house.reading(check_parameters, config.strategy, body.parameters, house.strategies)
+            current = replica.parameters[name]
+            await house.reading(check_parameters, config.strategy, body.parameters, house.strategies, current)
         changes.append((ControlAction.SET_PARAMETERS, dict(body.parameters)))
     if body.allocation is not None:
         changes.append((ControlAction.SET_ALLOCATION, {"allocation": body.allocation}))

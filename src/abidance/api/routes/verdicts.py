@@ -11,7 +11,7 @@ from abidance.api.access import Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.deeds import deed, note
 from abidance.api.describing import also
-from abidance.api.fitting import INSIDE, asked_as, check
+from abidance.api.fitting import INSIDE, asked_as, check, loaded, wished
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import not_found
@@ -42,14 +42,15 @@ async def list_verdicts(
 @router.post("", status_code=202, responses=also(404))
 async def start_verdict(body: JudgementIn, who: Researcher, house: Stand) -> JudgementOut:
     """Queue a verdict; it counts as a trial of the idea, and runs in a process of its own."""
-    config, label = body.config, body.label
-    if body.backtest:
-        backtest = house.bench.get(body.backtest)
-        if backtest is None:
-            raise not_found("backtest", body.backtest)
-        config, label = backtest.config, label or backtest.label
+    backtest = house.bench.get(body.backtest) if body.backtest else None
+    if body.backtest and backtest is None:
+        raise not_found("backtest", body.backtest)
+    label = body.label or (backtest.label if backtest else "")
     asked = body.model_dump(exclude={"config", "label"})
     with asked_as(INSIDE):
+        config = (
+            loaded(backtest.config) if backtest else await house.reading(wished, body.config, house.userdir)
+        )
         await house.reading(check, config, house.strategies, house.catalog)
         job = house.verdicts.plan(config, label, who.name, asked)
     await note(house, who, "verdict.start", job.id, {"label": job.label})

@@ -460,6 +460,8 @@ class RunStrategyOut(Schema):
     name: str
     strategy: str
     status: Literal["active", "paused", "stopped"]
+    failure: str
+    """Why it was stopped, when it failed and nobody has started it again."""
     instruments: list[str]
     timeframe: str
     parameters: dict[str, int | float | str | bool]

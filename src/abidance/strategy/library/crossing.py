@@ -11,9 +11,13 @@ from abidance.strategy.base import BarStrategy, Signals
 from abidance.strategy.parameters import Parameter
 
 
-def _in_order(fast: int, slow: int) -> None:
-    if fast >= slow:
-        raise StrategyError(f"fast = {fast} is not below slow = {slow}.", "Choose a shorter fast average.")
+def _check_order(strategy: "EmaCross | Macd | TrendFilter") -> None:
+    if strategy.fast >= strategy.slow:
+        found, remedy = (
+            f"fast = {strategy.fast} is not below slow = {strategy.slow}.",
+            "Choose a shorter fast average.",
+        )
+        raise StrategyError(found, remedy, {"fast": f"{found} {remedy}"})
 
 
 class EmaCross(BarStrategy):
@@ -29,6 +33,10 @@ class EmaCross(BarStrategy):
     slow = Parameter(50, 5, 500)
     short = Parameter(False)
 
+    def check_parameters(self) -> None:
+        """Refuse a fast average that is no faster than the slow one."""
+        _check_order(self)
+
     @property
     def warmup(self) -> int:
         """Return the bar from which both averages of it and of the bar before are known."""
@@ -36,7 +44,6 @@ class EmaCross(BarStrategy):
 
     def signals(self, bars: Bars) -> Signals:
         """Enter where the fast average crosses above the slow one, leave or turn where it crosses below."""
-        _in_order(self.fast, self.slow)
         rows, above = ema_crossings(bars.close, self.fast, self.slow)
         return Signals.at(rows, 2 * above - 1 if self.short else above, len(bars), tag="ema cross")
 
@@ -54,6 +61,10 @@ class Macd(BarStrategy):
     smoothing = Parameter(9, 2, 50)
     short = Parameter(False)
 
+    def check_parameters(self) -> None:
+        """Refuse a fast average that is no faster than the slow one."""
+        _check_order(self)
+
     @property
     def warmup(self) -> int:
         """Return the bar from which the lines of it and of the bar before are known."""
@@ -61,7 +72,6 @@ class Macd(BarStrategy):
 
     def signals(self, bars: Bars) -> Signals:
         """Enter where the line crosses above its average, leave or turn where it crosses below."""
-        _in_order(self.fast, self.slow)
         line, average, _ = macd(bars.close, self.fast, self.slow, self.smoothing)
         return Signals(Signals.crossing(line, average, short=self.short), tag="macd")
 
@@ -81,6 +91,10 @@ class TrendFilter(BarStrategy):
     trend_timeframe = Parameter("4h", choices=("15m", "1h", "4h", "1d"))
     reference = Parameter("")
 
+    def check_parameters(self) -> None:
+        """Refuse a fast average that is no faster than the slow one."""
+        _check_order(self)
+
     @property
     def warmup(self) -> int:
         """Return enough bars for both averages and for the longer timeframe's, whose first bar may be cut."""
@@ -89,7 +103,6 @@ class TrendFilter(BarStrategy):
 
     def signals(self, bars: Bars) -> Signals:
         """Leave on every cross below, enter only on those crosses above that the larger trends agree with."""
-        _in_order(self.fast, self.slow)
         agreed = self._rising(bars, bars)
         if self.reference and self.reference != bars.instrument:
             agreed &= self._rising(bars, bars.other(self.reference))
