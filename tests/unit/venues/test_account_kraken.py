@@ -226,6 +226,7 @@ def test_a_listed_error_proves_that_nothing_was_taken(text: str) -> None:
         (answer(errors=("EOrder:Something new",)), Proof.UNKNOWN),
         (answer(errors=("WSomething:is odd",), result={"count": 1}), Proof.DONE),
         (answer(result={"count": 1, "pending": True}), Proof.UNKNOWN),
+        (answer(result={"count": 0}), Proof.UNKNOWN),
         (answer(result={}), Proof.UNKNOWN),
         (answer(result={"amend_id": "TJSMEH-AA67V-YUSQ6O"}), Proof.DONE),
         (Answer(200, {}, b"<html>"), Proof.UNKNOWN),

@@ -390,3 +390,23 @@ async def test_a_stop_that_is_due_leaves_for_what_no_other_exit_may_sell(
 
     assert world.filled(leave) == D("0.05")
     assert world.filled(stop) == D("0.04")
+
+
+async def test_a_stop_that_krakens_cancel_did_not_take_back_is_not_taken_for_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = await World(venue="KRAKEN").start()
+    stop, request = await world.guarded("0.1"), world.request
+
+    async def took_nothing(method: str, url: str, *rest: Any) -> Answer:
+        if url.endswith("CancelOrder"):
+            return Answer(200, {}, b'{"error":[],"result":{"count":0}}')
+        return await request(method, url, *rest)
+
+    monkeypatch.setattr(world, "request", took_nothing)
+    world.submit(Side.SELL, "0.05", reduce_only=True)
+    await world.advance(2)
+
+    assert standing(world) == [D("0.09")]
+    assert not known(world, stop).held
+    await world.stop()

@@ -224,15 +224,16 @@ class KrakenAccount(AccountDialect):
         return _private("CancelAll", {}, is_urgent=True)
 
     def proof(self, answer: Answer, instrument: str) -> Reply:  # noqa: ARG002 (a txid is all that is said)
-        """Return what an answer proves; a cancel that is pending is not done yet."""
+        """Return what an answer proves; a cancel that is pending is not done yet, nor one that took nothing back."""
         if (refused := refusal(answer)) is not None:
             return refused
         try:
             done = _read_done(bytes(_read_result(answer.body).result))
         except UNREADABLE as error:
             return Reply(Proof.UNKNOWN, f"an answer that cannot be read ({error})")
-        if done.pending or not (done.txid or done.amend_id or done.count >= 0):
-            return Reply(Proof.UNKNOWN, "pending" if done.pending else "an answer that says nothing")
+        if done.pending or not (done.txid or done.amend_id or done.count > 0):
+            why = "pending" if done.pending else "an answer that says nothing"
+            return Reply(Proof.UNKNOWN, why if done.count else "nothing was taken back")
         return Reply(Proof.DONE, venue_id=done.txid[0] if len(done.txid) == 1 else "")
 
     # --- questions
