@@ -23,6 +23,9 @@ Cursor = Annotated[
 Purposes = Annotated[
     list[Purpose] | None, Query(max_length=16, description="Only orders of these purposes; none is all.")
 ]
+ByHand = Annotated[
+    bool | None, Query(description="Only orders that people placed by hand, or only those of the strategy.")
+]
 
 
 def page(
@@ -52,4 +55,4 @@ def page(
     return Page(items=items, next=str(next) if at else None, total=len(rows) if wanted is None else None)
 
 
-__all__ = ["Cursor", "Limit", "Purposes", "page"]
+__all__ = ["ByHand", "Cursor", "Limit", "Purposes", "page"]

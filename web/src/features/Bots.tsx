@@ -13,7 +13,7 @@ import { Act } from "../ui/reach";
 import { Confirm } from "./Confirm";
 import { mayAct } from "./may";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
-import { SUBJECT, TIMEFRAMES, useCatalog, useMoney } from "./Subject";
+import { choicesOf, SUBJECT, TIMEFRAMES, useCatalog, useMoney } from "./Subject";
 
 /** Seconds. */
 const HOUR = 3_600;
@@ -139,7 +139,7 @@ function Start({ me, onDone }: { me: Me; onDone: () => void }) {
       <SegmentedControl data={kinds} value={kind} onChange={setKind} aria-label="What it trades on" orientation={isNarrow ? "vertical" : "horizontal"} />
       <div className="fields">
         <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} error={at.name} required />
-        <Select label="Strategy" data={catalog.strategies.map((each) => each.name)} value={strategy} onChange={(found) => { setStrategy(found); setValues({}); }} error={at.strategy} allowDeselect={false} searchable />
+        <Select label="Strategy" {...choicesOf(catalog.strategies)} value={strategy} onChange={(found) => { setStrategy(found); setValues({}); }} error={at.strategy} allowDeselect={false} searchable />
         <Select label="Timeframe" data={TIMEFRAMES} value={timeframe} onChange={setTimeframe} error={at.timeframe} allowDeselect={false} />
         <NumberInput label={moneyIn(kind === "real" ? "Use at most" : "Money to begin with")} value={wallet} onChange={setWallet} error={at.wallet} min={1} thousandSeparator="," />
       </div>

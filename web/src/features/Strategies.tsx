@@ -116,7 +116,7 @@ export function signalsOf(orders: readonly Schemas["OrderOut"][], refusals: read
 /** What a strategy wished last, with its confidence: a row says why it became an order, or why risk refused it. */
 function SignalsOf({ run, name }: { run: Run; name: string }) {
   const [chosen, choose] = useState<Signal | null>(null);
-  const query = { strategy: name, purpose: [...PURPOSES], limit: SHOWN };
+  const query = { strategy: name, purpose: [...PURPOSES], by_hand: false, limit: SHOWN };
   const orders = api.useQuery("get", "/api/v1/runs/{run}/orders", { params: { path: { run: run.name }, query } });
   const refusals = api.useQuery("get", "/api/v1/runs/{run}/refusals", { params: { path: { run: run.name }, query } });
   const both = {

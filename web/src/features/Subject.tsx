@@ -1,7 +1,7 @@
 /** What research is about: the strategy, instruments, bars and time range with which each of its forms begins. */
 import { MultiSelect, Select, TextInput } from "@mantine/core";
 import { useState } from "react";
-import { api } from "../client/api";
+import { api, type Schemas } from "../client/api";
 
 /** The fields that `fields` shows, by which requests call them. */
 export const SUBJECT = ["strategy", "instruments", "timeframe", "timerange"];
@@ -14,6 +14,15 @@ export function useCatalog() {
   const query = api.useQuery("get", "/api/v1/strategies", {}, { staleTime: 60_000 });
   const data = api.useQuery("get", "/api/v1/data", {}, { staleTime: 60_000 }).data ?? [];
   return { query, strategies: query.data ?? [], instruments: [...new Set(data.filter((each) => each.timeframe).map((each) => each.instrument))] };
+}
+
+/** What a field offers to choose: a strategy whose file is broken stands there, with the reason, and cannot be chosen. */
+export function choicesOf(strategies: readonly Schemas["StrategyOut"][]) {
+  const broken = strategies.filter((each) => each.problem);
+  return {
+    data: strategies.map((each) => ({ value: each.name, label: each.name, disabled: Boolean(each.problem) })),
+    ...(broken.length > 0 && { description: broken.map((each) => `${each.name} cannot be used: ${each.problem}`).join(" ") }),
+  };
 }
 
 /** Name a field for money of a run that is started here, in the `currency` that the configuration says, once that is read. */
@@ -41,7 +50,7 @@ export function useSubject(onStrategy: () => void) {
     /** The fields, each with what is wrong with it. */
     fields: (at: Record<string, string>) => (
       <>
-        <Select label="Strategy" data={catalog.strategies.map((each) => each.name)} value={strategy} onChange={pick} error={at.strategy} allowDeselect={false} searchable />
+        <Select label="Strategy" {...choicesOf(catalog.strategies)} value={strategy} onChange={pick} error={at.strategy} allowDeselect={false} searchable />
         <MultiSelect label="Instruments" data={catalog.instruments} value={instruments} onChange={setInstruments} error={at.instruments} searchable w={330} />
         <Select label="Timeframe" data={TIMEFRAMES} value={timeframe} onChange={(found) => setTimeframe(found ?? "1h")} error={at.timeframe} allowDeselect={false} w={110} />
         <TextInput label="Time range" description="20240101-20250101" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} error={at.timerange} w={200} />

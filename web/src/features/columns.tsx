@@ -58,6 +58,11 @@ export const fillColumns = (run: Pick<Run, "instruments">): Column<FillRow>[] =>
   { name: "Purpose", cell: (row) => words(row.purpose), width: "minmax(68px, 1fr)" },
 ];
 
+/** The tag of orders that people place. */
+const BY_HAND = "manual";
+/** What an order is for, and whether a person placed it. */
+export const purposeOf = (row: Pick<Schemas["OrderOut"], "purpose" | "tag">) => (row.tag === BY_HAND ? `${words(row.purpose)}, by hand` : words(row.purpose));
+
 export const orderColumns = (run: Run): Column<Schemas["OrderOut"]>[] => [
   { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: TIME },
   { name: "Strategy", cell: (row) => row.strategy },
@@ -67,7 +72,7 @@ export const orderColumns = (run: Run): Column<Schemas["OrderOut"]>[] => [
   measured(run, "Quantity", baseOf, (row) => row.quantity),
   measured(run, "Filled", baseOf, (row) => row.filled, { width: "minmax(76px, 1fr)" }),
   measured(run, "Price", quoteOf, (row) => row.price ?? row.trigger ?? row.average_price, { width: "minmax(76px, 1fr)" }),
-  { name: "Purpose", cell: (row) => words(row.purpose) },
+  { name: "Purpose", cell: (row) => purposeOf(row) },
   { name: "State", cell: (row) => <State of={row.state} />, width: "minmax(82px, 1fr)" },
 ];
 

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Depends, Query
 from abidance.api import views
 from abidance.api.access import Operator, Stand, Viewer
 from abidance.api.naming import replica_with
-from abidance.api.paging import Cursor, Limit, Purposes, page
+from abidance.api.paging import ByHand, Cursor, Limit, Purposes, page
 from abidance.api.problems import not_found
 from abidance.api.schemas.trading import AmendIn, AnswerOut, LevelOut, OrderIn, OrderOut, WhyOut
 from abidance.api.schemas.wire import Page
 from abidance.api.steering import steer
+from abidance.engine.manual import MANUAL_TAG
 from abidance.model.event import ControlAction
 from abidance.model.order import Order, Purpose
 
@@ -29,6 +30,7 @@ class OrderFilter:
     instrument: str = ""
     purposes: frozenset[Purpose] = frozenset()
     is_open: bool | None = None
+    by_hand: bool | None = None
 
     def takes(self, order: Order) -> bool:
         """Say whether an order is wanted."""
@@ -37,6 +39,7 @@ class OrderFilter:
             and self.instrument in ("", order.request.instrument)
             and (not self.purposes or order.request.purpose in self.purposes)
             and self.is_open in (None, not order.state.is_closed)
+            and self.by_hand in (None, order.request.tag == MANUAL_TAG)
         )
 
 
@@ -47,9 +50,10 @@ async def _filter(
     is_open: Annotated[
         bool | None, Query(description="Only those that may still fill, or only those that may not.")
     ] = None,
+    by_hand: ByHand = None,
 ) -> OrderFilter:
     """Return what is asked for; on the loop, where a plain class would cost each request a thread."""
-    return OrderFilter(strategy, instrument, frozenset(purpose or ()), is_open)
+    return OrderFilter(strategy, instrument, frozenset(purpose or ()), is_open, by_hand)
 
 
 @router.get("")

@@ -1,19 +1,22 @@
 """Where risk stands, what it refused, and limits and breakers that change while a bot runs."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 
 from abidance.api import views
 from abidance.api.access import Grave, Identity, Stand, Viewer
 from abidance.api.house import House
 from abidance.api.naming import replica_with
-from abidance.api.paging import Cursor, Limit, Purposes, page
+from abidance.api.paging import ByHand, Cursor, Limit, Purposes, page
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.trading import AnswerOut, BreakersIn, CircuitsIn, LimitsIn, RefusalOut, RiskOut
 from abidance.api.schemas.wire import Page
 from abidance.api.steering import steer
+from abidance.engine.manual import MANUAL_TAG
 from abidance.model.event import ControlAction
+from abidance.model.order import Purpose
 from abidance.model.outcome import RefusalCode, Refused
 from abidance.risk.limiting import OFF, G, changed, loosened
 
@@ -65,27 +68,45 @@ async def _change(
     return await steer(house, who, run, action, "", wished)
 
 
+@dataclass(frozen=True)
+class RefusalFilter:
+    """Which refusals are wanted; empty is all."""
+
+    code: RefusalCode | None = None
+    strategy: str = ""
+    purposes: frozenset[Purpose] = frozenset()
+    by_hand: bool | None = None
+
+    def takes(self, row: tuple[int, int, Refused]) -> bool:
+        """Say whether a refusal is wanted."""
+        refused = row[2]
+        return (
+            self.code in (None, refused.code)
+            and self.strategy in ("", refused.request.strategy)
+            and (not self.purposes or refused.request.purpose in self.purposes)
+            and self.by_hand in (None, refused.request.tag == MANUAL_TAG)
+        )
+
+
+async def _filter(
+    code: Annotated[RefusalCode | None, Query()] = None,
+    strategy: Annotated[str, Query(max_length=128)] = "",
+    purpose: Purposes = None,
+    by_hand: ByHand = None,
+) -> RefusalFilter:
+    """Return what is asked for; on the loop, where a plain class would cost each request a thread."""
+    return RefusalFilter(code, strategy, frozenset(purpose or ()), by_hand)
+
+
 @router.get("/refusals")
 async def list_refusals(
     run: str,
     who: Viewer,
     house: Stand,
+    filter: Annotated[RefusalFilter, Depends(_filter)],
     limit: Limit = 100,
     cursor: Cursor = "",
-    code: Annotated[RefusalCode | None, Query()] = None,
-    strategy: Annotated[str, Query(max_length=128)] = "",
-    purpose: Purposes = None,
 ) -> Page[RefusalOut]:
     """List the orders that risk refused, newest first."""
-
-    def wanted(row: tuple[int, int, Refused]) -> bool:
-        refused = row[2]
-        return (
-            code in (None, refused.code)
-            and strategy in ("", refused.request.strategy)
-            and (not purpose or refused.request.purpose in purpose)
-        )
-
-    is_filtered = bool(code or strategy or purpose)
-    rows = replica_with(house, run, strategy=strategy).refusals
-    return page(rows, limit, cursor, views.refusal, wanted if is_filtered else None)
+    rows = replica_with(house, run, strategy=filter.strategy).refusals
+    return page(rows, limit, cursor, views.refusal, filter.takes if filter != RefusalFilter() else None)

@@ -80,8 +80,11 @@ def _listed(folder: Path) -> list[StrategyOut]:
     found = []
     for name, cls in available(folder).items():
         if isinstance(cls, StrategyError):
+            file, problem = Path(name), str(cls).replace(f"{Path(name).parent}/", "")
             found.append(
-                StrategyOut(name=name, kind="bars", summary="", is_own=True, parameters={}, problem=str(cls))
+                StrategyOut(
+                    name=file.name, kind="bars", summary="", is_own=True, parameters={}, problem=problem
+                )
             )
             continue
         summary = (inspect.getdoc(cls) or "").partition("\n")[0]
