@@ -150,9 +150,12 @@ class News:
             return
         fill = event.fill
         self.fills.append(fill)
+        known = fill.fee_asset in state.portfolio.unpriced
         trip = state.portfolio.apply(event, tag=order.request.tag if order is not None else "")
         if fill.strategy == OWNER:
             return
+        if not known and fill.fee_asset in state.portfolio.unpriced:
+            self._tell_unpriced(fill)
         position = state.position(fill.strategy, fill.instrument)
         instrument = state.instruments[fill.instrument]
         request = order.request if order is not None else None
@@ -185,6 +188,16 @@ class News:
         if order.state.is_closed and order.filled and 0 < held * request.side.sign < lot:
             text = f"{held} of {request.instrument} is less than can be sold ({lot}): it has no stop, and is no position."
             self._actions.note("warning", "crumb", text, request.strategy)
+
+    def _tell_unpriced(self, fill: Fill) -> None:
+        """Tell of a fee in an asset of which no price is known; once an asset, for they are many."""
+        asset, venue = fill.fee_asset, self._state.instruments[fill.instrument].venue
+        text = (
+            f"{venue} takes fees in {asset}, and nothing in this run says what {asset} is worth: positions, equity and"
+            f" the limits on losses count such fees as nothing. Let fees be taken in what is traded (at {venue}), or"
+            f" trade {asset} in this run, so that it has a price."
+        )
+        self._actions.note("warning", "fee_unpriced", text, fill.strategy)
 
     def _tell_unasked(self, fill: Fill) -> None:
         """Tell of a position that was made smaller by the venue itself, or by a person at the venue."""

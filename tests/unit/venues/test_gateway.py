@@ -18,7 +18,7 @@ from abidance.testing.exchange.core import SELL, Force
 from abidance.testing.exchange.desk import live
 from abidance.venues.accounts import ACCOUNTS
 from abidance.venues.net.transport import Answer
-from tests.unit.venues.trading_world import SCENES, D, World
+from tests.unit.venues.trading_world import EPOCH, SCENES, D, World
 
 WITHOUT_STOPS = sorted(
     venue
@@ -622,3 +622,26 @@ async def test_work_that_is_called_off_before_its_first_step_leaves_nothing_behi
 
     assert task.cancelled()
     assert inspect.getcoroutinestate(asked) == inspect.CORO_CLOSED
+
+
+@pytest.mark.parametrize(
+    ("venue", "coin"), [("BINANCE", "BNB"), ("BYBIT", "MNT"), ("KUCOIN", "KCS"), ("MEXC", "MX")]
+)
+async def test_a_fee_in_a_coin_of_the_venue_is_told_in_that_coin_and_is_no_doubt(
+    venue: str, coin: str
+) -> None:
+    world = World(venue=venue)
+    world.account.fee_asset = coin
+    world.exchange.desk.transfer(world.account, coin, D(100), EPOCH)
+    await world.start()
+
+    world.submit(quantity="0.1")
+    await world.advance(70)
+
+    (order,) = world.exchange.desk.orders.values()
+    told = {
+        (event.fill.fee, event.fill.fee_asset) for event in world.events if isinstance(event, OrderFilled)
+    }
+    assert told == {(part.fee, coin) for part in order.parts}
+    assert world.gateway.doubts == {}
+    await world.stop()
