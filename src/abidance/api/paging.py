@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 from fastapi import Query
 
 from abidance.api.problems import ProblemError
-from abidance.api.schemas.wire import Page
+from abidance.api.schemas.wire import CURSOR, Page
 from abidance.model.order import Purpose
 
 LARGEST, LOOKED_AT = 500, 5_000
@@ -18,7 +18,7 @@ B = TypeVar("B")
 Limit = Annotated[int, Query(ge=1, le=LARGEST, description="Items of a page.")]
 Cursor = Annotated[
     str,
-    Query(max_length=20, pattern=r"^[0-9]*$", description="`next` of the page before; empty for the newest."),
+    Query(max_length=20, pattern=CURSOR, description="`next` of the page before; empty for the newest."),
 ]
 Purposes = Annotated[
     list[Purpose] | None, Query(max_length=16, description="Only orders of these purposes; none is all.")

@@ -51,6 +51,8 @@ TITLES = {
 }
 """What each status means here."""
 _EMPTY = "Fill this in."
+_UNREAD = "The body cannot be read."
+_JSON = "Send JSON as UTF-8, with quotes around names and text, and not nested a hundred deep."
 _SAID = {
     "missing": _EMPTY,
     "string_too_short": "Write {min_length} characters or more.",
@@ -158,6 +160,8 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400:  # what else is malformed is told by its field
+        return respond(400, _UNREAD, _JSON, headers=error.headers, request_id=_id(request))
     found = f"There is nothing at {request.url.path}." if error.status_code == 404 else str(error.detail)
     return respond(error.status_code, found, headers=error.headers, request_id=_id(request))
 
@@ -166,7 +170,7 @@ async def _on_misfit(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [
         FieldProblem(
-            field=".".join(str(part) for part in each["loc"][1:]) or str(each["loc"][0]),
+            field=_field(each),
             message=_said(each),
         )
         for each in error.errors()
@@ -175,8 +179,16 @@ async def _on_misfit(request: Request, error: Exception) -> Response:
     return respond(422, told, "Mend the fields that are named.", errors=errors[:50], request_id=_id(request))
 
 
+def _field(flaw: Mapping[str, Any]) -> str:
+    """Return which field is meant; `body` where it cannot be read, and so has none."""
+    parts = () if flaw["type"] == "json_invalid" else flaw["loc"][1:]
+    return ".".join(str(part) for part in parts) or str(flaw["loc"][0])
+
+
 def _said(flaw: Mapping[str, Any]) -> str:
     """Return what is wrong with a field as a person reads it."""
+    if flaw["type"] == "json_invalid":
+        return f"It is no JSON from character {flaw['loc'][-1]} on. {_JSON}"
     if flaw.get("input") in ("", None, []) and flaw["type"] != "extra_forbidden":
         return _EMPTY
     known = flaw.get("ctx", {})

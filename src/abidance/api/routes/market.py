@@ -14,8 +14,9 @@ from starlette.responses import Response
 from abidance.api.access import Stand, Viewer
 from abidance.api.house import House
 from abidance.api.naming import replica_with
+from abidance.api.problems import ProblemError
 from abidance.api.schemas.market import BarsOut, BookOut, IndicatorOut, InstrumentOut, LineOut
-from abidance.api.schemas.wire import ms
+from abidance.api.schemas.wire import NAMES, ms
 from abidance.engine.board import Board
 from abidance.indicators.trend import ema, highest, lowest, sma
 from abidance.indicators.volatility import bollinger
@@ -29,7 +30,6 @@ MOST = 5_000
 Time = Annotated[int | None, Query(ge=0, le=2**52, description="Milliseconds UTC.")]
 Id = Annotated[str, Query(min_length=3, max_length=220, examples=["BTC/USDT@BINANCE"])]
 Length = Annotated[str, Query(min_length=2, max_length=9, examples=["1h"])]
-NAMES = r"^(sma|ema|bollinger|donchian) ([2-9]|[1-9][0-9]{1,2})(,(sma|ema|bollinger|donchian) ([2-9]|[1-9][0-9]{1,2})){0,7}$"
 NAMED = "sma, ema, bollinger or donchian and its period (2 to 999), several by commas."
 Count = Annotated[int, Query(ge=1, le=MOST, description="The newest so many.")]
 
@@ -170,6 +170,9 @@ async def get_bars(
     """Return stored bars, the newest so many of the stretch."""
     parse_instrument_id(instrument)
     timeframe_ns(timeframe)
+    if start is not None and end is not None and start > end:
+        told = "The start lies behind the end."
+        raise ProblemError(422, told, "Give an earlier start.", fields={"start": told})
     begin, until = (None if each is None else each * 1_000_000 for each in (start, end))
 
     def newest() -> Response:

@@ -106,7 +106,12 @@ async def make_token(body: TokenIn, who: Viewer, house: Stand) -> NewTokenOut:
     if who.role is None or not who.role.covers(body.role):
         told = f"You are no {body.role} yourself."
         raise ProblemError(403, told, "Ask for a lesser role.", code="role", fields={"role": told})
-    wanted = {"role": body.role.value, "days": body.days, "scopes": list(body.scopes)}
+    wanted = {
+        "role": body.role.value,
+        "days": body.days,
+        "scopes": list(body.scopes),
+        "addresses": list(body.addresses),
+    }
     with about("addresses"):
         async with deed(house, who, "token.make", body.name, wanted):
             secret, token = house.tokens.make(

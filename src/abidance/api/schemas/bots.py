@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from abidance.api.schemas.wire import ACCOUNT, BOT, DAYS, LENGTH, Schema
+from abidance.api.schemas.wire import ACCOUNT, BOT, DAYS, LENGTH, STRATEGY, Schema
 
 Word = Annotated[str, Field(min_length=1, max_length=64)]
 
@@ -12,7 +12,7 @@ Word = Annotated[str, Field(min_length=1, max_length=64)]
 class BotStrategyIn(Schema):
     """A strategy of a new bot."""
 
-    strategy: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+    strategy: Annotated[str, Field(pattern=STRATEGY)]
     parameters: dict[str, int | float | str | bool] = Field(default_factory=dict, max_length=64)
     allocation: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of the capital; equal shares where nothing is said."""

@@ -1,10 +1,12 @@
 """Runs, orders, fills, positions, money and risk on the wire."""
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from abidance.api.schemas.wire import LABEL, Amount, Moment, Schema, Share
+from abidance.api.schemas.wire import ID, LABEL, Amount, Moment, Schema, Share
 from abidance.model.event import CircuitState, ControlAction, Part
 from abidance.model.order import (
     Direction,
@@ -484,21 +486,40 @@ class ControlIn(Schema):
 class OrderIn(Schema):
     """A manual order: it belongs to a strategy and passes the same risk gate as the strategy's own."""
 
-    id: str = Field(default="", max_length=64, pattern=r"^[A-Za-z0-9_-]*$")
+    id: str = Field(default="", max_length=64, pattern=ID)
     """Chosen by the sender: the same id sent again gets the first answer and places nothing."""
     strategy: str = Field(min_length=1, max_length=64)
     instrument: str = Field(min_length=3, max_length=128)
     side: Side
     quantity: Amount = Field(gt=0, allow_inf_nan=False, max_digits=36, decimal_places=18)
     type: OrderType = OrderType.MARKET
-    price: Amount | None = Field(default=None, gt=0, allow_inf_nan=False, max_digits=36, decimal_places=18)
-    trigger: Amount | None = Field(default=None, gt=0, allow_inf_nan=False, max_digits=36, decimal_places=18)
+    price: Amount | None = Field(
+        default=None, validate_default=True, gt=0, allow_inf_nan=False, max_digits=36, decimal_places=18
+    )
+    trigger: Amount | None = Field(
+        default=None, validate_default=True, gt=0, allow_inf_nan=False, max_digits=36, decimal_places=18
+    )
     reduce_only: bool = False
     post_only: bool = False
     time_in_force: TimeInForce = TimeInForce.GTC
     stop_distance: float | None = Field(default=None, gt=0, le=1e12)
     """Quote units between the entry and its stop-loss; a run may demand one."""
     take_profit_distance: float | None = Field(default=None, gt=0, le=1e12)
+
+    @field_validator("price", "trigger")
+    @classmethod
+    def _is_there(cls, value: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        kind = info.data.get("type")
+        if value is None and kind in _ASKED[info.field_name or ""]:
+            raise PydanticCustomError("needed", f"A {kind.value.replace('_', '-')} order needs one.")
+        return value
+
+
+_ASKED = {
+    "price": (OrderType.LIMIT, OrderType.STOP_LIMIT),
+    "trigger": (OrderType.STOP, OrderType.STOP_LIMIT),
+}
+"""What orders of some types must have."""
 
 
 class AmendIn(Schema):

@@ -43,7 +43,21 @@ LABEL = r"^[^\s,]{1,32}$"
 LENGTH = r"^[0-9]{1,4}[smhdwM]$"
 DAY = r"^[0-9]{8}$"
 DAYS = r"^([0-9]{8})?-?([0-9]{8})?$"
+CURSOR = r"^[0-9]*$"
+NAMES = r"^(sma|ema|bollinger|donchian) ([2-9]|[1-9][0-9]{1,2})(,(sma|ema|bollinger|donchian) ([2-9]|[1-9][0-9]{1,2})){0,7}$"
+ID = r"^[A-Za-z0-9_-]*$"
+STRATEGY = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+RANGE = r"^[A-Za-z0-9_.]+=[^\s/\\]+$"
+METRIC = r"^[a-z0-9_]+(:(min|max))?$"
+WORD = r"^[A-Za-z0-9_:. ><=+-]+$"
 FORMS = {
+    NAMES: "Name up to 8, each with a period of 2 to 999 bars: ema 20,bollinger 20.",
+    CURSOR: "Send what `next` of the page before says, or leave it out.",
+    ID: "Use letters, digits, _ and - alone.",
+    STRATEGY: "Name a strategy by its name: letters, digits and _, and no path.",
+    RANGE: "Write a range as 5:50 or 5:50:5, choices as 10,20,40, without blanks and slashes.",
+    METRIC: "Name a figure as it stands in results, such as sharpe or max_drawdown:max.",
+    WORD: "Write a condition such as trades>=30.",
     NAME: "Begin with a letter or digit; letters, digits and . _ @ - may follow, 64 in all, and no blanks.",
     BOT: "Begin with a letter or digit; letters, digits, _ and - may follow, 64 in all, and no blanks.",
     ACCOUNT: "Begin with a letter or digit; letters, digits, . _ and - may follow, 16 in all, and no blanks.",

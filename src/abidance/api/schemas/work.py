@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from abidance.api.schemas.wire import DAY, Moment, Schema, Share
+from abidance.api.schemas.wire import DAY, METRIC, RANGE, WORD, Moment, Schema, Share
 
 Config = Annotated[
     dict[str, Any],
@@ -13,11 +13,9 @@ Config = Annotated[
         examples=[{"instruments": ["BTC/USDT@BINANCE"], "strategies": [{"strategy": "EmaCross"}]}],
     ),
 ]
-Word = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_:. ><=+-]+$")]
-Metric = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9_]+(:(min|max))?$")]
-Range = Annotated[
-    str, Field(min_length=3, max_length=200, pattern=r"^[A-Za-z0-9_.]+=[^\s/\\]+$", examples=["fast=5:50:5"])
-]
+Word = Annotated[str, Field(min_length=1, max_length=100, pattern=WORD)]
+Metric = Annotated[str, Field(min_length=1, max_length=64, pattern=METRIC)]
+Range = Annotated[str, Field(min_length=3, max_length=200, pattern=RANGE, examples=["fast=5:50:5"])]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 WorkKind = Literal["backtest", "search", "verdict", "download"]
 
