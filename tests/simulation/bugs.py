@@ -16,7 +16,7 @@ from abidance.journal.store import FileJournal
 from abidance.kernel.ids import OrderIds
 from abidance.model.account import OWNER
 from abidance.model.command import Submit
-from abidance.model.event import KILL_SWITCH, OrderFilled
+from abidance.model.event import KILL_SWITCH, BalanceChanged, OrderFilled
 from abidance.model.order import OrderState
 from abidance.model.outcome import Decided, RefusalCode
 from abidance.portfolio.ledger import Ledger
@@ -24,6 +24,7 @@ from abidance.portfolio.portfolio import Portfolio
 from abidance.risk import gate
 from abidance.risk.feeds import Feeds
 from abidance.run import switch
+from abidance.run.byhand import Settlement
 from abidance.run.departures import Departures
 from abidance.run.durable import Durable
 from abidance.testing.simulation.disk import Disk
@@ -350,6 +351,25 @@ def what_is_bought_by_hand_is_the_runs() -> AbstractContextManager[Any]:
     return patch.object(register, "OWNER", "manual")
 
 
+def what_the_owner_moves_is_the_runs() -> AbstractContextManager[Any]:
+    """Money that the owner pays in or takes out is booked as the run's."""
+
+    def made(*told: Any) -> BalanceChanged:
+        return msgspec.structs.replace(BalanceChanged(*told), is_owners=False)
+
+    return patch.object(register, "BalanceChanged", made)
+
+
+def what_lacks_for_a_moment_was_taken_by_the_owner() -> AbstractContextManager[Any]:
+    """Strategies lose to the owner at once what the account has less, whatever else may be why."""
+    settle = Settlement.settle
+
+    def at_once(self: Settlement, there: Any, number: int, proven: Any = ()) -> Any:
+        return settle(self, there, number, [*proven, *settle(self, there, number, proven)])
+
+    return patch.object(Settlement, "settle", at_once)
+
+
 def failed_comparisons_wait_their_turn() -> AbstractContextManager[Any]:
     """A comparison that failed is made again only when the next is due."""
     return patch.object(gateway, "RETRY", 600.0)
@@ -533,6 +553,8 @@ RULE = {
     "nobody_notes_what_leaves": "sent once",
     "fills_by_hand_are_told_after_each_restart": "fills once",
     "what_is_bought_by_hand_is_the_runs": "money",
+    "what_the_owner_moves_is_the_runs": "owner's money",
+    "what_lacks_for_a_moment_was_taken_by_the_owner": "owner's money",
     "a_start_is_trusted_without_a_comparison": "compared",
     "failed_comparisons_wait_their_turn": "calm",
     "half_written_records_stay": "program",
@@ -573,6 +595,7 @@ FIRST = {
     "exits_forget_what_stops_have_sold": 24,
     "fills_by_hand_are_told_after_each_restart": 5,
     "what_is_bought_by_hand_is_the_runs": 5,
+    "what_lacks_for_a_moment_was_taken_by_the_owner": 76,
     "no_answer_is_sent_again": 10,
     "one_too_many_is_sent_again": 48,
     "no_answer_means_accepted": 29,
@@ -605,6 +628,7 @@ KIND = {
     "fills_are_booked_at_the_other_venue": "routed",
     "orders_may_be_worth_anything": "kucoin",
     "stops_that_gave_way_stay_with_us": "kraken",
+    "what_lacks_for_a_moment_was_taken_by_the_owner": "kraken",
     "exits_forget_what_stops_have_sold": "shared",
     "stops_give_way_to_the_exits_of_others": "shared",
     "questions_are_not_counted": "kraken-shared",
@@ -626,6 +650,7 @@ BUGS: Mapping[str, Planted] = {
         ids_depend_on_the_process, ids_repeat, open_orders_are_forgotten_at_a_restart,
         exits_forget_what_stops_have_sold, stops_give_way_to_the_exits_of_others,
         nobody_notes_what_leaves, fills_by_hand_are_told_after_each_restart, what_is_bought_by_hand_is_the_runs,
+        what_the_owner_moves_is_the_runs, what_lacks_for_a_moment_was_taken_by_the_owner,
         a_start_is_trusted_without_a_comparison,
         failed_comparisons_wait_their_turn, half_written_records_stay, events_are_not_handled_in_their_order,
         broken_frames_are_only_logged, costs_are_not_looked_at, parts_of_an_entry_forget_each_other, funding_is_lost,

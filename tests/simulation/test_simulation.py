@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -16,8 +17,10 @@ import abidance.testing.simulation.story as story
 from abidance.testing.simulation.campaign import ENOUGH, Played, Tally, play
 from abidance.testing.simulation.clockwork import run_virtual
 from abidance.testing.simulation.kinds import KINDS, kind_of
+from abidance.testing.simulation.owner import DEEDS, Owner
 from abidance.testing.simulation.trouble import FAULTS, Trouble, faults_of
 from abidance.testing.simulation.world import Place, faulty
+from abidance.venues.dialect import Endpoint
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "24"))
 
@@ -34,10 +37,12 @@ def test_every_rule_holds_after_every_event_whatever_goes_wrong(part: int) -> No
 
 
 ONCE_FAILED = {
+    "shared": (73, 144),
+    "kraken-shared": (12, 75),
     "spot": (40, 86, 179, 310, 319, 362, 398, 507, 547, 856, 1167, 2145),
     "perpetual": (321, 338),
-    "routed": (982,),
-    "kraken": (150, 233, 309, 353),
+    "routed": (132, 982),
+    "kraken": (76, 150, 233, 309, 353),
 }
 
 
@@ -97,6 +102,23 @@ def test_two_seeds_are_two_worlds() -> None:
     assert play(1).digest != play(2).digest
 
 
+def test_frames_that_leave_at_one_moment_arrive_in_their_order(tmp_path: Path) -> None:
+    place = Place(1, tmp_path, KINDS["bybit"])
+    (site,) = place.sites
+    heard, told = list[object](), [str(number) for number in range(40)]
+
+    async def say() -> None:
+        socket = await place.plug.connect(Endpoint(f"ws://{site.tongue.host}/v5/private"))
+        for each in told:
+            await socket.send(each)
+        await asyncio.sleep(1)
+
+    with patch.object(site.exchange.house, "hear", lambda _, frame: heard.append(frame)):
+        run_virtual(say(), place.loop)
+
+    assert heard == told
+
+
 def test_the_checker_shares_no_code_with_what_it_judges() -> None:
     for module in (checker, reading, story):
         tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
@@ -137,6 +159,18 @@ def test_a_fault_that_struck_in_one_kind_of_world_does_not_count_for_another() -
     assert tally.gaps == [("kucoin", "key_revoked")]
     assert tally.unhit == ["key_revoked in kucoin"]
     assert "liquidated" not in everything
+
+
+def test_owners_of_accounts_who_never_do_anything_are_noticed() -> None:
+    idle, busy = Tally(), Tally()
+    with patch.object(Owner, "plans", lambda *_: []):
+        idle.add(play(1, "spot"))
+    for seed in range(4):
+        busy.add(play(seed, "spot"))
+
+    assert set(idle.unhit) >= DEEDS
+    assert not DEEDS & set(busy.unhit)
+    assert DEEDS - faults_of(KINDS["perpetual"]) == {"sold_by_hand"}
 
 
 def test_a_fault_counts_when_it_does_something_and_not_when_it_begins(tmp_path: Path) -> None:

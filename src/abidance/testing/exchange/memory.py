@@ -8,6 +8,7 @@ and what it had sent arrives all the same.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from math import inf, nextafter
 from random import Random
 from urllib.parse import parse_qsl, urlsplit
 
@@ -99,8 +100,12 @@ class MemorySession(Session):
             self._quiet = self._loop.call_later(HEARTBEAT, self.abort)
 
     def _put(self, frame: Frame | None) -> None:
-        self._last = max(self._last, self._loop.time() + self._network.takes())
+        self._last = self._after(self._last)
         self._loop.call_at(self._last, self._arrive, frame)
+
+    def _after(self, last: float) -> float:
+        """Return when a frame comes that leaves now: nothing overtakes another on one connection, or is as soon."""
+        return max(nextafter(last, inf), self._loop.time() + self._network.takes())
 
     def _arrive(self, frame: Frame | None) -> None:
         if frame is None:
@@ -115,7 +120,7 @@ class MemorySession(Session):
         """Send a frame to the venue."""
         if self.is_over or self._plug.is_pulled:
             raise DisconnectedError("The connection ended.", "It is tried again.")
-        self._last_said = max(self._last_said, self._loop.time() + self._network.takes())
+        self._last_said = self._after(self._last_said)
         self._loop.call_at(self._last_said, self._heard, frame)
 
     def _heard(self, frame: Frame) -> None:

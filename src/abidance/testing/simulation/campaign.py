@@ -168,6 +168,7 @@ async def _look(place: Place, work: Sequence["asyncio.Future[None]"]) -> None:
             task.result()
     for site in place.sites:
         place.checker.conserved(site.account.purses, site.account.ledger)
+    place.checker.transferred(line for site in place.sites for line in site.account.ledger)
 
 
 def _differences(place: Place, trouble: Trouble) -> dict[str, str]:

@@ -4,6 +4,7 @@ It shares no code with what it judges: the life of an order, the sums and the li
 The first thing that does not hold is kept in `failure`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -138,7 +139,10 @@ class Checker:
             intent.price = Decimal(event["price"] or intent.price)
         elif kind in _FROM:
             self._moved(kind, event["order_id"])
+        elif kind == "balance_changed" and event.get("is_owners"):
+            story.transfers[event["asset"], Decimal(event["amount"])] += 1
         elif kind == "balance_changed":
+            story.credited[event["asset"], Decimal(event["amount"])] += 1
             story.move(event["venue"], event["asset"], Decimal(event["amount"]))
         elif kind == "funding_paid":
             self._funded(event)
@@ -263,6 +267,8 @@ class Checker:
         story.fills[key] = order_id
         quantity, price, fee = (Decimal(fill[each]) for each in ("quantity", "price", "fee"))
         intent, by_hand = story.intents.get(order_id), order_id.startswith("manual-")
+        is_lost = order_id.startswith("by hand ")  # owners here take what is their own: nobody loses to them
+        self._hold("owner's money", not is_lost, f"{quantity} {terms.base} are told as taken by the owner")
         if by_hand and name.endswith("-back"):  # it was taken for one by hand, and is of an order of ours
             first = name.removesuffix("-back")
             was_told = story.fills.get((terms.instrument, first)) == order_id
@@ -356,6 +362,16 @@ class Checker:
             ours, sums = positions.get(instrument, ZERO), self.story.held(instrument)
             self._hold("position", ours == sums, f"our books hold {ours}, the fills add up to {sums}")
 
+    def transferred(self, lines: Iterable[Any]) -> None:
+        """Compare what came and went by the owner, as it is told, with what he moved at all exchanges.
+
+        A stream that is lost may tell less; what is told more often than it was, or was not, is money made up.
+        """
+        true = Counter((each.asset, each.amount) for each in lines if each.why in ("deposit", "withdrawal"))
+        made_up, taken = self.story.transfers - true, self.story.credited & true
+        self._hold("owner's money", not made_up, f"told as the owner's, and not moved: {dict(made_up)}")
+        self._hold("owner's money", not taken, f"the owner's, and booked as the run's: {dict(taken)}")
+
     def conserved(self, purses: Mapping[str, Any], lines: Iterable[Any]) -> None:
         """Compare what an exchange says that there is with the lines of its ledger."""
         sums: dict[str, Decimal] = {}
@@ -430,7 +446,8 @@ class Checker:
             ZERO,
         )
         much = abs(held)
-        if much * story.price(instrument) <= 2 * terms.least or covered + 2 * terms.lot >= much:
+        is_crumb = much < terms.smallest or much * story.price(instrument) <= 2 * terms.least
+        if is_crumb or covered + 2 * terms.lot >= much:
             self._bare_since.pop(place, None)
             return ""
         since = self._bare_since.setdefault(place, now)

@@ -169,7 +169,8 @@ def terms_of(kind: Kind) -> tuple[Terms, ...]:
     found = []
     for id in kind.instruments:
         rules = instrument(id)
-        terms = Terms(id, rules.venue, rules.base, rules.quote, rules.tick, rules.lot, rules.min_notional)
+        sizes = rules.tick, rules.lot, rules.min_notional, rules.min_quantity
+        terms = Terms(id, rules.venue, rules.base, rules.quote, *sizes)
         terms = terms._replace(execution=TONGUES[id].execution, stops=TONGUES[id].stops)
         found.append(
             terms._replace(

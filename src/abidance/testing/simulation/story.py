@@ -3,6 +3,7 @@
 Like the checker it shares no code with what is judged.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -16,8 +17,8 @@ CLOSED = frozenset({"filled", "cancelled", "expired", "rejected", "abandoned"})
 class Terms(NamedTuple):
     """What is traded, and how the exchange writes the number of an execution in it; `stops` is whether stops go there.
 
-    With `dearest` no entry at market may cost more than that share of its value; `taker` is the true fee. No entry
-    may be worth more than `largest`.
+    No order may be worth less than `least`, or of less than `smallest`. With `dearest` no entry at market may cost more
+    than that share of its value; `taker` is the true fee. No entry may be worth more than `largest`.
     """
 
     instrument: str
@@ -27,6 +28,7 @@ class Terms(NamedTuple):
     tick: Decimal
     lot: Decimal
     least: Decimal
+    smallest: Decimal
     is_perpetual: bool = False
     taker: Decimal = ZERO
     dearest: Decimal | None = None
@@ -142,6 +144,10 @@ class Story:
     doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     certified: dict[str, bool] = field(default_factory=dict)
     funding: dict[str, Decimal] = field(default_factory=dict)
+    transfers: Counter[tuple[str, Decimal]] = field(default_factory=Counter)
+    """How often which amount of which asset came or went by the owner."""
+    credited: Counter[tuple[str, Decimal]] = field(default_factory=Counter)
+    """The same of the run's own."""
     shut: set[tuple[str, str]] = field(default_factory=set)
     """Circuits, by venue and part, that let no entry through."""
     killed: bool = False

@@ -11,6 +11,7 @@ from abidance.testing.exchange.core import BUY, Force
 from abidance.testing.exchange.desk import Declined, State, Ticket, Why, live
 from abidance.testing.simulation.kinds import ASK, CANCEL, PLACE, UNCOUNTED
 from abidance.testing.simulation.kinds import Kind as WorldKind
+from abidance.testing.simulation.owner import DEEDS, Owner
 from abidance.testing.simulation.world import Place, Site
 from abidance.venues.net.transport import Answer
 
@@ -39,7 +40,7 @@ SOON = 3.0
 """Seconds within which orders trade because the price has jumped."""
 RESTATED, NEVER = 5_000_000_000, 1 << 63
 """Within how many ns of a release stops stand again, and a time that does not come."""
-_SPOT_ONLY, _PERPETUAL_ONLY = frozenset({"traded_by_hand"}), frozenset({"liquidated"})
+_SPOT_ONLY, _PERPETUAL_ONLY = frozenset({"traded_by_hand", "sold_by_hand"}), frozenset({"liquidated"})
 _WRITES = {"torn_write": "torn", "death_after_write": "dies", "short_write": "short", "sync_error": "sync"}
 
 
@@ -55,6 +56,7 @@ class Trouble:
         self._bare_until = 0
         for site in place.sites:
             self._listen(site)
+        self._owner = Owner(place)
         kinds: dict[str, Callable[[], Awaitable[None]]] = {
             name: self._named(each) for name, each in _KINDS.items()
         }
@@ -97,6 +99,7 @@ class Trouble:
         if self._own.random() < CROWDED and self._place.kind.instruments[0] not in UNCOUNTED:
             delay = self._own.uniform(2.0, seconds * 0.8)
             running.append(asyncio.ensure_future(self._later(delay, self._used_up)))
+        running += [asyncio.ensure_future(each) for each in self._owner.plans(seconds)]
         await asyncio.sleep(until - loop.time())
         for task in running:
             if task.done():
@@ -467,6 +470,7 @@ FAULTS = frozenset(
         *_REQUESTS,
         *_FRAMES,
         *_WRITES,
+        *DEEDS,
         "killed_entries",
         "killed_all",
         "killed_flatten",
