@@ -44,7 +44,7 @@ from abidance.venues.trading.recall import Recall
 from abidance.venues.trading.recovery import Recovery
 from abidance.venues.trading.register import ANOTHER, Register
 from abidance.venues.trading.room import UNSENT, Room
-from abidance.venues.trading.scales import BOOKS, UNWEIGHED, Scales
+from abidance.venues.trading.scales import BOOKS, PAUSE, UNWEIGHED, Scales, under_way
 from abidance.venues.trading.signs import tell_reply
 from abidance.venues.trading.tracked import Tracked
 
@@ -368,11 +368,21 @@ class VenueGateway:
         """Take nothing new at risk before the account was weighed: at first too much may be under way for that."""
         while "start" in self.doubts:
             try:
-                pause = RETRY if await self._weigh_first() else 0.0
+                has_result = await self._weigh_first()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is of this venue alone
                 self._doubt_comparison("start", error)
-                pause = RETRY
-            await self._way.pulse.sleep(pause)
+                await self._way.pulse.sleep(RETRY)
+            else:
+                if has_result:
+                    await self._until_clear(RETRY)
+
+    async def _until_clear(self, longest: float) -> None:
+        """Wait until nothing is under way that keeps the account from being weighed whole, so many seconds at most."""
+        pulse = self._way.pulse
+        until = pulse.steady() + longest
+        await pulse.sleep(PAUSE)
+        while under_way(self.register) and pulse.steady() < until:
+            await pulse.sleep(BACK)
 
     async def _weigh_first(self) -> bool:
         """Compare the account, and trust it once that was whole: a comparison in part is no proof, however often.
