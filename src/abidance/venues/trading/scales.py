@@ -19,6 +19,8 @@ from abidance.venues.trading.tracked import Tracked
 
 BOOKS, OWED, UNWEIGHED = "books", "owed", "unweighed"
 """The causes of the doubts that an account differs from our books, that fills of it are missing, that none was made."""
+PATIENCE = 60.0
+"""Seconds for which a comparison in which nothing may be under way waits for that: one in part proves nothing."""
 PAUSE = 1.0
 """Seconds between two looks at an account in which something is under way, or that seems to differ."""
 OVERDUE = 30.0
@@ -92,6 +94,13 @@ class Scales:
         self._owing: dict[str, _Owing] = {}
         self._is_proving = False
 
+    async def compare_later(self) -> bool:
+        """Compare the account once nothing is under way any more, or after a while all the same: that proves less."""
+        until = self._way.pulse.steady() + PATIENCE
+        while under_way(self._register) and self._way.pulse.steady() < until:
+            await self._way.pulse.sleep(PAUSE)
+        return await self.compare()
+
     async def compare(self) -> bool:
         """Compare the account with our books and say whether that came to a result.
 
@@ -127,7 +136,8 @@ class Scales:
             self._exposures = self._dialect.read_exposures(await self._way.wire.ask(call))
 
     async def _ask_funds(self) -> dict[str, Funds]:
-        found = self._dialect.read_funds(await self._way.wire.ask(self._dialect.funds()))
+        since = self._way.pulse.steady()
+        found = self._dialect.read_funds(await self._way.wire.ask(self._dialect.funds(), since=since))
         return {each.asset: each for each in found}
 
     def gaps(self, loose: Iterable[Loose] = ()) -> list[Gap]:
