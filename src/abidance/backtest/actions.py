@@ -426,6 +426,8 @@ def stand_at(w: World, p: int, slot: int, exit: tuple[int, int, int]) -> int:
     code = gate.verdict(w, p, wish, True, order.lots - order.filled, -1)
     if code != APPROVED:
         refuse(w, p, wish, True, code, (purpose, -1, order.decision))
+        if lots < order.lots - order.filled:
+            cancel(w, slot)
     elif not order.cancelling and not order.amending:
         order.amending = 1
         command(w, AMEND, slot, whole, ticks)

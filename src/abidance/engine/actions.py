@@ -198,12 +198,14 @@ class Actions:
             trigger=now.trigger if intent.trigger is None else intent.trigger,
         )
         verdict = self._gate.check(wish, self._state, self._standing(wish), replaces=now)
-        if isinstance(verdict, Refused):
-            self._verdicts.append(verdict)
-            return
         orders, now_ns = self._state.orders, self._state.now
         command: Command | None
-        if now.type in self._state.fixed.get(now.instrument, ()):
+        if isinstance(verdict, Refused):
+            self._verdicts.append(verdict)
+            # What may not be as small as the position is must not stay larger: it would sell what others hold.
+            is_too_large = now.reduce_only and wish.quantity < now.quantity
+            command = orders.cancel(CancelRequest(order.id), now_ns) if is_too_large else None
+        elif now.type in self._state.fixed.get(now.instrument, ()):
             command = orders.cancel(CancelRequest(order.id), now_ns)
             if command is not None or order.id in self._successors:
                 whole = wish.quantity + order.filled

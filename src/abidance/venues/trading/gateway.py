@@ -44,7 +44,7 @@ from abidance.venues.trading.recall import Recall
 from abidance.venues.trading.recovery import Recovery
 from abidance.venues.trading.register import ANOTHER, Register
 from abidance.venues.trading.room import UNSENT, Room
-from abidance.venues.trading.scales import BOOKS, PAUSE, UNWEIGHED, Scales, under_way
+from abidance.venues.trading.scales import BOOKS, UNWEIGHED, Scales
 from abidance.venues.trading.signs import tell_reply
 from abidance.venues.trading.tracked import Tracked
 
@@ -382,15 +382,7 @@ class VenueGateway:
                 await self._way.pulse.sleep(RETRY)
             else:
                 if has_result:
-                    await self._until_clear(RETRY)
-
-    async def _until_clear(self, longest: float) -> None:
-        """Wait until nothing is under way that keeps the account from being weighed whole, so many seconds at most."""
-        pulse = self._way.pulse
-        until = pulse.steady() + longest
-        await pulse.sleep(PAUSE)
-        while under_way(self.register) and pulse.steady() < until:
-            await pulse.sleep(BACK)
+                    await self.scales.until_clear(RETRY)
 
     async def _heard(self) -> None:
         """Wait a little for the private stream: what was done until it is up is then asked for once."""

@@ -101,6 +101,14 @@ class Scales:
             await self._way.pulse.sleep(PAUSE)
         return await self.compare()
 
+    async def until_clear(self, longest: float) -> None:
+        """Wait until nothing is under way that keeps the account from being weighed whole, so many seconds at most."""
+        pulse = self._way.pulse
+        until = pulse.steady() + longest
+        await pulse.sleep(PAUSE)
+        while under_way(self._register) and pulse.steady() < until:
+            await pulse.sleep(PAUSE / 4)
+
     async def compare(self) -> bool:
         """Compare the account with our books and say whether that came to a result.
 
