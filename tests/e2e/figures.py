@@ -262,8 +262,8 @@ def risk(page: Any, truth: Truth) -> Found:
     assert sum(found["refusals"].values()) == truth.refused
     for form, name, value in (
         ("Limits", "Max positions", f"{found['limits']['max_positions']:,}"),
-        ("Limits", "Price collar", f"{found['limits']['price_collar'] * 100:g} %"),
-        ("Breakers", "Daily loss", f"{found['breakers']['daily_loss'] * 100:g} %"),
+        ("Limits", "Price collar", f"{found['limits']['price_collar'] * 100:g}"),
+        ("Breakers", "Daily loss", f"{found['breakers']['daily_loss'] * 100:g}"),
     ):
         yield page.get_by_role("form", name=form).get_by_label(name), value
     if truth.refused:

@@ -321,23 +321,23 @@ def about_a_bot(people: People) -> Iterator[Case]:
     yield Case(
         "strategy-parameters", on("/strategies", "Parameters of EmaCross"), "Apply to the running bot",
         [
-            Flaw("fast", "", "fast"), Flaw("fast", "999", "fast"),
-            Flaw("Share of capital", "", "above 0"), Flaw("Share of capital", "2", "1 or less"),
+            Flaw("fast", "", "fast"), Flaw("fast", "999", "fast"), Flaw("fast", "2.5", "whole"), Flaw("fast", "1e2", "fast"),
+            Flaw("Share of capital", "0,5", "number"), Flaw("Share of capital", "", "above 0"), Flaw("Share of capital", "2", "1 or less"),
         ],
     )  # fmt: skip
     yield Case(
         "limits", on("/risk", "Limits"), "Apply to the running bot",
         [
-            Flaw("Price collar", "250", "1 is 100 %"), Flaw("Max positions", "-1", "or more|above"),
-            Flaw("Max positions", "99999999999", "or less"), Flaw("Max leverage", "0", "above 0"),
-            Flaw("Duplicate window", "9999999", "or less"), Flaw("Max positions", "", "cannot be off"), Flaw("Price collar", "", "cannot be off"),
+            Flaw("Price collar, %", "250", "1 is 100 %"), Flaw("Price collar, %", "2,5", "number"), Flaw("Max positions", "2.5", "whole"), Flaw("Max positions", "-1", "or more|above"),
+            Flaw("Max positions", "99999999999", "or less"), Flaw("Max leverage, ×", "0", "above 0"),
+            Flaw("Duplicate window, s", "9999999", "or less"), Flaw("Max positions", "", "cannot be off"), Flaw("Price collar, %", "", "cannot be off"),
         ],
     )  # fmt: skip
     yield Case(
         "breakers", on("/risk", "Breakers"), "Apply to the running bot",
         [
-            Flaw("Daily loss", "250", "1 is 100 %"), Flaw("Max drawdown", "0", "above 0"),
-            Flaw("Losing streak", "1", "2 or more"), Flaw("Volatility spike", "0.5", "above 1"),
+            Flaw("Daily loss, %", "250", "1 is 100 %"), Flaw("Max drawdown, %", "0", "above 0"),
+            Flaw("Losing streak, losses in a row", "1", "2 or more"), Flaw("Volatility spike, × the usual range", "0.5", "above 1"),
         ],
     )  # fmt: skip
     page.keyboard.press("Escape")
@@ -372,7 +372,7 @@ def about_orders(people: People) -> Iterator[Case]:
         [
             Flaw("Quantity", "", EMPTY), Flaw("Quantity", "much", "Write a number"), Flaw("Quantity", "0", "above 0"),
             Flaw("Quantity", "-1", "above 0"), Flaw("Quantity", "1" * 40, "digits"),
-            Flaw("Stop-loss distance", "0", "above 0"), Flaw("Stop-loss distance", "99999999999999", "or less"),
+            Flaw("Stop-loss distance", "0", "above 0"), Flaw("Stop-loss distance", "1.5.0", "number"), Flaw("Stop-loss distance", "9" * 400, "number|or less"), Flaw("Stop-loss distance", "99999999999999", "or less"),
             Flaw("Strategy whose capital it uses", "Nobody", "Nobody", sent="strategy"),
             Flaw("Side", "up", "Choose", sent="side"), Flaw("Type", "fancy", "Choose", sent="type"),
             Flaw("Instrument", "?", "3 characters or more", sent="instrument"),
@@ -414,7 +414,7 @@ def about_research(people: People) -> Iterator[Case]:
     yield Case(
         "new-backtest", at("/backtests"), "Start",
         [
-            *SUBJECT, Flaw("Wallet, USDT", "", "above 0"), Flaw("Wallet, USDT", "0", "above 0"),
+            *SUBJECT, Flaw("Wallet, USDT", "", "above 0"), Flaw("Wallet, USDT", "0", "above 0"), Flaw("Wallet, USDT", "10,000", "number"), Flaw("Wallet, USDT", "9" * 400, "number|less"),
             Flaw("fast", "", "fast"), Flaw("fast", "999", "fast"), Flaw("Instruments", [], "Name one or more"),
         ],
     )  # fmt: skip
@@ -422,7 +422,7 @@ def about_research(people: People) -> Iterator[Case]:
         "new-search", at("/optimise"), "Search",
         [
             *SUBJECT, Flaw("Search until", "soon", "20240601"), Flaw("Search until", "20300101", "not inside"),
-            Flaw("Trials", "0", "1 or more"), Flaw("Trials", "999999", "100000 or less"),
+            Flaw("Trials", "0", "1 or more"), Flaw("Trials", "2.5", "whole"), Flaw("Trials", "1e2", "number"), Flaw("Trials", "999999", "100000 or less"),
             Flaw("fast", "9:3", "fast"), Flaw("fast", "many", "fast"),
             Flaw("Sampler", "luck", "Choose", sent="sampler"), Flaw("Objectives", ["luck"], "luck", sent="objectives"),
             Flaw("Objectives", [], EMPTY),

@@ -14,13 +14,11 @@ const CLOSES = { defaultProps: { closeButtonProps: { "aria-label": "Close" } } }
 const FLAW_FIRST = { defaultProps: { inputWrapperOrder: ["label", "description", "error", "input"] } };
 /** A list opens when it is asked for: one that gets the cursor for what is wrong with it hides nothing. */
 const SHUT = { defaultProps: { openOnFocus: false } };
-/** What was typed is sent, or told to be wrong; it never becomes another number by itself. */
-const AS_TYPED = { defaultProps: { clampBehavior: "none" } };
 
 const theme = createTheme({
   respectReducedMotion: true,
   defaultRadius: "sm",
-  components: { Modal: CLOSES, Drawer: CLOSES, Notification: CLOSES, InputWrapper: FLAW_FIRST, NumberInput: AS_TYPED, Select: SHUT, MultiSelect: SHUT, TagsInput: SHUT },
+  components: { Modal: CLOSES, Drawer: CLOSES, Notification: CLOSES, InputWrapper: FLAW_FIRST, Select: SHUT, MultiSelect: SHUT, TagsInput: SHUT },
 });
 
 /** Whether asking again as before brings the same answer. */

@@ -1,12 +1,13 @@
 /** Backtests from a form: queued, watched, opened and compared side by side. */
-import { Button, Checkbox, NumberInput, Progress } from "@mantine/core";
+import { Button, Checkbox, Progress } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
 import { isBusy } from "../client/work";
 import { Lines } from "../ui/charts";
-import { exact, inUnit, money, share, words } from "../ui/format";
+import { exact, inUnit, money, share, typed, words } from "../ui/format";
+import { NumberField } from "../ui/NumberField";
 import { Empty, Failure, Form, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
 import { mayAct } from "./may";
 import { Older, SHORT, useWorkPages } from "./pages";
@@ -67,7 +68,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
   const start = useStart(onStarted);
   const properties = propertiesOf(subject.strategy?.parameters);
   const { at, rest } = placed(start.error, [...SUBJECT, "dry_run_wallet", ...Object.keys(properties)]);
-  const send = () => start.mutate({ body: { label: subject.label, config: { ...subject.config(values), ...(currency && { currency }), dry_run_wallet: Number(wallet) } } });
+  const send = () => start.mutate({ body: { label: subject.label, config: { ...subject.config(values), ...(currency && { currency }), dry_run_wallet: typed(wallet || 0) } } });
   return (
     <Panel title="New backtest">
       <Loaded query={subject.query} height={240}>
@@ -75,7 +76,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
           <Form control="backtest" error={start.error} onSend={send}>
             <div className="row">
               {subject.fields(at)}
-              <NumberInput label={moneyIn("Wallet")} value={wallet} onChange={setWallet} error={at.dry_run_wallet} min={1} thousandSeparator="," w={130} />
+              <NumberField label={moneyIn("Wallet")} value={wallet} onChange={setWallet} error={at.dry_run_wallet} w={130} />
             </div>
             {Object.keys(properties).length > 0 && (
               <div className="row">

@@ -1,5 +1,5 @@
 /** Starting and stopping bots: paper by a form, real orders with a fresh password and the venues' names typed back. */
-import { Button, Checkbox, Modal, MultiSelect, NumberInput, PasswordInput, SegmentedControl, Select, TextInput } from "@mantine/core";
+import { Button, Checkbox, Modal, MultiSelect, PasswordInput, SegmentedControl, Select, TextInput } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
 import { useQueryClient } from "@tanstack/react-query";
@@ -8,6 +8,7 @@ import type { Me, Run } from "../app/Shell";
 import { api, codeOf, placed, type Schemas } from "../client/api";
 import { choose } from "../client/kept";
 import { typed } from "../ui/format";
+import { NumberField } from "../ui/NumberField";
 import { Failure, Form } from "../ui/parts";
 import { Act } from "../ui/reach";
 import { Confirm } from "./Confirm";
@@ -122,7 +123,7 @@ function Start({ me, onDone }: { me: Me; onDone: () => void }) {
         wallet: typed(wallet),
         feed: isReplay ? "replay" : "live",
         timerange: isReplay ? timerange : "",
-        speed: typed(speed) * HOUR,
+        speed: typed(speed, HOUR),
         fresh,
         is_real: kind === "real",
         account,
@@ -141,7 +142,7 @@ function Start({ me, onDone }: { me: Me; onDone: () => void }) {
         <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} error={at.name} required />
         <Select label="Strategy" {...choicesOf(catalog.strategies)} value={strategy} onChange={(found) => { setStrategy(found); setValues({}); }} error={at.strategy} allowDeselect={false} searchable />
         <Select label="Timeframe" data={TIMEFRAMES} value={timeframe} onChange={setTimeframe} error={at.timeframe} allowDeselect={false} />
-        <NumberInput label={moneyIn(kind === "real" ? "Use at most" : "Money to begin with")} value={wallet} onChange={setWallet} error={at.wallet} min={1} thousandSeparator="," />
+        <NumberField label={moneyIn(kind === "real" ? "Use at most" : "Money to begin with")} value={wallet} onChange={setWallet} error={at.wallet} />
       </div>
       {chosen?.summary && <span className="quiet">{chosen.summary}</span>}
       {isReplay ? (
@@ -152,7 +153,7 @@ function Start({ me, onDone }: { me: Me; onDone: () => void }) {
       {isReplay && (
         <div className="fields">
           <TextInput label="Time range" description="20250101-20250601; open at an end" value={timerange} onChange={(e) => setTimerange(e.currentTarget.value)} error={at.timerange} />
-          <NumberInput label="Speed" description="Hours of the market in one second" value={speed} onChange={setSpeed} error={at.speed && `${at.speed} (${HOUR} is one hour)`} min={0} />
+          <NumberField label="Speed" description="Hours of the market in one second" value={speed} onChange={setSpeed} error={at.speed && `${at.speed} (${HOUR} is one hour)`} />
         </div>
       )}
       {kind === "real" && <TextInput label="Account" description="As you named it when you added its key" value={account} onChange={(e) => setAccount(e.currentTarget.value)} error={at.account} />}

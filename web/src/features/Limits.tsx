@@ -1,11 +1,12 @@
 /** Limits and breakers as forms: tightening holds at once, loosening asks once more, and both ask for a fresh password. */
-import { Button, Modal, NumberInput, Switch } from "@mantine/core";
+import { Button, Modal, Switch } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, codeOf, placed, type Schemas } from "../client/api";
-import { quoteOf, sharedUnit, words } from "../ui/format";
-import { Failure, Form, Loaded, Told } from "../ui/parts";
+import { quoteOf, sharedUnit, typed, words } from "../ui/format";
+import { NumberField } from "../ui/NumberField";
+import { Facts, Failure, Form, Loaded, Told, written } from "../ui/parts";
 import { Confirm } from "./Confirm";
 import { mayRule } from "./may";
 
@@ -13,8 +14,8 @@ type Wish = Record<string, unknown>;
 type Answer = Schemas["AnswerOut"];
 
 const SHARES = new Set(["max_exposure", "max_asset_exposure", "max_venue_exposure", "max_borrowed", "price_collar", "max_slippage", "daily_loss", "max_drawdown", "data_anomaly"]);
-const COUNTS = new Set(["max_positions", "max_orders_per_minute", "losing_streak", "cooldown_bars"]);
-const UNITS: Record<string, string> = { duplicate_window: " s", stale_after: " bars", max_leverage: "×", exit_margin: "×", cooldown: " h", cooldown_bars: " bars", volatility_spike: "× the usual range", losing_streak: " losses in a row", unprotected: " s" };
+const UNITS: Record<string, string> = { duplicate_window: "s", stale_after: "bars", max_leverage: "×", exit_margin: "×", cooldown: "h", cooldown_bars: "bars", volatility_spike: "× the usual range", losing_streak: "losses in a row", unprotected: "s" };
+const PERCENT = 0.01;
 
 export function Limits({ run, me, values }: { run: Run; me: Me; values: Record<string, unknown> }) {
   const change = api.useMutation("patch", "/api/v1/runs/{run}/risk/limits");
@@ -56,7 +57,7 @@ function Rules({
   const schema = api.useQuery("get", "/api/v1/config/schema", {}, { staleTime: Number.POSITIVE_INFINITY });
   const mayAct = mayRule(me, run);
   const send = (loosen: boolean) =>
-    onSend({ ...wish, loosen }, (answer) => {
+    onSend({ ...Object.fromEntries(Object.entries(wish).map(([each, value]) => [each, meant(each, value)])), loosen }, (answer) => {
       setWish({});
       notifications.show({ message: answer.notices[0]?.text ?? "Done, and on record." });
     });
@@ -71,7 +72,7 @@ function Rules({
           return (
             <div className="fields">
               {Object.entries(values).map(([each, now]) => (
-                <Field key={each} name={each} now={now} wish={wish[each]} unit={each === "max_order_value" ? ` ${sharedUnit(run.instruments, quoteOf) || "in quote units"}` : UNITS[each]} hint={told[each]?.text} mayBeOff={told[each]?.mayBeOff} flaw={at[each]} isOff={!mayAct} onChange={(value) => setWish((before) => ({ ...before, [each]: value }))} />
+                <Field key={each} name={each} now={now} wish={wish[each]} unit={unitOf(run, each)} hint={told[each]?.text} mayBeOff={told[each]?.mayBeOff} flaw={at[each]} isOff={!mayAct} onChange={(value) => setWish((before) => ({ ...before, [each]: value }))} />
               ))}
             </div>
           );
@@ -96,6 +97,7 @@ function Rules({
         ) : (
           <div className="form">
             <p><Told text={(error as { detail?: string } | null)?.detail ?? ""} /></p>
+            <Facts of={Object.fromEntries(Object.entries(wish).map(([each, value]) => [called(each, unitOf(run, each)), `${shown(each, values[each])} → ${written(value === "" ? "off" : value)}`]))} />
             <Button color="red.9" loading={isBusy} onClick={() => send(true)} data-autofocus>
               Loosen them
             </Button>
@@ -106,25 +108,28 @@ function Rules({
   );
 }
 
-function Field({ name, now, wish, unit, hint, mayBeOff, flaw, isOff, onChange }: { name: string; now: unknown; wish: unknown; unit?: string; hint?: string; mayBeOff?: boolean; flaw?: string; isOff: boolean; onChange: (value: unknown) => void }) {
-  const value = wish === undefined ? now : wish;
-  const shared = { label: words(name), description: hint && <Told text={hint} />, disabled: isOff, error: flaw && (SHARES.has(name) ? `${flaw} (1 is 100 %)` : flaw) };
-  if (typeof now === "boolean") return <Switch {...shared} checked={Boolean(value)} onChange={(event) => onChange(event.currentTarget.checked)} />;
-  const isShare = SHARES.has(name);
-  const shown = typeof value === "number" ? (isShare ? Math.round(value * 1e6) / 1e4 : value) : "";
-  return (
-    <NumberInput
-      {...shared}
-      inputWrapperOrder={["label", "error", "input", "description"]}
-      value={shown}
-      min={0}
-      placeholder={mayBeOff ? "off" : ""}
-      suffix={isShare ? " %" : unit}
-      allowDecimal={!COUNTS.has(name)}
-      thousandSeparator=","
-      onChange={(found) => onChange(found === "" ? null : isShare ? Number(found) / 100 : Number(found))}
-    />
-  );
+/** A limit as the server knows it, of one as it was typed: shares are typed in percent. */
+function meant(name: string, value: unknown): unknown {
+  return typeof value === "boolean" ? value : typed(value as number | string, SHARES.has(name) ? PERCENT : 1);
+}
+
+/** What is true now, as it would be typed. */
+function shown(name: string, now: unknown): number | string {
+  if (typeof now !== "number") return typeof now === "boolean" ? written(now) : "";
+  return SHARES.has(name) ? typed(now, 1 / PERCENT) : now;
+}
+
+function unitOf(run: Run, name: string): string {
+  if (name === "max_order_value") return sharedUnit(run.instruments, quoteOf) || "in quote units";
+  return SHARES.has(name) ? "%" : (UNITS[name] ?? "");
+}
+
+const called = (name: string, unit: string) => (unit ? `${words(name)}, ${unit}` : words(name));
+
+function Field({ name, now, wish, unit, hint, mayBeOff, flaw, isOff, onChange }: { name: string; now: unknown; wish: unknown; unit: string; hint?: string; mayBeOff?: boolean; flaw?: string; isOff: boolean; onChange: (value: unknown) => void }) {
+  const shared = { label: called(name, unit), description: hint && <Told text={hint} />, disabled: isOff, error: flaw && (SHARES.has(name) ? `${flaw} (1 is 100 %)` : flaw) };
+  if (typeof now === "boolean") return <Switch {...shared} checked={Boolean(wish ?? now)} onChange={(event) => onChange(event.currentTarget.checked)} />;
+  return <NumberField {...shared} inputWrapperOrder={["label", "error", "input", "description"]} value={(wish as number | string | undefined) ?? shown(name, now)} placeholder={mayBeOff ? "off" : ""} onChange={onChange} />;
 }
 
 interface Property {

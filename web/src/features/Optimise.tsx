@@ -1,5 +1,5 @@
 /** Searches for parameters: asked for by a form, watched while they run, read and applied when they are done. */
-import { Button, Checkbox, MultiSelect, NumberInput, Progress, Select, TextInput } from "@mantine/core";
+import { Button, Checkbox, MultiSelect, Progress, Select, TextInput } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { Me } from "../app/Shell";
@@ -8,6 +8,7 @@ import { isBusy } from "../client/work";
 import { Dots, HeatMap } from "../ui/charts2d";
 import { DataTable } from "../ui/DataTable";
 import { share, typed, words } from "../ui/format";
+import { NumberField } from "../ui/NumberField";
 import { Empty, Failure, Form, Loaded, Meter, Panel, Stat, State, Time } from "../ui/parts";
 import { mayAct } from "./may";
 import { Older, SHORT, useWorkPages } from "./pages";
@@ -89,7 +90,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
             <div className="row">
               <MultiSelect label="Objectives" searchable data={OBJECTIVES} value={objectives} onChange={setObjectives} error={at.objectives} maxValues={3} maw={420} />
               <Select label="Sampler" data={[{ value: "", label: "chosen for you" }, "tpe", "cmaes", "nsga2", "qmc", "grid", "random"]} value={sampler} onChange={setSampler} error={at.sampler} allowDeselect={false} w={160} />
-              <NumberInput label="Trials" value={trials} onChange={setTrials} error={at.trials} min={1} max={100_000} w={110} />
+              <NumberField label="Trials" value={trials} onChange={setTrials} error={at.trials} w={110} />
             </div>
             {properties.length > 0 && (
               <div className="row">

@@ -1,5 +1,5 @@
 /** Orders, fills and positions; an order by hand goes through the same risk gate; each fill answers "why?". */
-import { Alert, Button, Drawer, Modal, NumberInput, Select, Tabs, TextInput } from "@mantine/core";
+import { Alert, Button, Drawer, Modal, Select, Tabs, TextInput } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMemo, useState } from "react";
 import type { Me, Run } from "../app/Shell";
@@ -8,7 +8,8 @@ import { Attempt, type Doubt } from "../client/attempt";
 import { usePrices } from "../client/stream";
 import { useValued } from "../client/valued";
 import { DataTable, ROOM } from "../ui/DataTable";
-import { baseOf, exact, inUnit, money, pair, quoteOf, words } from "../ui/format";
+import { baseOf, exact, inUnit, money, pair, quoteOf, typed, words } from "../ui/format";
+import { NumberField } from "../ui/NumberField";
 import { Export, Failure, Form, Loaded, Panel, Time, Told } from "../ui/parts";
 import { Act } from "../ui/reach";
 import { fillColumns, orderColumns, positionColumns } from "./columns";
@@ -233,7 +234,7 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
       quantity,
       price: type === "limit" ? price : undefined,
       trigger: type === "stop" ? price : undefined,
-      stop_distance: stop === "" ? undefined : Number(stop),
+      stop_distance: stop === "" ? undefined : typed(stop),
     };
     place.mutate({ params: { path: { run: run.name } }, body: { id: attempt.id(wish), ...wish } });
   };
@@ -246,7 +247,7 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
       <Select label="Type" data={["market", "limit", "stop"]} value={type} onChange={(v) => v && setType(v as typeof type)} error={at.type} allowDeselect={false} />
       <TextInput label="Quantity" description={rules ? `${rules.base} in steps of ${exact(rules.lot)}${worth}` : "In the asset that is traded"} inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} error={at.quantity} required />
       {type !== "market" && <TextInput label={type === "limit" ? "Limit price" : "Trigger"} description={rules ? `${rules.quote} in steps of ${exact(rules.tick)}, last ${exact(last)}` : undefined} inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} error={at.price ?? at.trigger} required />}
-      <NumberInput label="Stop-loss distance" description={`${quoteOf(instrument)} from the price; empty for none`} value={stop} onChange={setStop} error={at.stop_distance} min={0} />
+      <NumberField label="Stop-loss distance" description={`${quoteOf(instrument)} from the price; empty for none`} value={stop} onChange={setStop} error={at.stop_distance} />
       <Refused error={place.error} rest={rest} />
       {!place.isPending && attempt.open.length > 0 && <InDoubt of={attempt.open} onSeen={() => { attempt.forget(); look((count) => count + 1); }} />}
       <Button type="submit" loading={place.isPending}>

@@ -1,5 +1,6 @@
 /** The parameters of a strategy as fields, from the schema that the strategy itself declares. */
-import { NumberInput, Select, Switch, TextInput } from "@mantine/core";
+import { Select, Switch, TextInput } from "@mantine/core";
+import { NumberField } from "../ui/NumberField";
 
 export type Value = string | number | boolean;
 
@@ -39,7 +40,7 @@ export function ParameterFields({
     if (typeof known === "boolean") return <Switch key={name} {...shared} checked={Boolean(value)} onChange={(e) => onChange(name, e.currentTarget.checked)} />;
     if (rule.enum) return <Select key={name} {...shared} data={rule.enum.map(String)} value={String(value)} onChange={(found) => found !== null && onChange(name, rule.enum?.find((each) => String(each) === found) ?? found)} allowDeselect={false} w={150} />;
     if (typeof known === "number")
-      return <NumberInput key={name} {...shared} value={value === "" ? "" : Number(value)} min={rule.minimum} max={rule.maximum} allowDecimal={rule.type !== "integer"} onChange={(found) => onChange(name, found === "" ? "" : Number(found))} w={150} />;
+      return <NumberField key={name} {...shared} value={typeof value === "boolean" ? "" : value} onChange={(found) => onChange(name, found)} w={150} />;
     return <TextInput key={name} {...shared} value={String(value)} onChange={(e) => onChange(name, e.currentTarget.value)} w={150} />;
   });
 }

@@ -1,11 +1,12 @@
 /** Who may come in and how: my password and second factor, sessions, tokens, and what everybody did. */
-import { Button, Checkbox, MultiSelect, NumberInput, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
+import { Button, Checkbox, MultiSelect, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
 import { lazy, Suspense, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
 import { useOnce } from "../client/once";
 import { DataTable } from "../ui/DataTable";
 import { typed } from "../ui/format";
+import { NumberField } from "../ui/NumberField";
 import { Failure, Form, Loaded, Panel, State, Time, written } from "../ui/parts";
 import { useReach } from "../ui/reach";
 import { Configuration } from "./Configuration";
@@ -186,7 +187,7 @@ function Tokens() {
           <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} error={at.name} required />
           <Select label="Role" data={ROLES} value={role} onChange={(v) => v && setRole(v as Role)} error={at.role} allowDeselect={false} w={130} />
           <MultiSelect label="Only for" placeholder={scopes.length ? "" : "all that the role may"} data={SCOPES} value={scopes} onChange={(v) => setScopes(v as Scope[])} error={at.scopes} w={240} />
-          <NumberInput label="Days" value={days} onChange={setDays} error={at.days} min={1} max={365} w={100} />
+          <NumberField label="Days" value={days} onChange={setDays} error={at.days} w={100} />
           <TextInput label="Only from" placeholder="any address" value={addresses} onChange={(e) => setAddresses(e.currentTarget.value)} error={at.addresses} />
           <Button type="submit" loading={make.isPending}>Make it</Button>
         </Form>

@@ -1,12 +1,13 @@
 /** The strategies of a run: how each does, its parameters as a form, start, pause, stop and its share of the capital. */
-import { Alert, Button, Drawer, NumberInput } from "@mantine/core";
+import { Alert, Button, Drawer } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
 import { useValued } from "../client/valued";
 import { type Column, DataTable } from "../ui/DataTable";
-import { baseOf, inUnit, pair, quoteOf, share, words } from "../ui/format";
+import { baseOf, inUnit, pair, quoteOf, share, typed, words } from "../ui/format";
+import { NumberField } from "../ui/NumberField";
 import { Facts, Failure, Form, Gain, Loaded, Panel, Stat, State, Time, Told } from "../ui/parts";
 import { Act } from "../ui/reach";
 import { BotButtons } from "./Bots";
@@ -176,7 +177,7 @@ function Parameters({
   const put = (name: string, value: Value) => setValues((before) => ({ ...before, [name]: value }));
   const hasChanged = Object.keys(values).length > 0 || allocation !== null;
   return (
-    <Form className="stack" label={`Parameters of ${of.name}`} control={`parameters ${run.name} ${of.name}`} error={error} onSend={() => onSave(values, allocation === null ? null : Number(allocation))}>
+    <Form className="stack" label={`Parameters of ${of.name}`} control={`parameters ${run.name} ${of.name}`} error={error} onSend={() => onSave(values, allocation === null ? null : typed(allocation || 0))}>
       <Loaded query={schema} height={96}>
         {(found) => {
           const { at, rest } = placed(error, ["allocation", ...Object.keys(propertiesOf(found))]);
@@ -184,7 +185,7 @@ function Parameters({
           <>
           <div className="row">
             <ParameterFields properties={propertiesOf(found)} now={of.parameters} values={values} flaws={at} isReadOnly={isReadOnly} onChange={put} />
-            <NumberInput label="Share of capital" description="above 0, up to 1" value={allocation ?? of.allocation} min={0.01} max={1} step={0.05} disabled={isReadOnly} onChange={setAllocation} error={at.allocation} w={150} />
+            <NumberField label="Share of capital" description="above 0, up to 1" value={allocation ?? of.allocation} disabled={isReadOnly} onChange={setAllocation} error={at.allocation} w={150} />
             {!isReadOnly && (
               <Button type="submit" disabled={!hasChanged} loading={isBusy}>
                 Apply to the running bot

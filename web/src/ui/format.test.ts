@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { baseOf, gain, inUnit, local, money, quoteOf, share, sharedUnit, signedShare, sums, typed, utc } from "./format";
+import { baseOf, gain, inUnit, local, money, numeral, quoteOf, share, sharedUnit, signedShare, sums, typed, utc } from "./format";
 
 describe("the currency of an instrument", () => {
   it("is its quote, of spot pairs and perpetuals alike", () => {
@@ -56,6 +56,17 @@ describe("a share", () => {
 
 describe("a field for a number", () => {
   it("that is empty is sent as nothing, which is told to be missing", () => {
-    expect(JSON.stringify([typed(""), typed("7"), typed(0)])).toBe("[null,7,0]");
+    expect(JSON.stringify([typed(numeral("")), typed(numeral("7")), typed(0)])).toBe("[null,7,0]");
+  });
+
+  it("sends what is no number as it was typed, to be refused, and never as another number", () => {
+    const odd = ["2,5", "10,000", "1e2", "1_0", "0x10", "1.2.3", "１２", "-", ".", "Infinity", "9".repeat(400)];
+
+    expect(odd.map((each) => typed(numeral(each)))).toEqual(odd);
+    expect(odd.map((each) => typed(numeral(each), 3_600))).toEqual(odd);
+  });
+
+  it("sends a number in the unit that is meant, with the digits that were typed", () => {
+    expect([typed(numeral(" 2.5 ")), typed(numeral("0.7"), 0.01), typed(numeral("-.5")), typed(0.07, 100)]).toEqual([2.5, 0.007, -0.5, 7]);
   });
 });

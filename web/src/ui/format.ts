@@ -8,8 +8,17 @@ const SIGNED_FINE = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maxi
 const isFine = (amount: number) => Math.abs(amount) < 0.005;
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
-/** What a field for a number holds, to be sent: an empty one goes as null, since JSON knows no NaN, and is told to be missing. */
-export const typed = (field: number | string) => (field === "" ? Number.NaN : Number(field));
+/** What was typed as a number; a text that is none, or is too long for one, stays as it is. */
+export function numeral(text: string): number | string {
+  const found = Number(text);
+  return /^-?(\d+\.?\d*|\.\d+)$/.test(text.trim()) && Number.isFinite(found) ? found : text.trim();
+}
+
+/** What a field for a number holds, to be sent as that many of `unit`: nothing goes as null, and a text as it is, both to be told of. */
+export function typed(field: number | string, unit = 1): number {
+  if (typeof field === "number") return Number((field * unit).toPrecision(15));
+  return (field === "" ? null : field) as unknown as number;
+}
 
 export type Figure = number | string | null | undefined;
 
