@@ -292,7 +292,18 @@ def backtests(page: Any, truth: Truth) -> Found:
     row = page.locator(".backtest").first
     yield row.locator("span.up, span.down").first, share(one["metrics"]["total_return"], 2)
     row.get_by_role("button", name=one["label"]).click()
-    yield stat(page, "Total return"), share(one["metrics"]["total_return"], 2)
+    metrics = one["metrics"]
+    yield stat(page, "Final equity, USDT"), MONEY.format(metrics["final_equity"])
+    yield stat(page, "Fees, USDT"), MONEY.format(metrics["fees"])
+    yield stat(page, "Round trips"), COUNT.format(metrics["trades"])
+    for label, field in (
+        ("Total return", "total_return"),
+        ("Max drawdown", "max_drawdown"),
+        ("Win rate", "win_rate"),
+    ):
+        yield stat(page, label), share(metrics[field], 2)
+    for label, field in (("Profit factor", "profit_factor"), ("Sharpe", "sharpe")):
+        yield stat(page, label), "–" if metrics[field] is None else f"{metrics[field]:,.2f}"
     fills = truth.get(f"backtests/{one['id']}/result")["fills"]
     yield row.get_by_role("combobox", name="Instrument"), fills[0]["instrument"]
 

@@ -6,11 +6,12 @@ import type { Me } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
 import { isBusy } from "../client/work";
 import { Lines } from "../ui/charts";
-import { exact, inUnit, money, share, typed, words } from "../ui/format";
+import { money, share, typed } from "../ui/format";
 import { NumberField } from "../ui/NumberField";
-import { Empty, Failure, Form, Gain, Loaded, Panel, Stat, State, Time } from "../ui/parts";
+import { Empty, Failure, Form, Gain, Loaded, Panel, State, Time } from "../ui/parts";
 import { mayAct } from "./may";
 import { Older, SHORT, useWorkPages } from "./pages";
+import { Metrics, metricHint, metricLabel, metricText } from "./Metrics";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
 import { named, namedVerdict, SUBJECT, useMoney, useSubject } from "./Subject";
 import { Trades, type Written } from "./Trades";
@@ -128,16 +129,6 @@ function Row({ of, me, isOpen, onOpen, onStarted, isCompared, onCompare }: { of:
   );
 }
 
-const SHARES = new Set(["total_return", "cagr", "max_drawdown", "volatility", "win_rate", "time_in_market", "mean_exposure", "cvar_95", "alpha", "expectancy_share"]);
-const MONEY = new Set(["start_equity", "final_equity", "profit", "expectancy", "average_win", "average_loss", "best_trade", "worst_trade", "fees", "slippage", "funding"]);
-
-function figure(name: string, value: number | null | undefined, currency: string): string {
-  if (value === null || value === undefined) return "–";
-  if (MONEY.has(name)) return inUnit(value, currency, money);
-  if (name === "turnover") return inUnit(value, "× a year", money);
-  return SHARES.has(name) || name.endsWith("_return") ? share(value, 2) : exact(Math.round(value * 1000) / 1000);
-}
-
 function Result({ of: { id, label, metrics }, me, onStarted }: { of: Backtest; me: Me; onStarted: (id: string) => void }) {
   const result = api.useQuery("get", "/api/v1/backtests/{id}/result", { params: { path: { id } } }, { staleTime: Number.POSITIVE_INFINITY });
   const written = result.data as Written | undefined;
@@ -151,13 +142,7 @@ function Result({ of: { id, label, metrics }, me, onStarted }: { of: Backtest; m
   );
   return (
     <>
-      <div className="stats">
-        {Object.entries(metrics ?? {}).slice(0, 12).map(([name, value]) => (
-          <Stat key={name} label={MONEY.has(name) && currency ? `${words(name)}, ${currency}` : words(name)}>
-            {MONEY.has(name) && typeof value === "number" ? money(value) : figure(name, value, currency)}
-          </Stat>
-        ))}
-      </div>
+      <Metrics of={metrics ?? {}} currency={currency} />
       <div className="result">
         <Loaded query={result}>
           {(found) => (
@@ -212,6 +197,8 @@ function Beside({ of }: { of: Schemas["ComparisonOut"] }) {
     });
     return { all, curves };
   }, [of]);
+  const currencies = of.ids.map((id) => of.curves[id]?.currency ?? "");
+  const shared = new Set(currencies).size === 1 ? (currencies[0] ?? "") : "";
   return (
     <>
       {grid.all.length > 1 && <Lines ts={grid.all} curves={grid.curves} height={260} />}
@@ -229,10 +216,10 @@ function Beside({ of }: { of: Schemas["ComparisonOut"] }) {
         <tbody>
           {Object.entries(of.metrics).map(([name, values]) => (
             <tr key={name}>
-              <th scope="row">{words(name)}</th>
+              <th scope="row" title={metricHint(name)}>{metricLabel(name, shared)}</th>
               {values.map((value, at) => (
                 <td key={of.ids[at]} className="number">
-                  {figure(name, value, of.curves[of.ids[at] ?? ""]?.currency ?? "")}
+                  {metricText(name, value, shared ? "" : currencies[at])}
                 </td>
               ))}
             </tr>
