@@ -38,6 +38,9 @@ _SETTLED = """new Promise(done => {
     };
     look();
 })"""
+_CUT = """[...document.querySelectorAll('.stat-value, .table-row > .number, .table-row > :has(time)')]
+    .filter(each => each.scrollWidth > each.clientWidth + 1)
+    .map(each => `${each.closest('.table')?.ariaLabel ?? 'a figure'}, ${each.dataset.name ?? ''} ${each.innerText}`)"""
 SHOTS = Path(os.environ.get("ABIDANCE_SCREENSHOTS", ROOT / "build" / "screenshots"))
 SCREENS = {
     "/": "Overview",
@@ -278,6 +281,12 @@ def answering(page: Any, way: str, change: Callable[[Any], Any]) -> None:
         route.fulfill(response=answer, body=body)
 
     page.route(f"**{way}", told)
+
+
+def cut_figures(page: Any) -> list[str]:
+    """Return the figures and moments that are not shown whole."""
+    settle(page)
+    return list(page.evaluate(_CUT))
 
 
 def the_proof_of_who_one_is_gets_old(house: House) -> None:

@@ -12,7 +12,18 @@ from abidance.research.objective import Aim, Outcome
 from abidance.research.space import Dimension, Space
 from abidance.research.storage import journal
 from abidance.research.study import Plan, Study
-from tests.e2e.dashboard import BTC, SCREENS, House, Visitor, browser, playwright, pytestmark, shot, until
+from tests.e2e.dashboard import (
+    BTC,
+    SCREENS,
+    House,
+    Visitor,
+    browser,
+    cut_figures,
+    playwright,
+    pytestmark,
+    shot,
+    until,
+)
 from tests.e2e.figures import FIGURES, SCORES, Truth, exact
 
 __all__ = ["browser", "pytestmark"]  # a fixture, and what all tests of the dashboard need
@@ -176,6 +187,13 @@ def test_each_screen_shows_the_figures_of_the_journal_and_the_store(browser: Any
             except Exception as error:  # noqa: BLE001 - all that is wrong is told at once
                 wrong.append(f"{name}, not {text}: {error}")
         assert compared, name
+        for width in (390, 1360):  # with what was opened on the way
+            page.set_viewport_size({"width": width, "height": 900})
+            wrong += [f"{name} at {width}: {each} is cut off" for each in cut_figures(page)]
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            wrong += [f"{name} at {width}: {wide} wide"] if wide > width else []
+            if path == "/backtests":
+                shot(page, f"backtest-opened-{width}")
 
     assert not wrong, "\n\n".join(wrong)
     assert visitor.faults == []

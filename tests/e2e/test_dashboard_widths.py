@@ -11,6 +11,7 @@ from tests.e2e.dashboard import (
     Visitor,
     barriers,
     browser,
+    cut_figures,
     house,
     pytestmark,
     settle,
@@ -37,6 +38,7 @@ def test_a_phone_shows_every_screen_whole_and_nothing_moves_there(browser: Any, 
 
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
         assert page.evaluate(CUT_OFF) == [], path
+        assert cut_figures(page) == [], path
         assert barriers(page) == [], path
         assert visitor.moved() < STILL, path
     assert visitor.faults == []
@@ -76,6 +78,7 @@ def test_each_screen_is_whole_on_desks_and_tablets_and_where_it_is_magnified(
             wide = page.evaluate("document.documentElement.scrollWidth")
             wrong += [f"{path} at {width}: {wide} wide"] if wide > width else []
             wrong += [f"{path} at {width}: {each} is cut off" for each in page.evaluate(CUT_OFF)]
+            wrong += [f"{path} at {width}: {each} is cut off" for each in cut_figures(page)]
             cards = page.locator(".cards").evaluate_all("all => all.map(each => each.ariaLabel)")
             wrong += [f"{path} at {width}: {each} is no table" for each in cards if width >= DESK]
             if path == "/" and width >= DESK:

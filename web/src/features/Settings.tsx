@@ -1,5 +1,5 @@
 /** Who may come in and how: my password and second factor, sessions, tokens, and what everybody did. */
-import { Button, Checkbox, MultiSelect, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
+import { Button, Checkbox, Drawer, MultiSelect, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
 import { lazy, Suspense, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
@@ -7,7 +7,7 @@ import { useOnce } from "../client/once";
 import { DataTable } from "../ui/DataTable";
 import { typed } from "../ui/format";
 import { NumberField } from "../ui/NumberField";
-import { Failure, Form, Loaded, Panel, State, Time, written } from "../ui/parts";
+import { Facts, Failure, Form, Loaded, Panel, State, Time, written } from "../ui/parts";
 import { useReach } from "../ui/reach";
 import { Configuration } from "./Configuration";
 import { Missing, useDone } from "./Confirm";
@@ -230,6 +230,7 @@ const lineKey = (row: Schemas["AuditOut"]) => String(row.seq);
 function Audit() {
   const rows = usePages<Schemas["AuditOut"]>("/api/v1/audit", "", lineKey);
   const state = api.useQuery("get", "/api/v1/audit/verify");
+  const [chosen, choose] = useState<Schemas["AuditOut"] | null>(null);
   return (
     <Panel title="What everybody did" aside={<Loaded query={state}>{(found) => <State of={found.is_whole ? "certified" : "failed"} label={found.is_whole ? `${found.lines} lines, unbroken` : found.problem} />}</Loaded>}>
       <PagedTable
@@ -237,6 +238,7 @@ function Audit() {
         of={rows}
         keyOf={lineKey}
        
+        onRow={choose}
         empty="Nothing was done yet."
         height={560}
         columns={[
@@ -248,6 +250,9 @@ function Audit() {
           { name: "With", cell: (row) => <span title={JSON.stringify(row.data)}>{written(row.data) || "–"}</span>, width: "minmax(180px, 3fr)" },
         ]}
       />
+      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen?.action} position="right" size="lg">
+        {chosen && <Facts of={{ time_UTC: <Time ms={chosen.ts} />, who: chosen.actor, from: chosen.address, did: chosen.action, to: chosen.target, ...chosen.data }} />}
+      </Drawer>
     </Panel>
   );
 }

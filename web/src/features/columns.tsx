@@ -91,8 +91,8 @@ export const positionColumns = (run: Run): Column<Schemas["PositionOut"]>[] => [
 
 /** Whose a trip was is told where several strategies trade. */
 export const tripColumns = (run: Run): Column<Schemas["RoundTripOut"]>[] => [
-  { name: "Entry, UTC", cell: (row) => <Time ms={row.ts_entry} isBrief />, width: "118px" },
-  { name: "Exit, UTC", cell: (row) => <Time ms={row.ts_exit} isBrief />, width: "118px" },
+  { name: "Entry, UTC", cell: (row) => <Time ms={row.ts_entry} isBrief />, width: "120px" },
+  { name: "Exit, UTC", cell: (row) => <Time ms={row.ts_exit} isBrief />, width: "120px" },
   ...(run.strategies.length > 1 ? [{ name: "Strategy", cell: (row: Schemas["RoundTripOut"]) => row.strategy }] : []),
   { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(72px, 1fr)" },
   { name: "Side", cell: (row) => row.direction, width: "36px" },
