@@ -225,12 +225,12 @@ def test_a_strategy_is_paused_started_stopped_and_given_another_share(browser: A
         panel.locator("header").get_by_text(state, exact=True).wait_for()
 
     form = page.get_by_role("form", name="Parameters of EmaCross")
-    form.get_by_label("Share of capital").fill("0.4")
+    form.get_by_label("Share of capital").fill("40")
     form.get_by_role("button", name="Apply to the running bot").click()
 
     panel.get_by_text("40.0 %").wait_for()
     page.reload()
-    playwright.expect(form.get_by_label("Share of capital")).to_have_value("0.4")
+    playwright.expect(form.get_by_label("Share of capital")).to_have_value("40")
     written = journal.read_bytes()
     for action in (b"pause_entries", b"resume_entries", b"stop", b"start", b"set_allocation"):
         assert action in written

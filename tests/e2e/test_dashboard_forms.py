@@ -322,7 +322,7 @@ def about_a_bot(people: People) -> Iterator[Case]:
         "strategy-parameters", on("/strategies", "Parameters of EmaCross"), "Apply to the running bot",
         [
             Flaw("fast", "", "fast"), Flaw("fast", "999", "fast"), Flaw("fast", "2.5", "whole"), Flaw("fast", "1e2", "fast"),
-            Flaw("Share of capital", "0,5", "number"), Flaw("Share of capital", "", "above 0"), Flaw("Share of capital", "2", "1 or less"),
+            Flaw("Share of capital, %", "0,5", "number"), Flaw("Share of capital, %", "", "above 0"), Flaw("Share of capital, %", "200", "1 or less"),
         ],
     )  # fmt: skip
     yield Case(
@@ -423,7 +423,7 @@ def about_research(people: People) -> Iterator[Case]:
         [
             *SUBJECT, Flaw("Search until", "soon", "20240601"), Flaw("Search until", "20300101", "not inside"),
             Flaw("Trials", "0", "1 or more"), Flaw("Trials", "2.5", "whole"), Flaw("Trials", "1e2", "number"), Flaw("Trials", "999999", "100000 or less"),
-            Flaw("fast", "9:3", "fast"), Flaw("fast", "many", "fast"),
+            Flaw("fast", "9:3", "fast"), Flaw("fast", "many", "fast"), Flaw("fast", "🙂/", "."), Flaw("fast", "9," * 200, "."),
             Flaw("Sampler", "luck", "Choose", sent="sampler"), Flaw("Objectives", ["luck"], "luck", sent="objectives"),
             Flaw("Objectives", [], EMPTY),
         ],

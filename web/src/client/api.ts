@@ -24,14 +24,18 @@ client.use({
 });
 export const api = createClient(client);
 
+/** Characters that something told has at most; of more, its beginning and its end. */
+const LONGEST = 600;
+const cut = (text: string) => (text.length > LONGEST ? `${text.slice(0, LONGEST / 2)} … ${text.slice(-LONGEST / 2)}` : text);
+
 /** Return what a person should read about an error of whatever kind. */
 export function told(error: unknown): { title: string; remedy: string; fields: { field: string; message: string }[] } {
   if (error && typeof error === "object" && "title" in error) {
     const problem = error as Problem;
     return {
-      title: problem.detail || problem.title,
+      title: cut(problem.detail || problem.title),
       remedy: problem.remedy ?? "",
-      fields: problem.errors ?? [],
+      fields: (problem.errors ?? []).map((each) => ({ ...each, message: cut(each.message) })),
     };
   }
   return {

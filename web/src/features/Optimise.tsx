@@ -3,7 +3,7 @@ import { Button, Checkbox, MultiSelect, Progress, Select, TextInput } from "@man
 import { useQueryClient } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { Me } from "../app/Shell";
-import { api, placed, type Schemas } from "../client/api";
+import { api, placed, type Problem, type Schemas } from "../client/api";
 import { isBusy } from "../client/work";
 import { Dots, HeatMap } from "../ui/charts2d";
 import { DataTable } from "../ui/DataTable";
@@ -12,6 +12,7 @@ import { NumberField } from "../ui/NumberField";
 import { Empty, Failure, Form, Loaded, Meter, Panel, Stat, State, Time } from "../ui/parts";
 import { mayAct } from "./may";
 import { Older, SHORT, useWorkPages } from "./pages";
+import { metricText } from "./Metrics";
 import { propertiesOf } from "./ParameterFields";
 import { Studies, short } from "./Studies";
 import { named, SUBJECT, useSubject } from "./Subject";
@@ -47,6 +48,17 @@ export default function Optimise({ me }: { me: Me }) {
   );
 }
 
+/** A score as its metric is written; an objective may bear its direction. */
+const scoreText = (objective: string, score: number | null | undefined) => metricText(objective.split(":")[0] ?? "", score);
+
+/** Return an error in which a range that was sent is called by the parameter that it is of. */
+function withRanges(error: unknown, sent: readonly string[]): unknown {
+  const problem = error as Problem | null;
+  if (!problem?.errors) return error;
+  const named = (field: string) => field.replace(/^spaces\.(\d+)$/, (whole, at) => sent[Number(at)]?.split("=")[0] ?? whole);
+  return { ...problem, errors: problem.errors.map((each) => ({ ...each, field: named(each.field) })) };
+}
+
 function Start({ onStarted }: { onStarted: (id: string) => void }) {
   const queries = useQueryClient();
   const [until, setUntil] = useState("20241001");
@@ -62,7 +74,8 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
     },
   });
   const properties = Object.entries(propertiesOf(subject.strategy?.parameters));
-  const { at, rest } = placed(start.error, [...SUBJECT, "objectives", "sampler", "trials", "train_until", ...properties.map(([name]) => name)]);
+  const error = useMemo(() => withRanges(start.error, start.variables?.body.spaces ?? []), [start.error, start.variables]);
+  const { at, rest } = placed(error, [...SUBJECT, "objectives", "sampler", "trials", "train_until", ...properties.map(([name]) => name)]);
   const send = () =>
     start.mutate({
       body: {
@@ -82,7 +95,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
     <Panel title="New search">
       <Loaded query={subject.query} height={330}>
         {() => (
-          <Form control="search" error={start.error} onSend={send}>
+          <Form control="search" error={error} onSend={send}>
             <div className="row">
               {subject.fields(at)}
               <TextInput label="Search until" description="judged on what comes after" value={until} onChange={(e) => setUntil(e.currentTarget.value)} error={at.train_until} w={190} />
@@ -151,11 +164,11 @@ function Row({ of, me, isOpen, onOpen }: { of: Search; me: Me; isOpen: boolean; 
 
 function Standing({ of }: { of: Search }) {
   const best = of.best;
-  const points = useMemo(() => (of.improvements ?? []).map((each) => ({ x: each.number, y: each.score, title: `trial ${each.number}: ${short(each.score)}` })), [of.improvements]);
+  const points = useMemo(() => (of.improvements ?? []).map((each) => ({ x: each.number, y: each.score, title: `trial ${each.number}: ${scoreText(of.objectives[0] ?? "", each.score)}` })), [of.improvements]);
   return (
     <>
       <div className="stats">
-        {best && <Stat label={`Best ${words(of.objectives[0] ?? "")}`} note={`trial ${best.number}`}>{short(best.scores[0])}</Stat>}
+        {best && <Stat label={`Best ${words(of.objectives[0] ?? "")}`} note={`trial ${best.number}`}>{scoreText(of.objectives[0] ?? "", best.scores[0])}</Stat>}
         {best && Object.entries(best.parameters).map(([name, value]) => <Stat key={name} label={name}>{short(value)}</Stat>)}
         {of.objectives.length > 1 && <Stat label="On the front">{of.front}</Stat>}
         <Stat label="Without a score">{(of.refused ?? 0) + (of.failed ?? 0)}</Stat>
@@ -206,7 +219,7 @@ function Shown({ of, me, found }: { of: Search; me: Me; found: Findings }) {
       {found.objectives.length > 1 && <Dots label="Pareto front" points={pareto} xName={words(found.objectives[1]?.name ?? "")} yName={words(first?.name ?? "")} />}
       {shares.length > 0 && (
         <Panel title="What matters">
-          {shares.map(([name, value]) => <Meter key={name} label={name} used={value} limit={1} text={share(value, 0)} />)}
+          {shares.map(([name, value]) => <Meter key={name} label={name} used={value} limit={1} text={share(value, 0)} isPlain />)}
         </Panel>
       )}
       {names.length > 1 && <Map trials={scored} names={names} isMore={isMore} />}
@@ -236,7 +249,7 @@ function Map({ trials, names, isMore }: { trials: Trial[]; names: string[]; isMo
 
 function Judged({ of }: { of: Findings }) {
   const shown = ["total_return", "sharpe", "max_drawdown", "trades"];
-  const cell = (found: Record<string, number | null> | string, name: string) => (typeof found === "string" ? "–" : found[name] === null || found[name] === undefined ? "–" : name === "total_return" || name === "max_drawdown" ? share(found[name], 1) : short(found[name]));
+  const cell = (found: Record<string, number | null> | string, name: string) => (typeof found === "string" ? "–" : metricText(name, found[name]));
   return (
     <Panel title="On bars that the search never saw" aside={<span className="quiet">{of.period.held_back}</span>}>
       <table className="plain">
@@ -273,7 +286,7 @@ function Trials({ of, me, rows, found }: { of: Search; me: Me; rows: Trial[]; fo
         columns={[
           { name: "Apply", cell: (row) => <Checkbox aria-label={`Choose trial ${row.number}`} checked={chosen === row.number} onChange={() => choose(row.number)} />, width: "70px" },
           { name: "Trial", cell: (row) => row.number, isNumber: true, width: "70px" },
-          ...found.objectives.map((each, at) => ({ name: words(each.name), cell: (row: Trial) => short(row.scores[at]), isNumber: true })),
+          ...found.objectives.map((each, at) => ({ name: words(each.name), cell: (row: Trial) => metricText(each.name, row.scores[at]), isNumber: true })),
           ...names.map((name) => ({ name, cell: (row: Trial) => short(row.parameters[name]), isNumber: true })),
           { name: "Return", cell: (row) => share(row.metrics.total_return ?? null, 1), isNumber: true },
           { name: "Trades", cell: (row) => short(row.metrics.trades ?? "–"), isNumber: true },

@@ -1,5 +1,5 @@
 /** Who may come in and how: my password and second factor, sessions, tokens, and what everybody did. */
-import { Button, Checkbox, Drawer, MultiSelect, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
+import { Button, Checkbox, Drawer, Modal, MultiSelect, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
 import { lazy, Suspense, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
@@ -14,7 +14,7 @@ import { Missing, useDone } from "./Confirm";
 import { Venues } from "./Keys";
 import { NewsSettings } from "./News";
 import { PagedTable, usePages } from "./pages";
-import { type Role, ROLES, Users } from "./Users";
+import { type Role, ROLES, Sure, useClosing, Users } from "./Users";
 
 /** Needed by few, and once. */
 const Picture = lazy(() => import("./Picture"));
@@ -139,10 +139,12 @@ function Mine({ me }: { me: Me }) {
 
 function Sessions() {
   const sessions = api.useQuery("get", "/api/v1/sessions");
-  const end = api.useMutation("delete", "/api/v1/sessions/{id}", useDone("That session is over."));
+  const [ended, consider] = useState<Schemas["SessionOut"] | null>(null);
   return (
     <Panel title="Who is logged in">
-      {end.error && <Failure error={end.error} />}
+      <Modal lockScroll={false} opened={ended !== null} onClose={() => consider(null)} title={`End a session of ${ended?.user}?`}>
+        {ended && <EndSession of={ended} onDone={() => consider(null)} />}
+      </Modal>
       <Loaded query={sessions}>
         {(rows) => (
           <DataTable
@@ -155,12 +157,30 @@ function Sessions() {
               { name: "From", cell: (row) => row.address },
               { name: "Browser", cell: (row) => row.agent, width: "minmax(160px, 2fr)" },
               { name: "Last seen, UTC", cell: (row) => <Time ms={row.seen} />, width: "150px" },
-              { name: "", cell: (row) => (row.is_mine ? "this one" : <Button size="compact-xs" variant="outline" color="red.7" onClick={() => end.mutate({ params: { path: { id: row.id } } })}>End</Button>) },
+              { name: "", cell: (row) => (row.is_mine ? "this one" : <Button size="compact-xs" variant="outline" color="red.7" onClick={() => consider(row)}>End</Button>) },
             ]}
           />
         )}
       </Loaded>
     </Panel>
+  );
+}
+
+function EndSession({ of, onDone }: { of: Schemas["SessionOut"]; onDone: () => void }) {
+  const end = api.useMutation("delete", "/api/v1/sessions/{id}", useClosing("That session is over.", onDone));
+  return (
+    <Sure error={end.error} isBusy={end.isPending} onAct={() => end.mutate({ params: { path: { id: of.id } } })} label="End it">
+      Whoever uses it, from {of.address}, has to log in again.
+    </Sure>
+  );
+}
+
+function EndToken({ of, onDone }: { of: Schemas["TokenOut"]; onDone: () => void }) {
+  const end = api.useMutation("delete", "/api/v1/tokens/{id}", useClosing("The token opens nothing any more.", onDone));
+  return (
+    <Sure error={end.error} isBusy={end.isPending} onAct={() => end.mutate({ params: { path: { id: of.id } } })} label="End it">
+      Programs of {of.user} that come in with it are turned away from now on; it cannot be had back.
+    </Sure>
   );
 }
 
@@ -177,7 +197,7 @@ function Tokens() {
   const [secret, hold] = useOnce<string>("token");
   const isMade = useDone("The token is made.");
   const make = api.useMutation("post", "/api/v1/tokens", { onSuccess: (found) => { hold(found.secret); isMade.onSuccess(); } });
-  const end = api.useMutation("delete", "/api/v1/tokens/{id}", useDone("The token opens nothing any more."));
+  const [ended, consider] = useState<Schemas["TokenOut"] | null>(null);
   const { at, rest } = placed(make.error, ["name", "role", "days", "addresses", "scopes"]);
   const send = () => make.mutate({ body: { name, role, days: typed(days), addresses: addresses.split(/[\s,]+/).filter(Boolean), scopes } });
   return (
@@ -199,7 +219,9 @@ function Tokens() {
         )}
       </Panel>
       <Panel title="Tokens">
-        {end.error && <Failure error={end.error} />}
+        <Modal lockScroll={false} opened={ended !== null} onClose={() => consider(null)} title={`End the token ${ended?.name}?`}>
+          {ended && <EndToken of={ended} onDone={() => consider(null)} />}
+        </Modal>
         <Loaded query={tokens}>
           {(rows) => (
             <DataTable
@@ -215,7 +237,7 @@ function Tokens() {
                 { name: "Only from", cell: (row) => row.addresses.join(", ") || "anywhere" },
                 { name: "Until, UTC", cell: (row) => <Time ms={row.expires} />, width: "150px" },
                 { name: "Last used, UTC", cell: (row) => <Time ms={row.last_used} />, width: "150px" },
-                { name: "", cell: (row) => <Button size="compact-xs" variant="outline" color="red.7" onClick={() => end.mutate({ params: { path: { id: row.id } } })}>End</Button> },
+                { name: "", cell: (row) => <Button size="compact-xs" variant="outline" color="red.7" onClick={() => consider(row)}>End</Button> },
               ]}
             />
           )}

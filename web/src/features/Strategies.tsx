@@ -177,7 +177,7 @@ function Parameters({
   const put = (name: string, value: Value) => setValues((before) => ({ ...before, [name]: value }));
   const hasChanged = Object.keys(values).length > 0 || allocation !== null;
   return (
-    <Form className="stack" label={`Parameters of ${of.name}`} control={`parameters ${run.name} ${of.name}`} error={error} onSend={() => onSave(values, allocation === null ? null : typed(allocation || 0))}>
+    <Form className="stack" label={`Parameters of ${of.name}`} control={`parameters ${run.name} ${of.name}`} error={error} onSend={() => onSave(values, allocation === null ? null : typed(allocation || 0, 0.01))}>
       <Loaded query={schema} height={96}>
         {(found) => {
           const { at, rest } = placed(error, ["allocation", ...Object.keys(propertiesOf(found))]);
@@ -185,7 +185,7 @@ function Parameters({
           <>
           <div className="row">
             <ParameterFields properties={propertiesOf(found)} now={of.parameters} values={values} flaws={at} isReadOnly={isReadOnly} onChange={put} />
-            <NumberField label="Share of capital" description="above 0, up to 1" value={allocation ?? of.allocation} disabled={isReadOnly} onChange={setAllocation} error={at.allocation} w={150} />
+            <NumberField label="Share of capital, %" description="above 0, up to 100" value={allocation ?? typed(of.allocation ?? "", 100)} disabled={isReadOnly} onChange={setAllocation} error={at.allocation && `${at.allocation} (1 is 100 %)`} w={150} />
             {!isReadOnly && (
               <Button type="submit" disabled={!hasChanged} loading={isBusy}>
                 Apply to the running bot

@@ -10,8 +10,8 @@ import { Missing, useDone } from "./Confirm";
 export const ROLES = ["viewer", "operator", "admin"];
 export type Role = Schemas["Role"];
 type User = Schemas["UserOut"];
-type What = "password" | "factor" | "remove";
-const TITLES: Record<What, string> = { password: "Another password for", factor: "Take the second factor from", remove: "Remove" };
+type What = "password" | "factor" | "lock" | "remove";
+const TITLES: Record<What, string> = { password: "Another password for", factor: "Take the second factor from", lock: "Lock out", remove: "Remove" };
 
 export function Users({ me }: { me: Me }) {
   const [isAdding, add] = useState(false);
@@ -43,7 +43,7 @@ export function Users({ me }: { me: Me }) {
                 width: "340px",
                 cell: (row) => (
                   <span className="row deeds">
-                    <Button size="compact-xs" variant="light" onClick={() => put(row.name, { is_active: !row.is_active })}>{row.is_active ? "Lock out" : "Let in"}</Button>
+                    <Button size="compact-xs" variant="light" onClick={() => (row.is_active ? begin({ what: "lock", of: row }) : put(row.name, { is_active: true }))}>{row.is_active ? "Lock out" : "Let in"}</Button>
                     <Button size="compact-xs" variant="light" onClick={() => begin({ what: "password", of: row })}>Password</Button>
                     {row.has_totp && <Button size="compact-xs" variant="outline" color="red.7" onClick={() => begin({ what: "factor", of: row })}>Factor off</Button>}
                     {row.name !== me.name && <Button size="compact-xs" variant="outline" color="red.7" onClick={() => begin({ what: "remove", of: row })}>Remove</Button>}
@@ -60,6 +60,7 @@ export function Users({ me }: { me: Me }) {
       <Modal lockScroll={false} opened={deed !== null} onClose={() => begin(null)} title={deed ? `${TITLES[deed.what]} ${deed.of.name}` : ""}>
         {deed?.what === "password" && <NewPassword of={deed.of} onDone={() => begin(null)} />}
         {deed?.what === "factor" && <NoFactor of={deed.of} onDone={() => begin(null)} />}
+        {deed?.what === "lock" && <LockOut of={deed.of} onDone={() => begin(null)} />}
         {deed?.what === "remove" && <Removal of={deed.of} onDone={() => begin(null)} />}
       </Modal>
     </Panel>
@@ -72,7 +73,7 @@ interface Deed {
 }
 
 /** Tell that a deed is done, and close what asked for it. */
-function useClosing(text: string, onDone: () => void) {
+export function useClosing(text: string, onDone: () => void) {
   const done = useDone(text);
   return { onSuccess: () => { done.onSuccess(); onDone(); } };
 }
@@ -101,6 +102,16 @@ function NoFactor({ of, onDone }: Deed) {
   );
 }
 
+function LockOut({ of, onDone }: Deed) {
+  const change = api.useMutation("patch", "/api/v1/users/{name}", useClosing(`${of.name} is locked out.`, onDone));
+  const act = () => change.mutate({ params: { path: { name: of.name } }, body: { is_active: false } });
+  return (
+    <Sure error={change.error} isBusy={change.isPending} onAct={act} label="Lock this user out">
+      {of.name} cannot come in until let in again; sessions and API tokens open nothing. Bots go on.
+    </Sure>
+  );
+}
+
 function Removal({ of, onDone }: Deed) {
   const remove = api.useMutation("delete", "/api/v1/users/{name}", useClosing(`${of.name} is removed.`, onDone));
   const act = () => remove.mutate({ params: { path: { name: of.name } } });
@@ -112,7 +123,7 @@ function Removal({ of, onDone }: Deed) {
 }
 
 /** What asks once before it acts. */
-function Sure({ error, isBusy, onAct, label, children }: { error: unknown; isBusy: boolean; onAct: () => void; label: string; children: React.ReactNode }) {
+export function Sure({ error, isBusy, onAct, label, children }: { error: unknown; isBusy: boolean; onAct: () => void; label: string; children: React.ReactNode }) {
   return (
     <div className="form">
       <p>{children}</p>

@@ -14,7 +14,7 @@ import {
 } from "lightweight-charts";
 import { useEffect, useRef } from "react";
 import uPlot from "uplot";
-import { digitsOf, grouped, pointed } from "./format";
+import { digitsOf, grouped, many, pointed } from "./format";
 
 interface Colours {
   text: string;
@@ -153,7 +153,7 @@ export function Lines({
       if (kept) chart.setScale("x", kept);
     });
   }, [ts, curves, looks, height, least, scheme]);
-  return <div ref={place} className="chart" style={{ minHeight: height + 30 }} />;
+  return <div ref={place} className="chart" role="img" aria-label={`${curves.map((each) => each.label).join("; ")}, over time`} style={{ minHeight: height + 30 }} />;
 }
 
 export interface Candles {
@@ -370,7 +370,7 @@ export function CandleChart({
 
   return (
     <>
-      <div ref={place} className="chart" style={{ height }} />
+      <div ref={place} className="chart" role="img" aria-label={`Candles of ${many(bars.ts.length, "bar")}, with ${many(marks.length, "fill")}`} style={{ height }} />
       {overlay && (
         <div className="legend">
           {overlay.lines.map((line, at) => (

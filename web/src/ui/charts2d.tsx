@@ -45,17 +45,23 @@ export function Dots({ points, label: name, xName, yName, isLine = false }: { po
 
 type Place = number | string | boolean;
 const MOST = 16;
+const PARTS = 12;
 
-/** Return the fields of an axis: each value where there are few, equal parts where there are many. */
-function axis(values: Place[]): { names: string[]; of: (value: Place) => number } {
+/** Return the fields of an axis: each value where there are few, equal parts where there are many, of whole numbers whole ones. */
+export function axis(values: Place[]): { names: string[]; of: (value: Place) => number } {
   const known = [...new Set(values)];
   if (known.length <= MOST || known.some((each) => typeof each !== "number")) {
     const sorted = known.sort((a, b) => (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b))));
     return { names: sorted.map((each) => (typeof each === "number" ? label(each) : String(each))), of: (value) => sorted.indexOf(value) };
   }
   const [low, high] = span(known as number[]);
-  const step = (high - low) / 12;
-  return { names: Array.from({ length: 12 }, (_, at) => label(low + at * step)), of: (value) => Math.min(11, Math.floor(((value as number) - low) / step)) };
+  if (known.every((each) => Number.isInteger(each))) {
+    const step = Math.ceil((high - low + 1) / PARTS);
+    const starts = Array.from({ length: Math.ceil((high - low + 1) / step) }, (_, at) => low + at * step);
+    return { names: starts.map((each) => `${each}–${Math.min(high, each + step - 1)}`), of: (value) => Math.floor(((value as number) - low) / step) };
+  }
+  const step = (high - low) / PARTS;
+  return { names: Array.from({ length: PARTS }, (_, at) => label(low + at * step)), of: (value) => Math.min(PARTS - 1, Math.floor(((value as number) - low) / step)) };
 }
 
 export function HeatMap({ cells, xName, yName, isMore }: { cells: { x: Place; y: Place; value: number }[]; xName: string; yName: string; isMore: boolean }) {

@@ -199,10 +199,10 @@ export function State({ of, label }: { of: string; label?: string }) {
   return <span className={`state state-${TONES[of] ?? "plain"}`}>{label ?? of}</span>;
 }
 
-/** A share of a limit as a bar with its number: colour says how near it is. */
-export function Meter({ label, used, limit, text }: { label: string; used: number; limit: number | null; text: string }) {
+/** A share of a limit as a bar with its number: colour says how near it is, unless it is no limit. */
+export function Meter({ label, used, limit, text, isPlain = false }: { label: string; used: number; limit: number | null; text: string; isPlain?: boolean }) {
   const part = limit ? Math.min(1, Math.max(0, used / limit)) : 0;
-  const level = part > 0.9 ? "high" : part > 0.7 ? "near" : "low";
+  const level = isPlain ? "low" : part > 0.9 ? "high" : part > 0.7 ? "near" : "low";
   return (
     <div className="meter">
       <span>{label}</span>
