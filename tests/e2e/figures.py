@@ -29,9 +29,9 @@ def exact(amount: Any) -> str:
     return f"{Decimal(str(amount)).normalize():,f}"
 
 
-def share(part: float, digits: int = 1) -> str:
-    """Return a share of one in percent."""
-    return f"{part * 100:.{digits}f} %"
+def share(part: float | None, digits: int = 1) -> str:
+    """Return a share of one in percent, a dash where there is none."""
+    return "–" if part is None else f"{part * 100:.{digits}f} %"
 
 
 def words(code: str) -> str:

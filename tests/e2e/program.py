@@ -131,5 +131,5 @@ def decided(path: Path) -> dict[str, object]:
     """Return what a run decided and earned from its JSON; ids, which every run makes its own, are left out."""
     found = json.loads(path.read_text())
     for fill in found["fills"]:
-        del fill["id"], fill["order_id"]
+        del fill["id"], fill["order_id"], fill["ref"]
     return {key: found[key] for key in ("metrics", "round_trips", "fills", "equity", "refusals")}

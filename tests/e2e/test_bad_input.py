@@ -84,7 +84,7 @@ TYPED: dict[str, tuple[Any, ...]] = {
     "no range": ((*BACKTEST, "--timerange", "january"), 2, "january", "20240101-20240601"),
     "a negative fee": ((*BACKTEST, "--fee", "-1"), 2, "-1.0", "at least 0"),
     "an infinite fee": ((*BACKTEST, "--fee", "inf"), 2, "inf"),
-    "slippage that is none": ((*BACKTEST, "--slippage", "nan"), 2, "nan", "finite"),
+    "slippage that is none": ((*BACKTEST, "--slippage", "nan"), 2, "nan", "plain digits"),
     "a fee in words": ((*BACKTEST, "--fee", "cheap"), 2, "cheap", "--fee"),
     "a stake of nothing": ((*BACKTEST, "--stake-amount", "0"), 2, "above 0"),
     "a stake that is no number": ((*BACKTEST, "--stake-amount", "nan"), 2, "nan"),

@@ -189,7 +189,7 @@ async def test_a_ban_opens_the_circuit_at_once(watched: Callable[..., Watched], 
     took = await here.until(Part.REQUESTS, CLOSED, 700)
 
     assert asked == 1
-    assert took >= 100  # until it was over, nothing was asked
+    assert took >= 20  # until it was over, nothing was asked
     assert [each.state for each in here.moves] == [OPEN, HALF_OPEN, CLOSED]
 
 

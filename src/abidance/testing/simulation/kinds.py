@@ -34,6 +34,8 @@ DEAREST = Decimal("0.00105")
 """The largest cost of an entry at market where one is set: the fee, and a spread that is not always met."""
 LARGEST = 1_200
 """The most that one order may be worth where a limit is set, in quote units: some wishes of a strategy go beyond."""
+GRADES = {"KRAKEN": "pro"}
+"""Of which grade our accounts are: with fewer questions than that not everybody is sure of everything within 30 s."""
 UNCOUNTED = frozenset({KUCOIN, MEXC})
 """Where orders are not counted apart from other requests."""
 CANCEL, PLACE, ASK = "DELETE", "POST", "GET"
@@ -200,7 +202,7 @@ def config_of(seed: int, kind: Kind) -> RunConfig:
             limits=LimitsConfig(max_order_value=kind.largest),
             breakers=BreakersConfig(daily_loss=None, max_drawdown=None),
         ),
-        feed=FeedConfig(addresses=addresses, anomalies=False),
+        feed=FeedConfig(addresses=addresses, grades=GRADES, anomalies=False),
     )
 
 

@@ -40,6 +40,7 @@ from abidance.testing.simulation.clockwork import VirtualLoop, VirtualPulse
 from abidance.testing.simulation.disk import Died, Disk
 from abidance.testing.simulation.kinds import (
     CONTRACT,
+    GRADES,
     SPOT,
     TONGUES,
     Kind,
@@ -145,8 +146,9 @@ class Site:
             "a-key", SECRET, PHRASE, maker=taker_of(instrument_id), taker=taker_of(instrument_id)
         )
         self.exchange = LocalExchange(
-            [self.market], start=epoch, clock=pulse, accounts=[self.account], limited=True
-        )
+            [self.market], start=epoch, clock=pulse, accounts=[self.account],
+            limited=True, grade=GRADES.get(self.venue, ""),
+        )  # fmt: skip
         self.exchange.desk.transfer(self.account, "USDT", FUNDS, epoch)
         salt = "" if instrument_id in (SPOT, CONTRACT) else instrument_id
         self.network = Network(self.exchange, Random(f"network:{seed}{salt}"))
