@@ -148,10 +148,13 @@ def test_a_line_of_the_ledger_opens_its_fill_and_a_line_of_the_log_its_order(vis
     assert visitor.faults == []
 
 
-def test_a_strategy_tells_its_last_signals_with_their_confidence(visitor: Visitor) -> None:
+def test_a_strategy_tells_its_last_signals_with_their_confidence_and_nothing_of_orders_by_hand(
+    visitor: Visitor,
+) -> None:
     page = visitor.go("/strategies")
+    signals = page.get_by_role("table", name="Signals of EmaCross").locator(".table-row")
 
-    row = page.get_by_role("table", name="Signals of EmaCross").locator(".table-row").first
+    row = signals.first
 
     row.locator('[data-name="Confidence"]').get_by_text("%").wait_for(timeout=60_000)
     refused = visitor.page.request.post(
@@ -160,11 +163,12 @@ def test_a_strategy_tells_its_last_signals_with_their_confidence(visitor: Visito
         headers={"X-Abidance": "1", "Origin": visitor.address},
     )
     assert refused.ok or refused.status == 409, refused.text()
-    row = (
-        page.get_by_role("table", name="Signals of EmaCross").locator(".table-row", has_text="refused").first
-    )
+    told = visitor.page.request.get(f"{visitor.address}/api/v1/runs/bot/refusals?by_hand=true").json()
+    assert told["items"][0]["purpose"] == "entry"
+    visitor.go("/strategies")
     row.click()
-    page.get_by_role("dialog", name="Why not?").get_by_text("max_").first.wait_for()
+    page.get_by_role("dialog", name="Why?").get_by_text("Risk answered", exact=True).wait_for()
+    assert signals.filter(has_text="refused").count() == 0
 
 
 def test_an_order_by_hand_meets_the_same_risk_and_its_refusal_is_told(visitor: Visitor) -> None:
