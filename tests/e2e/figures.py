@@ -301,7 +301,7 @@ def backtests(page: Any, truth: Truth) -> Found:
         ("Max drawdown", "max_drawdown"),
         ("Win rate", "win_rate"),
     ):
-        yield stat(page, label), share(metrics[field], 2)
+        yield stat(page, label), "–" if metrics[field] is None else share(metrics[field], 2)
     for label, field in (("Profit factor", "profit_factor"), ("Sharpe", "sharpe")):
         yield stat(page, label), "–" if metrics[field] is None else f"{metrics[field]:,.2f}"
     fills = truth.get(f"backtests/{one['id']}/result")["fills"]

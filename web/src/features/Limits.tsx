@@ -97,7 +97,7 @@ function Rules({
         ) : (
           <div className="form">
             <p><Told text={(error as { detail?: string } | null)?.detail ?? ""} /></p>
-            <Facts of={Object.fromEntries(Object.entries(wish).map(([each, value]) => [called(each, unitOf(run, each)), `${shown(each, values[each])} → ${written(value === "" ? "off" : value)}`]))} />
+            <Facts of={Object.fromEntries(Object.entries(wish).filter(([each, value]) => written(value) !== written(shown(each, values[each]))).map(([each, value]) => [called(each, unitOf(run, each)), `${shown(each, values[each])} → ${written(value === "" ? "off" : value)}`]))} />
             <Button color="red.9" loading={isBusy} onClick={() => send(true)} data-autofocus>
               Loosen them
             </Button>

@@ -92,7 +92,7 @@ export default function Portfolio({ run }: { run: Run }) {
             { name: "Kind", cell: (row) => words(row.kind), width: "110px" },
             { name: "Account", cell: (row) => row.account },
             { name: "Asset", cell: (row) => row.asset, width: "70px" },
-            { name: "Amount", cell: (row) => <span title={`${exact(row.amount)} ${row.asset}`}><Gain of={row.amount} text={brief(row.amount, 12)} /></span>, isNumber: true },
+            { name: "Amount", cell: (row) => <span title={`${exact(row.amount)} ${row.asset}`}><Gain of={row.amount} text={brief(row.amount, 12)} /></span>, isNumber: true, width: "minmax(120px, 1fr)" },
             { name: "Because of", cell: (row) => <code title={row.ref}>{row.ref}</code>, width: "minmax(150px, 2fr)" },
           ]}
         />

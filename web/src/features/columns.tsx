@@ -3,7 +3,7 @@ import type { ReactNode } from "react";
 import type { Run } from "../app/Shell";
 import type { Schemas } from "../client/api";
 import type { Column } from "../ui/DataTable";
-import { baseOf, exact, type Figure, money, pair, quoteOf, share, sharedUnit, signedShare, whole, words } from "../ui/format";
+import { baseOf, brief, exact, type Figure, money, pair, quoteOf, share, sharedUnit, signedShare, whole, words } from "../ui/format";
 import { Gain, State, Time } from "../ui/parts";
 
 const TIME = "150px";
@@ -25,6 +25,8 @@ export function usageText({ name, used, limit }: Schemas["UsageOut"]): string {
 type Unit = (instrument: string) => string;
 type Shown = (figure: Figure) => ReactNode;
 const asGain: Shown = (figure) => <Gain of={figure} />;
+/** A mean of prices may have no end; all its digits stand on hover. */
+const asMean: Shown = (figure) => <span title={exact(figure)}>{brief(figure)}</span>;
 
 /** A column of figures in their unit: named in the head where all instruments share it, else beside each, in equal room. */
 export function measured<T extends { instrument: string }>(
@@ -81,7 +83,7 @@ export const positionColumns = (run: Run): Column<Schemas["PositionOut"]>[] => [
   { name: "Strategy", cell: (row) => row.strategy },
   { name: "Side", cell: (row) => row.direction, width: "40px" },
   measured(run, "Quantity", baseOf, (row) => row.quantity),
-  measured(run, "Entry", quoteOf, (row) => row.average_price),
+  measured(run, "Entry", quoteOf, (row) => row.average_price, { shown: asMean }),
   measured(run, "Last", quoteOf, (row) => row.price),
   measured(run, "P&L", quoteOf, (row) => row.unrealised, { shown: asGain }),
   measured(run, "Stop", quoteOf, (row) => row.stop),
@@ -97,8 +99,8 @@ export const tripColumns = (run: Run): Column<Schemas["RoundTripOut"]>[] => [
   { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(72px, 1fr)" },
   { name: "Side", cell: (row) => row.direction, width: "36px" },
   measured(run, "Quantity", baseOf, (row) => row.quantity),
-  measured(run, "Entry", quoteOf, (row) => row.entry_price, { width: "minmax(76px, 1fr)" }),
-  measured(run, "Exit", quoteOf, (row) => row.exit_price, { width: "minmax(76px, 1fr)" }),
+  measured(run, "Entry", quoteOf, (row) => row.entry_price, { shown: asMean, width: "minmax(76px, 1fr)" }),
+  measured(run, "Exit", quoteOf, (row) => row.exit_price, { shown: asMean, width: "minmax(76px, 1fr)" }),
   measured(run, "P&L", quoteOf, (row) => row.pnl, { shown: asGain, width: "minmax(76px, 1fr)" }),
   { name: "P&L, %", cell: (row) => <Gain of={row.pnl_share} text={signedShare(row.pnl_share)} />, isNumber: true, width: "minmax(60px, 1fr)" },
   measured(run, "Fees", quoteOf, (row) => row.fees, { shown: money, width: "minmax(72px, 1fr)" }),
