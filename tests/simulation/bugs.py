@@ -241,7 +241,7 @@ def not_found_means_absent() -> AbstractContextManager[Any]:
     async def note(self: Inquiry, tracked: Tracked) -> None:
         self._register.abandoned(tracked, "not found", self._now())
 
-    return patch.object(Inquiry, "_prove_absence", note)
+    return patch.object(Inquiry, "_note_absence", note)
 
 
 def endings_overtake_fills() -> AbstractContextManager[Any]:

@@ -35,7 +35,7 @@ DEAREST = Decimal("0.00105")
 LARGEST = 1_200
 """The most that one order may be worth where a limit is set, in quote units: some wishes of a strategy go beyond."""
 GRADES = {"KRAKEN": "pro"}
-"""Of which grade our accounts are: with fewer questions than that not everybody is sure of everything within 30 s."""
+"""Of which grade our accounts are: with fewer questions than that nobody can be sure of everything within 30 s."""
 UNCOUNTED = frozenset({KUCOIN, MEXC})
 """Where orders are not counted apart from other requests."""
 CANCEL, PLACE, ASK = "DELETE", "POST", "GET"

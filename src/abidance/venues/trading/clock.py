@@ -66,9 +66,7 @@ class VenueClock:
             nonlocal sent
             sent = pulse.wall()  # it may have waited before, and that is not the way's
 
-        theirs = self._dialect.read_clock(
-            await wire.ask(self._dialect.clock(), leaving, since=self._way.pulse.steady())
-        )
+        theirs = self._dialect.read_clock(await wire.ask(self._dialect.clock(), leaving, waits=True))
         received, ahead = pulse.wall(), self._ahead()
         if abs(ahead - self._was_ahead) > STEP:  # what was measured before was another clock
             self._was_ahead, self._bound = ahead, None

@@ -4,11 +4,9 @@ It asks, and hands every answer to the register; it sends no order and takes non
 """
 
 import asyncio
-from collections.abc import Callable, Container, Coroutine, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Container, Coroutine, MutableMapping, Sequence
 from contextlib import suppress
 from functools import partial
-from math import ceil
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -34,10 +32,6 @@ LAG = 12.0
 """Seconds for which an order that was there before must be absent: copies of the books may be that far behind."""
 UNSHOWN = 600.0
 """Seconds for which any order must be absent while the venue has not shown that it finds orders by our id."""
-AGAIN = 5.0
-"""Seconds after which it is asked again where the answers would be proof and something else is not known."""
-_SURE = 0.05
-"""Seconds by which an answer comes later than the moment from which on it counts."""
 ALARM = 120.0
 """Seconds without proof after which people are told."""
 OVERLAP = 60 * SECOND_NS
@@ -45,14 +39,6 @@ OVERLAP = 60 * SECOND_NS
 
 FUNDING_OVERLAP = 600 * SECOND_NS
 """The same for funding, which some venues list minutes after it was paid."""
-
-
-class _Heard(NamedTuple):
-    """An answer, and when it was asked for and came, in steady seconds."""
-
-    answer: Answer
-    asked: float
-    answered: float
 
 
 class Inquiry:
@@ -82,7 +68,7 @@ class Inquiry:
         self._paid_at = 0
         self._resolving: set[str] = set()
         self._looked: set[str] = set()
-        self._waiting: dict[str, _Question] = {}
+        self._waiting: dict[str, asyncio.Task[Answer]] = {}
 
     def begin(self, since: int) -> None:
         """Ask for executions and funding from `since` (ns UTC) on."""
@@ -101,26 +87,29 @@ class Inquiry:
         try:
             began, attempt, pauses = self._way.pulse.steady(), 0, self._dialect.ask_again
             while tracked.told in (OrderState.UNKNOWN, OrderState.SENT):
-                pause = pauses[min(attempt, len(pauses) - 1)]
-                await self._way.pulse.sleep(min(pause, self._due_in(tracked)) if attempt else pause)
+                await self._way.pulse.sleep(pauses[min(attempt, len(pauses) - 1)])
                 if attempt:
                     await self.compared.wait()
                 attempt += 1
                 await self.let_it_show()
                 with suppress(VenueError):  # no answer is not the answer "no"
-                    if tracked.told is not OrderState.UNKNOWN:
-                        continue
-                    if self._was_just_answered(tracked) or await self.look(tracked) is None:
-                        await self._prove_absence(tracked)
+                    if tracked.told is OrderState.UNKNOWN and await self.look(tracked) is None:
+                        await self._note_absence(tracked)
                 if self._way.pulse.steady() - began > ALARM and tracked.told is OrderState.UNKNOWN:
                     self._doubt(f"order {tracked.id}", f"the outcome of order {tracked.id} cannot be proven.")
         finally:
             self._resolving.discard(tracked.id)
             self._doubt(f"order {tracked.id}", "")
 
-    async def _prove_absence(self, tracked: Tracked) -> None:
-        """Abandon an order once the answers that the venue knows no such order are proof."""
-        if not self._is_absent(tracked, _patience(tracked)):
+    async def _note_absence(self, tracked: Tracked) -> None:
+        """Count an answer that the venue knows no such order; abandon the order once that is proof."""
+        now = self._way.wire.now()
+        left = max(tracked.sent_at, tracked.left_by)
+        late = left + round((self._dialect.capability.window + GRACE) * SECOND_NS)
+        if now <= late:
+            return
+        self._note_no(tracked)
+        if not self._is_absent(tracked, LAG if tracked.was_there else GRACE):
             return
         await self.sweep_one(tracked.request.instrument, tracked.sent_at - OVERLAP)
         seen = [call._replace(told=None) for call in self._dialect.find(tracked.view())]
@@ -131,47 +120,11 @@ class Inquiry:
             self._register.abandoned(tracked, proof, self._now())
             self._way.spawn(self._on_absent())  # it may have come too late
 
-    def _note_no(self, tracked: Tracked, heard: Sequence[_Heard]) -> None:
-        """Note that by some answers the venue knows no such order; what was asked before its time proves nothing.
-
-        Two such looks are as far apart as each question of the later one from the answer to it in the first.
-        """
+    def _note_no(self, tracked: Tracked) -> None:
+        """Note one more answer that the venue knows no such order."""
         now, told = self._way.pulse.steady(), tracked.absent_at  # no clock that somebody sets
-        tracked.denied_at = now
-        if self._way.wire.now() - round((now - heard[0].asked) * SECOND_NS) <= self._late(tracked):
-            return
-        if not told:
+        if not told or now - told[-1] >= GRACE:
             told.append(now)
-            tracked.first_denial = tuple(each.answered for each in heard)
-            return
-        first = tracked.first_denial if len(tracked.first_denial) == len(heard) else (told[0],) * len(heard)
-        at = told[0] + min(each.asked - before for each, before in zip(heard, first, strict=True))
-        if at - told[-1] >= GRACE:
-            told.append(at)
-
-    def _was_just_answered(self, tracked: Tracked) -> bool:
-        """Say whether an answer to somebody else has told what one look more would tell now."""
-        is_recent = self._way.pulse.steady() - tracked.denied_at < GRACE
-        is_early = self._way.wire.now() <= self._late(tracked)
-        return is_recent and (is_early or self._is_absent(tracked, _patience(tracked)))
-
-    def _due_in(self, tracked: Tracked) -> float:
-        """Return in how many seconds the next answer may prove something that the ones before did not.
-
-        All ask at the same moments, so that one answer may serve them.
-        """
-        told, now = tracked.absent_at, self._way.pulse.steady()
-        if told:
-            due = told[0] + (_patience(tracked) if self._dialect.finds else UNSHOWN) - now
-        else:
-            due = (self._late(tracked) - self._way.wire.now()) / SECOND_NS
-        moment = now + (due if due > 0 else AGAIN)
-        return ceil(moment / GRACE) * GRACE + _SURE - now
-
-    def _late(self, tracked: Tracked) -> int:
-        """Return from when on (ns of the venue's time) an order cannot arrive any more."""
-        left = max(tracked.sent_at, tracked.left_by)
-        return left + round((self._dialect.capability.window + GRACE) * SECOND_NS)
 
     def _is_absent(self, tracked: Tracked, patience: float) -> bool:
         """Say whether the venue has said for so many seconds, in several answers, that it knows no such order."""
@@ -191,45 +144,23 @@ class Inquiry:
     ) -> OrderReport | None:
         """Ask for one order, by no question of `but`: they were asked a moment ago.
 
-        Returns None when the venue knows none; raises VenueError when there is no answer. Where it answers for all
-        orders at once, whatever else is looked for is found, or not, by the same answers.
+        Returns None when the venue knows none; raises VenueError when there is no answer.
         """
-        answers, found, since = dict[str, _Heard](), None, self._way.pulse.steady()
+        instrument = tracked.request.instrument
         for call in self._dialect.find(tracked.view()):
             if call._replace(told=None) in but:
                 continue
-            answer = await self._ask(call._replace(is_urgent=call.is_urgent or urgent), since)
-            answers[_name(call)] = _Heard(answer, answer.left_at, self._way.pulse.steady())
-            if (found := self._said(tracked, answer)) is not None:
-                break
-        if found is None and answers:
-            self._note_no(tracked, [*answers.values()])
-        self._overhear(tracked, answers)
-        if found is not None and tracked.owes:
-            await self.sweep_one(tracked.request.instrument, tracked.sent_at - OVERLAP, urgent=urgent)
-        return found
-
-    def _said(self, tracked: Tracked, answer: Answer) -> OrderReport | None:
-        """Take what an answer says of an order; None where it says nothing of its life of now. Raises VenueError."""
-        report = self._dialect.found(answer, tracked.request.instrument)
-        if report is None or _is_of_another_life(tracked, report):
-            return None
-        self._register.report(report, self._now())
-        return None if report.venue_id in tracked.past else report
-
-    def _overhear(self, asked: Tracked, answers: Mapping[str, _Heard]) -> None:
-        """Take what the answers to a look say of other orders that would have been looked for by the same questions."""
-        for tracked in list(self._register.open()):
-            if tracked is asked or not (tracked.told is OrderState.UNKNOWN or tracked.unsettled):
+            answer = await self._ask(call._replace(is_urgent=call.is_urgent or urgent))
+            report = self._dialect.found(answer, instrument)
+            if report is None or _is_of_another_life(tracked, report):
                 continue
-            heard = list[_Heard]()
-            for call in self._dialect.find(tracked.view()):
-                told = answers.get(_name(call))
-                if told is None or self._said(tracked, told.answer._replace(told=call.told)) is not None:
-                    break
-                heard.append(told)
-            else:
-                self._note_no(tracked, heard)
+            self._register.report(report, self._now())
+            if report.venue_id in tracked.past:  # of this life nothing is known
+                continue
+            if tracked.owes:
+                await self.sweep_one(instrument, tracked.sent_at - OVERLAP, urgent=urgent)
+            return report
+        return None
 
     # --- all of them
 
@@ -334,6 +265,7 @@ class Inquiry:
                 if venue_id not in self._register.strays or venue_id in self._register.forced:
                     break
                 if tracked.id not in self._looked and await self.look(tracked) is None:
+                    self._note_no(tracked)
                     if self._dialect.finds or self._is_absent(tracked, GRACE):
                         self._looked.add(tracked.id)
                     else:
@@ -371,70 +303,30 @@ class Inquiry:
     async def _by_number(self, news: Execution | OrderReport) -> OrderReport | None:
         return self._dialect.found(await self._ask(self._dialect.whose(news)), news.instrument)
 
-    async def _ask(self, call: Call, since: float | None = None) -> Answer:
-        """Ask the venue what was wanted `since` a moment (steady seconds).
-
-        Whoever asks the same while a question waits for the venue's limits shares its answer.
-        """
-        same, since = _name(call), self._way.pulse.steady() if since is None else since
-        question = self._waiting.get(same)
-        if question is None:
-            question = self._waiting[same] = _Question()
-        if question.task is None or (call.is_urgent and not question.is_urgent):
-            if question.task is not None:
-                question.task.cancel()  # it waits; the urgent one goes ahead of it for all
-            question.is_urgent = call.is_urgent
+    async def _ask(self, call: Call) -> Answer:
+        """Ask the venue; whoever asks the same while a question waits for the venue's limits shares its answer."""
+        same = repr(call._replace(told=None))
+        asked = self._waiting.get(same)
+        if asked is None:
 
             def leaving() -> None:
-                if (
-                    self._waiting.get(same) is question
-                ):  # who asks from now on wants to know of what comes later
-                    del self._waiting[same]
+                self._waiting.pop(same, None)  # who asks from now on wants to know of what comes later
 
-            task = question.task = asyncio.ensure_future(self._way.wire.ask(call, leaving, since=since))
-            self._way.tasks.add(task)
-            task.add_done_callback(partial(self._asked, same, question))
-        return (await asyncio.shield(question.answer))._replace(told=call.told)
+            asked = asyncio.ensure_future(self._way.wire.ask(call, leaving, waits=True))
+            self._waiting[same] = asked
+            self._way.tasks.add(asked)
+            asked.add_done_callback(partial(self._asked, same))
+        return (await asyncio.shield(asked))._replace(told=call.told)
 
-    def _asked(self, same: str, question: "_Question", task: "asyncio.Task[Answer]") -> None:
-        self._way.tasks.discard(task)
-        if question.task is not task:
-            return
-        if self._waiting.get(same) is question:  # it never left
+    def _asked(self, same: str, asked: "asyncio.Task[Answer]") -> None:
+        self._way.tasks.discard(asked)
+        if self._waiting.get(same) is asked:  # it never left
             del self._waiting[same]
-        question.end(task)
+        if not asked.cancelled():
+            asked.exception()  # whoever wanted to know may have gone
 
     def _now(self) -> int:
         return self._way.pulse.wall()
-
-
-class _Question:
-    """One that waits for the venue's limits, and whoever waits for its answer."""
-
-    def __init__(self) -> None:
-        self.task: asyncio.Task[Answer] | None = None
-        self.is_urgent = False
-        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-
-    def end(self, task: "asyncio.Task[Answer]") -> None:
-        """Hand on what came of it."""
-        if task.cancelled():
-            self.answer.cancel()
-        elif (error := task.exception()) is not None:
-            self.answer.set_exception(error)
-            self.answer.exception()  # whoever wanted to know may have gone
-        else:
-            self.answer.set_result(task.result())
-
-
-def _name(call: Call) -> str:
-    """Return by what one knows that the same is asked, whoever asks and however urgently."""
-    return repr(call._replace(told=None, is_urgent=False))
-
-
-def _patience(tracked: Tracked) -> float:
-    """Return for how many seconds an order must be absent: copies of the books may still show what was there."""
-    return LAG if tracked.was_there else GRACE
 
 
 def _is_of_another_life(tracked: Tracked, report: OrderReport) -> bool:

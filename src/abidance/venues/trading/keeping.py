@@ -65,6 +65,7 @@ class Keeping:
         self._free: set[str] = set()
         self._not_before: dict[str, int] = {}
         self._blocked: dict[str, int] = {}
+        self._absent: dict[str, float] = {}
         self._asking: set[str] = set()
 
     def must_hold(self, tracked: Tracked) -> bool:
@@ -163,13 +164,14 @@ class Keeping:
             await pulse.sleep(HEAR / 5)
         if tracked.is_closed or (tracked.is_watched and not tracked.unsettled):
             return
-        if pulse.steady() >= tracked.denied_at + AFRESH:
+        if pulse.steady() >= self._absent.get(tracked.id, 0.0):
             tracked.is_doubted = True
-            looking = self._way.spawn(self._look_at(tracked))  # what comes late counts, too
             with suppress(VenueError):
-                await within(pulse, LOOK, asyncio.shield(looking), "A look at an order that was taken back")
-        else:
-            tracked.is_doubted = not tracked.held and self._may_lag(tracked)
+                looking = self._look(tracked, urgent=True)
+                found = await within(pulse, LOOK, looking, "A look at an order that was taken back")
+                tracked.is_doubted = found is None and not tracked.held and self._may_lag(tracked)
+                if found is None:
+                    self._absent[tracked.id] = pulse.steady() + AFRESH
         if tracked.unsettled and tracked.id not in self._asking:
             self._asking.add(tracked.id)
             self._way.spawn(self._ask_on(tracked))
@@ -177,10 +179,6 @@ class Keeping:
     def _may_lag(self, tracked: Tracked) -> bool:
         """Say whether a copy may not know an order yet that the venue has had: that it does not is no answer then."""
         return tracked.was_there and self._way.wire.now() - tracked.sent_at < LAG * SECOND_NS
-
-    async def _look_at(self, tracked: Tracked) -> None:
-        found = await self._look(tracked, urgent=True)
-        tracked.is_doubted = found is None and not tracked.held and self._may_lag(tracked)
 
     async def _ask_on(self, tracked: Tracked) -> None:
         """Ask until somebody says of each earlier life of an order what it had filled, or for long enough of each."""

@@ -6,7 +6,6 @@ engine only when every fill that the venue has reported of it was told. Nothing 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
-from math import inf
 
 from msgspec.structs import replace
 
@@ -207,7 +206,6 @@ class Register:
             self._conclude(tracked, now)
             return tracked
         tracked.absent_at.clear()
-        tracked.denied_at = -inf
         tracked.reported = max(tracked.reported, tracked.before(report.venue_id) + report.filled)
         if tracked.wish is not None and _is_done(tracked.wish, tracked.request, as_told(report, tracked)):
             self.amended(tracked, tracked.wish, now)

@@ -19,8 +19,6 @@ from abidance.venues.trading.tracked import Tracked
 
 BOOKS, OWED, UNWEIGHED = "books", "owed", "unweighed"
 """The causes of the doubts that an account differs from our books, that fills of it are missing, that none was made."""
-PATIENCE = 60.0
-"""Seconds for which a comparison in which nothing may be under way waits for that: one in part proves nothing."""
 PAUSE = 1.0
 """Seconds between two looks at an account in which something is under way, or that seems to differ."""
 OVERDUE = 30.0
@@ -94,13 +92,6 @@ class Scales:
         self._owing: dict[str, _Owing] = {}
         self._is_proving = False
 
-    async def compare_later(self) -> bool:
-        """Compare the account once nothing is under way any more, or after a while all the same: that proves less."""
-        until = self._way.pulse.steady() + PATIENCE
-        while under_way(self._register) and self._way.pulse.steady() < until:
-            await self._way.pulse.sleep(PAUSE)
-        return await self.compare()
-
     async def until_clear(self, longest: float) -> None:
         """Wait until nothing is under way that keeps the account from being weighed whole, so many seconds at most."""
         pulse = self._way.pulse
@@ -144,8 +135,7 @@ class Scales:
             self._exposures = self._dialect.read_exposures(await self._way.wire.ask(call))
 
     async def _ask_funds(self) -> dict[str, Funds]:
-        since = self._way.pulse.steady()
-        found = self._dialect.read_funds(await self._way.wire.ask(self._dialect.funds(), since=since))
+        found = self._dialect.read_funds(await self._way.wire.ask(self._dialect.funds()))
         return {each.asset: each for each in found}
 
     def gaps(self, loose: Iterable[Loose] = ()) -> list[Gap]:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from math import inf
 
 from abidance.model.money import ZERO
 from abidance.model.order import Order, OrderRequest, OrderState
@@ -30,9 +29,7 @@ class Tracked:
     venue's time) as filled that no execution was listed of: one that is listed later is not told again. One that
     `may_have_returned` had lives in an earlier process of which nobody knows how many: `traded` is then what is known
     to have filled in each (by the venue's ids), `unplaced` the fills on record (by their ids) of which it is not known
-    in which; it `was_sought` once that was asked. `mark` is the highest that the venue has shown at its id. The venue
-    knew no such order at looks so far apart (`absent_at`), of which the first was answered, question by question, at
-    `first_denial`, and said so last at `denied_at` (steady seconds).
+    in which; it `was_sought` once that was asked. `mark` is the highest that the venue has shown at its id.
     """
 
     id: str
@@ -65,8 +62,6 @@ class Tracked:
     mark: int = -1
     beside: tuple[tuple["Tracked", Decimal], ...] = ()
     absent_at: list[float] = field(default_factory=list)
-    denied_at: float = -inf
-    first_denial: tuple[float, ...] = ()
     conceded: Decimal = ZERO
     conceded_at: int = 0
 
@@ -169,7 +164,6 @@ class Tracked:
         )  # by the life before, even if nobody ever named it
         self.held, self.ending, self.sent_at, self.base = False, None, now, self.filled
         self.was_there = self.left = False
-        self.absent_at.clear()  # what was said of the lives before
         self.unplaced.clear()  # they are of the lives before
         if ids_once and (mark := max(len(self.past), self.mark + 1, used)):
             self.wire_id = f"{self.id}r{mark}"

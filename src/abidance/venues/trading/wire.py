@@ -1,7 +1,6 @@
 """Signed requests of one account: ccxt signs, our transport sends, within the limits and to the hosts of the venue.
 
-Nothing is tried twice here but a question that came too soon. An answer is handed on whatever it says: what it proves
-is the dialect's business.
+Nothing is tried twice here, and an answer is handed on whatever it says: what it proves is the dialect's business.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ from abidance.model.instrument import MS_NS, SECOND_NS
 from abidance.risk.circuits import Sign
 from abidance.venues.account import Call, Credentials
 from abidance.venues.ccxt.loading import exchange_class
-from abidance.venues.net.budget import AHEAD, FIRST, Budget, Budgets
+from abidance.venues.net.budget import Budget, Budgets
 from abidance.venues.net.limits import Request, limits_of
 from abidance.venues.net.transport import (
     Answer,
@@ -183,31 +182,20 @@ class Wire:
         return made["method"], url, made["headers"] or {}, body.encode() if isinstance(body, str) else body
 
     async def ask(
-        self, call: Call, leaving: Callable[[], None] | None = None, *, since: float | None = None
+        self, call: Call, leaving: Callable[[], None] | None = None, *, waits: bool = False
     ) -> Answer:
         """Send a call and return the answer. `leaving` is called just before the first byte leaves.
 
-        With `leaving` the call does not wait for the venue's limits: it leaves now or never; unless it is a question
-        that was wanted `since` a moment (steady seconds). That stands in line from then on, and once more if the venue
-        says in words that it came too soon. Raises NotSentError when not a byte left, another DisconnectedError when
-        there is no answer.
+        With `leaving` the call does not wait for the venue's limits, unless it `waits`: it leaves now or never. Raises
+        NotSentError when not a byte left, another DisconnectedError when there is no answer.
         """
-        answer = await self._ask(call, leaving, since)
-        came_too_soon = answer.status == 200 and sign_of(answer, self._dialect.too_often) is Sign.LIMITED
-        if since is not None and came_too_soon:
-            answer = await self._ask(call, leaving, since)
-        return answer._replace(told=call.told)
-
-    async def _ask(self, call: Call, leaving: Callable[[], None] | None, since: float | None) -> Answer:
-        is_now_or_never = leaving is not None and since is None
+        is_now_or_never = leaving is not None and not waits
         request = self.signed(call)
         budget, asked = self._counted(call, request[1])
         must_wait = budget.delay(asked, urgent=call.is_urgent) > 0
         if must_wait and is_now_or_never:
             raise NotSentError(budget.why(asked, urgent=call.is_urgent), "Ask for less.")
-        waited = 0.0 if since is None else self._pulse.steady() - since
-        is_change = is_now_or_never or (call.is_urgent and since is None)
-        await budget.take(asked, ahead=FIRST if is_change else waited + AHEAD * call.is_urgent)
+        await budget.take(asked, urgent=call.is_urgent or is_now_or_never)
         if self._dialect.counts:
             rank = 0 if call.is_urgent else 1 if is_now_or_never else 2
             answer = await self._send_in_turn(call, leaving, rank)
@@ -215,7 +203,7 @@ class Wire:
             # What is signed does not keep.
             answer = await self._send(self.signed(call) if must_wait else request, leaving)
         budget.heed(answer, asked)
-        return answer
+        return answer._replace(told=call.told)
 
     def delay(self, call: Call) -> float:
         """Return how long a call would have to wait now for the venue's limits, in seconds."""
@@ -278,7 +266,7 @@ class Wire:
         seconds = self._pulse.steady() - began
         sign = sign_of(answer, self._dialect.too_often)
         self._signs(sign, seconds, f"{method} {parts.path}: {answer.status} in {seconds:.2f} s")
-        return answer._replace(left_at=began)
+        return answer
 
 
 def _elsewhere(what: str, parts: SplitResult, theirs: str) -> ConfigError:
