@@ -39,7 +39,7 @@ def outcome_of(result: Path) -> dict[str, object]:
     """Return all that a run decided and earned; ids, which every run makes its own, are left out."""
     found = json.loads(result.read_text())
     for fill in found["fills"]:
-        del fill["id"], fill["order_id"]
+        del fill["id"], fill["order_id"], fill["ref"]
     return {key: found[key] for key in ("metrics", "round_trips", "fills", "equity", "refusals")}
 
 

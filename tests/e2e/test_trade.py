@@ -80,7 +80,7 @@ def outcome(path: Path) -> dict[str, object]:
     """Return what a run decided and earned; ids are each run's own."""
     found = json.loads(path.read_text())
     for fill in found["fills"]:
-        del fill["id"], fill["order_id"]
+        del fill["id"], fill["order_id"], fill["ref"]
     return {key: found[key] for key in ("metrics", "round_trips", "fills", "equity", "refusals", "notices")}
 
 
