@@ -34,6 +34,7 @@ def test_a_phone_shows_every_screen_whole_and_nothing_moves_there(browser: Any, 
         page = visitor.go(path)
         page.get_by_role("heading", name=name, exact=True).first.wait_for()
         page.locator(".link-live").wait_for()
+        settle(page)
         shot(page, f"{name.replace(' ', '-').lower()}-phone")
 
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
