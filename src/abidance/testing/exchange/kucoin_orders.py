@@ -402,7 +402,7 @@ class KuCoinOrders:
             "cancelledSize": lots(order.left if is_over(order) else 0),
             "fee": plain(sum((part.fee for part in order.parts), ZERO)),
             "feeCurrency": market.instrument.quote,
-            "stp": "" if ticket.meets_own else "CO",
+            "stp": None if ticket.meets_own else "CO",
             "stop": None,
             "stopPrice": "0",
             "stopTriggered": False,
