@@ -1,6 +1,5 @@
 """A paper run that is killed again and again ends as if it had never been: real processes, SIGKILL, no mercy."""
 
-import json
 import os
 import random
 import signal
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.program import BARE
+from tests.e2e.program import BARE, decided
 
 KILLS = 50
 STEPS = 2 * KILLS
@@ -32,15 +31,7 @@ def finish(home: Path, result: Path) -> dict[str, object]:
         command(home, result), capture_output=True, text=True, timeout=120, check=False, env=ENVIRON
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return outcome_of(result)
-
-
-def outcome_of(result: Path) -> dict[str, object]:
-    """Return all that a run decided and earned; ids, which every run makes its own, are left out."""
-    found = json.loads(result.read_text())
-    for fill in found["fills"]:
-        del fill["id"], fill["order_id"], fill["ref"]
-    return {key: found[key] for key in ("metrics", "round_trips", "fills", "equity", "refusals")}
+    return decided(result)
 
 
 def journal_of(home: Path) -> Path:
