@@ -7,10 +7,16 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import abidance
+
 RUN = ("-s", "EmaCross", "-p", "BTC/USDT", "--timerange", "20240101-20240115")
 """What most tests run: short, and it trades."""
-BARE = {"PYTHONPATH": str(Path(__file__).parent / "bare")}
-"""No pandas, as where only Abidance is installed: TA-Lib would import it at every start."""
+BARE = {
+    "PYTHONPATH": os.pathsep.join(
+        (str(Path(__file__).parent / "bare"), str(Path(abidance.__file__).parents[1]))
+    )
+}
+"""No pandas, as where only Abidance is installed (TA-Lib would import it at every start), and the code under test."""
 UNHINDERED = "duplicate_window = 0\nmax_orders_per_minute = 100000"
 """Limits for a strategy that trades all the time."""
 ROW = "ts,open,high,low,close,volume\n"
