@@ -3,13 +3,14 @@
 A browser shows its session's cookie, a program its token. Grave deeds also ask for a proof of the last minutes.
 """
 
-from collections.abc import Iterator
-from typing import Annotated, NamedTuple
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 from starlette.types import Scope as Asked
 
 from abidance.api.doorman import address_of
@@ -156,6 +157,22 @@ Grave = Annotated[Identity, Depends(Needs(Role.ADMIN, confirmed=True, steers=Tru
 Stand = Annotated[House, Depends(_stand)]
 
 
+class Judged(APIRoute):
+    """A route that looks at who asks before it reads what they send: a stranger's body is parsed by nobody."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request."""
+        answer, needs = super().get_route_handler(), _needs(self)
+        if needs is None or self.body_field is None:  # nothing is read before the declared role is asked
+            return answer
+
+        async def judged(request: Request) -> Response:
+            await needs(request)
+            return await answer(request)
+
+        return judged
+
+
 class Declared(NamedTuple):
     """One route of ours, and who may take it (None: it does not say)."""
 
@@ -169,18 +186,26 @@ def routes_of(app: FastAPI) -> Iterator[Declared]:
     for context in iter_route_contexts(app.routes):
         route = context.original_route
         if isinstance(route, APIRoute | APIWebSocketRoute):
-            needs = next((call for call in _calls(route.dependant) if isinstance(call, Needs)), None)
-            yield Declared(context.path or route.path, frozenset(getattr(route, "methods", ())), needs)
+            yield Declared(
+                context.path or route.path, frozenset(getattr(route, "methods", ())), _needs(route)
+            )
 
 
 def check_declared(app: FastAPI) -> None:
-    """Raise InvariantError when a route does not say who may take it, or when no route can be found to ask."""
+    """Raise InvariantError when a route does not say who may take it or judges it late, or when there is none."""
     found = list(routes_of(app))
     if not found:
         raise InvariantError("The application has no routes.")
     for route in found:
         if route.needs is None:
             raise InvariantError(f"The route {route.path} declares no role.")
+    for context in iter_route_contexts(app.routes):
+        if isinstance(context.original_route, APIRoute) and not isinstance(context.original_route, Judged):
+            raise InvariantError(f"The route {context.path} reads a body before it knows who asks.")
+
+
+def _needs(route: APIRoute | APIWebSocketRoute) -> Needs | None:
+    return next((call for call in _calls(route.dependant) if isinstance(call, Needs)), None)
 
 
 def _calls(dependant: Dependant) -> Iterator[object]:
@@ -197,6 +222,7 @@ __all__ = [
     "Declared",
     "Grave",
     "Identity",
+    "Judged",
     "Needs",
     "Operator",
     "Person",

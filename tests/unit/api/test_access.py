@@ -9,7 +9,7 @@ from msgspec import structs
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from abidance.api.access import COOKIE, Needs, check_declared, routes_of
+from abidance.api.access import COOKIE, Admin, Needs, check_declared, routes_of
 from abidance.api.app import create_app
 from abidance.api.doorman import hosts_of
 from abidance.api.house import House
@@ -63,6 +63,51 @@ def test_every_route_meets_every_role_as_it_declares(app: FastAPI, nobody: TestC
                 wrong.append((method, path, role, status))
 
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b'{"name": "\xff"}', b"[" * 100_000, b"null", b'{"nothing": 1}', b""],
+    ids=["broken", "no text", "deep", "null", "unknown field", "empty"],
+)
+def test_who_may_not_is_told_so_whatever_they_send(
+    app: FastAPI, nobody: TestClient, house: House, body: bytes
+) -> None:
+    viewer = logged_in(nobody, house, "viewer")
+    narrow, _ = house.tokens.make("admin", "narrow", Role.ADMIN, 1, (), (Scope.METRICS,))
+    sent = CHANGE | {"Content-Type": "application/json"}
+    wrong, asked_of = [], 0
+
+    for method, path, needs in cells(app):
+        if needs.role is None or method == "GET":
+            continue
+        path = f"{path}?limit=many&cursor=%00".replace("/0/", "/none/")  # what else could be judged before
+        answers = {
+            401: nobody.request(method, path, content=body, headers=sent),
+            403: nobody.request(
+                method, path, content=body, headers=sent | {"Authorization": f"Bearer {narrow}"}
+            ),
+        }
+        wrong += [
+            (method, path, each.status_code) for code, each in answers.items() if each.status_code != code
+        ]
+        if not Role.VIEWER.covers(needs.role):
+            refused = viewer.request(method, path, content=body, headers=sent)
+            wrong += [(method, path, refused.status_code)] if refused.status_code != 403 else []
+        asked_of += 1
+
+    assert not wrong
+    assert asked_of > 30
+
+
+def test_a_route_that_parses_before_it_judges_stops_the_application(app: FastAPI) -> None:
+    async def late(body: dict[str, int], who: Admin) -> None:
+        """Take something."""
+
+    app.add_api_route("/api/v1/late", late, methods=["POST"])
+
+    with pytest.raises(InvariantError, match="/api/v1/late reads a body before it knows who asks"):
+        check_declared(app)
 
 
 def test_every_route_declares_what_is_wanted_of_it(app: FastAPI) -> None:

@@ -7,14 +7,14 @@ from typing import Annotated, get_args
 from fastapi import APIRouter, Query
 
 from abidance.api import views
-from abidance.api.access import Stand, Viewer
+from abidance.api.access import Judged, Stand, Viewer
 from abidance.api.describing import also
 from abidance.api.following import Followed
 from abidance.api.paging import LOOKED_AT, Cursor, Limit
 from abidance.api.schemas.trading import AlertOut, NoticeLevel
 from abidance.api.schemas.wire import Page, ms
 
-router = APIRouter(prefix="/alerts", tags=["alerts"])
+router = APIRouter(prefix="/alerts", tags=["alerts"], route_class=Judged)
 _LEVELS = get_args(NoticeLevel)
 
 

@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter
 
-from abidance.api.access import Admin, Stand
+from abidance.api.access import Admin, Judged, Stand
 from abidance.api.paging import Cursor, Limit
 from abidance.api.schemas.access import AuditOut, AuditStateOut
 from abidance.api.schemas.wire import Page
 
-router = APIRouter(prefix="/audit", tags=["audit"])
+router = APIRouter(prefix="/audit", tags=["audit"], route_class=Judged)
 
 
 @router.get("")

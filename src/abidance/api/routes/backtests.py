@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from abidance.api import views, work
-from abidance.api.access import Researcher, Stand, Viewer
+from abidance.api.access import Judged, Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.deeds import deed, note
 from abidance.api.describing import also
@@ -20,7 +20,7 @@ from abidance.api.schemas.market import BacktestIn, BacktestOut, ComparisonOut, 
 from abidance.api.schemas.trading import WhyOut
 from abidance.api.schemas.wire import Page
 
-router = APIRouter(prefix="/backtests", tags=["backtests"])
+router = APIRouter(prefix="/backtests", tags=["backtests"], route_class=Judged)
 _POINTS = 1_000
 
 

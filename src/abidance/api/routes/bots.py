@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from abidance.api.access import Identity, Needs, Operator, Stand, Viewer
+from abidance.api.access import Identity, Judged, Needs, Operator, Stand, Viewer
 from abidance.api.bots import Recipe
 from abidance.api.deeds import note
 from abidance.api.fitting import asked_as
@@ -22,7 +22,7 @@ from abidance.run.door import leave
 from abidance.run.keys import vault_path
 from abidance.security.roles import Role
 
-router = APIRouter(prefix="/bots", tags=["bots"])
+router = APIRouter(prefix="/bots", tags=["bots"], route_class=Judged)
 
 
 @router.get("")

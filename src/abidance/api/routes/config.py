@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from abidance.api.access import Stand, Viewer
+from abidance.api.access import Judged, Stand, Viewer
 from abidance.api.schemas.market import ConfigOut
 from abidance.kernel.config import Described
 from abidance.run.config import FILE_NAME, RunConfig, own_files, trace
 
-router = APIRouter(prefix="/config", tags=["configuration"])
+router = APIRouter(prefix="/config", tags=["configuration"], route_class=Judged)
 
 
 @router.get("")

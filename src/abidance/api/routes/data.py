@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Query
 
-from abidance.api.access import Stand, Viewer
+from abidance.api.access import Judged, Stand, Viewer
 from abidance.api.house import House
 from abidance.api.problems import ProblemError
 from abidance.api.routes.market import Id, Length
@@ -18,7 +18,7 @@ from abidance.market.quality import completeness, inspect_bars
 from abidance.market.store import Holding, Hole, holes
 from abidance.model.instrument import SECOND_NS, parse_instrument_id, timeframe_ns
 
-router = APIRouter(prefix="/data", tags=["data"])
+router = APIRouter(prefix="/data", tags=["data"], route_class=Judged)
 DAY_NS, MOST_ODD = 86_400 * SECOND_NS, 20
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from fastapi import APIRouter
 
 from abidance.api import work
-from abidance.api.access import Researcher, Stand, Viewer
+from abidance.api.access import Judged, Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.deeds import deed, note
 from abidance.api.house import House
@@ -15,7 +15,7 @@ from abidance.api.schemas.wire import Page
 from abidance.api.schemas.work import DownloadIn, DownloadOut
 from abidance.run.downloading import wish_of
 
-router = APIRouter(prefix="/downloads", tags=["data"])
+router = APIRouter(prefix="/downloads", tags=["data"], route_class=Judged)
 
 
 @router.get("")

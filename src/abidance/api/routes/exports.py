@@ -11,12 +11,12 @@ from fastapi import APIRouter
 from starlette.responses import StreamingResponse
 
 from abidance.api import views
-from abidance.api.access import Stand, Viewer
+from abidance.api.access import Judged, Stand, Viewer
 from abidance.api.notes import NOTHING
 from abidance.api.schemas.trading import EntryOut, FillOut, OrderOut, RoundTripOut
 from abidance.api.schemas.wire import Schema
 
-router = APIRouter(prefix="/runs/{run}/exports", tags=["exports"])
+router = APIRouter(prefix="/runs/{run}/exports", tags=["exports"], route_class=Judged)
 _PIECE = 500
 _MOMENTS = frozenset({"ts", "ts_last", "ts_entry", "ts_exit"})
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from abidance.api import views
-from abidance.api.access import Stand, Viewer
+from abidance.api.access import Judged, Stand, Viewer
 from abidance.api.naming import replica_with
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.schemas.trading import FillOut, WhyOut
 from abidance.api.schemas.wire import Page
 from abidance.model.order import Fill
 
-router = APIRouter(prefix="/runs/{run}", tags=["fills"])
+router = APIRouter(prefix="/runs/{run}", tags=["fills"], route_class=Judged)
 Filter = Annotated[str, Query(max_length=128)]
 Ref = Annotated[str, Query(min_length=1, max_length=256)]
 

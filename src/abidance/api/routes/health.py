@@ -4,13 +4,13 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from abidance import __version__
-from abidance.api.access import Anyone, Scraper, Stand
+from abidance.api.access import Anyone, Judged, Scraper, Stand
 from abidance.api.describing import also
 from abidance.api.house import JOURNALS, STREAM
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.wire import Schema
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=Judged)
 
 
 class HealthOut(Schema):

@@ -6,12 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from abidance.api import work
-from abidance.api.access import Stand, Viewer
+from abidance.api.access import Judged, Stand, Viewer
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.schemas.wire import Page
 from abidance.api.schemas.work import CountsOut, JobOut, State, WorkKind
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=Judged)
 
 
 @router.get("")

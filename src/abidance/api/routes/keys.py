@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
-from abidance.api.access import Admin, Confirmed, Stand, Viewer
+from abidance.api.access import Admin, Confirmed, Judged, Stand, Viewer
 from abidance.api.deeds import note
 from abidance.api.describing import also
 from abidance.api.house import House
@@ -29,7 +29,7 @@ from abidance.venues.dialects import spoken_markets
 from abidance.venues.net.config import FeedConfig
 from abidance.venues.trading.permissions import asked_venues, is_asked, wants_passphrase
 
-router = APIRouter(tags=["keys"])
+router = APIRouter(tags=["keys"], route_class=Judged)
 
 
 @router.get("/venues")

@@ -3,14 +3,14 @@
 from fastapi import APIRouter
 
 from abidance.api import logbook
-from abidance.api.access import Admin, Stand, Viewer
+from abidance.api.access import Admin, Judged, Stand, Viewer
 from abidance.api.house import SERVED
 from abidance.api.logbook import File, From, Holding, Wanted
 from abidance.api.paging import Cursor, Limit
 from abidance.api.schemas.market import LogPage
 from abidance.run.bot import LOG
 
-router = APIRouter(tags=["logs"])
+router = APIRouter(tags=["logs"], route_class=Judged)
 
 
 @router.get("/runs/{run}/logs")

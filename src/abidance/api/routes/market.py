@@ -11,7 +11,7 @@ import polars as pl
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from abidance.api.access import Stand, Viewer
+from abidance.api.access import Judged, Stand, Viewer
 from abidance.api.house import House
 from abidance.api.naming import replica_with
 from abidance.api.problems import ProblemError
@@ -25,7 +25,7 @@ from abidance.model.errors import DataError
 from abidance.model.instrument import parse_instrument_id, timeframe_ns
 from abidance.model.market import DataKind, FeedState, Quote
 
-router = APIRouter(tags=["market"])
+router = APIRouter(tags=["market"], route_class=Judged)
 MOST = 5_000
 Time = Annotated[int | None, Query(ge=0, le=2**52, description="Milliseconds UTC.")]
 Id = Annotated[str, Query(min_length=3, max_length=220, examples=["BTC/USDT@BINANCE"])]

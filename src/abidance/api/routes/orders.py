@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from abidance.api import views
-from abidance.api.access import Operator, Stand, Viewer
+from abidance.api.access import Judged, Operator, Stand, Viewer
 from abidance.api.naming import replica_with
 from abidance.api.paging import ByHand, Cursor, Limit, Purposes, page
 from abidance.api.problems import not_found
@@ -17,7 +17,7 @@ from abidance.engine.manual import MANUAL_TAG
 from abidance.model.event import ControlAction
 from abidance.model.order import Order, Purpose
 
-router = APIRouter(prefix="/runs/{run}/orders", tags=["orders"])
+router = APIRouter(prefix="/runs/{run}/orders", tags=["orders"], route_class=Judged)
 Filter = Annotated[str, Query(max_length=128)]
 _GUARDS = {Purpose.STOP_LOSS, Purpose.TRAILING_STOP, Purpose.BREAK_EVEN, Purpose.TAKE_PROFIT}
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query
 
 from abidance.api import views
-from abidance.api.access import Operator, Stand, Viewer
+from abidance.api.access import Judged, Operator, Stand, Viewer
 from abidance.api.deeds import note
 from abidance.api.naming import replica_with
 from abidance.api.notes import NOTHING, Written
@@ -27,7 +27,7 @@ from abidance.model.account import RoundTrip
 from abidance.model.order import Direction
 from abidance.portfolio.ledger import AccountKind
 
-router = APIRouter(prefix="/runs/{run}", tags=["positions"])
+router = APIRouter(prefix="/runs/{run}", tags=["positions"], route_class=Judged)
 Filter = Annotated[str, Query(max_length=128)]
 
 

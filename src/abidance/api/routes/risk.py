@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 
 from abidance.api import views
-from abidance.api.access import Grave, Identity, Stand, Viewer
+from abidance.api.access import Grave, Identity, Judged, Stand, Viewer
 from abidance.api.house import House
 from abidance.api.naming import replica_with
 from abidance.api.paging import ByHand, Cursor, Limit, Purposes, page
@@ -20,7 +20,7 @@ from abidance.model.order import Purpose
 from abidance.model.outcome import RefusalCode, Refused
 from abidance.risk.limiting import OFF, G, changed, loosened
 
-router = APIRouter(prefix="/runs/{run}", tags=["risk"])
+router = APIRouter(prefix="/runs/{run}", tags=["risk"], route_class=Judged)
 
 
 @router.get("/risk")

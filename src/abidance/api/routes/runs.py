@@ -6,7 +6,7 @@ import numpy as np
 from fastapi import APIRouter, Query
 
 from abidance.api import views
-from abidance.api.access import Needs, Operator, Stand, Viewer
+from abidance.api.access import Judged, Needs, Operator, Stand, Viewer
 from abidance.api.fitting import asked_as, check_parameters
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
@@ -17,7 +17,7 @@ from abidance.api.steering import steer
 from abidance.model.event import ControlAction
 from abidance.security.roles import Role
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = APIRouter(prefix="/runs", tags=["runs"], route_class=Judged)
 
 
 @router.get("")

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from abidance.api import work
-from abidance.api.access import Researcher, Stand, Viewer
+from abidance.api.access import Judged, Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.deeds import deed, note
 from abidance.api.fitting import INSIDE, asked_as, check, check_strategies, loaded, wished
@@ -22,7 +22,7 @@ from abidance.api.workshop import PAGE
 from abidance.model.errors import about
 from abidance.run.config import RunConfig
 
-router = APIRouter(prefix="/searches", tags=["searches"])
+router = APIRouter(prefix="/searches", tags=["searches"], route_class=Judged)
 
 
 @router.get("")

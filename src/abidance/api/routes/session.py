@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from abidance import __version__
-from abidance.api.access import COOKIE, Anyone, Identity, Person, Stand, Viewer
+from abidance.api.access import COOKIE, Anyone, Identity, Judged, Person, Stand, Viewer
 from abidance.api.deeds import deed, note, note_anyway
 from abidance.api.describing import also
 from abidance.api.house import House
@@ -32,7 +32,7 @@ from abidance.security.sessions import ABSOLUTE, Session
 from abidance.security.throttle import place_of
 from abidance.security.users import User
 
-router = APIRouter(tags=["session"])
+router = APIRouter(tags=["session"], route_class=Judged)
 
 
 @router.get("/setup")

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from abidance.api import views
-from abidance.api.access import Operator, Stand, Viewer
+from abidance.api.access import Judged, Operator, Stand, Viewer
 from abidance.api.fitting import check_parameters
 from abidance.api.problems import not_found
 from abidance.api.schemas.market import StrategyOut
@@ -19,7 +19,7 @@ from abidance.run.plugins import available, find_strategy, shipped
 from abidance.strategy.base import BarStrategy
 from abidance.strategy.parameters import parameters_of
 
-router = APIRouter(tags=["strategies"])
+router = APIRouter(tags=["strategies"], route_class=Judged)
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
-from abidance.api.access import Stand, Viewer
+from abidance.api.access import Judged, Stand, Viewer
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import not_found
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from abidance.research.studies import Known
     from abidance.research.study import Row
 
-router = APIRouter(prefix="/studies", tags=["studies"])
+router = APIRouter(prefix="/studies", tags=["studies"], route_class=Judged)
 
 
 @router.get("")

@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter
 
-from abidance.api.access import Stand, Viewer
+from abidance.api.access import Judged, Stand, Viewer
 from abidance.api.schemas.trading import UnreadableOut
 from abidance.run import killing
 
-router = APIRouter(prefix="/unreadable-runs", tags=["runs"])
+router = APIRouter(prefix="/unreadable-runs", tags=["runs"], route_class=Judged)
 
 
 @router.get("")

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from abidance.api.access import Admin, Confirmed, Person, Stand, Viewer
+from abidance.api.access import Admin, Confirmed, Judged, Person, Stand, Viewer
 from abidance.api.deeds import deed, note
 from abidance.api.house import House
 from abidance.api.problems import ProblemError, not_found
@@ -21,7 +21,7 @@ from abidance.security.roles import Role
 from abidance.security.sessions import Token
 from abidance.security.users import User
 
-router = APIRouter(tags=["users"])
+router = APIRouter(tags=["users"], route_class=Judged)
 
 
 @router.get("/users")

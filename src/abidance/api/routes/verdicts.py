@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from abidance.api import work
-from abidance.api.access import Researcher, Stand, Viewer
+from abidance.api.access import Judged, Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.deeds import deed, note
 from abidance.api.describing import also
@@ -19,7 +19,7 @@ from abidance.api.schemas.wire import Page
 from abidance.api.schemas.work import ChecksOut, JudgementIn, JudgementOut
 from abidance.api.workshop import PAGE
 
-router = APIRouter(prefix="/verdicts", tags=["verdicts"])
+router = APIRouter(prefix="/verdicts", tags=["verdicts"], route_class=Judged)
 
 
 @router.get("")
