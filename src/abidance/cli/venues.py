@@ -32,14 +32,22 @@ def venues(
             for note in offer.orders.notes if offer.orders else ():
                 console.print(f"- {note}", soft_wrap=True)
         return
-    told = ("real orders", "stops", "exits", "amends")
-    table = table_of("venue", "market", *told)
+    told = ("real orders", "stops", "goals", "exits", "amends")
+    table = table_of("venue", "market", *told[:-1], "amend")  # a letter more is wider than a terminal
     for offer in native_offers():
         rows = dict(_rows(offer))
         rows["exits"] = rows["exits"].partition(",")[0]
+        rows |= {
+            each: "us" if rows[each].startswith("held by us") else "venue" for each in ("stops", "goals")
+        }
         table.add_row(offer.venue, offer.market, *(rows[each] for each in told))
     console.print(table)
-    console.print("Exits: how many of one position can stand there; the others are held by us.")
+    console.print(
+        "Stops and goals (take-profits): at the venue, or held by us; goals are limit orders, everywhere."
+    )
+    console.print(
+        "Exits: how many of one position can stand there; the others are held by us, a goal before a stop."
+    )
     lenders = ", ".join(f"{offer.venue} {offer.market}" for offer in native_offers() if offer.lends)
     console.print(f"Loans (abidance loans): {lenders}.")
     console.print("More of one, or another venue that ccxt streams: abidance venues NAME")
@@ -68,6 +76,7 @@ def _rows(offer: "Offer") -> list[tuple[str, str]]:
             ", ".join(each.value.upper() for each in TimeInForce if can and each in can.in_force) or "-",
         ),
         ("stops", _stops(offer)),
+        ("goals", _goals(offer)),
         ("exits", _exits(offer)),
         ("reduce-only", _yes(can is not None and can.reduce_only)),
         ("amends", _yes(can is not None and can.amends)),
@@ -87,6 +96,13 @@ def _stops(offer: "Offer") -> str:
     if not held:
         return "at the venue"
     return "held by us" if held == STOPS else f"held by us: {', '.join(_named(sorted(held)))}"
+
+
+def _goals(offer: "Offer") -> str:
+    """Say where a take-profit is, which is a limit order everywhere."""
+    if offer.orders is None:
+        return "-"
+    return "held by us while a stop stands" if offer.orders.holds_goals else "at the venue"
 
 
 def _exits(offer: "Offer") -> str:

@@ -234,6 +234,11 @@ class Capability(msgspec.Struct, frozen=True):
         """Say whether only one of several exits of a position can stand there, because it has the assets in keeping."""
         return not self.reduce_only
 
+    @property
+    def holds_goals(self) -> bool:
+        """Say whether a goal waits with us while the stop of its position stands, because only one of them can."""
+        return self.one_exit and OrderType.STOP in self.native
+
 
 class PrivateStream(Protocol):
     """What happens to the account as the venue pushes it: one connection with its own way to log in."""

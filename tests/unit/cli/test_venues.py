@@ -50,14 +50,24 @@ def test_each_market_that_is_spoken_is_offered_with_what_its_account_has(
     assert offer.held | account.capability.native == frozenset(OrderType)
 
 
-def test_the_list_says_of_each_venue_where_its_stops_are() -> None:
+def test_the_list_says_of_each_venue_where_its_stops_and_goals_are() -> None:
     result = run()
 
-    spot = [line for line in result.output.splitlines() if " spot " in line]
+    spot = {line.split()[0]: line for line in result.output.splitlines() if " spot " in line}
     assert result.exit_code == 0
-    assert {line.split()[0] for line in spot} == {"BINANCE", "BYBIT", "KRAKEN", "KUCOIN", "MEXC"}
-    assert all("market, limit, post-only" in line for line in spot)
-    assert all(("at the venue" in line) == (line.split()[0] in ("BINANCE", "KRAKEN")) for line in spot)
+    assert {"BINANCE", "BYBIT", "KRAKEN", "KUCOIN", "MEXC"} == set(spot)
+    assert all("market, limit, post-only" in line for line in spot.values())
+    assert {venue for venue, line in spot.items() if line.split()[-4:-2] == ["venue", "us"]} == {
+        "BINANCE",
+        "KRAKEN",
+    }
+    assert {venue for venue, line in spot.items() if line.split()[-4:-2] == ["us", "venue"]} == set(spot) - {
+        "BINANCE",
+        "KRAKEN",
+    }
+    contracts = [line for line in result.output.splitlines() if " perpetual " in line]
+    assert [line.split()[-4:-2] for line in contracts] == [["venue", "venue"]] * 2
+    assert row(run("kraken"), "goals") == "held by us while a stop stands"
 
 
 def test_the_list_says_where_only_one_exit_of_a_position_can_stand() -> None:

@@ -12,7 +12,7 @@ from abidance.model.instrument import SECOND_NS, InstrumentKind
 from abidance.model.order import OrderType, Side
 from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.desk import live
-from abidance.venues.accounts import account_of
+from abidance.venues.accounts import ACCOUNTS, account_of
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading import keeping
 from abidance.venues.trading.line import Safe
@@ -73,6 +73,25 @@ async def test_the_stops_of_two_strategies_stand_side_by_side(world: World) -> N
 
     assert stood == [D("0.09")] * 2 * is_native(world)
     assert standing(world) == [D("0.09")] * is_native(world)  # that of the other one stays
+
+
+@pytest.mark.parametrize("key", ACCOUNTS)
+async def test_a_goal_beside_a_stop_is_where_the_table_of_venues_says(
+    key: tuple[str, InstrumentKind],
+) -> None:
+    venue, kind = key
+    world = await World(venue=venue, is_perpetual=kind is InstrumentKind.PERPETUAL).start()
+    capability = world.gateway.dialect.capability
+
+    stop = await world.guarded()
+    goal = world.goal(above=400)
+    await world.advance(2)
+    stood = {each.ticket.client_id: each.ticket for each in live(world.exchange.desk.orders.values())}
+    await world.stop()
+
+    assert (stop in stood) == (OrderType.STOP in capability.native)
+    assert (goal in stood) == (not capability.holds_goals)
+    assert all(stood[each].trigger is None for each in {goal} & set(stood))  # a limit, and no trigger
 
 
 async def test_a_goal_that_we_held_is_held_by_the_next_process_too(world: World) -> None:

@@ -39,6 +39,7 @@ def orders(venue: str, kind: InstrumentKind) -> str:
         kind.value,
         named(can.native),
         "; ".join(by_us) or "none",
+        "held by us while a stop stands" if can.holds_goals else "at the venue",
         ", ".join(each.value.upper() for each in TimeInForce if each in can.in_force),
         yes[can.post_only],
         yes[can.amends],
