@@ -66,12 +66,13 @@ async def test_a_restart_tries_what_was_open_and_a_person_may_close_it(tmp_path:
     answers: list[Answer] = []
 
     async def reset(_: LiveTrading) -> None:
-        wish = Wish(ControlAction.RESET_CIRCUITS, "a person", values={"venue": "BINANCE"})
-        asking = asyncio.ensure_future(asyncio.to_thread(ask, place.folder, wish))
-        while not asking.done():
-            await breathe(20)
-            await asyncio.sleep(0)
-        answers.append(asking.result())
+        for venue in ("BINANSE", "BINANCE"):
+            wish = Wish(ControlAction.RESET_CIRCUITS, "a person", values={"venue": venue})
+            asking = asyncio.ensure_future(asyncio.to_thread(ask, place.folder, wish))
+            while not asking.done():
+                await breathe(20)
+                await asyncio.sleep(0)
+            answers.append(asking.result())
 
     async with place:
         place.exchange.faults.add(Fault(Wrong.ERROR, "/api/v3/openOrders", times=0))
@@ -84,8 +85,13 @@ async def test_a_restart_tries_what_was_open_and_a_person_may_close_it(tmp_path:
     assert [(each.venue, each.part) for each in stood] == [("BINANCE", Part.REQUESTS)]
     assert second[0].reason == "The program was started again."
     assert second[-1].reason == "Reset by a person."
-    assert people[-1].actor == "a person"
-    assert [word.code for word in answers[0].notices] == ["circuits_reset"]
+    unknown, known = answers
+    assert (unknown.error, unknown.remedy) == (
+        "This bot does not trade at 'BINANSE'.",
+        "It trades at BINANCE.",
+    )
+    assert [each.actor for each in people].count("a person") == 1  # what means nothing is not on record
+    assert [word.code for word in known.notices] == ["circuits_reset"]
     assert open_circuits(place.folder / JOURNAL) == []
 
 

@@ -7,8 +7,8 @@ from abidance.engine.manual import MANUAL, manual_intent
 from abidance.engine.runners import EventRunner, Runner
 from abidance.engine.state import State
 from abidance.engine.vigil import Vigil
-from abidance.model.errors import StrategyError, UsageError
-from abidance.model.event import Control, ControlAction
+from abidance.model.errors import StrategyError, UsageError, about
+from abidance.model.event import Control, ControlAction, Part
 from abidance.model.intent import CancelRequest
 from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import OrderRequest
@@ -24,6 +24,20 @@ _ENDING = frozenset({ControlAction.STOP, ControlAction.PAUSE_ENTRIES, ControlAct
 def _flattens(kill: Control) -> bool:
     """Say whether a kill closes positions."""
     return bool(kill.values.get("flatten")) or kill.values.get("extent") == "flatten"
+
+
+def check_circuits(state: State, venue: str, part: str) -> None:
+    """Raise UsageError, by its field, for a venue that a run does not trade at and a circuit that there is not.
+
+    Empty names stand for all. Nothing would be closed, and who named them would believe that it was.
+    """
+    venues = sorted({each.venue for each in state.instruments.values()})
+    if venue and venue not in venues:
+        with about("venue"):
+            raise UsageError(f"This bot does not trade at {venue!r}.", f"It trades at {', '.join(venues)}.")
+    if part and part not in tuple(Part):
+        with about("part"):
+            raise UsageError(f"There is no circuit {part!r}.", f"There are: {', '.join(Part)}.")
 
 
 class Controls:

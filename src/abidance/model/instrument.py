@@ -12,6 +12,7 @@ from abidance.model.errors import UsageError
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _TIMEFRAME = re.compile("([1-9][0-9]{0,7})([smhdw])")
 _LONGEST_SECONDS = 366 * 86_400
+LONGEST_VENUE = 24
 SECOND_NS = 1_000_000_000
 MS_NS = 1_000_000
 
@@ -52,8 +53,13 @@ class InstrumentName(msgspec.Struct, frozen=True, gc=False):
         return InstrumentKind.PERPETUAL if self.settle else InstrumentKind.SPOT
 
 
-def _is_part(text: str) -> bool:
-    """Say whether text can name an asset or a venue; the length is that of a folder's name on any disk."""
+def is_venue(text: str) -> bool:
+    """Say whether text can name a venue: capitals and digits, as venues are called everywhere."""
+    return text.isascii() and text.isalnum() and text == text.upper() and len(text) <= LONGEST_VENUE
+
+
+def _is_asset(text: str) -> bool:
+    """Say whether text can name an asset, in whatever script; the length is that of a folder's name on any disk."""
     return text.isalnum() and text == text.upper() and len(text.encode()) <= 64
 
 
@@ -66,8 +72,8 @@ def parse_instrument_id(text: str) -> InstrumentName:
     pair, at, venue = text.partition("@")
     base, slash, rest = pair.partition("/")
     quote, colon, settle = rest.partition(":")
-    parts = [base, quote, venue] + ([settle] if colon else [])
-    if not at or not slash or not all(map(_is_part, parts)):
+    assets = [base, quote] + ([settle] if colon else [])
+    if not at or not slash or not all(map(_is_asset, assets)) or not is_venue(venue):
         raise UsageError(
             f"Unknown instrument {text!r}.",
             "Write BASE/QUOTE@VENUE in capitals, for example BTC/USDT@BINANCE.",

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from abidance import __version__
 from abidance.backtest.event import Recorder
 from abidance.backtest.result import BacktestResult
+from abidance.engine.controls import check_circuits
 from abidance.engine.engine import Engine
 from abidance.engine.pump import Pump
 from abidance.journal.record import Record, RunHeader, read_opening
@@ -28,7 +29,7 @@ from abidance.kernel.ports import JournalStore, SimulatedVenue
 from abidance.market.bars import FIELDS, Bars
 from abidance.market.store import show
 from abidance.model.command import Submit
-from abidance.model.errors import JournalError
+from abidance.model.errors import JournalError, UsageError
 from abidance.model.event import BarSlice, Control, ControlAction, MarketEvent, Timer
 from abidance.model.market import Bar
 from abidance.model.outcome import Outcome, Recorded, Refused
@@ -146,6 +147,13 @@ class Bot:
 
     def _obey(self, wish: Wish) -> Answer:
         now = self._core.engine.state.now
+        if wish.action is ControlAction.RESET_CIRCUITS:
+            try:
+                check_circuits(
+                    self._core.engine.state, *(str(wish.values.get(key, "")) for key in ("venue", "part"))
+                )
+            except UsageError as error:
+                return Answer(error=error.found, remedy=error.remedy)
         event = Control(now, wish.action, wish.strategy, wish.actor, wish.values, wish.id or msgspec.UNSET)
         self._asked = event
         self._pump.step(event)

@@ -20,7 +20,7 @@ from abidance.execution.config import RoutingConfig
 from abidance.kernel.config import WORDS, Config, Described
 from abidance.model.account import OWNER
 from abidance.model.errors import ConfigError, UsageError
-from abidance.model.instrument import parse_instrument_id, timeframe_ns
+from abidance.model.instrument import InstrumentKind, is_venue, parse_instrument_id, timeframe_ns
 from abidance.model.money import received, to_decimal
 from abidance.risk.config import RiskConfig
 from abidance.run.folders import NAME
@@ -28,6 +28,7 @@ from abidance.run.loading import Given, MisfitError, assemble
 from abidance.run.perpetuals import PerpetualsConfig
 from abidance.run.reference import Reference
 from abidance.run.sources import leaves, shown
+from abidance.venues.ccxt.loading import streamed_venues
 from abidance.venues.net.config import FeedConfig
 from abidance.venues.net.limits import grades_of
 from abidance.venues.sim.config import VenueConfig
@@ -171,7 +172,12 @@ class RunConfig(Config):
 
     @field_validator("feed")
     @classmethod
-    def _grades_exist(cls, value: FeedConfig) -> FeedConfig:
+    def _venues_can_be_meant(cls, value: FeedConfig) -> FeedConfig:
+        for name in value.addresses:
+            venue, dash, kind = name.partition("-")
+            if not is_venue(venue) or (dash and kind not in tuple(InstrumentKind)):
+                remedy = f"Write a venue in capitals, or one of its kinds: BINANCE, BINANCE-{InstrumentKind.PERPETUAL}."
+                raise MisfitError(f"{name!r} is no venue that has an address.", remedy)
         for venue, grade in value.grades.items():
             if grade not in (known := grades_of(venue)):
                 remedy = f"It has: {', '.join(sorted(known))}." if known else "Leave it out: all are alike."
@@ -196,7 +202,10 @@ class RunConfig(Config):
         routed = (id for ids in self.routing.routes.values() for id in ids)
         used = {parse_instrument_id(id).venue for id in (*self._traded(), *routed)}
         wallet = self.dry_run_wallet if isinstance(self.dry_run_wallet, dict) else {}
-        for name in (*self.venues, *wallet):
+        elsewhere = {name.partition("-")[0] for name in self.feed.addresses} - used
+        if elsewhere:  # a file for several runs names venues of others, too
+            elsewhere -= {name.upper() for name in streamed_venues()}
+        for name in (*self.venues, *wallet, *sorted(elsewhere)):
             near = get_close_matches(name.upper(), used, 1)
             if name not in used and near:
                 raise MisfitError(f"No instrument is traded at {name}.", f"Did you mean {near[0]}?")

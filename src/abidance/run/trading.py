@@ -505,7 +505,7 @@ class LiveTrading(LivePaper):
         """Close the circuits that a person names, after that is on record."""
         answer = super()._obey(wish)
         venue, part = (str(wish.values.get(key, "")) for key in ("venue", "part"))
-        for moved in self._circuits.reset(wish.actor, venue, part):
+        for moved in () if answer.error else self._circuits.reset(wish.actor, venue, part):
             self._pump.step(moved)
         return answer
 

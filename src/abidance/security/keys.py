@@ -10,14 +10,12 @@ import msgspec
 
 from abidance.kernel.log import PROCESS
 from abidance.model.errors import UsageError, about
+from abidance.model.instrument import is_venue
 from abidance.security.secret import Secret
 from abidance.security.vault import Slot, Vault
 
 PURPOSE = "trading"
-_NAMES = {
-    "venue": re.compile(r"[A-Za-z0-9]{1,24}"),
-    "account": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,15}"),
-}
+_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,15}")
 """Accounts have shorter names than any key is long: one that is typed in the wrong place is refused unseen."""
 _TAIL, _SHORTEST_WITH_TAIL = 4, 16
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END [A-Z ]*PRIVATE KEY-----\n?")
@@ -133,12 +131,12 @@ def _read(text: str, what: str) -> Secret:
 
 def checked_name(venue: str, account: str) -> tuple[str, str]:
     """Return venue (in capitals) and account. Raises UsageError for what cannot be a name."""
-    if not _NAMES["venue"].fullmatch(venue):
+    if not (venue.isascii() and is_venue(venue.upper())):
         with about("venue"):
             raise UsageError(
                 "That is no name of a venue.", "Write it in letters and digits, such as BINANCE."
             )
-    if not _NAMES["account"].fullmatch(account):
+    if not _ACCOUNT.fullmatch(account):
         with about("account"):
             raise UsageError(
                 "That is no name of an account.",

@@ -14,6 +14,7 @@ BTC = {"instruments": ["BTC/USDT@BINANCE"]}
 ORDER = {"strategy": "EmaCross", "instrument": "BTC/USDT@BINANCE", "side": "buy", "quantity": "1"}
 KEY = {"venue": "BINANCE", "key": "a" * 40, "secret": "b" * 40, "vault": "words that open the vault"}
 USER = {"name": "vera", "password": PASSWORD}
+RESET = {"action": "reset_circuits"}
 DOWNLOAD = {"instruments": ["BTC/USDT@BINANCE"]}
 
 
@@ -54,6 +55,13 @@ DOWNLOAD = {"instruments": ["BTC/USDT@BINANCE"]}
         ("POST /runs/demo/orders", ORDER | {"quantity": "-1"}, "quantity"),
         ("POST /runs/demo/orders", ORDER | {"type": "limit", "price": "cheap"}, "price"),
         ("PATCH /runs/demo/risk/limits", {"price_collar": 2.5}, "price_collar"),
+        *(
+            ("POST /runs/demo/risk/circuits/reset", {"venue": each}, "venue")
+            for each in ("moon", "?", "X" * 25)
+        ),
+        ("POST /runs/demo/risk/circuits/reset", {"part": "moon"}, "part"),
+        ("POST /runs/demo/control", RESET | {"values": {"venue": "moon"}}, "values.venue"),
+        ("POST /runs/demo/control", RESET | {"values": {"part": "moon"}}, "values.part"),
     ],
 )
 def test_each_flaw_of_a_form_names_its_field_and_says_what_is_wrong(

@@ -1,6 +1,7 @@
 """Exchange keys in the vault, and the ways to unlock it."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from abidance.kernel.log import PROCESS
 from abidance.model.errors import ConfigError, UsageError
+from abidance.model.instrument import parse_instrument_id
 from abidance.security import vault as module
 from abidance.security.keys import ExchangeKey, Keys, checked_name, typed
 from abidance.security.secret import Secret
@@ -265,3 +267,19 @@ def test_a_keyring_that_is_missing_or_knows_nothing_is_told(
         Unlocking(keyring=True).unlock(path)
     with pytest.raises(UsageError, match="Choose one"):
         Unlocking(path, keyring=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["okx", "KRAKENFUTURES", "X" * 24, "X" * 25, "BIN ANCE", "ß", "²", "OKX-1", ""]
+)
+def test_what_names_a_venue_of_a_key_names_one_of_an_instrument(name: str) -> None:
+    def takes(read: Callable[[], object]) -> bool:
+        try:
+            read()
+        except UsageError:
+            return False
+        return True
+
+    assert takes(lambda: checked_name(name, "main")) is takes(
+        lambda: parse_instrument_id(f"BTC/USDT@{name.upper() if name.isascii() else name}")
+    )

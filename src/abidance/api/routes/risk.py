@@ -14,6 +14,7 @@ from abidance.api.problems import ProblemError
 from abidance.api.schemas.trading import AnswerOut, BreakersIn, CircuitsIn, LimitsIn, RefusalOut, RiskOut
 from abidance.api.schemas.wire import Page
 from abidance.api.steering import steer
+from abidance.engine.controls import check_circuits
 from abidance.engine.manual import MANUAL_TAG
 from abidance.model.event import ControlAction
 from abidance.model.order import Purpose
@@ -47,6 +48,7 @@ async def change_breakers(run: str, body: BreakersIn, who: Grave, house: Stand) 
 async def reset_circuits(run: str, body: CircuitsIn, who: Grave, house: Stand) -> AnswerOut:
     """Close circuits of a running node by hand, as `abidance circuits NAME --reset` does."""
     values = {"venue": body.venue.upper(), "part": body.part or ""}
+    check_circuits(house.runs.get(run).replica.state, **values)
     return await steer(house, who, run, ControlAction.RESET_CIRCUITS, "", values)
 
 

@@ -14,6 +14,7 @@ from abidance.api.problems import ProblemError
 from abidance.api.schemas.trading import AnswerOut, ControlIn, EquityOut, NoticeLevel, NoticeOut, RunOut
 from abidance.api.schemas.wire import Page
 from abidance.api.steering import steer
+from abidance.engine.controls import check_circuits
 from abidance.model.event import ControlAction
 from abidance.security.roles import Role
 
@@ -118,6 +119,10 @@ async def control_run(run: str, body: ControlIn, who: Operator, house: Stand) ->
         raise ProblemError(422, told, f"Use abidance loans {body.action} {run}", fields={"action": told})
     if body.action in (ControlAction.RELEASE, ControlAction.ADJUST, ControlAction.RESET_CIRCUITS):
         Needs(Role.ADMIN, confirmed=True, steers=True).allow(house, who)
+    if body.action is ControlAction.RESET_CIRCUITS:
+        with asked_as({"": "values."}):
+            venue, part = (str(body.values.get(key, "")) for key in ("venue", "part"))
+            check_circuits(house.runs.get(run).replica.state, venue, part)
     return await steer(house, who, run, body.action, body.strategy, dict(body.values))
 
 

@@ -4,10 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from abidance.api.schemas.wire import Moment, Schema
+from abidance.api.schemas.wire import Moment, Schema, VenueName
 
 Hidden = Annotated[str, Field(max_length=16_384, json_schema_extra={"writeOnly": True})]
-Venue = Annotated[str, Field(min_length=1, max_length=24)]
 Account = Annotated[str, Field(min_length=1, max_length=16)]
 
 
@@ -32,7 +31,7 @@ class UnlockIn(Schema):
 class KeyIn(UnlockIn):
     """An exchange key. It is asked of its venue what it may do, and refused when that is to withdraw."""
 
-    venue: Venue
+    venue: Annotated[VenueName, Field(min_length=1)]
     account: Account = "main"
     key: Hidden
     secret: Hidden

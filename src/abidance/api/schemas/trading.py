@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from abidance.api.schemas.wire import ID, LABEL, Amount, Moment, Schema, Share
+from abidance.api.schemas.wire import ID, LABEL, Amount, Moment, Schema, Share, VenueName
 from abidance.model.event import CircuitState, ControlAction, Part
 from abidance.model.order import (
     Direction,
@@ -390,7 +390,7 @@ class CircuitOut(Schema):
 class CircuitsIn(Schema):
     """Which circuits to close: of one venue, of one part; what is left out is every one."""
 
-    venue: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,32}$")
+    venue: VenueName = ""
     part: Part | None = None
 
 

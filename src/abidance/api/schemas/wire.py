@@ -6,6 +6,7 @@ from typing import Annotated, Generic, TypeVar
 from pydantic import ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from abidance.kernel.config import Plain
+from abidance.model.instrument import LONGEST_VENUE
 
 T = TypeVar("T")
 
@@ -15,6 +16,8 @@ Amount = Annotated[
     WithJsonSchema({"type": "string", "format": "decimal"}, mode="serialization"),
 ]
 """An exact amount, written as decimal text so that no digit is lost on the way."""
+VenueName = Annotated[str, Field(max_length=LONGEST_VENUE)]
+"""What a person calls a venue, in letters of any size; whether there is one of that name is asked where it is used."""
 Moment = Annotated[int, Field(description="Milliseconds since 1970 UTC.")]
 Share = Annotated[float, Field(description="A fraction: 0.1 is 10 %.")]
 
