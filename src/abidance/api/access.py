@@ -93,7 +93,8 @@ class Needs:
     """What a route takes: a role, or anybody at all (None), and of a token that part of its role (None: no token may).
 
     `confirmed` asks for a proof of the last minutes too; `steers` says that the deed is about one run, so that the
-    demo, which has paper runs alone (`steering` sees to it), may do it as well.
+    demo, which has paper runs alone (`steering` sees to it), may do it as well. `or_nobody` lets in whoever shows
+    nothing that is known, too: the route has to tell them nothing.
     """
 
     def __init__(
@@ -103,21 +104,22 @@ class Needs:
         *,
         confirmed: bool = False,
         steers: bool = False,
+        or_nobody: bool = False,
     ) -> None:
         self.role = role
         self.scope = scope
         self.confirmed = confirmed
         self.steers = steers
+        self.or_nobody = or_nobody
 
     async def __call__(self, connection: HTTPConnection) -> Identity:
         """Return who asks. Raises ProblemError (401, 403) when they may not."""
         who = identify(connection)
         if self.role is not None and who.role is None:
-            told = (
-                "Nobody is logged in."
-                if "authorization" not in connection.headers
-                else "The token opens nothing."
-            )
+            has_token = "authorization" in connection.headers
+            if self.or_nobody and not has_token:
+                return who
+            told = "The token opens nothing." if has_token else "Nobody is logged in."
             raise ProblemError(401, told, "Log in, or send a token that lasts.", code="login")
         self.allow(house_of(connection), who)
         return who
@@ -147,6 +149,7 @@ class Needs:
 
 Anyone = Annotated[Identity, Depends(Needs(None))]
 Viewer = Annotated[Identity, Depends(Needs(Role.VIEWER, Scope.READ))]
+ViewerOrNobody = Annotated[Identity, Depends(Needs(Role.VIEWER, Scope.READ, or_nobody=True))]
 Scraper = Annotated[Identity, Depends(Needs(Role.VIEWER, Scope.METRICS))]
 Person = Annotated[Identity, Depends(Needs(Role.VIEWER))]
 Operator = Annotated[Identity, Depends(Needs(Role.OPERATOR, Scope.TRADE))]
@@ -230,6 +233,7 @@ __all__ = [
     "Scraper",
     "Stand",
     "Viewer",
+    "ViewerOrNobody",
     "check_declared",
     "house_of",
     "identify",

@@ -1,7 +1,8 @@
 """Who is meant to be let in where: written down apart from the routes, which are compared with it.
 
 Each line is a method, a path, the least role, what a token must be good for (`-`: no token may), and how grave it is:
-`confirmed` asks for a proof of the last minutes, `steers` is about one run alone, so that the demo may do it.
+`confirmed` asks for a proof of the last minutes, `steers` is about one run alone, so that the demo may do it, and
+`or_nobody` answers whoever shows nothing too, with nothing.
 """
 
 WANTED = """
@@ -81,7 +82,7 @@ DELETE /api/v1/searches/{id}                              operator research
 POST   /api/v1/searches/{id}/apply                        operator research
 GET    /api/v1/searches/{id}/page                         viewer   read
 GET    /api/v1/searches/{id}/result                       viewer   read
-GET    /api/v1/session                                    viewer   read
+GET    /api/v1/session                                    viewer   read     or_nobody
 POST   /api/v1/session                                    anybody  -
 DELETE /api/v1/session                                    viewer   read
 POST   /api/v1/session/confirm                            viewer   read

@@ -54,7 +54,7 @@ def test_every_route_meets_every_role_as_it_declares(app: FastAPI, nobody: TestC
             if needed is None:
                 expected = status != 401 or path.endswith("/session")
             elif role is None:
-                expected = status == 401
+                expected = status == (200 if needs.or_nobody else 401)
             elif not role.covers(needed):
                 expected = status == 403
             else:
@@ -117,7 +117,7 @@ def test_every_route_declares_what_is_wanted_of_it(app: FastAPI) -> None:
             path,
             needs.role.value if needs.role else "anybody",
             needs.scope.value if needs.scope else "-",
-            " ".join(word for word in ("confirmed", "steers") if getattr(needs, word)),
+            " ".join(word for word in ("confirmed", "steers", "or_nobody") if getattr(needs, word)),
         )
         for path, methods, needs in routes_of(app)
         if needs is not None
@@ -318,14 +318,14 @@ def test_a_session_ends_when_nobody_uses_it_and_after_half_a_day(
 ) -> None:
     viewer = logged_in(nobody, house, "viewer")
     clock.seconds += 29 * 60
-    still = viewer.get(f"{API}/session").status_code
+    still = viewer.get(f"{API}/runs").status_code
     clock.seconds += 31 * 60
-    idle = viewer.get(f"{API}/session").status_code
+    idle = viewer.get(f"{API}/runs").status_code
     other = logged_in(nobody, house, "viewer")
     last = 0
     for _ in range(30):
         clock.seconds += 25 * 60
-        last = other.get(f"{API}/session").status_code
+        last = other.get(f"{API}/runs").status_code
 
     assert (still, idle, last) == (200, 401, 401)
 
@@ -349,7 +349,24 @@ def test_logging_out_ends_the_session_itself(nobody: TestClient, house: House) -
 
     viewer.delete(f"{API}/session", headers=CHANGE)
 
-    assert nobody.get(f"{API}/session", headers={"Cookie": f"{COOKIE}={secret}"}).status_code == 401
+    assert nobody.get(f"{API}/runs", headers={"Cookie": f"{COOKIE}={secret}"}).status_code == 401
+
+
+@pytest.mark.parametrize("shown", [{}, {"Cookie": f"{COOKIE}=made-up"}])
+def test_whoever_is_not_logged_in_is_told_so_without_an_error_and_learns_nothing_else(
+    nobody: TestClient, house: House, shown: dict[str, str]
+) -> None:
+    people(house)
+
+    answer = nobody.get(f"{API}/session", headers=shown)
+    token = nobody.get(f"{API}/session", headers={**shown, "Authorization": "Bearer abd_made-up"})
+
+    assert (answer.status_code, answer.text) == (200, "null")
+    assert "set-cookie" not in answer.headers
+    assert (token.status_code, token.json()["code"]) == (
+        401,
+        "login",
+    )  # a program is to know that its token is of no use
 
 
 def test_a_thousand_guesses_are_looked_at_ten_times_and_answered_alike(
@@ -447,7 +464,7 @@ def test_switching_the_second_factor_on_renews_the_session_and_ends_the_others(
     before = {each.id for each in house.sessions.all("admin")}
     admin, _, _ = with_second_factor(nobody, house, clock)
 
-    assert other.get(f"{API}/session").status_code == 401
+    assert other.get(f"{API}/runs").status_code == 401
     assert admin.get(f"{API}/session").json()["has_totp"] is True
     assert not before & {each.id for each in house.sessions.all("admin")}
 

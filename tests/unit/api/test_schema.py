@@ -266,7 +266,9 @@ def right(world: World, operation: Any, who: str) -> schemathesis.Case:
 
 
 def is_let_in(needs: Needs, who: str) -> bool:
-    return needs.role is None or (who != "anonymous" and Role(who).covers(needs.role))
+    if who == "anonymous":
+        return needs.role is None or needs.or_nobody
+    return needs.role is None or Role(who).covers(needs.role)
 
 
 def operations(app: FastAPI) -> Iterator[tuple[Any, Needs]]:

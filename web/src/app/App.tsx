@@ -4,6 +4,7 @@ import { Notifications } from "@mantine/notifications";
 import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { useRef } from "react";
 import { api, codeOf } from "../client/api";
+import { ME, type Place, placeOf } from "../client/me";
 import { noteOwn } from "../client/own";
 import { Entrance } from "../features/Entrance";
 import { Loaded } from "../ui/parts";
@@ -26,8 +27,6 @@ function isFinal(error: unknown): boolean {
   const status = (error as { status?: number } | null)?.status ?? 0;
   return status >= 400 && status < 500 && ![408, 429].includes(status);
 }
-
-const ME = ["get", "/api/v1/session"];
 
 const queries: QueryClient = new QueryClient({
   queryCache: new QueryCache({
@@ -59,11 +58,9 @@ export function App() {
 }
 
 function Door() {
-  const me = api.useQuery("get", "/api/v1/session", {}, { staleTime: 30_000 });
-  const isOut = useRef(false);
-  // Who stands outside is asked for again and again: until that is answered, the form with what was typed stays.
-  if (me.error) isOut.current = codeOf(me.error) === "login";
-  else if (me.data) isOut.current = false;
-  if (isOut.current) return <Entrance isOver={me.data !== undefined} />;
-  return <Loaded query={me}>{(found) => <Shell me={found} />}</Loaded>;
+  const { data, error, isPending } = api.useQuery("get", "/api/v1/session", {}, { staleTime: 30_000 });
+  const place = useRef<Place>("unknown");
+  place.current = placeOf(data, place.current);
+  if (place.current === "outside" || place.current === "put out") return <Entrance isOver={place.current === "put out"} />;
+  return <Loaded query={{ data: data ?? undefined, error, isPending }}>{(found) => <Shell me={found} />}</Loaded>;
 }

@@ -5,6 +5,7 @@ import { type ComponentType, lazy, Suspense, useEffect, useRef, useState } from 
 import { Link as Go, Redirect, Route, Switch, useLocation } from "wouter";
 import { api, type Schemas } from "../client/api";
 import { choose, useChosen } from "../client/kept";
+import { leave } from "../client/me";
 import { stream, useLink } from "../client/stream";
 import { useValuedRun } from "../client/valued";
 import { NewBot } from "../features/Bots";
@@ -171,7 +172,7 @@ function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run
 
 function LogOut({ me }: { me: Me }) {
   const queries = useQueryClient();
-  const out = api.useMutation("delete", "/api/v1/session", { onSuccess: () => queries.resetQueries() });
+  const out = api.useMutation("delete", "/api/v1/session", { onSuccess: () => leave(queries) });
   return (
     <Act control="log out" size="xs" variant="subtle" onClick={() => out.mutate({})} title={`${me.name}, ${me.role}`}>
       Log out

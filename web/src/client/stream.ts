@@ -8,6 +8,7 @@ import type { Query, QueryClient } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
 import type { Schemas } from "./api";
 import { type Change, isAbout, isOfRuns, wayOf, withRows } from "./changes";
+import { ME } from "./me";
 import { Renewals } from "./renewals";
 
 export type Link = "live" | "connecting" | "lost";
@@ -150,7 +151,7 @@ export class Stream {
     socket.onclose = () => {
       this.socket = null;
       this.set("lost");
-      void this.queries?.invalidateQueries({ queryKey: ["get", "/api/v1/session"] }); // the session may be over
+      void this.queries?.invalidateQueries({ queryKey: ME }); // the session may be over
       this.retry = setTimeout(() => this.open(), this.delay);
       this.delay = Math.min(this.delay * 2, LONGEST);
     };

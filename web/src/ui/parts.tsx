@@ -11,7 +11,7 @@ export function Panel({ title, aside, children }: { title?: ReactNode; aside?: R
     <section className="panel">
       {(title || aside) && (
         <header className="panel-head">
-          {title && <h2>{title}</h2>}
+          {typeof title === "string" ? <h2>{title}</h2> : title}
           {aside && <div className="panel-aside">{aside}</div>}
         </header>
       )}

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from abidance import __version__
-from abidance.api.access import COOKIE, Anyone, Identity, Judged, Person, Stand, Viewer
+from abidance.api.access import COOKIE, Anyone, Identity, Judged, Person, Stand, Viewer, ViewerOrNobody
 from abidance.api.deeds import deed, note, note_anyway
 from abidance.api.describing import also
 from abidance.api.house import House
@@ -91,9 +91,9 @@ async def log_in(body: LoginIn, who: Anyone, house: Stand, response: Response, r
 
 
 @router.get("/session")
-async def get_me(who: Viewer, house: Stand) -> MeOut:
-    """Tell who is asking."""
-    return _me(house, who.name, who.role or Role.VIEWER, who.kind, who.session)
+async def get_me(who: ViewerOrNobody, house: Stand) -> MeOut | None:
+    """Tell who is asking; null is nobody, which is no error: a page asks before it shows where to log in."""
+    return None if who.role is None else _me(house, who.name, who.role, who.kind, who.session)
 
 
 @router.delete("/session")
