@@ -29,6 +29,13 @@ def exact(amount: Any) -> str:
     return f"{Decimal(str(amount)).normalize():,f}"
 
 
+def in_steps(amount: Any, step: str) -> str:
+    """Return an amount with all the digits of its step, and of its own where they are more."""
+    found = Decimal(str(amount))
+    places = max(0, *(-int(each.normalize().as_tuple().exponent) for each in (Decimal(step), found)))
+    return f"{found:,.{places}f}"
+
+
 def share(part: float | None, digits: int = 1) -> str:
     """Return a share of one in percent, a dash where there is none."""
     return "–" if part is None else f"{part * 100:.{digits}f} %"
@@ -99,6 +106,20 @@ class Truth:
         at = stored.ts.tolist().index((run["now"] // 3_600_000 - 1) * 3_600 * 10**9)
         return float(stored.close[at])
 
+    @cached_property
+    def rules(self) -> dict[str, str]:
+        """Return in which steps one trades."""
+        found: dict[str, str] = self.of_run("instruments")[0]
+        return found
+
+    def price(self, amount: Any) -> str:
+        """Return a price as it stands in a table."""
+        return in_steps(amount, self.rules["tick"])
+
+    def quantity(self, amount: Any) -> str:
+        """Return a quantity as it stands in a table."""
+        return in_steps(amount, self.rules["lot"])
+
     @property
     def equity(self) -> float:
         """Return what all of it is worth."""
@@ -123,8 +144,8 @@ def filled(page: Any, truth: Truth, table: str) -> Found:
         fill = truth.fills[-1 - row]
         wanted = {
             "Side": fill.side.value,
-            "Quantity, BTC": exact(fill.quantity),
-            "Price, USDT": exact(fill.price),
+            "Quantity, BTC": truth.quantity(fill.quantity),
+            "Price, USDT": truth.price(fill.price),
         }
         yield from cells(page, table, row, wanted)
 
@@ -156,8 +177,8 @@ def markets(page: Any, truth: Truth) -> Found:
     stored = next(
         each for each in truth.get("data") if (each["instrument"], each["timeframe"]) == (BTC, "1h")
     )
-    rules = truth.of_run("instruments")[0]
-    yield stat(page, "Last price, USDT"), exact(truth.close)
+    rules = truth.rules
+    yield stat(page, "Last price, USDT"), truth.price(truth.close)
     yield stat(page, "Step of prices, USDT"), exact(rules["tick"])
     yield stat(page, "Step of amounts, BTC"), exact(rules["lot"])
     yield stat(page, "Least order, USDT"), exact(rules["min_notional"])
@@ -186,8 +207,8 @@ def strategies(page: Any, truth: Truth) -> Found:
     if not refusals or refusals[0]["ts"] < newest["ts"]:
         wanted = {"Wish": newest["side"], "Confidence": share(newest["confidence"], 0)}
         wanted |= {
-            "Quantity, BTC": exact(newest["quantity"]),
-            "At, USDT": exact(newest["decision_price"]),
+            "Quantity, BTC": truth.quantity(newest["quantity"]),
+            "At, USDT": truth.price(newest["decision_price"]),
             "Became": newest["state"],
         }
         yield from cells(page, "Signals of EmaCross", 0, wanted)
@@ -196,8 +217,8 @@ def strategies(page: Any, truth: Truth) -> Found:
 def orders(page: Any, truth: Truth) -> Found:
     listed = truth.of_run("orders?limit=3")["items"]
     for row, each in enumerate(listed):
-        wanted = {"Side": each["side"], "Quantity, BTC": exact(each["quantity"])}
-        wanted |= {"Filled, BTC": exact(each["filled"])}
+        wanted = {"Side": each["side"], "Quantity, BTC": truth.quantity(each["quantity"])}
+        wanted |= {"Filled, BTC": truth.quantity(each["filled"])}
         wanted |= {"Purpose": words(each["purpose"]), "State": each["state"]}
         yield from cells(page, "All orders", row, wanted)
     yield counted(page, "All orders", truth.orders)
@@ -221,10 +242,13 @@ def round_trips(page: Any, truth: Truth) -> Found:
     for row, each in enumerate(trips[:3]):
         wanted = {
             "Side": each["direction"],
-            "Quantity, BTC": exact(each["quantity"]),
-            "Entry, USDT": exact(each["entry_price"]),
+            "Quantity, BTC": truth.quantity(each["quantity"]),
+            "Entry, USDT": truth.price(each["entry_price"]),
         }
-        wanted |= {"Exit, USDT": exact(each["exit_price"]), "P&L, USDT": GAIN.format(Decimal(each["pnl"]))}
+        wanted |= {
+            "Exit, USDT": truth.price(each["exit_price"]),
+            "P&L, USDT": GAIN.format(Decimal(each["pnl"])),
+        }
         yield from cells(
             page, "Closed round trips", row, wanted | {"Fees, USDT": MONEY.format(Decimal(each["fees"]))}
         )
@@ -268,7 +292,11 @@ def risk(page: Any, truth: Truth) -> Found:
         yield page.get_by_role("form", name=form).get_by_label(name), value
     if truth.refused:
         newest = truth.of_run("refusals?limit=1")["items"][0]
-        wanted = {"Side": newest["side"], "Quantity, BTC": exact(newest["quantity"]), "Code": newest["code"]}
+        wanted = {
+            "Side": newest["side"],
+            "Quantity, BTC": truth.quantity(newest["quantity"]),
+            "Code": newest["code"],
+        }
         yield from cells(page, "Refusals", 0, wanted | {"Reason": newest["reason"]})
 
 

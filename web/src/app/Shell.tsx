@@ -12,6 +12,7 @@ import { NewBot } from "../features/Bots";
 import { KillSwitch } from "../features/KillSwitch";
 import { mayAct } from "../features/may";
 import { News } from "../features/News";
+import { RulesOfRun } from "../features/rules";
 import { isFresh, Trouble } from "../features/Trouble";
 import { money } from "../ui/format";
 import { Empty, Gain, Loaded, Settled, State, Waiting } from "../ui/parts";
@@ -100,16 +101,18 @@ export function Shell({ me }: { me: Me }) {
           <Trouble run={run} me={me} />
           <Loaded query={runs}>
             {() => (
-              <Suspense fallback={<div className="settling"><Waiting /></div>}>
-                <Switch>
-                  {SCREENS.map((each) => (
-                    <Route key={each.path} path={each.path}>
-                      <Settled key={each.ofRun ? `${each.path} ${run?.run_id}` : each.path}>{each.ofRun && !hasRun && !(each.hasMore && me.role === "admin") ? <NoRun me={me} of={each} /> : <each.view run={run as Run} me={me} />}</Settled>
-                    </Route>
-                  ))}
-                  <Redirect to="/" />
-                </Switch>
-              </Suspense>
+              <RulesOfRun run={run}>
+                <Suspense fallback={<div className="settling"><Waiting /></div>}>
+                  <Switch>
+                    {SCREENS.map((each) => (
+                      <Route key={each.path} path={each.path}>
+                        <Settled key={each.ofRun ? `${each.path} ${run?.run_id}` : each.path}>{each.ofRun && !hasRun && !(each.hasMore && me.role === "admin") ? <NoRun me={me} of={each} /> : <each.view run={run as Run} me={me} />}</Settled>
+                      </Route>
+                    ))}
+                    <Redirect to="/" />
+                  </Switch>
+                </Suspense>
+              </RulesOfRun>
             )}
           </Loaded>
         </main>

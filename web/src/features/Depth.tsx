@@ -2,7 +2,7 @@
 import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { BOOK_EVERY } from "../client/pace";
-import { digitsOf, exact, grouped, signedShare } from "../ui/format";
+import { exact, signedShare, toStep } from "../ui/format";
 import { ROOM } from "../ui/DataTable";
 import { Empty, Loaded, State, Time } from "../ui/parts";
 
@@ -46,7 +46,6 @@ function total(levels: Level[]): number {
 
 function Side({ name, levels, most, rules }: { name: "Bid" | "Ask"; levels: Level[]; most: number; rules: Schemas["InstrumentOut"] | undefined }) {
   const base = rules?.base ?? "";
-  const digits = (step: string | undefined) => digitsOf(Number(step) || 1e-8);
   let sum = 0;
   return (
     <table className="plain depth">
@@ -62,8 +61,8 @@ function Side({ name, levels, most, rules }: { name: "Bid" | "Ask"; levels: Leve
           sum += size;
           return (
             <tr key={price}>
-              <td className={`number ${name === "Bid" ? "up" : "down"}`}>{grouped(price, digits(rules?.tick))}</td>
-              <td className="number">{grouped(size, digits(rules?.lot))}</td>
+              <td className={`number ${name === "Bid" ? "up" : "down"}`}>{toStep(price, rules?.tick)}</td>
+              <td className="number">{toStep(size, rules?.lot)}</td>
               <td className="number">
                 <progress className={name === "Bid" ? "bid" : "ask"} max={most} value={sum} aria-label={`${exact(Math.round(sum * 1e6) / 1e6)} ${base} down to here`} />
               </td>

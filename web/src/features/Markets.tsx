@@ -8,7 +8,7 @@ import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { usePrices } from "../client/stream";
 import { CandleChart, type Path } from "../ui/charts";
-import { exact, pair, whole, wholeness, words } from "../ui/format";
+import { exact, pair, toStep, whole, wholeness, words } from "../ui/format";
 import { Empty, Failure, Loaded, Panel, Stat, State, Time } from "../ui/parts";
 import { Depth } from "./Depth";
 import { usePages } from "./pages";
@@ -83,7 +83,7 @@ export default function Markets({ run }: { run: Run }) {
       </Panel>
       <div className="stats">
         <Stat label={`Last price, ${rules?.quote ?? ""}`} note={<Time ms={rules?.price_ts} />}>
-          {exact(prices?.prices[instrument] ?? rules?.price)}
+          {toStep(prices?.prices[instrument] ?? rules?.price, rules?.tick)}
         </Stat>
         <Stat label={`Step of prices, ${rules?.quote ?? ""}`}>{exact(rules?.tick)}</Stat>
         <Stat label={`Step of amounts, ${rules?.base ?? ""}`}>{exact(rules?.lot)}</Stat>

@@ -8,7 +8,7 @@ import { Attempt, type Doubt } from "../client/attempt";
 import { usePrices } from "../client/stream";
 import { useValued } from "../client/valued";
 import { DataTable, ROOM } from "../ui/DataTable";
-import { baseOf, exact, inUnit, money, pair, quoteOf, typed, words } from "../ui/format";
+import { baseOf, exact, inUnit, money, pair, quoteOf, toStep, typed, words } from "../ui/format";
 import { NumberField } from "../ui/NumberField";
 import { Export, Failure, Form, Loaded, Panel, Time, Told } from "../ui/parts";
 import { Act } from "../ui/reach";
@@ -246,7 +246,7 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
       <Select label="Side" data={["buy", "sell"]} value={side} onChange={(v) => v && setSide(v as typeof side)} error={at.side} allowDeselect={false} />
       <Select label="Type" data={["market", "limit", "stop"]} value={type} onChange={(v) => v && setType(v as typeof type)} error={at.type} allowDeselect={false} />
       <TextInput label="Quantity" description={rules ? `${rules.base} in steps of ${exact(rules.lot)}${worth}` : "In the asset that is traded"} inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} error={at.quantity} required />
-      {type !== "market" && <TextInput label={type === "limit" ? "Limit price" : "Trigger"} description={rules ? `${rules.quote} in steps of ${exact(rules.tick)}, last ${exact(last)}` : undefined} inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} error={at.price ?? at.trigger} required />}
+      {type !== "market" && <TextInput label={type === "limit" ? "Limit price" : "Trigger"} description={rules ? `${rules.quote} in steps of ${exact(rules.tick)}, last ${toStep(last, rules.tick)}` : undefined} inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} error={at.price ?? at.trigger} required />}
       <NumberField label="Stop-loss distance" description={`${quoteOf(instrument)} from the price; empty for none`} value={stop} onChange={setStop} error={at.stop_distance} />
       <Refused error={place.error} rest={rest} />
       {!place.isPending && attempt.open.length > 0 && <InDoubt of={attempt.open} onSeen={() => { attempt.forget(); look((count) => count + 1); }} />}

@@ -7,6 +7,7 @@ import { DataTable } from "../ui/DataTable";
 import { baseOf, inUnit, quoteOf } from "../ui/format";
 import { Empty, Loaded } from "../ui/parts";
 import { fillColumns } from "./columns";
+import { RulesOfFills } from "./rules";
 import { WhyTested } from "./Why";
 
 /** A result as the program writes it. */
@@ -52,7 +53,9 @@ export function Trades({ id, of, again }: { id: string; of: Written; again: Reac
         <span className="quiet">each arrow, and each fill below, says why</span>
       </div>
       <Loaded query={bars}>{(found) => <CandleChart bars={found} marks={marks} levels={NONE} height={360} onMark={ask} />}</Loaded>
-      <DataTable label="Fills" rows={newest} keyOf={(row) => row.ref} columns={fillColumns({ instruments: [last.instrument] })} onRow={(row) => ask(row.ref)} height={300} empty="Nothing was traded." />
+      <RulesOfFills of={all}>
+        <DataTable label="Fills" rows={newest} keyOf={(row) => row.ref} columns={fillColumns({ instruments: [last.instrument] })} onRow={(row) => ask(row.ref)} height={300} empty="Nothing was traded." />
+      </RulesOfFills>
       <Drawer lockScroll={false} opened={why !== null} onClose={() => ask(null)} title="Why?" position="right" size="lg">
         {why && <WhyTested id={id} currency={of.data?.currency ?? ""} ref={why} again={again} />}
       </Drawer>

@@ -3,8 +3,9 @@ import type { ReactNode } from "react";
 import type { Run } from "../app/Shell";
 import type { Schemas } from "../client/api";
 import type { Column } from "../ui/DataTable";
-import { baseOf, brief, exact, type Figure, money, pair, quoteOf, share, sharedUnit, signedShare, whole, words } from "../ui/format";
+import { baseOf, type Figure, money, pair, quoteOf, share, sharedUnit, signedShare, whole, words } from "../ui/format";
 import { Gain, State, Time } from "../ui/parts";
+import { Price, Quantity } from "./rules";
 
 const TIME = "150px";
 
@@ -23,10 +24,11 @@ export function usageText({ name, used, limit }: Schemas["UsageOut"]): string {
 
 /** A unit by instrument: `baseOf` of quantities, `quoteOf` of prices and money. */
 type Unit = (instrument: string) => string;
-type Shown = (figure: Figure) => ReactNode;
+type Shown = (figure: Figure, instrument: string) => ReactNode;
 const asGain: Shown = (figure) => <Gain of={figure} />;
-/** A mean of prices may have no end; all its digits stand on hover. */
-const asMean: Shown = (figure) => <span title={exact(figure)}>{brief(figure)}</span>;
+const asMean: Shown = (of, instrument) => <Price of={of} instrument={instrument} isMean />;
+const asPrice: Shown = (of, instrument) => <Price of={of} instrument={instrument} />;
+const asQuantity: Shown = (of, instrument) => <Quantity of={of} instrument={instrument} />;
 
 /** A column of figures in their unit: named in the head where all instruments share it, else beside each, in equal room. */
 export function measured<T extends { instrument: string }>(
@@ -34,15 +36,15 @@ export function measured<T extends { instrument: string }>(
   name: string,
   unitOf: Unit,
   figureOf: (row: T) => Figure,
-  { shown = exact as Shown, width = "minmax(84px, 1fr)" } = {},
+  { shown = unitOf === baseOf ? asQuantity : asPrice, width = "minmax(84px, 1fr)" } = {},
 ): Column<T> {
   const shared = sharedUnit(run.instruments, unitOf);
   const room = `${1.25 * Math.max(0, ...run.instruments.map((each) => unitOf(each).length))}ch`; // capitals are wider than digits
   const cell = (row: T) => {
     const [figure, unit] = [figureOf(row), unitOf(row.instrument)];
-    if (unit === shared) return shown(figure);
+    if (unit === shared) return shown(figure, row.instrument);
     const isKnown = figure !== null && figure !== undefined && figure !== "";
-    return <>{shown(figure)} <span className="unit" style={{ minWidth: room }}>{isKnown && unit}</span></>;
+    return <>{shown(figure, row.instrument)} <span className="unit" style={{ minWidth: room }}>{isKnown && unit}</span></>;
   };
   return shared ? { name: `${name}, ${shared}`, cell, isNumber: true, width } : { name, cell, isNumber: true, width: "minmax(100px, 1.2fr)" };
 }
@@ -73,7 +75,7 @@ export const orderColumns = (run: Run): Column<Schemas["OrderOut"]>[] => [
   { name: "Type", cell: (row) => words(row.type), width: "minmax(66px, 1fr)" },
   measured(run, "Quantity", baseOf, (row) => row.quantity),
   measured(run, "Filled", baseOf, (row) => row.filled, { width: "minmax(76px, 1fr)" }),
-  measured(run, "Price", quoteOf, (row) => row.price ?? row.trigger ?? row.average_price, { width: "minmax(76px, 1fr)" }),
+  measured(run, "Price", quoteOf, (row) => row.price ?? row.trigger ?? row.average_price, { shown: asMean, width: "minmax(76px, 1fr)" }),
   { name: "Purpose", cell: (row) => purposeOf(row) },
   { name: "State", cell: (row) => <State of={row.state} />, width: "minmax(82px, 1fr)" },
 ];

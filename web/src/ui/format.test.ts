@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { baseOf, gain, inUnit, local, money, numeral, quoteOf, share, sharedUnit, signedShare, sums, typed, utc } from "./format";
+import { baseOf, digitsOf, gain, inUnit, local, mean, money, numeral, quoteOf, share, sharedUnit, signedShare, sums, toStep, typed, utc } from "./format";
 
 describe("the currency of an instrument", () => {
   it("is its quote, of spot pairs and perpetuals alike", () => {
@@ -68,5 +68,25 @@ describe("a field for a number", () => {
 
   it("sends a number in the unit that is meant, with the digits that were typed", () => {
     expect([typed(numeral(" 2.5 ")), typed(numeral("0.7"), 0.01), typed(numeral("-.5")), typed(0.07, 100)]).toEqual([2.5, 0.007, -0.5, 7]);
+  });
+});
+
+describe("a price or quantity in the steps of its instrument", () => {
+  it("has all the digits of its step, so that a column lines up", () => {
+    expect(["61000.1", "61000.25", 61000, "999.9"].map((each) => toStep(each, "0.01"))).toEqual(["61,000.10", "61,000.25", "61,000.00", "999.90"]);
+    expect([toStep("7", "0.25"), toStep(1e-7, 1e-8), toStep("120", "10"), toStep("-0.5", "0.00100000")]).toEqual(["7.00", "0.00000010", "120", "-0.500"]);
+  });
+
+  it("keeps what is finer than its step, and is as it is where there is none", () => {
+    expect([toStep("61000.123", "0.01"), toStep("61000.10", undefined), toStep(null, "0.01"), toStep("", "0.01")]).toEqual(["61,000.123", "61,000.1", "–", "–"]);
+  });
+
+  it("is cut where it is a mean, to its step or to what says something", () => {
+    expect(["61000.129", "61000", "0.0000123456789"].map((each) => mean(each, "0.01"))).toEqual(["61,000.12", "61,000.00", "0.0000123456"]);
+    expect([mean("100.5", "1"), mean("0.00001234", "0.00000001"), mean(null, "1"), mean("61000.123456789", null)]).toEqual(["100.500", "0.0000123400", "–", "61,000.123"]);
+  });
+
+  it("has the digits of steps that are fractions, too", () => {
+    expect(["0.01", "0.25", 0.5, "1", "0.010", 1e-8, null].map(digitsOf)).toEqual([2, 2, 1, 0, 2, 8, 0]);
   });
 });

@@ -67,10 +67,13 @@ export function signedShare(figure: Figure, digits = 2): string {
 /** So many of something. */
 export const many = (count: number, what: string) => `${whole(count)} ${what}${count === 1 ? "" : "s"}`;
 
+/** A number without an exponent. */
+const plain = (figure: number) => (/e/.test(String(figure)) ? figure.toLocaleString("en", { useGrouping: false, maximumSignificantDigits: 17 }) : String(figure));
+
 /** A price or quantity as the venue writes it: exact digits, grouped. */
 export function exact(figure: Figure): string {
   if (figure === null || figure === undefined || figure === "") return "–";
-  const text = typeof figure === "number" ? String(figure) : figure;
+  const text = typeof figure === "number" ? plain(figure) : figure;
   if (/e/i.test(text)) return text;
   const [head = "", tail] = text.split(".");
   const sign = head.startsWith("-") ? "-" : "";
@@ -89,8 +92,28 @@ export function brief(figure: Figure, digits = 8): string {
   return kept ? `${head}.${kept}` : head;
 }
 
-/** Digits behind the point of prices that are written in steps of `tick`. */
-export const digitsOf = (tick: number) => Math.max(0, Math.min(12, Math.ceil(-Math.log10(tick) - 1e-9)));
+/** Digits behind the point of numbers that are written in such steps. */
+export const digitsOf = (step: Figure) => exact(step).split(".")[1]?.length ?? 0;
+
+const withDigits = (head: string, tail: string, digits: number) => (digits > 0 ? `${head}.${tail.slice(0, digits).padEnd(digits, "0")}` : head);
+
+/** A number in the digits of its step, so that a column lines up; one that has more of them keeps them. */
+export function toStep(figure: Figure, step: Figure): string {
+  const [head = "", tail = ""] = exact(figure).split(".");
+  return value(figure) === null ? head : withDigits(head, tail, Math.max(digitsOf(step), tail.length));
+}
+
+/** Digits that a mean has at least, those of its step or not. */
+const TELLING = 6;
+
+/** A mean of prices in the digits of their step, cut and never rounded up; of a coarse step in as many as say something. */
+export function mean(figure: Figure, step: Figure): string {
+  if (value(figure) === null || value(step) === null) return brief(figure);
+  const [head = "", tail = ""] = exact(figure).split(".");
+  const whole = head.replace(/\D/g, "").replace(/^0+/, "").length;
+  const zeros = whole ? 0 : (/^0*/.exec(tail)?.[0].length ?? 0);
+  return withDigits(head, tail, Math.max(digitsOf(step), TELLING - whole + zeros));
+}
 
 /** A number with so many digits behind the point, grouped. */
 export const grouped = (figure: number, digits: number) => figure.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
