@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.dashboard import House, Visitor, barriers, browser, entered, playwright, pytestmark, shot
+from tests.e2e.dashboard import House, Visitor, barriers, browser, entered, playwright, pytestmark, shot, told
 from tests.e2e.program import RUN
 from tests.unit.venues.keyed_venue import KEY, SECRET, KeyedVenue, on_loopback
 
@@ -118,6 +118,51 @@ def test_older_lines_are_read_as_one_scrolls_back_to_the_first(browser: Any, end
     table.evaluate(DEEP)
     table.locator(".table-row").last.get_by_text(first.capitalize()).wait_for()
     assert visitor.faults == []
+    visitor.context.close()
+
+
+def test_a_log_that_was_put_away_is_chosen_or_read_on_to(browser: Any, ended: House) -> None:
+    path = log_of(ended)
+    for number in (2, 1):
+        write(path.with_name(f"bot.log.{number}"), range(10 * number, 10 * number + 3))
+    visitor = Visitor(browser, ended.address)
+    page = visitor.go("/logs")
+    table, file = page.get_by_role("table", name="Log"), page.get_by_role("combobox", name="File")
+    rows(page, lines(path))
+    shot(page, "logs-files")
+
+    page.get_by_role("button", name="Read the file before it").click()
+
+    rows(page, 3)
+    table.get_by_text("Planted 12").wait_for()
+    write(path, [99])  # what comes to the newest is not told among older lines
+    file.click()
+    page.get_by_role("option", name="until").nth(1).click()
+    rows(page, 3)
+    table.get_by_text("Planted 22").wait_for()
+    assert page.get_by_role("button", name="Read the file before it").count() == 0  # there is none
+    page.get_by_label("Contains").fill("planted_21")
+    rows(page, 1)
+    page.get_by_label("Contains").fill("")
+    file.click()
+    page.get_by_role("option", name="The newest").click()
+    table.get_by_text("Planted 99").wait_for()
+    assert visitor.faults == []
+    visitor.context.close()
+
+
+def test_a_text_that_is_too_long_to_look_for_is_told_at_its_field(browser: Any, ended: House) -> None:
+    visitor = Visitor(browser, ended.address)
+    page = visitor.go("/logs")
+    field = page.get_by_label("Contains")
+
+    field.fill("x" * 129)
+
+    told(field).get_by_text("Write 128 characters at most.").wait_for()
+    assert page.get_by_role("alert").count() == 0
+    field.fill("x" * 128)
+    page.get_by_text("No line fits.").wait_for()
+    playwright.expect(field).not_to_have_attribute("aria-invalid", "true")
     visitor.context.close()
 
 

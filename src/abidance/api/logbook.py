@@ -7,6 +7,7 @@ A place is a byte of one file, which is known by its number on the disk: a log t
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -16,12 +17,18 @@ from fastapi import Query
 
 from abidance.api.problems import ProblemError
 from abidance.api.schemas.logs import LONGEST, Level
-from abidance.api.schemas.market import LogOut, LogPage
+from abidance.api.schemas.market import LogFileOut, LogOut, LogPage
 
 LEVELS = get_args(Level)
 From = Annotated[Level, Query(description="From this on.")]
 Holding = Annotated[str, Query(max_length=LONGEST, description="Text that a line must hold.")]
-File = Annotated[str, Query(max_length=64, description="`file` of the page before, with its cursor.")]
+File = Annotated[
+    str,
+    Query(
+        max_length=64,
+        description="One of `files`; with a cursor `file` of the page before. Empty is the newest.",
+    ),
+]
 
 _TAIL = 2 << 20
 """Bytes of a log that are looked through for a page, which may have no line and lead on to the next."""
@@ -62,7 +69,7 @@ class Since(NamedTuple):
 def page(path: Path, limit: int, cursor: str, file: str, wanted: Wanted) -> LogPage:
     """Return the newest lines that end at the byte `cursor` or before; `next` is where the page's oldest one begins.
 
-    Raises ProblemError (422) for a cursor of another log.
+    Raises ProblemError (422) for a cursor of another log, and for a file that is not kept any more.
     """
     try:
         with _opened(path, file) as found:
@@ -74,7 +81,7 @@ def page(path: Path, limit: int, cursor: str, file: str, wanted: Wanted) -> LogP
             start, content = _read(found, max(0, end - _TAIL), end)
     except FileNotFoundError:
         if file:
-            raise _another() from None
+            raise _gone() from None
         return LogPage(items=[])
     if start:
         cut = content.find(b"\n") + 1
@@ -82,7 +89,8 @@ def page(path: Path, limit: int, cursor: str, file: str, wanted: Wanted) -> LogP
     content = content[: content.rfind(b"\n") + 1]  # what is being written is told once it is whole
     items = list(islice(wanted.lines(content, start), limit))
     last = items[-1].at if len(items) == limit else start
-    return LogPage(items=items, next=str(last) if last else None, file=own, end=start + len(content))
+    until = start + len(content)
+    return LogPage(items=items, next=str(last) if last else None, file=own, end=until, files=_files(path))
 
 
 def since(path: Path, file: str, at: int, wanted: Wanted) -> Since | None:
@@ -123,13 +131,30 @@ def mark(path: Path) -> tuple[str, int]:
 
 def _opened(path: Path, file: str, put_away: int = _PUT_AWAY) -> BinaryIO:
     """Open a log, or that of a number among those that were `put_away` last. Raises FileNotFoundError."""
-    for each in (path, *(path.with_name(f"{path.name}.{n}") for n in range(1, put_away + 1))):
+    for each in _kept(path, put_away):
         if not file or number(each) == file:
             found = each.open("rb")
             if not file or _number(found) == file:
                 return found
             found.close()
     raise FileNotFoundError(path)
+
+
+def _kept(path: Path, put_away: int = _PUT_AWAY) -> Iterator[Path]:
+    """Yield where a log is, and where those are that were put away for it, the newest first."""
+    yield path
+    yield from (path.with_name(f"{path.name}.{n}") for n in range(1, put_away + 1))
+
+
+def _files(path: Path) -> list[LogFileOut]:
+    found = []
+    for each in _kept(path):
+        with suppress(OSError):
+            known = each.stat()
+            found.append(
+                LogFileOut(file=_named(known), size=known.st_size, changed=known.st_mtime_ns // 1_000_000)
+            )
+    return found
 
 
 def _number(file: BinaryIO) -> str:
@@ -147,6 +172,11 @@ def _read(file: BinaryIO, start: int, end: int) -> tuple[int, bytes]:
 
 def _another() -> ProblemError:
     return ProblemError(422, "The cursor is of another log.", "Begin without a cursor.")
+
+
+def _gone() -> ProblemError:
+    told, remedy = "This file of the log is not kept any more.", "Begin with the newest."
+    return ProblemError(422, told, remedy, fields={"file": f"{told} {remedy}"})
 
 
 def _line(text: str, at: int) -> LogOut | None:

@@ -67,7 +67,7 @@ def test_a_server_that_has_said_nothing_has_an_empty_log(nobody: TestClient, hou
     admin = logged_in(nobody, house, "admin")
 
     assert admin.get("/api/v1/logs").json() == {
-        "items": [], "next": None, "total": None, "file": "", "end": 0,
+        "items": [], "next": None, "total": None, "file": "", "end": 0, "files": [],
     }  # fmt: skip
 
 
@@ -89,6 +89,29 @@ def test_a_bots_log_is_for_whoever_may_look(nobody: TestClient, house: House) ->
     assert [each["data"]["n"] for each in found["items"]] == [8, 5]
     assert [each["data"]["n"] for each in rest["items"]] == [2]
     assert rest["next"] is None
+
+
+def test_logs_that_were_put_away_are_named_and_each_is_read_by_itself(
+    nobody: TestClient, house: House
+) -> None:
+    folder = house.runs.folder / "demo"
+    for name, count in (("bot.log.2", 3), ("bot.log.1", 5), ("bot.log", 9)):
+        written(folder / name, count)
+    viewer = logged_in(nobody, house, "viewer")
+
+    def read(**given: str) -> Any:
+        return viewer.get("/api/v1/runs/demo/logs", params=given).json()
+
+    newest = read()
+    each = [read(file=known["file"]) for known in newest["files"]]
+    (folder / "bot.log.2").unlink()
+    gone = viewer.get("/api/v1/runs/demo/logs", params={"file": newest["files"][2]["file"]})
+
+    assert [len(page["items"]) for page in each] == [9, 5, 3]
+    assert [page["file"] for page in each] == [known["file"] for known in newest["files"]]
+    assert newest["file"] == newest["files"][0]["file"]
+    assert newest["files"][0]["size"] == (folder / "bot.log").stat().st_size
+    assert (gone.status_code, [each["field"] for each in gone.json()["errors"]]) == (422, ["file"])
 
 
 # --- as they come

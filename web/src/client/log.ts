@@ -46,12 +46,12 @@ async function read(way: string, query: Record<string, string>): Promise<Page> {
   return body as Page;
 }
 
-/** Follow the log of a bot, or of the server (null), as far as its lines fit. */
-export function useLog(of: string | null, level: Level | null, contains: string) {
+/** Follow the log of a bot, or of the server (null), as far as its lines fit; one that was put away is read, as it grows no more. */
+export function useLog(of: string | null, file: string, level: Level | null, contains: string) {
   const way = of === null ? "/api/v1/logs" : `/api/v1/runs/${encodeURIComponent(of)}/logs`;
   const wanted = { ...(level ? { level } : {}), ...(contains ? { contains } : {}) };
   const [turn, again] = useReducer((before: number) => before + 1, 0);
-  const first = useQuery({ queryKey: ["log", way, wanted, turn], queryFn: () => read(way, wanted), staleTime: "static", gcTime: 0, refetchOnMount: false });
+  const first = useQuery({ queryKey: ["log", way, file, wanted, turn], queryFn: () => read(way, { ...wanted, ...(file ? { file } : {}) }), staleTime: "static", gcTime: 0, refetchOnMount: false });
   const page = first.data;
   const begun = useMemo<Read>(() => ({ page, rows: linesOf(page?.items ?? [], page?.file ?? ""), next: page ? nextOf(page) : null, error: null }), [page]);
   const [known, keep] = useState(begun);
@@ -64,7 +64,7 @@ export function useLog(of: string | null, level: Level | null, contains: string)
   };
 
   useEffect(() => {
-    if (!page) return;
+    if (!page || file) return;
     return stream.tail({ log: of, file: page.file ?? "", since: page.end ?? 0, ...wanted }, (told) => {
       if (told === null) again();
       else if (told.items.length > 0) hold((before) => grown(before, told));

@@ -1,11 +1,12 @@
 /** What a bot, or the server, writes into its log, newest first, as it comes; a line opens whole, with its order. */
 import { Button, Drawer, Select, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import type { Me, Run } from "../app/Shell";
+import { placed } from "../client/api";
 import { type Level, type Line, useLog } from "../client/log";
 import { DataTable } from "../ui/DataTable";
-import { words } from "../ui/format";
+import { inUnit, utc, words } from "../ui/format";
 import { Facts, Failure, Loaded, Panel, State, Time } from "../ui/parts";
 import { Why } from "./Why";
 
@@ -13,34 +14,44 @@ import { Why } from "./Why";
 const KNOWN = new Set(["run", "bot", "logger"]);
 const LEVELS: Level[] = ["info", "warning", "error"];
 const [BOT, SERVER] = ["bot", "server"];
+const NEWEST = "";
+const NOTHING = { rows: [], next: null, page: undefined, error: null };
 
 export default function Logs({ run, me }: { run: Run | undefined; me: Me }) {
   const [source, setSource] = useState(run ? BOT : SERVER);
   const [level, setLevel] = useState<Level | null>(null);
   const [text, setText] = useState("");
+  const [file, setFile] = useState(NEWEST);
   const [chosen, choose] = useState<Line | null>(null);
   const [contains] = useDebouncedValue(text, 250);
   const ofBot = source === BOT ? run : undefined;
-  const log = useLog(ofBot ? ofBot.name : null, level, contains);
+  const log = useLog(ofBot ? ofBot.name : null, file, level, contains);
+  const { at, rest } = placed(log.error, ["contains", "file"]);
+  const fitting = { ...log, error: rest, data: log.data ?? (log.error && !rest ? NOTHING : undefined) };
+  const files = useLast(log.data?.page?.files) ?? [];
+  const older = files[file ? files.findIndex((each) => each.file === file) + 1 : 1];
   const order = chosen && ofBot ? orderOf(chosen.data) : undefined;
   const sources = [...(run ? [{ value: BOT, label: `The bot ${run.name}` }] : []), { value: SERVER, label: "This server" }];
   return (
     <>
       <h1>Logs</h1>
       <div className="row">
-        {me.role === "admin" && <Select label="Source" data={sources} value={source} onChange={(found) => found && setSource(found)} allowDeselect={false} w={220} />}
+        {me.role === "admin" && <Select label="Source" data={sources} value={source} onChange={(found) => { if (found) { setSource(found); setFile(NEWEST); } }} allowDeselect={false} w={220} />}
         <Select label="Level" placeholder="All" data={LEVELS} value={level} onChange={(found) => setLevel(found as Level | null)} clearable w={140} />
-        <TextInput label="Contains" placeholder="an order's id, a word" value={text} onChange={(e) => setText(e.currentTarget.value)} w={300} />
+        <TextInput label="Contains" placeholder="an order's id, a word" value={text} onChange={(e) => setText(e.currentTarget.value)} error={at.contains} w={300} />
+        {(files.length > 1 || file !== NEWEST) && (
+          <Select label="File" data={[{ value: NEWEST, label: "The newest" }, ...files.slice(1).map((each) => ({ value: each.file, label: `until ${utc(each.changed)}, ${inUnit((each.size / 1e6).toFixed(1), "MB")}` }))]} value={file} onChange={(found) => setFile(found ?? NEWEST)} error={at.file} allowDeselect={false} w={270} />
+        )}
       </div>
       <Panel>
         <div className="logs">
-          <Loaded query={log} height={640}>
+          <Loaded query={fitting} height={640}>
             {({ rows }) => (
               <DataTable
                 label="Log"
                 rows={rows}
                 keyOf={(row) => `${row.file} ${row.at}`}
-                empty={level || contains ? "No line fits. Take a filter away." : `The ${ofBot ? "bot" : "server"} has written nothing yet.`}
+                empty={level || contains ? `No line${files.length > 1 ? " of this file" : ""} fits. Take a filter away.` : `The ${ofBot ? "bot" : "server"} has written nothing yet.`}
                 height={640}
                 onRow={choose}
                 onEnd={log.more}
@@ -53,6 +64,12 @@ export default function Logs({ run, me }: { run: Run | undefined; me: Me }) {
               />
             )}
           </Loaded>
+          {log.data?.next === null && older && (
+            <div className="row older">
+              <span className="quiet">This file begins here. What was written before it was put away.</span>
+              <Button size="compact-sm" variant="light" onClick={() => setFile(older.file)}>Read the file before it</Button>
+            </div>
+          )}
           {log.data?.error ? (
             <div className="form above">
               <Failure error={log.data.error} />
@@ -72,6 +89,13 @@ export default function Logs({ run, me }: { run: Run | undefined; me: Me }) {
       </Drawer>
     </>
   );
+}
+
+/** What was known last, while it is asked for anew. */
+function useLast<T>(found: T | undefined): T | undefined {
+  const last = useRef(found);
+  if (found !== undefined) last.current = found;
+  return last.current;
 }
 
 function What({ of }: { of: Record<string, unknown> }) {

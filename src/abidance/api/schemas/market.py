@@ -203,11 +203,21 @@ class LogOut(Schema):
     data: dict[str, Any]
 
 
+class LogFileOut(Schema):
+    """A file of a log by its number on the disk; `changed` is when its last line was written."""
+
+    file: str
+    size: int
+    changed: Moment
+
+
 class LogPage(Page[LogOut]):
     """Lines of a log, newest first. `file` goes with `next`, and with `end`, after which the stream goes on."""
 
     file: str = ""
     end: int = 0
+    files: list[LogFileOut] = Field(default_factory=list)
+    """The one that grows, and those that were put away for it, which are read by their `file`."""
 
 
 class ConfigOut(Schema):
