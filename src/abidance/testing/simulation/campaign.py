@@ -1,6 +1,7 @@
 """Many worlds, one a seed: what went wrong in each, whether everything held, and a hash that says it again."""
 
 import asyncio
+import gc
 import hashlib
 import tempfile
 import traceback
@@ -22,6 +23,8 @@ TROUBLE, CALM = 60.0, 30.0
 _LOOK, _LAST = 0.25, 10.0
 ENOUGH = 500
 """Worlds of a kind, after which each fault should have struck in one: the rarest do in one of a hundred."""
+_SWEPT = 8
+"""After how many worlds what is left of them is swept: it is old to the collector, which would let it pile up."""
 MOST_APART = 0.3
 """For which share of the end of the calm the two sides may differ in one and the same thing."""
 
@@ -194,9 +197,16 @@ def _told(place: Place, settled: float) -> Played:
 
 def play_all(seeds: Iterable[int], jobs: int, kind: str = "") -> Iterator[Played]:
     """Play many worlds, in so many processes, and yield what each came to, in order."""
-    one = partial(play, kind=kind)
+    one = partial(_play_one, kind=kind)
     if jobs <= 1:
         yield from map(one, seeds)
         return
     with ProcessPoolExecutor(jobs) as pool:
         yield from pool.map(one, seeds, chunksize=4)
+
+
+def _play_one(seed: int, kind: str) -> Played:
+    played = play(seed, kind)
+    if not seed % _SWEPT:
+        gc.collect()
+    return played
