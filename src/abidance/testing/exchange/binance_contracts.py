@@ -40,6 +40,8 @@ _DECLINED: Mapping[Why, tuple[int, str]] = {
     Why.HALTED: (-4108, "Symbol is on delivering or delivered or settling or closed or pre-trading."),
     Why.UNKNOWN: (-2011, "Unknown order sent."),
     Why.REDUCE: (-2022, "ReduceOnly Order is rejected."),
+    Why.MANY: (-2025, "Reach max open order limit."),
+    Why.STOPS: (-4045, "Reach max stop order limit."),
 }
 
 

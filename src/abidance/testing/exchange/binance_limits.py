@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from abidance.model.instrument import Instrument
 from abidance.testing.exchange.house import Refusal
+from abidance.testing.exchange.room import most_of
 from abidance.venues.net.limits import Window, table
 
 _SPANS = {"DAY": 86_400, "MINUTE": 60, "SECOND": 1}
@@ -25,6 +27,18 @@ def one_too_many(window: Window) -> Refusal:
     interval, number = _span(window)
     text = f"Too many new orders; current limit is {window.limit:g} orders per {number} {interval}."
     return Refusal(429, {"code": -1015, "msg": text})
+
+
+def open_limits(rules: Instrument) -> list[dict[str, Any]]:
+    """Return the filters that say how many orders an account may have open in an instrument."""
+    most = most_of(rules)
+    return [
+        {"filterType": name, word: limit, "limit": limit}
+        for name, word, limit in (
+            ("MAX_NUM_ORDERS", "maxNumOrders", most.orders),
+            ("MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders", most.stops),
+        )
+    ]
 
 
 def _span(window: Window) -> tuple[str, int]:

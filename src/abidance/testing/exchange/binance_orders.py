@@ -38,6 +38,8 @@ _DECLINED: Mapping[Why, tuple[int, str]] = {
     Why.NO_DEPTH: (-1013, "Filter failure: PERCENT_PRICE_BY_SIDE"),
     Why.HALTED: (-2010, "Market is closed."),
     Why.UNKNOWN: (-2011, "Unknown order sent."),
+    Why.MANY: (-2010, "Filter failure: MAX_NUM_ORDERS"),
+    Why.STOPS: (-2010, "Filter failure: MAX_NUM_ALGO_ORDERS"),
 }
 _TYPES = {
     "TAKE_PROFIT": (False, True), "TAKE_PROFIT_LIMIT": (True, True),

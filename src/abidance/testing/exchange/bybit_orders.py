@@ -31,6 +31,8 @@ _SPOT: Mapping[Why, tuple[int, str]] = {
     Why.NO_DEPTH: (170193, "Buy order price cannot be higher than 0."),
     Why.HALTED: (170121, "Invalid symbol."),
     Why.UNKNOWN: (170213, "Order does not exist."),
+    Why.MANY: (170810, "Cannot exceed maximum of 500 conditional, TP/SL and active orders."),
+    Why.STOPS: (170810, "Cannot exceed maximum of 500 conditional, TP/SL and active orders."),
 }
 _LINEAR: Mapping[Why, tuple[int, str]] = {
     Why.FUNDS: (110007, "ab not enough for new order"),
@@ -44,6 +46,8 @@ _LINEAR: Mapping[Why, tuple[int, str]] = {
     Why.HALTED: (110074, "This contract is not live"),
     Why.UNKNOWN: (110001, "order not exists or too late to cancel"),
     Why.REDUCE: (110017, "current position is zero, cannot fix reduce-only order qty"),
+    Why.MANY: (110020, "Not allowed to have more than 500 active orders"),
+    Why.STOPS: (110009, "The number of stop orders exceeds the maximum allowable limit"),
 }
 Handler = Callable[[Account, Mapping[str, Any]], object]
 

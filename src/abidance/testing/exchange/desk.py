@@ -15,6 +15,7 @@ from abidance.testing.exchange.clearing import Clearing, settling
 from abidance.testing.exchange.core import BUY, Force, Print
 from abidance.testing.exchange.core import Order as Resting
 from abidance.testing.exchange.market import Market
+from abidance.testing.exchange.room import crowding, most_of
 
 CLIENT = "client:"
 _CENT = Decimal("1e-8")
@@ -35,6 +36,8 @@ class Why(StrEnum):
     UNKNOWN = "unknown"
     HALTED = "halted"
     REDUCE = "reduce"
+    MANY = "many"
+    STOPS = "stops"
 
 
 class Declined(Exception):  # noqa: N818 (an answer, not a mistake)
@@ -163,16 +166,16 @@ class Desk:
     ended, unless the venue `remembers` them all. A post-only order that would trade is declined, or taken and ended
     where the venue `ends_post`; one at market that meets nobody, where it `ends_dry`. A stop that the market is
     past is declined, or trades at once where the venue `fires` it. Fees are paid in what was received, or in the
-    quote asset where they are `fees_in_quote`.
+    quote asset where they are `fees_in_quote`. All accounts are of one `grade`.
     """
 
-    def __init__(self, accounts: Sequence[Account], first_id: int = 4_000_000) -> None:
-        self.accounts = {account.key: account for account in accounts}
+    def __init__(self, accounts: Sequence[Account], grade: str = "") -> None:
+        self.accounts, self.grade = {account.key: account for account in accounts}, grade
         self.orders: dict[int, Placed] = {}
         self.history: list[Entry] = []
         self.horizon: int | None = None
         self.remembers = self.ends_post = self.ends_dry = self.fires = self.fees_in_quote = False
-        self.clearing, self._next, self.halted = Clearing(), first_id, set[str]()
+        self.clearing, self._next, self.halted = Clearing(), 4_000_000, set[str]()
         self.hear: Callable[[News], None] = lambda _: None
         self.declined: Callable[[Why], None] = lambda _: None
         self._stops: dict[str, list[Placed]] = {}
@@ -306,8 +309,7 @@ class Desk:
 
     def on_print(self, market: Market, found: Print) -> None:
         """Book a print for the accounts that took part in it, and see whom it touches."""
-        for side, other in ((found.maker, found.taker), (found.taker, found.maker)):
-            del other
+        for side in (found.maker, found.taker):
             if side is not None and side.owner.startswith(CLIENT):
                 self._settle(self.orders[int(side.owner[len(CLIENT) :])], found, is_maker=side is found.maker)
         waiting = self._stops.get(market.instrument.id)
@@ -338,14 +340,10 @@ class Desk:
                 if order.account is account and order.ticket.reduces and order.resting is not None:
                     held = self.clearing.position(account, order.market)
                     if held.lots * order.ticket.side >= 0:
-                        self._drop(order, ts)
+                        self.cancel(order, ts, State.EXPIRED)
             if fallen := self.clearing.fallen(account):
                 has_traded |= self.take_over(account, fallen, ts)
         return has_traded
-
-    def _drop(self, order: Placed, ts: int) -> None:
-        """End an order by the venue's own will."""
-        self.cancel(order, ts, State.EXPIRED)
 
     def take_over(self, account: Account, fallen: list[Market], ts: int) -> bool:
         """Take positions over: the orders there end, all is closed at market, insurance fills what is missing then."""
@@ -353,7 +351,7 @@ class Desk:
         for order in list(live(self.orders.values())):
             is_there = order.market in fallen or (is_cross and order.market.instrument.is_perpetual)
             if order.account is account and is_there:
-                self._drop(order, ts)
+                self.cancel(order, ts, State.EXPIRED)
         traded = 0
         for market in fallen:
             position = self.clearing.position(account, market)
@@ -370,19 +368,14 @@ class Desk:
             traded += order.filled
             lost = before - account.purse(settling(market)).total
             if position.is_isolated and not position.lots and lost > own:
-                self._insure(account, settling(market), lost - own, ts)
+                self.transfer(account, settling(market), lost - own, ts, "insurance")
         for asset in {settling(market) for market in fallen}:
             hole = account.purse(asset).total
             if hole < 0 and not any(
                 settling(market) == asset for market, _ in self.clearing.open_of(account)
             ):
-                self._insure(account, asset, -hole, ts)
+                self.transfer(account, asset, -hole, ts, "insurance")
         return traded > 0
-
-    def _insure(self, account: Account, asset: str, amount: Decimal, ts: int) -> None:
-        line = Line(ts, asset, amount, "insurance")
-        account.move(line)
-        self._tell(News(account, None, line=line))
 
     # --- inside
 
@@ -404,12 +397,20 @@ class Desk:
             raise Declined(Why.DUPLICATE)
         if ticket.reduces and self._reducible(account, market, ticket) <= 0 and ticket.trigger is None:
             raise Declined(Why.REDUCE)
+        rests = ticket.trigger is not None or (ticket.price and ticket.force in (Force.GTC, Force.POST))
+        if amended is None and rests and (full := self._crowding(account, market, ticket)):
+            raise Declined(Why(full))
         if ticket.closes:
             return
         price = ticket.price or ticket.trigger or _last(market)
         breach = market.breach(ticket.lots, price, (ticket.price, ticket.trigger), reduces=ticket.reduces)
         if breach:
             raise Declined(Why(breach))
+
+    def _crowding(self, account: Account, market: Market, ticket: Ticket) -> str:
+        here = [o for o in live(self.orders.values()) if o.account is account and o.market is market]
+        waiting = [each.state is State.WAITING for each in here]
+        return crowding(most_of(market.instrument, self.grade), waiting, waits=ticket.trigger is not None)
 
     def _is_used(self, account: Account, client_id: str) -> bool:
         return any(

@@ -45,6 +45,7 @@ _DECLINED: Mapping[Why, str] = {
     Why.WOULD_TAKE: "EOrder:Post only order",
     Why.HALTED: "EService:Market in cancel_only mode",
     Why.UNKNOWN: "EOrder:Unknown order",
+    Why.MANY: "EOrder:Orders limit exceeded",
 }
 Handler = Callable[[Account, Mapping[str, Any]], object]
 

@@ -47,6 +47,7 @@ _DECLINED: Mapping[Why, tuple[str, str]] = {
     Why.NO_DEPTH: ("230005", "The market order has no counterparty."),
     Why.HALTED: ("900001", "Unsupported trading pair."),
     Why.UNKNOWN: ("400100", "order_not_exist_or_not_allow_to_cancel"),
+    Why.MANY: ("200003", "Number of orders breached the limit"),
 }
 Handler = Callable[[Account, Mapping[str, Any]], object]
 

@@ -50,6 +50,7 @@ _DECLINED: Mapping[Why, tuple[int, str]] = {
     Why.NO_DEPTH: (30010, "no valid trade price"),
     Why.HALTED: (30016, "Trading disabled"),
     Why.UNKNOWN: (-2011, "Unknown order id."),
+    Why.MANY: (30029, "Cannot exceed the maximum order limit"),
 }
 
 

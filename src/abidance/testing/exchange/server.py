@@ -53,8 +53,8 @@ class LocalExchange:
     """One venue on loopback with its markets; enter it to open it, within a running loop.
 
     Without a clock its time begins at `start` and stands still until `advance`: what a test asks then is the same in
-    every run. With a clock (`WallClock()`) it runs by itself. Markets must be of one venue. `limited`: whoever asks too
-    often is refused as the venue does it (all accounts are of one `grade`), and banned when he goes on.
+    every run. With a clock (`WallClock()`) it runs by itself. Markets must be of one venue. All accounts are of one
+    `grade`. `limited`: whoever asks too often is refused as the venue does it, and banned when he goes on.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class LocalExchange:
         self.markets: Final = {market.instrument.id: market for market in markets}
         self.faults = faults or Faults()
         self.now = start
-        self.desk = Desk(accounts)
+        self.desk = Desk(accounts, grade)
         venue = venues.pop()
         self.house: House = house_of(venue, list(markets), self)
         self.quota = Quota(venue, grade, self.house.counted) if limited else None

@@ -58,6 +58,17 @@ NOT_TAKEN = (
     "Order book liquidity is less than symbol minimum quantity.",
 )
 """What Binance says besides -2010 and -2011 when it took no order; another text proves nothing."""
+FILTERS = frozenset(
+    f"Filter failure: {name}"
+    for name in (
+        "PRICE_FILTER", "PERCENT_PRICE", "PERCENT_PRICE_BY_SIDE", "LOT_SIZE", "MARKET_LOT_SIZE", "MIN_NOTIONAL", "NOTIONAL",
+        "ICEBERG_PARTS", "MAX_POSITION", "TRAILING_DELTA", "MAX_NUM_ORDERS", "MAX_NUM_ALGO_ORDERS", "MAX_ALGO_ORDERS",
+        "MAX_NUM_ICEBERG_ORDERS", "EXCHANGE_MAX_NUM_ORDERS", "EXCHANGE_MAX_NUM_ALGO_ORDERS", "EXCHANGE_MAX_ALGO_ORDERS",
+        "EXCHANGE_MAX_NUM_ICEBERG_ORDERS",
+    )
+)  # fmt: skip
+"""Rules of a market that an order does not keep. Those that only the matching engine can judge, as how many orders are
+open, come with -2010, the others with -1013."""
 
 
 class Error(msgspec.Struct):
@@ -97,4 +108,5 @@ def _proof(error: Error) -> Proof:
     if code == -1021:
         return Proof.LATE
     is_refused = code in REFUSALS or (code in (-2010, -2011) and text in NOT_TAKEN)
+    is_refused |= code == -2010 and text in FILTERS
     return Proof.REFUSED if is_refused else Proof.UNKNOWN
