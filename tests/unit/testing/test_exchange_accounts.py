@@ -36,9 +36,11 @@ _OPTIONS: dict[str, dict[str, Any]] = {"kucoin": {"fetchMarkets": {"types": ["sp
 
 
 @asynccontextmanager
-async def trading(id: str, **given: Any) -> AsyncIterator[tuple[LocalExchange, Market, Any, str]]:
+async def trading(
+    id: str, *, pace: float = 50.0, **given: Any
+) -> AsyncIterator[tuple[LocalExchange, Market, Any, str]]:
     """Open an exchange with one funded account and a client of ccxt that trades for it."""
-    truth, account = market(id), Account("a-key", SECRET, "a-phrase", **given)
+    truth, account = market(id, pace=pace), Account("a-key", SECRET, "a-phrase", **given)
     venue = truth.instrument.venue.lower()
     async with LocalExchange([truth], start=START, accounts=[account]) as exchange:
         exchange.desk.transfer(account, "USDT", D(1_000_000), exchange.now)

@@ -17,7 +17,7 @@ from abidance.testing.exchange.clearing import MAINTENANCE
 from abidance.testing.exchange.core import BUY, SELL, Force
 from abidance.testing.exchange.counter import LISTED_FOR, Ears, figure, steps
 from abidance.testing.exchange.desk import Declined, Desk, News, Placed, State, Ticket, Why, live
-from abidance.testing.exchange.house import Asked, Listener, Place, Refusal, said
+from abidance.testing.exchange.house import Asked, Listener, Place, Refusal, millis, said
 from abidance.testing.exchange.market import Market
 
 _SIDES = {"BUY": BUY, "SELL": SELL}
@@ -53,6 +53,7 @@ class BinanceContracts:
         self._names = {market.instrument.id: symbol for symbol, market in markets.items()}
         self._place = place
         self._keys = keys
+        keys.expired = self._expired
         self._words = ContractWords(place.desk, self._names)
         self._ears = Ears()
         self._countdowns: dict[tuple[str, str], int] = {}
@@ -334,6 +335,10 @@ class BinanceContracts:
         if not self._keys.listen_keys(account):
             raise _no(-1125, "This listenKey does not exist.")
         return {"listenKey": self._keys.listen_key(account)}
+
+    def _expired(self, account: Account, name: str) -> None:
+        event = {"e": "listenKeyExpired", "E": millis(self._place.now), "listenKey": name}
+        self._ears.expel(account, said(event))
 
     def _expel(self, account: Account) -> object:
         self._keys.forget(account)

@@ -22,6 +22,8 @@ class BinanceKeys:
         self._place = place
         self._refusals = dict(_REFUSALS) | dict(refusals or {})
         self._listens: dict[str, tuple[Account, int]] = {}
+        self.expired: Callable[[Account, str], None] = lambda *_: None
+        """Hears whose listen key ends because nobody kept it alive."""
 
     def signed(self, handler: Handler) -> Callable[[Asked], object]:
         """Return what answers a request that must be signed."""
@@ -87,8 +89,17 @@ class BinanceKeys:
         for known, (owner, until) in list(self._listens.items()):
             if owner is account and until > self._place.now:
                 name = known
-        self._listens[name] = (account, self._place.now + _LISTEN_NS)
+        until = self._place.now + _LISTEN_NS
+        self._listens[name] = (account, until)
+        self._place.at(until, lambda: self._expire(name))
         return name
+
+    def _expire(self, name: str) -> None:
+        """Let a listen key end, unless it was kept alive meanwhile."""
+        account, until = self._listens.get(name, (None, 0))
+        if account is not None and until <= self._place.now:
+            del self._listens[name]
+            self.expired(account, name)
 
     def listen_keys(self, account: Account) -> list[str]:
         """Return the account's listen keys that are in force."""

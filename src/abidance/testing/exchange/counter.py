@@ -49,8 +49,11 @@ class Ears:
         """Let a connection hear a topic no longer."""
         self._ears[listener.number].topics.discard(topic)
 
-    def expel(self, account: Account) -> None:
+    def expel(self, account: Account, last_word: Frame = "") -> None:
         """Let nobody hear of an account any more."""
+        for ear in self._of(account):
+            if last_word:
+                ear.listener.push("account", last_word)
         self._ears = {key: ear for key, ear in self._ears.items() if ear.account is not account}
 
     def tell(self, account: Account, topic: str, frame: Frame) -> None:

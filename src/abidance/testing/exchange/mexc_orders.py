@@ -63,6 +63,7 @@ class MexcOrders:
         self._place = place
         self._keys = BinanceKeys(place, _REFUSALS)
         self._ears = Ears()
+        self._keys.expired = lambda account, _: self._ears.expel(account, "Invalid listen key")
         place.desk.ends_post = place.desk.fees_in_quote = True
 
     @property
