@@ -17,13 +17,14 @@ from abidance.kernel.ids import OrderIds
 from abidance.model.account import OWNER
 from abidance.model.command import Submit
 from abidance.model.event import KILL_SWITCH, BalanceChanged, OrderFilled
-from abidance.model.order import OrderState
+from abidance.model.instrument import Instrument
+from abidance.model.order import Fill, OrderState
 from abidance.model.outcome import Decided, RefusalCode
 from abidance.portfolio.ledger import Ledger
 from abidance.portfolio.portfolio import Portfolio
 from abidance.risk import gate
 from abidance.risk.feeds import Feeds
-from abidance.run import switch
+from abidance.run import switch, trading
 from abidance.run.byhand import Settlement
 from abidance.run.departures import Departures
 from abidance.run.durable import Durable
@@ -179,6 +180,21 @@ def fees_are_dropped() -> AbstractContextManager[Any]:
     return patch.object(
         register, "_fill", lambda *given: msgspec.structs.replace(told(*given), fee=Decimal(0))
     )
+
+
+def fees_in_coins_count_as_nothing() -> AbstractContextManager[Any]:
+    """A fee in a coin that nothing prices does not say what it stands for."""
+    return patch.object(trading, "as_recorded", lambda event, _costs: event)
+
+
+def equity_does_not_see_fees_in_coins() -> AbstractContextManager[Any]:
+    """What a fee in a coin stands for is on record, and counts as nothing."""
+    valued = Portfolio._fee_worth
+
+    def unseen(self: Portfolio, fill: Fill, instrument: Instrument) -> Decimal:
+        return valued(self, msgspec.structs.replace(fill, fee_worth=msgspec.UNSET), instrument)
+
+    return patch.object(Portfolio, "_fee_worth", unseen)
 
 
 def prices_are_rounded() -> AbstractContextManager[Any]:
@@ -533,6 +549,8 @@ RULE = {
     "stale_quotes_block_nothing": "stale",
     "cancels_are_believed_at_once": "evidence",
     "fees_are_dropped": "fills",
+    "fees_in_coins_count_as_nothing": "coins",
+    "equity_does_not_see_fees_in_coins": "worth",
     "prices_are_rounded": "fills",
     "stops_keep_their_first_size": "calm",
     "stops_that_gave_way_stay_with_us": "calm",
@@ -632,6 +650,8 @@ KIND = {
     "exits_forget_what_stops_have_sold": "shared",
     "stops_give_way_to_the_exits_of_others": "shared",
     "questions_are_not_counted": "kraken-shared",
+    "fees_in_coins_count_as_nothing": "coins",
+    "equity_does_not_see_fees_in_coins": "coins",
 }
 """In which kind of world a defect is looked for; all others in plain spot."""
 
@@ -644,6 +664,7 @@ BUGS: Mapping[str, Planted] = {
         intent_is_not_synced, intent_after_the_order, nobody_waits_for_the_disk, unknown_orders_block_nothing, doubt_blocks_nothing,
         open_circuits_block_nothing,
         limits_are_forgotten, orders_may_be_worth_anything, stale_quotes_block_nothing, cancels_are_believed_at_once, fees_are_dropped,
+        fees_in_coins_count_as_nothing, equity_does_not_see_fees_in_coins,
         prices_are_rounded, stops_keep_their_first_size, stops_that_gave_way_stay_with_us, positions_have_no_stops, the_kill_switch_is_not_looked_at,
         a_kill_is_forgotten_at_once, not_found_means_absent, endings_overtake_fills,
         nobody_asks_for_fills, fills_are_booked_twice, fills_are_not_recorded, decisions_are_not_recorded,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from random import Random
 from unittest.mock import patch
 
 import pytest
@@ -77,6 +78,26 @@ def test_each_kind_of_world_is_played_and_trades() -> None:
     assert drawn == {*KINDS.values()}
     assert all(each.fills for each in played)
     assert not any(each.failure for each in played)
+
+
+def test_worlds_with_coins_take_the_place_of_plain_ones_alone() -> None:
+    kinds = [each for each in KINDS.values() if not each.coin]
+    weights = [each.weight for each in kinds]
+
+    drawn = {
+        (Random(f"kind:{seed}").choices(kinds, weights)[0].name, kind_of(seed).name) for seed in range(500)
+    }
+
+    assert drawn == {*((each.name, each.name) for each in kinds), ("spot", "coins")}
+
+
+def test_fees_are_taken_in_a_coin_until_the_account_has_none_left() -> None:
+    played = [play(seed, "coins") for seed in range(6)]
+
+    assert not any(each.failure for each in played)
+    assert all(each.hits["fee_in_coin"] for each in played)
+    assert any(each.hits.get("coin_used_up") for each in played)
+    assert any("coin_used_up" not in each.hits for each in played)
 
 
 def test_the_same_seed_is_the_same_world_in_every_process() -> None:

@@ -173,7 +173,8 @@ def level(found: Order, replica: Replica) -> LevelOut:
 
 def fill(found: Fill) -> FillOut:
     """Return a fill."""
-    return _alike(FillOut, found, ref=fill_ref(found), value=found.quantity * found.price, ts=ms(found.ts))
+    told = {"value": found.quantity * found.price, "fee_worth": found.fee_worth or None}
+    return _alike(FillOut, found, ref=fill_ref(found), ts=ms(found.ts), **told)
 
 
 def step(found: Step) -> StepOut:
@@ -288,7 +289,7 @@ def balances(replica: Replica) -> list[BalanceOut]:
         wallet, debts = portfolio.ledger.balances(venue), portfolio.ledger.debts(venue)
         for asset in {**wallet, **debts}:
             total, owed = (amounts.get(asset, ZERO) for amounts in (wallet, debts))
-            value = float(total) * portfolio.worth(asset)
+            value = portfolio.value(venue, asset)
             found.append(BalanceOut(venue=venue, asset=asset, total=total, owed=owed, value=value))
     return found
 

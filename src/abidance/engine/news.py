@@ -150,11 +150,11 @@ class News:
             return
         fill = event.fill
         self.fills.append(fill)
-        known = fill.fee_asset in state.portfolio.unpriced
+        known = self._without_price()
         trip = state.portfolio.apply(event, tag=order.request.tag if order is not None else "")
         if fill.strategy == OWNER:
             return
-        if not known and fill.fee_asset in state.portfolio.unpriced:
+        if self._without_price() - known:
             self._tell_unpriced(fill)
         position = state.position(fill.strategy, fill.instrument)
         instrument = state.instruments[fill.instrument]
@@ -189,14 +189,27 @@ class News:
             text = f"{held} of {request.instrument} is less than can be sold ({lot}): it has no stop, and is no position."
             self._actions.note("warning", "crumb", text, request.strategy)
 
+    def _without_price(self) -> set[str | tuple[str, str]]:
+        """Return in what fees were taken of which no price was known."""
+        return {*self._state.portfolio.unpriced, *self._state.portfolio.bought}
+
     def _tell_unpriced(self, fill: Fill) -> None:
         """Tell of a fee in an asset of which no price is known; once an asset, for they are many."""
-        asset, venue = fill.fee_asset, self._state.instruments[fill.instrument].venue
-        text = (
-            f"{venue} takes fees in {asset}, and nothing in this run says what {asset} is worth: positions, equity and"
-            f" the limits on losses count such fees as nothing. Let fees be taken in what is traded (at {venue}), or"
-            f" trade {asset} in this run, so that it has a price."
-        )
+        asset, instrument = fill.fee_asset, self._state.instruments[fill.instrument]
+        venue = instrument.venue
+        text = f"{venue} takes fees in {asset}, and nothing in this run says what {asset} is worth: "
+        if fill.fee_worth:
+            text += (
+                f"each counts as what it stands for, the value of the trade times the largest fee configured for {venue}."
+                f" By the first, one {asset} costs {float(fill.fee_worth / fill.fee):.6g} {instrument.quote}. Configure"
+                f" what you pay if that is far off (`[[venues.{venue}.fees]]`), or trade {asset} in this run, so that it"
+                f" has a price."
+            )
+        else:
+            text += (
+                f"positions, equity and the limits on losses count such fees as nothing. Let fees be taken in what is"
+                f" traded (at {venue}), or trade {asset} in this run, so that it has a price."
+            )
         self._actions.note("warning", "fee_unpriced", text, fill.strategy)
 
     def _tell_unasked(self, fill: Fill) -> None:

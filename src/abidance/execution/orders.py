@@ -383,4 +383,4 @@ def _fee_in_quote(fill: Fill) -> Decimal:
     name = parse_instrument_id(fill.instrument)
     if fill.fee_asset == name.quote:
         return fill.fee
-    return fill.fee * fill.price if fill.fee_asset == name.base else ZERO
+    return fill.fee * fill.price if fill.fee_asset == name.base else fill.fee_worth or ZERO

@@ -158,7 +158,11 @@ LEGAL: dict[OrderState, frozenset[OrderState]] = {
 
 
 class Fill(msgspec.Struct, frozen=True, gc=False):
-    """Our own execution. `id` is the venue's trade id; `fee` is positive when we pay, in units of `fee_asset`."""
+    """Our own execution. `id` is the venue's trade id; `fee` is positive when we pay, in units of `fee_asset`.
+
+    A fee in a third asset may bear what it stands for in quote units (`fee_worth`): so much it counts where nothing
+    prices that asset. Records of earlier versions have none.
+    """
 
     id: str
     order_id: str
@@ -172,6 +176,7 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
     ts: int
     is_maker: bool = False
     purpose: Purpose = Purpose.ENTRY
+    fee_worth: Decimal | msgspec.UnsetType = msgspec.UNSET  # not written where there is none
 
 
 class Order(msgspec.Struct, frozen=True, gc=False, tag="live_order"):
@@ -179,7 +184,7 @@ class Order(msgspec.Struct, frozen=True, gc=False, tag="live_order"):
 
     `ts_intent` is when the strategy decided and the command left, `ts_last` when anything last happened. `cost` is the
     sum of price times quantity over the fills; `fees` is in quote units (fees in the base asset at the fill's price,
-    fees in a third asset not counted).
+    those in a third asset as their `fee_worth`, if any).
     """
 
     id: str

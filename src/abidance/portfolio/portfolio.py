@@ -3,7 +3,8 @@
 Owns positions per strategy and instrument, round trips and the valuation of the run; wallets are the ledger's inside
 it. One identity holds at any moment: equity = what the run itself owns less what it owes
 (`funds`) + the profit of each strategy.
-Refuses to value what has no price: it counts as zero and is reported (`unpriced`, `unvalued`).
+Refuses to value what has no price: it counts as zero and is reported (`unpriced`, `unvalued`), but for fees of which
+it is told what they stand for.
 """
 
 from collections.abc import Iterable, Mapping, MutableSequence, Sequence
@@ -42,7 +43,8 @@ class Portfolio:
 
     `mark(instrument, price)` keeps a last price; what is no price (zero, NaN, infinite) is passed over. Valuations are
     float; quantities, costs and profits are Decimals underneath. An asset that only pays fees (BNB) is sold to the
-    strategy from the run's own funds at its last price, so that its later price is the run's affair.
+    strategy from the run's own funds at its last price, so that its later price is the run's affair. Without a price
+    it counts as bought at that moment for what the fee stands for, if that is told (`bought`, by venue and asset).
 
     What the `owner` of the accounts does himself is booked beside all that and touches none of it.
 
@@ -62,6 +64,7 @@ class Portfolio:
         self.owner = Owner(self.ledger)
         self.round_trips: MutableSequence[RoundTrip] = [] if round_trips is None else round_trips
         self.unpriced: dict[str, Decimal] = {}
+        self.bought: dict[tuple[str, str], dict[str, Decimal]] = {}
         self.dust: dict[tuple[str, str], Decimal] = {}
         self._instruments = instruments
         self._currency = currency
@@ -123,6 +126,13 @@ class Portfolio:
     def worth(self, asset: str) -> float:
         """Return what one unit of an asset is worth in currency at the last marks; zero when no instrument says."""
         return self._prices.worth(asset)
+
+    def value(self, venue: str, asset: str) -> float:
+        """Return what the equity counts for the wallet of an asset at a venue, in currency at the last marks."""
+        amounts = dict(self.bought.get((venue, asset), {}))
+        with localcontext(EXACT):
+            self._add(amounts, asset, self.ledger.balance(venue, asset))
+        return self._worth(_mirror(amounts), ())
 
     def bands(self, floor: float, peak: float) -> dict[str, tuple[float, float]] | None:
         """Return between which marks of each held instrument the equity surely stays above `floor` and up to `peak`.
@@ -326,12 +336,17 @@ class Portfolio:
         return -held
 
     def _fee_worth(self, fill: Fill, instrument: Instrument) -> Decimal:
-        """Return what a fee cost the strategy in quote units; zero, and noted, for an asset without a price."""
+        """Return what a fee cost in quote units; of an asset without a price what it stands for, or zero, and noted."""
         if fill.fee_asset == instrument.quote or not fill.fee:
             return fill.fee
         if fill.fee_asset == instrument.base and not instrument.is_perpetual:
             return fill.fee * fill.price
         known = fill.price if fill.fee_asset == instrument.base else None
+        if known is None and fill.fee_worth and self._prices.rate(fill.fee_asset, instrument.quote) is None:
+            bought = self.bought.setdefault((instrument.venue, fill.fee_asset), {})
+            self._add(bought, fill.fee_asset, fill.fee)
+            self._add(bought, instrument.quote, -fill.fee_worth)
+            return fill.fee_worth
         return -self._exchange(fill.fee_asset, -fill.fee, instrument, known)
 
     def _exchange(

@@ -47,12 +47,27 @@ def shared_fill(fill: Fill, positions: Iterable[Position]) -> list[Fill]:
                 left -= taken
         if left:
             parts.append((fill.strategy, left))
-        fees = [(fill.fee * taken / fill.quantity).quantize(_UNIT) for _, taken in parts[1:]]
-        fees.insert(0, fill.fee - sum(fees, ZERO))
+        quantities = [taken for _, taken in parts]
+        fees = _split(fill.fee, quantities)
+        worths = _split(fill.fee_worth, quantities) if fill.fee_worth else [fill.fee_worth for _ in parts]
     return [
-        replace(fill, id=f"{fill.id}/{number}" if number else fill.id, strategy=name, quantity=taken, fee=fee)
-        for number, ((name, taken), fee) in enumerate(zip(parts, fees, strict=True))
+        replace(
+            fill,
+            id=f"{fill.id}/{number}" if number else fill.id,
+            strategy=name,
+            quantity=taken,
+            fee=fee,
+            fee_worth=worth,
+        )
+        for number, ((name, taken), fee, worth) in enumerate(zip(parts, fees, worths, strict=True))
     ]
+
+
+def _split(amount: Decimal, quantities: Sequence[Decimal]) -> list[Decimal]:
+    """Return an amount in shares by quantity; the first takes what rounding leaves."""
+    whole = sum(quantities, ZERO)
+    others = [(amount * each / whole).quantize(_UNIT) for each in quantities[1:]]
+    return [amount - sum(others, ZERO), *others]
 
 
 def is_forced(fill: Fill, strategies: Mapping[str, object]) -> bool:

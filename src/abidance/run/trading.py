@@ -19,8 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from msgspec import structs
-
 from abidance.engine.actions import is_held
 from abidance.kernel.log import PROCESS, logger
 from abidance.kernel.ports import JournalStore, SimulatedVenue
@@ -54,6 +52,7 @@ from abidance.run.config import RunConfig
 from abidance.run.departures import BEGUN, Departures, place_of
 from abidance.run.door import Answer, Wish
 from abidance.run.durable import Apart, Durable
+from abidance.run.hearing import as_recorded
 from abidance.run.killing import Extent, killed
 from abidance.run.lease import Doubt
 from abidance.run.lending import LoanDesk, check_debts, lenders_of
@@ -347,7 +346,7 @@ class LiveTrading(LivePaper):
             return
         if self._rules is not None and isinstance(event, OrderRejected):
             self._rules.refused()
-        self._inbox.append(_without_secrets(event))
+        self._inbox.append(as_recorded(event, self._core.engine.state.pricing.costs))
         self._wake()
 
     def _on_doubt(self, wall: Callable[[], int]) -> None:
@@ -554,16 +553,6 @@ class LiveTrading(LivePaper):
                     self._pump.step(each)
             done = extent
             await world.pulse.sleep(LOOK_EVERY)
-
-
-def _without_secrets(event: AccountEvent) -> AccountEvent:
-    """Return an event whose reasons show no secret: venues may repeat what they were sent, and many read the record."""
-    found = {name: told for name in ("reason", "reasons") if (told := getattr(event, name, None))}
-    clean = {
-        name: PROCESS.text(told) if isinstance(told, str) else tuple(map(PROCESS.text, told))
-        for name, told in found.items()
-    }
-    return event if clean == found else structs.replace(event, **clean)
 
 
 def _check_suffices(dialect: AccountDialect, budget: Decimal, currency: str) -> None:

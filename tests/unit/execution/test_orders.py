@@ -1,5 +1,6 @@
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from abidance.execution.orders import CHANGE_PATIENCE, AnomalyCode, Orders
@@ -177,6 +178,19 @@ def test_fills_beyond_the_quantity_are_booked_and_flagged() -> None:
         Decimal("0.2"),
     )
     assert orders.counts == {AnomalyCode.OVERFILL: 1}
+
+
+@pytest.mark.parametrize(("worth", "fees"), [(Decimal("0.7"), "0.7"), (msgspec.UNSET, "0")])
+def test_a_fee_in_a_third_asset_counts_as_what_it_stands_for(
+    worth: Decimal | msgspec.UnsetType, fees: str
+) -> None:
+    event = filled()
+    fill = msgspec.structs.replace(event.fill, fee_asset="BNB", fee_worth=worth)
+
+    order = play(msgspec.structs.replace(event, fill=fill)).get("a")
+
+    assert order is not None
+    assert order.fees == Decimal(fees)
 
 
 def test_a_late_fill_on_a_cancelled_order_is_booked_and_flagged() -> None:

@@ -2,6 +2,7 @@ from decimal import Decimal
 from itertools import count
 
 import pytest
+from msgspec.structs import replace
 
 from abidance.model.account import RoundTrip
 from abidance.model.errors import InvariantError
@@ -40,10 +41,13 @@ class Desk:
         instrument: Instrument = SPOT,
         purpose: Purpose = Purpose.ENTRY,
         tag: str = "",
+        worth: str = "",
     ) -> RoundTrip | None:
         id = next(self.ids)
         amounts = (Decimal(quantity), Decimal(price), Decimal(fee))
         fill = Fill(str(id), "o", instrument.id, "trend", side, *amounts, fee_asset, ts=id, purpose=purpose)
+        if worth:
+            fill = replace(fill, fee_worth=Decimal(worth))
         return self.portfolio.apply(OrderFilled(id, fill), tag)
 
 
@@ -189,6 +193,51 @@ def test_a_fee_without_a_price_counts_as_zero_and_is_reported() -> None:
     assert desk.portfolio.unpriced == {"BNB": Decimal("0.01")}
     assert desk.portfolio.unvalued == {"BNB": Decimal("-0.01")}
     assert desk.portfolio.equity() == 1000
+
+
+def test_a_fee_without_a_price_costs_what_it_stands_for_and_the_ledger_keeps_the_coin() -> None:
+    desk, other = Desk(), Desk()
+
+    for quantity, side in (("2", Side.BUY), ("1", Side.SELL)):
+        desk.trade(side, quantity, "100", "0.01", "BNB", worth="0.15")
+        other.trade(side, quantity, "100", "0.15")
+
+    ours, theirs = desk.portfolio, other.portfolio
+    assert ours.equity() == theirs.equity() == pytest.approx(999.7)
+    assert ours.profit_of("trend") == theirs.profit_of("trend") == pytest.approx(-0.3)
+    assert ours.funds() == theirs.funds() == 1000
+    assert ours.position("trend", SPOT.id) == theirs.position("trend", SPOT.id)
+    assert ours.balance("BINANCE", "BNB") == Decimal("-0.02")
+    assert ours.balance("BINANCE", "USDT") == 900
+    assert ours.value("BINANCE", "BNB") == pytest.approx(-0.3)
+    assert ours.value("BINANCE", "USDT") == 900
+    assert (ours.unpriced, ours.unvalued) == ({}, {})
+
+
+def test_a_coin_that_has_a_price_by_now_costs_that_and_what_was_paid_before_stays() -> None:
+    desk = Desk()
+    desk.trade(Side.BUY, "1", "100", "0.01", "BNB", worth="0.15")
+
+    desk.portfolio.mark(BNB.id, 10.0)
+    desk.trade(Side.BUY, "1", "100", "0.01", "BNB", worth="0.15")
+
+    assert desk.portfolio.position("trend", SPOT.id).fees == Decimal("0.25")
+    assert desk.portfolio.equity() == pytest.approx(999.75)
+    desk.portfolio.mark(
+        BNB.id, 30.0
+    )  # what was sold to the strategy from the run's funds is to be bought again
+    assert desk.portfolio.equity() == pytest.approx(999.55)
+    assert desk.portfolio.value("BINANCE", "BNB") == pytest.approx(-0.45)
+
+
+def test_a_fee_of_a_contract_without_a_price_costs_what_it_stands_for() -> None:
+    desk = Desk(leverage=5.0)
+
+    desk.trade(Side.SELL, "2", "100", "0.02", "BNB", instrument=PERPETUAL, worth="0.2")
+
+    assert desk.portfolio.equity() == pytest.approx(999.8)
+    assert desk.portfolio.balance("BYBIT", "BNB") == Decimal("-0.02")
+    assert desk.portfolio.value("BYBIT", "BNB") == pytest.approx(-0.2)
 
 
 def test_an_instrument_quoted_in_another_asset_is_valued_through_that_assets_price() -> None:

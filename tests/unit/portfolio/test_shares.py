@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from abidance.model.account import Position
 from abidance.model.event import BalanceChanged, FundingPaid, OrderFilled
@@ -50,6 +51,18 @@ def test_what_the_venue_closes_is_taken_from_the_oldest_that_held_it() -> None:
         ("7/1", "s2", D(1)),
     ]
     assert sum(each.fee for each in parts) == 1
+
+
+@given(st.decimals("1e-12", 10**9, places=12), QUANTITIES)
+def test_what_the_fee_of_a_fill_stands_for_is_shared_out_to_the_last_unit(
+    worth: Decimal, held: list[int]
+) -> None:
+    fill = replace(forced("7"), fee_asset="BNB", fee_worth=worth)
+
+    parts = shared_fill(fill, positions(*held))
+
+    assert sum(each.fee_worth or 0 for each in parts) == worth
+    assert sum(each.fee for each in parts) == fill.fee
 
 
 def test_what_nobody_holds_stays_with_whom_the_fill_names() -> None:

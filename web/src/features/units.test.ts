@@ -12,6 +12,7 @@ describe("a record of the engine", () => {
 
   it("tells a fee in the asset in which it is paid", () => {
     expect(inUnits({ price: "0.05", fee: "0.001", fee_asset: "BNB" }, "ETH/BTC@BINANCE")).toEqual({ price: "0.05 BTC", fee: "0.001 BNB" });
+    expect(inUnits({ fee: "0.001", fee_asset: "BNB", fee_worth: "0.61" }, "BTC/USDT@BINANCE")).toEqual({ fee: "0.001 BNB", fee_worth: "0.61 USDT" });
     expect(inUnits({ stop: 968.94442800825148 }, "BTC/USDT@BINANCE")).toEqual({ stop: "968.944428008 USDT" });
     expect(inUnits({ volume: 12 }, "ETH/BTC@BINANCE")).toEqual({ volume: "12 ETH" });
   });

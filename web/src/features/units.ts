@@ -6,7 +6,7 @@ const BASE = new Set(["quantity", "filled", "remaining", "volume", "size", "bid_
 /** Prices, distances of prices and money. */
 const QUOTE = new Set([
   "open", "high", "low", "close", "price", "trigger", "decision_price", "expected", "average_price", "bid", "ask", "mark",
-  "stop", "take_profit", "trailing", "break_even", "amount",
+  "stop", "take_profit", "trailing", "break_even", "amount", "fee_worth",
 ]);
 const SHARES = new Set(["strength", "confidence", "fraction", "risk", "volatility", "kelly_cap", "max_fraction"]);
 const SECONDS = new Set(["expire_after"]);

@@ -114,7 +114,10 @@ class OrderOut(Schema):
 
 
 class FillOut(Schema):
-    """One execution of one of our orders; `ref` names it in the ledger and in `/why`."""
+    """One execution of one of our orders; `ref` names it in the ledger and in `/why`.
+
+    `fee_worth` is what a fee in a third asset stands for, in quote units: it counts where nothing prices that asset.
+    """
 
     ref: str
     id: str
@@ -127,6 +130,7 @@ class FillOut(Schema):
     value: Amount
     fee: Amount
     fee_asset: str
+    fee_worth: Amount | None
     is_maker: bool
     purpose: Purpose
     ts: Moment

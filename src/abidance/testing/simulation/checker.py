@@ -244,6 +244,7 @@ class Checker:
             total += story.cash.get((terms.venue, terms.quote), ZERO)
             if not terms.is_perpetual:
                 total += story.cash.get((terms.venue, terms.base), ZERO) * price
+        total -= story.stands_for
         for (owner, instrument), held in story.owned.items():
             cost = story.cost.get((owner, instrument))
             if cost is not None:
@@ -276,6 +277,7 @@ class Checker:
             self._is_true(terms, {**fill, "id": first}, quantity, price, -fee)
             return
         self._is_true(terms, fill, quantity, price, fee)
+        self._is_counted(terms, fill, quantity * price, fee)
         self._hold("one intent", by_hand or intent is not None, f"fill {name} is of no order: {order_id}")
         if by_hand and fill.get("purpose") != "liquidation":
             return  # what somebody does with his own is no business of the run's, and its books do not show it
@@ -305,6 +307,7 @@ class Checker:
             story.move(venue, terms.base, sign * quantity)
             story.move(venue, terms.quote, -sign * quantity * price)
         story.move(venue, fill["fee_asset"], -fee)
+        story.stands_for += Decimal(fill.get("fee_worth", 0))
 
     def _funded(self, event: Told) -> None:
         """Book funding; in the end it must be what the exchange paid."""
@@ -325,6 +328,16 @@ class Checker:
         ]
         told = f"fill {fill['id']}: {quantity} at {price}, fee {fee} {fill['fee_asset']}"
         self._hold("fills", bool(same), f"{told} is not what the exchange has: {found}")
+
+    def _is_counted(self, terms: Terms, fill: Told, value: Decimal, fee: Decimal) -> None:
+        """See that a fee in a coin is told to stand for what the coin costs, and for no more than the dearest fee."""
+        told, is_coin = Decimal(fill.get("fee_worth", 0)), fill["fee_asset"] not in (terms.base, terms.quote)
+        least, most = (
+            (fee * terms.coin - CRUMB * 10, value * terms.taker + CRUMB) if is_coin else (ZERO, ZERO)
+        )
+        self._hold(
+            "coins", least <= told <= most, f"a fee of {fee} {fill['fee_asset']} is told to stand for {told}"
+        )
 
     def _moved(self, kind: str, order_id: str) -> None:
         intent = self.story.intents.get(order_id)
@@ -361,6 +374,15 @@ class Checker:
         for instrument in self._terms:
             ours, sums = positions.get(instrument, ZERO), self.story.held(instrument)
             self._hold("position", ours == sums, f"our books hold {ours}, the fills add up to {sums}")
+
+    def worth(self, equity: float) -> None:
+        """Compare our equity with the money that is there, less what fees in coins stand for, while nothing is held."""
+        story = self.story
+        held = (story.held(id) or story.cash.get((each.venue, each.base)) for id, each in self._terms.items())
+        if not any(held):
+            sums = self._equity()
+            same = abs(Decimal(equity) - sums) <= CRUMB
+            self._hold("worth", same, f"our books count {equity}, and {sums:.6f} is there")
 
     def transferred(self, lines: Iterable[Any]) -> None:
         """Compare what came and went by the owner, as it is told, with what he moved at all exchanges.

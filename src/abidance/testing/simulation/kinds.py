@@ -39,6 +39,10 @@ GRADES = {"KRAKEN": "pro"}
 UNCOUNTED = frozenset({KUCOIN, MEXC})
 """Where orders are not counted apart from other requests."""
 CANCEL, PLACE, ASK = "DELETE", "POST", "GET"
+COIN, COIN_PRICE = "BNB", Decimal(500)
+"""What pays fees where the account has any, and what one of it costs, in quote units."""
+WITH_COINS = 0.25
+"""Which share of the plain worlds takes fees in a coin."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +119,11 @@ TONGUES: Mapping[str, Tongue] = {
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of world: its instruments, the first of which is traded, and how often it is drawn.
+    """One kind of world: its instruments, the first of which is traded, and how often it is drawn of itself.
 
     No entry may be worth more than `largest`, where one is set. In one that `is_shared` two strategies hold the
-    same instrument, and entries have goals beside their stops.
+    same instrument, and entries have goals beside their stops. Fees are taken in its `coin`, if it has one, while the
+    account has any.
     """
 
     name: str
@@ -127,6 +132,7 @@ class Kind:
     is_worked: bool = False
     is_shared: bool = False
     largest: int | None = None
+    coin: str = ""
 
     @property
     def is_perpetual(self) -> bool:
@@ -147,6 +153,7 @@ KINDS = {
         Kind("kraken-shared", (KRAKEN,), 1, is_shared=True),
         Kind("kucoin", (KUCOIN,), 2, largest=LARGEST),
         Kind("mexc", (MEXC,), 2, largest=LARGEST),
+        Kind("coins", (SPOT,), 0, coin=COIN),
     )
 }
 
@@ -154,7 +161,14 @@ KINDS = {
 def kind_of(seed: int) -> Kind:
     """Return which kind of world a seed plays."""
     kinds = tuple(KINDS.values())
-    return Random(f"kind:{seed}").choices(kinds, [each.weight for each in kinds])[0]
+    found = Random(f"kind:{seed}").choices(kinds, [each.weight for each in kinds])[0]
+    takes_coins = found.name == "spot" and Random(f"coins:{seed}").random() < WITH_COINS
+    return KINDS["coins"] if takes_coins else found
+
+
+def coins_of(seed: int) -> Decimal:
+    """Return how much of the coin the owner of an account has for fees: now and then so little that it is used up."""
+    return Random(f"coins paid in:{seed}").choice((Decimal("0.01"), Decimal("0.05"), Decimal(5)))
 
 
 def epoch_of(kind: Kind) -> int:
@@ -170,11 +184,16 @@ def terms_of(kind: Kind) -> tuple[Terms, ...]:
     for id in kind.instruments:
         rules = instrument(id)
         sizes = rules.tick, rules.lot, rules.min_notional, rules.min_quantity
+        coin = COIN_PRICE if kind.coin else Decimal(0)
         terms = Terms(id, rules.venue, rules.base, rules.quote, *sizes)
         terms = terms._replace(execution=TONGUES[id].execution, stops=TONGUES[id].stops)
         found.append(
             terms._replace(
-                is_perpetual=rules.is_perpetual, taker=taker_of(id), dearest=dearest, largest=largest
+                is_perpetual=rules.is_perpetual,
+                taker=taker_of(id),
+                dearest=dearest,
+                largest=largest,
+                coin=coin,
             )
         )
     return tuple(found)

@@ -18,7 +18,8 @@ class Terms(NamedTuple):
     """What is traded, and how the exchange writes the number of an execution in it; `stops` is whether stops go there.
 
     No order may be worth less than `least`, or of less than `smallest`. With `dearest` no entry at market may cost more
-    than that share of its value; `taker` is the true fee. No entry may be worth more than `largest`.
+    than that share of its value; `taker` is the true fee. No entry may be worth more than `largest`. One of the coin in
+    which fees are taken costs `coin`, in quote units; zero where they are taken in what is traded.
     """
 
     instrument: str
@@ -35,6 +36,7 @@ class Terms(NamedTuple):
     largest: Decimal | None = None
     execution: Callable[[int], str] = str
     stops: bool = True
+    coin: Decimal = ZERO
 
 
 class Part(Protocol):
@@ -144,6 +146,8 @@ class Story:
     doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     certified: dict[str, bool] = field(default_factory=dict)
     funding: dict[str, Decimal] = field(default_factory=dict)
+    stands_for: Decimal = ZERO
+    """What fees in coins that nobody trades are told to stand for, in quote units."""
     transfers: Counter[tuple[str, Decimal]] = field(default_factory=Counter)
     """How often which amount of which asset came or went by the owner."""
     credited: Counter[tuple[str, Decimal]] = field(default_factory=Counter)

@@ -41,6 +41,7 @@ SOON = 3.0
 RESTATED, NEVER = 5_000_000_000, 1 << 63
 """Within how many ns of a release stops stand again, and a time that does not come."""
 _SPOT_ONLY, _PERPETUAL_ONLY = frozenset({"traded_by_hand", "sold_by_hand"}), frozenset({"liquidated"})
+_COINS = frozenset({"fee_in_coin", "coin_used_up"})
 _WRITES = {"torn_write": "torn", "death_after_write": "dies", "short_write": "short", "sync_error": "sync"}
 
 
@@ -476,6 +477,7 @@ FAULTS = frozenset(
         "killed_flatten",
         "slow_disk",
         "orders_used_up",
+        *_COINS,
     }
     - {"killed"}
 )
@@ -489,4 +491,8 @@ def faults_of(kind: WorldKind) -> frozenset[str]:
 
 def _impossible(kind: WorldKind) -> frozenset[str]:
     uncounted = {"orders_used_up"} if kind.instruments[0] in UNCOUNTED else set()
-    return (_SPOT_ONLY if kind.is_perpetual else _PERPETUAL_ONLY) | uncounted
+    return (
+        (_SPOT_ONLY if kind.is_perpetual else _PERPETUAL_ONLY)
+        | (frozenset() if kind.coin else _COINS)
+        | uncounted
+    )

@@ -44,6 +44,7 @@ from abidance.testing.simulation.kinds import (
     SPOT,
     TONGUES,
     Kind,
+    coins_of,
     config_of,
     epoch_of,
     taker_of,
@@ -136,20 +137,29 @@ class CheckpointedBot(SimulatedBot):
 class Site:
     """One venue of a world: its exchange with one market and our account there, and the way to it."""
 
-    def __init__(self, seed: int, instrument_id: str, walk: Walk, pulse: VirtualPulse, epoch: int) -> None:
+    def __init__(
+        self, seed: int, instrument_id: str, walk: Walk, pulse: VirtualPulse, epoch: int, coin: str = ""
+    ) -> None:
         self.tongue = TONGUES[instrument_id]
         self.walk = walk
         self.market = _market(seed, instrument_id, walk, epoch)
         self.venue = self.market.instrument.venue
         self.least = self.market.instrument.min_notional
         self.account = Account(
-            "a-key", SECRET, PHRASE, maker=taker_of(instrument_id), taker=taker_of(instrument_id)
+            "a-key",
+            SECRET,
+            PHRASE,
+            maker=taker_of(instrument_id),
+            taker=taker_of(instrument_id),
+            fee_asset=coin,
         )
         self.exchange = LocalExchange(
             [self.market], start=epoch, clock=pulse, accounts=[self.account],
             limited=True, grade=GRADES.get(self.venue, ""),
         )  # fmt: skip
         self.exchange.desk.transfer(self.account, "USDT", FUNDS, epoch)
+        if coin:
+            self.exchange.desk.transfer(self.account, coin, coins_of(seed), epoch)
         salt = "" if instrument_id in (SPOT, CONTRACT) else instrument_id
         self.network = Network(self.exchange, Random(f"network:{seed}{salt}"))
 
@@ -167,7 +177,8 @@ class Place:
         self.folder.mkdir(parents=True)
         self.hits: dict[str, int] = {}
         walk = Walk(f"{seed}:{kind.instruments[0]}", BEGIN, 0.08)
-        self.sites = tuple(Site(seed, id, walk, self.pulse, epoch_of(kind)) for id in kind.instruments)
+        epoch = epoch_of(kind)
+        self.sites = tuple(Site(seed, id, walk, self.pulse, epoch, kind.coin) for id in kind.instruments)
         self.disk = Disk(self.folder / JOURNAL, Random(f"disk:{seed}"))
         self._disk_pace = Random(f"disk pace:{seed}")
         self.checker = Checker(terms_of(kind), is_worked=kind.is_worked)
@@ -204,6 +215,8 @@ class Place:
 
         def hear(news: News) -> None:
             truth.entry(desk.history[-1])
+            if self.kind.coin and news.part is not None:
+                self.hit("fee_in_coin" if news.part.fee_asset == self.kind.coin else "coin_used_up")
             told(news)
 
         def leaves(asked: Asked) -> None:
@@ -335,6 +348,7 @@ class Place:
             self.checker.fail("replay", "what the journal repeats is not what the process had decided")
         self._said = (0, "")
         self.checker.books(bot.balances(), bot.positions())
+        self.checker.worth(bot.engine.state.portfolio.equity())
 
     async def history(self, id: str, timeframe: str, start: int, end: int) -> Bars:
         """Return a venue's own closed bars, as long as it can be reached."""

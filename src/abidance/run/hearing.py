@@ -1,0 +1,55 @@
+"""What accounts tell, made ready for the record: without secrets, and with what fees in other coins stand for.
+
+It decides nothing; what is added is on record with the event, so that a record is repeated as it was.
+"""
+
+from collections.abc import Mapping
+from decimal import localcontext
+
+from msgspec import structs
+
+from abidance.execution.cost import Costs
+from abidance.kernel.log import PROCESS
+from abidance.model.event import AccountEvent, OrderFilled
+from abidance.model.instrument import parse_instrument_id
+from abidance.model.money import paid, to_decimal
+from abidance.model.order import Fill
+from abidance.portfolio.ledger import EXACT
+
+
+def as_recorded(event: AccountEvent, costs: Mapping[str, Costs]) -> AccountEvent:
+    """Return an event as the engine takes it; `costs` are what trading is expected to cost, by instrument."""
+    if type(event) is OrderFilled:
+        return OrderFilled(event.ts, _with_worth(event.fill, costs))
+    return _without_secrets(event)
+
+
+def _with_worth(fill: Fill, costs: Mapping[str, Costs]) -> Fill:
+    """Return a fill whose fee in a third coin says what it stands for, by the dearest fee that is configured.
+
+    A venue that takes a coin (BNB, KCS, MX) in place of the traded assets asks for no more than it would of those.
+    Where no fee is configured nothing is known.
+    """
+    known = costs.get(fill.instrument)
+    rate = 0.0 if known is None else max(known.taker, known.maker)
+    numbers = (fill.quantity, fill.price, fill.fee)
+    if rate <= 0 or not all(each.is_finite() and each > 0 for each in numbers):
+        return fill
+    name = parse_instrument_id(fill.instrument)
+    if fill.fee_asset in (name.base, name.quote):
+        return fill
+    with localcontext(EXACT):
+        return structs.replace(fill, fee_worth=paid(fill.quantity * fill.price * to_decimal(rate)))
+
+
+def _without_secrets(event: AccountEvent) -> AccountEvent:
+    """Return an event whose reasons show no secret: venues may repeat what they were sent, and many read the record."""
+    found = {name: told for name in ("reason", "reasons") if (told := getattr(event, name, None))}
+    clean = {
+        name: PROCESS.text(told) if isinstance(told, str) else tuple(map(PROCESS.text, told))
+        for name, told in found.items()
+    }
+    return event if clean == found else structs.replace(event, **clean)
+
+
+__all__ = ["as_recorded"]
