@@ -64,27 +64,36 @@ def played(venue: str, *, is_perpetual: bool = False) -> Iterator[Stage]:
 
 
 def test_binances_own_library_trades() -> None:
-    from binance.spot import Spot
+    from binance_common.configuration import ConfigurationRestAPI
+    from binance_common.errors import BadRequestError
+    from binance_sdk_spot.spot import Spot
 
     with played("BINANCE") as stage:
-        client = Spot(api_key=KEY, api_secret=SECRET, base_url=stage.url)
-        given = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.5"}
+        reach = ConfigurationRestAPI(api_key=KEY, api_secret=SECRET, base_path=stage.url)
+        client = Spot(config_rest_api=reach).rest_api
+        given = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": 0.5}
+        stop = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_LOSS", "quantity": 0.2}
+        below, above = (float(round(stage.ask * D(by), 2)) for by in ("0.98", "1.02"))
 
-        bought = client.new_order(**given, price=str(round(stage.ask * D("1.02"), 2)), newClientOrderId="one")
-        rests = client.new_order(**given, price=str(round(stage.ask * D("0.98"), 2)))
-        listed = client.get_open_orders("BTCUSDT")
-        gone = client.cancel_order("BTCUSDT", orderId=rests["orderId"])
-        found = client.get_order("BTCUSDT", origClientOrderId="one")
-        trades = client.my_trades("BTCUSDT")
-        balances = {each["asset"]: D(each["free"]) for each in client.account()["balances"]}
-        first, second = stage.orders()
+        bought = client.new_order(**given, price=above, new_client_order_id="one").data()
+        rests = client.new_order(**given, price=below).data()
+        listed = client.get_open_orders(symbol="BTCUSDT").data()
+        gone = client.delete_order(symbol="BTCUSDT", order_id=rests.order_id).data()
+        guard = client.new_order(**stop, stop_price=below, new_client_order_id="two").data()
+        with pytest.raises(BadRequestError, match="insufficient balance"):
+            client.new_order(**given | {"quantity": 100.0}, price=below)
+        found = client.get_order(symbol="BTCUSDT", orig_client_order_id="one").data()
+        trades = client.my_trades(symbol="BTCUSDT").data()
+        balances = {
+            each.asset: D(each.free) + D(each.locked) for each in client.get_account().data().balances
+        }
+        first, second, waiting = stage.orders()
 
-    assert (bought["status"], found["status"], gone["status"]) == ("FILLED", "FILLED", "CANCELED")
-    assert [each["orderId"] for each in listed] == [rests["orderId"]]
-    assert (first.state, second.state) == (State.FILLED, State.CANCELLED)
-    assert sum(D(each["qty"]) for each in trades) == D("0.5")
-    assert balances["BTC"] == stage.account.totals()["BTC"]
-    assert balances["USDT"] == stage.account.totals()["USDT"]
+    assert (bought.status, found.status, gone.status, guard.status) == ("FILLED", "FILLED", "CANCELED", "NEW")
+    assert [each.order_id for each in listed] == [rests.order_id]
+    assert (first.state, second.state, waiting.state) == (State.FILLED, State.CANCELLED, State.WAITING)
+    assert sum(D(each.qty) for each in trades) == D("0.5")
+    assert balances == {asset: stage.account.totals()[asset] for asset in ("USDT", "BTC")}
 
 
 def test_bybits_own_library_trades() -> None:
