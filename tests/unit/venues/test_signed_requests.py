@@ -22,7 +22,7 @@ from abidance.model.command import Amend, Submit
 from abidance.model.errors import ConfigError
 from abidance.model.instrument import MS_NS, InstrumentKind
 from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Side, TimeInForce
-from abidance.venues.account import AccountDialect, Call, Credentials
+from abidance.venues.account import AccountDialect, Call, Contracts, Credentials
 from abidance.venues.accounts import ACCOUNTS, account_of
 from abidance.venues.net.budget import Budgets
 from abidance.venues.trading.wire import Wire
@@ -75,6 +75,10 @@ def orders(account: AccountDialect, traded: str) -> Iterator[tuple[str, OrderReq
         yield "limit post-only", limit.__replace__(post_only=True)
     if can.reduce_only:
         yield "limit reduce-only", limit.__replace__(reduce_only=True)
+        yield (
+            "market reduce-only",
+            OrderRequest("s", traded, Side.SELL, D("0.0120"), OrderType.MARKET, reduce_only=True),
+        )
 
 
 def calls(name: str) -> Iterator[tuple[str, Call]]:
@@ -82,7 +86,10 @@ def calls(name: str) -> Iterator[tuple[str, Call]]:
     for what, request in orders(account, traded):
         yield what, account.submit(Submit(ID, request, EPOCH))
         if request.trigger is not None:
-            yield f"cancel {what}", account.cancel(Order(ID, request, OrderState.OPEN, EPOCH), "")
+            guard = Order(ID, request, OrderState.OPEN, EPOCH)
+            yield f"cancel {what}", account.cancel(guard, "")
+            if account.capability.amends:
+                yield f"amend {what}", account.amend(guard, Amend(ID, None, None, D("30200.0"), EPOCH), "")
     standing = Order(
         ID,
         OrderRequest("s", traded, Side.BUY, D(1), OrderType.LIMIT, D(9)),
@@ -96,6 +103,8 @@ def calls(name: str) -> Iterator[tuple[str, Call]]:
         yield "cancel all", account.cancel_all(traded)
     for call in account.cancel_rest(traded):
         yield "cancel the rest", call
+    if account.contracts is not None:
+        yield from perpetual(account.contracts, traded)
     yield "find", next(iter(account.find(standing)))
     yield "funds", account.funds()
     if account.countdown is not None:
@@ -105,6 +114,16 @@ def calls(name: str) -> Iterator[tuple[str, Call]]:
         yield "borrow", account.lender.borrow("BTC", D("0.010"))
         yield "repay", account.lender.repay("BTC", D("0.010"))
         yield "interest", account.lender.interest(EPOCH)
+
+
+def perpetual(contracts: Contracts, traded: str) -> Iterator[tuple[str, Call]]:
+    """Yield how the leverage and, where each instrument has one, the margin mode are set and read."""
+    yield "leverage", contracts.set_leverage(traded, D(5))
+    for is_isolated in (True, False):
+        if (call := contracts.set_margin(traded, isolated=is_isolated)) is not None:
+            yield f"margin {'isolated' if is_isolated else 'crossed'}", call
+    for number, call in enumerate(contracts.mode(traded), 1):
+        yield f"mode {number}", call
 
 
 async def signed(name: str) -> dict[str, dict[str, Any]]:
@@ -133,8 +152,14 @@ def test_no_order_type_that_a_venue_really_has_is_without_its_request(name: str)
     }
     needed |= {f"limit {force.value}" for force in can.in_force if force is not TimeInForce.GTC}
     needed |= {"limit post-only"} if can.post_only else set()
-    needed |= {"limit reduce-only"} if can.reduce_only else set()
-    needed |= {"amend"} if can.amends else set()
+    needed |= {"limit reduce-only", "market reduce-only"} if can.reduce_only else set()
+    needed |= (
+        {"amend"} | {f"amend {type.value}" for type in can.native if "stop" in type} if can.amends else set()
+    )
+    if account.contracts is not None:
+        needed |= {"leverage", "mode 1"}
+        sets_margin = account.contracts.set_margin(market_of(name)[1], isolated=True) is not None
+        needed |= {"margin isolated", "margin crossed"} if sets_margin else set()
     needed |= {"cancel all"} if can.cancels_all else set()
     needed |= {"countdown", "call the countdown off"} if account.countdown is not None else set()
     needed |= {"borrow", "repay", "interest"} if account.lender is not None else set()
@@ -240,9 +265,8 @@ def test_a_signed_request_goes_to_the_venues_own_host_with_its_secret_left_out(n
 def test_each_order_is_placed_under_our_own_id() -> None:
     for market in GOLDEN.values():
         for what, told in market.items():
-            if what.startswith(("market", "limit", "stop", "cancel stop")) or what in (
+            if what.startswith(("market", "limit", "stop", "cancel stop", "amend")) or what in (
                 "cancel",
-                "amend",
                 "find",
             ):
                 asks_for_all = told["url"].endswith("/OpenOrders")  # Kraken's: one answer serves all who look
