@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from abidance.model.event import FundingPaid, OrderFilled
-from abidance.model.instrument import MS_NS
+from abidance.model.instrument import MS_NS, SECOND_NS
 from abidance.model.order import OrderType, Purpose, Side
-from abidance.testing.exchange import Fault, Wrong
+from abidance.testing.exchange import Fault, Wrong, binance_keys
 from abidance.testing.exchange.accounts import Line
 from abidance.testing.exchange.core import BUY, SELL, Force
 from abidance.testing.exchange.desk import State
@@ -365,3 +365,27 @@ async def test_a_difference_that_was_found_out_of_turn_is_looked_at_again_as_soo
     await world.advance(20)
 
     assert "books" not in world.gateway.doubts
+
+
+async def test_a_listen_key_that_nobody_could_keep_alive_is_followed_by_another_and_fills_are_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(binance_keys, "_LISTEN_NS", 60 * SECOND_NS)
+    world = World(venue="BINANCE", is_perpetual=True)
+    assert world.gateway.dialect.stream is not None
+    monkeypatch.setattr(world.gateway.dialect.stream, "renew", lambda token: None)
+    await world.start()
+
+    await world.advance(50)
+    before = len(world.ears)
+    await world.advance(15)
+    first, second = world.ears[before - 1], world.ears[-1]
+    asked = world.asked["GET"]
+    order = world.submit(Side.BUY, "0.1")
+    await world.advance(0.5)
+    told, asked_since = world.told(order), world.asked["GET"] - asked
+    await world.stop()
+
+    assert (before, first.is_over, first.path == second.path) == (1, True, False)
+    assert world.filled(order) == D("0.1")
+    assert (told[-1], asked_since) == ("OrderFilled", 0)  # nobody had to ask

@@ -53,7 +53,7 @@ class Ears:
         """Let nobody hear of an account any more."""
         for ear in self._of(account):
             if last_word:
-                ear.listener.push("account", last_word)
+                ear.listener.push("account ends", last_word)
         self._ears = {key: ear for key, ear in self._ears.items() if ear.account is not account}
 
     def tell(self, account: Account, topic: str, frame: Frame) -> None:
