@@ -26,7 +26,7 @@ _MOST: Mapping[tuple[str, bool], Most] = {
     ("MEXC", False): Most(500),
 }
 """By venue and whether it is a perpetual: Binance's filters of BTCUSDT, Bybit's and KuCoin's pages on placing orders,
-Kraken's page on the maximum number of open orders, MEXC's changelog."""
+Kraken's page on the maximum number of open orders. MEXC documents a code and no number: 500 is a likely one."""
 _GRADED: Mapping[tuple[str, str], Most] = {("KRAKEN", "starter"): Most(60), ("KRAKEN", "pro"): Most(225)}
 
 
