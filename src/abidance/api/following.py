@@ -134,6 +134,7 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.broken: dict[str, str] = {}
+        self._unread: dict[str, Presence] = {}
         self._runs: dict[str, Followed] = {}
         self._scan_at = 0.0
         self._changed = asyncio.Event()
@@ -151,9 +152,15 @@ class Runs:
         return found
 
     def is_running(self, name: str) -> bool:
-        """Say whether a process answers for a run, whether or not its journal can be read."""
-        found = self._runs.get(name)
-        return is_answering(self.folder / name) if found is None else found.is_running
+        """Say whether a process answers for a run, whether or not its journal can be read.
+
+        However often it is asked, a bot hears of it once.
+        """
+        if (found := self._runs.get(name)) is not None:
+            return found.is_running
+        if name in self.broken:
+            return bool(self._unread.setdefault(name, Presence(self.folder / name)))
+        return is_answering(self.folder / name)
 
     def is_real(self, name: str) -> bool:
         """Say whether what is on record under a name has real orders, or may have because it cannot be read."""
@@ -210,6 +217,8 @@ class Runs:
         for name, folder in there.items():
             if name not in self._runs:
                 self._open(name, folder)
+        for name in set(self._unread) - set(self.broken):
+            self._unread.pop(name).close()
 
     def _open(self, name: str, folder: Path) -> None:
         try:
@@ -226,6 +235,8 @@ class Runs:
             with suppress(OSError):
                 run.close()
         self._runs.clear()
+        while self._unread:
+            self._unread.popitem()[1].close()
 
 
 def _told(error: Exception) -> str:

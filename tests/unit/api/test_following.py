@@ -1,5 +1,6 @@
 """Runs whose journals are damaged or cannot be read for a while: what is told of them, and that they can be killed."""
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from abidance.api.house import House
 from abidance.journal.record import Record
 from abidance.run import killing
 from abidance.run.bot import JOURNAL
+from abidance.run.door import DOOR
 from abidance.run.replica import Replica
 from tests.unit.api.conftest import CHANGE, logged_in
 
@@ -217,3 +219,28 @@ def test_a_run_that_is_not_read_on_is_told_as_old_and_the_server_is_ready(
 
     assert (shown["is_current"], shown["problem"]) == (False, "The disk is gone.")
     assert viewer.get("/ready").status_code == 200
+
+
+def test_a_bot_whose_journal_cannot_be_read_is_not_called_at_each_time_that_somebody_looks(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "strange"
+    folder.mkdir()
+    (folder / JOURNAL).write_bytes(b"nothing that anybody wrote")
+    runs = Runs(tmp_path)
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(folder / DOOR))
+        door.listen(16)
+        door.setblocking(False)
+        runs.scan()
+
+        told = [runs.is_running("strange") for _ in range(10)]
+        line, _ = door.accept()
+
+        assert told == [True] * 10
+        with pytest.raises(BlockingIOError):
+            door.accept()
+        line.close()
+    (folder / DOOR).unlink()
+    assert not runs.is_running("strange")
+    runs.close()
