@@ -50,6 +50,11 @@ TITLES = {
     503: "Not ready",
 }
 """What each status means here."""
+LONGEST, LONGEST_REMEDY = 600, 2_400
+"""Characters of a text in a problem: of what somebody sent no more is sent back. A remedy may hold the last words of a
+process that did not start."""
+MOST_FIELDS = 50
+_LEFT_OUT = " … "
 _EMPTY = "Fill this in."
 _UNREAD = "The body cannot be read."
 _JSON = "Send JSON as UTF-8, with quotes around names and text, and not nested a hundred deep."
@@ -118,18 +123,28 @@ def respond(
     headers: Mapping[str, str] | None = None,
     request_id: str = "",
 ) -> Response:
-    """Return a problem as a response."""
-    title = TITLES.get(status, "Error")
+    """Return a problem as a response; of longer texts than `LONGEST` the middle is left out."""
     problem = Problem(
-        title=title,
+        title=TITLES.get(status, "Error"),
         status=status,
-        detail=detail,
-        remedy=remedy,
+        detail=_cut(detail),
+        remedy=_cut(remedy, LONGEST_REMEDY),
         code=code,
-        errors=errors or [],
+        errors=[
+            FieldProblem(field=_cut(each.field), message=_cut(each.message))
+            for each in (errors or [])[:MOST_FIELDS]
+        ],
         request_id=request_id,
     )
     return JSONResponse(problem.model_dump(), status, dict(headers or {}), MEDIA)
+
+
+def _cut(text: str, most: int = LONGEST) -> str:
+    """Return a text without its middle where it is too long: what was found stands first, and what there is last."""
+    if len(text) <= most:
+        return text
+    half = (most - len(_LEFT_OUT)) // 2
+    return f"{text[:half]}{_LEFT_OUT}{text[-half:]}"
 
 
 def install(app: FastAPI) -> None:
@@ -176,7 +191,7 @@ async def _on_misfit(request: Request, error: Exception) -> Response:
         for each in error.errors()
     ]
     told = "; ".join(f"{each.field}: {each.message}" for each in errors[:3])
-    return respond(422, told, "Mend the fields that are named.", errors=errors[:50], request_id=_id(request))
+    return respond(422, told, "Mend the fields that are named.", errors=errors, request_id=_id(request))
 
 
 def _field(flaw: Mapping[str, Any]) -> str:
@@ -207,7 +222,7 @@ async def _on_ours(request: Request, error: Exception) -> Response:
         FieldProblem(field=name, message=_without_place(told)) for name, told in error.fields.items() if name
     ]
     found = _without_place(error.found.partition("\n")[0] if len(errors) > 1 else error.found)
-    return respond(status, found, error.remedy, errors=errors[:50], request_id=_id(request))
+    return respond(status, found, error.remedy, errors=errors, request_id=_id(request))
 
 
 def _without_place(text: str) -> str:

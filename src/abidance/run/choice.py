@@ -29,8 +29,14 @@ def write_choice(config: RunConfig, title: str, folder: Path, strategies: Path |
 
 
 def as_file(config: RunConfig) -> str:
-    """Return a configuration file of the same run, whatever its time range: what differs from the defaults."""
-    values = config.model_dump(mode="json", exclude_defaults=True, exclude={"timerange"})
+    """Return a configuration file of the same run, whatever its time range: everything that was set.
+
+    What was set to the default is written, too: it may stand over something else (`[venues.KRAKEN]` over `[venue]`).
+    So is what a record leaves out, such as `lease`: where a run trades and who else may is a part of it.
+    """
+    values = config.model_dump(mode="json", exclude_unset=True, exclude={"timerange"})
+    unrecorded = (name for name, field in RunConfig.model_fields.items() if field.exclude)
+    values |= {name: getattr(config, name) for name in unrecorded if name in config.model_fields_set}
     strategies = values.pop("strategies", [])
     lines = [*_table(values, "")]
     for each in strategies:

@@ -217,6 +217,27 @@ def test_a_choice_as_a_file_makes_the_same_run(tmp_path):
     assert load([path], {"timerange": run.timerange}, {}).ready() == run
 
 
+def test_a_written_configuration_keeps_what_was_set_to_the_default_and_what_no_record_holds(tmp_path):
+    own, path = tmp_path / "config.toml", tmp_path / "choice.toml"
+    own.write_text(
+        'instruments = ["BTC/USDT@BINANCE", "BTC/USD@KRAKEN"]\ndead_man = false\nstore = "/data"\n'
+        'lease = "postgresql://us@here/leases"\n[venue]\nlatency_ms = 50\nfill_on_touch = true\n'
+        "[venue.slippage]\nfixed = 0.01\n"
+        '[venues.KRAKEN]\nlatency_ms = 0\nslippage.fixed = 0.0\n[risk.breakers]\ndaily_loss = "none"\n'
+        '[[strategies]]\nstrategy = "EmaCross"\n'
+    )
+    run = load([own], {}, {}).ready()
+
+    path.write_text(as_file(run))
+    again = load([path], {}, {}).ready()
+
+    assert again == run
+    assert (again.lease, again.dead_man, again.store) == (run.lease, False, run.store) != ("", False, "")
+    assert again.venue_of("KRAKEN").latency_ms == 0
+    assert again.venue_of("KRAKEN").slippage.fixed == 0.0
+    assert as_file(again) == as_file(run)
+
+
 def test_a_crew_is_no_larger_than_what_is_left_to_do(tmp_path):
     search = searched(tmp_path, "small", jobs=64, epochs=1)
 
