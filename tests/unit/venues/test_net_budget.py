@@ -253,6 +253,21 @@ def test_an_unknown_host_is_asked_with_care() -> None:
     assert limits_of("https://example.org/v1").windows[0].limit == 10
 
 
+def test_one_address_that_stands_in_for_several_hosts_is_counted_and_banned_as_each_of_them() -> None:
+    budgets, here = Budgets(HandPulse()), "http://127.0.0.1:9000"
+    hosts = ("https://api.binance.com", "https://fapi.binance.com", "https://api.kraken.com")
+    spot, perpetual, kraken = (budgets.of(here, limits_of(host), "key") for host in hosts)
+    order = Request("POST", "/api/v3/order", {})
+
+    refused = spot.heed(Answer(429, {"retry-after": "60"}, b""), order)
+
+    assert refused
+    assert spot.delay(order) > 0
+    assert perpetual.delay(Request("POST", "/fapi/v1/order", {})) == 0
+    assert kraken.delay(Request("GET", "/0/public/Depth", {})) == 0
+    assert budgets.of(f"{here}/", limits_of(hosts[0]), "key") is spot
+
+
 # --- requests
 
 

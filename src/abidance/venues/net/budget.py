@@ -11,7 +11,7 @@ them hold up nothing else.
 import asyncio
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from math import inf, isfinite
 
@@ -196,23 +196,25 @@ class Ban:
 class Budgets:
     """All budgets of a process: whoever shares an address or an account shares what is left of it.
 
-    `grades` says of which grade our accounts are, by venue.
+    One that stands in for several hosts is counted as each of them. `grades` says of which grade our accounts are, by
+    venue.
     """
 
     def __init__(self, pulse: Pulse, grades: Mapping[str, str] = NONE) -> None:
         self._pulse = pulse
         self._grades = grades
-        self._meters: dict[tuple[str, str, str], Meter] = {}
-        self._bans: dict[tuple[str, str], Ban] = {}
-        self._budgets: dict[tuple[str, str, str], Budget] = {}
+        self._meters: dict[tuple[Hashable, ...], Meter] = {}
+        self._bans: dict[tuple[Hashable, ...], Ban] = {}
+        self._budgets: dict[tuple[Hashable, ...], Budget] = {}
 
     def of(self, host: str, limits: HostLimits, account: str = "", address: str = "") -> Budget:
         """Return the budget of an account at an address for one host; the same one each time."""
-        key = (host, account, address)
+        place = host.rstrip("/"), limits.host or limits.venue
+        key = (place, account, address)
         if key not in self._budgets:
             graded = limits.of(self._grades.get(limits.venue, ""))
-            ban = self._bans.setdefault((host, address), Ban())
-            meter = partial(self._meter, host, account, address)
+            ban = self._bans.setdefault((place, address), Ban())
+            meter = partial(self._meter, place, account, address)
             self._budgets[key] = Budget(graded, meter, ban, self._pulse)
         return self._budgets[key]
 
@@ -221,8 +223,9 @@ class Budgets:
         window = Window("connections", per_minute or inf, 60.0)
         return self._meters.setdefault((url, window.name, ""), Meter(window))
 
-    def _meter(self, host: str, account: str, address: str, window: Window, part: str) -> Meter:
-        key = f"{host} {window.per}", f"{window.name} {part}", account if window.per == "account" else address
+    def _meter(self, place: Hashable, account: str, address: str, window: Window, part: str) -> Meter:
+        shared = account if window.per == "account" else address
+        key = place, window.per, window.name, part, shared
         if (found := self._meters.get(key)) is None:
             found = self._meters[key] = (Counter if window.falls else Meter)(window)
         return found

@@ -140,6 +140,8 @@ class HostLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     windows: tuple[Window, ...]
     default: float = 1.0
     rules: tuple[Rule, ...] = ()
+    host: str = ""
+    """The name under which they are in the table."""
 
     def of(self, grade: str) -> "HostLimits":
         """Return the limits of an account of a grade."""
@@ -164,7 +166,8 @@ def table() -> dict[str, HostLimits]:
     """Return the bundled limits by host."""
     text = files("abidance").joinpath("data", "limits.toml").read_text(encoding="utf-8")
     raw: dict[str, Any] = tomllib.loads(text)
-    return msgspec.convert(raw, dict[str, HostLimits])
+    found = msgspec.convert(raw, dict[str, HostLimits])
+    return {host: msgspec.structs.replace(each, host=host) for host, each in found.items()}
 
 
 def grades_of(venue: str) -> frozenset[str]:
