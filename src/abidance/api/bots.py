@@ -26,6 +26,7 @@ from abidance.model.errors import UsageError, about
 from abidance.run.choice import as_file
 from abidance.run.config import RunConfig
 from abidance.run.door import is_answering
+from abidance.run.folders import folder_of
 from abidance.run.golive import venues_of
 from abidance.security.unlocking import PASSPHRASE
 
@@ -123,7 +124,7 @@ class Bots:
         """
         name = recipe.name
         with about("name"):
-            if is_answering(self._userdir / "runs" / name):
+            if is_answering(folder_of(self._userdir, name)):
                 raise UsageError(f"The bot {name} is running.", "Stop it first, or choose another name.")
             with suppress(UsageError):
                 is_real = is_real or self.get(name).is_real
@@ -184,7 +185,7 @@ class Bots:
             return self._start(recipe, fresh=False, passphrase=passphrase)
 
     def _start(self, recipe: Recipe, *, fresh: bool, passphrase: str) -> bool:
-        folder = self._userdir / "runs" / recipe.name
+        folder = folder_of(self._userdir, recipe.name)
         log = self._folder / f"{recipe.name}.log"
         typed = recipe.typed(self._files(recipe.name)[0], self._userdir, fresh=fresh)
         secret = {PASSPHRASE: passphrase} if passphrase else {}

@@ -5,7 +5,6 @@ that is replaced by a fresh one is followed anew.
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from abidance.kernel.log import logger
 from abidance.model.errors import AbidanceError
 from abidance.run.bot import JOURNAL
 from abidance.run.door import Presence, is_answering
+from abidance.run.folders import is_aside
 from abidance.run.replica import Replica
 
 BEAT, LISTENED, TURN, AT_ONCE = 0.05, 0.01, 0.01, 200
@@ -27,8 +27,6 @@ read at once."""
 AGAIN, STALE = 5.0, 3.0
 """Seconds until a journal that could not be read is tried again; and after which what is told is called old."""
 _SCAN = 1.0
-_ASIDE = re.compile(r"\.[0-9]{8}-[0-9]{6}(-[0-9]+)?$")
-"""How the folders of runs end that were moved aside by a fresh start."""
 
 
 class Followed:
@@ -209,7 +207,7 @@ class Runs:
     def scan(self) -> None:
         """Look for runs that came, went or were replaced."""
         found = (path.parent for path in self.folder.glob(f"*/{JOURNAL}"))
-        there = {folder.name: folder for folder in found if not _ASIDE.search(folder.name)}
+        there = {folder.name: folder for folder in found if not is_aside(folder.name)}
         for name in tuple(self._runs):
             if name not in there or self._runs[name].is_replaced:
                 self._runs.pop(name).close()

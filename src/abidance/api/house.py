@@ -23,6 +23,7 @@ from abidance.api.studies import URL as SHARED
 from abidance.api.studies import Studies
 from abidance.api.workshop import BACKTESTS, DOWNLOADS, SEARCHES, VERDICTS
 from abidance.market.store import BarStore, Catalog, Tables
+from abidance.run.folders import RUNS
 from abidance.security.audit import AUDIT, Audit
 from abidance.security.database import USERS, open_database
 from abidance.security.passwords import Passwords
@@ -33,8 +34,8 @@ from abidance.security.users import Users
 T = TypeVar("T")
 JOURNALS, STREAM = "journals", "stream"
 """Works beside the requests without which what is told is old."""
-RUNS, SERVED = "runs", "serve.log"
-"""In the user directory: where runs lie, and what the server says of itself."""
+SERVED = "serve.log"
+"""In the user directory: what the server says of itself."""
 
 
 class House:

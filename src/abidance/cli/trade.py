@@ -17,6 +17,7 @@ from abidance.cli import options
 from abidance.cli.data import DEFAULT_USERDIR, UserDir
 from abidance.cli.keys import KeyFile, Keyring
 from abidance.cli.options import RunOptions
+from abidance.run.folders import aside_of, folder_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -118,7 +119,7 @@ def trade(
         dry_run_wallet, setting, parameter, store,
     ).load()  # fmt: skip
     console = Console(highlight=False)
-    folder = userdir.expanduser() / "runs" / loaded.name
+    folder = folder_of(userdir, loaded.name)
     serving = partial(_serving, loaded, userdir, console, is_wanted=dashboard)
     trading = partial(
         _trade_live, loaded, userdir, folder, console, plain=plain, json_file=json_file, report=report
@@ -362,12 +363,7 @@ def _set_aside(folder: Path, console: "Console") -> None:
         raise JournalError(
             f"The bot in {folder} is running.", "Stop it first, or give this one its own name."
         )
-    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    aside = folder.with_name(f"{folder.name}.{moment}")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = folder.with_name(f"{folder.name}.{moment}-{number}")
+    aside = aside_of(folder, datetime.now(UTC))
     _check_released(folder)  # it may have been thrown while a person was asked
     folder.rename(aside)
     console.print(f"What was on record is now in {aside}", soft_wrap=True)

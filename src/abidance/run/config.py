@@ -23,7 +23,7 @@ from abidance.model.errors import ConfigError, UsageError
 from abidance.model.instrument import InstrumentKind, is_venue, parse_instrument_id, timeframe_ns
 from abidance.model.money import received, to_decimal
 from abidance.risk.config import RiskConfig
-from abidance.run.folders import NAME
+from abidance.run.folders import NAME, is_aside
 from abidance.run.loading import Given, MisfitError, assemble
 from abidance.run.perpetuals import PerpetualsConfig
 from abidance.run.reference import Reference
@@ -118,6 +118,16 @@ class RunConfig(Config):
     """Where market data lies: a folder, or postgresql://user@host/database; the user directory's when empty."""
     lease: Database = Field("", exclude=True)
     """Where several machines agree who trades on an account: postgresql://user@host/database; nowhere when empty."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_no_name_of_what_was_put_aside(cls, value: str) -> str:
+        if is_aside(value):
+            raise MisfitError(
+                f"{value!r} is how a folder is called that a fresh start put aside.",
+                "Choose a name without a date at its end.",
+            )
+        return value
 
     @field_validator("instruments")
     @classmethod

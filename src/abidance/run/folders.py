@@ -1,12 +1,17 @@
 """Where a bot keeps what is its own: a folder of its name under runs/ in the user directory."""
 
 import re
+from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 from abidance.model.errors import UsageError
 
+RUNS = "runs"
+"""In the user directory: where runs lie."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """What the name of a bot must look like, so that it names one folder and nothing else."""
+_ASIDE = re.compile(r"\.[0-9]{8}-[0-9]{6}(-[0-9]+)?$")
 
 
 def folder_of(userdir: Path, name: str) -> Path:
@@ -16,7 +21,19 @@ def folder_of(userdir: Path, name: str) -> Path:
             f"{name[:80]!r} is no name of a bot.",
             "A name has up to 64 letters, digits, dots, dashes and underscores: see runs/ in the user directory.",
         )
-    return userdir.expanduser() / "runs" / name
+    return userdir.expanduser() / RUNS / name
 
 
-__all__ = ["NAME", "folder_of"]
+def is_aside(name: str) -> bool:
+    """Say whether a folder of this name was put aside by a fresh start."""
+    return _ASIDE.search(name) is not None
+
+
+def aside_of(folder: Path, now: datetime) -> Path:
+    """Return where a bot's folder is put aside at a moment; nothing is there."""
+    name = f"{folder.name}.{now:%Y%m%d-%H%M%S}"
+    places = (folder.with_name(name if number == 1 else f"{name}-{number}") for number in count(1))
+    return next(each for each in places if not each.exists())
+
+
+__all__ = ["NAME", "RUNS", "aside_of", "folder_of", "is_aside"]

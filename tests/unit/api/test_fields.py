@@ -25,6 +25,11 @@ DOWNLOAD = {"instruments": ["BTC/USDT@BINANCE"]}
         ("POST /users", USER | {"name": "viewer"}, "name"),
         ("POST /tokens", {"name": "two words"}, "name"),
         ("POST /bots", {"name": "two words", "strategies": [{"strategy": "EmaCross"}], **BTC}, "name"),
+        (
+            "POST /bots",
+            {"name": "one.20250101-120000", "strategies": [{"strategy": "EmaCross"}], **BTC},
+            "name",
+        ),
         ("POST /searches", SEARCH | {"train_until": "soon"}, "train_until"),
         ("PUT /runs/demo/round-trips/0/note", {"labels": ["a b"], "note": ""}, "labels.0"),
         ("POST /users", USER | {"password": "short"}, "password"),

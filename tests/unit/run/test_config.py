@@ -260,6 +260,8 @@ def test_an_instrument_that_is_not_written_in_full_is_led_to_its_id(typed: str, 
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
+        ({"name": "bot.20250101-120000"}, "'bot.20250101-120000' is how a folder is called that"),
+        ({"name": "bot.20250101-120000-2"}, "'bot.20250101-120000-2' is how a folder is called that"),
         ({"instruments": ["?"]}, "Unknown instrument '?'"),
         ({"instruments": ["A/B@C", "A/B@C"]}, "A/B@C is listed twice"),
         ({"timeframe": "1x"}, "Unknown timeframe '1x'"),

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from abidance.kernel.config import Plain
 from abidance.model.instrument import LONGEST_VENUE
+from abidance.run import folders
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class Page(Schema, Generic[T]):
 
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
-BOT = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+BOT = folders.NAME
 ACCOUNT = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,15}$"
 LABEL = r"^[^\s,]{1,32}$"
 LENGTH = r"^[0-9]{1,4}[smhdwM]$"
@@ -62,7 +63,7 @@ FORMS = {
     METRIC: "Name a figure as it stands in results, such as sharpe or max_drawdown:max.",
     WORD: "Write a condition such as trades>=30.",
     NAME: "Begin with a letter or digit; letters, digits and . _ @ - may follow, 64 in all, and no blanks.",
-    BOT: "Begin with a letter or digit; letters, digits, _ and - may follow, 64 in all, and no blanks.",
+    BOT: "Begin with a letter or digit; letters, digits and . _ - may follow, 64 in all, and no blanks.",
     ACCOUNT: "Begin with a letter or digit; letters, digits, . _ and - may follow, 16 in all, and no blanks.",
     LABEL: "A label has up to 32 characters, no blanks and no commas.",
     LENGTH: "Write a number and one of s, m, h, d, w and M, such as 1h.",
