@@ -84,8 +84,10 @@ def identify(connection: HTTPConnection) -> Identity:
 
 
 def known_as(scope: Asked) -> str:
-    """Return by what a request is known: the name of its session or token, empty for a stranger's."""
+    """Return by what a request is known: the name of its session or token, `demo`, empty for a stranger's."""
     who = identify(HTTPConnection(scope))
+    if who.kind == "demo":
+        return who.kind
     return who.token_id if who.session is None else who.session.id
 
 

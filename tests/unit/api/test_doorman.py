@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
@@ -51,6 +52,23 @@ def test_who_asks_too_often_is_told_when_to_come_again_and_nobody_else_waits() -
     assert 900 <= int(answers[3].headers["retry-after"]) <= 1_000
     assert other.get("/").status_code == 204
     assert inside.came == 4
+
+
+@pytest.mark.parametrize(("name", "is_limited"), [("a session", False), ("", True)])
+def test_six_pages_of_one_user_are_never_limited_and_a_stranger_who_asks_as_much_is(
+    name: str, is_limited: bool
+) -> None:
+    """As browsers were seen to ask: each page some 40 times as it opens, then 11 times a second on a fast replay."""
+    inside, rules, clock = Inside(), Rules(RULES.hosts, RULES.scheme), [100.0]
+    doorman = Doorman(inside, rules, Metrics(), lambda _: name, lambda: clock[0])
+    pages = [TestClient(doorman, ORIGIN, client=("127.0.0.1", 5)) for _ in range(6)]
+    statuses = [page.get("/").status_code for page in pages for _ in range(40)]
+
+    for _ in range(20):
+        clock[0] += 1.0
+        statuses += [page.get("/").status_code for page in pages for _ in range(11)]
+
+    assert (429 in statuses) is is_limited
 
 
 def test_a_body_that_never_ends_is_given_up_and_reaches_no_route() -> None:

@@ -27,7 +27,8 @@ KILLED = Answer(7, notices=(Word("warning", "kill", "Killed."),))
 
 @pytest.fixture
 def app(house: House) -> FastAPI:
-    return create_app(house, replace(RULES, rate=0.001, burst=20), web=house.userdir / "web")
+    slow = replace(RULES, rate=0.001, burst=20, own_rate=0.001, own_burst=20)
+    return create_app(house, slow, web=house.userdir / "web")
 
 
 def flood(client: TestClient, path: str, times: int = 40) -> list[int]:
@@ -62,6 +63,14 @@ def test_whoever_asks_too_often_themselves_waits_but_not_with_their_kill(
         killed = operator.post(f"{API}/runs/demo/control", json=KILL, headers=CHANGE).status_code
 
     assert (reads[0], reads[-1], killed) == (200, 429, 200)
+
+
+def test_whoever_sits_at_a_demo_is_known_there(nobody: TestClient, house: House) -> None:
+    house.demo = True
+
+    reads = flood(nobody, "/runs", 60)
+
+    assert reads.count(200) == 40  # twenty of the place, and twenty of their own
 
 
 @pytest.mark.parametrize(
