@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from api_reads import furnish, write_audit, write_log
+from api_reads import DONE, furnish, write_audit, write_log
 from api_reads import reads as every_read
 from yarl import URL
 
@@ -42,7 +42,7 @@ from abidance.model.instrument import Instrument
 from abidance.model.market import Bar
 from abidance.model.order import Fill, OrderRequest, Purpose, Side
 from abidance.model.outcome import Approved, Decided, Recorded
-from abidance.run.bot import LOG
+from abidance.run.bot import JOURNAL, LOG
 from abidance.run.config import load
 from abidance.security.audit import AUDIT
 
@@ -231,6 +231,10 @@ def reads(given: argparse.Namespace) -> dict[str, Any]:
         if given.audit_lines and not (folder / AUDIT).exists():
             write_audit(folder / AUDIT, given.audit_lines)
         secret = furnish(folder)
+        record = Bot(folder / "backtests" / DONE / JOURNAL)
+        for _ in range(2_000):
+            record.step()
+        record.flush()
         began = time.monotonic()
         with served(folder, demo=False) as (base, pid):
             return asyncio.run(read_all(base, pid, given, secret, began))

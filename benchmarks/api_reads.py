@@ -50,6 +50,7 @@ QUERIES: dict[str, tuple[dict[str, Any], ...]] = {
     "/api/v1/data/quality": (SERIES,),
     "/api/v1/data/calendar": (SERIES,),
     "/api/v1/backtests/compare": ({"ids": DONE},),
+    "/api/v1/backtests/{id}/why": ({"ref": f"{ID}#1000"},),
 }  # fmt: skip
 """What is asked besides the path; several where it matters what is asked."""
 WHOLE = f"{RUN}/exports/{{what}}"
@@ -114,7 +115,7 @@ def furnish(userdir: Path) -> str:
     """Put one piece of finished work of each kind and a study there; return the secret of an admin's token."""
     curve = [[f"2025-01-{day:02}T00:00:00Z", float(day)] for day in range(1, 29)]
     results: dict[str, dict[str, Any]] = {
-        "backtests": {"equity": curve},
+        "backtests": {"equity": curve, "data": {"currency": "USDT"}},
         "searches": {"best": 0, "trials": []},
         "verdicts": {
             "strategy": "", "sentence": "", "mark": "pass", "instruments": [], "period": ["", ""], "checks": [],
