@@ -5,7 +5,8 @@
 
 Each starts `abidance serve` as a process of its own over a user directory of its own and prints one JSON line.
 `reads` writes a journal of so many round trips first (an order, its acceptance and its fill each minute, a bar each
-hour) and asks for everything that can be read (`api_reads.py`), as an admin. `streams` pins the server to one core
+hour) and asks for everything that can be read (`api_reads.py`), as an admin; of each route the first answer, which may
+load something, is told apart. `streams` pins the server to one core
 (`--core`) and lets a bot write ten steps a second; a client lost something when a number is missing. `poll` asks a
 server that runs already, as dashboards do, until it is interrupted: a part of `api_engine.py`. `chrt -r 10` before it
 keeps neighbours out.
@@ -202,7 +203,7 @@ async def read_all(
                     assert answer.status == 200, (path, answer.status, told[:500])
                 spent.append(time.perf_counter() - at)
                 await asyncio.sleep(max(0.0, 0.025 - spent[-1]))
-            found[path] = ranked(spent)
+            found[path] = {"first_ms": round(spent[0] * 1e3, 2)} | ranked(spent[1:])
     return {
         "fills": fills,
         "log_mb": given.log_mb,
