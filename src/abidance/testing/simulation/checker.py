@@ -423,9 +423,10 @@ class Checker:
             if story.doubts.get(name):
                 found[f"doubt of {name}"] = f"in doubt: {story.doubts[name]}"
         for intent in story.intents.values():
-            watched = intent.reduces and intent.state in ("open", "partial") and is_alive
-            watched &= not must_protect or self._may_watch(intent)
-            if intent.is_open and not watched and not any(each.works for each in self._placed(intent)):
+            if not intent.is_open or any(each.works for each in self._placed(intent)):
+                continue
+            is_told = intent.reduces and intent.state in ("open", "partial")
+            if not (is_told and is_alive and (not must_protect or self._may_watch(intent))):
                 found[intent.id] = (
                     f"order {intent.id} is {intent.state} to us and does not work at the exchange"
                 )
