@@ -226,7 +226,7 @@ async def test_an_exit_waits_for_room_when_the_reserve_is_used_up_and_leaves_onc
     for n in range(200):
         world.rest(below=500 + n, quantity="0.001")
     for n in range(20):
-        world.stop_loss(300, quantity="0.001", strategy=f"s{n}")
+        world.goal(300, quantity="0.001", strategy=f"s{n}")
     await world.advance(1)
 
     late = world.stop_loss(300)

@@ -328,12 +328,13 @@ class World:
         await self.advance(1)
         return stop
 
-    def goal(self, above: int, quantity: str = "0.09") -> str:
+    def goal(self, above: int, quantity: str = "0.09", strategy: str = "s") -> str:
         """State a take-profit."""
         price = self.bid() + above
         return self.submit(
             Side.SELL,
             quantity,
+            strategy,
             type=OrderType.LIMIT,
             price=price,
             reduce_only=True,
