@@ -13,13 +13,15 @@ from tests.e2e.dashboard import (
     browser,
     cut_figures,
     house,
+    playwright,
     pytestmark,
+    quiet,
     settle,
     shot,
     until,
 )
 
-__all__ = ["browser", "house", "pytestmark"]  # fixtures, and what all tests of the dashboard need
+__all__ = ["browser", "house", "pytestmark", "quiet"]  # fixtures, and what all tests of the dashboard need
 CUT_OFF = """[...document.querySelectorAll('.table')].filter(each => each.scrollWidth > each.clientWidth + 1)
     .map(each => each.getAttribute('aria-label'))"""
 """Tables that can only be read whole by scrolling sideways."""
@@ -42,6 +44,41 @@ def test_a_phone_shows_every_screen_whole_and_nothing_moves_there(browser: Any, 
         assert cut_figures(page) == [], path
         assert barriers(page) == [], path
         assert visitor.moved() < STILL, path
+    assert visitor.faults == []
+    visitor.context.close()
+
+
+def test_on_a_phone_a_position_that_comes_moves_nothing_under_ones_finger(
+    browser: Any, quiet: House
+) -> None:
+    visitor = Visitor(browser, quiet.address, viewport={"width": 390, "height": 844})
+    page = visitor.page
+    until(lambda: page.request.get(f"{quiet.address}/api/v1/runs/bot").ok, "the bot is seen")
+
+    def buy(asset: str, quantity: str) -> None:
+        order = {"strategy": "EmaCross", "instrument": f"{asset}/USDT@BINANCE", "side": "buy"}
+        ours = {"X-Abidance": "1", "Origin": quiet.address}
+        way = f"{quiet.address}/api/v1/runs/bot/orders"
+        assert page.request.post(way, data=order | {"quantity": quantity}, headers=ours).ok
+
+    buy("BTC", "0.001")
+    held = page.get_by_role("table", name="Positions").locator(".table-row")
+    visitor.go("/orders")
+    held.filter(has_text="BTC/USDT").wait_for()
+    page.locator(".link-live").wait_for()
+    settle(page)
+
+    buy("ETH", "0.01")
+
+    playwright.expect(held).to_have_count(2, timeout=60_000)
+    settle(page)
+    assert visitor.moved() < STILL
+    shot(page, "positions-came-phone")
+    assert barriers(page) == []
+    page.get_by_role("button", name="Show all 2").click()
+    table = page.get_by_role("table", name="Positions")
+    assert table.evaluate("each => each.scrollHeight <= each.clientHeight")
+    shot(page, "positions-all-phone")
     assert visitor.faults == []
     visitor.context.close()
 

@@ -113,7 +113,8 @@ export function DataTable<T>({
   label: string;
   onRow?: (row: T) => void;
   height?: number;
-  /** Rows for which there is room even where there are fewer; the room grows, and shrinks when none is left. */
+  /** Rows for which there is room even where there are fewer. It grows row by row; cards, which are high, would push all
+   * else away under one's finger: their room is that of the first ones until one asks for all. */
   reserved?: number;
   onEnd?: () => void;
 }) {
@@ -139,31 +140,41 @@ export function DataTable<T>({
   });
   const most = useRef(0);
   most.current = Math.max(most.current, rows.length);
+  const [cards, setCards] = useState(rows.length);
   const least = reserved && (isNarrow ? ROOM : reserved * ROW + head + 2);
-  const tall = Math.min(height, Math.max(least, rowHeight * (reserved ? most.current : rows.length) + head + 2));
+  const heightOf = (count: number) => Math.min(height, Math.max(least, rowHeight * count + head + 2));
+  const tall = heightOf(!reserved ? rows.length : isNarrow ? cards : most.current);
   if (rows.length === 0)
     return (
-      <div className="table-empty" ref={measured} style={{ minHeight: least || undefined }}>
+      <div className="table-empty" ref={measured} style={{ minHeight: reserved ? tall : undefined }}>
         <Empty>{empty}</Empty>
       </div>
     );
   const template = templateOf(columns, isNarrow);
+  const hasMore = reserved > 0 && isNarrow && heightOf(rows.length) > tall;
   return (
-    <div className={isNarrow ? "table cards" : "table"} ref={measured} style={{ height: tall }} role="table" aria-label={label} aria-rowcount={rows.length + 1} tabIndex={0}>
-      <div className="table-head" role="row" style={template}>
-        {columns.map((each) => (
-          <div key={each.name} role="columnheader" className={each.isNumber ? "number" : undefined}>
-            {each.name}
-          </div>
-        ))}
+    <>
+      <div className={isNarrow ? "table cards" : "table"} ref={measured} style={{ height: tall }} role="table" aria-label={label} aria-rowcount={rows.length + 1} tabIndex={0}>
+        <div className="table-head" role="row" style={template}>
+          {columns.map((each) => (
+            <div key={each.name} role="columnheader" className={each.isNumber ? "number" : undefined}>
+              {each.name}
+            </div>
+          ))}
+        </div>
+        <div className="table-body" role="rowgroup" style={{ height: virtual.getTotalSize() }}>
+          {items.map((item) => {
+            const row = rows[item.index];
+            if (row === undefined) return null;
+            return <Row key={keyOf(row)} row={row} index={item.index} start={item.start} height={rowHeight} columns={columns} isNarrow={isNarrow} onRow={onRow} />;
+          })}
+        </div>
       </div>
-      <div className="table-body" role="rowgroup" style={{ height: virtual.getTotalSize() }}>
-        {items.map((item) => {
-          const row = rows[item.index];
-          if (row === undefined) return null;
-          return <Row key={keyOf(row)} row={row} index={item.index} start={item.start} height={rowHeight} columns={columns} isNarrow={isNarrow} onRow={onRow} />;
-        })}
-      </div>
-    </div>
+      {hasMore && (
+        <button type="button" className="table-more" onClick={() => setCards(rows.length)}>
+          Show all {rows.length}
+        </button>
+      )}
+    </>
   );
 }
