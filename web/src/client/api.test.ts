@@ -19,6 +19,25 @@ describe("an answer that does not come", () => {
 
 const problem = (...errors: [string, string][]) => ({ title: "Does not fit", detail: "It does not.", remedy: "Mend it.", errors: errors.map(([field, message]) => ({ field, message })) });
 
+describe("something long that is told", () => {
+  const long = `begins ${"x".repeat(2_000)} ends`;
+
+  it("is told by its beginning and its end, wherever it stands", () => {
+    const { title, fields } = told({ title: "Does not fit", detail: long, errors: [{ field: "name", message: long }] });
+
+    for (const text of [title, fields[0]?.message ?? ""]) {
+      expect(text.length).toBeLessThan(650);
+      expect(text).toMatch(/^begins x+ … x+ ends$/);
+    }
+  });
+
+  it("is whole where it is not too long", () => {
+    const text = "x".repeat(600);
+
+    expect(told({ title: text }).title).toBe(text);
+  });
+});
+
 describe("what is wrong with a form", () => {
   it("goes to the field that it names, however deep the field lies in the request", () => {
     const found = placed(problem(["config.strategies.0.parameters.fast", "too fast"], ["instruments.1", "no pair"]), ["fast", "instruments"]);

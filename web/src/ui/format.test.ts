@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { baseOf, digitsOf, gain, inUnit, local, mean, money, numeral, quoteOf, share, sharedUnit, signedShare, sums, toStep, typed, utc } from "./format";
+import { baseOf, digitsOf, gain, inField, inUnit, local, mean, money, numeral, quoteOf, share, sharedUnit, signedShare, stepped, sums, toStep, typed, utc } from "./format";
 
 describe("the currency of an instrument", () => {
   it("is its quote, of spot pairs and perpetuals alike", () => {
@@ -64,6 +64,16 @@ describe("a field for a number", () => {
 
     expect(odd.map((each) => typed(numeral(each)))).toEqual(odd);
     expect(odd.map((each) => typed(numeral(each), 3_600))).toEqual(odd);
+  });
+
+  it("shows what was typed while it holds that, and what it was given from elsewhere", () => {
+    expect([inField("2.50", 2.5), inField("007", 7), inField("1e2", "1e2"), inField("2.50", 3), inField("", ""), inField("", 100)]).toEqual(["2.50", "007", "1e2", "3", "", "100"]);
+  });
+
+  it("is moved by one of its last digit, and by nothing where it is no number", () => {
+    expect(["100", "0.05", "2.50", "9", "-1", " 7 "].map((each) => stepped(each, 1))).toEqual(["101", "0.06", "2.51", "10", "0", "8"]);
+    expect([stepped("100", -1), stepped("0.10", -1), stepped("0.1", -1), stepped("0.05", -1)]).toEqual(["99", "0.09", "0.0", "0.04"]);
+    expect(["", "1e2", "10,000", "abc", "1234567890.123456789"].map((each) => stepped(each, 1))).toEqual([null, null, null, null, null]);
   });
 
   it("sends a number in the unit that is meant, with the digits that were typed", () => {

@@ -20,6 +20,20 @@ export function typed(field: number | string, unit = 1): number {
   return (field === "" ? null : field) as unknown as number;
 }
 
+/** What a field for a number shows: what was typed, as long as that is what it holds. */
+export const inField = (text: string, value: number | string) => (numeral(text) === value ? text : String(value));
+
+/** Digits that numbers of the browser hold for sure. */
+const CERTAIN = 15;
+
+/** A number that was typed, moved by one of its last digit; null for a text that is none, or has more digits than can be moved. */
+export function stepped(text: string, by: 1 | -1): string | null {
+  const found = numeral(text);
+  if (typeof found !== "number" || text.replace(/\D/g, "").length > CERTAIN) return null;
+  const digits = text.trim().split(".")[1]?.length ?? 0;
+  return (found + by * 10 ** -digits).toFixed(digits).replace(/^-(?=[0.]+$)/, "");
+}
+
 export type Figure = number | string | null | undefined;
 
 function value(figure: Figure): number | null {
