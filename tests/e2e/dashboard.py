@@ -218,7 +218,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @pytest.fixture
 def visitor(browser: Any, house: House) -> Iterator[Visitor]:
-    made = Visitor(browser, house.address)
+    made = Visitor(browser, house.address, base_url=house.address)
     yield made
     made.context.close()
 

@@ -57,9 +57,48 @@ def test_a_search_is_started_watched_read_and_applied(visitor: Visitor) -> None:
     row.get_by_role("table", name="The best score by").wait_for()
     row.get_by_text("What matters").wait_for()
     shot(page, "optimise-found")
-    row.get_by_role("button", name=re.compile("Apply trial")).click()
+    row.get_by_role("button", name=re.compile("Write trial")).click()
     row.get_by_role("status").get_by_text("EmaCross.toml").first.wait_for()
+    applied(page, row)
     assert visitor.faults == []
+
+
+def applied(page: Any, row: Any) -> None:
+    """Give what was found to the bot that runs, to a new one and to a backtest, all from the browser."""
+    search = page.request.get("/api/v1/searches").json()["items"][0]
+    found = page.request.get(f"/api/v1/searches/{search['id']}/result").json()
+    best = next(each for each in found["trials"] if each["number"] == found["best"])
+    wanted, name = best["parameters"], f"trial {best['number']}"
+
+    def parameters() -> dict[str, Any]:
+        (one,) = page.request.get("/api/v1/runs/bot/strategies").json()
+        return {each: one["parameters"].get(each) for each in wanted}
+
+    assert parameters() != wanted
+    row.get_by_role("combobox", name="Running bot").click()
+    page.get_by_role("option", name="bot, paper").click()
+    row.get_by_text(" → ").wait_for()
+    shot(page, "optimise-apply")
+    assert barriers(page) == []
+    row.get_by_role("button", name=f"Apply {name} to bot").click()
+    row.get_by_text("EmaCross of bot has these parameters.").wait_for()
+    assert parameters() == wanted
+
+    row.get_by_role("button", name=f"New bot with {name}").click()
+    form = page.get_by_role("form", name="Start a bot")
+    for each, value in wanted.items():
+        playwright.expect(form.get_by_label(each, exact=True)).to_have_value(str(value))
+    page.keyboard.press("Escape")
+
+    row.get_by_role("button", name=f"Backtest {name}").click()
+    page.get_by_role("heading", name="Backtests", exact=True).wait_for()
+    test = page.locator(".backtest").first
+    test.get_by_role("button", name=f", {name}").wait_for()
+    playwright.expect(test.get_by_text("done", exact=True)).to_be_visible(timeout=LONG)
+    newest = page.request.get("/api/v1/backtests").json()["items"][0]
+    config = page.request.get(f"/api/v1/backtests/{newest['id']}/result").json()["config"]
+    assert {each: config["strategies"][0]["parameters"][each] for each in wanted} == wanted
+    assert (newest["timerange"], config["timerange"]) == ("20240101-20240401",) * 2
 
 
 def test_a_search_of_the_terminal_shows_how_it_stands_trial_by_trial(visitor: Visitor, house: House) -> None:

@@ -48,7 +48,13 @@ MATRIX = {  # screen: what acts there, and the least role that is offered it
         ("button", "Close it by hand", "admin"),
     ],
     "/backtests": [("button", "Start", "operator"), ("button", "Judge it", "operator")],
-    "/optimise": [("button", "Search", "operator"), ("button", "Apply trial 0", "operator")],
+    "/optimise": [
+        ("button", "Search", "operator"),
+        ("combobox", "Running bot", "operator"),
+        ("button", "Backtest trial 0", "operator"),
+        ("button", "New bot with trial 0", "operator"),
+        ("button", "Write trial 0 as a file", "operator"),
+    ],
     "/data": [("button", "Download", "operator")],
     "/settings": [
         ("tab", "Me", "viewer"),

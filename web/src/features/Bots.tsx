@@ -64,16 +64,24 @@ export function BotButtons({ run, me }: { run: Run; me: Me }) {
   );
 }
 
-export function NewBot({ me }: { me: Me }) {
+/** What a form for a bot begins with. */
+interface Given {
+  strategy: string;
+  parameters: Record<string, Value>;
+  instruments: string[];
+  timeframe: string;
+}
+
+export function NewBot({ me, given, name = "New bot", control = "new bot" }: { me: Me; given?: Given; name?: string; control?: string }) {
   const [isOpen, open] = useState(false);
   if (!mayAct(me)) return null;
   return (
     <>
-      <Act control="new bot" size="xs" onClick={() => open(true)}>
-        New bot
+      <Act control={control} size="xs" variant={given ? "light" : undefined} onClick={() => open(true)}>
+        {name}
       </Act>
       <Modal lockScroll={false} size="lg" opened={isOpen} onClose={() => open(false)} title="Start a new bot">
-        <Start me={me} onDone={() => open(false)} />
+        <Start me={me} given={given} onDone={() => open(false)} />
       </Modal>
     </>
   );
@@ -91,21 +99,21 @@ function useStarted(onDone: () => void) {
   };
 }
 
-function Start({ me, onDone }: { me: Me; onDone: () => void }) {
+function Start({ me, given, onDone }: { me: Me; given?: Given; onDone: () => void }) {
   const catalog = useCatalog();
   const { moneyIn } = useMoney();
   const isNarrow = useMediaQuery("(max-width: 760px)", undefined, { getInitialValueInEffect: false });
   const [name, setName] = useState("paper");
-  const [strategy, setStrategy] = useState<string | null>("EmaCross");
-  const [instruments, setInstruments] = useState<string[]>(["BTC/USDT@BINANCE"]);
-  const [timeframe, setTimeframe] = useState<string | null>("1h");
+  const [strategy, setStrategy] = useState<string | null>(given?.strategy ?? "EmaCross");
+  const [instruments, setInstruments] = useState<string[]>(given?.instruments ?? ["BTC/USDT@BINANCE"]);
+  const [timeframe, setTimeframe] = useState<string | null>(given?.timeframe ?? "1h");
   const [wallet, setWallet] = useState<number | string>(10_000);
   const [kind, setKind] = useState("replay");
   const [timerange, setTimerange] = useState("20250101-");
   const [speed, setSpeed] = useState<number | string>(24);
   const [fresh, setFresh] = useState(false);
   const [account, setAccount] = useState("main");
-  const [values, setValues] = useState<Record<string, Value>>({});
+  const [values, setValues] = useState<Record<string, Value>>(given?.parameters ?? {});
   const start = api.useMutation("post", "/api/v1/bots", useStarted(onDone));
   const chosen = catalog.strategies.find((each) => each.name === strategy);
   const properties = propertiesOf(chosen?.parameters);

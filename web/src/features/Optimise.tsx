@@ -10,6 +10,7 @@ import { DataTable } from "../ui/DataTable";
 import { share, typed, words } from "../ui/format";
 import { NumberField } from "../ui/NumberField";
 import { Empty, Failure, Form, Loaded, Meter, Panel, Stat, State, Time } from "../ui/parts";
+import { Apply, type Config } from "./Apply";
 import { mayAct } from "./may";
 import { Older, SHORT, useWorkPages } from "./pages";
 import { metricText } from "./Metrics";
@@ -103,7 +104,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
             <div className="row">
               <MultiSelect label="Objectives" searchable data={OBJECTIVES} value={objectives} onChange={setObjectives} error={at.objectives} maxValues={3} maw={420} />
               <Select label="Sampler" data={[{ value: "", label: "chosen for you" }, "tpe", "cmaes", "nsga2", "qmc", "grid", "random"]} value={sampler} onChange={setSampler} error={at.sampler} allowDeselect={false} w={160} />
-              <NumberField label="Trials" value={trials} onChange={setTrials} error={at.trials} w={110} />
+              <NumberField label="Trials" description="empty: 100, or a grid whole" value={trials} onChange={setTrials} error={at.trials} w={190} />
             </div>
             {properties.length > 0 && (
               <div className="row">
@@ -195,6 +196,7 @@ interface Findings {
   judged: { label: string; before: Record<string, number | null> | string; after: Record<string, number | null> | string }[];
   period: { searched: string; held_back: string };
   trials: Trial[];
+  config: Config;
 }
 
 function Found({ of, me }: { of: Search; me: Me }) {
@@ -274,7 +276,7 @@ function Judged({ of }: { of: Findings }) {
 
 function Trials({ of, me, rows, found }: { of: Search; me: Me; rows: Trial[]; found: Findings }) {
   const [chosen, choose] = useState<number | null>(found.best);
-  const apply = api.useMutation("post", "/api/v1/searches/{id}/apply");
+  const trial = rows.find((each) => each.number === chosen);
   const names = Object.keys(rows[0]?.parameters ?? {});
   return (
     <Panel title="Trials" aside={<a href={`/api/v1/searches/${of.id}/page`} download>Save as a page</a>}>
@@ -284,7 +286,7 @@ function Trials({ of, me, rows, found }: { of: Search; me: Me; rows: Trial[]; fo
         keyOf={(row) => String(row.number)}
         empty="No trial has a score."
         columns={[
-          { name: "Apply", cell: (row) => <Checkbox aria-label={`Choose trial ${row.number}`} checked={chosen === row.number} onChange={() => choose(row.number)} />, width: "70px" },
+          { name: "Choose", cell: (row) => <Checkbox aria-label={`Choose trial ${row.number}`} checked={chosen === row.number} onChange={() => choose(row.number)} />, width: "70px" },
           { name: "Trial", cell: (row) => row.number, isNumber: true, width: "70px" },
           ...found.objectives.map((each, at) => ({ name: words(each.name), cell: (row: Trial) => metricText(each.name, row.scores[at]), isNumber: true })),
           ...names.map((name) => ({ name, cell: (row: Trial) => short(row.parameters[name]), isNumber: true })),
@@ -292,15 +294,7 @@ function Trials({ of, me, rows, found }: { of: Search; me: Me; rows: Trial[]; fo
           { name: "Trades", cell: (row) => short(row.metrics.trades ?? "–"), isNumber: true },
         ]}
       />
-      {mayAct(me) && (
-        <div className="row">
-          <Button disabled={chosen === null} loading={apply.isPending} onClick={() => apply.mutate({ params: { path: { id: of.id } }, body: { trial: chosen } })}>
-            {chosen === null ? "Apply" : `Apply trial ${chosen}`}
-          </Button>
-          {apply.data && <span role="status">Written: <code>{apply.data.file}</code>. Use it: <code>{apply.data.command}</code></span>}
-        </div>
-      )}
-      {apply.error && <Failure error={apply.error} />}
+      {mayAct(me) && trial && <Apply of={of} me={me} config={found.config} trial={trial} />}
     </Panel>
   );
 }

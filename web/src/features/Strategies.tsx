@@ -30,14 +30,23 @@ export default function Strategies({ run, me }: { run: Run; me: Me }) {
 }
 
 /** What a running bot would not do, or did otherwise than it was asked. */
-const refusedBy = (answers: Schemas["AnswerOut"][]) => answers.flatMap((each) => each.notices).filter((each) => each.level === "warning" || each.level === "error");
+export const refusedBy = (answers: Schemas["AnswerOut"][]) => answers.flatMap((each) => each.notices).filter((each) => each.level === "warning" || each.level === "error");
+
+export function RefusedBy({ answers }: { answers: Schemas["AnswerOut"][] }) {
+  const found = refusedBy(answers);
+  if (found.length === 0) return null;
+  return (
+    <Alert color="red" variant="light" role="alert">
+      {found.map((each) => <p key={each.code + each.text}><Told text={each.text} /></p>)}
+    </Alert>
+  );
+}
 
 function One({ of, run, me }: { of: Schemas["RunStrategyOut"]; run: Run; me: Me }) {
   const path = { run: run.name, name: of.name };
   const change = api.useMutation("patch", "/api/v1/runs/{run}/strategies/{name}", {
     onSuccess: (answers) => refusedBy(answers).length === 0 && notifications.show({ message: `${of.name}: done, and on record.` }),
   });
-  const refused = refusedBy(change.data ?? []);
   const mayAct = maySteer(me, run);
   const set = (status: (typeof of)["status"]) => change.mutate({ params: { path }, body: { status } });
   return (
@@ -69,11 +78,7 @@ function One({ of, run, me }: { of: Schemas["RunStrategyOut"]; run: Run; me: Me 
       </p>
       {of.standing.reason && <p>{of.standing.reason}</p>}
       {of.failure && <Alert color="red" variant="light"><Told text={of.failure} /></Alert>}
-      {refused.length > 0 && (
-        <Alert color="red" variant="light" role="alert">
-          {refused.map((each) => <p key={each.code + each.text}><Told text={each.text} /></p>)}
-        </Alert>
-      )}
+      <RefusedBy answers={change.data ?? []} />
       <Parameters
         key={JSON.stringify(of.parameters)}
         of={of}

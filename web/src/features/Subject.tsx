@@ -6,7 +6,7 @@ import { api, type Schemas } from "../client/api";
 /** The fields that `fields` shows, by which requests call them. */
 export const SUBJECT = ["strategy", "instruments", "timeframe", "timerange"];
 /** Characters that a label may have. */
-const LONGEST = 100;
+export const LONGEST = 100;
 export const TIMEFRAMES = ["5m", "15m", "30m", "1h", "2h", "4h", "1d"];
 
 /** The strategies that can be run, and the instruments of which bars are stored. */
