@@ -54,7 +54,7 @@ def test_a_download_brings_what_the_venue_has_and_is_seen_wherever_data_is_shown
         stored = {"instrument": BTC, "timeframe": "1m"}
         held = [each for each in client.get("/api/v1/data").json() if each["instrument"] == BTC]
         days = client.get("/api/v1/data/calendar", params=stored).json()
-        holes = client.get("/api/v1/data/gaps", params=stored).json()
+        holes = client.get("/api/v1/data/gaps", params=stored).json()["items"]
         bars = client.get("/api/v1/bars", params=stored).json()
         listed = client.get(ROUTE).json()["items"]
 
@@ -83,11 +83,14 @@ def test_a_download_that_is_ended_leaves_whole_files_and_is_gone_on_with(abidanc
         ended = client.delete(f"{ROUTE}/{job['id']}").json()
         late = client.delete(f"{ROUTE}/{job['id']}")
         half = len(BarStore(abidance.userdir / "data").read(MEXC, "1m"))
-        rest = over(client, client.post(ROUTE, json={**WISH, "instruments": [MEXC]}).json())
+        early = client.post(f"{ROUTE}/{client.post(ROUTE, json=WISH).json()['id']}/again")
+        rest = over(client, client.post(f"{ROUTE}/{job['id']}/again").json())
 
     assert (seen["state"], 0 < seen["progress"] < 1) == ("running", True)
     assert ended["state"] == "cancelled"
     assert (late.status_code, late.json()["detail"]) == (422, f"The download {job['id']} is over already.")
+    assert (early.status_code, early.json()["code"]) == (409, "busy")
+    assert rest["id"] != job["id"]
     assert (half, rest["state"]) == (5_000, "done"), rest
     first = NOW // MINUTE * MINUTE - 4 * 1440 * MINUTE
     assert_true(abidance, market, first, NOW // MINUTE * MINUTE)

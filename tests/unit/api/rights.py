@@ -31,6 +31,7 @@ GET    /api/v1/downloads                                  viewer   read
 POST   /api/v1/downloads                                  operator research
 GET    /api/v1/downloads/{id}                             viewer   read
 DELETE /api/v1/downloads/{id}                             operator research
+POST   /api/v1/downloads/{id}/again                       operator research
 GET    /api/v1/jobs                                       viewer   read
 GET    /api/v1/jobs/counts                                viewer   read
 GET    /api/v1/keys                                       admin    manage

@@ -11,11 +11,14 @@ import { mayAct } from "./may";
 import { Older, SHORT, useWorkPages } from "./pages";
 
 type Download = Schemas["DownloadOut"];
+/** Whether it is over and something of it has not come. */
+const isLacking = (of: Download) => of.state === "failed" || of.state === "cancelled" || (of.parts ?? []).some((part) => !isBusy(of) && part.problem);
 
 export function Downloads({ me }: { me: Me }) {
   const queries = useQueryClient();
   const list = useWorkPages<Download>("/api/v1/downloads", { kind: "download", size: SHORT });
   const cancel = api.useMutation("delete", "/api/v1/downloads/{id}", { onSuccess: () => void queries.invalidateQueries() });
+  const again = api.useMutation("post", "/api/v1/downloads/{id}/again", { onSuccess: () => void queries.invalidateQueries() });
   const rows = list.data ?? [];
   const busy = rows.filter(isBusy).length;
   useEffect(() => {
@@ -25,7 +28,7 @@ export function Downloads({ me }: { me: Me }) {
   return (
     <Panel title="Download">
       {mayAct(me) && <Start />}
-      {cancel.error && <Failure error={cancel.error} />}
+      <Failure error={cancel.error ?? again.error} />
       {rows.map((each) => (
         <div key={each.id} className="backtest download">
           <div className="row">
@@ -35,6 +38,11 @@ export function Downloads({ me }: { me: Me }) {
               <Time ms={each.created} />
             </span>
             {isBusy(each) && <Progress value={each.progress * 100} w={160} aria-label="Progress" />}
+            {mayAct(me) && isLacking(each) && (
+              <Button size="compact-xs" variant="light" loading={again.isPending && again.variables.params.path.id === each.id} onClick={() => again.mutate({ params: { path: { id: each.id } } })}>
+                Start it again
+              </Button>
+            )}
             {isBusy(each) && mayAct(me) && (
               <Button size="compact-xs" variant="light" onClick={() => cancel.mutate({ params: { path: { id: each.id } } })}>
                 Cancel

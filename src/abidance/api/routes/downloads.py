@@ -5,12 +5,12 @@ from dataclasses import asdict
 from fastapi import APIRouter
 
 from abidance.api import work
-from abidance.api.access import Judged, Researcher, Stand, Viewer
+from abidance.api.access import Identity, Judged, Researcher, Stand, Viewer
 from abidance.api.bench import Job
 from abidance.api.deeds import deed, note
 from abidance.api.house import House
 from abidance.api.paging import Cursor, Limit, page
-from abidance.api.problems import not_found
+from abidance.api.problems import ProblemError, not_found
 from abidance.api.schemas.wire import Page
 from abidance.api.schemas.work import DownloadIn, DownloadOut
 from abidance.run.downloading import wish_of
@@ -35,9 +35,17 @@ async def start_download(body: DownloadIn, who: Researcher, house: Stand) -> Dow
     )  # fmt: skip
     label = f"{', '.join(wish.instruments[:3])}{' …' if len(wish.instruments) > 3 else ''}"
     job = house.downloads.plan_plain(label, who.name, asdict(wish), list(wish.instruments))
-    await note(house, who, "download.start", job.id, {"instruments": list(wish.instruments)})
-    house.downloads.queue(job)
-    return work.download(job)
+    return await _queued(house, who, job)
+
+
+@router.post("/{id}/again", status_code=202)
+async def start_download_again(id: str, who: Researcher, house: Stand) -> DownloadOut:
+    """Queue a download that is over once more, over the same time: what is stored by now is not asked for again."""
+    before = _job(house, id)
+    if before.state in ("queued", "running"):
+        raise ProblemError(409, f"The download {id} is not over.", "Watch it, or end it first.", code="busy")
+    job = house.downloads.plan_plain(before.label, who.name, before.asked, before.instruments)
+    return await _queued(house, who, job)
 
 
 @router.get("/{id}")
@@ -52,6 +60,12 @@ async def cancel_download(id: str, who: Researcher, house: Stand) -> DownloadOut
     job = _job(house, id)
     async with deed(house, who, "download.cancel", job.id):
         house.downloads.cancel(job)
+    return work.download(job)
+
+
+async def _queued(house: House, who: Identity, job: Job) -> DownloadOut:
+    await note(house, who, "download.start", job.id, {"instruments": job.instruments})
+    house.downloads.queue(job)
     return work.download(job)
 
 

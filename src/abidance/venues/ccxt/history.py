@@ -295,7 +295,7 @@ class CcxtHistory:
                 if attempt >= (min(FIRST_ATTEMPTS, ATTEMPTS) if is_unreached else ATTEMPTS):
                     raise VenueError(
                         f"{self._venue} does not answer: {_told(error)}.",
-                        "What is there is kept: run the same command again.",
+                        "What is there is kept: start it again for the rest.",
                     ) from error
                 await way.pulse.sleep(backoff.delay())
             except (errors.BaseError, KeyError, TypeError, ValueError) as error:
