@@ -1,6 +1,7 @@
 """Long lists in a real browser: ten thousand orders scroll by, and more come while one reads."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,11 +9,16 @@ from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 
 from abidance.api.bench import Job
-from tests.e2e.dashboard import House, Visitor, browser, playwright, pytestmark
+from abidance.market.bars import Bars
+from abidance.market.store import BarStore
+from abidance.run.downloading import Wish
+from tests.e2e.dashboard import BTC, House, Visitor, barriers, browser, playwright, pytestmark, shot
 from tests.trading import MINUTE, START, Trading
 
 __all__ = ["browser", "pytestmark"]  # a fixture, and what all tests of the dashboard need
@@ -125,6 +131,30 @@ PAGE, CARDS, MORE = 200, 50, 203
 """Rows of a page of a table and of a list that is none, and rows that there are."""
 
 
+HOLED = "ETH/USDT@KRAKEN"
+FAULT = "BINANCE does not answer: it is away."
+REMEDY = "What is there is kept: start it again for the rest."
+
+
+def _fail(userdir: Path) -> None:
+    """Leave a download behind that failed, from a venue that will not answer either when it is asked again."""
+    userdir.mkdir()
+    (userdir / "config.toml").write_text('[feed.addresses.BINANCE]\nrest_url = "http://127.0.0.1:9"\n')
+    asked = asdict(Wish((BTC,), START, START + 60 * MINUTE, ("1m",)))
+    job = Job("lost", {}, "BTC of old", "ada", 500, "failed", error=FAULT, remedy=REMEDY, asked=asked)
+    job.instruments = [BTC]
+    place = userdir / "downloads" / job.id
+    place.mkdir(parents=True)
+    (place / "request.json").write_text(json.dumps(asdict(job)))
+
+
+def _leave_holes(store: BarStore) -> None:
+    """Store bars of which every other one is missing."""
+    ts = START // MINUTE * MINUTE + np.arange(MORE + 1) * 2 * MINUTE
+    price = np.full(len(ts), 100.0)
+    store.write(Bars(HOLED, "1m", ts, [price] * 5))
+
+
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house in which each list is longer than a page of it."""
@@ -134,6 +164,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         place = folder / "abidance" / "backtests" / job.id
         place.mkdir(parents=True)
         (place / "request.json").write_text(json.dumps(asdict(job)))
+    _leave_holes(BarStore(folder / "abidance" / "data"))
     with closing(Trading(folder / "abidance" / "runs" / "long" / "journal.abj")) as bot:
         bot.send(MORE + 1)  # the first rests
         bot.send(MORE - 1, stop=Decimal(90), rests=True)
@@ -180,6 +211,106 @@ def test_a_list_that_is_no_table_says_where_it_ends_and_leads_on(browser: Any, l
     ]
     assert visitor.faults == []
     visitor.context.close()
+
+
+def test_notices_say_where_they_end_and_lead_on(browser: Any, long: House) -> None:
+    visitor = Visitor(browser, long.address)
+    page = visitor.go("/")
+    notices = page.get_by_role("region", name="Notices")
+    notices.get_by_text(f"The newest {CARDS} of {MORE}", exact=True).wait_for()
+    rows, older = notices.get_by_role("listitem"), notices.get_by_role("button", name="Older")
+    older.scroll_into_view_if_needed()
+    shot(page, "overview-notices")
+
+    while older.count():
+        before = rows.count()
+        older.click()
+        playwright.expect(rows).not_to_have_count(before)
+        page.wait_for_load_state("networkidle")
+
+    playwright.expect(rows).to_have_count(MORE)
+    assert visitor.faults == []
+    visitor.context.close()
+
+
+def test_holes_say_where_they_end_and_lead_on_to_the_shortest(browser: Any, long: House) -> None:
+    visitor = Visitor(browser, long.address)
+    page = visitor.go("/data")
+    page.get_by_role("row").get_by_text(HOLED).first.click()
+    drawer = page.get_by_role("dialog")
+    drawer.get_by_text(f"The longest {PAGE} of {MORE}", exact=True).wait_for()
+    shot(page, "data-holes")
+
+    drawer.get_by_role("button", name="Shorter ones").click()
+
+    holes = drawer.get_by_role("listitem").filter(has_text="1 missing")
+    playwright.expect(holes).to_have_count(MORE)
+    playwright.expect(drawer.get_by_role("button", name="Shorter ones")).to_have_count(0)
+    assert visitor.faults == []
+    visitor.context.close()
+
+
+def test_studies_are_read_to_their_end_behind_those_of_the_dashboard(browser: Any, long: House) -> None:
+    known = {
+        "state": "resting", "changed": 1_000, "objectives": ["sharpe"], "done": 3, "refused": 0, "failed": 0,
+        "best": None, "problem": "",
+    }  # fmt: skip
+    studies = [known | {"name": f"study{n}", "is_ours": n >= MORE} for n in range(2 * MORE)]  # fmt: skip
+    visitor = Visitor(browser, long.address)
+
+    def pages(route: Any) -> None:
+        asked = parse_qs(urlsplit(route.request.url).query)
+        at = int(asked.get("cursor", [str(len(studies))])[0])
+        start = max(0, at - int(asked["limit"][0]))
+        page = {
+            "items": studies[start:at][::-1],
+            "next": str(start) if start else None,
+            "total": len(studies),
+        }
+        route.fulfill(json=page)
+
+    visitor.page.route(re.compile(r"/api/v1/studies\?"), pages)
+    page = visitor.go("/optimise")
+    table = page.get_by_role("table", name="Studies")
+    table.get_by_text(f"study{MORE - 1}", exact=True).wait_for()
+
+    table.evaluate("each => { each.scrollTop = each.scrollHeight }")
+
+    playwright.expect(table).to_have_attribute("aria-rowcount", str(MORE + 1))
+    assert visitor.faults == []
+    visitor.context.close()
+
+
+def test_what_failed_says_why_and_is_started_again(browser: Any, tmp_path: Path) -> None:
+    _fail(tmp_path / "abidance")
+    with House(tmp_path, demo=True) as house:
+        visitor = Visitor(browser, house.address)
+        failed(visitor.go("/jobs"), house)
+        assert visitor.faults == []
+        visitor.context.close()
+
+
+def failed(page: Any, house: House) -> None:
+    """Find a download that failed among the jobs, and start it again."""
+    row = page.get_by_role("table", name="Jobs").locator(".table-row", has_text="BTC of old")
+    page.get_by_role("combobox", name="State").click()
+    page.get_by_role("option", name="failed").click()
+    row.get_by_text(FAULT).wait_for()
+    playwright.expect(row.locator('[data-name="What"] > span')).to_have_attribute(
+        "title", f"{FAULT} {REMEDY}"
+    )
+    row.click()
+    page.get_by_role("heading", name="Data", exact=True).wait_for()
+    downloads = page.locator(".download")
+    downloads.get_by_text(f"{FAULT} {REMEDY}").wait_for()
+    shot(page, "data-failed")
+    assert barriers(page) == []
+
+    downloads.get_by_role("button", name="Start it again").click()
+
+    playwright.expect(downloads).to_have_count(2)
+    newest = page.request.get(f"{house.address}/api/v1/downloads").json()["items"][0]
+    assert (newest["label"], newest["instruments"], newest["id"] != "lost") == ("BTC of old", [BTC], True)
 
 
 def test_marks_on_the_candles_say_where_they_begin_and_lead_on(browser: Any, long: House) -> None:

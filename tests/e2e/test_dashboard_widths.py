@@ -48,9 +48,7 @@ def test_a_phone_shows_every_screen_whole_and_nothing_moves_there(browser: Any, 
     visitor.context.close()
 
 
-def test_on_a_phone_a_position_that_comes_moves_nothing_under_ones_finger(
-    browser: Any, quiet: House
-) -> None:
+def test_on_a_phone_a_position_that_comes_moves_nothing_under_ones_finger(browser: Any, quiet: House) -> None:
     visitor = Visitor(browser, quiet.address, viewport={"width": 390, "height": 844})
     page = visitor.page
     until(lambda: page.request.get(f"{quiet.address}/api/v1/runs/bot").ok, "the bot is seen")

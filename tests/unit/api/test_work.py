@@ -300,9 +300,16 @@ def test_every_kind_of_data_is_listed_with_the_times_it_cannot_be_trusted(
 
     held = [each for each in viewer.get("/api/v1/data").json() if each["instrument"] == id]
     rates, quotes = (
-        viewer.get("/api/v1/data/gaps", params={"instrument": id, "kind": kind}).json()
+        viewer.get("/api/v1/data/gaps", params={"instrument": id, "kind": kind}).json()["items"]
         for kind in ("funding", "quotes")
     )
+    first_page = viewer.get(
+        "/api/v1/data/gaps", params={"instrument": id, "kind": "quotes", "limit": 1}
+    ).json()
+    second_page = viewer.get(
+        "/api/v1/data/gaps",
+        params={"instrument": id, "kind": "quotes", "limit": 1, "cursor": first_page["next"]},
+    ).json()
     untold = viewer.get("/api/v1/data/gaps", params={"instrument": id})
 
     assert [(each["kind"], each["rows"], each["missing"], each["quality"]) for each in held] == [
@@ -315,4 +322,6 @@ def test_every_kind_of_data_is_listed_with_the_times_it_cannot_be_trusted(
     assert [(each["start"], each["reason"]) for each in quotes] == [
         (first, "stale: silent"), (first + 3_000, "gap: lost"),
     ]  # fmt: skip
+    assert [*first_page["items"], *second_page["items"]] == quotes
+    assert (first_page["total"], second_page["next"]) == (2, None)
     assert untold.status_code == 422

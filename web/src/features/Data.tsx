@@ -8,6 +8,7 @@ import { DataTable } from "../ui/DataTable";
 import { signedShare, whole, wholeness } from "../ui/format";
 import { Empty, Facts, Loaded, Panel, State, Time, Told } from "../ui/parts";
 import { Downloads } from "./Downloads";
+import { Older, usePages } from "./pages";
 
 type Holding = Schemas["HoldingOut"];
 const nameOf = (of: Holding) => (of.kind === "bars" ? `bars, ${of.timeframe}` : of.kind);
@@ -88,20 +89,23 @@ function Quality({ of }: { of: Holding }) {
 }
 
 function Holes({ of }: { of: Holding }) {
-  const holes = api.useQuery("get", "/api/v1/data/gaps", { params: { query: { instrument: of.instrument, timeframe: of.timeframe, kind: of.kind, limit: 200 } } });
+  const holes = usePages<Schemas["HoleOut"]>("/api/v1/data/gaps", "", (row) => `${row.start} ${row.end}`, { query: { instrument: of.instrument, timeframe: of.timeframe, kind: of.kind } });
   return (
     <Loaded query={holes}>
       {(rows) =>
         rows.length === 0 ? (
           <Empty>{of.kind === "bars" || of.kind === "funding" ? "Nothing is missing between its first and its last row." : "No time is noted at which it could not be trusted."}</Empty>
         ) : (
-          <ul className="timeline">
-            {rows.map((each) => (
-              <li key={each.start}>
-                <Time ms={each.start} /> to <Time ms={each.end} />: {each.rows ? `${whole(each.rows)} missing` : each.reason || "missing"}
-              </li>
-            ))}
-          </ul>
+          <>
+            <ul className="timeline">
+              {rows.map((each) => (
+                <li key={`${each.start} ${each.end}`}>
+                  <Time ms={each.start} /> to <Time ms={each.end} />: {each.rows ? `${whole(each.rows)} missing` : each.reason || "missing"}
+                </li>
+              ))}
+            </ul>
+            <Older of={holes} first="The longest" name="Shorter ones" />
+          </>
         )
       }
     </Loaded>

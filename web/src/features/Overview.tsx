@@ -2,7 +2,7 @@
 import { Drawer } from "@mantine/core";
 import { useMemo, useState } from "react";
 import type { Run } from "../app/Shell";
-import { api } from "../client/api";
+import { api, type Schemas } from "../client/api";
 import { useValued, useValuedRisk } from "../client/valued";
 import { Lines } from "../ui/charts";
 import { DataTable, ROOM } from "../ui/DataTable";
@@ -10,10 +10,12 @@ import { many, money, share, signedShare } from "../ui/format";
 import { Empty, Gain, Loaded, Meter, Panel, Stat, State, Time, Told } from "../ui/parts";
 import { CircuitState, troubled } from "./Circuits";
 import { fillColumns, positionColumns, usageLabel, usageText } from "./columns";
+import { Older, SHORT, usePages } from "./pages";
 import { Why } from "./Why";
 
 /** Fills that are shown here; the stream adds to those that were asked for. */
 const LAST = 12;
+const noticeKey = (row: Schemas["NoticeOut"]) => `${row.ts} ${row.code} ${row.strategy} ${row.text}`;
 
 export default function Overview({ run }: { run: Run }) {
   const path = { params: { path: { run: run.name } } };
@@ -22,7 +24,7 @@ export default function Overview({ run }: { run: Run }) {
   const risk = useValuedRisk(api.useQuery("get", "/api/v1/runs/{run}/risk", path));
   const positions = useValued("positions", api.useQuery("get", "/api/v1/runs/{run}/positions", path));
   const fills = api.useQuery("get", "/api/v1/runs/{run}/fills", { params: { path: { run: run.name }, query: { limit: LAST } } });
-  const notices = api.useQuery("get", "/api/v1/runs/{run}/notices", { params: { path: { run: run.name }, query: { limit: 12 } } });
+  const notices = usePages<Schemas["NoticeOut"]>(`/api/v1/runs/${run.name}/notices`, run.run_id, noticeKey, { size: SHORT });
   return (
     <>
       <h1>Overview</h1>
@@ -110,18 +112,19 @@ export default function Overview({ run }: { run: Run }) {
           </Panel>
           <Panel title="Notices">
             <Loaded query={notices}>
-              {(page) =>
-                page.items.length === 0 ? (
+              {(rows) =>
+                rows.length === 0 ? (
                   <Empty>Nothing that a person should know.</Empty>
                 ) : (
                   <div className="notices" tabIndex={0} role="region" aria-label="Notices">
                     <ul className="timeline">
-                      {page.items.map((each) => (
-                        <li key={`${each.ts}${each.code}${each.text}`}>
+                      {rows.map((each) => (
+                        <li key={noticeKey(each)}>
                           <Time ms={each.ts} /> <State of={each.level} /> <Told text={each.text} />
                         </li>
                       ))}
                     </ul>
+                    <Older of={notices} />
                   </div>
                 )
               }

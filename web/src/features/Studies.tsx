@@ -1,10 +1,9 @@
 /** Searches on record that were not started here: studies of `abidance optimize`, read only. */
 import { Drawer } from "@mantine/core";
-import { useState } from "react";
-import { api, type Schemas } from "../client/api";
-import { DataTable } from "../ui/DataTable";
+import { useEffect, useState } from "react";
+import type { Schemas } from "../client/api";
 import { exact, whole, words } from "../ui/format";
-import { Facts, Loaded, Panel, Stat, State, Time } from "../ui/parts";
+import { Facts, Panel, Stat, State, Time } from "../ui/parts";
 import { PagedTable, usePages } from "./pages";
 
 type Study = Schemas["StudyOut"];
@@ -17,36 +16,34 @@ const scoresOf = (of: Study, scores: (number | null)[]) => of.objectives.map((ea
 
 export function Studies() {
   const [chosen, choose] = useState<Study | null>(null);
-  const studies = api.useQuery("get", "/api/v1/studies", { params: { query: { limit: 200 } } }, { refetchInterval: 5_000 });
+  const all = usePages<Study>("/api/v1/studies", "", (row) => row.name, { mayChange: (row) => row.state === "running", refetchInterval: 5_000 });
+  const studies = { ...all, data: all.data?.filter((each) => !each.is_ours) };
+  const isEmpty = studies.data?.length === 0;
+  useEffect(() => {
+    if (isEmpty) all.more(); // all that came until now are those of this page
+  });
+  if (isEmpty && !all.error) return null;
   return (
-    <Loaded query={studies}>
-      {(page) => {
-        const rows = page.items.filter((each) => !each.is_ours);
-        if (rows.length === 0) return null;
-        return (
-          <Panel title="Searches of the terminal" aside={<span className="quiet">studies of <code>abidance optimize</code>, which goes on with them</span>}>
-            <DataTable
-              label="Studies"
-              rows={rows}
-              keyOf={(row) => row.name}
-              onRow={choose}
-              empty="There is none."
-              columns={[
-                { name: "Study", cell: (row) => row.name, width: "minmax(120px, 2fr)" },
-                { name: "State", cell: (row) => <State of={row.problem ? "failed" : row.state} />, width: "90px" },
-                { name: "Changed, UTC", cell: (row) => <Time ms={row.changed} />, width: "150px" },
-                { name: "Trials", cell: (row) => whole(row.done), isNumber: true },
-                { name: "Without a score", cell: (row) => whole(row.refused + row.failed), isNumber: true, width: "110px" },
-                { name: "Best", cell: (row) => row.problem || (row.best ? scoresOf(row, row.best.scores) : row.objectives.length > 1 ? "a front of several" : "–"), width: "minmax(140px, 2fr)" },
-              ]}
-            />
-            <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen?.name} position="right" size="lg">
-              {chosen && <One of={chosen} />}
-            </Drawer>
-          </Panel>
-        );
-      }}
-    </Loaded>
+    <Panel title="Searches of the terminal" aside={<span className="quiet">studies of <code>abidance optimize</code>, which goes on with them</span>}>
+      <PagedTable
+        label="Studies"
+        of={studies}
+        keyOf={(row) => row.name}
+        onRow={choose}
+        empty="There is none."
+        columns={[
+          { name: "Study", cell: (row) => row.name, width: "minmax(120px, 2fr)" },
+          { name: "State", cell: (row) => <State of={row.problem ? "failed" : row.state} />, width: "90px" },
+          { name: "Changed, UTC", cell: (row) => <Time ms={row.changed} />, width: "150px" },
+          { name: "Trials", cell: (row) => whole(row.done), isNumber: true },
+          { name: "Without a score", cell: (row) => whole(row.refused + row.failed), isNumber: true, width: "110px" },
+          { name: "Best", cell: (row) => row.problem || (row.best ? scoresOf(row, row.best.scores) : row.objectives.length > 1 ? "a front of several" : "–"), width: "minmax(140px, 2fr)" },
+        ]}
+      />
+      <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen?.name} position="right" size="lg">
+        {chosen && <One of={chosen} />}
+      </Drawer>
+    </Panel>
   );
 }
 

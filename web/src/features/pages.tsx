@@ -110,12 +110,12 @@ export function useWorkPages<W extends Work>(path: string, { kind, ...wish }: { 
 }
 
 /** Where a list ends that has more, and what leads on; a table is read on as one scrolls. */
-export function Older<T>({ of, name = "Older" }: { of: Paged<T>; name?: string }) {
+export function Older<T>({ of, first = "The newest", name = "Older" }: { of: Paged<T>; first?: string; name?: string }) {
   if (of.data === undefined || of.isComplete) return null;
   return (
     <div className="row older">
       <span className="quiet">
-        The newest {whole(of.data.length)}{of.total !== undefined && ` of ${whole(of.total)}`}
+        {first} {whole(of.data.length)}{of.total !== undefined && ` of ${whole(of.total)}`}
       </span>
       <Button size="compact-sm" variant="light" loading={of.isBusy} onClick={of.more}>
         {name}

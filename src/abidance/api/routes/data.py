@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query
 
 from abidance.api.access import Judged, Stand, Viewer
 from abidance.api.house import House
+from abidance.api.paging import Cursor, Limit, page
 from abidance.api.problems import ProblemError
 from abidance.api.routes.market import Id, Length
 from abidance.api.schemas.market import HoldingOut, HoleOut, Kind, MonthOut, OddOut, QualityOut
-from abidance.api.schemas.wire import ms
+from abidance.api.schemas.wire import Page, ms
 from abidance.api.schemas.work import CalendarOut
 from abidance.market.findings import findings
 from abidance.market.quality import completeness, inspect_bars
@@ -35,8 +36,9 @@ async def list_gaps(
     instrument: Id,
     timeframe: Annotated[str, Query(max_length=9, description="Of bars.", examples=["1h"])] = "",
     kind: Annotated[Kind, Query(description="As `/data` names it.")] = Kind.BARS,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-) -> list[HoleOut]:
+    limit: Limit = 100,
+    cursor: Cursor = "",
+) -> Page[HoleOut]:
     """List the stretches that are missing inside what is stored, the longest first.
 
     Of ticks these are the times at which a feed was listened to and could not be trusted.
@@ -44,8 +46,8 @@ async def list_gaps(
     parse_instrument_id(instrument)
     if kind is Kind.BARS:
         timeframe_ns(timeframe)
-        return await house.reading(_gaps, house, instrument, timeframe, limit)
-    return await house.reading(_doubts, house, instrument, kind, limit)
+        return await house.reading(_gaps, house, instrument, timeframe, limit, cursor)
+    return await house.reading(_doubts, house, instrument, kind, limit, cursor)
 
 
 @router.get("/quality")
@@ -107,27 +109,34 @@ def _quality(house: House, instrument: str, timeframe: str) -> QualityOut:
     )
 
 
-def _gaps(house: House, instrument: str, timeframe: str, limit: int) -> list[HoleOut]:
+def _gaps(house: House, instrument: str, timeframe: str, limit: int, cursor: str) -> Page[HoleOut]:
     step = timeframe_ns(timeframe)
     ts = house.catalog.read(instrument, timeframe).ts
     jumps = np.diff(ts)
     at = np.flatnonzero(jumps > step)
-    longest = at[np.argsort(-jumps[at], kind="stable")][:limit]
-    return [
-        HoleOut(start=ms(int(ts[each]) + step), end=ms(int(ts[each + 1])), rows=int(jumps[each]) // step - 1)
-        for each in longest.tolist()
-    ]
+    longest_last = at[np.argsort(-jumps[at], kind="stable")][::-1].tolist()
+
+    def shown(each: int) -> HoleOut:
+        rows = int(jumps[each]) // step - 1
+        return HoleOut(start=ms(int(ts[each]) + step), end=ms(int(ts[each + 1])), rows=rows)
+
+    return page(longest_last, limit, cursor, shown)
 
 
-def _doubts(house: House, instrument: str, kind: Kind, limit: int) -> list[HoleOut]:
+def _doubts(house: House, instrument: str, kind: Kind, limit: int, cursor: str) -> Page[HoleOut]:
     if kind is Kind.FUNDING:
         rates = house.catalog.funding(instrument)
         stretches = rates.holes(int(rates.ts[0]), int(rates.ts[-1])) if rates else []
         found = [Hole(start, end, "no rate") for start, end in stretches]
     else:
         found = list(holes(house.catalog.store.tables, instrument).get(kind.value, ()))
-    longest = sorted(found, key=lambda each: each.start - each.end)[:limit]
-    return [HoleOut(start=ms(each.start), end=ms(each.end), reason=each.reason) for each in longest]
+    longest_last = sorted(found, key=lambda each: each.start - each.end)[::-1]
+    return page(
+        longest_last,
+        limit,
+        cursor,
+        lambda each: HoleOut(start=ms(each.start), end=ms(each.end), reason=each.reason),
+    )
 
 
 def _shown(found: Holding) -> HoldingOut:
