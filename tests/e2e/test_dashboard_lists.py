@@ -102,7 +102,7 @@ def test_ten_thousand_orders_scroll_by_each_once_and_stay_while_more_come(
         most, seen = page.evaluate(SCROLL, ["All orders", ORDERS])
 
         assert most < 200
-        assert sorted(int(told.replace(",", "")) for told, _ in seen) == list(range(1, ORDERS + 1))
+        assert sorted(float(told.replace(",", "")) for told, _ in seen) == list(range(1, ORDERS + 1))
         assert {places for _, places in seen} == {1}
 
         tries: list[dict[str, float]] = []
