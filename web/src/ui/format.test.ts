@@ -92,8 +92,8 @@ describe("a price or quantity in the steps of its instrument", () => {
   });
 
   it("is cut where it is a mean, to its step or to what says something", () => {
-    expect(["61000.129", "61000", "0.0000123456789"].map((each) => mean(each, "0.01"))).toEqual(["61,000.12", "61,000.00", "0.0000123456"]);
-    expect([mean("100.5", "1"), mean("0.00001234", "0.00000001"), mean(null, "1"), mean("61000.123456789", null)]).toEqual(["100.500", "0.0000123400", "–", "61,000.123"]);
+    expect(["61000.129", "61000", "99.99", "100.5"].map((each) => mean(each, "0.01"))).toEqual(["61,000.12", "61,000.00", "99.99", "100.50"]);
+    expect([mean("100.5", "1"), mean("0.0000123456", "0.00000001"), mean(null, "1"), mean("61000.123456789", null)]).toEqual(["100.50", "0.00001234", "–", "61,000.123"]);
   });
 
   it("has the digits of steps that are fractions, too", () => {

@@ -117,16 +117,15 @@ export function toStep(figure: Figure, step: Figure): string {
   return value(figure) === null ? head : withDigits(head, tail, Math.max(digitsOf(step), tail.length));
 }
 
-/** Digits that a mean has at least, those of its step or not. */
-const TELLING = 6;
+/** A step that is a larger part of a price than this says too little of a mean, which has so many digits more. */
+const [COARSE, MORE] = [0.001, 2];
 
-/** A mean of prices in the digits of their step, cut and never rounded up; of a coarse step in as many as say something. */
+/** A mean of prices in the digits of their step, cut and never rounded up; where the step is coarse in some more. */
 export function mean(figure: Figure, step: Figure): string {
   if (value(figure) === null || value(step) === null) return brief(figure);
   const [head = "", tail = ""] = exact(figure).split(".");
-  const whole = head.replace(/\D/g, "").replace(/^0+/, "").length;
-  const zeros = whole ? 0 : (/^0*/.exec(tail)?.[0].length ?? 0);
-  return withDigits(head, tail, Math.max(digitsOf(step), TELLING - whole + zeros));
+  const isCoarse = Number(step) > COARSE * Math.abs(Number(figure));
+  return withDigits(head, tail, digitsOf(step) + (isCoarse ? MORE : 0));
 }
 
 /** A number with so many digits behind the point, grouped. */
