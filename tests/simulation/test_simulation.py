@@ -44,6 +44,7 @@ ONCE_FAILED = {
     "perpetual": (321, 338),
     "routed": (132, 982),
     "kraken": (76, 150, 233, 309, 353),
+    "coins": (141,),
 }
 
 

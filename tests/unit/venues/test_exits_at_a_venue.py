@@ -60,6 +60,11 @@ def answer_slowly(world: World, monkeypatch: pytest.MonkeyPatch, seconds: float)
     monkeypatch.setattr(world, "request", slow)
 
 
+def ordered(world: World) -> int:
+    """Return how many orders arrived at the venue."""
+    return sum((each.method, each.path) == ("POST", world.scene.order) for each in world.exchange.requests)
+
+
 async def test_the_stops_of_two_strategies_stand_side_by_side(world: World) -> None:
     for strategy in ("one", "two"):
         world.submit(quantity="0.1", strategy=strategy)
@@ -316,6 +321,33 @@ async def test_a_goal_that_the_market_leaves_gives_way_to_the_stop(world: World)
         assert early  # the price may come again
         assert (known(world, stop).held, known(world, goal).held) == (False, True)
     assert standing(world) == [D("0.09")]
+
+
+@pytest.mark.parametrize("world", KEEPS_STOPS, indirect=True)
+async def test_a_stop_that_was_refused_on_its_way_back_is_sent_again_soon_and_then_seldom(
+    world: World,
+) -> None:
+    stop = await world.guarded()
+    goal = world.goal(above=400)
+    await world.advance(1)
+    price, bid = known(world, goal).request.price, float(world.bid())
+    assert price is not None
+    world.gateway.watch(world.btc.id, float(price) + 1, float(price) + 2)
+    await world.advance(1.5)
+
+    world.exchange.desk.halted.add(world.btc.id)
+    world.gateway.watch(world.btc.id, bid, bid + 1)
+    before, kept = ordered(world), known(world, stop).held
+    await world.advance(60)
+    tries, kept = ordered(world) - before, kept and known(world, stop).held
+    world.exchange.desk.halted.clear()
+    await world.advance(35)
+
+    assert kept
+    assert 3 <= tries <= 6
+    assert not known(world, stop).held
+    assert standing(world) == [D("0.09")]
+    assert "OrderRejected" not in world.told(stop)
 
 
 async def test_an_amendment_of_a_stop_that_has_come_to_us_is_made_here(world: World) -> None:

@@ -37,8 +37,8 @@ PAUSE = SECOND_NS // 2
 """How long after it could not leave an order whose price has come is tried again, in ns."""
 ASK_ON = (1.0, 2.0, 5.0, 10.0)
 """Seconds between further questions of that; then nobody will say, and what is known must do."""
-AGAIN = 60 * SECOND_NS
-"""How long after one that was refused the next try to bring an order back follows."""
+AGAIN, SELDOM = 2 * SECOND_NS, 60 * SECOND_NS
+"""How long after one that was refused the next try to bring an order back follows: each waits twice as long, so far."""
 
 
 class Keeping:
@@ -63,7 +63,7 @@ class Keeping:
         self._look = look
         self._prices: dict[str, tuple[float, float]] = {}
         self._free: set[str] = set()
-        self._not_before: dict[str, int] = {}
+        self._refused: dict[str, tuple[int, int]] = {}
         self._blocked: dict[str, int] = {}
         self._absent: dict[str, float] = {}
         self._asking: set[str] = set()
@@ -245,7 +245,7 @@ class Keeping:
         """Send what gave way to the venue again, where nothing was in its way at the last look either.
 
         In between, whoever wished it has heard what became of the other exit, and has made this one as large as it is
-        to be or has taken it back. One that the venue refused is tried again a minute later.
+        to be or has taken it back. One that the venue refused is tried again soon, and then ever more seldom.
         """
         now = self._way.pulse.wall()
         # Without the venue's id of its earlier life, late news of that could not be told from those of the next one.
@@ -253,12 +253,12 @@ class Keeping:
         held = [each for each in held if each.is_accounted and not self._is_early(each)]
         free = [each for each in held if not self.must_hold(each)]
         for tracked in free:
-            is_due = tracked.id in self._free and now >= self._not_before.get(tracked.id, 0)
+            is_due = tracked.id in self._free and now >= self._refused.get(tracked.id, (0, 0))[0]
             if is_due and not self.must_hold(tracked):
                 self._way.log.info("held_order_brought_back", order=tracked.id)
                 self._send(tracked, tracked.request)
         self._free = {each.id for each in free}
-        self._not_before = {id: until for id, until in self._not_before.items() if until > now}
+        self._refused = {id: each for id, each in self._refused.items() if each[0] + SELDOM > now}
 
     def _is_early(self, tracked: Tracked) -> bool:
         """Say whether a goal was sent a moment ago that would have to give way to a stop: the price may come again."""
@@ -273,7 +273,8 @@ class Keeping:
         if was_held and can_wait and reply.proof in (Proof.REFUSED, Proof.LATE):
             tracked.held, tracked.left = True, False  # of this life nothing is there
             if reply.has_left:
-                self._not_before[tracked.id] = self._way.pulse.wall() + AGAIN
+                pause = min(self._refused.get(tracked.id, (0, AGAIN // 2))[1] * 2, SELDOM)
+                self._refused[tracked.id] = self._way.pulse.wall() + pause, pause
             return True
         return False
 
