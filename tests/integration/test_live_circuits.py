@@ -78,6 +78,7 @@ async def test_a_restart_tries_what_was_open_and_a_person_may_close_it(tmp_path:
         place.exchange.faults.add(Fault(Wrong.ERROR, "/api/v3/openOrders", times=0))
         await place.live(90, risk=SHORT)
         first, stood = moves(place.folder), open_circuits(place.folder / JOURNAL)
+        place.exchange.faults.add(Fault(Wrong.ERROR, "/api/v3/", times=0))
         await place.live(2, person=reset, risk=SHORT)
 
     second = moves(place.folder)[len(first) :]
@@ -102,7 +103,7 @@ async def test_nothing_is_entered_while_the_only_venue_is_slow_or_refuses_us(
     place = Market(tmp_path / "bot")
 
     async with place:
-        place.exchange.faults.add(Fault(wrong, "/api/v3/", 30, 30, 4.0))
+        place.exchange.faults.add(Fault(wrong, "/api/v3/", 28, 30, 4.0))
         bot = await place.live(60 * 12, risk=SHORT)
         place.agrees(bot)
 

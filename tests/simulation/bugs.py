@@ -254,10 +254,11 @@ def a_kill_is_forgotten_at_once() -> AbstractContextManager[Any]:
 def not_found_means_absent() -> AbstractContextManager[Any]:
     """One answer that nobody knows an order is taken for proof."""
 
-    async def note(self: Inquiry, tracked: Tracked) -> None:
-        self._register.abandoned(tracked, "not found", self._now())
+    def note(self: Inquiry, tracked: Tracked, _asked: float) -> None:
+        if tracked.told is OrderState.UNKNOWN:
+            self._register.abandoned(tracked, "not found", self._now())
 
-    return patch.object(Inquiry, "_note_absence", note)
+    return patch.object(Inquiry, "_note_no", note)
 
 
 def endings_overtake_fills() -> AbstractContextManager[Any]:
@@ -621,7 +622,7 @@ FIRST = {
     "nobody_asks_for_fills": 1,
     "nobody_notes_what_leaves": 90,
     "not_found_means_absent": 10,
-    "stale_quotes_block_nothing": 31,
+    "stale_quotes_block_nothing": 65,
     "open_circuits_block_nothing": 1,
     "positions_have_no_stops": 2,
     "costs_are_not_looked_at": 2,

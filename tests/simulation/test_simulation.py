@@ -39,7 +39,7 @@ def test_every_rule_holds_after_every_event_whatever_goes_wrong(part: int) -> No
 
 ONCE_FAILED = {
     "shared": (73, 144),
-    "kraken-shared": (12, 75),
+    "kraken-shared": (12, 75, 324),
     "spot": (40, 86, 179, 310, 319, 362, 398, 507, 547, 856, 1167, 2145),
     "perpetual": (321, 338),
     "routed": (132, 982),

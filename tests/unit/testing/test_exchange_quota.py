@@ -15,7 +15,7 @@ from abidance.model.instrument import SECOND_NS
 from abidance.testing.exchange import Account, LocalExchange
 from abidance.testing.exchange.house import Asked, counted
 from abidance.testing.exchange.quota import BAN, PATIENCE, Quota
-from abidance.venues.net.budget import RESERVE, Budgets
+from abidance.venues.net.budget import Budgets
 from abidance.venues.net.limits import Request, limits_of, table
 from tests.unit.testing.exchange_stage import START, market
 from tests.unit.venues.net_world import HandPulse
@@ -128,7 +128,7 @@ async def test_our_own_client_asks_as_fast_as_it_may_and_is_never_refused(venue:
 
     window = next(each for each in limits.windows if paths[0].startswith(each.under))
     assert refused == [None] * 1_000
-    assert spent >= window.limit * (1 - RESERVE) * (pulse.now // window.seconds)
+    assert spent >= window.limit * (1 - window.reserve) * (pulse.now // window.seconds)
 
 
 # --- orders

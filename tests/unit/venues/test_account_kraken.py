@@ -123,15 +123,15 @@ def test_changes_and_questions_name_the_order_as_ccxt_does() -> None:
     )
     assert [(call.path, call.params) for call in ACCOUNT.find(order)] == [
         ("OpenOrders", {}),
-        ("ClosedOrders", {"start": str(TS // SECOND_NS // 60 * 60 - 601)}),
+        ("ClosedOrders", {"start": str(TS // SECOND_NS // 600 * 600 - 601)}),
     ]
     assert {call.told for call in ACCOUNT.find(order)} == {"1234"}
 
 
-def test_orders_of_one_minute_are_looked_for_by_the_same_questions() -> None:
+def test_orders_of_ten_minutes_are_looked_for_by_the_same_questions() -> None:
     first, second, later = (
         Order(id, OrderRequest("s", BTC.id, Side.BUY, D(1)), OrderState.OPEN, seconds * SECOND_NS)
-        for id, seconds in (("1", 600), ("2", 659), ("3", 660))
+        for id, seconds in (("1", 600), ("2", 1_199), ("3", 1_200))
     )
 
     asked = [[(call.path, call.params) for call in ACCOUNT.find(each)] for each in (first, second, later)]

@@ -96,6 +96,18 @@ async def test_a_copy_that_lags_is_no_proof_of_absence(world: World) -> None:
     assert world.placed(order) == 1
 
 
+async def test_nor_is_one_that_lags_for_long_however_soon_it_is_asked_again(world: World) -> None:
+    world.gateway.dialect.ask_again = (8.0, 2.1, 20.0)
+    world.exchange.faults.add(Fault(Wrong.LOST, world.scene.order))
+    world.exchange.faults.add(Fault(Wrong.LAG, world.scene.every, times=0, seconds=11.0))
+    world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))
+
+    order = world.rest()
+    await world.advance(40)
+
+    assert world.told(order) == ["OrderUnknown", "OrderAccepted"]
+
+
 async def test_an_order_that_never_left_is_rejected_at_once(world: World) -> None:
     world.is_up = False
 

@@ -157,7 +157,7 @@ async def test_a_stop_of_whose_earlier_life_nobody_spoke_goes_back_all_the_same(
     world.exchange.faults.add(Fault(Wrong.PAGE, "/0/private/ClosedOrders", 0, 0))
     known = world.gateway.register.get(stop)
     assert known is not None
-    world.gateway._keeping._absent[stop] = world.pulse.steady() + 5  # a copy that lagged did not know it
+    known.asked_off_at = known.denied_at = world.pulse.steady()  # a copy that lagged did not know it
 
     world.submit(Side.SELL, "0.04", reduce_only=True)
     await world.advance(1)

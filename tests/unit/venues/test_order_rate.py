@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from abidance.model.order import Side
 from abidance.testing.exchange import Fault, Wrong
-from abidance.venues.net.budget import RESERVE, Budget, Budgets
+from abidance.venues.net.budget import Budget, Budgets
 from abidance.venues.net.limits import Cost, HostLimits, Request, Window, limits_of
 from abidance.venues.net.transport import Answer
 from tests.unit.venues.net_world import HandPulse
@@ -82,7 +82,7 @@ def test_no_window_of_the_clock_ever_has_too_many_orders_wherever_it_begins(
         assert len(span) <= 10
     for number, (at, urgent) in enumerate(left):
         with_it = sum(at - 10 < other for other, _ in left[: number + 1])
-        assert with_it <= (10 if urgent else 10 * (1 - RESERVE))
+        assert with_it <= (10 if urgent else 10 * 0.8)
 
 
 @given(

@@ -250,7 +250,7 @@ async def test_an_execution_waits_to_be_called_by_hand_while_copies_that_lag_may
 
     explained = []
     for seconds in (5, 13):  # for so long two answers did not know it
-        order.absent_at[:] = [world.pulse.steady() - seconds, world.pulse.steady()]
+        order.absent_from, order.denied_at = world.pulse.steady() - seconds, world.pulse.steady()
         explained.append(await inquiry.explain_strays())
 
     assert explained == [False, True]

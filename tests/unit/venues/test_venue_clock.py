@@ -113,7 +113,7 @@ async def test_the_absence_of_an_order_is_proven_whatever_somebody_does_to_our_c
     order = world.rest()
     tracked = world.gateway.register.get(order)
     assert tracked is not None
-    while not tracked.absent_at:
+    while tracked.absent_from is None:
         await world.advance(0.25)
 
     await measured(world)

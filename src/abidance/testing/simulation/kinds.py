@@ -34,8 +34,10 @@ DEAREST = Decimal("0.00105")
 """The largest cost of an entry at market where one is set: the fee, and a spread that is not always met."""
 LARGEST = 1_200
 """The most that one order may be worth where a limit is set, in quote units: some wishes of a strategy go beyond."""
-GRADES = {"KRAKEN": "pro"}
-"""Of which grade our accounts are: with fewer questions than that nobody can be sure of everything within 30 s."""
+PRO = "pro"
+"""The grade of half of the accounts at Kraken; the others have the one that is taken where nobody says any."""
+CALM, LONG_CALM = 30.0, 60.0
+"""Virtual seconds after which all must be well again: twice as long where half as many questions are answered."""
 UNCOUNTED = frozenset({KUCOIN, MEXC})
 """Where orders are not counted apart from other requests."""
 CANCEL, PLACE, ASK = "DELETE", "POST", "GET"
@@ -171,6 +173,16 @@ def coins_of(seed: int) -> Decimal:
     return Random(f"coins paid in:{seed}").choice((Decimal("0.01"), Decimal("0.05"), Decimal(5)))
 
 
+def grade_of(seed: int, kind: Kind) -> str:
+    """Return of which grade the account of a world is, empty where nobody says."""
+    return Random(f"grade:{seed}").choice(("", PRO)) if KRAKEN in kind.instruments else ""
+
+
+def calm_of(seed: int, kind: Kind) -> float:
+    """Return for how many seconds a world is calm in the end."""
+    return LONG_CALM if KRAKEN in kind.instruments and not grade_of(seed, kind) else CALM
+
+
 def epoch_of(kind: Kind) -> int:
     """Return when a world begins, ns UTC: funding falls due in the midst of one with perpetuals."""
     return (EPOCH // FUNDING_NS + 1) * FUNDING_NS - 60 * SECOND_NS if kind.is_perpetual else EPOCH
@@ -221,7 +233,11 @@ def config_of(seed: int, kind: Kind) -> RunConfig:
             limits=LimitsConfig(max_order_value=kind.largest),
             breakers=BreakersConfig(daily_loss=None, max_drawdown=None),
         ),
-        feed=FeedConfig(addresses=addresses, grades=GRADES, anomalies=False),
+        feed=FeedConfig(
+            addresses=addresses,
+            grades={"KRAKEN": grade} if (grade := grade_of(seed, kind)) else {},
+            anomalies=False,
+        ),
     )
 
 

@@ -40,13 +40,14 @@ from abidance.testing.simulation.clockwork import VirtualLoop, VirtualPulse
 from abidance.testing.simulation.disk import Died, Disk
 from abidance.testing.simulation.kinds import (
     CONTRACT,
-    GRADES,
     SPOT,
     TONGUES,
     Kind,
+    calm_of,
     coins_of,
     config_of,
     epoch_of,
+    grade_of,
     taker_of,
     terms_of,
 )
@@ -137,9 +138,8 @@ class CheckpointedBot(SimulatedBot):
 class Site:
     """One venue of a world: its exchange with one market and our account there, and the way to it."""
 
-    def __init__(
-        self, seed: int, instrument_id: str, walk: Walk, pulse: VirtualPulse, epoch: int, coin: str = ""
-    ) -> None:
+    def __init__(self, seed: int, kind: Kind, instrument_id: str, walk: Walk, pulse: VirtualPulse) -> None:
+        epoch, coin = epoch_of(kind), kind.coin
         self.tongue = TONGUES[instrument_id]
         self.walk = walk
         self.market = _market(seed, instrument_id, walk, epoch)
@@ -155,7 +155,7 @@ class Site:
         )
         self.exchange = LocalExchange(
             [self.market], start=epoch, clock=pulse, accounts=[self.account],
-            limited=True, grade=GRADES.get(self.venue, ""),
+            limited=True, grade=grade_of(seed, kind),
         )  # fmt: skip
         self.exchange.desk.transfer(self.account, "USDT", FUNDS, epoch)
         if coin:
@@ -175,10 +175,10 @@ class Place:
         self.pulse = VirtualPulse(self.loop, epoch_of(kind))
         self.folder = folder / "bot"
         self.folder.mkdir(parents=True)
+        self.calm = calm_of(seed, kind)
         self.hits: dict[str, int] = {}
         walk = Walk(f"{seed}:{kind.instruments[0]}", BEGIN, 0.08)
-        epoch = epoch_of(kind)
-        self.sites = tuple(Site(seed, id, walk, self.pulse, epoch, kind.coin) for id in kind.instruments)
+        self.sites = tuple(Site(seed, kind, id, walk, self.pulse) for id in kind.instruments)
         self.disk = Disk(self.folder / JOURNAL, Random(f"disk:{seed}"))
         self._disk_pace = Random(f"disk pace:{seed}")
         self.checker = Checker(terms_of(kind), is_worked=kind.is_worked)

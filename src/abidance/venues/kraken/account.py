@@ -40,6 +40,8 @@ _CLOCK_S = 0.5
 """Kraken tells its time in whole seconds: so far off may it be when the middle is taken."""
 _PAGE = 50
 _MINUTE_NS = 60 * SECOND_NS
+_SPAN = 10
+"""Minutes for which orders are looked for by the same questions."""
 _TYPES = {
     OrderType.MARKET: "market",
     OrderType.LIMIT: "limit",
@@ -152,7 +154,7 @@ class KrakenAccount(AccountDialect):
         b"EGeneral:Too many requests",
         b"EService: Throttled",
     )
-    ask_again = (3.0, 2.0, 5.0)  # each takes two questions, of twenty and one more in two seconds
+    ask_again = (3.0, 20.0)  # each takes two questions, and those are few: only what may prove is asked
     capability = Capability(
         native=frozenset(_TYPES),
         in_force=frozenset(TimeInForce),
@@ -242,10 +244,10 @@ class KrakenAccount(AccountDialect):
         """Yield the calls that look for an order among the open ones, then among the closed ones.
 
         In this order none is missed that closes between the two. Questions are few here, so all open ones are asked
-        for, and all that were closed since its minute (and ten more, for clocks that differ): who looks for several
-        orders asks once. It is asked for alone where that page has no room for it.
+        for, and all that were closed since its ten minutes (and ten more, for clocks that differ): who looks for
+        several orders asks once. It is asked for alone where that page has no room for it.
         """
-        since = str(order.ts_intent // _MINUTE_NS * 60 - 601)
+        since = str(order.ts_intent // (_SPAN * _MINUTE_NS) * _SPAN * 60 - 601)
         yield _private("OpenOrders", {})._replace(told=order.id)
         if order.id not in self._crowded:
             yield _private("ClosedOrders", {"start": since})._replace(told=order.id)

@@ -151,7 +151,7 @@ class KrakenStream(PrivateStream):
 
     def token(self) -> Call:
         """Return the call for the token."""
-        return Call(("private",), "POST", "GetWebSocketsToken")
+        return Call(("private",), "POST", "GetWebSocketsToken", is_urgent=True)
 
     def endpoint(self, answer: Answer | None) -> Endpoint:
         """Keep the token of the answer for the login. Raises VenueError."""

@@ -3,23 +3,32 @@
 One `Meter` stands for one window of one address or account and is shared by everybody who draws on it (`Budgets`). It
 counts over a window that slides, which is never more than what venues count over minutes of the clock; a `Counter`
 falls evenly, as the count of a venue does that has no windows. What others behind the same address used is taken over
-from the venue's own headers. Ordinary requests leave a reserve, which only urgent ones (cancels, exits) may use; no
-request at all leaves while the venue told us to wait. Orders are counted apart where the venue does so: too many of
-them hold up nothing else.
+from the venue's own headers. No request at all leaves while the venue told us to wait. Orders are counted apart where
+the venue does so: too many of them hold up nothing else.
+
+Who waits stands in one line. Changes go first and may use all there is. Urgent questions go ahead of ordinary ones that
+came up to `AHEAD` seconds before them, and of no others: each question leaves in the end, however often urgent ones are
+repeated. Ordinary ones leave a reserve to both, of which half is theirs, too, once they have waited as long.
 """
 
-import asyncio
 from bisect import insort
+from collections import Counter as Sum
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
+from itertools import count
 from math import inf, isfinite
+from typing import NamedTuple
 
 from abidance.venues.net.limits import Draw, HostLimits, Request, Window
 from abidance.venues.net.transport import NONE, Answer, Pulse
 
-RESERVE = 0.2
-"""Share of each window that is kept for urgent requests."""
+AHEAD = 10.0
+"""For how many seconds an ordinary question lets urgent ones go ahead of it."""
+FIRST = inf
+"""The same of changes, which go ahead of all questions."""
+_MOMENT = 0.001
+"""The least that is worth waiting for, in seconds."""
 _UNTOLD = {418: 120.0, 429: 5.0, 403: 600.0}
 """Seconds to stay away when a venue refuses for asking too often and does not say for how long."""
 _LONGEST_WAIT = 3 * 86_400.0
@@ -44,16 +53,16 @@ class Meter:
             self._used = 0.0
         return self._used
 
-    def delay(self, now: float, weight: float, *, urgent: bool) -> float:
-        """Return how long to wait until `weight` more may be used; more than there is waits for an empty window.
+    def delay(self, now: float, weight: float, *, kept: float = 1.0, before: float = 0.0) -> float:
+        """Return how long to wait until `weight` more may be used, and what goes `before` that; so much is kept.
 
-        What weighs nothing never waits.
+        `kept` is a share of the reserve. More than there is waits for an empty window; what weighs nothing never waits.
         """
         if weight <= 0:
             return 0.0
-        room = self.window.limit * (1.0 if urgent else 1.0 - RESERVE)
-        excess = self.used(now) + min(weight, room) - room
-        return 0.0 if excess <= 1e-9 else max(self._until_free(now, excess), 0.001)
+        room = self.window.limit * (1.0 - kept * self.window.reserve)
+        excess = self.used(now) + before + min(weight, room) - room
+        return 0.0 if excess <= 1e-9 else max(self._until_free(now, excess), _MOMENT)
 
     def _until_free(self, now: float, excess: float) -> float:
         """Return in how many seconds so much less is used."""
@@ -116,39 +125,48 @@ class Budget:
         self._meter = meter
         self._ban = ban
         self._pulse = pulse
-        self._turn = asyncio.Lock()
+        self._line: list[_Waiting] = []
+        self._numbers = count()
 
-    async def take(self, request: Request, *, urgent: bool = False) -> None:
-        """Return once the request may leave, which is then counted. Ordinary requests keep their order."""
+    async def take(self, request: Request, *, ahead: float = 0.0) -> None:
+        """Return once the request may leave, which is then counted; it goes `ahead` of those of so many seconds."""
         draws = self._limits.draws(request)
-        if urgent:
-            await self._wait(draws, urgent=True)
-            return
-        async with self._turn:
-            await self._wait(draws, urgent=False)
+        mine = _Waiting(self._pulse.steady() - ahead, next(self._numbers), draws)
+        insort(self._line, mine)
+        try:
+            while (delay := self._patience(mine)) > 0:
+                await self._pulse.sleep(delay)
+            self._spend(draws, self._pulse.steady())
+        finally:
+            self._line.remove(mine)
 
-    async def _wait(self, draws: list[Draw], *, urgent: bool) -> None:
-        while (delay := self._delay(draws, urgent=urgent)) > 0:
-            await self._pulse.sleep(delay)
-        self._spend(draws, self._pulse.steady())
+    def _patience(self, mine: "_Waiting") -> float:
+        """Return after how long who waits may leave, or has waited long enough to use the reserve."""
+        before = self._line[: self._line.index(mine)]
+        if mine.since == -FIRST:
+            return self._delay(mine.draws, 0.0, before)
+        ripe = mine.since + AHEAD - self._pulse.steady()
+        shared = self._delay(mine.draws, 0.5, before)
+        return shared if ripe <= _MOMENT else min(max(ripe, shared), self._delay(mine.draws, 1.0, before))
 
     def _spend(self, draws: list[Draw], at: float) -> None:
         for window, part, weight, _ in draws:
             self._meter(window, part).spend(at, weight)
 
     def delay(self, request: Request, *, urgent: bool = False) -> float:
-        """Return how long a request would have to wait now, in seconds."""
-        return self._delay(self._limits.draws(request), urgent=urgent)
+        """Return how long a change would have to wait now, in seconds; only urgent ones may use the reserve."""
+        return self._delay(self._limits.draws(request), 0.0 if urgent else 1.0)
 
-    def _delay(self, draws: list[Draw], *, urgent: bool) -> float:
-        now = self._pulse.steady()
-        delays = (self._until(draw, now, urgent=urgent) for draw in draws)
+    def _delay(self, draws: list[Draw], kept: float, before: "Sequence[_Waiting]" = ()) -> float:
+        now, theirs = self._pulse.steady(), Sum[tuple[str, str]]()
+        for window, part, weight, _ in (draw for each in before for draw in each.draws):
+            theirs[window.name, part] += weight  # type: ignore[assignment]
+        delays = (self._until(draw, now, kept, theirs[draw.window.name, draw.part]) for draw in draws)
         return max(self._ban.until - now, *delays, 0.0)
 
-    def _until(self, draw: Draw, now: float, *, urgent: bool) -> float:
-        return (
-            self._meter(draw.window, draw.part).delay(now, draw.weight, urgent=urgent) if draw.waits else 0.0
-        )
+    def _until(self, draw: Draw, now: float, kept: float, before: float = 0.0) -> float:
+        meter = self._meter(draw.window, draw.part)
+        return meter.delay(now, draw.weight, kept=kept, before=before) if draw.waits else 0.0
 
     def recount(self, request: Request, age: float) -> None:
         """Count a request that left so many seconds ago, by an earlier process, where that still counts."""
@@ -161,7 +179,7 @@ class Budget:
         """Return, for people, what keeps a request from leaving now."""
         now = self._pulse.steady()
         for draw in self._limits.draws(request):
-            if draw.window.costs and self._until(draw, now, urgent=urgent) > 0:
+            if draw.window.costs and self._until(draw, now, 0.0 if urgent else 1.0) > 0:
                 return _said(self._limits.venue, draw, urgent=urgent)
         return f"{self._limits.venue} lets us send nothing more now."
 
@@ -184,6 +202,14 @@ class Budget:
             wait = told if told is not None and told > 0 else _UNTOLD.get(answer.status, 5.0)
             self._ban.until = max(self._ban.until, now + min(wait, _LONGEST_WAIT))
         return refused
+
+
+class _Waiting(NamedTuple):
+    """A request that waits: since when it does, as far as its place in the line goes."""
+
+    since: float
+    number: int
+    draws: list[Draw]
 
 
 class Ban:

@@ -46,9 +46,10 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """So many units within any `seconds`; `flat` ones count requests whatever they weigh.
 
     One that `falls` is no window that slides but a count, which falls evenly by its limit in `seconds`; one `by_clock`
-    begins anew with each so many seconds of the venue's clock. Only requests below the path `under` count; `grades` are
-    limit and seconds of accounts of another grade. `used` and `left` name the header in which the venue tells what was
-    used, or is left, and `said` is what stands in an answer that refuses because nothing is.
+    begins anew with each so many seconds of the venue's clock. The share `reserve` is kept for urgent requests, half of
+    it for changes alone. Only requests below the path `under` count; `grades` are limit and seconds of accounts of
+    another grade. `used` and `left` name the header in which the venue tells what was used, or is left, and `said` is
+    what stands in an answer that refuses because nothing is.
 
     A window with `costs` counts these alone, of those with the parameters `only`: they place orders, or change them. It
     may be one for `each` instrument, or path.
@@ -60,6 +61,7 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per: Literal["address", "account"] = "address"
     flat: bool = False
     falls: bool = False
+    reserve: float = 0.2
     under: str = ""
     grades: dict[str, tuple[float, float]] = {}
     used: str = ""

@@ -68,7 +68,7 @@ class Streams:
 
     def may_connect(self, now: float) -> bool:
         """Say whether the venue's connection budget allows one more now, and count it if so."""
-        if self._door.delay(now, 1.0, urgent=True) > 0:
+        if self._door.delay(now, 1.0, kept=0.0) > 0:
             return False
         self._door.spend(now, 1.0)
         return True

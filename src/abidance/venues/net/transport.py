@@ -48,6 +48,8 @@ class Answer(NamedTuple):
     body: bytes
     told: Any = None
     """What whoever asked wanted to know again when the answer is read; no venue says it."""
+    left_at: float = 0.0
+    """When the request left, in steady seconds."""
 
 
 class Transport(Protocol):

@@ -31,7 +31,7 @@ from abidance.venues.account import (
     Reply,
 )
 from abidance.venues.dialect import Dropped
-from abidance.venues.net.transport import Backoff, DisconnectedError, NotSentError
+from abidance.venues.net.transport import Backoff, DisconnectedError, NotSentError, within
 from abidance.venues.trading.books import Books
 from abidance.venues.trading.changes import CONFIRM, Changes, amended
 from abidance.venues.trading.clock import VenueClock
@@ -61,6 +61,8 @@ POLL = 2.0
 """Seconds between questions for open orders where no private stream tells of them."""
 RETRY = 5.0
 """Seconds after which a comparison that failed is made again."""
+LISTEN = 5.0
+"""Seconds for which a start waits for the private stream."""
 SILENT = 5
 """Seconds after which the private stream should have told an execution."""
 _AS_IT_IS = Wanted()
@@ -95,10 +97,11 @@ class VenueGateway:
         """Whether the private stream is up."""
         self._clock = VenueClock(dialect, self.register, way, self.doubt)
         self._up_at = self._ups = 0
+        self._is_up = asyncio.Event()
         self._is_owed = self._is_asking_owed = False
         self._inquiry = Inquiry(dialect, self.register, way, self.doubt, self.set_clock, self._found)
         self._keeping = Keeping(
-            dialect, self.register, way, self._lock, self._submit, self._asked_off, self._inquiry.look
+            dialect, self.register, way, self._lock, self._submit, self._asked_off, self._inquiry
         )
         self.scales = Scales(
             dialect, self.register, way, books, self.doubts, self.doubt, self._inquiry.sweep, self._keeping.asked
@@ -353,11 +356,16 @@ class VenueGateway:
                 await self.set_clock()
                 await self.compare_modes(sets=True)
                 await self._recovery.go_on()
+                await self._heard()
+                ups = self._ups
                 await self._inquiry.sweep()
                 await self.compare_orders()
                 self.register.witness.compared_at = self._way.wire.now()
                 self._inquiry.compared.set()
-                await self._weigh_first()
+                if self.hears and self._ups == ups:
+                    self.doubt("stream", "")
+                elif self.hears:
+                    self._way.spawn(self._after_gap())
             except Exception as error:  # noqa: BLE001 - whatever it is, it is of this venue alone
                 self._doubt_comparison("start", error)
                 await self._way.pulse.sleep(backoff.delay())
@@ -376,12 +384,18 @@ class VenueGateway:
                 if has_result:
                     await self.scales.until_clear(RETRY)
 
+    async def _heard(self) -> None:
+        """Wait a little for the private stream: what was done until it is up is then asked for once."""
+        if self._line is not None:
+            with suppress(VenueError):
+                await within(self._way.pulse, LISTEN, self._is_up.wait(), "The private stream")
+
     async def _weigh_first(self) -> bool:
         """Compare the account, and trust it once that was whole: a comparison in part is no proof, however often.
 
         Return whether it came to a result.
         """
-        has_result = await self.scales.compare()
+        has_result = await self.scales.compare_later()
         if self.scales.was_whole:
             self.doubt("start", "")
         return has_result
@@ -480,7 +494,9 @@ class VenueGateway:
 
     def _on_up(self) -> None:
         self.hears, self._up_at, self._ups = True, self._way.wire.now(), self._ups + 1
-        self._way.spawn(self._after_gap())
+        self._is_up.set()
+        if self._inquiry.compared.is_set():
+            self._way.spawn(self._after_gap())
 
     async def _after_gap(self) -> None:
         """Find what happened while nobody listened, then trust the stream again."""
@@ -512,6 +528,7 @@ class VenueGateway:
         if self.hears:
             self._way.signs(Sign.LOST, 0.0, reason)
         self.hears = False
+        self._is_up.clear()
         self.doubt("stream", f"the private stream is down ({reason.rstrip('.')}).")
 
     def _on_news(self, news: News) -> None:

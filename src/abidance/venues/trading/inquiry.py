@@ -4,7 +4,7 @@ It asks, and hands every answer to the register; it sends no order and takes non
 """
 
 import asyncio
-from collections.abc import Callable, Container, Coroutine, MutableMapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -27,11 +27,15 @@ from abidance.venues.trading.register import Register
 from abidance.venues.trading.tracked import Tracked
 
 GRACE = 2.0
-"""Seconds beyond the venue's window, and between two answers, before absence may count."""
+"""Seconds beyond the venue's window before absence may count; looks at several orders wait so long for each other."""
 LAG = 12.0
-"""Seconds for which an order that was there before must be absent: copies of the books may be that far behind."""
+"""Seconds for which an order must be absent: copies of the books may be that far behind."""
 UNSHOWN = 600.0
-"""Seconds for which any order must be absent while the venue has not shown that it finds orders by our id."""
+"""The same while the venue has not shown that it finds orders by our id."""
+AGAIN = 5.0
+"""Seconds after which it is asked again where no answer came, or something else keeps a proof from being one."""
+_MOMENT = 0.05
+"""Seconds by which one asks later than when the answer begins to count."""
 ALARM = 120.0
 """Seconds without proof after which people are told."""
 OVERLAP = 60 * SECOND_NS
@@ -87,49 +91,87 @@ class Inquiry:
         try:
             began, attempt, pauses = self._way.pulse.steady(), 0, self._dialect.ask_again
             while tracked.told in (OrderState.UNKNOWN, OrderState.SENT):
-                await self._way.pulse.sleep(pauses[min(attempt, len(pauses) - 1)])
+                pause, slept = pauses[min(attempt, len(pauses) - 1)], self._way.pulse.steady()
+                await self._way.pulse.sleep(min(pause, self._due_in(tracked) or AGAIN) if attempt else pause)
                 if attempt:
                     await self.compared.wait()
                 attempt += 1
                 await self.let_it_show()
                 with suppress(VenueError):  # no answer is not the answer "no"
-                    if tracked.told is OrderState.UNKNOWN and await self.look(tracked) is None:
-                        await self._note_absence(tracked)
+                    is_due = tracked.denied_at < slept or not self._due_in(
+                        tracked
+                    )  # nobody else has just asked
+                    if tracked.told is OrderState.UNKNOWN and is_due and not self.is_absent(tracked):
+                        await self.look(tracked)
+                    if tracked.told is OrderState.UNKNOWN and self.is_absent(tracked):
+                        await self._prove_absence(tracked)
                 if self._way.pulse.steady() - began > ALARM and tracked.told is OrderState.UNKNOWN:
                     self._doubt(f"order {tracked.id}", f"the outcome of order {tracked.id} cannot be proven.")
         finally:
             self._resolving.discard(tracked.id)
             self._doubt(f"order {tracked.id}", "")
 
-    async def _note_absence(self, tracked: Tracked) -> None:
-        """Count an answer that the venue knows no such order; abandon the order once that is proof."""
-        now = self._way.wire.now()
-        left = max(tracked.sent_at, tracked.left_by)
-        late = left + round((self._dialect.capability.window + GRACE) * SECOND_NS)
-        if now <= late:
+    async def _prove_absence(self, tracked: Tracked) -> None:
+        """Abandon an order that the venue does not know, unless open orders and executions say otherwise."""
+        if self._register.strays:  # they are explained first
             return
-        self._note_no(tracked)
-        if not self._is_absent(tracked, LAG if tracked.was_there else GRACE):
-            return
-        await self.sweep_one(tracked.request.instrument, tracked.sent_at - OVERLAP)
+        await self.sweep_one(tracked.request.instrument, tracked.sent_at - OVERLAP, urgent=True)
         seen = [call._replace(told=None) for call in self._dialect.find(tracked.view())]
         if any(call not in seen for call in self._dialect.open_orders()):
             await self.list_orders()
-        if tracked.told is OrderState.UNKNOWN and len(tracked.absent_at) >= 2 and not self._register.strays:
+        if tracked.told is OrderState.UNKNOWN and self.is_absent(tracked) and not self._register.strays:
             proof = "unknown to the venue in two answers after its time, in open orders and in executions"
             self._register.abandoned(tracked, proof, self._now())
             self._way.spawn(self._on_absent())  # it may have come too late
 
-    def _note_no(self, tracked: Tracked) -> None:
-        """Note one more answer that the venue knows no such order."""
-        now, told = self._way.pulse.steady(), tracked.absent_at  # no clock that somebody sets
-        if not told or now - told[-1] >= GRACE:
-            told.append(now)
+    def _note_no(self, tracked: Tracked, asked: float) -> None:
+        """Note that by a look that was `asked` then (steady seconds), and is answered now, there is no such order.
 
-    def _is_absent(self, tracked: Tracked, patience: float) -> bool:
-        """Say whether the venue has said for so many seconds, in several answers, that it knows no such order."""
-        told, patience = tracked.absent_at, patience if self._dialect.finds else UNSHOWN
-        return bool(told) and told[-1] - told[0] >= patience
+        One that was asked before the order's time proves nothing, whenever it is answered: the order may come yet.
+        """
+        now = self._way.pulse.steady()  # no clock that somebody sets
+        tracked.denied_at = max(tracked.denied_at, asked)
+        is_late = self._way.wire.now() - round((now - asked) * SECOND_NS) > self._late(tracked)
+        if is_late and tracked.absent_from is None:
+            tracked.absent_from = now
+
+    def is_absent(self, tracked: Tracked) -> bool:
+        """Say whether two looks after its time know no such order, the later asked `LAG` after the answer to the other.
+
+        Copies of the books may be so far behind: what the first look missed, for one did not show it yet, or another
+        one not yet as closed, the second finds.
+        """
+        since = tracked.absent_from
+        return since is not None and tracked.denied_at - since >= self._patience
+
+    def _due_in(self, tracked: Tracked) -> float:
+        """Return in how many seconds the next look may prove what those before did not; 0 for now.
+
+        Orders that are looked for by the same questions wait a little for each other, so that fewer are asked.
+        """
+        due, asked = self._due_at(tracked), self._questions(tracked)
+        unknown = (each for each in self._register.open() if each.told is OrderState.UNKNOWN)
+        alike = (self._due_at(each) for each in unknown if self._questions(each) == asked)
+        left = max((due, *(other for other in alike if other < due + GRACE))) - self._way.pulse.steady()
+        return left + _MOMENT if left > 0 else 0.0
+
+    def _due_at(self, tracked: Tracked) -> float:
+        """Return from when on (steady seconds) a look that knows no such order counts, or proves it."""
+        if (since := tracked.absent_from) is not None:
+            return since + self._patience
+        return self._way.pulse.steady() + (self._late(tracked) - self._way.wire.now()) / SECOND_NS
+
+    def _questions(self, tracked: Tracked) -> list[str]:
+        return [_name(call) for call in self._dialect.find(tracked.view())]
+
+    @property
+    def _patience(self) -> float:
+        return LAG if self._dialect.finds else UNSHOWN
+
+    def _late(self, tracked: Tracked) -> int:
+        """Return from when on (ns of the venue's time) an order cannot arrive any more."""
+        left = max(tracked.sent_at, tracked.left_by)
+        return left + round((self._dialect.capability.window + GRACE) * SECOND_NS)
 
     async def let_it_show(self) -> None:
         """Look up orders that the venue had until one is found: only then does it count when another is not."""
@@ -139,28 +181,47 @@ class Inquiry:
             if self._dialect.finds:
                 return
 
-    async def look(
-        self, tracked: Tracked, but: Sequence[Call] = (), *, urgent: bool = False
-    ) -> OrderReport | None:
+    async def look(self, tracked: Tracked, but: Sequence[Call] = ()) -> OrderReport | None:
         """Ask for one order, by no question of `but`: they were asked a moment ago.
 
-        Returns None when the venue knows none; raises VenueError when there is no answer.
+        Returns None when the venue knows none; raises VenueError when there is no answer. Where it answers for all
+        orders at once, whatever else is looked for is found, or not, by the same answers.
         """
-        instrument = tracked.request.instrument
+        answers, found = dict[str, Answer](), None
         for call in self._dialect.find(tracked.view()):
             if call._replace(told=None) in but:
                 continue
-            answer = await self._ask(call._replace(is_urgent=call.is_urgent or urgent))
-            report = self._dialect.found(answer, instrument)
-            if report is None or _is_of_another_life(tracked, report):
+            answer = answers[_name(call)] = await self._ask(call._replace(is_urgent=True))
+            if (found := self._said(tracked, answer)) is not None:
+                break
+        if found is None and answers:
+            self._note_no(tracked, _asked_at(answers))
+        self._overhear(tracked, answers)
+        if found is not None and tracked.owes:
+            await self.sweep_one(tracked.request.instrument, tracked.sent_at - OVERLAP, urgent=True)
+        return found
+
+    def _said(self, tracked: Tracked, answer: Answer) -> OrderReport | None:
+        """Take what an answer says of an order; None where it says nothing of its life of now. Raises VenueError."""
+        report = self._dialect.found(answer, tracked.request.instrument)
+        if report is None or _is_of_another_life(tracked, report):
+            return None
+        self._register.report(report, self._now())
+        return None if report.venue_id in tracked.past else report
+
+    def _overhear(self, asked: Tracked, answers: Mapping[str, Answer]) -> None:
+        """Take what the answers to a look say of other orders that would have been looked for by the same questions."""
+        for tracked in list(self._register.open()):
+            if tracked is asked or not (tracked.told is OrderState.UNKNOWN or tracked.unsettled):
                 continue
-            self._register.report(report, self._now())
-            if report.venue_id in tracked.past:  # of this life nothing is known
-                continue
-            if tracked.owes:
-                await self.sweep_one(instrument, tracked.sent_at - OVERLAP, urgent=urgent)
-            return report
-        return None
+            calls = list(self._dialect.find(tracked.view()))
+            if calls and all(_name(call) in answers for call in calls):
+                with suppress(VenueError):  # that concerns who asks for it
+                    told = (
+                        self._said(tracked, answers[_name(each)]._replace(told=each.told)) for each in calls
+                    )
+                    if all(report is None for report in told):
+                        self._note_no(tracked, _asked_at(answers))
 
     # --- all of them
 
@@ -251,7 +312,7 @@ class Inquiry:
         before = len(self._register.strays)
         # One that is absent for so long is nobody's: it waits for these to be explained before it is abandoned.
         in_flight = any(
-            each.told in (OrderState.SENT, OrderState.UNKNOWN) and not self._is_absent(each, LAG)
+            each.told in (OrderState.SENT, OrderState.UNKNOWN) and not self.is_absent(each)
             for each in self._register.open()
         )
         for venue_id, found in list(self._register.strays.items()):
@@ -265,8 +326,7 @@ class Inquiry:
                 if venue_id not in self._register.strays or venue_id in self._register.forced:
                     break
                 if tracked.id not in self._looked and await self.look(tracked) is None:
-                    self._note_no(tracked)
-                    if self._dialect.finds or self._is_absent(tracked, GRACE):
+                    if self._dialect.finds or self.is_absent(tracked):
                         self._looked.add(tracked.id)
                     else:
                         raise VenueError(
@@ -301,7 +361,8 @@ class Inquiry:
                 register.report(found, self._now())
 
     async def _by_number(self, news: Execution | OrderReport) -> OrderReport | None:
-        return self._dialect.found(await self._ask(self._dialect.whose(news)), news.instrument)
+        call = self._dialect.whose(news)._replace(is_urgent=True)  # proofs wait for it
+        return self._dialect.found(await self._ask(call), news.instrument)
 
     async def _ask(self, call: Call) -> Answer:
         """Ask the venue; whoever asks the same while a question waits for the venue's limits shares its answer."""
@@ -327,6 +388,16 @@ class Inquiry:
 
     def _now(self) -> int:
         return self._way.pulse.wall()
+
+
+def _name(call: Call) -> str:
+    """Return by what one knows that the same is asked, whoever asks and however urgently."""
+    return repr(call._replace(told=None, is_urgent=False))
+
+
+def _asked_at(answers: Mapping[str, Answer]) -> float:
+    """Return when the first of some questions left, in steady seconds."""
+    return min(each.left_at for each in answers.values())
 
 
 def _is_of_another_life(tracked: Tracked, report: OrderReport) -> bool:

@@ -20,7 +20,7 @@ from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import OrderRequest, OrderState, OrderType, Side
 from abidance.venues.account import AccountDialect, Proof, Reply
 from abidance.venues.net.transport import within
-from abidance.venues.trading.inquiry import LAG
+from abidance.venues.trading.inquiry import LAG, Inquiry
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register
 from abidance.venues.trading.tracked import Tracked
@@ -42,7 +42,7 @@ AGAIN, SELDOM = 2 * SECOND_NS, 60 * SECOND_NS
 
 
 class Keeping:
-    """What we hold of one register; `submit` sends an order, `cancel` takes one off the venue, `look` asks for one."""
+    """What we hold of one register; `submit` sends an order, `cancel` takes one off the venue, `inquiry` asks."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Keeping:
         lock: Callable[[str], asyncio.Lock],
         submit: Callable[[Tracked, Submit], Coroutine[object, object, None]],
         cancel: Callable[[Tracked], Coroutine[object, object, Reply]],
-        look: Callable[..., Coroutine[object, object, object]],
+        inquiry: Inquiry,
     ) -> None:
         self._capability = dialect.capability
         self._register = register
@@ -60,12 +60,11 @@ class Keeping:
         self._lock = lock
         self._submit = submit
         self._cancel = cancel
-        self._look = look
+        self._inquiry = inquiry
         self._prices: dict[str, tuple[float, float]] = {}
         self._free: set[str] = set()
         self._refused: dict[str, tuple[int, int]] = {}
         self._blocked: dict[str, int] = {}
-        self._absent: dict[str, float] = {}
         self._asking: set[str] = set()
 
     def must_hold(self, tracked: Tracked) -> bool:
@@ -164,21 +163,28 @@ class Keeping:
             await pulse.sleep(HEAR / 5)
         if tracked.is_closed or (tracked.is_watched and not tracked.unsettled):
             return
-        if pulse.steady() >= self._absent.get(tracked.id, 0.0):
+        tracked.asked_off_at = min(tracked.asked_off_at, pulse.steady())
+        is_told = tracked.denied_at >= max(tracked.asked_off_at, pulse.steady() - AFRESH)
+        if not (is_told or self._inquiry.is_absent(tracked)):
             tracked.is_doubted = True
+            looking = self._way.spawn(
+                self._look_at(tracked)
+            )  # what it finds counts when nobody waits any more, too
             with suppress(VenueError):
-                looking = self._look(tracked, urgent=True)
-                found = await within(pulse, LOOK, looking, "A look at an order that was taken back")
-                tracked.is_doubted = found is None and not tracked.held and self._may_lag(tracked)
-                if found is None:
-                    self._absent[tracked.id] = pulse.steady() + AFRESH
+                await within(pulse, LOOK, asyncio.shield(looking), "A look at an order that was taken back")
+        else:
+            tracked.is_doubted = self._may_lag(tracked)
         if tracked.unsettled and tracked.id not in self._asking:
             self._asking.add(tracked.id)
             self._way.spawn(self._ask_on(tracked))
 
+    async def _look_at(self, tracked: Tracked) -> None:
+        tracked.is_doubted = await self._inquiry.look(tracked) is None and self._may_lag(tracked)
+
     def _may_lag(self, tracked: Tracked) -> bool:
         """Say whether a copy may not know an order yet that the venue has had: that it does not is no answer then."""
-        return tracked.was_there and self._way.wire.now() - tracked.sent_at < LAG * SECOND_NS
+        is_young = self._way.wire.now() - tracked.sent_at < LAG * SECOND_NS
+        return tracked.was_there and not tracked.held and is_young
 
     async def _ask_on(self, tracked: Tracked) -> None:
         """Ask until somebody says of each earlier life of an order what it had filled, or for long enough of each."""
@@ -190,7 +196,7 @@ class Keeping:
                     if tracked.is_closed or not lives & tracked.unsettled:
                         break
                     with suppress(VenueError):
-                        await self._look(tracked)
+                        await self._inquiry.look(tracked)
                 tracked.unsettled -= lives  # what is told yet of their fills is told late
         finally:
             self._asking.discard(tracked.id)

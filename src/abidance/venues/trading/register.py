@@ -130,6 +130,7 @@ class Register:
     def accepted(self, tracked: Tracked, now: int) -> None:
         """Tell that the venue (or we) hold an order."""
         tracked.was_there = True
+        tracked.forget_denials()
         if tracked.told in (OrderState.SENT, OrderState.UNKNOWN):
             tracked.told = OrderState.PARTIAL if tracked.filled else OrderState.OPEN
             self._tell(OrderAccepted(now, tracked.id))
@@ -205,7 +206,7 @@ class Register:
                 tracked.unsettled.discard(report.venue_id)
             self._conclude(tracked, now)
             return tracked
-        tracked.absent_at.clear()
+        tracked.forget_denials()
         tracked.reported = max(tracked.reported, tracked.before(report.venue_id) + report.filled)
         if tracked.wish is not None and _is_done(tracked.wish, tracked.request, as_told(report, tracked)):
             self.amended(tracked, tracked.wish, now)
@@ -282,7 +283,7 @@ class Register:
             self._name(tracked, execution.venue_id)
         elif not tracked.is_watched:  # it was before this life
             tracked.base += execution.quantity
-        tracked.absent_at.clear()
+        tracked.forget_denials()
         tracked.note_traded(execution.venue_id, execution.quantity)
         tracked.filled += execution.quantity
         tracked.reported = max(tracked.reported, tracked.filled)

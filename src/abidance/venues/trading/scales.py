@@ -19,6 +19,8 @@ from abidance.venues.trading.tracked import Tracked
 
 BOOKS, OWED, UNWEIGHED = "books", "owed", "unweighed"
 """The causes of the doubts that an account differs from our books, that fills of it are missing, that none was made."""
+PATIENCE = 60.0
+"""Seconds for which a comparison in which nothing may be under way waits for that: one in part proves nothing."""
 PAUSE = 1.0
 """Seconds between two looks at an account in which something is under way, or that seems to differ."""
 OVERDUE = 30.0
@@ -91,6 +93,12 @@ class Scales:
         self._whole_at: float | None = None
         self._owing: dict[str, _Owing] = {}
         self._is_proving = False
+
+    async def compare_later(self) -> bool:
+        """Compare the account once nothing is under way any more, or after a while all the same: that proves less."""
+        if under_way(self._register):
+            await self.until_clear(PATIENCE)
+        return await self.compare()
 
     async def until_clear(self, longest: float) -> None:
         """Wait until nothing is under way that keeps the account from being weighed whole, so many seconds at most."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from math import inf
 
 from abidance.model.money import ZERO
 from abidance.model.order import Order, OrderRequest, OrderState
@@ -29,7 +30,9 @@ class Tracked:
     venue's time) as filled that no execution was listed of: one that is listed later is not told again. One that
     `may_have_returned` had lives in an earlier process of which nobody knows how many: `traded` is then what is known
     to have filled in each (by the venue's ids), `unplaced` the fills on record (by their ids) of which it is not known
-    in which; it `was_sought` once that was asked. `mark` is the highest that the venue has shown at its id.
+    in which; it `was_sought` once that was asked. `mark` is the highest that the venue has shown at its id. The venue
+    knew no such order in a look that was asked at `denied_at`, the last of those that say so, and in one after its time
+    that was answered at `absent_from` (steady seconds). It was asked since `asked_off_at` to be taken back.
     """
 
     id: str
@@ -61,7 +64,9 @@ class Tracked:
     was_sought: bool = False
     mark: int = -1
     beside: tuple[tuple["Tracked", Decimal], ...] = ()
-    absent_at: list[float] = field(default_factory=list)
+    absent_from: float | None = None
+    denied_at: float = -inf
+    asked_off_at: float = inf
     conceded: Decimal = ZERO
     conceded_at: int = 0
 
@@ -132,6 +137,10 @@ class Tracked:
         """Return the order as dialects want it: under the client id that it has at the venue."""
         return Order(self.wire_id or self.id, self.request, self.told, self.sent_at, self.filled)
 
+    def forget_denials(self) -> None:
+        """Forget that the venue knew no such order: it does, or did so of an earlier life."""
+        self.absent_from, self.denied_at, self.asked_off_at = None, -inf, inf
+
     def withdraw(self) -> None:
         """Note that the order is off the venue and lives on with us."""
         if self.venue_id:
@@ -164,6 +173,7 @@ class Tracked:
         )  # by the life before, even if nobody ever named it
         self.held, self.ending, self.sent_at, self.base = False, None, now, self.filled
         self.was_there = self.left = False
+        self.forget_denials()
         self.unplaced.clear()  # they are of the lives before
         if ids_once and (mark := max(len(self.past), self.mark + 1, used)):
             self.wire_id = f"{self.id}r{mark}"

@@ -1,6 +1,7 @@
 """Signed requests of one account: ccxt signs, our transport sends, within the limits and to the hosts of the venue.
 
-Nothing is tried twice here, and an answer is handed on whatever it says: what it proves is the dialect's business.
+Nothing is tried twice here but a question that came too soon. An answer is handed on whatever it says: what it proves
+is the dialect's business.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from abidance.model.instrument import MS_NS, SECOND_NS
 from abidance.risk.circuits import Sign
 from abidance.venues.account import Call, Credentials
 from abidance.venues.ccxt.loading import exchange_class
-from abidance.venues.net.budget import Budget, Budgets
+from abidance.venues.net.budget import AHEAD, FIRST, Budget, Budgets
 from abidance.venues.net.limits import Request, limits_of
 from abidance.venues.net.transport import (
     Answer,
@@ -186,16 +187,27 @@ class Wire:
     ) -> Answer:
         """Send a call and return the answer. `leaving` is called just before the first byte leaves.
 
-        With `leaving` the call does not wait for the venue's limits, unless it `waits`: it leaves now or never. Raises
-        NotSentError when not a byte left, another DisconnectedError when there is no answer.
+        With `leaving` the call does not wait for the venue's limits, unless it `waits`: it leaves now or never. What
+        changes nothing is asked once more if the venue says in words that it came too soon. Raises NotSentError when
+        not a byte left, another DisconnectedError when there is no answer.
         """
         is_now_or_never = leaving is not None and not waits
+        is_change = is_now_or_never or (call.is_urgent and not waits)
+        answer = await self._ask(call, leaving, is_now_or_never, is_change)
+        came_too_soon = answer.status == 200 and sign_of(answer, self._dialect.too_often) is Sign.LIMITED
+        if came_too_soon and not is_change:
+            answer = await self._ask(call, leaving, is_now_or_never, is_change)
+        return answer._replace(told=call.told)
+
+    async def _ask(
+        self, call: Call, leaving: Callable[[], None] | None, is_now_or_never: bool, is_change: bool
+    ) -> Answer:
         request = self.signed(call)
         budget, asked = self._counted(call, request[1])
         must_wait = budget.delay(asked, urgent=call.is_urgent) > 0
         if must_wait and is_now_or_never:
             raise NotSentError(budget.why(asked, urgent=call.is_urgent), "Ask for less.")
-        await budget.take(asked, urgent=call.is_urgent or is_now_or_never)
+        await budget.take(asked, ahead=FIRST if is_change else AHEAD * call.is_urgent)
         if self._dialect.counts:
             rank = 0 if call.is_urgent else 1 if is_now_or_never else 2
             answer = await self._send_in_turn(call, leaving, rank)
@@ -203,7 +215,7 @@ class Wire:
             # What is signed does not keep.
             answer = await self._send(self.signed(call) if must_wait else request, leaving)
         budget.heed(answer, asked)
-        return answer._replace(told=call.told)
+        return answer
 
     def delay(self, call: Call) -> float:
         """Return how long a call would have to wait now for the venue's limits, in seconds."""
@@ -266,7 +278,7 @@ class Wire:
         seconds = self._pulse.steady() - began
         sign = sign_of(answer, self._dialect.too_often)
         self._signs(sign, seconds, f"{method} {parts.path}: {answer.status} in {seconds:.2f} s")
-        return answer
+        return answer._replace(left_at=began)
 
 
 def _elsewhere(what: str, parts: SplitResult, theirs: str) -> ConfigError:
