@@ -519,11 +519,6 @@ def any_life_ends_an_order() -> AbstractContextManager[Any]:
     return patch.object(Tracked, "may_go_on_after", lambda _self, _report: False)
 
 
-def nobody_learns_what_an_earlier_process_changed() -> AbstractContextManager[Any]:
-    """An order that was made larger just before a process died keeps the size that is on record."""
-    return patch.object(Register, "_is_larger", lambda *_: None)
-
-
 class Planted(NamedTuple):
     """A defect, the rule that it breaks, and the world in which it does so first, of which kind."""
 
@@ -589,7 +584,6 @@ RULE = {
     "fills_are_booked_at_the_other_venue": "program",
     "questions_are_not_counted": "calm",
     "any_life_ends_an_order": "evidence",
-    "nobody_learns_what_an_earlier_process_changed": "fills",
 }
 """Which rule of the checker each of them breaks."""
 
@@ -604,7 +598,6 @@ STOPPED_BY_ITSELF = {
 
 FIRST = {
     "any_life_ends_an_order": 150,
-    "nobody_learns_what_an_earlier_process_changed": 309,
     "questions_are_not_counted": 31,
     "liquidations_are_passed_over": 15,
     "a_kill_is_forgotten_at_once": 9,
@@ -635,7 +628,6 @@ FIRST = {
 
 KIND = {
     "any_life_ends_an_order": "kraken",
-    "nobody_learns_what_an_earlier_process_changed": "kraken",
     "costs_are_not_looked_at": "worked",
     "nobody_notes_what_leaves": "worked",
     "parts_of_an_entry_forget_each_other": "worked",
@@ -679,6 +671,5 @@ BUGS: Mapping[str, Planted] = {
         funding_is_told_twice, liquidations_are_passed_over, profit_is_booked_in_whole_units,
         fees_of_perpetuals_are_booked_twice, fills_are_booked_at_the_other_venue, questions_are_not_counted,
         any_life_ends_an_order,
-        nobody_learns_what_an_earlier_process_changed,
     )
 }  # fmt: skip
