@@ -26,7 +26,8 @@ from abidance.venues.trading.gateway import VenueGateway
 from tests.integration.test_live_trading import Market
 
 D = Decimal
-MANY = 200
+MANY = 199
+"""Entries: with the stop of a position beside them as many orders as Binance lets an account have open in a pair."""
 
 LADDER = '''
 from decimal import Decimal
@@ -105,7 +106,7 @@ async def place(tmp_path: Path) -> Rungs:
     return Rungs(tmp_path / "bot")
 
 
-async def test_a_kill_takes_two_hundred_entries_back_and_leaves_the_stop(place: Rungs) -> None:
+async def test_a_kill_takes_the_entries_of_two_hundred_orders_back_and_leaves_the_stop(place: Rungs) -> None:
     before: list[int] = []
 
     async def person(_: LiveTrading) -> None:
