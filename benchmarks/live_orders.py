@@ -72,7 +72,7 @@ class Resting(EventStrategy):
         self.next = now + STATE["pause"]
         resting = list(view.orders())
         low = Decimal(round(quote.bid * 0.8))
-        if STATE["most"] == 1 and resting:
+        if STATE["most"] <= 1 and resting:
             return [CancelRequest(order.id) for order in resting]
         missing = STATE["most"] - len(resting)
         if missing <= 0:
@@ -305,6 +305,8 @@ async def decide(exchange: Exchange, folder: Path, count: int) -> tuple[list[flo
             tell("decisions", part, count)
             more = began + min(part + TELL_EVERY, count)
             await bot.until(f"{more} orders leave", partial(_has, posts, more), PATIENCE * 2)
+        bot.strategy.STATE.update(most=0)  # one that rests would be one too many for those who come after
+        await bot.until("nothing is open", lambda: not bot.trading.engine.state.orders.open())
         sent = posts[began : began + count]
         decided = [at for at in bot.strategy.DECIDED if at < sent[-1]]
         # A decision that risk refused has no request: each request belongs to the last decision before it.
