@@ -24,7 +24,6 @@ import argparse
 import json
 import os
 import random
-import re
 import statistics
 import subprocess
 import sys
@@ -233,10 +232,10 @@ def trade(api: Api, page: Page, orders: int, pause: float) -> dict[str, float]:
     """Give orders by hand, bought and sold by turns; return when each was, by its quantity, which is its own."""
     draw, sent = random.Random(1), {}
     for number in range(orders):
-        quantity = f"{0.001 + number * LOT:.5f}" if number else "0.08"  # of which others are sold
+        quantity = f"{0.001 + number * LOT:.5f}" if number else "0.08000"  # of which others are sold
         side = "sell" if number % 2 else "buy"
         body = {"strategy": "EmaCross", "instrument": "BTC/USDT@BINANCE", "side": side, "quantity": quantity}
-        sent[re.sub("0+$", "", quantity)] = time.time() * 1_000
+        sent[quantity] = time.time() * 1_000
         try:
             answer = api("/runs/bot/orders", body)
         except urllib.error.HTTPError as error:
@@ -253,7 +252,7 @@ def trade(api: Api, page: Page, orders: int, pause: float) -> dict[str, float]:
 def measured(api: Api, orders: Page, fills: Page, sent: dict[str, float]) -> dict[str, list[float]]:
     """Return how long each order took to be shown as sent and as filled, and each fill in its own list, in ms."""
     seen = orders.evaluate("window.seen") | {"fills": fills.evaluate("window.seen.fills")}
-    quantities = {each["id"]: re.sub("0+$", "", each["quantity"]) for each in listed(api, "/runs/bot/orders")}
+    quantities = {each["id"]: f"{float(each['quantity']):.5f}" for each in listed(api, "/runs/bot/orders")}
     rows = listed(api, "/runs/bot/fills")
     filled: dict[str, float] = {}
     for each in rows:  # newest first: the one that filled the order
