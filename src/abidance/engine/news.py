@@ -150,11 +150,11 @@ class News:
             return
         fill = event.fill
         self.fills.append(fill)
-        known = self._without_price()
+        priceless = self._priceless()
         trip = state.portfolio.apply(event, tag=order.request.tag if order is not None else "")
         if fill.strategy == OWNER:
             return
-        if self._without_price() - known:
+        if self._priceless() > priceless:
             self._tell_unpriced(fill)
         position = state.position(fill.strategy, fill.instrument)
         instrument = state.instruments[fill.instrument]
@@ -189,9 +189,9 @@ class News:
             text = f"{held} of {request.instrument} is less than can be sold ({lot}): it has no stop, and is no position."
             self._actions.note("warning", "crumb", text, request.strategy)
 
-    def _without_price(self) -> set[str | tuple[str, str]]:
-        """Return in what fees were taken of which no price was known."""
-        return {*self._state.portfolio.unpriced, *self._state.portfolio.bought}
+    def _priceless(self) -> int:
+        """Return how many assets, at how many venues, fees were taken in without a price: none is ever forgotten."""
+        return len(self._state.portfolio.unpriced) + len(self._state.portfolio.bought)
 
     def _tell_unpriced(self, fill: Fill) -> None:
         """Tell of a fee in an asset of which no price is known; once an asset, for they are many."""

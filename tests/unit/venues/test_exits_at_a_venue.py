@@ -60,9 +60,16 @@ def answer_slowly(world: World, monkeypatch: pytest.MonkeyPatch, seconds: float)
     monkeypatch.setattr(world, "request", slow)
 
 
-def ordered(world: World) -> int:
-    """Return how many orders arrived at the venue."""
-    return sum((each.method, each.path) == ("POST", world.scene.order) for each in world.exchange.requests)
+async def at_its_goal(world: World) -> tuple[str, str, float]:
+    """Hold a position with a stop and a goal, and let the market come to that; return their ids and the bid before."""
+    stop = await world.guarded()
+    goal = world.goal(above=400)
+    await world.advance(1)
+    price, bid = known(world, goal).request.price, float(world.bid())
+    assert price is not None
+    world.gateway.watch(world.btc.id, float(price) + 1, float(price) + 2)
+    await world.advance(1.5)
+    return stop, goal, bid
 
 
 async def test_the_stops_of_two_strategies_stand_side_by_side(world: World) -> None:
@@ -301,14 +308,7 @@ async def test_a_goal_does_not_go_to_the_venue_for_a_program_that_hears_of_no_fi
 
 
 async def test_a_goal_that_the_market_leaves_gives_way_to_the_stop(world: World) -> None:
-    stop = await world.guarded()
-    goal = world.goal(above=400)
-    await world.advance(1)
-    price = known(world, goal).request.price
-    assert price is not None
-    bid = float(world.bid())
-    world.gateway.watch(world.btc.id, float(price) + 1, float(price) + 2)
-    await world.advance(1.5)
+    stop, goal, bid = await at_its_goal(world)
     up = known(world, stop).held, known(world, goal).held
 
     world.gateway.watch(world.btc.id, bid, bid + 1)
@@ -327,19 +327,13 @@ async def test_a_goal_that_the_market_leaves_gives_way_to_the_stop(world: World)
 async def test_a_stop_that_was_refused_on_its_way_back_is_sent_again_soon_and_then_seldom(
     world: World,
 ) -> None:
-    stop = await world.guarded()
-    goal = world.goal(above=400)
-    await world.advance(1)
-    price, bid = known(world, goal).request.price, float(world.bid())
-    assert price is not None
-    world.gateway.watch(world.btc.id, float(price) + 1, float(price) + 2)
-    await world.advance(1.5)
+    stop, _, bid = await at_its_goal(world)
 
     world.exchange.desk.halted.add(world.btc.id)
     world.gateway.watch(world.btc.id, bid, bid + 1)
-    before, kept = ordered(world), known(world, stop).held
+    before, kept = world.posted(), known(world, stop).held
     await world.advance(60)
-    tries, kept = ordered(world) - before, kept and known(world, stop).held
+    tries, kept = world.posted() - before, kept and known(world, stop).held
     world.exchange.desk.halted.clear()
     await world.advance(35)
 

@@ -197,11 +197,6 @@ async def limited(venue: str = "BINANCE") -> World:
     return await world.start()
 
 
-def posted(world: World) -> int:
-    """Return how many orders arrived at the venue."""
-    return sum((each.method, each.path) == ("POST", world.scene.order) for each in world.exchange.requests)
-
-
 async def test_of_a_ladder_of_200_as_many_leave_as_the_venue_takes_and_the_others_are_refused_here() -> None:
     world = await limited()
 
@@ -213,7 +208,7 @@ async def test_of_a_ladder_of_200_as_many_leave_as_the_venue_takes_and_the_other
 
     left = [each for each in ladder if world.placed(each)]
     refused = [world.orders.get(each) for each in ladder[len(left) :]]
-    assert (len(left), posted(world)) == (80, 81)
+    assert (len(left), world.posted()) == (80, 81)
     assert {world.told(each)[-1] for each in left} == {"OrderAccepted"}
     assert {each.reason for each in refused if each is not None} == {
         "not sent: venue_order_rate: BINANCE takes 100 orders in 10 s, and the last of them are kept for exits."
@@ -274,7 +269,7 @@ async def test_a_venue_that_takes_no_more_orders_is_believed_and_asked_again_by_
     await world.advance(2)
     assert world.exchange.quota is not None
     world.exchange.quota.use_up_orders("a-key", [world.btc.id], world.exchange.now)
-    before = posted(world)
+    before = world.posted()
 
     first = world.submit(quantity="0.01")
     await world.advance(0.25, step=0.05)
@@ -282,7 +277,7 @@ async def test_a_venue_that_takes_no_more_orders_is_believed_and_asked_again_by_
     exit = world.submit(Side.SELL, "0.01", reduce_only=True)
     world.cancel(resting)
     await world.advance(0.5, step=0.05)
-    seen = posted(world) - before
+    seen = world.posted() - before
     await world.advance(wait)
     await world.stop()
 
@@ -291,7 +286,7 @@ async def test_a_venue_that_takes_no_more_orders_is_believed_and_asked_again_by_
     assert "not sent: venue_order_rate" in world.orders.get(second).reason  # type: ignore[union-attr]
     assert seen == 1
     assert world.told(resting)[-1] == "OrderCancelled"
-    assert posted(world) - before == 2
+    assert world.posted() - before == 2
     assert world.told(exit)  # it left, once, and the venue had its say
 
 

@@ -378,6 +378,10 @@ class World:
         """Return how many orders the exchange took under an id."""
         return sum(order.ticket.client_id == order_id for order in self.exchange.desk.orders.values())
 
+    def posted(self) -> int:
+        """Return how many orders arrived at the venue."""
+        return sum((each.method, each.path) == ("POST", self.scene.order) for each in self.exchange.requests)
+
     def filled(self, order_id: str) -> Decimal:
         """Return the quantity in the fills that were told."""
         fills = [event.fill for event in self.events if isinstance(event, OrderFilled)]

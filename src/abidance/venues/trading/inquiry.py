@@ -98,9 +98,8 @@ class Inquiry:
                 attempt += 1
                 await self.let_it_show()
                 with suppress(VenueError):  # no answer is not the answer "no"
-                    is_due = tracked.denied_at < slept or not self._due_in(
-                        tracked
-                    )  # nobody else has just asked
+                    # Nobody else has just asked, or one more look may prove it now.
+                    is_due = tracked.denied_at < slept or not self._due_in(tracked)
                     if tracked.told is OrderState.UNKNOWN and is_due and not self.is_absent(tracked):
                         await self.look(tracked)
                     if tracked.told is OrderState.UNKNOWN and self.is_absent(tracked):

@@ -38,7 +38,7 @@ PAUSE = SECOND_NS // 2
 ASK_ON = (1.0, 2.0, 5.0, 10.0)
 """Seconds between further questions of that; then nobody will say, and what is known must do."""
 AGAIN, SELDOM = 2 * SECOND_NS, 60 * SECOND_NS
-"""How long after one that was refused the next try to bring an order back follows: each waits twice as long, so far."""
+"""How long after one that was refused an order is brought back again: twice as long each time, up to `SELDOM`."""
 
 
 class Keeping:
@@ -167,9 +167,8 @@ class Keeping:
         is_told = tracked.denied_at >= max(tracked.asked_off_at, pulse.steady() - AFRESH)
         if not (is_told or self._inquiry.is_absent(tracked)):
             tracked.is_doubted = True
-            looking = self._way.spawn(
-                self._look_at(tracked)
-            )  # what it finds counts when nobody waits any more, too
+            # What it finds counts when nobody waits any more, too.
+            looking = self._way.spawn(self._look_at(tracked))
             with suppress(VenueError):
                 await within(pulse, LOOK, asyncio.shield(looking), "A look at an order that was taken back")
         else:
