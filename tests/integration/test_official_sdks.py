@@ -37,6 +37,28 @@ class Stage:
         return self.exchange.desk.of(self.account)
 
 
+class Subscriptions(dict[str, str]):
+    """What pybit subscribed to, for its reading thread: an answer waits here until the question is noted.
+
+    pybit 5.17.0 notes a question once it is sent. A venue on the same machine can answer before that, which ends its
+    reading thread with a `KeyError`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._noted = threading.Condition()
+
+    def __setitem__(self, question: str, message: str) -> None:
+        with self._noted:
+            super().__setitem__(question, message)
+            self._noted.notify_all()
+
+    def __getitem__(self, question: str) -> str:
+        with self._noted:
+            assert self._noted.wait_for(lambda: question in self, timeout=20)
+            return super().__getitem__(question)
+
+
 @contextmanager
 def played(venue: str, *, is_perpetual: bool = False) -> Iterator[Stage]:
     opened, closing = threading.Event(), threading.Event()
@@ -164,6 +186,7 @@ def test_bybits_own_library_trades_perpetuals_and_hears_of_it(monkeypatch: pytes
         told: Queue[dict[str, Any]] = Queue()
         heard: dict[str, str] = {}
         stream = unified_trading.WebSocket("private", testnet=False, api_key=KEY, api_secret=SECRET)
+        stream.subscriptions = Subscriptions()
         stream.order_stream(told.put)
         stream.execution_stream(told.put)
         client = unified_trading.HTTP(api_key=KEY, api_secret=SECRET)
