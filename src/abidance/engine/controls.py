@@ -1,6 +1,6 @@
 """What people and rules order a running engine to do: start, stop, pause, flatten, kill, set values."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from abidance.engine.actions import Actions
 from abidance.engine.manual import MANUAL, manual_intent
@@ -26,11 +26,17 @@ def _flattens(kill: Control) -> bool:
     return bool(kill.values.get("flatten")) or kill.values.get("extent") == "flatten"
 
 
-def check_circuits(state: State, venue: str, part: str) -> None:
+def named_circuits(values: Mapping[str, object]) -> tuple[str, str]:
+    """Return the venue and the part that an order to reset circuits names; empty names stand for all."""
+    return str(values.get("venue", "")), str(values.get("part", ""))
+
+
+def check_circuits(state: State, values: Mapping[str, object]) -> None:
     """Raise UsageError, by its field, for a venue that a run does not trade at and a circuit that there is not.
 
-    Empty names stand for all. Nothing would be closed, and who named them would believe that it was.
+    Nothing would be closed, and who named them would believe that it was.
     """
+    venue, part = named_circuits(values)
     venues = sorted({each.venue for each in state.instruments.values()})
     if venue and venue not in venues:
         with about("venue"):
@@ -93,7 +99,7 @@ class Controls:
 
     def _reset_circuits(self, event: Control) -> None:
         """Tell who wants which circuits closed; that they close is told by whoever watches them."""
-        venue, part = (str(event.values.get(key, "")) for key in ("venue", "part"))
+        venue, part = named_circuits(event.values)
         found = [
             f"{each.part} of {each.venue or 'every venue'}"
             for each in self._state.feeds.circuits.values()

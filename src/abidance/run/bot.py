@@ -149,9 +149,7 @@ class Bot:
         now = self._core.engine.state.now
         if wish.action is ControlAction.RESET_CIRCUITS:
             try:
-                check_circuits(
-                    self._core.engine.state, *(str(wish.values.get(key, "")) for key in ("venue", "part"))
-                )
+                check_circuits(self._core.engine.state, wish.values)
             except UsageError as error:
                 return Answer(error=error.found, remedy=error.remedy)
         event = Control(now, wish.action, wish.strategy, wish.actor, wish.values, wish.id or msgspec.UNSET)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 from abidance.engine.actions import is_held
+from abidance.engine.controls import named_circuits
 from abidance.kernel.log import PROCESS, logger
 from abidance.kernel.ports import JournalStore, SimulatedVenue
 from abidance.market.bars import Bars
@@ -503,8 +504,8 @@ class LiveTrading(LivePaper):
     def _reset(self, wish: Wish) -> Answer:
         """Close the circuits that a person names, after that is on record."""
         answer = super()._obey(wish)
-        venue, part = (str(wish.values.get(key, "")) for key in ("venue", "part"))
-        for moved in () if answer.error else self._circuits.reset(wish.actor, venue, part):
+        named = named_circuits(wish.values)
+        for moved in () if answer.error else self._circuits.reset(wish.actor, *named):
             self._pump.step(moved)
         return answer
 

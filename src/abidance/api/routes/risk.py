@@ -48,7 +48,7 @@ async def change_breakers(run: str, body: BreakersIn, who: Grave, house: Stand) 
 async def reset_circuits(run: str, body: CircuitsIn, who: Grave, house: Stand) -> AnswerOut:
     """Close circuits of a running node by hand, as `abidance circuits NAME --reset` does."""
     values = {"venue": body.venue.upper(), "part": body.part or ""}
-    check_circuits(house.runs.get(run).replica.state, **values)
+    check_circuits(house.runs.get(run).replica.state, values)
     return await steer(house, who, run, ControlAction.RESET_CIRCUITS, "", values)
 
 

@@ -121,8 +121,7 @@ async def control_run(run: str, body: ControlIn, who: Operator, house: Stand) ->
         Needs(Role.ADMIN, confirmed=True, steers=True).allow(house, who)
     if body.action is ControlAction.RESET_CIRCUITS:
         with asked_as({"": "values."}):
-            venue, part = (str(body.values.get(key, "")) for key in ("venue", "part"))
-            check_circuits(house.runs.get(run).replica.state, venue, part)
+            check_circuits(house.runs.get(run).replica.state, body.values)
     return await steer(house, who, run, body.action, body.strategy, dict(body.values))
 
 
