@@ -15,6 +15,8 @@ from abidance.backtest.parity import first_difference
 from abidance.backtest.result import BacktestResult
 from abidance.engine.config import StrategyConfig
 from abidance.journal.told import TripColumns, columns_of, value_of
+from abidance.market.reference import instrument
+from abidance.market.terms import Terms, Version
 from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig, SizingConfig
 from abidance.run.backtest import backtest
 from abidance.run.compiled import compiled_backtest, fallback_of
@@ -303,6 +305,27 @@ def test_what_is_not_covered_is_run_by_the_event_engine_and_said(change: dict[st
     result = compiled_backtest(config, memory)
 
     assert reason in fallback_of(result)
+    assert first_difference(backtest(config, memory), result) is None
+
+
+@pytest.mark.parametrize(
+    ("orders", "stops", "is_covered"), [(0, 0, True), (0, 2, True), (0, 1, False), (15, 2, False)]
+)
+def test_a_market_that_takes_fewer_stops_than_there_are_strategies_is_left_to_the_event_engine(
+    orders: int, stops: int, is_covered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = RunConfig(instruments=ids(1), strategies=tuple(scripted(n, {}, allocation=0.5) for n in (0, 1)))
+    listed = msgspec.structs.replace(instrument(ids(1)[0]), max_orders=orders, max_stops=stops)
+    known = Version(0, Terms(listed, "BTCUSDT"))
+
+    class Listed(Memory):
+        def terms(self, id: str, ts: int | None = None) -> Version | None:
+            return known
+
+    memory = Listed(market(Shape(1, 80, 0.01, 0.0, 0.0, 101.25), config.instruments, "1h").series)
+    result = compiled_backtest(config, memory)
+
+    assert (fallback_of(result) == "") is is_covered
     assert first_difference(backtest(config, memory), result) is None
 
 

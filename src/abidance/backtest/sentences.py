@@ -38,6 +38,7 @@ SENTENCES: Mapping[RefusalCode, str] = {
     _C.ORDER_RATE: "There were too many entries within a minute.",
     _C.DUPLICATE: "It equals an entry that was sent a moment ago.",
     _C.MISSING_STOP: "Entries need a stop-loss or a trailing stop, and this one has none.",
+    _C.OPEN_ORDERS: "Its venue has no room for one more order, or for its stop, in the instrument.",
     _C.MALFORMED: "The request contradicts itself, or its price or quantity is off the steps of the venue.",
     _C.BASKET: "Another request of the same basket was refused.",
 }

@@ -51,6 +51,7 @@ def confirmed(
 
 def _show(config: "RunConfig", accounts: "Mapping[str, Ready]", console: "Console") -> None:
     from abidance.model.instrument import InstrumentKind
+    from abidance.run.rules import published, scarce
     from abidance.venues.accounts import is_through_ccxt
 
     def say(text: str, style: str = "") -> None:
@@ -81,6 +82,9 @@ def _show(config: "RunConfig", accounts: "Mapping[str, Ready]", console: "Consol
                 "    No stop is configured: nothing but the strategy itself ends a loss (see require_stop)",
                 "yellow",
             )
+    names = {id for each in whole.strategies for id in whole.places_of(each)}
+    for text in scarce(config, published(sorted(names), config.feed.grades)):
+        say(f"  {text}", "yellow")
     day = f"{breakers.daily_loss:.1%}" if breakers.daily_loss else "off"
     fall = f"{breakers.max_drawdown:.1%}" if breakers.max_drawdown else "off"
     say(

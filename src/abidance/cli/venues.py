@@ -78,6 +78,7 @@ def _rows(offer: "Offer") -> list[tuple[str, str]]:
         ("stops", _stops(offer)),
         ("goals", _goals(offer)),
         ("exits", _exits(offer)),
+        ("open orders", _open_orders(offer)),
         ("reduce-only", _yes(can is not None and can.reduce_only)),
         ("amends", _yes(can is not None and can.amends)),
         ("takes all back", _yes(can is not None and can.cancels_all)),
@@ -110,6 +111,19 @@ def _exits(offer: "Offer") -> str:
     if offer.orders is None:
         return "-"
     return "one, the others are held by us" if offer.orders.one_exit else "all"
+
+
+def _open_orders(offer: "Offer") -> str:
+    """Say how many orders of an account may be open in one instrument."""
+    from abidance.model.instrument import InstrumentKind
+    from abidance.venues.net.limits import open_limits
+
+    if offer.orders is None or not offer.market:
+        return "-"
+    most = open_limits(offer.venue, InstrumentKind(offer.market))
+    grades = "".join(f", {count} ({grade})" for grade, count in most.grades.items() if count != most.orders)
+    triggers = f", {most.stops} of them with a trigger" if most.stops else ""
+    return f"{most.orders} in one instrument{grades}{triggers}" if most.orders else "-"
 
 
 def _named(values: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ from abidance.engine.manual import MANUAL_TAG
 from abidance.engine.routing import Routes
 from abidance.engine.state import State
 from abidance.execution.algos import ENDED, Algos
-from abidance.execution.exits import STOPS, Exits, exit_request
+from abidance.execution.exits import STOPS, exit_request
 from abidance.model.account import Position
 from abidance.model.command import Command
 from abidance.model.errors import StrategyError
@@ -43,7 +43,7 @@ class Actions:
     """
 
     def __init__(self, state: State, gate: Gate, breakers: Breakers, order_id: Callable[[int], str]) -> None:
-        self.exits = Exits(state.orders)
+        self.exits = state.exits
         self.algos = Algos(state.orders, state.pricing, self._given_up)
         self.stopped: set[str] = set(state.strategies)
         self.paused: set[str] = set()

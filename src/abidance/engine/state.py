@@ -14,8 +14,10 @@ from abidance.engine.board import Board, mid
 from abidance.engine.config import StrategyConfig
 from abidance.engine.debts import Debts
 from abidance.engine.pricing import Pricing
+from abidance.engine.resting import Resting
 from abidance.engine.series import Series
 from abidance.execution.config import RoutingConfig
+from abidance.execution.exits import Exits
 from abidance.execution.orders import Orders
 from abidance.market.bars import Bars
 from abidance.model.account import Position
@@ -61,6 +63,8 @@ class State:
         self.strategies = strategies
         self.portfolio = portfolio
         self.orders = orders
+        self.exits = Exits(orders)
+        self.resting = Resting(orders, self.exits)
         self.debts = Debts(self)
         self.boards = {id: Board() for id in instruments}
         self.feeds = Feeds()
@@ -250,11 +254,13 @@ def demand(state: State, event: RulesChanged) -> str:
         "lot": "lot",
         "min_quantity": "least quantity",
         "min_notional": "least value",
+        "max_orders": "open orders",
+        "max_stops": "orders with a trigger",
     }
     now = {name: getattr(event, name) for name in names}
     state.instruments[event.instrument] = replace(before, **now)
     pairs = ((what, getattr(before, name), now[name]) for name, what in names.items())
-    return ", ".join(f"{what} {new} (was {old})" for what, old, new in pairs if new != old)
+    return ", ".join(f"{what} {new} (was {old or 'not known'})" for what, old, new in pairs if new != old)
 
 
 def bands(state: State, floor: float, peak: float) -> dict[str, tuple[float, float]] | None:

@@ -87,6 +87,14 @@ class Exits:
         """Return the plan of a position, if it has one."""
         return self._plans.get((strategy, instrument))
 
+    def guarded(self, instrument: str) -> frozenset[str]:
+        """Return the strategies whose position in an instrument has a stop planned, or will have one."""
+        return frozenset(
+            strategy
+            for (strategy, id), plan in self._plans.items()
+            if id == instrument and (plan.stop is not None or plan.protection.has_stop)
+        )
+
     def reason(self, order: Order) -> Purpose:
         """Return why an order that just filled was there, as the plan knows it now."""
         plan = self._plans.get((order.request.strategy, order.request.instrument))

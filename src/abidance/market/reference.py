@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -92,7 +93,7 @@ def resolve(
         return Reference(version.terms.instrument, Source.LISTED, notice)
     row = _table().get(id)
     if row is not None:
-        values = {name: Decimal(text) for name, text in row.items() if name != "source"}
+        values: dict[str, Any] = {name: Decimal(text) for name, text in row.items() if name != "source"}
         source = Source(row["source"])
         return Reference(Instrument(id, **values), source, _notice(id, source))
     if bars is None:
@@ -111,7 +112,7 @@ def infer(id: str, bars: Bars) -> Instrument:
     name = parse_instrument_id(id)
     if not len(bars):
         raise UnknownRulesError(id)
-    steps = {"tick": _tick(bars), "lot": _INFERRED_LOT, "min_quantity": _INFERRED_LOT}
+    steps: dict[str, Any] = {"tick": _tick(bars), "lot": _INFERRED_LOT, "min_quantity": _INFERRED_LOT}
     if name.settle is None:
         return Instrument(id, **steps, min_notional=_INFERRED_NOTIONAL)
     return Instrument(

@@ -223,7 +223,7 @@ class CircuitMoved(msgspec.Struct, frozen=True, gc=False, tag="circuit"):
 
 
 class RulesChanged(msgspec.Struct, frozen=True, gc=False, tag="rules"):
-    """A venue demands other steps or least sizes of orders in an instrument from now on, or trades it no longer."""
+    """A venue demands other steps, sizes or numbers of orders in an instrument from now on, or trades it no longer."""
 
     ts: int
     instrument: str
@@ -232,6 +232,8 @@ class RulesChanged(msgspec.Struct, frozen=True, gc=False, tag="rules"):
     min_quantity: Decimal
     min_notional: Decimal
     is_listed: bool = True
+    max_orders: int = 0
+    max_stops: int = 0
 
 
 class Timer(msgspec.Struct, frozen=True, gc=False, tag="timer"):

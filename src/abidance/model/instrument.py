@@ -85,7 +85,8 @@ class Instrument(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A tradable pair or contract on one venue, with the steps and minima that the venue enforces.
 
     `tick` is the price step, `lot` the quantity step; quantities are in base units. `min_notional` is price times
-    quantity in quote units. `maintenance` is the maintenance margin as a fraction of notional (perpetuals only).
+    quantity in quote units. `maintenance` is the maintenance margin as a fraction of notional (perpetuals only). An
+    account may have `max_orders` open in it, `max_stops` of them with a trigger; 0 where that is not known.
     """
 
     id: str
@@ -95,6 +96,8 @@ class Instrument(msgspec.Struct, frozen=True, gc=False, tag=True):
     min_notional: Decimal
     max_leverage: Decimal = Decimal(1)
     maintenance: Decimal = Decimal(0)
+    max_orders: int = 0
+    max_stops: int = 0
 
     @property
     def name(self) -> InstrumentName:

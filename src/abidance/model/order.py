@@ -88,6 +88,11 @@ class Protection(msgspec.Struct, frozen=True, gc=False):
         """Return True when it asks for any exit."""
         return any(wish is not None for wish in msgspec.structs.astuple(self))
 
+    @property
+    def has_stop(self) -> bool:
+        """Return True when it asks for a stop, at once or later on."""
+        return not (self.stop is None and self.trailing is None and self.break_even is None)
+
 
 class OrderRequest(msgspec.Struct, frozen=True, gc=False, tag="order", tag_field="kind"):
     """A concrete wish to trade, not yet approved.

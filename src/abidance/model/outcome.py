@@ -45,6 +45,7 @@ class RefusalCode(StrEnum):
     ORDER_RATE = "order_rate"
     DUPLICATE = "duplicate"
     MISSING_STOP = "missing_stop"
+    OPEN_ORDERS = "open_orders"
     MALFORMED = "malformed"
     BASKET = "basket"
 

@@ -25,6 +25,8 @@ _REMEMBERED = 10_000
 _Key = tuple[str, str, str, Decimal, Decimal | None, Decimal | None, object]
 _OF_PARTS = frozenset({RefusalCode.MAX_ORDER_VALUE, RefusalCode.MAX_SLIPPAGE, RefusalCode.MAX_COST})
 _WHOLE = tuple(rule for rule in ENTRIES if rule[0] not in _OF_PARTS)
+_CHANGES = tuple(rule for rule in ENTRIES if rule[0] is not RefusalCode.OPEN_ORDERS)
+"""What a change has to pass: it stands where the order stood."""
 
 
 class Gate:
@@ -53,7 +55,8 @@ class Gate:
         For an amendment, `request` is the order as it would stand, `replaces` what is open of it now (its quantity
         being what remains), which the view counts among the pending.
         """
-        found = self._examine(request, view, standing, (), replaces)
+        entries = ENTRIES if replaces is None else _CHANGES
+        found = self._examine(request, view, standing, (), replaces, entries)
         if not isinstance(found, Case):
             return Refused(request, *found)
         self._remember(found)

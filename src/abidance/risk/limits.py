@@ -14,6 +14,7 @@ from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import OrderRequest, OrderType, Side
 from abidance.model.outcome import RefusalCode
 from abidance.risk.config import LimitsConfig
+from abidance.risk.crowd import crowd_of
 from abidance.risk.feeds import admits_one, delisted_text
 from abidance.risk.sizing import stop_distance
 from abidance.risk.view import RiskView, worst_price
@@ -298,6 +299,26 @@ def missing_stop(case: Case) -> str | None:
     return "The entry has no stop, and `risk.limits.require_stop` is on."
 
 
+def open_orders(case: Case) -> str | None:
+    """Refuse an entry when the venue would have no room for it, or for its stop, among the open orders there."""
+    id, most = case.instrument.id, (case.instrument.max_orders, case.instrument.max_stops)
+    if not any(most):
+        return None
+    guarded = case.view.resting.guarded(id)
+    there = [
+        *case.view.resting.standing(id),
+        *(other.request for other in case.earlier if other.instrument.id == id),
+    ]
+    before, after = crowd_of(there, guarded), crowd_of((*there, case.request), guarded)
+    for what, limit, was, now in zip(("orders", "orders with a trigger"), most, before, after, strict=True):
+        if limit and now > max(limit, was):
+            return (
+                f"With it and its stop {now} {what} would stand in {id}, those of other positions included, and the "
+                f"venue takes {limit}: the stop would be refused."
+            )
+    return None
+
+
 def exit_not_feasible(case: Case) -> str | None:
     """Refuse an entry that could not be sold again after its stop-loss, because too little would be left of it."""
     request, price = case.request, case.own_price
@@ -478,6 +499,7 @@ ENTRIES: tuple[Rule, ...] = (
     (RefusalCode.UNKNOWN_ORDER_OPEN, unknown_order_open),
     (RefusalCode.MISSING_STOP, missing_stop),
     (RefusalCode.EXIT_NOT_FEASIBLE, exit_not_feasible),
+    (RefusalCode.OPEN_ORDERS, open_orders),
     (RefusalCode.MAX_LEVERAGE, max_leverage),
     (RefusalCode.MAX_ORDER_VALUE, max_order_value),
     (RefusalCode.MAX_SLIPPAGE, max_slippage),

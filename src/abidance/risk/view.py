@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from abidance.model.estimate import Estimate
 from abidance.model.instrument import Instrument
 from abidance.model.order import OrderRequest
+from abidance.risk.crowd import Resting
 from abidance.risk.feeds import Feeds
 
 
@@ -111,6 +112,11 @@ class RiskView(SizingView, Protocol):
     @property
     def debts(self) -> Borrower:
         """Return what is owed to venues."""
+        ...
+
+    @property
+    def resting(self) -> Resting:
+        """Return what stands at venues, or is to stand there."""
         ...
 
     def price_age_ns(self, instrument: str) -> int:

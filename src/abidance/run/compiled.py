@@ -222,6 +222,9 @@ def unsupported(material: Material) -> str | None:
     for id, instrument in material.instruments.items():
         if (reason := _unsupported_instrument(material, instrument)) is not None:
             return f"{id} {reason}."
+        count = sum(id in each.instruments for each in material.config.strategies)
+        if 0 < instrument.max_stops < count or 0 < instrument.max_orders < count * compiled.ORDERS_OF_PLACE:
+            return f"So many strategies trade {id} that their orders may be too many for its venue."
     if material.config.routing.routes:
         return "Entries are routed over several venues (`routing.routes`)."
     return None

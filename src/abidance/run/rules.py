@@ -8,14 +8,19 @@ on its record, so that a restart knows it too.
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from abidance.kernel.log import logger
+from abidance.market.readings import is_mood
 from abidance.market.terms import Status, Terms
 from abidance.model.errors import AbidanceError
 from abidance.model.event import RulesChanged
 from abidance.model.instrument import Instrument, parse_instrument_id
 from abidance.risk.feeds import Feeds
+from abidance.run.config import RunConfig
+from abidance.venues.accounts import stops_stand
+from abidance.venues.net.limits import OpenLimits, open_limits
 from abidance.venues.net.transport import Pulse
 
 FIRST = 60.0
@@ -27,6 +32,7 @@ AGAIN = 600.0
 LOOK = 10.0
 """Seconds after which a refused order is noticed."""
 
+NONE: Mapping[str, OpenLimits] = MappingProxyType({})
 Ask = Callable[[str], Awaitable[Iterable[Terms]]]
 
 
@@ -44,8 +50,45 @@ class Known(Protocol):
         ...
 
 
+def published(ids: Iterable[str], grades: Mapping[str, str]) -> dict[str, OpenLimits]:
+    """Return, by instrument, how many orders accounts of these grades may have open where stops stand at the venue."""
+    names = {id: parse_instrument_id(id) for id in ids if not is_mood(id)}
+    return {
+        id: open_limits(name.venue, name.kind, grades.get(name.venue, ""))
+        for id, name in names.items()
+        if stops_stand(name.venue, name.kind)
+    }
+
+
+def scarce(config: RunConfig, most: Mapping[str, OpenLimits]) -> list[str]:
+    """Return a sentence for each instrument that more strategies trade than may have a stop there."""
+    ready, told = config.ready(), []
+    for id, each in most.items():
+        count = sum(id in ready.places_of(strategy) for strategy in ready.strategies)
+        if (limit := each.stops or each.orders) and count > limit:
+            told.append(
+                f"{count} strategies trade {id}, where {limit} stops may stand at a time: while so many hold a position"
+                " there, entries of the others are refused (open_orders)."
+            )
+    return told
+
+
+class Demands(NamedTuple):
+    """What a venue demands of orders in an instrument."""
+
+    tick: Decimal
+    lot: Decimal
+    min_quantity: Decimal
+    min_notional: Decimal
+    max_orders: int
+    max_stops: int
+
+
 class RulesWatch:
-    """Asks venues by `ask` and tells what differs from what is `known`."""
+    """Asks venues by `ask` and tells what differs from what is `known`.
+
+    `published` is, by instrument, how many orders may be open where stops stand at the venue; its own word goes first.
+    """
 
     def __init__(
         self,
@@ -53,13 +96,23 @@ class RulesWatch:
         venues: Sequence[str],
         known: Callable[[], Known],
         tell: Callable[[RulesChanged], None],
+        published: Mapping[str, OpenLimits] = NONE,
     ) -> None:
         self._ask = ask
         self._venues = venues
         self._known = known
         self._tell = tell
+        self._published = published
         self._is_due = False
         self._missing: set[str] = set()
+
+    def begin(self, now: int) -> None:
+        """Tell what is published of open orders where that is not known yet: before anything is risked."""
+        for id, before in self._known().instruments.items():
+            demands = self._demands(before)
+            if demands != _demands(before):
+                is_listed = id not in self._known().feeds.delisted
+                self._tell(_told(now, id, demands, is_listed))
 
     def refused(self) -> None:
         """Note that an order was refused: venues are asked soon whether they demand something else now."""
@@ -96,9 +149,16 @@ class RulesWatch:
                 continue
             terms, was = listed.get(id), id not in known.feeds.delisted
             is_listed = self._is_listed(id, terms) if listed else was
-            demands = _demands(before if terms is None else terms.instrument)
+            demands = self._demands(before if terms is None else terms.instrument)
             if demands != _demands(before) or is_listed != was:
-                self._tell(RulesChanged(pulse.wall(), id, *demands, is_listed=is_listed))
+                self._tell(_told(pulse.wall(), id, demands, is_listed))
+
+    def _demands(self, instrument: Instrument) -> Demands:
+        """Return what is demanded, with what is published of open orders where the venue's list does not tell."""
+        found, known = _demands(instrument), self._published.get(instrument.id, OpenLimits())
+        return found._replace(
+            max_orders=found.max_orders or known.orders, max_stops=found.max_stops or known.stops
+        )
 
     def _is_listed(self, id: str, terms: Terms | None) -> bool:
         """Say whether an instrument is traded: one list that leaves it out or says halted is no proof, a second is."""
@@ -112,5 +172,9 @@ class RulesWatch:
         return False
 
 
-def _demands(instrument: Instrument) -> tuple[Decimal, Decimal, Decimal, Decimal]:
-    return instrument.tick, instrument.lot, instrument.min_quantity, instrument.min_notional
+def _demands(instrument: Instrument) -> Demands:
+    return Demands(*(getattr(instrument, name) for name in Demands._fields))
+
+
+def _told(now: int, id: str, demands: Demands, is_listed: bool) -> RulesChanged:
+    return RulesChanged(now, id, **demands._asdict(), is_listed=is_listed)

@@ -60,7 +60,7 @@ from abidance.run.lending import LoanDesk, check_debts, lenders_of
 from abidance.run.live import HISTORY, LivePaper
 from abidance.run.perpetuals import check_purses, enforce, wanted_of
 from abidance.run.relay import HURRY, Relay
-from abidance.run.rules import Ask, RulesWatch
+from abidance.run.rules import Ask, RulesWatch, published, scarce
 from abidance.run.setup import Core, Key, Material, engine_of, opening_of
 from abidance.run.strangers import counted, open_among, sentence
 from abidance.run.switch import LOOK_EVERY
@@ -136,9 +136,10 @@ class LiveTrading(LivePaper):
         self._circuits = CircuitWatch(material.config.risk.circuits, self._hear, self._room)
         self._told: dict[str, tuple[str, ...]] = {}
         self._loans = LoanDesk(lambda: self._core.engine, self._hear_accounts, self._hear)
-        self._rules = (
-            RulesWatch(rules, material.venues, lambda: self._core.engine.state, self._hear) if rules else None
-        )
+        most = published(material.instruments, material.config.feed.grades)
+        self._scarce = scarce(material.config, most)
+        known = lambda: self._core.engine.state  # noqa: E731 (it changes)
+        self._rules = RulesWatch(rules, material.venues, known, self._hear, most) if rules else None
         self._unfinished: list[Entry] = []
         self._compared: list[VenueGateway] = []
         self._shared: list[VenueGateway] = []
@@ -224,6 +225,10 @@ class LiveTrading(LivePaper):
         self._sure.open()
         venues = [dialect.venue for dialect in self.dialects]
         self._circuits.begin(world.pulse, engine.state.feeds.circuits.values(), venues)
+        if self._rules is not None:
+            self._rules.begin(world.pulse.wall())
+        for text in self._scarce:
+            self._log.warning("stops_are_scarce", text=text)
         self._on_doubt(world.pulse.wall)
         for entry in self._unfinished:
             self._pump.step(entry)

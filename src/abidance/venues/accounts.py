@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from abidance.model.errors import UsageError
 from abidance.model.instrument import Instrument, InstrumentKind
+from abidance.model.order import OrderType
 from abidance.venues.account import AccountDialect
 from abidance.venues.binance.account import BinanceSpotAccount
 from abidance.venues.binance.perpetuals import BinancePerpetualsAccount
@@ -32,6 +33,12 @@ def is_through_ccxt(venue: str, kind: InstrumentKind) -> bool:
         and all(name != venue for name, _ in ACCOUNTS)
         and venue.lower() in streamed_venues()
     )
+
+
+def stops_stand(venue: str, kind: InstrumentKind) -> bool:
+    """Say whether stops stand at the venue in one market, and count there among the open orders."""
+    made = ACCOUNTS.get((venue, kind))
+    return made is not None and OrderType.STOP in made(()).capability.native
 
 
 def account_of(venue: str, kind: InstrumentKind, instruments: Sequence[Instrument]) -> AccountDialect:

@@ -120,3 +120,11 @@ def test_a_venue_that_nobody_knows_is_refused_with_the_nearest_names() -> None:
 
     assert isinstance(error, UsageError)
     assert "kraken" in str(error)
+
+
+def test_a_venue_tells_how_many_orders_may_be_open_and_which_accounts_may_have_others() -> None:
+    kraken, binance = run("kraken"), run("binance")
+
+    assert row(kraken, "open orders") == "80 in one instrument, 60 (starter), 225 (pro)"
+    assert "200 in one instrument, 5 of them with a trigger" in binance.output
+    assert "200 in one instrument, 10 of them with a trigger" in binance.output

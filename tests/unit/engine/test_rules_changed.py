@@ -12,8 +12,10 @@ from abidance.risk.config import SizingConfig
 from tests.unit.engine.rig import SPOT, D, ExitsConfig, Rig, Scripted, flat, rig_of
 
 
-def demanded(rig: Rig, tick: str = "0.1", lot: str = "0.001", least: str = "0.001", value: str = "1") -> None:
-    rig.tell(RulesChanged(rig.ts, SPOT.id, D(tick), D(lot), D(least), D(value)))
+def demanded(
+    rig: Rig, tick: str = "0.1", lot: str = "0.001", least: str = "0.001", value: str = "1", stops: int = 0
+) -> None:
+    rig.tell(RulesChanged(rig.ts, SPOT.id, D(tick), D(lot), D(least), D(value), max_stops=stops))
 
 
 def quantities(rig: Rig) -> list[Decimal]:
@@ -90,3 +92,27 @@ def test_an_instrument_that_is_traded_again_is_entered_again() -> None:
 
     assert [each.code for each in rig.notices if "listed" in each.code] == ["not_listed", "listed_again"]
     assert len(quantities(rig)) == 1
+
+
+def test_an_entry_whose_stop_the_venue_has_no_room_for_is_refused_until_a_position_there_has_closed() -> None:
+    aims = {"a": [1, 1, 0], "b": [0, 1], "c": [0, 0, 1, 0, 0, 1]}
+    sizing = SizingConfig(method="fixed_quantity", quantity=1)
+    rig = rig_of(
+        {name: Scripted(aim) for name, aim in aims.items()},
+        flat(*[100] * 8),
+        config={"sizing": sizing, "exits": ExitsConfig(stop_loss=0.02)},
+    )
+    demanded(rig, stops=2)
+
+    rig.run()
+
+    assert [(each.code, each.request.strategy) for each in rig.refusals] == [(RefusalCode.OPEN_ORDERS, "c")]
+    assert rig.refusals[0].reason == (
+        "With it and its stop 3 orders with a trigger would stand in BTC/USDT@SIM, those of other positions included, "
+        "and the venue takes 2: the stop would be refused."
+    )
+    assert [each.text for each in rig.notices if each.code == "rules_changed"] == [
+        "BTC/USDT@SIM: orders with a trigger 2 (was not known)."
+    ]
+    held = {each.strategy for each in rig.state.portfolio.open_positions()}
+    assert held == {"b", "c"}  # which entered once `a` had left

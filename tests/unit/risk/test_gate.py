@@ -648,3 +648,91 @@ def test_a_short_is_closed_by_buying() -> None:
 
     assert code(verdict(buy("1", PERP, reduce_only=True), world, HALTED)) is None
     assert code(verdict(sell("1", PERP, reduce_only=True), world, HALTED)) is Code.NOT_REDUCING
+
+
+# --- room among the venue's open orders -----------------------------------------------------------
+
+STOPPED = Protection(stop=2.0)
+
+
+def crowded(orders: int = 0, stops: int = 0, **more: Any) -> World:
+    """A market that takes so many orders; strategies that hold something there have or await a stop."""
+    world = World(**more)
+    world.instruments[SPOT] = msgspec.structs.replace(
+        world.instruments[SPOT], max_orders=orders, max_stops=stops
+    )
+    return world
+
+
+def stop_of(strategy: str) -> OrderRequest:
+    return sell("1", strategy=strategy, type=OrderType.STOP, trigger=D(90), reduce_only=True)
+
+
+def resting(strategy: str, **more: Any) -> OrderRequest:
+    return buy("1", strategy=strategy, type=OrderType.LIMIT, price=D(90), **more)
+
+
+def test_an_entry_whose_stop_would_be_one_too_many_is_refused_and_one_without_a_stop_is_not() -> None:
+    world = crowded(
+        stops=2,
+        positions={("a", SPOT): D(1)},
+        pending=[stop_of("a"), buy("1", strategy="b", protection=STOPPED)],
+    )
+
+    assert code(verdict(buy("1", protection=STOPPED), world)) is Code.OPEN_ORDERS
+    assert code(verdict(buy("1"), world)) is None
+    assert code(verdict(buy("1", protection=STOPPED), crowded(stops=3, pending=world.pending))) is None
+
+
+@pytest.mark.parametrize("wish", [Protection(trailing=1.0), Protection(break_even=1.0)])
+def test_a_stop_that_comes_later_counts_from_the_start(wish: Protection) -> None:
+    world = crowded(stops=1, positions={("a", SPOT): D(1)})
+
+    assert code(verdict(buy("1", protection=wish), world)) is Code.OPEN_ORDERS
+    assert code(verdict(buy("1", protection=Protection(take_profit=1.0)), world)) is None
+
+
+def test_who_has_a_stop_there_needs_no_second_one() -> None:
+    world = crowded(stops=1, positions={("s", SPOT): D(1)}, pending=[stop_of("s")])
+
+    assert code(verdict(buy("1", protection=STOPPED), world)) is None
+    assert code(verdict(buy("1", strategy="t", protection=STOPPED), world)) is Code.OPEN_ORDERS
+
+
+def test_an_entry_with_a_trigger_leaves_its_place_to_its_stop() -> None:
+    waiting = buy("1", type=OrderType.STOP, trigger=D(101), protection=STOPPED)
+
+    assert code(verdict(waiting, crowded(stops=1))) is None
+    assert code(verdict(waiting, crowded(stops=1, pending=[waiting]))) is Code.OPEN_ORDERS
+
+
+def test_orders_that_fill_in_part_leave_room_for_the_stop_of_what_has_filled() -> None:
+    grid = [resting("g", protection=STOPPED), resting("g", protection=STOPPED)]
+
+    assert code(verdict(resting("g", protection=STOPPED), crowded(orders=4, pending=grid))) is None
+    assert (
+        code(verdict(resting("g", protection=STOPPED), crowded(orders=3, pending=grid))) is Code.OPEN_ORDERS
+    )
+
+
+def test_what_is_too_many_already_holds_nobody_back_who_adds_none_and_no_exit() -> None:
+    held = {("s", SPOT): D(1), ("t", SPOT): D(1)}
+    world = crowded(stops=1, positions=held, pending=[stop_of("s")])
+
+    assert code(verdict(buy("1", protection=STOPPED), world)) is None
+    assert code(verdict(stop_of("t"), world)) is None
+
+
+def test_a_change_of_what_stands_takes_no_further_place() -> None:
+    before = resting("s")
+    after = msgspec.structs.replace(before, price=D(95))
+
+    assert code(verdict(after, crowded(orders=1, pending=[before]))) is Code.OPEN_ORDERS
+    assert code(gate().check(after, crowded(orders=1, pending=[before]), ACTIVE, before)) is None
+
+
+def test_the_requests_of_one_basket_share_the_room_of_their_market() -> None:
+    two = [buy("1", strategy=name, protection=STOPPED) for name in ("a", "b")]
+
+    assert codes(gate().check_all(two, crowded(stops=1), ACTIVE)) == [Code.BASKET, Code.OPEN_ORDERS]
+    assert codes(gate().check_all(two, crowded(stops=2), ACTIVE)) == [None, None]

@@ -123,6 +123,16 @@ class World:
     def debts(self) -> "World":
         return self
 
+    @property
+    def resting(self) -> "World":
+        return self
+
+    def standing(self, instrument: str) -> Sequence[OrderRequest]:
+        return [each for each in self.pending if each.instrument == instrument]
+
+    def guarded(self, instrument: str) -> frozenset[str]:
+        return frozenset(name for (name, id), held in self.positions.items() if id == instrument and held)
+
     def borrowed(self) -> float:
         return self.owing
 

@@ -1,20 +1,24 @@
 """Venues that demand something else of orders while a bot runs: asked now and then, and soon after a refusal."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from msgspec.structs import replace
 
+from abidance.engine.config import StrategyConfig
 from abidance.market.reference import instrument
 from abidance.market.terms import Status, Terms
 from abidance.model.errors import VenueError
 from abidance.model.event import RulesChanged
-from abidance.model.instrument import Instrument
+from abidance.model.instrument import Instrument, InstrumentKind
 from abidance.risk.feeds import Feeds
-from abidance.run.rules import AGAIN, EVERY, FIRST, LOOK, RulesWatch
+from abidance.run.config import RunConfig
+from abidance.run.rules import AGAIN, EVERY, FIRST, LOOK, NONE, Demands, RulesWatch, published, scarce
+from abidance.venues.accounts import stops_stand
+from abidance.venues.net.limits import OpenLimits
 from tests.unit.venues.net_world import HandPulse
 
 D = Decimal
@@ -45,20 +49,22 @@ class _Known:
 
 
 @asynccontextmanager
-async def watched(venue: Venue) -> AsyncIterator[tuple[HandPulse, RulesWatch, list[RulesChanged]]]:
+async def watched(
+    venue: Venue, most: Mapping[str, OpenLimits] = NONE
+) -> AsyncIterator[tuple[HandPulse, RulesWatch, list[RulesChanged]]]:
     """Watch one instrument; what is told is known from then on, as the engine does it."""
     known, told, pulse = _Known({BTC.id: BTC}), list[RulesChanged](), HandPulse()
 
     def take(event: RulesChanged) -> None:
         told.append(event)
-        now = {name: getattr(event, name) for name in ("tick", "lot", "min_quantity", "min_notional")}
+        now = {name: getattr(event, name) for name in Demands._fields}
         known.instruments[event.instrument] = replace(known.instruments[event.instrument], **now)
         if event.is_listed:
             known.feeds.delisted.pop(event.instrument, None)
         else:
             known.feeds.delisted[event.instrument] = event.ts
 
-    watch = RulesWatch(venue.ask, ["BINANCE"], lambda: known, take)
+    watch = RulesWatch(venue.ask, ["BINANCE"], lambda: known, take, most)
     task = asyncio.ensure_future(watch.work(pulse))
     await pulse.advance(0)
     yield pulse, watch, told
@@ -175,3 +181,57 @@ async def test_an_empty_list_says_nothing_of_what_is_traded() -> None:
         await pulse.advance(FIRST + 2 * EVERY)
 
         assert (venue.asked >= 2, told) == (True, [])
+
+
+MOST = published([BTC.id], {})
+
+
+def told_of(events: list[RulesChanged]) -> list[tuple[int, int]]:
+    return [(each.max_orders, each.max_stops) for each in events]
+
+
+async def test_what_is_published_of_open_orders_is_told_at_the_start_and_then_the_venue_s_own_word() -> None:
+    venue = Venue()
+    async with watched(venue, MOST) as (pulse, watch, told):
+        watch.begin(1)
+        watch.begin(2)
+        at_the_start = told_of(told)
+        await pulse.advance(FIRST + LOOK)
+        silent = told_of(told)
+        venue.rules = replace(BTC, max_orders=100, max_stops=3)
+        await pulse.advance(EVERY + 2 * LOOK)
+
+    assert at_the_start == [(200, 5)]
+    assert silent == at_the_start  # its list does not say
+    assert told_of(told) == [(200, 5), (100, 3)]
+
+
+def test_only_where_stops_stand_at_the_venue_is_anything_published() -> None:
+    ids = [
+        f"BTC/USDT{settle}@{venue}"
+        for venue in ("BINANCE", "BYBIT", "KUCOIN", "MEXC")
+        for settle in ("", ":USDT")
+    ]
+
+    found = published([*ids, "BTC/USD@KRAKEN", "fear_greed@SENTIMENT"], {"KRAKEN": "pro"})
+
+    assert {id: (each.orders, each.stops) for id, each in found.items()} == {
+        "BTC/USDT@BINANCE": (200, 5),
+        "BTC/USDT:USDT@BINANCE": (200, 10),
+        "BTC/USDT:USDT@BYBIT": (500, 10),
+        "BTC/USD@KRAKEN": (225, 0),
+    }
+    assert not stops_stand("KUCOIN", InstrumentKind.SPOT)
+
+
+def test_more_strategies_than_stops_may_stand_are_told_before_a_run_begins() -> None:
+    def told(count: int) -> list[str]:
+        each = [StrategyConfig(strategy="EmaCross", name=f"s{n}", allocation=0.1) for n in range(count)]
+        return scarce(RunConfig(instruments=(BTC.id, OTHER.id), strategies=tuple(each)), MOST)
+
+    assert told(5) == []
+    (found,) = told(6)
+    assert found == (
+        "6 strategies trade BTC/USDT@BINANCE, where 5 stops may stand at a time: while so many hold a position there, "
+        "entries of the others are refused (open_orders)."
+    )

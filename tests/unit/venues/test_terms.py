@@ -150,6 +150,48 @@ def test_what_is_not_traded_here_or_not_understood_is_left_out(change: dict[str,
     assert read_market("BINANCE", SPOT | change) is None
 
 
+@pytest.mark.parametrize(
+    ("filters", "orders", "stops"),
+    [
+        # spot and perpetual, as Binance writes them
+        (
+            [
+                {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
+                {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
+            ],
+            200,
+            5,
+        ),
+        (
+            [
+                {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+                {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": "10"},
+            ],
+            200,
+            10,
+        ),
+        ([{"filterType": "LOT_SIZE", "limit": 1}], 0, 0),
+        (
+            [
+                {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": "many"},
+                {"filterType": "MAX_NUM_ALGO_ORDERS"},
+                None,
+            ],
+            0,
+            0,
+        ),
+        ([{"filterType": ["MAX_NUM_ORDERS"]}, {"filterType": "MAX_NUM_ORDERS", "limit": -1}], 0, 0),
+        ("MAX_NUM_ORDERS", 0, 0),
+    ],
+)
+def test_how_many_orders_may_be_open_is_read_from_the_filters_of_an_instrument(
+    filters: object, orders: int, stops: int
+) -> None:
+    found = read("BINANCE", SPOT | {"info": {"filters": filters}}).instrument
+
+    assert (found.max_orders, found.max_stops) == (orders, stops)
+
+
 def test_steps_given_as_decimals_become_steps() -> None:
     terms = read("OLD", SPOT | {"precision": {"amount": 4, "price": 2}}, is_step=False)
 
@@ -343,4 +385,7 @@ def test_ccxt_itself_reads_a_recorded_exchange_info_into_terms() -> None:
     btc = by_id[BTC].instrument
     assert btc.tick == Decimal(rules["PRICE_FILTER"]["tickSize"])
     assert btc.lot == Decimal(rules["LOT_SIZE"]["stepSize"])
+    assert (
+        (btc.max_orders, btc.max_stops) == (200, rules["MAX_NUM_ALGO_ORDERS"]["maxNumAlgoOrders"]) == (200, 5)
+    )
     assert len(by_id) > 1_000

@@ -11,7 +11,8 @@ from abidance.model.command import Submit
 from abidance.model.instrument import InstrumentKind
 from abidance.model.order import OrderRequest, OrderType, Side, TimeInForce
 from abidance.venues.account import AccountDialect
-from abidance.venues.accounts import ACCOUNTS, account_of
+from abidance.venues.accounts import ACCOUNTS, account_of, stops_stand
+from abidance.venues.net.limits import open_limits
 from abidance.venues.net.transport import Answer
 
 LINES = (Path(__file__).parents[3] / "docs" / "venues.md").read_text(encoding="utf-8").splitlines()
@@ -80,6 +81,21 @@ def test_the_page_has_the_orders_of_each_venue(key: tuple[str, InstrumentKind]) 
 @pytest.mark.parametrize("key", ACCOUNTS)
 def test_the_page_has_the_ids_and_the_stream_of_each_venue(key: tuple[str, InstrumentKind]) -> None:
     assert ways(*key) in LINES
+
+
+@pytest.mark.parametrize("key", ACCOUNTS)
+def test_the_page_has_how_many_orders_may_be_open_at_each_venue(key: tuple[str, InstrumentKind]) -> None:
+    most = open_limits(*key)
+    graded = sorted({*most.grades.values()})
+    orders = (
+        f"{', '.join(map(str, graded[:-1]))} or {graded[-1]} (`feed.grades`)" if graded else str(most.orders)
+    )
+    counts = bool(most.stops) and stops_stand(*key)
+
+    assert any(
+        line.startswith(f"| {key[0]} | {key[1].value} | {orders} | {most.stops if counts else ''}")
+        for line in LINES
+    )
 
 
 @pytest.mark.parametrize("key", ACCOUNTS)

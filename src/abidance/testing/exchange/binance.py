@@ -10,7 +10,7 @@ from abidance.model.instrument import MS_NS, SECOND_NS, timeframe_ns
 from abidance.model.market import DataKind
 from abidance.testing.exchange.binance_contracts import BinanceContracts
 from abidance.testing.exchange.binance_keys import BinanceKeys
-from abidance.testing.exchange.binance_limits import one_too_many, open_limits, rate_limits
+from abidance.testing.exchange.binance_limits import one_too_many, open_filters, rate_limits
 from abidance.testing.exchange.binance_orders import BinanceOrders
 from abidance.testing.exchange.core import Print
 from abidance.testing.exchange.desk import News
@@ -540,7 +540,7 @@ def _filters(market: Market) -> list[dict[str, Any]]:
         {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "1000000.00000000", "tickSize": tick},
         {"filterType": "LOT_SIZE", "minQty": least, "maxQty": "9000.00000000", "stepSize": lot},
         {"filterType": "MARKET_LOT_SIZE", "minQty": least, "maxQty": "900.00000000", "stepSize": lot},
-        *open_limits(rules),
+        *open_filters(rules),
     ]
 
 

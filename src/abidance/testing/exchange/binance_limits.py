@@ -4,8 +4,7 @@ from typing import Any
 
 from abidance.model.instrument import Instrument
 from abidance.testing.exchange.house import Refusal
-from abidance.testing.exchange.room import most_of
-from abidance.venues.net.limits import Window, table
+from abidance.venues.net.limits import Window, open_limits, table
 
 _SPANS = {"DAY": 86_400, "MINUTE": 60, "SECOND": 1}
 
@@ -29,9 +28,9 @@ def one_too_many(window: Window) -> Refusal:
     return Refusal(429, {"code": -1015, "msg": text})
 
 
-def open_limits(rules: Instrument) -> list[dict[str, Any]]:
+def open_filters(rules: Instrument) -> list[dict[str, Any]]:
     """Return the filters that say how many orders an account may have open in an instrument."""
-    most = most_of(rules)
+    most = open_limits(rules.venue, rules.kind)
     return [
         {"filterType": name, word: limit, "limit": limit}
         for name, word, limit in (

@@ -15,7 +15,7 @@ from abidance.testing.exchange.clearing import Clearing, settling
 from abidance.testing.exchange.core import BUY, Force, Print
 from abidance.testing.exchange.core import Order as Resting
 from abidance.testing.exchange.market import Market
-from abidance.testing.exchange.room import crowding, most_of
+from abidance.testing.exchange.room import crowding
 
 CLIENT = "client:"
 _CENT = Decimal("1e-8")
@@ -410,7 +410,7 @@ class Desk:
     def _crowding(self, account: Account, market: Market, ticket: Ticket) -> str:
         here = [o for o in live(self.orders.values()) if o.account is account and o.market is market]
         waiting = [each.state is State.WAITING for each in here]
-        return crowding(most_of(market.instrument, self.grade), waiting, waits=ticket.trigger is not None)
+        return crowding(market.instrument, self.grade, waiting, waits=ticket.trigger is not None)
 
     def _is_used(self, account: Account, client_id: str) -> bool:
         return any(

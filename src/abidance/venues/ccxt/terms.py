@@ -26,6 +26,8 @@ _TRADED = frozenset({"spot", "linear", "swap"})
 """Kinds of markets that are asked for, where ccxt asks for each kind by itself."""
 _TICK_SIZE = 4
 _ONE = Decimal(1)
+_OPEN_FILTERS = {"MAX_NUM_ORDERS": "maxNumOrders", "MAX_NUM_ALGO_ORDERS": "maxNumAlgoOrders"}
+_UNBOUNDED = 1_000_000
 _PER_HOUR = {
     "fundingInterval": 60,
     "currentFundingRateGranularity": 3_600_000,
@@ -158,6 +160,7 @@ def read_market(
     lot *= size
     amount = limits.get("amount") or {}
     leverage, maintenance = _margin(id, market, brackets)
+    orders, stops = _open_limits(market)
     instrument = Instrument(
         id,
         tick=tick,
@@ -166,6 +169,8 @@ def read_market(
         min_notional=_number((limits.get("cost") or {}).get("min")) or Decimal(0),
         max_leverage=leverage,
         maintenance=maintenance,
+        max_orders=orders,
+        max_stops=stops,
     )
     most = _number(amount.get("max"))
     return Terms(
@@ -191,6 +196,23 @@ def _id(venue: str, market: Market) -> str | None:
     except UsageError:  # a name that cannot be one of ours, such as one with a point in it
         return None
     return id if bool(name.settle) == bool(is_perpetual) else None
+
+
+def _open_limits(market: Market) -> tuple[int, int]:
+    """Return how many orders may be open, and how many of these with a trigger; 0 where the venue's record is silent.
+
+    `{"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200}` (spot), `{..., "limit": 200}` (perpetuals)
+    """
+    info = market.get("info") or {}
+    told = info.get("filters") if isinstance(info, Mapping) else None
+    found = dict.fromkeys(_OPEN_FILTERS, 0)
+    for each in told if isinstance(told, list) else ():
+        name = str(each.get("filterType")) if isinstance(each, Mapping) else ""
+        if name in found:
+            value = _number(each.get(_OPEN_FILTERS[name], each.get("limit")))
+            found[name] = int(value) if value is not None and 0 < value < _UNBOUNDED else 0
+    orders, stops = found.values()
+    return orders, stops
 
 
 def _margin(id: str, market: Market, brackets: tuple[Tier, ...]) -> tuple[Decimal, Decimal]:

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from abidance.model.instrument import InstrumentKind
+
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -135,13 +137,25 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return next((weight for most, weight in self.steps if value <= most), self.steps[-1][1])
 
 
+class OpenLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many orders of an account may be open in one instrument, and of these with a trigger; 0 where nobody says.
+
+    `grades` are the orders of accounts of another grade.
+    """
+
+    orders: int = 0
+    stops: int = 0
+    grades: dict[str, int] = {}
+
+
 class HostLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The windows of one host, and the weights of its requests."""
+    """The windows of one host, and the weights of its requests. `open` has its limits by kind of instrument."""
 
     venue: str
     windows: tuple[Window, ...]
     default: float = 1.0
     rules: tuple[Rule, ...] = ()
+    open: dict[InstrumentKind, OpenLimits] = {}
     host: str = ""
     """The name under which they are in the table."""
 
@@ -176,6 +190,13 @@ def grades_of(venue: str) -> frozenset[str]:
     """Return the grades of accounts that a venue has; none where all are alike."""
     windows = (window for each in table().values() if each.venue == venue for window in each.windows)
     return frozenset(grade for window in windows for grade in window.grades)
+
+
+def open_limits(venue: str, kind: InstrumentKind, grade: str = "") -> OpenLimits:
+    """Return how many orders an account of a grade may have open in one instrument, as its venue publishes it."""
+    told = (each.open[kind] for each in table().values() if each.venue == venue and kind in each.open)
+    found = next(told, OpenLimits())
+    return msgspec.structs.replace(found, orders=found.grades.get(grade, found.orders))
 
 
 def limits_of(url: str) -> HostLimits:
