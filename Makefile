@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test simulate-faults coverage kill-live lint fmt bench docs openapi web test-web browser postgres constraints clean
+.PHONY: help install demo test test-slow simulate-faults coverage kill-live lint fmt bench docs openapi web test-web browser postgres constraints clean
 
 help: ## list these targets
 	@echo "Abidance. Start with: make demo"
@@ -28,8 +28,12 @@ demo: $(VENV)/.runtime ## install the runtime, build the dashboard where Node is
 	else echo "Node is not here, so the dashboard cannot be built: install Node 20 or newer to see it."; fi
 	@$(VENV)/bin/abidance demo $(ARGS)
 
-test: $(VENV)/.installed ## run the tests (make test ARGS="-k ledger" picks some)
-	@$(PY) -m pytest -n 2 --dist worksteal --durations=40 $(ARGS)
+PYTEST := $(PY) -m pytest -n 2 --dist worksteal --durations=40
+test: $(VENV)/.installed ## run all tests but the slow ones (make test ARGS="-k ledger" picks some)
+	@$(PYTEST) -m 'not slow' $(ARGS)
+
+test-slow: $(VENV)/.installed ## run the tests that take more than ten seconds each
+	@$(PYTEST) -m slow $(ARGS)
 
 SEEDS ?= 10000
 WORLD ?=
