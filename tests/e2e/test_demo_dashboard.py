@@ -15,11 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.chromium import CHROMIUM
 from tests.e2e import dashboard
-from tests.e2e.dashboard import _FLAGS, Visitor, playwright, until
+from tests.e2e.dashboard import _FLAGS, BTC, Visitor, playwright, until
 from tests.e2e.test_demo import INTERRUPTIBLE, environment
 
 pytestmark = [pytest.mark.e2e, *dashboard.pytestmark]
@@ -109,6 +110,40 @@ def test_the_server_ends_with_a_demo_that_is_killed(tmp_path: Path) -> None:
         demo.process.wait()
 
         until(lambda: not is_open(address), "the server ends", 10.0)
+
+
+def bots_under(home: Path) -> list[psutil.Process]:
+    """Return the processes of bots in a user directory somewhere in a home."""
+    return [
+        each
+        for each in psutil.process_iter(["cmdline"])
+        if "trade" in (typed := each.info["cmdline"] or []) and any(str(home) in word for word in typed)
+    ]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl_c", "kill"])
+def test_a_bot_that_was_started_in_a_demo_ends_with_it(tmp_path: Path, how: signal.Signals) -> None:
+    with terminal(tmp_path, "--dashboard") as demo:
+        address = demo.until(r"Dashboard:  (\S+)")[1]
+        asked = {
+            "name": "mine",
+            "strategies": [{"strategy": "EmaCross"}],
+            "instruments": [BTC],
+            "speed": 60.0,
+        }
+        head = {"Content-Type": "application/json", "Origin": address, "X-Abidance": "1"}
+        request = urllib.request.Request(f"{address}/api/v1/bots", json.dumps(asked).encode(), head)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            began = json.load(answer)["is_running"]
+        before = bots_under(tmp_path)
+
+        demo.process.send_signal(how)
+        demo.process.wait(60)
+
+        until(lambda: not bots_under(tmp_path), "the bot ends")
+
+    assert began
+    assert len(before) == 1
 
 
 def test_it_opens_on_the_dashboard_with_the_replay_trading(tmp_path: Path) -> None:

@@ -145,6 +145,23 @@ async def test_a_bot_whose_journal_is_dead_takes_entries_back_and_sends_nothing_
         assert all(each.ticket.trigger is not None for each in left)
 
 
+async def test_a_bot_whose_journal_was_removed_finds_out_before_anything_leaves(place: Rungs) -> None:
+    before: list[int] = []
+
+    async def person(bot: LiveTrading) -> None:
+        before.append(len(place.exchange.desk.orders))
+        bot.journal.path.unlink()
+        kill(place.folder, "tester", Extent.FLATTEN)
+        await place.pass_time(6)
+
+    async with place:
+        with pytest.raises(JournalError, match="it has been removed"):
+            await place.live(130, person=person)
+
+        assert len(place.exchange.desk.orders) == before[0]
+        assert place.entries() == []
+
+
 class Few(Rungs):
     """One that rests few orders."""
 

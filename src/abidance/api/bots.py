@@ -75,14 +75,14 @@ class Bots:
         self._folder = userdir / FOLDER
         self._catalog = catalog
         self._spawn = spawn
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._starting: set[str] = set()
         self._lock = Lock()
+        self._is_over = False
 
     def all(self) -> list[Recipe]:
         """Return how each known bot is started, by name."""
-        for process in self._processes.values():
-            process.poll()  # so that none that has ended stays as a zombie
+        self._reap()
         return [self.get(path.stem) for path in sorted(self._folder.glob("*.json"))]
 
     def get(self, name: str) -> Recipe:
@@ -189,7 +189,9 @@ class Bots:
         log = self._folder / f"{recipe.name}.log"
         typed = recipe.typed(self._files(recipe.name)[0], self._userdir, fresh=fresh)
         secret = {PASSPHRASE: passphrase} if passphrase else {}
-        with log.open("wb") as out:
+        with self._lock, log.open("wb") as out:
+            if self._is_over:
+                raise UsageError(f"The bot {recipe.name} is not started.", "This dashboard is ending.")
             process = self._spawn(
                 [sys.executable, "-m", "abidance", *typed],
                 stdin=subprocess.DEVNULL,
@@ -198,7 +200,7 @@ class Bots:
                 env={**os.environ, **secret},
                 start_new_session=True,  # it goes on when the server ends
             )
-        self._processes[recipe.name] = process
+            self._processes.append(process)
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if is_answering(folder):
@@ -209,6 +211,29 @@ class Bots:
                 raise UsageError(f"The bot {recipe.name} did not start.", self.said(recipe.name))
             time.sleep(0.05)
         return False
+
+    def _reap(self) -> None:
+        """Forget processes that have ended, so that none stays as a zombie."""
+        with self._lock:
+            self._processes = [each for each in self._processes if each.poll() is None]
+
+    def end(self) -> None:
+        """Ask every bot that was started from here to end, wait for it, and end those that do not; start none any more.
+
+        For a user directory that is about to go: what would be recorded there is lost.
+        """
+        with self._lock:
+            self._is_over = True
+        self._reap()
+        for process in self._processes:
+            process.terminate()
+        deadline = time.monotonic() + PATIENCE
+        for process in self._processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def said(self, name: str) -> str:
         """Return the last of what a bot's process printed."""

@@ -130,6 +130,8 @@ class House:
                 left.callback(place.close)
             for pool in pools:
                 left.callback(pool.shutdown, wait=False, cancel_futures=True)
+            if self.demo:  # its folder goes with it
+                left.callback(self.bots.end)
             left.callback(self.runs.close)
             left.callback(self.archive.close)
             left.callback(self.arrears.pay)

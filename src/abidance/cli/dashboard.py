@@ -1,6 +1,7 @@
 """The dashboard beside a bot that runs in this process: a server in a process of its own, for this machine alone."""
 
 import os
+import signal
 import sys
 import threading
 import webbrowser
@@ -17,7 +18,7 @@ PORT = 8321
 SERVING = ("fastapi", "uvicorn", "websockets", "pwdlib", "pyotp", "prometheus_client")
 """What the extra `api` brings. It is looked for and not loaded: this process may be one that trades."""
 PATIENCE = 20.0
-"""Seconds that a server has to say where it listens."""
+"""Seconds that a server has to say where it listens, and to end with what it started."""
 
 
 def missing() -> str:
@@ -30,7 +31,7 @@ def missing() -> str:
 class Dashboard:
     """A server over a user directory, from `with` to its end; it also ends when this process does.
 
-    With `demo` nobody has to log in.
+    With `demo` nobody has to log in, and the bots that were started from there end with it.
     """
 
     def __init__(self, userdir: Path, store: Path | str, *, demo: bool) -> None:
@@ -46,7 +47,7 @@ class Dashboard:
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        self._process.join(5.0)
+        self._process.join(PATIENCE)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
@@ -102,6 +103,8 @@ def _serve(news: Connection, userdir: Path, store: Path | str, demo: bool) -> No
 
     def leave() -> None:
         starter.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.main_thread().join(PATIENCE)
         os._exit(0)
 
     threading.Thread(target=leave, daemon=True).start()

@@ -218,8 +218,13 @@ class FileJournal:
         self.was_synced(self.seq)
 
     def put_on_disk(self) -> None:
-        """Wait for the disk, in whatever thread; whoever does must tell `was_synced` or `refuse` of it."""
+        """Wait for the disk, in whatever thread; whoever does must tell `was_synced` or `refuse` of it.
+
+        Raises OSError when the disk refuses, and when the file has been removed: nobody would ever find the record.
+        """
         os.fdatasync(self._fd)
+        if os.fstat(self._fd).st_nlink == 0:
+            raise FileNotFoundError(errno.ENOENT, "it has been removed")
 
     def was_synced(self, seq: int) -> None:
         """Take note that the records up to this number, there before `put_on_disk` began, are on the disk."""

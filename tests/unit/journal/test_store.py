@@ -479,6 +479,17 @@ def test_a_disk_that_fails_to_sync_is_not_trusted_again(path: Path) -> None:
     os.close(writer)
 
 
+def test_a_journal_that_was_removed_takes_nothing_more(path: Path) -> None:
+    with FileJournal(path, HEADER) as journal:
+        journal.append(hour(1))
+        path.unlink()
+
+        with pytest.raises(JournalError, match="it has been removed"):
+            journal.sync()
+        with pytest.raises(JournalError, match="it has been removed"):
+            journal.append(hour(2))
+
+
 def test_an_interrupt_within_an_append_leaves_no_trace(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.write
 
