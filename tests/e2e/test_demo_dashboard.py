@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.chromium import CHROMIUM
@@ -112,13 +111,10 @@ def test_the_server_ends_with_a_demo_that_is_killed(tmp_path: Path) -> None:
         until(lambda: not is_open(address), "the server ends", 10.0)
 
 
-def bots_under(home: Path) -> list[psutil.Process]:
-    """Return the processes of bots in a user directory somewhere in a home."""
-    return [
-        each
-        for each in psutil.process_iter(["cmdline"])
-        if "trade" in (typed := each.info["cmdline"] or []) and any(str(home) in word for word in typed)
-    ]
+def bots_under(home: Path) -> list[str]:
+    """Return what was typed for each bot that runs in a user directory somewhere in a home."""
+    typed = subprocess.run(["ps", "-axww", "-o", "args="], capture_output=True, text=True, check=True).stdout
+    return [line for line in typed.splitlines() if " trade " in line and str(home) in line]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl_c", "kill"])

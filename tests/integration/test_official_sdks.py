@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from queue import Queue
@@ -12,6 +12,7 @@ import pytest
 
 from abidance.kernel.clock import WallClock
 from abidance.testing.exchange import Account, LocalExchange, Market, generated
+from abidance.testing.exchange.bybit_orders import BybitOrders
 from abidance.testing.exchange.desk import Placed, State
 
 pytestmark = [
@@ -35,28 +36,6 @@ class Stage:
 
     def orders(self) -> list[Placed]:
         return self.exchange.desk.of(self.account)
-
-
-class Subscriptions(dict[str, str]):
-    """What pybit subscribed to, for its reading thread: an answer waits here until the question is noted.
-
-    pybit 5.17.0 notes a question once it is sent. A venue on the same machine can answer before that, which ends its
-    reading thread with a `KeyError`.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._noted = threading.Condition()
-
-    def __setitem__(self, question: str, message: str) -> None:
-        with self._noted:
-            super().__setitem__(question, message)
-            self._noted.notify_all()
-
-    def __getitem__(self, question: str) -> str:
-        with self._noted:
-            assert self._noted.wait_for(lambda: question in self, timeout=20)
-            return super().__getitem__(question)
 
 
 @contextmanager
@@ -178,7 +157,34 @@ def test_binances_own_library_trades_perpetuals() -> None:
     assert sum(D(each.qty) for each in trades) == D(held.position_amt) == D("0.5")
 
 
-def test_bybits_own_library_trades_perpetuals_and_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def way_back(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Return what lets the answers to subscriptions come back; until then they are on their way, as if from afar.
+
+    pybit 5.17.0 notes a question once it is sent, and an answer that comes before that ends its reading thread.
+    """
+    listen, way = BybitOrders.listen, threading.Event()
+
+    def heard(self: BybitOrders, listener: Any, asked: Mapping[str, Any]) -> None:
+        loop, say = asyncio.get_running_loop(), listener.say
+        with monkeypatch.context() as patch:
+            if asked.get("op") == "subscribe":
+                patch.setattr(
+                    listener,
+                    "say",
+                    lambda frame: loop.run_in_executor(None, way.wait).add_done_callback(
+                        lambda _: say(frame)
+                    ),
+                )
+            listen(self, listener, asked)
+
+    monkeypatch.setattr(BybitOrders, "listen", heard)
+    return way
+
+
+def test_bybits_own_library_trades_perpetuals_and_hears_of_it(
+    monkeypatch: pytest.MonkeyPatch, way_back: threading.Event
+) -> None:
     from pybit import unified_trading
 
     with played("BYBIT", is_perpetual=True) as stage:
@@ -186,9 +192,9 @@ def test_bybits_own_library_trades_perpetuals_and_hears_of_it(monkeypatch: pytes
         told: Queue[dict[str, Any]] = Queue()
         heard: dict[str, str] = {}
         stream = unified_trading.WebSocket("private", testnet=False, api_key=KEY, api_secret=SECRET)
-        stream.subscriptions = Subscriptions()
         stream.order_stream(told.put)
         stream.execution_stream(told.put)
+        way_back.set()
         client = unified_trading.HTTP(api_key=KEY, api_secret=SECRET)
         client.endpoint = stage.url
         market = {"category": "linear", "symbol": "BTCUSDT", "qty": "0.5"}

@@ -10,6 +10,7 @@ import aiohttp
 
 from abidance.model.market import DataKind
 from abidance.testing import exchange as kit
+from abidance.testing.exchange.__main__ import _account
 from tests.unit.testing.exchange_stage import Client, joined
 
 PAGE = Path(__file__).parents[3] / "docs" / "testing.md"
@@ -85,3 +86,10 @@ def test_every_fault_is_on_the_page():
     text = PAGE.read_text(encoding="utf-8")
 
     assert all(f"`{wrong.name}`" in text for wrong in kit.Wrong)
+
+
+def test_the_trial_without_money_is_typed_with_the_key_that_the_exchange_prints():
+    page = (PAGE.parent / "live-trading.md").read_text(encoding="utf-8")
+    account = _account("BINANCE")
+
+    assert f"printf '{account.key}\\n{account.secret}\\n' | abidance keys add BINANCE local" in page
