@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import abidance
+from tests.e2e import forking
 
 RUN = ("-s", "EmaCross", "-p", "BTC/USDT", "--timerange", "20240101-20240115")
 """What most tests run: short, and it trades."""
@@ -52,22 +53,31 @@ class Program:
         return [sys.executable, "-m", "abidance", *typed]
 
     def __call__(
-        self, *typed: str, env: dict[str, str] | None = None, before: tuple[str, ...] = (), **streams: int
+        self,
+        *typed: str,
+        env: dict[str, str] | None = None,
+        given: bytes = b"",
+        before: tuple[str, ...] = (),
+        **streams: int,
     ) -> Outcome:
-        """Run it to its end; `before` is a command that starts it, such as one that sets limits."""
-        given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL} | streams
+        """Run it to its end on what is `given`; `before` is a command that starts it, such as one that sets limits.
+
+        It is forked from a process that has made the imports, unless how it starts is the point.
+        """
+        is_plain = self.command() == Program.command(self) and not before and not streams
+        if is_plain and all(name.startswith(forking.OWN) for name in env or ()):
+            return _outcome(*forking.run(typed, self.home, self.environ | (env or {}), given))
+        outputs = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
         done = subprocess.run(  # type: ignore[call-overload]
             [*before, *self.command(*typed)],
             cwd=self.home,
             env=self.environ | (env or {}),
             timeout=60,
             check=False,
-            **given,
+            input=given,
+            **outputs,
         )
-        out, err = (
-            (stream or b"").decode("utf-8", "backslashreplace") for stream in (done.stdout, done.stderr)
-        )
-        return Outcome(done.returncode, out, err)
+        return _outcome(done.returncode, done.stdout or b"", done.stderr or b"")
 
     def file(self, name: str, content: str | bytes) -> Path:
         path = self.home / name
@@ -112,6 +122,10 @@ class Program:
     @property
     def journal(self) -> Path:
         return self.userdir / "runs" / "bot" / "journal.abj"
+
+
+def _outcome(code: int, out: bytes, err: bytes) -> Outcome:
+    return Outcome(code, *(stream.decode("utf-8", "backslashreplace") for stream in (out, err)))
 
 
 def bars(count: int = 30, start: int = START, step: int = HOUR, prices: str = "1,2,0.5,1.5,10") -> str:

@@ -41,16 +41,7 @@ class Place:
     def run(self, *typed: str, stdin: str = "", words: str = WORDS, **env: str) -> Outcome:
         feed = {"ABIDANCE_PASSPHRASE": words} | env
         self.venue.now = time.time_ns()
-        done = subprocess.run(
-            self.program.command(*typed),
-            cwd=self.program.home,
-            env=self.program.environ | feed,
-            input=stdin.encode(),
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        outcome = Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+        outcome = self.program(*typed, env=feed, given=stdin.encode())
         self.said += [outcome.out, outcome.err]
         return outcome
 

@@ -5,11 +5,12 @@ import random
 import signal
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.forking import parent_for
 from tests.e2e.program import BARE, decided
 
 KILLS = 50
@@ -22,14 +23,14 @@ RUN = (
 )  # fmt: skip
 
 
-def command(home: Path, result: Path) -> list[str]:
-    return [sys.executable, "-m", "abidance", *RUN, "--userdir", str(home), "--json", str(result)]
+def typed(home: Path, result: Path) -> tuple[str, ...]:
+    return (*RUN, "--userdir", str(home), "--json", str(result))
 
 
 def finish(home: Path, result: Path) -> dict[str, object]:
-    done = subprocess.run(
-        command(home, result), capture_output=True, text=True, timeout=120, check=False, env=ENVIRON
-    )
+    """Start it anew, with hashes of its own, and let it come to its end."""
+    command = [sys.executable, "-m", "abidance", *typed(home, result)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=ENVIRON)
     assert done.returncode == 0, done.stdout + done.stderr
     return decided(result)
 
@@ -42,14 +43,13 @@ def kill_after(home: Path, result: Path, growth: int) -> bool:
     """Start the bot and kill it once it has written that many bytes more; False when it came to its end first."""
     journal = journal_of(home)
     goal = (journal.stat().st_size if journal.exists() else 0) + growth
-    bot = subprocess.Popen(
-        command(home, result), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRON
-    )
-    while bot.poll() is None:
+    forks = parent_for(BARE)
+    bot = forks.start(typed(home, result), home.parent, ENVIRON)
+    while forks.code(0.0005) is None:  # a loop without rest would take the processor from the bot
         if journal.exists() and journal.stat().st_size >= goal:
-            os.kill(bot.pid, signal.SIGKILL)
-            return bot.wait() == -signal.SIGKILL
-        time.sleep(0.0005)  # a loop without rest would take the processor from the bot
+            with suppress(ProcessLookupError):
+                os.kill(bot, signal.SIGKILL)
+            return forks.code(60) == -signal.SIGKILL
     return False
 
 

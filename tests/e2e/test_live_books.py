@@ -2,11 +2,11 @@
 
 import asyncio
 import signal
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,16 +42,8 @@ class Person:
 
     async def types(self, *typed: str, given: bytes = b"") -> Outcome:
         """Run a command to its end."""
-        done = await asyncio.to_thread(
-            subprocess.run,
-            self.program.command(*typed),
-            input=given,
-            env=self.environ,
-            capture_output=True,
-            check=False,
-            timeout=PATIENCE,
-        )
-        return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+        more = dict(self.environ.items() - self.program.environ.items())
+        return await asyncio.to_thread(partial(self.program, *typed, env=more, given=given))
 
     @asynccontextmanager
     async def trading(self) -> AsyncIterator[None]:
