@@ -108,7 +108,7 @@ class Case:
 cases = st.builds(
     Case,
     seed=st.integers(0, 2**32 - 1),
-    length=st.integers(0, 1500),
+    length=st.integers(0, 600),
     wild=st.sampled_from([0.0002, 0.001, 0.004]),
     pace=st.sampled_from([0.02, 0.3, 4.0]),
     drives=st.tuples(*[st.sampled_from(["trade", "quote", "book", "1m"])] * 2),
