@@ -51,6 +51,7 @@ async def trading(
                 "secret": account.secret,
                 "password": account.passphrase,
                 "enableRateLimit": False,
+                "timeout_on_exit": 0,
                 "options": options,
             }
         )

@@ -29,7 +29,7 @@ async def stranger(
     venue = truth.instrument.venue.lower()
     async with LocalExchange([truth], start=START) as exchange:
         client = exchange_class(venue, streaming=True)(
-            {"enableRateLimit": False, "options": _OPTIONS.get(venue, {})}
+            {"enableRateLimit": False, "timeout_on_exit": 0, "options": _OPTIONS.get(venue, {})}
         )
         client.urls["api"] = exchange.redirect(client.urls["api"])
         try:

@@ -26,7 +26,7 @@ async def stranger() -> AsyncIterator[tuple[LocalExchange, Account, Any]]:
     market = generated("BTC/USDT@BYBIT", 7, START, pace=5.0, past_seconds=600)
     async with LocalExchange([market], start=START, accounts=[account]) as exchange:
         client = exchange_class("bybit", streaming=False)(
-            {"apiKey": "a-key", "secret": "a-secret", "enableRateLimit": False,
+            {"apiKey": "a-key", "secret": "a-secret", "enableRateLimit": False, "timeout_on_exit": 0,
              "options": {"fetchMarkets": {"types": ["spot"]}}}
         )  # fmt: skip
         client.urls["api"] = exchange.redirect(client.urls["api"])

@@ -37,6 +37,7 @@ async def trading(account: Account) -> AsyncIterator[tuple[LocalExchange, Market
                 "apiKey": account.key,
                 "secret": account.secret,
                 "enableRateLimit": False,
+                "timeout_on_exit": 0,
                 "options": {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False},
             }
         )

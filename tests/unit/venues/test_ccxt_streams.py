@@ -37,7 +37,7 @@ async def test_trades_bars_and_books_that_come_through_ccxt_are_those_of_the_mar
     taken: set[Taken] = set()
     async with LocalExchange([truth], start=START) as exchange:
         client = exchange_class(truth.instrument.venue.lower(), streaming=True)(
-            {"newUpdates": True, "enableRateLimit": False, "options": _OPTIONS}
+            {"newUpdates": True, "enableRateLimit": False, "timeout_on_exit": 0, "options": _OPTIONS}
         )
         client.urls["api"] = exchange.redirect(client.urls["api"])
         await client.load_markets()

@@ -310,6 +310,8 @@ def _budgeted(inner: type, way: Way, rest_url: str) -> type:
     refused = import_module("ccxt.base.errors").RateLimitExceeded
 
     class Budgeted(inner):  # type: ignore[misc]
+        timeout_on_exit = 0  # milliseconds for ccxt's own connections to end: there are none
+
         async def fetch(self, url: str, method: str = "GET", *_: Any, **__: Any) -> Any:
             parts = urlsplit(url)
             host = f"{parts.scheme}://{parts.netloc}"
