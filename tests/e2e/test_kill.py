@@ -53,6 +53,7 @@ def kill_after(home: Path, result: Path, growth: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_run_killed_at_fifty_random_points_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     undisturbed = finish(tmp_path / "calm", tmp_path / "calm.json")

@@ -218,6 +218,7 @@ def read_all(program: Program) -> tuple[dict[str, str], list[str]]:
         return found | {f"stream {n}": text for n, text in enumerate(heard(client))}, private
 
 
+@pytest.mark.slow
 async def test_no_secret_of_a_bot_with_real_orders_is_read_anywhere_whatever_goes_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

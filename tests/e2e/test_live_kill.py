@@ -129,6 +129,7 @@ async def test_a_killed_bot_with_fifty_open_orders_is_ready_again_within_five_se
     assert found["wall"]["p50_s"] <= LENIENT  # a start that waits for something waits each time
 
 
+@pytest.mark.slow
 async def test_a_live_bot_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:
     draw, program = random.Random(7), Program(tmp_path)
     account, clock = Account("a-key", "a-secret"), WallClock()

@@ -75,6 +75,7 @@ def test_each_kind_of_world_is_drawn() -> None:
     assert {kind_of(seed) for seed in range(200)} == {*KINDS.values()}
 
 
+@pytest.mark.slow
 def test_each_kind_of_world_trades_and_is_the_same_in_every_process() -> None:
     hashes = "77" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     code = (

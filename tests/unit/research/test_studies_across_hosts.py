@@ -100,6 +100,7 @@ def started(folder: Path, host: str, url: str, hold: int) -> subprocess.Popen[st
     )
 
 
+@pytest.mark.slow
 def test_what_a_killed_host_had_in_hand_is_tried_by_another_and_nothing_counts_twice(
     tmp_path: Path, postgres: str
 ) -> None:

@@ -110,6 +110,7 @@ FREE = VenueConfig(
 QUICK = Settings(variants=8, permutations=39, noise=5)
 
 
+@pytest.mark.slow
 def test_the_best_of_two_hundred_coins_on_a_random_walk_does_not_pass(folder: Path) -> None:
     market, counter = random_walk(100, 3), TrialCounter(folder)
     best = (-np.inf, 0)
