@@ -107,7 +107,9 @@ async def test_the_venues_name_must_be_typed_back_under_what_is_at_stake(tmp_pat
         "It may: read, trade spot",
         f": {BTC} on 1m",
         "No stop is configured",
-        "At most 50% of it in the market; entries stop after a day's loss of 5.0% and a fall of 25.0%.",
+        "At most 50% of it in the market, 25% in one asset and 50% at one venue, in up to 10 positions; leverage up",
+        "to 3; the value of one order: no limit of its own; to be owed: nothing.",
+        "Entries stop after a day's loss of 5.0% and a fall of 25.0%.",
         "abidance kill churn",
     ):
         assert told in before

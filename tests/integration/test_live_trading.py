@@ -282,10 +282,19 @@ async def test_paper_and_live_records_are_not_mixed(place: Market) -> None:
     async with place:
         await place.live(30)
 
-        with pytest.raises(JournalError, match="another mode"):
+        with pytest.raises(JournalError, match=r"another mode \(live, not paper on live data\)"):
             await open_live(
                 place.guarded(), place.history, None, place.folder, place.pulse.wall(),
             )  # fmt: skip
+
+
+async def test_nor_are_live_and_paper_records(place: Market) -> None:
+    async with place:
+        paper = await open_live(place.guarded(), place.history, None, place.folder, place.pulse.wall())
+        paper.__exit__()
+
+        with pytest.raises(JournalError, match=r"another mode \(paper on live data, not live\)"):
+            await place.live(30)
 
 
 async def test_an_account_without_money_is_told(place: Market) -> None:

@@ -87,7 +87,16 @@ def _show(config: "RunConfig", accounts: "Mapping[str, Ready]", console: "Consol
         say(f"  {text}", "yellow")
     day = f"{breakers.daily_loss:.1%}" if breakers.daily_loss else "off"
     fall = f"{breakers.max_drawdown:.1%}" if breakers.max_drawdown else "off"
-    say(
-        f"  At most {limits.max_exposure:.0%} of it in the market; entries stop after a day's loss of {day} and a fall of {fall}."
+    order = (
+        f"{limits.max_order_value:,.10g} {config.currency}"
+        if limits.max_order_value
+        else "no limit of its own"
     )
+    owed = f"{limits.max_borrowed:.0%}" if limits.max_borrowed else "nothing"
+    say(
+        f"  At most {limits.max_exposure:.0%} of it in the market, {limits.max_asset_exposure:.0%} in one asset and"
+        f" {limits.max_venue_exposure:.0%} at one venue, in up to {limits.max_positions} positions; leverage up to"
+        f" {limits.max_leverage:g}; the value of one order: {order}; to be owed: {owed}."
+    )
+    say(f"  Entries stop after a day's loss of {day} and a fall of {fall}.")
     say(f"  To stop everything at once, from anywhere: abidance kill {visible(config.name)}")

@@ -9,14 +9,20 @@ import typer
 from abidance.cli.data import DEFAULT_USERDIR, UserDir
 from abidance.cli.keys import KeyFile, Keyring, unlocking_of
 from abidance.cli.tables import table_of
-from abidance.run.folders import folder_of
+from abidance.run.folders import folder_of, only_bot
 
 if TYPE_CHECKING:
     from abidance.run.reconciling import Difference
 
 
 def reconcile(
-    name: Annotated[str, typer.Argument(help="The bot's name: its folder under runs/.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="The bot's name: its folder under runs/. May be left out where there is one bot.",
+            show_default=False,
+        ),
+    ] = "",
     accept: Annotated[
         str,
         typer.Option(
@@ -52,6 +58,7 @@ def reconcile(
     from abidance.run.reconciling import differences, replica_of
     from abidance.venues.net.real import AiohttpTransport, RealPulse
 
+    name = name or only_bot(userdir)
     replica = replica_of(folder_of(userdir, name))
     access = access_of(replica.config, open_keys(userdir, unlocking_of(key_file, keyring=keyring)), account)
 

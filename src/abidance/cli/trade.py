@@ -316,8 +316,11 @@ def _telling_apart(config: "RunConfig", folder: Path) -> Iterator[None]:
     except JournalError as error:
         if not any(word in error.found for word in ("configuration", "another mode")):
             raise
+        found = f"A bot named {config.name} with other settings or other data is on record in {folder}."
+        if "another mode" in error.found:
+            found = f"What a bot named {config.name} did on paper and with real orders is never on one record: {error.found}"
         raise JournalError(
-            f"A bot named {config.name} with other settings or other data is on record in {folder}.",
+            found,
             "Start anew with --fresh (the record is moved aside), or give this one its own name: --set name=NAME",
         ) from error
 

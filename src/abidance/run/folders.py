@@ -24,6 +24,19 @@ def folder_of(userdir: Path, name: str) -> Path:
     return userdir.expanduser() / RUNS / name
 
 
+def only_bot(userdir: Path) -> str:
+    """Return the name of the one bot that has a folder. Raises UsageError where there are none or several."""
+    folder = userdir.expanduser() / RUNS
+    there = sorted(
+        each.name for each in folder.glob("*") if re.fullmatch(NAME, each.name) and not is_aside(each.name)
+    )
+    if len(there) == 1:
+        return there[0]
+    if not there:
+        raise UsageError(f"There is no bot under {folder}.", "Start one: abidance trade --help")
+    raise UsageError(f"There are several bots: {', '.join(there)}.", "Say which one is meant.")
+
+
 def is_aside(name: str) -> bool:
     """Say whether a folder of this name was put aside by a fresh start."""
     return _ASIDE.search(name) is not None
@@ -36,4 +49,4 @@ def aside_of(folder: Path, now: datetime) -> Path:
     return next(each for each in places if not each.exists())
 
 
-__all__ = ["NAME", "RUNS", "aside_of", "folder_of", "is_aside"]
+__all__ = ["NAME", "RUNS", "aside_of", "folder_of", "is_aside", "only_bot"]

@@ -144,6 +144,7 @@ class BinancePerpetualsAccount(AccountDialect):
         reduce_only=True,
         cancels_all=True,
         window=WINDOW_MS / 1000,
+        dead_man="`countdownCancelAll`: nothing says that it leaves stops standing; it is not set.",
         notes=(
             "Stops trade once the last price touches them.",
             "An account in hedge mode has every order refused.",

@@ -83,6 +83,7 @@ class _Time(msgspec.Struct):
     time: Millis
 
 
+_DEAD_MAN = "Disconnect-cancel-all, given on application: it takes back everything, protective stops too; it is not used."
 _read_done = reader(_Told[_Done])
 _read_orders = reader(_Told[_Rows[OrderRow]])
 _read_executions = reader(_Told[_Rows[ExecutionRow]])
@@ -108,6 +109,7 @@ class BybitSpotAccount(AccountDialect):
         cancels_all=True,
         window=WINDOW_S,
         ids_once=True,
+        dead_man=_DEAD_MAN,
         notes=(
             "A spot stop at Bybit that arrives once its price was crossed would wait for the price to come back.",
             "Bybit answers before its books have the order; what then becomes of it comes on the stream.",
@@ -299,6 +301,7 @@ class BybitLinearAccount(BybitSpotAccount):
         cancels_all=True,
         window=WINDOW_S,
         ids_once=True,
+        dead_man=_DEAD_MAN,
         notes=(
             "Stops trade once the last price touches them.",
             "An account in hedge mode has every order refused.",
