@@ -70,6 +70,22 @@ async def test_fees_in_a_coin_without_a_price_are_booked_in_it_counted_and_told_
     assert replica.state.equity() == bot.engine.state.equity()
 
 
+async def test_who_pays_more_than_is_configured_has_his_fees_count_for_what_the_venue_says(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = Coins(tmp_path / "bot")
+    place.account.maker = place.account.taker = Decimal("0.003")  # three times what is configured
+
+    async with place:
+        bot = await place.live(130, person=place.leave)
+
+    bought, fees = bot.engine.state.portfolio.bought["BINANCE", "BNB"], place.fees()
+    assert len(fees) >= 2
+    assert bought["BNB"] == sum(fees)
+    assert -bought["USDT"] == pytest.approx(sum(fees) * PRICE, abs=Decimal("0.0001"))
+    assert "costs this account 0.3000% as a maker where 0.1000% is configured" in caplog.text
+
+
 async def test_a_record_from_before_fees_in_a_coin_counted_is_gone_on_with_and_counts_later_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,7 +93,7 @@ async def test_a_record_from_before_fees_in_a_coin_counted_is_gone_on_with_and_c
 
     async with place:
         with monkeypatch.context() as before:
-            before.setattr(trading, "as_recorded", lambda event, _: hearing.as_recorded(event, {}))
+            before.setattr(trading, "as_recorded", lambda event, *_: hearing.as_recorded(event, {}))
             older = await place.live(130)
         first = place.fees()
         (place.folder / CHECKPOINT).unlink(missing_ok=True)

@@ -20,16 +20,16 @@ def confirmed(
     accounts: "Mapping[str, Ready]",
     given: str | None,
     console: "Console",
-    strangers: Sequence[str] = (),
+    told: Sequence[str] = (),
 ) -> None:
     """Show limits and keys, and go on only when every venue's name is typed, or `given`. Raises UsageError.
 
-    `strangers` says which orders stand that this bot does not know.
+    `told` says what the accounts were found to have: orders that this bot does not know, higher fees.
     """
     from abidance.model.errors import UsageError
 
     _show(config, accounts, console)
-    for text in strangers:
+    for text in told:
         console.print(f"  {visible(text)}", style="yellow", soft_wrap=True, markup=False)
     names = {name.strip().upper() for name in (given or "").split(",") if name.strip()}
     if given is None and sys.stdin.isatty():

@@ -135,14 +135,14 @@ def trade(
         if live:
             from abidance.cli.golive import confirmed
             from abidance.cli.keys import unlocking_of
-            from abidance.run.golive import Owned, alone, make_ready, run_trading, strangers_of
+            from abidance.run.golive import Owned, alone, dear_fees_of, make_ready, run_trading, strangers_of
             from abidance.run.keys import open_keys
 
             unlocking = unlocking_of(key_file, keyring=keyring)
             keys = open_keys(userdir, unlocking)
             accounts = make_ready(loaded, keys, account)
-            strangers = strangers_of(loaded, accounts, folder, anew=fresh)
-            confirmed(loaded, accounts, confirm, console, strangers)
+            told = [*strangers_of(loaded, accounts, folder, anew=fresh), *dear_fees_of(loaded, accounts)]
+            confirmed(loaded, accounts, confirm, console, told)
             with alone(userdir, accounts, loaded.lease, loaded.name) as doubt, serving():
                 if fresh:  # not before it is confirmed: what is on record protects positions
                     _set_aside(folder, console)

@@ -29,6 +29,7 @@ from abidance.model.instrument import InstrumentKind, InstrumentName, parse_inst
 from abidance.run.bot import JOURNAL, Moment
 from abidance.run.config import RunConfig
 from abidance.run.durable import Apart
+from abidance.run.fees import dear_fees_at
 from abidance.run.keys import check_key, credentials_of, rest_url_of, watch_key
 from abidance.run.lease import Claim, Doubt, leased, lock_of
 from abidance.run.live import LivePaper, run_live
@@ -41,6 +42,7 @@ from abidance.venues.ccxt.terms import fetch_terms
 from abidance.venues.identity import ask_number
 from abidance.venues.net.line import World
 from abidance.venues.net.real import AiohttpTransport, RealPulse
+from abidance.venues.net.transport import Pulse, Transport
 
 ACCOUNT = "main"
 ACCOUNTS = "accounts"
@@ -125,11 +127,26 @@ def strangers_of(
     """
     if (folder / JOURNAL).exists() and not anew:
         return []
+    return _asked(strangers_at, config, accounts)
+
+
+def dear_fees_of(config: RunConfig, accounts: Mapping[str, Ready]) -> list[str]:
+    """Return a sentence for each instrument that costs an account more than is configured."""
+    return _asked(dear_fees_at, config, accounts)
+
+
+def _asked(
+    question: Callable[
+        [RunConfig, Mapping[str, Access], Transport, Pulse], Coroutine[object, object, list[str]]
+    ],
+    config: RunConfig,
+    accounts: Mapping[str, Ready],
+) -> list[str]:
     access = {venue: _access(config, ready.key) for venue, ready in accounts.items()}
 
     async def ask() -> list[str]:
         async with AiohttpTransport() as transport:
-            return await strangers_at(config, access, transport, RealPulse())
+            return await question(config, access, transport, RealPulse())
 
     return asyncio.run(ask())
 

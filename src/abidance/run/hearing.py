@@ -3,8 +3,9 @@
 It decides nothing; what is added is on record with the event, so that a record is repeated as it was.
 """
 
-from collections.abc import Mapping
-from decimal import localcontext
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, localcontext
+from types import MappingProxyType
 
 from msgspec import structs
 
@@ -12,26 +13,36 @@ from abidance.execution.cost import Costs
 from abidance.kernel.log import PROCESS
 from abidance.model.event import AccountEvent, OrderFilled
 from abidance.model.instrument import parse_instrument_id
-from abidance.model.money import paid, to_decimal
+from abidance.model.money import ZERO, to_decimal
+from abidance.model.money import paid as as_paid
 from abidance.model.order import Fill
 from abidance.portfolio.ledger import EXACT
+from abidance.venues.account import Rates
+
+NONE: Mapping[str, Rates] = MappingProxyType({})
 
 
-def as_recorded(event: AccountEvent, costs: Mapping[str, Costs]) -> AccountEvent:
-    """Return an event as the engine takes it; `costs` are what trading is expected to cost, by instrument."""
+def as_recorded(
+    event: AccountEvent, costs: Mapping[str, Costs], paid: Mapping[str, Rates] = NONE
+) -> AccountEvent:
+    """Return an event as the engine takes it; `costs` are what trading is expected to cost, by instrument.
+
+    `paid` is what the account pays for it by the venue's own word, where that is known.
+    """
     if type(event) is OrderFilled:
-        return OrderFilled(event.ts, _with_worth(event.fill, costs))
+        return OrderFilled(event.ts, _with_worth(event.fill, costs, paid.get(event.fill.instrument, ())))
     return _without_secrets(event)
 
 
-def _with_worth(fill: Fill, costs: Mapping[str, Costs]) -> Fill:
-    """Return a fill whose fee in a third coin says what it stands for, by the dearest fee that is configured.
+def _with_worth(fill: Fill, costs: Mapping[str, Costs], paid: Iterable[Decimal]) -> Fill:
+    """Return a fill whose fee in a third coin says what it stands for, by the dearest fee that is configured or paid.
 
     A venue that takes a coin (BNB, KCS, MX) in place of the traded assets asks for no more than it would of those.
-    Where no fee is configured nothing is known.
+    Where no fee is configured and the venue did not tell any, nothing is known.
     """
     known = costs.get(fill.instrument)
-    rate = 0.0 if known is None else max(known.taker, known.maker)
+    given = () if known is None else (to_decimal(known.taker), to_decimal(known.maker))
+    rate = max((*given, *paid), default=ZERO)
     numbers = (fill.quantity, fill.price, fill.fee)
     if rate <= 0 or not all(each.is_finite() and each > 0 for each in numbers):
         return fill
@@ -39,7 +50,7 @@ def _with_worth(fill: Fill, costs: Mapping[str, Costs]) -> Fill:
     if fill.fee_asset in (name.base, name.quote):
         return fill
     with localcontext(EXACT):
-        return structs.replace(fill, fee_worth=paid(fill.quantity * fill.price * to_decimal(rate)))
+        return structs.replace(fill, fee_worth=as_paid(fill.quantity * fill.price * rate))
 
 
 def _without_secrets(event: AccountEvent) -> AccountEvent:

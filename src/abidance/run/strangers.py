@@ -58,7 +58,7 @@ async def strangers_at(
     A venue that does not answer has a sentence, too. Raises UsageError where no orders can be sent.
     """
     found = []
-    for dialect in _dialects(config):
+    for dialect in dialects_of(config):
         try:
             orders = await _standing(dialect, access[dialect.venue], transport, pulse)
         except VenueError as error:
@@ -71,18 +71,27 @@ async def strangers_at(
 async def _standing(
     dialect: AccountDialect, access: tuple[Credentials, str, str], transport: Transport, pulse: Pulse
 ) -> list[str]:
-    credentials, rest_url, _ = access
-    wire = Wire(dialect, credentials, transport, Budgets(pulse), pulse, rest_url)
-    await wire.open()
     try:
-        await wire.prepare()
-        wire.offset = dialect.read_clock(await wire.ask(dialect.clock())) - wire.now()
+        wire = await asking(dialect, access, transport, pulse)
         return open_among([each async for each in open_orders_of(dialect, wire.ask)])
     except DisconnectedError as error:
         raise VenueError(error.found, error.remedy) from error
 
 
-def _dialects(config: RunConfig) -> list[AccountDialect]:
+async def asking(
+    dialect: AccountDialect, access: tuple[Credentials, str, str], transport: Transport, pulse: Pulse
+) -> Wire:
+    """Return a way to ask an account before its bot begins. Raises VenueError and DisconnectedError."""
+    credentials, rest_url, _ = access
+    wire = Wire(dialect, credentials, transport, Budgets(pulse), pulse, rest_url)
+    await wire.open()
+    await wire.prepare()
+    wire.offset = dialect.read_clock(await wire.ask(dialect.clock())) - wire.now()
+    return wire
+
+
+def dialects_of(config: RunConfig) -> list[AccountDialect]:
+    """Return an account's side for each market of a run; what is demanded of orders there is not known to it."""
     ready = config.ready()
     ids = sorted({id for each in ready.strategies for id in ready.places_of(each) if not is_mood(id)})
     markets: dict[tuple[str, InstrumentKind], list[Instrument]] = {}

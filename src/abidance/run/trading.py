@@ -53,6 +53,7 @@ from abidance.run.config import RunConfig
 from abidance.run.departures import BEGUN, Departures, place_of
 from abidance.run.door import Answer, Wish
 from abidance.run.durable import Apart, Durable
+from abidance.run.fees import FeeWatch
 from abidance.run.hearing import as_recorded
 from abidance.run.killing import Extent, killed
 from abidance.run.lease import Doubt
@@ -139,6 +140,7 @@ class LiveTrading(LivePaper):
         most = published(material.instruments, material.config.feed.grades)
         self._scarce = scarce(material.config, most)
         known = lambda: self._core.engine.state  # noqa: E731 (it changes)
+        self._fees = FeeWatch(lambda: known().pricing.costs, self._tell_fees)
         self._rules = RulesWatch(rules, material.venues, known, self._hear, most) if rules else None
         self._unfinished: list[Entry] = []
         self._compared: list[VenueGateway] = []
@@ -220,6 +222,7 @@ class LiveTrading(LivePaper):
             fills = [f for f in engine.fills if f.instrument in dialect.instruments]
             gateway.recover(orders, fills, since - _OVERLAP if self.resumed else since, may_have_left)
             self.gateways.append(gateway)
+            self._fees.add(dialect, wire.ask)
         self.relay.gateways = {id: each for each in self.gateways for id in each.dialect.instruments}
         self.relay.is_open = True
         self._sure.open()
@@ -352,7 +355,7 @@ class LiveTrading(LivePaper):
             return
         if self._rules is not None and isinstance(event, OrderRejected):
             self._rules.refused()
-        self._inbox.append(as_recorded(event, self._core.engine.state.pricing.costs))
+        self._inbox.append(as_recorded(event, self._core.engine.state.pricing.costs, self._fees.paid))
         self._wake()
 
     def _on_doubt(self, wall: Callable[[], int]) -> None:
@@ -379,6 +382,9 @@ class LiveTrading(LivePaper):
             self._shared.append(gateway)
             self._log.error("account_not_ours_alone", venue=gateway.dialect.venue, text=" ".join(reasons))
             gateway.cancel_all(keeps_exits=True)
+
+    def _tell_fees(self, text: str) -> None:
+        self._log.warning("fees_above_configuration", text=text)
 
     def _tell_strangers(self, gateway: VenueGateway) -> None:
         """Tell people, once the account was compared, which orders stand there that are not on record."""
@@ -462,7 +468,7 @@ class LiveTrading(LivePaper):
         self._wake = feed.wake
         watching = () if self._watching is None else self._watching(self, world)
         own = [self._watch_kill(world), self._watch_ground(world), *self._circuits.works(self.gateways)]
-        own += self._loans.works()
+        own += [*self._loans.works(), *self._fees.works(world.pulse)]
         own += [] if self._rules is None else [self._rules.work(world.pulse)]
         return (*(gateway.run() for gateway in self.gateways), *own, *watching)
 

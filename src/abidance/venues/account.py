@@ -211,6 +211,20 @@ class Page(NamedTuple):
         return None if params == call.params else call._replace(params=params)
 
 
+class Rates(NamedTuple):
+    """The fees of orders that rest and of orders that take, as shares of the value; a rebate is negative."""
+
+    maker: Decimal
+    taker: Decimal
+
+
+class Tariff(NamedTuple):
+    """The call that asks for the fees in an instrument, and what the body of its answer says."""
+
+    call: Callable[[str], Call]
+    read: Callable[[bytes], Rates]
+
+
 class Capability(msgspec.Struct, frozen=True):
     """What a venue really has, in one market. An order type that is not native is held and watched by us.
 
@@ -313,6 +327,8 @@ class AccountDialect(Protocol):
     """How perpetuals are set and paid; None in a spot market."""
     lender: "Lender | None" = None
     """How this market's own wallet is lent something; None where that is not done."""
+    tariff: Tariff | None = None
+    """How it is asked what the account pays for trading; None where it is not."""
     countdown: "Countdown | None" = None
     """What takes our orders back when we are not heard; None where there is none, or a stop of ours may stand."""
 
@@ -559,7 +575,9 @@ __all__ = [
     "Page",
     "PrivateStream",
     "Proof",
+    "Rates",
     "Reply",
+    "Tariff",
     "plain_number",
     "read",
     "refused",

@@ -16,6 +16,7 @@ from abidance.model.order import Fill, Side
 from abidance.run.config import RunConfig
 from abidance.run.hearing import as_recorded
 from abidance.run.setup import costs_of
+from abidance.venues.account import Rates
 from abidance.venues.sim.config import FeeTier, VenueConfig
 
 SPOT, CONTRACT = "BTC/USDT@BINANCE", "BTC/USDT:USDT@BINANCE"
@@ -99,6 +100,29 @@ def test_the_fees_of_a_run_are_those_of_its_venue() -> None:
     config = RunConfig(venue=VenueConfig(fees=(FeeTier(volume=0, maker=0.001, taker=0.002),)))
 
     assert worth(FILL, {SPOT: costs_of(config.venue_of("BINANCE"))}) == 60
+
+
+@pytest.mark.parametrize(
+    ("known", "paid", "expected"),
+    [
+        ((0.001, 0.001), ("0.001", "0.003"), "90"),
+        ((0.001, 0.001), ("0.002", "0.0005"), "60"),
+        ((0.001, 0.001), ("-0.0001", "0.0004"), "30"),
+        ((0.0, 0.0), ("0.001", "0.001"), "30"),
+    ],
+)
+def test_who_pays_more_than_is_configured_has_his_fees_count_for_what_he_pays(
+    known: tuple[float, float], paid: tuple[str, str], expected: str
+) -> None:
+    rates = {SPOT: Rates(*map(Decimal, paid))}
+
+    event = as_recorded(OrderFilled(9, FILL), costs(known), rates)
+    unconfigured = as_recorded(OrderFilled(9, FILL), {}, rates)
+
+    assert isinstance(event, OrderFilled)
+    assert isinstance(unconfigured, OrderFilled)
+    assert event.fill.fee_worth == Decimal(expected)
+    assert unconfigured.fill.fee_worth == 30_000 * max(map(Decimal, paid))
 
 
 def test_other_events_are_as_they_were() -> None:

@@ -74,6 +74,7 @@ class BinanceOrders:
             "GET /api/v3/allOrders": self._all,
             "GET /api/v3/myTrades": self._trades,
             "GET /api/v3/account": self._account,
+            "GET /api/v3/account/commission": self._commission,
             "POST /api/v3/order/cancelReplace": self._cancel_replace,
             "GET /sapi/v1/account/apiRestrictions": self._restrictions,
         }
@@ -86,6 +87,20 @@ class BinanceOrders:
         if market is None:
             raise Refusal(400, {"code": -1121, "msg": "Invalid symbol."})
         return market
+
+    def _commission(self, account: Account, params: Mapping[str, str]) -> object:
+        self._market(params)
+        none = dict.fromkeys(("maker", "taker", "buyer", "seller"), "0.00000000")
+        own = none | {"maker": str(account.maker), "taker": str(account.taker)}
+        kinds = {"standardCommission": own, "specialCommission": none, "taxCommission": none}
+        is_paid = account.fee_asset == "BNB"
+        discount = {
+            "enabledForAccount": is_paid,
+            "enabledForSymbol": True,
+            "discountAsset": "BNB",
+            "discount": "0.75000000",
+        }
+        return {"symbol": params["symbol"], **kinds, "discount": discount}
 
     # --- orders
 

@@ -18,6 +18,7 @@ from abidance.venues.account import (
     Page,
     Proof,
     Reply,
+    Tariff,
     plain_number,
     read,
     sound,
@@ -26,6 +27,7 @@ from abidance.venues.account import (
 from abidance.venues.binance.dialect import BinanceSpot
 from abidance.venues.binance.private import REASONS, STATES, BinanceSpotStream
 from abidance.venues.binance.refusals import refusal
+from abidance.venues.binance.tariff import spot_rates
 from abidance.venues.frames import UNREADABLE, Millis, reader
 from abidance.venues.net.transport import Answer
 from abidance.venues.v3 import TradeRow, V3SpotAccount
@@ -100,6 +102,9 @@ class BinanceSpotAccount(V3SpotAccount):
     def __init__(self, instruments: Sequence[Instrument]) -> None:
         super().__init__(BinanceSpot(), instruments)
         self.stream = BinanceSpotStream(self._ids)
+        self.tariff = Tariff(
+            lambda id: self.signed("GET", "account/commission", {"symbol": self._symbols[id]}), spot_rates
+        )
 
     # --- changes
 

@@ -24,6 +24,7 @@ from abidance.venues.account import (
     Page,
     Proof,
     Reply,
+    Tariff,
     plain_number,
     read,
     refused,
@@ -41,6 +42,7 @@ from abidance.venues.binance.perpetuals_private import (
 )
 from abidance.venues.binance.private import REASONS
 from abidance.venues.binance.refusals import contract_refusal
+from abidance.venues.binance.tariff import contract_rates
 from abidance.venues.frames import UNREADABLE, Millis, reader
 from abidance.venues.net.transport import Answer
 
@@ -158,6 +160,9 @@ class BinancePerpetualsAccount(AccountDialect):
         self._ids = {symbol: id for id, symbol in self._symbols.items()}
         self.stream = BinancePerpetualsStream(self._ids)
         self.contracts: BinanceContracts = BinanceContracts(self._symbols)
+        self.tariff = Tariff(
+            lambda id: signed("GET", "commissionRate", {"symbol": self._symbols[id]}), contract_rates
+        )
 
     # --- changes
 

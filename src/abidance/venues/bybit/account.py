@@ -22,6 +22,7 @@ from abidance.venues.account import (
     Page,
     Proof,
     Reply,
+    Tariff,
     plain_number,
     read,
     refused,
@@ -42,6 +43,7 @@ from abidance.venues.bybit.private import (
     report_of,
 )
 from abidance.venues.bybit.refusals import refusal
+from abidance.venues.bybit.tariff import rates
 from abidance.venues.frames import UNREADABLE, Millis, reader
 from abidance.venues.net.transport import Answer
 
@@ -127,6 +129,12 @@ class BybitSpotAccount(AccountDialect):
         self._ids = {symbol: id for id, symbol in self._symbols.items()}
         self.stream = BybitStream(
             self._category, {symbol: self.instruments[id] for symbol, id in self._ids.items()}
+        )
+        self.tariff = Tariff(
+            lambda id: signed(
+                "GET", "account/fee-rate", {"category": self._category, "symbol": self._symbols[id]}
+            ),
+            rates,
         )
 
     # --- changes

@@ -22,6 +22,7 @@ from abidance.venues.account import (
     Page,
     Proof,
     Reply,
+    Tariff,
     plain_number,
     read,
     refused,
@@ -32,6 +33,7 @@ from abidance.venues.frames import UNREADABLE, reader
 from abidance.venues.kraken.dialect import Kraken
 from abidance.venues.kraken.private import KrakenStream
 from abidance.venues.kraken.refusals import Errors, refusal
+from abidance.venues.kraken.tariff import rates
 from abidance.venues.net.transport import Answer
 
 DEADLINE_S = 3
@@ -182,6 +184,7 @@ class KrakenAccount(AccountDialect):
         self._crowded: set[str] = set()
         self._ids = {name: id for id, symbol in symbols.items() for name in _spellings(symbol)}
         self.stream = KrakenStream({symbol: id for id, symbol in symbols.items()})
+        self.tariff = Tariff(lambda id: _private("TradeVolume", {"pair": self._pairs[id]}), rates)
 
     # --- changes
 

@@ -20,6 +20,7 @@ from abidance.venues.account import (
     Page,
     Proof,
     Reply,
+    Tariff,
     plain_number,
     read,
     refused,
@@ -30,6 +31,7 @@ from abidance.venues.frames import UNREADABLE, Millis, reader
 from abidance.venues.kucoin.dialect import KuCoin
 from abidance.venues.kucoin.private import KuCoinStream
 from abidance.venues.kucoin.refusals import DONE, refusal
+from abidance.venues.kucoin.tariff import rates
 from abidance.venues.net.transport import Answer
 
 T = TypeVar("T")
@@ -140,6 +142,7 @@ class KuCoinAccount(AccountDialect):
         self._symbols = {id: dialect.symbol_of(id) for id in self.instruments}
         self._ids = {symbol: id for id, symbol in self._symbols.items()}
         self.stream = KuCoinStream(self._ids)
+        self.tariff = Tariff(lambda id: _private("GET", "trade-fees", {"symbols": self._symbols[id]}), rates)
         self.countdown = _Countdown(list(self._ids)) if len(self._ids) <= _MOST_PAIRS else None
 
     # --- changes

@@ -16,6 +16,7 @@ from abidance.venues.account import (
     Page,
     Proof,
     Reply,
+    Tariff,
     plain_number,
     read,
     sound,
@@ -25,6 +26,7 @@ from abidance.venues.frames import UNREADABLE, Millis, reader
 from abidance.venues.mexc.dialect import Mexc
 from abidance.venues.mexc.private import MexcStream
 from abidance.venues.mexc.refusals import refusal
+from abidance.venues.mexc.tariff import rates
 from abidance.venues.net.transport import Answer
 from abidance.venues.v3 import TradeRow, V3SpotAccount
 
@@ -98,6 +100,7 @@ class MexcAccount(V3SpotAccount):
     def __init__(self, instruments: Sequence[Instrument]) -> None:
         super().__init__(Mexc(), instruments)
         self.stream = MexcStream(self._ids)
+        self.tariff = Tariff(lambda id: self.signed("GET", "tradeFee", {"symbol": self._symbols[id]}), rates)
 
     # --- changes
 
