@@ -6,6 +6,7 @@ of market data, so that a strategy always decides on a state that knows its own 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from itertools import chain
 from math import inf
 from typing import Any, get_args
@@ -52,6 +53,7 @@ from abidance.model.market import (
     Quote,
     Trade,
 )
+from abidance.model.money import ZERO
 from abidance.model.order import Fill
 from abidance.model.outcome import Outcome
 from abidance.risk.breaker import Breakers
@@ -427,10 +429,24 @@ class Engine:
             self.equity = state.equity()
             self._breakers.on_external(self.equity - before)
         elif event.instrument in state.instruments:
+            known = state.portfolio.unpriced.get(event.asset, ZERO)
             state.portfolio.apply(event)
+            if (uncounted := state.portfolio.unpriced.get(event.asset, ZERO)) != known:
+                self._tell_unpriced(event, uncounted)
         else:
             text = f"Funding of {event.instrument}, which this run does not hold, was passed over."
             self.actions.note("warning", AnomalyCode.ORPHAN.value, text)
+
+    def _tell_unpriced(self, event: FundingPaid, uncounted: Decimal) -> None:
+        """Tell of funding in an asset of which no price is known, each time: what it stands for is not known either."""
+        asset, what = event.asset, "taken" if event.amount < 0 else "paid"
+        text = (
+            f"{abs(event.amount)} {asset} of funding of {event.instrument} were {what}, and nothing in this run says what"
+            f" {asset} is worth: positions, equity and the limits on losses count it as nothing ({abs(uncounted)} {asset}"
+            f" so far). Let the account settle in {self.state.instruments[event.instrument].quote}, or trade {asset} in"
+            f" this run, so that it has a price."
+        )
+        self.actions.note("error", "funding_unpriced", text, event.strategy)
 
     # --- what venues demand
 

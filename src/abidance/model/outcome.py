@@ -93,7 +93,7 @@ class Decided(msgspec.Struct, frozen=True, gc=False, tag="decided"):
 Recorded = Event | Decided
 """Whatever a journal holds."""
 
-YOUNGER = frozenset({"crumb", "fee_unpriced"})
+YOUNGER = frozenset({"crumb", "fee_unpriced", "funding_unpriced"})
 """Codes of notices, nothing but words, of steps that earlier versions took in silence: their records lack them."""
 
 

@@ -140,7 +140,7 @@ class LiveTrading(LivePaper):
         most = published(material.instruments, material.config.feed.grades)
         self._scarce = scarce(material.config, most)
         known = lambda: self._core.engine.state  # noqa: E731 (it changes)
-        self._fees = FeeWatch(lambda: known().pricing.costs, self._tell_fees)
+        self._fees = FeeWatch(lambda: self._core.engine.state.pricing.costs, self._tell_fees)
         self._rules = RulesWatch(rules, material.venues, known, self._hear, most) if rules else None
         self._unfinished: list[Entry] = []
         self._compared: list[VenueGateway] = []

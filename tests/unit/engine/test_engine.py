@@ -429,6 +429,29 @@ def test_an_orphan_fill_of_an_instrument_outside_the_run_is_told_and_passed_over
     assert [notice.code for notice in rig.notices] == ["orphan"]
 
 
+def test_funding_without_a_price_is_booked_and_told_each_time() -> None:
+    rig = rig_of(Scripted([1]), flat(100, 100, 100), PERP)
+    rig.run()
+    before = rig.state.equity()
+
+    for ts, amount in ((rig.ts, D(-2)), (rig.ts + 1, D("-0.5")), (rig.ts + 2, D(1))):
+        rig.tell(FundingPaid(ts, PERP.id, "", amount, "CREDIT"))
+        rig.tell(FundingPaid(ts, PERP.id, "", amount, "CREDIT"))  # told twice, booked once
+
+    told = [each for each in rig.notices if each.code == "funding_unpriced"]
+    assert [each.level for each in told] == ["error"] * 3
+    assert [each.text.split(" were")[0] for each in told] == [
+        f"{amount} CREDIT of funding of {PERP.id}" for amount in ("2", "0.5", "1")
+    ]
+    assert ["(2 CREDIT so far)" in told[0].text, "(2.5 CREDIT so far)" in told[1].text] == [True, True]
+    assert "were paid, and nothing in this run says what CREDIT is worth" in told[2].text
+    assert rig.state.portfolio.balance("SIM", "CREDIT") == D("-1.5")
+    assert rig.state.equity() == before
+    rig.tell(FundingPaid(rig.ts + 3, PERP.id, "", D(-1), "USDT"))
+    assert rig.state.equity() == before - 1
+    assert len([each for each in rig.notices if each.code == "funding_unpriced"]) == 3
+
+
 def test_funding_of_an_instrument_outside_the_run_is_told_and_passed_over() -> None:
     rig = alone([1])
 

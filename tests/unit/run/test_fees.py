@@ -77,7 +77,7 @@ def test_what_is_told_names_both_fees_and_the_setting() -> None:
 
 
 async def test_venues_that_cannot_be_asked_are_not() -> None:
-    watch = FeeWatch(dict, [].append)
+    watch = FeeWatch(dict, list[str]().append)
     watch.add(CcxtSpotAccount("OKX", ()), Venue().ask)
 
     assert watch.works(HandPulse()) == []
