@@ -110,18 +110,21 @@ def show_instrument(
 
 def _facts(terms: "Terms") -> list[tuple[str, str]]:
     """Return what a venue said beyond the instrument itself; what it did not say is left out."""
+    known = terms.instrument
     facts = {
         "symbol": terms.symbol,
         "status": terms.status.value,
         "maker fee": _share(terms.maker),
         "taker fee": _share(terms.taker),
         "max quantity": _plain(terms.max_quantity) if terms.max_quantity else "",
+        "open orders": str(known.max_orders or ""),
+        "of these with a trigger": str(known.max_stops or ""),
         "borrow rate a day": _share(terms.borrow_rate),
         "funding every": f"{_plain(terms.funding_hours)} h" if terms.funding_hours else "",
     }
     for tier in terms.tiers:
         what = f"up to {_plain(tier.max_leverage)}x, maintenance {_share(tier.maintenance)}"
-        facts[f"from {_plain(tier.floor)} {terms.instrument.quote}"] = what
+        facts[f"from {_plain(tier.floor)} {known.quote}"] = what
     return [(name, value) for name, value in facts.items() if value]
 
 

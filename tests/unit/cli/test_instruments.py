@@ -32,7 +32,9 @@ def run(*arguments: str) -> Result:
 
 
 def terms(tick: str, taker: str = "0.001") -> Terms:
-    instrument = Instrument(BTC, Decimal(tick), Decimal("0.00001"), Decimal("0.00001"), Decimal(5))
+    instrument = Instrument(
+        BTC, Decimal(tick), Decimal("0.00001"), Decimal("0.00001"), Decimal(5), max_orders=200
+    )
     return Terms(instrument, "BTCUSDT", taker=Decimal(taker))
 
 
@@ -51,6 +53,10 @@ def test_a_venue_is_asked_and_its_answer_listed_and_shown(monkeypatch: pytest.Mo
     assert any(BTC in line and "trading" in line and "venue" in line for line in listed.output.splitlines())
     assert "taker fee" in shown.output
     assert "0.1 %" in shown.output
+    assert [line.split() for line in shown.output.splitlines() if "open orders" in line] == [
+        ["open", "orders", "200"]
+    ]
+    assert "with a trigger" not in shown.output  # it does not say
 
 
 def test_the_history_of_an_instrument_says_what_changed_and_when(tmp_path: Path) -> None:
