@@ -5,10 +5,12 @@ import json
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from abidance import __version__
 from abidance.api import access, problems, stream
@@ -65,20 +67,26 @@ def create_app(house: House, rules: Rules, web: Path | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
-        responses=SHARED,
-        generate_unique_id_function=_operation,
     )
     app.state.house, app.state.hub = house, stream.Hub(house.runs, WorkNews(house.benches))
     problems.install(app)
-    for each in (*_ROUTES, stream):  # each by itself: a router of routers makes every route twice
-        app.include_router(each.router, prefix=PREFIX)
-    app.include_router(health.router)
+    app.router.routes.extend(_routes())
     access.check_declared(app)
     # Not mounted: a route that is there and takes other methods says so (405) rather than being nowhere.
     app.router.default = Pages(web if web is not None else web_folder())
     app.add_middleware(Packing, prefix=PREFIX)
     app.add_middleware(Doorman, rules=rules, metrics=house.metrics, known=access.known_as)
     return app
+
+
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """Return the routes, which know no house: reading what each takes and answers is long, and done once."""
+    found = APIRouter(responses=SHARED, generate_unique_id_function=_operation)
+    for each in (*_ROUTES, stream):  # each by itself: a router of routers makes every route twice
+        found.include_router(each.router, prefix=PREFIX)
+    found.include_router(health.router)
+    return tuple(found.routes)
 
 
 def _operation(route: APIRoute) -> str:
