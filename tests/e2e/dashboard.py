@@ -60,9 +60,17 @@ SCREENS = {
 }
 STILL = 0.02
 """Layout shift of a page's life that nobody sees: 0.1 is what counts as good."""
+_OFF = (
+    "WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup",
+    "AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect", "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose",
+    "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "LensOverlay", "MediaRouter", "NetworkTimeServiceQuerying",
+    "OptimizationHints", "PaintHolding", "ThirdPartyStoragePartitioning",
+)  # fmt: skip
+"""Pages that nobody sees beneath the address bar, which cost each visitor a second of work; and what Playwright turns
+off by itself, as a browser heeds the last such list alone."""
 _FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--disable-component-update", "--disable-sync", f"--disable-features={','.join(_OFF)}",
 ]  # fmt: skip
 
 _HELD = """import os
