@@ -136,6 +136,7 @@ def files(userdir: Path) -> dict[str, tuple[int, int]]:
     }
 
 
+@pytest.mark.slow
 def test_clients_who_poll_wake_a_bot_for_nothing_and_add_no_call_to_any_of_its_steps(
     tmp_path: Path,
 ) -> None:

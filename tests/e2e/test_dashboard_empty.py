@@ -27,6 +27,7 @@ ASIDE = {  # screens that need no bot: what says what to do there
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_each_screen_of_an_empty_house_says_what_to_do(browser: Any, tmp_path: Any) -> None:
     with House(tmp_path, demo=True) as house:

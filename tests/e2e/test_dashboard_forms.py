@@ -3,6 +3,8 @@
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +17,7 @@ from tests.e2e.dashboard import (
     Visitor,
     barriers,
     browser,
+    entered,
     playwright,
     pytestmark,
     shot,
@@ -203,7 +206,7 @@ def about_oneself(people: People) -> Iterator[Case]:
 
 
 def about_others(people: People) -> Iterator[Case]:
-    """Users and keys."""
+    """Users."""
 
     def user() -> Any:
         people.settings("Users").get_by_role("button", name="Add a user").click()
@@ -215,6 +218,23 @@ def about_others(people: People) -> Iterator[Case]:
     def password() -> Any:
         people.settings("Users").get_by_role("button", name="Password").first.click()
         return people.page.get_by_role("dialog")
+
+    yield Case(
+        "new-user", user, "Add",
+        [
+            *NAMES, Flaw("Name", "ada", "ada"), Flaw("Password", "", EMPTY), Flaw("Password", "short", "too short"),
+            Flaw("Password", LONG, "1024 characters at most"), Flaw("Role", "owner", "Choose", sent="role"),
+        ],
+    )  # fmt: skip
+    yield Case(
+        "another-password", password, "Give it",
+        [Flaw("Password", "", EMPTY), Flaw("Password", "short", "too short"), Flaw("Password", LONG, "1024 characters at most")],
+        phone=True,
+    )  # fmt: skip
+
+
+def about_keys(people: People) -> Iterator[Case]:
+    """Keys, from the first one on, with which the vault is made."""
 
     def key() -> Any:
         people.settings("Venues and keys").get_by_role("button", name="Add a key").click()
@@ -242,18 +262,6 @@ def about_others(people: People) -> Iterator[Case]:
         Flaw("Secret", "", "is empty"), Flaw("Secret", " ", "is empty"),
     ]  # fmt: skip
     yield Case(
-        "new-user", user, "Add",
-        [
-            *NAMES, Flaw("Name", "ada", "ada"), Flaw("Password", "", EMPTY), Flaw("Password", "short", "too short"),
-            Flaw("Password", LONG, "1024 characters at most"), Flaw("Role", "owner", "Choose", sent="role"),
-        ],
-    )  # fmt: skip
-    yield Case(
-        "another-password", password, "Give it",
-        [Flaw("Password", "", EMPTY), Flaw("Password", "short", "too short"), Flaw("Password", LONG, "1024 characters at most")],
-        phone=True,
-    )  # fmt: skip
-    yield Case(
         "new-key", key, "Check it, then add it",
         [
             *secrets, Flaw("Account", "", EMPTY), Flaw("Account", "a b", "account|name"),
@@ -268,7 +276,6 @@ def about_others(people: People) -> Iterator[Case]:
 
 def about_a_bot(people: People) -> Iterator[Case]:
     """A new bot, what it runs with, and what risk lets it do."""
-    page = people.page
 
     def bot() -> Any:
         return people.dialog("/strategies", "New bot")
@@ -340,11 +347,10 @@ def about_a_bot(people: People) -> Iterator[Case]:
             Flaw("Losing streak, losses in a row", "1", "2 or more"), Flaw("Volatility spike, × the usual range", "0.5", "above 1"),
         ],
     )  # fmt: skip
-    page.keyboard.press("Escape")
 
 
 def about_orders(people: People) -> Iterator[Case]:
-    """Orders by hand, and the notes on what became of them."""
+    """Orders by hand, and the notes on what became of them: one rests, and a round trip is over."""
 
     def by_hand(kind: str) -> Callable[[], Any]:
         def opened() -> Any:
@@ -368,6 +374,13 @@ def about_orders(people: People) -> Iterator[Case]:
         return people.page.get_by_role("form", name="Notes")
 
     yield Case(
+        "change-order", change, "Ask risk, then change it",
+        [
+            Flaw("Quantity", "", EMPTY), Flaw("Quantity", "much", "Write a number"), Flaw("Quantity", "0", "above 0"),
+            Flaw("Limit price", "", EMPTY), Flaw("Limit price", "cheap", "Write a number"),
+        ],
+    )  # fmt: skip
+    yield Case(
         "order-by-hand", by_hand("market"), "Ask risk, then send",
         [
             Flaw("Quantity", "", EMPTY), Flaw("Quantity", "much", "Write a number"), Flaw("Quantity", "0", "above 0"),
@@ -386,13 +399,6 @@ def about_orders(people: People) -> Iterator[Case]:
     yield Case(
         "order-by-hand-stop", by_hand("stop"), "Ask risk, then send",
         [Flaw("Trigger", "", EMPTY), Flaw("Trigger", "cheap", "Write a number"), Flaw("Trigger", "0", "above 0")],
-    )  # fmt: skip
-    yield Case(
-        "change-order", change, "Ask risk, then change it",
-        [
-            Flaw("Quantity", "", EMPTY), Flaw("Quantity", "much", "Write a number"), Flaw("Quantity", "0", "above 0"),
-            Flaw("Limit price", "", EMPTY), Flaw("Limit price", "cheap", "Write a number"),
-        ],
     )  # fmt: skip
     yield Case(
         "round-trip-notes", notes, "Keep it",
@@ -444,42 +450,77 @@ def about_research(people: People) -> Iterator[Case]:
     )  # fmt: skip
 
 
-def traded(people: People, side: str) -> None:
-    """Let the bot have something behind it: a fill comes with the next bar, while forms are looked at."""
-    until(lambda: people.get("runs")[0]["is_running"], "the bot is seen")
-    until(lambda: side == "buy" or people.get("runs/bot/positions"), "the entry has filled")
-    people.ask("runs/bot/orders", {**ORDER, "side": side})
+def traded(people: People) -> None:
+    """Let the bot enter, leave and have something rest, as long as its strategy wishes nothing: for 27 bars."""
+    people.ask("runs/bot/orders", {**ORDER, "side": "buy"})
+    until(lambda: people.get("runs/bot/positions"), "the entry has filled")
+    people.ask("runs/bot/orders", {**ORDER, "side": "sell"})
+    until(lambda: people.get("runs/bot/round-trips")["items"], "the exit has filled")
+    people.ask("runs/bot/orders", {**ORDER, "side": "buy", "type": "limit", "price": "900"})
 
 
-@pytest.mark.timeout(400)
-def test_every_form_says_at_its_field_what_is_wrong_and_every_dialog_is_fit_to_be_seen(
-    browser: Any, tmp_path: Path
-) -> None:
-    with on_loopback(KeyedVenue("BINANCE", time.time_ns())) as settings, House(tmp_path, demo=False) as house:
+def locked(people: People) -> None:
+    """Have a key in a vault."""
+    people.ask("keys", {"venue": "BINANCE", "account": "main", "key": KEY, "secret": SECRET, "vault": VAULT})
+
+
+@contextmanager
+def moved_in(browser: Any, folder: Path) -> Iterator[People]:
+    """Open a house with a bot, and a venue that checks keys."""
+    with on_loopback(KeyedVenue("BINANCE", time.time_ns())) as settings, House(folder, demo=False) as house:
         (house.program.userdir / "config.toml").write_text(settings)
         house.start_bot(QUIET)
         people = People(Visitor(browser, house.address), house)
-        page = people.page
+        yield people
+        people.visitor.context.close()
 
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_way_in_says_at_its_fields_what_is_wrong_and_all_settings_are_fit_to_be_seen(
+    browser: Any, tmp_path: Path
+) -> None:
+    with moved_in(browser, tmp_path) as people:
         for case in entrance(people):
-            send(page, people.drive(case), case.send)
-            page.get_by_role("link", name="Settings").wait_for()
-        traded(people, "buy")
-        for cases in (about_oneself, about_others, about_a_bot, about_research, about_orders):
-            if cases is about_others:
-                traded(people, "sell")
-            if cases is about_orders:  # no sooner: an entry of the strategy takes back what rests
-                people.ask("runs/bot/orders", {**ORDER, "side": "buy", "type": "limit", "price": "900"})
-            for case in cases(people):
-                form = people.drive(case)
-                if case.name == "new-key":
-                    send(page, form, case.send)
-                    page.get_by_text("It may:").wait_for()
-                    people.look("key-checked")
+            send(people.page, people.drive(case), case.send)
+            people.page.get_by_role("link", name="Settings").wait_for()
+
         people.wrong += seen(people)
 
         assert not people.wrong, "\n\n".join(people.wrong)
-        people.visitor.context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ("kinds", "before"),
+    [
+        pytest.param((about_oneself, about_others, about_keys), None, id="people"),
+        pytest.param((about_a_bot,), locked, id="a bot"),
+        pytest.param((about_orders,), traded, id="orders"),
+        pytest.param((about_research,), None, id="research"),
+    ],
+)
+def test_every_form_says_at_its_field_what_is_wrong_and_every_dialog_is_fit_to_be_seen(
+    browser: Any,
+    tmp_path: Path,
+    kinds: tuple[Callable[[People], Iterator[Case]], ...],
+    before: Callable[[People], None] | None,
+) -> None:
+    with moved_in(browser, tmp_path) as people:
+        entered(people.visitor, people.house)
+        until(lambda: any(each["is_running"] for each in people.get("runs")), "the bot is seen")
+        if before:
+            before(people)
+
+        for case in chain.from_iterable(cases(people) for cases in kinds):
+            form = people.drive(case)
+            if case.name == "new-key":
+                send(people.page, form, case.send)
+                people.page.get_by_text("It may:").wait_for()
+                people.look("key-checked")
+
+        assert not people.wrong, "\n\n".join(people.wrong)
 
 
 def seen(people: People) -> Iterator[str]:

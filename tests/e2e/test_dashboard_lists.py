@@ -87,6 +87,7 @@ def is_smooth(found: dict[str, float]) -> bool:
     return found["late"] <= LATE * found["frames"] and found["work_ms"] < WORK
 
 
+@pytest.mark.slow
 def test_ten_thousand_orders_scroll_by_each_once_and_stay_while_more_come(
     browser: Any, tmp_path: Path
 ) -> None:

@@ -64,6 +64,7 @@ def started(page: Any, house: House) -> None:
     page.get_by_text("LIVE", exact=True).wait_for(timeout=60_000)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_real_orders_are_steered_from_the_browser_under_the_same_risk(browser: Any, tmp_path: Path) -> None:
     with exchange() as venue, House(tmp_path, demo=False) as house:

@@ -131,6 +131,7 @@ def test_each_role_is_offered_the_deeds_that_it_may_do_and_no_others(browser: An
     assert all(offered[each] == [*ROLES] for each in screens)
 
 
+@pytest.mark.slow
 def test_a_deed_leads_to_the_very_dialog_or_control_and_does_nothing_by_itself(
     browser: Any, peopled: House
 ) -> None:

@@ -4,6 +4,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.dashboard import SCREENS, House, browser, pytestmark, until
 
 __all__ = ["browser", "pytestmark"]  # a fixture, and what all tests of the dashboard need
@@ -13,6 +15,7 @@ ENOUGH = 800
 """Answers, some 240 of which come as the pages open: so many more than come at once are let in only at a pace."""
 
 
+@pytest.mark.slow
 def test_six_pages_of_a_fast_replay_are_never_told_to_wait(browser: Any, tmp_path: Path) -> None:
     statuses: Counter[int] = Counter()
     with House(tmp_path, demo=True) as house:

@@ -30,6 +30,7 @@ WIDTHS = (1360, DESK, 800, 320)
 """Of desks, of a tablet, and of a desk magnified four times (WCAG 1.4.10)."""
 
 
+@pytest.mark.slow
 def test_a_phone_shows_every_screen_whole_and_nothing_moves_there(browser: Any, house: House) -> None:
     visitor = Visitor(browser, house.address, viewport={"width": 390, "height": 844})
     for path, name in SCREENS.items():
@@ -48,6 +49,7 @@ def test_a_phone_shows_every_screen_whole_and_nothing_moves_there(browser: Any, 
     visitor.context.close()
 
 
+@pytest.mark.slow
 def test_on_a_phone_a_position_that_comes_moves_nothing_under_ones_finger(browser: Any, quiet: House) -> None:
     visitor = Visitor(browser, quiet.address, viewport={"width": 390, "height": 844})
     page = visitor.page
@@ -98,6 +100,7 @@ def labelled(page: Any, house: House) -> None:
     assert page.request.put(f"{way}/round-trips/{number}/note", data=note, headers=ours).ok
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_each_screen_is_whole_on_desks_and_tablets_and_where_it_is_magnified(
     browser: Any, house: House

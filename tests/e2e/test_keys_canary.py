@@ -95,6 +95,7 @@ def test_the_search_finds_what_is_there(place: Place) -> None:
     assert len(leaks(place)) == 2
 
 
+@pytest.mark.slow
 def test_a_key_goes_its_whole_way_and_is_seen_nowhere(place: Place) -> None:
     wrong = place.keys("add", "binance", key=1)
     unsigned = place.keys("add", "binance", secret=1)
@@ -132,6 +133,7 @@ def test_a_key_goes_its_whole_way_and_is_seen_nowhere(place: Place) -> None:
     assert leaks(place) == []
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_shows_no_secret_either(place: Place) -> None:
     assert place.keys("add", "binance", "--unchecked").code == 0
 
