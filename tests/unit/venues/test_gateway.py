@@ -393,6 +393,28 @@ async def test_an_order_of_ours_that_no_record_tells_of_is_taken_back(world: Wor
     assert world.gateway.doubts == {}
 
 
+@pytest.mark.parametrize("world", sorted(SCENES.keys() - WITHOUT_STOPS), indirect=True)
+async def test_a_stop_of_ours_that_no_record_tells_of_stays_and_is_told_until_it_is_gone(
+    world: World,
+) -> None:
+    from abidance.testing.exchange.desk import State, Ticket
+
+    last = world.market.tape.price[-1]
+    await world.stop()
+    world.exchange.desk.transfer(world.account, "BTC", D(1), world.exchange.now)
+    ticket = Ticket(world.ids.make(999), SELL, world.lots("0.01"), trigger=last - last // 50)
+    placed = world.exchange.desk.place(world.account, world.market, ticket, world.exchange.now)
+    await world.restart()
+    await world.advance(25)
+    doubted, stands = dict(world.gateway.doubts), placed.state
+    world.exchange.desk.cancel(placed, world.exchange.now)
+    await world.advance(25)
+
+    assert stands is State.WAITING
+    assert "left standing (sell 0.01" in doubted["stops"]
+    assert world.gateway.doubts == {}
+
+
 async def test_money_that_comes_and_goes_by_no_order_is_told_once_as_the_owners(world: World) -> None:
     world.submit(quantity="0.1")
     await world.advance(1)

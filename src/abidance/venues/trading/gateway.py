@@ -450,7 +450,7 @@ class VenueGateway:
         await self._inquiry.look_at_others()
 
     async def compare_orders(self) -> None:
-        """Compare open orders with what we think is open; take back those of ours that no record tells of."""
+        """Compare open orders with what we think is open; take back those of ours on no record, but for stops."""
         asked_at, listed = self._way.wire.now(), set()
         for report, tracked in await self._inquiry.list_orders():
             listed.add(tracked.id if tracked is not None else report.venue_id)
@@ -466,9 +466,10 @@ class VenueGateway:
                 self._inquiry.resolve(tracked)
         for report in list(self.register.orphans.values()):
             await self._quarantine(report)
+        self.doubt("stops", self.register.stops_left())
 
     async def _quarantine(self, report: OrderReport) -> None:
-        """Take back an order that bears our tag and that our record does not know."""
+        """Take back an order that bears our tag, protects nothing and is not on our record."""
         request = OrderRequest("", report.instrument, report.side, report.quantity)
         order = Order(report.order_id, request, report.state, report.ts)
         reply = await self._recall.ask(order, report.venue_id)
