@@ -116,14 +116,16 @@ def play(seed: int, kind: str = "") -> Played:
 
 
 async def _course(place: Place, trouble: Trouble) -> float:
-    """Let a world live through trouble and calm, and look at it all the while; return when it had settled."""
+    """Let a world live through trouble and calm, or until a rule does not hold; return when it had settled."""
     work = [asyncio.ensure_future(each) for each in (*map(place.play, place.sites), place.keep_alive())]
-    raging = asyncio.ensure_future(trouble.rage(TROUBLE))
-    while not raging.done() or place.is_silent:  # that is a fault until the connection breaks
+    raging, settled = asyncio.ensure_future(trouble.rage(TROUBLE)), place.calm
+    work.append(raging)
+    # silence is a fault until the connection breaks
+    while place.checker.failure is None and (not raging.done() or place.is_silent):
         await _look(place, work)
-    raging.result()
-    settled = await _calm(place, trouble, work)
-    await _begin_again(place, work)
+    if place.checker.failure is None:
+        settled = await _calm(place, trouble, work)
+        await _begin_again(place, work)
     for task in work:
         task.cancel()
     return settled
