@@ -184,7 +184,7 @@ def fees_are_dropped() -> AbstractContextManager[Any]:
 
 def fees_in_coins_count_as_nothing() -> AbstractContextManager[Any]:
     """A fee in a coin that nothing prices does not say what it stands for."""
-    return patch.object(trading, "as_recorded", lambda event, _costs: event)
+    return patch.object(trading, "as_recorded", lambda event, *_: event)
 
 
 def equity_does_not_see_fees_in_coins() -> AbstractContextManager[Any]:
