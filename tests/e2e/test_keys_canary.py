@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from abidance.security.secret import Secret
+from abidance.security.vault import Cost, Slot, Vault
 from tests.e2e.program import Outcome, Program
 from tests.unit.venues.keyed_venue import GOOD, KeyedVenue, on_loopback
 
@@ -25,6 +27,8 @@ SECRETS = [base64.b64encode(f"canary-{n}-of-the-secrets-that-nobody-sees".encode
 PASSPHRASE = "Zanarienvogel-99"
 PEM_LINE = "MC4CAQAwBQYDK2VwBCIEIKanarienPemLineThatIsLongEnough"
 PEM = f"-----BEGIN PRIVATE KEY-----\n{PEM_LINE}\n-----END PRIVATE KEY-----"
+QUICK = Cost(32, 1, 1)
+"""Of a vault for which it does not matter how long a guess at its passphrase takes."""
 CANARIES = [WORDS, NEW_WORDS, *KEYS, *SECRETS, PASSPHRASE, PEM_LINE]
 
 
@@ -95,7 +99,6 @@ def test_the_search_finds_what_is_there(place: Place) -> None:
     assert len(leaks(place)) == 2
 
 
-@pytest.mark.slow
 def test_a_key_goes_its_whole_way_and_is_seen_nowhere(place: Place) -> None:
     wrong = place.keys("add", "binance", key=1)
     unsigned = place.keys("add", "binance", secret=1)
@@ -133,8 +136,8 @@ def test_a_key_goes_its_whole_way_and_is_seen_nowhere(place: Place) -> None:
     assert leaks(place) == []
 
 
-@pytest.mark.slow
 def test_what_goes_wrong_shows_no_secret_either(place: Place) -> None:
+    Vault.create(place.program.userdir / "vault", Secret(WORDS), QUICK)
     assert place.keys("add", "binance", "--unchecked").code == 0
 
     place.venue.echoes = True
@@ -274,11 +277,8 @@ for number in count():
 
 
 def test_a_process_killed_while_it_rotates_leaves_a_whole_vault(tmp_path: Path) -> None:
-    from abidance.security.secret import Secret
-    from abidance.security.vault import Cost, Slot, Vault
-
     path, slot = tmp_path / "vault", Slot("BINANCE", "main", "trading")
-    Vault.create(path, Secret(WORDS), Cost(32, 1, 1)).write(slot, b"00000000" * 500)
+    Vault.create(path, Secret(WORDS), QUICK).write(slot, b"00000000" * 500)
     kept = []
     for round_ in range(8):
         child = subprocess.Popen(

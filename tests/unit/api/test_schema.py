@@ -310,6 +310,7 @@ def test_every_operation_does_what_is_right_for_whoever_may_and_keeps_its_word(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("_nothing_is_worked_on")
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_nothing_that_anybody_may_ask_breaks_the_server_or_its_word(
