@@ -39,7 +39,8 @@ def page(
     """Return the newest of `rows` (oldest first, only ever appended to) before the cursor.
 
     Where few rows are wanted, a page may end before it is full: nothing may hold the server up. Rows that are the part
-    of such a list which others leave are given with their `places` in it, in order: cursors are places.
+    of such a list which others leave, or from which some may be taken away, are given with their `places` in it, such
+    as the moments when they came, in order and each another: cursors are places.
     """
     at = len(rows) if not cursor else int(cursor) if places is None else bisect_left(places, int(cursor))
     if at > len(rows):

@@ -37,10 +37,10 @@ class Studies:
         self._read: dict[Path, tuple[tuple[int, int], Known]] = {}
 
     def all(self) -> "list[Known]":
-        """Return every study, the one that changed last at the end."""
+        """Return every study in the order in which they began, which stays: whoever reads pages misses none."""
         found = [self._known(path) for path in self._folder.glob(f"*{ENDING}")]
         there = [each for each in found if each is not None]
-        return sorted([*there, *self._in_database()], key=lambda each: (each.changed, each.name))
+        return sorted([*there, *self._in_database()], key=lambda each: (each.begun, each.name))
 
     def _in_database(self) -> "list[Known]":
         """Return the studies that hosts share; where they cannot be read, one in their place says why."""
@@ -62,7 +62,7 @@ class Studies:
             return known_in(self._storage)
         except Exception as error:  # noqa: BLE001 - whatever the driver raises, studies in files are told of
             told = str(error).partition("\n")[0].replace(self._url, masked(self._url))
-            return [Known("PostgreSQL", 0, problem=f"Its studies cannot be read ({told}).")]
+            return [Known("PostgreSQL", 0, 0, problem=f"Its studies cannot be read ({told}).")]
 
     def close(self) -> None:
         """Let go of the database."""

@@ -4,6 +4,7 @@ A study that another process is at work on is read beside it; a last line that i
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import optuna
@@ -21,6 +22,8 @@ class Known:
     name: str
     changed: int
     """When it was written last, ms UTC."""
+    begun: int
+    """When its first trial began, ms UTC; of a study without one, when it was written last."""
     is_running: bool = False
     objectives: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
@@ -40,7 +43,9 @@ def known(path: Path) -> Known:
         study = optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(path))))
         return _known(study, changed)
     except Exception as error:  # noqa: BLE001 - whatever lies there, the others are told of
-        return Known(name, changed, problem=f"It is not the journal of a study, or is damaged ({error}).")
+        return Known(
+            name, changed, changed, problem=f"It is not the journal of a study, or is damaged ({error})."
+        )
 
 
 def known_in(storage: BaseStorage) -> list[Known]:
@@ -53,19 +58,23 @@ def known_in(storage: BaseStorage) -> list[Known]:
 def _known(study: optuna.Study, changed: int | None = None) -> Known:
     trials = study.get_trials(deepcopy=False)
     rows = tuple(row_of(trial) for trial in trials)
+    begun = [each.datetime_start for each in trials if each.datetime_start]
+    ended = [each.datetime_complete for each in trials if each.datetime_complete]
     if changed is None:
-        moments = [
-            moment for each in trials for moment in (each.datetime_start, each.datetime_complete) if moment
-        ]
-        changed = int(max(moments).timestamp() * 1_000) if moments else 0
+        changed = _ms(max([*begun, *ended])) if begun else 0
     return Known(
         study.study_name,
         changed,
+        _ms(min(begun)) if begun else changed,
         any(trial.state is TrialState.RUNNING and not is_orphan(trial) for trial in trials),
         _objectives(study),
         rows,
         _best(study, rows),
     )
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000)
 
 
 def _objectives(study: optuna.Study) -> tuple[str, ...]:

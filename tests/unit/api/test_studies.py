@@ -27,10 +27,10 @@ def file_of(house: House, name: str) -> Path:
     return house.userdir / "studies" / f"{name}.journal"
 
 
-def begun(house: House, *objectives: str, requirements: tuple[str, ...] = ()) -> Study:
-    """Begin the study `mine` as `abidance optimize --name mine` does."""
-    plan = Plan("mine", "random", 3, SPACE, Aim.read(objectives, requirements))
-    return Study(journal(file_of(house, "mine")), plan)
+def begun(house: House, *objectives: str, requirements: tuple[str, ...] = (), name: str = "mine") -> Study:
+    """Begin a study as `abidance optimize --name mine` does."""
+    plan = Plan(name, "random", 3, SPACE, Aim.read(objectives, requirements))
+    return Study(journal(file_of(house, name)), plan)
 
 
 def tried(study: Study, *scores: float, excess: tuple[float, ...] = ()) -> int:
@@ -68,6 +68,25 @@ def test_a_study_of_the_terminal_is_listed_with_its_state_trials_and_best(
     assert [each["number"] for each in trials["items"]] == [at_work.number, at_work.number - 1]
     assert trials["items"][1]["reason"] == "It never traded."
     assert trials["total"] == 5
+
+
+def test_pages_of_studies_stay_as_they_are_while_one_goes_on_another_is_removed_and_a_third_comes(
+    viewer: TestClient, house: House
+) -> None:
+    studies = [begun(house, "sharpe", name=f"study{number}") for number in range(6)]
+    for study in studies:
+        tried(study, 1.0)
+    first = viewer.get("/api/v1/studies?limit=2").json()
+
+    tried(studies[0], 2.0)  # the oldest one is the one that changed last now
+    file_of(house, "study5").unlink()
+    tried(begun(house, "sharpe", name="study6"), 1.0)
+    second = viewer.get(f"/api/v1/studies?limit=2&cursor={first['next']}").json()
+    third = viewer.get(f"/api/v1/studies?limit=2&cursor={second['next']}").json()
+
+    names = [[each["name"] for each in page["items"]] for page in (first, second, third)]
+    assert names == [["study5", "study4"], ["study3", "study2"], ["study1", "study0"]]
+    assert third["next"] is None
 
 
 def test_a_study_rests_when_nobody_is_at_it_and_what_came_since_is_seen(

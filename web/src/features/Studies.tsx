@@ -34,7 +34,8 @@ export function Studies() {
         columns={[
           { name: "Study", cell: (row) => row.name, width: "minmax(120px, 2fr)" },
           { name: "State", cell: (row) => <State of={row.problem ? "failed" : row.state} />, width: "90px" },
-          { name: "Changed, UTC", cell: (row) => <Time ms={row.changed} />, width: "150px" },
+          { name: "Begun, UTC", cell: (row) => <Time ms={row.begun} isBrief />, width: "120px" },
+          { name: "Changed, UTC", cell: (row) => <Time ms={row.changed} isBrief />, width: "120px" },
           { name: "Trials", cell: (row) => whole(row.done), isNumber: true },
           { name: "Without a score", cell: (row) => whole(row.refused + row.failed), isNumber: true, width: "110px" },
           { name: "Best", cell: (row) => row.problem || (row.best ? scoresOf(row, row.best.scores) : row.objectives.length > 1 ? "a front of several" : "–"), width: "minmax(140px, 2fr)" },

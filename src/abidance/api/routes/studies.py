@@ -1,5 +1,6 @@
 """Studies: every search on record, those of `abidance optimize` in a terminal too. Read only; ours are `searches`."""
 
+from itertools import accumulate
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,10 @@ router = APIRouter(prefix="/studies", tags=["studies"], route_class=Judged)
 
 @router.get("")
 async def list_studies(who: Viewer, house: Stand, limit: Limit = 50, cursor: Cursor = "") -> Page[StudyOut]:
-    """List the studies in the user directory and in the database that ABIDANCE_STUDIES names, newest first."""
+    """List the studies in the user directory and in the database that ABIDANCE_STUDIES names, the last begun first."""
     found = await house.reading(house.studies.all)
-    return page(found, limit, cursor, lambda each: _shown(house, each))
+    moments = accumulate((each.begun for each in found), lambda last, begun: max(last + 1, begun))
+    return page(found, limit, cursor, lambda each: _shown(house, each), places=list(moments))
 
 
 @router.get("/{name}")
@@ -52,6 +54,7 @@ def _shown(house: House, known: "Known") -> StudyOut:
         name=known.name,
         state="running" if known.is_running else "resting",
         is_ours=house.searches.get(known.name) is not None,
+        begun=known.begun,
         changed=known.changed,
         objectives=list(known.objectives),
         done=known.count("complete", "refused"),

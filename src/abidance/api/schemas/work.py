@@ -118,6 +118,8 @@ class StudyOut(Schema):
     """Whether a process is at a trial now. One that rests goes on when it is searched again."""
     is_ours: bool
     """Whether it is that of a search which was started here: `searches/{name}` has its findings."""
+    begun: Moment
+    """When its first trial began; of a study without one, when it was written last."""
     changed: Moment
     objectives: list[str]
     done: int
