@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from abidance.api.house import House
 
 EXTRA = "pip install 'abidance[api]'"
+GOOD = (
+    "It is good once, and as long as this server runs: the next start shows another. "
+    "After that, log in with your name and password."
+)
+"""How long a setup token is good, and what follows."""
 
 
 def serve(
@@ -73,6 +78,13 @@ def serve(
     run(folder, where, address, demo=demo, tell=_tell)
 
 
+def first_admin(token: str) -> str:
+    """Say how the first admin is made; the dashboard says in the same words how long the token is good."""
+    return (
+        f"Nobody can log in yet. Make the first admin on the dashboard, with this token:\n  {token}\n{GOOD}"
+    )
+
+
 def _tell(house: "House", address: str) -> None:
     from abidance.api.place import is_built
 
@@ -82,7 +94,5 @@ def _tell(house: "House", address: str) -> None:
     if house.demo:
         typer.echo("Demo: no login, for this machine alone.")
     elif house.setup_token:
-        typer.echo(
-            f"Nobody can log in yet. Make the first admin with this token, good until then:\n  {house.setup_token}"
-        )
+        typer.echo(first_admin(house.setup_token))
     typer.echo("Ctrl-C ends it; bots trade on.")

@@ -180,7 +180,7 @@ def _serving(config: "RunConfig", userdir: Path, console: "Console", *, is_wante
         return
     from abidance.api.place import served_at
     from abidance.cli.dashboard import Dashboard, missing
-    from abidance.cli.serve import EXTRA
+    from abidance.cli.serve import EXTRA, first_admin
     from abidance.model.errors import UsageError
 
     if (remedy := missing()) == EXTRA:
@@ -196,9 +196,7 @@ def _serving(config: "RunConfig", userdir: Path, console: "Console", *, is_wante
         elif remedy:
             lines.append(f"Its pages are not built here ({remedy} does it): the API is there all the same.")
         if found.setup_token:
-            lines.append(
-                f"Nobody can log in yet. Make the first admin with this token:\n  {found.setup_token}"
-            )
+            lines.append(first_admin(found.setup_token))
         for line in lines:
             console.print(line, soft_wrap=True, markup=False)
         yield

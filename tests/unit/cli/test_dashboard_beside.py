@@ -8,6 +8,7 @@ from pathlib import Path
 
 from abidance.api.place import LOCK, known, served_at
 from abidance.cli.dashboard import SERVING
+from abidance.cli.serve import GOOD, first_admin
 
 ROOT = Path(__file__).parents[3]
 
@@ -18,6 +19,13 @@ def test_what_is_looked_for_is_what_the_extra_brings() -> None:
     names = {re.split(r"[\[>=<~!]", each)[0].replace("-", "_") for each in extra}
 
     assert names == set(SERVING)
+
+
+def test_terminal_and_page_say_in_the_same_words_how_long_a_setup_token_is_good() -> None:
+    page = (ROOT / "web" / "src" / "features" / "Entrance.tsx").read_text()
+
+    assert first_admin("secret").endswith(f"\n  secret\n{GOOD}")
+    assert page.count(f'"{GOOD}"') == 1
 
 
 def test_to_ask_whether_it_can_be_shown_loads_nothing_that_serves() -> None:

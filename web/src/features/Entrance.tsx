@@ -5,6 +5,9 @@ import { useState } from "react";
 import { api, placed } from "../client/api";
 import { Failure, Form, Loaded, Panel } from "../ui/parts";
 
+/** How long a setup token is good and what follows, in the words of the terminal. */
+const GOOD = "It is good once, and as long as this server runs: the next start shows another. After that, log in with your name and password.";
+
 export function Entrance({ isOver }: { isOver: boolean }) {
   const setup = api.useQuery("get", "/api/v1/setup");
   return (
@@ -57,7 +60,7 @@ function First() {
   const { at, rest } = placed(make.error, ["token", "name", "password"]);
   return (
     <Panel title={<h1>Make the first admin</h1>}>
-      <p className="quiet">The terminal in which Abidance was started shows a token that is good until then.</p>
+      <p className="quiet">The terminal in which Abidance was started shows a token. {GOOD}</p>
       <Form error={make.error} onSend={() => make.mutate({ body: { token: token.trim(), name, password } })}>
         <TextInput label="Token" value={token} onChange={(e) => setToken(e.currentTarget.value)} error={at.token} required autoFocus />
         <TextInput label="Your name" autoComplete="username" value={name} onChange={(e) => setName(e.currentTarget.value)} error={at.name} required />
