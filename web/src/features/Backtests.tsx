@@ -6,7 +6,7 @@ import type { Me } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
 import { isBusy } from "../client/work";
 import { Lines } from "../ui/charts";
-import { money, share, typed } from "../ui/format";
+import { money, reading, share, typed } from "../ui/format";
 import { NumberField } from "../ui/NumberField";
 import { Empty, Failure, Form, Gain, Loaded, Panel, State, Time } from "../ui/parts";
 import { mayAct } from "./may";
@@ -77,7 +77,7 @@ function Start({ onStarted }: { onStarted: (id: string) => void }) {
           <Form control="backtest" error={start.error} onSend={send}>
             <div className="row">
               {subject.fields(at)}
-              <NumberField label={moneyIn("Wallet")} value={wallet} onChange={setWallet} error={at.dry_run_wallet} w={130} />
+              <NumberField label={moneyIn("Wallet")} description={reading(wallet, currency)} value={wallet} onChange={setWallet} error={at.dry_run_wallet} w={130} />
             </div>
             {Object.keys(properties).length > 0 && (
               <div className="row">
@@ -207,7 +207,7 @@ function Beside({ of }: { of: Schemas["ComparisonOut"] }) {
           <tr>
             <th scope="col">Figure</th>
             {of.labels.map((label, at) => (
-              <th scope="col" key={of.ids[at]} className="number">
+              <th scope="col" key={of.ids[at]} className="number named">
                 {label}
               </th>
             ))}

@@ -7,8 +7,8 @@ import { type ReactNode, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, codeOf, placed, type Schemas } from "../client/api";
 import { choose } from "../client/kept";
-import { typed } from "../ui/format";
-import { NumberField } from "../ui/NumberField";
+import { reading, typed } from "../ui/format";
+import { BELOW, NumberField } from "../ui/NumberField";
 import { Failure, Form } from "../ui/parts";
 import { Act } from "../ui/reach";
 import { Confirm } from "./Confirm";
@@ -101,7 +101,7 @@ function useStarted(onDone: () => void) {
 
 function Start({ me, given, onDone }: { me: Me; given?: Given; onDone: () => void }) {
   const catalog = useCatalog();
-  const { moneyIn } = useMoney();
+  const { currency, moneyIn } = useMoney();
   const isNarrow = useMediaQuery("(max-width: 760px)", undefined, { getInitialValueInEffect: false });
   const [name, setName] = useState("paper");
   const [strategy, setStrategy] = useState<string | null>(given?.strategy ?? "EmaCross");
@@ -145,12 +145,12 @@ function Start({ me, given, onDone }: { me: Me; given?: Given; onDone: () => voi
   ];
   return (
     <Launch isReal={kind === "real"} venues={venues} names={names} error={start.error} isBusy={start.isPending} onLaunch={send} label={kind === "real" ? "Start it with real money" : "Start it"}>
-      <SegmentedControl data={kinds} value={kind} onChange={setKind} aria-label="What it trades on" orientation={isNarrow ? "vertical" : "horizontal"} />
+      <SegmentedControl data={kinds} value={kind} onChange={setKind} aria-label="What it trades on" orientation={isNarrow ? "vertical" : "horizontal"} fullWidth={isNarrow} />
       <div className="fields">
         <TextInput label="Name" value={name} onChange={(e) => setName(e.currentTarget.value)} error={at.name} required />
         <Select label="Strategy" {...choicesOf(catalog.strategies)} value={strategy} onChange={(found) => { setStrategy(found); setValues({}); }} error={at.strategy} allowDeselect={false} searchable />
         <Select label="Timeframe" data={TIMEFRAMES} value={timeframe} onChange={setTimeframe} error={at.timeframe} allowDeselect={false} />
-        <NumberField label={moneyIn(kind === "real" ? "Use at most" : "Money to begin with")} value={wallet} onChange={setWallet} error={at.wallet} />
+        <NumberField label={moneyIn(kind === "real" ? "Use at most" : "Money to begin with")} description={reading(wallet, currency)} inputWrapperOrder={BELOW} value={wallet} onChange={setWallet} error={at.wallet} />
       </div>
       {chosen?.summary && <span className="quiet">{chosen.summary}</span>}
       {isReplay ? (

@@ -4,8 +4,8 @@ import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, codeOf, placed, type Schemas } from "../client/api";
-import { quoteOf, sharedUnit, typed, words } from "../ui/format";
-import { NumberField } from "../ui/NumberField";
+import { quoteOf, reading, sharedUnit, typed, words } from "../ui/format";
+import { BELOW, NumberField } from "../ui/NumberField";
 import { Facts, Failure, Form, Loaded, Told, written } from "../ui/parts";
 import { Confirm } from "./Confirm";
 import { mayRule } from "./may";
@@ -16,6 +16,8 @@ type Answer = Schemas["AnswerOut"];
 const SHARES = new Set(["max_exposure", "max_asset_exposure", "max_venue_exposure", "max_borrowed", "price_collar", "max_slippage", "daily_loss", "max_drawdown", "data_anomaly"]);
 const UNITS: Record<string, string> = { duplicate_window: "s", stale_after: "bars", max_leverage: "×", exit_margin: "×", cooldown: "h", cooldown_bars: "bars", volatility_spike: "× the usual range", losing_streak: "losses in a row", unprotected: "s" };
 const PERCENT = 0.01;
+/** The one that is an amount of money. */
+const AMOUNT = "max_order_value";
 
 export function Limits({ run, me, values }: { run: Run; me: Me; values: Record<string, unknown> }) {
   const change = api.useMutation("patch", "/api/v1/runs/{run}/risk/limits");
@@ -120,7 +122,7 @@ function shown(name: string, now: unknown): number | string {
 }
 
 function unitOf(run: Run, name: string): string {
-  if (name === "max_order_value") return sharedUnit(run.instruments, quoteOf) || "in quote units";
+  if (name === AMOUNT) return sharedUnit(run.instruments, quoteOf) || "in quote units";
   return SHARES.has(name) ? "%" : (UNITS[name] ?? "");
 }
 
@@ -129,7 +131,9 @@ const called = (name: string, unit: string) => (unit ? `${words(name)}, ${unit}`
 function Field({ name, now, wish, unit, hint, mayBeOff, flaw, isOff, onChange }: { name: string; now: unknown; wish: unknown; unit: string; hint?: string; mayBeOff?: boolean; flaw?: string; isOff: boolean; onChange: (value: unknown) => void }) {
   const shared = { label: called(name, unit), description: hint && <Told text={hint} />, disabled: isOff, error: flaw && (SHARES.has(name) ? `${flaw} (1 is 100 %)` : flaw) };
   if (typeof now === "boolean") return <Switch {...shared} checked={Boolean(wish ?? now)} onChange={(event) => onChange(event.currentTarget.checked)} />;
-  return <NumberField {...shared} inputWrapperOrder={["label", "error", "input", "description"]} value={(wish as number | string | undefined) ?? shown(name, now)} placeholder={mayBeOff ? "off" : ""} onChange={onChange} />;
+  const value = (wish as number | string | undefined) ?? shown(name, now);
+  const told = name === AMOUNT ? <>{shared.description} {reading(value, unit)}</> : shared.description;
+  return <NumberField {...shared} description={told} inputWrapperOrder={BELOW} value={value} placeholder={mayBeOff ? "off" : ""} onChange={onChange} />;
 }
 
 interface Property {

@@ -3,6 +3,9 @@ import { TextInput, type TextInputProps } from "@mantine/core";
 import { type KeyboardEvent, useState } from "react";
 import { inField, numeral, stepped } from "./format";
 
+/** Where what is told of a field stands under it: beside others that are told nothing of, all stay in line. */
+export const BELOW: TextInputProps["inputWrapperOrder"] = ["label", "error", "input", "description"];
+
 interface NumberFieldProps extends Omit<TextInputProps, "value" | "onChange"> {
   /** A number, or the text that is none. */
   value: number | string;

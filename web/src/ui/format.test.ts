@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { baseOf, digitsOf, gain, inField, inUnit, local, mean, money, numeral, quoteOf, share, sharedUnit, signedShare, stepped, sums, toStep, typed, utc } from "./format";
+import { baseOf, digitsOf, gain, inField, inUnit, local, mean, money, numeral, quoteOf, reading, share, sharedUnit, signedShare, stepped, sums, toStep, typed, utc } from "./format";
 
 describe("the currency of an instrument", () => {
   it("is its quote, of spot pairs and perpetuals alike", () => {
@@ -64,6 +64,10 @@ describe("a field for a number", () => {
 
     expect(odd.map((each) => typed(numeral(each)))).toEqual(odd);
     expect(odd.map((each) => typed(numeral(each), 3_600))).toEqual(odd);
+  });
+
+  it("of money shows beside it what was read, grouped, and nothing where that is no number", () => {
+    expect(["1000000", "1234567.891", "0.5", "1,5", "1,000", "1 000", "1.000.000", "1e6", ""].map((each) => reading(numeral(each), "USDT").trim())).toEqual(["1,000,000 USDT", "1,234,567.891 USDT", "0.5 USDT", "", "", "", "", "", ""]);
   });
 
   it("shows what was typed while it holds that, and what it was given from elsewhere", () => {

@@ -155,6 +155,12 @@ export function sharedUnit(instruments: readonly string[], unitOf: (instrument: 
 /** A number in its unit; what is not known has none. */
 export const inUnit = (figure: Figure, unit: string, write: (figure: Figure) => string = exact) => (value(figure) === null ? "–" : `${write(figure)} ${unit}`.trim());
 
+/** How large a file is. */
+export const sized = (bytes: number) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+
+/** What a field for money holds, as it was read: a large amount can be checked before it is sent. */
+export const reading = (field: number | string, unit: string) => (typeof field === "number" ? inUnit(field, unit) : "\u00a0");
+
 /** What amounts add up to in each currency: what is counted in different ones is never one sum. */
 export function sums<T extends { instrument: string }>(rows: readonly T[], amount: (row: T) => Figure): [string, number][] {
   const found = new Map<string, number>();
