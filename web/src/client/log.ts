@@ -2,7 +2,7 @@
  * A log as it grows: its newest page is read once, older ones are read as one scrolls, and what comes is told by the
  * stream, which goes on after the last line that came. Where it cannot, the log is read anew.
  */
-import { useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useReducer, useRef, useState } from "react";
 import type { Schemas } from "./api";
 import { marks } from "./presence";
@@ -46,13 +46,26 @@ async function read(way: string, query: Record<string, string>): Promise<Page> {
   return body as Page;
 }
 
-/** Follow the log of a bot, or of the server (null), as far as its lines fit; one that was put away is read, as it grows no more. */
+const filesOf = ({ files }: Page) => files ?? [];
+
+/**
+ * Follow the log of a bot, or of the server (null), as far as its lines fit; one that was put away is read, as it grows no more. Its files are those
+ * of the page that was read last, asked for again when the log is put away, the connection comes back, or one wishes.
+ */
 export function useLog(of: string | null, file: string, level: Level | null, contains: string) {
   const way = of === null ? "/api/v1/logs" : `/api/v1/runs/${encodeURIComponent(of)}/logs`;
   const wanted = { ...(level ? { level } : {}), ...(contains ? { contains } : {}) };
   const [turn, again] = useReducer((before: number) => before + 1, 0);
-  const first = useQuery({ queryKey: ["log", way, file, wanted, turn], queryFn: () => read(way, { ...wanted, ...(file ? { file } : {}) }), staleTime: "static", gcTime: 0, refetchOnMount: false });
+  const queries = useQueryClient();
+  const filesKey = ["log files", way];
+  const begin = async () => {
+    const found = await read(way, { ...wanted, ...(file ? { file } : {}) });
+    queries.setQueryData(filesKey, filesOf(found));
+    return found;
+  };
+  const first = useQuery({ queryKey: ["log", way, file, wanted, turn], queryFn: begin, staleTime: "static", gcTime: 0, refetchOnMount: false });
   const page = first.data;
+  const files = useQuery({ queryKey: filesKey, queryFn: async () => filesOf(await read(way, { limit: "1" })), enabled: page !== undefined, staleTime: Number.POSITIVE_INFINITY, placeholderData: keepPreviousData });
   const begun = useMemo<Read>(() => ({ page, rows: linesOf(page?.items ?? [], page?.file ?? ""), next: page ? nextOf(page) : null, error: null }), [page]);
   const [known, keep] = useState(begun);
   const now = known.page === page ? known : begun;
@@ -65,9 +78,12 @@ export function useLog(of: string | null, file: string, level: Level | null, con
 
   useEffect(() => {
     if (!page || file) return;
-    return stream.tail({ log: of, file: page.file ?? "", since: page.end ?? 0, ...wanted }, (told) => {
-      if (told === null) again();
-      else if (told.items.length > 0) hold((before) => grown(before, told));
+    let growing = page.file ?? "";
+    return stream.tail({ log: of, file: growing, since: page.end ?? 0, ...wanted }, (told) => {
+      if (told === null) return again();
+      if (told.file !== growing) void files.refetch();
+      growing = told.file;
+      if (told.items.length > 0) hold((before) => grown(before, told));
     });
   }, [page]); // it is another page whenever anything else is asked for
 
@@ -85,5 +101,5 @@ export function useLog(of: string | null, file: string, level: Level | null, con
       hold(() => ({ error: failure }));
     }
   };
-  return { data: page && now, error: first.error, isPending: first.isPending, more, retry: () => hold(() => ({ error: null })) };
+  return { data: page && now, error: first.error, isPending: first.isPending, files: files.data ?? [], renew: files.refetch, more, retry: () => hold(() => ({ error: null })) };
 }

@@ -1,12 +1,12 @@
 /** What a bot, or the server, writes into its log, newest first, as it comes; a line opens whole, with its order. */
 import { Button, Drawer, Select, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
-import { useRef, useState } from "react";
+import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
-import { placed } from "../client/api";
+import { placed, type Schemas } from "../client/api";
 import { type Level, type Line, useLog } from "../client/log";
 import { DataTable } from "../ui/DataTable";
-import { inUnit, utc, words } from "../ui/format";
+import { sized, utc, words } from "../ui/format";
 import { Facts, Failure, Loaded, Panel, State, Time } from "../ui/parts";
 import { Why } from "./Why";
 
@@ -28,8 +28,8 @@ export default function Logs({ run, me }: { run: Run | undefined; me: Me }) {
   const log = useLog(ofBot ? ofBot.name : null, file, level, contains);
   const { at, rest } = placed(log.error, ["contains", "file"]);
   const fitting = { ...log, error: rest, data: log.data ?? (log.error && !rest ? NOTHING : undefined) };
-  const files = useLast(log.data?.page?.files) ?? [];
-  const older = files[file ? files.findIndex((each) => each.file === file) + 1 : 1];
+  const { files } = log;
+  const older = before(files, log.data?.rows.at(-1)?.file ?? log.data?.page?.file);
   const order = chosen && ofBot ? orderOf(chosen.data) : undefined;
   const sources = [...(run ? [{ value: BOT, label: `The bot ${run.name}` }] : []), { value: SERVER, label: "This server" }];
   return (
@@ -40,7 +40,7 @@ export default function Logs({ run, me }: { run: Run | undefined; me: Me }) {
         <Select label="Level" placeholder="All" data={LEVELS} value={level} onChange={(found) => setLevel(found as Level | null)} clearable w={140} />
         <TextInput label="Contains" placeholder="an order's id, a word" value={text} onChange={(e) => setText(e.currentTarget.value)} error={at.contains} w={300} />
         {(files.length > 1 || file !== NEWEST) && (
-          <Select label="File" data={[{ value: NEWEST, label: "The newest" }, ...files.slice(1).map((each) => ({ value: each.file, label: `until ${utc(each.changed)}, ${inUnit((each.size / 1e6).toFixed(1), "MB")}` }))]} value={file} onChange={(found) => setFile(found ?? NEWEST)} error={at.file} allowDeselect={false} w={270} />
+          <Select label="File" placeholder="Not kept any more" data={[{ value: NEWEST, label: "The newest" }, ...files.slice(1).map((each) => ({ value: each.file, label: `until ${utc(each.changed).slice(0, 16)}, ${sized(each.size)}` }))]} value={file} onChange={(found) => setFile(found ?? NEWEST)} onDropdownOpen={() => void log.renew()} error={at.file} allowDeselect={false} w={270} />
         )}
       </div>
       <Panel>
@@ -91,11 +91,10 @@ export default function Logs({ run, me }: { run: Run | undefined; me: Me }) {
   );
 }
 
-/** What was known last, while it is asked for anew. */
-function useLast<T>(found: T | undefined): T | undefined {
-  const last = useRef(found);
-  if (found !== undefined) last.current = found;
-  return last.current;
+/** Return the file that was put away before one of them. */
+function before(files: Schemas["LogFileOut"][], file: string | undefined) {
+  const at = files.findIndex((each) => each.file === file);
+  return at < 0 ? undefined : files[at + 1];
 }
 
 function What({ of }: { of: Record<string, unknown> }) {
