@@ -149,6 +149,16 @@ def test_older_lines_are_read_as_one_scrolls_back_to_the_first(browser: Any, end
     page = visitor.go("/logs")
     table = page.get_by_role("table", name="Log")
     rows(page, 200)
+    table.focus()
+    for key in ("ArrowDown", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    page.get_by_role("dialog", name="Planted 1498").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
+    page.keyboard.press("Tab")
+    assert not table.evaluate(
+        "each => each.contains(document.activeElement)"
+    )  # nor is it a thousand rows further
 
     page.wait_for_function(
         f"count => ({DEEP})(document.querySelector('[aria-label=Log]')) === count", arg=lines(path) + 1

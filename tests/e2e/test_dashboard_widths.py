@@ -25,6 +25,18 @@ __all__ = ["browser", "house", "pytestmark", "quiet"]  # fixtures, and what all 
 CUT_OFF = """[...document.querySelectorAll('.table')].filter(each => each.scrollWidth > each.clientWidth + 1)
     .map(each => each.getAttribute('aria-label'))"""
 """Tables that can only be read whole by scrolling sideways."""
+TOO_SMALL = """[...document.querySelectorAll('button, a[href], input, [role=tab], .table-row-open')].filter(each => {
+    each.scrollIntoView({block: 'center', inline: 'center'});
+    const whole = each.matches('input') ? each.closest('[class*="-wrapper"], [class*="Switch-body"]') ?? each : each;
+    const {x, y, width, height} = whole.getBoundingClientRect();
+    if (width <= 1 || each.disabled || each.matches('.skip')) return false;
+    const isHit = by => {
+        const at = document.elementFromPoint(x + width / 2, y + height / 2 + by);
+        return whole.contains(at) || [...(each.labels ?? [])].some(label => label.contains(at));
+    };
+    return !isHit(-20) || !isHit(20);
+}).map(each => each.ariaLabel || each.innerText || each.className)"""
+"""What a finger misses that comes down 20 pixels above or below its middle."""
 DESK = 1280
 WIDTHS = (1360, DESK, 800, 320)
 """Of desks, of a tablet, and of a desk magnified four times (WCAG 1.4.10)."""
@@ -79,6 +91,23 @@ def test_on_a_phone_a_position_that_comes_moves_nothing_under_ones_finger(browse
     table = page.get_by_role("table", name="Positions")
     assert table.evaluate("each => each.scrollHeight <= each.clientHeight")
     shot(page, "positions-all-phone")
+    assert visitor.faults == []
+    visitor.context.close()
+
+
+def test_what_a_finger_has_to_hit_on_a_phone_is_large_enough(browser: Any, house: House) -> None:
+    visitor = Visitor(
+        browser, house.address, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    for path in ("/orders", "/logs", "/data", "/optimise", "/settings"):
+        page = visitor.go(path)
+        page.locator(".link-live").wait_for()
+        settle(page)
+
+        assert page.evaluate(TOO_SMALL) == [], path
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        assert page.locator(".top").bounding_box()["height"] < 116, path
+        assert visitor.moved() < STILL, path
     assert visitor.faults == []
     visitor.context.close()
 

@@ -83,7 +83,7 @@ function Quality({ of }: { of: Holding }) {
           ))}
         </ul>
       )}
-      <h2>Holes</h2>
+      <h2>Holes, UTC</h2>
     </section>
   );
 }

@@ -254,6 +254,7 @@ function Judged({ of }: { of: Findings }) {
   const cell = (found: Record<string, number | null> | string, name: string) => (typeof found === "string" ? "–" : metricText(name, found[name]));
   return (
     <Panel title="On bars that the search never saw" aside={<span className="quiet">{of.period.held_back}</span>}>
+      <div className="scroll" role="region" aria-label="Judged" tabIndex={0}>
       <table className="plain">
         <thead>
           <tr>
@@ -270,6 +271,7 @@ function Judged({ of }: { of: Findings }) {
           )))}
         </tbody>
       </table>
+      </div>
     </Panel>
   );
 }

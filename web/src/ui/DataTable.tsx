@@ -1,7 +1,8 @@
 /** A table of any length: only the rows in sight are drawn. Numbers stand right; where columns lack room each row is a card. */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { memo, type ReactNode, type RefObject, useCallback, useEffect, useRef, useState } from "react";
+import { type KeyboardEvent, memo, type ReactNode, useCallback, useEffect, useRef, useState } from "react";
 import { Empty } from "./parts";
+import { useRoom } from "./room";
 
 export interface Column<T> {
   name: string;
@@ -10,9 +11,11 @@ export interface Column<T> {
   width?: string;
 }
 
-const ROW = 34;
+/** Pixels of a row, which a finger has to hit, and of a line of a card, of which it hits a button or a field. */
+const isTouched = globalThis.matchMedia?.("(pointer: coarse)").matches ?? false;
+const [ROW, LINE] = isTouched ? [46, 44] : [34, 38];
 /** Pixels that a table of few rows keeps, as one with `reserved={4}` does. */
-export const ROOM = 180;
+export const ROOM = 5 * ROW + 10;
 /** Pixels that a column has at least, and that lie between two, as in app.css. */
 const LEAST = 76;
 const GAP = 8;
@@ -22,9 +25,8 @@ const EDGES = 12;
 const BAR = 15;
 /** Rows below those in sight at which more are asked for. */
 const AHEAD = 50;
-/** A card is a grid of so many parts, in lines so high, with so much around them, as in app.css. */
+/** A card is a grid of so many parts, with so many pixels around it, as in app.css. */
 const PARTS = 6;
-const LINE = 38;
 const AROUND = 13;
 
 const pixels = <T,>(column: Column<T>) => Number(/(\d+)px/.exec(column.width ?? "")?.[1] ?? LEAST);
@@ -43,21 +45,6 @@ function cardHeight<T>(columns: Column<T>[]): number {
 const templateOf = <T,>(columns: Column<T>[], isNarrow: boolean) =>
   isNarrow ? {} : { gridTemplateColumns: columns.map((each) => each.width ?? `minmax(${LEAST}px, 1fr)`).join(" ") };
 
-/** Return what goes to a table's element, and the pixels that it has for columns: it is never drawn before that is known. */
-function useRoom(place: RefObject<HTMLDivElement | null>) {
-  const [room, setRoom] = useState(Number.POSITIVE_INFINITY);
-  const measured = useCallback((found: HTMLDivElement | null) => {
-    place.current = found;
-    if (!found) return;
-    const measure = () => setRoom(found.offsetWidth);
-    measure();
-    const watch = new ResizeObserver(measure);
-    watch.observe(found);
-    return () => watch.disconnect();
-  }, [place]);
-  return { measured, room };
-}
-
 interface RowOf<T> {
   row: T;
   index: number;
@@ -73,7 +60,7 @@ interface RowOf<T> {
 const Row = memo(function Row<T>({ row, index, start, height, columns, isNarrow, onRow }: RowOf<T>) {
   const act = onRow
     ? {
-        tabIndex: 0,
+        tabIndex: -1,
         onClick: () => onRow(row),
         onKeyDown: (event: React.KeyboardEvent) => event.key === "Enter" && event.target === event.currentTarget && onRow(row),
       }
@@ -118,8 +105,7 @@ export function DataTable<T>({
   reserved?: number;
   onEnd?: () => void;
 }) {
-  const place = useRef<HTMLDivElement | null>(null);
-  const { measured, room } = useRoom(place);
+  const { place, measured, room } = useRoom();
   const bar = (rows.length + 1) * ROW > height ? BAR : 0;
   const isNarrow = columns.reduce((sum, each) => sum + pixels(each) + GAP, EDGES - GAP) > room - bar;
   const [rowHeight, head] = isNarrow ? [cardHeight(columns), 0] : [ROW, ROW];
@@ -138,6 +124,15 @@ export function DataTable<T>({
   useEffect(() => {
     if (lowest >= rows.length - AHEAD) onEnd?.();
   });
+  /** By Tab one goes through screens, past a list that may have no end; by arrows from row to row. */
+  const onKeyDown = (event: KeyboardEvent<HTMLElement>) => {
+    const [table, by] = [event.currentTarget, { ArrowDown: 1, ArrowUp: -1 }[event.key]];
+    const from = event.target as HTMLElement;
+    if (!onRow || !by || (from !== table && !from.matches(".table-row"))) return;
+    event.preventDefault();
+    const at = from === table ? Math.ceil(table.scrollTop / rowHeight) : Number(from.ariaRowIndex) - 2 + by;
+    (table.querySelector<HTMLElement>(`[aria-rowindex="${at + 2}"]`) ?? (by < 0 ? table : from)).focus();
+  };
   const most = useRef(0);
   most.current = Math.max(most.current, rows.length);
   const [cards, setCards] = useState(rows.length);
@@ -154,7 +149,7 @@ export function DataTable<T>({
   const hasMore = reserved > 0 && isNarrow && heightOf(rows.length) > tall;
   return (
     <>
-      <div className={isNarrow ? "table cards" : "table"} ref={measured} style={{ height: tall }} role="table" aria-label={label} aria-rowcount={rows.length + 1} tabIndex={0}>
+      <div className={isNarrow ? "table cards" : "table"} ref={measured} style={{ height: tall }} role="table" aria-label={label} aria-rowcount={rows.length + 1} tabIndex={0} onKeyDown={onKeyDown}>
         <div className="table-head" role="row" style={template}>
           {columns.map((each) => (
             <div key={each.name} role="columnheader" className={each.isNumber ? "number" : undefined}>

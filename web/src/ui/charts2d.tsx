@@ -1,4 +1,5 @@
 /** Charts over two values, as SVG: points with a line through them or not, and fields of colour. */
+import { useRoom } from "./room";
 
 export interface Point {
   x: number;
@@ -7,7 +8,8 @@ export interface Point {
   isMarked?: boolean;
 }
 
-const [WIDTH, HEIGHT, EDGE] = [720, 220, 34];
+/** Pixels: letters are as large on a phone as on a desk. At the left the numbers stand beside the points. */
+const [WIDEST, HEIGHT, EDGE, LEFT] = [720, 220, 34, 48];
 const label = (value: number) => (Math.abs(value) >= 1000 ? value.toFixed(0) : String(Math.round(value * 1000) / 1000));
 
 function span(values: number[]): [number, number] {
@@ -16,14 +18,16 @@ function span(values: number[]): [number, number] {
 }
 
 export function Dots({ points, label: name, xName, yName, isLine = false }: { points: Point[]; label: string; xName: string; yName: string; isLine?: boolean }) {
+  const { measured, room } = useRoom();
   if (points.length === 0) return null;
+  const width = Math.min(WIDEST, Math.max(room, 2 * LEFT + EDGE));
   const [left, right] = span(points.map((each) => each.x));
   const [low, high] = span(points.map((each) => each.y));
-  const at = (each: Point) => [EDGE + ((each.x - left) / (right - left)) * (WIDTH - 2 * EDGE), HEIGHT - EDGE - ((each.y - low) / (high - low)) * (HEIGHT - 2 * EDGE)] as const;
+  const at = (each: Point) => [LEFT + ((each.x - left) / (right - left)) * (width - LEFT - EDGE), HEIGHT - EDGE - ((each.y - low) / (high - low)) * (HEIGHT - 2 * EDGE)] as const;
   return (
-    <figure className="figure">
+    <figure className="figure" ref={measured}>
       <figcaption>{name}</figcaption>
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={`${name}: ${yName} against ${xName}, ${points.length} points`}>
+      <svg viewBox={`0 0 ${width} ${HEIGHT}`} role="img" aria-label={`${name}: ${yName} against ${xName}, ${points.length} points`}>
         {isLine && <polyline className="dots-line" points={points.map((each) => at(each).join(",")).join(" ")} />}
         {points.map((each) => {
           const [cx, cy] = at(each);
@@ -33,9 +37,9 @@ export function Dots({ points, label: name, xName, yName, isLine = false }: { po
             </circle>
           );
         })}
-        <text x={EDGE} y={HEIGHT - 8}>{label(left)}</text>
-        <text x={WIDTH / 2} y={HEIGHT - 8} textAnchor="middle">{xName}</text>
-        <text x={WIDTH - EDGE} y={HEIGHT - 8} textAnchor="end">{label(right)}</text>
+        <text x={LEFT} y={HEIGHT - 8}>{label(left)}</text>
+        <text x={width / 2} y={HEIGHT - 8} textAnchor="middle">{xName}</text>
+        <text x={width - EDGE} y={HEIGHT - 8} textAnchor="end">{label(right)}</text>
         <text x={4} y={HEIGHT - EDGE}>{label(low)}</text>
         <text x={4} y={EDGE - 10}>{yName}: {label(high)}</text>
       </svg>
