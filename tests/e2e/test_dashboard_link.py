@@ -229,6 +229,37 @@ def test_an_order_whose_answer_is_lost_bears_one_id_until_it_is_answered(visitor
     assert ids[0] == ids[1] == ids[2] == ids[3] != ids[4]
 
 
+PRESSED = """async button => {
+    const {x, y, width, height} = button.getBoundingClientRect();
+    for (let times = 0; times < 60; times++) {
+        const hit = document.elementFromPoint(x + width / 2, y + height / 2);
+        if (hit && button.contains(hit)) hit.click();
+        await new Promise(done => setTimeout(done, 10));
+    }
+}"""
+"""Presses a button for as long as it is under the pointer, as somebody does who thinks that nothing happens."""
+
+
+def test_an_order_is_sent_once_however_often_its_button_is_pressed(browser: Any, house: House) -> None:
+    visitor, sent = Visitor(browser, house.address, reduced_motion="no-preference"), list[str]()
+
+    def take(route: Any) -> None:
+        sent.append(route.request.post_data_json["id"])
+        route.fulfill(status=202, json={"notices": [], "refusals": []})
+
+    page = visitor.go("/orders")
+    page.route(lambda url: url.endswith("/bot/orders"), take)
+    page.get_by_role("button", name="Order by hand").click()
+    form = page.get_by_role("form", name="Order by hand")
+    form.get_by_role("textbox", name="Quantity").fill("0.001")
+
+    form.get_by_role("button", name="Ask risk, then send").evaluate(PRESSED)
+
+    form.wait_for(state="detached")
+    assert len(sent) == 1
+    visitor.context.close()
+
+
 def test_what_prices_move_moves_with_the_stream_alone(visitor: Visitor) -> None:
     page = visitor.go("/")
     page.locator(".link-live").wait_for()

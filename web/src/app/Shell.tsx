@@ -177,7 +177,7 @@ function LogOut({ me }: { me: Me }) {
   const queries = useQueryClient();
   const out = api.useMutation("delete", "/api/v1/session", { onSuccess: () => leave(queries) });
   return (
-    <Act control="log out" size="xs" variant="subtle" onClick={() => out.mutate({})} title={`${me.name}, ${me.role}`}>
+    <Act control="log out" size="xs" variant="subtle" disabled={out.isPending} onClick={() => out.mutate({})} title={`${me.name}, ${me.role}`}>
       Log out
     </Act>
   );

@@ -1,5 +1,5 @@
 /** Starting and stopping bots: paper by a form, real orders with a fresh password and the venues' names typed back. */
-import { Button, Checkbox, Modal, MultiSelect, PasswordInput, SegmentedControl, Select, TextInput } from "@mantine/core";
+import { Button, Checkbox, MultiSelect, PasswordInput, SegmentedControl, Select, TextInput } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
 import { useQueryClient } from "@tanstack/react-query";
@@ -7,6 +7,7 @@ import { type ReactNode, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, codeOf, placed, type Schemas } from "../client/api";
 import { choose } from "../client/kept";
+import { Dialog } from "../ui/Dialog";
 import { reading, typed } from "../ui/format";
 import { BELOW, NumberField } from "../ui/NumberField";
 import { Failure, Form } from "../ui/parts";
@@ -45,21 +46,21 @@ export function BotButtons({ run, me }: { run: Run; me: Me }) {
           Stop the bot
         </Act>
       )}
-      <Modal lockScroll={false} opened={isAsked} onClose={() => ask(false)} title={`Stop ${run.name}?`}>
+      <Dialog opened={isAsked} onClose={() => ask(false)} title={`Stop ${run.name}?`}>
         <p>Its positions stay, with the stops that the venue keeps. What the program itself watches, it watches no more: exits of its strategies, and stops that the venue does not keep.</p>
         <Button color="red.7" onClick={() => [ask(false), end()]}>
           Stop it
         </Button>
-      </Modal>
+      </Dialog>
       {!run.is_running && known && (
         <Act control={`again ${run.name}`} size="xs" variant="light" onClick={() => again(true)}>
           Start it again
         </Act>
       )}
       <NewBot me={me} />
-      <Modal lockScroll={false} opened={isAgain} onClose={() => again(false)} title={`Start ${run.name} again`}>
+      <Dialog opened={isAgain} onClose={() => again(false)} title={`Start ${run.name} again`}>
         {known && <Again of={known} onDone={() => again(false)} />}
-      </Modal>
+      </Dialog>
     </div>
   );
 }
@@ -80,9 +81,9 @@ export function NewBot({ me, given, name = "New bot", control = "new bot" }: { m
       <Act control={control} size="xs" variant={given ? "light" : undefined} onClick={() => open(true)}>
         {name}
       </Act>
-      <Modal lockScroll={false} size="lg" opened={isOpen} onClose={() => open(false)} title="Start a new bot">
+      <Dialog size="lg" opened={isOpen} onClose={() => open(false)} title="Start a new bot">
         <Start me={me} given={given} onDone={() => open(false)} />
-      </Modal>
+      </Dialog>
     </>
   );
 }

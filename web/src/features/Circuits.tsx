@@ -1,9 +1,10 @@
 /** Circuits that are not closed: which part of which venue is not relied on now, why, until when, and a way to close it. */
-import { Button, Modal } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, codeOf, type Schemas } from "../client/api";
+import { Dialog } from "../ui/Dialog";
 import { words } from "../ui/format";
 import { Empty, Failure, Panel, State, Time, Told } from "../ui/parts";
 import { Confirm } from "./Confirm";
@@ -43,9 +44,9 @@ export function Circuits({ run, me, rows }: { run: Run; me: Me; rows: Circuit[] 
           ))}
         </ul>
       )}
-      <Modal lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `Close ${placeOf(chosen)} of ${run.name}?` : ""}>
+      <Dialog opened={chosen !== null} onClose={() => choose(null)} title={chosen ? `Close ${placeOf(chosen)} of ${run.name}?` : ""}>
         {chosen && <Closing run={run} of={chosen} onDone={() => choose(null)} />}
-      </Modal>
+      </Dialog>
     </Panel>
   );
 }

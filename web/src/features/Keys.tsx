@@ -1,10 +1,11 @@
 /** Venues, and their keys: they go in, are checked, rotated and forgotten, and are never shown. */
-import { Button, Modal, PasswordInput, Select, TextInput } from "@mantine/core";
+import { Button, PasswordInput, Select, TextInput } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, codeOf, placed, type Schemas } from "../client/api";
 import { DataTable } from "../ui/DataTable";
+import { Dialog } from "../ui/Dialog";
 import { Failure, Form, Loaded, Panel } from "../ui/parts";
 import { Confirm } from "./Confirm";
 
@@ -68,9 +69,9 @@ function Keys({ venues }: { venues: Schemas["VenueInfoOut"][] }) {
                 },
               ]}
             />
-            <Modal lockScroll={false} opened={deed !== null} onClose={() => begin(null)} title={deed ? `${TITLES[deed.what]} ${deed.of ? `${deed.of.venue} ${deed.of.account}` : ""}` : ""}>
+            <Dialog opened={deed !== null} onClose={() => begin(null)} title={deed ? `${TITLES[deed.what]} ${deed.of ? `${deed.of.venue} ${deed.of.account}` : ""}` : ""}>
               {deed && <Deed what={deed.what} of={deed.of} state={found} venues={venues} onDone={() => begin(null)} />}
-            </Modal>
+            </Dialog>
           </>
         )}
       </Loaded>

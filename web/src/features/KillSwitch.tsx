@@ -2,11 +2,12 @@
  * The kill switch: one press to see what it does, one to throw it; releasing asks for the password again. What a dialog
  * does is fixed when it is opened, whatever becomes of the bot meanwhile.
  */
-import { Button, Checkbox, Modal } from "@mantine/core";
+import { Button, Checkbox } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import type { Me, Run as Whole } from "../app/Shell";
 import { api, codeOf, type Schemas } from "../client/api";
+import { Dialog } from "../ui/Dialog";
 import { Failure } from "../ui/parts";
 import { Act } from "../ui/reach";
 import { Confirm } from "./Confirm";
@@ -58,7 +59,7 @@ function Ask({ run, deed, onDone }: { run: Run; deed: Deed; onDone: () => void }
     });
   const hasChanged = !control.isPending && (run.standing.reason ?? "") !== deed.reason;
   return (
-    <Modal lockScroll={false} opened onClose={onDone} title={isKill ? `Stop ${run.name} at once` : `Release ${run.name}`}>
+    <Dialog opened onClose={onDone} title={isKill ? `Stop ${run.name} at once` : `Release ${run.name}`}>
       <div className="form">
         {isKill ? (
           <>
@@ -78,7 +79,7 @@ function Ask({ run, deed, onDone }: { run: Run; deed: Deed; onDone: () => void }
           {isKill ? (flatten ? "Stop and close everything" : "Stop it") : "Release it"}
         </Button>
       </div>
-    </Modal>
+    </Dialog>
   );
 }
 

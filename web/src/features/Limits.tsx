@@ -1,9 +1,10 @@
 /** Limits and breakers as forms: tightening holds at once, loosening asks once more, and both ask for a fresh password. */
-import { Button, Modal, Switch } from "@mantine/core";
+import { Button, Switch } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, codeOf, placed, type Schemas } from "../client/api";
+import { Dialog } from "../ui/Dialog";
 import { quoteOf, reading, sharedUnit, typed, words } from "../ui/format";
 import { BELOW, NumberField } from "../ui/NumberField";
 import { Facts, Failure, Form, Loaded, Told, written } from "../ui/parts";
@@ -93,7 +94,7 @@ function Rules({
           {run.is_running ? "An admin may change them here." : "They can be changed while the bot runs."} For the next run they stand in the configuration, under <code>[{section}]</code>.
         </span>
       )}
-      <Modal lockScroll={false} opened={code === "confirm" || code === "loosens"} onClose={onReset} title={code === "confirm" ? `${name} of ${run.name} are about your money` : `Let more risk in at ${run.name}?`}>
+      <Dialog opened={code === "confirm" || code === "loosens"} onClose={onReset} title={code === "confirm" ? `${name} of ${run.name} are about your money` : `Let more risk in at ${run.name}?`}>
         {code === "confirm" ? (
           <Confirm onConfirmed={() => send(false)} />
         ) : (
@@ -105,7 +106,7 @@ function Rules({
             </Button>
           </div>
         )}
-      </Modal>
+      </Dialog>
     </Form>
   );
 }

@@ -1,5 +1,5 @@
 /** Orders, fills and positions; an order by hand goes through the same risk gate; each fill answers "why?". */
-import { Alert, Button, Drawer, Modal, Select, Tabs, TextInput } from "@mantine/core";
+import { Alert, Button, Drawer, Select, Tabs, TextInput } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMemo, useState } from "react";
 import type { Me, Run } from "../app/Shell";
@@ -8,6 +8,7 @@ import { Attempt, type Doubt } from "../client/attempt";
 import { usePrices } from "../client/stream";
 import { useValued } from "../client/valued";
 import { DataTable, ROOM } from "../ui/DataTable";
+import { Dialog } from "../ui/Dialog";
 import { baseOf, exact, inUnit, money, pair, quoteOf, toStep, typed, words } from "../ui/format";
 import { NumberField } from "../ui/NumberField";
 import { Export, Failure, Form, Loaded, Panel, Time, Told } from "../ui/parts";
@@ -123,20 +124,20 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
       <Drawer lockScroll={false} opened={why !== null} onClose={() => ask(null)} title="Why?" position="right" size="lg">
         {why && <Why run={run} {...why} />}
       </Drawer>
-      <Modal lockScroll={false} opened={changed !== null} onClose={() => change(null)} title={`Change an order of ${run.name}`}>
+      <Dialog opened={changed !== null} onClose={() => change(null)} title={`Change an order of ${run.name}`}>
         {changed && <Change run={run} of={changed} onDone={() => change(null)} />}
-      </Modal>
-      <Modal lockScroll={false} opened={grave !== null} onClose={() => consider(null)} title={grave?.title}>
+      </Dialog>
+      <Dialog opened={grave !== null} onClose={() => consider(null)} title={grave?.title}>
         <div className="form">
           <p>{grave?.text}</p>
           <Button color="red.9" data-autofocus onClick={() => { grave?.act(); consider(null); }}>
             Yes, do it
           </Button>
         </div>
-      </Modal>
-      <Modal lockScroll={false} opened={isPlacing} onClose={() => place(false)} title={`Order by hand: ${run.name}`}>
+      </Dialog>
+      <Dialog opened={isPlacing} onClose={() => place(false)} title={`Order by hand: ${run.name}`}>
         <ByHand run={run} onDone={() => place(false)} />
-      </Modal>
+      </Dialog>
     </>
   );
 }

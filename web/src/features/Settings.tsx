@@ -1,10 +1,11 @@
 /** Who may come in and how: my password and second factor, sessions, tokens, and what everybody did. */
-import { Button, Checkbox, Drawer, Modal, MultiSelect, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
+import { Button, Checkbox, Drawer, MultiSelect, PasswordInput, SegmentedControl, Select, Tabs, TextInput, useMantineColorScheme } from "@mantine/core";
 import { lazy, Suspense, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
 import { useOnce } from "../client/once";
 import { DataTable } from "../ui/DataTable";
+import { Dialog } from "../ui/Dialog";
 import { typed } from "../ui/format";
 import { NumberField } from "../ui/NumberField";
 import { Facts, Failure, Form, Loaded, Panel, State, Time, written } from "../ui/parts";
@@ -142,9 +143,9 @@ function Sessions() {
   const [ended, consider] = useState<Schemas["SessionOut"] | null>(null);
   return (
     <Panel title="Who is logged in">
-      <Modal lockScroll={false} opened={ended !== null} onClose={() => consider(null)} title={`End a session of ${ended?.user}?`}>
+      <Dialog opened={ended !== null} onClose={() => consider(null)} title={`End a session of ${ended?.user}?`}>
         {ended && <EndSession of={ended} onDone={() => consider(null)} />}
-      </Modal>
+      </Dialog>
       <Loaded query={sessions}>
         {(rows) => (
           <DataTable
@@ -219,9 +220,9 @@ function Tokens() {
         )}
       </Panel>
       <Panel title="Tokens">
-        <Modal lockScroll={false} opened={ended !== null} onClose={() => consider(null)} title={`End the token ${ended?.name}?`}>
+        <Dialog opened={ended !== null} onClose={() => consider(null)} title={`End the token ${ended?.name}?`}>
           {ended && <EndToken of={ended} onDone={() => consider(null)} />}
-        </Modal>
+        </Dialog>
         <Loaded query={tokens}>
           {(rows) => (
             <DataTable

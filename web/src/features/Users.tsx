@@ -1,9 +1,10 @@
 /** Who may come in: added, given another role or password, locked out, let in without a second factor, and removed. */
-import { Button, Modal, PasswordInput, Select, TextInput } from "@mantine/core";
+import { Button, PasswordInput, Select, TextInput } from "@mantine/core";
 import { useState } from "react";
 import type { Me } from "../app/Shell";
 import { api, placed, type Schemas } from "../client/api";
 import { DataTable } from "../ui/DataTable";
+import { Dialog } from "../ui/Dialog";
 import { Form, Loaded, Panel, Time } from "../ui/parts";
 import { Missing, useDone } from "./Confirm";
 
@@ -54,15 +55,15 @@ export function Users({ me }: { me: Me }) {
           />
         )}
       </Loaded>
-      <Modal lockScroll={false} opened={isAdding} onClose={() => add(false)} title="Add a user">
+      <Dialog opened={isAdding} onClose={() => add(false)} title="Add a user">
         <NewUser onDone={() => add(false)} />
-      </Modal>
-      <Modal lockScroll={false} opened={deed !== null} onClose={() => begin(null)} title={deed ? `${TITLES[deed.what]} ${deed.of.name}` : ""}>
+      </Dialog>
+      <Dialog opened={deed !== null} onClose={() => begin(null)} title={deed ? `${TITLES[deed.what]} ${deed.of.name}` : ""}>
         {deed?.what === "password" && <NewPassword of={deed.of} onDone={() => begin(null)} />}
         {deed?.what === "factor" && <NoFactor of={deed.of} onDone={() => begin(null)} />}
         {deed?.what === "lock" && <LockOut of={deed.of} onDone={() => begin(null)} />}
         {deed?.what === "remove" && <Removal of={deed.of} onDone={() => begin(null)} />}
-      </Modal>
+      </Dialog>
     </Panel>
   );
 }
