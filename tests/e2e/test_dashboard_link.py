@@ -21,6 +21,7 @@ from tests.e2e.dashboard import (
     house,
     playwright,
     pytestmark,
+    shot,
     visitor,
 )
 from tests.trading import Trading
@@ -354,7 +355,15 @@ def test_a_slow_line_is_neither_flooded_nor_left_without_answers(visitor: Visito
     assert max(most.values()) == 1
 
 
-def test_a_session_that_ends_shows_the_way_in_at_once(browser: Any, tmp_path: Path) -> None:
+def comes_in(page: Any) -> None:
+    page.get_by_role("textbox", name="Name").fill("ada")
+    page.get_by_role("textbox", name="Password").fill("correct horse battery")
+    page.get_by_role("button", name="Log in").click()
+
+
+def test_a_session_that_ends_shows_the_way_in_at_once_and_keeps_what_was_typed(
+    browser: Any, tmp_path: Path
+) -> None:
     with House(tmp_path, demo=False) as house:
         visitor = Visitor(browser, house.address)
         page = entered(visitor, house)
@@ -365,19 +374,32 @@ def test_a_session_that_ends_shows_the_way_in_at_once(browser: Any, tmp_path: Pa
 
         page.get_by_role("button", name="Log in").wait_for()
         page.get_by_text("Your session is over.").wait_for()
-        page.get_by_label("Name").fill("ada")
-        page.get_by_role("textbox", name="Password").fill("correct horse battery")
-        page.get_by_role("button", name="Log in").click()
+        comes_in(page)
         page.get_by_role("heading", name="Data", exact=True).wait_for()
         page.locator(".link-live").wait_for()
 
         page.get_by_role("link", name="Backtests").click()
         start = page.get_by_role("button", name="Start", exact=True)
         start.wait_for()
+        page.get_by_label("Time range").fill("20240203-20240405")
         visitor.context.clear_cookies()
         start.click()  # in the middle of work
 
         page.get_by_text("Your session is over.").wait_for()
-        page.get_by_role("button", name="Log in").wait_for()
         assert list((house.program.userdir / "backtests").glob("*")) == []
+        comes_in(page)
+        playwright.expect(page.get_by_label("Time range")).to_have_value("20240203-20240405")
+        page.locator(".link-live").wait_for()
+
+        page.get_by_role("link", name="Strategies").click()
+        page.get_by_role("button", name="New bot").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Name").fill("nightly")
+        visitor.context.clear_cookies()
+        page.evaluate("dispatchEvent(new Event('visibilitychange'))")  # as when one comes back to the tab
+        page.get_by_text("Your session is over.").wait_for()
+        playwright.expect(dialog).to_be_hidden()
+        shot(page, "session-over")
+        comes_in(page)
+        playwright.expect(dialog.get_by_label("Name")).to_have_value("nightly")
         visitor.context.close()

@@ -2,13 +2,13 @@
 import { createTheme, MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
 import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { useRef } from "react";
+import { Activity, useRef } from "react";
 import { api, codeOf } from "../client/api";
 import { ME, type Place, placeOf } from "../client/me";
 import { noteOwn } from "../client/own";
 import { Entrance } from "../features/Entrance";
 import { Loaded } from "../ui/parts";
-import { Shell } from "./Shell";
+import { type Me, Shell } from "./Shell";
 
 const CLOSES = { defaultProps: { closeButtonProps: { "aria-label": "Close" } } };
 /** What is wrong stands above its field: fields in a row stay in line, and no list that opens lies over it. */
@@ -57,10 +57,25 @@ export function App() {
   );
 }
 
+/** Whoever is put out finds what was typed where it was, as soon as it is the same person who comes in again. */
 function Door() {
   const { data, error, isPending } = api.useQuery("get", "/api/v1/session", {}, { staleTime: 30_000 });
   const place = useRef<Place>("unknown");
   place.current = placeOf(data, place.current);
-  if (place.current === "outside" || place.current === "put out") return <Entrance isOver={place.current === "put out"} />;
-  return <Loaded query={{ data: data ?? undefined, error, isPending }}>{(found) => <Shell me={found} />}</Loaded>;
+  const known = useRef<Me>(undefined);
+  const isOut = place.current === "outside" || place.current === "put out";
+  known.current = data ?? (place.current === "outside" ? undefined : known.current);
+  const me = known.current;
+  return (
+    <>
+      {isOut && <Entrance last={me?.name} />}
+      {me ? (
+        <Activity mode={isOut ? "hidden" : "visible"}>
+          <Shell key={me.name} me={me} />
+        </Activity>
+      ) : (
+        !isOut && <Loaded query={{ data: undefined, error, isPending }}>{() => null}</Loaded>
+      )}
+    </>
+  );
 }

@@ -76,13 +76,15 @@ export function useLog(of: string | null, file: string, level: Level | null, con
     if (shown.current === page) keep((before) => { const from = before.page === page ? before : begun; return { ...from, ...change(from) }; });
   };
 
+  /** Up to where it was told: a screen that was hidden meanwhile goes on from there. */
+  const place = useRef({ page, file: "", end: 0 });
   useEffect(() => {
     if (!page || file) return;
-    let growing = page.file ?? "";
-    return stream.tail({ log: of, file: growing, since: page.end ?? 0, ...wanted }, (told) => {
+    if (place.current.page !== page) place.current = { page, file: page.file ?? "", end: page.end ?? 0 };
+    return stream.tail({ log: of, file: place.current.file, since: place.current.end, ...wanted }, (told) => {
       if (told === null) return again();
-      if (told.file !== growing) void files.refetch();
-      growing = told.file;
+      if (told.file !== place.current.file) void files.refetch();
+      place.current = { page, file: told.file, end: told.end };
       if (told.items.length > 0) hold((before) => grown(before, told));
     });
   }, [page]); // it is another page whenever anything else is asked for

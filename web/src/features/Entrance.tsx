@@ -2,32 +2,39 @@
 import { Button, PasswordInput, TextInput } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { api, placed } from "../client/api";
+import { api, placed, type Schemas } from "../client/api";
+import { ME } from "../client/me";
 import { Failure, Form, Loaded, Panel } from "../ui/parts";
 
 /** How long a setup token is good and what follows, in the words of the terminal. */
 const GOOD = "It is good once, and as long as this server runs: the next start shows another. After that, log in with your name and password.";
 
-export function Entrance({ isOver }: { isOver: boolean }) {
+/** `last` is who was put out. */
+export function Entrance({ last }: { last?: string }) {
   const setup = api.useQuery("get", "/api/v1/setup");
   return (
     <main className="entrance">
-      {isOver && <p role="status">Your session is over. Log in again; the bots go on.</p>}
-      <Loaded query={setup}>{(found) => (found.needed ? <First /> : <LogIn />)}</Loaded>
+      {last && <p role="status">Your session is over. Log in again; the bots go on, and what you typed is kept.</p>}
+      <Loaded query={setup}>{(found) => (found.needed ? <First /> : <LogIn last={last} />)}</Loaded>
     </main>
   );
 }
 
-function useEntered() {
+function useEntered(last?: string) {
   const queries = useQueryClient();
-  return { onSuccess: () => queries.resetQueries() };
+  const onSuccess = (found: Schemas["MeOut"]) => {
+    if (found.name !== last) return queries.resetQueries();
+    queries.setQueryData(ME, found); // all that is shown stays until it is read anew
+    return queries.invalidateQueries();
+  };
+  return { onSuccess };
 }
 
-function LogIn() {
+function LogIn({ last }: { last?: string }) {
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const [code, setCode] = useState("");
-  const enter = api.useMutation("post", "/api/v1/session", useEntered());
+  const enter = api.useMutation("post", "/api/v1/session", useEntered(last));
   const { at, rest } = placed(enter.error, ["name", "password", "code"]);
   return (
     <Panel title={<h1>Log in</h1>}>
