@@ -101,6 +101,7 @@ def test_a_fill_says_why_it_came_to_be(visitor: Visitor) -> None:
         "Risk answered",
         "Submit",
         "Accepted",
+        "Seen at the fill: bars",
         "Filled",
         "Booked",
     ):
@@ -108,6 +109,7 @@ def test_a_fill_says_why_it_came_to_be(visitor: Visitor) -> None:
     drawer.get_by_text(re.compile(r"^[\d,.]+ (BTC|ETH)$")).first.wait_for()  # what the bar traded
     drawer.get_by_text(re.compile(r"^[\d,.]+ USDT$")).first.wait_for()
     drawer.get_by_text("as asked").wait_for()  # the request
+    drawer.get_by_text("Sized by", exact=True).first.wait_for()
     drawer.get_by_text("Fees, to the wallet").wait_for()  # the ledger
     shot(page, "why")
     assert barriers(page) == []

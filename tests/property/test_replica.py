@@ -22,7 +22,7 @@ from abidance.model.outcome import Outcome, Recorded, Refused
 from abidance.portfolio.ledger import fill_ref
 from abidance.risk.config import SizingConfig
 from abidance.risk.state import TradingState
-from abidance.run.replica import Replica, explained
+from abidance.run.replica import Replica
 from abidance.run.setup import Core, Material, assemble
 from abidance.run.shelf import Shelf
 from abidance.strategy.parameters import Parameter
@@ -93,16 +93,16 @@ def compare(core: Core, replica: Replica, seen: list[Outcome]) -> None:
 def compare_lives(core: Core, replica: Replica) -> None:
     """Hold the replica to what leads from an order to its decision, its moments, its fills and their lines."""
     for order in core.engine.state.orders.all():
-        decision, steps = replica.order_decision(order.id), replica.steps(order.id)
+        decision, steps = replica.lives.decision(order.id), replica.lives.steps(order.id)
         assert decision is not None
         sent = [each for each in decision.decided.commands if isinstance(each, Submit)]
         assert order.id in [each.order_id for each in sent]
         assert steps[0].event in sent
         assert [each.seq for each in steps] == sorted(each.seq for each in steps)
-        assert explained(decision, order.id)[1] is not None
+        assert decision.trigger is not None
         fills = [each for each in replica.fills if each.order_id == order.id]
-        assert replica.fills_of(order.id) == fills
-        assert [replica.fill(fill_ref(each)) for each in fills] == fills
+        assert replica.lives.fills_of(order.id) == fills
+        assert [replica.lives.fill(fill_ref(each)) for each in fills] == fills
         for each in fills:
             ref = fill_ref(each)
             lines = core.engine.state.portfolio.ledger.explain(ref)

@@ -20,6 +20,7 @@ from abidance.api.schemas.trading import (
     FillOut,
     LevelOut,
     NoticeOut,
+    OpenedOut,
     OrderOut,
     PositionOut,
     RefusalOut,
@@ -42,12 +43,14 @@ from abidance.model.event import CircuitMoved, ControlAction, VenueStatus
 from abidance.model.instrument import SECOND_NS, timeframe_ns
 from abidance.model.market import FeedStatus
 from abidance.model.money import ZERO
-from abidance.model.order import Fill, Order, Purpose
+from abidance.model.order import Fill, Order, OrderRequest, Purpose
 from abidance.model.outcome import Approved, Notice, Recorded, Refused
 from abidance.portfolio.ledger import Entry, fill_ref
 from abidance.risk.state import Standing
 from abidance.run import killing
-from abidance.run.replica import Decision, Replica, Step, asked_share, explained
+from abidance.run.lives import Decision, Step
+from abidance.run.replica import Replica, asked_share
+from abidance.run.why import Reasons, reasons
 
 S = TypeVar("S", bound=Schema)
 _DAY = 86_400 * SECOND_NS
@@ -154,7 +157,7 @@ def order(found: Order) -> OrderOut:
 def level(found: Order, replica: Replica) -> LevelOut:
     """Return where a protective order stood, step by step."""
     moments, prices = [], []
-    for each in replica.steps(found.id):
+    for each in replica.lives.steps(found.id):
         if not isinstance(each.event, Submit | Amend):
             continue
         wish = each.event.request if isinstance(each.event, Submit) else each.event
@@ -383,57 +386,91 @@ def event(found: Recorded) -> EventOut:
     return EventOut(kind=str(data.pop("type", "")), ts=ms(found.ts), data=data)
 
 
-def why(replica: Replica, order_id: str, of: Fill | None) -> WhyOut | None:
-    """Return everything that led to an order and what came of it; None for one that the run did not send."""
-    found, decision = replica.orders.get(order_id), replica.order_decision(order_id)
-    if found is None or decision is None:
-        return None
-    signal, trigger = explained(decision, order_id)
-    steps = replica.steps(order_id)
-    refs = [fill_ref(each) for each in replica.fills_of(order_id)]
-    wanted = [fill_ref(of)] if of is not None else refs
-    moment = of.ts if of is not None else found.ts_last
-    at = _trip_at(replica, (found.request.strategy, found.request.instrument), moment)
+def why(replica: Replica, found: Order | None, of: Fill | None) -> WhyOut:
+    """Return everything that led to an order or one of its fills (`of`), or to a fill that no order asked for."""
+    told = reasons(replica, found, of)
+    decision = None if found is None else replica.lives.decision(found.id)
+    opened = None if not told.entry else replica.lives.fill(told.entry)
+    place, moment = _whereabouts(found, of)
+    at = _trip_at(replica, (place.strategy, place.instrument), moment)
     return WhyOut(
-        order=order(found),
+        order=None if found is None else order(found),
         fill=None if of is None else fill(of),
-        trigger=None if trigger is None else event(trigger),
-        signal=None if signal is None else plain(signal),
-        sizing=None if signal is None else _sizing(replica, found, decision),
-        request=plain(getattr(steps[0].event, "request", {})),
-        verdict=_verdict(decision, order_id),
-        standing_refusals=_refusals(decision),
-        steps=[step(each) for each in steps],
-        ledger=[entry(line) for ref in wanted for line in replica.portfolio.ledger.explain(ref)],
+        cause=told.cause,
+        tick=replica.state.instruments[place.instrument].tick,
+        trigger=None if told.trigger is None else event(told.trigger),
+        seen=None if told.seen is None else event(told.seen),
+        entry=None if opened is None else _opened(replica, opened),
+        rule=told.rule,
+        signal=None if told.signal is None else plain(told.signal),
+        sizing=_sizing(replica, told),
+        standing_refusals=[] if decision is None else _refusals(decision),
+        verdict=None if decision is None or found is None else _verdict(decision, found.id),
         round_trip=None if at is None else trip(replica.portfolio.round_trips[at], at),
+        instead={part.value: text for part, text in told.instead.items()},
+        **_life(replica, found, of),
     )
+
+
+def _whereabouts(found: Order | None, of: Fill | None) -> tuple[OrderRequest | Fill, int]:
+    if of is not None:
+        return of, of.ts
+    assert found is not None
+    return found.request, found.ts_last
+
+
+def _life(replica: Replica, found: Order | None, of: Fill | None) -> dict[str, Any]:
+    """Return what an order was, what became of it, and what was booked of it or of the one fill."""
+    steps = [] if found is None else replica.lives.steps(found.id)
+    fills = [of] if of is not None else replica.lives.fills_of(found.id) if found is not None else []
+    lines = [line for each in fills for line in replica.portfolio.ledger.explain(fill_ref(each))]
+    return {
+        "request": plain(getattr(steps[0].event, "request", {})) if steps else None,
+        "steps": [step(each) for each in steps],
+        "ledger": [entry(each) for each in lines],
+    }
+
+
+def why_order(replica: Replica, order_id: str) -> WhyOut | None:
+    """Return why an order was sent; None for one that the run did not send."""
+    found = replica.orders.get(order_id)
+    is_ours = found is not None and replica.lives.decision(order_id) is not None
+    return why(replica, found, None) if is_ours else None
 
 
 def why_fill(replica: Replica, ref: str) -> WhyOut:
     """Return why a fill came to be. Raises ProblemError (404) for one that is not on record."""
-    found = replica.fill(ref)
-    told = None if found is None else why(replica, found.order_id, found)
-    if told is None:
+    found = replica.lives.fill(ref)
+    if found is None:
         raise not_found("fill", ref, "Take the `ref` of a fill in the list of fills.")
-    return told
+    return why(replica, replica.orders.get(found.order_id), found)
 
 
-def _sizing(replica: Replica, found: Order, decision: Decision) -> SizingOut | None:
+def _opened(replica: Replica, found: Fill) -> OpenedOut:
+    told = reasons(replica, replica.orders.get(found.order_id), found)
+    return OpenedOut(
+        fill=fill(found),
+        cause=told.cause,
+        signal=None if told.signal is None else plain(told.signal),
+        sizing=_sizing(replica, told),
+        instead={part.value: text for part, text in told.instead.items()},
+    )
+
+
+def _sizing(replica: Replica, told: Reasons) -> SizingOut | None:
     """Return by which rule a wish became an order of this size; None for what no rule sizes."""
-    if found.request.purpose not in (Purpose.ENTRY, Purpose.REBALANCE):
+    if not told.is_sized or told.wish is None or told.signal is None:
         return None
-    name = found.request.strategy
-    strategy = next((each for each in replica.config.strategies if each.name == name), None)
-    if strategy is None:
-        return None
+    name = told.signal.strategy
+    strategy = replica.state.strategies[name]
     allocation: float | None = strategy.allocation
     for seq, control in replica.controls:
         is_meant = control.action is ControlAction.SET_ALLOCATION and control.strategy in ("", name)
-        if is_meant and seq < decision.seq:
+        if is_meant and seq < told.wish.seq:
             allocation = asked_share(control) or allocation
     return SizingOut(
         rule=strategy.sizing.model_dump(mode="json"),
-        equity=equity_at(replica, decision.decided.ts),
+        equity=equity_at(replica, told.wish.decided.ts),
         allocation=allocation if replica.config.allocation.method == "fixed" else None,
     )
 

@@ -35,6 +35,8 @@ class Pump:
     ) -> None:
         self.engine = engine
         self.venue = venue
+        self.answered: MarketEvent | None = None
+        """The market event to which the venue answers just now, for as long as the engine has not taken it itself."""
         self._journal = journal
         self._observe = observe
         self._timers: list[DueTimer] = list(timers)
@@ -72,7 +74,7 @@ class Pump:
 
     def _through(self, source: Iterator[MarketEvent]) -> None:
         engine, venue, vigil = self.engine, self.venue, self.engine.vigil
-        handlers, advance = engine.handlers, venue.advance
+        handlers, advance = engine.handlers, self._advance
         for event in source:
             kind = type(event)
             is_timed = self._timers or vigil.due != NEVER
@@ -84,8 +86,7 @@ class Pump:
             if not taken:
                 if is_timed:
                     self._fire(event.ts)
-                for news in advance(event):
-                    self.step(news)
+                advance(event)
                 handlers[kind](event)
             # A tick that led to nothing is not worth an object: thousands pass between two that did.
             if engine.actions.eventful or kind is BarSlice or kind is FundingRate:
@@ -96,11 +97,16 @@ class Pump:
         self._fire(event.ts)
         if self._journal is not None:
             self._journal.append(event, deferred=True)
-        for news in self.venue.advance(event):
-            self.step(news)
+        self._advance(event)
         if self._journal is not None:
             self._journal.handled()
         self._step(event)
+
+    def _advance(self, event: MarketEvent) -> None:
+        for news in self.venue.advance(event):
+            self.answered = event
+            self.step(news)
+        self.answered = None
 
     def wake(self, now: int) -> None:
         """Let timers fire that are due by `now` (ns UTC): in a quiet market nothing else would."""

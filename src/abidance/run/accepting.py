@@ -11,7 +11,7 @@ from abidance.engine.state import State
 from abidance.model.event import AccountEvent
 from abidance.model.money import ZERO
 from abidance.model.order import OrderRequest
-from abidance.run.adjusting import adjustments
+from abidance.run.adjusting import ADJUSTMENT, adjustments
 from abidance.run.byhand import last_price
 from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.scales import BOOKS, OWED
@@ -35,8 +35,12 @@ class Acceptance:
         unpriced = [each.instrument for each in owing if self._price(each) is None]
         return f"No price of {unpriced[0]} is known yet." if unpriced else ""
 
-    def book(self, ref: str, tell: Callable[[AccountEvent], None], hear: Callable[[], None]) -> None:
-        """Book it: `tell` takes entries, `hear` lets the engine take what the accounts were told."""
+    def book(self, seq: int, tell: Callable[[AccountEvent], None], hear: Callable[[], None]) -> None:
+        """Book it: `tell` takes entries, `hear` lets the engine take what the accounts were told.
+
+        The entries are named after the answer's place in the journal.
+        """
+        ref = f"{ADJUSTMENT}{seq}"
         for gateway in self._doubtful:
             gateway.scales.concede(lambda each: self._price(each) or ZERO, ref)
             hear()

@@ -17,6 +17,9 @@ from abidance.model.order import Fill, Side
 from abidance.portfolio.ledger import EXACT
 from abidance.venues.trading.books import Gap
 
+ADJUSTMENT = "adjustment "
+"""How the names of all entries begin that a person had booked; the place of the order in the journal follows."""
+
 
 def adjustments(
     gaps: Iterable[Gap],

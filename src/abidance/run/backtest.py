@@ -4,7 +4,6 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from abidance import __version__
 from abidance.backtest.event import Recorder, columns
 from abidance.backtest.result import DATA_NOTICE, BacktestResult
 from abidance.engine.engine import Engine
-from abidance.engine.pump import Observer, Pump
+from abidance.engine.pump import Pump
 from abidance.engine.runners import BarRunner
 from abidance.execution.analysis import analyse
 from abidance.kernel.ids import OrderIds
@@ -65,8 +64,13 @@ def play(
 ) -> Recorder:
     """Replay the material through a core from its opening to its end and return what was kept of it."""
     recorder = Recorder(core.engine, tuple(material.strategies), digest=digest, ticks=False)
-    observe = recorder.observe if kept is None else partial(_both, recorder.observe, kept.observe)
-    pump = Pump(core.engine, core.venue, observe=observe)
+
+    def both(outcome: Outcome) -> None:
+        recorder.observe(outcome)
+        if kept is not None:
+            kept.observe(outcome, pump.answered)
+
+    pump = Pump(core.engine, core.venue, observe=recorder.observe if kept is None else both)
     for event in core.opening:
         pump.step(event)
     total = max(len(bars) for bars in material.bars.values())
@@ -84,11 +88,6 @@ def play(
             if progress is not None:
                 progress(min(done, total), total)
     return recorder
-
-
-def _both(one: Observer, other: Observer, outcome: Outcome) -> None:
-    one(outcome)
-    other(outcome)
 
 
 def check_opinions(engine: Engine) -> None:

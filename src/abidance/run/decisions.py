@@ -1,8 +1,8 @@
 """The record of a backtest: a journal of what was decided, and of as much of the market as explains it.
 
-It holds what a bot's journal holds, less the market events on which nothing was decided: before each event the newest
-bars that were left out are written, so that a replica values holdings as the run did at its bars. What a backtest of
-millions of bars keeps grows with its orders.
+It holds what a bot's journal holds, less the market events that led to nothing, neither to a decision nor to an answer
+of the venue: before each event the newest bars that were left out are written, so that a replica values holdings as the
+run did at its bars. What a backtest of millions of bars keeps grows with its orders.
 """
 
 import time
@@ -30,18 +30,33 @@ class Decisions:
         self._journal = FileJournal(path, _header(material), "never")
         self._engine: Engine = core.engine
         self._bars: dict[tuple[str, str], BarSlice] = {}
+        self._held: MarketEvent | None = None
 
-    def observe(self, outcome: Outcome) -> None:
-        """Take the next outcome."""
+    def observe(self, outcome: Outcome, answered: MarketEvent | None) -> None:
+        """Take the next outcome, and the market event that it answers if that stands before its own outcome."""
         event, decided = outcome.event, outcome.decided(self._engine.state.now)
-        if decided is None and isinstance(event, _QUIET):
-            if type(event) is BarSlice:
-                self._leave_out(event)
-            return
-        self._catch_up(event)
-        self._journal.append(event)
+        was_held = self._held is not None and event is self._held
+        if self._held is not answered:
+            self._let_go()
+        if answered is not None and self._held is None:
+            self._catch_up(answered)
+            self._journal.append(answered, deferred=True)
+            self._held = answered
+        if not was_held:
+            if decided is None and isinstance(event, _QUIET):
+                if type(event) is BarSlice:
+                    self._leave_out(event)
+                return
+            self._catch_up(event)
+            self._journal.append(event)
         if decided is not None:
             self._journal.append(decided)
+
+    def _let_go(self) -> None:
+        """Mark that the engine has taken the market event that was written before what the venue answered to it."""
+        if self._held is not None:
+            self._journal.handled()
+            self._held = None
 
     def _leave_out(self, event: BarSlice) -> None:
         for bar in event.bars:
@@ -60,6 +75,7 @@ class Decisions:
 
     def close(self) -> None:
         """End the journal; what was observed is in it."""
+        self._let_go()
         self._journal.close()
 
 

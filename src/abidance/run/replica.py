@@ -37,7 +37,7 @@ from abidance.model.event import (
     VenueStatus,
 )
 from abidance.model.instrument import SECOND_NS, timeframe_ns
-from abidance.model.intent import AmendRequest, CancelRequest, Intent, Target
+from abidance.model.intent import AmendRequest, CancelRequest, Target
 from abidance.model.market import (
     Anomaly,
     Bar,
@@ -49,7 +49,7 @@ from abidance.model.market import (
     Quote,
     Trade,
 )
-from abidance.model.order import Fill, Order
+from abidance.model.order import Fill, Order, Purpose
 from abidance.model.outcome import Approved, Decided, Notice, Recorded, Refused
 from abidance.portfolio.ledger import Entry, Ledger, fill_ref
 from abidance.portfolio.portfolio import Portfolio
@@ -59,6 +59,7 @@ from abidance.risk.limiting import changed
 from abidance.risk.state import Standing
 from abidance.run.config import RunConfig
 from abidance.run.curve import Curve, Point
+from abidance.run.lives import Decision, Lives, Occasion, Step
 from abidance.run.provenance import Provenance
 from abidance.run.setup import cost_rate
 from abidance.run.shelf import Groups, Rows, Shelf, Shelved
@@ -66,31 +67,6 @@ from abidance.run.shelf import Groups, Rows, Shelf, Shelved
 KEPT_BARS, KEPT_CHANGES = 5_000, 20_000
 _MINUTE = 60 * SECOND_NS
 _NEVER = 2**63 - 1
-_ORPHAN = "orphan "
-
-
-class Decision(NamedTuple):
-    """What one step decided: `trigger` is the event that led to it, `seq` its place in the journal."""
-
-    seq: int
-    trigger: Recorded | None
-    decided: Decided
-
-
-class Step(NamedTuple):
-    """One moment in the life of an order: what was sent, or what came back."""
-
-    seq: int
-    ts: int
-    event: Command | AccountEvent
-
-
-class Life(NamedTuple):
-    """What became of an order: the number of the decision that sent it, its moments, the numbers of its fills."""
-
-    decision: int
-    steps: list[Step]
-    fills: list[int]
 
 
 Told = (
@@ -129,8 +105,8 @@ class Replica:
             Ledger(Groups(self.entries, shelf.places(), lambda entry: entry.ref)),
             shelf.rows(RoundTrip),
         )
-        self._order_places, self._fill_places = shelf.places(), shelf.places()
-        self.orders = Orders(Shelved(self.sent, self._order_places), Shelved(self.fills, self._fill_places))
+        self._order_places, fill_places = shelf.places(), shelf.places()
+        self.orders = Orders(Shelved(self.sent, self._order_places), Shelved(self.fills, fill_places))
         rates = {id: cost_rate(self.config.venue_of(each.venue)) for id, each in instruments.items()}
         self.state = State(instruments, strategies, self.portfolio, self.orders, rates)
         self.breakers = Breakers(self.config.risk.breakers)
@@ -156,7 +132,8 @@ class Replica:
         self.controls: list[tuple[int, Control]] = []
         self.changes: deque[Change] = deque(maxlen=KEPT_CHANGES)
         self.count = 0
-        self._lives: Rows[Life] = shelf.rows(Life)
+        self.lives = Lives(shelf, self.decisions, self.fills, self._order_places, fill_places)
+        self._seen: dict[str, BarSlice | Trade | Quote | BookSnapshot] = {}
         self._provenance = Provenance(self.orders, instruments)
         self._allocator: Allocator | None = None
         self._drive = _drive(self.config)
@@ -235,40 +212,9 @@ class Replica:
         places = sorted(at for at in found if at is not None)
         return places, [found[at] for at in places]
 
-    def order_decision(self, order_id: str) -> Decision | None:
-        """Return the decision that sent an order, or None for one that this run did not send."""
-        life = self._life(order_id)
-        return None if life is None else self.decisions[life.decision]
-
-    def steps(self, order_id: str) -> list[Step]:
-        """Return the moments in an order's life, oldest first."""
-        life = self._life(order_id)
-        return [] if life is None else life.steps
-
-    def fill(self, ref: str) -> Fill | None:
-        """Return a fill by its reference in the ledger (`portfolio.ledger.fill_ref`)."""
-        at = self._fill_places.get(ref)
-        if at is None:
-            at = self._fill_places.get(_ORPHAN + ref)
-        return None if at is None else self.fills[at]
-
-    def fills_of(self, order_id: str) -> list[Fill]:
-        """Return what an order filled, oldest first."""
-        life = self._life(order_id)
-        return [] if life is None else [self.fills[at] for at in life.fills]
-
-    def _life(self, order_id: str) -> Life | None:
-        at = self._order_places.get(order_id)
-        return None if at is None else self._lives[at]
-
-    def _live(self, order_id: str, event: Command | AccountEvent, fills: Iterable[int] = ()) -> None:
-        """Add a moment to an order's life, if it is one of ours."""
-        at = self._order_places.get(order_id)
-        if at is not None:
-            life = self._lives[at]
-            self._lives[at] = Life(
-                life.decision, [*life.steps, Step(self.seq, event.ts, event)], [*life.fills, *fills]
-            )
+    def purpose(self, order: Order) -> Purpose:
+        """Return why an order stands: a stop that was moved is a trailing one, or one at break-even."""
+        return self._provenance.reason(order)
 
     def since(self, number: int) -> list[Change] | None:
         """Return the changes after one, None when they are no longer known: then everything must be read anew."""
@@ -295,6 +241,7 @@ class Replica:
         for bar in event.bars:
             self.bars.setdefault((bar.instrument, bar.timeframe), deque(maxlen=KEPT_BARS)).append(bar)
             if self._drives(bar):
+                self._seen[bar.instrument] = BarSlice(now, (bar,))
                 board = state.boards[bar.instrument]
                 if 0.0 < bar.close < float("inf") and board.ts <= now:
                     board.price, board.ts = bar.close, now
@@ -314,6 +261,7 @@ class Replica:
     def _on_tick(self, event: Trade | Quote | BookSnapshot) -> None:
         state, now = self.state, event.ts
         state.boards[event.instrument].note(event)
+        self._seen[event.instrument] = event
         self._noted = True
         state.now = now
         if now < self._check_at:
@@ -368,7 +316,7 @@ class Replica:
         order_id = getattr(event, "order_id", "")
         order = self.orders.apply(event)
         self.orders.take_anomalies()
-        self._live(order_id, event)
+        self.lives.add(order_id, Step(self.seq, event.ts, event))
         if order is not None:
             self._tell(order)
 
@@ -392,20 +340,21 @@ class Replica:
             purpose = self._provenance.reason(order)
             fill = msgspec.structs.replace(fill, strategy=order.request.strategy, purpose=purpose)
             event = OrderFilled(event.ts, fill)
+        occasion = self._occasion(fill.strategy, fill.instrument)
         applied = self.orders.apply(event)
         self.orders.take_anomalies()
         if applied is None and order is not None:
             return
         if applied is None:  # not of our orders, which keep theirs themselves
-            self._fill_places.put(_ORPHAN + fill_ref(fill), len(self.fills))
-            self.fills.append(fill)
+            self.lives.put_orphan(fill)
+        self.lives.filled(occasion)
         trip = self.portfolio.apply(event, tag=order.request.tag if order is not None else "")
         if fill.strategy == OWNER:
             self._tell(fill)
             return
         position = state.position(fill.strategy, fill.instrument)
-        self._provenance.on_fill(order, position)
-        self._live(fill.order_id, event, [len(self.fills) - 1])
+        self._provenance.on_fill(order, fill, position)
+        self.lives.add(fill.order_id, Step(self.seq, event.ts, event), [len(self.fills) - 1])
         for told in (applied, fill, position, trip):
             if told is not None:
                 self._tell(told)
@@ -415,6 +364,19 @@ class Replica:
             self.wins[trip.strategy] += trip.pnl > 0
             self.brought[place] = self.brought.get(place, 0.0) + float(trip.pnl)
             self.breakers.on_round_trip(trip)
+
+    def _occasion(self, strategy: str, instrument: str) -> Occasion:
+        """Return what a fill comes upon now: simulated venues fill in the step of a market event, real ones between."""
+        held = self._held
+        seen: BarSlice | Trade | Quote | BookSnapshot | None = None
+        if isinstance(held, BarSlice):
+            bars = [bar for bar in held.bars if bar.instrument == instrument][:1]
+            seen = BarSlice(held.ts, tuple(bars)) if bars else None
+        elif isinstance(held, Trade | Quote | BookSnapshot) and held.instrument == instrument:
+            seen = held
+        elif self.header.mode == "live":
+            seen = self._seen.get(instrument)
+        return Occasion(seen, self._provenance.stand(self.state.position(strategy, instrument)))
 
     def _on_cash(self, event: FundingPaid | BalanceChanged | DebtChanged) -> None:
         state = self.state
@@ -503,6 +465,10 @@ class Replica:
         self.decisions.append(Decision(self.seq, self._last, event))
         if event.verdicts:
             self.state.settle()  # risk has looked at the prices
+        for intent in event.intents:
+            if isinstance(intent, Target):
+                routed = self.config.routing.routes.get(intent.instrument, ())
+                self.lives.wished(at, intent.strategy, (intent.instrument, *routed))
         approvals = (verdict for verdict in event.verdicts if isinstance(verdict, Approved))
         for command in event.commands:
             self._follow(command, approvals, at)
@@ -518,14 +484,15 @@ class Replica:
         if isinstance(command, Submit):
             approved = next(approvals, None) or Approved(command.request)
             self.orders.create(approved, command.order_id, command.ts)
-            self._lives.append(Life(at, [], []))
+            place = (command.request.strategy, command.request.instrument)
+            self.lives.begin(at, place, self._occasion(*place))
         elif isinstance(command, Cancel):
             self.orders.cancel(CancelRequest(command.order_id), command.ts)
         elif isinstance(command, Amend):
             wish = AmendRequest(command.order_id, command.quantity, command.price, command.trigger)
             self.orders.amend(wish, command.ts)
             self._provenance.on_amend(command)
-        self._live(command.order_id, command)
+        self.lives.add(command.order_id, Step(self.seq, command.ts, command))
         if isinstance(command, Submit):
             order = self.orders.get(command.order_id)
             assert order is not None
@@ -549,28 +516,6 @@ def asked_share(event: Control) -> float | None:
     return float(share) if isinstance(share, int | float) and 0 < share <= 1 else None
 
 
-def explained(decision: Decision, order_id: str) -> tuple[Intent | None, Recorded | None]:
-    """Return what a strategy wished that led to an order (a Target, or None), and the event that it answered."""
-    sent = next(
-        (
-            each.request
-            for each in decision.decided.commands
-            if isinstance(each, Submit) and each.order_id == order_id
-        ),
-        None,
-    )
-    signal = None
-    for intent in decision.decided.intents:
-        if intent == sent or sent is None:
-            break
-        if isinstance(intent, Target) and (intent.strategy, intent.instrument) == (
-            sent.strategy,
-            sent.instrument,
-        ):
-            signal = intent
-    return signal, decision.trigger
-
-
 def _config(header: RunHeader) -> RunConfig:
     try:
         return RunConfig.model_validate(header.config).resolved()
@@ -592,4 +537,4 @@ def _drive(config: RunConfig) -> dict[str, str]:
     return found
 
 
-__all__ = ["Change", "Decision", "Point", "Replica", "Step", "explained"]
+__all__ = ["Change", "Point", "Replica", "asked_share"]

@@ -509,7 +509,7 @@ class LiveTrading(LivePaper):
         if why := acceptance.objection(str(wish.values.get("seen", ""))):
             return Answer(error=why, remedy=f"Look again: abidance reconcile {self.material.config.name}")
         answer = super()._obey(wish)
-        acceptance.book(f"adjustment {answer.seq}", self._pump.step, self._hear_accounts)
+        acceptance.book(answer.seq, self._pump.step, self._hear_accounts)
         return answer
 
     def _reset(self, wish: Wish) -> Answer:

@@ -71,10 +71,10 @@ def test_what_risk_said_of_an_order_is_what_the_record_says(viewer: TestClient, 
     replica = house.runs.get("demo").replica
     id, other = replica.sent[-1].id, replica.sent[0].id
     approved = viewer.get(f"{RUN}/orders/{id}").json()["verdict"]
-    decision = replica.order_decision(id)
+    decision = replica.lives.decision(id)
     assert decision is not None
     bare = msgspec.structs.replace(decision.decided, verdicts=())
-    replica.decisions[replica._life(id).decision] = decision._replace(decided=bare)  # type: ignore[union-attr]
+    replica.decisions[list(replica.decisions).index(decision)] = decision._replace(decided=bare)
 
     unproven = viewer.get(f"{RUN}/orders/{id}").json()["verdict"]
 

@@ -25,6 +25,7 @@ from abidance.run.paper import Paper
 from abidance.run.replica import Replica
 from tests.parity.test_trades import Tapes
 from tests.unit.api.conftest import logged_in
+from tests.unit.api.test_why_each import lacking
 from tests.unit.api.test_work import CONFIG, worked
 from tests.unit.run.test_tapes import ID, config, once, tape
 
@@ -64,6 +65,10 @@ def told(replica: Replica) -> Iterator[Any]:
         yield json.loads(re.sub(r'"seq":\d+', '"seq":0', text))
 
 
+def purposes_of(replica: Replica) -> set[str]:
+    return {each.purpose.value for each in replica.fills}
+
+
 def on_trades(folder: Path) -> tuple[RunConfig, Tapes]:
     """Return a run in which trades decide what fills: one position that its stop ends between two bars."""
     return config(once(folder)), Tapes({ID: tape(*[100.0] * 21, 94.9, 105.1, *[100.0] * 40)})
@@ -89,6 +94,9 @@ def test_a_backtest_tells_why_as_a_bot_on_paper_does_that_saw_the_same_market(
     assert list(told(tested)) == whole
     assert [fill_ref(each) for each in tested.fills] == [fill_ref(each) for each in result.fills]
     assert len(whole) > 1
+    assert [lacking(each) for each in whole] == [[] for _ in whole]
+    assert all(each["seen"] for each in whole)  # in whose step it filled
+    assert {each["fill"]["purpose"] for each in whole if each["entry"]} == purposes_of(tested) - {"entry"}
     assert any(each["signal"] and each["sizing"] and each["trigger"]["data"]["bars"] for each in whole)
     assert tested.seq < bot.seq  # what explains nothing is left out
 

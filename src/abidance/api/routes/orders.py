@@ -92,7 +92,7 @@ async def list_levels(
 @router.get("/{order_id}")
 async def get_order(run: str, order_id: str, who: Viewer, house: Stand) -> WhyOut:
     """Tell an order's whole life: what led to it, what risk said, each request, answer and change, what it booked."""
-    found = views.why(house.runs.get(run).replica, order_id, None)
+    found = views.why_order(house.runs.get(run).replica, order_id)
     if found is None:
         raise not_found("order", order_id)
     return found

@@ -196,26 +196,53 @@ class LevelOut(Schema):
     """When it was filled or taken back; null while it stands."""
 
 
-class WhyOut(Schema):
-    """Everything that led to an order, and everything that came of it."""
+class OpenedOut(Schema):
+    """The entry that an exit closes: the fill that opened what was held, or was the newest to make it larger."""
 
-    order: OrderOut
+    fill: FillOut
+    """Its `ref` asks why it came to be."""
+    cause: str
+    signal: dict[str, Any] | None
+    sizing: SizingOut | None
+    instead: dict[str, str]
+
+
+class WhyOut(Schema):
+    """Everything that led to an order or a fill, and everything that came of it.
+
+    Where a part is null or empty, `instead` says why in a sentence, by its name.
+    """
+
+    order: OrderOut | None
+    """Null for a fill that no order of the run asked for: a liquidation, a trade by hand."""
     fill: FillOut | None
+    cause: str
+    """Who or what wanted it, in a sentence."""
+    tick: Amount
+    """The step of the instrument's prices."""
     trigger: EventOut | None
     """The bar, tick, answer or command on which it was decided."""
+    seen: EventOut | None
+    """The bar or tick that filled it; of a real venue the newest of the instrument when the venue told of the fill."""
+    entry: OpenedOut | None
+    """What it closes; null for what closes nothing."""
+    rule: str
+    """What set the price of a stop or a take-profit; empty for what has none."""
     signal: dict[str, Any] | None
     """What the strategy wished: the target with its strength, confidence and price."""
     sizing: SizingOut | None
-    """Null for what is not sized: exits, protective orders, orders by hand."""
-    request: dict[str, Any]
+    """By which rule it was sized; null for exits, protective orders, orders by hand."""
+    request: dict[str, Any] | None
     """What sizing and execution made of it."""
-    verdict: VerdictOut
+    verdict: VerdictOut | None
     standing_refusals: list[str]
     """What else was refused in the same step."""
     steps: list[StepOut]
     """The request that left, each answer, each change."""
     ledger: list[EntryOut]
     round_trip: "RoundTripOut | None"
+    instead: dict[str, str]
+    """By the name of a part (`trigger`, `seen`, `signal`, `sizing`, `verdict`, `request`, `steps`, `ledger`)."""
 
 
 class PositionOut(Schema):
