@@ -9,9 +9,9 @@ from typing import Any
 import abidance
 from abidance.journal.store import read
 from abidance.market.store import BarStore, Catalog
-from abidance.model.command import Submit
+from abidance.model.command import Amend, Submit
 from abidance.model.event import BalanceChanged, OrderFilled
-from abidance.model.order import Fill, Side
+from abidance.model.order import Fill, Purpose, Side
 from abidance.model.outcome import Decided, Refused
 from tests.e2e.dashboard import BTC, House
 
@@ -99,6 +99,24 @@ class Truth:
         return found
 
     @cached_property
+    def position(self) -> tuple[Decimal, Decimal, Decimal | None]:
+        """Return how much is held, at which mean price it was bought, and where its stop stands."""
+        quantity, cost, stop, stops = Decimal(0), Decimal(0), None, set[str]()
+        for each in self.events:
+            if isinstance(each, OrderFilled):
+                fill = each.fill
+                sold = min(quantity, fill.quantity) if fill.side is Side.SELL else Decimal(0)
+                cost = cost * (1 - sold / quantity) if sold else cost + fill.quantity * fill.price
+                quantity += fill.quantity if not sold else -sold
+            for command in each.commands if isinstance(each, Decided) else ():
+                if isinstance(command, Submit) and command.request.purpose is Purpose.STOP_LOSS:
+                    stops.add(command.order_id)
+                    stop = command.request.trigger
+                elif isinstance(command, Amend) and command.order_id in stops:
+                    stop = command.trigger or stop
+        return quantity, cost / quantity if quantity else Decimal(0), stop
+
+    @cached_property
     def close(self) -> float:
         """Return the last price, as the store has it."""
         run = self.get("runs/bot")
@@ -150,6 +168,23 @@ def filled(page: Any, truth: Truth, table: str) -> Found:
         yield from cells(page, table, row, wanted)
 
 
+def held(page: Any, truth: Truth, table: str) -> Found:
+    """Yield what is held as the journal has it: bought since nothing was, at those prices, with the stop sent last."""
+    quantity, entry, stop = truth.position
+    assert quantity, "nothing is held that could be shown"
+    gain = float(quantity) * (truth.close - float(entry))
+    wanted = {
+        "Side": "long",
+        "Quantity, BTC": truth.quantity(quantity),
+        "Entry, USDT": truth.price(entry),
+        "Last, USDT": truth.price(truth.close),
+        "P&L, USDT": GAIN.format(gain),
+        "Stop, USDT": truth.price(stop),
+        "Share": share(float(quantity) * truth.close / truth.equity),
+    }
+    yield from cells(page, table, 0, wanted)
+
+
 def overview(page: Any, truth: Truth) -> Found:
     run = truth.get("runs/bot")
     yield stat(page, "Equity, USDT"), MONEY.format(truth.equity)
@@ -159,6 +194,7 @@ def overview(page: Any, truth: Truth) -> Found:
     yield stat(page, "Drawdown now"), share(truth.equity / max(*curve, OWN) - 1)
     yield stat(page, "In the market"), share(float(truth.wallet["BTC"]) * truth.close / truth.equity)
     yield from filled(page, truth, "Last fills")
+    yield from held(page, truth, "Open positions")
     for each in truth.of_run("risk")["usage"]:
         written = "{:,.0f}" if each["name"] == "max_positions" else "{:.1%}"
         text = " of ".join(
@@ -178,7 +214,9 @@ def markets(page: Any, truth: Truth) -> Found:
         each for each in truth.get("data") if (each["instrument"], each["timeframe"]) == (BTC, "1h")
     )
     rules = truth.rules
-    yield stat(page, "Last price, USDT"), truth.price(truth.close)
+    last = page.locator(".stat", has=page.get_by_text("Last price, USDT", exact=True))
+    yield last.locator(".stat-value"), truth.price(truth.close)
+    yield last.locator(".stat-note"), utc(truth.get("runs/bot")["now"] // 3_600_000 * 3_600_000)
     yield stat(page, "Step of prices, USDT"), exact(rules["tick"])
     yield stat(page, "Step of amounts, BTC"), exact(rules["lot"])
     yield stat(page, "Least order, USDT"), exact(rules["min_notional"])
@@ -215,6 +253,7 @@ def strategies(page: Any, truth: Truth) -> Found:
 
 
 def orders(page: Any, truth: Truth) -> Found:
+    yield from held(page, truth, "Positions")
     listed = truth.of_run("orders?limit=3")["items"]
     for row, each in enumerate(listed):
         wanted = {"Side": each["side"], "Quantity, BTC": truth.quantity(each["quantity"])}
@@ -270,6 +309,13 @@ def portfolio(page: Any, truth: Truth) -> Found:
     (one,) = truth.of_run("contribution")
     brought = page.locator(".brought .number span").first
     yield brought, GAIN.format(one["closed"] + one["open"])
+    shares = truth.of_run("strategies")
+    for row, strategy in enumerate(shares):
+        wanted = {
+            "Capital share": share(strategy["allocation"]),
+            "Profit, USDT": GAIN.format(strategy["profit"]),
+        }
+        yield from cells(page, "Contribution of strategies", row, wanted)
     newest = truth.of_run("ledger?limit=2")["items"]
     for row, entry in enumerate(newest):
         wanted = {"Kind": words(entry["kind"]), "Account": entry["account"], "Because of": entry["ref"]}

@@ -16,6 +16,7 @@ from tests.e2e.dashboard import (
     STILL,
     House,
     Visitor,
+    answering,
     barriers,
     browser,
     entered,
@@ -183,6 +184,13 @@ def test_an_order_by_hand_meets_the_same_risk_and_its_refusal_is_told(visitor: V
 
     form.get_by_text(re.compile("Refused")).wait_for()
     assert form.is_visible()
+    page = visitor.go("/risk")
+    newest = page.request.get("/api/v1/runs/bot/refusals?limit=500").json()["items"]
+    refused = next(each for each in newest if each["quantity"] == "1000")
+    row = page.get_by_role("table", name="Refusals").locator(".table-row", has_text="1,000").first
+    row.click()
+    whole = page.get_by_role("dialog", name="Refused").locator("p").first
+    playwright.expect(whole).to_have_text(refused["reason"].replace("`", ""))
 
 
 def test_a_parameter_that_is_changed_reaches_the_engine(visitor: Visitor, house: House) -> None:
@@ -416,10 +424,17 @@ def test_a_resting_order_is_changed_and_taken_back(browser: Any, quiet: House) -
 
 
 def test_the_portfolio_says_who_brought_what_and_what_went_together(visitor: Visitor) -> None:
-    page = visitor.go("/portfolio")
+    page, way = visitor.page, "/api/v1/runs/bot/correlation"
+    until(lambda: page.request.get(way).json()["bars"] > 2, "prices went together")
+    found = page.request.get(way).json()  # the bot goes on meanwhile
+    answering(page, way, lambda _: found)
+
+    visitor.go("/portfolio")
 
     page.locator(".brought").first.wait_for(timeout=60_000)
-    page.locator(".correlation").get_by_text("1.00").first.wait_for()
+    told = ["–" if each is None else f"{each:.2f}" for row in found["matrix"] for each in row]
+    assert told[1] == told[2] != "1.00"
+    playwright.expect(page.locator(".correlation tbody td")).to_have_text(told)
     assert visitor.faults == []
 
 

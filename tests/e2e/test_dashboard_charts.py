@@ -1,6 +1,7 @@
 """What the dashboard shows of a run that is over, and stands still: its figures, and what is drawn on its candles."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -40,6 +41,7 @@ HIDDEN: dict[str, dict[str, Any]] = {
 
 ARROWS = [[77, 171, 247], [255, 169, 77]]
 """The colours of what was bought and sold, in the dark."""
+VOLUME = [59, 66, 74]
 COUNT = """colours => {
     const found = colours.map(() => 0);
     for (const canvas of document.querySelectorAll('.chart canvas')) {
@@ -108,18 +110,19 @@ def test_fills_and_stops_are_drawn_on_the_candles(browser: Any, ended: House) ->
         page.locator(".link-live").wait_for()
         playwright.expect(page.locator(".waiting")).to_have_count(0)
         picture = still(page, page.locator(".chart").first)
-        arrows = page.evaluate(COUNT, ARROWS)
+        drawn = page.evaluate(COUNT, [*ARROWS, VOLUME])
         if not hidden:
             shot(page, "markets-traded")
         assert visitor.faults == []
         visitor.context.close()
-        return picture, arrows
+        return picture, drawn
 
-    whole, (bought, sold) = drawn("")
+    whole, (bought, sold, volume) = drawn("")
 
-    assert min(bought, sold) > 200  # some arrows of each, with what they were for
+    assert min(bought, sold) > 200  # some arrows of each
+    assert volume > 1_000
     assert drawn("")[0] == whole  # the same run is the same picture
-    assert drawn("fills")[1] == [0, 0]
+    assert drawn("fills")[1][:2] == [0, 0]
     assert drawn("stops")[0] != whole
 
 
@@ -132,6 +135,9 @@ def test_an_arrow_on_the_candles_says_why_there_was_its_fill(browser: Any, ended
     x, y = page.evaluate(INSIDE, ARROWS[0])
 
     page.mouse.move(x, y)
+    caption = page.locator(".chart-caption")
+    playwright.expect(caption).to_have_text(re.compile(r"^Bought [\d.]+ BTC at [\d,.]+ USDT, entry$"))
+    said = caption.inner_text()
     page.mouse.click(x, y)
 
     why = page.get_by_role("dialog", name="Why?")
@@ -139,7 +145,7 @@ def test_an_arrow_on_the_candles_says_why_there_was_its_fill(browser: Any, ended
     bought = {
         f"{exact(each.quantity)} BTC" for each in Truth(ended, page.request).fills if each.side == "buy"
     }
-    assert bought & set(why.locator("dd").all_inner_texts())
+    assert " ".join(said.split()[1:3]) in bought & set(why.locator("dd").all_inner_texts())
     shot(page, "markets-why")
     assert visitor.faults == []
     visitor.context.close()

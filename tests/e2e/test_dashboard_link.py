@@ -261,6 +261,19 @@ def test_an_order_is_sent_once_however_often_its_button_is_pressed(browser: Any,
     visitor.context.close()
 
 
+def test_a_price_and_its_moment_move_together_with_the_stream_alone(visitor: Visitor) -> None:
+    page = visitor.go("/markets")
+    page.locator(".link-live").wait_for()
+    last = page.locator(".stat", has_text="Last price")
+    moment = last.locator("time")
+    playwright.expect(moment).to_have_attribute("datetime", re.compile("Z$"))
+
+    page.route("**/api/v1/**", lambda _: None)  # nothing that is asked for is answered from here on
+    before = moment.get_attribute("datetime")
+
+    playwright.expect(moment).not_to_have_attribute("datetime", str(before), timeout=60_000)
+
+
 def test_what_prices_move_moves_with_the_stream_alone(visitor: Visitor) -> None:
     page = visitor.go("/")
     page.locator(".link-live").wait_for()

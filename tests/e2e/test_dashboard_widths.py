@@ -9,6 +9,7 @@ from tests.e2e.dashboard import (
     STILL,
     House,
     Visitor,
+    answering,
     barriers,
     browser,
     cut_figures,
@@ -91,6 +92,14 @@ def test_on_a_phone_a_position_that_comes_moves_nothing_under_ones_finger(browse
     table = page.get_by_role("table", name="Positions")
     assert table.evaluate("each => each.scrollHeight <= each.clientHeight")
     shot(page, "positions-all-phone")
+
+    answering(page, "/positions", lambda rows: [rows[0] | {"strategy": f"S{n}"} for n in range(5)])
+    visitor.go("/")
+    table = page.get_by_role("table", name="Open positions")
+    card = table.locator(".table-row").first.evaluate("each => each.offsetHeight")
+    assert table.evaluate("each => each.clientHeight") % card < 4  # whole cards, and no part of one
+    page.get_by_role("button", name="Show all 5").click()
+    assert table.evaluate("each => each.scrollHeight <= each.clientHeight")
     assert visitor.faults == []
     visitor.context.close()
 

@@ -6,7 +6,8 @@
             {"type": "subscribed", "run": "demo", "run_id": "…", "number": 1200}
             {"type": "reset", "run": "demo", "run_id": "…", "number": 9000}       read everything anew, go on from there
             {"type": "changes", "run": "demo", "items": [{"number": 1201, "ts": …, "kind": "fill", "data": {…}}]}
-            {"type": "prices", "run": "demo", "now": …, "prices": {"BTC/USDT@BINANCE": 61234.5}, "worth": {…}}
+            {"type": "prices", "run": "demo", "now": …, "prices": {"BTC/USDT@BINANCE": 61234.5},
+             "price_ts": {"BTC/USDT@BINANCE": 1719000000000}, "worth": {…}}    each price with its own moment
             {"type": "running", "run": "demo", "is_running": true}    whether its process answers
             {"type": "problem", "detail": "…"}
 
@@ -47,7 +48,7 @@ from abidance.api.problems import ProblemError
 from abidance.api.schemas.wire import ms
 from abidance.api.tailing import LogNews, Tail, tail
 from abidance.api.work import WorkNews
-from abidance.api.worth import prices, worth
+from abidance.api.worth import price_ts, prices, worth
 from abidance.kernel.log import logger
 from abidance.model.account import Position, RoundTrip
 from abidance.model.event import BalanceChanged, CircuitMoved, Control, DebtChanged, FundingPaid, VenueStatus
@@ -150,7 +151,7 @@ class Hub:
             return is_new  # nothing can be worth anything else
         self._read[name] = read
         try:
-            found = {"prices": prices(replica), "worth": worth(run)}
+            found = {"prices": prices(replica), "price_ts": price_ts(replica), "worth": worth(run)}
         except Exception as error:  # noqa: BLE001 - one strange run must not silence the stream of all
             logger("api").error("worth_not_told", run=name, exc_info=error)
             return is_new

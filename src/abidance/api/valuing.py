@@ -6,6 +6,7 @@ Everything is worked out anew from the replica each time; nothing is kept.
 from bisect import bisect_right
 
 from abidance.api.schemas.trading import ContributionOut, UsageOut
+from abidance.risk.limits import fits, may_hold, may_owe
 from abidance.run.replica import Replica
 
 
@@ -40,10 +41,12 @@ def equity_at(replica: Replica, moment: int) -> float:
 def usage(replica: Replica) -> list[UsageOut]:
     """Return how much of each limit is used: positions are counted, all else is a share of the equity."""
     state, limits = replica.state, replica.limits
-    equity = state.equity()
+    equity, count = state.equity(), state.open_position_count()
 
-    def share(**of: str) -> float:
-        return state.exposure(**of) / equity if equity > 0 else 0.0
+    def exposed(name: str, limit: float, **of: str) -> UsageOut:
+        held = state.exposure(**of)
+        used = held / equity if equity > 0 else 0.0
+        return UsageOut(name=name, used=used, limit=limit, is_spent=not fits(held, limit, equity))
 
     parts = (
         ("asset", limits.max_asset_exposure, sorted({each.base for each in replica.header.instruments})),
@@ -51,15 +54,24 @@ def usage(replica: Replica) -> list[UsageOut]:
     )
     owed = state.debts.borrowed()
     borrowed = [min(owed / equity, 1.0) if equity > 0 else 1.0] if owed or limits.max_borrowed else []
+    owes_too_much = not may_owe(owed, limits, equity)
     return [
-        UsageOut(name="max_exposure", used=share(), limit=limits.max_exposure),
-        UsageOut(name="max_positions", used=state.open_position_count(), limit=limits.max_positions),
+        exposed("max_exposure", limits.max_exposure),
+        UsageOut(
+            name="max_positions",
+            used=count,
+            limit=limits.max_positions,
+            is_spent=not may_hold(count + 1, limits),
+        ),
         *(
-            UsageOut(name=f"max_{kind}_exposure {name}", used=share(**{kind: name}), limit=limit)
+            exposed(f"max_{kind}_exposure {name}", limit, **{kind: name})
             for kind, limit, names in parts
             for name in names
         ),
-        *(UsageOut(name="max_borrowed", used=each, limit=limits.max_borrowed) for each in borrowed),
+        *(
+            UsageOut(name="max_borrowed", used=each, limit=limits.max_borrowed, is_spent=owes_too_much)
+            for each in borrowed
+        ),
     ]
 
 

@@ -8,12 +8,13 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from abidance.api.fitting import loaded
-from abidance.model.errors import AbidanceError
+from abidance.model.errors import AbidanceError, ConfigError, StrategyError, UsageError
 
 RESULT, PAGE = "result.json", "page.html"
 HOUR = 3_600.0
@@ -98,6 +99,7 @@ def _search(task: Task, tell: Tell) -> dict[str, Any]:
     from abidance.research.study_page import render_study
     from abidance.run.compiled import compiled_backtest
     from abidance.run.optimising import Home, Optimisation, Request
+    from abidance.run.recipe import first_time
 
     home = Home(_catalog(task), task.userdir / "strategies", task.userdir / "studies", _counter(task))
     request = Request(name=task.id, jobs=1, **task.asked)
@@ -114,9 +116,13 @@ def _search(task: Task, tell: Tell) -> dict[str, Any]:
         counts = {name: getattr(found, name) for name in ("done", "total", "front", "refused", "failed")}
         tell(
             min(1.0, found.done / max(found.total, 1)),
-            {**counts, "best": shown, "improvements": list(better)},
+            {**counts, "best": shown, "improvements": list(better), "says": ""},
         )
 
+    with suppress(
+        StrategyError, UsageError, ConfigError
+    ):  # it is no setting to start from: the search tells that
+        tell(0.0, {"says": first_time(search.recipe)})
     findings = search.run(observe)
     write_whole(task.place / RESULT, findings.to_json())
     write_whole(task.place / PAGE, render_study(findings).encode("utf-8", "replace"))

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from abidance.api import views
 from abidance.api.following import Followed
+from abidance.api.schemas.wire import ms
 from abidance.api.valuing import contribution, usage
 from abidance.run.replica import Replica
 
@@ -29,6 +30,11 @@ def prices(replica: Replica) -> dict[str, float]:
     return {id: price for id in state.instruments if (price := state.price(id)) is not None}
 
 
+def price_ts(replica: Replica) -> dict[str, int]:
+    """Return when the last price of each instrument that has one was made: some rest while others move."""
+    return {id: ms(replica.state.boards[id].ts) for id in prices(replica)}
+
+
 def worth(run: Followed) -> dict[str, Any]:
     """Return the run's own figures, and of the rows of each list what tells them apart and what is valued.
 
@@ -38,7 +44,7 @@ def worth(run: Followed) -> dict[str, Any]:
     found: dict[str, Any] = views.plain(
         {
             "run": _only(_RUN, views.run(run)),
-            "usage": _rows(("name", "used"), usage(replica)),
+            "usage": _rows(("name", "used", "is_spent"), usage(replica)),
             "positions": _rows(_POSITION, views.positions(replica)),
             "balances": _rows(("venue", "asset", "value"), views.balances(replica)),
             "strategies": _rows(
@@ -61,4 +67,4 @@ def _rows(names: tuple[str, ...], found: Iterable[BaseModel]) -> list[dict[str, 
     return [_only(names, each) for each in found]
 
 
-__all__ = ["prices", "worth"]
+__all__ = ["price_ts", "prices", "worth"]

@@ -140,6 +140,21 @@ def _added(position: Decimal, exits: Decimal, request: OrderRequest) -> Decimal:
     return max(abs(position + signed), abs(left + signed), held) - held
 
 
+def may_hold(count: int, limits: LimitsConfig) -> bool:
+    """Return whether so many positions may be held."""
+    return count <= limits.max_positions
+
+
+def may_owe(owed: float, limits: LimitsConfig, equity: float) -> bool:
+    """Return whether entries are taken while so much is owed."""
+    return not owed or owed <= limits.max_borrowed * equity * _TOLERANCE
+
+
+def fits(total: float, share: float, equity: float) -> bool:
+    """Return whether a total is no more than a share of the equity; what is no number is not."""
+    return equity > 0 and total <= share * equity * _TOLERANCE
+
+
 # --- for every request ----------------------------------------------------------------------------
 
 
@@ -399,7 +414,7 @@ def max_positions(case: Case) -> str | None:
     if not case.opens:
         return None
     count = case.view.open_position_count() + sum(other.opens for other in case.earlier) + 1
-    if count <= case.limits.max_positions:
+    if may_hold(count, case.limits):
         return None
     return (
         f"It would be position {count}, more than {case.limits.max_positions} (`risk.limits.max_positions`)."
@@ -429,7 +444,7 @@ def max_venue_exposure(case: Case) -> str | None:
 def max_borrowed(case: Case) -> str | None:
     """Refuse an entry while more is owed than may be."""
     limit, equity, owed = case.limits.max_borrowed, case.view.equity(), case.view.debts.borrowed()
-    if not owed or owed <= limit * equity * _TOLERANCE:
+    if may_owe(owed, case.limits, equity):
         return None
     return (
         f"{owed:.8g} is owed to venues, more than {limit * equity:.8g}, {limit:g} times the equity of {equity:.8g} "
@@ -440,7 +455,7 @@ def max_borrowed(case: Case) -> str | None:
 def _above(case: Case, total: float, share: float, what: str, key: str) -> str | None:
     """Return a reason when a request that adds would bring `total` above `share` of equity."""
     equity = case.view.equity()
-    if not case.added or (equity > 0 and total <= share * equity * _TOLERANCE):
+    if not case.added or fits(total, share, equity):
         return None
     return (
         f"{what} would be {total:.8g}, more than {share * equity:.8g}, {share:g} times the equity of {equity:.8g} "

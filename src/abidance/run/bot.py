@@ -28,7 +28,7 @@ from abidance.kernel.log import configure, logger
 from abidance.kernel.ports import JournalStore, SimulatedVenue
 from abidance.market.bars import FIELDS, Bars
 from abidance.market.store import show
-from abidance.model.command import Submit
+from abidance.model.command import Command, Submit
 from abidance.model.errors import JournalError, UsageError
 from abidance.model.event import BarSlice, Control, ControlAction, MarketEvent, Timer
 from abidance.model.market import Bar
@@ -43,6 +43,7 @@ from abidance.run.switch import LOOK_EVERY, Switch
 
 JOURNAL, LOG = "journal.abj", "bot.log"
 _MARKET = get_args(MarketEvent)
+_ABOUT = ("strategy", "instrument", "side", "purpose")
 
 
 @dataclass(frozen=True)
@@ -230,12 +231,17 @@ class Bot:
                 told = {"strategy": verdict.request.strategy, "instrument": verdict.request.instrument}
                 self._log.info("refused", code=verdict.code.value, reason=verdict.reason, **told)
         for command in outcome.commands:
-            self._log.info(
-                "command", market_time=show(outcome.event.ts), command=msgspec.to_builtins(command)
-            )
+            told = {"market_time": show(outcome.event.ts), **self._about(command)}
+            self._log.info("command", **told, command=msgspec.to_builtins(command))
         for notice in outcome.notices:
             level = {"error": 40, "warning": 30}.get(notice.level, 20)
             self._log.log(level, notice.code, text=notice.text, strategy=notice.strategy)
+
+    def _about(self, command: Command) -> dict[str, str]:
+        """Return what a command is about, which a change names by its order's id alone."""
+        order = self.engine.state.orders.get(command.order_id)
+        request = command.request if isinstance(command, Submit) else order.request if order else None
+        return {} if request is None else {name: getattr(request, name) for name in _ABOUT}
 
     def _recover(self) -> tuple[int | None, int]:
         """Repeat what is on record; return the moment that it reached and how many market events it has of it."""

@@ -38,6 +38,7 @@ from abidance.research.objective import (
 )
 from abidance.research.space import Values
 from abidance.research.trials import Trial, idea
+from abidance.run import compiled
 from abidance.run.backtest import backtest
 from abidance.run.compiled import compiled_backtest, reason_of
 from abidance.run.config import RunConfig
@@ -142,9 +143,10 @@ class Recipe:
 
 def first_time(recipe: Recipe) -> str:
     """Return a sentence for the user when scoring settings would compile kernels first; empty otherwise."""
-    if native.run_lane.is_kept or not isinstance(recipe(), _Sweeper):
-        return ""
-    return Arena(recipe.tuning.config, recipe.source, recipe.folder).first_time()
+    where = recipe.tuning.config, recipe.source, recipe.folder
+    if isinstance(recipe(), _Sweeper):
+        return "" if native.run_lane.is_kept else Arena(*where).first_time()
+    return compiled.first_time(gather(*where)) if recipe.executor is compiled_backtest else ""
 
 
 _TOLD_BY_SCORES = frozenset(

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from abidance.api.following import Followed
 from abidance.api.house import House
 from abidance.api.stream import told
-from abidance.api.worth import prices, worth
+from abidance.api.worth import price_ts, prices, worth
 from abidance.journal.record import Record
 from abidance.journal.store import Follower
 from abidance.model.command import Submit
@@ -112,7 +112,9 @@ class Run:
             usage = [each["name"] for each in answer["usage"]]
             return _without(answer, {"standing", "strategies"}) | {"usage": usage}
         if route == "{run}/instruments":
-            assert {each["id"]: each["price"] for each in answer if each["price"]} == prices(self.replica)
+            known = [each for each in answer if each["price"]]
+            assert {each["id"]: each["price"] for each in known} == prices(self.replica)
+            assert {each["id"]: each["price_ts"] for each in known} == price_ts(self.replica)
             return [_without(each, {"price", "price_ts"}) for each in answer]
         if (rows := value.get(VALUED.get(route, ""))) is not None:
             keys = {"strategy", "instrument", "venue", "asset", "name"}

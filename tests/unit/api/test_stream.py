@@ -279,8 +279,7 @@ def test_what_moves_with_prices_is_told_as_the_routes_give_it_and_only_when_it_m
         socket.send_json({"type": "subscribe", "run": "demo", "since": None})
         for price in (95_000.0, 80_000.0, 80_000.0, 123_456.78):
             nobody.portal.call(moved, replica, price)
-            if not told or price != told[-1]["prices"][BTC]:
-                told.append(heard(socket, "prices"))
+            told.append(heard(socket, "prices"))
             worth = told[-1]["worth"]
             lists = {
                 "positions": viewer.get(f"{RUN}/positions").json(),
@@ -290,14 +289,16 @@ def test_what_moves_with_prices_is_told_as_the_routes_give_it_and_only_when_it_m
                 "round_trips": viewer.get(f"{RUN}/round-trips/open").json(),
                 "usage": viewer.get(f"{RUN}/risk").json()["usage"],
             }
-            run = viewer.get(RUN).json()
+            run, instruments = viewer.get(RUN).json(), viewer.get(f"{RUN}/instruments").json()
+            assert told[-1]["price_ts"] == {each["id"]: each["price_ts"] for each in instruments}
 
             assert worth["run"] == {name: run[name] for name in worth["run"]}
             for name, rows in lists.items():
                 assert worth[name] == [{key: row[key] for key in worth[name][0]} for row in rows], name
                 assert worth[name], name
 
-    assert [each["prices"][BTC] for each in told] == [95_000.0, 80_000.0, 123_456.78]
+    assert [each["prices"][BTC] for each in told] == [95_000.0, 80_000.0, 80_000.0, 123_456.78]
+    assert len({each["price_ts"][BTC] for each in told}) == 4  # a price that was met again is no old one
     for name in ("equity", "drawdown", "profit", "profit_today", "profit_week", "profit_month", "exposure"):
         assert len({each["worth"]["run"][name] for each in told}) == 3, name
     assert len({each["worth"]["usage"][0]["used"] for each in told}) == 3

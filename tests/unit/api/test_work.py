@@ -24,6 +24,7 @@ from abidance.market.funding import Funding
 from abidance.market.quality import inspect_bars
 from abidance.market.store import BarStore, FundingStore, Hole, Place, Spans, open_tables
 from abidance.market.store.tables import tape_schema
+from abidance.run import recipe
 from abidance.run.config import load
 from tests.postgres import server
 from tests.unit.api.conftest import CHANGE, ORIGIN, QUICK, RULES, logged_in
@@ -89,6 +90,17 @@ def test_a_search_tells_its_best_and_a_trial_is_applied_as_a_configuration(
     found = config.strategies[0].parameters
     assert {name: found[name] for name in best["parameters"] if name in found} == best["parameters"]
     assert named.status_code == 409
+
+
+def test_a_search_says_what_takes_long_before_its_first_trial_and_no_longer(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "first_time", lambda _: "Compiling, once.")
+
+    _, told = worked(house, SEARCHES, SEARCH)
+
+    assert told[0] == (0.0, {"says": "Compiling, once."})
+    assert {live["says"] for _, live in told[1:]} == {""}
 
 
 @pytest.mark.timeout(400)

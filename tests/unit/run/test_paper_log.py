@@ -2,20 +2,22 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from abidance.engine.config import StrategyConfig
 from abidance.market.store import BarStore, Catalog
 from abidance.run.config import RunConfig
 from abidance.run.paper import LOG, Moment, Paper
+from abidance.strategy.config import ExitsConfig
 
 CONFIG = RunConfig(
     instruments=("BTC/USDT@BINANCE",),
     timerange="20250301-20250401",
-    strategies=(StrategyConfig(strategy="EmaCross"),),
+    strategies=(StrategyConfig(strategy="EmaCross", exits=ExitsConfig(stop_atr=2.0, trailing_atr=3.0)),),
 )
 
 
-def trade(folder: Path, bars: int | None = None) -> list[dict[str, object]]:
+def trade(folder: Path, bars: int | None = None) -> list[dict[str, Any]]:
     """Run a bot for some bars, or to the end, and return what its log says then."""
     left = [bars if bars is not None else -1]
 
@@ -51,3 +53,19 @@ def test_what_a_restart_repeats_is_not_logged_twice(tmp_path: Path) -> None:
     ]
     assert moments[0] == moments[1]
     assert [line["event"] for line in parts].count("started") == 2
+
+
+def test_a_line_says_of_each_command_what_it_is_about(tmp_path: Path) -> None:
+    lines = [line for line in trade(tmp_path) if line["event"] == "command"]
+    sent = {
+        each["command"]["order_id"]: each["command"]["request"]
+        for each in lines
+        if "request" in each["command"]
+    }
+
+    kinds = {line["command"]["type"] for line in lines}
+    assert kinds == {"submit", "amend", "cancel"}
+    for line in lines:
+        request = sent[line["command"]["order_id"]]
+        about = {name: line.get(name) for name in ("strategy", "instrument", "side", "purpose")}
+        assert about == {name: request[name] for name in about}

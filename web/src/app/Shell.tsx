@@ -13,6 +13,7 @@ import { KillSwitch } from "../features/KillSwitch";
 import { mayAct } from "../features/may";
 import { News } from "../features/News";
 import { RulesOfRun } from "../features/rules";
+import { stateOf } from "../features/standing";
 import { isFresh, Trouble } from "../features/Trouble";
 import { money } from "../ui/format";
 import { Empty, Gain, Loaded, Settled, State, Waiting } from "../ui/parts";
@@ -142,7 +143,7 @@ function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run
             onChange={(name) => name && onRun(name)}
             allowDeselect={false}
           />
-          <State of={run.is_running ? (isFresh(run) ? run.standing.state : "unknown") : "stopped"} />
+          <State of={stateOf(run)} />
           <span className="equity" title="Equity and profit since the start">
             <b>{money(run.equity)}</b> {run.currency} <Gain of={run.profit} />
           </span>

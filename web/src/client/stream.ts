@@ -16,7 +16,7 @@ type Of<S extends keyof Schemas, K extends keyof Schemas[S]> = Pick<Schemas[S], 
 /** What moves with prices: the run's own figures, and of the rows of each list what tells them apart and what is valued. */
 export interface Worth {
   run: Of<"RunOut", "standing" | "start_equity" | "equity" | "profit" | "drawdown" | "profit_today" | "profit_week" | "profit_month" | "exposure" | "open_positions" | "open_orders">;
-  usage: Of<"UsageOut", "name" | "used">[];
+  usage: Of<"UsageOut", "name" | "used" | "is_spent">[];
   positions: Of<"PositionOut", "strategy" | "instrument" | "price" | "value" | "unrealised" | "share" | "stop" | "take_profit" | "liquidation_price">[];
   balances: Of<"BalanceOut", "venue" | "asset" | "value">[];
   strategies: Of<"RunStrategyOut", "name" | "profit" | "standing">[];
@@ -27,6 +27,8 @@ export interface Prices {
   run: string;
   now: number;
   prices: Record<string, number>;
+  /** When each of them was made. */
+  price_ts: Record<string, number>;
   worth: Worth;
 }
 export type WorkKind = Schemas["JobOut"]["kind"];

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Schemas } from "./api";
 import type { Prices } from "./stream";
-import { valued, valuedRisk } from "./valued";
+import { atLastPrice, valued, valuedRisk } from "./valued";
 
 const held = [
   { strategy: "A", instrument: "BTC", quantity: "0.5", unrealised: 50, price: 60_100 },
@@ -31,4 +31,13 @@ it("tells where risk stands as of the last price, each strategy too, and leaves 
 
   expect(valuedRisk(risk, prices)).toEqual({ standing: active, strategies: { A: active }, usage: [{ name: "max_exposure", used: 0.2, limit: 0.5 }] });
   expect(valuedRisk(risk, null)).toBe(risk);
+});
+
+it("never tells a price beside the moment of another one: what rests keeps its own", () => {
+  const [read, rests] = [{ id: "BTC", price: 99_666, price_ts: 10 }, { id: "ETH", price: 2_000, price_ts: 5 }];
+  const prices = { now: 900, prices: { BTC: 97_000, ETH: 2_000 }, price_ts: { BTC: 900, ETH: 5 } } as unknown as Prices;
+
+  expect(atLastPrice(read, prices)).toEqual({ id: "BTC", price: 97_000, price_ts: 900 });
+  expect(atLastPrice(rests, prices)).toEqual(rests);
+  expect(atLastPrice({ id: "SOL", price: null, price_ts: null }, prices)).toEqual({ id: "SOL", price: null, price_ts: null });
 });

@@ -48,6 +48,17 @@ export function useValuedRisk({ data, error, isPending }: Read<Schemas["RiskOut"
   return { data: found, error, isPending };
 }
 
+/** Return an instrument with the price that came last and its own moment, which are never told apart. */
+export function atLastPrice<R extends { id: string; price: number | null; price_ts: number | null }>(read: R, prices: Prices | null): R {
+  const price = prices?.prices[read.id];
+  return price === undefined ? read : { ...read, price, price_ts: prices?.price_ts[read.id] ?? null };
+}
+
+export function useLastPrice<R extends Schemas["InstrumentOut"] | undefined>(read: R): R {
+  const prices = usePrices();
+  return read && (atLastPrice(read, prices) as R);
+}
+
 /** A run's own figures at the prices that came last. */
 export function useValuedRun<R extends Schemas["RunOut"] | undefined>(run: R): R {
   const prices = usePrices();

@@ -61,7 +61,7 @@ function Side({ name, levels, most, rules }: { name: "Bid" | "Ask"; levels: Leve
           sum += size;
           return (
             <tr key={price}>
-              <td className={`number ${name === "Bid" ? "up" : "down"}`}>{toStep(price, rules?.tick)}</td>
+              <td className={`number ${name === "Bid" ? "bought" : "sold"}`}>{toStep(price, rules?.tick)}</td>
               <td className="number">{toStep(size, rules?.lot)}</td>
               <td className="number">
                 <progress className={name === "Bid" ? "bid" : "ask"} max={most} value={sum} aria-label={`${exact(Math.round(sum * 1e6) / 1e6)} ${base} down to here`} />

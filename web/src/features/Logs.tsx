@@ -8,10 +8,9 @@ import { type Level, type Line, useLog } from "../client/log";
 import { DataTable } from "../ui/DataTable";
 import { sized, utc, words } from "../ui/format";
 import { Facts, Failure, Loaded, Panel, State, Time } from "../ui/parts";
+import { opened, spoken } from "./lines";
 import { Why } from "./Why";
 
-/** What every line says alike. */
-const KNOWN = new Set(["run", "bot", "logger"]);
 const LEVELS: Level[] = ["info", "warning", "error"];
 const [BOT, SERVER] = ["bot", "server"];
 const NEWEST = "";
@@ -59,7 +58,7 @@ export default function Logs({ run, me }: { run: Run | undefined; me: Me }) {
                   { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: "160px" },
                   { name: "Level", cell: (row) => <State of={row.level} />, width: "90px" },
                   { name: "Event", cell: (row) => words(row.event), width: "170px" },
-                  { name: "What", cell: (row) => <What of={row.data} />, width: "minmax(300px, 4fr)" },
+                  { name: "What", cell: (row) => <What of={row} />, width: "minmax(300px, 4fr)" },
                 ]}
               />
             )}
@@ -79,7 +78,7 @@ export default function Logs({ run, me }: { run: Run | undefined; me: Me }) {
         </div>
       </Panel>
       <Drawer lockScroll={false} opened={chosen !== null} onClose={() => choose(null)} title={chosen ? words(chosen.event) : ""} position="right" size="lg">
-        {chosen && <Facts of={{ time_UTC: chosen.ts && <Time ms={chosen.ts} />, level: chosen.level, ...chosen.data }} />}
+        {chosen && <Facts of={{ time_UTC: chosen.ts && <Time ms={chosen.ts} />, level: chosen.level, ...opened(chosen) }} />}
         {order && ofBot && (
           <>
             <h2 className="above">The order</h2>
@@ -97,17 +96,9 @@ function before(files: Schemas["LogFileOut"][], file: string | undefined) {
   return at < 0 ? undefined : files[at + 1];
 }
 
-function What({ of }: { of: Record<string, unknown> }) {
-  const told = Object.entries(of).filter(([name, value]) => !KNOWN.has(name) && value !== null && value !== "");
-  const text = told.map(([name, value]) => `${name.replaceAll("_", " ")} ${spoken(value)}`).join(", ");
+function What({ of }: { of: Line }) {
+  const text = spoken(of);
   return <span title={text}>{text}</span>;
-}
-
-/** Return a value as words: what an object holds, without its braces; ids stand in the line that is opened. */
-function spoken(value: unknown): string {
-  if (value === null || typeof value !== "object") return String(value);
-  const told = Object.entries(value).filter(([name, each]) => each !== null && !/(^|_)id$/.test(name));
-  return told.map(([, each]) => spoken(each)).join(" ");
 }
 
 /** Return the id of the order that a line is about, wherever it stands in it. */

@@ -6,10 +6,11 @@ import { useMemo, useState } from "react";
 import { Link as Go } from "wouter";
 import type { Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
-import { usePrices } from "../client/stream";
+import { useLastPrice } from "../client/valued";
 import { CandleChart, type Path } from "../ui/charts";
 import { exact, pair, toStep, whole, wholeness, words } from "../ui/format";
 import { Empty, Failure, Loaded, Panel, Stat, State, Time } from "../ui/parts";
+import { markOf } from "./columns";
 import { Depth } from "./Depth";
 import { usePages } from "./pages";
 import { Why } from "./Why";
@@ -19,7 +20,6 @@ const SUGGESTED = ["ema 20", "ema 50", "ema 200", "sma 50", "sma 200", "bollinge
 
 export default function Markets({ run }: { run: Run }) {
   const path = { run: run.name };
-  const prices = usePrices();
   const [chosen, choose] = useState<string | null>(null);
   const [overlays, setOverlays] = useLocalStorage<string[]>({ key: "abidance.indicators", defaultValue: [] });
   const instruments = api.useQuery("get", "/api/v1/runs/{run}/instruments", { params: { path } });
@@ -48,10 +48,10 @@ export default function Markets({ run }: { run: Run }) {
   const guards = usePages<Guard>(`/api/v1/runs/${run.name}/orders/levels`, run.run_id, (row) => row.order_id, { query: { instrument }, mayChange: (row) => row.until === null });
   const stored = api.useQuery("get", "/api/v1/data", {}, { staleTime: 60_000 });
   const holding = stored.data?.find((each) => each.instrument === instrument && each.timeframe === shown);
-  const rules = instruments.data?.find((each) => each.id === instrument);
+  const rules = useLastPrice(instruments.data?.find((each) => each.id === instrument));
   const feeds = risk.data?.feeds.filter((each) => each.instrument === instrument) ?? [];
   const marks = useMemo(
-    () => (fills.data ?? []).map((each) => ({ id: each.ref, ts: each.ts, isBuy: each.side === "buy", text: words(each.purpose) })),
+    () => (fills.data ?? []).map(markOf),
     [fills.data],
   );
   const levels = useMemo(
@@ -73,7 +73,7 @@ export default function Markets({ run }: { run: Run }) {
         <Select label="Timeframe" data={timeframes} value={shown || null} onChange={setTimeframe} allowDeselect={false} w={110} />
         <TagsInput label="Indicators" placeholder={overlays.length ? "" : "ema 20"} data={SUGGESTED} value={overlays} onChange={setOverlays} error={overlays.length > names.length ? "sma, ema, bollinger or donchian, and a period" : undefined} maxTags={8} maw={420} miw={220} clearable />
       </div>
-      <Panel title={pair(instrument)} aside={<span className="quiet">arrows: fills, blue bought and orange sold, each says why; dotted lines: where stops and targets stood; charts by <a href="https://www.tradingview.com/" rel="noreferrer" target="_blank">TradingView</a></span>}>
+      <Panel title={pair(instrument)} aside={<span className="quiet">arrows: fills, <span className="side-of bought">bought</span> and <span className="side-of sold">sold</span>, each says why; dotted lines: where stops and targets stood; below: volume; charts by <a href="https://www.tradingview.com/" rel="noreferrer" target="_blank">TradingView</a></span>}>
         <Loaded query={bars} height={460}>
           {(data) => (data.ts.length === 0 ? <Empty>No bar has closed yet.</Empty> : <CandleChart bars={data} marks={marks} levels={levels} paths={paths} tick={rules ? Number(rules.tick) : undefined} overlay={names.length ? (lines.data ?? NO_LINES) : undefined} onMark={ask} />)}
         </Loaded>
@@ -83,7 +83,7 @@ export default function Markets({ run }: { run: Run }) {
       </Panel>
       <div className="stats">
         <Stat label={`Last price, ${rules?.quote ?? ""}`} note={<Time ms={rules?.price_ts} />}>
-          {toStep(prices?.prices[instrument] ?? rules?.price, rules?.tick)}
+          {toStep(rules?.price, rules?.tick)}
         </Stat>
         <Stat label={`Step of prices, ${rules?.quote ?? ""}`}>{exact(rules?.tick)}</Stat>
         <Stat label={`Step of amounts, ${rules?.base ?? ""}`}>{exact(rules?.lot)}</Stat>

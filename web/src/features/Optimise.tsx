@@ -155,6 +155,7 @@ function Row({ of, me, isOpen, onOpen }: { of: Search; me: Me; isOpen: boolean; 
           </Button>
         )}
       </div>
+      {isBusy(of) && of.says && <p className="quiet" role="status">{of.says}</p>}
       {cancel.error && <Failure error={cancel.error} />}
       {of.error && <p className="down">{of.error} {of.remedy}</p>}
       {isOpen && <Standing of={of} />}
@@ -199,6 +200,17 @@ interface Findings {
   config: Config;
 }
 
+/** Return each setting once: with the trial that is called the best of it, else with its first. */
+export function distinct<T extends Pick<Trial, "number" | "parameters">>(trials: readonly T[], best: number | null): T[] {
+  const seen = new Set<string>();
+  return [...trials]
+    .sort((one, other) => Number(other.number === best) - Number(one.number === best))
+    .filter(({ parameters }) => {
+      const key = JSON.stringify(Object.entries(parameters).sort(([one], [other]) => one.localeCompare(other)));
+      return !seen.has(key) && seen.add(key);
+    });
+}
+
 function Found({ of, me }: { of: Search; me: Me }) {
   const found = api.useQuery("get", "/api/v1/searches/{id}/result", { params: { path: { id: of.id } } }, { staleTime: Infinity });
   return <Loaded query={found}>{(data) => <Shown of={of} me={me} found={data as unknown as Findings} />}</Loaded>;
@@ -208,8 +220,8 @@ function Shown({ of, me, found }: { of: Search; me: Me; found: Findings }) {
   const first = found.objectives[0];
   const isMore = first?.direction !== "min";
   const scored = useMemo(
-    () => found.trials.filter((each) => each.scores.length > 0).sort((a, b) => ((b.scores[0] ?? 0) - (a.scores[0] ?? 0)) * (isMore ? 1 : -1)),
-    [found.trials, isMore],
+    () => distinct(found.trials.filter((each) => each.scores.length > 0), found.best).sort((a, b) => ((b.scores[0] ?? 0) - (a.scores[0] ?? 0)) * (isMore ? 1 : -1)),
+    [found.trials, found.best, isMore],
   );
   const shares = Object.entries(found.importance).sort((a, b) => b[1] - a[1]);
   const names = shares.length > 0 ? shares.map(([name]) => name) : Object.keys(scored[0]?.parameters ?? {});
@@ -281,7 +293,7 @@ function Trials({ of, me, rows, found }: { of: Search; me: Me; rows: Trial[]; fo
   const trial = rows.find((each) => each.number === chosen);
   const names = Object.keys(rows[0]?.parameters ?? {});
   return (
-    <Panel title="Trials" aside={<a href={`/api/v1/searches/${of.id}/page`} download>Save as a page</a>}>
+    <Panel title="Trials" aside={<><span className="quiet">each setting once</span> <a href={`/api/v1/searches/${of.id}/page`} download>Save as a page</a></>}>
       <DataTable
         label="Trials"
         rows={rows}

@@ -5,8 +5,7 @@ import { useMemo, useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, codeOf, placed, told, type Schemas } from "../client/api";
 import { Attempt, type Doubt } from "../client/attempt";
-import { usePrices } from "../client/stream";
-import { useValued } from "../client/valued";
+import { useLastPrice, useValued } from "../client/valued";
 import { DataTable, ROOM } from "../ui/DataTable";
 import { Dialog } from "../ui/Dialog";
 import { baseOf, exact, inUnit, money, pair, quoteOf, toStep, typed, words } from "../ui/format";
@@ -212,8 +211,8 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
   const [price, setPrice] = useState("");
   const [stop, setStop] = useState<number | string>("");
   const instruments = api.useQuery("get", "/api/v1/runs/{run}/instruments", { params: { path: { run: run.name } } });
-  const rules = instruments.data?.find((each) => each.id === instrument);
-  const last = usePrices()?.prices[instrument] ?? rules?.price;
+  const rules = useLastPrice(instruments.data?.find((each) => each.id === instrument));
+  const last = rules?.price;
   const attempt = useMemo(() => new Attempt(`order ${run.run_id}`), [run.run_id]);
   const [, look] = useState(0);
   const place = api.useMutation("post", "/api/v1/runs/{run}/orders", {

@@ -11,6 +11,7 @@ import { Empty, Gain, Loaded, Meter, Panel, Stat, State, Time, Told } from "../u
 import { CircuitState, troubled } from "./Circuits";
 import { fillColumns, positionColumns, usageLabel, usageText } from "./columns";
 import { Older, SHORT, usePages } from "./pages";
+import { passing, stateOf } from "./standing";
 import { Why } from "./Why";
 
 /** Fills that are shown here; the stream adds to those that were asked for. */
@@ -58,11 +59,11 @@ export default function Overview({ run }: { run: Run }) {
       </Panel>
       <div className="two first-wider">
         <div className="stack">
-          <Panel title="Risk" aside={<State of={run.standing.state} />}>
-            {run.standing.reason && <p><Told text={run.standing.reason} /></p>}
+          <Panel title="Risk" aside={<State of={stateOf(run)} />}>
             <Loaded query={risk} height={330}>
               {(data) => (
                 <>
+                  <p><Told text={passing(run, data)} /></p>
                   {data.usage.map((each) => (
                     <Meter
                       key={each.name}

@@ -1,22 +1,26 @@
 /** What risk allows, how much of it is used, what it refused, and which breakers stand guard. */
-import { Select } from "@mantine/core";
+import { Drawer, Select } from "@mantine/core";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { useValuedRisk } from "../client/valued";
 import { baseOf, pair, whole, words } from "../ui/format";
-import { Empty, Loaded, Meter, Panel, State, Time, Told } from "../ui/parts";
+import { Empty, Facts, Loaded, Meter, Panel, State, Time, Told } from "../ui/parts";
 import { Circuits, troubled } from "./Circuits";
-import { measured, usageLabel, usageText } from "./columns";
+import { measured, sideOf, usageLabel, usageText } from "./columns";
 import { Breakers, Limits } from "./Limits";
 import { PagedTable, usePages } from "./pages";
+import { passing, stateOf } from "./standing";
+import { inUnits } from "./units";
 
-const refusalKey = (row: Schemas["RefusalOut"]) => [row.seq, row.strategy, row.instrument, row.side, row.purpose, row.quantity].join(" ");
+type Refusal = Schemas["RefusalOut"];
+const refusalKey = (row: Refusal) => [row.seq, row.strategy, row.instrument, row.side, row.purpose, row.quantity].join(" ");
 
 export default function Risk({ run, me }: { run: Run; me: Me }) {
   const [code, setCode] = useState<string | null>(null);
+  const [opened, open] = useState<Refusal | null>(null);
   const risk = useValuedRisk(api.useQuery("get", "/api/v1/runs/{run}/risk", { params: { path: { run: run.name } } }));
-  const refusals = usePages<Schemas["RefusalOut"]>(`/api/v1/runs/${run.name}/refusals`, run.run_id, refusalKey, code ? { query: { code } } : {});
+  const refusals = usePages<Refusal>(`/api/v1/runs/${run.name}/refusals`, run.run_id, refusalKey, code ? { query: { code } } : {});
   return (
     <>
       <h1>Risk</h1>
@@ -25,11 +29,11 @@ export default function Risk({ run, me }: { run: Run; me: Me }) {
           <>
             <div className="two">
               <div className="stack">
-                <Panel title="Standing" aside={<State of={data.standing.state} />}>
-                  <p><Told text={data.standing.reason || "Entries and exits may pass."} /></p>
+                <Panel title="Standing" aside={<State of={stateOf(run)} />}>
+                  <p><Told text={passing(run, data)} /></p>
                   {Object.entries(data.strategies).map(([name, each]) => (
                     <p key={name}>
-                      {name} <State of={each.state} /> <span className="quiet"><Told text={each.reason ?? ""} /></span>
+                      {name} <State of={run.is_running ? each.state : "stopped"} /> <span className="quiet"><Told text={each.reason ?? ""} /></span>
                     </p>
                   ))}
                 </Panel>
@@ -62,14 +66,14 @@ export default function Risk({ run, me }: { run: Run; me: Me }) {
                 label="Refusals"
                 of={refusals}
                 keyOf={refusalKey}
-               
+                onRow={open}
                 empty="Nothing was refused."
                 columns={[
                   { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: "150px" },
                   { name: "Strategy", cell: (row) => row.strategy, width: "110px" },
                   { name: "Instrument", cell: (row) => pair(row.instrument), width: "100px" },
-                  { name: "Side", cell: (row) => row.side, width: "46px" },
-                  measured<Schemas["RefusalOut"]>(run, "Quantity", baseOf, (row) => row.quantity),
+                  { name: "Side", cell: (row) => sideOf(row.side), width: "52px" },
+                  measured<Refusal>(run, "Quantity", baseOf, (row) => row.quantity),
                   { name: "Code", cell: (row) => <code>{row.code}</code>, width: "150px" },
                   { name: "Reason", cell: (row) => <span title={row.reason}>{row.reason}</span>, width: "minmax(240px, 3fr)" },
                 ]}
@@ -78,6 +82,19 @@ export default function Risk({ run, me }: { run: Run; me: Me }) {
           </>
         )}
       </Loaded>
+      <Drawer lockScroll={false} opened={opened !== null} onClose={() => open(null)} title="Refused" position="right" size="lg">
+        {opened && <Whole of={opened} />}
+      </Drawer>
+    </>
+  );
+}
+
+/** A refusal with all that its row has no room for, its reason first. */
+function Whole({ of: { seq: _, ts, instrument, reason, ...rest } }: { of: Refusal }) {
+  return (
+    <>
+      <p><Told text={reason} /></p>
+      <Facts of={{ time_UTC: <Time ms={ts} />, instrument: pair(instrument), ...inUnits(rest, instrument) }} />
     </>
   );
 }

@@ -11,7 +11,7 @@ import { NumberField } from "../ui/NumberField";
 import { Facts, Failure, Form, Gain, Loaded, Panel, Stat, State, Time, Told } from "../ui/parts";
 import { Act } from "../ui/reach";
 import { BotButtons } from "./Bots";
-import { measured } from "./columns";
+import { measured, sideOf } from "./columns";
 import { maySteer, stepsOf } from "./may";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
 import { Why } from "./Why";
@@ -105,7 +105,7 @@ const SHOWN = 40;
 const signalColumns = (run: Run): Column<Signal>[] => [
   { name: "Signal, UTC", cell: (row) => <Time ms={row.ts} />, width: "150px" },
   { name: "Instrument", cell: (row) => pair(row.instrument) },
-  { name: "Wish", cell: (row) => <span className={row.side === "buy" ? "up" : "down"}>{row.side}</span> },
+  { name: "Wish", cell: (row) => sideOf(row.side) },
   { name: "Confidence", cell: (row) => share(row.confidence, 0), isNumber: true },
   measured(run, "Quantity", baseOf, (row) => row.quantity),
   measured(run, "At", quoteOf, (row) => row.decision_price),

@@ -4,9 +4,8 @@ import { type ReactNode, useMemo, useState } from "react";
 import { api, type Schemas } from "../client/api";
 import { CandleChart } from "../ui/charts";
 import { DataTable } from "../ui/DataTable";
-import { baseOf, inUnit, quoteOf } from "../ui/format";
 import { Empty, Loaded } from "../ui/parts";
-import { fillColumns } from "./columns";
+import { fillColumns, markOf } from "./columns";
 import { RulesOfFills } from "./rules";
 import { WhyTested } from "./Why";
 
@@ -41,7 +40,7 @@ export function Trades({ id, of, again }: { id: string; of: Written; again: Reac
     { enabled: last !== undefined, staleTime: Infinity },
   );
   const marks = useMemo(
-    () => fills.map((each) => ({ id: each.ref, ts: each.ts, isBuy: each.side === "buy", text: `${inUnit(each.quantity, baseOf(each.instrument))} at ${inUnit(each.price, quoteOf(each.instrument))}` })),
+    () => fills.map(markOf),
     [fills],
   );
   if (!last) return <Empty>Nothing was traded.</Empty>;

@@ -2,8 +2,9 @@
 import type { ReactNode } from "react";
 import type { Run } from "../app/Shell";
 import type { Schemas } from "../client/api";
+import type { Mark } from "../ui/charts";
 import type { Column } from "../ui/DataTable";
-import { baseOf, type Figure, money, pair, quoteOf, share, sharedUnit, signedShare, whole, words } from "../ui/format";
+import { baseOf, type Figure, inUnit, money, pair, quoteOf, share, sharedUnit, signedShare, whole, words } from "../ui/format";
 import { Gain, State, Time } from "../ui/parts";
 import { Price, Quantity } from "./rules";
 
@@ -49,14 +50,24 @@ export function measured<T extends { instrument: string }>(
   return shared ? { name: `${name}, ${shared}`, cell, isNumber: true, width } : { name, cell, isNumber: true, width: "minmax(100px, 1.2fr)" };
 }
 
-const sideOf = (side: string) => <span className={side === "buy" ? "up" : "down"}>{side}</span>;
+/** A side has its own colours, which those who see no red from green tell apart too, and its shape, as on charts. */
+export const sideOf = (side: string) => <span className={side === "buy" ? "side-of bought" : "side-of sold"}>{side}</span>;
+const SIDE = "52px";
 
 type FillRow = Pick<Schemas["FillOut"], "ts" | "instrument" | "side" | "purpose"> & { quantity: Figure; price: Figure };
+
+/** A fill as an arrow on a chart, with what is said of it. */
+export const markOf = (of: FillRow & { ref: string }): Mark => ({
+  id: of.ref,
+  ts: of.ts,
+  isBuy: of.side === "buy",
+  text: `${of.side === "buy" ? "Bought" : "Sold"} ${inUnit(of.quantity, baseOf(of.instrument))} at ${inUnit(of.price, quoteOf(of.instrument))}, ${words(of.purpose).toLowerCase()}`,
+});
 
 export const fillColumns = (run: Pick<Run, "instruments">): Column<FillRow>[] => [
   { name: "UTC", cell: (row) => <Time ms={row.ts} isBrief />, width: "120px" },
   { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(62px, 1fr)" },
-  { name: "Side", cell: (row) => sideOf(row.side), width: "34px" },
+  { name: "Side", cell: (row) => sideOf(row.side), width: SIDE },
   measured(run, "Quantity", baseOf, (row) => row.quantity),
   measured(run, "Price", quoteOf, (row) => row.price, { width: "minmax(76px, 1fr)" }),
   { name: "Purpose", cell: (row) => words(row.purpose), width: "minmax(68px, 1fr)" },
@@ -71,7 +82,7 @@ export const orderColumns = (run: Run): Column<Schemas["OrderOut"]>[] => [
   { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: TIME },
   { name: "Strategy", cell: (row) => row.strategy },
   { name: "Instrument", cell: (row) => pair(row.instrument), width: "minmax(82px, 1fr)" },
-  { name: "Side", cell: (row) => sideOf(row.side), width: "36px" },
+  { name: "Side", cell: (row) => sideOf(row.side), width: SIDE },
   { name: "Type", cell: (row) => words(row.type), width: "minmax(66px, 1fr)" },
   measured(run, "Quantity", baseOf, (row) => row.quantity),
   measured(run, "Filled", baseOf, (row) => row.filled, { width: "minmax(76px, 1fr)" }),

@@ -42,6 +42,11 @@ function cardHeight<T>(columns: Column<T>[]): number {
   return lines * LINE + AROUND;
 }
 
+/** Return how many cards have room: those that there were first, as far as they fit whole, or as many as were asked for. */
+export function cardsOf(first: number, asked: number, cardHeight: number, height: number): number {
+  return asked || Math.min(first, Math.max(1, Math.floor((height - 2) / cardHeight)));
+}
+
 const templateOf = <T,>(columns: Column<T>[], isNarrow: boolean) =>
   isNarrow ? {} : { gridTemplateColumns: columns.map((each) => each.width ?? `minmax(${LEAST}px, 1fr)`).join(" ") };
 
@@ -135,10 +140,11 @@ export function DataTable<T>({
   };
   const most = useRef(0);
   most.current = Math.max(most.current, rows.length);
-  const [cards, setCards] = useState(rows.length);
-  const least = reserved && (isNarrow ? ROOM : reserved * ROW + head + 2);
-  const heightOf = (count: number) => Math.min(height, Math.max(least, rowHeight * count + head + 2));
-  const tall = heightOf(!reserved ? rows.length : isNarrow ? cards : most.current);
+  const [first] = useState(rows.length);
+  const [asked, ask] = useState(0);
+  const least = reserved && reserved * ROW + head + 2;
+  const cards = isNarrow && reserved ? cardsOf(first, asked, rowHeight, height) : null;
+  const tall = cards === null ? Math.min(height, Math.max(least, rowHeight * (reserved ? most.current : rows.length) + head + 2)) : Math.max(ROOM, cards * rowHeight + 2);
   if (rows.length === 0)
     return (
       <div className="table-empty" ref={measured} style={{ minHeight: reserved ? tall : undefined }}>
@@ -146,7 +152,7 @@ export function DataTable<T>({
       </div>
     );
   const template = templateOf(columns, isNarrow);
-  const hasMore = reserved > 0 && isNarrow && heightOf(rows.length) > tall;
+  const hasMore = cards !== null && rowHeight * rows.length + 2 > tall;
   return (
     <>
       <div className={isNarrow ? "table cards" : "table"} ref={measured} style={{ height: tall }} role="table" aria-label={label} aria-rowcount={rows.length + 1} tabIndex={0} onKeyDown={onKeyDown}>
@@ -166,7 +172,7 @@ export function DataTable<T>({
         </div>
       </div>
       {hasMore && (
-        <button type="button" className="table-more" onClick={() => setCards(rows.length)}>
+        <button type="button" className="table-more" onClick={() => ask(rows.length)}>
           Show all {rows.length}
         </button>
       )}

@@ -4,6 +4,7 @@ import {
   CandlestickSeries,
   createChart,
   createSeriesMarkers,
+  HistogramSeries,
   type IChartApi,
   type ISeriesApi,
   LineSeries,
@@ -12,7 +13,7 @@ import {
   TickMarkType,
   type Time as ChartTime,
 } from "lightweight-charts";
-import { useEffect, useRef } from "react";
+import { useEffect, useRef, useState } from "react";
 import uPlot from "uplot";
 import { digitsOf, grouped, many, pointed } from "./format";
 
@@ -25,12 +26,13 @@ interface Colours {
   /** Of arrows, so that they are told from the candles at which they point. */
   bought: string;
   sold: string;
+  volume: string;
 }
 
 function coloursOf(scheme: "light" | "dark"): Colours {
   return scheme === "dark"
-    ? { text: "#adb5bd", grid: "#2c3036", up: "#20c997", down: "#ff6b6b", line: "#3bc9db", bought: "#4dabf7", sold: "#ffa94d" }
-    : { text: "#495057", grid: "#e9ecef", up: "#087f5b", down: "#c92a2a", line: "#0b7285", bought: "#1864ab", sold: "#d9480f" };
+    ? { text: "#adb5bd", grid: "#2c3036", up: "#20c997", down: "#ff6b6b", line: "#3bc9db", bought: "#4dabf7", sold: "#ffa94d", volume: "#3b424a" }
+    : { text: "#495057", grid: "#e9ecef", up: "#087f5b", down: "#c92a2a", line: "#0b7285", bought: "#1864ab", sold: "#c2410c", volume: "#ced4da" };
 }
 
 export interface Curve {
@@ -162,12 +164,14 @@ export interface Candles {
   high: number[];
   low: number[];
   close: number[];
+  volume: number[];
 }
 export interface Mark {
   /** What `onMark` is told of the arrow that is pressed. */
-  id?: string;
+  id: string;
   ts: number;
   isBuy: boolean;
+  /** What is said of it where one points: on the candles it could not be read. */
   text: string;
 }
 export interface Level {
@@ -196,6 +200,8 @@ function stamp(time: ChartTime, kind: TickMarkType): string {
 
 
 const NO_PATHS: Path[] = [];
+/** The part of a chart in which volume stands, below the candles. */
+const VOLUME = 0.16;
 /** Bars that are fewer stand over the whole width. */
 const FEW = 120;
 
@@ -235,7 +241,10 @@ export function CandleChart({
   const press = useRef(onMark);
   press.current = onMark;
   const place = useRef<HTMLDivElement>(null);
-  const made = useRef<{ chart: IChartApi; series: ISeriesApi<"Candlestick">; isFitted: boolean } | null>(null);
+  const made = useRef<{ chart: IChartApi; series: ISeriesApi<"Candlestick">; volume: ISeriesApi<"Histogram">; isFitted: boolean } | null>(null);
+  const said = useRef(marks);
+  said.current = marks;
+  const [caption, say] = useState("");
   const scheme = useComputedColorScheme("dark");
 
   useEffect(() => {
@@ -251,6 +260,9 @@ export function CandleChart({
       localization: { timeFormatter: (time: ChartTime) => pointed((time as number) * 1_000) },
       rightPriceScale: { borderColor: colours.grid },
     });
+    const volume = chart.addSeries(HistogramSeries, { color: colours.volume, priceScaleId: "volume", priceFormat: { type: "volume" }, priceLineVisible: false, lastValueVisible: false });
+    chart.priceScale("volume").applyOptions({ scaleMargins: { top: 1 - VOLUME, bottom: 0 } });
+    chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.1, bottom: VOLUME + 0.04 } });
     const series = chart.addSeries(CandlestickSeries, {
       upColor: colours.up,
       downColor: colours.down,
@@ -266,9 +278,11 @@ export function CandleChart({
       if (typeof hoveredInfo?.objectId === "string") press.current?.(hoveredInfo.objectId);
     });
     chart.subscribeCrosshairMove(({ hoveredInfo }) => {
-      frame.style.cursor = press.current && typeof hoveredInfo?.objectId === "string" ? "pointer" : "";
+      const mark = said.current.find((each) => each.id === hoveredInfo?.objectId);
+      frame.style.cursor = press.current && mark ? "pointer" : "";
+      say(mark?.text ?? "");
     });
-    made.current = { chart, series, isFitted: false };
+    made.current = { chart, series, volume, isFitted: false };
     return () => {
       made.current = null;
       chart.remove();
@@ -276,8 +290,8 @@ export function CandleChart({
   }, [height, scheme, tick]);
 
   useEffect(() => {
-    const { series } = made.current ?? {};
-    if (!series) return;
+    const { series, volume } = made.current ?? {};
+    if (!series || !volume) return;
     const colours = coloursOf(scheme);
     const seconds = (ms: number) => (ms / 1000) as ChartTime;
     series.setData(
@@ -289,6 +303,7 @@ export function CandleChart({
         close: bars.close[at] ?? 0,
       })),
     );
+    volume.setData(bars.ts.map((ts, at) => ({ time: seconds(ts), value: bars.volume[at] ?? 0 })));
     const barOf = (ts: number) => bars.ts.findLast((open) => open <= ts);
     const pinned: SeriesMarker<ChartTime>[] = marks.flatMap((mark) => {
       const open = barOf(mark.ts);
@@ -299,7 +314,6 @@ export function CandleChart({
           position: mark.isBuy ? ("belowBar" as const) : ("aboveBar" as const),
           shape: mark.isBuy ? ("arrowUp" as const) : ("arrowDown" as const),
           color: mark.isBuy ? colours.bought : colours.sold,
-          text: mark.text,
           id: mark.id,
         },
       ];
@@ -370,7 +384,10 @@ export function CandleChart({
 
   return (
     <>
-      <div ref={place} className="chart" role="img" aria-label={`Candles of ${many(bars.ts.length, "bar")}, with ${many(marks.length, "fill")}`} style={{ height }} />
+      <div className="chart-frame">
+        <div ref={place} className="chart" role="img" aria-label={`Candles of ${many(bars.ts.length, "bar")} with their volume and ${many(marks.length, "fill")}`} style={{ height }} />
+        <div className="chart-caption" role="status">{caption}</div>
+      </div>
       {overlay && (
         <div className="legend">
           {overlay.lines.map((line, at) => (

@@ -9,7 +9,7 @@ export interface Point {
 }
 
 /** Pixels: letters are as large on a phone as on a desk. At the left the numbers stand beside the points. */
-const [WIDEST, HEIGHT, EDGE, LEFT] = [720, 220, 34, 48];
+const [HEIGHT, EDGE, LEFT] = [220, 34, 48];
 const label = (value: number) => (Math.abs(value) >= 1000 ? value.toFixed(0) : String(Math.round(value * 1000) / 1000));
 
 function span(values: number[]): [number, number] {
@@ -20,14 +20,14 @@ function span(values: number[]): [number, number] {
 export function Dots({ points, label: name, xName, yName, isLine = false }: { points: Point[]; label: string; xName: string; yName: string; isLine?: boolean }) {
   const { measured, room } = useRoom();
   if (points.length === 0) return null;
-  const width = Math.min(WIDEST, Math.max(room, 2 * LEFT + EDGE));
+  const width = Math.max(Number.isFinite(room) ? room : 0, 2 * LEFT + EDGE);
   const [left, right] = span(points.map((each) => each.x));
   const [low, high] = span(points.map((each) => each.y));
   const at = (each: Point) => [LEFT + ((each.x - left) / (right - left)) * (width - LEFT - EDGE), HEIGHT - EDGE - ((each.y - low) / (high - low)) * (HEIGHT - 2 * EDGE)] as const;
   return (
     <figure className="figure" ref={measured}>
       <figcaption>{name}</figcaption>
-      <svg viewBox={`0 0 ${width} ${HEIGHT}`} role="img" aria-label={`${name}: ${yName} against ${xName}, ${points.length} points`}>
+      <svg className="dots" viewBox={`0 0 ${width} ${HEIGHT}`} role="img" aria-label={`${name}: ${yName} against ${xName}, ${points.length} points`}>
         {isLine && <polyline className="dots-line" points={points.map((each) => at(each).join(",")).join(" ")} />}
         {points.map((each) => {
           const [cx, cy] = at(each);

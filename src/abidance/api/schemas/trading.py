@@ -383,6 +383,8 @@ class UsageOut(Schema):
     name: str
     used: float
     limit: float | None
+    is_spent: bool
+    """Whether entries that would add to it are refused, by the rule with which risk judges them."""
 
 
 class FeedOut(Schema):

@@ -98,6 +98,8 @@ class SearchOut(WorkOut):
     failed: int = 0
     best: TrialOut | None = None
     improvements: list[BetterOut] = Field(default_factory=list)
+    says: str = ""
+    """What is done before the first trial and takes long, such as compiling, once for an installed version."""
 
 
 class StudyTrialOut(Schema):
