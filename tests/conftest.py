@@ -25,9 +25,15 @@ recursions.prepare()
 """
 
 
+SLOW = 400
+"""Seconds for a test that is marked slow, on a machine that has other things to do."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Count the time of a test alone where all has to be compiled before it: that has a limit of its own."""
+    """Give slow tests longer, and count the time of a test alone where all has to be compiled before it."""
     for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW))
         if "kernels_are_compiled" in getattr(item, "fixturenames", ()):
             own = item.get_closest_marker("timeout")
             seconds = own.args[0] if own else float(item.config.getini("timeout"))

@@ -71,7 +71,7 @@ WORK, LATE, TRIES = 25.0, 0.25, 3
 def flung(page: Any) -> dict[str, float]:
     """Scroll orders by; return how it went, and the milliseconds of work for each frame in the page's one thread."""
     told = page.context.new_cdp_session(page)
-    told.send("Performance.enable")
+    told.send("Performance.enable", {"timeDomain": "threadTicks"})
 
     def worked() -> float:
         metrics = told.send("Performance.getMetrics")["metrics"]
