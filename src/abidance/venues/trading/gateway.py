@@ -42,7 +42,7 @@ from abidance.venues.trading.line import LONGEST, PrivateLine, Way
 from abidance.venues.trading.modes import Wanted, differences
 from abidance.venues.trading.recall import Recall
 from abidance.venues.trading.recovery import Recovery
-from abidance.venues.trading.register import ANOTHER, Register
+from abidance.venues.trading.register import ANOTHER, Register, left_standing
 from abidance.venues.trading.room import UNSENT, Room
 from abidance.venues.trading.scales import BOOKS, UNWEIGHED, Scales
 from abidance.venues.trading.signs import tell_reply
@@ -466,7 +466,7 @@ class VenueGateway:
                 self._inquiry.resolve(tracked)
         for report in list(self.register.orphans.values()):
             await self._quarantine(report)
-        self.doubt("stops", self.register.stops_left())
+        self.doubt("stops", left_standing(self.register))
 
     async def _quarantine(self, report: OrderReport) -> None:
         """Take back an order that bears our tag, protects nothing and is not on our record."""

@@ -52,6 +52,8 @@ class Register:
         """Orders of the account that are not ours, by the venue's id."""
         self.orphans: dict[str, OrderReport] = {}
         """Open orders that bear our tag, protect nothing and are on no record, by the venue's id."""
+        self.stops_left: set[str] = set()
+        """Those of `foreign` that bear our tag and wait for a trigger: what they protect may be on a lost record."""
         self.forced: set[str] = set()
         """Orders that the venue itself placed, by its id."""
         self.heard: dict[tuple[str, str], str] = {}
@@ -59,7 +61,6 @@ class Register:
         self.witness = Witness(is_ours, on_another)
         self._tell = tell
         self._is_ours = is_ours
-        self._stops_left: set[str] = set()
         self._moved: set[tuple[str, str, str]] = set()
         self._orders: dict[str, Tracked] = {}
         self._live: dict[str, Tracked] = {}
@@ -256,24 +257,13 @@ class Register:
             return
         is_of_another = self.witness.meet(report)
         is_ours = self._is_ours(plain(report.order_id)) and not is_of_another
-        if is_ours and report.trigger is not None:  # what it protects may be on a record that was lost
-            self._stops_left.add(report.venue_id)
+        if is_ours and report.trigger is not None:
+            self.stops_left.add(report.venue_id)
         where = self.orphans if is_ours and report.trigger is None else self.foreign
         if report.state in ENDINGS:
             where.pop(report.venue_id, None)
         else:
             where[report.venue_id] = report
-
-    def stops_left(self) -> str:
-        """Return a sentence about open stops that bear our tag and are on no record, which stay; empty without any."""
-        told = [
-            f"{each.side.value} {each.quantity} of {each.instrument} at {each.trigger}"
-            for id, each in self.foreign.items()
-            if id in self._stops_left
-        ]
-        if not told:
-            return ""
-        return f"stops of ours are on no record and were left standing ({', '.join(told)}): restore it, or take them back there."
 
     def execution(self, execution: Execution, now: int) -> bool:
         """Take an execution; return whether it was news. One of an unknown order waits for that to become known."""
@@ -431,6 +421,18 @@ class Register:
         else:
             tracked.told = OrderState.CANCELLED
             self._tell(OrderCancelled(now, tracked.id, ending.reason))
+
+
+def left_standing(register: Register) -> str:
+    """Return a sentence about open stops of ours that are on no record; empty without any."""
+    told = [
+        f"{each.side.value} {each.quantity} of {each.instrument} at {each.trigger}"
+        for id, each in register.foreign.items()
+        if id in register.stops_left
+    ]
+    if not told:
+        return ""
+    return f"stops of ours are on no record and were left standing ({', '.join(told)}): restore it, or take them back there."
 
 
 def _place(tracked: Tracked) -> tuple[str, str, Side, bool]:
