@@ -401,6 +401,9 @@ def about_orders(people: People) -> Iterator[Case]:
         [Flaw("Trigger", "", EMPTY), Flaw("Trigger", "cheap", "Write a number"), Flaw("Trigger", "0", "above 0")],
     )  # fmt: skip
     yield Case(
+        "order-by-hand-take-profit", by_hand("take-profit"), "Ask risk, then send", [Flaw("Trigger", "", EMPTY)],
+    )  # fmt: skip
+    yield Case(
         "round-trip-notes", notes, "Keep it",
         [Flaw("Note", "x" * 4_001, "4000 characters at most", sent="note"), Flaw("Labels", ["y" * 33], "32 characters")],
     )  # fmt: skip

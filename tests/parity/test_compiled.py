@@ -295,6 +295,7 @@ def test_fees_by_the_volume_of_thirty_days_are_the_same(
         ({"venue": VenueConfig(fee_asset="received")}, "no whole lot"),
         ({"routing": {"routes": {"BTC/USDT@BINANCE": ["BTC/USDT@KRAKEN"]}}}, "routed over several venues"),
         ({"strategies": (scripted(0, {}, execution={"algo": "twap"}),)}, "ways that are not compiled"),
+        ({"strategies": (scripted(0, {}, exits={"take_profit_order": "market"}),)}, "takes profits at market"),
     ],
 )  # fmt: skip
 def test_what_is_not_covered_is_run_by_the_event_engine_and_said(change: dict[str, Any], reason: str) -> None:

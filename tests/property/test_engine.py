@@ -123,7 +123,13 @@ def configs(draw: st.DrawFn) -> dict[str, object]:
         "entry_timeout": draw(st.sampled_from([None, 1800, 7200])),
         "sizing": draw(sizings),
         "exits": draw(
-            st.sampled_from([ExitsConfig(), ExitsConfig(stop_loss=0.02), ExitsConfig(trailing_stop=0.05)])
+            st.builds(
+                ExitsConfig.model_copy,
+                st.sampled_from(
+                    [ExitsConfig(), ExitsConfig(stop_loss=0.02), ExitsConfig(trailing_stop=0.05)]
+                ),
+                update=st.sampled_from([{}, {"take_profit_order": "market"}]),
+            )
         ),
     }
 

@@ -37,7 +37,7 @@ ENDED = {
 
 def act(world: World, random: Random, orders: list[str]) -> None:
     """Do one thing that an engine might ask."""
-    match random.randrange(7):
+    match random.randrange(8):
         case 0 | 1:
             orders.append(world.submit(quantity=f"0.{random.randint(1, 5)}"))
         case 2:
@@ -46,7 +46,9 @@ def act(world: World, random: Random, orders: list[str]) -> None:
             orders.append(world.stop_loss(below=random.randint(1, 60), quantity="0.05"))
         case 4:
             orders.append(world.submit(Side.SELL, "0.05", reduce_only=True))
-        case 5 if orders:
+        case 5:
+            orders.append(world.goal(above=random.randint(1, 60), quantity="0.05", triggers=True))
+        case 6 if orders:
             world.cancel(random.choice(orders))
         case _:
             kind = OrderType.LIMIT

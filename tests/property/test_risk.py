@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abidance.model.intent import Target
-from abidance.model.order import OrderRequest, OrderType, Protection, Purpose, Side, TimeInForce
+from abidance.model.order import (
+    PRICED,
+    TRIGGERED,
+    OrderRequest,
+    OrderType,
+    Protection,
+    Purpose,
+    Side,
+    TimeInForce,
+)
 from abidance.model.outcome import Approved, RefusalCode, Refused
 from abidance.risk.config import LimitsConfig, RiskConfig, SizingConfig
 from abidance.risk.gate import Gate
@@ -55,8 +64,8 @@ def entries(draw: st.DrawFn) -> OrderRequest:
         draw(st.sampled_from(Side)),
         draw(quantities),
         kind,
-        price=draw(prices) if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) else None,
-        trigger=draw(prices) if kind in (OrderType.STOP, OrderType.STOP_LIMIT) else None,
+        price=draw(prices) if kind in PRICED else None,
+        trigger=draw(prices) if kind in TRIGGERED else None,
         reduce_only=draw(st.booleans()),
     )
 

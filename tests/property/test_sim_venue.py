@@ -28,7 +28,7 @@ from abidance.model.event import (
 )
 from abidance.model.instrument import SECOND_NS, Instrument
 from abidance.model.market import Bar, BarSlice, BookSnapshot, FundingRate, Quote, Trade
-from abidance.model.order import Fill, OrderRequest, OrderType, Purpose, Side, TimeInForce
+from abidance.model.order import PRICED, TRIGGERED, Fill, OrderRequest, OrderType, Purpose, Side, TimeInForce
 from abidance.venues.sim.config import FeeTier, SlippageConfig, VenueConfig
 from abidance.venues.sim.venue import SimVenue
 
@@ -80,8 +80,8 @@ def requests(draw: st.DrawFn) -> OrderRequest:
         side=draw(st.sampled_from(Side)),
         quantity=draw(st.integers(1, 900)) * D("0.01"),
         type=kind,
-        price=limit if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) else None,
-        trigger=trigger if kind in (OrderType.STOP, OrderType.STOP_LIMIT) else None,
+        price=limit if kind in PRICED else None,
+        trigger=trigger if kind in TRIGGERED else None,
         time_in_force=draw(st.sampled_from(TimeInForce)),
         post_only=kind is OrderType.LIMIT and draw(st.sampled_from([False, False, True])),
         reduce_only=draw(st.sampled_from([False, False, True])),
@@ -320,6 +320,7 @@ class Expected:
     """What a plain loop over whole ticks says must have filled: (bar, ticks) for entries and exits."""
 
     half_spread: float
+    triggers: bool
     fills: list[tuple[int, int]] = field(default_factory=list)
 
     def take(self, price: float, sign: int) -> int:
@@ -349,14 +350,18 @@ class Expected:
                     level = min(level, open_) if held > 0 else max(level, open_)
                     self.fills.append((at, self.take(level, -held)))
                     held = 0
-                elif held * (best - (entry + held * goal)) >= 1:
-                    self.fills.append((at, entry + held * goal))
+                elif held * (best - (entry + held * goal)) >= (0 if self.triggers else 1):
+                    level = entry + held * goal
+                    self.fills.append((at, self.take(level, -held) if self.triggers else level))
                     held = 0
 
     def gapped(self, held: int, entry: int, open_: int, stop: int, goal: int) -> int | None:
         if held * (open_ - (entry - held * stop)) <= 0:
             return self.take(open_, -held)
-        return entry + held * goal if held * (open_ - (entry + held * goal)) >= 1 else None
+        beyond = held * (open_ - (entry + held * goal))
+        if self.triggers:
+            return self.take(open_, -held) if beyond >= 0 else None
+        return entry + held * goal if beyond >= 1 else None
 
 
 def prices_of(bar: tuple[int, int, int, int]) -> tuple[float, float, float, float]:
@@ -370,6 +375,7 @@ class Follower:
     venue: SimVenue
     stop: int
     goal: int
+    triggers: bool
     held: int = 0
     pending: bool = False
     count: int = 0
@@ -410,9 +416,12 @@ class Follower:
         self.held, price = news.fill.side.sign, news.fill.price
         trigger = price - self.held * self.stop * PERP.tick
         limit = price + self.held * self.goal * PERP.tick
+        goal: dict[str, object] = {"type": OrderType.LIMIT, "price": limit}
+        if self.triggers:
+            goal = {"type": OrderType.TAKE_PROFIT, "trigger": limit}
         exits: list[Command] = [
             self.submit(-self.held, news.ts, type=OrderType.STOP, trigger=trigger, reduce_only=True),
-            self.submit(-self.held, news.ts, type=OrderType.LIMIT, price=limit, reduce_only=True),
+            self.submit(-self.held, news.ts, **goal, reduce_only=True),
         ]
         self.standing = [each.order_id for each in exits]
         return exits
@@ -430,16 +439,22 @@ tick_bars = st.tuples(*(st.integers(900, 1_100) for _ in range(4))).map(
     stop=st.integers(1, 120),
     goal=st.integers(1, 120),
     spread=st.sampled_from([0.0, 0.0004, 0.004]),
+    triggers=st.booleans(),
 )
 def test_entries_stops_and_take_profits_fill_where_a_plain_loop_says(
-    tape: list[tuple[int, int, int, int]], data: st.DataObject, stop: int, goal: int, spread: float
+    tape: list[tuple[int, int, int, int]],
+    data: st.DataObject,
+    stop: int,
+    goal: int,
+    spread: float,
+    triggers: bool,
 ) -> None:
     wanted = data.draw(st.lists(st.sampled_from([1, 1, 0, -1]), min_size=len(tape), max_size=len(tape)))
     config = VenueConfig(
         slippage=SlippageConfig(spread=spread, fixed=0, volume_share=0), unlimited_volume=True
     )  # fmt: skip
     venue = SimVenue(config, HELD, {"SIM": {"USDT": D(10**9)}}, dict.fromkeys(HELD, "1h"))
-    follower, expected = Follower(venue, stop, goal), Expected(spread / 2)
+    follower, expected = Follower(venue, stop, goal, triggers), Expected(spread / 2, triggers)
 
     for at, bar in enumerate(tape):
         follower.meet(at, bar, wanted[at])

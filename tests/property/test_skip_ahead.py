@@ -28,7 +28,7 @@ from abidance.market.feed import ticks as ticks_module
 from abidance.model.instrument import SECOND_NS
 from abidance.model.intent import TimerRequest
 from abidance.model.market import Bar, BookSnapshot, MarketEvent, Trade
-from abidance.model.order import Fill, OrderRequest, OrderType, Protection, Purpose, Side
+from abidance.model.order import PRICED, TRIGGERED, Fill, OrderRequest, OrderType, Protection, Purpose, Side
 from abidance.risk.config import BreakersConfig, RiskConfig
 from abidance.run.setup import Core, assemble
 from abidance.strategy.base import EventStrategy, Intents, View
@@ -65,16 +65,16 @@ class Restless(EventStrategy):
         price = view.price(id) or PRICES[id]
         held = view.position(id).quantity
         side = Side.BUY if rng.random() < (0.35 if held > 0 else 0.75) else Side.SELL
-        kind = rng.choice([OrderType.MARKET, OrderType.LIMIT, OrderType.STOP, OrderType.STOP_LIMIT])
+        kind = OrderType(str(rng.choice([each.value for each in OrderType])))
         away = D(str(round(price * (1 + float(rng.normal(0, 0.003))), 1)))
         return OrderRequest(
             strategy=self.name,
             instrument=id,
             side=side,
             quantity=D(int(rng.integers(1, 3000))) / 1000,
-            type=OrderType(str(kind)),
-            price=away if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) else None,
-            trigger=away if kind in (OrderType.STOP, OrderType.STOP_LIMIT) else None,
+            type=kind,
+            price=away if kind in PRICED else None,
+            trigger=away if kind in TRIGGERED else None,
             reduce_only=bool(side is Side.SELL and held > 0),
             purpose=Purpose.SIGNAL,
             expire_after=int(rng.integers(1, 60)) if rng.random() < 0.3 else None,

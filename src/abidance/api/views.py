@@ -260,7 +260,7 @@ def position(replica: Replica, found: Position) -> PositionOut:
         funding=found.funding,
         share=value / equity if equity > 0 else 0.0,
         stop=stop.trigger if stop is not None else None,
-        take_profit=goal.price if goal is not None else None,
+        take_profit=(goal.trigger or goal.price) if goal is not None else None,
         liquidation_price=portfolio.liquidation_price(found.strategy, found.instrument),
         ts_opened=ms(found.ts_opened),
     )

@@ -430,7 +430,7 @@ def inside_stops(w: World, t: int, bar: Bar) -> bool:
         slot = w.book[t, at]
         if is_pulled(w, slot, bar):
             order = w.orders[slot]
-            pull(w, slot, bar, fills.stop_price(order.level, order.reference, order.side), bar[2] - 1)
+            pull(w, slot, bar, fills.trigger_price(order.level, order.reference, order.side), bar[2] - 1)
             return True
     return False
 

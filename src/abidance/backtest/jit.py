@@ -19,7 +19,7 @@ FOLDER = _UNIT.folder
 
 for _rule in (
     fills.slippage_rate, fills.ticks_against, fills.taker_ticks, fills.within_limit, fills.is_touched,
-    fills.stop_price, fills.is_passed, fills.is_marketable, fills.whole_lots, fills.room_lots, fills.volume_share,
+    fills.trigger_price, fills.is_passed, fills.is_marketable, fills.whole_lots, fills.room_lots, fills.volume_share,
     fills.liquidation_price, fills.is_liquidated, sizing.kelly_of,
 ):  # fmt: skip
     _register(_rule)

@@ -226,7 +226,7 @@ def inside(w: World, p: int, at: int) -> None:
     opened, low, high, ts = w.open[b], w.low[b], w.high[b], w.when[at] - 1
     sign = 1 if place.lots > 0 else -1
     if leg.stop_ticks and fills.is_touched(leg.stop, low, high, -sign):
-        take(w, p, b, (-sign, abs(place.lots), 0), fills.stop_price(leg.stop, opened, -sign), ts)
+        take(w, p, b, (-sign, abs(place.lots), 0), fills.trigger_price(leg.stop, opened, -sign), ts)
         return
     if not leg.goal_ticks:
         return

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from abidance.model.order import OrderType
     from abidance.venues.survey import Offer
 
 
@@ -43,7 +44,8 @@ def venues(
         table.add_row(offer.venue, offer.market, *(rows[each] for each in told))
     console.print(table)
     console.print(
-        "Stops and goals (take-profits): at the venue, or held by us; goals are limit orders, everywhere."
+        "Stops, take-profits with a trigger as well: at the venue, or held by us. Goals: exits with a profit, limit"
+        " orders by default."
     )
     console.print(
         "Exits: how many of one position can stand there; the others are held by us, a goal before a stop."
@@ -56,14 +58,13 @@ def venues(
 def _rows(offer: "Offer") -> list[tuple[str, str]]:
     """Return what is told of a market, by name."""
     from abidance.model.market import DataKind
-    from abidance.model.order import OrderType, TimeInForce
-    from abidance.venues.survey import STOPS
+    from abidance.model.order import GOAL_TYPES, STOP_TYPES, TRIGGERED, OrderType, TimeInForce
 
     can = offer.orders
     orders = f"none: on paper only. {offer.why_none}".strip()
     if can is not None:
         names = [
-            *_named(each for each in OrderType if each in can.native - STOPS),
+            *_named(each for each in OrderType if each in can.native - TRIGGERED),
             *["post-only"] * can.post_only,
         ]
         orders = f"{', '.join(names)}{'' if offer.is_native else ': spot, unproven'}"
@@ -75,7 +76,8 @@ def _rows(offer: "Offer") -> list[tuple[str, str]]:
             "in force",
             ", ".join(each.value.upper() for each in TimeInForce if can and each in can.in_force) or "-",
         ),
-        ("stops", _stops(offer)),
+        ("stops", _waiting(offer, STOP_TYPES)),
+        ("take-profits", _waiting(offer, GOAL_TYPES)),
         ("goals", _goals(offer)),
         ("exits", _exits(offer)),
         ("open orders", _open_orders(offer)),
@@ -88,19 +90,18 @@ def _rows(offer: "Offer") -> list[tuple[str, str]]:
     ]
 
 
-def _stops(offer: "Offer") -> str:
-    from abidance.venues.survey import STOPS
-
+def _waiting(offer: "Offer", kinds: "frozenset[OrderType]") -> str:
+    """Say where orders of some kinds wait for their trigger."""
     if offer.orders is None:
         return "-"
-    held = STOPS & offer.held
+    held = kinds & offer.held
     if not held:
         return "at the venue"
-    return "held by us" if held == STOPS else f"held by us: {', '.join(_named(sorted(held)))}"
+    return "held by us" if held == kinds else f"held by us: {', '.join(_named(sorted(held)))}"
 
 
 def _goals(offer: "Offer") -> str:
-    """Say where a take-profit is, which is a limit order everywhere."""
+    """Say where the exit with a profit is that rides with a position."""
     if offer.orders is None:
         return "-"
     return "held by us while a stop stands" if offer.orders.holds_goals else "at the venue"

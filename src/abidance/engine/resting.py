@@ -22,5 +22,10 @@ class Resting:
         """Return the strategies that hold a position in an instrument whose plan has a stop, or will have one."""
         return self._exits.guarded(instrument)
 
+    @property
+    def at_market(self) -> frozenset[str]:
+        """Return the strategies whose goals wait for a trigger."""
+        return self._exits.at_market
+
 
 __all__ = ["Resting"]

@@ -63,7 +63,8 @@ class State:
         self.strategies = strategies
         self.portfolio = portfolio
         self.orders = orders
-        self.exits = Exits(orders)
+        at_market = [name for name, each in strategies.items() if each.exits.take_profit_order == "market"]
+        self.exits = Exits(orders, frozenset(at_market))
         self.resting = Resting(orders, self.exits)
         self.debts = Debts(self)
         self.boards = {id: Board() for id in instruments}

@@ -101,7 +101,8 @@ class Vigil:
         """See to a position whose stop or goal the venue does not hold (any more).
 
         A new one is set at once; where that cannot be, a position without its stop is left at market: what the venue
-        refused, what has begun to trade or is passed by the market, and what ended again soon after it was set anew.
+        refused, what has begun to trade or is passed by the market, and what ended again soon after it was set anew. A
+        goal whose trigger the venue refused, as it does when the price is past it, goes on as a limit order.
         A stop that a strategy worded itself, with a time that has run out, is nobody's loss.
         """
         request, state, actions = order.request, self._state, self._actions
@@ -115,11 +116,11 @@ class Vigil:
         if is_left or (ended and request.expire_after is not None and not is_ours):
             return
         if request.purpose not in STOPS or request.trigger is None:
-            if (
-                ended
-                and exits.is_goal(order)
-                and exits.renew(position, Purpose.TAKE_PROFIT, price, state.now)
-            ):
+            if ended:
+                is_due = exits.is_goal(order) and exits.renew(position, Purpose.TAKE_PROFIT, price, state.now)
+            else:
+                is_due = order.state is OrderState.REJECTED and exits.let_rest(order)
+            if is_due:
                 actions.act(exits.standing(position, instrument))
         elif (
             is_ours

@@ -13,9 +13,7 @@ from statistics import median
 import msgspec
 
 from abidance.model.instrument import SECOND_NS, parse_instrument_id
-from abidance.model.order import Fill, Order, OrderRequest, OrderType, Purpose
-
-_RESTING = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
+from abidance.model.order import TRIGGERED, Fill, Order, OrderRequest, Purpose
 
 
 class ExecutionStats(msgspec.Struct, frozen=True):
@@ -23,10 +21,11 @@ class ExecutionStats(msgspec.Struct, frozen=True):
 
     `orders` are all orders, `filled` those with any fill. `slippage` is signed (positive = it cost us) in the report's
     currency over the orders that could be `measured`, `slippage_bps` the same per value at the decision price.
-    `fill_rate` is the mean share of the quantity that closed orders filled, stops that never traded left out.
-    `seconds_median` and `seconds_p95` are from the decision to the last fill of completely filled orders, stops left
-    out: they wait by intent. `maker_share` is by value. `expected_bps` is the slippage that was expected of the orders
-    whose cost was limited, `surprise_bps` what theirs was beyond it, both per value at the decision price.
+    `fill_rate` is the mean share of the quantity that closed orders filled, triggers that were never touched left out.
+    `seconds_median` and `seconds_p95` are from the decision to the last fill of completely filled orders, those
+    with a trigger left out: they wait by intent. `maker_share` is by value. `expected_bps` is the slippage that was
+    expected of the orders whose cost was limited, `surprise_bps` what theirs was beyond it, both per value at the
+    decision price.
     """
 
     orders: int = 0
@@ -65,7 +64,7 @@ def slippage_of(order: Order) -> tuple[float, float] | None:
 
 def decided_price(request: OrderRequest) -> Decimal:
     """Return the price that an order was meant to trade at; zero when nobody said."""
-    if request.type in (OrderType.STOP, OrderType.STOP_LIMIT) and request.trigger is not None:
+    if request.type in TRIGGERED and request.trigger is not None:
         return request.trigger
     if request.purpose is Purpose.TAKE_PROFIT and request.price is not None:
         return request.price
@@ -141,11 +140,11 @@ def _seconds_to_fill(orders: Iterable[Order], by_order: Mapping[str, list[Fill]]
     """Yield seconds from the decision to the last fill, for each filled order that was to trade at once."""
     for order in orders:
         fills = by_order.get(order.id)
-        if fills and order.filled >= order.request.quantity and order.request.type not in _RESTING:
+        if fills and order.filled >= order.request.quantity and order.request.type not in TRIGGERED:
             yield max(max(fill.ts for fill in fills) - order.ts_intent, 0) / SECOND_NS
 
 
 def _counts_for_rate(order: Order) -> bool:
-    """Say whether an order is over and was to trade: a stop that was never touched did its duty."""
-    wanted = order.request.quantity > 0 and (order.filled > 0 or order.request.type not in _RESTING)
+    """Say whether an order is over and was to trade: a trigger that was never touched did its duty."""
+    wanted = order.request.quantity > 0 and (order.filled > 0 or order.request.type not in TRIGGERED)
     return order.state.is_closed and wanted

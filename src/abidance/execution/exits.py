@@ -15,7 +15,16 @@ from abidance.model.instrument import SECOND_NS, Instrument
 from abidance.model.intent import AmendRequest, CancelRequest, Intent
 from abidance.model.market import Bar
 from abidance.model.money import ZERO, ceil_to, floor_to, nearest_to, to_decimal, truncate_to
-from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Protection, Purpose, Side
+from abidance.model.order import (
+    GOAL_TYPES,
+    Order,
+    OrderRequest,
+    OrderState,
+    OrderType,
+    Protection,
+    Purpose,
+    Side,
+)
 
 Key = tuple[str, str]
 STOPS = frozenset({Purpose.STOP_LOSS, Purpose.TRAILING_STOP, Purpose.BREAK_EVEN})
@@ -37,6 +46,7 @@ class Plan:
     reason: Purpose = Purpose.STOP_LOSS
     bars: int = 0
     leaving: bool = False
+    goal_rests: bool = False
     stood: str = ""
     renewed: dict[Purpose, int] = field(default_factory=dict)
     asked: dict[Purpose, OrderRequest] = field(default_factory=dict)
@@ -71,12 +81,14 @@ class Plan:
 class Exits:
     """The exit plans of all open positions, by strategy and instrument; `orders` says what stands at the venue.
 
+    A goal is a limit order, or for the strategies `at_market` one that trades there once its price is touched.
     While it is not `armed` nothing is stated: a person had everything taken back.
     """
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: Orders, at_market: frozenset[str] = frozenset()) -> None:
         self.armed = True
         self._orders = orders
+        self.at_market = at_market
         self._plans: dict[Key, Plan] = {}
 
     def __bool__(self) -> bool:
@@ -113,6 +125,16 @@ class Exits:
     def is_goal(self, order: Order) -> bool:
         """Say whether an order is the take-profit that a plan wants."""
         return self._is_of_plan(order, Purpose.TAKE_PROFIT)
+
+    def let_rest(self, order: Order) -> bool:
+        """Have a goal rest as a limit order from now on whose trigger the venue refused; say whether it was one.
+
+        Where the price is past it already that limit takes at once.
+        """
+        if not self.is_goal(order) or order.request.type not in GOAL_TYPES:
+            return False
+        self._plans[order.request.strategy, order.request.instrument].goal_rests = True
+        return True
 
     def stood(self, order: Order) -> bool:
         """Say whether an order is a stop that was acknowledged before anything befell it."""
@@ -240,24 +262,27 @@ class Exits:
     def _stand(
         self, plan: Plan, position: Position, purpose: Purpose, quantity: Decimal, price: Decimal
     ) -> list[Intent]:
-        is_stop = purpose is Purpose.STOP_LOSS
         standing = self._orders.get(plan.orders.get(purpose, ""))
         if standing is not None and not standing.state.is_closed:
             # An order's quantity counts what it has filled, the position does not.
             whole, held = standing.filled + quantity, standing.request
-            if (whole, price) == (held.quantity, held.trigger if is_stop else held.price):
+            if (whole, price) == (held.quantity, held.price or held.trigger):
                 return []
-            if is_stop:
+            if held.trigger is not None:
                 return [AmendRequest(standing.id, quantity=whole, trigger=price)]
             return [AmendRequest(standing.id, quantity=whole, price=price)]
+        kind = OrderType.STOP
+        if purpose is Purpose.TAKE_PROFIT:
+            triggers = position.strategy in self.at_market and not plan.goal_rests
+            kind = OrderType.TAKE_PROFIT if triggers else OrderType.LIMIT
         request = plan.asked[purpose] = OrderRequest(
             strategy=position.strategy,
             instrument=position.instrument,
             side=Side.SELL if plan.sign > 0 else Side.BUY,
             quantity=quantity,
-            type=OrderType.STOP if is_stop else OrderType.LIMIT,
-            price=None if is_stop else price,
-            trigger=price if is_stop else None,
+            type=kind,
+            price=price if kind is OrderType.LIMIT else None,
+            trigger=None if kind is OrderType.LIMIT else price,
             reduce_only=True,
             purpose=purpose,
             decision_price=price,

@@ -40,12 +40,26 @@ class Direction(StrEnum):
 
 
 class OrderType(StrEnum):
-    """How an order becomes a trade. Once `trigger` is touched STOP trades at market, STOP_LIMIT rests at `price`."""
+    """How an order becomes a trade.
+
+    Once `trigger` is touched, STOP and TAKE_PROFIT trade at market, and the two others rest at `price`. The price comes
+    to a stop as it gets worse for the order's side, and to a take-profit as it gets better.
+    """
 
     MARKET = "market"
     LIMIT = "limit"
     STOP = "stop"
     STOP_LIMIT = "stop_limit"
+    TAKE_PROFIT = "take_profit"
+    TAKE_PROFIT_LIMIT = "take_profit_limit"
+
+
+STOP_TYPES = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
+GOAL_TYPES = frozenset({OrderType.TAKE_PROFIT, OrderType.TAKE_PROFIT_LIMIT})
+TRIGGERED = STOP_TYPES | GOAL_TYPES
+"""The types that have a `trigger`."""
+PRICED = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
+"""The types that have a `price`."""
 
 
 class TimeInForce(StrEnum):
@@ -97,8 +111,8 @@ class Protection(msgspec.Struct, frozen=True, gc=False):
 class OrderRequest(msgspec.Struct, frozen=True, gc=False, tag="order", tag_field="kind"):
     """A concrete wish to trade, not yet approved.
 
-    `quantity` is in base units and positive. `price` belongs to LIMIT and STOP_LIMIT, `trigger` to STOP and STOP_LIMIT.
-    `decision_price` is the price at which the strategy decided; slippage is measured against it.
+    `quantity` is in base units and positive. `price` belongs to the types in `PRICED`, `trigger` to those in
+    `TRIGGERED`. `decision_price` is the price at which the strategy decided; slippage is measured against it.
     `expire_after` cancels what is unfilled after so many seconds. `expected` is the mean price that the market promised
     when the request was approved, where that was asked. `part` says of which worked entry it is the how-manieth part,
     written `3/7`.
@@ -122,6 +136,11 @@ class OrderRequest(msgspec.Struct, frozen=True, gc=False, tag="order", tag_field
     expire_after: int | None = None
     expected: Decimal | msgspec.UnsetType = msgspec.UNSET
     part: str | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def approach(self) -> int:
+        """Return from where the price comes to the trigger: +1 when it rises to it, -1 when it falls."""
+        return -self.side.sign if self.type in GOAL_TYPES else self.side.sign
 
 
 class OrderState(StrEnum):

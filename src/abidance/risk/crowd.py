@@ -7,7 +7,7 @@ each position that may want a stop counts as if that stood.
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from abidance.model.order import OrderRequest, OrderType
+from abidance.model.order import GOAL_TYPES, OrderRequest, OrderType
 
 
 class Resting(Protocol):
@@ -21,6 +21,11 @@ class Resting(Protocol):
         """Return the strategies that hold a position in an instrument whose plan has a stop, or will have one."""
         ...
 
+    @property
+    def at_market(self) -> Collection[str]:
+        """Return the strategies whose goals wait for a trigger."""
+        ...
+
 
 class Crowd(NamedTuple):
     """So many orders, and so many of them with a trigger."""
@@ -29,14 +34,24 @@ class Crowd(NamedTuple):
     stops: int
 
 
-def crowd_of(requests: Iterable[OrderRequest], guarded: Iterable[str]) -> Crowd:
+def crowd_of(
+    requests: Iterable[OrderRequest],
+    guarded: Iterable[str],
+    at_market: Collection[str] = (),
+    *,
+    one_exit: bool = False,
+) -> Crowd:
     """Return how many orders stand in an instrument once each of the requests there that wants a stop has one.
 
-    A strategy has one stop in an instrument. An entry with a trigger makes room for its own stop when it is triggered.
+    A strategy has one stop in an instrument, and a goal with a trigger beside it when it is one of `at_market`; with
+    `one_exit` that gives way to the stop. An entry with a trigger makes room for its own stop when it is triggered.
     """
     limits = triggers = 0
-    awaited, protected = set(guarded), set[str]()
+    awaited, protected, goals = set(guarded), set[str](), list[str]()
     for each in requests:
+        if each.reduce_only and each.type in GOAL_TYPES:
+            goals.append(each.strategy)
+            continue
         if each.trigger is not None:
             triggers += 1
             if each.reduce_only:
@@ -46,4 +61,8 @@ def crowd_of(requests: Iterable[OrderRequest], guarded: Iterable[str]) -> Crowd:
         if each.protection is not None and each.protection.has_stop:
             awaited.add(each.strategy)
     stops = triggers + len(awaited - protected)
+    if one_exit:
+        stops += len(set(goals) - awaited - protected)
+    else:
+        stops += len(goals) + len(awaited.intersection(at_market).difference(goals))
     return Crowd(limits + stops, stops)

@@ -4,7 +4,16 @@ from collections.abc import Iterator
 from decimal import Context, Decimal
 
 from abidance.model.instrument import Instrument
-from abidance.model.order import OrderRequest, OrderType, Protection, Purpose, Side, TimeInForce
+from abidance.model.order import (
+    PRICED,
+    TRIGGERED,
+    OrderRequest,
+    OrderType,
+    Protection,
+    Purpose,
+    Side,
+    TimeInForce,
+)
 from abidance.model.outcome import RefusalCode
 
 Breach = tuple[RefusalCode, str]
@@ -13,8 +22,6 @@ Breach = tuple[RefusalCode, str]
 _LARGEST, _SMALLEST = Decimal("1e18"), Decimal("1e-18")
 _LARGEST_FLOAT = 1e18
 _EXACT = Context(prec=60, traps=[])
-_PRICED = (OrderType.LIMIT, OrderType.STOP_LIMIT)
-_TRIGGERED = (OrderType.STOP, OrderType.STOP_LIMIT)
 
 
 def flaw_of_names(request: OrderRequest) -> Breach | None:
@@ -59,7 +66,7 @@ def _flaws(request: OrderRequest, instrument: Instrument) -> Iterator[str]:
         yield "side, type, time_in_force and purpose must be members of their enums"
     yield from _amount_flaws("quantity", request.quantity, instrument.lot)
     yield from _price_flaws(request, instrument.tick)
-    if request.post_only and (request.type not in _PRICED or request.time_in_force is not TimeInForce.GTC):
+    if request.post_only and (request.type not in PRICED or request.time_in_force is not TimeInForce.GTC):
         yield f"post_only cannot be {request.type} and {request.time_in_force}"
     if request.expire_after is not None and not (
         _is_number(request.expire_after) and request.expire_after > 0
@@ -75,8 +82,8 @@ def _flaws(request: OrderRequest, instrument: Instrument) -> Iterator[str]:
 
 def _price_flaws(request: OrderRequest, tick: Decimal) -> Iterator[str]:
     for name, price, belongs in (
-        ("price", request.price, request.type in _PRICED),
-        ("trigger", request.trigger, request.type in _TRIGGERED),
+        ("price", request.price, request.type in PRICED),
+        ("trigger", request.trigger, request.type in TRIGGERED),
     ):
         if (price is not None) is not belongs:
             yield f"a {request.type} order {'needs a' if belongs else 'has no'} {name}"

@@ -319,12 +319,14 @@ def open_orders(case: Case) -> str | None:
     id, most = case.instrument.id, (case.instrument.max_orders, case.instrument.max_stops)
     if not any(most):
         return None
-    guarded = case.view.resting.guarded(id)
+    resting, one_exit = case.view.resting, not case.instrument.is_perpetual
+    guarded, goals = resting.guarded(id), resting.at_market
     there = [
-        *case.view.resting.standing(id),
+        *resting.standing(id),
         *(other.request for other in case.earlier if other.instrument.id == id),
     ]
-    before, after = crowd_of(there, guarded), crowd_of((*there, case.request), guarded)
+    before = crowd_of(there, guarded, goals, one_exit=one_exit)
+    after = crowd_of((*there, case.request), guarded, goals, one_exit=one_exit)
     for what, limit, was, now in zip(("orders", "orders with a trigger"), most, before, after, strict=True):
         if limit and now > max(limit, was):
             return (

@@ -235,6 +235,8 @@ def _unsupported_strategy(material: Material, config: StrategyConfig) -> str | N
         return f"{config.name} decides on events, not on columns of bars."
     if config.sizing.method == "kelly" and config.sizing.lookback > compiled.MOST_RESULTS:
         return f"{config.name} is sized by more round trips than are kept (`sizing.lookback`)."
+    if config.exits.take_profit_order != "limit":
+        return f"{config.name} takes profits at market (`exits.take_profit_order`)."
     if config.execution.model_copy(update={"max_cost": None}) != ExecutionConfig():
         return f"{config.name} has its entries executed in ways that are not compiled (`execution`)."
     return None

@@ -1,6 +1,6 @@
 """The exits that the framework adds to a strategy's own."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ class ExitsConfig(Config):
     """Stop-loss distance in average true ranges."""
     take_profit: Annotated[float, Field(gt=0)] | None = None
     """Take-profit distance as a share of the price."""
+    take_profit_order: Literal["limit", "market"] = "limit"
+    """How a take-profit trades: as a limit order that rests at its price, or at market once that price is touched."""
     trailing_stop: Fraction | None = None
     """Trailing-stop distance as a share of the price."""
     trailing_atr: Annotated[float, Field(gt=0)] | None = None

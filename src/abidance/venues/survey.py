@@ -19,8 +19,6 @@ from abidance.venues.ccxt.socket import streamed_kinds
 from abidance.venues.dialects import dialect_of, spoken_markets
 from abidance.venues.trading.permissions import is_asked
 
-STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
-
 
 class Offer(NamedTuple):
     """What one market of a venue has. Without `orders` none are sent there (`why_none`), and paper is what is left.

@@ -19,6 +19,7 @@ CASES: list[tuple[str, str, Any, str]] = [
     ("POST", f"{RUN}/orders", ORDER | {"id": "a b"}, "id"),
     ("POST", f"{RUN}/orders", ORDER | {"type": "limit"}, "price"),
     ("POST", f"{RUN}/orders", ORDER | {"type": "stop_limit", "price": "1"}, "trigger"),
+    ("POST", f"{RUN}/orders", ORDER | {"type": "take_profit"}, "trigger"),
     ("POST", "searches", {"config": CONFIG, "spaces": ["fast=🙂/\\"]}, "spaces.0"),
     ("POST", "searches", {"config": CONFIG, "objectives": ["Sharpe!"]}, "objectives.0"),
     ("POST", f"{RUN}/orders", b'{"strategy": ', "body"),

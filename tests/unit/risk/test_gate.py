@@ -736,3 +736,30 @@ def test_the_requests_of_one_basket_share_the_room_of_their_market() -> None:
 
     assert codes(gate().check_all(two, crowded(stops=1), ACTIVE)) == [Code.BASKET, Code.OPEN_ORDERS]
     assert codes(gate().check_all(two, crowded(stops=2), ACTIVE)) == [None, None]
+
+
+def goal_of(strategy: str, name: str = SPOT) -> OrderRequest:
+    return sell("1", name, strategy=strategy, type=OrderType.TAKE_PROFIT, trigger=D(110), reduce_only=True)
+
+
+def test_a_take_profit_is_no_stop_and_on_a_perpetual_takes_a_place_of_its_own() -> None:
+    def code_on_perpetual(stops: int, *pending: OrderRequest, at_market: frozenset[str]) -> Code | None:
+        world = World(positions={("a", PERP): D(1)}, pending=list(pending))
+        world.at_market = at_market
+        world.instruments[PERP] = msgspec.structs.replace(world.instruments[PERP], max_stops=stops)
+        return code(verdict(buy("1", PERP, protection=STOPPED), world))
+
+    nobody, everybody = frozenset[str](), frozenset({"a", "s"})
+    assert code_on_perpetual(2, at_market=nobody) is None
+    assert code_on_perpetual(2, goal_of("a", PERP), at_market=nobody) is Code.OPEN_ORDERS
+    assert code_on_perpetual(3, goal_of("a", PERP), at_market=nobody) is None
+    assert code_on_perpetual(3, goal_of("a", PERP), at_market=everybody) is Code.OPEN_ORDERS
+    assert code_on_perpetual(4, at_market=everybody) is None
+
+
+def test_a_take_profit_that_gives_way_to_its_stop_takes_no_place() -> None:
+    world = crowded(stops=2, positions={("a", SPOT): D(1)}, pending=[stop_of("a"), goal_of("a")])
+    alone = crowded(stops=1, pending=[goal_of("b")])
+
+    assert code(verdict(buy("1", protection=STOPPED), world)) is None
+    assert code(verdict(buy("1", protection=STOPPED), alone)) is Code.OPEN_ORDERS

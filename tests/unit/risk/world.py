@@ -60,6 +60,7 @@ class World:
     estimated: Estimate | None = None
     dearest: float | None = None
     owing: float = 0.0
+    at_market: frozenset[str] = frozenset()
 
     def instrument(self, instrument: str) -> Instrument | None:
         return self.instruments.get(instrument)

@@ -83,12 +83,15 @@ class Scene:
         at: int | None = None,
         **fields: Any,
     ) -> Submit:
+        is_goal = fields.pop("goal", False)
         kind = {
             (False, False): OrderType.MARKET,
             (True, False): OrderType.LIMIT,
             (False, True): OrderType.STOP,
             (True, True): OrderType.STOP_LIMIT,
         }[bool(price), bool(trigger)]
+        if is_goal:
+            kind = OrderType.TAKE_PROFIT_LIMIT if price else OrderType.TAKE_PROFIT
         values: dict[str, Any] = {"strategy": "s", "instrument": SPOT.id, "purpose": Purpose.ENTRY} | fields
         request = OrderRequest(
             side=Side(side),

@@ -95,6 +95,33 @@ def test_a_stop_limit_order_is_asked_for_as_ccxt_asks_with_its_price_in_place_of
     assert call.is_urgent
 
 
+def test_a_take_profit_is_asked_for_as_ccxt_asks_with_its_price_in_place_of_a_distance() -> None:
+    at_market = dict(ASKED["spot trailingPercent market buy order with stopLossOrTakeProfit param"]["params"])
+    at_limit = dict(ASKED["spot create a trailing limit take profit order"]["params"])
+    besides = {"newClientOrderId": ID, "recvWindow": 3000}
+    del at_market["trailingDelta"], at_limit["trailingDelta"]
+
+    buys = submitted(
+        OrderRequest("s", ETH.id, Side.BUY, D("0.0086"), OrderType.TAKE_PROFIT, trigger=D(3_000))
+    )
+    sells = submitted(
+        OrderRequest(
+            "s",
+            BTC.id,
+            Side.SELL,
+            D("0.1"),
+            OrderType.TAKE_PROFIT_LIMIT,
+            D(70_000),
+            D(69_000),
+            reduce_only=True,
+        )
+    )
+
+    assert buys.params == at_market | besides | {"stopPrice": "3000"}
+    assert sells.params == at_limit | besides | {"stopPrice": "69000"}
+    assert sells.is_urgent
+
+
 def test_a_stop_at_market_and_a_market_order_have_our_quantity_and_no_price() -> None:
     stop = submitted(
         OrderRequest("s", BTC.id, Side.SELL, D("0.5"), STOP, trigger=D(50_000), reduce_only=True)

@@ -46,6 +46,7 @@ ID = "4f8c2a6b1d3e4f5a8b7c6d5e4f3a2b1c"
 BTC = instrument("BTC/USDT:USDT@BINANCE")
 TS = 1_700_000_000 * SECOND_NS
 LIMIT, STOP, STOP_LIMIT = OrderType.LIMIT, OrderType.STOP, OrderType.STOP_LIMIT
+TAKE_PROFIT_LIMIT = OrderType.TAKE_PROFIT_LIMIT
 
 
 def like(base: str) -> Instrument:
@@ -100,6 +101,13 @@ TRADE = {
         (
             OrderRequest("s", LTC.id, Side.SELL, D("0.21"), STOP_LIMIT, D(50), D(51), reduce_only=True),
             "Swap limit sell with stopLossPrice (type 2)",
+            {"timeInForce": "GTC", "reduceOnly": "true"},
+        ),
+        (
+            OrderRequest(
+                "s", LTC.id, Side.SELL, D("0.21"), TAKE_PROFIT_LIMIT, D(104), D(108), reduce_only=True
+            ),
+            "Swap limit sell with takeProfitPrice (type 2)",
             {"timeInForce": "GTC", "reduceOnly": "true"},
         ),
     ],

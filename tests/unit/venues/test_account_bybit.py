@@ -420,6 +420,27 @@ def like_theirs(name: str, **other: object) -> dict[str, object]:
             like_theirs("sl limit order", timeInForce="GTC"),
         ),
         (
+            OrderRequest(
+                "s",
+                PERP,
+                Side.SELL,
+                D("0.1"),
+                OrderType.TAKE_PROFIT_LIMIT,
+                D(10000),
+                D(10000),
+                reduce_only=True,
+            ),
+            like_theirs("takeProfit limit order", timeInForce="GTC"),
+        ),
+        (
+            OrderRequest("s", PERP, Side.BUY, D("0.001"), OrderType.TAKE_PROFIT_LIMIT, D(35000), D(35000)),
+            like_theirs(
+                "swap limit buy with triggerPrice and triggerDirection below",
+                timeInForce="GTC",
+                reduceOnly=False,
+            ),
+        ),
+        (
             OrderRequest("s", PERP, Side.BUY, D("0.001"), OrderType.STOP_LIMIT, D(37000), D(37000)),
             like_theirs(
                 "swap limit buy with triggerPrice and triggerDirection above",

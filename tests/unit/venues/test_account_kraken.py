@@ -74,6 +74,16 @@ ALWAYS = {
             OrderRequest("s", LTC.id, Side.SELL, D("0.1"), OrderType.STOP_LIMIT, D(54), D(55)),
             {"timeinforce": "GTC", "trigger": "last"},
         ),
+        (
+            "take profit market order (type 2)",
+            OrderRequest("s", LTC.id, Side.SELL, D("0.1"), OrderType.TAKE_PROFIT, trigger=D(120)),
+            {"trigger": "last"},
+        ),
+        (
+            "take profit limit order",
+            OrderRequest("s", LTC.id, Side.SELL, D("0.1"), OrderType.TAKE_PROFIT_LIMIT, D(110), D(120)),
+            {"timeinforce": "GTC", "trigger": "last"},
+        ),
     ],
 )
 def test_orders_are_asked_for_as_ccxt_asks_with_our_id_and_a_deadline_besides(
@@ -267,6 +277,29 @@ def test_open_orders_are_read_and_those_of_other_pairs_left_out() -> None:
 def order(**given: Any) -> dict[str, Any]:
     described = {"pair": "XXBTZUSD", "type": "sell", "ordertype": "limit", "price": "1", "price2": "0"}
     return {"status": "open", "opentm": 1.5, "vol": "2", "vol_exec": "0", "descr": described} | given
+
+
+@pytest.mark.parametrize(
+    ("kind", "price", "trigger"),
+    [
+        ("stop-loss", None, "30000"),
+        ("take-profit", None, "30000"),
+        ("stop-loss-limit", "29900", "30000"),
+        ("take-profit-limit", "29900", "30000"),
+        ("limit", "30000", None),
+    ],
+)
+def test_what_kraken_lists_first_is_the_trigger_where_an_order_has_one(
+    kind: str, price: str | None, trigger: str | None
+) -> None:
+    described = {
+        "pair": "XXBTZUSD", "type": "sell", "ordertype": kind, "price": "30000",
+        "price2": price if trigger and price else "0",
+    }  # fmt: skip
+
+    (report,) = ACCOUNT.read_orders(answer(result={"open": {"A": order(descr=described)}}))
+
+    assert (report.price, report.trigger) == (price and D(price), trigger and D(trigger))
 
 
 def test_of_two_orders_with_one_id_the_newest_is_found() -> None:

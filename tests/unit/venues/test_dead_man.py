@@ -6,11 +6,11 @@ import pytest
 
 from abidance.market.reference import instrument
 from abidance.model.instrument import InstrumentKind
+from abidance.model.order import STOP_TYPES
 from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.core import BUY
 from abidance.testing.exchange.desk import Ticket, live
 from abidance.venues.accounts import ACCOUNTS, account_of
-from abidance.venues.survey import STOPS
 from abidance.venues.trading.countdown import CAUSE
 from tests.unit.venues.trading_world import World
 
@@ -130,4 +130,4 @@ def test_no_switch_is_set_where_a_stop_of_ours_may_stand(venue: str, kind: Instr
     quote = "USDT" if kind is InstrumentKind.SPOT else "USDT:USDT"
     account = account_of(venue, kind, [instrument(f"BTC/{quote}@{venue}")])
 
-    assert account.countdown is None or not account.capability.native & STOPS
+    assert account.countdown is None or not account.capability.native & STOP_TYPES

@@ -60,12 +60,13 @@ def answer_slowly(world: World, monkeypatch: pytest.MonkeyPatch, seconds: float)
     monkeypatch.setattr(world, "request", slow)
 
 
-async def at_its_goal(world: World) -> tuple[str, str, float]:
+async def at_its_goal(world: World, *, triggers: bool = False) -> tuple[str, str, float]:
     """Hold a position with a stop and a goal, and let the market come to that; return their ids and the bid before."""
     stop = await world.guarded()
-    goal = world.goal(above=400)
+    goal = world.goal(above=400, triggers=triggers)
     await world.advance(1)
-    price, bid = known(world, goal).request.price, float(world.bid())
+    request, bid = known(world, goal).request, float(world.bid())
+    price = request.trigger or request.price
     assert price is not None
     world.gateway.watch(world.btc.id, float(price) + 1, float(price) + 2)
     await world.advance(1.5)
@@ -87,35 +88,86 @@ async def test_the_stops_of_two_strategies_stand_side_by_side(world: World) -> N
     assert standing(world) == [D("0.09")] * is_native(world)  # that of the other one stays
 
 
+@pytest.mark.parametrize("triggers", [False, True])
 @pytest.mark.parametrize("key", ACCOUNTS)
 async def test_a_goal_beside_a_stop_is_where_the_table_of_venues_says(
-    key: tuple[str, InstrumentKind],
+    key: tuple[str, InstrumentKind], triggers: bool
 ) -> None:
     venue, kind = key
     world = await World(venue=venue, is_perpetual=kind is InstrumentKind.PERPETUAL).start()
     capability = world.gateway.dialect.capability
 
     stop = await world.guarded()
-    goal = world.goal(above=400)
+    goal = world.goal(above=400, triggers=triggers)
     await world.advance(2)
     stood = {each.ticket.client_id: each.ticket for each in live(world.exchange.desk.orders.values())}
     await world.stop()
 
     assert (stop in stood) == (OrderType.STOP in capability.native)
-    assert (goal in stood) == (not capability.holds_goals)
-    assert all(stood[each].trigger is None for each in {goal} & set(stood))  # a limit, and no trigger
+    there = not capability.holds_goals and (not triggers or OrderType.TAKE_PROFIT in capability.native)
+    assert (goal in stood) == there
+    assert all(stood[each].rising is True for each in {goal} & set(stood) if triggers)
+    assert all((stood[each].trigger is not None) == triggers for each in {goal} & set(stood))
 
 
-async def test_a_goal_that_we_held_is_held_by_the_next_process_too(world: World) -> None:
+@pytest.mark.parametrize("world", KEEPS_STOPS, indirect=True)
+async def test_a_triggered_take_profit_at_the_venue_gives_way_to_a_stop_that_is_set_later(
+    world: World,
+) -> None:
+    world.submit(quantity="0.1")
+    await world.advance(1)
+    goal = world.goal(above=2_000, triggers=True)
+    await world.advance(2)
+    alone = known(world, goal).held, standing(world)
+
+    world.gateway.watch(world.btc.id, float(world.bid()), float(world.bid()) + 1)
+    stop = world.stop_loss(below=2_000)
+    await world.advance(3)
+
+    assert alone == (False, [D("0.09")])
+    assert (known(world, stop).held, known(world, goal).held) == (False, True)
+    assert standing(world) == [D("0.09")]
+    assert set(world.told(goal) + world.told(stop)) == {"OrderAccepted"}
+
+
+async def test_a_triggered_take_profit_whose_price_comes_sells_at_market_in_the_place_of_the_stop(
+    world: World,
+) -> None:
+    _, goal, _ = await at_its_goal(world, triggers=True)
+
+    await world.advance(5)
+
+    placed = [o for o in world.exchange.desk.orders.values() if o.ticket.client_id.startswith(goal)]
+    assert world.told(goal)[-1] == "OrderFilled"
+    assert world.filled(goal) == D("0.09")
+    assert [(each.ticket.trigger, each.ticket.price) for each in placed if each.filled] == [(None, None)]
+
+
+async def test_a_held_take_profit_is_not_due_where_a_stop_would_be(world: World) -> None:
     stop = await world.guarded()
-    goal = world.goal(above=400)
+    goal = world.goal(above=400, triggers=True)
+    await world.advance(1)
+
+    bid = float(world.bid())
+    world.gateway.watch(world.btc.id, bid - 100, bid - 99)
+    await world.advance(2)
+
+    assert known(world, goal).held
+    assert world.filled(goal) == 0
+    assert world.told(stop) == ["OrderAccepted"]
+
+
+@pytest.mark.parametrize("triggers", [False, True])
+async def test_a_goal_that_we_held_is_held_by_the_next_process_too(world: World, triggers: bool) -> None:
+    stop = await world.guarded()
+    goal = world.goal(above=400, triggers=triggers)
     await world.advance(1)
     was_held = known(world, goal).held
 
     await world.restart(down=3)
     await world.advance(40)
 
-    assert was_held == is_native(world)
+    assert was_held == (is_native(world) or triggers)
     assert known(world, goal).held == was_held
     assert "OrderAbandoned" not in world.told(goal) + world.told(stop)
     assert set(world.told(goal)) == {"OrderAccepted"} | ({"OrderUnknown"} if not was_held else set())

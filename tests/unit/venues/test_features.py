@@ -14,14 +14,14 @@ import pytest
 from abidance.market.reference import instrument
 from abidance.model.command import Submit
 from abidance.model.instrument import InstrumentKind
-from abidance.model.order import OrderRequest, OrderType, Side, TimeInForce
+from abidance.model.order import GOAL_TYPES, STOP_TYPES, OrderRequest, Side, TimeInForce
 from abidance.venues.accounts import ACCOUNTS
 from abidance.venues.ccxt.loading import exchange_class
 from tests.unit.venues.test_self_trades import ASKED
 
 MARKETS = {f"{venue} {kind.value}": (venue, kind) for venue, kind in ACCOUNTS}
 DOCS = Path(__file__).parents[3] / "docs"
-GOALS, SAME = "adr/0034-a-goal-is-a-limit-order.md", "backtesting-assumptions.md"
+GOALS, SAME = "adr/0034-a-goal-is-a-limit-order-or-one-at-market.md", "backtesting-assumptions.md"
 
 
 class Differs(NamedTuple):
@@ -34,7 +34,7 @@ class Differs(NamedTuple):
 
 
 _GOAL = Differs(
-    True, "A goal is a limit order that rests, or is held by us while a stop has its coins.", GOALS
+    True, "As with its stops: we watch the market, and send the order at market once its price comes.", GOALS
 )
 _TRAILS = Differs(
     True,
@@ -61,7 +61,7 @@ DIFFERS: Mapping[tuple[str, str], Differs] = {
         "`stpMode=cancel_maker` is a parameter of its orders, of which ccxt's table does not know.",
         "https://www.mexc.com/api-docs/spot-v3/spot-account-trade",
     ),
-    **{(market, "take-profit"): _GOAL for market in MARKETS if market != "MEXC spot"},
+    **{(market, "take-profit"): _GOAL for market in ("BYBIT spot", "KUCOIN spot")},
     **{
         (market, "trailing"): _TRAILS
         for market in ("BINANCE perpetual", "BYBIT spot", "BYBIT perpetual", "KRAKEN spot")
@@ -130,11 +130,11 @@ def ours(market: str) -> dict[str, bool]:
     account = ACCOUNTS[venue, kind]([traded])
     can = account.capability
     sent = account.submit(Submit("0" * 32, OrderRequest("s", traded.id, Side.BUY, traded.lot), 0)).params
-    stops = {each in can.native for each in (OrderType.STOP, OrderType.STOP_LIMIT)}
-    assert len(stops) == 1, "a venue has both stops or none"
+    stops, goals = ({each in can.native for each in kinds} for kinds in (STOP_TYPES, GOAL_TYPES))
+    assert len(stops) == len(goals) == 1, "a venue has both of a kind or none"
     return {
         "stop": stops.pop(),
-        "take-profit": any("profit" in each for each in can.native),
+        "take-profit": goals.pop(),
         "attached": any("attached" in each for each in can.native),
         "trailing": any("trailing" in each for each in can.native),
         # Binance's spot markets do it unasked

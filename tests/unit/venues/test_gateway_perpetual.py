@@ -118,6 +118,50 @@ async def test_a_stop_that_is_touched_trades_and_ends(world: World) -> None:
     assert world.gateway.register.strays == {}
 
 
+@pytest.mark.parametrize("is_long", [True, False])
+async def test_a_take_profit_that_is_touched_trades_and_ends(world: World, is_long: bool) -> None:
+    enter, leave = (Side.BUY, Side.SELL) if is_long else (Side.SELL, Side.BUY)
+    world.submit(enter, "0.1")
+    await world.advance(1)
+    away = 1 if is_long else -1
+    goal = world.submit(
+        leave, "0.1", type=OrderType.TAKE_PROFIT, trigger=world.bid() + away * 20, reduce_only=True
+    )
+    await world.advance(1)
+    placed = [each for each in world.exchange.desk.orders.values() if each.ticket.client_id == goal]
+    waited = [(each.state, each.rising) for each in placed]
+
+    for _ in range(600):
+        await world.advance(1)
+        if world.told(goal)[-1] == "OrderFilled":
+            break
+
+    tracked = world.gateway.register.get(goal)
+    assert waited in ([(State.WAITING, is_long)], [(State.FILLED, is_long)])
+    assert tracked is not None
+    assert tracked.is_closed
+    assert not tracked.held
+    assert world.filled(goal) == D("0.1")
+    assert await exposed(world) == []
+    assert world.gateway.register.strays == {}
+
+
+async def test_a_stop_and_a_take_profit_stand_side_by_side_and_each_for_the_whole_position(
+    world: World,
+) -> None:
+    stop = await world.guarded()
+    goal = world.goal(above=2_000, triggers=True)
+    await world.advance(2)
+
+    stood = {
+        each.ticket.client_id: (each.rising, each.ticket.reduces)
+        for each in world.exchange.desk.orders.values()
+        if each.state is State.WAITING
+    }
+
+    assert stood == {stop: (False, True), goal: (True, True)}
+
+
 async def test_a_stop_that_is_touched_while_nobody_listens_is_found_with_its_fills(world: World) -> None:
     world.submit(quantity="0.1")
     await world.advance(1)

@@ -21,7 +21,16 @@ from abidance.market.reference import instrument
 from abidance.model.command import Amend, Submit
 from abidance.model.errors import ConfigError
 from abidance.model.instrument import MS_NS, InstrumentKind
-from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Side, TimeInForce
+from abidance.model.order import (
+    PRICED,
+    TRIGGERED,
+    Order,
+    OrderRequest,
+    OrderState,
+    OrderType,
+    Side,
+    TimeInForce,
+)
 from abidance.venues.account import AccountDialect, Call, Contracts, Credentials
 from abidance.venues.accounts import ACCOUNTS, account_of
 from abidance.venues.net.budget import Budgets
@@ -59,8 +68,8 @@ def orders(account: AccountDialect, traded: str) -> Iterator[tuple[str, OrderReq
     for type in OrderType:
         if type not in can.native:
             continue
-        price = D("30000.50") if type in (OrderType.LIMIT, OrderType.STOP_LIMIT) else None
-        trigger = D("30100.0") if type in (OrderType.STOP, OrderType.STOP_LIMIT) else None
+        price = D("30000.50") if type in PRICED else None
+        trigger = D("30100.0") if type in TRIGGERED else None
         is_exit = trigger is not None
         side = Side.SELL if is_exit else Side.BUY
         yield (
@@ -147,15 +156,12 @@ async def test_each_order_and_change_leaves_byte_for_byte_as_written_down(name: 
 def test_no_order_type_that_a_venue_really_has_is_without_its_request(name: str) -> None:
     account, _ = market_of(name)
     can = account.capability
-    needed = {type.value for type in can.native} | {
-        f"cancel {type.value}" for type in can.native if "stop" in type
-    }
+    waits = can.native & TRIGGERED
+    needed = {type.value for type in can.native} | {f"cancel {type.value}" for type in waits}
     needed |= {f"limit {force.value}" for force in can.in_force if force is not TimeInForce.GTC}
     needed |= {"limit post-only"} if can.post_only else set()
     needed |= {"limit reduce-only", "market reduce-only"} if can.reduce_only else set()
-    needed |= (
-        {"amend"} | {f"amend {type.value}" for type in can.native if "stop" in type} if can.amends else set()
-    )
+    needed |= {"amend"} | {f"amend {type.value}" for type in waits} if can.amends else set()
     if account.contracts is not None:
         needed |= {"leverage", "mode 1"}
         sets_margin = account.contracts.set_margin(market_of(name)[1], isolated=True) is not None
@@ -265,10 +271,8 @@ def test_a_signed_request_goes_to_the_venues_own_host_with_its_secret_left_out(n
 def test_each_order_is_placed_under_our_own_id() -> None:
     for market in GOLDEN.values():
         for what, told in market.items():
-            if what.startswith(("market", "limit", "stop", "cancel stop", "amend")) or what in (
-                "cancel",
-                "find",
-            ):
+            begins = ("market", "limit", "stop", "take_profit", "cancel stop", "cancel take_profit", "amend")
+            if what.startswith(begins) or what in ("cancel", "find"):
                 asks_for_all = told["url"].endswith("/OpenOrders")  # Kraken's: one answer serves all who look
                 assert asks_for_all or ID in sent(told) + told["url"]
 

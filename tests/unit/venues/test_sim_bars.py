@@ -1,5 +1,7 @@
 """What a bar does to orders: one story per rule, on a venue without costs unless the rule is about costs."""
 
+from typing import Any
+
 import pytest
 
 from abidance.model.command import Amend, Cancel
@@ -47,6 +49,40 @@ def test_one_order_meets_one_bar(
     scene = Scene(base="10")
 
     scene.order(side, "1", price, trigger)
+    scene.bar(bar)
+
+    assert [fill.price for fill in scene.fills] == ([D(filled_at)] if filled_at else [])
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "trigger", "bar", "filled_at"),
+    [
+        ("sell", "", "105", (100, 110, 90, 105), "105"),
+        ("sell", "", "110", (100, 110, 90, 105), "110"),
+        ("sell", "", "110.1", (100, 110, 90, 105), None),
+        ("buy", "", "90", (100, 110, 90, 105), "90"),
+        ("buy", "", "89.9", (100, 110, 90, 105), None),
+        # A gap past the trigger trades at the open, also where no price of the bar is on its near side.
+        ("sell", "", "97", (100, 110, 98, 105), "100"),
+        ("buy", "", "104", (100, 103, 90, 95), "100"),
+        ("sell", "", "97", (100, 110, 90, 105), "100"),
+        ("buy", "", "104", (100, 110, 90, 105), "100"),
+        # With a limit it takes at its trigger when that allows it.
+        ("sell", "103", "105", (100, 110, 90, 105), "105"),
+        ("buy", "97", "95", (100, 110, 90, 105), "95"),
+        # A better limit waits; the close counts as coming after the touch.
+        ("sell", "107", "105", (100, 110, 90, 108), "107"),
+        ("sell", "107", "105", (100, 110, 90, 106), None),
+        ("buy", "93", "95", (100, 110, 90, 92), "93"),
+        ("buy", "93", "95", (100, 110, 90, 96), None),
+    ],
+)
+def test_one_take_profit_with_a_trigger_meets_one_bar(
+    side: str, price: str, trigger: str, bar: tuple[float, float, float, float], filled_at: str | None
+) -> None:
+    scene = Scene(base="10")
+
+    scene.order(side, "1", price, trigger, goal=True)
     scene.bar(bar)
 
     assert [fill.price for fill in scene.fills] == ([D(filled_at)] if filled_at else [])
@@ -172,6 +208,32 @@ def test_the_worse_of_a_stop_and_a_take_profit_in_one_bar_comes_first() -> None:
     assert scene.names[-1] == "OrderCancelled"
 
 
+def test_the_worse_of_a_stop_and_a_triggered_take_profit_in_one_bar_comes_first() -> None:
+    scene = Scene(base="5")
+    scene.order("buy", "1")
+    scene.bar((100, 100, 100, 100))
+    scene.order("sell", "1", trigger="110", goal=True, reduce_only=True)
+    stop = scene.order("sell", "1", trigger="90", reduce_only=True)
+
+    scene.bar((100, 120, 80, 100))
+
+    assert [(fill.order_id, fill.price) for fill in scene.fills[1:]] == [(stop, D(90))]
+    assert scene.names[-1] == "OrderCancelled"
+
+
+def test_a_triggered_take_profit_that_is_amended_waits_at_its_new_price() -> None:
+    scene = Scene(base="1")
+    goal = scene.order("sell", "1", trigger="110", goal=True)
+
+    scene.amend(goal, trigger="120")
+    scene.bar((100, 115, 99, 100))
+    untouched = list(scene.fills)
+    scene.bar((100, 125, 99, 100))
+
+    assert not untouched
+    assert [fill.price for fill in scene.fills] == [D(120)]
+
+
 def test_a_take_profit_without_a_position_left_is_cancelled_not_turned_round() -> None:
     scene = Scene(base="5")
     scene.order("buy", "1")
@@ -255,11 +317,12 @@ def test_after_an_intrabar_fill_a_stop_is_taken_as_hit_and_a_take_profit_waits()
     assert [fill.price for fill in scene.fills] == [D(98), D(97)]
 
 
-def test_a_take_profit_sent_after_an_intrabar_fill_may_fill_in_the_next_bar() -> None:
+@pytest.mark.parametrize("exit", [{"price": "107"}, {"trigger": "107", "goal": True}])
+def test_a_take_profit_sent_after_an_intrabar_fill_may_fill_in_the_next_bar(exit: dict[str, Any]) -> None:
     scene = Scene()
 
     scene.order("buy", "1", "98")
-    first = scene.bar((100, 110, 90, 105), answer=once(scene.submit("sell", "1", "107", reduce_only=True)))
+    first = scene.bar((100, 110, 90, 105), answer=once(scene.submit("sell", "1", **exit, reduce_only=True)))
     second = scene.bar((105, 110, 100, 105))
 
     assert len(fills_of(first)) == 1

@@ -46,10 +46,10 @@ def test_a_buy_limit_fills_a_tick_beyond_it_or_at_a_touch_when_asked(
     ("trigger", "reference", "side", "price"),
     [(99.0, 100.0, -1, 99.0), (99.0, 95.0, -1, 95.0), (101.0, 100.0, 1, 101.0), (101.0, 105.0, 1, 105.0)],
 )
-def test_a_stop_trades_at_its_trigger_or_at_the_open_past_it(
+def test_what_waits_for_a_trigger_trades_there_or_at_the_open_past_it(
     trigger: float, reference: float, side: int, price: float
 ) -> None:
-    assert fills.stop_price(trigger, reference, side) == price
+    assert fills.trigger_price(trigger, reference, side) == price
 
 
 @pytest.mark.parametrize(

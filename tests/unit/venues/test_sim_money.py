@@ -377,6 +377,16 @@ def test_stop_and_liquidation_come_in_the_order_in_which_the_price_meets_them(
     assert (scene.fills[-1].purpose, scene.fills[-1].price) == (purpose, D(price))
 
 
+def test_a_take_profit_that_the_bar_of_a_liquidation_touches_is_no_rescue() -> None:
+    scene = perp_scene("20")
+    trade(scene, "buy", "10", 100.0)
+    scene.order("sell", "10", trigger="100.5", goal=True, reduce_only=True, instrument=PERP.id)
+
+    scene.bar((100, 101, 90, 95), instrument=PERP)
+
+    assert (scene.fills[-1].purpose, scene.fills[-1].price) == (Purpose.LIQUIDATION, D(95))
+
+
 def test_what_a_stop_could_not_sell_for_want_of_volume_is_liquidated() -> None:
     scene = perp_scene("20", config=costing(unlimited_volume=False, max_volume_share=0.1))
     trade(scene, "buy", "10", 100.0)

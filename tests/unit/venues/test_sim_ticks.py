@@ -6,7 +6,7 @@ import pytest
 
 from abidance.model.market import Bar, BarSlice, BookSnapshot, Quote, Trade
 from abidance.model.order import Purpose, TimeInForce
-from tests.unit.venues.scene import PERP, SPOT, Scene, costing, fills_of
+from tests.unit.venues.scene import PERP, SPOT, D, Scene, costing, fills_of
 
 IOC, FOK = TimeInForce.IOC, TimeInForce.FOK
 
@@ -59,6 +59,27 @@ def test_a_stop_is_pulled_by_a_print_and_takes_it() -> None:
     show(scene, (1, 100.0, 1.0), (2, 94.0, 1.0))
 
     assert prices(scene) == [("1", "94")]
+
+
+def test_a_take_profit_is_pulled_by_a_print_and_takes_it() -> None:
+    scene = Scene(drive="trade", base="1")
+
+    scene.order("sell", "1", trigger="105", goal=True)
+    show(scene, (1, 104.0, 1.0), (2, 106.0, 1.0))
+
+    assert prices(scene) == [("1", "106")]
+
+
+def test_a_take_profit_waits_until_the_side_that_it_trades_with_is_there() -> None:
+    scene = Scene(drive="quote", base="1")
+
+    scene.order("sell", "1", trigger="105", goal=True)
+    scene.send(Quote(1, SPOT.id, 104.0, 9.0, 105.0, 9.0))
+    early = list(scene.fills)
+    scene.send(Quote(2, SPOT.id, 105.0, 9.0, 106.0, 9.0))
+
+    assert not early
+    assert [fill.price for fill in scene.fills] == [D(105)]
 
 
 def test_a_market_order_takes_the_quote_and_waits_for_more_of_it() -> None:

@@ -25,8 +25,7 @@ def made(venue: str, kind: InstrumentKind) -> tuple[AccountDialect, str]:
 
 
 def named(kinds: Collection[OrderType]) -> str:
-    words = {OrderType.STOP_LIMIT: "stop-limit"}
-    return ", ".join(words.get(each, each.value) for each in OrderType if each in kinds) or "none"
+    return ", ".join(each.value.replace("_", "-") for each in OrderType if each in kinds) or "none"
 
 
 def orders(venue: str, kind: InstrumentKind) -> str:

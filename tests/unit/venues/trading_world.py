@@ -328,15 +328,16 @@ class World:
         await self.advance(1)
         return stop
 
-    def goal(self, above: int, quantity: str = "0.09", strategy: str = "s") -> str:
-        """State a take-profit."""
+    def goal(self, above: int, quantity: str = "0.09", strategy: str = "s", *, triggers: bool = False) -> str:
+        """State a take-profit: a limit order, or one that `triggers`."""
         price = self.bid() + above
         return self.submit(
             Side.SELL,
             quantity,
             strategy,
-            type=OrderType.LIMIT,
-            price=price,
+            type=OrderType.TAKE_PROFIT if triggers else OrderType.LIMIT,
+            price=None if triggers else price,
+            trigger=price if triggers else None,
             reduce_only=True,
             purpose=Purpose.TAKE_PROFIT,
         )

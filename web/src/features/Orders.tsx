@@ -206,7 +206,7 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
   const [instrument, setInstrument] = useState(run.instruments[0] ?? "");
   const [strategy, setStrategy] = useState(run.strategies[0] ?? "");
   const [side, setSide] = useState<"buy" | "sell">("buy");
-  const [type, setType] = useState<"market" | "limit" | "stop">("market");
+  const [type, setType] = useState<"market" | "limit" | "stop" | "take_profit">("market");
   const [quantity, setQuantity] = useState("");
   const [price, setPrice] = useState("");
   const [stop, setStop] = useState<number | string>("");
@@ -233,7 +233,7 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
       type,
       quantity,
       price: type === "limit" ? price : undefined,
-      trigger: type === "stop" ? price : undefined,
+      trigger: type === "stop" || type === "take_profit" ? price : undefined,
       stop_distance: stop === "" ? undefined : typed(stop),
     };
     place.mutate({ params: { path: { run: run.name } }, body: { id: attempt.id(wish), ...wish } });
@@ -244,7 +244,7 @@ function ByHand({ run, onDone }: { run: Run; onDone: () => void }) {
       <Select label="Strategy whose capital it uses" data={run.strategies} value={strategy} onChange={(v) => v && setStrategy(v)} error={at.strategy} allowDeselect={false} />
       <Select label="Instrument" data={run.instruments} value={instrument} onChange={(v) => v && setInstrument(v)} error={at.instrument} allowDeselect={false} searchable />
       <Select label="Side" data={["buy", "sell"]} value={side} onChange={(v) => v && setSide(v as typeof side)} error={at.side} allowDeselect={false} />
-      <Select label="Type" data={["market", "limit", "stop"]} value={type} onChange={(v) => v && setType(v as typeof type)} error={at.type} allowDeselect={false} />
+      <Select label="Type" data={["market", "limit", "stop", { value: "take_profit", label: "take-profit" }]} value={type} onChange={(v) => v && setType(v as typeof type)} error={at.type} allowDeselect={false} />
       <TextInput label="Quantity" description={rules ? `${rules.base} in steps of ${exact(rules.lot)}${worth}` : "In the asset that is traded"} inputMode="decimal" value={quantity} onChange={(e) => setQuantity(e.currentTarget.value)} error={at.quantity} required />
       {type !== "market" && <TextInput label={type === "limit" ? "Limit price" : "Trigger"} description={rules ? `${rules.quote} in steps of ${exact(rules.tick)}, last ${toStep(last, rules.tick)}` : undefined} inputMode="decimal" value={price} onChange={(e) => setPrice(e.currentTarget.value)} error={at.price ?? at.trigger} required />}
       <NumberField label="Stop-loss distance" description={`${quoteOf(instrument)} from the price; empty for none`} value={stop} onChange={setStop} error={at.stop_distance} />

@@ -9,6 +9,8 @@ from pydantic_core import PydanticCustomError
 from abidance.api.schemas.wire import ID, LABEL, Amount, Moment, Schema, Share, VenueName
 from abidance.model.event import CircuitState, ControlAction, Part
 from abidance.model.order import (
+    PRICED,
+    TRIGGERED,
     Direction,
     OrderState,
     OrderType,
@@ -549,8 +551,8 @@ class OrderIn(Schema):
 
 
 _ASKED = {
-    "price": (OrderType.LIMIT, OrderType.STOP_LIMIT),
-    "trigger": (OrderType.STOP, OrderType.STOP_LIMIT),
+    "price": PRICED,
+    "trigger": TRIGGERED,
 }
 """What orders of some types must have."""
 

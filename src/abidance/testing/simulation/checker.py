@@ -28,6 +28,8 @@ SLACK = Decimal("1.02")
 """What one asset may be of equity, and how much more that, or an order, may be seen as here, where prices are older."""
 CRUMB = Decimal("0.000001")
 """By how much what a perpetual settles may differ: shares of a mean price are rounded."""
+_GOALS = ("limit", "take_profit")
+"""The types of the exits that wait for a better price."""
 _FROM: Mapping[str, frozenset[str]] = {
     "accepted": frozenset({"sent", "unknown"}),
     "unknown": frozenset({"sent", "open", "partial"}),
@@ -188,7 +190,7 @@ class Checker:
         price = given or story.price(instrument)
         quantity, reduces = Decimal(request["quantity"]), bool(request.get("reduce_only", False))
         self._hold("one intent", id not in story.intents, f"order {id} is intended twice")
-        is_goal = reduces and request.get("type", "market") == "limit"
+        is_goal = reduces and request.get("type", "market") in _GOALS
         side, who = request["side"], request.get("strategy", "")
         intent = Intent(id, instrument, side, quantity, reduces, price, end, parent, who, is_goal)
         story.intents[id] = intent

@@ -15,6 +15,7 @@ from abidance.model.instrument import SECOND_NS
 from abidance.risk.config import BreakersConfig, LimitsConfig, RiskConfig
 from abidance.run.config import RunConfig
 from abidance.run.perpetuals import PerpetualsConfig
+from abidance.strategy.config import ExitsConfig
 from abidance.testing.exchange.house import Asked
 from abidance.testing.exchange.kraken_orders import trade_id
 from abidance.testing.exchange.market import FUNDING_NS
@@ -124,7 +125,8 @@ class Kind:
     """One kind of world: its instruments, the first of which is traded, and how often it is drawn of itself.
 
     No entry may be worth more than `largest`, where one is set. In one that `is_shared` two strategies hold the
-    same instrument, and entries have goals beside their stops. Fees are taken in its `coin`, if it has one, while the
+    same instrument, and entries have goals beside their stops, at market in half of the worlds; in half of those with
+    perpetuals entries have such goals, too. Fees are taken in its `coin`, if it has one, while the
     account has any.
     """
 
@@ -176,6 +178,11 @@ def coins_of(seed: int) -> Decimal:
 def grade_of(seed: int, kind: Kind) -> str:
     """Return of which grade the account of a world is, empty where nobody says."""
     return Random(f"grade:{seed}").choice(("", PRO)) if KRAKEN in kind.instruments else ""
+
+
+def triggers_goals(seed: int, kind: Kind) -> bool:
+    """Say whether the goals of a world trade at market once their price is touched."""
+    return (kind.is_shared or kind.is_perpetual) and Random(f"goals:{seed}").random() < 0.5
 
 
 def calm_of(seed: int, kind: Kind) -> float:
@@ -243,7 +250,8 @@ def config_of(seed: int, kind: Kind) -> RunConfig:
 
 def _strategy(seed: int, kind: Kind, name: str) -> StrategyConfig:
     home, draws = kind.instruments[0], Random(f"{name}:{seed}").randrange(2**31) if kind.is_shared else seed
-    aims, goals = (0.7 if kind.instruments[1:] else 0.0), (0.6 if kind.is_shared else 0.0)
+    aims, triggers = (0.7 if kind.instruments[1:] else 0.0), triggers_goals(seed, kind)
+    goals = 0.6 if kind.is_shared or triggers else 0.0
     return StrategyConfig(
         strategy="Restless",
         name=name,
@@ -254,6 +262,7 @@ def _strategy(seed: int, kind: Kind, name: str) -> StrategyConfig:
         execution=_execution(seed) if kind.is_worked else ExecutionConfig(),
         leverage=LEVERAGE if kind.is_perpetual else 1.0,
         allow_short=kind.is_perpetual,
+        exits=ExitsConfig(take_profit_order="market" if triggers else "limit"),
     )
 
 

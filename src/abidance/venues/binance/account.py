@@ -39,6 +39,8 @@ _TYPES = {
     OrderType.LIMIT: "LIMIT",
     OrderType.STOP: "STOP_LOSS",
     OrderType.STOP_LIMIT: "STOP_LOSS_LIMIT",
+    OrderType.TAKE_PROFIT: "TAKE_PROFIT",
+    OrderType.TAKE_PROFIT_LIMIT: "TAKE_PROFIT_LIMIT",
 }
 
 
@@ -92,7 +94,7 @@ class BinanceSpotAccount(V3SpotAccount):
         reduce_only=False,
         cancels_all=True,
         window=WINDOW_MS / 1000,
-        notes=("Stops trade at market once the last price touches them.",),
+        notes=("Stops and take-profits trade once the last price touches them.",),
     )
 
     sections = (("private",), ("public",))

@@ -52,6 +52,8 @@ _TYPES = {
     OrderType.LIMIT: "LIMIT",
     OrderType.STOP: "STOP_MARKET",
     OrderType.STOP_LIMIT: "STOP",
+    OrderType.TAKE_PROFIT: "TAKE_PROFIT_MARKET",
+    OrderType.TAKE_PROFIT_LIMIT: "TAKE_PROFIT",
 }
 
 
@@ -148,7 +150,7 @@ class BinancePerpetualsAccount(AccountDialect):
         window=WINDOW_MS / 1000,
         dead_man="`countdownCancelAll`: nothing says that it leaves stops standing; it is not set.",
         notes=(
-            "Stops trade once the last price touches them.",
+            "Stops and take-profits trade once the last price touches them.",
             "An account in hedge mode has every order refused.",
         ),
     )

@@ -160,7 +160,7 @@ class BybitSpotAccount(AccountDialect):
             params["timeInForce"] = "PostOnly" if request.post_only else request.time_in_force.value.upper()
         if request.trigger is not None:
             params["triggerPrice"] = plain_number(request.trigger)
-            params["triggerDirection"] = 1 if request.side is Side.BUY else 2
+            params["triggerDirection"] = 1 if request.approach > 0 else 2
         if self.capability.reduce_only:
             params |= {"reduceOnly": request.reduce_only, "positionIdx": 0}
         return signed("POST", "order/create", params, is_urgent=request.reduce_only)
@@ -311,7 +311,7 @@ class BybitLinearAccount(BybitSpotAccount):
         ids_once=True,
         dead_man=_DEAD_MAN,
         notes=(
-            "Stops trade once the last price touches them.",
+            "Stops and take-profits trade once the last price touches them.",
             "An account in hedge mode has every order refused.",
             "The margin mode is one for the whole account: it is read and never set.",
             "Perpetuals of one run settle in one asset, USDT or USDC.",

@@ -11,7 +11,7 @@ import msgspec
 from abidance.model.command import Amend, Submit
 from abidance.model.instrument import SECOND_NS, Instrument
 from abidance.model.money import ZERO
-from abidance.model.order import Order, OrderState, OrderType, Side, TimeInForce
+from abidance.model.order import TRIGGERED, Order, OrderState, OrderType, Side, TimeInForce
 from abidance.venues.account import (
     AccountDialect,
     Call,
@@ -49,7 +49,10 @@ _TYPES = {
     OrderType.LIMIT: "limit",
     OrderType.STOP: "stop-loss",
     OrderType.STOP_LIMIT: "stop-loss-limit",
+    OrderType.TAKE_PROFIT: "take-profit",
+    OrderType.TAKE_PROFIT_LIMIT: "take-profit-limit",
 }
+_TRIGGERED = frozenset(_TYPES[each] for each in TRIGGERED)
 _STATES = {
     "pending": OrderState.OPEN,
     "open": OrderState.OPEN,
@@ -167,7 +170,7 @@ class KrakenAccount(AccountDialect):
         window=DEADLINE_S + _CLOCK_S,
         dead_man="It takes back every order of the account, protective stops too; it is not set.",
         notes=(
-            "Stops trade at market once the last price touches them.",
+            "Stops and take-profits trade once the last price touches them.",
             "Taking everything back takes the orders of all instruments of the account, those by hand too.",
             "Requests leave one by one, because each must bear a greater number than the one before.",
             "Questions are few: twenty, and one more in two seconds (see `feed.grades` for accounts of another grade).",
@@ -286,9 +289,8 @@ class KrakenAccount(AccountDialect):
 
     def _report(self, answer: Answer, txid: str, order: _Order, instrument: str = "") -> OrderReport:
         described = order.descr
-        is_stop = described.ordertype.startswith("stop-loss")
         price, trigger = _amount(described.price), None
-        if is_stop:
+        if described.ordertype in _TRIGGERED:
             price, trigger = _amount(described.price2), price
         with understood(self.venue, answer):
             sound(order.vol, order.vol_exec)

@@ -90,8 +90,9 @@ class Desk:
             if order.stage is Stage.MARKET or (order.stage is Stage.LIMIT and not order.rested):
                 wake = min(wake, order.arrival)
                 continue
-            price = order.trigger if order.stage is Stage.TRIGGER else self._beyond(order)
-            if (order.stage is Stage.TRIGGER) == (order.side > 0):
+            waits = order.stage is Stage.TRIGGER
+            price, rises = (order.trigger, order.approach) if waits else (self._beyond(order), -order.side)
+            if rises > 0:
                 high = min(high, price)
             else:
                 low = max(low, price)
@@ -113,7 +114,7 @@ class Desk:
             if order.stage is Stage.MARKET or order.expiry != NEVER:
                 eager = True
             elif order.stage is Stage.TRIGGER:
-                if order.side > 0:
+                if order.approach > 0:
                     high = min(high, order.trigger)
                 else:
                     low = max(low, order.trigger)

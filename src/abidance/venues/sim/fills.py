@@ -49,17 +49,17 @@ def within_limit(ticks: int, limit_ticks: int, side: int) -> int:
     return max(limit_ticks, ticks)
 
 
-def is_touched(trigger: float, low: float, high: float, side: int) -> bool:
-    """Say whether a stop's trigger was reached: a buy stop from below, a sell stop from above."""
-    return high >= trigger if side > 0 else low <= trigger
+def is_touched(trigger: float, low: float, high: float, approach: int) -> bool:
+    """Say whether a trigger was reached: from below (`approach` +1: a stop that buys) or from above."""
+    return high >= trigger if approach > 0 else low <= trigger
 
 
-def stop_price(trigger: float, reference: float, side: int) -> float:
-    """Return where a touched stop trades before slippage: its trigger, or `reference` when that is past it.
+def trigger_price(trigger: float, reference: float, approach: int) -> float:
+    """Return where a touched order trades before slippage: its trigger, or `reference` when that is past it.
 
-    `reference` is the open, or for a stop that came within the bar the price at that moment.
+    `reference` is the open, or for an order that came within the bar the price at that moment.
     """
-    if side > 0:
+    if approach > 0:
         return max(reference, trigger)
     return min(reference, trigger)
 

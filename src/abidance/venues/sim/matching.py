@@ -89,7 +89,7 @@ class BarMatch:
             elif order.stage is Stage.MARKET:
                 yield from self._take(order, price, ts)
             elif order.stage is Stage.TRIGGER:
-                if fills.is_touched(order.trigger, price, price, order.side):
+                if fills.is_touched(order.trigger, price, price, order.approach):
                     yield from self._pull(order, price, ts)
             elif not order.rested:
                 yield from self._arrive(order, price, ts)
@@ -103,7 +103,7 @@ class BarMatch:
             order.reference = self._bar.open
 
     def inside(self) -> Iterator[Step]:
-        """Yield what happened within the bar: liquidations and stops before limits, so that the worse comes first."""
+        """Yield what happened within the bar: liquidations and stops before all else, so that the worse comes first."""
         while (steps := self._next()) is not None:
             yield from steps
 
@@ -119,9 +119,11 @@ class BarMatch:
         if holding is not None and not self._is_rescued(holding):
             return iter((Liquidation(ts, holding),))
         for order in desk.orders.values():
-            if self._is_pulled(order):
-                return self._pull(order, fills.stop_price(order.trigger, order.reference, order.side), ts)
+            if order.is_stop and self._is_pulled(order):
+                return self._pull_inside(order, ts)
         for order in desk.orders.values():
+            if self._is_pulled(order):
+                return self._pull_inside(order, ts)
             if order.stage is not Stage.LIMIT or order.tried == self.ts_open or order.arrival > self.ts_open:
                 continue
             if not order.rested:
@@ -131,19 +133,20 @@ class BarMatch:
         return None
 
     def _is_pulled(self, order: WorkingOrder) -> bool:
-        """Say whether a stop is held against this bar: it is enough that it arrived before the close."""
+        """Say whether a trigger is held against this bar: for a stop it is enough that it arrived before the close."""
         return (
             order.stage is Stage.TRIGGER
-            and order.arrival < self._close
+            and (order.arrival < self._close if order.is_stop else order.arrival <= self.ts_open)
             and order.tried != self.ts_open
-            and fills.is_touched(order.trigger, self._low, self._high, order.side)
+            and fills.is_touched(order.trigger, self._low, self._high, order.approach)
         )
 
     def _is_rescued(self, holding: Holding) -> bool:
         """Say whether a stop of the same strategy stands before the liquidation price and is still to be pulled."""
         side = holding.side
         return any(
-            order.side == -side
+            order.is_stop
+            and order.side == -side
             and order.request.strategy == holding.strategy
             and side * (order.trigger - holding.liquidation) > 0
             and self._is_pulled(order)
@@ -154,8 +157,11 @@ class BarMatch:
         desk = self._desk
         return fills.is_passed(order.price, low, high, desk.tick, order.side, desk.rules.on_touch)
 
+    def _pull_inside(self, order: WorkingOrder, ts: int) -> Iterator[Step]:
+        return self._pull(order, fills.trigger_price(order.trigger, order.reference, order.approach), ts)
+
     def _pull(self, order: WorkingOrder, price: float, ts: int) -> Iterator[Step]:
-        """Trigger a stop. A stop-limit that cannot take at once fills here only if the bar closed through its limit."""
+        """Trigger an order. A limit that cannot take at once then fills here only if the bar closed through it."""
         order.pull()
         order.tried = self.ts_open
         self._desk.changed()
@@ -251,7 +257,8 @@ class Tick:
                 yield Ending(ts, order, EXPIRED)
                 continue
             if order.stage is Stage.TRIGGER:
-                if not fills.is_touched(order.trigger, self.bid, self.ask, order.side):
+                price = self.ask if order.side > 0 else self.bid
+                if not fills.is_touched(order.trigger, price, price, order.approach):
                     continue
                 order.pull()
                 order.rested = False

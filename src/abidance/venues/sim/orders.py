@@ -6,14 +6,12 @@ from enum import IntEnum
 
 from abidance.model.instrument import Instrument
 from abidance.model.money import ZERO
-from abidance.model.order import OrderRequest, OrderType, TimeInForce
+from abidance.model.order import PRICED, TRIGGERED, OrderRequest, OrderType, TimeInForce
 
 NEVER = 1 << 62
 """A moment that does not come."""
 
 _LARGEST = Decimal(10) ** 15
-_PRICED = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
-_TRIGGERED = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 
 
 class Stage(IntEnum):
@@ -27,8 +25,7 @@ class Stage(IntEnum):
 _FIRST_STAGE = {
     OrderType.MARKET: Stage.MARKET,
     OrderType.LIMIT: Stage.LIMIT,
-    OrderType.STOP: Stage.TRIGGER,
-    OrderType.STOP_LIMIT: Stage.TRIGGER,
+    **dict.fromkeys(TRIGGERED, Stage.TRIGGER),
 }
 
 
@@ -36,8 +33,9 @@ _FIRST_STAGE = {
 class WorkingOrder:
     """An order that the venue holds; floats and ticks mirror the request's Decimals for the fill rules.
 
-    `arrival` is when it reached the venue, `reference` the price then (the open for all that came before the bar),
-    `rested` whether it was checked against the market on arrival, `tried` the open time of the last bar it acted in.
+    `approach` is from where the price comes to its trigger: +1 from below, -1 from above. `arrival` is when it reached
+    the venue, `reference` the price then (the open for all that came before the bar), `rested` whether it was checked
+    against the market on arrival, `tried` the open time of the last bar it acted in.
     """
 
     id: str
@@ -53,12 +51,18 @@ class WorkingOrder:
     price: float = 0.0
     price_ticks: int = 0
     trigger: float = 0.0
+    approach: int = 0
     reference: float = 0.0
     rested: bool = False
     tried: int = -1
     closed: bool = False
     reserve_price: Decimal = ZERO
     reserved: Decimal = ZERO
+
+    @property
+    def is_stop(self) -> bool:
+        """Return True when it waits for a price that is worse than now."""
+        return self.stage is Stage.TRIGGER and self.approach == self.side
 
     @property
     def left(self) -> int:
@@ -83,11 +87,11 @@ class WorkingOrder:
             self.price = float(request.price)
             self.price_ticks = int(request.price / self.instrument.tick)
         if request.trigger is not None:
-            self.trigger = float(request.trigger)
+            self.trigger, self.approach = float(request.trigger), request.approach
 
     def pull(self) -> None:
-        """Turn a stop that was touched into what it becomes."""
-        self.stage = Stage.LIMIT if self.request.type is OrderType.STOP_LIMIT else Stage.MARKET
+        """Turn an order whose trigger was touched into what it becomes."""
+        self.stage = Stage.LIMIT if self.request.type in PRICED else Stage.MARKET
         self.rested = True
 
 
@@ -103,12 +107,12 @@ def filter_reason(request: OrderRequest, instrument: Instrument) -> str:
         return wrong
     if request.quantity < instrument.min_quantity:
         return f"quantity {request.quantity} is below the minimum {instrument.min_quantity}"
-    for name, value, types in (("price", request.price, _PRICED), ("trigger", request.trigger, _TRIGGERED)):
+    for name, value, types in (("price", request.price, PRICED), ("trigger", request.trigger, TRIGGERED)):
         if (value is None) is (request.type in types):
             return f"a {request.type} order {'needs' if value is None else 'takes no'} {name}"
         if value is not None and (wrong := _step_reason(name, value, instrument.tick)):
             return wrong
-    if request.post_only and (request.type not in _PRICED or request.time_in_force is not TimeInForce.GTC):
+    if request.post_only and (request.type not in PRICED or request.time_in_force is not TimeInForce.GTC):
         return "post-only belongs to limit orders that wait"
     if request.expire_after is not None and request.expire_after <= 0:
         return f"expiry after {request.expire_after} seconds has passed before it began"

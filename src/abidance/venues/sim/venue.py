@@ -184,7 +184,7 @@ class SimVenue:
         if not reason and request.quantity <= order.filled * desk.instrument.lot:
             reason = f"quantity {request.quantity} is filled already"
         if not reason and request.trigger != old.trigger and order.stage is not Stage.TRIGGER:
-            reason = "the stop was triggered already"
+            reason = "it was triggered already"
         reason = reason or self._clearing.refusal(desk, order, request)
         if reason:
             return ChangeRejected(self._now, order.id, reason)

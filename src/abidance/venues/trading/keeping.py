@@ -17,7 +17,7 @@ from abidance.model.command import Submit
 from abidance.model.errors import VenueError
 from abidance.model.instrument import SECOND_NS
 from abidance.model.money import ZERO, to_decimal
-from abidance.model.order import OrderRequest, OrderState, OrderType, Side
+from abidance.model.order import PRICED, STOP_TYPES, OrderRequest, OrderState, OrderType, Side
 from abidance.venues.account import AccountDialect, Proof, Reply
 from abidance.venues.net.transport import within
 from abidance.venues.trading.inquiry import LAG, Inquiry
@@ -75,8 +75,8 @@ class Keeping:
         if request.type is OrderType.MARKET or not self._competes(tracked):
             return False
         others = [each for each in self._register.beside(tracked) if each.is_standing]
-        if request.trigger is not None:
-            others = [each for each in others if each.request.trigger is not None or self._is_due(each)]
+        if _is_stop(tracked):
+            others = [each for each in others if _is_stop(each) or self._is_due(each)]
         return bool(others)
 
     def _competes(self, tracked: Tracked) -> bool:
@@ -107,7 +107,7 @@ class Keeping:
         """Send an order that we held, now that its price has come."""
         request = tracked.request
         if request.trigger is not None:
-            kind = OrderType.LIMIT if request.type is OrderType.STOP_LIMIT else OrderType.MARKET
+            kind = OrderType.LIMIT if request.type in PRICED else OrderType.MARKET
             request = replace(request, type=kind, trigger=None)
         self._way.log.info("held_order_released", order=tracked.id, instrument=request.instrument)
         self._send(tracked, request)
@@ -267,12 +267,12 @@ class Keeping:
 
     def _is_early(self, tracked: Tracked) -> bool:
         """Say whether a goal was sent a moment ago that would have to give way to a stop: the price may come again."""
-        goals = (each for each in self._register.beside(tracked) if each.request.type is OrderType.LIMIT)
+        goals = (each for each in self._register.beside(tracked) if _is_goal(each))
         since = self._way.wire.now() - SETTLE
         return any(goal.is_standing and goal.sent_at > since for goal in goals)
 
     def keeps(self, tracked: Tracked, command: Submit, reply: Reply) -> bool:
-        """Go on to watch the market for a stop that was to go back and is not at the venue; say whether we do."""
+        """Go on to watch the market for what was to go back and is not at the venue; say whether we do."""
         was_held = tracked.told in (OrderState.OPEN, OrderState.PARTIAL) and not tracked.is_unwanted
         can_wait = command.request.trigger is not None or not reply.has_left
         if was_held and can_wait and reply.proof in (Proof.REFUSED, Proof.LATE):
@@ -296,10 +296,19 @@ def _is_at_market(tracked: Tracked) -> bool:
     return tracked.request.type is OrderType.MARKET
 
 
+def _is_stop(tracked: Tracked) -> bool:
+    return tracked.request.type in STOP_TYPES
+
+
+def _is_goal(tracked: Tracked) -> bool:
+    return not (_is_at_market(tracked) or _is_stop(tracked))
+
+
 def is_due(request: OrderRequest, bid: float, ask: float) -> bool:
     """Say whether the price at which an order would trade now is at its trigger or, without one, at its limit."""
+    price = ask if request.side is Side.BUY else bid
     if request.trigger is not None:
-        return ask >= request.trigger if request.side is Side.BUY else bid <= request.trigger
+        return price >= request.trigger if request.approach > 0 else price <= request.trigger
     if request.price is not None:
-        return ask <= request.price if request.side is Side.BUY else bid >= request.price
+        return price <= request.price if request.side is Side.BUY else price >= request.price
     return True

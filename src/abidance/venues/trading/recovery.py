@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from abidance.model.command import Submit
 from abidance.model.instrument import SECOND_NS
-from abidance.model.order import Fill, Order, OrderState
+from abidance.model.order import STOP_TYPES, Fill, Order, OrderState
 from abidance.venues.trading.inquiry import Inquiry
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register
@@ -84,7 +84,7 @@ class Recovery:
     def _never_left(self, tracked: Tracked) -> None:
         """Send a stop that there was no time to send; anything else is for the engine to wish anew."""
         request = tracked.request
-        if request.reduce_only and request.trigger is not None and not tracked.is_unwanted:
+        if request.reduce_only and request.type in STOP_TYPES and not tracked.is_unwanted:
             tracked.sent_at = self._way.wire.now()
             self._place(tracked, Submit(tracked.id, request, tracked.sent_at))
         elif not tracked.is_closed:

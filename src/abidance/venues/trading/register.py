@@ -432,7 +432,7 @@ def left_standing(register: Register) -> str:
     ]
     if not told:
         return ""
-    return f"stops of ours are on no record and were left standing ({', '.join(told)}): restore it, or take them back there."
+    return f"stops or take-profits of ours are on no record and were left standing ({', '.join(told)}): restore it, or take them back there."
 
 
 def _place(tracked: Tracked) -> tuple[str, str, Side, bool]:
