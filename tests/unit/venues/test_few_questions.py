@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from math import inf
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 
 from abidance.model.order import Side
 from abidance.testing.exchange import Fault, Wrong
+from abidance.venues.account import Call
 from abidance.venues.net.budget import AHEAD, Budgets
 from abidance.venues.net.limits import HostLimits, Request, Rule, Window
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading.inquiry import LAG
+from abidance.venues.trading.line import Way
+from abidance.venues.trading.questions import Asked, Questions
 from abidance.venues.trading.tracked import Tracked
 from tests.unit.venues.net_world import HandPulse, settle
 from tests.unit.venues.trading_world import World
@@ -270,7 +274,191 @@ async def test_an_exit_asks_itself_what_became_of_a_stop_unless_that_was_asked_s
     assert asked["OpenOrders"] == 1
 
 
+# --- who waits to ask the same
+
+
+class Line:
+    """A wire on which nothing leaves until it is let go; `waiting` is what would leave, and by whose place."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Call, float]] = []
+        self._gates: list[asyncio.Future[Answer]] = []
+
+    async def ask(self, call: Call, leaving: Callable[[], None], *, waits: bool, came: float) -> Answer:
+        place, gate = (call, came), asyncio.get_running_loop().create_future()
+        self.waiting.append(place)
+        self._gates.append(gate)
+        try:
+            answer: Answer = await gate
+        except asyncio.CancelledError:
+            at = self.waiting.index(place)
+            del self.waiting[at], self._gates[at]
+            raise
+        assert waits
+        leaving()
+        return answer
+
+    async def let_go(self, text: bytes = b"") -> None:
+        """Let all that wait leave, and answer them."""
+        for gate in self._gates:
+            gate.set_result(Answer(200, {}, text))
+        await settle()
+        self.waiting.clear()
+        self._gates.clear()
+
+
+class Asker(Questions):
+    """Questions over a `line`, at a time that a test moves."""
+
+    def __init__(self) -> None:
+        self.line, self.pulse, nobody = Line(), HandPulse(), cast(Any, None)
+        super().__init__(Way(cast(Any, self.line), nobody, cast(Any, self.pulse), nobody, nobody))
+
+    def asks(self, name: str, *, urgent: bool = False, came: float = inf) -> "asyncio.Task[Answer]":
+        call = Call((), "POST", name, is_urgent=urgent)
+        return asyncio.ensure_future(self.ask(call, came))
+
+    def asks_since(self, since: int, *, urgent: bool = False) -> "asyncio.Task[Asked]":
+        call = Call((), "POST", "fills", {"start": since}, is_urgent=urgent)
+        return asyncio.ensure_future(self.ask_since(call, "fills", since))
+
+
+@pytest.mark.parametrize("urgent_first", [True, False])
+async def test_an_urgent_question_answers_those_who_wait_to_ask_the_same_without_haste(
+    *, urgent_first: bool
+) -> None:
+    asker = Asker()
+
+    asked = []
+    for urgent in (urgent_first, not urgent_first):
+        asked.append(asker.asks("open", urgent=urgent))
+        await settle()
+
+    assert [call.is_urgent for call, _ in asker.line.waiting] == [True]
+    await asker.line.let_go(b"all")
+    assert [(await each).body for each in asked] == [b"all", b"all"]
+
+
+async def test_who_asks_once_a_question_has_left_wants_to_know_of_what_comes_later() -> None:
+    asker = Asker()
+    first = asker.asks("open")
+    await settle()
+    await asker.line.let_go(b"before")
+
+    second = asker.asks("open")
+    await settle()
+    await asker.line.let_go(b"after")
+
+    assert ((await first).body, (await second).body) == (b"before", b"after")
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=6))
+def test_whoever_waits_for_what_was_is_answered_as_early_and_as_urgently_as_any_of_them_wishes(
+    wishes: list[tuple[int, bool]],
+) -> None:
+    async def played() -> None:
+        asker, asked = Asker(), []
+        for since, urgent in wishes:
+            asked.append(asker.asks_since(since, urgent=urgent))
+            await settle()
+
+        ((call, _),) = asker.line.waiting
+        await asker.line.let_go()
+
+        assert call.params == {"start": min(since for since, _ in wishes)}
+        assert call.is_urgent == any(urgent for _, urgent in wishes)
+        assert all([(await each).call == call for each in asked])
+
+    asyncio.run(played())
+
+
+async def test_one_that_goes_instead_keeps_the_better_place() -> None:
+    asker = Asker()
+    early = asker.asks("closed", came=-7.0)
+    await settle()
+    late = asker.asks("closed", urgent=True)
+    await settle()
+
+    assert [(call.is_urgent, came) for call, came in asker.line.waiting] == [(True, -7.0)]
+    await asker.line.let_go()
+    await asyncio.gather(early, late)
+
+
+async def test_who_gives_up_waiting_takes_the_answer_from_nobody_else() -> None:
+    asker = Asker()
+    asked = [asker.asks("open"), asker.asks("open")]
+    await settle()
+
+    asked[0].cancel()
+    await settle()
+    await asker.line.let_go(b"all")
+
+    assert (await asked[1]).body == b"all"
+
+
 # --- what need not be asked
+
+
+async def use_up(world: World) -> None:
+    """Let somebody else use all questions."""
+    budget, asked = world.gateway._way.wire._counted(world.gateway.dialect.funds())
+    budget.heed(Answer(200, {}, b"EAPI:Rate limit exceeded"), asked)
+
+
+async def test_while_questions_are_short_none_is_asked_that_cannot_prove_an_order_absent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.exchange.faults.add(Fault(Wrong.DEAF, world.scene.order, 0, 1))
+    await use_up(world)
+    asked = questions(world, monkeypatch)
+    lost = world.submit()
+
+    await world.advance(28)
+
+    assert world.told(lost)[-1] == "OrderAbandoned"
+    assert asked["ClosedOrders"] == 2
+
+
+async def test_an_exit_does_not_ask_again_for_what_is_looked_for_after_its_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, keeping = await never_arrived(world), world.gateway._keeping
+    await world.advance(6)
+    assert await world.gateway._inquiry.look(known) is None
+    known.asked_off_at = known.denied_at
+    await world.advance(LAG - 3)
+    asked = questions(world, monkeypatch)
+
+    await keeping._ask_after(known)
+    await world.advance(1)
+
+    assert asked["OpenOrders"] == 0
+
+
+async def test_executions_are_not_asked_for_again_that_somebody_has_asked_for_since(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, inquiry = await never_arrived(world), world.gateway._inquiry
+    before = world.pulse.steady()
+    await inquiry.sweep_one(known.request.instrument, known.sent_at, urgent=True)
+    asked = questions(world, monkeypatch)
+
+    await inquiry.sweep(after=before)
+    known_already = asked["TradesHistory"]
+    await inquiry.sweep(after=world.pulse.steady() + 1)
+
+    assert (known_already, asked["TradesHistory"]) == (0, 1)
+
+
+async def test_nobody_asks_for_what_an_account_has_while_that_can_only_be_weighed_in_part_and_questions_are_short(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await never_arrived(world)
+    await use_up(world)
+    asked = questions(world, monkeypatch)
+
+    assert not await world.gateway.scales.compare()
+    assert asked["BalanceEx"] == 0
 
 
 async def test_a_start_asks_once_for_what_it_and_the_stream_that_begins_want_to_know(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from abidance.testing.simulation.checker import Failure
 from abidance.testing.simulation.clockwork import run_virtual
-from abidance.testing.simulation.kinds import KINDS, kind_of
+from abidance.testing.simulation.kinds import CALM, KINDS, kind_of
 from abidance.testing.simulation.trouble import Trouble, faults_of
 from abidance.testing.simulation.world import Errors, Place, faulty
 
@@ -105,7 +105,7 @@ def play(seed: int, kind: str = "") -> Played:
     with tempfile.TemporaryDirectory(prefix="abidance-simulation-") as folder:
         place = Place(seed, Path(folder), KINDS[kind] if kind else kind_of(seed))
         trouble = Trouble(place)
-        settled = place.calm
+        settled = CALM
         try:
             with faulty(place.disk), Errors(place.checker):
                 settled = run_virtual(_course(place, trouble), place.loop)
@@ -136,22 +136,21 @@ async def _calm(place: Place, trouble: Trouble, work: Sequence["asyncio.Future[N
 
     Who trades is never quite told of what happens this moment: no difference alone may last.
     """
-    calm = place.calm
-    began, settled, looks = place.loop.time(), calm, 0
+    began, settled, looks = place.loop.time(), CALM, 0
     seen, texts = Counter[str](), dict[str, str]()
-    while (after := place.loop.time() - began) < calm and place.checker.failure is None:
+    while (after := place.loop.time() - began) < CALM and place.checker.failure is None:
         await _look(place, work)
         last = _differences(place, trouble)
         if not last:
             settled = min(settled, after)
-        if settled < calm and after >= calm - _LAST:
+        if settled < CALM and after >= CALM - _LAST:
             looks += 1
             seen.update(last.keys())
         texts |= last
     lasting = [texts[what] for what, times in seen.items() if times > MOST_APART * looks]
-    if settled >= calm or lasting:
+    if settled >= CALM or lasting:
         found = lasting or [*_differences(place, trouble).values()]
-        place.checker.fail("calm", f"{calm:g} s after the last fault: {'; '.join(found)}")
+        place.checker.fail("calm", f"{CALM:g} s after the last fault: {'; '.join(found)}")
     return settled
 
 

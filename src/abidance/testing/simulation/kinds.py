@@ -37,8 +37,8 @@ LARGEST = 1_200
 """The most that one order may be worth where a limit is set, in quote units: some wishes of a strategy go beyond."""
 PRO = "pro"
 """The grade of half of the accounts at Kraken; the others have the one that is taken where nobody says any."""
-CALM, LONG_CALM = 30.0, 60.0
-"""Virtual seconds after which all must be well again: twice as long where half as many questions are answered."""
+CALM = 30.0
+"""Virtual seconds after which all must be well again."""
 UNCOUNTED = frozenset({KUCOIN, MEXC})
 """Where orders are not counted apart from other requests."""
 CANCEL, PLACE, ASK = "DELETE", "POST", "GET"
@@ -183,11 +183,6 @@ def grade_of(seed: int, kind: Kind) -> str:
 def triggers_goals(seed: int, kind: Kind) -> bool:
     """Say whether the goals of a world trade at market once their price is touched."""
     return (kind.is_shared or kind.is_perpetual) and Random(f"goals:{seed}").random() < 0.5
-
-
-def calm_of(seed: int, kind: Kind) -> float:
-    """Return for how many seconds a world is calm in the end."""
-    return LONG_CALM if KRAKEN in kind.instruments and not grade_of(seed, kind) else CALM
 
 
 def epoch_of(kind: Kind) -> int:

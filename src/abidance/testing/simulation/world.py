@@ -43,7 +43,6 @@ from abidance.testing.simulation.kinds import (
     SPOT,
     TONGUES,
     Kind,
-    calm_of,
     coins_of,
     config_of,
     epoch_of,
@@ -175,7 +174,6 @@ class Place:
         self.pulse = VirtualPulse(self.loop, epoch_of(kind))
         self.folder = folder / "bot"
         self.folder.mkdir(parents=True)
-        self.calm = calm_of(seed, kind)
         self.hits: dict[str, int] = {}
         walk = Walk(f"{seed}:{kind.instruments[0]}", BEGIN, 0.08)
         self.sites = tuple(Site(seed, kind, id, walk, self.pulse) for id in kind.instruments)

@@ -36,7 +36,7 @@ from abidance.venues.trading.books import Books
 from abidance.venues.trading.changes import CONFIRM, Changes, amended
 from abidance.venues.trading.clock import VenueClock
 from abidance.venues.trading.countdown import DeadMan
-from abidance.venues.trading.inquiry import GRACE, Inquiry
+from abidance.venues.trading.inquiry import FILLS, GRACE, Inquiry
 from abidance.venues.trading.keeping import Keeping
 from abidance.venues.trading.line import LONGEST, PrivateLine, Way
 from abidance.venues.trading.modes import Wanted, differences
@@ -48,7 +48,7 @@ from abidance.venues.trading.scales import BOOKS, UNWEIGHED, Scales
 from abidance.venues.trading.signs import tell_reply
 from abidance.venues.trading.tracked import Tracked
 
-OPEN_ORDERS, FILLS, FUNDS, CLOCK = 10.0, 30.0, 60.0, 600.0
+OPEN_ORDERS, FUNDS, CLOCK = 10.0, 60.0, 600.0
 """Seconds between comparisons."""
 AGAIN = 20.0
 """The same, at most, while an account differs from our books, or too much was under way to compare it."""
@@ -104,7 +104,8 @@ class VenueGateway:
             dialect, self.register, way, self._lock, self._submit, self._asked_off, self._inquiry
         )
         self.scales = Scales(
-            dialect, self.register, way, books, self.doubts, self.doubt, self._inquiry.sweep, self._keeping.asked
+            dialect, self.register, way, books, self.doubts, self.doubt, self._inquiry.sweep, self._keeping.asked,
+            self._inquiry.ask,
         )  # fmt: skip
         self._changes = Changes(
             dialect, self.register, way, self._inquiry, self._lock, self._change_call, self._hear_all, tell
@@ -118,7 +119,7 @@ class VenueGateway:
         self._recall = Recall(
             dialect, self.register, way, self._lock, self._change_call, self._hear_all, self._confirm
         )
-        self._hints = {
+        self._hints: dict[str, Callable[[], Coroutine[object, object, object]]] = {
             "payments": self._inquiry.ask_payments,
             "mode": self.compare_modes,
             "exposure": self.scales.compare,
@@ -293,7 +294,7 @@ class VenueGateway:
             if tracked.is_closed:
                 return
             await self._way.pulse.sleep(delay)
-            if tracked.told is OrderState.UNKNOWN:  # somebody looks for it already
+            if tracked.told.is_closed or tracked.told is OrderState.UNKNOWN:  # somebody looks for it
                 continue
             with suppress(VenueError):
                 if await self._inquiry.look(tracked) is None:
@@ -334,7 +335,7 @@ class VenueGateway:
                 self._every(1.0, self._check_flight),
                 self._every(BACK, self._keeping.bring_back),
                 self._every(OPEN_ORDERS if self._line else POLL, self.compare_orders),
-                self._every(FILLS, self._inquiry.sweep),
+                self._every(FILLS, self._inquiry.sweep_in_time),
                 self._first_weighing(),
                 self._every(FUNDS, self.scales.compare),
                 self._every(FUNDS, self.compare_modes),
@@ -395,7 +396,7 @@ class VenueGateway:
 
         Return whether it came to a result.
         """
-        has_result = await self.scales.compare_later()
+        has_result = await self.scales.compare_later(urgent=True)
         if self.scales.was_whole:
             self.doubt("start", "")
         return has_result
@@ -501,10 +502,10 @@ class VenueGateway:
 
     async def _after_gap(self) -> None:
         """Find what happened while nobody listened, then trust the stream again."""
-        backoff, this = Backoff(self._way.draw, longest=LONGEST), self._ups
+        backoff, this, up_at = Backoff(self._way.draw, longest=LONGEST), self._ups, self._way.pulse.steady()
         while self._ups == this and self.hears:
             try:
-                await self._inquiry.sweep()
+                await self._inquiry.sweep(after=up_at)
                 await self.compare_orders()
             except Exception as error:
                 if not isinstance(error, VenueError | JournalError):

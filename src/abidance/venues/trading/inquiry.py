@@ -6,7 +6,7 @@ It asks, and hands every answer to the register; it sends no order and takes non
 import asyncio
 from collections.abc import Callable, Container, Coroutine, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from functools import partial
+from math import inf
 
 from msgspec.structs import replace
 
@@ -23,11 +23,14 @@ from abidance.venues.account import (
 )
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading.line import Way
+from abidance.venues.trading.questions import Asked, Questions, name_of
 from abidance.venues.trading.register import Register
 from abidance.venues.trading.tracked import Tracked
 
 GRACE = 2.0
 """Seconds beyond the venue's window before absence may count; looks at several orders wait so long for each other."""
+TOGETHER = 4.0
+"""The same while questions are short: what a look costs takes so long to be allowed again."""
 LAG = 12.0
 """Seconds for which an order must be absent: copies of the books may be that far behind."""
 UNSHOWN = 600.0
@@ -38,6 +41,8 @@ _MOMENT = 0.05
 """Seconds by which one asks later than when the answer begins to count."""
 ALARM = 120.0
 """Seconds without proof after which people are told."""
+FILLS = 30.0
+"""Seconds between questions for executions."""
 OVERLAP = 60 * SECOND_NS
 """Executions are asked for from so long before the newest that is known."""
 
@@ -67,12 +72,16 @@ class Inquiry:
         self._on_absent = on_absent
         self._on_news = on_news
         self.compared = asyncio.Event()
-        """Until the account was compared once, each order is asked for once: what concerns all goes first."""
+        """Until the account was compared once, looks that prove nothing are made once: what concerns all goes first."""
         self._swept: dict[str, int] = {}
+        self._swept_at: dict[str, float] = {}
+        self._payments_at = -inf
+        self._failed_at: float | None = None
         self._paid_at = 0
         self._resolving: set[str] = set()
         self._looked: set[str] = set()
-        self._waiting: dict[str, asyncio.Task[Answer]] = {}
+        self._questions = Questions(way)
+        self.ask = self._questions.ask
 
     def begin(self, since: int) -> None:
         """Ask for executions and funding from `since` (ns UTC) on."""
@@ -93,28 +102,35 @@ class Inquiry:
             while tracked.told in (OrderState.UNKNOWN, OrderState.SENT):
                 pause, slept = pauses[min(attempt, len(pauses) - 1)], self._way.pulse.steady()
                 await self._way.pulse.sleep(min(pause, self._due_in(tracked) or AGAIN) if attempt else pause)
-                if attempt:
-                    await self.compared.wait()
                 attempt += 1
                 await self.let_it_show()
                 with suppress(VenueError):  # no answer is not the answer "no"
-                    # Nobody else has just asked, or one more look may prove it now.
-                    is_due = tracked.denied_at < slept or not self._due_in(tracked)
+                    came = self._way.pulse.steady()
+                    is_due = not self._due_in(tracked) or (
+                        tracked.denied_at < slept  # nobody else has just asked
+                        and (attempt == 1 or self.compared.is_set())
+                        and not self.is_short(tracked)
+                    )
                     if tracked.told is OrderState.UNKNOWN and is_due and not self.is_absent(tracked):
                         await self.look(tracked)
                     if tracked.told is OrderState.UNKNOWN and self.is_absent(tracked):
-                        await self._prove_absence(tracked)
+                        await self._prove_absence(tracked, came)
                 if self._way.pulse.steady() - began > ALARM and tracked.told is OrderState.UNKNOWN:
                     self._doubt(f"order {tracked.id}", f"the outcome of order {tracked.id} cannot be proven.")
         finally:
             self._resolving.discard(tracked.id)
             self._doubt(f"order {tracked.id}", "")
 
-    async def _prove_absence(self, tracked: Tracked) -> None:
+    def is_short(self, tracked: Tracked) -> bool:
+        """Say whether a look would have to wait for the venue's limits now."""
+        first = next(iter(self._dialect.find(tracked.view())), None)
+        return first is not None and self._way.wire.delay(first._replace(is_urgent=False)) > 0
+
+    async def _prove_absence(self, tracked: Tracked, came: float) -> None:
         """Abandon an order that the venue does not know, unless open orders and executions say otherwise."""
         if self._register.strays:  # they are explained first
             return
-        await self.sweep_one(tracked.request.instrument, tracked.sent_at - OVERLAP, urgent=True)
+        await self.sweep_one(tracked.request.instrument, tracked.sent_at - OVERLAP, urgent=True, came=came)
         seen = [call._replace(told=None) for call in self._dialect.find(tracked.view())]
         if any(call not in seen for call in self._dialect.open_orders()):
             await self.list_orders()
@@ -148,10 +164,11 @@ class Inquiry:
 
         Orders that are looked for by the same questions wait a little for each other, so that fewer are asked.
         """
-        due, asked = self._due_at(tracked), self._questions(tracked)
+        due, asked = self._due_at(tracked), self._found_by(tracked)
         unknown = (each for each in self._register.open() if each.told is OrderState.UNKNOWN)
-        alike = (self._due_at(each) for each in unknown if self._questions(each) == asked)
-        left = max((due, *(other for other in alike if other < due + GRACE))) - self._way.pulse.steady()
+        alike = (self._due_at(each) for each in unknown if self._found_by(each) == asked)
+        together = TOGETHER if self.is_short(tracked) else GRACE
+        left = max((due, *(other for other in alike if other < due + together))) - self._way.pulse.steady()
         return left + _MOMENT if left > 0 else 0.0
 
     def _due_at(self, tracked: Tracked) -> float:
@@ -160,8 +177,8 @@ class Inquiry:
             return since + self._patience
         return self._way.pulse.steady() + (self._late(tracked) - self._way.wire.now()) / SECOND_NS
 
-    def _questions(self, tracked: Tracked) -> list[str]:
-        return [_name(call) for call in self._dialect.find(tracked.view())]
+    def _found_by(self, tracked: Tracked) -> list[str]:
+        return [name_of(call) for call in self._dialect.find(tracked.view())]
 
     @property
     def _patience(self) -> float:
@@ -186,18 +203,19 @@ class Inquiry:
         Returns None when the venue knows none; raises VenueError when there is no answer. Where it answers for all
         orders at once, whatever else is looked for is found, or not, by the same answers.
         """
-        answers, found = dict[str, Answer](), None
+        answers, found, came = dict[str, Answer](), None, self._way.pulse.steady()
         for call in self._dialect.find(tracked.view()):
             if call._replace(told=None) in but:
                 continue
-            answer = answers[_name(call)] = await self._ask(call._replace(is_urgent=True))
+            answer = answers[name_of(call)] = await self.ask(call._replace(is_urgent=True), came=came)
             if (found := self._said(tracked, answer)) is not None:
                 break
         if found is None and answers:
             self._note_no(tracked, _asked_at(answers))
         self._overhear(tracked, answers)
         if found is not None and tracked.owes:
-            await self.sweep_one(tracked.request.instrument, tracked.sent_at - OVERLAP, urgent=True)
+            since = tracked.sent_at - OVERLAP
+            await self.sweep_one(tracked.request.instrument, since, urgent=True, came=came)
         return found
 
     def _said(self, tracked: Tracked, answer: Answer) -> OrderReport | None:
@@ -214,10 +232,10 @@ class Inquiry:
             if tracked is asked or not (tracked.told is OrderState.UNKNOWN or tracked.unsettled):
                 continue
             calls = list(self._dialect.find(tracked.view()))
-            if calls and all(_name(call) in answers for call in calls):
+            if calls and all(name_of(call) in answers for call in calls):
                 with suppress(VenueError):  # that concerns who asks for it
                     told = (
-                        self._said(tracked, answers[_name(each)]._replace(told=each.told)) for each in calls
+                        self._said(tracked, answers[name_of(each)]._replace(told=each.told)) for each in calls
                     )
                     if all(report is None for report in told):
                         self._note_no(tracked, _asked_at(answers))
@@ -229,7 +247,7 @@ class Inquiry:
         asked_at = self._way.wire.now()
         found = [
             (each, self._register.report(each, self._now()))
-            async for each in open_orders_of(self._dialect, self._ask)
+            async for each in open_orders_of(self._dialect, self.ask)
         ]
         for report, tracked in found:
             if tracked is not None and tracked.is_closed and not report.state.is_closed:
@@ -246,26 +264,45 @@ class Inquiry:
             if venue_id not in listed and not report.state.is_closed and report.ts < asked_at:
                 del foreign[venue_id]
 
-    async def sweep(self) -> None:
-        """Ask for executions since the newest known, of every instrument, and for funding."""
-        asked_at, asked = self._way.wire.now(), dict[str, Answer]()
-        for instrument in self._dialect.instruments:
-            await self.sweep_one(instrument, self._swept.get(instrument, asked_at) - OVERLAP, asked=asked)
-            self._swept[instrument] = asked_at
+    async def sweep(self, after: float = inf) -> None:
+        """Ask for executions since the newest known, of every instrument, and for funding.
+
+        What was asked `after` that moment (steady seconds), by whomever, is not asked again.
+        """
+        asked, now = dict[str, Asked](), self._way.wire.now()
+        due = [each for each in self._dialect.instruments if self._swept_at.get(each, -inf) < after]
+        # Where one question tells of all instruments it is the same for each.
+        since = min((self._swept.get(each, now) for each in due), default=now) - OVERLAP
+        for instrument in due:
+            await self.sweep_one(instrument, since, asked=asked)
         await self.ask_payments()
+
+    async def sweep_in_time(self) -> None:
+        """Ask for the same once nobody has for `FILLS`; after a failure at once, unless somebody has since."""
+        pulse, contracts, after = self._way.pulse, self._dialect.contracts, self._failed_at
+        while after is None:
+            swept_at = min(self._swept_at.get(each, -inf) for each in self._dialect.instruments)
+            left = (swept_at if contracts is None else self._payments_at) + FILLS - pulse.steady()
+            if left < _MOMENT:
+                break
+            await pulse.sleep(left)
+        self._failed_at = pulse.steady()
+        await self.sweep(inf if after is None else after)
+        self._failed_at = None
 
     async def ask_payments(self) -> None:
         """Ask for funding since the newest known."""
         asked_at, contracts = self._way.wire.now(), self._dialect.contracts
+        began = self._way.pulse.steady()
         if contracts is None:
             return
         call = contracts.payments((self._paid_at or asked_at) - FUNDING_OVERLAP)
         while call is not None:
-            page = contracts.read_payments(await self._ask(call))
+            page = contracts.read_payments(await self.ask(call))
             for moved in page.moved:
                 self._register.moved(moved, self._dialect.venue, self._now())
             call = page.following(call)
-        self._paid_at = asked_at
+        self._paid_at, self._payments_at = asked_at, began
 
     async def sweep_one(
         self,
@@ -273,19 +310,26 @@ class Inquiry:
         since: int,
         *,
         urgent: bool = False,
-        asked: MutableMapping[str, Answer] | None = None,
+        came: float = inf,
+        asked: MutableMapping[str, Asked] | None = None,
     ) -> None:
-        """Ask for the executions in an instrument from `since` (ns UTC) until now.
+        """Ask for the executions in an instrument from `since` (ns UTC) until now, and since the time before.
 
         What has been `asked` is not asked again: some venues answer for all instruments at once.
         """
-        asked = {} if asked is None else asked
-        for first in executions_until(self._dialect, instrument, since, self._way.wire.now()):
-            call: Call | None = first
+        asked, left = {} if asked is None else asked, list[float]()
+        since = min(since, self._swept.get(instrument, since + OVERLAP) - OVERLAP)
+        until = self._way.wire.now()
+        is_whole = self._dialect.listed_for is None
+        about = name_of(self._dialect.executions(instrument, 0)) if is_whole else ""
+        for first in executions_until(self._dialect, instrument, since, until):
+            call: Call | None = first._replace(is_urgent=first.is_urgent or urgent)
             while call is not None:
-                if (name := str(call)) not in asked:
-                    asked[name] = await self._ask(call._replace(is_urgent=call.is_urgent or urgent))
-                answer = asked[name]
+                if (name := name_of(call)) not in asked:
+                    asked[name] = await self._questions.ask_since(call, about, since, came)
+                    about = ""  # whatever follows goes on where that ended
+                call, answer = asked[name]
+                left.append(answer.left_at)
                 page = self._dialect.read_executions(answer, instrument)
                 for execution in page.executions:
                     if self._register.execution(execution, self._now()):
@@ -293,6 +337,8 @@ class Inquiry:
                 for moved in page.moved:
                     self._register.moved(moved, self._dialect.venue, self._now())
                 call = page.following(call)
+        self._swept_at[instrument] = min(left)
+        self._swept[instrument] = until
 
     async def ask_owed(self) -> None:
         """Ask for the executions that the venue has reported and that were not told, and in which lives others were."""
@@ -361,37 +407,10 @@ class Inquiry:
 
     async def _by_number(self, news: Execution | OrderReport) -> OrderReport | None:
         call = self._dialect.whose(news)._replace(is_urgent=True)  # proofs wait for it
-        return self._dialect.found(await self._ask(call), news.instrument)
-
-    async def _ask(self, call: Call) -> Answer:
-        """Ask the venue; whoever asks the same while a question waits for the venue's limits shares its answer."""
-        same = repr(call._replace(told=None))
-        asked = self._waiting.get(same)
-        if asked is None:
-
-            def leaving() -> None:
-                self._waiting.pop(same, None)  # who asks from now on wants to know of what comes later
-
-            asked = asyncio.ensure_future(self._way.wire.ask(call, leaving, waits=True))
-            self._waiting[same] = asked
-            self._way.tasks.add(asked)
-            asked.add_done_callback(partial(self._asked, same))
-        return (await asyncio.shield(asked))._replace(told=call.told)
-
-    def _asked(self, same: str, asked: "asyncio.Task[Answer]") -> None:
-        self._way.tasks.discard(asked)
-        if self._waiting.get(same) is asked:  # it never left
-            del self._waiting[same]
-        if not asked.cancelled():
-            asked.exception()  # whoever wanted to know may have gone
+        return self._dialect.found(await self.ask(call), news.instrument)
 
     def _now(self) -> int:
         return self._way.pulse.wall()
-
-
-def _name(call: Call) -> str:
-    """Return by what one knows that the same is asked, whoever asks and however urgently."""
-    return repr(call._replace(told=None, is_urgent=False))
 
 
 def _asked_at(answers: Mapping[str, Answer]) -> float:

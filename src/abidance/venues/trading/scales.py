@@ -11,6 +11,7 @@ from typing import NamedTuple
 from abidance.model.order import OrderRequest
 from abidance.risk.circuits import Sign
 from abidance.venues.account import AccountDialect, Exposure, Funds
+from abidance.venues.net.transport import Answer
 from abidance.venues.trading.books import AT_MARKET, Books, Gap, Lack, Loose, told
 from abidance.venues.trading.inquiry import LAG
 from abidance.venues.trading.line import Way
@@ -77,6 +78,7 @@ class Scales:
         doubt: Callable[[str, str], None],
         sweep: Callable[[], Coroutine[object, object, None]],
         asked: Callable[[str], Decimal | None],
+        ask: Callable[..., Coroutine[object, object, Answer]],
     ) -> None:
         self.funds: dict[str, Funds] = {}
         self.was_whole = False
@@ -90,15 +92,16 @@ class Scales:
         self._doubt = doubt
         self._sweep = sweep
         self._asked = asked
+        self._ask_venue = ask
         self._whole_at: float | None = None
         self._owing: dict[str, _Owing] = {}
         self._is_proving = False
 
-    async def compare_later(self) -> bool:
+    async def compare_later(self, *, urgent: bool = False) -> bool:
         """Compare the account once nothing is under way any more, or after a while all the same: that proves less."""
         if under_way(self._register):
             await self.until_clear(PATIENCE)
-        return await self.compare()
+        return await self.compare(urgent=urgent)
 
     async def until_clear(self, longest: float) -> None:
         """Wait until nothing is under way that keeps the account from being weighed whole, so many seconds at most."""
@@ -108,7 +111,7 @@ class Scales:
         while under_way(self._register) and pulse.steady() < until:
             await pulse.sleep(PAUSE / 4)
 
-    async def compare(self) -> bool:
+    async def compare(self, *, urgent: bool = False) -> bool:
         """Compare the account with our books and say whether that came to a result.
 
         It waits a little for what is under way; what is new may be a fill nobody told of. Raises VenueError.
@@ -116,8 +119,10 @@ class Scales:
         has_swept = BOOKS in self._doubts
         for is_last in (False, False, True):
             before = under_way(self._register)
+            if before and self._way.wire.delay(self._dialect.funds()) > 0:  # others have more need of it
+                return False
             if is_last or not before:
-                await self._ask()
+                before = await self._ask(urgent=urgent)
                 after = under_way(self._register)
                 if not before and before == after and (has_swept or is_last or not self.gaps()):
                     self.weigh()
@@ -132,18 +137,25 @@ class Scales:
             await self._way.pulse.sleep(PAUSE)
         return False
 
-    async def _ask(self) -> None:
+    async def _ask(self, *, urgent: bool = False) -> UnderWay:
+        """Ask what the account has; return what was under way as the question left."""
         owed = {asset for asset, each in self.funds.items() if each.debt}
-        funds = await self._ask_funds()
+        before = list[UnderWay]()
+        funds = await self._ask_funds(lambda: before.append(under_way(self._register)), urgent=urgent)
         if any(asset not in funds or not funds[asset].debt for asset in owed):  # one answer may leave it out
             await self._way.pulse.sleep(PAUSE)
             funds = await self._ask_funds()
         self.funds = funds
         if (call := self._dialect.exposures()) is not None:
             self._exposures = self._dialect.read_exposures(await self._way.wire.ask(call))
+        return before[-1]
 
-    async def _ask_funds(self) -> dict[str, Funds]:
-        found = self._dialect.read_funds(await self._way.wire.ask(self._dialect.funds()))
+    async def _ask_funds(
+        self, leaving: Callable[[], None] | None = None, *, urgent: bool = False
+    ) -> dict[str, Funds]:
+        call = self._dialect.funds()._replace(is_urgent=urgent)
+        answer = await self._ask_venue(call, leaving=leaving)
+        found = self._dialect.read_funds(answer)
         return {each.asset: each for each in found}
 
     def gaps(self, loose: Iterable[Loose] = ()) -> list[Gap]:
@@ -172,8 +184,7 @@ class Scales:
         try:
             await self._way.pulse.sleep(LAG)
             await self._sweep()
-            before = under_way(self._register)
-            await self._ask()
+            before = await self._ask()
             if not before and before == under_way(self._register):
                 self.weigh(lacks)
         finally:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
@@ -183,9 +184,16 @@ class Wire:
         return made["method"], url, made["headers"] or {}, body.encode() if isinstance(body, str) else body
 
     async def ask(
-        self, call: Call, leaving: Callable[[], None] | None = None, *, waits: bool = False
+        self,
+        call: Call,
+        leaving: Callable[[], None] | None = None,
+        *,
+        waits: bool = False,
+        came: float = inf,
     ) -> Answer:
         """Send a call and return the answer. `leaving` is called just before the first byte leaves.
+
+        Where it waits its place is that of who `came` then (steady seconds), if that is before now.
 
         With `leaving` the call does not wait for the venue's limits, unless it `waits`: it leaves now or never. What
         changes nothing is asked once more if the venue says in words that it came too soon. Raises NotSentError when
@@ -193,21 +201,27 @@ class Wire:
         """
         is_now_or_never = leaving is not None and not waits
         is_change = is_now_or_never or (call.is_urgent and not waits)
-        answer = await self._ask(call, leaving, is_now_or_never, is_change)
+        answer = await self._ask(call, leaving, is_now_or_never, is_change, came)
         came_too_soon = answer.status == 200 and sign_of(answer, self._dialect.too_often) is Sign.LIMITED
         if came_too_soon and not is_change:
-            answer = await self._ask(call, leaving, is_now_or_never, is_change)
+            answer = await self._ask(call, leaving, is_now_or_never, is_change, came)
         return answer._replace(told=call.told)
 
     async def _ask(
-        self, call: Call, leaving: Callable[[], None] | None, is_now_or_never: bool, is_change: bool
+        self,
+        call: Call,
+        leaving: Callable[[], None] | None,
+        is_now_or_never: bool,
+        is_change: bool,
+        came: float,
     ) -> Answer:
         request = self.signed(call)
         budget, asked = self._counted(call, request[1])
         must_wait = budget.delay(asked, urgent=call.is_urgent) > 0
         if must_wait and is_now_or_never:
             raise NotSentError(budget.why(asked, urgent=call.is_urgent), "Ask for less.")
-        await budget.take(asked, ahead=FIRST if is_change else AHEAD * call.is_urgent)
+        waited = max(0.0, self._pulse.steady() - came)
+        await budget.take(asked, ahead=FIRST if is_change else AHEAD * call.is_urgent + waited)
         if self._dialect.counts:
             rank = 0 if call.is_urgent else 1 if is_now_or_never else 2
             answer = await self._send_in_turn(call, leaving, rank)
