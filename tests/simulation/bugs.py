@@ -356,7 +356,7 @@ def fills_by_hand_are_told_after_each_restart() -> AbstractContextManager[Any]:
 def a_start_is_trusted_without_a_comparison() -> AbstractContextManager[Any]:
     """A new process takes it that the account has what its record says."""
 
-    async def compare(self: Scales) -> bool:
+    async def compare(self: Scales, **_: Any) -> bool:
         self.was_whole = True
         return True
 
