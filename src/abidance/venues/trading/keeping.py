@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack, suppress
 from decimal import Decimal
-from math import inf, isfinite
+from math import isfinite
 
 from msgspec.structs import replace
 
@@ -166,7 +166,7 @@ class Keeping:
         tracked.asked_off_at = min(tracked.asked_off_at, pulse.steady())
         # What is denied after its time comes no more, and whoever looks for it asks again as soon as that may prove it.
         is_sought = tracked.told is OrderState.UNKNOWN and tracked.absent_from is not None
-        since = -inf if is_sought else pulse.steady() - AFRESH
+        since = pulse.steady() - (LAG if is_sought else AFRESH)
         is_told = tracked.denied_at >= max(tracked.asked_off_at, since)
         if not (is_told or self._inquiry.is_absent(tracked)):
             tracked.is_doubted = True
