@@ -104,8 +104,7 @@ class VenueGateway:
             dialect, self.register, way, self._lock, self._submit, self._asked_off, self._inquiry
         )
         self.scales = Scales(
-            dialect, self.register, way, books, self.doubts, self.doubt, self._inquiry.sweep, self._keeping.asked,
-            self._inquiry.ask,
+            dialect, self.register, way, books, self.doubts, self.doubt, self._inquiry, self._keeping.asked
         )  # fmt: skip
         self._changes = Changes(
             dialect, self.register, way, self._inquiry, self._lock, self._change_call, self._hear_all, tell

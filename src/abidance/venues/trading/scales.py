@@ -11,9 +11,8 @@ from typing import NamedTuple
 from abidance.model.order import OrderRequest
 from abidance.risk.circuits import Sign
 from abidance.venues.account import AccountDialect, Exposure, Funds
-from abidance.venues.net.transport import Answer
 from abidance.venues.trading.books import AT_MARKET, Books, Gap, Lack, Loose, told
-from abidance.venues.trading.inquiry import LAG
+from abidance.venues.trading.inquiry import LAG, Inquiry
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register
 from abidance.venues.trading.tracked import Tracked
@@ -64,7 +63,7 @@ def under_way(register: Register) -> UnderWay:
 class Scales:
     """Weighs one account.
 
-    `doubts` are those in force, `doubt` takes another one, `sweep` asks for executions. `asked` is at what price an
+    `doubts` are those in force, `doubt` takes another one, `inquiry` asks. `asked` is at what price an
     instrument can be bought now, None where that is not known.
     """
 
@@ -76,9 +75,8 @@ class Scales:
         books: Books,
         doubts: Mapping[str, str],
         doubt: Callable[[str, str], None],
-        sweep: Callable[[], Coroutine[object, object, None]],
+        inquiry: Inquiry,
         asked: Callable[[str], Decimal | None],
-        ask: Callable[..., Coroutine[object, object, Answer]],
     ) -> None:
         self.funds: dict[str, Funds] = {}
         self.was_whole = False
@@ -90,9 +88,8 @@ class Scales:
         self._books = books
         self._doubts = doubts
         self._doubt = doubt
-        self._sweep = sweep
+        self._inquiry = inquiry
         self._asked = asked
-        self._ask_venue = ask
         self._whole_at: float | None = None
         self._owing: dict[str, _Owing] = {}
         self._is_proving = False
@@ -132,7 +129,7 @@ class Scales:
                 if is_last and before == after:
                     return self._weigh_in_part([self._bounded(each) for each in before.orders])
                 if not (has_swept or before or after) and self.gaps():
-                    await self._sweep()
+                    await self._inquiry.sweep()
                     has_swept = True
             await self._way.pulse.sleep(PAUSE)
         return False
@@ -154,7 +151,7 @@ class Scales:
         self, leaving: Callable[[], None] | None = None, *, urgent: bool = False
     ) -> dict[str, Funds]:
         call = self._dialect.funds()._replace(is_urgent=urgent)
-        answer = await self._ask_venue(call, leaving=leaving)
+        answer = await self._inquiry.ask(call, leaving=leaving)
         found = self._dialect.read_funds(answer)
         return {each.asset: each for each in found}
 
@@ -183,7 +180,7 @@ class Scales:
         """
         try:
             await self._way.pulse.sleep(LAG)
-            await self._sweep()
+            await self._inquiry.sweep()
             before = await self._ask()
             if not before and before == under_way(self._register):
                 self.weigh(lacks)
