@@ -4,7 +4,7 @@ What is under way is allowed for: an account may have traded as much of it as we
 asks for money and positions alone; what became of orders is for others to ask.
 """
 
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
