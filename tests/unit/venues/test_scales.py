@@ -415,7 +415,7 @@ async def test_an_account_of_which_something_is_still_awaited_is_not_said_to_agr
     [("nothing", True), ("more is gone", False), ("some is back", False), ("an order leaves", False)],
 )
 async def test_what_lacks_is_lost_to_the_owner_when_just_that_lacks_after_copies_cannot_lag(
-    meanwhile: str, is_lost: bool
+    meanwhile: str, is_lost: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = Owner()
     await world.start()
@@ -431,13 +431,14 @@ async def test_what_lacks_is_lost_to_the_owner_when_just_that_lacks_after_copies
     purse.free = D("0.5")
     world.ours = {"BTC": D(1)}
     world.gateway.scales._books.settle = settle
-    swept, sweep = list[float](), world.gateway.scales._sweep
+    swept, inquiry = list[float](), world.gateway._inquiry
+    sweep = inquiry.sweep
 
     async def sweeps() -> None:
         swept.append(world.pulse.steady())
         await sweep()
 
-    world.gateway.scales._sweep = sweeps
+    monkeypatch.setattr(inquiry, "sweep", sweeps)
     began = world.pulse.steady()
     comparing = asyncio.ensure_future(world.gateway.scales.compare())
     await world.advance(6)

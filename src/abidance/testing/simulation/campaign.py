@@ -118,7 +118,7 @@ def play(seed: int, kind: str = "") -> Played:
 async def _course(place: Place, trouble: Trouble) -> float:
     """Let a world live through trouble and calm, or until a rule does not hold; return when it had settled."""
     work = [asyncio.ensure_future(each) for each in (*map(place.play, place.sites), place.keep_alive())]
-    raging, settled = asyncio.ensure_future(trouble.rage(TROUBLE)), place.calm
+    raging, settled = asyncio.ensure_future(trouble.rage(TROUBLE)), CALM
     work.append(raging)
     # silence is a fault until the connection breaks
     while place.checker.failure is None and (not raging.done() or place.is_silent):
