@@ -29,8 +29,8 @@ from abidance.venues.trading.tracked import Tracked
 
 GRACE = 2.0
 """Seconds beyond the venue's window before absence may count; looks at several orders wait so long for each other."""
-TOGETHER = 4.0
-"""The same while questions are short: what a look costs takes so long to be allowed again."""
+FIRST_TOGETHER, TOGETHER = 4.0, 8.0
+"""The same while questions are short, of first looks and of second ones: what they cost takes so long to be earned."""
 LAG = 12.0
 """Seconds for which an order must be absent: copies of the books may be that far behind."""
 UNSHOWN = 600.0
@@ -167,7 +167,8 @@ class Inquiry:
         due, asked = self._due_at(tracked), self._found_by(tracked)
         unknown = (each for each in self._register.open() if each.told is OrderState.UNKNOWN)
         alike = (self._due_at(each) for each in unknown if self._found_by(each) == asked)
-        together = TOGETHER if self.is_short(tracked) else GRACE
+        together = FIRST_TOGETHER if tracked.absent_from is None else TOGETHER
+        together = together if self.is_short(tracked) else GRACE
         left = max((due, *(other for other in alike if other < due + together))) - self._way.pulse.steady()
         return left + _MOMENT if left > 0 else 0.0
 
