@@ -419,6 +419,21 @@ async def test_while_questions_are_short_none_is_asked_that_cannot_prove_an_orde
     assert asked["ClosedOrders"] == 2
 
 
+@pytest.mark.parametrize(("are_short", "apart", "waits"), [(False, 6, 2), (True, 6, 8), (True, 9, 2)])
+async def test_while_questions_are_short_proofs_wait_a_little_for_each_other(
+    world: World, *, are_short: bool, apart: int, waits: int
+) -> None:
+    first, second = await never_arrived(world), await never_arrived(world)
+    await world.advance(10)
+    first.absent_from = world.pulse.steady() - LAG + 2
+    second.absent_from = first.absent_from + apart
+
+    if are_short:
+        await use_up(world)
+
+    assert world.gateway._inquiry._due_in(first) == pytest.approx(waits, abs=0.1)
+
+
 async def test_an_exit_does_not_ask_again_for_what_is_looked_for_after_its_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
