@@ -283,6 +283,8 @@ class Line:
     def __init__(self) -> None:
         self.waiting: list[tuple[Call, float]] = []
         self._gates: list[asyncio.Future[Answer]] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def ask(self, call: Call, leaving: Callable[[], None], *, waits: bool, came: float) -> Answer:
         place, gate = (call, came), asyncio.get_running_loop().create_future()
@@ -296,6 +298,7 @@ class Line:
             raise
         assert waits
         leaving()
+        await self.answers.wait()
         return answer
 
     async def let_go(self, text: bytes = b"") -> None:
@@ -341,12 +344,14 @@ async def test_an_urgent_question_answers_those_who_wait_to_ask_the_same_without
 
 async def test_who_asks_once_a_question_has_left_wants_to_know_of_what_comes_later() -> None:
     asker = Asker()
+    asker.line.answers.clear()
     first = asker.asks("open")
     await settle()
     await asker.line.let_go(b"before")
 
     second = asker.asks("open")
     await settle()
+    asker.line.answers.set()
     await asker.line.let_go(b"after")
 
     assert ((await first).body, (await second).body) == (b"before", b"after")
@@ -434,6 +439,30 @@ async def test_while_questions_are_short_proofs_wait_a_little_for_each_other(
     assert world.gateway._inquiry._due_in(first) == pytest.approx(waits, abs=0.1)
 
 
+async def test_who_looks_for_an_order_keeps_its_place_in_the_line_to_the_last_question(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, inquiry, request = await never_arrived(world), world.gateway._inquiry, world.request
+    left = list[str]()
+
+    async def noted(method: str, url: str, *rest: Any) -> Answer:
+        left.append(url.rpartition("/")[2])
+        return await request(method, url, *rest)
+
+    monkeypatch.setattr(world, "request", noted)
+    await use_up(world)
+    looking = asyncio.ensure_future(inquiry.look(known))
+    await world.advance(1)
+    sweeping = asyncio.ensure_future(inquiry.sweep_one(known.request.instrument, known.sent_at, urgent=True))
+    await world.advance(25)
+    await asyncio.gather(looking, sweeping)
+
+    assert [each for each in left if each in ("ClosedOrders", "TradesHistory")][:2] == [
+        "ClosedOrders",
+        "TradesHistory",
+    ]
+
+
 async def test_an_exit_does_not_ask_again_for_what_is_looked_for_after_its_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -472,7 +501,11 @@ async def test_nobody_asks_for_what_an_account_has_while_that_can_only_be_weighe
     await use_up(world)
     asked = questions(world, monkeypatch)
 
-    assert not await world.gateway.scales.compare()
+    comparing = asyncio.ensure_future(world.gateway.scales.compare())
+    await world.advance(5)
+
+    assert comparing.done()
+    assert not comparing.result()
     assert asked["BalanceEx"] == 0
 
 
