@@ -463,7 +463,7 @@ async def test_who_looks_for_an_order_keeps_its_place_in_the_line_to_the_last_qu
     ]
 
 
-async def test_an_exit_does_not_ask_again_for_what_is_looked_for_after_its_time(
+async def test_an_exit_waits_for_a_proof_that_is_due_soon_and_asks_nothing_while_questions_are_short(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known, keeping = await never_arrived(world), world.gateway._keeping
@@ -471,11 +471,14 @@ async def test_an_exit_does_not_ask_again_for_what_is_looked_for_after_its_time(
     assert await world.gateway._inquiry.look(known) is None
     known.asked_off_at = known.denied_at
     await world.advance(LAG - 3)
+    await use_up(world)
     asked = questions(world, monkeypatch)
 
-    await keeping._ask_after(known)
+    asking = asyncio.ensure_future(keeping._ask_after(known))
     await world.advance(1)
 
+    assert asking.done()
+    assert known.is_doubted
     assert asked["OpenOrders"] == 0
 
 

@@ -164,18 +164,18 @@ class Keeping:
         if tracked.is_closed or (tracked.is_watched and not tracked.unsettled):
             return
         tracked.asked_off_at = min(tracked.asked_off_at, pulse.steady())
-        # What is denied after its time comes no more, and whoever looks for it asks again as soon as that may prove it.
+        is_told = tracked.denied_at >= max(tracked.asked_off_at, pulse.steady() - AFRESH)
         is_sought = tracked.told is OrderState.UNKNOWN and tracked.absent_from is not None
-        since = pulse.steady() - (LAG if is_sought else AFRESH)
-        is_told = tracked.denied_at >= max(tracked.asked_off_at, since)
-        if not (is_told or self._inquiry.is_absent(tracked)):
+        if is_told or self._inquiry.is_absent(tracked):
+            tracked.is_doubted = self._may_lag(tracked)
+        elif is_sought and self._inquiry.is_short(tracked):
+            tracked.is_doubted = True  # whoever looks for it asks as soon as that may prove something
+        else:
             tracked.is_doubted = True
             # What it finds counts when nobody waits any more, too.
             looking = self._way.spawn(self._look_at(tracked))
             with suppress(VenueError):
                 await within(pulse, LOOK, asyncio.shield(looking), "A look at an order that was taken back")
-        else:
-            tracked.is_doubted = self._may_lag(tracked)
         if tracked.unsettled and tracked.id not in self._asking:
             self._asking.add(tracked.id)
             self._way.spawn(self._ask_on(tracked))
