@@ -31,5 +31,5 @@ it("names every figure of other lines, and begins with the reason", () => {
 });
 
 it("opens a command as one list, with its id and its units and without nanoseconds", () => {
-  expect(opened(amend)).toEqual({ command: "amend", market_time: "2025-05-12 10:00", strategy: "Trend", instrument: "BTC/USDT", side: "sell", purpose: "stop_loss", order_id: "997c", quantity: "0.5313 BTC", trigger: "2,161.65 USDT" });
+  expect(opened(amend)).toEqual({ command: "amend", market_time: "2025-05-12 10:00", strategy: "Trend", instrument: "BTC/USDT", side: "Sell", purpose: "Stop loss", order_id: "997c", quantity: "0.5313 BTC", trigger: "2,161.65 USDT" });
 });
