@@ -189,9 +189,7 @@ class Bots:
         log = self._folder / f"{recipe.name}.log"
         typed = recipe.typed(self._files(recipe.name)[0], self._userdir, fresh=fresh)
         secret = {PASSPHRASE: passphrase} if passphrase else {}
-        with self._lock, log.open("wb") as out:
-            if self._is_over:
-                raise UsageError(f"The bot {recipe.name} is not started.", "This dashboard is ending.")
+        with log.open("wb") as out:
             process = self._spawn(
                 [sys.executable, "-m", "abidance", *typed],
                 stdin=subprocess.DEVNULL,
@@ -200,7 +198,12 @@ class Bots:
                 env={**os.environ, **secret},
                 start_new_session=True,  # it goes on when the server ends
             )
+        with self._lock:
             self._processes.append(process)
+            is_over = self._is_over
+        if is_over:
+            process.terminate()
+            raise UsageError(f"The bot {recipe.name} is not started.", "This dashboard is ending.")
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if is_answering(folder):
