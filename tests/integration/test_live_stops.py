@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from abidance.journal.store import read
 from abidance.model.order import OrderState, Purpose
-from abidance.model.outcome import Decided, RefusalCode, Refused
+from abidance.model.outcome import RefusalCode
 from abidance.risk.config import LimitsConfig, RiskConfig
-from abidance.run.bot import JOURNAL
 from abidance.run.config import RunConfig
 from abidance.testing.exchange.desk import State
 from abidance.venues.ccxt.terms import fetch_terms
@@ -16,6 +14,7 @@ from abidance.venues.trading.room import UNSENT
 from tests.integration.test_live_by_hand import once
 from tests.integration.test_live_paper import BTC
 from tests.integration.test_live_trading import Market
+from tests.integration.test_live_trading import refused as refused_by_risk
 
 
 class Six(Market):
@@ -50,12 +49,5 @@ async def test_the_sixth_stop_of_a_pair_is_never_refused_because_its_entry_is(
         assert len(held) == len(stops) == 5
         assert {each.request.purpose for each in orders} == {Purpose.ENTRY, Purpose.STOP_LOSS}
         assert bot.engine.state.instruments[BTC].max_stops == 5
-    entries = [
-        verdict.code
-        for record in read(place.folder / JOURNAL).records
-        if isinstance(record.event, Decided)
-        for verdict in record.event.verdicts
-        if isinstance(verdict, Refused)
-    ]
-    assert entries == [RefusalCode.OPEN_ORDERS]
+    assert refused_by_risk(place.folder) == [RefusalCode.OPEN_ORDERS]
     assert "stops_are_scarce" in caplog.text

@@ -44,6 +44,18 @@ from tests.integration.test_live_paper import BTC, PAST, Place
 D = Decimal
 
 
+def decided(folder: Path) -> list[Decided]:
+    """Return what a bot has on record as decided, oldest first."""
+    return [record.event for record in read(folder / JOURNAL).records if isinstance(record.event, Decided)]
+
+
+def refused(folder: Path) -> list[RefusalCode]:
+    """Return why risk refused orders of a bot, by its record, oldest first."""
+    return [
+        verdict.code for each in decided(folder) for verdict in each.verdicts if isinstance(verdict, Refused)
+    ]
+
+
 class Market(Place):
     """A local Binance with an account that has money."""
 
@@ -168,9 +180,8 @@ async def test_every_order_is_on_record_before_the_exchange_has_it(place: Market
 
         intended = {
             command.order_id
-            for record in read(place.folder / JOURNAL).records
-            if isinstance(record.event, Decided)
-            for command in record.event.commands
+            for each in decided(place.folder)
+            for command in each.commands
             if isinstance(command, Submit)
         }
         assert {order.ticket.client_id for order in place.exchange.desk.orders.values()} <= intended
@@ -248,14 +259,7 @@ async def test_nothing_new_is_risked_before_the_account_was_compared(place: Mark
 
         bot = await place.live(60 * 20)
 
-        refused = [
-            verdict.code
-            for record in read(place.folder / JOURNAL).records
-            if isinstance(record.event, Decided)
-            for verdict in record.event.verdicts
-            if isinstance(verdict, Refused)
-        ]
-        assert RefusalCode.VENUE_NOT_TRUSTED in refused
+        assert RefusalCode.VENUE_NOT_TRUSTED in refused(place.folder)
         assert bot.engine.fills == []
 
 
