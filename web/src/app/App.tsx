@@ -1,7 +1,7 @@
 /** Everything around the screens: theme, data, who is logged in, and which screen an address shows. */
 import { createTheme, MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
-import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider, useIsMutating } from "@tanstack/react-query";
 import { Activity, useRef } from "react";
 import { api, codeOf } from "../client/api";
 import { ME, type Place, placeOf } from "../client/me";
@@ -57,24 +57,27 @@ export function App() {
   );
 }
 
-/** Whoever is put out finds what was typed where it was, as soon as it is the same person who comes in again. */
+/**
+ * Whoever is put out finds what was typed where it was, as soon as it is the same person who comes in again. While
+ * somebody leaves, nothing is shown that would ask for more.
+ */
 function Door() {
   const { data, error, isPending } = api.useQuery("get", "/api/v1/session", {}, { staleTime: 30_000 });
   const place = useRef<Place>("unknown");
   place.current = placeOf(data, place.current);
   const known = useRef<Me>(undefined);
+  const isLeaving = useIsMutating({ mutationKey: ["delete", ME[1]] }) > 0;
   const isOut = place.current === "outside" || place.current === "put out";
   known.current = data ?? (place.current === "outside" ? undefined : known.current);
   const me = known.current;
   return (
     <>
       {isOut && <Entrance last={me?.name} />}
-      {me ? (
-        <Activity mode={isOut ? "hidden" : "visible"}>
+      {place.current === "unknown" && <Loaded query={{ data: undefined, error, isPending }}>{() => null}</Loaded>}
+      {me && (
+        <Activity mode={place.current === "inside" && !isLeaving ? "visible" : "hidden"}>
           <Shell key={me.name} me={me} />
         </Activity>
-      ) : (
-        !isOut && <Loaded query={{ data: undefined, error, isPending }}>{() => null}</Loaded>
       )}
     </>
   );

@@ -176,7 +176,8 @@ function Top({ me, run, runs, onRun }: { me: Me; run: Run | undefined; runs: Run
 
 function LogOut({ me }: { me: Me }) {
   const queries = useQueryClient();
-  const out = api.useMutation("delete", "/api/v1/session", { onSuccess: () => leave(queries) });
+  // What is still asked for would be refused to whoever has left.
+  const out = api.useMutation("delete", "/api/v1/session", { onMutate: () => queries.cancelQueries(), onSuccess: () => leave(queries) });
   return (
     <Act control="log out" size="xs" variant="subtle" disabled={out.isPending} onClick={() => out.mutate({})} title={`${me.name}, ${me.role}`}>
       Log out

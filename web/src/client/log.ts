@@ -39,8 +39,8 @@ export function grown({ rows, next }: Held, { items, file }: Pick<LogTold, "item
   return all.length > most && last ? { rows: all.slice(0, most), next: { cursor: String(last.at), file: last.file } } : { rows: all, next };
 }
 
-async function read(way: string, query: Record<string, string>): Promise<Page> {
-  const answer = await fetch(`${way}?${new URLSearchParams({ limit: SIZE, ...query })}`, { headers: marks() });
+async function read(way: string, query: Record<string, string>, signal?: AbortSignal): Promise<Page> {
+  const answer = await fetch(`${way}?${new URLSearchParams({ limit: SIZE, ...query })}`, { headers: marks(), signal });
   const body = await answer.json();
   if (!answer.ok) throw body;
   return body as Page;
@@ -58,14 +58,14 @@ export function useLog(of: string | null, file: string, level: Level | null, con
   const [turn, again] = useReducer((before: number) => before + 1, 0);
   const queries = useQueryClient();
   const filesKey = ["log files", way];
-  const begin = async () => {
-    const found = await read(way, { ...wanted, ...(file ? { file } : {}) });
+  const begin = async ({ signal }: { signal: AbortSignal }) => {
+    const found = await read(way, { ...wanted, ...(file ? { file } : {}) }, signal);
     queries.setQueryData(filesKey, filesOf(found));
     return found;
   };
   const first = useQuery({ queryKey: ["log", way, file, wanted, turn], queryFn: begin, staleTime: "static", gcTime: 0, refetchOnMount: false });
   const page = first.data;
-  const files = useQuery({ queryKey: filesKey, queryFn: async () => filesOf(await read(way, { limit: "1" })), enabled: page !== undefined, staleTime: Number.POSITIVE_INFINITY, placeholderData: keepPreviousData });
+  const files = useQuery({ queryKey: filesKey, queryFn: async ({ signal }) => filesOf(await read(way, { limit: "1" }, signal)), enabled: page !== undefined, staleTime: Number.POSITIVE_INFINITY, placeholderData: keepPreviousData });
   const begun = useMemo<Read>(() => ({ page, rows: linesOf(page?.items ?? [], page?.file ?? ""), next: page ? nextOf(page) : null, error: null }), [page]);
   const [known, keep] = useState(begun);
   const now = known.page === page ? known : begun;

@@ -122,9 +122,9 @@ function Journal({ run, me, of, onDone }: { run: Run; me: Me; of: Trip; onDone: 
 }
 
 /** The fills of a round trip, oldest first: pages of them are read until its entry is reached. */
-async function fillsOf(run: string, { strategy, instrument, ts_entry: from, ts_exit: to }: Trip): Promise<Schemas["FillOut"][]> {
+async function fillsOf(run: string, { strategy, instrument, ts_entry: from, ts_exit: to }: Trip, signal: AbortSignal): Promise<Schemas["FillOut"][]> {
   const found: Schemas["FillOut"][] = [];
-  const read = (cursor: string) => client.GET("/api/v1/runs/{run}/fills", { params: { path: { run }, query: { strategy, instrument, limit: 500, cursor } } });
+  const read = (cursor: string) => client.GET("/api/v1/runs/{run}/fills", { params: { path: { run }, query: { strategy, instrument, limit: 500, cursor } }, signal });
   for (let cursor: string | null = ""; cursor !== null; ) {
     const { data, error }: Awaited<ReturnType<typeof read>> = await read(cursor);
     if (!data) throw error;
@@ -136,7 +136,7 @@ async function fillsOf(run: string, { strategy, instrument, ts_entry: from, ts_e
 
 function FillsOf({ run, of }: { run: Run; of: Trip }) {
   const [why, ask] = useState<string | null>(null);
-  const fills = useQuery({ queryKey: ["fills of", run.run_id, of.number], queryFn: () => fillsOf(run.name, of) });
+  const fills = useQuery({ queryKey: ["fills of", run.run_id, of.number], queryFn: ({ signal }) => fillsOf(run.name, of, signal) });
   return (
       <Loaded query={fills}>
         {(rows) => (

@@ -49,9 +49,9 @@ function joined<T>(pages: Page<T>[], keyOf: (row: T) => string): T[] {
   });
 }
 
-async function read<T>(path: string, query: Record<string, string | number>, start: string): Promise<Page<T>> {
+async function read<T>(path: string, query: Record<string, string | number>, start: string, signal: AbortSignal): Promise<Page<T>> {
   const asked = new URLSearchParams({ ...Object.fromEntries(Object.entries(query).map(([name, value]) => [name, String(value)])), ...(start === NEWEST ? {} : { cursor: start }) });
-  const answer = await fetch(`${path}?${asked}`, { headers: marks() });
+  const answer = await fetch(`${path}?${asked}`, { headers: marks(), signal });
   const body = await answer.json();
   if (!answer.ok) throw body;
   return body as Page<T>;
@@ -76,7 +76,7 @@ export function usePages<T>(path: string, of: string, keyOf: (row: T) => string,
   const found = useQueries({
     queries: starts.map((start) => ({
       queryKey: [path, of, query, start],
-      queryFn: () => read<T>(path, query, start),
+      queryFn: ({ signal }: { signal: AbortSignal }) => read<T>(path, query, start, signal),
       refetchInterval: (known: Known<T>) => mayMove(start, known) && (typeof refetchInterval === "function" ? refetchInterval(known) : (refetchInterval ?? false)),
       staleTime: (known: Known<T>) => (mayMove(start, known) ? 0 : ("static" as const)),
     })),

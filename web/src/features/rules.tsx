@@ -11,8 +11,8 @@ const Known = createContext<ReadonlyMap<string, Rules>>(new Map());
 export function RulesOfRun({ run, children }: { run: Pick<Schemas["RunOut"], "name" | "run_id"> | undefined; children: ReactNode }) {
   const { data } = useQuery({
     queryKey: ["rules", run?.run_id],
-    queryFn: async () => {
-      const { data: found, error } = await client.GET("/api/v1/runs/{run}/instruments", { params: { path: { run: run?.name ?? "" } } });
+    queryFn: async ({ signal }) => {
+      const { data: found, error } = await client.GET("/api/v1/runs/{run}/instruments", { params: { path: { run: run?.name ?? "" } }, signal });
       if (!found) throw error;
       return new Map(found.map((each) => [each.id, each] as const));
     },
