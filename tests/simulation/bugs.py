@@ -10,6 +10,7 @@ import msgspec
 
 from abidance.engine.news import News
 from abidance.engine.pump import Pump
+from abidance.engine.state import State
 from abidance.execution.algos import Algos, Parent
 from abidance.execution.exits import Exits
 from abidance.journal.store import FileJournal
@@ -18,7 +19,7 @@ from abidance.model.account import OWNER
 from abidance.model.command import Submit
 from abidance.model.event import KILL_SWITCH, BalanceChanged, OrderFilled
 from abidance.model.instrument import Instrument
-from abidance.model.order import Fill, OrderState
+from abidance.model.order import Fill, Order, OrderState
 from abidance.model.outcome import Decided, RefusalCode
 from abidance.portfolio.ledger import Ledger
 from abidance.portfolio.portfolio import Portfolio
@@ -149,9 +150,34 @@ def open_circuits_block_nothing() -> AbstractContextManager[Any]:
     return _without(RefusalCode.CIRCUIT_OPEN)
 
 
-def limits_are_forgotten() -> AbstractContextManager[Any]:
-    """Nothing bounds how much is bought."""
-    return _without(RefusalCode.MAX_EXPOSURE, RefusalCode.MAX_ASSET_EXPOSURE, RefusalCode.MAX_VENUE_EXPOSURE)
+def all_may_be_at_risk() -> AbstractContextManager[Any]:
+    """Nothing bounds what is bought altogether."""
+    return _without(RefusalCode.MAX_EXPOSURE)
+
+
+def all_may_be_one_asset() -> AbstractContextManager[Any]:
+    """Nothing bounds what is bought of one asset."""
+    return _without(RefusalCode.MAX_ASSET_EXPOSURE)
+
+
+def all_may_lie_at_one_venue() -> AbstractContextManager[Any]:
+    """Nothing bounds what is bought at one venue."""
+    return _without(RefusalCode.MAX_VENUE_EXPOSURE)
+
+
+def unknown_orders_count_as_nothing() -> AbstractContextManager[Any]:
+    """What may or may not be at a venue takes no room under the limits."""
+    worst = State._worst
+
+    def known(self: State, order: Order) -> Decimal:
+        return Decimal(0) if order.state is OrderState.UNKNOWN else worst(self, order)
+
+    return patch.object(State, "_worst", known)
+
+
+def orders_that_rest_count_as_nothing() -> AbstractContextManager[Any]:
+    """What may fill takes no room under the limits before it does."""
+    return patch.object(State, "_worst", lambda _self, _order: Decimal(0))
 
 
 def orders_may_be_worth_anything() -> AbstractContextManager[Any]:
@@ -540,7 +566,11 @@ RULE = {
     "unknown_orders_block_nothing": "unknown",
     "doubt_blocks_nothing": "doubt",
     "open_circuits_block_nothing": "circuit",
-    "limits_are_forgotten": "limits",
+    "all_may_be_at_risk": "exposure",
+    "all_may_be_one_asset": "asset exposure",
+    "all_may_lie_at_one_venue": "venue exposure",
+    "unknown_orders_count_as_nothing": "exposure",
+    "orders_that_rest_count_as_nothing": "exposure",
     "orders_may_be_worth_anything": "order value",
     "stale_quotes_block_nothing": "stale",
     "cancels_are_believed_at_once": "evidence",
@@ -597,6 +627,7 @@ STOPPED_BY_ITSELF = {
 """Why what these lead to is a failure of the program (`program`), before any order or sum is wrong."""
 
 FIRST = {
+    "unknown_orders_count_as_nothing": 73,
     "any_life_ends_an_order": 150,
     "questions_are_not_counted": 31,
     "liquidations_are_passed_over": 15,
@@ -629,6 +660,10 @@ FIRST = {
 """Worlds that show a defect early; they save time and mean nothing else. All others show in the very first."""
 
 KIND = {
+    "all_may_be_at_risk": "apart",
+    "all_may_lie_at_one_venue": "apart",
+    "unknown_orders_count_as_nothing": "apart",
+    "orders_that_rest_count_as_nothing": "apart",
     "any_life_ends_an_order": "kraken",
     "costs_are_not_looked_at": "worked",
     "nobody_notes_what_leaves": "worked",
@@ -658,7 +693,8 @@ BUGS: Mapping[str, Planted] = {
         fills_are_told_twice, no_answer_is_sent_again, one_too_many_is_sent_again, no_answer_means_refused, no_answer_means_accepted,
         intent_is_not_synced, intent_after_the_order, nobody_waits_for_the_disk, unknown_orders_block_nothing, doubt_blocks_nothing,
         open_circuits_block_nothing,
-        limits_are_forgotten, orders_may_be_worth_anything, stale_quotes_block_nothing, cancels_are_believed_at_once, fees_are_dropped,
+        all_may_be_at_risk, all_may_be_one_asset, all_may_lie_at_one_venue, unknown_orders_count_as_nothing,
+        orders_that_rest_count_as_nothing, orders_may_be_worth_anything, stale_quotes_block_nothing, cancels_are_believed_at_once, fees_are_dropped,
         fees_in_coins_count_as_nothing, equity_does_not_see_fees_in_coins,
         prices_are_rounded, stops_keep_their_first_size, stops_that_gave_way_stay_with_us, positions_have_no_stops, the_kill_switch_is_not_looked_at,
         a_kill_is_forgotten_at_once, not_found_means_absent, endings_overtake_fills,

@@ -97,15 +97,15 @@ def test_each_kind_of_world_trades_and_is_the_same_in_every_process() -> None:
     assert [each.digest for each in played] == elsewhere
 
 
-def test_worlds_with_coins_take_the_place_of_plain_ones_alone() -> None:
-    kinds = [each for each in KINDS.values() if not each.coin]
+def test_rare_kinds_take_the_place_of_the_ones_they_are_like_alone() -> None:
+    kinds = [each for each in KINDS.values() if each.weight]
     weights = [each.weight for each in kinds]
 
     drawn = {
         (Random(f"kind:{seed}").choices(kinds, weights)[0].name, kind_of(seed).name) for seed in range(500)
     }
 
-    assert drawn == {*((each.name, each.name) for each in kinds), ("spot", "coins")}
+    assert drawn == {*((each.name, each.name) for each in kinds), ("spot", "coins"), ("routed", "apart")}
 
 
 def test_fees_are_taken_in_a_coin_until_the_account_has_none_left() -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from abidance.testing.simulation.reading import JournalBytes, Told
-from abidance.testing.simulation.story import ZERO, Intent, Story, Terms, Venue
+from abidance.testing.simulation.story import ZERO, Intent, Shares, Story, Terms, Venue
 
 SECOND = 1_000_000_000
 OURS = "us"
@@ -23,9 +23,10 @@ BARE, LOST = 2 * SECOND, 7 * SECOND
 """How long what is held may be without protection at a time, also when the venue itself refused the stop, in ns.
 
 The bot leaves at market after 5 s, and that travels."""
-MOST = Decimal("0.25")
+HALF = Decimal("0.5")
+"""What all that is held and may fill may come to, as a share of equity, whatever a bot was told."""
 SLACK = Decimal("1.02")
-"""What one asset may be of equity, and how much more that, or an order, may be seen as here, where prices are older."""
+"""How much more that, or an order, may be seen as here, where prices are older."""
 CRUMB = Decimal("0.000001")
 """By how much what a perpetual settles may differ: shares of a mean price are rounded."""
 _GOALS = ("limit", "take_profit")
@@ -52,7 +53,7 @@ class Failure(NamedTuple):
 class Checker:
     """Holds the rules over one run, in whatever it trades; `is_worked` is whether its entries at market are worked."""
 
-    def __init__(self, terms: Sequence[Terms], *, is_worked: bool = False) -> None:
+    def __init__(self, terms: Sequence[Terms], shares: Shares, *, is_worked: bool = False) -> None:
         self.failure: Failure | None = None
         self.venues = {each.venue: Venue(each.execution) for each in terms}
         self.story = Story()
@@ -63,6 +64,7 @@ class Checker:
         """The venues that the process which lives now has asked what the account has."""
         self.checks = 0
         self._terms = {each.instrument: each for each in terms}
+        self._shares = shares
         self._is_worked = is_worked
         self._left: dict[str, int] = {}
         self._bare_since: dict[str, int] = {}
@@ -224,9 +226,20 @@ class Checker:
         largest, worth = self._terms[instrument].largest, intent.quantity * intent.price
         holds = largest is None or worth <= largest * SLACK
         self._hold("order value", holds, f"entry {id} is worth {worth:.0f}, and {largest} is the most")
-        worst, equity = sum(map(self._worst, self._terms), ZERO), self._equity()
-        holds = worst <= MOST * equity * SLACK
-        self._hold("limits", holds, f"entry {id} may lead to {worst:.0f} of {equity:.0f}")
+        self._exposed(intent)
+
+    def _exposed(self, intent: Intent) -> None:
+        """Hold what all may come to with an entry: altogether, in its asset, and at its venue."""
+        equity, of = self._equity(), self._terms[intent.instrument]
+        worst = [(each, self._worst(each.instrument)) for each in self._terms.values()]
+        for rule, share, found in (
+            ("exposure", HALF, worst),
+            ("asset exposure", self._shares.asset, [each for each in worst if each[0].base == of.base]),
+            ("venue exposure", self._shares.venue, [each for each in worst if each[0].venue == of.venue]),
+        ):
+            total = sum((value for _, value in found), ZERO)
+            holds = total <= share * equity * SLACK
+            self._hold(rule, holds, f"entry {intent.id} may lead to {total:.0f} of {equity:.0f}")
 
     def _worst(self, instrument: str) -> Decimal:
         """Return what one instrument may come to when all that is open fills, in quote units."""

@@ -19,7 +19,7 @@ from abidance.strategy.config import ExitsConfig
 from abidance.testing.exchange.house import Asked
 from abidance.testing.exchange.kraken_orders import trade_id
 from abidance.testing.exchange.market import FUNDING_NS
-from abidance.testing.simulation.story import Terms
+from abidance.testing.simulation.story import Shares, Terms
 from abidance.venues.dialect import Frame
 from abidance.venues.net.config import AddressConfig, FeedConfig
 from abidance.venues.sim.config import FeeTier, VenueConfig
@@ -35,6 +35,9 @@ DEAREST = Decimal("0.00105")
 """The largest cost of an entry at market where one is set: the fee, and a spread that is not always met."""
 LARGEST = 1_200
 """The most that one order may be worth where a limit is set, in quote units: some wishes of a strategy go beyond."""
+USUAL = Shares()
+APART = Shares(asset=Decimal(1), venue=Decimal("0.3"))
+"""What one asset and one venue may come to, mostly, and where two venues may come to more than half of all."""
 PRO = "pro"
 """The grade of half of the accounts at Kraken; the others have the one that is taken where nobody says any."""
 CALM = 30.0
@@ -44,8 +47,9 @@ UNCOUNTED = frozenset({KUCOIN, MEXC})
 CANCEL, PLACE, ASK = "DELETE", "POST", "GET"
 COIN, COIN_PRICE = "BNB", Decimal(500)
 """What pays fees where the account has any, and what one of it costs, in quote units."""
-WITH_COINS = 0.25
-"""Which share of the plain worlds takes fees in a coin."""
+INSTEAD = {"spot": "coins", "routed": "apart"}
+"""Kinds that take the place of others in a quarter of the worlds that these would be."""
+RARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,9 @@ class Kind:
 
     No entry may be worth more than `largest`, where one is set. In one that `is_shared` two strategies hold the
     same instrument, and entries have goals beside their stops, at market in half of the worlds; in half of those with
-    perpetuals entries have such goals, too. Fees are taken in its `coin`, if it has one, while the
-    account has any.
+    perpetuals entries have such goals, too. In one that `is_apart` each instrument has a strategy of its own, and
+    nothing is routed. Fees are taken in its `coin`, if it has one, while the account has any. `shares` are what one
+    asset and one venue may come to.
     """
 
     name: str
@@ -137,6 +142,20 @@ class Kind:
     is_shared: bool = False
     largest: int | None = None
     coin: str = ""
+    is_apart: bool = False
+    shares: Shares = USUAL
+
+    @property
+    def traders(self) -> tuple[tuple[str, str], ...]:
+        """Return the names of its strategies, each with the instrument that it wishes for."""
+        homes = self.instruments if self.is_apart else self.instruments[:1] * (1 + self.is_shared)
+        return tuple(zip(("restless", "rival"), homes, strict=False))
+
+    @property
+    def routes(self) -> dict[str, tuple[str, ...]]:
+        """Return where else wished positions may be entered."""
+        home, *others = self.instruments
+        return {home: tuple(others)} if others and not self.is_apart else {}
 
     @property
     def is_perpetual(self) -> bool:
@@ -158,6 +177,7 @@ KINDS = {
         Kind("kucoin", (KUCOIN,), 2, largest=LARGEST),
         Kind("mexc", (MEXC,), 2, largest=LARGEST),
         Kind("coins", (SPOT,), 0, coin=COIN),
+        Kind("apart", (SPOT, ELSEWHERE), 0, is_apart=True, shares=APART),
     )
 }
 
@@ -166,8 +186,8 @@ def kind_of(seed: int) -> Kind:
     """Return which kind of world a seed plays."""
     kinds = tuple(KINDS.values())
     found = Random(f"kind:{seed}").choices(kinds, [each.weight for each in kinds])[0]
-    takes_coins = found.name == "spot" and Random(f"coins:{seed}").random() < WITH_COINS
-    return KINDS["coins"] if takes_coins else found
+    instead = INSTEAD.get(found.name, "")
+    return KINDS[instead] if instead and Random(f"{instead}:{seed}").random() < RARE else found
 
 
 def coins_of(seed: int) -> Decimal:
@@ -215,9 +235,7 @@ def terms_of(kind: Kind) -> tuple[Terms, ...]:
 
 def config_of(seed: int, kind: Kind) -> RunConfig:
     """Return what the bot of a world is told."""
-    home = kind.instruments[0]
-    strategies = tuple(_strategy(seed, kind, name) for name in ("restless", "rival")[: 1 + kind.is_shared])
-    routes = {home: kind.instruments[1:]} if kind.instruments[1:] else {}
+    strategies = tuple(_strategy(seed, kind, name, home) for name, home in kind.traders)
     addresses = {
         instrument(id).venue: AddressConfig(
             rest_url=f"http://{TONGUES[id].host}", stream_url=f"ws://{TONGUES[id].host}{TONGUES[id].streams}"
@@ -228,11 +246,15 @@ def config_of(seed: int, kind: Kind) -> RunConfig:
         instruments=kind.instruments,
         timeframe="1m",
         strategies=strategies,
-        routing=RoutingConfig(routes=routes),
+        routing=RoutingConfig(routes=kind.routes),
         venues={instrument(id).venue: _costs(id) for id in kind.instruments},
         perpetuals=PerpetualsConfig(set_at_venue=True),
         risk=RiskConfig(
-            limits=LimitsConfig(max_order_value=kind.largest),
+            limits=LimitsConfig(
+                max_order_value=kind.largest,
+                max_asset_exposure=float(kind.shares.asset),
+                max_venue_exposure=float(kind.shares.venue),
+            ),
             breakers=BreakersConfig(daily_loss=None, max_drawdown=None),
         ),
         feed=FeedConfig(
@@ -243,9 +265,10 @@ def config_of(seed: int, kind: Kind) -> RunConfig:
     )
 
 
-def _strategy(seed: int, kind: Kind, name: str) -> StrategyConfig:
-    home, draws = kind.instruments[0], Random(f"{name}:{seed}").randrange(2**31) if kind.is_shared else seed
-    aims, triggers = (0.7 if kind.instruments[1:] else 0.0), triggers_goals(seed, kind)
+def _strategy(seed: int, kind: Kind, name: str, home: str) -> StrategyConfig:
+    is_one_of_two = len(kind.traders) > 1
+    draws = Random(f"{name}:{seed}").randrange(2**31) if is_one_of_two else seed
+    aims, triggers = (0.7 if kind.routes else 0.0), triggers_goals(seed, kind)
     goals = 0.6 if kind.is_shared or triggers else 0.0
     return StrategyConfig(
         strategy="Restless",
@@ -253,7 +276,7 @@ def _strategy(seed: int, kind: Kind, name: str) -> StrategyConfig:
         parameters={"seed": draws, "pair": home, "aims": aims, "goals": goals},
         timeframe="1m",
         instruments=(home,),
-        allocation=0.5 if kind.is_shared else 1.0,
+        allocation=0.5 if is_one_of_two else 1.0,
         execution=_execution(seed) if kind.is_worked else ExecutionConfig(),
         leverage=LEVERAGE if kind.is_perpetual else 1.0,
         allow_short=kind.is_perpetual,

@@ -39,6 +39,13 @@ class Terms(NamedTuple):
     coin: Decimal = ZERO
 
 
+class Shares(NamedTuple):
+    """What all that is held and may fill may come to of one asset, and at one venue, as shares of equity."""
+
+    asset: Decimal = Decimal("0.25")
+    venue: Decimal = Decimal("0.5")
+
+
 class Part(Protocol):
     """One true execution, in ticks and lots."""
 

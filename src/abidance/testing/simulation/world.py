@@ -179,7 +179,7 @@ class Place:
         self.sites = tuple(Site(seed, kind, id, walk, self.pulse) for id in kind.instruments)
         self.disk = Disk(self.folder / JOURNAL, Random(f"disk:{seed}"))
         self._disk_pace = Random(f"disk pace:{seed}")
-        self.checker = Checker(terms_of(kind), is_worked=kind.is_worked)
+        self.checker = Checker(terms_of(kind), kind.shares, is_worked=kind.is_worked)
         self.plug = self._plug()
         self.bot: SimulatedBot | None = None
         self.life: asyncio.Task[None] | None = None
