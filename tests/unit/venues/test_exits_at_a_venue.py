@@ -227,6 +227,37 @@ async def test_an_exit_is_not_sent_while_a_copy_that_lags_knows_nothing_of_the_g
 
 
 @pytest.mark.parametrize("world", KEEPS_STOPS, indirect=True)
+async def test_an_exit_is_not_sent_while_copies_may_lag_behind_a_stop_whose_answer_was_lost(
+    world: World,
+) -> None:
+    world.submit(quantity="0.5", strategy="another")
+    world.submit()
+    await world.advance(1)
+    lost = world.exchange.faults.add(Fault(Wrong.LOST, world.scene.order, 0, 1))
+    world.exchange.faults.add(Fault(Wrong.GAP, world.scene.own, times=0))  # the stream tells nothing of it
+    world.exchange.faults.add(Fault(Wrong.LAG, "", times=0, seconds=10))
+    stop = world.stop_loss(below=300)
+    await world.advance(0.25)
+    (placed,) = (each for each in world.exchange.desk.orders.values() if each.ticket.client_id == stop)
+    high = int((world.bid() + 500) / world.btc.tick)
+    world.exchange.desk.amend(placed, world.exchange.now, trigger=high)
+    while placed.state.is_working:
+        await world.advance(0.25)
+
+    tries = list[str]()
+    while not world.filled(stop):  # a position that seems to stand bare is left again and again
+        await world.advance(2)
+        world.gateway.watch(world.btc.id, float(world.bid()), float(world.bid()) + 1)
+        tries.append(world.submit(Side.SELL, "0.09", reduce_only=True))
+        await world.advance(1)
+
+    assert lost.hits == 1
+    assert world.filled(stop) == D("0.09")
+    assert len(tries) > 1
+    assert [world.placed(each) for each in tries] == [0] * len(tries)
+
+
+@pytest.mark.parametrize("world", KEEPS_STOPS, indirect=True)
 async def test_an_exit_overtakes_no_stop_that_is_on_its_way(world: World) -> None:
     world.submit(quantity="0.5", strategy="another")
     world.submit()

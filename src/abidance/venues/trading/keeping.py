@@ -184,9 +184,12 @@ class Keeping:
         tracked.is_doubted = await self._inquiry.look(tracked) is None and self._may_lag(tracked)
 
     def _may_lag(self, tracked: Tracked) -> bool:
-        """Say whether a copy may not know an order yet that the venue has had: that it does not is no answer then."""
-        is_young = self._way.wire.now() - tracked.sent_at < LAG * SECOND_NS
-        return tracked.was_there and not tracked.held and is_young
+        """Say whether a copy that was asked may not have known an order that the venue has had, or may have had."""
+        if tracked.held or not (tracked.was_there or tracked.told is OrderState.UNKNOWN):
+            return False
+        ago = min(self._way.pulse.steady() - tracked.denied_at, LAG)
+        asked_at = self._way.wire.now() - round(ago * SECOND_NS)
+        return asked_at - max(tracked.sent_at, tracked.left_by) < LAG * SECOND_NS
 
     async def _ask_on(self, tracked: Tracked) -> None:
         """Ask until somebody says of each earlier life of an order what it had filled, or for long enough of each."""
