@@ -9,6 +9,8 @@ DASHBOARD := src/abidance/api/web/index.html
 
 # One thread per numeric library: tests and benchmarks should not fight each other for the cores.
 export OMP_NUM_THREADS ?= 1
+# What Python has compiled is kept: each worker and each program that a test starts would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -28,12 +30,13 @@ demo: $(VENV)/.runtime ## install the runtime, build the dashboard where Node is
 	else echo "Node is not here, so the dashboard cannot be built: install Node 20 or newer to see it."; fi
 	@$(VENV)/bin/abidance demo $(ARGS)
 
-PYTEST := $(PY) -m pytest -n 2 --dist worksteal --durations=40
+# Three workers for two cores: whoever drives a browser or another process waits for it half of the time.
+PYTEST := $(PY) -m pytest --dist worksteal --durations=40
 test: $(VENV)/.installed ## run all tests but the slow ones (make test ARGS="-k ledger" picks some)
-	@$(PYTEST) -m 'not slow' $(ARGS)
+	@$(PYTEST) -n 3 -m 'not slow' $(ARGS)
 
 test-slow: $(VENV)/.installed ## run the tests that take more than ten seconds each
-	@$(PYTEST) -m slow $(ARGS)
+	@$(PYTEST) -n 2 -m slow $(ARGS)
 
 SEEDS ?= 10000
 WORLD ?=

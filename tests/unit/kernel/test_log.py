@@ -20,14 +20,14 @@ CANARY = "c4n4ry-9f8e7d"
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, told = root.handlers[:], root.level, structlog.get_config()
     yield
     for handler in root.handlers[:]:
         if handler not in handlers:
             root.removeHandler(handler)
             handler.close()
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**told)
 
 
 class Logged:
