@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from api_reads import DONE, furnish, write_audit, write_log
+from api_reads import BEGAN, DONE, furnish, write_audit, write_log
 from api_reads import reads as every_read
 from yarl import URL
 
@@ -51,7 +51,7 @@ MB = 1_000_000
 SERVED_AT_MOST = 49 * MB
 """Bytes of the server's own log: it begins another one soon after."""
 ID, NAME, MINUTE = "BTC/USDT@BINANCE", "EmaCross", 60 * 10**9
-START = 1_600_000_000 * 10**9
+START = BEGAN * 10**9
 POLLED = ("", "/orders?limit=100", "/fills?limit=100", "/positions", "/risk", "/equity?points=1000")
 
 

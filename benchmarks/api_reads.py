@@ -24,19 +24,26 @@ from abidance.security.sessions import Tokens
 from abidance.security.users import Users
 
 ID = "BTC/USDT@BINANCE"
+BEGAN = 1_600_000_000
+"""When the run began that is read, in seconds; it traded once a minute."""
 SERIES = {"instrument": ID, "timeframe": "1h"}
 RUN, DONE = "/api/v1/runs/{run}", "20250101-000000-abcdef"
 LOGS: tuple[dict[str, Any], ...] = (
     {"limit": 200}, {"level": "error"}, {"contains": "nowhere to be found"},
 )  # fmt: skip
+DAY = {"limit": 100, "start": "{day}", "end": "{next_day}"}
+"""Of a day in the middle of the run."""
 QUERIES: dict[str, tuple[dict[str, Any], ...]] = {
     f"{RUN}/orders": (
         {"limit": 100}, {"limit": 500}, {"limit": 100, "cursor": "{half}"}, {"limit": 100, "purpose": "take_profit"},
+        DAY,
     ),
     f"{RUN}/orders/levels": ({"instrument": ID},),
-    f"{RUN}/fills": ({"limit": 100}, {"limit": 100, "cursor": "{half}"}),
-    f"{RUN}/round-trips": ({"limit": 100}, {"limit": 100, "cursor": "{quarter}"}),
-    f"{RUN}/ledger": ({"limit": 100, "cursor": "{half}"},),
+    f"{RUN}/fills": (
+        {"limit": 100}, {"limit": 100, "cursor": "{half}"}, DAY, {"limit": 100, "end": "{first}"},
+    ),
+    f"{RUN}/round-trips": ({"limit": 100}, {"limit": 100, "cursor": "{quarter}"}, DAY),
+    f"{RUN}/ledger": ({"limit": 100, "cursor": "{half}"}, DAY, DAY | {"kind": "fees"}),
     f"{RUN}/equity": ({"points": 1_000},),
     f"{RUN}/bars": (SERIES,),
     f"{RUN}/book": ({"instrument": ID},),
@@ -53,7 +60,7 @@ QUERIES: dict[str, tuple[dict[str, Any], ...]] = {
     "/api/v1/backtests/{id}/why": ({"ref": f"{ID}#1000"},),
 }  # fmt: skip
 """What is asked besides the path; several where it matters what is asked."""
-WHOLE = f"{RUN}/exports/{{what}}"
+WHOLE = f"{RUN}/exports/"
 """Files of a million lines: they are made for as long as they are read, and are no page."""
 
 
@@ -62,13 +69,15 @@ def reads(document: dict[str, Any], fills: int, logged: int, audited: int) -> It
 
     `logged` and `audited` are where the middle of a log lies: a byte, and a line of the audit log.
     """
+    middle = (BEGAN + fills // 2 * 60) * 1_000
     names = {
         "logged": logged, "audited": audited,
         "half": fills // 2, "quarter": fills // 4, "order_id": f"{fills // 3:032x}", "ref": f"{ID}#{fills // 3}",
         "run": "long", "id": DONE, "number": 0,
+        "day": middle, "next_day": middle + 86_400_000, "first": (BEGAN + 3_600) * 1_000,
     }  # fmt: skip
     for path, methods in document["paths"].items():
-        if "get" not in methods or path == WHOLE:
+        if "get" not in methods or path.startswith(WHOLE):
             continue
         name = "tried" if "/studies/" in path else "EmaCross"
         for query in QUERIES.get(path, ({},)):

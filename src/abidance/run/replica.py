@@ -10,6 +10,7 @@ from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -95,15 +96,16 @@ class Replica:
         self.config = _config(header)
         strategies = {each.name: each for each in self.config.strategies}
         instruments = {each.id: each for each in header.instruments}
-        self.fills: Rows[Fill] = shelf.rows(Fill)
-        self.entries: Rows[Entry] = shelf.rows(Entry)
-        self.sent: Rows[Order] = shelf.rows(Order)
+        self.fills: Rows[Fill] = shelf.rows(Fill, attrgetter("ts"))
+        self.entries: Rows[Entry] = shelf.rows(Entry, attrgetter("ts"))
+        self.sent: Rows[Order] = shelf.rows(Order, attrgetter("ts_intent"))
+        self.trips: Rows[RoundTrip] = shelf.rows(RoundTrip, attrgetter("ts_exit"))
         self.portfolio = Portfolio(
             instruments,
             self.config.currency,
             {name: each.leverage for name, each in strategies.items()},
             Ledger(Groups(self.entries, shelf.places(), lambda entry: entry.ref)),
-            shelf.rows(RoundTrip),
+            self.trips,
         )
         self._order_places, fill_places = shelf.places(), shelf.places()
         self.orders = Orders(Shelved(self.sent, self._order_places), Shelved(self.fills, fill_places))

@@ -1,20 +1,23 @@
 """Long lists of a replica: the newest rows stay in memory, older ones lie in a file that ends with the process.
 
 Owns where rows are kept, and nothing else: `Rows` is a list that only grows, `Places` tells where a name stands in one.
-Older rows are packed in blocks, so that a page of them costs one look into the file. The file is SQLite's own temporary
-one: it has no name, it vanishes with the process, and it is not made before it is needed. What a replica knows comes
-from the journal alone, so nothing is lost with it.
+Older rows are packed in blocks, so that a page of them costs one look into the file; of rows that have a moment memory
+holds the earliest and the latest of each block, so that those of a day are found without a look. The file is SQLite's
+own temporary one: it has no name, it vanishes with the process, and it is not made before it is needed. What a replica
+knows comes from the journal alone, so nothing is lost with it.
 """
 
 import sqlite3
 import weakref
 import zlib
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, MutableSequence
 from itertools import islice, takewhile
 from typing import Any, Generic, TypeVar, overload
 
 import msgspec
+import numpy as np
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -42,9 +45,12 @@ class Shelf:
         self._database: sqlite3.Connection | None = None
         self._lists = 0
 
-    def rows(self, of: Any) -> "Rows[Any]":
-        """Return a new list; `of` is the type of its rows, which msgpack must give back as they were."""
-        return Rows(self, of)
+    def rows(self, of: Any, moment_of: Callable[[Any], int] | None = None) -> "Rows[Any]":
+        """Return a new list; `of` is the type of its rows, which msgpack must give back as they were.
+
+        `moment_of` tells when a row was, where rows are asked for by that.
+        """
+        return Rows(self, of, moment_of)
 
     def places(self) -> "Places":
         """Return a new index."""
@@ -80,8 +86,10 @@ class Shelf:
 class Rows(MutableSequence[T]):
     """A list that only grows at its end; a row may be replaced, wherever it lies."""
 
-    def __init__(self, shelf: Shelf, of: Any) -> None:
+    def __init__(self, shelf: Shelf, of: Any, moment_of: Callable[[T], int] | None = None) -> None:
         self._shelf = shelf
+        self._moment_of = moment_of
+        self._earliest, self._latest = array("q"), array("q")
         self._tail: list[T] = []
         self._moved = 0
         self._first_id = shelf.number() << 40
@@ -94,6 +102,7 @@ class Rows(MutableSequence[T]):
 
     def append(self, value: T) -> None:
         """Add a row at the end."""
+        self._note(len(self), value)
         self._tail.append(value)
         if len(self._tail) >= 2 * self._shelf.window:
             self._move()
@@ -112,6 +121,7 @@ class Rows(MutableSequence[T]):
 
     def __setitem__(self, at: Any, value: Any) -> None:
         at = self._checked(at)
+        self._note(at, value)
         if at >= self._moved:
             self._tail[at - self._moved] = value
             return
@@ -126,6 +136,37 @@ class Rows(MutableSequence[T]):
     def since(self, first: int) -> Iterator[T]:
         """Yield the rows from one on."""
         return (self[at] for at in range(first, len(self)))
+
+    def between(self, start: int | None, end: int | None) -> tuple[int, int]:
+        """Return between which places all rows from a moment on and before another lie; None leaves a side open.
+
+        Rows come about in the order of time, not exactly: others may lie there, too.
+        """
+        if self._moment_of is None or (start is None and end is None):
+            return 0, len(self)
+        fits = np.ones(len(self._latest), dtype=np.bool_)
+        if start is not None:
+            fits &= np.asarray(self._latest) >= start
+        if end is not None:
+            fits &= np.asarray(self._earliest) < end
+        blocks = np.flatnonzero(fits)
+        if not len(blocks):
+            return 0, 0
+        size = self._shelf.block
+        return int(blocks[0]) * size, min(len(self), (int(blocks[-1]) + 1) * size)
+
+    def _note(self, at: int, value: T) -> None:
+        """Keep between which moments the rows of a block lie."""
+        if self._moment_of is None:
+            return
+        moment, block = self._moment_of(value), at // self._shelf.block
+        if block == len(self._latest):
+            self._earliest.append(moment)
+            self._latest.append(moment)
+        elif moment < self._earliest[block]:
+            self._earliest[block] = moment
+        elif moment > self._latest[block]:
+            self._latest[block] = moment
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, list | Rows) and len(self) == len(other) and list(self) == list(other)

@@ -32,6 +32,7 @@ POST   /api/v1/downloads                                  operator research
 GET    /api/v1/downloads/{id}                             viewer   read
 DELETE /api/v1/downloads/{id}                             operator research
 POST   /api/v1/downloads/{id}/again                       operator research
+GET    /api/v1/exports/logs                               admin    manage
 GET    /api/v1/jobs                                       viewer   read
 GET    /api/v1/jobs/counts                                viewer   read
 GET    /api/v1/keys                                       admin    manage
@@ -50,7 +51,11 @@ GET    /api/v1/runs/{run}/contribution                    viewer   read
 POST   /api/v1/runs/{run}/control                         operator trade
 GET    /api/v1/runs/{run}/correlation                     viewer   read
 GET    /api/v1/runs/{run}/equity                          viewer   read
-GET    /api/v1/runs/{run}/exports/{what}                  viewer   read
+GET    /api/v1/runs/{run}/exports/fills                   viewer   read
+GET    /api/v1/runs/{run}/exports/ledger                  viewer   read
+GET    /api/v1/runs/{run}/exports/logs                    viewer   read
+GET    /api/v1/runs/{run}/exports/orders                  viewer   read
+GET    /api/v1/runs/{run}/exports/round-trips             viewer   read
 GET    /api/v1/runs/{run}/fills                           viewer   read
 GET    /api/v1/runs/{run}/indicators                      viewer   read
 GET    /api/v1/runs/{run}/instruments                     viewer   read

@@ -34,6 +34,47 @@ def test_rows_are_those_of_a_list_wherever_they_lie(size: tuple[int, int], deeds
     shelf.close()
 
 
+moments = st.integers(0, 30)
+sides = st.none() | st.integers(-1, 31)
+
+
+@given(sizes, st.lists(moments, max_size=60), st.lists(st.tuples(moments, moments), max_size=5), sides, sides)
+def test_rows_between_two_moments_are_found_however_late_some_came(
+    size: tuple[int, int], came: list[int], changes: list[tuple[int, int]], start: int | None, end: int | None
+) -> None:
+    shelf = Shelf(*size)
+    rows = shelf.rows(int, lambda moment: moment)
+    for moment in came:
+        rows.append(moment)
+    for at, moment in changes:
+        if at < len(came):
+            rows[at] = came[at] = moment
+
+    first, last = rows.between(start, end)
+
+    wanted = [
+        at
+        for at, moment in enumerate(came)
+        if (start is None or moment >= start) and (end is None or moment < end)
+    ]
+    assert 0 <= first <= last <= len(came)
+    assert all(first <= at < last for at in wanted)
+    shelf.close()
+
+
+def test_of_rows_in_the_order_of_time_those_of_a_day_are_looked_at_and_few_others() -> None:
+    shelf = Shelf(64, 16)
+    rows = shelf.rows(int, lambda moment: moment)
+    for moment in range(10_000):
+        rows.append(moment)
+
+    first, last = rows.between(5_000, 5_100)
+
+    assert last - first <= 100 + 2 * 16
+    assert rows.between(10_000, None) == (0, 0)
+    shelf.close()
+
+
 @given(sizes, st.lists(st.tuples(st.text(min_size=1, max_size=2), st.integers(0, 99)), max_size=60))
 def test_a_mapping_is_that_of_a_dictionary_wherever_its_values_lie(
     size: tuple[int, int], given_values: list[tuple[str, int]]

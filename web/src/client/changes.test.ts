@@ -60,6 +60,8 @@ it.each([
   [{ is_open: true }, (row: Row) => row.is_open],
   [{ is_open: "true" }, (row: Row) => row.is_open], // as an address has it
   [{ strategy: "", is_open: undefined }, () => true],
+  [{ start: "20", end: "40" }, (row: Row) => row.ts >= 20 && row.ts < 40],
+  [{ end: 30, strategy: "a" }, (row: Row) => row.ts < 30 && row.strategy === "a"],
 ] as [Record<string, unknown>, (row: Row) => boolean][])("a page that is told of rows is what the server would answer, asked for %o", (query, wanted) => {
   const counts = { placed: 0, asked: 0 };
   for (let seed = 1; seed <= 40; seed++) {

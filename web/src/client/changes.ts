@@ -84,13 +84,14 @@ export function held(positions: Row[], rows: Row[]): Row[] | null {
 const isBefore = (row: Row, other: Row | undefined) => other !== undefined && Number(row.ts) < Number(other.ts);
 
 /** Return a page with rows that are new or became others; null where their places are not plain. */
-export function joined(page: Page, rows: Row[], key: string, { limit = 100, cursor = "", ...wanted }: Record<string, unknown>): Page | null {
+export function joined(page: Page, rows: Row[], key: string, { limit = 100, cursor = "", start, end, ...wanted }: Record<string, unknown>): Page | null {
   const filters = Object.entries(wanted).filter(([, value]) => value !== undefined && value !== null && value !== "");
   const items = [...page.items];
   let total = page.total;
   for (const row of rows) {
     if (filters.some(([name]) => !(name in row))) return null;
-    const fits = filters.every(([name, value]) => (Array.isArray(value) ? value.includes(row[name]) : String(row[name]) === String(value)));
+    const isTimely = Number(row.ts) >= Number(start ?? 0) && Number(row.ts) < Number(end ?? Infinity);
+    const fits = isTimely && filters.every(([name, value]) => (Array.isArray(value) ? value.includes(row[name]) : String(row[name]) === String(value)));
     const at = items.findIndex((each) => each[key] === row[key]);
     if (at >= 0) {
       items.splice(at, 1, ...(fits ? [row] : []));

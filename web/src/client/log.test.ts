@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { grown, type Held } from "./log";
+import { grown, type Held, isTimely } from "./log";
 
 const line = (at: number, file = "a") => ({ at, ts: at, level: "info", event: `event${at}`, data: {}, file });
 const ats = (held: Held) => held.rows.map((each) => `${each.file}${each.at}`);
@@ -20,4 +20,14 @@ it("lets the oldest go when there are too many, and knows where they are read ag
 
   expect(ats(found)).toEqual(["b0", "a20"]);
   expect(found.next).toEqual({ cursor: "20", file: "a" });
+});
+
+it("takes of the lines that come those of the period that is shown, and none without a moment", () => {
+  const lines = [{ ts: null }, { ts: 9 }, { ts: 10 }, { ts: 19 }, { ts: 20 }];
+  const taken = (start?: string, end?: string) => lines.filter(isTimely(start, end)).map((each) => each.ts);
+
+  expect(taken("10", "20")).toEqual([10, 19]);
+  expect(taken("10")).toEqual([10, 19, 20]);
+  expect(taken(undefined, "10")).toEqual([9]);
+  expect(taken()).toEqual([null, 9, 10, 19, 20]);
 });

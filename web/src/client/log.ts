@@ -12,6 +12,14 @@ export type Line = Schemas["LogOut"] & { file: string };
 export type Level = "info" | "warning" | "error";
 type Page = Schemas["LogPage"];
 
+/** Which lines are wanted: from a level on, with a text, from the moment `start` on and before `end`. */
+export interface Wanted {
+  level?: Level;
+  contains?: string;
+  start?: string;
+  end?: string;
+}
+
 /** Lines that are kept while new ones come; who scrolls down reads the oldest again. */
 const MOST = 20_000;
 const SIZE = "200";
@@ -39,6 +47,10 @@ export function grown({ rows, next }: Held, { items, file }: Pick<LogTold, "item
   return all.length > most && last ? { rows: all.slice(0, most), next: { cursor: String(last.at), file: last.file } } : { rows: all, next };
 }
 
+/** Return what says of a line whether it lies in a period, as the server does. */
+export const isTimely = (start: string | undefined, end: string | undefined) => (line: Pick<Line, "ts">) =>
+  start === undefined && end === undefined ? true : line.ts !== null && line.ts >= Number(start ?? 0) && line.ts < Number(end ?? Infinity);
+
 async function read(way: string, query: Record<string, string>, signal?: AbortSignal): Promise<Page> {
   const answer = await fetch(`${way}?${new URLSearchParams({ limit: SIZE, ...query })}`, { headers: marks(), signal });
   const body = await answer.json();
@@ -52,9 +64,9 @@ const filesOf = ({ files }: Page) => files ?? [];
  * Follow the log of a bot, or of the server (null), as far as its lines fit; one that was put away is read, as it grows no more. Its files are those
  * of the page that was read last, asked for again when the log is put away, the connection comes back, or one wishes.
  */
-export function useLog(of: string | null, file: string, level: Level | null, contains: string) {
+export function useLog(of: string | null, file: string, wanted: Wanted) {
   const way = of === null ? "/api/v1/logs" : `/api/v1/runs/${encodeURIComponent(of)}/logs`;
-  const wanted = { ...(level ? { level } : {}), ...(contains ? { contains } : {}) };
+  const { start, end, ...told } = wanted;
   const [turn, again] = useReducer((before: number) => before + 1, 0);
   const queries = useQueryClient();
   const filesKey = ["log files", way];
@@ -79,13 +91,14 @@ export function useLog(of: string | null, file: string, level: Level | null, con
   /** Up to where it was told: a screen that was hidden meanwhile goes on from there. */
   const place = useRef({ page, file: "", end: 0 });
   useEffect(() => {
-    if (!page || file) return;
+    if (!page || file || Number(end) <= Date.now()) return;
     if (place.current.page !== page) place.current = { page, file: page.file ?? "", end: page.end ?? 0 };
-    return stream.tail({ log: of, file: place.current.file, since: place.current.end, ...wanted }, (told) => {
-      if (told === null) return again();
-      if (told.file !== place.current.file) void files.refetch();
-      place.current = { page, file: told.file, end: told.end };
-      if (told.items.length > 0) hold((before) => grown(before, told));
+    return stream.tail({ log: of, file: place.current.file, since: place.current.end, ...told }, (came) => {
+      if (came === null) return again();
+      if (came.file !== place.current.file) void files.refetch();
+      place.current = { page, file: came.file, end: came.end };
+      const items = came.items.filter(isTimely(start, end));
+      if (items.length > 0) hold((before) => grown(before, { file: came.file, items }));
     });
   }, [page]); // it is another page whenever anything else is asked for
 

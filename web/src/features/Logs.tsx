@@ -1,14 +1,15 @@
 /** What a bot, or the server, writes into its log, newest first, as it comes; a line opens whole, with its order. */
 import { Button, Drawer, Select, TextInput } from "@mantine/core";
-import { useDebouncedValue } from "@mantine/hooks";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
+import { useAddress, useTyped } from "../client/address";
 import { placed, type Schemas } from "../client/api";
 import { type Level, type Line, useLog } from "../client/log";
 import { DataTable } from "../ui/DataTable";
 import { sized, utc, words } from "../ui/format";
-import { Facts, Failure, Loaded, Panel, State, Time } from "../ui/parts";
+import { Export, Facts, Failure, Loaded, Panel, State, Time } from "../ui/parts";
 import { opened, spoken } from "./lines";
+import { PeriodFields, usePeriod } from "./Period";
 import { Why } from "./Why";
 
 const LEVELS: Level[] = ["info", "warning", "error"];
@@ -18,14 +19,17 @@ const NOTHING = { rows: [], next: null, page: undefined, error: null };
 
 export default function Logs({ run, me }: { run: Run | undefined; me: Me }) {
   const [source, setSource] = useState(run ? BOT : SERVER);
-  const [level, setLevel] = useState<Level | null>(null);
-  const [text, setText] = useState("");
+  const [asked, put] = useAddress("level");
+  const level = LEVELS.find((each) => each === asked.level) ?? null;
+  const { text, setText, value: contains } = useTyped("contains");
+  const period = usePeriod();
+  const wanted = { ...(level && { level }), ...(contains && { contains }), ...period.query };
   const [file, setFile] = useState(NEWEST);
+  const [now] = useState(Date.now);
   const [chosen, choose] = useState<Line | null>(null);
-  const [contains] = useDebouncedValue(text, 250);
   const ofBot = source === BOT ? run : undefined;
-  const log = useLog(ofBot ? ofBot.name : null, file, level, contains);
-  const { at, rest } = placed(log.error, ["contains", "file"]);
+  const log = useLog(ofBot ? ofBot.name : null, file, wanted);
+  const { at, rest } = placed(log.error, ["contains", "file", "start"]);
   const fitting = { ...log, error: rest, data: log.data ?? (log.error && !rest ? NOTHING : undefined) };
   const { files } = log;
   const older = before(files, log.data?.rows.at(-1)?.file ?? log.data?.page?.file);
@@ -33,11 +37,15 @@ export default function Logs({ run, me }: { run: Run | undefined; me: Me }) {
   const sources = [...(run ? [{ value: BOT, label: `The bot ${run.name}` }] : []), { value: SERVER, label: "This server" }];
   return (
     <>
-      <h1>Logs</h1>
+      <div className="panel-head">
+        <h1>Logs</h1>
+        <Export run={ofBot ? ofBot.name : null} what="logs" query={{ ...wanted, ...(file && { file }) }} />
+      </div>
       <div className="row">
         {me.role === "admin" && <Select label="Source" data={sources} value={source} onChange={(found) => { if (found) { setSource(found); setFile(NEWEST); } }} allowDeselect={false} w={220} />}
-        <Select label="Level" placeholder="All" data={LEVELS} value={level} onChange={(found) => setLevel(found as Level | null)} clearable w={140} />
+        <Select label="Level" placeholder="All" data={LEVELS} value={level} onChange={(found) => put({ level: found })} clearable w={140} />
         <TextInput label="Contains" placeholder="an order's id, a word" value={text} onChange={(e) => setText(e.currentTarget.value)} error={at.contains} w={300} />
+        <PeriodFields of={period} now={now} flaw={at.start} />
         {(files.length > 1 || file !== NEWEST) && (
           <Select label="File" placeholder="Not kept any more" data={[{ value: NEWEST, label: "The newest" }, ...files.slice(1).map((each) => ({ value: each.file, label: `until ${utc(each.changed).slice(0, 16)}, ${sized(each.size)}` }))]} value={file} onChange={(found) => setFile(found ?? NEWEST)} onDropdownOpen={() => void log.renew()} error={at.file} allowDeselect={false} w={270} />
         )}
@@ -50,7 +58,7 @@ export default function Logs({ run, me }: { run: Run | undefined; me: Me }) {
                 label="Log"
                 rows={rows}
                 keyOf={(row) => `${row.file} ${row.at}`}
-                empty={level || contains ? `No line${files.length > 1 ? " of this file" : ""} fits. Take a filter away.` : `The ${ofBot ? "bot" : "server"} has written nothing yet.`}
+                empty={level || contains || !period.isAll ? `No line${files.length > 1 ? " of this file" : ""} fits. Take a filter away.` : `The ${ofBot ? "bot" : "server"} has written nothing yet.`}
                 height={640}
                 onRow={choose}
                 onEnd={log.more}
@@ -65,7 +73,7 @@ export default function Logs({ run, me }: { run: Run | undefined; me: Me }) {
           </Loaded>
           {log.data?.next === null && older && (
             <div className="row older">
-              <span className="quiet">This file begins here. What was written before it was put away.</span>
+              <span className="quiet">{period.isAll ? "This file begins here." : "No more of these days stands in this file."} What was written before it was put away.</span>
               <Button size="compact-sm" variant="light" onClick={() => setFile(older.file)}>Read the file before it</Button>
             </div>
           )}

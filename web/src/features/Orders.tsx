@@ -3,6 +3,7 @@ import { Alert, Button, Drawer, Select, Tabs, TextInput } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMemo, useState } from "react";
 import type { Me, Run } from "../app/Shell";
+import { useAddress } from "../client/address";
 import { api, codeOf, placed, told, type Schemas } from "../client/api";
 import { Attempt, type Doubt } from "../client/attempt";
 import { useLastPrice, useValued } from "../client/valued";
@@ -14,20 +15,23 @@ import { Export, Failure, Form, Loaded, Panel, Time, Told } from "../ui/parts";
 import { Act } from "../ui/reach";
 import { fillColumns, orderColumns, positionColumns } from "./columns";
 import { maySteer } from "./may";
-import { PagedTable, usePages } from "./pages";
+import { fitting, PagedTable, usePages } from "./pages";
+import { PeriodFields, usePeriod } from "./Period";
 import { Why } from "./Why";
 
 const orderKey = (row: Schemas["OrderOut"]) => row.id;
+const [ORDERS, FILLS] = ["orders", "fills"];
 const fillKey = (row: Schemas["FillOut"]) => row.ref;
 
 export default function Orders({ run, me }: { run: Run; me: Me }) {
   const path = { run: run.name };
   const [why, ask] = useState<{ order?: string; ref?: string } | null>(null);
   const [isPlacing, place] = useState(false);
+  const [asked, put] = useAddress("list");
+  const list = asked.list === FILLS ? FILLS : ORDERS;
   const mayAct = maySteer(me, run);
   const open = usePages<Schemas["OrderOut"]>(`/api/v1/runs/${run.name}/orders`, run.run_id, orderKey, { query: { is_open: "true" }, mayChange: () => true });
   const positions = useValued("positions", api.useQuery("get", "/api/v1/runs/{run}/positions", { params: { path } }));
-  const all = usePages<Schemas["OrderOut"]>(`/api/v1/runs/${run.name}/orders`, run.run_id, orderKey, { mayChange: (row) => row.is_open });
   const cancel = api.useMutation("delete", "/api/v1/runs/{run}/orders/{order_id}");
   const [closed] = useState(() => new Attempt("close"));
   const leave = api.useMutation("post", "/api/v1/runs/{run}/orders", { onSuccess: () => closed.answered(null), onError: (error) => closed.answered(error) });
@@ -106,16 +110,15 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
         />
       </Panel>
       <Panel>
-        <Tabs defaultValue="orders" keepMounted={false}>
+        <Tabs value={list} onChange={(found) => put({ list: found === ORDERS ? null : found })} keepMounted={false}>
           <Tabs.List>
-            <Tabs.Tab value="orders">All orders</Tabs.Tab>
-            <Tabs.Tab value="fills">Fills</Tabs.Tab>
+            <Tabs.Tab value={ORDERS}>All orders</Tabs.Tab>
+            <Tabs.Tab value={FILLS}>Fills</Tabs.Tab>
           </Tabs.List>
-          <Tabs.Panel value="orders">
-            <div className="panel-aside exporting"><Export run={run.name} what="orders" /></div>
-            <PagedTable label="All orders" of={all} keyOf={orderKey} columns={orderColumns(run)} onRow={(row) => ask({ order: row.id })} empty="No order was sent yet." />
+          <Tabs.Panel value={ORDERS}>
+            <AllOrders run={run} onRow={(row) => ask({ order: row.id })} />
           </Tabs.Panel>
-          <Tabs.Panel value="fills">
+          <Tabs.Panel value={FILLS}>
             <Fills run={run} onRow={(row) => ask({ ref: row.ref })} />
           </Tabs.Panel>
         </Tabs>
@@ -141,12 +144,32 @@ export default function Orders({ run, me }: { run: Run; me: Me }) {
   );
 }
 
-function Fills({ run, onRow }: { run: Run; onRow: (row: Schemas["FillOut"]) => void }) {
-  const fills = usePages<Schemas["FillOut"]>(`/api/v1/runs/${run.name}/fills`, run.run_id, fillKey);
+function AllOrders({ run, onRow }: { run: Run; onRow: (row: Schemas["OrderOut"]) => void }) {
+  const period = usePeriod();
+  const orders = usePages<Schemas["OrderOut"]>(`/api/v1/runs/${run.name}/orders`, run.run_id, orderKey, { query: period.query, mayChange: (row) => row.is_open });
+  const { at, rest } = placed(orders.error, ["start"]);
   return (
     <>
-      <div className="panel-aside exporting"><Export run={run.name} what="fills" /></div>
-      <PagedTable label="Fills" of={fills} keyOf={fillKey} columns={fillColumns(run)} onRow={onRow} empty="No order has filled yet." />
+      <div className="row filters">
+        <PeriodFields of={period} now={run.now} flaw={at.start} />
+        <Export run={run.name} what="orders" query={period.query} />
+      </div>
+      <PagedTable label="All orders" of={fitting(orders, rest)} keyOf={orderKey} columns={orderColumns(run)} onRow={onRow} empty={period.isAll ? "No order was sent yet." : "No order was sent in these days."} />
+    </>
+  );
+}
+
+function Fills({ run, onRow }: { run: Run; onRow: (row: Schemas["FillOut"]) => void }) {
+  const period = usePeriod();
+  const fills = usePages<Schemas["FillOut"]>(`/api/v1/runs/${run.name}/fills`, run.run_id, fillKey, { query: period.query });
+  const { at, rest } = placed(fills.error, ["start"]);
+  return (
+    <>
+      <div className="row filters">
+        <PeriodFields of={period} now={run.now} flaw={at.start} />
+        <Export run={run.name} what="fills" query={period.query} />
+      </div>
+      <PagedTable label="Fills" of={fitting(fills, rest)} keyOf={fillKey} columns={fillColumns(run)} onRow={onRow} empty={period.isAll ? "No order has filled yet." : "No order filled in these days."} />
     </>
   );
 }

@@ -2,12 +2,14 @@
 import { Drawer, Select } from "@mantine/core";
 import { useState } from "react";
 import type { Run } from "../app/Shell";
-import { api, type Schemas } from "../client/api";
+import { useAddress } from "../client/address";
+import { api, placed, type Schemas } from "../client/api";
 import { useValued } from "../client/valued";
 import { DataTable, ROOM } from "../ui/DataTable";
 import { brief, exact, gain, money, pair, share, whole, words } from "../ui/format";
 import { Empty, Export, Gain, Loaded, Panel, Time } from "../ui/parts";
-import { PagedTable, usePages } from "./pages";
+import { fitting, PagedTable, usePages } from "./pages";
+import { PeriodFields, usePeriod } from "./Period";
 import { Why } from "./Why";
 
 const KINDS = ["trading", "fees", "funding", "settlement", "external"];
@@ -15,11 +17,14 @@ const KINDS = ["trading", "fees", "funding", "settlement", "external"];
 const entryKey = (row: Schemas["EntryOut"]) => [row.ref, row.venue, row.asset, row.account, row.kind, row.amount, row.ts].join(" ");
 
 export default function Portfolio({ run }: { run: Run }) {
-  const [kind, setKind] = useState<string | null>(null);
+  const [{ kind }, put] = useAddress("kind");
+  const period = usePeriod();
+  const query = { ...(kind && { kind }), ...period.query };
   const [why, ask] = useState<string | null>(null);
   const balances = useValued("balances", api.useQuery("get", "/api/v1/runs/{run}/balances", { params: { path: { run: run.name } } }));
   const strategies = useValued("strategies", api.useQuery("get", "/api/v1/runs/{run}/strategies", { params: { path: { run: run.name } } }));
-  const ledger = usePages<Schemas["EntryOut"]>(`/api/v1/runs/${run.name}/ledger`, run.run_id, entryKey, kind ? { query: { kind } } : {});
+  const ledger = usePages<Schemas["EntryOut"]>(`/api/v1/runs/${run.name}/ledger`, run.run_id, entryKey, { query });
+  const { at, rest } = placed(ledger.error, ["start"]);
   return (
     <>
       <h1>Portfolio</h1>
@@ -79,13 +84,17 @@ export default function Portfolio({ run }: { run: Run }) {
           <Correlation run={run} />
         </Panel>
       </div>
-      <Panel title="Ledger" aside={<><Export run={run.name} what="ledger" /><Select aria-label="Kind of entry" placeholder="All kinds" size="xs" data={KINDS} value={kind} onChange={setKind} clearable /></>}>
+      <Panel title="Ledger" aside={<Export run={run.name} what="ledger" query={query} />}>
+        <div className="row filters">
+          <PeriodFields of={period} now={run.now} flaw={at.start} />
+          <Select label="Kind of entry" placeholder="All" data={KINDS} value={kind} onChange={(found) => put({ kind: found })} clearable w={132} />
+        </div>
         <PagedTable
           label="Ledger"
-          of={ledger}
+          of={fitting(ledger, rest)}
           keyOf={entryKey}
           onRow={(row) => row.ref.includes("#") && ask(row.ref)}
-          empty="No line of this kind."
+          empty="No line fits. Take a filter away."
           height={560}
           columns={[
             { name: "UTC", cell: (row) => <Time ms={row.ts} />, width: "150px" },

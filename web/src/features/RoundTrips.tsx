@@ -1,9 +1,9 @@
 /** The journal of round trips: filtered, with labels and notes of one's own, and whole as CSV. */
 import { Button, Drawer, Select, TagsInput, Textarea, TextInput } from "@mantine/core";
-import { useDebouncedValue } from "@mantine/hooks";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
+import { useAddress, useTyped } from "../client/address";
 import { api, client, placed, type Schemas } from "../client/api";
 import { useValued } from "../client/valued";
 import { DataTable, ROOM } from "../ui/DataTable";
@@ -11,7 +11,8 @@ import { baseOf, inUnit, pair, quoteOf, share, signedShare, sums, whole, words }
 import { Export, Failure, Form, Gain, Loaded, Panel, Stat, Time } from "../ui/parts";
 import { tripColumns } from "./columns";
 import { mayAct } from "./may";
-import { PagedTable, usePages } from "./pages";
+import { fitting, PagedTable, usePages } from "./pages";
+import { PeriodFields, usePeriod } from "./Period";
 import { Why } from "./Why";
 
 type Trip = Schemas["RoundTripOut"];
@@ -20,19 +21,15 @@ const LABELS = { name: "Labels", cell: (row: Trip) => <span title={row.note}>{[.
 const tripKey = (row: Trip) => String(row.number);
 
 export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
-  const [strategy, setStrategy] = useState<string | null>(null);
-  const [instrument, setInstrument] = useState<string | null>(null);
-  const [direction, setDirection] = useState<string | null>(null);
-  const [result, setResult] = useState<string | null>(null);
-  const [text, setText] = useState("");
-  const [label] = useDebouncedValue(text.trim(), 250);
+  const [{ strategy, instrument, direction, result }, put] = useAddress("strategy", "instrument", "direction", "result");
+  const { text, setText, value: label } = useTyped("label");
+  const period = usePeriod();
   const [chosen, choose] = useState<Trip | null>(null);
-  const wanted = { strategy, instrument, direction, result, label };
+  const wanted = { strategy, instrument, direction, result, label, ...period.query };
   const query = Object.fromEntries(Object.entries(wanted).filter((each): each is [string, string] => Boolean(each[1])));
   const closed = usePages<Trip>(`/api/v1/runs/${run.name}/round-trips`, run.run_id, tripKey, { query });
   const open = useValued("round_trips", api.useQuery("get", "/api/v1/runs/{run}/round-trips/open", { params: { path: { run: run.name } } }));
-  const { at, rest } = placed(closed.error, ["strategy", "instrument", "label"]);
-  const fitting = { ...closed, error: rest, data: closed.data ?? (closed.error && !rest ? [] : undefined) };
+  const { at, rest } = placed(closed.error, ["strategy", "instrument", "direction", "result", "label", "start"]);
   const rows = closed.data ?? [];
   const won = rows.filter((each) => Number(each.pnl) > 0);
   const results = sums(rows, (each) => each.pnl);
@@ -42,14 +39,15 @@ export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
     <>
       <div className="panel-head">
         <h1>Round trips</h1>
-        <Export run={run.name} what="round-trips" />
+        <Export run={run.name} what="round-trips" query={query} />
       </div>
       <div className="row">
-        <Select label="Strategy" placeholder="All" data={run.strategies} value={strategy} onChange={setStrategy} error={at.strategy} clearable w={150} />
-        <Select label="Instrument" placeholder="All" data={run.instruments} value={instrument} onChange={setInstrument} error={at.instrument} clearable searchable w={190} />
-        <Select label="Side" placeholder="Both" data={["long", "short"]} value={direction} onChange={setDirection} clearable w={110} />
-        <Select label="Result" placeholder="Both" data={["won", "lost"]} value={result} onChange={setResult} clearable w={110} />
+        <Select label="Strategy" placeholder="All" data={run.strategies} value={strategy} onChange={(found) => put({ strategy: found })} error={at.strategy} clearable w={150} />
+        <Select label="Instrument" placeholder="All" data={run.instruments} value={instrument} onChange={(found) => put({ instrument: found })} error={at.instrument} clearable searchable w={190} />
+        <Select label="Side" placeholder="Both" data={["long", "short"]} value={direction} onChange={(found) => put({ direction: found })} error={at.direction} clearable w={110} />
+        <Select label="Result" placeholder="Both" data={["won", "lost"]} value={result} onChange={(found) => put({ result: found })} error={at.result} clearable w={110} />
         <TextInput label="Label" placeholder="All" value={text} onChange={(e) => setText(e.currentTarget.value)} error={at.label} w={130} />
+        <PeriodFields of={period} now={run.now} flaw={at.start} label="Closed" />
       </div>
       <div className="stats">
         <Stat label={closed.isComplete ? "Closed" : "The newest so far"}>{whole(rows.length)}</Stat>
@@ -67,7 +65,7 @@ export default function RoundTrips({ run, me }: { run: Run; me: Me }) {
       <Panel title="Closed" aside={<span className="quiet">a row opens its notes</span>}>
         <PagedTable
           label="Closed round trips"
-          of={fitting}
+          of={fitting(closed, rest)}
           columns={[...columns.slice(0, 4), LABELS, ...columns.slice(4)]}
           keyOf={tripKey}
           onRow={choose}
@@ -121,15 +119,16 @@ function Journal({ run, me, of, onDone }: { run: Run; me: Me; of: Trip; onDone: 
   );
 }
 
-/** The fills of a round trip, oldest first: pages of them are read until its entry is reached. */
-async function fillsOf(run: string, { strategy, instrument, ts_entry: from, ts_exit: to }: Trip, signal: AbortSignal): Promise<Schemas["FillOut"][]> {
+/** The fills of a round trip, oldest first. */
+async function fillsOf(run: string, { strategy, instrument, ts_entry: start, ts_exit: last }: Trip, signal: AbortSignal): Promise<Schemas["FillOut"][]> {
   const found: Schemas["FillOut"][] = [];
-  const read = (cursor: string) => client.GET("/api/v1/runs/{run}/fills", { params: { path: { run }, query: { strategy, instrument, limit: 500, cursor } }, signal });
+  const query = { strategy, instrument, start, end: last === null ? undefined : last + 1, limit: 500 };
+  const read = (cursor: string) => client.GET("/api/v1/runs/{run}/fills", { params: { path: { run }, query: { ...query, cursor } }, signal });
   for (let cursor: string | null = ""; cursor !== null; ) {
     const { data, error }: Awaited<ReturnType<typeof read>> = await read(cursor);
     if (!data) throw error;
-    found.unshift(...data.items.filter((each) => each.ts >= from && each.ts <= (to ?? each.ts)).reverse());
-    cursor = (data.items.at(-1)?.ts ?? from) < from ? null : (data.next ?? null);
+    found.unshift(...data.items.reverse());
+    cursor = data.next ?? null;
   }
   return found;
 }

@@ -103,6 +103,9 @@ export function usePages<T>(path: string, of: string, keyOf: (row: T) => string,
 }
 type Paged<T> = ReturnType<typeof usePages<T>>;
 
+/** A list as its filters leave it: of what does not fit is told at the fields, and what else (`rest`) went wrong below them. */
+export const fitting = <T,>(of: Paged<T>, rest: unknown): Paged<T> => ({ ...of, error: rest, data: of.data ?? (of.error && !rest ? [] : undefined) });
+
 /** Follow a list of long work, of one kind or of all, as it stands now. */
 export function useWorkPages<W extends Work>(path: string, { kind, ...wish }: { kind?: WorkKind } & Wish<W> = {}): Paged<W> {
   const pages = usePages<W>(path, "", (row) => row.id, { mayChange: isBusy, refetchInterval: usePolling(), ...wish });

@@ -43,10 +43,11 @@ export function Time({ ms, isBrief = false }: { ms: number | null | undefined; i
   );
 }
 
-/** A whole list as a file, whatever is shown of it. */
-export function Export({ run, what }: { run: string; what: "fills" | "orders" | "round-trips" | "ledger" }) {
+/** A list as a file, whole or as its filters (`query`) leave it; `run` is null for what the server lists of itself. */
+export function Export({ run, what, query }: { run: string | null; what: "fills" | "orders" | "round-trips" | "ledger" | "logs"; query: Record<string, string> }) {
+  const asked = new URLSearchParams(query).toString();
   return (
-    <a className="export" href={`/api/v1/runs/${encodeURIComponent(run)}/exports/${what}`} download>
+    <a className="export" href={`/api/v1/${run === null ? "" : `runs/${encodeURIComponent(run)}/`}exports/${what}${asked && `?${asked}`}`} download>
       Save as CSV
     </a>
   );

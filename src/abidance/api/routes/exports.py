@@ -1,80 +1,76 @@
-"""Whole lists as CSV, oldest first: what a page shows in pieces, for spreadsheets and tax offices."""
+"""Lists as CSV, oldest first: what a page shows in pieces, all of it or as the page filters it."""
 
 import asyncio
-import csv
-import io
-from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter
-from starlette.responses import StreamingResponse
 
-from abidance.api import views
-from abidance.api.access import Judged, Stand, Viewer
-from abidance.api.notes import NOTHING
+from abidance.api import logbook
+from abidance.api.access import Admin, Judged, Stand, Viewer
+from abidance.api.house import SERVED, House
+from abidance.api.logbook import File
+from abidance.api.paging import Chosen
+from abidance.api.routes.fills import Fills, chosen_fills
+from abidance.api.routes.logs import Lines
+from abidance.api.routes.orders import Orders, chosen_orders
+from abidance.api.routes.positions import Entries, Trips, chosen_entries, chosen_trips
+from abidance.api.schemas.market import LogOut
 from abidance.api.schemas.trading import EntryOut, FillOut, OrderOut, RoundTripOut
 from abidance.api.schemas.wire import Schema
+from abidance.api.sheets import CsvResponse, sheet
+from abidance.run.bot import LOG
 
-router = APIRouter(prefix="/runs/{run}/exports", tags=["exports"], route_class=Judged)
+router = APIRouter(tags=["exports"], route_class=Judged)
+_OF = "/runs/{run}/exports"
 _PIECE = 500
-_MOMENTS = frozenset({"ts", "ts_last", "ts_entry", "ts_exit"})
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_TOLD = ("ts", "level", "event", "data")
 
 
-class CsvResponse(StreamingResponse):
-    """A file that a browser saves."""
-
-    media_type = "text/csv"
-
-
-@router.get("/{what}", response_class=CsvResponse)
-async def export(
-    run: str, what: Literal["fills", "orders", "round-trips", "ledger"], who: Viewer, house: Stand
-) -> CsvResponse:
-    """Return a whole list as CSV: times in UTC, amounts exact, a formula marked as text."""
-    followed = house.runs.get(run)
-    replica, trips = followed.replica, followed.replica.portfolio.round_trips
-    notes = house.notes.of(replica.header.run_id)
-
-    def trip(number: int) -> RoundTripOut:
-        return views.trip(trips[number], number, notes.get(number, NOTHING))
-
-    lists: dict[str, tuple[type[Schema], Sequence[Any], Callable[[Any], Schema]]] = {
-        "fills": (FillOut, replica.fills, views.fill),
-        "orders": (OrderOut, replica.sent, views.order),
-        "round-trips": (RoundTripOut, range(len(trips)), trip),
-        "ledger": (EntryOut, replica.entries, views.entry),
-    }
-    headers = {"Content-Disposition": f'attachment; filename="{run}-{what}.csv"'}
-    return CsvResponse(_written(*lists[what]), headers=headers)
+@router.get(f"{_OF}/fills", response_class=CsvResponse)
+async def export_fills(run: str, who: Viewer, house: Stand, filter: Fills) -> CsvResponse:
+    """Return fills as CSV, all or as the list filters them."""
+    return sheet(f"{run}-fills", FillOut.model_fields, _pieces(chosen_fills(house, run, filter)))
 
 
-async def _written(
-    schema: type[Schema], rows: Sequence[Any], shown: Callable[[Any], Schema]
-) -> AsyncIterator[str]:
-    """Yield the lines piece by piece, so that a long list holds nobody up."""
-    fields, count = list(schema.model_fields), len(rows)
-    yield _lines([fields])
-    for start in range(0, count, _PIECE):
-        piece = (shown(rows[at]) for at in range(start, min(start + _PIECE, count)))
-        yield _lines([[_cell(name, getattr(row, name)) for name in fields] for row in piece])
-        await asyncio.sleep(0)
+@router.get(f"{_OF}/orders", response_class=CsvResponse)
+async def export_orders(run: str, who: Viewer, house: Stand, filter: Orders) -> CsvResponse:
+    """Return orders as CSV, all or as the list filters them."""
+    return sheet(f"{run}-orders", OrderOut.model_fields, _pieces(chosen_orders(house, run, filter)))
 
 
-def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if name in _MOMENTS:
-        return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="milliseconds")
-    if isinstance(value, list | tuple):
-        value = " ".join(value)
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"  # a spreadsheet would take it for a formula
-    return format(value, "f") if hasattr(value, "as_tuple") else str(value)
+@router.get(f"{_OF}/round-trips", response_class=CsvResponse)
+async def export_round_trips(run: str, who: Viewer, house: Stand, filter: Trips) -> CsvResponse:
+    """Return closed round trips as CSV, all or as the list filters them."""
+    return sheet(f"{run}-round-trips", RoundTripOut.model_fields, _pieces(chosen_trips(house, run, filter)))
 
 
-def _lines(rows: list[list[str]]) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerows(rows)
-    return out.getvalue()
+@router.get(f"{_OF}/ledger", response_class=CsvResponse)
+async def export_ledger(run: str, who: Viewer, house: Stand, filter: Entries) -> CsvResponse:
+    """Return the lines of the ledger as CSV, all or as the list filters them."""
+    return sheet(f"{run}-ledger", EntryOut.model_fields, _pieces(chosen_entries(house, run, filter)))
+
+
+@router.get(f"{_OF}/logs", response_class=CsvResponse)
+async def export_logs(run: str, who: Viewer, house: Stand, wanted: Lines, file: File = "") -> CsvResponse:
+    """Return the lines of a bot's log as CSV, as the list filters them: of one file, or of all that are kept."""
+    return sheet(f"{run}-log", _TOLD, _lines(house, house.runs.get(run).folder / LOG, file, wanted))
+
+
+@router.get("/exports/logs", response_class=CsvResponse)
+async def export_server_logs(who: Admin, house: Stand, wanted: Lines, file: File = "") -> CsvResponse:
+    """Return the lines of this server's own log as CSV, as the list filters them."""
+    return sheet("server-log", _TOLD, _lines(house, house.userdir / SERVED, file, wanted))
+
+
+async def _pieces(chosen: Chosen[Any, Any]) -> AsyncIterator[list[Schema]]:
+    for piece in chosen.pieces(_PIECE):
+        yield piece
+        await asyncio.sleep(0)  # others get their turn
+
+
+async def _lines(house: House, path: Path, file: str, wanted: logbook.Wanted) -> AsyncIterator[list[LogOut]]:
+    found: Iterator[list[LogOut]] = logbook.pieces(path, file, wanted)
+    while (piece := await house.reading(next, found, None)) is not None:
+        yield piece

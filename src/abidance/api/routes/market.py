@@ -14,7 +14,7 @@ from starlette.responses import Response
 from abidance.api.access import Judged, Stand, Viewer
 from abidance.api.house import House
 from abidance.api.naming import replica_with
-from abidance.api.problems import ProblemError
+from abidance.api.paging import During, End
 from abidance.api.schemas.market import BarsOut, BookOut, IndicatorOut, InstrumentOut, LineOut
 from abidance.api.schemas.wire import NAMES, ms
 from abidance.engine.board import Board
@@ -27,7 +27,6 @@ from abidance.model.market import DataKind, FeedState, Quote
 
 router = APIRouter(tags=["market"], route_class=Judged)
 MOST = 5_000
-Time = Annotated[int | None, Query(ge=0, le=2**52, description="Milliseconds UTC.")]
 Id = Annotated[str, Query(min_length=3, max_length=220, examples=["BTC/USDT@BINANCE"])]
 Length = Annotated[str, Query(min_length=2, max_length=9, examples=["1h"])]
 NAMED = "sma, ema, bollinger or donchian and its period (2 to 999), several by commas."
@@ -67,7 +66,7 @@ async def get_run_bars(
     instrument: Id,
     timeframe: Length,
     limit: Count = 1_000,
-    before: Time = None,
+    before: End = None,
 ) -> Response:
     """Return the bars that a run has seen; what lies before its first is taken from the store where it is there."""
     joined = _run_bars(house, run, instrument, timeframe, before)
@@ -163,20 +162,15 @@ async def get_bars(
     house: Stand,
     instrument: Id,
     timeframe: Length,
-    start: Time = None,
-    end: Time = None,
+    during: During,
     limit: Count = 1_000,
 ) -> Response:
     """Return stored bars, the newest so many of the stretch."""
     parse_instrument_id(instrument)
     timeframe_ns(timeframe)
-    if start is not None and end is not None and start > end:
-        told = "The start lies behind the end."
-        raise ProblemError(422, told, "Give an earlier start.", fields={"start": told})
-    begin, until = (None if each is None else each * 1_000_000 for each in (start, end))
 
     def newest() -> Response:
-        rows = _rows(house.catalog.read(instrument, timeframe, begin, until), limit)
+        rows = _rows(house.catalog.read(instrument, timeframe, during.start, during.end), limit)
         return _as_json(_shown(instrument, timeframe, rows))
 
     return await house.reading(newest)

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Depends, Query
 
 from abidance.api import views
 from abidance.api.access import Judged, Operator, Stand, Viewer
+from abidance.api.house import House
 from abidance.api.naming import replica_with
-from abidance.api.paging import ByHand, Cursor, Limit, Purposes, page
+from abidance.api.paging import ALWAYS, ByHand, Chosen, Cursor, During, Limit, Period, Purposes, page
 from abidance.api.problems import not_found
 from abidance.api.schemas.trading import AmendIn, AnswerOut, LevelOut, OrderIn, OrderOut, WhyOut
 from abidance.api.schemas.wire import Page
@@ -31,6 +32,8 @@ class OrderFilter:
     purposes: frozenset[Purpose] = frozenset()
     is_open: bool | None = None
     by_hand: bool | None = None
+    period: Period = ALWAYS
+    """When they were sent."""
 
     def takes(self, order: Order) -> bool:
         """Say whether an order is wanted."""
@@ -40,10 +43,12 @@ class OrderFilter:
             and (not self.purposes or order.request.purpose in self.purposes)
             and self.is_open in (None, not order.state.is_closed)
             and self.by_hand in (None, order.request.tag == MANUAL_TAG)
+            and self.period.holds(order.ts_intent)
         )
 
 
 async def _filter(
+    during: During,
     strategy: Filter = "",
     instrument: Filter = "",
     purpose: Purposes = None,
@@ -53,25 +58,29 @@ async def _filter(
     by_hand: ByHand = None,
 ) -> OrderFilter:
     """Return what is asked for; on the loop, where a plain class would cost each request a thread."""
-    return OrderFilter(strategy, instrument, frozenset(purpose or ()), is_open, by_hand)
+    return OrderFilter(strategy, instrument, frozenset(purpose or ()), is_open, by_hand, during)
+
+
+Orders = Annotated[OrderFilter, Depends(_filter)]
+
+
+def chosen_orders(house: House, run: str, filter: OrderFilter) -> Chosen[Order, OrderOut]:
+    """Return the orders of a run that are wanted, by when they were sent."""
+    rows = replica_with(house, run, strategy=filter.strategy, instrument=filter.instrument).sent
+    if filter == OrderFilter():
+        return Chosen(rows, views.order)
+    return Chosen(rows, views.order, filter.takes, rows.between(filter.period.start, filter.period.end))
 
 
 @router.get("")
 async def list_orders(
-    run: str,
-    who: Viewer,
-    house: Stand,
-    filter: Annotated[OrderFilter, Depends(_filter)],
-    limit: Limit = 100,
-    cursor: Cursor = "",
+    run: str, who: Viewer, house: Stand, filter: Orders, limit: Limit = 100, cursor: Cursor = ""
 ) -> Page[OrderOut]:
     """List orders by when they were sent, newest first."""
-    replica = replica_with(house, run, strategy=filter.strategy, instrument=filter.instrument)
+    chosen = chosen_orders(house, run, filter)
     if not filter.is_open:
-        return page(
-            replica.sent, limit, cursor, views.order, filter.takes if filter != OrderFilter() else None
-        )
-    places, rows = replica.resting()
+        return chosen.page(limit, cursor)
+    places, rows = house.runs.get(run).replica.resting()
     wanted = filter.takes if filter != OrderFilter(is_open=True) else None
     return page(rows, limit, cursor, views.order, wanted, places)
 

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Path, Query
 from abidance.api import views
 from abidance.api.access import Judged, Operator, Stand, Viewer
 from abidance.api.deeds import note
+from abidance.api.house import House
 from abidance.api.naming import replica_with
 from abidance.api.notes import NOTHING, Written
-from abidance.api.paging import Cursor, Limit, page
+from abidance.api.paging import ALWAYS, Chosen, Cursor, During, Limit, Period
 from abidance.api.problems import not_found
 from abidance.api.schemas.trading import (
     BalanceOut,
@@ -25,7 +26,7 @@ from abidance.api.schemas.wire import Page
 from abidance.api.valuing import contribution
 from abidance.model.account import RoundTrip
 from abidance.model.order import Direction
-from abidance.portfolio.ledger import AccountKind
+from abidance.portfolio.ledger import AccountKind, Entry
 
 router = APIRouter(prefix="/runs/{run}", tags=["positions"], route_class=Judged)
 Filter = Annotated[str, Query(max_length=128)]
@@ -46,6 +47,8 @@ class TripFilter:
     direction: Direction | None = None
     result: Literal["won", "lost"] | None = None
     label: str = ""
+    period: Period = ALWAYS
+    """When they were closed."""
 
     def takes(self, trip: RoundTrip, written: Written) -> bool:
         """Say whether a round trip is wanted."""
@@ -55,10 +58,12 @@ class TripFilter:
             and self.direction in (None, trip.direction)
             and (self.result is None or (trip.pnl > 0) == (self.result == "won"))
             and (not self.label or self.label in written.labels)
+            and self.period.holds(trip.ts_exit or 0)
         )
 
 
-async def _filter(
+async def _trip_filter(
+    during: During,
     strategy: Filter = "",
     instrument: Filter = "",
     direction: Direction | None = None,
@@ -66,21 +71,16 @@ async def _filter(
     label: Filter = "",
 ) -> TripFilter:
     """Return what is asked for; on the loop, where a plain class would cost each request a thread."""
-    return TripFilter(strategy, instrument, direction, result, label)
+    return TripFilter(strategy, instrument, direction, result, label, during)
 
 
-@router.get("/round-trips")
-async def list_round_trips(
-    run: str,
-    who: Viewer,
-    house: Stand,
-    filter: Annotated[TripFilter, Depends(_filter)],
-    limit: Limit = 100,
-    cursor: Cursor = "",
-) -> Page[RoundTripOut]:
-    """List closed round trips, newest first."""
+Trips = Annotated[TripFilter, Depends(_trip_filter)]
+
+
+def chosen_trips(house: House, run: str, filter: TripFilter) -> Chosen[int, RoundTripOut]:
+    """Return the closed round trips of a run that are wanted, by their numbers."""
     replica = replica_with(house, run, strategy=filter.strategy, instrument=filter.instrument)
-    trips, notes = replica.portfolio.round_trips, house.notes.of(replica.header.run_id)
+    trips, notes = replica.trips, house.notes.of(replica.header.run_id)
 
     def wanted(number: int) -> bool:
         return filter.takes(trips[number], notes.get(number, NOTHING))
@@ -88,7 +88,17 @@ async def list_round_trips(
     def shown(number: int) -> RoundTripOut:
         return views.trip(trips[number], number, notes.get(number, NOTHING))
 
-    return page(range(len(trips)), limit, cursor, shown, wanted if filter != TripFilter() else None)
+    if filter == TripFilter():
+        return Chosen(range(len(trips)), shown)
+    return Chosen(range(len(trips)), shown, wanted, trips.between(filter.period.start, filter.period.end))
+
+
+@router.get("/round-trips")
+async def list_round_trips(
+    run: str, who: Viewer, house: Stand, filter: Trips, limit: Limit = 100, cursor: Cursor = ""
+) -> Page[RoundTripOut]:
+    """List closed round trips, newest first; a period is that in which they were closed."""
+    return chosen_trips(house, run, filter).page(limit, cursor)
 
 
 @router.put("/round-trips/{number}/note")
@@ -131,21 +141,43 @@ async def list_balances(run: str, who: Viewer, house: Stand) -> list[BalanceOut]
     return views.balances(house.runs.get(run).replica)
 
 
-@router.get("/ledger")
-async def list_ledger(
-    run: str,
-    who: Viewer,
-    house: Stand,
-    limit: Limit = 100,
-    cursor: Cursor = "",
+@dataclass(frozen=True)
+class EntryFilter:
+    """Which lines of the ledger are wanted; empty is all."""
+
+    asset: str = ""
+    kind: AccountKind | None = None
+    period: Period = ALWAYS
+
+    def takes(self, line: Entry) -> bool:
+        """Say whether a line is wanted."""
+        return (
+            self.asset in ("", line.asset) and self.kind in (None, line.kind) and self.period.holds(line.ts)
+        )
+
+
+async def _entry_filter(
+    during: During,
     asset: Filter = "",
     kind: Annotated[AccountKind | None, Query(description="Against accounts of this kind alone.")] = None,
+) -> EntryFilter:
+    return EntryFilter(asset, kind, during)
+
+
+Entries = Annotated[EntryFilter, Depends(_entry_filter)]
+
+
+def chosen_entries(house: House, run: str, filter: EntryFilter) -> Chosen[Entry, EntryOut]:
+    """Return the lines of a run's ledger that are wanted."""
+    rows = replica_with(house, run, asset=filter.asset).entries
+    if filter == EntryFilter():
+        return Chosen(rows, views.entry)
+    return Chosen(rows, views.entry, filter.takes, rows.between(filter.period.start, filter.period.end))
+
+
+@router.get("/ledger")
+async def list_ledger(
+    run: str, who: Viewer, house: Stand, filter: Entries, limit: Limit = 100, cursor: Cursor = ""
 ) -> Page[EntryOut]:
     """List the lines of the ledger, newest first; the lines of each `ref` add up to zero in each asset."""
-    rows = replica_with(house, run, asset=asset).entries
-    is_filtered = bool(asset or kind)
-
-    def wanted(line: object) -> bool:
-        return asset in ("", getattr(line, "asset", "")) and kind in (None, getattr(line, "kind", None))
-
-    return page(rows, limit, cursor, views.entry, wanted if is_filtered else None)
+    return chosen_entries(house, run, filter).page(limit, cursor)
