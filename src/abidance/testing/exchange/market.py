@@ -99,6 +99,7 @@ class Market:
         self.on_print: Callable[[Print], None] | None = None
         self._participants = participants
         self._seed = f"{seed}:{instrument.id}"
+        self._rates: dict[int, float] = {}
         for found in past:
             self.tape.add(found)
         after = self.tape.first_id + len(self.tape)
@@ -259,7 +260,9 @@ class Market:
         ]
 
     def _rate(self, number: int) -> float:
-        return round(Random(f"{self._seed}:{number}").gauss(0.0001, 0.00005), 8)
+        if number not in self._rates:  # asked for with each mark
+            self._rates[number] = round(Random(f"{self._seed}:{number}").gauss(0.0001, 0.00005), 8)
+        return self._rates[number]
 
     def _printed(self, found: Print) -> None:
         self.tape.add(found)
