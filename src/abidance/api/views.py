@@ -34,9 +34,11 @@ from abidance.api.schemas.trading import (
     VenueOut,
     VerdictOut,
     WhyOut,
+    WithoutStopOut,
 )
 from abidance.api.schemas.wire import Schema, ms
 from abidance.api.valuing import equity_at, opening, profit_since, usage
+from abidance.engine.vigil import Bareness
 from abidance.model.account import OWNER, Position, RoundTrip
 from abidance.model.command import Amend, Submit
 from abidance.model.event import CircuitMoved, ControlAction, VenueStatus
@@ -349,6 +351,16 @@ def risk(replica: Replica) -> RiskOut:
         feeds=[feed(each) for each in state.feeds.known.values()],
         venues=[venue(each) for each in state.feeds.venues.values()],
         circuits=[circuit(each) for each in state.feeds.circuits.values()],
+        without_stop=[without_stop(place, each) for place, each in replica.bare.items()],
+    )
+
+
+def without_stop(place: tuple[str, str], found: Bareness) -> WithoutStopOut:
+    """Return how long a place stood without its whole stop."""
+    strategy, instrument = place
+    total, longest = found.total / SECOND_NS, found.longest / SECOND_NS
+    return WithoutStopOut(
+        strategy=strategy, instrument=instrument, times=found.count, total=total, longest=longest
     )
 
 

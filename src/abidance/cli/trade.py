@@ -234,9 +234,19 @@ def _trade_live(
                 console.print(text, soft_wrap=True, markup=False)
             return
     present(result, console, json_file, report)
+    _tell_bare(paper, console)
     _tell_unguarded(paper, console)
     _conclude(console, result, folder, is_over=False)
     _refuse_failures(result)
+
+
+def _tell_bare(bot: "Bot", console: "Console") -> None:
+    """Say how long positions stood without their whole stops."""
+    for (strategy, instrument), each in bot.engine.vigil.past.items():
+        if each.total:
+            total, longest = (f"{ns / 1e9:.3f} s" for ns in (each.total, each.longest))
+            told = f"{instrument} of {strategy} stood without its whole stop for {total} in all, {longest} at most."
+            console.print(told, soft_wrap=True, markup=False)
 
 
 def _tell_unguarded(bot: "Bot", console: "Console") -> None:

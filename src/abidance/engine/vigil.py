@@ -15,12 +15,16 @@ from abidance.execution.exits import STOPS
 from abidance.model.instrument import SECOND_NS
 from abidance.model.money import ZERO, to_decimal, truncate_to
 from abidance.model.order import Order, OrderState, Purpose
+from abidance.model.outcome import Notice
 
 VIGIL = "vigil"
 """The name of the timer by which the engine looks again."""
 NEVER = 2**63 - 1
 SLOWER = 4
 """How many times the patience lies between further tries to leave, once the first ones came to nothing."""
+PROTECTED = "protected"
+"""The code of the notice that a position has its whole stop again."""
+_WAS, _LONG = " was without its whole stop for ", " s."
 Place = tuple[str, str]
 
 
@@ -41,6 +45,20 @@ class Bareness:
     count: int = 0
     total: int = 0
     longest: int = 0
+
+    def add(self, lasted: int) -> None:
+        """Take one more time, in ns."""
+        self.count += 1
+        self.total += lasted
+        self.longest = max(self.longest, lasted)
+
+
+def read_bare(notice: Notice) -> tuple[Place, int] | None:
+    """Return which place, if any, a notice tells to have been without its whole stop and how long (ns, to the ms)."""
+    if notice.code != PROTECTED:
+        return None
+    instrument, _, lasted = notice.text.partition(_WAS)
+    return (notice.strategy, instrument), int(Decimal(lasted.removesuffix(_LONG)) * SECOND_NS)
 
 
 class Vigil:
@@ -191,13 +209,10 @@ class Vigil:
     def _end(self, place: Place, bare: _Bare) -> None:
         del self._bare[place]
         lasted = self._state.now - bare.since
-        past = self.past.setdefault(place, Bareness())
-        past.count += 1
-        past.total += lasted
-        past.longest = max(past.longest, lasted)
+        self.past.setdefault(place, Bareness()).add(lasted)
         if lasted:
-            text = f"{place[1]} was without its whole stop for {lasted / SECOND_NS:.3f} s."
-            self._actions.note("info", "protected", text, place[0])
+            text = f"{place[1]}{_WAS}{lasted / SECOND_NS:.3f}{_LONG}"
+            self._actions.note("info", PROTECTED, text, place[0])
 
     def _later(self, now: int) -> int:
         return min(NEVER, now + self._patience)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from abidance.engine.allocator import Allocator
 from abidance.engine.state import State, demand
+from abidance.engine.vigil import Bareness, Place, read_bare
 from abidance.execution.orders import Orders
 from abidance.journal.record import Record, RunHeader
 from abidance.model.account import OWNER, Position, RoundTrip
@@ -131,6 +132,8 @@ class Replica:
         self.wins, self.brought = Counter[str](), dict[tuple[str, str], float]()
         self.notices: Rows[Notice] = shelf.rows(Notice)
         self.told: Counter[str] = Counter()
+        self.bare: dict[Place, Bareness] = {}
+        """How long positions stood without their whole stops, by strategy and instrument."""
         self.controls: list[tuple[int, Control]] = []
         self.changes: deque[Change] = deque(maxlen=KEPT_CHANGES)
         self.count = 0
@@ -510,6 +513,9 @@ class Replica:
             self.failures[notice.strategy] = notice.text
         elif notice.code == "parameters_refused" and isinstance(self._last, Control):
             self.parameters[notice.strategy] = self._earlier[notice.strategy]
+        elif (found := read_bare(notice)) is not None:
+            place, lasted = found
+            self.bare.setdefault(place, Bareness()).add(lasted)
 
 
 def asked_share(event: Control) -> float | None:

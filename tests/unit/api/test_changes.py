@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from msgspec.structs import replace
 from starlette.testclient import TestClient
 
 from abidance.api.following import Followed
@@ -186,6 +187,8 @@ def _more(replica: Replica) -> Iterator[Callable[[int], Recorded]]:
     for action, strategy, values in orders:
         yield lambda now, of=(action, strategy, "ada", values): Control(now, *of)  # type: ignore[misc]
     yield lambda now: Control(now, ControlAction.SET_PARAMETERS, name, "ada", {"fast": 9})
+    bare = Notice(0, "info", "protected", f"{BTC} was without its whole stop for 0.250 s.", name)
+    yield lambda now: Decided(now, (), (), (), (replace(bare, ts=now),))
     for code in ("parameters_refused", "strategy_failed"):
         yield lambda now, of=code: Decided(  # type: ignore[misc]
             now, (), (), (), (Notice(now, "error", of, "It failed.", name),)

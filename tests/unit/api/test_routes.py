@@ -11,6 +11,7 @@ from abidance.api.house import House
 from abidance.journal.record import Record
 from abidance.model.event import BalanceChanged, CircuitMoved, CircuitState, Control, ControlAction, Part
 from abidance.model.order import Purpose
+from abidance.model.outcome import Decided, Notice
 from abidance.portfolio.ledger import fill_ref
 from abidance.run.door import Answer, Wish, Word
 from tests.unit.api.conftest import CHANGE, Node, logged_in, read_all
@@ -297,6 +298,22 @@ def test_circuits_are_shown_and_those_that_are_not_closed_counted(viewer: TestCl
     assert (shown[0]["reason"], shown[0]["rest"]) == ("Requests failed.", 15.0)
     for at, name, value in (("BINANCE", "requests", 1.0), ("BINANCE", "clock", 0.0), ("", "disk", 0.5)):
         assert f'abidance_run_circuit_open{{part="{name}",run="demo",venue="{at}"}} {value}' in text
+
+
+def test_risk_tells_how_long_positions_stood_without_their_stops(viewer: TestClient, house: House) -> None:
+    replica = house.runs.get("demo").replica
+    name, now = next(iter(replica.state.strategies)), replica.state.now
+    texts = [f"BTC/USDT@BINANCE was without its whole stop for {lasted} s." for lasted in ("0.250", "1.500")]
+    before = viewer.get(f"{RUN}/risk").json()["without_stop"]
+    for text in texts:
+        replica._handle(Decided(now, notices=(Notice(now, "info", "protected", text, name),)))
+
+    told = viewer.get(f"{RUN}/risk").json()["without_stop"]
+
+    assert before == []
+    assert told == [
+        {"strategy": name, "instrument": "BTC/USDT@BINANCE", "times": 2, "total": 1.75, "longest": 1.5}
+    ]
 
 
 def test_without_a_dashboard_the_first_page_says_so(nobody: TestClient) -> None:

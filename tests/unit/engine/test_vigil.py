@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from abidance.engine.pump import Pump
-from abidance.engine.vigil import VIGIL, Bareness
+from abidance.engine.vigil import VIGIL, Bareness, read_bare
 from abidance.model.event import (
     ChangeRejected,
     ControlAction,
@@ -94,8 +94,12 @@ def test_the_time_from_the_fill_to_the_acknowledged_stop_is_measured(seconds: fl
     lasted = round(seconds * SECOND_NS)
     assert rig.engine.vigil.past == {PLACE: Bareness(1, lasted, lasted)}
     assert rig.engine.vigil.bare() == {}
-    told = [notice.text for notice in rig.notices if notice.code == "protected"]
-    assert told == ([f"{SPOT.id} was without its whole stop for {seconds:.3f} s."] if seconds else [])
+    told = [notice for notice in rig.notices if notice.code == "protected"]
+    assert [each.text for each in told] == (
+        [f"{SPOT.id} was without its whole stop for {seconds:.3f} s."] if seconds else []
+    )
+    assert [read_bare(each) for each in told] == ([(PLACE, lasted)] if seconds else [])
+    assert not any(read_bare(each) for each in rig.notices if each not in told)
 
 
 def test_a_late_timer_of_a_stop_that_stands_does_nothing() -> None:

@@ -4,6 +4,7 @@ import { useState } from "react";
 import type { Me, Run } from "../app/Shell";
 import { api, type Schemas } from "../client/api";
 import { useValuedRisk } from "../client/valued";
+import { DataTable } from "../ui/DataTable";
 import { baseOf, pair, whole, words } from "../ui/format";
 import { Empty, Facts, Loaded, Meter, Panel, State, Time, Told } from "../ui/parts";
 import { Circuits, troubled } from "./Circuits";
@@ -44,6 +45,23 @@ export default function Risk({ run, me }: { run: Run; me: Me }) {
                     <Refused of={data.refusals} />
                   )}
                 </Panel>
+                {data.without_stop.length > 0 && (
+                  <Panel title="Without a stop" aside={<span className="quiet">from the fill until all of a position had its stop</span>}>
+                    <DataTable
+                      label="Without a stop"
+                      rows={data.without_stop}
+                      keyOf={(row) => row.strategy + row.instrument}
+                      empty="Every position had its stop."
+                      columns={[
+                        { name: "Strategy", cell: (row) => row.strategy },
+                        { name: "Instrument", cell: (row) => pair(row.instrument) },
+                        { name: "Times", cell: (row) => whole(row.times), isNumber: true, width: "60px" },
+                        { name: "Longest, s", cell: (row) => row.longest.toFixed(2), isNumber: true, width: "84px" },
+                        { name: "In all, s", cell: (row) => row.total.toFixed(2), isNumber: true, width: "84px" },
+                      ]}
+                    />
+                  </Panel>
+                )}
               </div>
               <Panel title="Used of the limits">
                 {data.usage.map((each) => (

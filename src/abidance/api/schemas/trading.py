@@ -422,6 +422,18 @@ class CircuitOut(Schema):
     ts: Moment
 
 
+class WithoutStopOut(Schema):
+    """How long positions of a strategy in an instrument stood without their whole stops; what lasts, once over."""
+
+    strategy: str
+    instrument: str
+    times: int
+    total: float
+    """Seconds in all."""
+    longest: float
+    """Seconds at most."""
+
+
 class CircuitsIn(Schema):
     """Which circuits to close: of one venue, of one part; what is left out is every one."""
 
@@ -443,6 +455,8 @@ class RiskOut(Schema):
     venues: list[VenueOut]
     circuits: list[CircuitOut]
     """All that have moved, closed ones too."""
+    without_stop: list[WithoutStopOut]
+    """From the fill to the moment at which the whole position had its stop, or was left."""
 
 
 Ceiling = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
