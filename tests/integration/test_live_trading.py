@@ -16,14 +16,16 @@ from abidance.model.errors import ConfigError, JournalError, UsageError
 from abidance.model.event import ControlAction, OrderFilled
 from abidance.model.order import Purpose, Side
 from abidance.model.outcome import Decided, RefusalCode, Refused
+from abidance.risk.state import Standing
 from abidance.run import live
-from abidance.run.bot import JOURNAL
+from abidance.run.bot import JOURNAL, Moment
 from abidance.run.checkpoint import CHECKPOINT
 from abidance.run.config import RunConfig
 from abidance.run.door import Answer, Wish, ask
 from abidance.run.killing import Extent, kill, release
 from abidance.run.live import gather_begun, open_live
 from abidance.run.reconciling import differences, replica_of
+from abidance.run.replica import Replica
 from abidance.run.rules import Ask
 from abidance.run.setup import Material
 from abidance.run.strangers import strangers_at
@@ -464,3 +466,22 @@ async def test_a_market_where_no_orders_can_be_sent_is_refused_before_any_order(
 
     with pytest.raises(UsageError, match="Real orders in perpetual instruments of KUCOIN"):
         LiveTrading(material, place.folder, {})
+
+
+async def test_a_bot_stands_reducing_until_its_account_was_compared(place: Market) -> None:
+    seen: list[str] = []
+
+    class Watched(list[Moment]):
+        def append(self, moment: Moment) -> None:
+            seen.append(moment.engine.standing().state.value)
+
+    place.moments = Watched()
+    async with place:
+        await place.live(10)
+    record = read(place.folder / JOURNAL)
+    replica = Replica(record.header)
+    replica.take(record.records)
+    told = [each.what.state.value for each in replica.changes if isinstance(each.what, Standing)]
+
+    assert [*dict.fromkeys(seen)] == ["reducing", "active"]
+    assert told == ["reducing", "active"]

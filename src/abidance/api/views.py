@@ -343,7 +343,7 @@ def risk(replica: Replica) -> RiskOut:
     state = replica.state
     return RiskOut(
         standing=standing(replica.standing()),
-        strategies={name: standing(strategy_standing(replica, name)) for name in state.strategies},
+        strategies={name: standing(replica.standing(name)) for name in state.strategies},
         usage=usage(replica),
         limits=replica.limits.model_dump(mode="json"),
         breakers=replica.breakers.config.model_dump(mode="json"),
@@ -362,11 +362,6 @@ def without_stop(place: tuple[str, str], found: Bareness) -> WithoutStopOut:
     return WithoutStopOut(
         strategy=strategy, instrument=instrument, times=found.count, total=total, longest=longest
     )
-
-
-def strategy_standing(replica: Replica, name: str) -> Standing:
-    """Return what an entry of a strategy meets, whatever the instrument."""
-    return replica.breakers.state(name, "", replica.state.now)
 
 
 def strategy(replica: Replica, name: str) -> RunStrategyOut:
@@ -388,7 +383,7 @@ def strategy(replica: Replica, name: str) -> RunStrategyOut:
         trades=trades,
         win_rate=replica.wins[name] / trades if trades else None,
         open_positions=sum(each.strategy == name for each in replica.portfolio.open_positions()),
-        standing=standing(strategy_standing(replica, name)),
+        standing=standing(replica.standing(name)),
     )
 
 

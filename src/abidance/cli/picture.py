@@ -98,7 +98,7 @@ class Picture:
         return (
             f"{'LIVE  ' if moment.is_real else ''}{moment.feeds or f'{moment.progress:4.0%}'}  {short_time(now.ts)} UTC  equity {now.equity:,.2f} {self._config.currency}"
             f" ({share})  positions {now.positions}  fills {now.fills:,}  refused {now.refusals:,}"
-            f"  {moment.engine.actions.standing().state.name}"
+            f"  {moment.engine.standing().state.name}"
         )
 
     def draw(self, moment: "Moment", width: int, height: int) -> Text:
@@ -179,7 +179,7 @@ class Picture:
         yield self._risk(moment.engine)
 
     def _risk(self, engine: "Engine") -> Text:
-        standing = engine.actions.standing()
+        standing = engine.standing()
         line = Text.assemble("Risk      ", (standing.state.name, _STATES[standing.state]))
         if standing.reason:
             return line.append(f"  {visible(standing.reason)}")

@@ -59,7 +59,7 @@ from abidance.model.outcome import Outcome
 from abidance.risk.breaker import Breakers
 from abidance.risk.feeds import LOST, delisted_text, loss_of
 from abidance.risk.gate import Gate
-from abidance.risk.state import TradingState
+from abidance.risk.state import Standing, TradingState, strictest
 from abidance.strategy.base import View
 from abidance.strategy.mistakes import FAILURES, strategy_error
 
@@ -162,6 +162,11 @@ class Engine:
                 runner.prepare()
 
     # --- the step
+
+    def standing(self) -> Standing:
+        """Return whether the run may take new risk: by its breakers, and by what is known of its accounts."""
+        venues = dict.fromkeys(each.venue for each in self.state.instruments.values())
+        return strictest(self.actions.standing(), self.state.feeds.standing(venues))
 
     def process(self, event: Event) -> Outcome:
         """Take one event and return what it led to."""

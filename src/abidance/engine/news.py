@@ -32,6 +32,7 @@ from abidance.model.order import Fill, Order, OrderRequest, Purpose
 from abidance.portfolio.ledger import fill_ref
 from abidance.portfolio.shares import is_forced, shared_fill
 from abidance.risk.breaker import Breakers
+from abidance.risk.feeds import untrusted_text
 
 # Duplicates and what was overtaken are harmless; these are not.
 _TOLD = frozenset(AnomalyCode) - {AnomalyCode.DUPLICATE, AnomalyCode.STALE}
@@ -251,8 +252,7 @@ class News:
             self._actions.note("info", "venue_trusted", f"{event.venue} may be traded on again.")
 
     def _tell_doubt(self, status: VenueStatus) -> None:
-        text = f"Only exits at {status.venue}: {' '.join(status.reasons)}"
-        self._actions.note("warning", "venue_not_trusted", text)
+        self._actions.note("warning", "venue_not_trusted", untrusted_text(status))
 
     def on_circuit(self, event: CircuitMoved) -> None:
         """Take that a circuit opened, closed or is tried; entries that rest where it opened are taken back."""

@@ -3,13 +3,15 @@
 What nobody ever spoke of is not judged here: a backtest on stored data has no certificates, and trades.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from abidance.model.event import CircuitMoved, CircuitState, Part, VenueStatus
 from abidance.model.instrument import SECOND_NS
 from abidance.model.market import DataKind, FeedState, FeedStatus, MarkPrice
+from abidance.model.outcome import RefusalCode
 from abidance.risk.circuits import DEGRADATIONS, Trial
+from abidance.risk.state import ACTIVE, Standing, TradingState
 
 LOST = "feed_not_certified"
 """The code of the notice that a stream has lost its certificate."""
@@ -61,6 +63,17 @@ class Feeds:
                 return next(iter(doubted.values()))
         return None
 
+    def standing(self, venues: Iterable[str]) -> Standing:
+        """Return REDUCING while what we know of our account is in doubt at each of some venues."""
+        doubted = []
+        for venue in venues:
+            status = self.venues.get(venue)
+            if status is None or status.is_trusted:
+                return ACTIVE
+            doubted.append(untrusted_text(status))
+        reducing = Standing(TradingState.REDUCING, RefusalCode.VENUE_NOT_TRUSTED, " ".join(doubted))
+        return reducing if doubted else ACTIVE
+
     def barriers(self, venue: str) -> list[CircuitMoved]:
         """Return circuits that are not closed, of a venue and of the whole run, those that let nothing pass first."""
         found = [each for each in self.circuits.values() if not each.is_closed and each.concerns(venue)]
@@ -72,6 +85,11 @@ def delisted_text(instrument: str, since: int) -> str:
     pair, _, venue = instrument.partition("@")
     when = f"{datetime.fromtimestamp(since // SECOND_NS, UTC):%Y-%m-%d %H:%M} UTC"
     return f"{pair} is no longer traded at {venue} since {when}: no entries; exits and stops leave as the venue takes them."
+
+
+def untrusted_text(status: VenueStatus) -> str:
+    """Return what to tell of a venue at which what we know of our account is in doubt."""
+    return f"Only exits at {status.venue}: {' '.join(status.reasons)}"
 
 
 def loss_of(status: FeedStatus) -> str:

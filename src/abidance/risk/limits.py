@@ -15,7 +15,7 @@ from abidance.model.order import OrderRequest, OrderType, Side
 from abidance.model.outcome import RefusalCode
 from abidance.risk.config import LimitsConfig
 from abidance.risk.crowd import crowd_of
-from abidance.risk.feeds import admits_one, delisted_text
+from abidance.risk.feeds import admits_one, delisted_text, untrusted_text
 from abidance.risk.sizing import stop_distance
 from abidance.risk.view import RiskView, worst_price
 
@@ -279,7 +279,7 @@ def venue_not_trusted(case: Case) -> str | None:
     status = case.view.feeds.venues.get(case.instrument.venue)
     if status is None or status.is_trusted:
         return None
-    return f"Only exits at {status.venue}: {' '.join(status.reasons)}"
+    return untrusted_text(status)
 
 
 def not_listed(case: Case) -> str | None:

@@ -8,7 +8,7 @@ to it, each order's life, refusals, notices, the equity curve.
 
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from operator import attrgetter
 from typing import NamedTuple
@@ -38,7 +38,7 @@ from abidance.model.event import (
     Timer,
     VenueStatus,
 )
-from abidance.model.instrument import SECOND_NS, timeframe_ns
+from abidance.model.instrument import SECOND_NS, Instrument, timeframe_ns
 from abidance.model.intent import AmendRequest, CancelRequest, Target
 from abidance.model.market import (
     Anomaly,
@@ -58,7 +58,7 @@ from abidance.portfolio.portfolio import Portfolio
 from abidance.portfolio.shares import is_forced, shared_fill
 from abidance.risk.breaker import Breakers
 from abidance.risk.limiting import changed
-from abidance.risk.state import Standing
+from abidance.risk.state import Standing, strictest
 from abidance.run.config import RunConfig
 from abidance.run.curve import Curve, Point
 from abidance.run.lives import Decision, Lives, Occasion, Step
@@ -142,6 +142,7 @@ class Replica:
         self._provenance = Provenance(self.orders, instruments)
         self._allocator: Allocator | None = None
         self._drive = _drive(self.config)
+        self._venues = _venues(self.config, instruments)
         self._held: Recorded | None = None
         self._last: Recorded | None = None
         self._noted = False
@@ -207,9 +208,10 @@ class Replica:
 
     # --- what is known
 
-    def standing(self) -> Standing:
-        """Return whether the run as a whole may take new risk."""
-        return self.breakers.state("", "", self.state.now)
+    def standing(self, strategy: str = "") -> Standing:
+        """Return whether the run as a whole, or a strategy wherever it trades, may take new risk."""
+        breakers = self.breakers.state(strategy, "", self.state.now)
+        return strictest(breakers, self.state.feeds.standing(self._venues[strategy]))
 
     def resting(self) -> tuple[list[int], list[Order]]:
         """Return the orders that may still fill, oldest first, and where each stands among all that were sent."""
@@ -532,6 +534,12 @@ def _config(header: RunHeader) -> RunConfig:
             f"The configuration of the run {header.name} was written by another version ({header.code_version}).",
             "Look at it with the version of the program that wrote it.",
         ) from error
+
+
+def _venues(config: RunConfig, instruments: Mapping[str, Instrument]) -> dict[str, tuple[str, ...]]:
+    """Return at which venues each strategy trades, and under no name all of them."""
+    places = {"": tuple(instruments)} | {each.name: config.places_of(each) for each in config.strategies}
+    return {name: tuple(dict.fromkeys(instruments[id].venue for id in ids)) for name, ids in places.items()}
 
 
 def _drive(config: RunConfig) -> dict[str, str]:

@@ -9,7 +9,15 @@ from starlette.testclient import TestClient
 
 from abidance.api.house import House
 from abidance.journal.record import Record
-from abidance.model.event import BalanceChanged, CircuitMoved, CircuitState, Control, ControlAction, Part
+from abidance.model.event import (
+    BalanceChanged,
+    CircuitMoved,
+    CircuitState,
+    Control,
+    ControlAction,
+    Part,
+    VenueStatus,
+)
 from abidance.model.order import Purpose
 from abidance.model.outcome import Decided, Notice
 from abidance.portfolio.ledger import fill_ref
@@ -298,6 +306,23 @@ def test_circuits_are_shown_and_those_that_are_not_closed_counted(viewer: TestCl
     assert (shown[0]["reason"], shown[0]["rest"]) == ("Requests failed.", 15.0)
     for at, name, value in (("BINANCE", "requests", 1.0), ("BINANCE", "clock", 0.0), ("", "disk", 0.5)):
         assert f'abidance_run_circuit_open{{part="{name}",run="demo",venue="{at}"}} {value}' in text
+
+
+def test_a_run_whose_account_is_not_compared_yet_stands_reducing(viewer: TestClient, house: House) -> None:
+    replica = house.runs.get("demo").replica
+    now, seen = replica.state.now, []
+    venues = {each.venue for each in replica.state.instruments.values()}
+
+    for reasons in ((), ("the account was not compared with our books yet.",), ()):
+        for venue in venues:
+            replica._handle(VenueStatus(now, venue, reasons))
+        run, risk = viewer.get(RUN).json()["standing"], viewer.get(f"{RUN}/risk").json()
+        rows = viewer.get(f"{RUN}/strategies").json()
+        assert all(each == run for each in risk["strategies"].values())
+        assert all(each["standing"] == run == risk["standing"] for each in rows)
+        seen.append((run["state"], run["code"]))
+
+    assert seen == [("active", None), ("reducing", "venue_not_trusted"), ("active", None)]
 
 
 def test_risk_tells_how_long_positions_stood_without_their_stops(viewer: TestClient, house: House) -> None:

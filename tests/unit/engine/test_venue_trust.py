@@ -1,8 +1,10 @@
 """Accounts that are in doubt, and venues that change no orders."""
 
-from abidance.model.event import ChangeRejected, OrderCancelled, VenueStatus
+from abidance.model.event import ChangeRejected, Control, ControlAction, OrderCancelled, VenueStatus
 from abidance.model.order import OrderType
 from abidance.model.outcome import RefusalCode
+from abidance.risk.feeds import Feeds
+from abidance.risk.state import ACTIVE
 from tests.unit.engine.rig import SPOT, D, Rig, Scripted, flat, rig_of
 
 STOPS = frozenset({OrderType.STOP})
@@ -45,6 +47,39 @@ def test_trust_that_comes_back_is_told_and_lets_entries_pass() -> None:
 
     assert [notice.code for notice in rig.notices] == ["venue_not_trusted", "venue_trusted"]
     assert [trade[0] for trade in rig.trades] == ["buy"]
+
+
+def test_a_run_stands_reducing_while_its_account_is_in_doubt_unless_it_is_halted() -> None:
+    rig = rig_of(Scripted([1]), flat(100, 100, 100))
+    seen = [rig.engine.standing()]
+
+    doubted(rig, "Not compared yet.")
+    seen.append(rig.engine.standing())
+    rig.tell(Control(rig.ts, ControlAction.KILL, actor="ada"))
+    seen.append(rig.engine.standing())
+    doubted(rig)
+    rig.tell(Control(rig.ts, ControlAction.RELEASE, actor="ada"))
+
+    assert [each.state for each in (*seen, rig.engine.standing())] == [
+        "active",
+        "reducing",
+        "halted",
+        "active",
+    ]
+    assert seen[1].reason == "Only exits at SIM: Not compared yet."
+
+
+def test_what_can_be_entered_at_one_venue_still_stands_active() -> None:
+    feeds = Feeds()
+    venues = ("BINANCE", "KRAKEN")
+    feeds.venues = {"BINANCE": VenueStatus(1, "BINANCE", ("No.",)), "KRAKEN": VenueStatus(1, "KRAKEN")}
+    one = feeds.standing(venues)
+    feeds.venues["KRAKEN"] = VenueStatus(2, "KRAKEN", ("Nor here.",))
+
+    none = feeds.standing(venues)
+
+    assert one == feeds.standing(("BYBIT",)) == feeds.standing(()) == ACTIVE
+    assert none.reason == "Only exits at BINANCE: No. Only exits at KRAKEN: Nor here."
 
 
 def test_a_stop_trails_as_well_where_the_venue_changes_no_orders() -> None:
