@@ -14,7 +14,7 @@ from abidance.model.event import BalanceChanged, OrderAbandoned, OrderFilled, Or
 from abidance.model.instrument import InstrumentKind
 from abidance.model.order import OrderType, Side
 from abidance.testing.exchange import Fault, Wrong
-from abidance.testing.exchange.core import SELL, Force
+from abidance.testing.exchange.core import BUY, SELL, Force
 from abidance.testing.exchange.desk import live
 from abidance.venues.accounts import ACCOUNTS
 from abidance.venues.net.transport import Answer
@@ -393,9 +393,10 @@ async def test_an_order_of_ours_that_no_record_tells_of_is_taken_back(world: Wor
     assert world.gateway.doubts == {}
 
 
+@pytest.mark.parametrize("end", ["cancelled", "filled"])
 @pytest.mark.parametrize("world", sorted(SCENES.keys() - WITHOUT_STOPS), indirect=True)
 async def test_a_stop_of_ours_that_no_record_tells_of_stays_and_is_told_until_it_is_gone(
-    world: World,
+    world: World, end: str
 ) -> None:
     from abidance.testing.exchange.desk import State, Ticket
 
@@ -407,10 +408,18 @@ async def test_a_stop_of_ours_that_no_record_tells_of_stays_and_is_told_until_it
     await world.restart()
     await world.advance(25)
     doubted, stands = dict(world.gateway.doubts), placed.state
-    world.exchange.desk.cancel(placed, world.exchange.now)
+    if end == "cancelled":
+        world.exchange.desk.cancel(placed, world.exchange.now)
+    else:
+        price = last - last // 25
+        book = world.market.book
+        book.submit(world.exchange.now, "somebody", BUY, world.lots("1"), price, Force.GTC)
+        sold = book.available(SELL, price) - world.lots("0.5")
+        book.submit(world.exchange.now, "somebody", SELL, sold, price, Force.IOC)
     await world.advance(25)
 
     assert stands is State.WAITING
+    assert placed.state is (State.CANCELLED if end == "cancelled" else State.FILLED)
     assert "left standing (sell 0.01" in doubted["stops"]
     assert world.gateway.doubts == {}
 

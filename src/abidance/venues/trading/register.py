@@ -49,11 +49,9 @@ class Register:
         self.strays: dict[str, list[Execution]] = {}
         """Executions of orders that are not known (yet), by the venue's id of the order."""
         self.foreign: dict[str, OrderReport] = {}
-        """Orders of the account that are not ours, by the venue's id."""
+        """Orders of the account that are not ours, or stops of ours on no record, by the venue's id."""
         self.orphans: dict[str, OrderReport] = {}
         """Open orders that bear our tag, protect nothing and are on no record, by the venue's id."""
-        self.stops_left: set[str] = set()
-        """Those of `foreign` that bear our tag and wait for a trigger: what they protect may be on a lost record."""
         self.forced: set[str] = set()
         """Orders that the venue itself placed, by its id."""
         self.heard: dict[tuple[str, str], str] = {}
@@ -257,8 +255,6 @@ class Register:
             return
         is_of_another = self.witness.meet(report)
         is_ours = self._is_ours(plain(report.order_id)) and not is_of_another
-        if is_ours and report.trigger is not None:
-            self.stops_left.add(report.venue_id)
         where = self.orphans if is_ours and report.trigger is None else self.foreign
         if report.state in ENDINGS:
             where.pop(report.venue_id, None)
@@ -424,11 +420,11 @@ class Register:
 
 
 def left_standing(register: Register) -> str:
-    """Return a sentence about open stops of ours that are on no record; empty without any."""
+    """Return a sentence about open stops of ours that are on no record: what they protect may be on a lost one."""
     told = [
         f"{each.side.value} {each.quantity} of {each.instrument} at {each.trigger}"
-        for id, each in register.foreign.items()
-        if id in register.stops_left
+        for each in register.foreign.values()
+        if each.trigger is not None and not each.state.is_closed and register.witness.is_ours_left(each)
     ]
     if not told:
         return ""

@@ -44,6 +44,11 @@ class Witness:
         self.tell(id, report)
         return True
 
+    def is_ours_left(self, report: OrderReport) -> bool:
+        """Say whether an order that is on no record was placed by this run, before it began this time."""
+        id = plain(report.order_id)
+        return self._is_ours(id) and id in self._left_behind
+
     def suspect(self, execution: Execution, known: OrderReport | None) -> None:
         """Note an execution, the newest is enough, unless it is `known` or told who placed its order."""
         is_others = execution.order_id != "" and not self._is_marked(execution.order_id)
