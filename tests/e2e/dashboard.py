@@ -133,9 +133,9 @@ class House:
         self.bots: list[subprocess.Popen[bytes]] = []
         self.log = folder / "server.log"
 
-    def start_bot(self, speed: int = 20_000, name: str = "bot") -> None:
+    def start_bot(self, speed: int = 20_000, name: str = "bot", strategy: str = "EmaCross") -> None:
         command = self.program.command(
-            "trade", "-s", "EmaCross", "-p", "BTC/USDT,ETH/USDT", "-i", "1h", "--plain",
+            "trade", "-s", strategy, "-p", "BTC/USDT,ETH/USDT", "-i", "1h", "--plain",
             "--timerange", "20250101-20250601", "--speed", str(speed), "--set", f"name={name}",
         )  # fmt: skip
         self.bot = subprocess.Popen(

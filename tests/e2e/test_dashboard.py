@@ -175,6 +175,31 @@ def test_a_strategy_tells_its_last_signals_with_their_confidence_and_nothing_of_
     assert signals.filter(has_text="refused").count() == 0
 
 
+def test_a_strategy_tells_how_it_does_by_what_it_closed(visitor: Visitor) -> None:
+    path = f"{visitor.address}/api/v1/runs/bot/strategies/EmaCross/performance"
+
+    def figures() -> dict[str, Any]:
+        return dict(visitor.page.request.get(path).json()["figures"])
+
+    page = visitor.go("/strategies")
+    page.get_by_role("heading", name="Closed round trips").wait_for()
+    until(lambda: None not in figures().values(), "it wins, and loses")
+    page.get_by_role("img", name="Closed profit, USDT, over time").wait_for()
+    stats = page.locator(".stat")
+    told = {"Average win, USDT": "average_win", "Average loss, USDT": "average_loss", "Fees, USDT": "fees"}
+
+    def same() -> bool:
+        known = figures()
+        shown = {name: stats.filter(has_text=label).locator(".stat-value") for label, name in told.items()}
+        return all(each.inner_text() == f"{known[name]:,.2f}" for name, each in shown.items())
+
+    until(same, "the screen tells what the API does")
+    playwright.expect(stats.filter(has_text="Max drawdown")).to_contain_text(re.compile(r"-?\d+\.\d\d %"))
+    shot(page, "strategies-performance")
+    assert barriers(page) == []
+    assert visitor.faults == []
+
+
 def test_an_order_by_hand_meets_the_same_risk_and_its_refusal_is_told(visitor: Visitor) -> None:
     page = visitor.go("/orders")
     page.get_by_role("button", name="Order by hand").click()
@@ -194,20 +219,44 @@ def test_an_order_by_hand_meets_the_same_risk_and_its_refusal_is_told(visitor: V
     playwright.expect(whole).to_have_text(refused["reason"].replace("`", ""))
 
 
-def test_a_parameter_that_is_changed_reaches_the_engine(visitor: Visitor, house: House) -> None:
-    page = visitor.go("/strategies")
-    field = page.get_by_role("form", name="Parameters of EmaCross").get_by_label("fast")
-    field.fill("7")
+_SURE = """from abidance.model.intent import Target
+class Sure(EventStrategy):
+    timeframe = "1h"
+    surety = Parameter(0.8, 0.1, 1.0)
 
-    page.get_by_role("button", name="Apply to the running bot").first.click()
-    page.get_by_text("done, and on record").first.wait_for()
-    page.reload()
+    def on_bar(self, bar, view):
+        held = view.position(bar.instrument).quantity
+        strength = 0.0 if held else 0.5
+        return [Target(self.name, bar.instrument, strength, bar.close, confidence=self.surety)]
+"""
+"""In and out with each bar; how sure it is of that stands in each of its orders."""
 
-    playwright.expect(
-        page.get_by_role("form", name="Parameters of EmaCross").get_by_label("fast")
-    ).to_have_value("7")
-    log = (house.program.userdir / "runs" / "bot" / "journal.abj").read_bytes()
-    assert b"set_parameters" in log
+
+def test_a_parameter_that_is_changed_is_that_of_the_decisions_that_follow(
+    browser: Any, tmp_path: Path
+) -> None:
+    with House(tmp_path, demo=True) as house:
+        house.program.strategy(_SURE, "sure.py")
+        house.start_bot(strategy="Sure")
+        visitor = Visitor(browser, house.address, base_url=house.address)
+        page = visitor.go("/strategies")
+        sure = page.get_by_role("table", name="Signals of Sure").locator('[data-name="Confidence"]')
+        sure.get_by_text("80 %").first.wait_for(timeout=60_000)
+        page.get_by_role("form", name="Parameters of Sure").get_by_label("surety").fill("0.3")
+
+        page.get_by_role("button", name="Apply to the running bot").first.click()
+        page.get_by_text("done, and on record").first.wait_for()
+
+        sure.get_by_text("30 %").first.wait_for(timeout=60_000)
+        page.reload()
+        field = page.get_by_role("form", name="Parameters of Sure").get_by_label("surety")
+        playwright.expect(field).to_have_value("0.3")
+        orders = page.request.get("/api/v1/runs/bot/orders?limit=500&purpose=entry").json()["items"]
+        told = [each["confidence"] for each in reversed(orders)]
+        assert told == sorted(told, reverse=True)  # never the old one after the new one
+        assert {*told} == {0.8, 0.3}
+        assert visitor.faults == []
+        visitor.context.close()
 
 
 def test_a_parameter_that_does_not_fit_is_told_and_not_called_done(visitor: Visitor) -> None:

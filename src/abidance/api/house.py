@@ -18,6 +18,7 @@ from abidance.api.following import Runs
 from abidance.api.lasting import Works
 from abidance.api.metrics import Metrics
 from abidance.api.notes import Notes
+from abidance.api.performance import Performances
 from abidance.api.studies import FOLDER as STUDIES
 from abidance.api.studies import URL as SHARED
 from abidance.api.studies import Studies
@@ -65,6 +66,7 @@ class House:
         self.arrears = Arrears(self.audit, self._auditors, now)
         self.runs, self.archive = Runs(userdir / RUNS), Archive()
         self.notes = Notes(userdir, now)
+        self.performances = Performances(self.reading)
         self.metrics = Metrics()
         self.works = Works()
         self.tables = tables

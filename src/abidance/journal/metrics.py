@@ -189,7 +189,7 @@ def trade_stats(round_trips: Iterable[RoundTrip] | TripColumns) -> TradeStats:
     """Summarise round trips; a pnl of zero is neither a win nor a loss."""
     trips = columns_of(round_trips)
     closed = trips.only(~trips.is_open)
-    open_profit, fees = fsum(trips.pnl[trips.is_open]), fsum(trips.fees)
+    open_profit, fees = fsum(trips.pnl[trips.is_open].tolist()), fsum(trips.fees.tolist())
     if not len(closed):
         return TradeStats(open_trades=len(trips), open_profit=open_profit, fees=fees)
     pnl, value = closed.pnl, closed.value
@@ -199,7 +199,7 @@ def trade_stats(round_trips: Iterable[RoundTrip] | TripColumns) -> TradeStats:
     return TradeStats(
         trades=len(closed),
         open_trades=len(trips) - len(closed),
-        profit=fsum(pnl),
+        profit=fsum(pnl.tolist()),
         open_profit=open_profit,
         fees=fees,
         win_rate=len(wins) / len(closed),
@@ -212,6 +212,16 @@ def trade_stats(round_trips: Iterable[RoundTrip] | TripColumns) -> TradeStats:
         worst_trade=float(pnl.min()),
         average_holding_hours=_mean(hours),
     )
+
+
+def share_held(starts: IntArray, ends: IntArray, first: int, last: int) -> float | None:
+    """Return the share of a stretch of time in which something was held; None for one without length."""
+    if last <= first:
+        return None
+    order = np.argsort(starts, kind="stable")
+    starts, ends = np.maximum(starts[order], first), np.minimum(ends[order], last)
+    before = np.r_[first, np.maximum.accumulate(ends)[:-1]] if len(ends) else ends
+    return float(np.maximum(ends - np.maximum(starts, before), 0).sum() / (last - first))
 
 
 def day_ends(ts: IntArray) -> NDArray[np.int64]:

@@ -65,6 +65,7 @@ from abidance.run.lives import Decision, Lives, Occasion, Step
 from abidance.run.provenance import Provenance
 from abidance.run.setup import cost_rate
 from abidance.run.shelf import Groups, Rows, Shelf, Shelved
+from abidance.run.trips import Trips
 
 KEPT_BARS, KEPT_CHANGES = 5_000, 20_000
 _MINUTE = 60 * SECOND_NS
@@ -100,7 +101,7 @@ class Replica:
         self.fills: Rows[Fill] = shelf.rows(Fill, attrgetter("ts"))
         self.entries: Rows[Entry] = shelf.rows(Entry, attrgetter("ts"))
         self.sent: Rows[Order] = shelf.rows(Order, attrgetter("ts_intent"))
-        self.trips: Rows[RoundTrip] = shelf.rows(RoundTrip, attrgetter("ts_exit"))
+        self.trips = Trips(shelf)
         self.portfolio = Portfolio(
             instruments,
             self.config.currency,

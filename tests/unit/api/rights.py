@@ -79,6 +79,7 @@ GET    /api/v1/runs/{run}/round-trips/open                viewer   read
 PUT    /api/v1/runs/{run}/round-trips/{number}/note       operator trade
 GET    /api/v1/runs/{run}/strategies                      viewer   read
 PATCH  /api/v1/runs/{run}/strategies/{name}               operator trade
+GET    /api/v1/runs/{run}/strategies/{name}/performance   viewer   read
 GET    /api/v1/runs/{run}/strategies/{name}/schema        viewer   read
 GET    /api/v1/runs/{run}/why                             viewer   read
 GET    /api/v1/searches                                   viewer   read

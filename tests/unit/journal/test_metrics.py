@@ -21,6 +21,7 @@ from abidance.journal.metrics import (
     measure,
     monthly_returns,
     risk_returns,
+    share_held,
     sharpe_of,
     trade_stats,
     underwater,
@@ -356,3 +357,17 @@ def test_ends_of_few_days_tell_nothing() -> None:
     assert figures_of_days(ts, equity, 10_000.0, 9.0, -0.1) == {}
     assert sharpe_of(ts, equity, 10_000.0) is None
     assert monthly_returns(ts[:0], equity[:0], 10_000.0) == []
+
+
+@given(st.lists(st.tuples(st.integers(-5, 40), st.integers(0, 20)), max_size=12), st.integers(1, 30))
+def test_the_share_of_time_in_which_something_is_held_counts_no_moment_twice(
+    held: list[tuple[int, int]], length: int
+) -> None:
+    starts = np.array([start for start, _ in held], dtype=np.int64)
+    ends = np.array([start + span for start, span in held], dtype=np.int64)
+
+    found = share_held(starts, ends, 0, length)
+
+    moments = {at for start, span in held for at in range(start, start + span) if 0 <= at < length}
+    assert found == pytest.approx(len(moments) / length)
+    assert share_held(starts, ends, 5, 5) is None

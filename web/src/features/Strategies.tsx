@@ -14,6 +14,7 @@ import { BotButtons } from "./Bots";
 import { measured, sideOf } from "./columns";
 import { maySteer, stepsOf } from "./may";
 import { ParameterFields, propertiesOf, type Value } from "./ParameterFields";
+import { Performance } from "./Performance";
 import { Why } from "./Why";
 
 export default function Strategies({ run, me }: { run: Run; me: Me }) {
@@ -79,6 +80,7 @@ function One({ of, run, me }: { of: Schemas["RunStrategyOut"]; run: Run; me: Me 
       {of.standing.reason && <p>{of.standing.reason}</p>}
       {of.failure && <Alert color="red" variant="light"><Told text={of.failure} /></Alert>}
       <RefusedBy answers={change.data ?? []} />
+      <Performance run={run} name={of.name} />
       <Parameters
         key={JSON.stringify(of.parameters)}
         of={of}

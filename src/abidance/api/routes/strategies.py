@@ -10,7 +10,7 @@ from abidance.api import views
 from abidance.api.access import Judged, Operator, Stand, Viewer
 from abidance.api.fitting import check_parameters
 from abidance.api.problems import not_found
-from abidance.api.schemas.market import StrategyOut
+from abidance.api.schemas.market import PerformanceOut, StrategyOut
 from abidance.api.schemas.trading import AnswerOut, RunStrategyOut, StrategyChangeIn
 from abidance.api.steering import steer
 from abidance.model.errors import StrategyError
@@ -34,6 +34,15 @@ async def list_run_strategies(run: str, who: Viewer, house: Stand) -> list[RunSt
     """List the strategies of a run, with their parameters as they are now and what they have earned."""
     replica = house.runs.get(run).replica
     return [views.strategy(replica, name) for name in replica.state.strategies]
+
+
+@router.get("/runs/{run}/strategies/{name}/performance")
+async def get_run_strategy_performance(run: str, name: str, who: Viewer, house: Stand) -> PerformanceOut:
+    """Return how a strategy of a run does by what it closed: the figures of reports, and its profit over time."""
+    replica = house.runs.get(run).replica
+    if name not in replica.state.strategies:
+        raise not_found("strategy", name)
+    return await house.performances.of(replica, name)
 
 
 @router.get("/runs/{run}/strategies/{name}/schema")

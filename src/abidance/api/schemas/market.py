@@ -79,6 +79,19 @@ class StrategyOut(Schema):
     """Why its file cannot be loaded, if it cannot."""
 
 
+class PerformanceOut(Schema):
+    """What a strategy made of its closed round trips, in the run's currency at the rates of now."""
+
+    capital: float
+    """Its share of what the run began with: drawdowns are shares of that and of what was earned since."""
+    figures: dict[str, float | None]
+    """By the names that they have in the results of backtests; null is not known."""
+    ts: list[int]
+    """When the first was entered, then when trips were closed, thinned."""
+    profit: list[float]
+    """What had been earned by then."""
+
+
 class BacktestIn(Schema):
     """What to test: the keys of a configuration file, as `abidance show-config` prints them."""
 
