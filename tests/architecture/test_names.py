@@ -73,19 +73,20 @@ def venue_questions(tree: ast.Module) -> Iterator[int]:
 
 def breaches(source: Source) -> Iterator[str]:
     """Yield one sentence for each refused word in a module."""
+    tree = source.tree
     words = {source.path.stem, *source.path.relative_to(PACKAGE).parts[:-1]}
     for word in sorted(words & REFUSED_MODULES):
         yield f"{source.place}: the module name '{word}' says nothing: name what it holds"
-    for definition in definitions(source.tree):
+    for definition in definitions(tree):
         last = definition.name.rpartition(".")[2]
         if isinstance(definition.node, ast.ClassDef) and (refused := REFUSED_SUFFIX.search(last)):
             yield f"{source.place}:{definition.node.lineno} {last}: '{refused[0]}' says nothing: name what it is"
     if source.room != "run":
-        for name, line in identifiers(source.tree):
+        for name, line in identifiers(tree):
             if MODE_WORD.search(name):
                 yield f"{source.place}:{line} {name}: only run/ knows the mode; inject what differs"
     if source.room != "venues":
-        for line in venue_questions(source.tree):
+        for line in venue_questions(tree):
             yield f"{source.place}:{line}: a venue differs by its capability, not by its name"
 
 

@@ -5,17 +5,14 @@ from typing import Any
 
 from numba.extending import register_jitable
 
-from abidance.backtest.native import SOURCES
-from abidance.kernel import jit
+from abidance.kernel.jit import bare, kernel
 from abidance.risk import sizing
 from abidance.venues.sim import fills
 
 _register: Any = register_jitable
-_UNIT = jit.Compiler(SOURCES)
-kernel, entrance, bare = _UNIT.kernel, _UNIT.entrance, _UNIT.bare
-inlined = partial(_UNIT.kernel, forceinline=True)
+__all__ = ["bare", "inlined", "kernel"]
+inlined = partial(kernel, forceinline=True)
 """Compile a kernel into each of its callers."""
-FOLDER = _UNIT.folder
 
 for _rule in (
     fills.slippage_rate, fills.ticks_against, fills.taker_ticks, fills.within_limit, fills.is_touched,

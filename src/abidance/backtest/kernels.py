@@ -6,7 +6,7 @@
 import math
 
 from abidance.backtest import actions, desk, exact, gate, margin, watch
-from abidance.backtest.jit import entrance, kernel
+from abidance.backtest.jit import kernel
 from abidance.backtest.tables import (
     DONE,
     FOR_LIMIT,
@@ -24,7 +24,7 @@ _MARGIN = 64
 _DAY_NS = 86_400_000_000_000
 
 
-@entrance
+@kernel
 def play(w: World) -> None:
     """Run slices until there are none, until a log needs room, or until something cannot be told here (`status`)."""
     run = w.run[0]
@@ -278,7 +278,7 @@ def record(w: World, at: int) -> None:
         w.profits[strategy, at] = earned
 
 
-@entrance
+@kernel
 def deposit(w: World, venue: int, amount: float, low: float, now: int) -> None:
     """Take an opening balance, as the engine takes it."""
     run = w.run[0]

@@ -14,7 +14,7 @@ import numpy as np
 
 from abidance.backtest import actions, agenda, books, cover, exact, gate, glide, tide, watch
 from abidance.backtest.cover import NEAR
-from abidance.backtest.jit import entrance, inlined
+from abidance.backtest.jit import inlined, kernel
 from abidance.backtest.tables import (
     APPROVED,
     BEYOND,
@@ -33,7 +33,7 @@ _TRIFLE = 1e-12
 _MOST = 4e18
 
 
-@entrance
+@kernel
 def run_lane(w: World) -> None:
     """Run a whole tape, from one slice in which something may happen to the next."""
     run, count = w.run[0], len(w.when)

@@ -11,7 +11,7 @@ the equity) and only where one is touched does the venue act. The counterpart of
 import math
 
 from abidance.backtest import desk, kernels, margin, watch
-from abidance.backtest.jit import entrance, kernel
+from abidance.backtest.jit import kernel
 from abidance.backtest.tables import (
     DONE,
     FOR_LIMIT,
@@ -28,7 +28,7 @@ _LOOK_NS = 1_000_000_000
 _END = 2**62
 
 
-@entrance
+@kernel
 def play_ticks(w: World) -> None:
     """Run slices and what trades between them, as `kernels.play` runs slices."""
     run = w.run[0]

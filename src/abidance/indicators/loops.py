@@ -6,13 +6,10 @@ import math
 from functools import partial
 from typing import Any
 
-from abidance.indicators.recursions import SOURCES
 from abidance.kernel import lanes as _lanes
-from abidance.kernel.jit import Compiler, floats_at, ints_at
+from abidance.kernel.jit import bare, floats_at, ints_at, kernel
 from abidance.kernel.lanes import LANES
 
-_UNIT = Compiler(SOURCES)
-bare, kernel = _UNIT.bare, _UNIT.kernel
 inlined = partial(kernel, forceinline=True)
 lanes: Any = _lanes
 Pair = tuple[float, float]

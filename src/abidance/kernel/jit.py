@@ -6,7 +6,7 @@ numba, which takes half a second: only what compiles does so, and `kernel.native
 """
 
 # numba's extension interface is untyped.
-# mypy: disable-error-code="no-untyped-call,untyped-decorator,no-any-return,attr-defined,call-arg"
+# mypy: disable-error-code="no-untyped-call,untyped-decorator,no-any-return,attr-defined,call-arg,import-not-found"
 
 import os
 from collections.abc import Callable, Iterable
@@ -17,7 +17,10 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 from numba import carray
+from numba._dynfunc import make_function
 from numba.core import cgutils, config, types
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler as CompilerBase
 from numba.extending import intrinsic, register_jitable
 
 from abidance.kernel.native import cache_folder
@@ -33,6 +36,43 @@ _types: Any = types
 _BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
+class _Part(JITCodeLibrary):
+    """Code that only other compiled code takes in: it is optimised and made machine code there, with all the rest."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalized = True
+
+
+class _PartPasses(CompilerBase):
+    """How numba makes a part."""
+
+    def compile_extra(self, func: Callable[..., Any]) -> Any:
+        context = self.state.targetctx  # of this compilation alone
+        context.get_executable = _uncallable
+        self.state.library = _Part(context.codegen(), func.__qualname__)
+        return super().compile_extra(func)
+
+
+def _uncallable(library: Any, function: Any, environment: Any) -> Any:
+    """Return what stands for a part where numba keeps what Python calls."""
+    library.finalize()
+    return make_function(function.lookup_module(), function.qualname, "", 0, environment, (library,))
+
+
+def kernel(function: F, **options: bool) -> F:
+    """Compile a function that only other compiled ones call."""
+    part = _numba.njit(nogil=True, error_model="numpy", pipeline_class=_PartPasses, **_BARE, **options)
+    return cast(F, _once(part(function)))
+
+
+def bare(function: F) -> F:
+    """Compile a function of plain numbers that `native` keeps as an object file."""
+    return cast(F, _numba.njit(nogil=True, error_model="numpy", **_BARE)(function))
+
+
 class Compiler:
     """Compiles functions that make one unit: `sources` are all the files that any of them takes code from."""
 
@@ -43,28 +83,16 @@ class Compiler:
         self.folder = cache_folder() / digest.hexdigest()[:16]
         self._is_kept = _usable(self.folder)
 
-    def kernel(self, function: F, **options: bool) -> F:
-        """Compile a function that only other compiled ones call."""
-        return cast(F, self._compiled(function, **_BARE, **options))
-
     def entrance(self, function: F) -> F:
         """Compile a function that Python calls."""
-        return cast(F, self._compiled(function, no_cfunc_wrapper=True))
-
-    def bare(self, function: F) -> F:
-        """Compile a function of plain numbers that `native` keeps as an object file."""
-        return cast(F, _numba.njit(nogil=True, error_model="numpy", **_BARE)(function))
-
-    def _compiled(self, function: Callable[..., Any], **options: bool) -> Any:
         before, _settings.CACHE_DIR = _settings.CACHE_DIR, str(self.folder)
         try:
-            return _once(
-                _numba.njit(cache=self._is_kept, fastmath=False, nogil=True, error_model="numpy", **options)(
-                    function
-                )
-            )
+            compiled = _numba.njit(
+                cache=self._is_kept, nogil=True, error_model="numpy", no_cfunc_wrapper=True
+            )(function)
         finally:
             _settings.CACHE_DIR = before
+        return cast(F, _once(compiled))
 
 
 def _usable(folder: Path) -> bool:

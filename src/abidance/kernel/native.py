@@ -22,8 +22,13 @@ from typing import Any
 from abidance.model.errors import InvariantError
 
 _KINDS: dict[str, Any] = {"int64": ctypes.c_int64, "float64": ctypes.c_double}
-_UNREACHABLE = ("numba_do_raise", "numba_unpickle", "numba_runtime_build_excinfo_struct", "NRT_Free")
-"""What numba's code would call if a function raised."""
+_UNREACHABLE = (
+    "numba_do_raise", "numba_unpickle", "numba_runtime_build_excinfo_struct", "NRT_Free", "NRT_MemInfo_call_dtor",
+)  # fmt: skip
+"""What numba's code would call if a function raised, or ended an array of its own.
+
+One name that cannot be found would leave all others of its object file without an address, too.
+"""
 
 
 _ENGINES: list[Any] = []
@@ -78,6 +83,8 @@ class Unit:
         found = dispatcher.overloads[signature]
         assert str(types.unliteral(found.signature.return_type)) == "int64", name
         code = found.library._get_compiled_object()  # noqa: SLF001  numba has no other way to its object code
+        if missing := _called_by(found.library._final_module) - {*_UNREACHABLE}:  # noqa: SLF001
+            raise InvariantError(f"The compiled function {name} calls what is not there: {sorted(missing)}.")
         return bytes(found.fndesc.mangled_name.encode() + b"\0" + code)
 
 
@@ -104,6 +111,13 @@ class Function:
         if self._call(ctypes.addressof(result), ctypes.addressof(raised), *values) != 0:
             raise InvariantError(f"The compiled function {self._name} raised.")
         return result.value
+
+
+def _called_by(module: Any) -> set[str]:
+    """Return the functions that compiled code calls and that this process has not."""
+    process = ctypes.CDLL(None)
+    declared = {each.name for each in module.functions if each.is_declaration}
+    return {each for each in declared if not each.startswith("llvm.") and not hasattr(process, each)}
 
 
 def _whole(path: Path) -> bytes | None:

@@ -5,7 +5,10 @@ import sys
 import textwrap
 from pathlib import Path
 
+import llvmlite.binding as llvm  # type: ignore[import-untyped]
 import pytest
+
+from abidance.kernel import native
 
 PROGRAM = """
 import sys
@@ -40,6 +43,16 @@ def words_of(process: subprocess.Popen[str]) -> list[str]:
 def program(home: Path) -> list[str]:
     """Run the program in a process of its own and return its words."""
     return words_of(started(home))
+
+
+def test_of_what_compiled_code_calls_it_is_known_what_no_process_has() -> None:
+    code = """
+        declare void @no_such_function()
+        declare ptr @memset(ptr, i32, i64)
+        declare double @llvm.fabs.f64(double)
+    """
+
+    assert native._called_by(llvm.parse_assembly(code)) == {"no_such_function"}
 
 
 @pytest.mark.timeout(300)
