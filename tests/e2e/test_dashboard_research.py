@@ -123,7 +123,9 @@ def test_a_search_of_the_terminal_shows_how_it_stands_trial_by_trial(visitor: Vi
 
 
 @compiled
-def test_a_running_search_is_cancelled_and_two_objectives_make_a_front(visitor: Visitor) -> None:
+def test_a_running_search_tells_its_best_is_cancelled_and_two_objectives_make_a_front(
+    visitor: Visitor,
+) -> None:
     page = visitor.go("/optimise")
     rows = page.locator(".search")
     rows.or_(page.get_by_text("No search was started here yet.")).first.wait_for()
@@ -134,6 +136,14 @@ def test_a_running_search_is_cancelled_and_two_objectives_make_a_front(visitor: 
     page.get_by_role("button", name="Search", exact=True).click()
     playwright.expect(rows).to_have_count(before + 1)
     playwright.expect(rows.first.get_by_text(re.compile(r"[1-9]\d* of ")).first).to_be_visible(timeout=LONG)
+    best = rows.first.locator(".stat", has_text="Best sharpe")
+    best.wait_for(timeout=LONG)
+    shown = best.locator(".stat-value, .stat-note").all_inner_texts()
+    search = page.request.get("/api/v1/searches").json()["items"][0]
+    rows.first.get_by_role("button", name="Cancel").wait_for()
+    assert search["state"] == "running"
+    known = [[f"{each['score']:.2f}", f"trial {each['number']}"] for each in search["improvements"]]
+    assert shown in known  # told while it went on, as the search had found it by then
 
     rows.first.get_by_role("button", name="Cancel").click()
 
