@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from abidance.model.order import OrderType
-from abidance.run import reconciling, trading
 from abidance.run.reconciling import differences, replica_of
+from abidance.venues import accounts
 from abidance.venues.net.real import AiohttpTransport
 from tests.integration.test_live_venues import Elsewhere
 from tests.unit.venues.other_venue import OTHERS, other
@@ -17,8 +17,7 @@ D = Decimal
 
 @pytest.fixture
 async def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
-    for module in (trading, reconciling):
-        monkeypatch.setattr(module, "account_of", other)
+    monkeypatch.setattr(accounts, "account_of", other)
     return Elsewhere(tmp_path / "bot", OTHERS[0])
 
 

@@ -59,11 +59,11 @@ def act(world: World, random: Random, orders: list[str]) -> None:
 
 
 async def live(
-    seed: int, venue: str, *, is_perpetual: bool = False, speaks: Speaks = account_of
+    seed: int, venue: str, *, is_perpetual: bool = False, speaks: Speaks = account_of, wallet: str = ""
 ) -> tuple[World, list[str]]:
     """Let a gateway trade while things go wrong, then let nothing go wrong any more."""
     random, orders = Random(seed), list[str]()
-    world = await World(seed % 5, venue, is_perpetual=is_perpetual, speaks=speaks).start()
+    world = await World(seed % 5, venue, is_perpetual=is_perpetual, speaks=speaks, wallet=wallet).start()
     if speaks is other:  # until one was found, none is believed absent
         orders.append(world.rest(below=5_000))
         await world.advance(3)
@@ -155,6 +155,14 @@ def test_nothing_is_lost_or_doubled_whatever_goes_wrong(seed: int, venue: str) -
 @given(st.integers(0, 10**6), st.sampled_from(sorted(PERPETUALS)))
 def test_nothing_is_lost_or_doubled_of_perpetuals_either(seed: int, venue: str) -> None:
     world, orders = asyncio.run(live(seed, venue, is_perpetual=True))
+
+    check(world, orders)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6))
+def test_nothing_is_lost_or_doubled_in_a_margin_account_either(seed: int) -> None:
+    world, orders = asyncio.run(live(seed, "BINANCE", wallet="cross_margin"))
 
     check(world, orders)
 

@@ -3,6 +3,7 @@
 import asyncio
 from random import Random
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from abidance.model.loan import LoanState
 from abidance.model.money import ZERO
 from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.lending import CHARGED_AT, HOUR
-from tests.unit.venues.borrower import ASK, BACK, FUNDS, Borrower
+from tests.unit.venues.borrower import BYBIT, MARGIN, Borrower, Place
 from tests.unit.venues.trading_world import D
 
 ON_LOANS = (Wrong.LOST, Wrong.FAIL, Wrong.DEAF, Wrong.LATE, Wrong.ERROR, Wrong.PAGE, Wrong.LIMIT)
@@ -34,14 +35,18 @@ def wish(borrower: Borrower, random: Random) -> None:
             borrower.ask(f"{max(owed / 50, most * random.randint(1, 100) / 100):.8f}", asset)
 
 
-async def live(seed: int) -> Borrower:
+async def live(seed: int, place: Place) -> Borrower:
     """Let a person borrow and repay while things go wrong, then let nothing go wrong any more."""
-    random, borrower = Random(seed), await Borrower().start()
+    random, borrower = Random(seed), await Borrower(place).start()
     world, faults = borrower.world, borrower.world.exchange.faults
     world.exchange.desk.transfer(world.account, "BTC", D(1), world.exchange.now)
     world.exchange.desk.transfer(world.account, "USDT", D(10_000), world.exchange.now)
     for _ in range(random.randint(3, 8)):
-        for where, kinds in ((ASK, ON_LOANS), (BACK, ON_LOANS), (FUNDS, ON_QUESTIONS)):
+        for where, kinds in (
+            (place.ask, ON_LOANS),
+            (place.back, ON_LOANS),
+            (place.funds, ON_QUESTIONS),
+        ):
             if random.random() < 0.4:
                 faults.add(
                     Fault(random.choice(kinds), where, random.randint(0, 2), random.randint(1, 3), 8.0)
@@ -51,7 +56,8 @@ async def live(seed: int) -> Borrower:
         if random.random() < 0.2:
             world.is_up = not world.is_up
         if random.random() < 0.2:  # to the moment at which interest is charged
-            await world.advance(((CHARGED_AT - world.pulse.wall()) % HOUR) / SECOND_NS - 3, step=20)
+            charged = CHARGED_AT if place is BYBIT else 0
+            await world.advance(((charged - world.pulse.wall()) % HOUR) / SECOND_NS - 3, step=20)
         await world.advance(random.choice([0.25, 1.0, 9.0, 40.0, 130.0]))
         if random.random() < 0.3:
             await borrower.restart()
@@ -64,11 +70,14 @@ async def live(seed: int) -> Borrower:
     return borrower
 
 
+@pytest.mark.parametrize("place", [BYBIT, MARGIN], ids=lambda place: place.venue)
 @given(seed=st.integers(0, 2**32))
 @example(seed=0)
 @settings(max_examples=8, deadline=None)
-def test_in_any_faulty_world_each_loan_is_asked_for_once_and_both_books_agree(seed: int) -> None:
-    borrower = asyncio.run(live(seed))
+def test_in_any_faulty_world_each_loan_is_asked_for_once_and_both_books_agree(
+    seed: int, place: Place
+) -> None:
+    borrower = asyncio.run(live(seed, place))
 
     account = borrower.world.account
     states = {id: borrower.states(id) for id in borrower.loans}

@@ -19,7 +19,7 @@ def venues(
     from rich.console import Console
 
     from abidance.cli.tables import table_of
-    from abidance.venues.survey import native_offers, offers_of
+    from abidance.venues.survey import native_offers, offers_of, wallet_offers
 
     console = Console(highlight=False)
     if name:
@@ -28,7 +28,7 @@ def venues(
             table.show_header = False
             for row in _rows(offer):
                 table.add_row(*row)
-            console.print(f"[bold]{offer.venue} {offer.market}[/]".replace(" [/]", "[/]"))
+            console.print(f"[bold]{_named_market(offer)}[/]")
             console.print(table)
             for note in offer.orders.notes if offer.orders else ():
                 console.print(f"- {note}", soft_wrap=True)
@@ -50,9 +50,13 @@ def venues(
     console.print(
         "Exits: how many of one position can stand there; the others are held by us, a goal before a stop."
     )
-    lenders = ", ".join(f"{offer.venue} {offer.market}" for offer in native_offers() if offer.lends)
+    lenders = ", ".join(_named_market(each) for each in (*native_offers(), *wallet_offers()) if each.lends)
     console.print(f"Loans (abidance loans): {lenders}.")
     console.print("More of one, or another venue that ccxt streams: abidance venues NAME")
+
+
+def _named_market(offer: "Offer") -> str:
+    return f"{offer.venue} {offer.wallet or offer.market}".strip()
 
 
 def _rows(offer: "Offer") -> list[tuple[str, str]]:
@@ -71,6 +75,7 @@ def _rows(offer: "Offer") -> list[tuple[str, str]]:
     return [
         ("data", ", ".join(_named(each for each in DataKind if each in offer.data)) or "none"),
         ("read", "natively" if offer.is_native else "through ccxt"),
+        *[("paid from", f'spot_wallets.{offer.venue} = "{offer.wallet}"')] * bool(offer.wallet),
         ("real orders", orders),
         (
             "in force",

@@ -32,6 +32,7 @@ from abidance.venues.ccxt.loading import streamed_venues
 from abidance.venues.net.config import FeedConfig
 from abidance.venues.net.limits import grades_of
 from abidance.venues.sim.config import VenueConfig
+from abidance.venues.wallets import SPOT, WALLETS
 
 FILE_NAME = "config.toml"
 """The file in the user directory that `new-config` writes."""
@@ -108,6 +109,9 @@ class RunConfig(Config):
     """Live market data."""
     perpetuals: PerpetualsConfig = PerpetualsConfig()
     """How accounts trade perpetuals."""
+    spot_wallets: dict[str, str] = Field(default_factory=dict)
+    """From which wallet real spot orders are paid, by venue, where there are several: at BINANCE `spot` (if nothing is
+    said) or `cross_margin`, to which it lends."""
     dead_man: bool = Field(True, exclude=True)
     """Whether a venue takes back what rests there to trade when the program is not heard for a minute, where it can and
     has no stops of ours to take along (KuCoin). It takes orders by hand in the same pairs, too."""
@@ -194,6 +198,15 @@ class RunConfig(Config):
                 raise MisfitError(f"{venue} has no accounts of grade {grade!r}.", remedy)
         return value
 
+    @field_validator("spot_wallets")
+    @classmethod
+    def _wallets_are_some(cls, value: dict[str, str]) -> dict[str, str]:
+        for venue, wallet in value.items():
+            if wallet not in (known := WALLETS.get(venue, frozenset())):
+                remedy = f"It has: {', '.join(sorted(known))}." if known else "Leave it out: it has one."
+                raise MisfitError(f"{venue} has no wallet {wallet!r} to pay spot orders from.", remedy)
+        return value
+
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "RunConfig":
         if self.detail_timeframe and self.detail_timeframe != TRADES:
@@ -271,6 +284,10 @@ class RunConfig(Config):
         """Return a venue's settings: those of all venues, and over them its own."""
         own = self.venues.get(name)
         return _over(self.venue, own) if own else self.venue
+
+    def wallet_of(self, venue: str) -> str:
+        """Return the wallet from which spot orders are paid at a venue."""
+        return self.spot_wallets.get(venue, SPOT)
 
     def wallets(self, venues: Sequence[str]) -> dict[str, Decimal]:
         """Return the opening balance of each venue in the run's currency; none lies where moods are read.

@@ -43,6 +43,7 @@ from abidance.venues.identity import ask_number
 from abidance.venues.net.line import World
 from abidance.venues.net.real import AiohttpTransport, RealPulse
 from abidance.venues.net.transport import Pulse, Transport
+from abidance.venues.wallets import CROSS_MARGIN
 
 ACCOUNT = "main"
 ACCOUNTS = "accounts"
@@ -92,7 +93,8 @@ def make_ready(config: RunConfig, keys: Keys, account: str = ACCOUNT) -> dict[st
                 url = rest_url_of(config.feed, venue)
                 verdict = await check_key(keys, venue, account, transport, pulse, url)
                 kinds = {each.kind for each in names if each.venue == venue}
-                verdict.enforce_for_orders(f"{venue} {account}", kinds)
+                on_margin = config.wallet_of(venue) == CROSS_MARGIN
+                verdict.enforce_for_orders(f"{venue} {account}", kinds, on_margin=on_margin)
                 key = keys.of(venue, account)
                 number = await ask_number(venue, credentials_of(key), transport, pulse, url)
                 found[venue] = Ready(key, verdict, url, number)

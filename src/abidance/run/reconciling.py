@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from abidance.journal.store import read
 from abidance.model.errors import UsageError
-from abidance.model.instrument import SECOND_NS, Instrument
+from abidance.model.instrument import SECOND_NS
 from abidance.model.order import Side
 from abidance.run.bot import JOURNAL
 from abidance.run.byhand import exposed, holdings
 from abidance.run.replica import Replica
 from abidance.run.trading import Access
 from abidance.venues.account import AccountDialect, Call, Exposure, executions_until, open_orders_of
-from abidance.venues.accounts import account_of
+from abidance.venues.accounts import accounts_of
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.transport import Pulse, Transport
 from abidance.venues.trading.books import Books
@@ -65,11 +65,7 @@ async def opened(
     replica: Replica, access: dict[str, Access], transport: Transport, pulse: Pulse
 ) -> AsyncIterator[tuple[AccountDialect, Wire]]:
     """Yield each account of a run, in each market, with the signed way to it. Raises VenueError."""
-    markets: dict[tuple[str, object], list[Instrument]] = {}
-    for instrument in replica.state.instruments.values():
-        markets.setdefault((instrument.venue, instrument.kind), []).append(instrument)
-    for each in markets.values():
-        dialect = account_of(each[0].venue, each[0].kind, each)
+    for dialect in accounts_of(replica.state.instruments.values(), replica.config.wallet_of):
         credentials, rest_url, _ = access[dialect.venue]
         wire = Wire(dialect, credentials, transport, Budgets(pulse), pulse, rest_url)
         await wire.open()

@@ -10,10 +10,10 @@ from decimal import Decimal
 from abidance.kernel.ids import is_of_a_run
 from abidance.market.readings import is_mood
 from abidance.model.errors import VenueError
-from abidance.model.instrument import Instrument, InstrumentKind
+from abidance.model.instrument import Instrument
 from abidance.run.config import RunConfig
 from abidance.venues.account import AccountDialect, Credentials, OrderReport, open_orders_of, plain_number
-from abidance.venues.accounts import account_of
+from abidance.venues.accounts import accounts_of
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.transport import DisconnectedError, Pulse, Transport
 from abidance.venues.trading.wire import Wire
@@ -94,8 +94,7 @@ def dialects_of(config: RunConfig) -> list[AccountDialect]:
     """Return an account's side for each market of a run; what is demanded of orders there is not known to it."""
     ready = config.ready()
     ids = sorted({id for each in ready.strategies for id in ready.places_of(each) if not is_mood(id)})
-    markets: dict[tuple[str, InstrumentKind], list[Instrument]] = {}
-    for id in ids:
-        each = Instrument(id, _ANY, _ANY, _ANY, _ANY)  # what it demands of orders is not asked here
-        markets.setdefault((each.venue, each.kind), []).append(each)
-    return [account_of(venue, kind, traded) for (venue, kind), traded in markets.items()]
+    traded = [
+        Instrument(id, _ANY, _ANY, _ANY, _ANY) for id in ids
+    ]  # what they demand of orders is not asked here
+    return accounts_of(traded, config.wallet_of)

@@ -36,7 +36,6 @@ from abidance.model.event import (
     Timer,
     VenueStatus,
 )
-from abidance.model.instrument import Instrument
 from abidance.model.market import FeedStatus, MarketEvent
 from abidance.model.money import ZERO
 from abidance.model.order import OrderType
@@ -66,7 +65,7 @@ from abidance.run.setup import Core, Key, Material, engine_of, opening_of
 from abidance.run.strangers import counted, open_among, sentence
 from abidance.run.switch import LOOK_EVERY
 from abidance.venues.account import AccountDialect, Credentials, Funds
-from abidance.venues.accounts import account_of
+from abidance.venues.accounts import accounts_of
 from abidance.venues.net.feed import LiveFeed
 from abidance.venues.net.line import World
 from abidance.venues.net.transport import NotSentError, stop
@@ -583,10 +582,8 @@ def _check_suffices(dialect: AccountDialect, budget: Decimal, currency: str) -> 
 
 def _dialects(material: Material, access: Mapping[str, Access]) -> list[AccountDialect]:
     """Return an account's side for each market of the run. Raises UsageError and ConfigError."""
-    markets: dict[tuple[str, object], list[Instrument]] = {}
-    for instrument in (each for id, each in material.instruments.items() if not is_mood(id)):
-        markets.setdefault((instrument.venue, instrument.kind), []).append(instrument)
-    found = [account_of(each[0].venue, each[0].kind, each) for each in markets.values()]
+    traded = (each for id, each in material.instruments.items() if not is_mood(id))
+    found = accounts_of(traded, material.config.wallet_of)
     check_purses(found)
     for dialect in found:
         dialect.countdown = dialect.countdown if material.config.dead_man else None

@@ -21,9 +21,15 @@ class Verdict(NamedTuple):
     facts: tuple[str, ...] = ()
     markets: frozenset[InstrumentKind] | None = None
     """What it may trade, where the venue tells that."""
+    can_borrow: bool | None = None
 
-    def enforce_for_orders(self, name: str, kinds: Collection[InstrumentKind]) -> None:
-        """Raise ConfigError when the key is refused, or cannot send orders for instruments of these kinds."""
+    def enforce_for_orders(
+        self, name: str, kinds: Collection[InstrumentKind], *, on_margin: bool = False
+    ) -> None:
+        """Raise ConfigError when the key is refused, or cannot send orders for instruments of these kinds.
+
+        With `on_margin` they are paid from a margin account, which it must be let use.
+        """
         self.enforce(name)
         if MAY_NOT_TRADE in self.warnings:
             raise ConfigError(
@@ -35,6 +41,11 @@ class Verdict(NamedTuple):
             raise ConfigError(
                 f"The key of {name} may not trade {' and '.join(lacking)} instruments.",
                 "Let it trade them at the venue, or name another one with --account.",
+            )
+        if on_margin and self.can_borrow is False:
+            raise ConfigError(
+                f"The key of {name} may not use the margin account.",
+                "Let it borrow, repay and transfer there (Enable Margin Loan, Repay & Transfer), or set spot_wallets.",
             )
 
     def enforce(self, name: str) -> None:
@@ -73,7 +84,8 @@ def judge(permissions: Permissions, now: int) -> Verdict:
         warnings.append(f"The venue does not tell {told}. {permissions.by_hand}".strip())
     if permissions.granted:
         facts.append(f"It may: {', '.join(permissions.granted)}.")
-    return Verdict(tuple(refusals), tuple(warnings), tuple(facts), permissions.markets)
+    markets, can_borrow = permissions.markets, permissions.can_borrow
+    return Verdict(tuple(refusals), tuple(warnings), tuple(facts), markets, can_borrow)
 
 
 def _judge_end(ends: int, now: int, refusals: list[str], warnings: list[str], facts: list[str]) -> None:

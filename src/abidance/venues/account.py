@@ -403,6 +403,10 @@ class AccountDialect(Protocol):
         """Return balances that are not zero. Raises VenueError."""
         ...
 
+    def strain(self, answer: Answer) -> str:  # noqa: ARG002 (most wallets owe nothing)
+        """Return why nothing new may be risked, by the answer to `funds`; empty when nothing is. Raises VenueError."""
+        return ""
+
     def exposures(self) -> Call | None:
         """Return the call for positions; None in a spot market."""
         return None
@@ -472,6 +476,9 @@ class Contracts(Protocol):
 
 class Lender(Protocol):
     """How a venue lends to the wallet from which spot orders are paid. An order never borrows by itself."""
+
+    rounds: int = 0
+    """To how many ns the time of interest is rounded down: that of a loan may then be before it."""
 
     def borrow(self, asset: str, amount: Decimal) -> Call:
         """Return the call that asks for a loan."""

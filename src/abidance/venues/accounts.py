@@ -1,18 +1,20 @@
 """Which venues can be traded on with an account, by venue and kind of instrument."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from abidance.model.errors import UsageError
 from abidance.model.instrument import Instrument, InstrumentKind
 from abidance.model.order import OrderType
 from abidance.venues.account import AccountDialect
 from abidance.venues.binance.account import BinanceSpotAccount
+from abidance.venues.binance.margin import BinanceMarginAccount
 from abidance.venues.binance.perpetuals import BinancePerpetualsAccount
 from abidance.venues.bybit.account import BybitLinearAccount, BybitSpotAccount
 from abidance.venues.ccxt.loading import streamed_venues
 from abidance.venues.kraken.account import KrakenAccount
 from abidance.venues.kucoin.account import KuCoinAccount
 from abidance.venues.mexc.account import MexcAccount
+from abidance.venues.wallets import CROSS_MARGIN
 
 _Made = Callable[[Sequence[Instrument]], AccountDialect]
 ACCOUNTS: Mapping[tuple[str, InstrumentKind], _Made] = {
@@ -24,6 +26,8 @@ ACCOUNTS: Mapping[tuple[str, InstrumentKind], _Made] = {
     ("KUCOIN", InstrumentKind.SPOT): KuCoinAccount,
     ("MEXC", InstrumentKind.SPOT): MexcAccount,
 }
+IN_WALLETS: Mapping[tuple[str, str], _Made] = {("BINANCE", CROSS_MARGIN): BinanceMarginAccount}
+"""Those of spot that are paid from another wallet than the venue's own for it."""
 
 
 def is_through_ccxt(venue: str, kind: InstrumentKind) -> bool:
@@ -41,9 +45,16 @@ def stops_stand(venue: str, kind: InstrumentKind) -> bool:
     return made is not None and OrderType.STOP in made(()).capability.native
 
 
-def account_of(venue: str, kind: InstrumentKind, instruments: Sequence[Instrument]) -> AccountDialect:
-    """Return what speaks for an account in one market. Raises UsageError where no orders can be sent."""
+def account_of(
+    venue: str, kind: InstrumentKind, instruments: Sequence[Instrument], wallet: str = ""
+) -> AccountDialect:
+    """Return what speaks for an account in one market; `wallet` pays spot orders where there are several.
+
+    Raises UsageError where no orders can be sent.
+    """
     made = ACCOUNTS.get((venue, kind))
+    if kind is InstrumentKind.SPOT:
+        made = IN_WALLETS.get((venue, wallet), made)
     if made is None and is_through_ccxt(venue, kind):
         from abidance.venues.ccxt.account import CcxtSpotAccount
 
@@ -55,3 +66,14 @@ def account_of(venue: str, kind: InstrumentKind, instruments: Sequence[Instrumen
             f"They are at: {known}; and in spot pairs of other venues, through ccxt. Trade there, or on paper.",
         )
     return made(instruments)
+
+
+def accounts_of(instruments: Iterable[Instrument], wallet_of: Callable[[str], str]) -> list[AccountDialect]:
+    """Return what speaks for the account in each market of some instruments; `wallet_of` a venue pays its spot orders.
+
+    Raises UsageError where no orders can be sent.
+    """
+    markets: dict[tuple[str, InstrumentKind], list[Instrument]] = {}
+    for each in instruments:
+        markets.setdefault((each.venue, each.kind), []).append(each)
+    return [account_of(venue, kind, traded, wallet_of(venue)) for (venue, kind), traded in markets.items()]

@@ -20,7 +20,7 @@ def test_a_key_that_trades_from_one_address_and_nothing_else_passes_without_a_wo
     verdict = judge(GOOD, NOW)
 
     verdict.enforce("BINANCE main")
-    assert verdict == ((), (), (), None)
+    assert verdict == ((), (), (), None, None)
 
 
 def test_a_key_that_can_withdraw_is_refused_whatever_else_it_is() -> None:

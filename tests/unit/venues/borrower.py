@@ -1,8 +1,9 @@
-"""A lender's client with books of its own, at a local Bybit under a time that the test moves."""
+"""A lender's client with books of its own, at a local exchange under a time that the test moves."""
 
 import asyncio
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import NamedTuple
 
 from abidance.kernel.log import logger
 from abidance.model.event import AccountEvent, BalanceChanged, DebtChanged, LoanTold
@@ -17,7 +18,26 @@ from abidance.venues.trading.line import Way
 from tests.unit.venues.trading_world import D, World
 
 ASK, BACK, FUNDS = "/v5/account/borrow", "/v5/account/no-convert-repay", "/v5/account/wallet-balance"
-VENUE = "BYBIT"
+
+
+class Place(NamedTuple):
+    """Who lends to which wallet, and the paths at which he is asked for a loan, for its end and for what is owed."""
+
+    venue: str
+    wallet: str
+    ask: str
+    back: str
+    funds: str
+
+
+BYBIT = Place("BYBIT", "", ASK, BACK, FUNDS)
+MARGIN = Place(
+    "BINANCE",
+    "cross_margin",
+    "/sapi/v1/margin/borrow-repay",
+    "/sapi/v1/margin/borrow-repay",
+    "/sapi/v1/margin/account",
+)
 
 
 class Disk:
@@ -42,8 +62,9 @@ class Disk:
 class Borrower:
     """What an engine, its books and a person would be to the loans of one account."""
 
-    def __init__(self) -> None:
-        self.world = World(venue=VENUE)
+    def __init__(self, place: Place = BYBIT) -> None:
+        self.venue = place.venue
+        self.world = World(venue=place.venue, wallet=place.wallet)
         self.ledger = Ledger()
         self.events: list[AccountEvent] = []
         self.doubts: dict[str, str] = {}
@@ -105,10 +126,10 @@ class Borrower:
         self.doubts |= {cause: reason} if reason else {}
 
     def owed(self, asset: str) -> Decimal:
-        return self.ledger.owed.get((VENUE, asset), D(0))
+        return self.ledger.owed.get((self.venue, asset), D(0))
 
     def wallet(self, asset: str) -> Decimal:
-        return self.ledger.balance(VENUE, asset)
+        return self.ledger.balance(self.venue, asset)
 
     def held(self, asset: str) -> Decimal:
         return self.coins
@@ -123,7 +144,7 @@ class Borrower:
 
     def ask(self, amount: str, asset: str = "USDT", *, is_whole: bool = False) -> str:
         id = f"{len(self.loans):032x}"
-        self.loans[id] = Loan(id, VENUE, asset, D(amount), self.world.pulse.wall(), is_whole=is_whole)
+        self.loans[id] = Loan(id, self.venue, asset, D(amount), self.world.pulse.wall(), is_whole=is_whole)
         self.lending.hand(self.loans[id])
         return id
 
@@ -149,7 +170,7 @@ class Borrower:
         }
         moving = {each.asset for each in self.open()} - self.lending.unclear
         books = Books(
-            lambda: self.ledger.balances(VENUE), dict, debts=lambda: self.ledger.debts(VENUE), moving=lambda: moving
+            lambda: self.ledger.balances(self.venue), dict, debts=lambda: self.ledger.debts(self.venue), moving=lambda: moving
         )  # fmt: skip
         return [str(each) for each in books.gaps(dialect, there, ())]
 
@@ -159,7 +180,7 @@ class Borrower:
     def agrees(self) -> None:
         """Compare debts with the exchange's own, which share no code."""
         there = self.world.account.debts
-        assert self.ledger.debts(VENUE).keys() == there.keys()
+        assert self.ledger.debts(self.venue).keys() == there.keys()
         for asset, owed in there.items():
             assert abs(self.owed(asset) - owed) <= D("1e-8")
         assert all(total == 0 for total in self.ledger.totals().values())

@@ -9,7 +9,9 @@ OTHERS = ("BINANCE", "KUCOIN")
 """Those that can be traded with in this way; of MEXC ccxt does not know how it says that there is no such order."""
 
 
-def other(venue: str, _kind: InstrumentKind, instruments: Sequence[Instrument]) -> CcxtSpotAccount:
+def other(
+    venue: str, _kind: InstrumentKind, instruments: Sequence[Instrument], _wallet: str = ""
+) -> CcxtSpotAccount:
     """Return the account of a venue through ccxt alone."""
     made = CcxtSpotAccount(venue, instruments)
     made._script.exchange.options["hf"] = True  # the paths of KuCoin that the local exchange has

@@ -15,7 +15,7 @@ from abidance.testing.exchange.lending import CHARGED_AT, HOUR, RATE
 from abidance.venues.account import Call, Funds
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading.lending import FAILED, LOAN
-from tests.unit.venues.borrower import ASK, BACK, FUNDS, VENUE, Borrower
+from tests.unit.venues.borrower import ASK, BACK, BYBIT, FUNDS, Borrower
 from tests.unit.venues.trading_world import D
 
 
@@ -50,7 +50,7 @@ async def test_what_is_repaid_is_no_longer_owed(borrower: Borrower) -> None:
 
     assert borrower.states(part) == borrower.states(rest) == [LoanState.DONE]
     assert borrower.lent("repayment") == [D(-40), D(-60)]
-    assert borrower.ledger.debts(VENUE) == {}
+    assert borrower.ledger.debts(BYBIT.venue) == {}
     borrower.agrees()
 
 
@@ -153,7 +153,7 @@ async def test_what_the_venue_declines_is_refused_with_its_words(borrower: Borro
     (told,) = [each for each in borrower.events if isinstance(each, LoanTold)]
     assert (told.loan_id, told.state) == (id, LoanState.REFUSED)
     assert "176029" in told.reason
-    assert borrower.ledger.debts(VENUE) == {}
+    assert borrower.ledger.debts(BYBIT.venue) == {}
 
 
 async def test_nothing_leaves_while_the_venue_says_another_debt_than_our_books(borrower: Borrower) -> None:
@@ -197,7 +197,7 @@ async def test_a_process_that_dies_after_a_loan_left_finds_it_and_asks_for_nothi
 
 async def test_a_process_that_dies_before_a_loan_left_asks_for_nothing(borrower: Borrower) -> None:
     id = "f" * 32
-    borrower.loans[id] = Loan(id, VENUE, "USDT", D(100), 0)
+    borrower.loans[id] = Loan(id, BYBIT.venue, "USDT", D(100), 0)
 
     await borrower.restart()
     await borrower.world.advance(30)
@@ -306,7 +306,9 @@ async def test_a_loan_that_cannot_be_told_ends_once_a_person_has_accepted_what_i
     borrower.world.account.debts["USDT"] = D(33)
     await borrower.world.advance(60, step=1)
 
-    borrower.hear(DebtChanged(borrower.world.pulse.wall(), VENUE, "USDT", D(33), D(33), "accepted", "a 1"))
+    borrower.hear(
+        DebtChanged(borrower.world.pulse.wall(), BYBIT.venue, "USDT", D(33), D(33), "accepted", "a 1")
+    )
     await borrower.world.advance(150, step=1)
 
     assert borrower.states(id) == [LoanState.UNKNOWN, LoanState.UNKNOWN, LoanState.REFUSED]
@@ -506,7 +508,7 @@ async def test_a_loan_bears_the_moment_at_which_it_was_asked_for_and_the_interes
         each for each in borrower.events if isinstance(each, DebtChanged) and each.reason == "interest"
     ]
     (charge,) = world.account.charges
-    assert done.ts == borrower.ledger.owed_since[VENUE, "USDT"] == asked_at < charge.ts == cost.ts
+    assert done.ts == borrower.ledger.owed_since[BYBIT.venue, "USDT"] == asked_at < charge.ts == cost.ts
     borrower.agrees()
 
 

@@ -32,7 +32,7 @@ from abidance.model.order import (
     TimeInForce,
 )
 from abidance.venues.account import AccountDialect, Call, Contracts, Credentials
-from abidance.venues.accounts import ACCOUNTS, account_of
+from abidance.venues.accounts import ACCOUNTS, IN_WALLETS, account_of
 from abidance.venues.net.budget import Budgets
 from abidance.venues.trading.wire import Wire
 from tests.unit.venues.net_world import EPOCH, HandPulse
@@ -54,12 +54,15 @@ STAMP = str(EPOCH // MS_NS)
 def market_of(name: str) -> tuple[AccountDialect, str]:
     """Return the account of a market, and the instrument that is traded there."""
     venue, kind = name.split()
+    wallet = kind if (venue, kind) in IN_WALLETS else ""
+    kind = "spot" if wallet else kind
     quote = "USDT" if kind == "spot" else "USDT:USDT"
     traded = instrument(f"BTC/{quote}@{venue}")
-    return account_of(venue, InstrumentKind(kind), [traded]), traded.id
+    return account_of(venue, InstrumentKind(kind), [traded], wallet), traded.id
 
 
 MARKETS = [f"{venue} {kind.value}" for venue, kind in ACCOUNTS]
+MARKETS += [" ".join(each) for each in IN_WALLETS]
 
 
 def orders(account: AccountDialect, traded: str) -> Iterator[tuple[str, OrderRequest]]:

@@ -5,6 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -108,6 +109,15 @@ PERPETUALS = {
     "BYBIT": SCENES["BYBIT"],
 }
 """The same of the venues' perpetuals."""
+MARGIN = Scene(
+    "/sapi/v1/margin/order",
+    "/sapi/v1/margin",
+    "account executionReport",
+    "insufficient balance",
+    "/openOrders",
+    tells_money=False,
+)
+"""The same of Binance's cross margin account."""
 LEVERAGE = Decimal(20)
 """What the local exchange begins with."""
 
@@ -184,15 +194,17 @@ class World:
         is_perpetual: bool = False,
         speaks: Speaks = account_of,
         limited: bool = False,
+        wallet: str = "",
     ) -> None:
         self.pulse = HandPulse()
-        self._speaks = speaks
-        self.scene = (PERPETUALS if is_perpetual else SCENES)[venue]
+        self._speaks = partial(account_of, wallet=wallet) if wallet else speaks
+        self.scene = MARGIN if wallet else (PERPETUALS if is_perpetual else SCENES)[venue]
         self.btc = instrument(f"BTC/USDT{':USDT' * is_perpetual}@{venue}")
         self.market = generated(self.btc.id, seed, EPOCH, pace=5.0, past_seconds=600)
-        self.account = Account("a-key", SECRET, PHRASE)
+        owner = Account("a-key", SECRET, PHRASE)
+        self.account = owner.open_margin() if wallet else owner
         self.exchange = LocalExchange(
-            [self.market], start=EPOCH, clock=_Wall(self.pulse), accounts=[self.account], limited=limited
+            [self.market], start=EPOCH, clock=_Wall(self.pulse), accounts=[owner], limited=limited
         )
         self.exchange.desk.transfer(self.account, "USDT", D(1_000_000), EPOCH)
         self.events: list[AccountEvent] = []

@@ -42,13 +42,14 @@ class Purse:
 
 
 class Charge(NamedTuple):
-    """Interest of one hour: added to what is owed. `bearing` is on how much."""
+    """Interest of one hour: added to what is owed. `bearing` is on how much; the first may come with the loan."""
 
     ts: int
     asset: str
     cost: Decimal
     bearing: Decimal
     rate: Decimal
+    is_first: bool = False
 
 
 @dataclass
@@ -73,6 +74,8 @@ class Permissions:
 
     trade: bool = True
     withdraw: bool = False
+    borrow: bool = False
+    """It may use a margin account, where there is one apart (Binance)."""
     addresses: tuple[str, ...] = ("127.0.0.1",)
     is_revoked: bool = False
 
@@ -96,6 +99,8 @@ class Account:
     positions: dict[str, Position] = field(default_factory=dict)
     debts: dict[str, Decimal] = field(default_factory=dict)
     """What is owed by asset, interest included."""
+    accrued: dict[str, Decimal] = field(default_factory=dict)
+    """How much of that is interest, where it bears none itself."""
     charges: list[Charge] = field(default_factory=list)
     charged_until: int = 0
     is_hedged: bool = False
@@ -103,6 +108,16 @@ class Account:
     ledger: list[Line] = field(default_factory=list)
     number: int = 0
     """What the exchange calls the account, whatever its key; made from the first key where none is given."""
+    margin: "Account | None" = None
+    """Its cross margin account, with purses, orders and debts of its own, once there is one."""
+
+    def open_margin(self) -> "Account":
+        """Return the cross margin account, which its first use opens: the key is the same and may use it."""
+        if self.margin is None:
+            self.permissions.borrow = True
+            own = (self.key, self.secret, self.passphrase, self.maker, self.taker, self.fee_asset)
+            self.margin = Account(*own, self.permissions, number=self.number)
+        return self.margin
 
     def __post_init__(self) -> None:
         self.number = self.number or 100_000_000 + crc32(self.key.encode()) % 900_000_000

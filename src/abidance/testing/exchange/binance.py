@@ -1,4 +1,4 @@
-"""Binance from its own side: spot under /api/v3 and USD-M perpetuals under /fapi/v1.
+"""Binance from its own side: spot under /api/v3, cross margin under /sapi/v1, USD-M perpetuals under /fapi/v1.
 
 Each print is its own aggregate trade, so that both kinds of trade carry the same numbers.
 """
@@ -10,7 +10,8 @@ from abidance.model.instrument import MS_NS, SECOND_NS, timeframe_ns
 from abidance.model.market import DataKind
 from abidance.testing.exchange.binance_contracts import BinanceContracts
 from abidance.testing.exchange.binance_keys import BinanceKeys
-from abidance.testing.exchange.binance_limits import one_too_many, open_filters, rate_limits
+from abidance.testing.exchange.binance_limits import contract, one_too_many, pair, rate_limits
+from abidance.testing.exchange.binance_margin import BinanceMargin
 from abidance.testing.exchange.binance_orders import BinanceOrders
 from abidance.testing.exchange.core import Print
 from abidance.testing.exchange.desk import News
@@ -61,6 +62,7 @@ class Binance(House):
         self._futures = {symbol_of(each): each for each in markets if each.instrument.is_perpetual}
         keys = BinanceKeys(place)
         self._orders = BinanceOrders(self._spot, place, keys)
+        self._margin = BinanceMargin(self._spot, place, keys)
         self._contracts = BinanceContracts(self._futures, place, keys)
 
     @property
@@ -91,7 +93,7 @@ class Binance(House):
             "markPriceKlines": self._mark_klines,
         }
         found |= {f"GET /fapi/v1/{name}": answer for name, answer in futures.items()}
-        return found | dict(self._orders.routes) | dict(self._contracts.routes)
+        return found | dict(self._orders.routes) | dict(self._margin.routes) | dict(self._contracts.routes)
 
     def accepts(self, path: str) -> bool:
         """Say whether a stream may be opened at a path: raw and combined, with topics in it or not."""
@@ -116,7 +118,8 @@ class Binance(House):
         """Answer SUBSCRIBE, UNSUBSCRIBE and LIST_SUBSCRIPTIONS."""
         asked = read(frame)
         if listener.path.startswith(_ACCOUNT_STREAM):
-            self._orders.subscribe(listener, asked)
+            is_token = word(asked, "method").endswith(".listenToken")
+            (self._margin if is_token else self._orders).subscribe(listener, asked)
             return
         number, names = asked.get("id"), asked.get("params", [])
         match word(asked, "method"):
@@ -138,6 +141,7 @@ class Binance(House):
     def told(self, news: News) -> None:
         """Tell an account's own streams what happened to it."""
         self._orders.told(news)
+        self._margin.told(news)
         self._contracts.told(news)
 
     def greeting(self, line: Line) -> Sequence[Frame]:
@@ -207,7 +211,7 @@ class Binance(House):
 
     def _info(self, asked: Asked) -> object:
         markets = self._markets(asked)
-        describe = _contract if asked.path.startswith("/fapi") else _pair
+        describe = contract if asked.path.startswith("/fapi") else pair
         return {
             "timezone": "UTC",
             "serverTime": millis(self._place.now),
@@ -529,71 +533,4 @@ def _aggregate(market: Market, each: Print) -> dict[str, Any]:
         "T": millis(each.ts),
         "m": not each.buyer_is_taker,
         "M": True,
-    }
-
-
-def _filters(market: Market) -> list[dict[str, Any]]:
-    rules = market.rules
-    lot, least = format(rules.lot, "f"), format(rules.min_quantity, "f")
-    tick = format(rules.tick, "f")
-    return [
-        {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "1000000.00000000", "tickSize": tick},
-        {"filterType": "LOT_SIZE", "minQty": least, "maxQty": "9000.00000000", "stepSize": lot},
-        {"filterType": "MARKET_LOT_SIZE", "minQty": least, "maxQty": "900.00000000", "stepSize": lot},
-        *open_filters(rules),
-    ]
-
-
-def _pair(symbol: str, market: Market) -> dict[str, Any]:
-    rules = market.rules
-    notional = {
-        "filterType": "NOTIONAL",
-        "minNotional": format(rules.min_notional, "f"),
-        "applyMinToMarket": True,
-        "maxNotional": "9000000.00000000",
-        "applyMaxToMarket": False,
-        "avgPriceMins": 5,
-    }
-    return {
-        "symbol": symbol,
-        "status": "TRADING",
-        "baseAsset": rules.base,
-        "baseAssetPrecision": 8,
-        "quoteAsset": rules.quote,
-        "quotePrecision": 8,
-        "quoteAssetPrecision": 8,
-        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT"],
-        "icebergAllowed": True,
-        "ocoAllowed": True,
-        "isSpotTradingAllowed": True,
-        "isMarginTradingAllowed": False,
-        "filters": [*_filters(market), notional],
-        "permissions": [],
-        "permissionSets": [["SPOT"]],
-    }
-
-
-def _contract(symbol: str, market: Market) -> dict[str, Any]:
-    rules = market.rules
-    notional = {"filterType": "MIN_NOTIONAL", "notional": format(rules.min_notional, "f")}
-    return {
-        "symbol": symbol,
-        "pair": symbol,
-        "contractType": "PERPETUAL",
-        "deliveryDate": 4133404800000,
-        "onboardDate": 1569398400000,
-        "status": "TRADING",
-        "maintMarginPercent": "2.5000",
-        "requiredMarginPercent": "5.0000",
-        "baseAsset": rules.base,
-        "quoteAsset": rules.quote,
-        "marginAsset": rules.name.settle,
-        "pricePrecision": market.ticks.decimals,
-        "quantityPrecision": market.lots.decimals,
-        "baseAssetPrecision": 8,
-        "quotePrecision": 8,
-        "underlyingType": "COIN",
-        "filters": [*_filters(market), notional],
-        "orderTypes": ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET"],
-        "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
     }

@@ -78,9 +78,7 @@ class BinanceOrders:
             "POST /api/v3/order/cancelReplace": self._cancel_replace,
             "GET /sapi/v1/account/apiRestrictions": self._restrictions,
         }
-        nothing = ("GET /sapi/v1/margin/allPairs", "GET /sapi/v1/margin/isolated/allPairs")
-        signed = {name: self._keys.signed(handler) for name, handler in found.items()}
-        return signed | {name: lambda _: [] for name in nothing}
+        return {name: self._keys.signed(handler) for name, handler in found.items()}
 
     def _market(self, params: Mapping[str, str]) -> Market:
         market = self._markets.get(params.get("symbol", ""))
@@ -244,7 +242,7 @@ class BinanceOrders:
             "enableReading": True,
             "enableWithdrawals": permissions.withdraw,
             "enableInternalTransfer": False,
-            "enableMargin": False,
+            "enableMargin": permissions.borrow,
             "enableFutures": permissions.trade,
             "permitsUniversalTransfer": False,
             "enableVanillaOptions": False,

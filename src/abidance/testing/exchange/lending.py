@@ -1,7 +1,8 @@
 """Loans of the local exchange: what accounts owe, and the interest that each hour adds to it.
 
 The exchange lends what it has on its shelf. Interest is charged at five minutes past each hour on what is owed then, at
-one rate; while it reckons nobody repays. What is lent goes to the purse from which orders are paid.
+one rate; while it reckons nobody repays. Or an hour's comes with the loan, and another one as each hour begins, on what
+was lent alone. What is lent goes to the purse from which orders are paid.
 """
 
 from decimal import Decimal
@@ -45,9 +46,13 @@ class DeclinedLoan(Exception):  # noqa: N818 (an answer, not a mistake)
 
 
 class Loans:
-    """The loans of all accounts at one desk; `shelf` is how much of each asset one account may owe."""
+    """The loans of all accounts at one desk; `shelf` is how much of each asset one account may owe.
 
-    def __init__(self, desk: Desk) -> None:
+    They cost something `at_once`, or from the next hour on.
+    """
+
+    def __init__(self, desk: Desk, *, at_once: bool = False) -> None:
+        self._at_once, self._charged_at = at_once, 0 if at_once else CHARGED_AT
         self.shelf = {"USDT": Decimal(100_000), "BTC": Decimal(10), "ETH": Decimal(100)}
         self._desk = desk
 
@@ -60,12 +65,16 @@ class Loans:
             raise DeclinedLoan(No.SHORT)
         account.debts[asset] = account.debts.get(asset, ZERO) + amount
         self._desk.transfer(account, asset, amount, ts, "loan")
+        if self._at_once:
+            self._add(
+                account, Charge(ts // HOUR * HOUR, asset, (amount * RATE).quantize(SHOWN), amount, RATE, True)
+            )
 
     def repay(self, account: Account, asset: str, amount: Decimal | None, ts: int) -> Decimal:
         """Take an amount back, or (None) as much as there is of it, and return how much. Raises DeclinedLoan."""
         self.charge(account, ts)
         owed, free = account.debts.get(asset, ZERO), account.purse(asset).free
-        if RECKONING[0] <= ts % HOUR < RECKONING[1]:
+        if not self._at_once and RECKONING[0] <= ts % HOUR < RECKONING[1]:
             raise DeclinedLoan(No.RECKONING)
         if not owed:
             raise DeclinedLoan(No.NOTHING)
@@ -75,6 +84,7 @@ class Loans:
         if wanted > free or not wanted:
             raise DeclinedLoan(No.FUNDS)
         account.debts[asset] = owed - wanted
+        account.accrued[asset] = max(account.accrued.get(asset, ZERO) - wanted, ZERO)
         if not account.debts[asset]:
             del account.debts[asset]
         self._desk.transfer(account, asset, -wanted, ts, "repayment")
@@ -82,14 +92,20 @@ class Loans:
 
     def charge(self, account: Account, ts: int) -> None:
         """Charge the interest of the hours that went by."""
-        due = ((account.charged_until or ts) - CHARGED_AT) // HOUR + 1
+        due = ((account.charged_until or ts) - self._charged_at) // HOUR + 1
         account.charged_until = ts
-        for hour in range(due, (ts - CHARGED_AT) // HOUR + 1):
+        for hour in range(due, (ts - self._charged_at) // HOUR + 1):
             for asset, owed in account.debts.items():
-                cost = (owed * RATE).quantize(STEP)
-                told = Charge(hour * HOUR + CHARGED_AT, asset, cost.quantize(SHOWN), owed, RATE)
-                account.debts[asset] = owed + cost
-                account.charges.append(told)
+                bearing = owed - account.accrued.get(asset, ZERO) if self._at_once else owed
+                cost = (bearing * RATE).quantize(SHOWN if self._at_once else STEP)
+                self._add(account, Charge(hour * HOUR + self._charged_at, asset, cost, bearing, RATE))
+
+    def _add(self, account: Account, charge: Charge) -> None:
+        """Add interest to what is owed; it is told with fewer digits."""
+        account.debts[charge.asset] += charge.cost
+        if self._at_once:
+            account.accrued[charge.asset] = account.accrued.get(charge.asset, ZERO) + charge.cost
+        account.charges.append(charge._replace(cost=charge.cost.quantize(SHOWN)))
 
 
 __all__ = ["CHARGED_AT", "HOUR", "RATE", "DeclinedLoan", "Loans", "No"]

@@ -25,6 +25,32 @@ CONTRACT_REFUSALS = frozenset(
 )  # fmt: skip
 """Codes of USD-M that prove that what was asked for was turned away. Not among them: time-outs and errors of the server
 (-1000, -1001, -1006, -1007, -1008, -1016), and what may have been done (-1010, -2012, -4117, -5043)."""
+OF_MARGIN = frozenset(
+    (-3002, -3003, -3004, -3021, -3022, -3023, -3026, -3027, -3028, -3041, -3042, -3064, -3067, -20204)
+)
+"""Codes of the margin interface that prove the same of an order there: it was turned away before the matching engine.
+Not among them: what may be over in a moment (-3037, -3044)."""
+OF_LOANS = frozenset(
+    (
+        -3002,
+        -3003,
+        -3006,
+        -3008,
+        -3010,
+        -3012,
+        -3013,
+        -3014,
+        -3015,
+        -3016,
+        -3024,
+        -3026,
+        -3027,
+        -3036,
+        -3041,
+        -3045,
+    )
+)
+"""The same of loans and repayments. Not among them: that another one is under way (-3007), which may be our own."""
 NOT_TAKEN = (
     "Market is closed.",
     "Account has insufficient balance for requested action.",
@@ -87,6 +113,7 @@ _contract_proof = by_code(
         Proof.REFUSED: CONTRACT_REFUSALS,
     }
 )
+_proof_of_loan = by_code({Proof.LATE: (-1021,), Proof.REFUSED: REFUSALS | OF_LOANS})
 
 
 def contract_refusal(answer: Answer) -> Reply:
@@ -99,6 +126,11 @@ def refusal(answer: Answer) -> Reply:
     return judged(answer, _read_error, _proof)
 
 
+def refusal_of_loan(answer: Answer) -> Reply:
+    """Return what an answer to a loan or a repayment other than 200 proves."""
+    return judged(answer, _read_error, _proof_of_loan)
+
+
 def _proof(error: Error) -> Proof:
     code, text = error.code, error.msg
     if code in _ABSENT or (code, text) == (-2011, "Unknown order sent."):
@@ -107,6 +139,6 @@ def _proof(error: Error) -> Proof:
         return Proof.LIVE
     if code == -1021:
         return Proof.LATE
-    is_refused = code in REFUSALS or (code in (-2010, -2011) and text in NOT_TAKEN)
+    is_refused = code in REFUSALS | OF_MARGIN or (code in (-2010, -2011) and text in NOT_TAKEN)
     is_refused |= code == -2010 and text in FILTERS
     return Proof.REFUSED if is_refused else Proof.UNKNOWN

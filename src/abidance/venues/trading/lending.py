@@ -175,7 +175,11 @@ class Lending:
     async def _ask(self, loan: Loan, recorded_as: int) -> None:
         try:
             await self._way.record.done(recorded_as)
-            amount = self._sound(loan, await self._funds(loan.asset))
+            funds = await self._funds(loan.asset)
+            if abs(funds.debt - self._account.owed(loan.asset)) > DUST:  # interest, or a doubt
+                await self._due()
+                funds = await self._funds(loan.asset)
+            amount = self._sound(loan, funds)
         except VenueError as error:
             self._told(loan, LoanState.REFUSED, f"not sent: {error.found}")
             return
@@ -319,7 +323,7 @@ class Lending:
             return ZERO
         until = asked_at - LISTED
         rows = await self._charged(self._since or asked_at, until)  # of nothing, too: it closes a rounding
-        ours = [each for each in rows if since.get(each.asset, asked_at) < each.ts <= until]
+        ours = [each for each in rows if self._begins(since.get(each.asset, asked_at)) < each.ts <= until]
         news = [each for each in ours if not self._account.has(self._event(each, ZERO, ZERO))]
         waits = [each for each in news if loan is not None and each.asset == loan.asset]
         if booked := [each for each in news if each not in waits]:
@@ -329,6 +333,11 @@ class Lending:
         if not waits:
             self._since = max(until, self._since)
         return -sum((each.amount for each in waits), ZERO)
+
+    def _begins(self, since: int) -> int:
+        """Return after which moment (ns UTC) interest is of what is owed since then."""
+        rounds = self._lender.rounds
+        return since // rounds * rounds - 1 if rounds else since
 
     async def _charged(self, since: int, until: int) -> list[Moved]:
         found: dict[tuple[str, str], Moved] = {}

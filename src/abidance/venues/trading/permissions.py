@@ -206,6 +206,7 @@ def _binance(body: bytes, _now: int) -> Permissions:
         expires=key.tradingAuthorityExpirationTime * MS_NS,
         granted=tuple(what for name, what in _BINANCE_RIGHTS.items() if getattr(key, name)),
         markets=_markets(spot=key.enableSpotAndMarginTrading, perpetual=key.enableFutures),
+        can_borrow=key.enableMargin,
     )
 
 

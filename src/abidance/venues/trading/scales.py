@@ -17,8 +17,9 @@ from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register
 from abidance.venues.trading.tracked import Tracked
 
-BOOKS, OWED, UNWEIGHED = "books", "owed", "unweighed"
-"""The causes of the doubts that an account differs from our books, that fills of it are missing, that none was made."""
+BOOKS, OWED, UNWEIGHED, STRAINED = "books", "owed", "unweighed", "strained"
+"""The causes of the doubts that an account differs from our books, that fills of it are missing, that it was not
+compared, and that the venue may soon take what it lent."""
 PATIENCE = 60.0
 """Seconds for which a comparison in which nothing may be under way waits for that: one in part proves nothing."""
 PAUSE = 1.0
@@ -153,6 +154,7 @@ class Scales:
         call = self._dialect.funds()._replace(is_urgent=urgent)
         answer = await self._inquiry.ask(call, leaving=leaving)
         found = self._dialect.read_funds(answer)
+        self._doubt(STRAINED, self._dialect.strain(answer))
         return {each.asset: each for each in found}
 
     def gaps(self, loose: Iterable[Loose] = ()) -> list[Gap]:
