@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -12,27 +13,42 @@ import pytest
 from abidance.kernel.clock import WallClock
 from abidance.model.event import VenueStatus
 from abidance.testing.exchange import Account, LocalExchange, generated, lending
-from tests.e2e.program import Program
+from tests.e2e.program import Outcome, Program
 from tests.e2e.test_live_books import PATIENCE, Person
 
 D = Decimal
-BTC = "BTC/USDT@BYBIT"
+STREAMS = {"BYBIT": "/v5/public/spot", "BINANCE": ""}
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
-def configured(program: Program, exchange: LocalExchange) -> list[str]:
-    stream = f"{exchange.stream_url}/v5/public/spot"
-    return program.live("EmaCross", "BYBIT", exchange.rest_url, stream, {"risk.limits": "max_borrowed = 0.2"})
+def configured(program: Program, venue: str, exchange: LocalExchange) -> list[str]:
+    more = {"risk.limits": "max_borrowed = 0.2"}
+    if venue == "BINANCE":
+        more["spot_wallets"] = 'BINANCE = "cross_margin"'
+    return program.live("EmaCross", venue, exchange.rest_url, exchange.stream_url + STREAMS[venue], more)
 
 
 class Borrower(Person):
-    """Somebody with a terminal, and a bot at a local Bybit."""
+    """Somebody with a terminal, and a bot at a local exchange."""
+
+    def __init__(self, program: Program, venue: str, typed: list[str]) -> None:
+        super().__init__(program, typed)
+        self.venue = venue
+
+    async def repays(self) -> Outcome:
+        """Repay all, once interest that was charged a moment ago is booked."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            told = await self.types("loans", "repay", "churn", "USDT", "all", "--confirm", "churn")
+            if "Try again in two minutes" not in told.out + told.err or time.monotonic() > until:
+                return told
+            await asyncio.sleep(1)
 
     @asynccontextmanager
     async def lending(self, end: signal.Signals = signal.SIGTERM) -> AsyncIterator[None]:
         """Let the bot run until it was trusted, then do something, then end it."""
         log = (self.program.home / "said.log").open("ab")
-        command = self.program.command("trade", "--live", "--confirm", "BYBIT", "--plain", *self.typed)
+        command = self.program.command("trade", "--live", "--confirm", self.venue, "--plain", *self.typed)
         before = len(self.record())
         bot = await asyncio.create_subprocess_exec(*command, env=self.environ, stdout=log, stderr=log)
         try:
@@ -46,31 +62,33 @@ class Borrower(Person):
             log.close()
 
 
+@pytest.mark.parametrize("venue", sorted(STREAMS))
 async def test_a_person_borrows_lists_and_repays_and_a_kill_in_between_doubles_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, venue: str
 ) -> None:
-    program, account, clock = Program(tmp_path), Account("a-key", "a-secret"), WallClock()
+    program, owner, clock = Program(tmp_path), Account("a-key", "a-secret"), WallClock()
+    account = owner.open_margin() if venue == "BINANCE" else owner
     monkeypatch.setattr(lending, "CHARGED_AT", (clock.now() + lending.HOUR // 2) % lending.HOUR)
-    monkeypatch.setattr(lending, "RECKONING", (0, 0))  # whenever this runs, interest is far
-    market = generated(BTC, 5, clock.now(), pace=10.0, past_seconds=3_600)
-    async with LocalExchange([market], start=clock.now(), clock=clock, accounts=[account]) as exchange:
+    monkeypatch.setattr(lending, "RECKONING", (0, 0))  # whenever this runs, that is far
+    market = generated(f"BTC/USDT@{venue}", 5, clock.now(), pace=10.0, past_seconds=3_600)
+    async with LocalExchange([market], start=clock.now(), clock=clock, accounts=[owner]) as exchange:
         exchange.desk.transfer(account, "USDT", D(20_000), exchange.now)
-        person = Borrower(program, configured(program, exchange))
-        added = await person.types("keys", "add", "BYBIT", *person.typed, given=b"a-key\na-secret\n")
+        person = Borrower(program, venue, configured(program, venue, exchange))
+        added = await person.types("keys", "add", venue, *person.typed, given=b"a-key\na-secret\n")
         async with person.lending(signal.SIGKILL):
             lent = await person.types("loans", "borrow", "churn", "USDT", "500", "--confirm", "churn")
             beyond = await person.types("loans", "borrow", "churn", "USDT", "600", "--confirm", "churn")
         asleep = await person.types("loans", "repay", "churn", "USDT", "all", "--confirm", "churn")
         listed = await person.types("loans", "list", "churn")
         async with person.lending():
-            repaid = await person.types("loans", "repay", "churn", "USDT", "all", "--confirm", "churn")
+            repaid = await person.repays()
         agreed = await person.types("reconcile", "churn")
 
     said = (program.home / "said.log").read_text()[-2000:]
     moved = [line.why for line in account.ledger if line.why in ("loan", "repayment")]
     assert added.code == 0, added
     assert (lent.code, beyond.code, asleep.code) == (0, 2, 2), (lent, beyond, asleep, said)
-    assert "USDT at BYBIT" in lent.out
+    assert f"USDT at {venue}" in lent.out
     assert "`risk.limits.max_borrowed`" in beyond.err
     assert "is not running" in asleep.err
     assert "500" in listed.out

@@ -155,6 +155,12 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, str], str, int]] = {
         "The key of BINANCE reading may not trade.",
         3,
     ),
+    "a key that may not use the margin account": (
+        ("--set", "spot_wallets.BINANCE=cross_margin"),
+        {},
+        "The key of BINANCE main may not use the margin account.",
+        3,
+    ),
     "an account without money": (("--account", "poor"), {}, "There is no USDT to trade with at BINANCE.", 3),
     "less money than the smallest order": (
         ("--dry-run-wallet", "3"),

@@ -277,6 +277,8 @@ def test_an_instrument_that_is_not_written_in_full_is_led_to_its_id(typed: str, 
         ({"strategies": [{"strategy": "A"}, {"strategy": "f.py:A"}]}, "Two strategies are named A"),
         ({"strategies": [{"strategy": "A"}, {"strategy": "B"}]}, "add up to 2"),
         ({"currency": "usdt"}, "an asset in capitals"),
+        ({"spot_wallets": {"BINANCE": "isolated_margin"}}, "It has: cross_margin, spot."),
+        ({"spot_wallets": {"BYBIT": "cross_margin"}}, "BYBIT has no wallet 'cross_margin'"),
         ({"feed": {"grades": {"KRAKEN": "gold"}}}, "It has: intermediate, pro, starter."),
         ({"feed": {"grades": {"BINANCE": "pro"}}}, "BINANCE has no accounts of grade 'pro'"),
         (

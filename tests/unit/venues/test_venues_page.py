@@ -11,7 +11,7 @@ from abidance.model.command import Submit
 from abidance.model.instrument import InstrumentKind
 from abidance.model.order import OrderRequest, OrderType, Side, TimeInForce
 from abidance.venues.account import AccountDialect
-from abidance.venues.accounts import ACCOUNTS, account_of, stops_stand
+from abidance.venues.accounts import ACCOUNTS, IN_WALLETS, account_of, stops_stand
 from abidance.venues.net.limits import open_limits
 from abidance.venues.net.transport import Answer
 
@@ -19,24 +19,33 @@ LINES = (Path(__file__).parents[3] / "docs" / "venues.md").read_text(encoding="u
 ID = "0" * 32
 
 
-def made(venue: str, kind: InstrumentKind) -> tuple[AccountDialect, str]:
+KEYS = [(*key, "") for key in ACCOUNTS] + [
+    (venue, InstrumentKind.SPOT, wallet) for venue, wallet in IN_WALLETS
+]
+
+
+def made(venue: str, kind: InstrumentKind, wallet: str) -> tuple[AccountDialect, str]:
     name = f"BTC/USDT@{venue}" if kind is InstrumentKind.SPOT else f"BTC/USDT:USDT@{venue}"
-    return account_of(venue, kind, [instrument(name)]), name
+    return account_of(venue, kind, [instrument(name)], wallet), name
 
 
 def named(kinds: Collection[OrderType]) -> str:
     return ", ".join(each.value.replace("_", "-") for each in OrderType if each in kinds) or "none"
 
 
-def orders(venue: str, kind: InstrumentKind) -> str:
+def market(kind: InstrumentKind, wallet: str) -> str:
+    return f"{kind.value}, `{wallet}`" if wallet else kind.value
+
+
+def orders(venue: str, kind: InstrumentKind, wallet: str) -> str:
     """Return the row of the table of orders."""
-    can = made(venue, kind)[0].capability
+    can = made(venue, kind, wallet)[0].capability
     yes = {True: "yes", False: "no"}
     held = frozenset(OrderType) - can.native
     by_us = [named(held)] * bool(held) + ["all exits of a position but one"] * can.one_exit
     cells = (
         venue,
-        kind.value,
+        market(kind, wallet),
         named(can.native),
         "; ".join(by_us) or "none",
         "held by us while a stop stands" if can.holds_goals else "at the venue",
@@ -49,9 +58,9 @@ def orders(venue: str, kind: InstrumentKind) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def ways(venue: str, kind: InstrumentKind) -> str:
+def ways(venue: str, kind: InstrumentKind, wallet: str) -> str:
     """Return the row of the table of ids and streams."""
-    dialect, name = made(venue, kind)
+    dialect, name = made(venue, kind, wallet)
     params = dialect.submit(Submit(ID, OrderRequest("s", name, Side.BUY, instrument(name).lot), 0)).params
     (field,) = (key for key, value in params.items() if value == ID)
     assert dialect.stream is not None
@@ -63,7 +72,7 @@ def ways(venue: str, kind: InstrumentKind) -> str:
     door = "signed" if call is None else f"`{call.path}`{renewed}"
     cells = (
         venue,
-        kind.value,
+        market(kind, wallet),
         f"`{field}`",
         f"`{urlsplit(dialect.stream.url).hostname}`",
         door,
@@ -72,13 +81,13 @@ def ways(venue: str, kind: InstrumentKind) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-@pytest.mark.parametrize("key", ACCOUNTS)
-def test_the_page_has_the_orders_of_each_venue(key: tuple[str, InstrumentKind]) -> None:
+@pytest.mark.parametrize("key", KEYS)
+def test_the_page_has_the_orders_of_each_venue(key: tuple[str, InstrumentKind, str]) -> None:
     assert orders(*key) in LINES
 
 
-@pytest.mark.parametrize("key", ACCOUNTS)
-def test_the_page_has_the_ids_and_the_stream_of_each_venue(key: tuple[str, InstrumentKind]) -> None:
+@pytest.mark.parametrize("key", KEYS)
+def test_the_page_has_the_ids_and_the_stream_of_each_venue(key: tuple[str, InstrumentKind, str]) -> None:
     assert ways(*key) in LINES
 
 
@@ -97,8 +106,8 @@ def test_the_page_has_how_many_orders_may_be_open_at_each_venue(key: tuple[str, 
     )
 
 
-@pytest.mark.parametrize("key", ACCOUNTS)
-def test_the_page_has_what_is_odd_about_each_venue(key: tuple[str, InstrumentKind]) -> None:
+@pytest.mark.parametrize("key", KEYS)
+def test_the_page_has_what_is_odd_about_each_venue(key: tuple[str, InstrumentKind, str]) -> None:
     text = " ".join(" ".join(LINES).split())
 
     for note in made(*key)[0].capability.notes:

@@ -1,0 +1,119 @@
+"""A gateway and a lender at Binance's cross margin account: its level, its interest, its stream."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from abidance.model.event import DebtChanged
+from abidance.model.instrument import SECOND_NS
+from abidance.model.loan import LoanState
+from abidance.model.order import Side
+from abidance.testing.exchange.lending import HOUR, RATE
+from tests.unit.venues.borrower import MARGIN, Borrower
+from tests.unit.venues.trading_world import D, World
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    made = await World(wallet="cross_margin").start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def borrower() -> AsyncIterator[Borrower]:
+    made = await Borrower(MARGIN).start()
+    yield made
+    await made.stop()
+
+
+async def test_a_low_margin_level_keeps_a_margin_account_to_exits_until_it_is_above_again(
+    world: World,
+) -> None:
+    assert world.gateway.doubts == {}
+
+    world.account.debts["USDT"] = D(800_000)  # of a million
+    await world.advance(61)
+    low = dict(world.gateway.doubts)
+    world.account.debts["USDT"] = D(100_000)
+    await world.advance(61)
+
+    assert low["strained"].startswith("the margin level is 1.25: Binance calls for margin at 1.3")
+    assert "strained" not in world.gateway.doubts
+
+
+async def test_an_order_that_the_margin_wallet_cannot_pay_is_refused_and_borrows_nothing(
+    world: World,
+) -> None:
+    id = world.submit(Side.SELL, "0.5")
+    await world.advance(2)
+
+    assert world.told(id) == ["OrderRejected"]
+    assert world.account.debts == {}
+    assert world.gateway.doubts == {}
+
+
+async def test_what_is_in_the_spot_wallet_pays_no_order_of_margin(world: World) -> None:
+    exchange = world.exchange
+    exchange.desk.transfer(exchange.desk.accounts["a-key"], "BTC", D(5), exchange.now)
+
+    id = world.submit(Side.SELL, "0.5")
+    await world.advance(2)
+
+    assert world.told(id) == ["OrderRejected"]
+
+
+async def test_money_that_leaves_the_margin_wallet_is_looked_at_and_not_booked(world: World) -> None:
+    before = len(world.events)
+    world.exchange.desk.transfer(world.account, "USDT", D(-1_000), world.exchange.now)
+    await world.advance(2)
+
+    assert len(world.events) == before
+    assert world.gateway.scales.funds["USDT"].total == 999_000
+
+
+async def test_a_token_that_ran_out_is_replaced_and_orders_are_heard_of_again(world: World) -> None:
+    ears = len(world.ears)
+
+    await world.advance(86_460, step=30)
+    resting = world.rest(below=5_000)
+    await world.advance(1)
+
+    assert len(world.ears) > ears
+    assert world.gateway.hears
+    assert "stream" not in world.gateway.doubts
+    assert world.told(resting) == ["OrderAccepted"]
+
+
+async def test_interest_that_came_with_a_loan_is_booked_before_all_of_it_is_repaid(
+    borrower: Borrower,
+) -> None:
+    world = borrower.world
+    await world.advance(((120 * SECOND_NS - world.pulse.wall()) % HOUR) / SECOND_NS, step=10)
+    lent = borrower.ask("1000")
+    await world.advance(1)
+    told = dict(borrower.ledger.owed)
+
+    repaid = borrower.ask("-1000", is_whole=True)
+    await world.advance(2)
+
+    assert borrower.states(lent) == borrower.states(repaid) == [LoanState.DONE]
+    assert told == {("BINANCE", "USDT"): D(1000)}
+    assert borrower.lent("repayment") == [-1000 * (1 + RATE)]
+    assert world.account.debts == {}
+    borrower.agrees()
+
+
+async def test_each_hours_interest_is_booked_once_as_a_cost_though_its_time_is_before_the_loan(
+    borrower: Borrower,
+) -> None:
+    world = borrower.world
+    await world.advance(((1_800 * SECOND_NS - world.pulse.wall()) % HOUR) / SECOND_NS, step=10)
+    borrower.ask("1000")
+    await world.advance(2 * 3_600 + 120, step=5)
+
+    booked = [each for each in borrower.events if isinstance(each, DebtChanged) and each.reason == "interest"]
+    assert [each.owed for each in booked] == [1000 * RATE] * 3  # with the loan, and as two hours began
+    assert borrower.owed("USDT") == world.account.debts["USDT"] == 1000 + 3 * 1000 * RATE
+    assert booked[0].ts < borrower.loans[f"{0:032x}"].ts < booked[1].ts
+    assert borrower.gaps() == []
