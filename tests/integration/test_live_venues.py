@@ -1,4 +1,4 @@
-"""A bot with real orders at other venues than Binance, over real sockets: each dialect with everything around it."""
+"""A bot with real orders elsewhere than at Binance spot, over real sockets: each dialect with everything around it."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -22,14 +22,16 @@ D = Decimal
 
 
 class Elsewhere(Market):
-    """A local exchange of any venue with an account that has money."""
+    """A local exchange of any venue with an account that has money, in a wallet of its own if one is named."""
 
-    def __init__(self, folder: Path, venue: str) -> None:
+    def __init__(self, folder: Path, venue: str, wallet: str = "") -> None:
         super().__init__(folder)
+        self.wallets = {venue: wallet} if wallet else {}
         self.venue, self.id = venue, f"BTC/USDT@{venue}"
         self.market = generated(self.id, 11, START, past_seconds=PAST * 60, pace=5.0)
-        self.account = Account("a-key", SECRET, PHRASE)
-        self.exchange = LocalExchange([self.market], start=START, accounts=[self.account])
+        owner = Account("a-key", SECRET, PHRASE)
+        self.account = owner.open_margin() if wallet else owner
+        self.exchange = LocalExchange([self.market], start=START, accounts=[owner])
         self.exchange.desk.transfer(self.account, "USDT", D(20_000), START)
 
     @property
@@ -45,7 +47,8 @@ class Elsewhere(Market):
     def config(self, **more: object) -> RunConfig:
         address = AddressConfig(rest_url=self.exchange.rest_url, stream_url=self.stream_url)
         feed = FeedConfig(addresses={self.venue: address}, anomalies=False)
-        return super().config(**{"instruments": (self.id,), "feed": feed, **more})
+        own = {"instruments": (self.id,), "feed": feed, "spot_wallets": self.wallets}
+        return super().config(**{**own, **more})
 
     def agrees(self, bot: LiveTrading) -> None:
         named = SCENES[self.venue].execution
@@ -57,9 +60,9 @@ class Elsewhere(Market):
         assert ledger["USDT"] - D(10_000) == there["USDT"] - D(20_000)
 
 
-@pytest.fixture(params=["BYBIT", "KRAKEN", "KUCOIN", "MEXC"])
+@pytest.fixture(params=["BYBIT", "KRAKEN", "KUCOIN", "MEXC", "BINANCE cross_margin"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> Elsewhere:
-    return Elsewhere(tmp_path / "bot", request.param)
+    return Elsewhere(tmp_path / "bot", *request.param.split())
 
 
 async def test_real_orders_are_sent_and_both_books_agree_to_the_last_unit(place: Elsewhere) -> None:
