@@ -319,6 +319,8 @@ class AccountDialect(Protocol):
     """The order that `whose` asks for bears our id if it is ours: one question shows whose an execution is."""
     onward: "Callable[[Answer], Mapping[str, object]] | None" = None
     """Returns what to say besides for the next page of open orders, nothing at the end; None where one has all."""
+    strain: "Callable[[Answer], str] | None" = None
+    """Returns why the venue may soon take what it lent, by the answer to `funds`; None where it does not tell."""
     ask_again: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)
     """Seconds between questions about an order of unknown outcome; the last one stays."""
     listed_for: int | None = None
@@ -402,10 +404,6 @@ class AccountDialect(Protocol):
     def read_funds(self, answer: Answer) -> Sequence[Funds]:
         """Return balances that are not zero. Raises VenueError."""
         ...
-
-    def strain(self, answer: Answer) -> str:  # noqa: ARG002 (most wallets owe nothing)
-        """Return why nothing new may be risked, by the answer to `funds`; empty when nothing is. Raises VenueError."""
-        return ""
 
     def exposures(self) -> Call | None:
         """Return the call for positions; None in a spot market."""

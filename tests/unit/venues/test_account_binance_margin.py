@@ -16,7 +16,7 @@ from abidance.model.order import Order, OrderRequest, OrderState, OrderType, Sid
 from abidance.venues.account import Credentials, Funds, Hint, KeyExpired, Moved, OrderReport, Proof
 from abidance.venues.accounts import account_of
 from abidance.venues.binance.lender import BinanceLender
-from abidance.venues.binance.margin import BinanceMarginAccount
+from abidance.venues.binance.margin import BinanceMarginAccount, strain_of
 from abidance.venues.binance.refusals import OF_LOANS, OF_MARGIN
 from abidance.venues.dialect import Alive, Answered
 from abidance.venues.net.transport import Answer
@@ -181,7 +181,7 @@ def test_what_cannot_be_owed_is_no_answer(change: dict[str, str]) -> None:
     ],
 )
 def test_a_low_margin_level_is_a_reason_to_risk_nothing_new(level: str, is_strained: bool) -> None:
-    said = MARGIN.strain(account(level))
+    said = strain_of(account(level))
 
     assert bool(said) is is_strained
     assert not said or f"the margin level is {D(level).normalize():f}" in said
@@ -190,7 +190,7 @@ def test_a_low_margin_level_is_a_reason_to_risk_nothing_new(level: str, is_strai
 def test_an_account_without_a_level_that_can_be_read_is_no_answer() -> None:
     for level in ("-1", "NaN", "high"):
         with pytest.raises(VenueError):
-            MARGIN.strain(account(level))
+            strain_of(account(level))
 
 
 # --- loans

@@ -29,7 +29,7 @@ from abidance.venues.account import (
     understood,
 )
 from abidance.venues.binance.account import BinanceSpotAccount
-from abidance.venues.binance.lender import BinanceLender
+from abidance.venues.binance.lender import VENUE, BinanceLender
 from abidance.venues.binance.private import BinanceSpotStream
 from abidance.venues.dialect import Alive, Endpoint, Frame
 from abidance.venues.frames import UNREADABLE, reader, said
@@ -79,6 +79,7 @@ class BinanceMarginAccount(BinanceSpotAccount):
         super().__init__(instruments)
         self.stream = BinanceMarginStream(self._ids)
         self.tariff = None  # what is asked for spot is not said to hold here
+        self.strain = strain_of
 
     def signed(
         self, method: str, path: str, params: Mapping[str, object], *, is_urgent: bool = False
@@ -107,15 +108,16 @@ class BinanceMarginAccount(BinanceSpotAccount):
             ]
         return [each for each in told if each.total or each.debt]
 
-    def strain(self, answer: Answer) -> str:
-        """Return why nothing new may be risked: the margin level is low. Raises VenueError."""
-        level = read(self.venue, answer, _read_account).marginLevel
-        with understood(self.venue, answer):
-            sound(level)
-        if ZERO < level <= STRAINED:
-            at = f"the margin level is {plain_number(level)}"
-            return f"{at}: Binance calls for margin at 1.3 and liquidates at 1.1. Repay, or pay in."
-        return ""
+
+def strain_of(answer: Answer) -> str:
+    """Return why nothing new may be risked, if the margin level is low. Raises VenueError."""
+    level = read(VENUE, answer, _read_account).marginLevel
+    with understood(VENUE, answer):
+        sound(level)
+    if ZERO < level <= STRAINED:
+        at = f"the margin level is {plain_number(level)}"
+        return f"{at}: Binance calls for margin at 1.3 and liquidates at 1.1. Repay, or pay in."
+    return ""
 
 
 class BinanceMarginStream(BinanceSpotStream):

@@ -154,7 +154,8 @@ class Scales:
         call = self._dialect.funds()._replace(is_urgent=urgent)
         answer = await self._inquiry.ask(call, leaving=leaving)
         found = self._dialect.read_funds(answer)
-        self._doubt(STRAINED, self._dialect.strain(answer))
+        if self._dialect.strain is not None:
+            self._doubt(STRAINED, self._dialect.strain(answer))
         return {each.asset: each for each in found}
 
     def gaps(self, loose: Iterable[Loose] = ()) -> list[Gap]:
