@@ -93,7 +93,7 @@ def make_ready(config: RunConfig, keys: Keys, account: str = ACCOUNT) -> dict[st
                 url = rest_url_of(config.feed, venue)
                 verdict = await check_key(keys, venue, account, transport, pulse, url)
                 kinds = {each.kind for each in names if each.venue == venue}
-                on_margin = config.wallet_of(venue) == CROSS_MARGIN
+                on_margin = InstrumentKind.SPOT in kinds and config.wallet_of(venue) == CROSS_MARGIN
                 verdict.enforce_for_orders(f"{venue} {account}", kinds, on_margin=on_margin)
                 key = keys.of(venue, account)
                 number = await ask_number(venue, credentials_of(key), transport, pulse, url)
