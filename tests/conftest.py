@@ -1,9 +1,11 @@
 """Hypothesis profiles (`ci` repeats the same examples, `dev` looks for new ones), logs, the place of compiled code."""
 
 import fcntl
+import gc
 import os
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,17 @@ recursions.prepare()
 
 SLOW = 400
 """Seconds for a test that is marked slow, on a machine that has other things to do."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage among what is loaded, which all stays: it would take as long as the loading."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
