@@ -84,6 +84,7 @@ def test_real_orders_are_steered_from_the_browser_under_the_same_risk(browser: A
                 rows = page.locator(".depth", has_text=side).locator("tbody tr")
                 playwright.expect(rows.nth(4)).to_be_visible(timeout=30_000)
             page.get_by_text("Book").get_by_text("certified").wait_for()
+            page.get_by_text("The last candle has not closed").wait_for()
             shot(page, "live-markets")
 
             page.get_by_role("link", name="Orders").click()

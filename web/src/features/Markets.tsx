@@ -12,10 +12,13 @@ import { exact, pair, toStep, whole, wholeness, words } from "../ui/format";
 import { Empty, Failure, Loaded, Panel, Stat, State, Time } from "../ui/parts";
 import { markOf } from "./columns";
 import { Depth } from "./Depth";
+import { useForming } from "./forming";
 import { usePages } from "./pages";
 import { Why } from "./Why";
 
 const NAMED = /^(sma|ema|bollinger|donchian) ([2-9]|[1-9][0-9]{1,2})$/;
+/** Keeps the room of a line that comes and goes. */
+const NO_LINE = "\u00a0";
 const SUGGESTED = ["ema 20", "ema 50", "ema 200", "sma 50", "sma 200", "bollinger 20", "donchian 20", "donchian 240"];
 
 export default function Markets({ run }: { run: Run }) {
@@ -49,6 +52,7 @@ export default function Markets({ run }: { run: Run }) {
   const stored = api.useQuery("get", "/api/v1/data", {}, { staleTime: 60_000 });
   const holding = stored.data?.find((each) => each.instrument === instrument && each.timeframe === shown);
   const rules = useLastPrice(instruments.data?.find((each) => each.id === instrument));
+  const forming = useForming(`${instrument} ${shown}`, bars.data?.ts.at(-1), shown, rules?.price, rules?.price_ts);
   const feeds = risk.data?.feeds.filter((each) => each.instrument === instrument) ?? [];
   const marks = useMemo(
     () => (fills.data ?? []).map(markOf),
@@ -75,8 +79,9 @@ export default function Markets({ run }: { run: Run }) {
       </div>
       <Panel title={pair(instrument)} aside={<span className="quiet">arrows: fills, <span className="side-of bought">bought</span> and <span className="side-of sold">sold</span>, each says why; dotted lines: where stops and targets stood; below: volume; charts by <a href="https://www.tradingview.com/" rel="noreferrer" target="_blank">TradingView</a></span>}>
         <Loaded query={bars} height={460}>
-          {(data) => (data.ts.length === 0 ? <Empty>No bar has closed yet.</Empty> : <CandleChart bars={data} marks={marks} levels={levels} paths={paths} tick={rules ? Number(rules.tick) : undefined} overlay={names.length ? (lines.data ?? NO_LINES) : undefined} onMark={ask} />)}
+          {(data) => (data.ts.length === 0 ? <Empty>No bar has closed yet.</Empty> : <CandleChart bars={data} forming={forming} marks={marks} levels={levels} paths={paths} tick={rules ? Number(rules.tick) : undefined} overlay={names.length ? (lines.data ?? NO_LINES) : undefined} onMark={ask} />)}
         </Loaded>
+        <p className="quiet">{forming ? <>The last candle has not closed: it shows the prices that came since <Time ms={forming.since} />.</> : NO_LINE}</p>
         {lines.error && <Failure error={lines.error} />}
         <Rest what="arrows" of={fills} tsOf={(row) => row.ts} first={bars.data?.ts[0]} />
         <Rest what="stops and targets" of={guards} tsOf={(row) => row.ts[0]} first={bars.data?.ts[0]} />

@@ -6,6 +6,7 @@ import { CandleChart } from "../ui/charts";
 import { DataTable } from "../ui/DataTable";
 import { Empty, Loaded } from "../ui/parts";
 import { fillColumns, markOf } from "./columns";
+import { lengthOf } from "./forming";
 import { RulesOfFills } from "./rules";
 import { WhyTested } from "./Why";
 
@@ -18,8 +19,7 @@ export interface Written {
 }
 
 const SHOWN = 2_000;
-const UNITS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
-const lengthOf = (timeframe: string) => Number.parseInt(timeframe, 10) * (UNITS[timeframe.slice(-1)] ?? 3_600_000);
+const HOUR = 3_600_000;
 const NONE: [] = [];
 
 /** The fills of one instrument over its bars, the newest stretch that a chart can hold, and all of them below. */
@@ -36,7 +36,7 @@ export function Trades({ id, of, again }: { id: string; of: Written; again: Reac
   const bars = api.useQuery(
     "get",
     "/api/v1/bars",
-    { params: { query: { instrument: instrument ?? "", timeframe, end: last ? last.ts + 40 * lengthOf(timeframe) : undefined, limit: SHOWN } } },
+    { params: { query: { instrument: instrument ?? "", timeframe, end: last ? last.ts + 40 * (lengthOf(timeframe) || HOUR) : undefined, limit: SHOWN } } },
     { enabled: last !== undefined, staleTime: Infinity },
   );
   const marks = useMemo(

@@ -220,6 +220,7 @@ export function steps(ts: number[], prices: (number | null)[]): { time: ChartTim
 
 export function CandleChart({
   bars,
+  forming = null,
   marks,
   levels,
   paths = NO_PATHS,
@@ -229,6 +230,8 @@ export function CandleChart({
   onMark,
 }: {
   bars: Candles;
+  /** The candle after the last bar, as far as it is known. */
+  forming?: { ts: number; open: number; high: number; low: number; close: number } | null;
   marks: Mark[];
   levels: Level[];
   paths?: Path[];
@@ -339,6 +342,13 @@ export function CandleChart({
       for (const line of lines) series.removePriceLine(line);
     };
   }, [bars, marks, levels, scheme, tick]);
+
+  useEffect(() => {
+    const last = bars.ts.at(-1);
+    if (!forming || last === undefined || forming.ts <= last) return;
+    const { ts, open, high, low, close } = forming;
+    made.current?.series.update({ time: (ts / 1_000) as ChartTime, open, high, low, close });
+  }, [forming, bars, marks, levels, scheme, tick]); // whenever the bars are drawn, it is drawn after them
 
   useEffect(() => {
     const { chart } = made.current ?? {};
