@@ -257,6 +257,33 @@ async def test_an_exit_is_not_sent_while_copies_may_lag_behind_a_stop_whose_answ
     assert [world.placed(each) for each in tries] == [0] * len(tries)
 
 
+@pytest.mark.parametrize("world", ["BINANCE"], indirect=True)  # it tells at once what the account has
+@pytest.mark.parametrize("has_sold", [False, True])
+async def test_an_exit_of_all_there_is_waits_for_no_proof_as_nothing_can_be_sold_twice(
+    world: World, has_sold: bool
+) -> None:
+    world.submit()
+    await world.advance(1)
+    lost = Wrong.LOST if has_sold else Wrong.DEAF
+    world.exchange.faults.add(Fault(lost, world.scene.order, 0, 1))
+    world.exchange.faults.add(Fault(Wrong.GAP, world.scene.own, times=0))  # the stream tells nothing of it
+    world.exchange.faults.add(Fault(Wrong.LAG, "", times=0, seconds=10))
+    stop = world.stop_loss(below=300, quantity="0.0999")
+    await world.advance(0.25)
+    for placed in (each for each in world.exchange.desk.orders.values() if each.ticket.client_id == stop):
+        high = int((world.bid() + 500) / world.btc.tick)
+        world.exchange.desk.amend(placed, world.exchange.now, trigger=high)
+    await world.advance(5)
+    world.gateway.watch(world.btc.id, float(world.bid()), float(world.bid()) + 1)
+
+    leave = world.submit(Side.SELL, "0.0999", reduce_only=True)
+    await world.advance(1)
+
+    assert world.filled(leave) == (0 if has_sold else D("0.0999"))
+    await world.advance(40)
+    assert world.filled(stop) + world.filled(leave) == D("0.0999")
+
+
 @pytest.mark.parametrize("world", KEEPS_STOPS, indirect=True)
 async def test_an_exit_overtakes_no_stop_that_is_on_its_way(world: World) -> None:
     world.submit(quantity="0.5", strategy="another")

@@ -101,8 +101,9 @@ class VenueGateway:
         self._is_owed = self._is_asking_owed = False
         self._inquiry = Inquiry(dialect, self.register, way, self.doubt, self.set_clock, self._found)
         self._keeping = Keeping(
-            dialect, self.register, way, self._lock, self._submit, self._asked_off, self._inquiry
-        )
+            dialect, self.register, way, self._lock, self._submit, self._asked_off, self._inquiry,
+            lambda asset: self.scales.most(asset),  # noqa: PLW0108 (it is made below)
+        )  # fmt: skip
         self.scales = Scales(
             dialect, self.register, way, books, self.doubts, self.doubt, self._inquiry, self._keeping.asked
         )  # fmt: skip

@@ -42,7 +42,11 @@ AGAIN, SELDOM = 2 * SECOND_NS, 60 * SECOND_NS
 
 
 class Keeping:
-    """What we hold of one register; `submit` sends an order, `cancel` takes one off the venue, `inquiry` asks."""
+    """What we hold of one register.
+
+    `submit` sends an order, `cancel` takes one off the venue, `inquiry` asks, `most` is how much of an asset the
+    account has at most, as far as is known.
+    """
 
     def __init__(
         self,
@@ -53,7 +57,9 @@ class Keeping:
         submit: Callable[[Tracked, Submit], Coroutine[object, object, None]],
         cancel: Callable[[Tracked], Coroutine[object, object, Reply]],
         inquiry: Inquiry,
+        most: Callable[[str], Decimal],
     ) -> None:
+        self._instruments = dialect.instruments
         self._capability = dialect.capability
         self._register = register
         self._way = way
@@ -61,6 +67,7 @@ class Keeping:
         self._submit = submit
         self._cancel = cancel
         self._inquiry = inquiry
+        self._most = most
         self._prices: dict[str, tuple[float, float]] = {}
         self._free: set[str] = set()
         self._refused: dict[str, tuple[int, int]] = {}
@@ -188,8 +195,7 @@ class Keeping:
         if tracked.held or not (tracked.was_there or tracked.told is OrderState.UNKNOWN):
             return False
         ago = min(self._way.pulse.steady() - tracked.denied_at, LAG)
-        asked_at = self._way.wire.now() - round(ago * SECOND_NS)
-        return asked_at - max(tracked.sent_at, tracked.left_by) < LAG * SECOND_NS
+        return self._way.wire.now() - round(ago * SECOND_NS) - tracked.sent_at < LAG * SECOND_NS
 
     async def _ask_on(self, tracked: Tracked) -> None:
         """Ask until somebody says of each earlier life of an order what it had filled, or for long enough of each."""
@@ -231,10 +237,13 @@ class Keeping:
         others = [(e, before) for e, before in tracked.beside if not (is_of_engine and _is_at_market(e))]
         sold = sum((max(each.reported - before, ZERO) for each, before in others), ZERO)
         # What the engine words can be worded again: all that may be gone is taken off. Stops go by what is known.
+        left = min(command.request.quantity, tracked.remaining) - sold
         due = standing
         if is_of_engine:
-            due = [e for e in beside if e.is_doubted or e.unsettled or self._is_in_the_way(e)]
-        left = min(command.request.quantity, tracked.remaining) - sold
+            is_all = self._sells_all(tracked, left)
+            due = [
+                e for e in beside if (e.is_doubted and not is_all) or e.unsettled or self._is_in_the_way(e)
+            ]
         left -= sum((each.remaining for each in due), ZERO)
         now = self._way.pulse.wall()
         if left > 0 and not (rests and standing):
@@ -247,6 +256,11 @@ class Keeping:
             self._blocked[tracked.id] = now + PAUSE
             self._register.accepted(tracked, now)
         return None
+
+    def _sells_all(self, tracked: Tracked, quantity: Decimal) -> bool:
+        """Say whether an exit sells all there is: what another has sold already the venue then refuses to sell."""
+        instrument = self._instruments[tracked.request.instrument]
+        return ZERO <= self._most(instrument.base) - quantity < instrument.min_quantity
 
     def _is_in_the_way(self, other: Tracked) -> bool:
         """Say whether an exit at the venue trades now without the engine's doing, as its price has come."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
+from abidance.model.money import ZERO
 from abidance.model.order import OrderRequest
 from abidance.risk.circuits import Sign
 from abidance.venues.account import AccountDialect, Exposure, Funds
@@ -147,6 +148,11 @@ class Scales:
         if (call := self._dialect.exposures()) is not None:
             self._exposures = self._dialect.read_exposures(await self._way.wire.ask(call))
         return before[-1]
+
+    def most(self, asset: str) -> Decimal:
+        """Return how much of an asset is there at most, by the venue's last word and by our books."""
+        there = self.funds.get(asset)
+        return max(there.total if there else ZERO, self._books.funds().get(asset, ZERO))
 
     async def _ask_funds(
         self, leaving: Callable[[], None] | None = None, *, urgent: bool = False
