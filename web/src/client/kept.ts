@@ -28,5 +28,9 @@ export function useKept(what: Kept): string | null {
   );
 }
 
-export const choose = (run: string) => keep("abidance.run", run);
+/** Look at a run; what the address says of lists was about another one. */
+export function choose(run: string): void {
+  if (location.search) history.replaceState(null, "", location.pathname);
+  keep("abidance.run", run);
+}
 export const useChosen = () => useKept("abidance.run");
