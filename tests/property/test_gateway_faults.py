@@ -15,6 +15,7 @@ from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.desk import State
 from abidance.venues.accounts import account_of
 from abidance.venues.trading.scales import under_way
+from abidance.venues.trading.witness import plain
 from tests.unit.venues.other_venue import OTHERS, other
 from tests.unit.venues.trading_world import PERPETUALS, SCENES, Speaks, World
 
@@ -58,10 +59,32 @@ def act(world: World, random: Random, orders: list[str]) -> None:
             orders.append(world.submit(quantity="0.1", type=kind, price=world.bid(), post_only=True))
 
 
+def look(world: World, above: int = 0) -> None:
+    """Let the gateway see the market as it is, or as it was while it was higher."""
+    bid = float(world.bid()) + above
+    world.gateway.watch(world.btc.id, bid, bid + float(world.btc.tick))
+
+
+async def see(world: World, random: Random, orders: list[str]) -> None:
+    """Let the gateway see the market for a while; it may have sent a stop that this has passed meanwhile."""
+    if random.random() < 0.3:
+        look(world, above=200)
+        orders.append(world.stop_loss(below=-random.randint(1, 60), quantity="0.05"))
+    for _ in range(4):
+        look(world)
+        await world.advance(random.choice((0.0, 0.25, 1.0)))
+
+
 async def live(
-    seed: int, venue: str, *, is_perpetual: bool = False, speaks: Speaks = account_of, wallet: str = ""
+    seed: int,
+    venue: str,
+    *,
+    is_perpetual: bool = False,
+    speaks: Speaks = account_of,
+    wallet: str = "",
+    sees: bool = False,
 ) -> tuple[World, list[str]]:
-    """Let a gateway trade while things go wrong, then let nothing go wrong any more."""
+    """Let a gateway trade while things go wrong, then let nothing go wrong any more; one that `sees` has prices."""
     random, orders = Random(seed), list[str]()
     world = await World(seed % 5, venue, is_perpetual=is_perpetual, speaks=speaks, wallet=wallet).start()
     if speaks is other:  # until one was found, none is believed absent
@@ -79,6 +102,8 @@ async def live(
         world.exchange.faults.add(Fault(random.choice(ON_FRAMES), "account", random.randrange(8), 3))
     for _ in range(random.randint(4, 14)):
         act(world, random, orders)
+        if sees:
+            await see(world, random, orders)
         await world.advance(random.choice((0.0, 0.25, 1.0, 4.0)))
         if random.random() < 0.1:
             world.is_up = not world.is_up
@@ -91,6 +116,9 @@ async def live(
         if has_settled(world):
             break
         await world.advance(30)
+    for _ in range(40 if sees else 0):
+        look(world)
+        await world.advance(0.5)
     await world.stop()
     return world, orders
 
@@ -115,7 +143,7 @@ def check(world: World, orders: list[str]) -> None:
     mine = {(fill.side.sign, fill.id.removesuffix(f"-{fill.side}")) for fill in told}
     assert mine == truth, "fills differ"
     for order_id in orders:
-        placed = [o for o in world.exchange.desk.orders.values() if o.ticket.client_id == order_id]
+        placed = [o for o in world.exchange.desk.orders.values() if plain(o.ticket.client_id) == order_id]
         names, tracked = world.told(order_id), world.gateway.register.get(order_id)
         known = world.orders.get(order_id)
         assert tracked is not None
@@ -175,5 +203,13 @@ def test_nothing_is_lost_or_doubled_in_a_margin_account_either(seed: int) -> Non
 @given(st.integers(0, 10**6), st.sampled_from(OTHERS))
 def test_nothing_is_lost_or_doubled_through_ccxt_either(seed: int, venue: str) -> None:
     world, orders = asyncio.run(live(seed, venue, speaks=other))
+
+    check(world, orders)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**6))
+def test_nothing_is_lost_or_doubled_while_stops_that_were_crossed_are_taken_over(seed: int) -> None:
+    world, orders = asyncio.run(live(seed, "BYBIT", sees=True))
 
     check(world, orders)

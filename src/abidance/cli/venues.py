@@ -38,9 +38,7 @@ def venues(
     for offer in native_offers():
         rows = dict(_rows(offer))
         rows["exits"] = rows["exits"].partition(",")[0]
-        rows |= {
-            each: "us" if rows[each].startswith("held by us") else "venue" for each in ("stops", "goals")
-        }
+        rows |= {each: _where(rows[each]) for each in ("stops", "goals")}
         table.add_row(offer.venue, offer.market, *(rows[each] for each in told))
     console.print(table)
     console.print(
@@ -103,6 +101,11 @@ def _waiting(offer: "Offer", kinds: "frozenset[OrderType]") -> str:
     if not held:
         return "at the venue"
     return "held by us" if held == kinds else f"held by us: {', '.join(_named(sorted(held)))}"
+
+
+def _where(waiting: str) -> str:
+    """Say in a word where what trades at market waits: some of a kind may be held by us, as those with a limit."""
+    return "us" if waiting.startswith("held by us") and ": " not in waiting else "venue"
 
 
 def _goals(offer: "Offer") -> str:

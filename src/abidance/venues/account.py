@@ -229,7 +229,8 @@ class Capability(msgspec.Struct, frozen=True):
     """What a venue really has, in one market. An order type that is not native is held and watched by us.
 
     `window` is for how many seconds after it was signed a submit may still be accepted. With `ids_once` a client id is
-    refused for ever after its first use. `dead_man` says whether orders are cancelled by silence, and which.
+    refused for ever after its first use. `dead_man` says whether orders are cancelled by silence, and which. A venue
+    that `infers_direction` takes an order with a trigger for one that waits on the other side of the market it meets.
     """
 
     native: frozenset[OrderType]
@@ -240,6 +241,7 @@ class Capability(msgspec.Struct, frozen=True):
     cancels_all: bool
     window: float
     ids_once: bool = False
+    infers_direction: bool = False
     dead_man: str = ""
     notes: tuple[str, ...] = ()
 

@@ -59,10 +59,12 @@ def test_the_list_says_of_each_venue_where_its_stops_and_goals_are() -> None:
     assert all("market, limit, post-only" in line for line in spot.values())
     assert {venue for venue, line in spot.items() if line.split()[-4:-2] == ["venue", "us"]} == {
         "BINANCE",
+        "BYBIT",
         "KRAKEN",
     }
     assert {venue for venue, line in spot.items() if line.split()[-4:-2] == ["us", "venue"]} == set(spot) - {
         "BINANCE",
+        "BYBIT",
         "KRAKEN",
     }
     contracts = [line for line in result.output.splitlines() if " perpetual " in line]

@@ -113,8 +113,35 @@ def test_an_order_says_how_long_it_waits(force: TimeInForce) -> None:
     )
 
 
-def test_a_spot_stop_is_held_by_us_and_an_exit_is_urgent() -> None:
-    assert SPOT.capability.native == {OrderType.MARKET, OrderType.LIMIT}
+def test_a_spot_stop_keeps_its_assets_as_ccxt_asks_for_it_and_is_urgent() -> None:
+    request = OrderRequest("s", LTC.id, Side.SELL, D("0.2"), OrderType.STOP, trigger=D(90), reduce_only=True)
+    theirs = dict(ASKED["spot stopLossPrice order"])
+    del theirs["reduceOnly"]  # what is documented for perpetuals alone
+
+    call = submitted(request)
+
+    assert call.params == theirs | {"orderLinkId": ID, "isLeverage": 0, "smpType": "CancelMaker"}
+    assert call.is_urgent
+
+
+def test_a_spot_order_with_a_trigger_is_taken_back_where_it_waits_and_a_limit_of_ours_where_it_rests() -> (
+    None
+):
+    def taken_back(kind: OrderType, price: Decimal | None = None) -> object:
+        request = OrderRequest("s", LTC.id, Side.SELL, D(1), kind, price, D(90), reduce_only=True)
+        return SPOT.cancel(Order(ID, request, OrderState.OPEN, TS), "").params.get("orderFilter")
+
+    assert [taken_back(kind) for kind in (OrderType.STOP, OrderType.TAKE_PROFIT)] == ["tpslOrder"] * 2
+    assert taken_back(OrderType.STOP_LIMIT, D(89)) is None  # we hold it: once it is there it has no trigger
+    assert "orderFilter" not in SPOT.cancel_all(LTC.id).params
+    assert [each.params for each in SPOT.cancel_rest(LTC.id)] == [
+        {"category": "spot", "symbol": "LTCUSDT", "orderFilter": "tpslOrder"}
+    ]
+    assert LINEAR.cancel_rest(PERP) == ()
+
+
+def test_the_limits_with_a_trigger_alone_are_held_by_us_in_the_spot_market() -> None:
+    assert set(OrderType) - SPOT.capability.native == {OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT}
     assert SPOT.capability.ids_once
     assert submitted(OrderRequest("s", BTC.id, Side.SELL, D(1), reduce_only=True)).is_urgent
 

@@ -182,7 +182,7 @@ async def test_an_exit_is_not_sent_when_the_stop_that_it_replaces_has_just_sold(
     world.submit(quantity="0.5", strategy="another")
     stop = await world.guarded()
     placed = next(each for each in live(world.exchange.desk.orders.values()))
-    world.exchange.faults.add(Fault(Wrong.GAP, world.scene.own, times=0))  # the stream tells nothing of it
+    world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))  # the stream tells nothing of it
     high = int((world.bid() + 500) / world.btc.tick)
     world.exchange.desk.amend(placed, world.exchange.now, trigger=high)
     while placed.state.is_working:
@@ -208,7 +208,7 @@ async def test_an_exit_is_not_sent_while_a_copy_that_lags_knows_nothing_of_the_g
     goal = world.goal(above=400)
     await world.advance(1)
     placed = next(each for each in live(world.exchange.desk.orders.values()))
-    world.exchange.faults.add(Fault(Wrong.GAP, world.scene.own, times=0))  # the stream tells nothing of it
+    world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))  # the stream tells nothing of it
     world.exchange.faults.add(Fault(Wrong.LAG, "", times=0, seconds=30))
     low = int((world.bid() - 100) / world.btc.tick)
     world.exchange.desk.amend(placed, world.exchange.now, price=low)
@@ -234,7 +234,7 @@ async def test_an_exit_is_not_sent_while_copies_may_lag_behind_a_stop_whose_answ
     world.submit()
     await world.advance(1)
     lost = world.exchange.faults.add(Fault(Wrong.LOST, world.scene.order, 0, 1))
-    world.exchange.faults.add(Fault(Wrong.GAP, world.scene.own, times=0))  # the stream tells nothing of it
+    world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))  # the stream tells nothing of it
     world.exchange.faults.add(Fault(Wrong.LAG, "", times=0, seconds=10))
     stop = world.stop_loss(below=300)
     await world.advance(0.25)
@@ -308,9 +308,9 @@ async def test_an_exit_of_which_nobody_says_what_is_left_to_sell_is_not_sent(
 ) -> None:
     world.submit(quantity="0.5", strategy="another")
     stop = await world.guarded()
-    cancels = "/CancelOrder" if world.btc.venue == "KRAKEN" else world.scene.order
+    cancels = {"KRAKEN": "/CancelOrder", "BYBIT": "/order/cancel"}.get(world.btc.venue, world.scene.order)
     lost = world.exchange.faults.add(Fault(Wrong.LOST, cancels, 0, 1))
-    world.exchange.faults.add(Fault(Wrong.GAP, world.scene.own, times=0))
+    world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))
     with monkeypatch.context() as slow:
         answer_slowly(world, slow, 20.0)
         leave = world.submit(Side.SELL, "0.09", reduce_only=True)
@@ -534,7 +534,7 @@ async def test_a_stop_that_is_due_leaves_for_what_no_other_exit_may_sell(
     assert trigger is not None
     is_cancelled_there = int(world.btc.venue == "BINANCE")  # the stop is taken back at the same address
     world.exchange.faults.add(Fault(Wrong.LOST, world.scene.order, is_cancelled_there, 1))
-    world.exchange.faults.add(Fault(Wrong.GAP, world.scene.own, times=0))  # nobody knows whether it has sold
+    world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))  # nobody knows whether it has sold
     leave = world.submit(Side.SELL, "0.05", reduce_only=True)
     turns = count(1)
     while not known(world, leave).left:

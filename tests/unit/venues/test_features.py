@@ -14,7 +14,7 @@ import pytest
 from abidance.market.reference import instrument
 from abidance.model.command import Submit
 from abidance.model.instrument import InstrumentKind
-from abidance.model.order import GOAL_TYPES, STOP_TYPES, OrderRequest, Side, TimeInForce
+from abidance.model.order import GOAL_TYPES, PRICED, STOP_TYPES, OrderRequest, OrderType, Side, TimeInForce
 from abidance.venues.accounts import ACCOUNTS
 from abidance.venues.ccxt.loading import exchange_class
 from tests.unit.venues.test_self_trades import ASKED
@@ -48,11 +48,6 @@ _ATTACHED = Differs(
     GOALS,
 )
 DIFFERS: Mapping[tuple[str, str], Differs] = {
-    ("BYBIT spot", "stop"): Differs(
-        True,
-        "It has no direction: one that arrives once its price was crossed waits for the price to come back.",
-        "https://bybit-exchange.github.io/docs/v5/order/create-order",
-    ),
     ("KUCOIN spot", "stop"): Differs(
         True, "Once it triggers it is another order, and nothing says under which ids.", "venues.md"
     ),
@@ -61,7 +56,7 @@ DIFFERS: Mapping[tuple[str, str], Differs] = {
         "`stpMode=cancel_maker` is a parameter of its orders, of which ccxt's table does not know.",
         "https://www.mexc.com/api-docs/spot-v3/spot-account-trade",
     ),
-    **{(market, "take-profit"): _GOAL for market in ("BYBIT spot", "KUCOIN spot")},
+    ("KUCOIN spot", "take-profit"): _GOAL,
     **{
         (market, "trailing"): _TRAILS
         for market in ("BINANCE perpetual", "BYBIT spot", "BYBIT perpetual", "KRAKEN spot")
@@ -69,6 +64,8 @@ DIFFERS: Mapping[tuple[str, str], Differs] = {
     **{(market, "attached"): _ATTACHED for market in ("BYBIT spot", "BYBIT perpetual")},
     **{(market, "good till date"): _ENDS for market in ("BINANCE perpetual", "KUCOIN spot")},
 }
+AT_MARKET = {"BYBIT spot"}
+"""Where those with a limit are held by us: nothing says among which orders one is taken back once it was triggered."""
 COMPARED = frozenset(
     {
         "stopLossPrice",
@@ -130,11 +127,12 @@ def ours(market: str) -> dict[str, bool]:
     account = ACCOUNTS[venue, kind]([traded])
     can = account.capability
     sent = account.submit(Submit("0" * 32, OrderRequest("s", traded.id, Side.BUY, traded.lot), 0)).params
-    stops, goals = ({each in can.native for each in kinds} for kinds in (STOP_TYPES, GOAL_TYPES))
-    assert len(stops) == len(goals) == 1, "a venue has both of a kind or none"
+    for kinds in (STOP_TYPES, GOAL_TYPES):
+        has = {each in can.native for each in kinds - (PRICED if market in AT_MARKET else set())}
+        assert len(has) == 1, "a venue has both of a kind or none"
     return {
-        "stop": stops.pop(),
-        "take-profit": goals.pop(),
+        "stop": OrderType.STOP in can.native,
+        "take-profit": OrderType.TAKE_PROFIT in can.native,
         "attached": any("attached" in each for each in can.native),
         "trailing": any("trailing" in each for each in can.native),
         # Binance's spot markets do it unasked

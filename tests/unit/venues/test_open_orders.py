@@ -21,13 +21,14 @@ MOST = {"BINANCE": 200, "BYBIT": 500, "KRAKEN": 80, "KUCOIN": 200, "MEXC": 500}
 STOPS = {
     ("BINANCE", InstrumentKind.SPOT): 5,
     ("BINANCE", InstrumentKind.PERPETUAL): 10,
+    ("BYBIT", InstrumentKind.SPOT): 30,
     ("BYBIT", InstrumentKind.PERPETUAL): 10,
 }
 """Where stops that stand at the venue are counted apart."""
 SAID = {
     ("BINANCE", InstrumentKind.SPOT): ("-2010: Filter failure: MAX_NUM_ORDERS", "-2010: Filter failure: MAX_NUM_ALGO_ORDERS"),
     ("BINANCE", InstrumentKind.PERPETUAL): ("-2025: Reach max open order limit.", "-4045: Reach max stop order limit."),
-    ("BYBIT", InstrumentKind.SPOT): ("170810: Cannot exceed maximum of 500", ""),
+    ("BYBIT", InstrumentKind.SPOT): ("170810: Cannot exceed maximum of 500", "170810: Cannot exceed maximum of 500"),
     ("BYBIT", InstrumentKind.PERPETUAL): ("110020: Not allowed to have more than 500", "110009: The number of stop orders"),
     ("KRAKEN", InstrumentKind.SPOT): ("EOrder:Orders limit exceeded", ""),
     ("KUCOIN", InstrumentKind.SPOT): ("200003: Number of orders breached the limit", ""),

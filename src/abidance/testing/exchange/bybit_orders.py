@@ -1,7 +1,9 @@
 """Bybit's trading side: signed orders, questions, balances and positions (V5), and the account's own stream.
 
 One account for spot and linear (unified), one-way positions. A post-only order that would trade is
-taken and then cancelled, as Bybit does.
+taken and then cancelled, as Bybit does. A spot market has no word for the direction from which a trigger is
+reached: it is the side of the market on which it lies when it arrives, so that a stop which was crossed on its way
+waits for the price to come back. Such orders stand apart (`orderFilter`), and are taken back only by who says so.
 """
 
 import hashlib
@@ -19,6 +21,7 @@ from abidance.testing.exchange.desk import Declined, Desk, News, Placed, State, 
 from abidance.testing.exchange.house import Asked, Listener, Place, Refusal, millis, read, said, word
 from abidance.testing.exchange.market import Market
 
+_APART = "tpslOrder"
 _TOPICS = frozenset({"order", "execution", "wallet", "position"})
 _SPOT: Mapping[Why, tuple[int, str]] = {
     Why.FUNDS: (170131, "Insufficient balance."),
@@ -188,15 +191,20 @@ class BybitOrders:
             lots = steps(asked.get("qty"), rules.lot)
         if lots is None:
             self._decline(market, Why.LOT)
-        direction = asked.get("triggerDirection")
+        trigger = self._price(market, asked, "triggerPrice") if asked.get("triggerPrice") else None
+        apart = word(asked, "orderFilter") or "Order"
+        if not rules.is_perpetual and apart != ("Order" if trigger is None else _APART):
+            self._refuse(
+                170130, f"Data sent for parameter '{apart}' is not valid."
+            )  # StopOrder is not played
         return Ticket(
             word(asked, "orderLinkId"),
             side,
             lots,
             self._price(market, asked, "price") if kind == "Limit" else None,
-            self._price(market, asked, "triggerPrice") if asked.get("triggerPrice") else None,
+            trigger,
             Force.IOC if kind == "Market" else force,
-            rising={1: True, 2: False}.get(direction) if isinstance(direction, int) else None,
+            rising=_rising(market, trigger, asked.get("triggerDirection")),
             reduces=rules.is_perpetual and asked.get("reduceOnly") in (True, "true"),
             meets_own=asked.get("smpType") != "CancelMaker",
         )
@@ -241,15 +249,20 @@ class BybitOrders:
                 self._desk.cancel(order, self._place.now, State.EXPIRED)
             else:
                 self._decline(market, declined.why)
+        if trigger is not None and not market.instrument.is_perpetual:
+            order.rising = bool(_rising(market, trigger, None))
         return self._ok({"orderId": str(order.id), "orderLinkId": order.ticket.client_id})
 
     def _cancel(self, account: Account, asked: Mapping[str, Any]) -> object:
         order = self._working(account, asked)
+        if not _is_among(order, word(asked, "orderFilter") or "Order"):
+            self._decline(order.market, Why.UNKNOWN)
         self._desk.cancel(order, self._place.now)
         return self._ok({"orderId": str(order.id), "orderLinkId": order.ticket.client_id})
 
     def _cancel_all(self, account: Account, asked: Mapping[str, Any]) -> object:
-        found = list(live(self._asked_for(account, asked)))
+        apart = word(asked, "orderFilter") or "Order"
+        found = list(live(self._asked_for(account, {**asked, "orderFilter": apart})))
         for order in found:
             self._desk.cancel(order, self._place.now)
         ids = [{"orderId": str(order.id), "orderLinkId": order.ticket.client_id} for order in found]
@@ -262,7 +275,9 @@ class BybitOrders:
             self._refuse(10001, "params error: category invalid")
         market = self._market(asked) if asked.get("symbol") else None
         orders = self._desk.of(account, market)
-        return [each for each in reversed(orders) if self._names[each.market.instrument.id][0] == category]
+        apart = word(asked, "orderFilter")
+        found = [each for each in reversed(orders) if self._names[each.market.instrument.id][0] == category]
+        return [each for each in found if not apart or _is_among(each, apart)]
 
     def _realtime(self, account: Account, asked: Mapping[str, Any]) -> object:
         """Tell what is open; a single order too when it has ended, and with `openOnly=1` those that have."""
@@ -482,6 +497,20 @@ class BybitOrders:
         now = millis(self._place.now)
         frame = {"id": f"local{now}", "topic": topic, "creationTime": now, "data": list(rows)}
         self._ears.tell(account, topic, said(frame))
+
+
+def _rising(market: Market, trigger: int | None, direction: object) -> bool | None:
+    """Return from which side a trigger is reached, as was said or, in a spot market, as it lies now."""
+    if trigger is not None and not market.instrument.is_perpetual:
+        return trigger > (market.tape.price[-1] if len(market.tape) else 0)
+    return {1: True, 2: False}.get(direction) if isinstance(direction, int) else None
+
+
+def _is_among(order: Placed, apart: str) -> bool:
+    """Say whether an order is among those that `orderFilter` names; of perpetuals all are."""
+    if order.market.instrument.is_perpetual:
+        return True
+    return apart == ("Order" if order.ticket.trigger is None else _APART)
 
 
 def _sign(account: Account, payload: str) -> str:

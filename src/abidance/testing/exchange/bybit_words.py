@@ -134,9 +134,13 @@ class BybitWords:
             "cumExecValue": plain(order.paid),
             "cumExecFee": plain(sum((part.fee for part in order.parts), ZERO)),
             "cumFeeDetail": paid,
-            "stopOrderType": "" if ticket.trigger is None else "Stop",
+            "stopOrderType": _stop_type(order),
             "triggerPrice": price(ticket.trigger) if ticket.trigger is not None else "",
-            "triggerDirection": 0 if ticket.trigger is None else 1 if order.rising else 2,
+            "triggerDirection": 0
+            if ticket.trigger is None or category == "spot"
+            else 1
+            if order.rising
+            else 2,
             "triggerBy": "LastPrice" if ticket.trigger is not None else "",
             "takeProfit": "",
             "stopLoss": "",
@@ -181,7 +185,7 @@ class BybitWords:
             "orderPrice": market.ticks.text(ticket.price or 0),
             "orderQty": market.lots.text(ticket.lots),
             "leavesQty": market.lots.text(order.left),
-            "stopOrderType": "" if ticket.trigger is None else "Stop",
+            "stopOrderType": _stop_type(order),
             "closedSize": "" if held is None else "0",
             "createType": "CreateByLiq" if order.is_liquidation else "CreateByUser",
             "markPrice": market.ticks.text(market.mark().price) if held is not None else "",
@@ -206,6 +210,12 @@ class BybitWords:
             "execTime": str(millis(line.ts)),
             "isMaker": False,
         }
+
+
+def _stop_type(order: Placed) -> str:
+    if order.ticket.trigger is None:
+        return ""
+    return "Stop" if order.market.instrument.is_perpetual else "tpslOrder"
 
 
 def _status(order: Placed) -> str:

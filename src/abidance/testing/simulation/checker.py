@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from abidance.testing.simulation.reading import JournalBytes, Told
-from abidance.testing.simulation.story import ZERO, Intent, Shares, Story, Terms, Venue
+from abidance.testing.simulation.story import ZERO, Intent, Shares, Story, Terms, Venue, unmarked
 
 SECOND = 1_000_000_000
 OURS = "us"
@@ -104,6 +104,7 @@ class Checker:
 
     def leaves(self, order_id: str, now: int) -> None:
         """Take note that the request of an order leaves."""
+        order_id = unmarked(order_id)
         intent = self.story.intents.get(order_id)
         times = self._left[order_id] = self._left.get(order_id, 0) + 1
         durable = intent is not None and intent.end <= self.journal.durable

@@ -107,7 +107,7 @@ TONGUES: Mapping[str, Tongue] = {
     ),
     ELSEWHERE: Tongue(
         "localhost", "/v5/order/create", "/v5/", ("orderLinkId",), '"topic":"orderbook.1.', "/wallet-balance", ("create",),
-        b"10003", b"10002", ("cancel", "cancel-all"), "/v5/public/spot", stops=False,
+        b"10003", b"10002", ("cancel", "cancel-all"), "/v5/public/spot",
     ),
     KRAKEN: Tongue(
         "127.0.0.1", "/0/private/AddOrder", "/0/private", ("cl_ord_id",), '"channel":"ticker"', "/BalanceEx", ("AddOrder",),

@@ -3,6 +3,7 @@
 Like the checker it shares no code with what is judged.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,13 @@ from typing import Any, NamedTuple, Protocol
 
 ZERO = Decimal(0)
 CLOSED = frozenset({"filled", "cancelled", "expired", "rejected", "abandoned"})
+_MARKED = re.compile(r"([0-9a-f]{32})r[0-9]+")
+
+
+def unmarked(client_id: str) -> str:
+    """Return the id of an intent in that of an order: one that goes to its venue again may bear a mark behind it."""
+    found = _MARKED.fullmatch(client_id)
+    return client_id if found is None else found[1]
 
 
 class Terms(NamedTuple):
@@ -125,13 +133,13 @@ class Venue:
             self.funding += entry.line.amount
         if not entry.order:
             return
-        placed = self.orders.get(entry.order)
+        placed, client_id = self.orders.get(entry.order), unmarked(entry.client_id)
         if placed is None:
-            placed = self.orders[entry.order] = Placed(entry.order, entry.client_id)
-            self.by_client.setdefault(entry.client_id, []).append(placed)
+            placed = self.orders[entry.order] = Placed(entry.order, client_id)
+            self.by_client.setdefault(client_id, []).append(placed)
         placed.state, placed.filled = str(entry.state), entry.filled
         if entry.part is not None:
-            self.parts.setdefault(self.execution(entry.part.id), []).append((entry.client_id, entry.part))
+            self.parts.setdefault(self.execution(entry.part.id), []).append((client_id, entry.part))
 
     def found(self, name: str) -> list[tuple[str, Part]]:
         """Return the true executions that a fill of this name may be of; one of our two own sides bears a mark."""

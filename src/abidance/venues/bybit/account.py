@@ -8,7 +8,7 @@ import msgspec
 from abidance.model.command import Amend, Submit
 from abidance.model.errors import UsageError
 from abidance.model.instrument import MS_NS, SECOND_NS, Instrument
-from abidance.model.order import Order, OrderType, Side, TimeInForce
+from abidance.model.order import Order, OrderRequest, OrderType, Side, TimeInForce
 from abidance.venues.account import (
     AccountDialect,
     Call,
@@ -54,6 +54,12 @@ WINDOW_S = 5.0
 _PAGE = 100
 _MOST_OPEN = 50
 _MOST_HELD = 200
+_WAITS_APART = frozenset({OrderType.STOP, OrderType.TAKE_PROFIT})
+"""What a spot market keeps among its TP/SL orders, which keep their assets before they are triggered, too.
+
+A limit that rests after its trigger is held by us: nothing says among which orders it is to be taken back then.
+"""
+_APART = {"orderFilter": "tpslOrder"}
 
 
 class _Done(msgspec.Struct):
@@ -103,7 +109,7 @@ class BybitSpotAccount(AccountDialect):
     too_often = (b'"retCode":10006', b'"retCode":10018')
     listed_for = 7 * 86_400 * SECOND_NS
     capability = Capability(
-        native=frozenset({OrderType.MARKET, OrderType.LIMIT}),
+        native=frozenset({OrderType.MARKET, OrderType.LIMIT}) | _WAITS_APART,
         in_force=frozenset(TimeInForce),
         post_only=True,
         amends=True,
@@ -111,9 +117,11 @@ class BybitSpotAccount(AccountDialect):
         cancels_all=True,
         window=WINDOW_S,
         ids_once=True,
+        infers_direction=True,
         dead_man=_DEAD_MAN,
         notes=(
-            "A spot stop at Bybit that arrives once its price was crossed would wait for the price to come back.",
+            "A spot stop at Bybit that arrives once its price was crossed waits for the price to come back.",
+            "A spot stop at Bybit that the market has been past for two seconds is taken back and trades at market.",
             "Bybit answers before its books have the order; what then becomes of it comes on the stream.",
             "Deposits and withdrawals are not told, only the balances after them.",
             "Bybit takes no repayment from 04:00 to 05:30 (minutes) of each hour, when it charges interest.",
@@ -161,6 +169,7 @@ class BybitSpotAccount(AccountDialect):
         if request.trigger is not None:
             params["triggerPrice"] = plain_number(request.trigger)
             params["triggerDirection"] = 1 if request.approach > 0 else 2
+            params |= self._apart(request)
         if self.capability.reduce_only:
             params |= {"reduceOnly": request.reduce_only, "positionIdx": 0}
         return signed("POST", "order/create", params, is_urgent=request.reduce_only)
@@ -173,12 +182,23 @@ class BybitSpotAccount(AccountDialect):
 
     def cancel(self, order: Order, venue_id: str) -> Call:  # noqa: ARG002 (our own id is enough)
         """Return the call that takes an order back."""
-        return signed("POST", "order/cancel", self._named(order), is_urgent=True)
+        return signed(
+            "POST", "order/cancel", {**self._named(order), **self._apart(order.request)}, is_urgent=True
+        )
 
     def cancel_all(self, instrument: str) -> Call:
-        """Return the call that takes back every order in an instrument."""
+        """Return the call that takes back every order in an instrument; of a spot market, that waits for no trigger."""
         params = {"category": self._category, "symbol": self._symbols[instrument]}
         return signed("POST", "order/cancel-all", params, is_urgent=True)
+
+    def cancel_rest(self, instrument: str) -> Sequence[Call]:
+        """Return the call that takes back every order in an instrument that waits for its trigger apart."""
+        every = self.cancel_all(instrument)
+        return (every._replace(params={**every.params, **_APART}),) if self._category == "spot" else ()
+
+    def _apart(self, request: OrderRequest) -> Mapping[str, object]:
+        """Return what says besides that an order is among those that wait apart."""
+        return _APART if self._category == "spot" and request.type in _WAITS_APART else {}
 
     def _named(self, order: Order) -> dict[str, object]:
         symbol = self._symbols[order.request.instrument]

@@ -40,6 +40,9 @@ ASK_ON = (1.0, 2.0, 5.0, 10.0)
 AGAIN, SELDOM = 2 * SECOND_NS, 60 * SECOND_NS
 """How long after one that was refused an order is brought back again: twice as long each time, up to `SELDOM`."""
 
+OVERDUE = 2.0
+"""For how many seconds the market may be past the trigger of an order that waits at the venue."""
+
 
 class Keeping:
     """What we hold of one register.
@@ -73,11 +76,16 @@ class Keeping:
         self._refused: dict[str, tuple[int, int]] = {}
         self._blocked: dict[str, int] = {}
         self._asking: set[str] = set()
+        self._past: dict[str, float] = {}
+        self._taking: set[str] = set()
+        self._released: set[str] = set()
 
     def must_hold(self, tracked: Tracked) -> bool:
         """Say whether we watch the market for an order: the venue cannot, or another exit has the assets in keeping."""
         request = tracked.request
         if request.type not in self._capability.native:
+            return True
+        if self._waits_wrongly(request):
             return True
         if request.type is OrderType.MARKET or not self._competes(tracked):
             return False
@@ -96,9 +104,16 @@ class Keeping:
         now = self._way.pulse.wall()
         self._blocked = {id: until for id, until in self._blocked.items() if until > now}
         for tracked in list(self._register.open()):
+            if tracked.request.instrument != instrument or tracked.id in self._taking:
+                continue
             is_here = tracked.is_watched and tracked.over is None and tracked.id not in self._blocked
-            if is_here and tracked.request.instrument == instrument and self._is_due(tracked):
+            if is_here and self._is_due(tracked):
                 self.release(tracked)
+            elif self._is_overdue(tracked):
+                self._taking.add(tracked.id)
+                self._way.spawn(self._take_over(tracked))
+        live = {each.id for each in self._register.open()}
+        self._past = {id: since for id, since in self._past.items() if id in live}
 
     def asked(self, instrument: str) -> Decimal | None:
         """Return at what price an instrument can be bought now, None while that is not known."""
@@ -114,10 +129,49 @@ class Keeping:
         """Send an order that we held, now that its price has come."""
         request = tracked.request
         if request.trigger is not None:
+            self._released.add(tracked.id)
             kind = OrderType.LIMIT if request.type in PRICED else OrderType.MARKET
             request = replace(request, type=kind, trigger=None)
         self._way.log.info("held_order_released", order=tracked.id, instrument=request.instrument)
         self._send(tracked, request)
+
+    def _waits_wrongly(self, request: OrderRequest) -> bool:
+        """Say whether the market is past the trigger of an order that the venue would then let wait for its return."""
+        prices = self._prices.get(request.instrument)
+        if not self._capability.infers_direction or request.trigger is None or prices is None:
+            return False
+        return request.type in self._capability.native and is_due(request, *prices)
+
+    def _is_overdue(self, tracked: Tracked) -> bool:
+        """Say whether an order waits at the venue though the market has been past its trigger for long enough."""
+        is_there = tracked.is_standing and not tracked.moving and self._waits_there(tracked)
+        is_known = tracked.told in (OrderState.OPEN, OrderState.PARTIAL)
+        has_begun = max(tracked.filled, tracked.reported) > tracked.before(tracked.venue_id)
+        if not (is_there and is_known) or has_begun or not self._waits_wrongly(tracked.request):
+            self._past.pop(tracked.id, None)
+            return False
+        now = self._way.pulse.steady()
+        if now - self._past.setdefault(tracked.id, now) < OVERDUE:
+            return False
+        self._past[tracked.id] = now  # when it cannot be taken back it is tried again
+        return True
+
+    def _waits_there(self, tracked: Tracked) -> bool:
+        """Say whether an order has arrived with its trigger: it is neither on its way nor was it sent without."""
+        return tracked.left and not self._lock(tracked.id).locked() and tracked.id not in self._released
+
+    async def _take_over(self, tracked: Tracked) -> None:
+        """Take an overdue order off the venue, and send it at market once it is known what it had filled there."""
+        try:
+            with await self.turn(tracked):
+                async with self._lock(f"{tracked.id} moves"):
+                    if tracked.is_standing and self._waits_there(tracked):
+                        self._way.log.warning("overdue_order_taken_back", order=tracked.id)
+                        await self._withdraw(tracked)
+        finally:
+            self._taking.discard(tracked.id)
+        if tracked.is_watched and tracked.over is None and self._is_due(tracked):
+            self.release(tracked)
 
     async def turn(self, tracked: Tracked) -> ExitStack:
         """Wait until no other exit of its position is about to leave; the turn is over once the stack is closed."""
@@ -281,6 +335,7 @@ class Keeping:
             is_due = tracked.id in self._free and now >= self._refused.get(tracked.id, (0, 0))[0]
             if is_due and not self.must_hold(tracked):
                 self._way.log.info("held_order_brought_back", order=tracked.id)
+                self._released.discard(tracked.id)
                 self._send(tracked, tracked.request)
         self._free = {each.id for each in free}
         self._refused = {id: each for id, each in self._refused.items() if each[0] + SELDOM > now}
