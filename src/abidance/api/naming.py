@@ -37,12 +37,12 @@ def replica_with(
 def _strategies(replica: Replica) -> Iterator[str]:
     yield from replica.state.strategies
     yield from replica.portfolio.holders()
-    yield from (strategy for strategy, _ in replica.brought)
+    yield from (strategy for strategy, _ in replica.trips.brought)
 
 
 def _instruments(replica: Replica) -> Iterator[str]:
     yield from replica.state.instruments
-    yield from (instrument for _, instrument in replica.brought)
+    yield from (instrument for _, instrument in replica.trips.brought)
 
 
 def _assets(replica: Replica) -> Iterator[str]:

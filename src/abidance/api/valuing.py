@@ -79,13 +79,13 @@ def contribution(replica: Replica) -> list[ContributionOut]:
     """Return what each strategy brought in each instrument, the most first."""
     replica.state.settle()
     now = {(each.strategy, each.instrument): float(each.pnl) for each in replica.portfolio.open_round_trips()}
-    places = sorted(replica.brought.keys() | now.keys())
+    places = sorted(replica.trips.brought.keys() | now.keys())
     rates = {id: replica.state.quote_rate(id) or 0.0 for _, id in places}
     found = [
         ContributionOut(
             strategy=strategy,
             instrument=instrument,
-            closed=replica.brought.get((strategy, instrument), 0.0) * rates[instrument],
+            closed=replica.trips.brought.get((strategy, instrument), 0.0) * rates[instrument],
             open=now.get((strategy, instrument), 0.0) * rates[instrument],
         )
         for strategy, instrument in places

@@ -381,7 +381,7 @@ def strategy(replica: Replica, name: str) -> RunStrategyOut:
         allocation=replica.state.allocations[name],
         profit=replica.portfolio.profit_of(name),
         trades=trades,
-        win_rate=replica.wins[name] / trades if trades else None,
+        win_rate=replica.trips.wins[name] / trades if trades else None,
         open_positions=sum(each.strategy == name for each in replica.portfolio.open_positions()),
         standing=standing(replica.standing(name)),
     )

@@ -130,7 +130,6 @@ class Replica:
         self.refusals: Rows[tuple[int, int, Refused]] = shelf.rows(tuple[int, int, Refused])
         self.refused: Counter[str] = Counter()
         self.closed: dict[tuple[str, str], array[int]] = {}
-        self.wins, self.brought = Counter[str](), dict[tuple[str, str], float]()
         self.notices: Rows[Notice] = shelf.rows(Notice)
         self.told: Counter[str] = Counter()
         self.bare: dict[Place, Bareness] = {}
@@ -367,10 +366,8 @@ class Replica:
             if told is not None:
                 self._tell(told)
         if trip is not None:
-            place = (trip.strategy, trip.instrument)
-            self.closed.setdefault(place, array("q")).append(len(self.portfolio.round_trips) - 1)
-            self.wins[trip.strategy] += trip.pnl > 0
-            self.brought[place] = self.brought.get(place, 0.0) + float(trip.pnl)
+            closed = self.closed.setdefault((trip.strategy, trip.instrument), array("q"))
+            closed.append(len(self.portfolio.round_trips) - 1)
             self.breakers.on_round_trip(trip)
 
     def _occasion(self, strategy: str, instrument: str) -> Occasion:

@@ -1,6 +1,7 @@
 """The closed round trips of a replica, with the columns that statistics are made of, which stay in memory."""
 
 from array import array
+from collections import Counter
 from operator import attrgetter
 from typing import Any
 
@@ -22,13 +23,17 @@ class Trips(Rows[RoundTrip]):
         self._places = {name: array("H") for name in self._names}
         self._moments = {name: array("q") for name in ("ts_entry", "ts_exit")}
         self._figures = {name: array("d") for name in _FIGURES}
+        self.wins = Counter[str]()
+        """How many round trips of a strategy brought anything."""
+        self.brought: dict[tuple[str, str], float] = {}
+        """What those of a strategy in an instrument brought, in the quote asset."""
         self.changes = 0
         """How often anything was added or changed."""
 
     def append(self, value: RoundTrip) -> None:
         """Add a round trip that was closed."""
         super().append(value)
-        self.changes += 1
+        self._count(value, 1)
         for name, known in self._names.items():
             self._places[name].append(known.setdefault(getattr(value, name), len(known)))
         for name, moments in self._moments.items():
@@ -37,10 +42,17 @@ class Trips(Rows[RoundTrip]):
             self._figures[name].append(figure)
 
     def __setitem__(self, at: Any, value: Any) -> None:
+        self._count(self[at], -1)
         super().__setitem__(at, value)
-        self.changes += 1
+        self._count(value, 1)
         for name, figure in _figures(value).items():
             self._figures[name][at] = figure
+
+    def _count(self, trip: RoundTrip, sign: int) -> None:
+        place = (trip.strategy, trip.instrument)
+        self.changes += 1
+        self.wins[trip.strategy] += sign * (trip.pnl > 0)
+        self.brought[place] = self.brought.get(place, 0.0) + sign * float(trip.pnl)
 
     @property
     def instruments(self) -> tuple[str, ...]:

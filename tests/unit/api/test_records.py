@@ -304,7 +304,7 @@ def test_what_was_once_traded_may_be_asked_for_though_the_run_has_it_no_more(
     operator: TestClient, house: House
 ) -> None:
     replica = house.runs.get("demo").replica
-    replica.brought["Retired", "OLD/USDT@BINANCE"] = 1.0
+    replica.trips.brought["Retired", "OLD/USDT@BINANCE"] = 1.0
     external = BalanceChanged(replica.state.now, "BINANCE", "GIFT", Decimal(1), "a gift")
     replica.take([Record(replica.seq + 1, False, external)])
 

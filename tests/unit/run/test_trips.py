@@ -38,6 +38,12 @@ def test_the_columns_of_a_strategy_are_those_of_its_round_trips(
                 old, pnl=old.pnl + funding, funding=old.funding + funding
             )
 
+    assert {name: trips.wins[name] for name in "abc"} == {
+        name: sum(each.strategy == name and each.pnl > 0 for each in came) for name in "abc"
+    }
+    for (strategy, instrument), brought in trips.brought.items():
+        theirs = [each.pnl for each in came if (each.strategy, each.instrument) == (strategy, instrument)]
+        assert brought == float(sum(theirs))
     for name in "abcd":
         columns = trips.columns()
         place = columns.strategies.index(name) if name in columns.strategies else -1
