@@ -30,13 +30,12 @@ demo: $(VENV)/.runtime ## install the runtime, build the dashboard where Node is
 	else echo "Node is not here, so the dashboard cannot be built: install Node 20 or newer to see it."; fi
 	@$(VENV)/bin/abidance demo $(ARGS)
 
-# Three workers for two cores: whoever drives a browser or another process waits for it half of the time.
-PYTEST := $(PY) -m pytest --dist worksteal --durations=40
+PYTEST := $(PY) -m pytest -n 2 --dist worksteal --durations=40
 test: $(VENV)/.installed ## run all tests but the slow ones (make test ARGS="-k ledger" picks some)
-	@$(PYTEST) -n 3 -m 'not slow' $(ARGS)
+	@$(PYTEST) -m 'not slow' $(ARGS)
 
 test-slow: $(VENV)/.installed ## run the tests that take more than ten seconds each
-	@$(PYTEST) -n 2 -m slow $(ARGS)
+	@$(PYTEST) -m slow $(ARGS)
 
 SEEDS ?= 10000
 WORLD ?=

@@ -218,6 +218,7 @@ def test_only_where_stops_stand_at_the_venue_is_anything_published() -> None:
     assert {id: (each.orders, each.stops) for id, each in found.items()} == {
         "BTC/USDT@BINANCE": (200, 5),
         "BTC/USDT:USDT@BINANCE": (200, 10),
+        "BTC/USDT@BYBIT": (500, 30),
         "BTC/USDT:USDT@BYBIT": (500, 10),
         "BTC/USD@KRAKEN": (225, 0),
     }

@@ -72,6 +72,7 @@ async def test_money_that_leaves_the_margin_wallet_is_looked_at_and_not_booked(w
     assert world.gateway.scales.funds["USDT"].total == 999_000
 
 
+@pytest.mark.slow  # a day
 async def test_a_token_that_ran_out_is_replaced_and_orders_are_heard_of_again(world: World) -> None:
     ears = len(world.ears)
 
