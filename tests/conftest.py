@@ -37,7 +37,7 @@ recursions.prepare()
 
 
 SLOW = 400
-"""Seconds for a test that is marked slow, on a machine that has other things to do."""
+"""Seconds for a test that is marked slow, on a machine that has other things to do; `--timeout` may give it more."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give slow tests longer, and count the time of a test alone where all has to be compiled before it."""
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(SLOW))
+            item.add_marker(pytest.mark.timeout(max(SLOW, item.config.getoption("timeout", None) or 0)))
         if "kernels_are_compiled" in getattr(item, "fixturenames", ()):
             own = item.get_closest_marker("timeout")
             seconds = own.args[0] if own else float(item.config.getini("timeout"))
