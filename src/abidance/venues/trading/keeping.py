@@ -112,8 +112,6 @@ class Keeping:
             elif self._is_overdue(tracked):
                 self._taking.add(tracked.id)
                 self._way.spawn(self._take_over(tracked))
-        live = {each.id for each in self._register.open()}
-        self._past = {id: since for id, since in self._past.items() if id in live}
 
     def asked(self, instrument: str) -> Decimal | None:
         """Return at what price an instrument can be bought now, None while that is not known."""
@@ -144,10 +142,10 @@ class Keeping:
 
     def _is_overdue(self, tracked: Tracked) -> bool:
         """Say whether an order waits at the venue though the market has been past its trigger for long enough."""
-        is_there = tracked.is_standing and not tracked.moving and self._waits_there(tracked)
+        is_past = self._waits_wrongly(tracked.request) and tracked.is_standing and not tracked.moving
         is_known = tracked.told in (OrderState.OPEN, OrderState.PARTIAL)
         has_begun = max(tracked.filled, tracked.reported) > tracked.before(tracked.venue_id)
-        if not (is_there and is_known) or has_begun or not self._waits_wrongly(tracked.request):
+        if not (is_past and is_known) or has_begun or not self._waits_there(tracked):
             self._past.pop(tracked.id, None)
             return False
         now = self._way.pulse.steady()
@@ -339,6 +337,9 @@ class Keeping:
                 self._send(tracked, tracked.request)
         self._free = {each.id for each in free}
         self._refused = {id: each for id, each in self._refused.items() if each[0] + SELDOM > now}
+        live = {each.id for each in self._register.open()}
+        self._past = {id: since for id, since in self._past.items() if id in live}
+        self._released &= live
 
     def _is_early(self, tracked: Tracked) -> bool:
         """Say whether a goal was sent a moment ago that would have to give way to a stop: the price may come again."""
