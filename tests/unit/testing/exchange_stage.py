@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 
 from abidance.market.book import OrderBook, Taken
 from abidance.market.reference import instrument
-from abidance.model.instrument import SECOND_NS
+from abidance.model.instrument import MS_NS, SECOND_NS
 from abidance.model.market import BarUpdate, BookDelta, DataKind, MarkPrice, Quote, Trade
-from abidance.testing.exchange import Fault, Faults, LocalExchange, Market, generated
+from abidance.testing.exchange import Account, Fault, Faults, LocalExchange, Market, generated
+from abidance.venues.ccxt.loading import exchange_class
 from abidance.venues.dialect import Channel, Decoded, Dialect, Dropped
 from abidance.venues.dialects import dialect_of
 
@@ -28,6 +30,32 @@ SPOKEN = (
 
 def market(id: str, seed: int = 7, pace: float = 50.0, past_seconds: int = 7200) -> Market:
     return generated(id, seed, START, pace=pace, past_seconds=past_seconds)
+
+
+@asynccontextmanager
+async def trader(
+    exchange: LocalExchange, owner: Account, venue: str, options: Mapping[str, object]
+) -> AsyncIterator[Any]:
+    """Open a client of ccxt that trades for an account by the exchange's clock."""
+    client = exchange_class(venue, streaming=True)(
+        {
+            "apiKey": owner.key,
+            "secret": owner.secret,
+            "password": owner.passphrase,
+            "enableRateLimit": False,
+            "timeout_on_exit": 0,
+            "options": dict(options),
+        }
+    )
+    client.has["fetchCurrencies"] = False
+    client.urls["api"] = exchange.redirect(client.urls["api"])
+    client.milliseconds = lambda: exchange.now // MS_NS
+    try:
+        await client.load_markets()
+        await exchange.advance(2)
+        yield client
+    finally:
+        await client.close()
 
 
 class Client:

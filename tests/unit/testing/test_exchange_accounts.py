@@ -14,8 +14,7 @@ from abidance.model.instrument import MS_NS
 from abidance.testing.exchange import Account, Fault, LocalExchange, Market, Wrong, generated
 from abidance.testing.exchange.core import BUY, SELL, Force
 from abidance.testing.exchange.desk import State
-from abidance.venues.ccxt.loading import exchange_class
-from tests.unit.testing.exchange_stage import START, market
+from tests.unit.testing.exchange_stage import START, market, trader
 
 D = Decimal
 SECRET = "a2V5IG9mIGEgdGVzdCB0aGF0IHNpZ25z"
@@ -45,25 +44,8 @@ async def trading(
     async with LocalExchange([truth], start=START, accounts=[account]) as exchange:
         exchange.desk.transfer(account, "USDT", D(1_000_000), exchange.now)
         options = _OPTIONS.get(venue, _PLAIN) | {"defaultType": "swap" if ":" in id else "spot"}
-        client = exchange_class(venue, streaming=True)(
-            {
-                "apiKey": account.key,
-                "secret": account.secret,
-                "password": account.passphrase,
-                "enableRateLimit": False,
-                "timeout_on_exit": 0,
-                "options": options,
-            }
-        )
-        client.has["fetchCurrencies"] = False
-        client.urls["api"] = exchange.redirect(client.urls["api"])
-        client.milliseconds = lambda: exchange.now // MS_NS
-        try:
-            await client.load_markets()
-            await exchange.advance(2)
+        async with trader(exchange, account, venue, options) as client:
             yield exchange, truth, client, id.partition("@")[0]
-        finally:
-            await client.close()
 
 
 async def look(client: Any, id: str, symbol: str) -> dict[str, Any]:

@@ -15,8 +15,7 @@ from abidance.model.instrument import MS_NS, SECOND_NS
 from abidance.testing.exchange import Account, Fault, LocalExchange, Market, Wrong
 from abidance.testing.exchange.core import BUY, SELL, Force
 from abidance.testing.exchange.desk import Declined, Desk, State, Ticket
-from abidance.venues.ccxt.loading import exchange_class
-from tests.unit.testing.exchange_stage import START, market
+from tests.unit.testing.exchange_stage import START, market, trader
 
 ID, SYMBOL = "BTC/USDT@BINANCE", "BTC/USDT"
 D = Decimal
@@ -32,24 +31,9 @@ async def trading(account: Account) -> AsyncIterator[tuple[LocalExchange, Market
     truth = market(ID)
     async with LocalExchange([truth], start=START, accounts=[account]) as exchange:
         exchange.desk.transfer(account, "USDT", D(1_000_000), exchange.now)
-        client = exchange_class("binance", streaming=True)(
-            {
-                "apiKey": account.key,
-                "secret": account.secret,
-                "enableRateLimit": False,
-                "timeout_on_exit": 0,
-                "options": {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False},
-            }
-        )
-        client.has["fetchCurrencies"] = False
-        client.urls["api"] = exchange.redirect(client.urls["api"])
-        client.milliseconds = lambda: exchange.now // MS_NS
-        try:
-            await client.load_markets()
-            await exchange.advance(2)
+        options = {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False}
+        async with trader(exchange, account, "binance", options) as client:
             yield exchange, truth, client
-        finally:
-            await client.close()
 
 
 async def test_ccxt_buys_at_market_and_finds_its_fills_and_its_money() -> None:
