@@ -60,7 +60,7 @@ class Elsewhere(Market):
         assert ledger["USDT"] - D(10_000) == there["USDT"] - D(20_000)
 
 
-@pytest.fixture(params=["BYBIT", "KRAKEN", "KUCOIN", "MEXC", "BINANCE cross_margin"])
+@pytest.fixture(params=["BYBIT", "KRAKEN", "KUCOIN", "MEXC", "BINANCE cross_margin", "KUCOIN cross_margin"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> Elsewhere:
     return Elsewhere(tmp_path / "bot", *request.param.split())
 

@@ -17,7 +17,7 @@ from abidance.venues.accounts import account_of
 from abidance.venues.trading.scales import under_way
 from abidance.venues.trading.witness import plain
 from tests.unit.venues.other_venue import OTHERS, other
-from tests.unit.venues.trading_world import PERPETUALS, SCENES, Speaks, World
+from tests.unit.venues.trading_world import MARGINS, PERPETUALS, SCENES, Speaks, World
 
 ON_REQUESTS = (
     Wrong.LOST,
@@ -188,9 +188,9 @@ def test_nothing_is_lost_or_doubled_of_perpetuals_either(seed: int, venue: str) 
 
 
 @settings(max_examples=20)
-@given(st.integers(0, 10**6))
-def test_nothing_is_lost_or_doubled_in_a_margin_account_either(seed: int) -> None:
-    world, orders = asyncio.run(live(seed, "BINANCE", wallet="cross_margin"))
+@given(st.integers(0, 10**6), st.sampled_from(sorted(MARGINS)))
+def test_nothing_is_lost_or_doubled_in_a_margin_account_either(seed: int, venue: str) -> None:
+    world, orders = asyncio.run(live(seed, venue, wallet="cross_margin"))
 
     check(world, orders)
 

@@ -12,7 +12,7 @@ from abidance.model.loan import LoanState
 from abidance.model.money import ZERO
 from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.lending import CHARGED_AT, HOUR
-from tests.unit.venues.borrower import BYBIT, MARGIN, Borrower, Place
+from tests.unit.venues.borrower import BYBIT, KUCOIN, MARGIN, Borrower, Place
 from tests.unit.venues.trading_world import D
 
 ON_LOANS = (Wrong.LOST, Wrong.FAIL, Wrong.DEAF, Wrong.LATE, Wrong.ERROR, Wrong.PAGE, Wrong.LIMIT)
@@ -70,7 +70,7 @@ async def live(seed: int, place: Place) -> Borrower:
     return borrower
 
 
-@pytest.mark.parametrize("place", [BYBIT, MARGIN], ids=lambda place: place.venue)
+@pytest.mark.parametrize("place", [BYBIT, MARGIN, KUCOIN], ids=lambda place: place.venue)
 @given(seed=st.integers(0, 2**32))
 @example(seed=0)
 @settings(max_examples=8, deadline=None)

@@ -110,8 +110,8 @@ class RunConfig(Config):
     perpetuals: PerpetualsConfig = PerpetualsConfig()
     """How accounts trade perpetuals."""
     spot_wallets: dict[str, str] = Field(default_factory=dict)
-    """From which wallet real spot orders are paid, by venue, where there are several: at BINANCE `spot` (if nothing is
-    said) or `cross_margin`, to which it lends."""
+    """From which wallet real spot orders are paid, by venue, where there are several: at BINANCE and KUCOIN `spot`
+    (if nothing is said) or `cross_margin`, to which they lend."""
     dead_man: bool = Field(True, exclude=True)
     """Whether a venue takes back what rests there to trade when the program is not heard for a minute, where it can and
     has no stops of ours to take along (KuCoin). It takes orders by hand in the same pairs, too."""

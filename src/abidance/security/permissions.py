@@ -45,7 +45,7 @@ class Verdict(NamedTuple):
         if on_margin and self.can_borrow is False:
             raise ConfigError(
                 f"The key of {name} may not use the margin account.",
-                "Let it borrow, repay and transfer there (Enable Margin Loan, Repay & Transfer), or set spot_wallets.",
+                "Let it (Enable Margin Loan, Repay & Transfer at Binance, Margin at KuCoin), or set spot_wallets.",
             )
 
     def enforce(self, name: str) -> None:

@@ -478,7 +478,7 @@ class Lender(Protocol):
     """How a venue lends to the wallet from which spot orders are paid. An order never borrows by itself."""
 
     rounds: int = 0
-    """To how many ns the time of interest is rounded down, which may then be before its loan; 0 where it is not."""
+    """To how many ns times of interest and loans are rounded down before they are compared; 0 where they are not."""
 
     def borrow(self, asset: str, amount: Decimal) -> Call:
         """Return the call that asks for a loan."""

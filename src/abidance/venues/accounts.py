@@ -13,6 +13,7 @@ from abidance.venues.bybit.account import BybitLinearAccount, BybitSpotAccount
 from abidance.venues.ccxt.loading import streamed_venues
 from abidance.venues.kraken.account import KrakenAccount
 from abidance.venues.kucoin.account import KuCoinAccount
+from abidance.venues.kucoin.margin import KuCoinMarginAccount
 from abidance.venues.mexc.account import MexcAccount
 from abidance.venues.wallets import CROSS_MARGIN
 
@@ -26,7 +27,10 @@ ACCOUNTS: Mapping[tuple[str, InstrumentKind], _Made] = {
     ("KUCOIN", InstrumentKind.SPOT): KuCoinAccount,
     ("MEXC", InstrumentKind.SPOT): MexcAccount,
 }
-IN_WALLETS: Mapping[tuple[str, str], _Made] = {("BINANCE", CROSS_MARGIN): BinanceMarginAccount}
+IN_WALLETS: Mapping[tuple[str, str], _Made] = {
+    ("BINANCE", CROSS_MARGIN): BinanceMarginAccount,
+    ("KUCOIN", CROSS_MARGIN): KuCoinMarginAccount,
+}
 """Those of spot that are paid from another wallet than the venue's own for it."""
 
 

@@ -38,6 +38,9 @@ MARGIN = Place(
     "/sapi/v1/margin/borrow-repay",
     "/sapi/v1/margin/account",
 )
+KUCOIN = Place(
+    "KUCOIN", "cross_margin", "/api/v3/margin/borrow", "/api/v3/margin/repay", "/api/v3/margin/accounts"
+)
 
 
 class Disk:

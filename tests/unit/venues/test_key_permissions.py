@@ -204,6 +204,16 @@ async def test_a_key_that_works_from_everywhere_is_known_as_one(venue: str, said
     assert (await ask(there)).ip_restricted is False
 
 
+@pytest.mark.parametrize(("permission", "may"), [("General,Spot,Margin", True), ("General,Spot", False)])
+async def test_a_key_at_kucoin_may_use_the_margin_account_by_a_right_of_its_own(
+    permission: str, may: bool
+) -> None:
+    there = KeyedVenue("KUCOIN", EPOCH)
+    there.said = (200, GOOD["KUCOIN"] | {"data": {"permission": permission}})
+
+    assert (await ask(there)).can_borrow is may
+
+
 async def test_ends_are_read_in_each_venues_own_way() -> None:
     bybit, kraken, binance = (KeyedVenue(venue, EPOCH) for venue in ("BYBIT", "KRAKEN", "BINANCE"))
     days = GOOD["BYBIT"]["result"] | {"expiredAt": "", "deadlineDay": 3}

@@ -1,28 +1,28 @@
-"""A gateway and a lender at Binance's cross margin account: its level, its interest, its stream."""
+"""A gateway and a lender at a cross margin account, Binance's or KuCoin's: its level, its interest, its stream."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from abidance.model.event import DebtChanged
+from abidance.model.event import DebtChanged, LoanTold
 from abidance.model.instrument import SECOND_NS
 from abidance.model.loan import LoanState
 from abidance.model.order import Side
 from abidance.testing.exchange.lending import HOUR, RATE
-from tests.unit.venues.borrower import MARGIN, Borrower
+from tests.unit.venues.borrower import KUCOIN, MARGIN, Borrower
 from tests.unit.venues.trading_world import D, World
 
 
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    made = await World(wallet="cross_margin").start()
+@pytest.fixture(params=["BINANCE", "KUCOIN"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    made = await World(venue=request.param, wallet="cross_margin").start()
     yield made
     await made.stop()
 
 
-@pytest.fixture
-async def borrower() -> AsyncIterator[Borrower]:
-    made = await Borrower(MARGIN).start()
+@pytest.fixture(params=[MARGIN, KUCOIN], ids=lambda place: place.venue)
+async def borrower(request: pytest.FixtureRequest) -> AsyncIterator[Borrower]:
+    made = await Borrower(request.param).start()
     yield made
     await made.stop()
 
@@ -38,7 +38,12 @@ async def test_a_low_margin_level_keeps_a_margin_account_to_exits_until_it_is_ab
     world.account.debts["USDT"] = D(100_000)
     await world.advance(61)
 
-    assert low["strained"].startswith("the margin level is 1.25: Binance calls for margin at 1.3")
+    assert low["strained"].startswith(
+        {
+            "BINANCE": "the margin level is 1.25: Binance calls for margin at 1.3",
+            "KUCOIN": "the debt ratio is 0.8: KuCoin warns at 0.95",
+        }[world.btc.venue]
+    )
     assert "strained" not in world.gateway.doubts
 
 
@@ -73,6 +78,7 @@ async def test_money_that_leaves_the_margin_wallet_is_looked_at_and_not_booked(w
 
 
 @pytest.mark.slow  # a day
+@pytest.mark.parametrize("world", ["BINANCE"], indirect=True)
 async def test_a_token_that_ran_out_is_replaced_and_orders_are_heard_of_again(world: World) -> None:
     ears = len(world.ears)
 
@@ -95,17 +101,19 @@ async def test_interest_that_came_with_a_loan_is_booked_before_all_of_it_is_repa
     await world.advance(1)
     told = dict(borrower.ledger.owed)
 
+    if borrower.venue == "KUCOIN":  # it bears its own time, and is booked once that is a minute ago
+        await world.advance(61)
     repaid = borrower.ask("-1000", is_whole=True)
     await world.advance(2)
 
     assert borrower.states(lent) == borrower.states(repaid) == [LoanState.DONE]
-    assert told == {("BINANCE", "USDT"): D(1000)}
+    assert told == {(borrower.venue, "USDT"): D(1000)}
     assert borrower.lent("repayment") == [-1000 * (1 + RATE)]
     assert world.account.debts == {}
     borrower.agrees()
 
 
-async def test_each_hours_interest_is_booked_once_as_a_cost_though_its_time_is_before_the_loan(
+async def test_each_hours_interest_is_booked_once_as_a_cost_though_its_time_may_be_before_the_loan(
     borrower: Borrower,
 ) -> None:
     world = borrower.world
@@ -116,5 +124,42 @@ async def test_each_hours_interest_is_booked_once_as_a_cost_though_its_time_is_b
     booked = [each for each in borrower.events if isinstance(each, DebtChanged) and each.reason == "interest"]
     assert [each.owed for each in booked] == [1000 * RATE] * 3  # with the loan, and as two hours began
     assert borrower.owed("USDT") == world.account.debts["USDT"] == 1000 + 3 * 1000 * RATE
-    assert booked[0].ts < borrower.loans[f"{0:032x}"].ts < booked[1].ts
+    lent_at = borrower.loans[f"{0:032x}"].ts
+    assert (booked[0].ts < lent_at) is (borrower.venue == "BINANCE")  # rounded down to the hour
+    assert lent_at < booked[1].ts
     assert borrower.gaps() == []
+
+
+@pytest.mark.parametrize("borrower", [KUCOIN], indirect=True)
+async def test_interest_with_a_loan_is_booked_though_our_clock_is_ahead_of_the_venues(
+    borrower: Borrower,
+) -> None:
+    world = borrower.world
+    await world.advance(((120 * SECOND_NS - world.pulse.wall()) % HOUR) / SECOND_NS, step=10)
+    borrower.ask("1000")
+    await world.advance(1)
+    (first,) = world.account.charges
+    world.account.charges[:] = [first._replace(ts=first.ts - SECOND_NS)]
+    await world.advance(125)
+
+    assert borrower.owed("USDT") == world.account.debts["USDT"] == 1000 * (1 + RATE)
+    assert borrower.gaps() == []
+
+
+async def test_while_interest_is_owed_that_no_list_has_nothing_is_asked_for_and_the_difference_is_named(
+    borrower: Borrower,
+) -> None:
+    world = borrower.world
+    await world.advance(((120 * SECOND_NS - world.pulse.wall()) % HOUR) / SECOND_NS, step=10)
+    lent = borrower.ask("1000")
+    await world.advance(1)
+    world.account.charges.clear()
+    await world.advance(125)
+
+    wish = borrower.ask("-500")
+    await world.advance(2)
+
+    told = [each.reason for each in borrower.events if isinstance(each, LoanTold) and each.loan_id == wish]
+    assert borrower.departed == [lent]
+    assert borrower.state(wish) is LoanState.REFUSED
+    assert "USDT owed: the venue says 1000.01" in told[-1]

@@ -109,15 +109,25 @@ PERPETUALS = {
     "BYBIT": SCENES["BYBIT"],
 }
 """The same of the venues' perpetuals."""
-MARGIN = Scene(
-    "/sapi/v1/margin/order",
-    "/sapi/v1/margin",
-    "account executionReport",
-    "insufficient balance",
-    "/openOrders",
-    tells_money=False,
-)
-"""The same of Binance's cross margin account."""
+MARGINS = {
+    "BINANCE": Scene(
+        "/sapi/v1/margin/order",
+        "/sapi/v1/margin",
+        "account executionReport",
+        "insufficient balance",
+        "/openOrders",
+        tells_money=False,
+    ),
+    "KUCOIN": Scene(
+        "/api/v3/hf/margin/order",
+        "/api/v3",
+        "account /spotMarket/tradeOrdersV2",
+        "Balance insufficient",
+        "/orders/active",
+        tells_money=False,
+    ),
+}
+"""The same of the venues' cross margin accounts."""
 LEVERAGE = Decimal(20)
 """What the local exchange begins with."""
 
@@ -198,7 +208,7 @@ class World:
     ) -> None:
         self.pulse = HandPulse()
         self._speaks = partial(account_of, wallet=wallet) if wallet else speaks
-        self.scene = MARGIN if wallet else (PERPETUALS if is_perpetual else SCENES)[venue]
+        self.scene = MARGINS[venue] if wallet else (PERPETUALS if is_perpetual else SCENES)[venue]
         self.btc = instrument(f"BTC/USDT{':USDT' * is_perpetual}@{venue}")
         self.market = generated(self.btc.id, seed, EPOCH, pace=5.0, past_seconds=600)
         owner = Account("a-key", SECRET, PHRASE)

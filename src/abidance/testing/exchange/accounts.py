@@ -75,7 +75,7 @@ class Permissions:
     trade: bool = True
     withdraw: bool = False
     borrow: bool = False
-    """It may use a margin account, where there is one apart (Binance)."""
+    """It may use a margin account, where there is one apart (Binance, KuCoin)."""
     addresses: tuple[str, ...] = ("127.0.0.1",)
     is_revoked: bool = False
 

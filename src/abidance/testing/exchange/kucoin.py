@@ -1,4 +1,7 @@
-"""KuCoin spot from its own side. A connection needs a token that was handed out by REST and lasts a day."""
+"""KuCoin from its own side: spot and its cross margin account.
+
+A connection needs a token that was handed out by REST and lasts a day.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,6 +10,7 @@ from urllib.parse import parse_qs
 from abidance.model.instrument import MS_NS, SECOND_NS, timeframe_ns
 from abidance.model.market import DataKind
 from abidance.testing.exchange.core import BUY, SELL, Print
+from abidance.testing.exchange.counter import Ears
 from abidance.testing.exchange.desk import News
 from abidance.testing.exchange.house import (
     DAY_NS,
@@ -24,6 +28,7 @@ from abidance.testing.exchange.house import (
     turnover,
     word,
 )
+from abidance.testing.exchange.kucoin_margin import KuCoinMargin
 from abidance.testing.exchange.kucoin_orders import KuCoinOrders
 from abidance.testing.exchange.market import NEVER, Market
 from abidance.testing.exchange.tape import Candle
@@ -41,7 +46,7 @@ def symbol_of(market: Market) -> str:
 
 
 class KuCoin(House):
-    """Spot."""
+    """Spot and cross margin."""
 
     venue = "KUCOIN"
     lifetime = 0
@@ -51,13 +56,16 @@ class KuCoin(House):
         self._place = place
         self._markets = {symbol_of(each): each for each in markets if not each.instrument.is_perpetual}
         self._tokens: dict[str, int] = {}
-        self._orders = KuCoinOrders(self._markets, place)
+        ears = Ears()
+        self._orders = KuCoinOrders(self._markets, place, ears)
+        self._margin = KuCoinMargin(self._markets, place, ears)
 
     @property
     def routes(self) -> Mapping[str, Callable[[Asked], object]]:
         """Return what answers `METHOD /path`."""
         return {
             **self._orders.routes,
+            **self._margin.routes,
             "POST /api/v1/bullet-public": self._admit,
             "POST /api/v1/bullet-private": self._orders.signed(
                 lambda account, _: self._hand_out(self._orders.token(account))
@@ -115,6 +123,7 @@ class KuCoin(House):
     def told(self, news: News) -> None:
         """Tell an account's own streams what happened to it."""
         self._orders.told(news)
+        self._margin.told(news)
 
     def greeting(self, line: Line) -> Sequence[Frame]:
         """Say nothing: ladders begin by REST, and the rest by what happens."""

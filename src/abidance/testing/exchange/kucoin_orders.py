@@ -62,13 +62,15 @@ class _Countdown:
 
 
 class KuCoinOrders:
-    """Spot orders of the accounts of one exchange."""
+    """Spot orders of the accounts of one exchange; `purse` is what changes of balances call the account."""
 
-    def __init__(self, markets: Mapping[str, Market], place: Place) -> None:
+    purse = "trade"
+
+    def __init__(self, markets: Mapping[str, Market], place: Place, ears: Ears) -> None:
         self._markets = markets
         self._names = {market.instrument.id: symbol for symbol, market in markets.items()}
         self._place = place
-        self._ears = Ears()
+        self._ears = ears
         self._tokens: dict[str, Account] = {}
         self._countdowns: dict[str, _Countdown] = {}
         place.desk.remembers = place.desk.ends_post = place.desk.fees_in_quote = True
@@ -85,7 +87,6 @@ class KuCoinOrders:
             "GET /api/v1/user/api-key": self._key,
             "GET /api/v1/hf/accounts/opened": lambda *_: True,
             "GET /api/ua/v1/account/mode": lambda *_: {"selfAccountMode": "CLASSIC"},
-            "GET /api/v3/margin/symbols": lambda *_: {"timestamp": millis(self._place.now), "items": []},
             "GET /api/v1/isolated/symbols": lambda *_: [],
             "GET /api/v1/trade-fees": self._rates,
             "POST /api/v1/hf/orders/alter": self._alter,
@@ -365,7 +366,7 @@ class KuCoinOrders:
     def _key(self, account: Account, asked: Mapping[str, Any]) -> object:
         del asked
         may = account.permissions
-        granted = ["General"] + ["Spot"] * may.trade + ["Withdrawal"] * may.withdraw
+        granted = ["General"] + ["Spot"] * may.trade + ["Margin"] * may.borrow + ["Withdrawal"] * may.withdraw
         return {
             "remark": "local",
             "apiKey": account.key,
@@ -487,12 +488,16 @@ class KuCoinOrders:
                 self._push(
                     account, _FILLS, _FILLS, self._told_part(order, news.part) | {"time": news.part.ts}
                 )
-        if not self._ears.wanted(account, _BALANCE):
+        if not self._ears.wanted(self._owner(account), _BALANCE):
             return
         rules = order.market.instrument if order is not None else None
         assets = (rules.base, rules.quote) if rules is not None else (news.line.asset,) if news.line else ()
         for asset in assets:
             self._push(account, _BALANCE, "account.balance", self._balance(news, asset))
+
+    def _owner(self, account: Account) -> Account:
+        """Return who hears of an account."""
+        return account
 
     def _changes(self, order: Placed, part: Part | None) -> list[dict[str, Any]]:
         market, ticket = order.market, order.ticket
@@ -559,7 +564,7 @@ class KuCoinOrders:
             "hold": plain(purse.locked),
             "availableChange": plain(news.line.amount) if news.line and order is None else "0",
             "holdChange": "0",
-            "relationEvent": "trade.setted" if news.part else "trade.hold" if order else "trade.transfer",
+            "relationEvent": f"{self.purse}.{'setted' if news.part else 'hold' if order else 'transfer'}",
             "relationEventId": f"{self._place.now}-{len(news.account.ledger)}",
             "time": str(millis(self._place.now)),
         }
@@ -570,7 +575,7 @@ class KuCoinOrders:
 
     def _push(self, account: Account, topic: str, subject: str, data: dict[str, Any]) -> None:
         frame = {"topic": topic, "type": "message", "subject": subject, "channelType": "private"}
-        self._ears.tell(account, topic, said(frame | {"userId": "local", "data": data}))
+        self._ears.tell(self._owner(account), topic, said(frame | {"userId": "local", "data": data}))
 
 
 def _named(path: str) -> dict[str, str]:

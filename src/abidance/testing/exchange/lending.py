@@ -48,10 +48,12 @@ class DeclinedLoan(Exception):  # noqa: N818 (an answer, not a mistake)
 class Loans:
     """The loans of all accounts at one desk; `shelf` is how much of each asset one account may owe.
 
-    They cost something `at_once`, or from the next hour on.
+    They cost something `at_once`, or from the next hour on; what comes with a loan bears the time of its hour, or
+    (`is_timed`) its own.
     """
 
-    def __init__(self, desk: Desk, *, at_once: bool = False) -> None:
+    def __init__(self, desk: Desk, *, at_once: bool = False, is_timed: bool = False) -> None:
+        self._is_timed = is_timed
         self._at_once, self._charged_at = at_once, 0 if at_once else CHARGED_AT
         self.shelf = {"USDT": Decimal(100_000), "BTC": Decimal(10), "ETH": Decimal(100)}
         self._desk = desk
@@ -66,9 +68,8 @@ class Loans:
         account.debts[asset] = account.debts.get(asset, ZERO) + amount
         self._desk.transfer(account, asset, amount, ts, "loan")
         if self._at_once:
-            self._add(
-                account, Charge(ts // HOUR * HOUR, asset, (amount * RATE).quantize(SHOWN), amount, RATE, True)
-            )
+            at = ts if self._is_timed else ts // HOUR * HOUR
+            self._add(account, Charge(at, asset, (amount * RATE).quantize(SHOWN), amount, RATE, True))
 
     def repay(self, account: Account, asset: str, amount: Decimal | None, ts: int) -> Decimal:
         """Take an amount back, or (None) as much as there is of it, and return how much. Raises DeclinedLoan."""

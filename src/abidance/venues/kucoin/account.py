@@ -47,12 +47,14 @@ _TRADING = frozenset({"trade", "trade_hf"})
 """What accounts that trade are called; who has not moved to the one account has both."""
 
 
-class _Told(msgspec.Struct, Generic[T]):
+class Told(msgspec.Struct, Generic[T]):
+    """Every answer of KuCoin with data."""
+
     code: str
     data: T
 
 
-class _Done(msgspec.Struct, rename="camel"):
+class Done(msgspec.Struct, rename="camel"):
     """What a change answers; one that is answered once it is done says what the order has come to."""
 
     order_id: str = ""
@@ -99,13 +101,13 @@ class _Balance(msgspec.Struct):
     available: Decimal
 
 
-_read_done = reader(_Told[_Done | str])
-_read_order = reader(_Told[_Order | None])
-_read_orders = reader(_Told[list[_Order] | None])
-_read_fills = reader(_Told[_Fills])
-_read_balances = reader(_Told[list[_Balance]])
-_read_time = reader(_Told[Millis])
-_read_any = reader(_Told[object])
+_read_done = reader(Told[Done | str])
+_read_order = reader(Told[_Order | None])
+_read_orders = reader(Told[list[_Order] | None])
+_read_fills = reader(Told[_Fills])
+_read_balances = reader(Told[list[_Balance]])
+_read_time = reader(Told[Millis])
+_read_any = reader(Told[object])
 
 
 class KuCoinAccount(AccountDialect):
@@ -142,8 +144,14 @@ class KuCoinAccount(AccountDialect):
         self._symbols = {id: dialect.symbol_of(id) for id in self.instruments}
         self._ids = {symbol: id for id, symbol in self._symbols.items()}
         self.stream = KuCoinStream(self._ids)
-        self.tariff = Tariff(lambda id: _private("GET", "trade-fees", {"symbols": self._symbols[id]}), rates)
+        self.tariff = Tariff(lambda id: private("GET", "trade-fees", {"symbols": self._symbols[id]}), rates)
         self.countdown = _Countdown(list(self._ids)) if len(self._ids) <= _MOST_PAIRS else None
+
+    def signed(
+        self, method: str, path: str, params: Mapping[str, object], *, is_urgent: bool = False
+    ) -> Call:
+        """Return a signed call of the high-frequency interface, below which orders and fills are."""
+        return private(method, f"hf/{path}", params, is_urgent=is_urgent)
 
     # --- changes
 
@@ -164,17 +172,17 @@ class KuCoinAccount(AccountDialect):
                 params["postOnly"] = True
             else:
                 params["timeInForce"] = request.time_in_force.value.upper()
-        return _private("POST", "hf/orders", params, is_urgent=request.reduce_only)
+        return self.signed("POST", "orders", params, is_urgent=request.reduce_only)
 
     def cancel(self, order: Order, venue_id: str) -> Call:  # noqa: ARG002 (our own id is enough)
         """Return the call that takes an order back, which is answered once that is done."""
-        return _private(
-            "DELETE", "hf/orders/sync/client-order/{clientOid}", self._named(order), is_urgent=True
+        return self.signed(
+            "DELETE", "orders/sync/client-order/{clientOid}", self._named(order), is_urgent=True
         )
 
     def cancel_all(self, instrument: str) -> Call:
         """Return the call that takes back every order in an instrument."""
-        return _private("DELETE", "hf/orders", {"symbol": self._symbols[instrument]}, is_urgent=True)
+        return self.signed("DELETE", "orders", {"symbol": self._symbols[instrument]}, is_urgent=True)
 
     def _named(self, order: Order) -> dict[str, object]:
         return {"clientOid": order.id, "symbol": self._symbols[order.request.instrument]}
@@ -192,42 +200,45 @@ class KuCoinAccount(AccountDialect):
             return Reply(Proof.DONE) if done == "success" else Reply(Proof.UNKNOWN, "not said what was done")
         if done.status not in ("", "done") or done.deal_size:
             return Reply(Proof.UNKNOWN, f"{done.status or 'taken back'} with {done.deal_size} traded")
-        if not done.order_id and not (done.client_oid and done.status):
+        if not done.order_id and not self._says_enough(done):
             return Reply(Proof.UNKNOWN, "an answer that does not say what was done")
         return Reply(Proof.DONE, venue_id=done.order_id)
+
+    def _says_enough(self, done: Done) -> bool:
+        return bool(done.client_oid and done.status)
 
     # --- questions
 
     def find(self, order: Order) -> Sequence[Call]:
         """Return the call that looks for an order by our id."""
-        return (_private("GET", "hf/orders/client-order/{clientOid}", self._named(order)),)
+        return (self.signed("GET", "orders/client-order/{clientOid}", self._named(order)),)
 
     def found(self, answer: Answer, instrument: str) -> OrderReport | None:
         """Return what was found, None when KuCoin knows no such order. Raises VenueError."""
         if refusal(answer).proof is Proof.ABSENT:
             return None
-        order = self._read(answer, _read_order)
+        order = data_of(answer, _read_order)
         return None if order is None else self._reports(answer, [order], instrument)[0]
 
     def open_orders(self) -> Sequence[Call]:
         """Return one call per instrument."""
         return tuple(
-            _private("GET", "hf/orders/active", {"symbol": symbol}) for symbol in self._symbols.values()
+            self.signed("GET", "orders/active", {"symbol": symbol}) for symbol in self._symbols.values()
         )
 
     def read_orders(self, answer: Answer) -> Sequence[OrderReport]:
         """Return listed orders. Raises VenueError."""
-        found = self._read(answer, _read_orders) or []
+        found = data_of(answer, _read_orders) or []
         return self._reports(answer, [each for each in found if each.symbol in self._ids], "")
 
     def executions(self, instrument: str, since: int) -> Call:
         """Return the call for the executions of seven days from a moment on, the newest first."""
         params = {"symbol": self._symbols[instrument], "startAt": since // MS_NS, "limit": _PAGE}
-        return _private("GET", "hf/fills", params)
+        return self.signed("GET", "fills", params)
 
     def read_executions(self, answer: Answer, instrument: str) -> Page:
         """Return the executions of a page, oldest first, and where the next page is. Raises VenueError."""
-        told = self._read(answer, _read_fills)
+        told = data_of(answer, _read_fills)
         with understood(self.venue, answer):
             executions = tuple(_execution(each, instrument) for each in reversed(told.items))
         is_cut = len(told.items) >= _PAGE and told.last_id > 0
@@ -236,16 +247,16 @@ class KuCoinAccount(AccountDialect):
     def whose(self, news: Execution | OrderReport) -> Call:
         """Return the call for the order behind an execution, by the venue's number of it."""
         params = {"orderId": news.venue_id, "symbol": self._symbols[news.instrument]}
-        return _private("GET", "hf/orders/{orderId}", params)
+        return self.signed("GET", "orders/{orderId}", params)
 
     def funds(self) -> Call:
         """Return the call for all balances."""
-        return _private("GET", "accounts", {})
+        return private("GET", "accounts", {})
 
     def read_funds(self, answer: Answer) -> Sequence[Funds]:
         """Return balances that are not zero, of what is there to trade with. Raises VenueError."""
         found: dict[str, Funds] = {}
-        rows = self._read(answer, _read_balances)
+        rows = data_of(answer, _read_balances)
         with understood(self.venue, answer):
             for each in rows:
                 sound(each.balance, each.available)
@@ -262,18 +273,19 @@ class KuCoinAccount(AccountDialect):
 
     def read_clock(self, answer: Answer) -> int:
         """Return KuCoin's time. Raises VenueError."""
-        return self._read(answer, _read_time) * MS_NS
-
-    def _read(self, answer: Answer, reads: Callable[[bytes], _Told[T]]) -> T:
-        """Return the data of an answer; KuCoin tells errors with 200, too. Raises VenueError."""
-        told = read(self.venue, answer, reads)
-        if told.code != DONE:
-            raise refused(self.venue, answer)
-        return told.data
+        return data_of(answer, _read_time) * MS_NS
 
     def _reports(self, answer: Answer, orders: Sequence[_Order], instrument: str) -> Sequence[OrderReport]:
         with understood(self.venue, answer):
             return [_report(each, instrument or self._ids[each.symbol]) for each in orders]
+
+
+def data_of(answer: Answer, reads: Callable[[bytes], Told[T]]) -> T:
+    """Return the data of an answer; KuCoin tells errors with 200, too. Raises VenueError."""
+    told = read(KuCoinAccount.venue, answer, reads)
+    if told.code != DONE:
+        raise refused(KuCoinAccount.venue, answer)
+    return told.data
 
 
 class _Countdown:
@@ -296,7 +308,7 @@ class _Countdown:
 
     def _set(self, seconds: int) -> Call:
         params = {"timeout": seconds, "symbols": self._symbols}
-        return _private("POST", "hf/orders/dead-cancel-all", params, is_urgent=True)
+        return private("POST", "hf/orders/dead-cancel-all", params, is_urgent=True)
 
 
 def _report(order: _Order, instrument: str) -> OrderReport:
@@ -325,5 +337,6 @@ def _execution(fill: _Fill, instrument: str) -> Execution:
     )  # fmt: skip
 
 
-def _private(method: str, path: str, params: Mapping[str, object], *, is_urgent: bool = False) -> Call:
+def private(method: str, path: str, params: Mapping[str, object], *, is_urgent: bool = False) -> Call:
+    """Return a call that is signed."""
     return Call(("private",), method, path, params, is_urgent)

@@ -58,7 +58,9 @@ class _Change(msgspec.Struct, rename="camel"):
     order_time: Millis = 0
 
 
-class _Balance(msgspec.Struct, rename="camel"):
+class Balance(msgspec.Struct, rename="camel"):
+    """A change of what one of the owner's accounts has."""
+
     currency: str
     total: Decimal
     available: Decimal
@@ -66,6 +68,12 @@ class _Balance(msgspec.Struct, rename="camel"):
     relation_event_id: str = ""
     available_change: Decimal = ZERO
     time: Millis = 0
+
+    def check(self) -> None:
+        """Raise ValueError unless it is one."""
+        sound(self.total, self.available)
+        if not self.currency or not self.available_change.is_finite():
+            raise ValueError("a change of nothing")
 
 
 class _Heard(msgspec.Struct):
@@ -78,7 +86,7 @@ class _Heard(msgspec.Struct):
 
 _read_frame = reader(_Heard)
 _read_change = reader(_Change)
-_read_balance = reader(_Balance)
+_read_balance = reader(Balance)
 
 
 class KuCoinStream(PrivateStream):
@@ -122,7 +130,7 @@ class KuCoinStream(PrivateStream):
             if heard.type == "message" and heard.topic == _ORDERS:
                 return (self._order(_read_change(bytes(heard.data))),)
             if heard.type == "message" and heard.topic == _BALANCES:
-                return _balance(_read_balance(bytes(heard.data)))
+                return self._money(_read_balance(bytes(heard.data)))
             return (Alive(),)
         except (*UNREADABLE, KeyError) as error:
             return (dropped(frame, f"unreadable: {error}"),)
@@ -141,6 +149,17 @@ class KuCoinStream(PrivateStream):
             change.filled_size, change.ts, price, created=change.order_time * MS_NS or None,
         )  # fmt: skip
 
+    def _money(self, told: Balance) -> Sequence[News]:
+        """Return what there is of an asset to trade with; other accounts of the same owner are passed over."""
+        told.check()
+        if not told.relation_event.startswith("trade"):
+            return (Alive(),)
+        funds = Funds(told.currency, told.total, told.available)
+        if told.relation_event not in _MOVES or not told.available_change:
+            return (funds,)
+        ts, id = told.time * MS_NS, told.relation_event_id
+        return funds, Moved(told.currency, told.available_change, ts, "transfer", id)
+
 
 def _state(change: _Change) -> OrderState:
     """Return the state after a change. Raises KeyError for one that is not known."""
@@ -154,17 +173,3 @@ def _state(change: _Change) -> OrderState:
         "filled": OrderState.FILLED,
         "canceled": ended,
     }[change.type]
-
-
-def _balance(told: _Balance) -> Sequence[News]:
-    """Return what there is of an asset to trade with; other accounts of the same owner are passed over."""
-    sound(told.total, told.available)
-    if not told.currency or not told.available_change.is_finite():
-        raise ValueError("a change of nothing")
-    if not told.relation_event.startswith("trade"):
-        return (Alive(),)
-    funds = Funds(told.currency, told.total, told.available)
-    if told.relation_event not in _MOVES or not told.available_change:
-        return (funds,)
-    ts, id = told.time * MS_NS, told.relation_event_id
-    return funds, Moved(told.currency, told.available_change, ts, "transfer", id)

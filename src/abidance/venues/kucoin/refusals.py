@@ -13,7 +13,7 @@ _PARAMETER = "400100"
 _LATE = frozenset({"400002"})
 _ABSENT = frozenset({"100001", "130103", "130108"})
 _ABSENT_TEXTS = frozenset(
-    {"order not exist or not allow to be cancelled", "the order does not exist", "order not exist", "order_not_exist",
+    {"order not exist or not allow to be cancelled", "the order does not exist", "order does not exist", "order not exist", "order_not_exist",
      "order_not_exist_or_not_allow_to_cancel"}
 )  # fmt: skip
 REFUSALS = frozenset(
@@ -26,6 +26,12 @@ REFUSALS = frozenset(
 )  # fmt: skip
 """Codes that prove that what was asked for was turned away. Not among them: errors of the server (500, 503, 500000),
 time-outs (408000), and those of which nothing says when they come (126000 and on, 300000, 401000)."""
+
+OF_MARGIN = frozenset({"130304", "130305", "130306", "130307"})
+"""The same of orders of the margin account: the pair is not traded there, or the account is not open."""
+OF_LOANS = frozenset({"130201", "130204"})
+"""Codes that prove the same of a loan or a repayment: the account may not, and KuCoin lends nothing more just now. Not
+among them: that it renews a loan itself (130202)."""
 
 
 class Error(msgspec.Struct):
@@ -43,6 +49,15 @@ def refusal(answer: Answer) -> Reply:
     return judged(answer, _read_error, _proof)
 
 
+def refusal_of_loan(answer: Answer) -> Reply:
+    """Return what an answer to a loan or a repayment that is an error proves."""
+    return judged(answer, _read_error, _proof_of_loan)
+
+
+def _proof_of_loan(error: Error) -> Proof:
+    return Proof.REFUSED if error.code in OF_LOANS else _proof(error)
+
+
 def _proof(error: Error) -> Proof:
     if error.code == DONE:
         return Proof.UNKNOWN
@@ -53,4 +68,4 @@ def _proof(error: Error) -> Proof:
         return Proof.LATE
     if error.code == _PARAMETER:
         return Proof.LIVE if "clientoid" in told else Proof.REFUSED
-    return Proof.REFUSED if error.code in REFUSALS else Proof.UNKNOWN
+    return Proof.REFUSED if error.code in REFUSALS | OF_MARGIN else Proof.UNKNOWN

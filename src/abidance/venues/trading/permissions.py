@@ -305,6 +305,7 @@ def _kucoin(body: bytes, _now: int) -> Permissions:
         ip_restricted=bool((key.ipWhitelist or "").strip()),
         expires=None if key.expiredAt is None else max(0, key.expiredAt) * MS_NS,
         granted=granted,
+        can_borrow="margin" in names,
         by_hand="KuCoin ends keys without addresses on its own: look at Account > API Management.",
     )
 
