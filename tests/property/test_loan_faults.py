@@ -11,6 +11,7 @@ from abidance.model.instrument import SECOND_NS
 from abidance.model.loan import LoanState
 from abidance.model.money import ZERO
 from abidance.testing.exchange import Fault, Wrong
+from abidance.testing.exchange.kucoin import KuCoin
 from abidance.testing.exchange.lending import CHARGED_AT, HOUR
 from tests.unit.venues.borrower import BYBIT, KUCOIN, MARGIN, Borrower, Place
 from tests.unit.venues.trading_world import D
@@ -19,6 +20,8 @@ ON_LOANS = (Wrong.LOST, Wrong.FAIL, Wrong.DEAF, Wrong.LATE, Wrong.ERROR, Wrong.P
 ON_QUESTIONS = (Wrong.LAG, Wrong.ERROR, Wrong.PAGE, Wrong.LOST, Wrong.DEAF)
 SHORT = 150
 """Seconds within which every loan is proven once nothing goes wrong any more."""
+UNTIL_BOOKED = 400
+"""Seconds within which all interest is booked then, that which no list has, too."""
 
 
 def wish(borrower: Borrower, random: Random) -> None:
@@ -39,6 +42,8 @@ async def live(seed: int, place: Place) -> Borrower:
     """Let a person borrow and repay while things go wrong, then let nothing go wrong any more."""
     random, borrower = Random(seed), await Borrower(place).start()
     world, faults = borrower.world, borrower.world.exchange.faults
+    if isinstance(world.exchange.house, KuCoin):  # nothing says whether it lists what comes with a loan
+        world.exchange.house.loans.lists_first = random.random() < 0.5
     world.exchange.desk.transfer(world.account, "BTC", D(1), world.exchange.now)
     world.exchange.desk.transfer(world.account, "USDT", D(10_000), world.exchange.now)
     for _ in range(random.randint(3, 8)):
@@ -65,7 +70,7 @@ async def live(seed: int, place: Place) -> Borrower:
     world.is_up = True
     await world.advance(SHORT, step=1)
     await borrower.restart()
-    await world.advance(SHORT, step=5)
+    await world.advance(UNTIL_BOOKED, step=5)
     await borrower.stop()
     return borrower
 

@@ -120,13 +120,14 @@ class Execution(msgspec.Struct, frozen=True, gc=False):
 class Funds(msgspec.Struct, frozen=True, gc=False):
     """How much of an asset the account has, how much of that no order holds, and how much of it is owed.
 
-    What was lent is part of the total; `debt` has the interest that was charged.
+    What was lent is part of the total; `debt` has the interest that was charged: `interest`, where the venue says it.
     """
 
     asset: str
     total: Decimal
     free: Decimal
     debt: Decimal = ZERO
+    interest: Decimal = ZERO
 
 
 class Exposure(msgspec.Struct, frozen=True, gc=False):
@@ -479,6 +480,8 @@ class Lender(Protocol):
 
     rounds: int = 0
     """To how many ns times of interest and loans are rounded down before they are compared; 0 where they are not."""
+    lists_all: bool = True
+    """Whether all interest is in the list; otherwise what the funds say of it is booked once no list has had it."""
 
     def borrow(self, asset: str, amount: Decimal) -> Call:
         """Return the call that asks for a loan."""

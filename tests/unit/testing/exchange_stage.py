@@ -47,7 +47,6 @@ async def trader(
             "options": dict(options),
         }
     )
-    client.has["fetchCurrencies"] = False
     client.urls["api"] = exchange.redirect(client.urls["api"])
     client.milliseconds = lambda: exchange.now // MS_NS
     try:

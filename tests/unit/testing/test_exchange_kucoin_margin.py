@@ -11,8 +11,7 @@ import pytest
 from abidance.model.instrument import MS_NS, SECOND_NS
 from abidance.testing.exchange import Account, LocalExchange, Market
 from abidance.testing.exchange.lending import HOUR, RATE
-from abidance.venues.ccxt.loading import exchange_class
-from tests.unit.testing.exchange_stage import START, market
+from tests.unit.testing.exchange_stage import START, market, trader
 
 ID, SYMBOL = "BTC/USDT@KUCOIN", "BTC/USDT"
 D = Decimal
@@ -27,24 +26,9 @@ async def trading(*, funded: int = 100_000) -> AsyncIterator[tuple[LocalExchange
     account = owner.open_margin()
     async with LocalExchange([truth], start=START, accounts=[owner]) as exchange:
         exchange.desk.transfer(account, "USDT", D(funded), exchange.now)
-        client = exchange_class("kucoin", streaming=True)(
-            {
-                "apiKey": owner.key,
-                "secret": owner.secret,
-                "password": owner.passphrase,
-                "enableRateLimit": False,
-                "timeout_on_exit": 0,
-                "options": {"fetchMarkets": {"types": ["spot"]}, "hf": True, "uta": False},
-            }
-        )
-        client.urls["api"] = exchange.redirect(client.urls["api"])
-        client.milliseconds = lambda: exchange.now // MS_NS
-        try:
-            await client.load_markets()
-            await exchange.advance(2)
+        options = {"fetchMarkets": {"types": ["spot"]}, "hf": True, "uta": False}
+        async with trader(exchange, owner, "kucoin", options) as client:
             yield exchange, truth, account, client
-        finally:
-            await client.close()
 
 
 async def told(client: Any) -> Any:

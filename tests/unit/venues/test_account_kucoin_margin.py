@@ -177,11 +177,15 @@ def test_what_is_owed_is_told_with_what_there_is() -> None:
 
     assert MARGIN.read_funds(account()) == [Funds("USDT", has, free)]
     assert MARGIN.read_funds(account(liability="10.0001")) == [Funds("USDT", has, free, D("10.0001"))]
+    grown = MARGIN.read_funds(account(liability="10.0001", liabilityInterest="0.0001"))
+    assert grown == [Funds("USDT", has, free, D("10.0001"), D("0.0001"))]
     all_spent = MARGIN.read_funds(account(total="0", available="0", liability="10"))
     assert all_spent == [Funds("USDT", D(0), D(0), D(10))]
 
 
-@pytest.mark.parametrize("change", [{"liability": "-1"}, {"total": "NaN"}, {"available": "much"}])
+@pytest.mark.parametrize(
+    "change", [{"liability": "-1"}, {"liabilityInterest": "-1"}, {"total": "NaN"}, {"available": "much"}]
+)
 def test_what_cannot_be_owed_is_no_answer(change: dict[str, str]) -> None:
     with pytest.raises(VenueError):
         MARGIN.read_funds(account(**change))

@@ -146,6 +146,53 @@ async def test_interest_with_a_loan_is_booked_though_our_clock_is_ahead_of_the_v
     assert borrower.gaps() == []
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("borrower", [KUCOIN], indirect=True)
+async def test_interest_that_no_list_has_is_booked_once_the_venue_has_said_for_minutes_that_it_is_owed(
+    borrower: Borrower, is_late: bool
+) -> None:
+    world = borrower.world
+    await world.advance(((120 * SECOND_NS - world.pulse.wall()) % HOUR) / SECOND_NS, step=10)
+    borrower.ask("1000")
+    await world.advance(1)
+    (first,) = world.account.charges
+    world.account.charges.clear()
+    await world.advance(125)
+    early = borrower.owed("USDT")
+    await world.advance(180)
+    booked = borrower.owed("USDT")
+    if is_late:  # it is listed after all, and the program has forgotten what it heard
+        world.account.charges.append(first)
+        await borrower.restart()
+        await world.advance(300, step=5)
+    repaid = borrower.ask("-1000", is_whole=True)
+    await world.advance(2)
+
+    assert early == 1000
+    assert booked == 1000 * (1 + RATE)
+    assert borrower.state(repaid) is LoanState.DONE
+    assert world.account.debts == {}
+    borrower.agrees()
+    interest = [
+        each for each in borrower.events if isinstance(each, DebtChanged) and each.reason == "interest"
+    ]
+    assert [(each.owed, each.received) for each in interest] == [(1000 * RATE, D(0))]
+
+
+@pytest.mark.parametrize("borrower", [KUCOIN], indirect=True)
+async def test_a_loan_that_somebody_else_took_is_never_booked_as_interest(borrower: Borrower) -> None:
+    world = borrower.world
+    await world.advance(((120 * SECOND_NS - world.pulse.wall()) % HOUR) / SECOND_NS, step=10)
+    borrower.ask("1000")
+    await world.advance(125)
+    world.account.debts["USDT"] += D(
+        "0.5"
+    )  # less than what interest may be at most, and none by the venue's word
+    await world.advance(600, step=5)
+
+    assert borrower.owed("USDT") == 1000 * (1 + RATE)
+
+
 async def test_while_interest_is_owed_that_no_list_has_nothing_is_asked_for_and_the_difference_is_named(
     borrower: Borrower,
 ) -> None:

@@ -59,6 +59,7 @@ class KuCoin(House):
         ears = Ears()
         self._orders = KuCoinOrders(self._markets, place, ears)
         self._margin = KuCoinMargin(self._markets, place, ears)
+        self.loans = self._margin.loans
 
     @property
     def routes(self) -> Mapping[str, Callable[[Asked], object]]:

@@ -256,6 +256,7 @@ class KuCoinMargin(KuCoinOrders):
             }
             for each in reversed(account.charges)
             if since <= each.ts
+            and (self.loans.lists_first or not each.is_first)
             and (not until or each.ts <= until)
             and asked.get("currency", each.asset) == each.asset
         ]

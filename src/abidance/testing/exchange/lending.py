@@ -53,6 +53,8 @@ class Loans:
     """
 
     def __init__(self, desk: Desk, *, at_once: bool = False, is_timed: bool = False) -> None:
+        self.lists_first = True
+        """Whether the list of interest has that which came with a loan."""
         self._is_timed = is_timed
         self._at_once, self._charged_at = at_once, 0 if at_once else CHARGED_AT
         self.shelf = {"USDT": Decimal(100_000), "BTC": Decimal(10), "ETH": Decimal(100)}

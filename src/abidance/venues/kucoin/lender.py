@@ -52,6 +52,8 @@ class KuCoinLender(Lender):
 
     rounds = 3_600 * SECOND_NS
     """By our clock the first interest may be older than its loan."""
+    lists_all = False
+    """Nothing says whether the first interest is listed: in recorded answers a repayment paid some that was not."""
 
     def borrow(self, asset: str, amount: Decimal) -> Call:
         """Return the call that asks for a loan."""

@@ -1,8 +1,11 @@
 """Trade on KuCoin spot from the cross margin account of the high-frequency interface, to which KuCoin lends.
 
 Instruments, orders, fills and answers are those of spot; where they are asked for is not, and an order is only asked
-off: what comes of that is found out. {"debtRatio": "0", "status": "EFFECTIVE", "accounts": [{"currency": "USDT",
-"total": "38.68855864", "available": "20.01916691", "hold": "18.66939173", "liability": "0"}]}, among more.
+off: what comes of that is found out.
+
+{"debtRatio": "0", "status": "EFFECTIVE", "accounts": [{"currency": "USDT", "total": "38.68855864", "available":
+"20.01916691", "hold": "18.66939173", "liability": "0", "liabilityInterest": "0"}]}, among more.
+
 kucoin.com/docs-new/rest/margin-trading/orders/add-order, kucoin.com/docs-new/3470075w0
 """
 
@@ -13,6 +16,7 @@ import msgspec
 
 from abidance.model.command import Submit
 from abidance.model.instrument import Instrument
+from abidance.model.money import ZERO
 from abidance.model.order import Order
 from abidance.venues.account import (
     Call,
@@ -40,11 +44,12 @@ _NO_LOAN = {"isIsolated": False, "autoBorrow": False, "autoRepay": False}
 _MOVES = frozenset({"marginV2.transfer", "marginV2.other"})
 
 
-class _Asset(msgspec.Struct):
+class _Asset(msgspec.Struct, rename="camel"):
     currency: str
     total: Decimal
     available: Decimal
     liability: Decimal
+    liability_interest: Decimal = ZERO
 
 
 class _Account(msgspec.Struct, rename="camel"):
@@ -120,8 +125,11 @@ class KuCoinMarginAccount(KuCoinAccount):
         found = data_of(answer, _read_account).accounts
         with understood(self.venue, answer):
             for each in found:
-                sound(each.total, each.available, each.liability)
-            told = [Funds(each.currency, each.total, each.available, each.liability) for each in found]
+                sound(each.total, each.available, each.liability, each.liability_interest)
+            told = [
+                Funds(each.currency, each.total, each.available, each.liability, each.liability_interest)
+                for each in found
+            ]
         return [each for each in told if each.total or each.debt]
 
 

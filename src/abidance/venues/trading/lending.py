@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Protocol
 
+import msgspec
+
 from abidance.model.errors import JournalError, VenueError
 from abidance.model.event import AccountEvent, BalanceChanged, DebtChanged, LoanTold
 from abidance.model.instrument import SECOND_NS
@@ -30,6 +32,9 @@ INTEREST = 60.0
 WINDOW = 29 * 86_400 * SECOND_NS
 """How much interest one question asks for, in ns; venues answer thirty days."""
 OVERLAP = 7_200 * SECOND_NS
+UNLISTED = 180.0
+"""Seconds after which interest that the venue says is owed, and no list has, is booked without one."""
+MINUTE = 60 * SECOND_NS
 READY = 0.5
 """Seconds between looks whether anything may be asked."""
 LOAN, FAILED = "loan", "lending"
@@ -66,15 +71,15 @@ class _Heard:
 
     def __init__(self) -> None:
         self.times = self.since = 0
-        self._verdict: bool | None = None
         self._moved = ZERO
+        self.verdict: bool | None = None
 
     def take(self, verdict: bool | None, moved: Decimal, most: Decimal, now: int) -> None:
         """Take an answer; it is the same as the last one when it differs by no more than `most`."""
-        if not (self.times and verdict is self._verdict and abs(moved - self._moved) <= most):
+        if not (self.times and verdict is self.verdict and abs(moved - self._moved) <= most):
             self.times, self.since = 0, now
         self.times += 1
-        self._verdict, self._moved = verdict, moved
+        self.verdict, self._moved = verdict, moved
 
     def stays(self, now: int, seconds: float) -> bool:
         """Say whether several answers said the same, for so many seconds."""
@@ -113,6 +118,7 @@ class Lending:
         self._gone: set[str] = set()
         self._left: list[Loan] = []
         self._since = 0
+        self._unlisted: dict[str, _Heard] = {}
 
     def hand(self, loan: Loan) -> None:
         """Ask the venue for a loan, once what is on record now is on the disk."""
@@ -199,7 +205,7 @@ class Lending:
         ours = self._account.owed(loan.asset)
         if abs(funds.debt - ours) > DUST:
             is_interest = abs(funds.debt - ours) <= slack(funds.debt, ours)
-            remedy = "Try again in two minutes." if is_interest else "Look at abidance reconcile."
+            remedy = "Try again in five minutes." if is_interest else "Look at abidance reconcile."
             found = f"{loan.asset} owed: the venue says {funds.debt}, our books {ours}."
             raise NotSentError(f"{found} {remedy}", remedy)
         amount = -funds.debt if loan.is_whole else loan.amount
@@ -309,6 +315,8 @@ class Lending:
         if not self._turn.locked():
             async with self._turn:
                 await self._due()
+                if not self._lender.lists_all:
+                    await self._book_unlisted()
 
     async def _due(self, loan: Loan | None = None) -> Decimal:
         """Book the interest that was charged since it was asked for last, and return that of a loan's asset.
@@ -324,7 +332,7 @@ class Lending:
         until = asked_at - LISTED
         rows = await self._charged(self._since or asked_at, until)  # of nothing, too: it closes a rounding
         ours = [each for each in rows if self._begins(since.get(each.asset, asked_at)) < each.ts <= until]
-        news = [each for each in ours if not self._account.has(self._event(each, ZERO, ZERO))]
+        news = [each for each in ours if not self._is_booked(each)]
         waits = [each for each in news if loan is not None and each.asset == loan.asset]
         if booked := [each for each in news if each not in waits]:
             funds = await self._all_funds()
@@ -333,6 +341,29 @@ class Lending:
         if not waits:
             self._since = max(until, self._since)
         return -sum((each.amount for each in waits), ZERO)
+
+    def _is_booked(self, row: Moved) -> bool:
+        """Say whether interest was booked before: by its own id, or without a list in a minute after it."""
+        ids = [row.id]
+        if not self._lender.lists_all:
+            ids += map(_unlisted, range(row.ts // MINUTE + 1, (row.ts + OVERLAP) // MINUTE + 1))
+        rows = (msgspec.structs.replace(row, id=each) for each in ids)
+        return any(self._account.has(self._event(each, ZERO, ZERO)) for each in rows)
+
+    async def _book_unlisted(self) -> None:
+        """Book by how much a debt stays above our books, while the venue says that this is interest.
+
+        The lists that should have it were asked for in between.
+        """
+        found, now = await self._all_funds(), self._way.wire.now()
+        for asset in self._account.debts():
+            funds = found.get(asset) or Funds(asset, ZERO, ZERO)
+            more = funds.debt - self._account.owed(asset)
+            heard = self._unlisted.setdefault(asset, _Heard())
+            heard.take(DUST < more <= min(funds.interest, slack(funds.debt)), more, DUST, now)
+            if heard.verdict and heard.stays(now, UNLISTED):
+                row = Moved(asset, -more, now, _INTEREST, _unlisted(now // MINUTE))
+                self._tell(self._event(row, more, ZERO))
 
     def _begins(self, since: int) -> int:
         """Return after which moment (ns UTC) interest is of what is owed since then."""
@@ -390,6 +421,10 @@ def _judged(moved: Decimal, amount: Decimal, due: Decimal, most: Decimal) -> boo
         if abs(moved - base - more) <= most
     }
     return said.pop() if len(said) == 1 else None
+
+
+def _unlisted(minute: int) -> str:
+    return f"unlisted {minute}"
 
 
 def _failure(error: Exception) -> str:
