@@ -205,7 +205,7 @@ class Lending:
         ours = self._account.owed(loan.asset)
         if abs(funds.debt - ours) > DUST:
             is_interest = abs(funds.debt - ours) <= slack(funds.debt, ours)
-            remedy = "Try again in five minutes." if is_interest else "Look at abidance reconcile."
+            remedy = "Try again in a few minutes." if is_interest else "Look at abidance reconcile."
             found = f"{loan.asset} owed: the venue says {funds.debt}, our books {ours}."
             raise NotSentError(f"{found} {remedy}", remedy)
         amount = -funds.debt if loan.is_whole else loan.amount
