@@ -105,7 +105,32 @@ def test_rare_kinds_take_the_place_of_the_ones_they_are_like_alone() -> None:
         (Random(f"kind:{seed}").choices(kinds, weights)[0].name, kind_of(seed).name) for seed in range(500)
     }
 
-    assert drawn == {*((each.name, each.name) for each in kinds), ("spot", "coins"), ("routed", "apart")}
+    instead = {("spot", "coins"), ("routed", "apart"), ("shared", "margin"), ("kucoin", "kucoin-margin")}
+    assert drawn == {*((each.name, each.name) for each in kinds), *instead}
+
+
+@pytest.mark.parametrize("kind", ["margin", "kucoin-margin"])
+def test_a_world_of_margin_trades_from_that_account_alone_and_borrows_nothing(
+    tmp_path: Path, kind: str
+) -> None:
+    place = Place(1, tmp_path, KINDS[kind])
+
+    async def lives() -> None:
+        works = [asyncio.ensure_future(each) for each in (*map(place.play, place.sites), place.keep_alive())]
+        await asyncio.sleep(30.0)
+        for work in works:
+            work.cancel()
+        await asyncio.wait(works)
+
+    with faulty(place.disk):
+        run_virtual(lives(), place.loop)
+
+    (site,) = place.sites
+    (owner,) = site.exchange.desk.accounts.values()
+    assert site.account is owner.margin
+    assert {line.why for line in site.account.ledger} >= {"trade", "fee"}
+    assert site.account.debts == {}
+    assert owner.ledger == []
 
 
 def test_fees_are_taken_in_a_coin_until_the_account_has_none_left() -> None:

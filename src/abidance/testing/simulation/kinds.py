@@ -4,7 +4,7 @@ A seed decides which one it plays; `kind_of` says which.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from random import Random
 
@@ -23,6 +23,7 @@ from abidance.testing.simulation.story import Shares, Terms
 from abidance.venues.dialect import Frame
 from abidance.venues.net.config import AddressConfig, FeedConfig
 from abidance.venues.sim.config import FeeTier, VenueConfig
+from abidance.venues.wallets import CROSS_MARGIN
 
 SPOT, CONTRACT, ELSEWHERE = "BTC/USDT@BINANCE", "BTC/USDT:USDT@BINANCE", "BTC/USDT@BYBIT"
 KRAKEN, KUCOIN, MEXC = "BTC/USDT@KRAKEN", "BTC/USDT@KUCOIN", "BTC/USDT@MEXC"
@@ -47,7 +48,7 @@ UNCOUNTED = frozenset({KUCOIN, MEXC})
 CANCEL, PLACE, ASK = "DELETE", "POST", "GET"
 COIN, COIN_PRICE = "BNB", Decimal(500)
 """What pays fees where the account has any, and what one of it costs, in quote units."""
-INSTEAD = {"spot": "coins", "routed": "apart"}
+INSTEAD = {"spot": "coins", "routed": "apart", "shared": "margin", "kucoin": "kucoin-margin"}
 """Kinds that take the place of others in a quarter of the worlds that these would be."""
 RARE = 0.25
 
@@ -123,6 +124,14 @@ TONGUES: Mapping[str, Tongue] = {
     ),
 }  # fmt: skip
 
+OF_MARGIN: Mapping[str, Tongue] = {
+    SPOT: replace(TONGUES[SPOT], order="/sapi/v1/margin/order", signed="/sapi/v1/margin"),
+    KUCOIN: replace(
+        TONGUES[KUCOIN], order="/api/v3/hf/margin/order", signed="/api/v3", money="/margin/accounts", placing=("order",),
+    ),
+}  # fmt: skip
+"""Where orders are paid from a cross margin account."""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -132,7 +141,7 @@ class Kind:
     same instrument, and entries have goals beside their stops, at market in half of the worlds; in half of those with
     perpetuals entries have such goals, too. In one that `is_apart` each instrument has a strategy of its own, and
     nothing is routed. Fees are taken in its `coin`, if it has one, while the account has any. `shares` are what one
-    asset and one venue may come to.
+    asset and one venue may come to. One `of_margin` trades from cross margin accounts, and borrows nothing.
     """
 
     name: str
@@ -144,6 +153,11 @@ class Kind:
     coin: str = ""
     is_apart: bool = False
     shares: Shares = USUAL
+    of_margin: bool = False
+
+    def tongue(self, id: str) -> Tongue:
+        """Return what must be known of the requests to the venue of an instrument."""
+        return (OF_MARGIN if self.of_margin else TONGUES)[id]
 
     @property
     def traders(self) -> tuple[tuple[str, str], ...]:
@@ -178,6 +192,8 @@ KINDS = {
         Kind("mexc", (MEXC,), 2, largest=LARGEST),
         Kind("coins", (SPOT,), 0, coin=COIN),
         Kind("apart", (SPOT, ELSEWHERE), 0, is_apart=True, shares=APART),
+        Kind("margin", (SPOT,), 0, is_shared=True, of_margin=True),
+        Kind("kucoin-margin", (KUCOIN,), 0, largest=LARGEST, of_margin=True),
     )
 }
 
@@ -220,7 +236,8 @@ def terms_of(kind: Kind) -> tuple[Terms, ...]:
         sizes = rules.tick, rules.lot, rules.min_notional, rules.min_quantity
         coin = COIN_PRICE if kind.coin else Decimal(0)
         terms = Terms(id, rules.venue, rules.base, rules.quote, *sizes)
-        terms = terms._replace(execution=TONGUES[id].execution, stops=TONGUES[id].stops)
+        tongue = kind.tongue(id)
+        terms = terms._replace(execution=tongue.execution, stops=tongue.stops)
         found.append(
             terms._replace(
                 is_perpetual=rules.is_perpetual,
@@ -238,9 +255,9 @@ def config_of(seed: int, kind: Kind) -> RunConfig:
     strategies = tuple(_strategy(seed, kind, name, home) for name, home in kind.traders)
     addresses = {
         instrument(id).venue: AddressConfig(
-            rest_url=f"http://{TONGUES[id].host}", stream_url=f"ws://{TONGUES[id].host}{TONGUES[id].streams}"
+            rest_url=f"http://{tongue.host}", stream_url=f"ws://{tongue.host}{tongue.streams}"
         )
-        for id in kind.instruments
+        for id, tongue in ((id, kind.tongue(id)) for id in kind.instruments)
     }
     return RunConfig(
         instruments=kind.instruments,
@@ -249,6 +266,7 @@ def config_of(seed: int, kind: Kind) -> RunConfig:
         routing=RoutingConfig(routes=kind.routes),
         venues={instrument(id).venue: _costs(id) for id in kind.instruments},
         perpetuals=PerpetualsConfig(set_at_venue=True),
+        spot_wallets={instrument(id).venue: CROSS_MARGIN for id in kind.instruments if kind.of_margin},
         risk=RiskConfig(
             limits=LimitsConfig(
                 max_order_value=kind.largest,

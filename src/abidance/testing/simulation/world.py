@@ -41,7 +41,6 @@ from abidance.testing.simulation.disk import Died, Disk
 from abidance.testing.simulation.kinds import (
     CONTRACT,
     SPOT,
-    TONGUES,
     Kind,
     coins_of,
     config_of,
@@ -139,12 +138,12 @@ class Site:
 
     def __init__(self, seed: int, kind: Kind, instrument_id: str, walk: Walk, pulse: VirtualPulse) -> None:
         epoch, coin = epoch_of(kind), kind.coin
-        self.tongue = TONGUES[instrument_id]
+        self.tongue = kind.tongue(instrument_id)
         self.walk = walk
         self.market = _market(seed, instrument_id, walk, epoch)
         self.venue = self.market.instrument.venue
         self.least = self.market.instrument.min_notional
-        self.account = Account(
+        owner = Account(
             "a-key",
             SECRET,
             PHRASE,
@@ -152,8 +151,9 @@ class Site:
             taker=taker_of(instrument_id),
             fee_asset=coin,
         )
+        self.account = owner.open_margin() if kind.of_margin else owner
         self.exchange = LocalExchange(
-            [self.market], start=epoch, clock=pulse, accounts=[self.account],
+            [self.market], start=epoch, clock=pulse, accounts=[owner],
             limited=True, grade=grade_of(seed, kind),
         )  # fmt: skip
         self.exchange.desk.transfer(self.account, "USDT", FUNDS, epoch)
