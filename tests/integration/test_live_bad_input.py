@@ -30,8 +30,10 @@ from abidance.security.keys import ExchangeKey, Keys
 from abidance.security.permissions import Verdict
 from abidance.security.secret import Secret
 from abidance.security.vault import Cost, Vault
-from abidance.testing.exchange import Account, LocalExchange, generated
+from abidance.testing.exchange import Account, Fault, LocalExchange, Wrong, generated
 from abidance.testing.exchange.accounts import Permissions
+from abidance.testing.exchange.faults import Faults
+from abidance.venues import identity
 from tests.postgres import driver
 
 BTC, PERP, KUCOIN = "BTC/USDT@BINANCE", "BTC/USDT:USDT@BINANCE", "BTC/USDT@KUCOIN"
@@ -42,9 +44,11 @@ SECRETS = {
     "hedged": ("k-hedged", "s-hedged"),
     "reading": ("k-reading", "s-reading"),
     "stranger": ("k-nobody-knows", "s-main"),
+    "twin": ("k-twin", "s-twin"),
     "mistyped": ("k-main", "s-mistyped"),
 }
-"""Key and secret of each name in the vault, the last two of which the exchange does not know."""
+"""Key and secret of each name in the vault: of `stranger` and `mistyped` the exchange knows nothing, and `twin` is of
+main's account."""
 
 
 @dataclass
@@ -97,6 +101,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     vault.add(ExchangeKey("KUCOIN", "mistyped", Secret("k-kucoin"), Secret("s-kucoin"), phrase, 1))
     vault.add(ExchangeKey("KUCOIN", "main", Secret("k-kucoin"), Secret("s-kucoin"), none, 1))
     accounts = {name: Account(*SECRETS[name]) for name in ("main", "poor", "hedged", "reading")}
+    accounts["twin"] = Account(*SECRETS["twin"], number=accounts["main"].number)
     accounts["hedged"].is_hedged = True
     accounts["reading"].permissions = Permissions(trade=False)
     clock = WallClock()
@@ -239,6 +244,46 @@ def test_a_second_bot_on_one_account_is_told_and_sends_nothing(home: Home, tmp_p
 
     assert "trades on the account BINANCE main" in error.found
     assert error.exit_code == 6
+    assert not home.orders()
+
+
+STUMBLES = [Wrong.ERROR, Wrong.PAGE, Wrong.LIMIT]
+NUMBER = "/api/v3/account"
+"""Where Binance is asked for its number of the account."""
+
+
+@pytest.fixture
+def stumbling(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
+    monkeypatch.setattr(identity, "PAUSE", 0.01)
+    yield home.exchange.faults
+    home.exchange.faults.clear()
+
+
+@pytest.mark.parametrize("what", STUMBLES)
+def test_a_second_bot_with_another_key_is_found_out_though_the_venue_stumbles_over_the_number(
+    home: Home, stumbling: Faults, what: Wrong
+) -> None:
+    fault = stumbling.add(Fault(what, NUMBER))
+
+    with alone(home.userdir, held(home, "k-main", str(home.accounts["main"].number))):
+        error = home.types("--account", "twin", bot="second")
+
+    assert fault.hits == 1
+    assert "trades on the account BINANCE twin" in error.found
+    assert not home.orders()
+
+
+@pytest.mark.parametrize("what", STUMBLES)
+def test_no_bot_begins_on_an_account_whose_number_its_venue_does_not_tell(
+    home: Home, stumbling: Faults, what: Wrong
+) -> None:
+    stumbling.add(Fault(what, NUMBER, times=0))
+
+    error = home.types(bot="unnumbered")
+
+    assert "BINANCE did not tell which account the key opens" in error.found
+    assert error.exit_code == 8
+    assert not (home.userdir / "runs" / "unnumbered" / ACCOUNTS).exists()
     assert not home.orders()
 
 

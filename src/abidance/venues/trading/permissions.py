@@ -127,23 +127,27 @@ async def ask_permissions(
     return _understood(venue, inquiry, answer, pulse.wall())
 
 
-def _understood(venue: str, inquiry: _Inquiry, answer: Answer, now: int) -> Permissions:
+def fault_in(venue: str, answer: Answer, now: int) -> ConfigError | VenueError | None:
+    """Return what an answer to a signed question says is wrong with the key, our clock or the venue, if it is known."""
+    inquiry = _INQUIRIES[venue]
     try:
         code = inquiry.code(answer)
     except UNREADABLE:
         code = ""
-        if answer.status < 500 and answer.status not in (418, 429):
-            raise _unread(venue, answer) from None
     if code in inquiry.faults:
-        raise _fault(venue, inquiry.faults[code], _skew(answer, now))
-    if answer.status >= 500 or answer.status in (418, 429):
-        raise _fault(venue, Fault.BUSY)
-    if code or answer.status != 200:
-        raise _unread(venue, answer)
+        return _fault(venue, inquiry.faults[code], _skew(answer, now))
+    return _fault(venue, Fault.BUSY) if answer.status >= 500 or answer.status in (418, 429) else None
+
+
+def _understood(venue: str, inquiry: _Inquiry, answer: Answer, now: int) -> Permissions:
+    if fault := fault_in(venue, answer, now):
+        raise fault
     try:
-        return inquiry.read(answer.body, now)
+        if answer.status == 200 and not inquiry.code(answer):
+            return inquiry.read(answer.body, now)
     except (*UNREADABLE, OverflowError):
-        raise _unread(venue, answer) from None
+        pass
+    raise _unread(venue, answer)
 
 
 def _fault(venue: str, fault: Fault, skew: str = "") -> ConfigError | VenueError:
