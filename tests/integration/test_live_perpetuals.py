@@ -211,14 +211,14 @@ async def test_nothing_is_sent_while_the_account_is_set_otherwise_than_the_confi
         assert not (place.folder / JOURNAL).exists()
 
 
-async def test_two_strategies_cannot_want_one_instrument_differently(place: Contracts) -> None:
+async def test_two_strategies_cannot_hold_one_perpetual(place: Contracts) -> None:
     slow, fast = (
         StrategyConfig(strategy="EmaCross", name=name, leverage=leverage, allocation=0.5)
         for name, leverage in (("slow", 1), ("fast", 3))
     )
 
     async with place:
-        with pytest.raises(ConfigError, match="slow and fast want BTC/USDT:USDT"):
+        with pytest.raises(ConfigError, match="slow and fast may both hold BTC/USDT:USDT"):
             await place.live(60, strategies=(slow, fast))
 
 

@@ -1,7 +1,7 @@
 """Whose it is when a venue acts on an account's position as a whole: funding, a liquidation.
 
-A venue knows one position of an instrument; several strategies may hold parts of it, even against each other. What is
-shared out adds up to the last unit.
+A venue knows one position of an instrument, and several strategies may hold parts of it. What is shared out adds up to
+the last unit.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -245,6 +245,10 @@ class RunConfig(Config):
         own = strategy.instruments
         return tuple(dict.fromkeys((*own, *(id for home in own for id in routes.get(home, ())))))
 
+    def places(self) -> list[tuple[StrategyConfig, tuple[str, ...]]]:
+        """Return the strategies of a resolved run, each with what it trades and where else its entries may go."""
+        return [(each, self.places_of(each)) for each in self.strategies]
+
     def resolved(self) -> "RunConfig":
         """Return the same run with every strategy and venue complete: nothing is left to be taken from elsewhere."""
         strategies = tuple(

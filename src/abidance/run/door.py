@@ -360,17 +360,23 @@ def heed(folder: Path, extent: Extent, *, is_unwritten: bool = False) -> Answer:
 
     A switch that no disk took is told with `is_unwritten`.
     """
-    return _send(folder, Heed(extent, is_unwritten))
+    return _send(folder, Heed(extent, is_unwritten), PATIENCE + 1, is_stuck=True)
 
 
-def _send(folder: Path, wish: Wish | Leave | Heed) -> Answer:
+def _send(
+    folder: Path, wish: Wish | Leave | Heed, patience: float = 3 * PATIENCE, *, is_stuck: bool = False
+) -> Answer:
+    """Hand something over and return its answer; one who `is_stuck` unless he answers in time is to be ended."""
     line = msgspec.json.encode(wish) + b"\n"
     if len(line) > LONGEST:
         raise UsageError(f"A request of {len(line)} bytes is too long.", f"Send at most {LONGEST}.")
+    remedy = "Look at its journal before trying again."
     try:
         with _reaching(folder / DOOR) as address, socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(3 * PATIENCE)
+            connection.settimeout(patience)
             connection.connect(address)
+            if is_stuck:
+                remedy = _STUCK.format(_peer(connection)[0] or "of its process")
             connection.sendall(line)
             answer = _read(connection)
     except (FileNotFoundError, ConnectionRefusedError):
@@ -378,13 +384,9 @@ def _send(folder: Path, wish: Wish | Leave | Heed) -> Answer:
             f"The bot in {folder.name} is not running.", "Start it first: nothing trades while it is stopped."
         ) from None
     except OSError as error:
-        raise AbidanceError(
-            f"The bot in {folder.name} did not answer ({error}).", "Look at its journal before trying again."
-        ) from error
+        raise AbidanceError(f"The bot in {folder.name} did not answer ({error}).", remedy) from error
     if not answer:
-        raise AbidanceError(
-            f"The bot in {folder.name} did not answer.", "Look at its journal before trying again."
-        )
+        raise AbidanceError(f"The bot in {folder.name} did not answer.", remedy)
     return msgspec.json.decode(answer, type=Answer)
 
 
@@ -424,10 +426,17 @@ def _reaching(path: Path) -> Iterator[str]:
 
 def _is_own(connection: socket.socket) -> bool:
     """Say whether the same user, or root, stands at the other end, where the system tells."""
+    return _peer(connection)[1] in (None, 0, os.geteuid())
+
+
+def _peer(connection: socket.socket) -> tuple[int | None, int | None]:
+    """Return the process and the user at the other end, None where the system does not tell."""
     if not hasattr(socket, "SO_PEERCRED"):
-        return True
-    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return struct.unpack("3i", found)[1] in (0, os.geteuid())
+        return None, None
+    pid, user, _ = struct.unpack(
+        "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
+    return pid, user
 
 
 def _read(connection: socket.socket) -> bytes:

@@ -33,6 +33,7 @@ from abidance.run.fees import dear_fees_at
 from abidance.run.keys import check_key, credentials_of, rest_url_of, watch_key
 from abidance.run.lease import Claim, Doubt, leased, lock_of
 from abidance.run.live import LivePaper, run_live
+from abidance.run.perpetuals import check_holders
 from abidance.run.setup import Material
 from abidance.run.strangers import strangers_at
 from abidance.run.trading import Access, LiveTrading, check_sync
@@ -84,6 +85,7 @@ def _names_of(config: RunConfig) -> list[InstrumentName]:
 def make_ready(config: RunConfig, keys: Keys, account: str = ACCOUNT) -> dict[str, Ready]:
     """Return what is needed to trade at each venue. Raises ConfigError or VenueError saying what stands against it."""
     check_sync(config)
+    check_holders(config.ready().places())
 
     async def ask() -> dict[str, Ready]:
         found, pulse, names = {}, RealPulse(), _names_of(config)

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Literal
 from abidance.engine.config import StrategyConfig
 from abidance.kernel.config import Config
 from abidance.model.errors import ConfigError, UsageError
-from abidance.model.instrument import Instrument
+from abidance.model.instrument import Instrument, InstrumentKind, parse_instrument_id
 from abidance.model.money import to_decimal
 
 if TYPE_CHECKING:  # a backtest has this table, too, and talks to no account
     from abidance.venues.account import AccountDialect
     from abidance.venues.trading.modes import Wanted
     from abidance.venues.trading.wire import Wire
+
+
+Places = Sequence[tuple[StrategyConfig, Sequence[str]]]
+"""The strategies of a run, each with the instruments that it may hold, by routes too."""
 
 
 class PerpetualsConfig(Config):
@@ -25,31 +29,36 @@ class PerpetualsConfig(Config):
     """Whether a leverage or margin mode that differs is set at the venue at the start; else it stops new risk."""
 
 
-def wanted_of(
-    config: PerpetualsConfig,
-    places: Sequence[tuple[StrategyConfig, Sequence[str]]],
-    instruments: Mapping[str, Instrument],
-) -> "Wanted":
-    """Return how each perpetual of a run is to be traded, `places` being what each strategy may hold, by routes too.
+def check_holders(places: Places) -> None:
+    """Raise ConfigError where two strategies may hold one perpetual.
 
-    Raises ConfigError where strategies want it differently.
+    An account has one position of it: what one of them holds would close what the other does, and no stop or exit of
+    either would be its own.
     """
-    from abidance.venues.account import Mode
-    from abidance.venues.trading.modes import Wanted
-
-    modes: dict[str, Mode] = {}
     whose: dict[str, str] = {}
     for each, ids in places:
         for id in ids:
-            if not instruments[id].is_perpetual:
+            if parse_instrument_id(id).kind is InstrumentKind.SPOT:
                 continue
-            mode = Mode(to_decimal(each.leverage), config.margin == "isolated")
-            if modes.setdefault(id, mode) != mode:
+            if whose.setdefault(id, each.name) != each.name:
                 raise ConfigError(
-                    f"{whose[id]} and {each.name} want {id} with different leverages, and an account has one for it.",
-                    "Give both the same leverage, or trade them with an account each.",
+                    f"{whose[id]} and {each.name} may both hold {id}, of which an account has one position.",
+                    "With real orders give each perpetual to one strategy, or trade them with an account each.",
                 )
-            whose.setdefault(id, each.name)
+
+
+def wanted_of(config: PerpetualsConfig, places: Places, instruments: Mapping[str, Instrument]) -> "Wanted":
+    """Return how each perpetual of a run is to be traded: by its strategy's leverage, where entries may go, too."""
+    from abidance.venues.account import Mode
+    from abidance.venues.trading.modes import Wanted
+
+    is_isolated = config.margin == "isolated"
+    modes = {
+        id: Mode(to_decimal(each.leverage), is_isolated)
+        for each, ids in places
+        for id in ids
+        if instruments[id].is_perpetual
+    }
     return Wanted(modes, config.set_at_venue)
 
 

@@ -58,7 +58,7 @@ from abidance.run.killing import Extent, killed
 from abidance.run.lease import Doubt
 from abidance.run.lending import LoanDesk, check_debts, lenders_of
 from abidance.run.live import HISTORY, LivePaper
-from abidance.run.perpetuals import check_purses, enforce, wanted_of
+from abidance.run.perpetuals import check_holders, check_purses, enforce, wanted_of
 from abidance.run.relay import HURRY, Relay
 from abidance.run.rules import Ask, RulesWatch, published, scarce
 from abidance.run.setup import Core, Key, Material, engine_of, opening_of
@@ -149,9 +149,9 @@ class LiveTrading(LivePaper):
         self.dialects = _dialects(material, access)
         config = material.config
         check_sync(config)
+        check_holders(places := config.places())
         self._syncing, self._storing = apart(), apart()
         self._stored: asyncio.Future[int] | None = None
-        places = [(each, config.places_of(each)) for each in config.strategies]
         self._wanted = wanted_of(config.perpetuals, places, material.instruments)
         super().__init__(replace(material, is_real=True), folder)
         self._departures = self._noted()

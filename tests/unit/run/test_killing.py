@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from abidance.model.errors import AbidanceError
 from abidance.model.event import Control, ControlAction
 from abidance.run import killing
-from abidance.run.door import Door, NotRunningError, heed
+from abidance.run.door import DOOR, Door, NotRunningError, heed
 from abidance.run.killing import Extent, killed
 from abidance.run.switch import Switch
 
@@ -129,6 +131,21 @@ def test_a_bot_that_stands_still_is_told_of_by_its_door(
 
     assert answer.error == "The bot has not heeded its kill switch."
     assert f"kill -9 {os.getpid()}" in answer.remedy
+
+
+def test_a_process_that_hangs_as_a_whole_is_told_of_with_its_number_after_as_long(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("abidance.run.door.PATIENCE", -0.9)  # and a second more for the way
+    killing.kill(folder, "ada")
+
+    with socket.socket(socket.AF_UNIX) as door:  # the system takes connections for it, and nobody reads them
+        door.bind(str(folder / DOOR))
+        door.listen(1)
+        with pytest.raises(AbidanceError, match="did not answer") as told:
+            heed(folder, Extent.ENTRIES)
+
+    assert f"kill -9 {os.getpid()}" in told.value.remedy
 
 
 def test_nobody_heeds_a_switch_where_no_bot_runs(folder: Path) -> None:

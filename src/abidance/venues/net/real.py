@@ -67,6 +67,12 @@ class AiohttpSocket:
             return
 
 
+async def _stay(_: object, __: object, told: aiohttp.TraceRequestRedirectParams) -> None:
+    """Follow no redirect of a stream: what logs in there would be told to whoever it leads to."""
+    if "Sec-WebSocket-Key" in told.headers:
+        raise DisconnectedError(f"No connection: it leads elsewhere (HTTP {told.response.status}).", _NETWORK)
+
+
 class AiohttpTransport:
     """Connections and requests over one aiohttp session; enter it before use, within a running loop.
 
@@ -78,7 +84,11 @@ class AiohttpTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "AiohttpTransport":
-        self._session = aiohttp.ClientSession(timeout=_PATIENCE, headers={"User-Agent": "abidance"})
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_redirect.append(_stay)
+        self._session = aiohttp.ClientSession(
+            timeout=_PATIENCE, headers={"User-Agent": "abidance"}, trace_configs=[tracing]
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
