@@ -433,3 +433,30 @@ async def test_a_listen_key_that_nobody_could_keep_alive_is_followed_by_another_
     assert (before, first.is_over, first.path == second.path) == (1, True, False)
     assert world.filled(order) == D("0.1")
     assert (told[-1], asked_since) == ("OrderFilled", 0)  # nobody had to ask
+
+
+@pytest.mark.parametrize(
+    ("wrong", "left", "entered", "held"),
+    [
+        (None, "OrderFilled", "OrderFilled", "-0.1"),
+        (Wrong.SLOW, "OrderFilled", "OrderFilled", "-0.1"),
+        (Wrong.LOST, "OrderFilled", "OrderFilled", "-0.1"),  # the stream tells what the answer does not
+        (Wrong.DEAF, "OrderAbandoned", "OrderRejected", "0.1"),
+    ],
+    ids=str,
+)
+async def test_the_entry_of_a_reversal_leaves_after_its_exit_was_answered_or_not_at_all(
+    world: World, wrong: Wrong | None, left: str, entered: str, held: str
+) -> None:
+    world.submit(Side.BUY, "0.1")
+    await world.advance(1)
+    if wrong is not None:
+        world.exchange.faults.add(Fault(wrong, world.scene.order, 0, 1, 3.0))
+
+    exit = world.submit(Side.SELL, "0.1", reduce_only=True)
+    entry = world.submit(Side.SELL, "0.1")
+    await world.advance(60)
+
+    assert (world.told(exit)[-1], world.told(entry)[-1]) == (left, entered)
+    assert world.exposed() == {world.btc.id: D(held)}
+    assert world.placed(entry) == (entered == "OrderFilled")

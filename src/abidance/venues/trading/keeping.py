@@ -23,6 +23,7 @@ from abidance.venues.net.transport import within
 from abidance.venues.trading.inquiry import LAG, Inquiry
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register
+from abidance.venues.trading.room import UNSENT
 from abidance.venues.trading.tracked import Tracked
 
 SETTLE = 15 * SECOND_NS
@@ -181,7 +182,12 @@ class Keeping:
         return turn
 
     async def make_room(self, tracked: Tracked) -> None:
-        """Take back the exits that keep the assets of one that is about to leave; we hold them from now on."""
+        """Take back the exits that keep the assets of one that is about to leave; we hold them from now on.
+
+        The entry of a reversal waits for its exit.
+        """
+        if self._capability.reduce_only and not tracked.request.reduce_only:
+            await self._follow(tracked)
         if not self._competes(tracked):
             return
         for other in self._register.beside(tracked):
@@ -193,6 +199,21 @@ class Keeping:
                 is_off = other.is_standing and await self._withdraw(other)
             if is_off:
                 self._way.log.info("stop_held_by_us", order=other.id, while_sending=tracked.id)
+
+    async def _follow(self, entry: Tracked) -> None:
+        """Wait until the exits that leave at market on an entry's side are answered: overtaken, they close nothing.
+
+        Then the entry would have closed the position in their place. Where an answer does not tell, it is not sent.
+        """
+        wish = entry.request.instrument, entry.request.side, OrderType.MARKET, True
+        for other in list(self._register.open()):
+            exit = other.request
+            if (exit.instrument, exit.side, exit.type, exit.reduce_only) == wish:
+                await self._answered(other)
+                if other.told is OrderState.UNKNOWN and not other.is_closed:
+                    why = f"{UNSENT}the outcome of {other.id}, which closes the position before it, is not known"
+                    self._register.came_to_nothing(entry, why, self._way.pulse.wall())
+                    return
 
     async def _answered(self, tracked: Tracked) -> None:
         """Wait until whatever was sent of an order is answered."""
