@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SPEED = 86_400.0
 """One day a second: hourly bars move visibly, and a year is over in six minutes."""
+_OWN_NAME = "Give this one its own name: --set name=NAME"
 
 
 class FeedKind(StrEnum):
@@ -145,11 +146,11 @@ def trade(
             confirmed(loaded, accounts, confirm, console, told)
             with alone(userdir, accounts, loaded.lease, loaded.name) as doubt, serving():
                 if fresh:  # not before it is confirmed: what is on record protects positions
-                    _set_aside(folder, console)
+                    _set_aside(folder, console, for_money=True)
                 trading(partial(run_trading, owned=Owned(accounts, keys, doubt)))
             return
         if fresh:
-            _set_aside(folder, console)
+            _set_aside(folder, console, for_money=False)
         if feed is FeedKind.LIVE:
             from abidance.run.live import run_live
 
@@ -324,11 +325,11 @@ def _telling_apart(config: "RunConfig", folder: Path) -> Iterator[None]:
     except JournalError as error:
         if not any(word in error.found for word in ("configuration", "another mode")):
             raise
-        found = f"A bot named {config.name} with other settings or other data is on record in {folder}."
         if "another mode" in error.found:
             found = f"What a bot named {config.name} did on paper and with real orders is never on one record: {error.found}"
+            raise JournalError(found, _OWN_NAME) from error
         raise JournalError(
-            found,
+            f"A bot named {config.name} with other settings or other data is on record in {folder}.",
             "Start anew with --fresh (the record is moved aside), or give this one its own name: --set name=NAME",
         ) from error
 
@@ -364,15 +365,20 @@ def _check_released(folder: Path) -> None:
         )
 
 
-def _set_aside(folder: Path, console: "Console") -> None:
-    """Move a bot's folder out of the way. Raises JournalError while it runs."""
+def _set_aside(folder: Path, console: "Console", *, for_money: bool) -> None:
+    """Move a bot's folder out of the way. Raises JournalError while it runs, and on paper where it has real orders."""
     from abidance.model.errors import JournalError
+    from abidance.run.golive import is_about_money
 
     if not folder.exists():
         return
     if is_running(folder):
         raise JournalError(
             f"The bot in {folder} is running.", "Stop it first, or give this one its own name."
+        )
+    if not for_money and is_about_money(folder):
+        raise JournalError(
+            f"What is on record in {folder} has real orders, or may have: it stays where it is.", _OWN_NAME
         )
     aside = aside_of(folder, datetime.now(UTC))
     _check_released(folder)  # it may have been thrown while a person was asked

@@ -251,11 +251,23 @@ def bind(folder: Path, accounts: Mapping[str, Ready]) -> None:
     write_whole(place, "".join(f"{name}\t{number}".rstrip() + "\n" for name, number in now.items()).encode())
 
 
+def is_about_money(folder: Path) -> bool:
+    """Say whether a bot's record has real orders, or may have: one that cannot be read, and is bound to accounts."""
+    record = folder / JOURNAL
+    try:
+        return record.exists() and _is_live(record)
+    except (JournalError, OSError):
+        return (folder / ACCOUNTS).exists()
+
+
+def _is_live(record: Path) -> bool:
+    with record.open("rb") as file:
+        return read_opening(file, record.name)[0].mode == "live"
+
+
 def _check_unbound(record: Path, place: Path, now: Mapping[str, str]) -> None:
     """Raise JournalError for a record of real orders of which nothing says whose account it is."""
-    with record.open("rb") as file:
-        mode = read_opening(file, record.name)[0].mode
-    if mode == "live":
+    if _is_live(record):
         raise JournalError(
             f"There is a record of real orders in {record.parent}, and nothing says of which account: {place.name} is gone.",
             f"Put the file back. It has one line for each account, such as {next(iter(now))}; "

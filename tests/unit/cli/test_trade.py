@@ -6,13 +6,17 @@ import signal
 from pathlib import Path
 
 import pytest
+import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
 from abidance.cli import demo, main, trade
 from abidance.cli.trade import Stop
-from abidance.model.errors import JournalError
+from abidance.journal.record import RunHeader
+from abidance.journal.store import FileJournal
+from abidance.model.errors import AbidanceError, DataError, JournalError
 from abidance.model.order import Fill
+from abidance.run.golive import ACCOUNTS
 from abidance.run.paper import JOURNAL
 from tests.unit.backtest.results import make_fill
 
@@ -58,7 +62,7 @@ def test_what_is_set_aside_is_kept_however_often(tmp_path: Path) -> None:
     for number in range(3):
         folder.mkdir(parents=True)
         (folder / JOURNAL).write_text(str(number))
-        trade._set_aside(folder, quiet())
+        trade._set_aside(folder, quiet(), for_money=False)
 
     kept = sorted((path / JOURNAL).read_text() for path in folder.parent.iterdir())
 
@@ -67,7 +71,7 @@ def test_what_is_set_aside_is_kept_however_often(tmp_path: Path) -> None:
 
 
 def test_nothing_to_set_aside_is_no_trouble(tmp_path: Path) -> None:
-    trade._set_aside(tmp_path / "bot", quiet())
+    trade._set_aside(tmp_path / "bot", quiet(), for_money=False)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -79,9 +83,75 @@ def test_a_running_bot_is_not_set_aside(tmp_path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
         with pytest.raises(JournalError, match="is running"):
-            trade._set_aside(folder, quiet())
+            trade._set_aside(folder, quiet(), for_money=False)
 
     assert folder.exists()
+
+
+def recorded(userdir: Path, mode: str) -> Path:
+    """Put a record of a bot named `bot` down, and return it."""
+    record = userdir / "runs" / "bot" / JOURNAL
+    FileJournal(record, RunHeader("r", "bot", mode, 0, "1.0", "c" * 64, {}, ())).close()
+    return record
+
+
+def refused(userdir: Path, *flags: str) -> AbidanceError:
+    """Type the command for a bot of that name on paper, and return what it ended with."""
+    app = typer.Typer()
+    app.command()(trade.trade)
+    typed = ["-s", "EmaCross", "-p", "BTC/USDT", "--set", "name=bot", "--plain", "--userdir", str(userdir)]
+    result = CliRunner().invoke(app, [*typed, *flags])
+    assert isinstance(result.exception, AbidanceError), result.output
+    return result.exception
+
+
+def _never(*_: object) -> None:
+    raise DataError("The bot began.", "It should not have.")
+
+
+SHORT = ("--speed", "0", "--timerange", "20250601-20250602")
+
+
+@pytest.mark.parametrize("feed", [("--feed", "live"), SHORT])
+@pytest.mark.parametrize("is_torn", [False, True])
+def test_a_record_of_real_orders_is_not_set_aside_for_paper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, feed: tuple[str, ...], is_torn: bool
+) -> None:
+    monkeypatch.setattr("abidance.run.live.run_live", _never)
+    record = recorded(tmp_path, "live")
+    (record.parent / ACCOUNTS).write_text("BINANCE main\t354937868\n")
+    if is_torn:
+        record.write_bytes(b"what nobody can read")
+    before = record.read_bytes()
+
+    error = refused(tmp_path, *feed, "--fresh")
+
+    assert "real orders" in error.found
+    assert "name=NAME" in error.remedy
+    assert "--fresh" not in error.remedy
+    assert record.read_bytes() == before
+    assert [each.name for each in (tmp_path / "runs").iterdir()] == ["bot"]
+
+
+def test_whoever_takes_a_live_bot_s_name_for_paper_is_told_to_take_another_and_not_to_begin_anew(
+    tmp_path: Path,
+) -> None:
+    record = recorded(tmp_path, "live")
+
+    error = refused(tmp_path, *SHORT)
+
+    assert "on paper and with real orders is never on one record" in error.found
+    assert "name=NAME" in error.remedy
+    assert "--fresh" not in error.remedy
+    assert record.exists()
+
+
+def test_a_record_on_paper_is_set_aside_for_real_orders_and_for_paper(tmp_path: Path) -> None:
+    for for_money in (False, True):
+        record = recorded(tmp_path, "paper on live data")
+        trade._set_aside(record.parent, quiet(), for_money=for_money)
+
+        assert not record.exists()
 
 
 def test_help_says_that_this_is_paper_unless_it_is_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
