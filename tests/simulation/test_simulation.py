@@ -54,7 +54,7 @@ ONCE_FAILED = {
 def test_a_world_that_once_found_a_defect_holds(kind: str, seed: int) -> None:
     played = play(seed, kind)
 
-    assert not played.failure
+    assert not played.failure, f"abidance simulate-faults --world {kind} --seed {seed}: {played.failure}"
 
 
 def test_a_world_may_end_while_its_program_runs(tmp_path: Path) -> None:
