@@ -211,6 +211,10 @@ class Orders:
         """Return the change of an order that was asked for and not answered yet."""
         return self._cancels.get(order_id) or self._amends.get(order_id)
 
+    def amend_of(self, order_id: str) -> Amend | None:
+        """Return the amend of an order that was asked for and not answered yet, also while a cancel is under way."""
+        return self._amends.get(order_id)
+
     def pending_entries(
         self, strategy: str | None = None, instrument: str | None = None
     ) -> Mapping[tuple[str, Side], Decimal]:

@@ -210,16 +210,17 @@ class LiveTrading(LivePaper):
         last = await self._repeat(wires)
         engine = self._core.engine
         since = engine.state.now or world.pulse.wall()
+        begun = since - _OVERLAP if self.resumed else since
         may_have_left = self._departures.of_the_last(self.resumed)
         in_question = [*(each.id for each in engine.state.orders.open()), *self._loans.in_question()]
         self._departures.begin(self.journal.seq, filter(may_have_left, in_question))
         for dialect, wire in zip(self.dialects, wires, strict=True):
             way = self._way(dialect, wire, world)
             gateway = self._gateway(dialect, way)
-            self._loans.add(gateway, way, since - _OVERLAP if self.resumed else since, may_have_left)
+            self._loans.add(gateway, way, begun, may_have_left)
             orders = [o for o in engine.state.orders.all() if o.request.instrument in dialect.instruments]
             fills = [f for f in engine.fills if f.instrument in dialect.instruments]
-            gateway.recover(orders, fills, since - _OVERLAP if self.resumed else since, may_have_left)
+            gateway.recover(orders, fills, begun, may_have_left, engine.state.orders.amend_of)
             self.gateways.append(gateway)
             self._fees.add(dialect, wire.ask)
         self.relay.gateways = {id: each for each in self.gateways for id in each.dialect.instruments}

@@ -1,14 +1,19 @@
 """Orders that leave a venue and go back to it: which of their lives news is of, and what it says of the order."""
 
 from decimal import Decimal
+from itertools import accumulate
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from abidance.execution.orders import Orders
 from abidance.model.account import OWNER
-from abidance.model.event import AccountEvent, OrderAmended, OrderFilled
+from abidance.model.event import AccountEvent, OrderAccepted, OrderAmended, OrderFilled
 from abidance.model.instrument import SECOND_NS
 from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Side
+from abidance.model.outcome import Approved
 from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.desk import live
 from abidance.venues.account import Execution, OrderReport
@@ -120,6 +125,60 @@ def test_an_order_that_filled_more_than_was_known_is_told_as_larger_before_it_is
     (larger,) = [each for each in told.events if isinstance(each, OrderAmended)]
     assert larger.quantity == sum(each.fill.quantity for each in told.events if isinstance(each, OrderFilled))
     assert told.stop.told is OrderState.FILLED
+
+
+PARTS = st.lists(st.integers(1, 9), min_size=2, max_size=6)
+
+
+@given(PARTS, st.data(), st.sampled_from(("fills", "list", "quantity", "record")))
+def test_no_part_of_an_order_that_was_made_larger_is_told_beyond_its_quantity(
+    parts: list[int], data: st.DataObject, known_by: str
+) -> None:
+    """What it fills is reported or listed, or it is known how large an earlier process had it made."""
+    asked, whole, orders = D(data.draw(st.integers(1, sum(parts) - 1))), D(sum(parts)), Orders()
+    request = OrderRequest("s", PAIR, Side.SELL, asked, OrderType.STOP, trigger=D(50_000), reduce_only=True)
+    orders.create(Approved(request), ID, 0)
+    orders.apply(OrderAccepted(1, ID))
+
+    def hear(event: AccountEvent) -> None:
+        orders.apply(event)
+
+    register = Register(hear, lambda _id: True, lambda _id: None)
+    register.recover(orders.all(), [])
+    if known_by in ("quantity", "record"):
+        assume(int(asked) not in accumulate(parts))
+    if known_by in ("fills", "quantity"):
+        filled = whole if known_by == "fills" else D(0)
+        register.report(OrderReport(ID, "3", PAIR, OrderState.PARTIAL, Side.SELL, whole, filled, 3), 4)
+    if known_by == "record" and (stop := register.get(ID)) is not None:
+        stop.most = whole
+    executions = [
+        Execution(str(number), ID, "3", PAIR, Side.SELL, D(part), D(50_000), D(0), "USDT", 3)
+        for number, part in enumerate(parts)
+    ]
+    for each in executions:
+        register.execution(each, 4, executions if known_by == "list" else ())
+
+    order = orders.get(ID)
+    assert order is not None
+    assert not orders.take_anomalies()
+    assert (order.state, order.filled, order.request.quantity) == (OrderState.FILLED, whole, whole)
+
+
+@pytest.mark.parametrize("venue", ["BYBIT", "KRAKEN"])
+async def test_a_change_of_which_a_process_that_died_did_not_hear_says_how_much_a_stop_may_fill(
+    venue: str,
+) -> None:
+    world = await World(venue=venue).start()
+    stop = await world.guarded()
+    world.exchange.faults.add(Fault(Wrong.GAP, world.scene.own, times=0))
+    world.amend(stop, quantity=D("0.2"))
+    await world.restart()
+    tracked = world.gateway.register.get(stop)
+
+    assert tracked is not None
+    assert tracked.most == D("0.2")
+    await world.stop()
 
 
 def test_an_order_that_had_filled_as_much_as_it_was_changed_to_ends() -> None:

@@ -276,7 +276,8 @@ class World:
         for ear in self.ears:
             ear.is_over = True
         self.gateway = self.made()
-        self.gateway.recover(self.orders.all(), self.orders.fills, since, self.departed.__contains__)
+        known, orders = self.departed.__contains__, self.orders
+        self.gateway.recover(orders.all(), orders.fills, since, known, orders.amend_of)
         await self.start()
 
     async def advance(self, seconds: float, step: float = 0.25) -> None:

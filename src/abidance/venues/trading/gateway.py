@@ -155,9 +155,10 @@ class VenueGateway:
         fills: Iterable[Fill],
         since: int,
         may_have_left: Callable[[str], bool] = lambda _: True,
+        amend_of: Callable[[str], Amend | None] = lambda _: None,
     ) -> None:
         """Take over what the record says; executions from `since` (ns UTC) on are asked for, known or not."""
-        self._recovery.begin(orders, fills, may_have_left)
+        self._recovery.begin(orders, fills, may_have_left, amend_of)
         self._inquiry.begin(since)
 
     def _place(self, command: Submit) -> None:

@@ -333,7 +333,7 @@ class Inquiry:
                 left.append(answer.left_at)
                 page = self._dialect.read_executions(answer, instrument)
                 for execution in page.executions:
-                    if self._register.execution(execution, self._now()):
+                    if self._register.execution(execution, self._now(), page.executions):
                         self._on_news(execution)
                 for moved in page.moved:
                     self._register.moved(moved, self._dialect.venue, self._now())

@@ -6,8 +6,9 @@ one that stood was held by that process, and is held by this one.
 
 from collections.abc import Callable, Iterable
 
-from abidance.model.command import Submit
+from abidance.model.command import Amend, Submit
 from abidance.model.instrument import SECOND_NS
+from abidance.model.money import ZERO
 from abidance.model.order import STOP_TYPES, Fill, Order, OrderState
 from abidance.venues.trading.inquiry import Inquiry
 from abidance.venues.trading.line import Way
@@ -45,14 +46,20 @@ class Recovery:
         self._began = 0.0
 
     def begin(
-        self, orders: Iterable[Order], fills: Iterable[Fill], may_have_left: Callable[[str], bool]
+        self,
+        orders: Iterable[Order],
+        fills: Iterable[Fill],
+        may_have_left: Callable[[str], bool],
+        amend_of: Callable[[str], Amend | None],
     ) -> None:
-        """Take over what the record says."""
+        """Take over what the record says, changes of which nobody heard whether they were done included."""
         register, self._began = self._register, self._way.pulse.steady()
         self._known = list(orders)
         register.recover(self._known, fills)
         for tracked in register.open():
             tracked.left = may_have_left(tracked.id)
+            if (change := amend_of(tracked.id)) is not None:
+                tracked.most = change.quantity or ZERO
             tracked.may_have_returned = tracked.left and tracked.request.reduce_only and self._one_exit
             tracked.left_by = self._way.wire.now()  # until the venue's clock is known better
             tracked.held = not tracked.left and tracked.told in _STANDING

@@ -188,7 +188,7 @@ class Register:
         """Take what the venue says of an order; return it when it is one of ours."""
         if report.is_forced:
             self.forced.add(report.venue_id)
-        tracked = self._orders.get(plain(report.order_id)) or self._by_venue_id.get(report.venue_id)
+        tracked = self._of(report)
         if tracked is None:
             self._not_known(report)
             return None
@@ -207,7 +207,9 @@ class Register:
             self._conclude(tracked, now)
             return tracked
         tracked.forget_denials()
-        tracked.reported = max(tracked.reported, tracked.before(report.venue_id) + report.filled)
+        before = tracked.before(report.venue_id)
+        tracked.reported = max(tracked.reported, before + report.filled)
+        tracked.most = max(tracked.most, before + report.quantity)
         if tracked.wish is not None and _is_done(tracked.wish, tracked.request, as_told(report, tracked)):
             self.amended(tracked, tracked.wish, now)
         if report.state in ENDINGS or _is_cut(report, tracked):
@@ -261,11 +263,17 @@ class Register:
         else:
             where[report.venue_id] = report
 
-    def execution(self, execution: Execution, now: int) -> bool:
-        """Take an execution; return whether it was news. One of an unknown order waits for that to become known."""
+    def _of(self, news: OrderReport | Execution) -> Tracked | None:
+        return self._orders.get(plain(news.order_id)) or self._by_venue_id.get(news.venue_id)
+
+    def execution(self, execution: Execution, now: int, page: Iterable[Execution] = ()) -> bool:
+        """Take an execution; return whether it was news. One of an unknown order waits for that to become known.
+
+        An order is not ended by one while others of it are on the `page` that lists it.
+        """
         if execution.is_forced:
             self.forced.add(execution.venue_id)
-        tracked = self._orders.get(plain(execution.order_id)) or self._by_venue_id.get(execution.venue_id)
+        tracked = self._of(execution)
         if tracked is None:
             return self._let_wait(execution)
         id = self._id_of(execution, tracked.id)
@@ -288,8 +296,8 @@ class Register:
         tracked.note_traded(execution.venue_id, execution.quantity)
         tracked.filled += execution.quantity
         tracked.reported = max(tracked.reported, tracked.filled)
-        if tracked.filled > tracked.request.quantity:
-            self._is_larger(tracked, execution, now)
+        if tracked.filled >= tracked.request.quantity:
+            self._is_filled(tracked, execution, page, now)
         if not tracked.is_closed:
             tracked.told = OrderState.PARTIAL
         self._tell(OrderFilled(now, _fill(execution, id, tracked.id, tracked.request.strategy)))
@@ -297,6 +305,12 @@ class Register:
             tracked.told = OrderState.FILLED
         self._conclude(tracked, now)
         return True
+
+    def _to_come(self, tracked: Tracked, page: Iterable[Execution]) -> Decimal:
+        """Return how much of an order was not told, at least, of what is listed on a page."""
+        theirs = {each.id: each for each in page if self._of(each) is tracked}
+        untold = [each.quantity for each in theirs.values() if self._id_of(each, tracked.id) is not None]
+        return max(ZERO, sum(untold, ZERO) - tracked.conceded)
 
     def _place(self, tracked: Tracked, execution: Execution) -> None:
         """Note in which life of an order a fill was that is on record."""
@@ -342,15 +356,18 @@ class Register:
         tracked.conceded += fill.quantity
         tracked.conceded_at = max(tracked.conceded_at, fill.ts)
 
-    def _is_larger(self, tracked: Tracked, execution: Execution, now: int) -> None:
-        """See to an order that filled more than was known to be asked: who changed it was not there to tell.
+    def _is_filled(self, tracked: Tracked, execution: Execution, page: Iterable[Execution], now: int) -> None:
+        """See to an order that has filled all that was asked: more comes, or came, of one that somebody made larger.
 
-        What trades at market is never changed: a copy of this run counts its orders as we do.
+        Who changed it was not there to tell. What trades at market is never changed: a copy of this run counts its
+        orders as we do.
         """
+        tracked.reported = max(tracked.reported, tracked.filled + self._to_come(tracked, page))
         if tracked.request.type is OrderType.MARKET:
-            self.witness.tell(tracked.id, execution)
-        elif not tracked.is_closed:
-            larger: OrderRequest = replace(tracked.request, quantity=tracked.reported)
+            if tracked.filled > tracked.request.quantity:
+                self.witness.tell(tracked.id, execution)
+        elif tracked.reported > tracked.request.quantity and not tracked.is_closed:
+            larger: OrderRequest = replace(tracked.request, quantity=max(tracked.reported, tracked.most))
             is_wished = tracked.wish is not None and tracked.wish.quantity >= tracked.filled
             self._become(tracked, tracked.wish if is_wished and tracked.wish else larger, now)
 

@@ -16,14 +16,15 @@ ENDINGS = frozenset({OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECT
 class Tracked:
     """One order of ours: what was asked, what the engine was told, what the venue says beyond that.
 
-    `filled` is what was told in fills, `reported` the most that the venue reported as filled. A `held` order is not at
-    the venue: we watch the market for it; it may have been there before (`past`, the venue's ids of it then and what
-    had filled before each of these lives) and go there again. While it is `moving` from the venue to us it may still
-    trade there. It has `left` once its request was sent, at `sent_at` (ns of the venue's time), not before the record
-    `recorded_as` is on the disk; an earlier process may have sent it later than it meant to, until `left_by`. It
-    `was_there` once the venue (or, before a restart, we) had it. It `is_unwanted` once it was to be taken back.
-    It has a `wish` while it is not known whether a change was done; it is otherwise at the venue since `other_since`.
-    `beside` are the other exits of its position, and what was known to be filled of each when this one was worded.
+    `filled` is what was told in fills, `reported` the most that the venue reported as filled, `most` the most that it
+    is known to ask for: by what the venue says, or by a change of which an earlier process did not hear. A `held` order
+    is not at the venue: we watch the market for it; it may have been there before (`past`, the venue's ids of it then
+    and what had filled before each of these lives) and go there again. While it is `moving` from the venue to us it may
+    still trade there. It has `left` once its request was sent, at `sent_at` (ns of the venue's time), not before the
+    record `recorded_as` is on the disk; an earlier process may have sent it later than it meant to, until `left_by`. It
+    `was_there` once the venue (or, before a restart, we) had it. It `is_unwanted` once it was to be taken back. It has
+    a `wish` while it is not known whether a change was done; it is otherwise at the venue since `other_since`. `beside`
+    are the other exits of its position, and what was known to be filled of each when this one was worded.
     `unsettled` are its earlier lives (the venue's ids, "" where that is not known) of which nobody has said yet what
     they had filled; it is `over` (why) once it is to end as soon as that is known. It `is_doubted` while nobody has
     answered what became of it since it was asked off. `conceded` is what a person accepted at `conceded_at` (ns of the
@@ -42,6 +43,7 @@ class Tracked:
     venue_id: str = ""
     filled: Decimal = ZERO
     reported: Decimal = ZERO
+    most: Decimal = ZERO
     ending: OrderReport | None = None
     held: bool = False
     moving: bool = False
