@@ -92,12 +92,11 @@ def make_ready(config: RunConfig, keys: Keys, account: str = ACCOUNT) -> dict[st
         async with AiohttpTransport() as transport:
             for venue in venues_of(config):
                 _check_key(keys, venue, account)
-                url = rest_url_of(config.feed, venue)
-                verdict = await check_key(keys, venue, account, transport, pulse, url)
+                key, url = keys.of(venue, account), rest_url_of(config.feed, venue)
+                verdict = await check_key(keys, key, transport, pulse, url)
                 kinds = {each.kind for each in names if each.venue == venue}
                 on_margin = InstrumentKind.SPOT in kinds and config.wallet_of(venue) == CROSS_MARGIN
                 verdict.enforce_for_orders(f"{venue} {account}", kinds, on_margin=on_margin)
-                key = keys.of(venue, account)
                 number = await ask_number(venue, credentials_of(key), transport, pulse, url)
                 found[venue] = Ready(key, verdict, url, number)
         return found
@@ -348,7 +347,7 @@ def _key_watches(
     """Return the hourly looks at each key: one that is refused takes no new risk any more."""
     return [
         watch_key(
-            owned.keys, venue, ready.key.account, world.transport, world.pulse, partial(bot.doubt, venue, "key"),
+            owned.keys, ready.key, world.transport, world.pulse, partial(bot.doubt, venue, "key"),
             rest_url_of(config.feed, venue),
         )
         for venue, ready in owned.accounts.items()

@@ -73,37 +73,37 @@ def check_venue(venue: str) -> None:
 
 
 async def check_key(
-    keys: Keys, venue: str, account: str, transport: Transport, pulse: Pulse, rest_url: str = ""
+    keys: Keys, key: ExchangeKey, transport: Transport, pulse: Pulse, rest_url: str = ""
 ) -> Verdict:
     """Ask and judge as `judged` does, and note in the vault that the venue told. A refusal is a part of the verdict."""
-    key = keys.of(venue, account)
     verdict = await judged(key, transport, pulse, rest_url)
-    if is_asked(venue):
+    if is_asked(key.venue):
         try:
             await asyncio.to_thread(keys.mark_checked, key, pulse.wall())
         except (ConfigError, OSError) as error:  # the verdict counts, not the note of it
-            logger("keys").warning("the check of a key could not be noted", venue=venue, error=str(error))
+            logger("keys").warning("the check of a key could not be noted", venue=key.venue, error=str(error))
     return verdict
 
 
 async def watch_key(
     keys: Keys,
-    venue: str,
-    account: str,
+    key: ExchangeKey,
     transport: Transport,
     pulse: Pulse,
     doubt: Callable[[str], None],
     rest_url: str = "",
 ) -> None:
-    """Check a key each hour until cancelled; `doubt` is told what speaks against it, empty when nothing does.
+    """Check the key in use each hour until cancelled; `doubt` is told what speaks against it, empty for nothing.
 
-    A venue that does not tell says nothing of the key, until it has not told `UNTOLD` times in a row.
+    A venue that does not tell says nothing of the key, until it has not told `UNTOLD` times in a row. That the vault
+    has another one by now is told once, and changes nothing before the next start.
     """
-    untold = 0
+    venue, untold, is_replaced = key.venue, 0, False
     while True:
         await pulse.sleep(EVERY)
+        is_replaced = is_replaced or await _tell_replaced(keys, key)
         try:
-            verdict = await check_key(keys, venue, account, transport, pulse, rest_url)
+            verdict = await check_key(keys, key, transport, pulse, rest_url)
         except VenueError as error:
             why = error.found
             logger("keys").warning("key_not_checked", venue=venue, times=untold + 1, reason=why)
@@ -121,3 +121,20 @@ async def watch_key(
         untold += 1
         if untold == UNTOLD:
             doubt(f"What the key may do has not been told for hours. {why}")
+
+
+async def _tell_replaced(keys: Keys, key: ExchangeKey) -> bool:
+    """Tell people, and return True, when the vault has another key than the one in use."""
+    try:
+        if await asyncio.to_thread(keys.still_has, key):
+            return False
+    except Exception as error:  # noqa: BLE001 (whatever is wrong with the vault: the look at the key goes on)
+        logger("keys").warning("vault_not_read", venue=key.venue, reason=f"{type(error).__name__}: {error}")
+        return False
+    logger("keys").warning(
+        "key_replaced",
+        venue=key.venue,
+        text=f"The vault has another key of {key.name}, or none: this bot signs with the one with which it began until it "
+        "is started again, and that one is watched.",
+    )
+    return True

@@ -74,6 +74,11 @@ class Keys:
         """Say whether there is a key of an account."""
         return _slot(venue, account) in self._vault.slots()
 
+    def still_has(self, key: ExchangeKey) -> bool:
+        """Say whether the account's key on the disk is this one still. Raises ConfigError for what cannot be read."""
+        self._vault.refresh()
+        return self.has(key.venue, key.account) and self.of(key.venue, key.account).key == key.key
+
     def add(self, key: ExchangeKey) -> None:
         """Put a key in. Raises ConfigError when the account has one."""
         self._write(key, new=True)

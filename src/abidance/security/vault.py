@@ -135,6 +135,10 @@ class Vault:
             "See what there is: abidance keys list",
         )
 
+    def refresh(self) -> None:
+        """Take in what other processes changed. Raises ConfigError for what cannot be proven."""
+        self._body = self._current()
+
     def write(self, slot: Slot, content: bytes, *, new: bool | None = None) -> None:
         """Put a record in the place of the one of that name; `new` says whether there must be none, or one.
 

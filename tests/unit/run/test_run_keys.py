@@ -1,9 +1,12 @@
 """Keys of the vault meet their venues: asked, judged and noted at the start of a run and each hour."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from abidance.run.keys import EVERY, check_key, credentials_of, rest_url_of, watch_key
 from abidance.security.keys import ExchangeKey, Keys
@@ -25,7 +28,7 @@ def keys(tmp_path: Path) -> Keys:
 async def test_a_check_is_noted_and_judged(keys: Keys) -> None:
     venue, pulse = KeyedVenue("BINANCE", EPOCH, ipRestrict=False), HandPulse()
 
-    verdict = await check_key(keys, "BINANCE", "main", venue, pulse)
+    verdict = await check_key(keys, keys.of("BINANCE", "main"), venue, pulse)
 
     assert "works from every address" in verdict.warnings[0]
     assert keys.of("BINANCE", "main").checked == EPOCH
@@ -34,13 +37,13 @@ async def test_a_check_is_noted_and_judged(keys: Keys) -> None:
 async def test_a_verdict_counts_even_when_the_vault_cannot_note_it(keys: Keys, tmp_path: Path) -> None:
     (tmp_path / "vault").chmod(0o644)
 
-    verdict = await check_key(keys, "BINANCE", "main", KeyedVenue("BINANCE", EPOCH), HandPulse())
+    verdict = await check_key(keys, keys.of("BINANCE", "main"), KeyedVenue("BINANCE", EPOCH), HandPulse())
 
     assert verdict.refusals == ()
 
 
 async def test_a_venue_that_is_not_asked_leaves_no_time_of_a_check(keys: Keys) -> None:
-    verdict = await check_key(keys, "GATEIO", "main", KeyedVenue("BINANCE", EPOCH), HandPulse())
+    verdict = await check_key(keys, keys.of("GATEIO", "main"), KeyedVenue("BINANCE", EPOCH), HandPulse())
 
     assert verdict.warnings
     assert keys.of("GATEIO", "main").checked == 0
@@ -65,7 +68,7 @@ class Watch:
     def __init__(self, keys: Keys) -> None:
         self.venue, self.pulse = KeyedVenue("BINANCE", EPOCH), Hours()
         self.told: list[str] = []
-        self._work = watch_key(keys, "BINANCE", "main", self.venue, self.pulse, self.told.append)
+        self._work = watch_key(keys, keys.of("BINANCE", "main"), self.venue, self.pulse, self.told.append)
 
     async def __aenter__(self) -> "Watch":
         self._task = asyncio.create_task(self._work)
@@ -105,6 +108,57 @@ async def test_a_revoked_key_is_told_at_once(keys: Keys) -> None:
         watch.venue.said = (401, {"code": -2008, "msg": "Invalid Api-Key ID."})
 
         assert await watch.an_hour() == ["BINANCE does not know this key."]
+
+
+def rotated(tmp_path: Path) -> None:
+    """Put another key of the account into the vault, as another process does."""
+    vault = Keys(Vault.unlock(tmp_path / "vault", Secret("four words are enough")))
+    vault.replace(vault.of("BINANCE", "main")._replace(key=Secret("a-newer-key-of-the-account")))
+
+
+def told_of_another(log: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [each["text"] for each in log if each["event"] == "key_replaced"]
+
+
+async def test_the_key_in_use_is_watched_after_another_one_took_its_place_in_the_vault(
+    keys: Keys, tmp_path: Path
+) -> None:
+    with capture_logs() as log:
+        async with Watch(keys) as watch:  # the venue knows nothing of the newer key
+            assert await watch.an_hour() == [""]
+            assert told_of_another(log) == []
+            rotated(tmp_path)
+            assert [await watch.an_hour() for _ in range(2)] == [[""], [""]]
+            watch.venue.said = (200, {**watch.venue.said[1], "enableWithdrawals": True})
+            assert await watch.an_hour() == ["It can withdraw money."]
+
+    (told,) = told_of_another(log)
+    assert "The vault has another key of BINANCE main, or none" in told
+
+
+async def test_a_key_that_was_replaced_and_deleted_within_the_hour_is_told_with_the_other_one(
+    keys: Keys, tmp_path: Path
+) -> None:
+    with capture_logs() as log:
+        async with Watch(keys) as watch:
+            rotated(tmp_path)
+            watch.venue.key = "a-newer-key-of-the-account"
+            assert await watch.an_hour() == ["BINANCE does not know this key."]
+
+    assert len(told_of_another(log)) == 1
+
+
+async def test_a_vault_that_cannot_be_read_is_no_reason_not_to_look_at_the_key(
+    keys: Keys, tmp_path: Path
+) -> None:
+    with capture_logs() as log:
+        async with Watch(keys) as watch:
+            (tmp_path / "vault").unlink()
+            watch.venue.said = (200, {**watch.venue.said[1], "enableWithdrawals": True})
+
+            assert await watch.an_hour() == ["It can withdraw money."]
+
+    assert told_of_another(log) == []
 
 
 async def test_a_venue_that_does_not_tell_for_three_hours_is_told_once_and_until_it_tells(keys: Keys) -> None:
