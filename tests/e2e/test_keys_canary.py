@@ -2,6 +2,7 @@
 written is searched for them, in full and by their first eight characters."""
 
 import base64
+import json
 import os
 import signal
 import subprocess
@@ -274,6 +275,25 @@ print("ready", flush=True)
 for number in count():
     found.write(slot, b"%08d" % number * 500, new=False)
 """
+
+
+def test_a_check_is_told_although_there_is_no_room_to_note_it(place: Place) -> None:
+    place.keys("add", "binance")
+    vault = place.program.userdir / "vault"
+    before = vault.read_bytes()
+    place.venue.said = (200, GOOD["BINANCE"] | {"enableWithdrawals": True})
+    place.venue.now = time.time_ns()
+
+    full = place.program(
+        "keys", "check", "--json", "-c", str(place.config),
+        env={"ABIDANCE_PASSPHRASE": WORDS}, before=("sh", "-c", 'ulimit -f 0; exec "$@"', "sh"),
+    )  # fmt: skip
+
+    (row,) = json.loads(full.out)
+    assert row["refused"] == ["It can withdraw money."]
+    assert "could not be noted in the vault: File too large." in row["warnings"][-1]
+    assert full.code == 3
+    assert vault.read_bytes() == before
 
 
 def test_a_process_killed_while_it_rotates_leaves_a_whole_vault(tmp_path: Path) -> None:

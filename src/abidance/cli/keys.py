@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from abidance.security.keys import ExchangeKey, Keys
     from abidance.security.permissions import Verdict
     from abidance.security.unlocking import Unlocking
+    from abidance.venues.net.config import FeedConfig
 
 _STRAY = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -278,10 +279,13 @@ def _lines() -> Iterator[str]:
 
 def _judged(key: "ExchangeKey", config: list[Path] | None) -> "ExchangeKey":
     """Return the key with the time of its check; says what to mind. Raises ConfigError when it is refused."""
+    import asyncio
+
     from abidance.kernel.clock import WallClock
+    from abidance.run.keys import judged_now
     from abidance.venues.trading.permissions import is_asked
 
-    verdict = _ask_venue(key, config)
+    verdict = asyncio.run(judged_now(key, _feed(config)))
     verdict.enforce(key.name)
     _show(key.name, _told(verdict))
     return key._replace(checked=WallClock().now()) if is_asked(key.venue) else key
@@ -291,30 +295,28 @@ def _checked(
     keys: "Keys", chosen: "list[ExchangeKey]", config: list[Path] | None
 ) -> Iterator[tuple[dict[str, Any], int]]:
     """Yield what is to be told of each key, and the exit code that it asks for."""
-    from abidance.kernel.clock import WallClock
-    from abidance.model.errors import AbidanceError, ConfigError
-    from abidance.venues.trading.permissions import is_asked
+    import asyncio
 
+    from abidance.model.errors import AbidanceError, ConfigError
+    from abidance.run.keys import checked_now
+
+    feed = _feed(config)
     for key in chosen:
         row: dict[str, Any] = {"venue": key.venue, "account": key.account}
         try:
-            verdict = _ask_venue(key, config)
+            verdict = asyncio.run(checked_now(keys, key, feed))
         except AbidanceError as error:
             yield row | {"error": str(error)}, error.exit_code
             continue
-        if is_asked(key.venue):
-            keys.mark_checked(key, WallClock().now())
         yield row | _told(verdict), ConfigError.exit_code if verdict.refusals else 0
 
 
-def _ask_venue(key: "ExchangeKey", config: list[Path] | None) -> "Verdict":
-    import asyncio
+def _feed(config: list[Path] | None) -> "FeedConfig":
     import os
 
     from abidance.run import config as settings
-    from abidance.run.keys import judged_now
 
-    return asyncio.run(judged_now(key, settings.trace(config or [], {}, os.environ).config.feed))
+    return settings.trace(config or [], {}, os.environ).config.feed
 
 
 def _told(verdict: "Verdict") -> dict[str, Any]:

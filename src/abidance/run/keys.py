@@ -75,14 +75,29 @@ def check_venue(venue: str) -> None:
 async def check_key(
     keys: Keys, key: ExchangeKey, transport: Transport, pulse: Pulse, rest_url: str = ""
 ) -> Verdict:
-    """Ask and judge as `judged` does, and note in the vault that the venue told. A refusal is a part of the verdict."""
+    """Ask and judge as `judged` does, and note in the vault that the venue told; that it could not be is a warning.
+
+    A refusal is a part of the verdict.
+    """
     verdict = await judged(key, transport, pulse, rest_url)
-    if is_asked(key.venue):
-        try:
-            await asyncio.to_thread(keys.mark_checked, key, pulse.wall())
-        except (ConfigError, OSError) as error:  # the verdict counts, not the note of it
-            logger("keys").warning("the check of a key could not be noted", venue=key.venue, error=str(error))
-    return verdict
+    if not is_asked(key.venue):
+        return verdict
+    try:
+        await asyncio.to_thread(keys.mark_checked, key, pulse.wall())
+    except ConfigError as error:
+        why = error.found
+    except OSError as error:
+        why = f"{error.strerror or error}."
+    else:
+        return verdict
+    told = f"That it was checked could not be noted in the vault: {why}"
+    return verdict._replace(warnings=(*verdict.warnings, told))
+
+
+async def checked_now(keys: Keys, key: ExchangeKey, feed: FeedConfig) -> Verdict:
+    """Return what `check_key` does, over a connection of its own."""
+    async with AiohttpTransport() as transport:
+        return await check_key(keys, key, transport, RealPulse(), rest_url_of(feed, key.venue))
 
 
 async def watch_key(

@@ -1,11 +1,14 @@
 """Exchange keys over the API: what goes in is checked at its venue, and never comes out."""
 
+import errno
+import os
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from abidance.api.house import House
+from abidance.security import vault
 from tests.unit.api.conftest import CHANGE, Clock, logged_in
 from tests.unit.venues.keyed_venue import GOOD, KEY, SECRET, KeyedVenue
 
@@ -46,6 +49,24 @@ def test_a_key_goes_its_whole_way_and_is_seen_nowhere(
     seen += b"".join(path.read_bytes() for path in house.userdir.rglob("*") if path.is_file())
     assert not [each for each in (KEY, SECRET, VAULT) if each[:12].encode() in seen]
     assert "key.add" in (house.userdir / "audit.log").read_text()
+
+
+def test_a_check_is_told_although_there_is_no_room_to_note_it(
+    nobody: TestClient, house: House, venue: KeyedVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = logged_in(nobody, house, "admin")
+    admin.post("/api/v1/keys", json=GIVEN, headers=CHANGE)
+    venue.said = (200, GOOD["BINANCE"] | {"enableWithdrawals": True})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(vault, "_write", full)
+    checked = admin.post("/api/v1/keys/BINANCE/main/check", json={"vault": VAULT}, headers=CHANGE)
+
+    assert checked.status_code == 200, checked.text
+    assert checked.json()["refused"] == ["It can withdraw money."]
+    assert "could not be noted in the vault: No space left on device." in checked.json()["warnings"][-1]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])

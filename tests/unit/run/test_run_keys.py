@@ -40,6 +40,7 @@ async def test_a_verdict_counts_even_when_the_vault_cannot_note_it(keys: Keys, t
     verdict = await check_key(keys, keys.of("BINANCE", "main"), KeyedVenue("BINANCE", EPOCH), HandPulse())
 
     assert verdict.refusals == ()
+    assert "could not be noted in the vault" in verdict.warnings[-1]
 
 
 async def test_a_venue_that_is_not_asked_leaves_no_time_of_a_check(keys: Keys) -> None:

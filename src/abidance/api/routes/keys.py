@@ -18,7 +18,7 @@ from abidance.api.schemas.wire import Done, ms
 from abidance.kernel.clock import WallClock
 from abidance.model.errors import ConfigError, about
 from abidance.run.config import load, own_files
-from abidance.run.keys import check_venue, judged_now, vault_path
+from abidance.run.keys import check_venue, checked_now, judged_now, vault_path
 from abidance.security.keys import ExchangeKey, Keys, checked_name, typed
 from abidance.security.permissions import Verdict
 from abidance.security.secret import Secret
@@ -95,11 +95,8 @@ async def check_key(venue: str, account: str, body: UnlockIn, who: Confirmed, ho
     """Ask the venue what a key may do."""
     keys, key = await _found(house, body, venue, account)
     await note(house, who, "key.check", key.name, {"ends_in": key.tail})
-    verdict = await judged_now(key, await _feed(house))
-    now = WallClock().now()
-    if is_asked(key.venue):
-        await house.reading(keys.mark_checked, key, now)
-    return _shown(key._replace(checked=now), verdict)
+    verdict = await checked_now(keys, key, await _feed(house))
+    return _shown(_as_checked(key), verdict)
 
 
 @router.post("/keys/{venue}/{account}/remove")
@@ -133,7 +130,12 @@ async def _judged(house: House, key: ExchangeKey) -> tuple[ExchangeKey, Verdict]
     """Return the key with the time of its check, and what was said. Raises ConfigError when it is refused."""
     verdict = await judged_now(key, await _feed(house))
     verdict.enforce(key.name)
-    return (key._replace(checked=WallClock().now()) if is_asked(key.venue) else key), verdict
+    return _as_checked(key), verdict
+
+
+def _as_checked(key: ExchangeKey) -> ExchangeKey:
+    """Return a key with the time of a check that has just come to an end, where its venue is asked at all."""
+    return key._replace(checked=WallClock().now()) if is_asked(key.venue) else key
 
 
 async def _feed(house: House) -> FeedConfig:
