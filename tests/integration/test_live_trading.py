@@ -415,6 +415,35 @@ async def test_steps_that_the_venue_changes_while_a_bot_runs_are_taken_over_and_
         assert bot.engine.state.instruments[BTC] == replica.state.instruments[BTC]
 
 
+async def test_a_market_that_the_venue_takes_off_its_list_is_entered_no_more_until_it_is_back(
+    place: Market,
+) -> None:
+    def told(bot: LiveTrading) -> list[str]:
+        return [each.code for each in bot._recorder.notices if each.code in ("not_listed", "listed_again")]
+
+    async def seen(bot: LiveTrading, count: int) -> None:
+        async with asyncio.timeout(60):  # ccxt asks in real time, which this clock does not wait for
+            while len(told(bot)) < count:
+                await place.pass_time(10)
+
+    async def person(bot: LiveTrading) -> None:
+        place.exchange.desk.delist(place.market, place.exchange.now)
+        await seen(bot, 1)
+        before = len(place.exchange.desk.orders)
+        await place.pass_time(60 * 5)
+        assert len(place.exchange.desk.orders) == before
+        place.market.is_listed = True
+        await seen(bot, 2)
+        await place.pass_time(60 * 10)
+        assert len(place.exchange.desk.orders) > before
+
+    async with place:
+        place.rules = lambda venue: fetch_terms(venue, place.config().feed)
+        bot = await place.live(60, person=person)
+
+        assert told(bot) == ["not_listed", "listed_again"]
+
+
 async def test_orders_that_nobody_here_knows_are_told_at_the_start_and_left_alone(
     place: Market, caplog: pytest.LogCaptureFixture
 ) -> None:

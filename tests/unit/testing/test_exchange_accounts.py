@@ -326,7 +326,9 @@ async def test_a_halted_market_and_new_filters_refuse_what_was_good_before(id: s
         exchange.desk.delist(truth, exchange.now)
         with pytest.raises(Exception, match=client.id):
             await client.create_order(symbol, "limit", "buy", 0.3, price)
+        listed = [each["active"] for each in await client.fetch_markets() if each["symbol"] == symbol]
 
+        assert {*listed} == {False}
         (only,) = exchange.desk.of(account_of(exchange))
         assert only.state is State.CANCELLED
         assert account_of(exchange).purse("USDT").locked == 0

@@ -71,7 +71,7 @@ def pair(symbol: str, market: Market) -> dict[str, Any]:
     }
     return {
         "symbol": symbol,
-        "status": "TRADING",
+        "status": "TRADING" if market.is_listed else "BREAK",
         "baseAsset": rules.base,
         "baseAssetPrecision": 8,
         "quoteAsset": rules.quote,
@@ -80,7 +80,7 @@ def pair(symbol: str, market: Market) -> dict[str, Any]:
         "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT"],
         "icebergAllowed": True,
         "ocoAllowed": True,
-        "isSpotTradingAllowed": True,
+        "isSpotTradingAllowed": market.is_listed,
         "isMarginTradingAllowed": True,
         "filters": [*_filters(market), notional],
         "permissions": [],
@@ -98,7 +98,7 @@ def contract(symbol: str, market: Market) -> dict[str, Any]:
         "contractType": "PERPETUAL",
         "deliveryDate": 4133404800000,
         "onboardDate": 1569398400000,
-        "status": "TRADING",
+        "status": "TRADING" if market.is_listed else "SETTLING",
         "maintMarginPercent": "2.5000",
         "requiredMarginPercent": "5.0000",
         "baseAsset": rules.base,

@@ -403,7 +403,7 @@ def _pair(symbol: str, market: Market) -> dict[str, Any]:
         "baseCoin": rules.base,
         "quoteCoin": rules.quote,
         "innovation": "0",
-        "status": "Trading",
+        "status": "Trading" if market.is_listed else "Closed",
         "marginTrading": "utaOnly",
         "lotSizeFilter": {
             "basePrecision": format(rules.lot, "f"),
@@ -422,7 +422,7 @@ def _contract(symbol: str, market: Market) -> dict[str, Any]:
     return {
         "symbol": symbol,
         "contractType": "LinearPerpetual",
-        "status": "Trading",
+        "status": "Trading" if market.is_listed else "Closed",
         "baseCoin": rules.base,
         "quoteCoin": rules.quote,
         "settleCoin": rules.name.settle,

@@ -175,7 +175,7 @@ class Desk:
         self.history: list[Entry] = []
         self.horizon: int | None = None
         self.remembers = self.ends_post = self.ends_dry = self.fires = self.fees_in_quote = False
-        self.clearing, self._next, self.halted = Clearing(), 4_000_000, set[str]()
+        self.clearing, self._next = Clearing(), 4_000_000
         self.hear: Callable[[News], None] = lambda _: None
         self.declined: Callable[[Why], None] = lambda _: None
         self._stops: dict[str, list[Placed]] = {}
@@ -275,7 +275,7 @@ class Desk:
 
     def delist(self, market: Market, ts: int) -> None:
         """Trade an instrument no longer: what is open ends."""
-        self.halted.add(market.instrument.id)
+        market.is_listed = False
         for order in live(list(self.orders.values())):
             if order.market is market:
                 self.cancel(order, ts)
@@ -391,7 +391,7 @@ class Desk:
         self.hear(news)
 
     def _check(self, account: Account, market: Market, ticket: Ticket, amended: Placed | None = None) -> None:
-        if market.instrument.id in self.halted:
+        if not market.is_listed:
             raise Declined(Why.HALTED)
         if amended is None and ticket.client_id and self._is_used(account, ticket.client_id):
             raise Declined(Why.DUPLICATE)

@@ -498,5 +498,5 @@ def _pair(market: Market) -> dict[str, Any]:
         "ordermin": format(rules.min_quantity, "f"),
         "costmin": format(rules.min_notional, "f"),
         "tick_size": format(rules.tick, "f"),
-        "status": "online",
+        "status": "online" if market.is_listed else "cancel_only",
     }

@@ -398,5 +398,5 @@ def _symbol(name: str, market: Market) -> dict[str, Any]:
         "priceLimitRate": "0.1",
         "minFunds": format(rules.min_notional, "f"),
         "isMarginEnabled": False,
-        "enableTrading": True,
+        "enableTrading": market.is_listed,
     }

@@ -106,7 +106,7 @@ class KuCoinMargin(KuCoinOrders):
             {
                 "symbol": symbol,
                 "name": symbol,
-                "enableTrading": True,
+                "enableTrading": market.is_listed,
                 "market": market.instrument.quote,
                 "baseCurrency": market.instrument.base,
                 "quoteCurrency": market.instrument.quote,

@@ -91,6 +91,8 @@ class Market:
         self.instrument = instrument
         self.rules = instrument
         """What is demanded of orders now. Numbers inside stay in the steps of `instrument`."""
+        self.is_listed = True
+        """Whether orders are taken, as its list of instruments says; others trade on, which no venue would let them."""
         self.ticks = Steps(instrument.tick)
         self.lots = Steps(instrument.lot)
         self.tape = Tape()

@@ -390,7 +390,7 @@ def _symbol(name: str, market: Market) -> dict[str, Any]:
     rules = market.rules
     return {
         "symbol": name,
-        "status": "1",
+        "status": "1" if market.is_listed else "3",
         "baseAsset": rules.base,
         "baseAssetPrecision": Steps(rules.lot).decimals,
         "quoteAsset": rules.quote,
@@ -399,7 +399,7 @@ def _symbol(name: str, market: Market) -> dict[str, Any]:
         "baseCommissionPrecision": Steps(rules.lot).decimals,
         "quoteCommissionPrecision": Steps(rules.tick).decimals,
         "orderTypes": ["LIMIT", "MARKET", "LIMIT_MAKER", "IMMEDIATE_OR_CANCEL", "FILL_OR_KILL"],
-        "isSpotTradingAllowed": True,
+        "isSpotTradingAllowed": market.is_listed,
         "isMarginTradingAllowed": False,
         "quoteAmountPrecision": format(rules.min_notional, "f"),
         "baseSizePrecision": format(rules.min_quantity, "f"),

@@ -124,7 +124,7 @@ class Trouble:
         self._scripted.clear()
         for site in place.sites:
             site.exchange.faults.clear()
-            site.exchange.desk.halted.clear()
+            site.market.is_listed = True
             site.exchange.desk.horizon = None
             site.market.change_filters(min_notional=site.least)
             site.network.is_up, site.network.delay = True, _at_once
@@ -355,7 +355,7 @@ async def market_halted(place: Place, random: Random, _: Trouble) -> None:
         place.hit("market_halted")
     site.exchange.desk.delist(site.market, site.exchange.now)
     await asyncio.sleep(random.uniform(2.0, 8.0))
-    site.exchange.desk.halted.clear()
+    site.market.is_listed = True
 
 
 async def price_jump(place: Place, random: Random, _: Trouble) -> None:
