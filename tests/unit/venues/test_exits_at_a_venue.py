@@ -439,12 +439,12 @@ async def test_a_stop_that_was_refused_on_its_way_back_is_sent_again_soon_and_th
 ) -> None:
     stop, _, bid = await at_its_goal(world)
 
-    world.exchange.desk.halted.add(world.btc.id)
+    world.market.is_listed = False
     world.gateway.watch(world.btc.id, bid, bid + 1)
     before, kept = world.posted(), known(world, stop).held
     await world.advance(60)
     tries, kept = world.posted() - before, kept and known(world, stop).held
-    world.exchange.desk.halted.clear()
+    world.market.is_listed = True
     await world.advance(35)
 
     assert kept

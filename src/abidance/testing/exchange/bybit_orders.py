@@ -283,7 +283,9 @@ class BybitOrders:
         """Tell what is open; a single order too when it has ended, and with `openOnly=1` those that have."""
         if asked.get("orderId") or asked.get("orderLinkId"):
             one = self._find(account, asked)
-            found = [each for each in self._asked_for(account, asked) if each is one]
+            found = [
+                each for each in self._asked_for(account, asked) if one is not None and each.id == one.id
+            ]
         elif asked.get("openOnly") == "1":
             found = [each for each in self._asked_for(account, asked) if not each.state.is_working][:500]
         else:
@@ -294,7 +296,7 @@ class BybitOrders:
         found = [each for each in self._asked_for(account, asked) if not each.state.is_working]
         if asked.get("orderId") or asked.get("orderLinkId"):
             one = self._find(account, asked)
-            found = [each for each in found if each is one]
+            found = [each for each in found if one is not None and each.id == one.id]
         return self._list(asked, [self._words.order(each) for each in found], 50)
 
     def _executions(self, account: Account, asked: Mapping[str, Any]) -> object:
@@ -306,7 +308,9 @@ class BybitOrders:
             self._words.part(order, part)
             for order in self._asked_for(account, asked)
             for part in order.parts
-            if since <= part.ts and (not until or part.ts <= until) and (order is one or not names_one)
+            if since <= part.ts
+            and (not until or part.ts <= until)
+            and (not names_one or (one is not None and order.id == one.id))
         ]
         if not names_one and word(asked, "category") == "linear":
             rows += self._fundings(account, asked, since, until)

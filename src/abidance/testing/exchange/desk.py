@@ -288,22 +288,23 @@ class Desk:
 
     def find(self, account: Account, *, id: int = 0, client_id: str = "") -> Placed | None:
         """Return an account's order by the venue's id or the newest by its own, as far as questions know it."""
-        if id:
-            order = self.orders.get(id)
-            return order if order is not None and order.account is account and self._is_known(order) else None
-        found = [each for each in self.of(account) if each.ticket.client_id == client_id]
+        found = [e for e in self.of(account) if (e.id == id if id else e.ticket.client_id == client_id)]
         return found[-1] if found else None
 
     def of(self, account: Account, market: Market | None = None) -> list[Placed]:
         """Return an account's orders, oldest first, as far as questions know them."""
-        return [
-            each
-            for each in self.orders.values()
-            if each.account is account and market in (None, each.market) and self._is_known(each)
-        ]
+        asked = (e for e in self.orders.values() if e.account is account and market in (None, e.market))
+        return [known for each in asked if (known := self._known(each)) is not None]
 
-    def _is_known(self, order: Placed) -> bool:
-        return self.horizon is None or order.ts <= self.horizon
+    def _known(self, order: Placed) -> Placed | None:
+        """Return an order as questions know it: as it stood at the horizon, None where that is before it."""
+        if self.horizon is None or order.ts > self.horizon:
+            return order if self.horizon is None else None
+        then = next((e for e in reversed(self.history) if e.order == order.id and e.ts <= self.horizon), None)
+        if then is None or then.state is None:
+            return order
+        parts = [part for part in order.parts if part.ts <= self.horizon]
+        return replace(order, state=then.state, updated=then.ts, parts=parts)
 
     # --- what the market does
 

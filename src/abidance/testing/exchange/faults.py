@@ -50,7 +50,7 @@ class Wrong(StrEnum):
     DEAF = "deaf"
     """The connection breaks before a request is read: it is not done."""
     LAG = "lag"
-    """A question is answered as of `seconds` ago: newer orders are not known."""
+    """A question is answered as of `seconds` ago: newer orders, and what happened since to others, are not known."""
     REFUSE = "refuse"
     """A connection is not let in: 503."""
 

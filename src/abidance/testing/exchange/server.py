@@ -415,6 +415,8 @@ class LocalExchange:
             found = Answer(200, self._told_of_limits(asked), msgspec.json.encode(handler(asked)))
         except Refusal as refusal:
             found = Answer(refusal.status, refusal.headers, msgspec.json.encode(refusal.body))
+        finally:
+            self.desk.horizon = None
         self._after()
         after = self.faults.on_request(asked.path, Wrong.LOST, Wrong.FAIL)
         if after is not None and after.what is Wrong.FAIL:

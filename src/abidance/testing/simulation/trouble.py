@@ -125,7 +125,6 @@ class Trouble:
         for site in place.sites:
             site.exchange.faults.clear()
             site.market.is_listed = True
-            site.exchange.desk.horizon = None
             site.market.change_filters(min_notional=site.least)
             site.network.is_up, site.network.delay = True, _at_once
             site.account.permissions.is_revoked = False
