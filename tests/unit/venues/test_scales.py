@@ -22,7 +22,7 @@ from abidance.venues.trading.gateway import VenueGateway
 from abidance.venues.trading.inquiry import Inquiry
 from abidance.venues.trading.register import Register
 from abidance.venues.trading.tracked import Tracked
-from tests.unit.venues.trading_world import PERPETUALS, World
+from tests.unit.venues.trading_world import World
 
 D = Decimal
 DAY = 86_400 * SECOND_NS
@@ -258,9 +258,25 @@ async def test_an_execution_waits_to_be_called_by_hand_while_copies_that_lag_may
     await world.stop()
 
 
-@pytest.mark.parametrize("venue", ["BINANCE", "BYBIT", "KUCOIN"])
-async def test_an_order_that_filled_on_the_eighth_day_of_a_pause_is_found_with_its_fills(venue: str) -> None:
-    world = await World(venue=venue, is_perpetual=venue in PERPETUALS).start()
+@pytest.mark.parametrize(
+    ("venue", "market"),
+    [
+        ("BINANCE", "spot"),
+        ("BYBIT", "spot"),
+        ("KRAKEN", "spot"),
+        ("KUCOIN", "spot"),
+        ("MEXC", "spot"),
+        ("BINANCE", "perpetual"),
+        ("BYBIT", "perpetual"),
+        ("BINANCE", "cross_margin"),
+        ("KUCOIN", "cross_margin"),
+    ],
+)
+async def test_an_order_that_filled_on_the_eighth_day_of_a_pause_is_found_with_its_fills(
+    venue: str, market: str
+) -> None:
+    wallet = market if market == "cross_margin" else ""
+    world = await World(venue=venue, is_perpetual=market == "perpetual", wallet=wallet).start()
     order = world.rest(below=-500)
     known = world.orders.get(order)
     assert known is not None

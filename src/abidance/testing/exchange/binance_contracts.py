@@ -15,10 +15,10 @@ from abidance.testing.exchange.binance_keys import BinanceKeys, Handler
 from abidance.testing.exchange.binance_words import WAITING, ContractWords, algo_number, is_conditional
 from abidance.testing.exchange.clearing import MAINTENANCE
 from abidance.testing.exchange.core import BUY, SELL, Force
-from abidance.testing.exchange.counter import LISTED_FOR, Ears, figure, steps
+from abidance.testing.exchange.counter import Ears, figure, listed, steps
 from abidance.testing.exchange.desk import Declined, Desk, News, Placed, State, Ticket, Why, live
 from abidance.testing.exchange.house import Asked, Listener, Place, Refusal, millis, said
-from abidance.testing.exchange.market import Market
+from abidance.testing.exchange.market import NEVER, Market
 
 _SIDES = {"BUY": BUY, "SELL": SELL}
 _FORCES = {"GTC": Force.GTC, "IOC": Force.IOC, "FOK": Force.FOK, "GTX": Force.POST}
@@ -220,19 +220,24 @@ class BinanceContracts:
         return {"symbol": params["symbol"], "countdownTime": told}
 
     def _trades(self, account: Account, params: Mapping[str, str]) -> object:
-        market = self._market(params)
-        since, first = int(params.get("startTime", 0)) * MS_NS, int(params.get("fromId", 0))
-        until = int(params.get("endTime", 0)) * MS_NS or (since and since + LISTED_FOR)
+        market, first = self._market(params), int(params.get("fromId", 0))
+        asked = tuple(int(params.get(name, 0)) * MS_NS for name in ("startTime", "endTime"))
+        if "fromId" in params and any(asked):
+            raise _no(-1128, "Combination of optional parameters invalid.")
+        span = (0, NEVER) if "fromId" in params else listed(asked, self._place.now)
+        if span is None:
+            raise _no(-1127, "More than 7 days between startTime and endTime.")
+        since, until = span
         wanted, limit = params.get("orderId", ""), min(1000, int(params.get("limit", 500)))
         rows = [
             self._words.trade(order, part)
             for order in self._desk.of(account, market)
             for part in order.parts
-            if part.ts >= since and part.id >= first and (not until or part.ts <= until)
+            if since <= part.ts <= until and part.id >= first
             and wanted in ("", str(order.id))
         ]  # fmt: skip
         rows.sort(key=lambda each: each["id"])
-        return rows[:limit] if since or first else rows[-limit:]
+        return rows[:limit] if first or "startTime" in params else rows[-limit:]
 
     # --- conditional orders
 

@@ -46,6 +46,8 @@ class _Change(NamedTuple):
 class BinanceMargin(BinanceOrders):
     """The cross margin accounts of one exchange."""
 
+    longest = BinanceOrders.longest - 1
+
     def __init__(self, markets: Mapping[str, Market], place: Place, keys: BinanceKeys) -> None:
         super().__init__(markets, place, keys)
         self.loans = Loans(place.desk, at_once=True)
@@ -121,6 +123,20 @@ class BinanceMargin(BinanceOrders):
 
     def _trade(self, order: Placed, part: Part) -> dict[str, Any]:
         return {**super()._trade(order, part), "isIsolated": False}
+
+    def _listed(self, params: Mapping[str, str]) -> tuple[int, int]:
+        """Return of which time trades are listed, ms: of a day, unless a first one is named.
+
+        Binance does not say if that is the day from the start or the last one: where no end is named it is what is
+        in both.
+        """
+        since, until = super()._listed(params)
+        if "fromId" in params:
+            return since, until
+        if "endTime" not in params:
+            until = min(until, since + self.longest) if since else until
+            return max(since, millis(self._place.now) - self.longest), until
+        return max(since, until - self.longest), until
 
     # --- the wallet
 

@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from abidance.model.instrument import MS_NS
 from abidance.testing.exchange.accounts import ZERO, Account
 from abidance.testing.exchange.binance_keys import BinanceKeys, Handler
 from abidance.testing.exchange.core import BUY, SELL, Force
 from abidance.testing.exchange.counter import figure
 from abidance.testing.exchange.desk import Declined, Desk, News, Part, Placed, State, Ticket, Why, live
-from abidance.testing.exchange.house import Asked, Listener, Place, Refusal, millis, said
-from abidance.testing.exchange.market import Market
+from abidance.testing.exchange.house import DAY_NS, Asked, Listener, Place, Refusal, millis, said
+from abidance.testing.exchange.market import NEVER, Market
 
 _SIDES = {"BUY": BUY, "SELL": SELL}
 _FORCES = {"GTC": Force.GTC, "IOC": Force.IOC, "FOK": Force.FOK}
@@ -50,6 +49,9 @@ _TYPES = {
 
 class BinanceOrders:
     """Spot orders of the accounts of one exchange."""
+
+    longest = millis(DAY_NS)
+    """Of how long a time trades are listed at once, ms."""
 
     def __init__(self, markets: Mapping[str, Market], place: Place, keys: BinanceKeys) -> None:
         self._markets = markets
@@ -185,17 +187,30 @@ class BinanceOrders:
         return [self._told_order(order) for order in self._desk.of(account, self._market(params))][-500:]
 
     def _trades(self, account: Account, params: Mapping[str, str]) -> object:
-        market = self._market(params)
-        since, first = int(params.get("startTime", 0)) * MS_NS, int(params.get("fromId", 0))
+        market, first, (since, until) = (
+            self._market(params),
+            int(params.get("fromId", 0)),
+            self._listed(params),
+        )
         limit = min(1000, int(params.get("limit", 500)))
         found = [
             self._trade(order, part)
             for order in self._desk.of(account, market)
             for part in order.parts
-            if part.ts >= since and part.id >= first
+            if since <= millis(part.ts) <= until and part.id >= first
         ]
         found.sort(key=lambda each: each["id"])
-        return found[:limit] if since or first else found[-limit:]
+        return found[:limit] if first or "startTime" in params else found[-limit:]
+
+    def _listed(self, params: Mapping[str, str]) -> tuple[int, int]:
+        """Return of which time trades are listed, ms: of a day at the most if both ends are named. Raises Refusal."""
+        since, until = (int(params.get(name, 0)) for name in ("startTime", "endTime"))
+        if "fromId" in params and (since or until):
+            raise Refusal(400, {"code": -1128, "msg": "Combination of optional parameters invalid."})
+        if since and until - since > self.longest:
+            text = "More than 24 hours between startTime and endTime."
+            raise Refusal(400, {"code": -1127, "msg": text})
+        return since, until or millis(NEVER)
 
     def _trade(self, order: Placed, part: Part) -> dict[str, Any]:
         market = order.market

@@ -16,7 +16,7 @@ from abidance.testing.exchange.accounts import ZERO, Account
 from abidance.testing.exchange.bybit_loans import BybitLoans
 from abidance.testing.exchange.bybit_words import FORCES, BybitWords
 from abidance.testing.exchange.core import BUY, SELL, Force
-from abidance.testing.exchange.counter import LISTED_FOR, Ears, figure, header, plain, steps
+from abidance.testing.exchange.counter import Ears, figure, header, listed, plain, steps
 from abidance.testing.exchange.desk import Declined, Desk, News, Placed, State, Ticket, Why, live
 from abidance.testing.exchange.house import Asked, Listener, Place, Refusal, millis, read, said, word
 from abidance.testing.exchange.market import Market
@@ -300,17 +300,18 @@ class BybitOrders:
         return self._list(asked, [self._words.order(each) for each in found], 50)
 
     def _executions(self, account: Account, asked: Mapping[str, Any]) -> object:
-        since, until = (int(asked.get(name) or "0") * MS_NS for name in ("startTime", "endTime"))
-        until = until or (since and since + LISTED_FOR)
         one = self._find(account, asked)
         names_one = bool(asked.get("orderId") or asked.get("orderLinkId"))
+        ends = (int(asked.get(name) or "0") * MS_NS for name in ("startTime", "endTime"))
+        span = listed(ends, self._place.now)
+        if span is None:
+            self._refuse(10001, "The time range between startTime and endTime cannot exceed 7 days")
+        since, until = span
         rows = [
             self._words.part(order, part)
             for order in self._asked_for(account, asked)
             for part in order.parts
-            if since <= part.ts
-            and (not until or part.ts <= until)
-            and (not names_one or (one is not None and order.id == one.id))
+            if ((one is not None and order.id == one.id) if names_one else since <= part.ts <= until)
         ]
         if not names_one and word(asked, "category") == "linear":
             rows += self._fundings(account, asked, since, until)
@@ -325,8 +326,7 @@ class BybitOrders:
             self._words.funding(line, number)
             for number, line in enumerate(account.ledger)
             if line.why == "funding"
-            and since <= line.ts
-            and (not until or line.ts <= until)
+            and since <= line.ts <= until
             and (market is None or line.instrument == market.instrument.id)
         ]
 

@@ -15,7 +15,7 @@ from abidance.testing.exchange.house import Listener
 from abidance.venues.dialect import Frame
 
 LISTED_FOR = 7 * 86_400 * SECOND_NS
-"""For how long, from the moment asked on, some venues list executions where no end is named."""
+"""For how long some venues list executions at once."""
 _LEAST, _MOST = Decimal("1e-12"), Decimal("1e15")
 
 
@@ -77,6 +77,16 @@ class Ears:
 def header(headers: Mapping[str, str], name: str) -> str:
     """Return a header whatever its case, the empty text without it."""
     return next((value for key, value in headers.items() if key.lower() == name.lower()), "")
+
+
+def listed(ends: Iterable[int], now: int) -> tuple[int, int] | None:
+    """Return of which time executions are listed, of the two ends (ns; 0: not named); None for more than seven days."""
+    since, until = ends
+    if since and until:
+        return None if until - since > LISTED_FOR else (since, until)
+    if since:
+        return since, since + LISTED_FOR
+    return (until or now) - LISTED_FOR, until or now
 
 
 def figure(text: object) -> Decimal | None:

@@ -16,11 +16,11 @@ from abidance.model.instrument import MS_NS, SECOND_NS
 from abidance.testing.exchange.accounts import ZERO, Account
 from abidance.testing.exchange.core import BUY, SELL, Force
 from abidance.testing.exchange.counter import (
-    LISTED_FOR,
     Ears,
     figure,
     header,
     is_over,
+    listed,
     mean_price,
     plain,
     steps,
@@ -331,14 +331,15 @@ class KuCoinOrders:
         return {"currentPage": 1, "pageSize": 50, "totalNum": len(rows), "totalPage": 1, "items": rows}
 
     def _fills(self, account: Account, asked: Mapping[str, Any]) -> object:
-        since, until = (int(asked.get(name) or 0) * MS_NS for name in ("startAt", "endAt"))
-        until = until or (since and since + LISTED_FOR)
-        wanted = word(asked, "orderId")
+        ends = (int(asked.get(name) or 0) * MS_NS for name in ("startAt", "endAt"))
+        span, wanted = listed(ends, self._place.now), word(asked, "orderId")
+        if span is None:
+            raise _no("400100", "The time range cannot be longer than 7 days.")
         rows = [
             self._told_part(order, part)
             for order in self._desk.of(account, self._market(asked))
             for part in order.parts
-            if since <= part.ts and (not until or part.ts <= until) and wanted in ("", str(order.id))
+            if span[0] <= part.ts <= span[1] and wanted in ("", str(order.id))
         ]
         before = int(asked.get("lastId") or 0)
         rows = [row for row in rows if not before or row["id"] < before]

@@ -13,7 +13,7 @@ from abidance.testing.exchange.binance_keys import BinanceKeys, Handler
 from abidance.testing.exchange.core import BUY, SELL, Force
 from abidance.testing.exchange.counter import Ears, figure, is_over, mean_price, plain, steps
 from abidance.testing.exchange.desk import Declined, Desk, News, Part, Placed, State, Ticket, Why, live
-from abidance.testing.exchange.house import Asked, Listener, Place, Refusal, millis, said
+from abidance.testing.exchange.house import DAY_NS, Asked, Listener, Place, Refusal, millis, said
 from abidance.testing.exchange.market import Market
 from abidance.testing.exchange.mexc_frames import message
 
@@ -23,6 +23,8 @@ _CHANNELS = {
     "spot@private.account.v3.api.pb": 307,
 }
 _ORDERS, _DEALS, _ACCOUNT = _CHANNELS
+_LISTED_FOR = 30 * DAY_NS
+"""How old the oldest trade is that is listed."""
 _MOVES = {"deposit": "DEPOSIT", "withdrawal": "WITHDRAW"}
 _KINDS = {
     "LIMIT": Force.GTC,
@@ -181,6 +183,7 @@ class MexcOrders:
     def _trades(self, account: Account, params: Mapping[str, str]) -> object:
         market, wanted = self._market(params), params.get("orderId", "")
         since, until = (int(params.get(name, 0)) * MS_NS for name in ("startTime", "endTime"))
+        since = max(since, self._place.now - _LISTED_FOR)
         found = [
             (part.id, self._told_part(order, part))
             for order in self._desk.of(account, market)
@@ -188,7 +191,7 @@ class MexcOrders:
             if since <= part.ts and (not until or part.ts <= until) and wanted in ("", order_id(order))
         ]
         found.sort(key=lambda each: -each[0])
-        return [row for _, row in found][: min(1000, int(params.get("limit", 500)))]
+        return [row for _, row in found][: min(100, int(params.get("limit", 100)))]
 
     # --- the account
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from abidance.model.command import Submit
-from abidance.model.instrument import Instrument
+from abidance.model.instrument import MS_NS, SECOND_NS, Instrument
 from abidance.model.money import ZERO
 from abidance.venues.account import (
     Call,
@@ -73,6 +73,7 @@ class BinanceMarginAccount(BinanceSpotAccount):
         ),
     )
     sections = (("sapi",), ("public",))
+    listed_for = 86_400 * SECOND_NS
     lender: Lender | None = BinanceLender()
 
     def __init__(self, instruments: Sequence[Instrument]) -> None:
@@ -91,6 +92,11 @@ class BinanceMarginAccount(BinanceSpotAccount):
         """Return the call that places an order with what is in the wallet, and never with a loan of its own."""
         call = super().submit(command)
         return call._replace(params={**call.params, "sideEffectType": "NO_SIDE_EFFECT"})
+
+    def executions(self, instrument: str, since: int) -> Call:
+        """Return the call for the executions of a day from a moment on: with both ends, less than 24 hours apart."""
+        call = super().executions(instrument, since)
+        return call._replace(params={**call.params, "endTime": (since + self.listed_for) // MS_NS - 1})
 
     def funds(self) -> Call:
         """Return the call for all balances and debts."""
