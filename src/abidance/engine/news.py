@@ -87,6 +87,8 @@ class News:
             self._actions.reroute(order)
         elif isinstance(event, OrderAccepted | OrderUnknown):
             self._actions.routes.heard(order, event)
+        elif order.state.is_closed:
+            self._actions.routes.over(order)
         if order.state.is_closed and order.remaining > 0 and not was_asked and self._actions.failed(request):
             text = f"{request.instrument}: the exit came to nothing ({order.state}); it is tried again."
             self._actions.note("warning", "exit_tried_again", text, request.strategy)
@@ -172,6 +174,8 @@ class News:
             self._actions.left_for_good(fill.strategy, fill.instrument)
         if applied is not None:
             self._tell_crumb(applied)
+            if applied.state.is_closed:
+                self._actions.routes.over(applied)
         self._vigil.note(fill.strategy, fill.instrument)
         if trip is not None:
             notice = self._breakers.on_round_trip(trip)

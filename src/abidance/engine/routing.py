@@ -60,14 +60,21 @@ class Routes:
         return self._homes.pop(order.id, None)
 
     def heard(self, order: Order, event: OrderAccepted | OrderUnknown) -> None:
-        """Learn how long a venue took to answer; what it has, or may have, never goes elsewhere."""
-        self._homes.pop(order.id, None)
+        """Learn how long a venue took to answer; what it may have never goes elsewhere.
+
+        What it has may still be refused: Bybit answers before its books have an order.
+        """
         if isinstance(event, OrderUnknown):
+            self.over(order)
             return
         venue = self._state.instruments[order.request.instrument].venue
         took = min(max(event.ts - order.ts_intent, 0) / SECOND_NS, _LONGEST)
         before = self._seconds.get(venue, took)
         self._seconds[venue] = before + _LEARNT * (took - before)
+
+    def over(self, order: Order) -> None:
+        """Forget where an order could go: it has ended."""
+        self._homes.pop(order.id, None)
 
     def _at(self, request: OrderRequest, id: str, quantity: Decimal) -> OrderRequest:
         """Return the request as it would be worded at another venue."""

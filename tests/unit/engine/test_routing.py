@@ -11,6 +11,8 @@ from abidance.model.event import (
     ControlAction,
     OrderAbandoned,
     OrderAccepted,
+    OrderCancelled,
+    OrderExpired,
     OrderFilled,
     OrderRejected,
     OrderUnknown,
@@ -227,10 +229,43 @@ def test_a_refused_entry_goes_to_the_next_best_venue_once() -> None:
     assert [notice.code for notice in found.notices][-1] == "not_routed"
 
 
-@pytest.mark.parametrize("proof", [OrderAbandoned, OrderRejected])
-def test_an_order_of_unknown_outcome_never_goes_elsewhere(proof: Any) -> None:
+def test_an_entry_that_its_venue_refuses_after_it_took_it_goes_to_the_next_best_venue() -> None:
     found = quiet()
     first = found.submits[0].order_id
+    found.tell(OrderAccepted(found.ts, first))
+    found.tell(OrderRejected(found.ts, first, "EC_Others"))
+
+    assert sent(found) == [("HOME", "1"), ("AWAY", "1")]
+
+
+def test_what_has_filled_in_part_goes_nowhere_whatever_its_venue_says_later() -> None:
+    found = quiet()
+    first = found.submits[0]
+    found.tell(OrderAccepted(found.ts, first.order_id))
+    found.tell(OrderFilled(found.ts, fill_of(first, "0.5", "100", found.ts)))
+    found.tell(OrderRejected(found.ts, first.order_id, "EC_Others"))
+
+    assert [each.request.instrument for each in found.submits if not each.request.reduce_only] == [HOME.id]
+
+
+@pytest.mark.parametrize("ends", [OrderCancelled, OrderExpired])
+def test_what_its_venue_took_and_ended_goes_nowhere(ends: Any) -> None:
+    found = quiet()
+    first = found.submits[0].order_id
+    found.tell(OrderAccepted(found.ts, first))
+    found.tell(ends(found.ts, first, "by the venue"))
+    found.tell(OrderRejected(found.ts, first, "said late"))
+
+    assert len(found.submits) == 1
+
+
+@pytest.mark.parametrize("was_taken", [False, True])
+@pytest.mark.parametrize("proof", [OrderAbandoned, OrderRejected])
+def test_an_order_of_unknown_outcome_never_goes_elsewhere(proof: Any, was_taken: bool) -> None:
+    found = quiet()
+    first = found.submits[0].order_id
+    if was_taken:
+        found.tell(OrderAccepted(found.ts, first))
     found.tell(OrderUnknown(found.ts, first, "no answer"))
     found.tell(proof(found.ts, first, "not there"))
 

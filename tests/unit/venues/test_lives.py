@@ -79,6 +79,15 @@ def test_the_end_of_a_life_that_outlived_the_process_is_the_end_of_the_order() -
     assert told.said == ["OrderCancelled"]
 
 
+def test_an_end_of_which_the_venue_does_not_say_when_it_was_is_that_of_what_stood() -> None:
+    told = Recovered()
+
+    told.report("2", OrderState.OPEN, DIED - 9)
+    told.report("2", OrderState.CANCELLED, 0)
+
+    assert told.said == ["OrderAccepted", "OrderCancelled"]
+
+
 def test_a_life_that_a_copy_still_showed_is_in_question_again_once_it_had_ended_before() -> None:
     told = Recovered()
 

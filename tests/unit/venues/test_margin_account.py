@@ -8,6 +8,7 @@ from abidance.model.event import DebtChanged, LoanTold
 from abidance.model.instrument import SECOND_NS
 from abidance.model.loan import LoanState
 from abidance.model.order import Side
+from abidance.testing.exchange import Fault, Wrong
 from abidance.testing.exchange.lending import HOUR, RATE
 from tests.unit.venues.borrower import KUCOIN, MARGIN, Borrower
 from tests.unit.venues.trading_world import D, World
@@ -45,6 +46,20 @@ async def test_a_low_margin_level_keeps_a_margin_account_to_exits_until_it_is_ab
         }[world.btc.venue]
     )
     assert "strained" not in world.gateway.doubts
+
+
+async def test_a_stop_of_an_earlier_process_is_taken_back_by_an_answer_that_has_no_time(world: World) -> None:
+    stop = await world.guarded()
+    await world.restart(down=3)
+    await world.advance(5)
+    stood = world.told(stop)[-1]
+    world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))
+
+    world.cancel(stop)
+    await world.advance(30)
+
+    assert stood == "OrderAccepted"
+    assert world.told(stop)[-2:] == ["OrderAccepted", "OrderCancelled"]
 
 
 async def test_an_order_that_the_margin_wallet_cannot_pay_is_refused_and_borrows_nothing(

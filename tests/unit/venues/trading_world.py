@@ -223,6 +223,7 @@ class World:
         self.is_up = True
         self.asked: Counter[str] = Counter()
         self.answers: list[Answer] = []
+        self.instead: Callable[[Asked], Answer | None] = lambda _: None
         self.departed: set[str] = set()
         self.sets = False
         self.signs: Signs = unheeded
@@ -310,6 +311,8 @@ class World:
         self.asked[method] += 1
         path, _, raw = url.removeprefix("http://127.0.0.1").partition("?")
         asked = Asked(method, path, _query(raw), dict(headers), body or b"", raw)
+        if (instead := self.instead(asked)) is not None:
+            return instead
         slow = self.exchange.faults.on_request(path, Wrong.SLOW)
         if slow is not None:
             await self.pulse.sleep(slow.seconds)

@@ -234,7 +234,7 @@ class VenueGateway:
         except VenueError as error:
             self.register.came_to_nothing(tracked, f"{UNSENT}{error.found}", self._now())
             return
-        reply = await self._change_call(call, tracked.request.instrument, leaving)
+        reply = tracked.judged(await self._change_call(call, tracked.request.instrument, leaving))
         if reply.proof is Proof.LATE:
             self._way.spawn(self.set_clock())
         if not self._keeping.keeps(tracked, command, reply):

@@ -6,7 +6,7 @@ from math import inf
 
 from abidance.model.money import ZERO
 from abidance.model.order import Order, OrderRequest, OrderState
-from abidance.venues.account import OrderReport
+from abidance.venues.account import OrderReport, Proof, Reply
 from abidance.venues.trading.witness import mark_of, plain
 
 ENDINGS = frozenset({OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED})
@@ -143,6 +143,15 @@ class Tracked:
         """Forget that the venue knew no such order: it does, or did so of an earlier life."""
         self.absent_from, self.denied_at, self.asked_off_at = None, -inf, inf
 
+    def judged(self, reply: Reply) -> Reply:
+        """Return what the answer to its submit proves: nothing is done while no order is named."""
+        is_named = reply.venue_id or any(
+            each.venue_id and plain(each.order_id) in ("", self.id) for each in reply.reports
+        )
+        if reply.proof is Proof.DONE and not is_named:
+            return reply._replace(proof=Proof.UNKNOWN, reason="an answer that names no order")
+        return reply
+
     def withdraw(self) -> None:
         """Note that the order is off the venue and lives on with us."""
         if self.venue_id:
@@ -154,9 +163,10 @@ class Tracked:
     def may_go_on_after(self, report: OrderReport) -> bool:
         """Say whether a report may be of the end of an earlier life of the order: another process sent it again since.
 
-        What ended after that process was the last life: it sends an order again only once the one before is off.
+        What ended after that process was the last life: it sends an order again only once the one before is off. An end
+        without a time is what our cancel of the last life was answered.
         """
-        return self.may_have_returned and report.state in ENDINGS and report.ts <= self.left_by
+        return self.may_have_returned and report.state in ENDINGS and 0 < report.ts <= self.left_by
 
     def note_mark(self, report: OrderReport) -> bool:
         """Take the mark at its id from a report; say whether that is of an earlier life."""
