@@ -87,14 +87,12 @@ class News:
             self._actions.reroute(order)
         elif isinstance(event, OrderAccepted | OrderUnknown):
             self._actions.routes.heard(order, event)
-        elif order.state.is_closed:
-            self._actions.routes.over(order)
         if order.state.is_closed and order.remaining > 0 and not was_asked and self._actions.failed(request):
             text = f"{request.instrument}: the exit came to nothing ({order.state}); it is tried again."
             self._actions.note("warning", "exit_tried_again", text, request.strategy)
             self._vigil.stays(order)
         self._follow_up(order, was_asked=was_asked)
-        self._tell_crumb(order)
+        self._take_leave(order)
         self._vigil.note(request.strategy, request.instrument)
 
     def _follow_up(self, order: Order, *, was_asked: bool) -> None:
@@ -173,9 +171,7 @@ class News:
         if request is not None and request.purpose in _FOR_GOOD:
             self._actions.left_for_good(fill.strategy, fill.instrument)
         if applied is not None:
-            self._tell_crumb(applied)
-            if applied.state.is_closed:
-                self._actions.routes.over(applied)
+            self._take_leave(applied)
         self._vigil.note(fill.strategy, fill.instrument)
         if trip is not None:
             notice = self._breakers.on_round_trip(trip)
@@ -185,12 +181,18 @@ class News:
         self._actions.on_part(applied)
         self._heed(fill)
 
-    def _tell_crumb(self, order: Order) -> None:
-        """Tell of an entry that is over and came to less than can be sold: no stop can stand for it."""
+    def _take_leave(self, order: Order) -> None:
+        """Forget where an order that is over could go; tell of an entry that came to less than can be sold.
+
+        No stop can stand for that.
+        """
+        if not order.state.is_closed:
+            return
+        self._actions.routes.over(order)
         request, state = order.request, self._state
         held = state.position_quantity(request.strategy, request.instrument)
         lot = state.instruments[request.instrument].lot
-        if order.state.is_closed and order.filled and 0 < held * request.side.sign < lot:
+        if order.filled and 0 < held * request.side.sign < lot:
             text = f"{held} of {request.instrument} is less than can be sold ({lot}): it has no stop, and is no position."
             self._actions.note("warning", "crumb", text, request.strategy)
 

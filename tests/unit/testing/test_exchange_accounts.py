@@ -421,3 +421,20 @@ async def test_krakens_nonces_must_rise_and_its_tokens_end() -> None:
             heard = [await socket.receive_json(timeout=5) for _ in range(2)]
 
         assert heard[1]["error"] == "ESession:Invalid session"
+
+
+@pytest.mark.parametrize("id", PLAYED)
+async def test_ccxt_trades_with_nothing_set_but_key_and_address(id: str) -> None:
+    truth, account = market(id), Account("a-key", SECRET, "a-phrase")
+    venue, symbol = truth.instrument.venue.lower(), id.partition("@")[0]
+    async with LocalExchange([truth], start=START, accounts=[account]) as exchange:
+        exchange.desk.transfer(account, "USDT", D(1_000_000), exchange.now)
+        async with trader(exchange, account, venue, {}) as client:
+            price = round(truth.ladder(1).bids[0][0] - 500, 1)
+            made = await client.create_order(symbol, "limit", "buy", 0.1, price)
+
+            (order,) = exchange.desk.of(account)
+            assert order.state is State.OPEN
+            assert number(made["id"]) == number(str(order.id)) or venue == "kraken"
+            assert symbol in client.markets
+            assert client.currencies["BTC"]["active"] is not False

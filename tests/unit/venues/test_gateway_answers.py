@@ -9,7 +9,14 @@ from abidance.testing.exchange.house import Asked
 from abidance.venues.net.transport import Answer
 from tests.unit.venues.trading_world import World
 
-ORDER = {"symbol": "BTCUSDT", "side": "BUY", "origQty": "0.1", "executedQty": "0", "price": "1", "status": "NEW"}
+ORDER = {
+    "symbol": "BTCUSDT",
+    "side": "BUY",
+    "origQty": "0.1",
+    "executedQty": "0",
+    "price": "1",
+    "status": "NEW",
+}
 NAMELESS = [
     ("BINANCE", "spot", []),
     ("BINANCE", "spot", ORDER | {"orderId": 1, "clientOrderId": "another"}),

@@ -93,6 +93,7 @@ class Binance(House):
             "markPriceKlines": self._mark_klines,
         }
         found |= {f"GET /fapi/v1/{name}": answer for name, answer in futures.items()}
+        found["GET /dapi/v1/exchangeInfo"] = lambda _: {"timezone": "UTC", "rateLimits": [], "symbols": []}
         return found | dict(self._orders.routes) | dict(self._margin.routes) | dict(self._contracts.routes)
 
     def accepts(self, path: str) -> bool:

@@ -79,8 +79,27 @@ class BinanceOrders:
             "GET /api/v3/account/commission": self._commission,
             "POST /api/v3/order/cancelReplace": self._cancel_replace,
             "GET /sapi/v1/account/apiRestrictions": self._restrictions,
+            "GET /sapi/v1/capital/config/getall": self._coins,
         }
         return {name: self._keys.signed(handler) for name, handler in found.items()}
+
+    def _coins(self, account: Account, _params: Mapping[str, str]) -> object:
+        """Tell of what is traded, and of what the account has of it; nothing is paid in or out by a network."""
+        rules = [market.instrument for market in self._markets.values()]
+        return [
+            {
+                "coin": asset,
+                "name": asset,
+                "depositAllEnable": True,
+                "withdrawAllEnable": True,
+                "free": format(account.purses[asset].free if asset in account.purses else ZERO, "f"),
+                "locked": format(account.purses[asset].locked if asset in account.purses else ZERO, "f"),
+                "isLegalMoney": False,
+                "trading": True,
+                "networkList": [],
+            }
+            for asset in dict.fromkeys(each for pair in rules for each in (pair.base, pair.quote))
+        ]
 
     def _market(self, params: Mapping[str, str]) -> Market:
         market = self._markets.get(params.get("symbol", ""))

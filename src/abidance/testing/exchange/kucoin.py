@@ -76,6 +76,7 @@ class KuCoin(House):
             "GET /api/v1/symbols": self._symbols,
             "GET /api/v2/symbols": self._symbols,
             "GET /api/v3/currencies": self._currencies,
+            "GET /api/v1/contracts/active": lambda _: _answer([]),
             "GET /api/v1/market/allTickers": self._all_tickers,
             "GET /api/v1/market/stats": lambda asked: _answer(self._day(self._market(asked))),
             "GET /api/v1/market/orderbook/level1": self._level1,
