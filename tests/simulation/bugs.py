@@ -25,6 +25,7 @@ from abidance.portfolio.ledger import Ledger
 from abidance.portfolio.portfolio import Portfolio
 from abidance.risk import gate
 from abidance.risk.feeds import Feeds
+from abidance.risk.limits import Case
 from abidance.run import switch, trading
 from abidance.run.byhand import Settlement
 from abidance.run.departures import Departures
@@ -163,6 +164,26 @@ def all_may_be_one_asset() -> AbstractContextManager[Any]:
 def all_may_lie_at_one_venue() -> AbstractContextManager[Any]:
     """Nothing bounds what is bought at one venue."""
     return _without(RefusalCode.MAX_VENUE_EXPOSURE)
+
+
+def a_venue_is_one_instrument_to_its_limit() -> AbstractContextManager[Any]:
+    """What is held of other instruments at a venue takes no room under the limit on it."""
+    first = gate._first
+
+    def alone(case: Case) -> str | None:
+        asset, venue = case.instrument.base, case.instrument.venue
+        total = case.total(case.view.exposure(asset=asset, venue=venue), asset=asset, venue=venue)
+        is_above = total > case.limits.max_venue_exposure * case.view.equity()
+        return "the limit on a venue is reached" if is_above else None
+
+    return patch.object(
+        gate,
+        "_first",
+        lambda rules, case: first(
+            tuple((code, alone if code is RefusalCode.MAX_VENUE_EXPOSURE else rule) for code, rule in rules),
+            case,
+        ),
+    )
 
 
 def unknown_orders_count_as_nothing() -> AbstractContextManager[Any]:
@@ -569,6 +590,7 @@ RULE = {
     "all_may_be_at_risk": "exposure",
     "all_may_be_one_asset": "asset exposure",
     "all_may_lie_at_one_venue": "venue exposure",
+    "a_venue_is_one_instrument_to_its_limit": "venue exposure",
     "unknown_orders_count_as_nothing": "exposure",
     "orders_that_rest_count_as_nothing": "exposure",
     "orders_may_be_worth_anything": "order value",
@@ -662,6 +684,7 @@ FIRST = {
 KIND = {
     "all_may_be_at_risk": "apart",
     "all_may_lie_at_one_venue": "apart",
+    "a_venue_is_one_instrument_to_its_limit": "bybit-pairs",
     "unknown_orders_count_as_nothing": "apart",
     "orders_that_rest_count_as_nothing": "apart",
     "any_life_ends_an_order": "kraken",
@@ -693,7 +716,8 @@ BUGS: Mapping[str, Planted] = {
         fills_are_told_twice, no_answer_is_sent_again, one_too_many_is_sent_again, no_answer_means_refused, no_answer_means_accepted,
         intent_is_not_synced, intent_after_the_order, nobody_waits_for_the_disk, unknown_orders_block_nothing, doubt_blocks_nothing,
         open_circuits_block_nothing,
-        all_may_be_at_risk, all_may_be_one_asset, all_may_lie_at_one_venue, unknown_orders_count_as_nothing,
+        all_may_be_at_risk, all_may_be_one_asset, all_may_lie_at_one_venue, a_venue_is_one_instrument_to_its_limit,
+        unknown_orders_count_as_nothing,
         orders_that_rest_count_as_nothing, orders_may_be_worth_anything, stale_quotes_block_nothing, cancels_are_believed_at_once, fees_are_dropped,
         fees_in_coins_count_as_nothing, equity_does_not_see_fees_in_coins,
         prices_are_rounded, stops_keep_their_first_size, stops_that_gave_way_stay_with_us, positions_have_no_stops, the_kill_switch_is_not_looked_at,

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
@@ -15,10 +16,12 @@ import pytest
 import abidance.testing.simulation.checker as checker
 import abidance.testing.simulation.reading as reading
 import abidance.testing.simulation.story as story
+from abidance.testing.exchange.desk import Entry, Part, State
 from abidance.testing.simulation.campaign import ENOUGH, Played, Tally, play
 from abidance.testing.simulation.clockwork import run_virtual
-from abidance.testing.simulation.kinds import KINDS, kind_of
+from abidance.testing.simulation.kinds import BESIDE, ELSEWHERE, KINDS, kind_of
 from abidance.testing.simulation.owner import DEEDS, Owner
+from abidance.testing.simulation.story import Venue
 from abidance.testing.simulation.trouble import FAULTS, Trouble, faults_of
 from abidance.testing.simulation.world import Place, faulty
 from abidance.venues.dialect import Endpoint
@@ -105,8 +108,24 @@ def test_rare_kinds_take_the_place_of_the_ones_they_are_like_alone() -> None:
         (Random(f"kind:{seed}").choices(kinds, weights)[0].name, kind_of(seed).name) for seed in range(500)
     }
 
-    instead = {("spot", "coins"), ("routed", "apart"), ("shared", "margin"), ("kucoin", "kucoin-margin")}
+    instead = {
+        ("spot", "coins"), ("routed", "apart"), ("shared", "margin"), ("kucoin", "kucoin-margin"), ("bybit", "bybit-pairs")
+    }  # fmt: skip
     assert drawn == {*((each.name, each.name) for each in kinds), *instead}
+
+
+def live_for(seconds: float, place: Place) -> None:
+    """Let a world live in which nothing goes wrong."""
+
+    async def lives() -> None:
+        works = [asyncio.ensure_future(each) for each in (*map(place.play, place.sites), place.keep_alive())]
+        await asyncio.sleep(seconds)
+        for work in works:
+            work.cancel()
+        await asyncio.wait(works)
+
+    with faulty(place.disk):
+        run_virtual(lives(), place.loop)
 
 
 @pytest.mark.parametrize("kind", ["margin", "kucoin-margin"])
@@ -115,15 +134,7 @@ def test_a_world_of_margin_trades_from_that_account_alone_and_borrows_nothing(
 ) -> None:
     place = Place(1, tmp_path, KINDS[kind])
 
-    async def lives() -> None:
-        works = [asyncio.ensure_future(each) for each in (*map(place.play, place.sites), place.keep_alive())]
-        await asyncio.sleep(30.0)
-        for work in works:
-            work.cancel()
-        await asyncio.wait(works)
-
-    with faulty(place.disk):
-        run_virtual(lives(), place.loop)
+    live_for(30.0, place)
 
     (site,) = place.sites
     (owner,) = site.exchange.desk.accounts.values()
@@ -140,6 +151,29 @@ def test_fees_are_taken_in_a_coin_until_the_account_has_none_left() -> None:
     assert all(each.hits["fee_in_coin"] for each in played)
     assert any(each.hits.get("coin_used_up") for each in played)
     assert any("coin_used_up" not in each.hits for each in played)
+
+
+def test_executions_of_two_markets_that_bear_one_number_are_two() -> None:
+    venue, part = Venue(str), Part(7, 1, 100, 2, Decimal(0), "USDT", False)
+    for number, instrument in enumerate((ELSEWHERE, BESIDE), 1):
+        placed = Entry(1, "a-key", number, f"{number:032x}", State.FILLED, 2, part)
+        venue.entry(placed, instrument)
+
+    whose = [[id for id, _ in venue.found(each, "7")] for each in (ELSEWHERE, BESIDE)]
+    assert whose == [[f"{number:032x}"] for number in (1, 2)]
+    assert venue.found(BESIDE, "7-sell") == venue.found(BESIDE, "7")
+
+
+def test_two_instruments_at_one_venue_are_traded_with_the_money_of_one_account(tmp_path: Path) -> None:
+    place = Place(1, tmp_path, KINDS["bybit-pairs"])
+
+    live_for(30.0, place)
+
+    (site,) = place.sites
+    assert place.checker.failure is None
+    assert {instrument for instrument, _ in place.checker.story.fills} == {ELSEWHERE, BESIDE}
+    assert {each.instrument.id for each in site.markets} == {ELSEWHERE, BESIDE}
+    assert {*place.checker.heard_at} == {ELSEWHERE, BESIDE}
 
 
 def test_two_seeds_are_two_worlds() -> None:

@@ -254,10 +254,10 @@ class Checker:
 
     def _equity(self) -> Decimal:
         """Return what all is worth at the last quotes."""
-        story, total = self.story, ZERO
+        story, purses = self.story, {(each.venue, each.quote) for each in self._terms.values()}
+        total = sum((story.cash.get(purse, ZERO) for purse in purses), ZERO)
         for terms in self._terms.values():
             price = story.price(terms.instrument)
-            total += story.cash.get((terms.venue, terms.quote), ZERO)
             if not terms.is_perpetual:
                 total += story.cash.get((terms.venue, terms.base), ZERO) * price
         total -= story.stands_for
@@ -332,7 +332,7 @@ class Checker:
         self.story.funding[venue] = self.story.funding.get(venue, ZERO) + amount
 
     def _is_true(self, terms: Terms, fill: Told, quantity: Decimal, price: Decimal, fee: Decimal) -> None:
-        found = self.venues[terms.venue].found(fill["id"])
+        found = self.venues[terms.venue].found(terms.instrument, fill["id"])
         same = [
             part
             for client_id, part in found
@@ -460,13 +460,13 @@ class Checker:
 
     def _fills_of(self, name: str, venue: Venue) -> dict[str, str]:
         told = {
-            fill if fill in venue.parts else fill.rpartition("-")[0]
+            venue.true_name(instrument, fill)
             for instrument, fill in self.story.fills
             if self._terms[instrument].venue == name
         }
         missing, invented = sorted(venue.parts.keys() - told), sorted(told - venue.parts.keys())
-        return {f"fill {id}": f"fill {id} is not told" for id in missing} | {
-            f"fill {id}": f"fill {id} is not true" for id in invented
+        return {f"fill {id} of {where}": f"fill {id} is not told" for where, id in missing} | {
+            f"fill {id} of {where}": f"fill {id} is not true" for where, id in invented
         }
 
     def _naked(self, owner: str, instrument: str, held: Decimal) -> str:

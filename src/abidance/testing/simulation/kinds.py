@@ -26,11 +26,12 @@ from abidance.venues.sim.config import FeeTier, VenueConfig
 from abidance.venues.wallets import CROSS_MARGIN
 
 SPOT, CONTRACT, ELSEWHERE = "BTC/USDT@BINANCE", "BTC/USDT:USDT@BINANCE", "BTC/USDT@BYBIT"
+BESIDE = "ETH/USDT@BYBIT"
 KRAKEN, KUCOIN, MEXC = "BTC/USDT@KRAKEN", "BTC/USDT@KUCOIN", "BTC/USDT@MEXC"
 EPOCH = 1_760_000_040 * SECOND_NS
 TAKER = Decimal("0.001")
 CHEAP = Decimal("0.0008")
-"""The fee at the second venue of a world, so that entries do go there."""
+"""The fee at Bybit, the second venue of a world, so that entries do go there."""
 LEVERAGE = 3.0
 DEAREST = Decimal("0.00105")
 """The largest cost of an entry at market where one is set: the fee, and a spread that is not always met."""
@@ -39,6 +40,8 @@ LARGEST = 1_200
 USUAL = Shares()
 APART = Shares(asset=Decimal(1), venue=Decimal("0.3"))
 """What one asset and one venue may come to, mostly, and where two venues may come to more than half of all."""
+TOGETHER = Shares(venue=Decimal("0.3"))
+"""The same where two assets at one venue may come to more than it may."""
 PRO = "pro"
 """The grade of half of the accounts at Kraken; the others have the one that is taken where nobody says any."""
 CALM = 30.0
@@ -48,7 +51,13 @@ UNCOUNTED = frozenset({KUCOIN, MEXC})
 CANCEL, PLACE, ASK = "DELETE", "POST", "GET"
 COIN, COIN_PRICE = "BNB", Decimal(500)
 """What pays fees where the account has any, and what one of it costs, in quote units."""
-INSTEAD = {"spot": "coins", "routed": "apart", "shared": "margin", "kucoin": "kucoin-margin"}
+INSTEAD = {
+    "spot": "coins",
+    "routed": "apart",
+    "shared": "margin",
+    "kucoin": "kucoin-margin",
+    "bybit": "bybit-pairs",
+}
 """Kinds that take the place of others in a quarter of the worlds that these would be."""
 RARE = 0.25
 
@@ -97,6 +106,10 @@ class Tongue:
         return next((named[each] for each in self.ids if each in named), "")
 
 
+BYBIT = Tongue(
+    "localhost", "/v5/order/create", "/v5/", ("orderLinkId",), '"topic":"orderbook.1.', "/wallet-balance", ("create",),
+    b"10003", b"10002", ("cancel", "cancel-all"), "/v5/public/spot",
+)  # fmt: skip
 TONGUES: Mapping[str, Tongue] = {
     SPOT: Tongue(
         "127.0.0.1", "/api/v3/order", "/api/v3", ("newClientOrderId",), "bookTicker", "/account", ("order",),
@@ -106,10 +119,8 @@ TONGUES: Mapping[str, Tongue] = {
         "127.0.0.1", "/fapi/v1/order", "/fapi/v1", ("newClientOrderId", "clientAlgoId"), "bookTicker", "/balance",
         ("order", "algoOrder"), b"-2015", b"-1021",
     ),
-    ELSEWHERE: Tongue(
-        "localhost", "/v5/order/create", "/v5/", ("orderLinkId",), '"topic":"orderbook.1.', "/wallet-balance", ("create",),
-        b"10003", b"10002", ("cancel", "cancel-all"), "/v5/public/spot",
-    ),
+    ELSEWHERE: BYBIT,
+    BESIDE: BYBIT,
     KRAKEN: Tongue(
         "127.0.0.1", "/0/private/AddOrder", "/0/private", ("cl_ord_id",), '"channel":"ticker"', "/BalanceEx", ("AddOrder",),
         b"EAPI:Invalid key", b"EAPI:Invalid nonce", ("CancelOrder", "CancelAll"), "/v2", trade_id,
@@ -160,6 +171,15 @@ class Kind:
         return (OF_MARGIN if self.of_margin else TONGUES)[id]
 
     @property
+    def venues(self) -> tuple[tuple[str, ...], ...]:
+        """Return its instruments by their venues, those of the first one first."""
+        found: dict[str, tuple[str, ...]] = {}
+        for id in self.instruments:
+            venue = instrument(id).venue
+            found[venue] = (*found.get(venue, ()), id)
+        return tuple(found.values())
+
+    @property
     def traders(self) -> tuple[tuple[str, str], ...]:
         """Return the names of its strategies, each with the instrument that it wishes for."""
         homes = self.instruments if self.is_apart else self.instruments[:1] * (1 + self.is_shared)
@@ -191,6 +211,7 @@ KINDS = {
         Kind("kucoin", (KUCOIN,), 2, largest=LARGEST),
         Kind("mexc", (MEXC,), 2, largest=LARGEST),
         Kind("coins", (SPOT,), 0, coin=COIN),
+        Kind("bybit-pairs", (ELSEWHERE, BESIDE), 0, is_apart=True, shares=TOGETHER),
         Kind("apart", (SPOT, ELSEWHERE), 0, is_apart=True, shares=APART),
         Kind("margin", (SPOT,), 0, is_shared=True, of_margin=True),
         Kind("kucoin-margin", (KUCOIN,), 0, largest=LARGEST, of_margin=True),
@@ -304,7 +325,7 @@ def _strategy(seed: int, kind: Kind, name: str, home: str) -> StrategyConfig:
 
 def taker_of(id: str) -> Decimal:
     """Return the fee that trading an instrument truly costs, as a share of the value."""
-    return CHEAP if id == ELSEWHERE else TAKER
+    return CHEAP if id in (ELSEWHERE, BESIDE) else TAKER
 
 
 def _costs(id: str) -> VenueConfig:

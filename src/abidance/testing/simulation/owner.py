@@ -52,13 +52,14 @@ class Owner:
         return "taken_out"
 
     def _sell(self, site: Site) -> str:
-        rules = site.market.instrument
+        market = site.market(self._random)
+        rules = market.instrument
         lots = int(Decimal(self._random.choice((20, 100, 300))) / 60_000 / rules.lot)
         self._move(site, rules.base, 2 * max(1, lots) * rules.lot)
         self._number += 1
         ticket = Ticket(f"sold-by-hand-{self._number}", SELL, max(1, lots), force=Force.IOC)
         try:
-            site.exchange.desk.place(site.account, site.market, ticket, site.exchange.now)
+            site.exchange.desk.place(site.account, market, ticket, site.exchange.now)
         except Declined:
             return ""
         return "sold_by_hand"

@@ -119,16 +119,19 @@ class Placed:
 
 @dataclass
 class Venue:
-    """What truly happened at one exchange; `execution` is how it writes the number of an execution."""
+    """What truly happened at one exchange; `execution` is how it writes the number of an execution.
+
+    Each market counts its own executions: they are kept by the instrument and that number.
+    """
 
     execution: Callable[[int], str]
     orders: dict[int, Placed] = field(default_factory=dict)
     by_client: dict[str, list[Placed]] = field(default_factory=dict)
-    parts: dict[str, list[tuple[str, Part]]] = field(default_factory=dict)
+    parts: dict[tuple[str, str], list[tuple[str, Part]]] = field(default_factory=dict)
     funding: Decimal = ZERO
 
-    def entry(self, entry: Any) -> None:
-        """Take the next line of the exchange's history."""
+    def entry(self, entry: Any, instrument: str) -> None:
+        """Take the next line of the exchange's history, and what it trades, if anything."""
         if entry.line is not None and entry.line.why == "funding":
             self.funding += entry.line.amount
         if not entry.order:
@@ -139,11 +142,17 @@ class Venue:
             self.by_client.setdefault(client_id, []).append(placed)
         placed.state, placed.filled = str(entry.state), entry.filled
         if entry.part is not None:
-            self.parts.setdefault(self.execution(entry.part.id), []).append((client_id, entry.part))
+            name = instrument, self.execution(entry.part.id)
+            self.parts.setdefault(name, []).append((client_id, entry.part))
 
-    def found(self, name: str) -> list[tuple[str, Part]]:
-        """Return the true executions that a fill of this name may be of; one of our two own sides bears a mark."""
-        return self.parts.get(name) or self.parts.get(name.rpartition("-")[0]) or []
+    def true_name(self, instrument: str, name: str) -> tuple[str, str]:
+        """Return under what a fill is found here; one of our two own sides bears a mark behind its name."""
+        is_true = (instrument, name) in self.parts
+        return instrument, name if is_true else name.rpartition("-")[0]
+
+    def found(self, instrument: str, name: str) -> list[tuple[str, Part]]:
+        """Return the true executions that a fill of this name may be of."""
+        return self.parts.get(self.true_name(instrument, name), [])
 
 
 @dataclass

@@ -6,7 +6,7 @@ from decimal import Decimal
 from random import Random
 
 from abidance.run.killing import Extent, kill, release
-from abidance.testing.exchange import Fault, Wrong
+from abidance.testing.exchange import Fault, Market, Wrong
 from abidance.testing.exchange.core import BUY, Force
 from abidance.testing.exchange.desk import Declined, State, Ticket, Why, live
 from abidance.testing.simulation.kinds import ASK, CANCEL, PLACE, UNCOUNTED
@@ -68,7 +68,7 @@ class Trouble:
 
     def _listen(self, site: Site) -> None:
         """Count what a fault does, where it does it at some time after it began."""
-        place, usual = self._place, site.least
+        place = self._place
 
         def answered(answer: Answer) -> None:
             if site.account.permissions.is_revoked and site.tongue.unknown in answer.body:
@@ -79,7 +79,7 @@ class Trouble:
         def declined(why: Why) -> None:
             if why is Why.HALTED:
                 place.hit("market_halted")
-            elif why is Why.NOTIONAL and site.market.rules.min_notional > usual:
+            elif why is Why.NOTIONAL and any(map(_is_changed, site.markets)):
                 place.hit("filters_changed")
 
         site.network.answered, site.exchange.desk.declined = answered, declined
@@ -124,8 +124,9 @@ class Trouble:
         self._scripted.clear()
         for site in place.sites:
             site.exchange.faults.clear()
-            site.market.is_listed = True
-            site.market.change_filters(min_notional=site.least)
+            for market in site.markets:
+                market.is_listed = True
+                market.change_filters(min_notional=market.instrument.min_notional)
             site.network.is_up, site.network.delay = True, _at_once
             site.account.permissions.is_revoked = False
         place.pulse.skew = 0
@@ -193,6 +194,10 @@ Kind = Callable[[Place, Random, Trouble], Awaitable[None]]
 
 def _at_once(_method: str, _path: str) -> tuple[float, float, int]:
     return 0.0, 0.0, 1
+
+
+def _is_changed(market: Market) -> bool:
+    return market.rules.min_notional > market.instrument.min_notional
 
 
 async def _slow(place: Place, random: Random, there: bool, word: str) -> None:
@@ -275,11 +280,12 @@ async def cancel_meets_fill(place: Place, random: Random, _: Trouble) -> None:
 
     def delay(method: str, path: str) -> tuple[float, float, int]:
         if site.tongue.word(method, path) == CANCEL:
-            book, now = site.market.book, site.exchange.now
+            now = site.exchange.now
             for order in list(site.exchange.desk.orders.values()):
                 rest = order.resting
                 if rest is not None and order.state.is_working and rest.price is not None:
-                    before, lots = order.filled, book.available(-order.ticket.side, rest.price)
+                    book, before = order.market.book, order.filled
+                    lots = book.available(-order.ticket.side, rest.price)
                     lots = lots if random.random() < 0.6 else max(1, lots - rest.left // 2)
                     book.submit(now, "taker", -order.ticket.side, lots, rest.price, Force.IOC)
                     if order.filled > before:
@@ -341,9 +347,11 @@ async def clock_off(place: Place, random: Random, _: Trouble) -> None:
 async def filters_changed(place: Place, random: Random, _: Trouble) -> None:
     """The venue asks for larger orders for a while."""
     site = place.site(random)
-    site.market.change_filters(min_notional=site.least * 100)
+    market = site.market(random)
+    least = market.instrument.min_notional
+    market.change_filters(min_notional=least * 100)
     await asyncio.sleep(random.uniform(3.0, 12.0))
-    site.market.change_filters(min_notional=site.least)
+    market.change_filters(min_notional=least)
 
 
 async def market_halted(place: Place, random: Random, _: Trouble) -> None:
@@ -352,9 +360,10 @@ async def market_halted(place: Place, random: Random, _: Trouble) -> None:
     site.exchange.catch_up()
     if any(live(site.exchange.desk.orders.values())):
         place.hit("market_halted")
-    site.exchange.desk.delist(site.market, site.exchange.now)
+    market = site.market(random)
+    site.exchange.desk.delist(market, site.exchange.now)
     await asyncio.sleep(random.uniform(2.0, 8.0))
-    site.market.is_listed = True
+    market.is_listed = True
 
 
 async def price_jump(place: Place, random: Random, _: Trouble) -> None:
@@ -371,11 +380,12 @@ async def price_jump(place: Place, random: Random, _: Trouble) -> None:
 async def traded_by_hand(place: Place, random: Random, trouble: Trouble) -> None:
     """Somebody buys on the account by hand."""
     site = place.site(random)
-    lots = int(Decimal(random.choice((20, 100, 300))) / 60_000 / site.market.instrument.lot)
+    market = site.market(random)
+    lots = int(Decimal(random.choice((20, 100, 300))) / 60_000 / market.instrument.lot)
     ticket = Ticket(f"by-hand-{trouble.number()}", BUY, max(1, lots), force=Force.IOC)
     site.exchange.catch_up()
     try:
-        site.exchange.desk.place(site.account, site.market, ticket, site.exchange.now)
+        site.exchange.desk.place(site.account, market, ticket, site.exchange.now)
     except Declined:
         return
     place.hit("traded_by_hand")
@@ -400,7 +410,9 @@ async def orders_used_up(place: Place, random: Random, _: Trouble) -> None:
     quota = site.exchange.quota
     while quota is not None and place.loop.time() < until:
         site.exchange.catch_up()
-        quota.use_up_orders(site.account.key, [site.market.instrument.id], site.exchange.now)
+        quota.use_up_orders(
+            site.account.key, [each.instrument.id for each in site.markets], site.exchange.now
+        )
         await asyncio.sleep(0.25)
 
 

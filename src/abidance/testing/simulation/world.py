@@ -134,15 +134,14 @@ class CheckpointedBot(SimulatedBot):
 
 
 class Site:
-    """One venue of a world: its exchange with one market and our account there, and the way to it."""
+    """One venue of a world: its exchange with its markets and our account there, and the way to it."""
 
-    def __init__(self, seed: int, kind: Kind, instrument_id: str, walk: Walk, pulse: VirtualPulse) -> None:
-        epoch, coin = epoch_of(kind), kind.coin
+    def __init__(self, seed: int, kind: Kind, ids: tuple[str, ...], walk: Walk, pulse: VirtualPulse) -> None:
+        epoch, coin, instrument_id = epoch_of(kind), kind.coin, ids[0]
         self.tongue = kind.tongue(instrument_id)
         self.walk = walk
-        self.market = _market(seed, instrument_id, walk, epoch)
-        self.venue = self.market.instrument.venue
-        self.least = self.market.instrument.min_notional
+        self.markets = tuple(_market(seed, id, walk, epoch) for id in ids)
+        self.venue = instrument(instrument_id).venue
         owner = Account(
             "a-key",
             SECRET,
@@ -153,7 +152,7 @@ class Site:
         )
         self.account = owner.open_margin() if kind.of_margin else owner
         self.exchange = LocalExchange(
-            [self.market], start=epoch, clock=pulse, accounts=[owner],
+            self.markets, start=epoch, clock=pulse, accounts=[owner],
             limited=True, grade=grade_of(seed, kind),
         )  # fmt: skip
         self.exchange.desk.transfer(self.account, "USDT", FUNDS, epoch)
@@ -161,6 +160,20 @@ class Site:
             self.exchange.desk.transfer(self.account, coin, coins_of(seed), epoch)
         salt = "" if instrument_id in (SPOT, CONTRACT) else instrument_id
         self.network = Network(self.exchange, Random(f"network:{seed}{salt}"))
+
+    def market(self, random: Random) -> Market:
+        """Return one of its markets by chance."""
+        return self.markets[0] if len(self.markets) == 1 else random.choice(self.markets)
+
+    def quoted(self, frame: Frame) -> list[str]:
+        """Return the instruments of which a frame tells the best prices."""
+        if not self.tongue.tells_quotes(frame):
+            return []
+        rules = [each.instrument for each in self.markets]
+        if len(rules) == 1:
+            return [rules[0].id]
+        text = frame if isinstance(frame, str) else frame.decode()
+        return [each.id for each in rules if f"{each.base}{each.quote}" in text]
 
 
 class Place:
@@ -176,7 +189,7 @@ class Place:
         self.folder.mkdir(parents=True)
         self.hits: dict[str, int] = {}
         walk = Walk(f"{seed}:{kind.instruments[0]}", BEGIN, 0.08)
-        self.sites = tuple(Site(seed, kind, id, walk, self.pulse) for id in kind.instruments)
+        self.sites = tuple(Site(seed, kind, ids, walk, self.pulse) for ids in kind.venues)
         self.disk = Disk(self.folder / JOURNAL, Random(f"disk:{seed}"))
         self._disk_pace = Random(f"disk pace:{seed}")
         self.checker = Checker(terms_of(kind), kind.shares, is_worked=kind.is_worked)
@@ -212,7 +225,7 @@ class Place:
         truth, checker = self.checker.venues[site.venue], self.checker
 
         def hear(news: News) -> None:
-            truth.entry(desk.history[-1])
+            truth.entry(desk.history[-1], news.order.market.instrument.id if news.order else "")
             if self.kind.coin and news.part is not None:
                 self.hit("fee_in_coin" if news.part.fee_asset == self.kind.coin else "coin_used_up")
             told(news)
@@ -227,8 +240,7 @@ class Place:
                 checker.weighed.add(site.venue)
 
         def arrived(frame: Frame) -> None:
-            if site.tongue.tells_quotes(frame):
-                checker.heard_at[site.market.instrument.id] = self.pulse.true()
+            checker.heard_at |= dict.fromkeys(site.quoted(frame), self.pulse.true())
 
         desk.hear = hear
         site.network.leaving, site.network.arrived = leaves, arrived
@@ -351,10 +363,12 @@ class Place:
     async def history(self, id: str, timeframe: str, start: int, end: int) -> Bars:
         """Return a venue's own closed bars, as long as it can be reached."""
         await asyncio.sleep(0.02)
-        site = next(each for each in self.sites if each.market.instrument.id == id)
+        site, market = next(
+            (each, market) for each in self.sites for market in each.markets if market.instrument.id == id
+        )
         if not site.network.is_up:
             raise VenueError("No history: the network is down.", "It is asked again.")
-        bars = [b for b in site.market.bars(timeframe, start, end) if b.ts_close <= site.exchange.now]
+        bars = [b for b in market.bars(timeframe, start, end) if b.ts_close <= site.exchange.now]
         return bars_of((id, timeframe), bars)
 
 
