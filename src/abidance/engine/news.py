@@ -250,6 +250,7 @@ class News:
         state.now = max(state.now, event.ts)
         before = state.feeds.venues.get(event.venue)
         state.feeds.venues[event.venue] = event
+        self._vigil.see(before, event)
         if state.feeds.barriers(event.venue):
             return  # people know already that there is trouble, and not each turn of it is news
         if event.reasons and event.reasons != (before.reasons if before else ()):

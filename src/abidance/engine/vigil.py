@@ -3,7 +3,8 @@
 A position is covered as far as an acknowledged stop stands for it, at the venue or held and watched by us. Time counts
 from the event that left a part of it uncovered (a fill, a stop that is gone) until a stop covers it whole. What is
 still uncovered after the patience, counted anew whenever more of it is covered, is left at market, with an alarm; where
-that comes to nothing it is tried on for as long as it stands uncovered.
+that comes to nothing it is tried on for as long as it stands uncovered. A stop that we hold covers nothing while no
+price is known by which it could trigger; where its venue answers nothing at all, people are told and nothing is sent.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from decimal import Decimal
 from abidance.engine.actions import ATTEMPTS, Actions
 from abidance.engine.state import State
 from abidance.execution.exits import STOPS
+from abidance.model.event import VenueStatus
 from abidance.model.instrument import SECOND_NS
 from abidance.model.money import ZERO, to_decimal, truncate_to
 from abidance.model.order import Order, OrderState, Purpose
@@ -36,6 +38,8 @@ class _Bare:
     due: int
     uncovered: Decimal
     attempts: int = 0
+    waits: bool = False
+    """People were told that nothing can be sent, because the venue answers nothing."""
 
 
 @dataclass(slots=True)
@@ -102,7 +106,9 @@ class Vigil:
         if known is None and self._actions.exits.plan(strategy, instrument) is None:
             return
         uncovered = self._actions.exits.uncovered(
-            state.position(strategy, instrument), state.instruments[instrument]
+            state.position(strategy, instrument),
+            state.instruments[instrument],
+            state.feeds.blind(state.instruments[instrument].venue),
         )
         if not uncovered:
             if known is not None:
@@ -113,6 +119,17 @@ class Vigil:
             if uncovered < known.uncovered:
                 known.due = self._later(state.now)
             known.uncovered = uncovered
+        self._reckon()
+
+    def see(self, before: VenueStatus | None, now: VenueStatus) -> None:
+        """Take note of stops held by us that nobody can trigger, or can again."""
+        changed = set(now.blind) ^ set(before.blind if before else ())
+        for order in filter(None, map(self._state.orders.get, sorted(changed))):
+            self.note(order.request.strategy, order.request.instrument)
+        if not now.is_away:
+            for place, bare in self._bare.items():
+                if bare.waits and self._state.instruments[place[1]].venue == now.venue:
+                    bare.waits, bare.due = False, self._later(self._state.now)
         self._reckon()
 
     def lost(self, order: Order) -> None:
@@ -190,12 +207,19 @@ class Vigil:
             if bare.due > now:
                 continue
             position = self._state.position(strategy, instrument)
+            seconds = (now - bare.since) / SECOND_NS
+            is_blind, is_away = self._sight(strategy, instrument)
+            if is_away:
+                text = f"No price of {instrument} has been known for {seconds:.3g} s and its venue answers nothing: the stop of {bare.uncovered} leaves as soon as one is."
+                self._actions.note("error", "unprotected", text, strategy)
+                bare.waits, bare.due = True, NEVER
+                continue
             if bare.attempts and self._actions.leaving(position) >= bare.uncovered:
                 bare.due = self._later(now)
                 continue
             bare.attempts += 1
-            seconds = (now - bare.since) / SECOND_NS
-            what = f"{bare.uncovered} of {instrument} has had no stop for {seconds:.3g} s"
+            why = " that could trigger, as no price is known," if is_blind else ""
+            what = f"{bare.uncovered} of {instrument} has had no stop{why} for {seconds:.3g} s"
             self._actions.note("error", "unprotected", f"{what}: it is left at market.", strategy)
             price = self._state.price(instrument)
             seen = ZERO if price is None else to_decimal(price)
@@ -205,6 +229,12 @@ class Vigil:
             else:
                 bare.due = min(NEVER, now + SLOWER * self._patience) if is_sent else NEVER
         self._reckon()
+
+    def _sight(self, strategy: str, instrument: str) -> tuple[bool, bool]:
+        """Say whether no price is known by which a stop could trigger, and whether its venue is away, too."""
+        status = self._state.feeds.venues.get(self._state.instruments[instrument].venue)
+        is_blind = status is not None and self._actions.exits.stop_id(strategy, instrument) in status.blind
+        return is_blind, is_blind and status is not None and status.is_away
 
     def _end(self, place: Place, bare: _Bare) -> None:
         del self._bare[place]

@@ -5,6 +5,7 @@ nothing. One stop and one take-profit per position; their size follows the posit
 the venue ended while the position lives is stated anew.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import inf
@@ -203,10 +204,16 @@ class Exits:
             intents.append(exit_request(position, Purpose.TIME, price, instrument))
         return intents
 
-    def uncovered(self, position: Position, instrument: Instrument) -> Decimal:
+    def stop_id(self, strategy: str, instrument: str) -> str:
+        """Return the id of the stop that was stated last for a position, empty where none was."""
+        plan = self._plans.get((strategy, instrument))
+        return "" if plan is None else plan.orders.get(Purpose.STOP_LOSS, "")
+
+    def uncovered(self, position: Position, instrument: Instrument, blind: Collection[str] = ()) -> Decimal:
         """Return how much of a position has no acknowledged stop; nothing where its plan has (now) no stop.
 
-        One that was acknowledged and is doubted since counts until it is proven to be gone.
+        One that was acknowledged and is doubted since counts until it is proven to be gone; one that is `blind` (its
+        id) does not, because nobody can trigger it.
         """
         plan = self._plans.get((position.strategy, position.instrument))
         if plan is None or not self.armed or not self._trigger(plan, instrument):
@@ -216,7 +223,7 @@ class Exits:
         if stop is not None:
             if stop.state in _ACKNOWLEDGED:
                 plan.stood = stop.id
-            if not stop.state.is_closed and plan.stood == stop.id:
+            if not stop.state.is_closed and plan.stood == stop.id and stop.id not in blind:
                 covered = stop.remaining
         return max(ZERO, truncate_to(abs(position.quantity), instrument.lot) - covered)
 

@@ -74,6 +74,11 @@ class Feeds:
         reducing = Standing(TradingState.REDUCING, RefusalCode.VENUE_NOT_TRUSTED, " ".join(doubted))
         return reducing if doubted else ACTIVE
 
+    def blind(self, venue: str) -> tuple[str, ...]:
+        """Return the stops held by us at a venue (their ids) that nobody can trigger, as no price is known."""
+        status = self.venues.get(venue)
+        return () if status is None else status.blind
+
     def barriers(self, venue: str) -> list[CircuitMoved]:
         """Return circuits that are not closed, of a venue and of the whole run, those that let nothing pass first."""
         found = [each for each in self.circuits.values() if not each.is_closed and each.concerns(venue)]

@@ -11,13 +11,14 @@ from msgspec import structs
 
 from abidance.execution.cost import Costs
 from abidance.kernel.log import PROCESS
-from abidance.model.event import AccountEvent, OrderFilled
+from abidance.model.event import AccountEvent, OrderFilled, VenueStatus
 from abidance.model.instrument import parse_instrument_id
 from abidance.model.money import ZERO, to_decimal
 from abidance.model.money import paid as as_paid
 from abidance.model.order import Fill
 from abidance.portfolio.ledger import EXACT
 from abidance.venues.account import Rates
+from abidance.venues.trading.gateway import VenueGateway
 
 NONE: Mapping[str, Rates] = MappingProxyType({})
 
@@ -32,6 +33,14 @@ def as_recorded(
     if type(event) is OrderFilled:
         return OrderFilled(event.ts, _with_worth(event.fill, costs, paid.get(event.fill.instrument, ())))
     return _without_secrets(event)
+
+
+def status_of(venue: str, gateways: Iterable[VenueGateway]) -> VenueStatus:
+    """Return why a venue may not be traded on now, and which stops nobody can trigger; without a time."""
+    there = [each for each in gateways if each.dialect.venue == venue]
+    reasons = tuple(PROCESS.text(why) for each in there for why in each.doubts.values())
+    blind = tuple(id for each in there for id in each.sight.blind)
+    return VenueStatus(0, venue, reasons, blind, any(each.sight.is_away for each in there))
 
 
 def _with_worth(fill: Fill, costs: Mapping[str, Costs], paid: Iterable[Decimal]) -> Fill:
@@ -63,4 +72,4 @@ def _without_secrets(event: AccountEvent) -> AccountEvent:
     return event if clean == found else structs.replace(event, **clean)
 
 
-__all__ = ["as_recorded"]
+__all__ = ["as_recorded", "status_of"]

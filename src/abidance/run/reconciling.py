@@ -13,8 +13,9 @@ from abidance.run.bot import JOURNAL
 from abidance.run.byhand import exposed, holdings
 from abidance.run.replica import Replica
 from abidance.run.trading import Access
-from abidance.venues.account import AccountDialect, Call, Exposure, executions_until, open_orders_of
+from abidance.venues.account import AccountDialect, Call, Exposure
 from abidance.venues.accounts import accounts_of
+from abidance.venues.listing import executions_until, open_orders_of
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.transport import Pulse, Transport
 from abidance.venues.trading.books import Books

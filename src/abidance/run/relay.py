@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from abidance.model.command import Command, Submit
 from abidance.model.event import AccountEvent
-from abidance.model.market import BookSnapshot, MarketEvent, Quote, Trade
+from abidance.model.market import BarSlice, BookSnapshot, MarketEvent, Quote, Trade
 from abidance.model.order import Order
 from abidance.venues.trading.gateway import VenueGateway
 
@@ -46,11 +46,17 @@ class Relay:
 
     def advance(self, event: MarketEvent) -> Iterator[AccountEvent]:
         """Let gateways see the price; their answers come by another way."""
-        if self.is_open and isinstance(event, Trade | Quote):
-            gateway = self.gateways.get(event.instrument)
-            if gateway is not None:
-                bid, ask = (event.price, event.price) if isinstance(event, Trade) else (event.bid, event.ask)
-                gateway.watch(event.instrument, bid, ask)
+        if not self.is_open:
+            return iter(())
+        if isinstance(event, BarSlice):
+            for bar in event.bars:
+                if (gateway := self.gateways.get(bar.instrument)) is not None:
+                    gateway.sight.see_bar(bar)
+        elif (
+            isinstance(event, Trade | Quote) and (gateway := self.gateways.get(event.instrument)) is not None
+        ):
+            bid, ask = (event.price, event.price) if isinstance(event, Trade) else (event.bid, event.ask)
+            gateway.sight.see(event.instrument, bid, ask, event.ts)
         return iter(())
 
     def reach(self, _kind: type[Trade | Quote | BookSnapshot], _instrument: str) -> tuple[float, float, int]:

@@ -12,8 +12,9 @@ from abidance.market.readings import is_mood
 from abidance.model.errors import VenueError
 from abidance.model.instrument import Instrument
 from abidance.run.config import RunConfig
-from abidance.venues.account import AccountDialect, Credentials, OrderReport, open_orders_of, plain_number
+from abidance.venues.account import AccountDialect, Credentials, OrderReport, plain_number
 from abidance.venues.accounts import accounts_of
+from abidance.venues.listing import open_orders_of
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.transport import DisconnectedError, Pulse, Transport
 from abidance.venues.trading.wire import Wire

@@ -19,9 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+from msgspec import structs
+
 from abidance.engine.actions import is_held
 from abidance.engine.controls import named_circuits
-from abidance.kernel.log import PROCESS, logger
+from abidance.kernel.log import logger
 from abidance.kernel.ports import JournalStore, SimulatedVenue
 from abidance.market.bars import Bars
 from abidance.market.readings import is_mood
@@ -53,7 +55,7 @@ from abidance.run.departures import BEGUN, Departures, place_of
 from abidance.run.door import Answer, Wish
 from abidance.run.durable import Apart, Durable
 from abidance.run.fees import FeeWatch
-from abidance.run.hearing import as_recorded
+from abidance.run.hearing import as_recorded, status_of
 from abidance.run.killing import Extent, killed
 from abidance.run.lease import Doubt
 from abidance.run.lending import LoanDesk, check_debts, lenders_of
@@ -134,7 +136,7 @@ class LiveTrading(LivePaper):
         self._inbox: deque[AccountEvent] = deque()
         self._unlogged: deque[Outcome] = deque()
         self._circuits = CircuitWatch(material.config.risk.circuits, self._hear, self._room)
-        self._told: dict[str, tuple[str, ...]] = {}
+        self._told: dict[str, VenueStatus] = {}
         self._loans = LoanDesk(lambda: self._core.engine, self._hear_accounts, self._hear)
         most = published(material.instruments, material.config.feed.grades)
         self._scarce = scarce(material.config, most)
@@ -360,18 +362,15 @@ class LiveTrading(LivePaper):
 
     def _on_doubt(self, wall: Callable[[], int]) -> None:
         """Tell the engine, when it is news, why a venue may not be traded on now."""
-        reasons: dict[str, tuple[str, ...]] = {}
         for gateway in self.gateways:
-            venue = gateway.dialect.venue
             if gateway not in self._compared and "start" not in gateway.doubts:
                 self._compared.append(gateway)
                 self._tell_strangers(gateway)
             self._take_care(gateway)
-            reasons[venue] = (*reasons.get(venue, ()), *map(PROCESS.text, gateway.doubts.values()))
-        for venue, now in reasons.items():
-            if self._told.get(venue) != now:
+        for venue in dict.fromkeys(each.dialect.venue for each in self.gateways):
+            if self._told.get(venue) != (now := status_of(venue, self.gateways)):
                 self._told[venue] = now
-                self._hear(VenueStatus(wall(), venue, now))
+                self._hear(structs.replace(now, ts=wall()))
 
     def _take_care(self, gateway: VenueGateway) -> None:
         """Take back what rests to enter, once, when an account may be another one's."""
@@ -397,7 +396,7 @@ class LiveTrading(LivePaper):
         for gateway in self._compared:
             if count := sum(not each.state.is_closed for each in gateway.register.foreign.values()):
                 moment = replace(moment, feeds=f"{moment.feeds}. {counted(gateway.dialect.venue, count)}")
-        doubts = [f"{venue}: {' '.join(reasons)}" for venue, reasons in self._told.items() if reasons]
+        doubts = [f"{each.venue}: {' '.join(each.reasons)}" for each in self._told.values() if each.reasons]
         circuits = self._core.engine.state.feeds.circuits.values()
         shut = [each for each in circuits if not each.is_closed]
         doubts += [f"{each.venue or 'every venue'}: {each.part} {each.state}. {each.reason}" for each in shut]

@@ -5,7 +5,7 @@ its private stream mean. Nothing opens a socket, keeps time or decides. What an 
 refusal that is not on the venue's own list of proofs is UNKNOWN, never a guess.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from enum import StrEnum
@@ -226,6 +226,13 @@ class Tariff(NamedTuple):
     read: Callable[[bytes], Rates]
 
 
+class Best(NamedTuple):
+    """The call that asks for the best bid and ask of an instrument, and what its answer says (or VenueError)."""
+
+    call: Callable[[str], Call]
+    read: Callable[[Answer], tuple[float, float]]
+
+
 class Capability(msgspec.Struct, frozen=True):
     """What a venue really has, in one market. An order type that is not native is held and watched by us.
 
@@ -334,6 +341,8 @@ class AccountDialect(Protocol):
     """How this market's own wallet is lent something; None where that is not done."""
     tariff: Tariff | None = None
     """How it is asked what the account pays for trading; None where it is not."""
+    best: Best | None = None
+    """How the market's price is asked for while its streams are silent; None where it is not."""
     countdown: "Countdown | None" = None
     """What takes our orders back when we are not heard; None where there is none, or a stop of ours may stand."""
 
@@ -423,26 +432,6 @@ class AccountDialect(Protocol):
     def read_clock(self, answer: Answer) -> int:
         """Return the venue's time in ns UTC. Raises VenueError."""
         ...
-
-
-async def open_orders_of(
-    dialect: AccountDialect, ask: Callable[[Call], Awaitable[Answer]]
-) -> AsyncIterator[OrderReport]:
-    """Yield all open orders of the run's instruments, as many pages as there are. Raises VenueError."""
-    for first in dialect.open_orders():
-        call: Call | None = first
-        while call is not None:
-            answer = await ask(call)
-            for report in dialect.read_orders(answer):
-                yield report
-            params = {**call.params, **(dialect.onward(answer) if dialect.onward else {})}
-            call = None if params == call.params else call._replace(params=params)
-
-
-def executions_until(dialect: AccountDialect, instrument: str, since: int, until: int) -> Iterator[Call]:
-    """Yield the calls for the executions in an instrument between two moments (ns UTC): as many as the venue needs."""
-    for start in range(since, max(until, since + 1), dialect.listed_for or max(until - since, 1)):
-        yield dialect.executions(instrument, start)
 
 
 class Contracts(Protocol):

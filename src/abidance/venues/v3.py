@@ -13,6 +13,7 @@ from abidance.model.instrument import MS_NS, Instrument
 from abidance.model.order import Order, Side
 from abidance.venues.account import (
     AccountDialect,
+    Best,
     Call,
     Execution,
     Funds,
@@ -22,7 +23,7 @@ from abidance.venues.account import (
     understood,
 )
 from abidance.venues.dialect import Dialect
-from abidance.venues.frames import Millis, reader
+from abidance.venues.frames import Millis, Price, reader
 from abidance.venues.net.transport import Answer
 
 
@@ -62,8 +63,27 @@ class _Time(msgspec.Struct):
     serverTime: Millis  # noqa: N815
 
 
+class BookTicker(msgspec.Struct):
+    """The best prices of an instrument; a side on which nobody offers makes it none."""
+
+    bidPrice: Price  # noqa: N815
+    askPrice: Price  # noqa: N815
+
+
 _read_account = reader(_Account)
 _read_time = reader(_Time)
+_read_best = reader(BookTicker)
+
+
+def best_of(venue: str, section: tuple[str, ...], symbols: Mapping[str, str]) -> Best:
+    """Return how the best prices are asked for below a section of ccxt's."""
+
+    def told(answer: Answer) -> tuple[float, float]:
+        found = read(venue, answer, _read_best)
+        return found.bidPrice, found.askPrice
+
+    path = "ticker/bookTicker"
+    return Best(lambda id: Call(section, "GET", path, {"symbol": symbols[id]}, is_urgent=True), told)
 
 
 class V3SpotAccount(AccountDialect):
@@ -79,6 +99,7 @@ class V3SpotAccount(AccountDialect):
         self.instruments = {each.id: each for each in instruments}
         self._symbols = {id: names.symbol_of(id) for id in self.instruments}
         self._ids = {symbol: id for id, symbol in self._symbols.items()}
+        self.best = best_of(self.venue, self.sections[1], self._symbols)
 
     def signed(
         self, method: str, path: str, params: Mapping[str, object], *, is_urgent: bool = False

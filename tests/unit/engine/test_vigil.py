@@ -20,6 +20,7 @@ from abidance.model.event import (
     OrderRejected,
     OrderUnknown,
     Timer,
+    VenueStatus,
 )
 from abidance.model.instrument import SECOND_NS
 from abidance.model.market import Bar
@@ -492,3 +493,86 @@ def test_a_start_from_a_checkpoint_leaves_the_patience_that_was_given_while_runn
     rig.engine.vigil.note(*PLACE)
 
     assert rig.engine.vigil.due == due
+
+
+def held(*, is_away: bool = False, patience: float | None = 5.0) -> Rig:
+    """Return a rig whose stop is held by us and was just found to be blind."""
+    rig = bought("1.000", patience=patience)
+    rig.accept(rig.submits[1])
+    rig.ts += SECOND_NS
+    see(rig, rig.submits[1].order_id, is_away=is_away)
+    return rig
+
+
+def see(rig: Rig, *blind: str, is_away: bool = False) -> None:
+    """Tell which stops nobody can trigger."""
+    reasons = ("No price is known.",) if blind else ()
+    rig.tell(VenueStatus(rig.ts, "SIM", reasons, blind, is_away))
+
+
+def test_a_stop_that_nobody_can_trigger_is_none_and_what_it_should_protect_is_left() -> None:
+    rig = held()
+    since = rig.ts
+
+    due = rig.engine.vigil.due
+    look(rig)
+
+    assert due == since + PATIENCE
+    assert exits(rig) == [(D("1.000"), Purpose.STOP_LOSS)]
+    assert alarms(rig) == [
+        "1.000 of BTC/USDT@SIM has had no stop that could trigger, as no price is known, for 5 s: it is left at market."
+    ]
+
+
+def test_a_stop_that_can_trigger_again_covers_its_position_and_the_time_is_measured() -> None:
+    rig = held()
+
+    rig.ts += 4 * SECOND_NS
+    see(rig)
+
+    assert rig.engine.vigil.due > rig.ts + DAY_NS
+    assert rig.engine.vigil.past[PLACE] == Bareness(2, 4 * SECOND_NS, 4 * SECOND_NS)
+    assert exits(rig) == []
+    assert alarms(rig) == []
+
+
+def test_while_the_venue_answers_nothing_people_are_told_once_and_nothing_is_sent() -> None:
+    rig = held(is_away=True)
+
+    look(rig)
+
+    assert exits(rig) == []
+    (text,) = alarms(rig)
+    assert "its venue answers nothing" in text
+    assert rig.engine.vigil.due > rig.ts + DAY_NS
+    assert list(rig.engine.vigil.bare()) == [PLACE]
+
+
+def test_a_venue_that_answers_again_and_tells_no_price_is_given_the_patience_anew() -> None:
+    rig = held(is_away=True)
+    look(rig)
+
+    since = rig.ts = rig.ts + 60 * SECOND_NS
+    see(rig, rig.submits[1].order_id)
+    due = rig.engine.vigil.due
+    look(rig)
+
+    assert due == since + PATIENCE
+    assert exits(rig) == [(D("1.000"), Purpose.STOP_LOSS)]
+
+
+def test_a_stop_that_is_blind_stops_no_stop_of_another_position() -> None:
+    rig = bought("1.000")
+    rig.accept(rig.submits[1])
+
+    see(rig, "0" * 32)
+
+    assert rig.engine.vigil.bare() == {}
+    assert rig.engine.vigil.due > rig.ts + DAY_NS
+
+
+def test_without_a_patience_blindness_is_measured_and_nothing_else() -> None:
+    rig = held(patience=None)
+
+    assert list(rig.engine.vigil.bare()) == [PLACE]
+    assert rig.engine.vigil.due > rig.ts + DAY_NS

@@ -45,6 +45,7 @@ from abidance.venues.binance.refusals import contract_refusal
 from abidance.venues.binance.tariff import contract_rates
 from abidance.venues.frames import UNREADABLE, Millis, reader
 from abidance.venues.net.transport import Answer
+from abidance.venues.v3 import best_of
 
 _PAGE = 1_000
 _TYPES = {
@@ -161,6 +162,7 @@ class BinancePerpetualsAccount(AccountDialect):
         self._symbols = {id: dialect.symbol_of(id) for id in self.instruments}
         self._ids = {symbol: id for id, symbol in self._symbols.items()}
         self.stream = BinancePerpetualsStream(self._ids)
+        self.best = best_of(self.venue, ("fapiPublic",), self._symbols)
         self.contracts: BinanceContracts = BinanceContracts(self._symbols)
         self.tariff = Tariff(
             lambda id: signed("GET", "commissionRate", {"symbol": self._symbols[id]}), contract_rates

@@ -11,6 +11,7 @@ from abidance.model.instrument import MS_NS, SECOND_NS, Instrument
 from abidance.model.order import Order, OrderRequest, OrderType, Side, TimeInForce
 from abidance.venues.account import (
     AccountDialect,
+    Best,
     Call,
     Capability,
     Execution,
@@ -44,7 +45,7 @@ from abidance.venues.bybit.private import (
 )
 from abidance.venues.bybit.refusals import refusal
 from abidance.venues.bybit.tariff import rates
-from abidance.venues.frames import UNREADABLE, Millis, reader
+from abidance.venues.frames import UNREADABLE, Millis, Price, reader
 from abidance.venues.net.transport import Answer
 
 T = TypeVar("T")
@@ -92,12 +93,20 @@ class _Time(msgspec.Struct):
 
 
 _DEAD_MAN = "Disconnect-cancel-all, given on application: it takes back everything, protective stops too; it is not used."
+
+
+class _Ticker(msgspec.Struct):
+    bid1Price: Price  # noqa: N815
+    ask1Price: Price  # noqa: N815
+
+
 _read_done = reader(_Told[_Done])
 _read_orders = reader(_Told[_Rows[OrderRow]])
 _read_executions = reader(_Told[_Rows[ExecutionRow]])
 _read_wallets = reader(_Told[_Rows[WalletRow]])
 _read_positions = reader(_Told[_Rows[_Position]])
 _read_time = reader(_Time)
+_read_tickers = reader(_Told[_Rows[_Ticker]])
 
 
 class BybitSpotAccount(AccountDialect):
@@ -138,6 +147,7 @@ class BybitSpotAccount(AccountDialect):
         self.stream = BybitStream(
             self._category, {symbol: self.instruments[id] for symbol, id in self._ids.items()}
         )
+        self.best = Best(self._ticker, self._read_best)
         self.tariff = Tariff(
             lambda id: signed(
                 "GET", "account/fee-rate", {"category": self._category, "symbol": self._symbols[id]}
@@ -299,6 +309,16 @@ class BybitSpotAccount(AccountDialect):
         if told.retCode:
             raise refused(self.venue, answer)
         return told.time * MS_NS
+
+    def _ticker(self, instrument: str) -> Call:
+        params = {"category": self._category, "symbol": self._symbols[instrument]}
+        return Call(("public",), "GET", "v5/market/tickers", params, is_urgent=True)
+
+    def _read_best(self, answer: Answer) -> tuple[float, float]:
+        rows = self._read(answer, _read_tickers).list
+        if len(rows) != 1:
+            raise refused(self.venue, answer)
+        return rows[0].bid1Price, rows[0].ask1Price
 
     def _read(self, answer: Answer, reads: Callable[[bytes], _Told[T]]) -> T:
         """Return the result of an answer; Bybit tells errors with 200, too. Raises VenueError."""

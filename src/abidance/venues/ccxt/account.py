@@ -16,6 +16,7 @@ from abidance.model.money import ZERO
 from abidance.model.order import Order, OrderState, OrderType, Side, TimeInForce
 from abidance.venues.account import (
     AccountDialect,
+    Best,
     Call,
     Capability,
     Execution,
@@ -90,6 +91,7 @@ class CcxtSpotAccount(AccountDialect):
         self._page: int | None = told.get("limit")
         self._rows_at_most = _ROWS if self._page is None else min(self._page, _KNOWN_ROWS)
         self.finds = False  # until it has
+        self.best = Best(self._ticker, self._read_best) if has.get("fetchTicker") is True else None
 
     async def prepare(self, ask: Ask) -> None:
         """Ask for the venue's markets, and look at what ccxt would really send. Raises UsageError and VenueError."""
@@ -301,6 +303,16 @@ class CcxtSpotAccount(AccountDialect):
         told = self._told(answer)
         with _understood(self.venue, answer):
             return int(decimal(told)) * MS_NS
+
+    def _ticker(self, instrument: str) -> Call:
+        return self._script.call("fetch_ticker", self._symbols[instrument])._replace(is_urgent=True)
+
+    def _read_best(self, answer: Answer) -> tuple[float, float]:
+        """Return the best prices; the last one in place of those that the venue does not tell."""
+        told = self._told(answer)
+        with _understood(self.venue, answer):
+            bid, ask = (told.get(side) or told["last"] for side in ("bid", "ask"))
+            return float(decimal(bid)), float(decimal(ask))
 
     # --- what ccxt makes of answers
 

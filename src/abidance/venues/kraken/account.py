@@ -14,6 +14,7 @@ from abidance.model.money import ZERO
 from abidance.model.order import TRIGGERED, Order, OrderState, OrderType, Side, TimeInForce
 from abidance.venues.account import (
     AccountDialect,
+    Best,
     Call,
     Capability,
     Execution,
@@ -29,7 +30,7 @@ from abidance.venues.account import (
     sound,
     understood,
 )
-from abidance.venues.frames import UNREADABLE, reader
+from abidance.venues.frames import UNREADABLE, Price, reader
 from abidance.venues.kraken.dialect import Kraken
 from abidance.venues.kraken.private import KrakenStream
 from abidance.venues.kraken.refusals import Errors, refusal
@@ -136,6 +137,11 @@ class _Result(Errors):
     result: msgspec.Raw = msgspec.Raw(b"{}")
 
 
+class _Ticker(msgspec.Struct):
+    a: tuple[Price, str, str]
+    b: tuple[Price, str, str]
+
+
 _read_result = reader(_Result)
 _read_done = reader(_Done)
 _read_listed = reader(_Orders)
@@ -143,6 +149,7 @@ _read_asked = reader(dict[str, _Order])
 _read_trades = reader(_Trades)
 _read_balances = reader(dict[str, _Balance])
 _read_time = reader(_Time)
+_read_tickers = reader(dict[str, _Ticker])
 
 
 class KrakenAccount(AccountDialect):
@@ -187,6 +194,7 @@ class KrakenAccount(AccountDialect):
         self._crowded: set[str] = set()
         self._ids = {name: id for id, symbol in symbols.items() for name in _spellings(symbol)}
         self.stream = KrakenStream({symbol: id for id, symbol in symbols.items()})
+        self.best = Best(self._ticker, self._read_best)
         self.tariff = Tariff(lambda id: _private("TradeVolume", {"pair": self._pairs[id]}), rates)
 
     # --- changes
@@ -357,6 +365,15 @@ class KrakenAccount(AccountDialect):
     def read_clock(self, answer: Answer) -> int:
         """Return Kraken's time, the middle of the second that it tells. Raises VenueError."""
         return self._answered(answer, _read_time).unixtime * SECOND_NS + round(_CLOCK_S * SECOND_NS)
+
+    def _ticker(self, instrument: str) -> Call:
+        return Call(("public",), "GET", "Ticker", {"pair": self._pairs[instrument]}, is_urgent=True)
+
+    def _read_best(self, answer: Answer) -> tuple[float, float]:
+        found = list(self._answered(answer, _read_tickers).values())
+        if len(found) != 1:
+            raise refused(self.venue, answer)
+        return found[0].b[0], found[0].a[0]
 
     def _answered(self, answer: Answer, reader: Callable[[bytes], T]) -> T:
         """Return the result of a question. Raises VenueError for an error instead."""

@@ -12,6 +12,7 @@ from abidance.model.money import ZERO
 from abidance.model.order import Order, OrderState, OrderType, Side, TimeInForce
 from abidance.venues.account import (
     AccountDialect,
+    Best,
     Call,
     Capability,
     Execution,
@@ -27,7 +28,7 @@ from abidance.venues.account import (
     sound,
     understood,
 )
-from abidance.venues.frames import UNREADABLE, Millis, reader
+from abidance.venues.frames import UNREADABLE, Millis, Price, reader
 from abidance.venues.kucoin.dialect import KuCoin
 from abidance.venues.kucoin.private import KuCoinStream
 from abidance.venues.kucoin.refusals import DONE, refusal
@@ -101,6 +102,11 @@ class _Balance(msgspec.Struct):
     available: Decimal
 
 
+class _Level1(msgspec.Struct, rename="camel"):
+    best_bid: Price
+    best_ask: Price
+
+
 _read_done = reader(Told[Done | str])
 _read_order = reader(Told[_Order | None])
 _read_orders = reader(Told[list[_Order] | None])
@@ -108,6 +114,7 @@ _read_fills = reader(Told[_Fills])
 _read_balances = reader(Told[list[_Balance]])
 _read_time = reader(Told[Millis])
 _read_any = reader(Told[object])
+_read_level1 = reader(Told[_Level1])
 
 
 class KuCoinAccount(AccountDialect):
@@ -145,6 +152,7 @@ class KuCoinAccount(AccountDialect):
         self._ids = {symbol: id for id, symbol in self._symbols.items()}
         self.stream = KuCoinStream(self._ids)
         self.tariff = Tariff(lambda id: private("GET", "trade-fees", {"symbols": self._symbols[id]}), rates)
+        self.best = Best(self._level1, _best)
         self.countdown = _Countdown(list(self._ids)) if len(self._ids) <= _MOST_PAIRS else None
 
     def signed(
@@ -275,6 +283,10 @@ class KuCoinAccount(AccountDialect):
         """Return KuCoin's time. Raises VenueError."""
         return data_of(answer, _read_time) * MS_NS
 
+    def _level1(self, instrument: str) -> Call:
+        symbol = {"symbol": self._symbols[instrument]}
+        return Call(("public",), "GET", "market/orderbook/level1", symbol, is_urgent=True)
+
     def _reports(self, answer: Answer, orders: Sequence[_Order], instrument: str) -> Sequence[OrderReport]:
         with understood(self.venue, answer):
             return [_report(each, instrument or self._ids[each.symbol]) for each in orders]
@@ -286,6 +298,11 @@ def data_of(answer: Answer, reads: Callable[[bytes], Told[T]]) -> T:
     if told.code != DONE:
         raise refused(KuCoinAccount.venue, answer)
     return told.data
+
+
+def _best(answer: Answer) -> tuple[float, float]:
+    found = data_of(answer, _read_level1)
+    return found.best_bid, found.best_ask
 
 
 class _Countdown:

@@ -45,6 +45,7 @@ from abidance.venues.trading.recovery import Recovery
 from abidance.venues.trading.register import ANOTHER, Register, left_standing
 from abidance.venues.trading.room import UNSENT, Room
 from abidance.venues.trading.scales import BOOKS, UNWEIGHED, Scales
+from abidance.venues.trading.sight import Sight
 from abidance.venues.trading.signs import tell_reply
 from abidance.venues.trading.tracked import Tracked
 
@@ -89,9 +90,7 @@ class VenueGateway:
         self.register = Register(tell, is_ours, partial(self.doubt, ANOTHER))
         self.doubts: dict[str, str] = {"start": "the account was not compared with our books yet."}
         self._way = way
-        self._wanted = wanted
-        self._tell = tell
-        self._on_doubt = on_doubt
+        self._wanted, self._tell, self._on_doubt = wanted, tell, on_doubt
         self._locks: dict[str, asyncio.Lock] = {}
         self.hears = False
         """Whether the private stream is up."""
@@ -124,11 +123,10 @@ class VenueGateway:
             "mode": self.compare_modes,
             "exposure": self.scales.compare,
         }
-        self._line = (
-            None
-            if dialect.stream is None
-            else PrivateLine(dialect.stream, way, self._on_news, self._on_up, self._on_down)
-        )
+        self.sight = Sight(dialect, self.register, way, self._keeping, self.doubt, on_doubt)
+        self._line: PrivateLine | None = None
+        if dialect.stream is not None:
+            self._line = PrivateLine(dialect.stream, way, self._on_news, self._on_up, self._on_down)
 
     # --- the engine's side
 
@@ -147,7 +145,7 @@ class VenueGateway:
 
     def watch(self, instrument: str, bid: float, ask: float) -> None:
         """Take the prices at which an instrument can be sold and bought now: what we hold may be due."""
-        self._keeping.watch(instrument, bid, ask)
+        self.sight.see(instrument, bid, ask)
 
     def recover(
         self,
@@ -328,7 +326,8 @@ class VenueGateway:
 
     async def run(self) -> None:
         """Compare the account with our books, then follow it until cancelled."""
-        tasks = [] if self._line is None else [asyncio.ensure_future(self._line.run())]
+        works = (self.sight.keep(), *(() if self._line is None else (self._line.run(),)))
+        tasks = [asyncio.ensure_future(each) for each in works]
         try:
             await self._start()
             loops = (

@@ -18,9 +18,8 @@ from abidance.venues.account import (
     Call,
     Execution,
     OrderReport,
-    executions_until,
-    open_orders_of,
 )
+from abidance.venues.listing import executions_until, open_orders_of
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.questions import Asked, Questions, name_of

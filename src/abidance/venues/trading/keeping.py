@@ -107,12 +107,20 @@ class Keeping:
         for tracked in list(self._register.open()):
             if tracked.request.instrument != instrument or tracked.id in self._taking:
                 continue
-            is_here = tracked.is_watched and tracked.over is None and tracked.id not in self._blocked
-            if is_here and self._is_due(tracked):
+            if self._is_here(tracked) and self._is_due(tracked):
                 self.release(tracked)
             elif self._is_overdue(tracked):
                 self._taking.add(tracked.id)
                 self._way.spawn(self._take_over(tracked))
+
+    def passed(self, tracked: Tracked, low: float, high: float) -> None:
+        """Send an order that we hold if its trigger lies between two prices that were both traded at meanwhile."""
+        if self._is_here(tracked) and is_due(tracked.request, low, high):
+            self.release(tracked)
+
+    def _is_here(self, tracked: Tracked) -> bool:
+        """Say whether an order waits with us for nothing but its price."""
+        return tracked.is_watched and tracked.over is None and tracked.id not in self._blocked
 
     def asked(self, instrument: str) -> Decimal | None:
         """Return at what price an instrument can be bought now, None while that is not known."""
