@@ -498,9 +498,9 @@ def liquidations_are_passed_over() -> AbstractContextManager[Any]:
     """What the venue closed of its own will is not noticed."""
     execution = Register.execution
 
-    def blind(self: Register, found: Any, now: int) -> bool:
+    def blind(self: Register, found: Any, now: int, page: Any = ()) -> bool:
         known = found.order_id in self._orders or found.venue_id in self._by_venue_id
-        return execution(self, found, now) if known else False
+        return execution(self, found, now, page) if known else False
 
     return patch.object(Register, "execution", blind)
 
@@ -650,7 +650,7 @@ STOPPED_BY_ITSELF = {
 
 FIRST = {
     "unknown_orders_count_as_nothing": 73,
-    "any_life_ends_an_order": 150,
+    "any_life_ends_an_order": 4,
     "questions_are_not_counted": 31,
     "liquidations_are_passed_over": 15,
     "a_kill_is_forgotten_at_once": 9,
@@ -687,7 +687,7 @@ KIND = {
     "a_venue_is_one_instrument_to_its_limit": "bybit-pairs",
     "unknown_orders_count_as_nothing": "apart",
     "orders_that_rest_count_as_nothing": "apart",
-    "any_life_ends_an_order": "kraken",
+    "any_life_ends_an_order": "bybit",
     "costs_are_not_looked_at": "worked",
     "nobody_notes_what_leaves": "worked",
     "parts_of_an_entry_forget_each_other": "worked",
