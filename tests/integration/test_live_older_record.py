@@ -25,7 +25,7 @@ async def test_a_record_that_holds_less_than_a_lot_and_says_no_word_of_it_is_gon
 
     async with place:
         with monkeypatch.context() as earlier:
-            earlier.setattr(News, "_tell_crumb", lambda *_: None)
+            earlier.setattr(News, "_take_leave", lambda *_: None)
             before = await place.live(130)
         (place.folder / CHECKPOINT).unlink(missing_ok=True)
         again = await place.live(10)

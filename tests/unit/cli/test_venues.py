@@ -27,9 +27,15 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments))
 
 
+def rows(result: Result, name: str) -> list[str]:
+    """Return what is said under a name, for each market and wallet of a venue."""
+    found = [line.strip() for line in result.output.splitlines() if line.strip().startswith(name)]
+    return [line.removeprefix(name).strip() for line in found]
+
+
 def row(result: Result, name: str) -> str:
-    (line,) = (line for line in result.output.splitlines() if line.strip().startswith(name))
-    return line.strip().removeprefix(name).strip()
+    (found,) = rows(result, name)
+    return found
 
 
 @pytest.mark.parametrize("key", sorted(spoken_markets()))
@@ -85,14 +91,17 @@ def test_the_list_says_where_only_one_exit_of_a_position_can_stand() -> None:
 def test_one_venue_is_told_with_what_is_odd_about_it() -> None:
     result = run("kucoin")
 
-    (offer,) = offers_of("KUCOIN")
-    assert offer.orders is not None
-    assert all(note in result.output for note in offer.orders.notes)
-    assert row(result, "data") == "trades, quotes, book, bars"
-    assert row(result, "stops") == "held by us"
-    assert row(result, "in force") == "GTC, IOC, FOK"
-    assert row(result, "private stream") == "ws-api-spot.kucoin.com"
-    assert row(result, "key is checked") == "yes"
+    spot, margin = offers_of("KUCOIN")
+    assert spot.orders is not None
+    assert margin.orders is not None
+    assert {*margin.orders.notes} > {*spot.orders.notes}
+    assert all(note in result.output for note in margin.orders.notes)
+    assert rows(result, "data") == ["trades, quotes, book, bars"] * 2
+    assert rows(result, "stops") == ["held by us"] * 2
+    assert rows(result, "in force") == ["GTC, IOC, FOK"] * 2
+    assert rows(result, "private stream") == ["ws-api-spot.kucoin.com"] * 2
+    assert rows(result, "key is checked") == ["yes"] * 2
+    assert rows(result, "loans") == ["none", "borrowed and repaid by hand"]
 
 
 def test_a_venue_that_ccxt_alone_knows_has_data_and_orders_that_nobody_has_proven() -> None:
