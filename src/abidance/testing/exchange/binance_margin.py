@@ -16,7 +16,7 @@ from abidance.testing.exchange.counter import figure, plain
 from abidance.testing.exchange.desk import Part, Placed
 from abidance.testing.exchange.house import DAY_NS, Asked, Listener, Place, Refusal, millis, said
 from abidance.testing.exchange.lending import SHOWN, DeclinedLoan, Loans, No
-from abidance.testing.exchange.market import Market
+from abidance.testing.exchange.market import Market, worth_in
 
 _FIRST_TX = 1_352_286_576_452_864_000
 _LEAST = Decimal("1.5")
@@ -163,20 +163,15 @@ class BinanceMargin(BinanceOrders):
 
     def _worth(self, account: Account) -> tuple[Decimal, Decimal]:
         """Return what an account has and what it owes, by the last prices, in the quote asset."""
-        has = sum((self._price(asset) * purse.total for asset, purse in account.purses.items()), ZERO)
-        return has, sum((self._price(asset) * owed for asset, owed in account.debts.items()), ZERO)
-
-    def _price(self, asset: str) -> Decimal:
-        for market in self._markets.values():
-            rules, tape = market.instrument, market.tape
-            if asset == rules.quote:
-                return Decimal(1)
-            if asset == rules.base and len(tape):
-                return tape.price[-1] * rules.tick
-        return ZERO
+        has = sum(
+            (worth_in(self._markets, asset) * purse.total for asset, purse in account.purses.items()), ZERO
+        )
+        return has, sum(
+            (worth_in(self._markets, asset) * owed for asset, owed in account.debts.items()), ZERO
+        )
 
     def _in_btc(self, value: Decimal) -> str:
-        price = self._price("BTC")
+        price = worth_in(self._markets, "BTC")
         return format(value / price if price else ZERO, ".8f")
 
     def _transfer(self, account: Account, params: Mapping[str, str]) -> object:
@@ -227,7 +222,7 @@ class BinanceMargin(BinanceOrders):
     def _room(self, account: Account, asset: str) -> Decimal:
         """Return how much more of an asset is lent to an account, by what it has and by what is on the shelf."""
         assets, owed = self._worth(account)
-        price = self._price(asset)
+        price = worth_in(self._markets, asset)
         left = self.loans.shelf.get(asset, ZERO) - account.debts.get(asset, ZERO)
         if not price:
             return ZERO

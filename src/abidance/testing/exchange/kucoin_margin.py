@@ -15,7 +15,7 @@ from abidance.testing.exchange.desk import News, Part, Placed
 from abidance.testing.exchange.house import Asked, Place, Refusal, millis, word
 from abidance.testing.exchange.kucoin_orders import Handler, KuCoinOrders
 from abidance.testing.exchange.lending import SHOWN, DeclinedLoan, Loans, No
-from abidance.testing.exchange.market import Market
+from abidance.testing.exchange.market import Market, worth_in
 
 _FULL = Decimal("0.8")
 """The debt ratio above which nothing more is lent: five times what the account has of its own."""
@@ -148,8 +148,8 @@ class KuCoinMargin(KuCoinOrders):
         debts: Mapping[str, Decimal],
         accrued: Mapping[str, Decimal] = {},
     ) -> object:
-        has = sum((self._price(asset) * total for asset, (total, _) in purses.items()), ZERO)
-        owed = sum((self._price(asset) * debt for asset, debt in debts.items()), ZERO)
+        has = sum((worth_in(self._markets, asset) * total for asset, (total, _) in purses.items()), ZERO)
+        owed = sum((worth_in(self._markets, asset) * debt for asset, debt in debts.items()), ZERO)
         rows = []
         for asset in {**purses, **debts}:
             (total, free), debt = purses.get(asset, (ZERO, ZERO)), debts.get(asset, ZERO)
@@ -173,15 +173,6 @@ class KuCoinMargin(KuCoinOrders):
             "status": "EFFECTIVE",
             "accounts": rows,
         }
-
-    def _price(self, asset: str) -> Decimal:
-        for market in self._markets.values():
-            rules, tape = market.instrument, market.tape
-            if asset == rules.quote:
-                return Decimal(1)
-            if asset == rules.base and len(tape):
-                return tape.price[-1] * rules.tick
-        return ZERO
 
     # --- loans
 
@@ -212,9 +203,11 @@ class KuCoinMargin(KuCoinOrders):
 
     def _look_at_ratio(self, account: Account, asset: str, amount: Decimal) -> None:
         """Raise DeclinedLoan when the account would owe too much for what it has."""
-        more = self._price(asset) * amount
-        has = sum((self._price(each) * purse.total for each, purse in account.purses.items()), ZERO)
-        owed = sum((self._price(each) * debt for each, debt in account.debts.items()), ZERO)
+        more = worth_in(self._markets, asset) * amount
+        has = sum(
+            (worth_in(self._markets, each) * purse.total for each, purse in account.purses.items()), ZERO
+        )
+        owed = sum((worth_in(self._markets, each) * debt for each, debt in account.debts.items()), ZERO)
         if asset in self.loans.shelf and owed + more > _FULL * (has + more):
             raise DeclinedLoan(No.SHORT)
 

@@ -4,7 +4,7 @@ Time comes from outside: `advance` lets the participants act up to a moment. Num
 the accessors for tests speak the model's own words.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from random import Random
 from typing import NamedTuple, Protocol
@@ -274,3 +274,14 @@ class Market:
     def _changed(self, found: Change) -> None:
         if self.on_change is not None:
             self.on_change(found)
+
+
+def worth_in(markets: Mapping[str, Market], asset: str) -> Decimal:
+    """Return what one unit of an asset is worth by the last price, in the quote asset; 0 where nobody knows."""
+    for market in markets.values():
+        rules, tape = market.instrument, market.tape
+        if asset == rules.quote:
+            return Decimal(1)
+        if asset == rules.base and len(tape):
+            return tape.price[-1] * rules.tick
+    return Decimal(0)
