@@ -26,6 +26,7 @@ from tests.e2e.dashboard import (
     playwright,
     pytestmark,
     quiet,
+    settle,
     shot,
     the_proof_of_who_one_is_gets_old,
     told,
@@ -116,6 +117,26 @@ def test_a_fill_says_why_it_came_to_be(visitor: Visitor) -> None:
     shot(page, "why")
     assert barriers(page) == []
     assert visitor.faults == []
+
+
+def test_a_row_stays_beneath_a_press_while_others_come(visitor: Visitor) -> None:
+    page = visitor.go("/orders")
+    page.get_by_role("tab", name="Fills").click()
+    row = page.get_by_role("table", name="Fills").locator(".table-row").first
+    row.hover()
+    page.mouse.down()
+    pressed = row.text_content()
+
+    newest = "/api/v1/runs/bot/fills?limit=1"
+    for _ in range(2):  # by the second one, the page was told of the first
+        before = page.request.get(newest).json()["items"]
+        until(lambda before=before: page.request.get(newest).json()["items"] != before, "the bot trades", 120)
+    settle(page)
+    assert row.text_content() == pressed
+    page.mouse.up()
+
+    page.get_by_role("dialog").get_by_text("Booked", exact=True).wait_for()
+    playwright.expect(row).not_to_have_text(pressed)
 
 
 def test_quantities_of_several_assets_stand_in_line_each_with_its_own(visitor: Visitor) -> None:

@@ -87,8 +87,30 @@ const Row = memo(function Row<T>({ row, index, start, height, columns, isNarrow,
   );
 }) as <T>(of: RowOf<T>) => ReactNode;
 
+/** Milliseconds after its release in which a press is still on its way: a tap becomes a click only then. */
+const RELEASE = 100;
+
+/** Return the rows to show and what goes to the place of a press: what was pressed stays beneath it until it is released. */
+function useStill<T>(rows: readonly T[]) {
+  const [still, keep] = useState<readonly T[] | null>(null);
+  useEffect(() => {
+    if (!still) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const release = () => {
+      timer ??= setTimeout(() => keep(null), RELEASE);
+    };
+    const ends = ["pointerup", "pointercancel"];
+    for (const each of ends) addEventListener(each, release);
+    return () => {
+      clearTimeout(timer);
+      for (const each of ends) removeEventListener(each, release);
+    };
+  }, [still]);
+  return { shown: still ?? rows, onPointerDown: () => keep(rows) };
+}
+
 export function DataTable<T>({
-  rows,
+  rows: told,
   columns,
   keyOf,
   empty,
@@ -111,6 +133,7 @@ export function DataTable<T>({
   onEnd?: () => void;
 }) {
   const { place, measured, room } = useRoom();
+  const { shown: rows, onPointerDown } = useStill(told);
   const bar = (rows.length + 1) * ROW > height ? BAR : 0;
   const isNarrow = columns.reduce((sum, each) => sum + pixels(each) + GAP, EDGES - GAP) > room - bar;
   const [rowHeight, head] = isNarrow ? [cardHeight(columns), 0] : [ROW, ROW];
@@ -163,7 +186,7 @@ export function DataTable<T>({
             </div>
           ))}
         </div>
-        <div className="table-body" role="rowgroup" style={{ height: virtual.getTotalSize() }}>
+        <div className="table-body" role="rowgroup" style={{ height: virtual.getTotalSize() }} onPointerDown={onPointerDown}>
           {items.map((item) => {
             const row = rows[item.index];
             if (row === undefined) return null;
