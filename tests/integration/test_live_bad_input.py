@@ -37,6 +37,8 @@ from abidance.venues import identity
 from tests.postgres import driver
 
 BTC, PERP, KUCOIN = "BTC/USDT@BINANCE", "BTC/USDT:USDT@BINANCE", "BTC/USDT@KUCOIN"
+DEAR = "DOGE/USDT@BINANCE"
+"""At 50 USDT, where it is sold by the piece."""
 WORDS = "four words are enough"
 SECRETS = {
     "main": ("k-main", "s-main"),
@@ -106,6 +108,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     accounts["reading"].permissions = Permissions(trade=False)
     clock = WallClock()
     markets = [generated(id, 3, clock.now(), past_seconds=3_600) for id in (BTC, PERP)]
+    markets.append(generated(DEAR, 3, clock.now(), past_seconds=3_600, price=50.0))
     exchange = LocalExchange(markets, start=clock.now(), clock=clock, accounts=list(accounts.values()))
     phrased = Account("k-kucoin", "s-kucoin", "its-phrase")
     kucoin = LocalExchange(
@@ -171,6 +174,12 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, str], str, int]] = {
         ("--dry-run-wallet", "3"),
         {},
         "3 USDT may be used at BINANCE, and the smallest order there is worth 5 USDT (in BTC/USDT@BINANCE).",
+        3,
+    ),
+    "less money than the smallest quantity costs": (
+        ("--dry-run-wallet", "30"),
+        {"pair": DEAR},
+        "30 USDT may be used at BINANCE, and the smallest order there is worth",
         3,
     ),
     "a database of leases that is not there": (

@@ -39,7 +39,6 @@ from abidance.model.event import (
     VenueStatus,
 )
 from abidance.model.market import FeedStatus, MarketEvent
-from abidance.model.money import ZERO
 from abidance.model.order import OrderType
 from abidance.model.outcome import Decided, Outcome
 from abidance.portfolio.ledger import external_ref, funding_ref
@@ -58,8 +57,9 @@ from abidance.run.fees import FeeWatch
 from abidance.run.hearing import as_recorded, status_of
 from abidance.run.killing import Extent, killed
 from abidance.run.lease import Doubt
-from abidance.run.lending import LoanDesk, check_debts, lenders_of
+from abidance.run.lending import LoanDesk, lenders_of
 from abidance.run.live import HISTORY, LivePaper
+from abidance.run.means import means_of
 from abidance.run.perpetuals import check_holders, check_purses, enforce, wanted_of
 from abidance.run.relay import HURRY, Relay
 from abidance.run.rules import Ask, RulesWatch, published, scarce
@@ -256,7 +256,10 @@ class LiveTrading(LivePaper):
                 await wire.prepare()
                 wire.offset = dialect.read_clock(await wire.ask(dialect.clock())) - wire.now()
                 await enforce(dialect, wire, self._wanted)
-            for opening in opening_of(now, await self._budgets(wires)):
+            accounts = zip(self.dialects, wires, strict=True)
+            for opening in opening_of(
+                now, await means_of(self.material.config, self.material.venues, accounts)
+            ):
                 self._pump.step(opening)
             return None
         last, events = self.engine.state.now or None, [record.event for record in records]
@@ -277,24 +280,6 @@ class LiveTrading(LivePaper):
                 "Go on with the strategy files that wrote it; or close what is open at the venue and start anew with --fresh.",
             )
         return last
-
-    async def _budgets(self, wires: Sequence[Wire]) -> Mapping[str, Mapping[str, Decimal]]:
-        """Return what the run may use of each account: its wallet's amount, or what there is if that is less."""
-        config = self.material.config
-        currency, budgets = config.currency, config.wallets(self.material.venues)
-        found: dict[str, dict[str, Decimal]] = {}
-        for dialect, wire in zip(self.dialects, wires, strict=True):
-            funds = dialect.read_funds(await wire.ask(dialect.funds()))
-            check_debts(dialect, funds)
-            free = next((each.free for each in funds if each.asset == currency), ZERO)
-            if free <= 0:
-                raise ConfigError(
-                    f"There is no {currency} to trade with at {dialect.venue}.",
-                    "Pay some in, or choose another currency.",
-                )
-            found[dialect.venue] = {currency: (budget := min(budgets[dialect.venue], free))}
-            _check_suffices(dialect, budget, currency)
-        return found
 
     def _way(self, dialect: AccountDialect, wire: Wire, world: World) -> Way:
         log = logger("gateway").bind(venue=dialect.venue)
@@ -564,20 +549,6 @@ class LiveTrading(LivePaper):
                     self._pump.step(each)
             done = extent
             await world.pulse.sleep(LOOK_EVERY)
-
-
-def _check_suffices(dialect: AccountDialect, budget: Decimal, currency: str) -> None:
-    """Raise ConfigError when nothing at all could be bought for the money that is meant to buy."""
-    bought = [
-        each for each in dialect.instruments.values() if each.quote == currency and not each.is_perpetual
-    ]
-    least = min(bought, key=lambda each: each.min_notional, default=None)
-    if least is not None and len(bought) == len(dialect.instruments) and ZERO < budget < least.min_notional:
-        raise ConfigError(
-            f"{budget.normalize():f} {currency} may be used at {dialect.venue}, and the smallest order there is worth"
-            f" {least.min_notional.normalize():f} {currency} (in {least.id}).",
-            "Raise dry_run_wallet, or pay more in.",
-        )
 
 
 def _dialects(material: Material, access: Mapping[str, Access]) -> list[AccountDialect]:
