@@ -1,7 +1,9 @@
 """`abidance simulate-faults`: what fails is told with the command that plays it again, and ends with exit code 1."""
 
+import re
 import shlex
 from collections.abc import Iterator
+from typing import get_args, get_type_hints
 
 import pytest
 import typer
@@ -10,6 +12,7 @@ from typer.testing import CliRunner, Result
 from abidance.cli.simulate_faults import simulate_faults
 from abidance.testing.simulation import campaign
 from abidance.testing.simulation.campaign import ENOUGH, Played
+from abidance.testing.simulation.kinds import KINDS
 from tests.simulation.bugs import BUGS
 
 BROKEN = BUGS["fees_are_dropped"]
@@ -32,6 +35,12 @@ def test_a_world_that_fails_is_played_again_by_the_one_command_that_is_printed(w
     assert (first.exit_code, second.exit_code) == (1, 1)
     assert told.startswith(f"Seed {BROKEN.first} ({world}")
     assert second.output.splitlines()[0].strip() == told
+
+
+def test_the_help_names_every_kind_of_world() -> None:
+    named = get_args(get_type_hints(simulate_faults, include_extras=True)["world"])[1].help
+
+    assert set(re.findall(r"[a-z]+(?:-[a-z]+)*", named.partition(" in place")[0])) - {"or"} == set(KINDS)
 
 
 def test_a_fault_that_never_struck_in_enough_worlds_is_named_and_fails(

@@ -17,8 +17,8 @@ def simulate_faults(
         str,
         typer.Option(
             "--world",
-            help="spot, coins, shared, worked, perpetual, routed, apart, bybit, kraken, kraken-shared, kucoin or mexc,"
-            " in place of the seed's choice.",
+            help="spot, coins, shared, worked, perpetual, routed, apart, bybit, bybit-pairs, kraken, kraken-shared, kucoin,"
+            " kucoin-margin, margin or mexc, in place of the seed's choice.",
         ),
     ] = "",
     first: Annotated[int, typer.Option("--first", min=0, help="The seed to begin with.")] = 0,

@@ -238,7 +238,7 @@ def _trade_live(
     _tell_bare(paper, console)
     _tell_unguarded(paper, console)
     _conclude(console, result, folder, is_over=False)
-    _refuse_failures(result)
+    _refuse_failures(result, is_real=paper.material.mode == "live")
 
 
 def _tell_bare(bot: "Bot", console: "Console") -> None:
@@ -343,13 +343,15 @@ def _tell_torn(paper: "Bot", console: "Console") -> None:
         )
 
 
-def _refuse_failures(result: "BacktestResult") -> None:
+def _refuse_failures(result: "BacktestResult", *, is_real: bool = False) -> None:
     """Raise StrategyError when a strategy failed on the way: the run went on without it."""
     from abidance.model.errors import StrategyError
 
     if failed := [notice.text for notice in result.notices if notice.code == "strategy_failed"]:
+        before = "close at the venue what it holds, which no other record knows of, and " if is_real else ""
         raise StrategyError(
-            failed[0], "Mend it, then start anew with --fresh: what is on record was decided without it."
+            failed[0],
+            f"Mend it, {before or 'then '}start anew with --fresh: what is on record was decided without it.",
         )
 
 

@@ -14,11 +14,12 @@ from abidance.cli import demo, main, trade
 from abidance.cli.trade import Stop
 from abidance.journal.record import RunHeader
 from abidance.journal.store import FileJournal
-from abidance.model.errors import AbidanceError, DataError, JournalError
+from abidance.model.errors import AbidanceError, DataError, JournalError, StrategyError
 from abidance.model.order import Fill
+from abidance.model.outcome import Notice
 from abidance.run.golive import ACCOUNTS
 from abidance.run.paper import JOURNAL
-from tests.unit.backtest.results import make_fill
+from tests.unit.backtest.results import make_fill, make_result
 
 
 def test_the_first_signal_asks_and_the_second_does_not_wait() -> None:
@@ -220,3 +221,16 @@ def test_agreement_ends_at_the_first_difference() -> None:
     assert demo.agreeing(fills("1", "2", "3"), fills("1", "9", "3")) == 1
     assert demo.agreeing(fills("1", "2", "3"), fills("1")) == 1
     assert demo.agreeing([], fills("1")) == 0
+
+
+@pytest.mark.parametrize("is_real", [False, True])
+def test_after_a_strategy_failed_nobody_is_led_away_from_real_positions(is_real: bool) -> None:
+    failed = make_result(
+        notices=[Notice(0, "error", "strategy_failed", "trend.py:7 divides by zero.", "trend")]
+    )
+
+    with pytest.raises(StrategyError, match=r"^trend\.py:7 divides by zero") as told:
+        trade._refuse_failures(failed, is_real=is_real)
+
+    assert "--fresh" in told.value.remedy
+    assert ("close at the venue what it holds" in told.value.remedy) is is_real
