@@ -277,6 +277,11 @@ def stops_that_gave_way_stay_with_us() -> AbstractContextManager[Any]:
     return patch.object(Keeping, "bring_back", nothing)
 
 
+def stops_that_we_hold_wait_for_ever() -> AbstractContextManager[Any]:
+    """Nobody looks whether the price of a stop that the venue does not keep has come."""
+    return patch.multiple(Keeping, _is_due=lambda *_: False, passed=lambda *_: None)
+
+
 def positions_have_no_stops() -> AbstractContextManager[Any]:
     """Nothing protects a position."""
     return patch.object(Exits, "_standing", lambda *_: [])
@@ -603,6 +608,7 @@ RULE = {
     "stops_keep_their_first_size": "calm",
     "stops_that_gave_way_stay_with_us": "calm",
     "positions_have_no_stops": "calm",
+    "stops_that_we_hold_wait_for_ever": "due",
     "the_kill_switch_is_not_looked_at": "killed",
     "a_kill_is_forgotten_at_once": "killed",
     "not_found_means_absent": "evidence",
@@ -649,7 +655,7 @@ STOPPED_BY_ITSELF = {
 """Why what these lead to is a failure of the program (`program`), before any order or sum is wrong."""
 
 FIRST = {
-    "unknown_orders_count_as_nothing": 73,
+    "unknown_orders_count_as_nothing": 97,
     "any_life_ends_an_order": 4,
     "questions_are_not_counted": 31,
     "liquidations_are_passed_over": 15,
@@ -676,6 +682,7 @@ FIRST = {
     "costs_are_not_looked_at": 2,
     "stops_give_way_to_the_exits_of_others": 2,
     "stops_keep_their_first_size": 6,
+    "stops_that_we_hold_wait_for_ever": 13,
     "the_kill_switch_is_not_looked_at": 9,
     "unknown_orders_block_nothing": 10,
 }
@@ -699,6 +706,7 @@ KIND = {
     "fills_are_booked_at_the_other_venue": "routed",
     "orders_may_be_worth_anything": "kucoin",
     "stops_that_gave_way_stay_with_us": "kraken",
+    "stops_that_we_hold_wait_for_ever": "kucoin",
     "what_lacks_for_a_moment_was_taken_by_the_owner": "kraken",
     "exits_forget_what_stops_have_sold": "shared",
     "stops_give_way_to_the_exits_of_others": "shared",
@@ -720,7 +728,8 @@ BUGS: Mapping[str, Planted] = {
         unknown_orders_count_as_nothing,
         orders_that_rest_count_as_nothing, orders_may_be_worth_anything, stale_quotes_block_nothing, cancels_are_believed_at_once, fees_are_dropped,
         fees_in_coins_count_as_nothing, equity_does_not_see_fees_in_coins,
-        prices_are_rounded, stops_keep_their_first_size, stops_that_gave_way_stay_with_us, positions_have_no_stops, the_kill_switch_is_not_looked_at,
+        prices_are_rounded, stops_keep_their_first_size, stops_that_gave_way_stay_with_us, positions_have_no_stops, stops_that_we_hold_wait_for_ever,
+        the_kill_switch_is_not_looked_at,
         a_kill_is_forgotten_at_once, not_found_means_absent, endings_overtake_fills,
         nobody_asks_for_fills, fills_are_booked_twice, fills_are_not_recorded, decisions_are_not_recorded,
         ids_depend_on_the_process, ids_repeat, open_orders_are_forgotten_at_a_restart,

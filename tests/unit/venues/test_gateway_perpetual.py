@@ -310,6 +310,34 @@ async def test_a_liquidation_is_told_as_what_the_venue_did(world: World) -> None
     assert "books" not in world.gateway.doubts
 
 
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_what_a_liquidation_closes_is_told_before_it_though_no_word_had_come_of_it(
+    world: World, is_answered: bool
+) -> None:
+    world.submit(quantity="0.5")
+    await world.advance(2)
+    faults = world.exchange.faults
+    gap, lag = faults.add(Fault(Wrong.GAP, "account", 0, 0)), faults.add(Fault(Wrong.LAG, "", 0, 0, 4.0))
+    if not is_answered:
+        faults.add(Fault(Wrong.FAIL, world.scene.order))
+    late = world.submit(quantity="0.1")
+    await world.advance(1)
+    faults.script.remove(gap)
+
+    world.exchange.desk.transfer(world.account, "USDT", -world.account.purse("USDT").free, world.pulse.wall())
+    await world.advance(20)
+    faults.script.remove(lag)
+    await world.advance(40)
+
+    fills = [each.fill for each in world.events if isinstance(each, OrderFilled)]
+    forced = [at for at, each in enumerate(fills) if each.purpose is LIQUIDATION]
+    closed = [at for at, each in enumerate(fills) if each.order_id == late]
+    assert sum((fills[at].quantity for at in closed), D(0)) == D("0.1")
+    assert sum((fills[at].quantity for at in forced), D(0)) == D("0.6")
+    assert max(closed) < min(forced)
+    assert world.gateway.doubts == {}
+
+
 async def test_a_liquidation_that_happened_while_nobody_listened_is_recognised(world: World) -> None:
     world.submit(quantity="0.5")
     await world.advance(2)

@@ -143,6 +143,8 @@ async def _calm(place: Place, trouble: Trouble, work: Sequence["asyncio.Future[N
         last = _differences(place, trouble)
         if not last:
             settled = min(settled, after)
+        if settled < CALM and not trouble.is_bare:
+            place.checker.prompt()
         if settled < CALM and after >= CALM - _LAST:
             looks += 1
             seen.update(last.keys())

@@ -23,6 +23,8 @@ BARE, LOST = 2 * SECOND, 7 * SECOND
 """How long what is held may be without protection at a time, also when the venue itself refused the stop, in ns.
 
 The bot leaves at market after 5 s, and that travels."""
+DUE = 3.0
+"""Seconds for which an exit may wait with us while the market is past its trigger and nothing goes wrong."""
 HALF = Decimal("0.5")
 """What all that is held and may fill may come to, as a share of equity, whatever a bot was told."""
 SLACK = Decimal("1.02")
@@ -40,6 +42,9 @@ _FROM: Mapping[str, frozenset[str]] = {
     "expired": frozenset({"sent", "unknown", "open", "partial"}),
 }
 """From which states an order may be told to have come to one."""
+
+Best = tuple[Decimal | None, Decimal | None]
+"""The best bid and the best ask, in quote units; None where nobody offers."""
 
 
 class Failure(NamedTuple):
@@ -68,19 +73,21 @@ class Checker:
         self._is_worked = is_worked
         self._left: dict[str, int] = {}
         self._bare_since: dict[str, int] = {}
+        self._due_since: dict[str, int] = {}
         self._lost_at = 0
         self._again = False
         self._before = ""
         self._now: Callable[[], int] = lambda: 0
+        self._best: Callable[[str], Best] = lambda _: (None, None)
 
     def fail(self, rule: str, text: str, cause: BaseException | None = None) -> None:
         """Note that a rule does not hold; the first one counts."""
         if self.failure is None:
             self.failure = Failure(rule, text, cause)
 
-    def at(self, now: Callable[[], int]) -> None:
-        """Let the true time (ns UTC) be known."""
-        self._now = now
+    def at(self, now: Callable[[], int], best: Callable[[str], Best]) -> None:
+        """Let the true time (ns UTC) be known, and the true best prices of an instrument."""
+        self._now, self._best = now, best
 
     def _hold(self, rule: str, holds: bool, text: str) -> None:
         self.checks += 1
@@ -142,6 +149,7 @@ class Checker:
             intent = story.intents[event["order_id"]]
             intent.quantity = Decimal(event["quantity"])
             intent.price = Decimal(event["price"] or intent.price)
+            intent.trigger = Decimal(event["trigger"] or intent.trigger)
         elif kind in _FROM:
             self._moved(kind, event["order_id"])
         elif kind == "balance_changed" and event.get("is_owners"):
@@ -195,7 +203,8 @@ class Checker:
         self._hold("one intent", id not in story.intents, f"order {id} is intended twice")
         is_goal = reduces and request.get("type", "market") in _GOALS
         side, who = request["side"], request.get("strategy", "")
-        intent = Intent(id, instrument, side, quantity, reduces, price, end, parent, who, is_goal)
+        trigger = Decimal(request.get("trigger") or 0)
+        intent = Intent(id, instrument, side, quantity, reduces, price, end, parent, who, is_goal, trigger)
         story.intents[id] = intent
         if parent:
             whole, sent = story.parents.get(parent, ZERO), story.open_parts(parent)
@@ -451,6 +460,33 @@ class Checker:
             found |= {f"{who} {id}": text for who, id, text in held if text}
         return found
 
+    def prompt(self) -> None:
+        """See that no exit waits with us for long while the market is past its trigger."""
+        for each in self.story.intents.values():
+            if not self._is_due(each):
+                self._due_since.pop(each.id, None)
+                continue
+            since = self._due_since.setdefault(each.id, self._now())
+            late = (self._now() - since) / SECOND
+            told = f"exit {each.id} waits for {each.trigger}, past which the market has been for {late:.1f} s"
+            self._hold("due", late <= DUE, told)
+
+    def _is_due(self, intent: Intent) -> bool:
+        """Say whether an exit for a worse price is with us, and would trade at it now."""
+        if not (intent.trigger and intent.protects and intent.is_open):
+            return False
+        (bid, ask), instrument = self._best(intent.instrument), intent.instrument
+        price = bid if intent.side == "sell" else ask
+        if price is None or self._is_crumb(instrument, intent.left):
+            return False
+        is_past = price <= intent.trigger if intent.side == "sell" else price >= intent.trigger
+        return is_past and not any(each.works for each in self._placed(intent))
+
+    def _is_crumb(self, instrument: str, much: Decimal) -> bool:
+        """Say whether so much is too little for an order of its own."""
+        terms = self._terms[instrument]
+        return much < terms.smallest or much * self.story.price(instrument) <= 2 * terms.least
+
     def _may_watch(self, intent: Intent) -> bool:
         """Say whether an exit may be with us: no stops go there, or another exit of its position has the assets."""
         same = [each for each in self.story.intents.values() if each.instrument == intent.instrument]
@@ -485,8 +521,7 @@ class Checker:
             ZERO,
         )
         much = abs(held)
-        is_crumb = much < terms.smallest or much * story.price(instrument) <= 2 * terms.least
-        if is_crumb or covered + 2 * terms.lot >= much:
+        if self._is_crumb(instrument, much) or covered + 2 * terms.lot >= much:
             self._bare_since.pop(place, None)
             return ""
         since = self._bare_since.setdefault(place, now)

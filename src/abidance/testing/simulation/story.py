@@ -66,7 +66,7 @@ class Part(Protocol):
 
 @dataclass
 class Intent:
-    """One order as the journal tells it; an exit `is_goal` when it waits for a better price."""
+    """One order as the journal tells it; an exit `is_goal` when it waits for a better price, a stop has a `trigger`."""
 
     id: str
     instrument: str
@@ -78,6 +78,7 @@ class Intent:
     parent: int = 0
     strategy: str = ""
     is_goal: bool = False
+    trigger: Decimal = ZERO
     state: str = "sent"
     filled: Decimal = ZERO
 

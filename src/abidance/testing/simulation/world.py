@@ -31,11 +31,12 @@ from abidance.run.live import gather_begun
 from abidance.run.setup import Material
 from abidance.run.trading import Access, LiveTrading
 from abidance.testing.exchange import Account, Crowd, LocalExchange, Market, Walk
+from abidance.testing.exchange.core import BUY, SELL
 from abidance.testing.exchange.crowd import generated_past
 from abidance.testing.exchange.desk import News
 from abidance.testing.exchange.house import Asked
 from abidance.testing.exchange.memory import Network, Plug
-from abidance.testing.simulation.checker import Checker
+from abidance.testing.simulation.checker import Best, Checker
 from abidance.testing.simulation.clockwork import VirtualLoop, VirtualPulse
 from abidance.testing.simulation.disk import Died, Disk
 from abidance.testing.simulation.kinds import (
@@ -211,7 +212,7 @@ class Place:
 
     def _wire(self) -> None:
         checker, disk = self.checker, self.disk
-        checker.at(self.pulse.true)
+        checker.at(self.pulse.true, self._best)
         disk.began, disk.wrote = checker.began, checker.journal.wrote
         disk.cut, disk.kept = checker.was_cut, checker.journal.synced
         disk.hit, disk.died = self.hit, self._pulled
@@ -244,6 +245,13 @@ class Place:
 
         desk.hear = hear
         site.network.leaving, site.network.arrived = leaves, arrived
+
+    def _best(self, id: str) -> Best:
+        """Return at what an instrument can truly be sold and bought now."""
+        market = next(each for site in self.sites for each in site.markets if each.instrument.id == id)
+        bid, ask = (market.book.best(side) for side in (BUY, SELL))
+        tick = market.instrument.tick
+        return None if bid is None else bid * tick, None if ask is None else ask * tick
 
     def site(self, random: Random) -> Site:
         """Return one of the venues by chance."""

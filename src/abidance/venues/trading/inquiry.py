@@ -312,12 +312,13 @@ class Inquiry:
         urgent: bool = False,
         came: float = inf,
         asked: MutableMapping[str, Asked] | None = None,
-    ) -> None:
+    ) -> set[str]:
         """Ask for the executions in an instrument from `since` (ns UTC) until now, and since the time before.
 
-        What has been `asked` is not asked again: some venues answer for all instruments at once.
+        What has been `asked` is not asked again: some venues answer for all instruments at once. Returns the ids of all
+        that are listed.
         """
-        asked, left = {} if asked is None else asked, list[float]()
+        asked, left, listed = {} if asked is None else asked, list[float](), set[str]()
         since = min(since, self._swept.get(instrument, since + OVERLAP) - OVERLAP)
         until = self._way.wire.now()
         is_whole = self._dialect.listed_for is None
@@ -331,6 +332,7 @@ class Inquiry:
                 call, answer = asked[name]
                 left.append(answer.left_at)
                 page = self._dialect.read_executions(answer, instrument)
+                listed |= {each.id for each in page.executions if each.instrument == instrument}
                 for execution in page.executions:
                     if self._register.execution(execution, self._now(), page.executions):
                         self._on_news(execution)
@@ -339,6 +341,7 @@ class Inquiry:
                 call = page.following(call)
         self._swept_at[instrument] = min(left)
         self._swept[instrument] = until
+        return listed
 
     async def ask_owed(self) -> None:
         """Ask for the executions that the venue has reported and that were not told, and in which lives others were."""
@@ -356,16 +359,20 @@ class Inquiry:
         """Find out whose the executions are that belong to no order that we know; say whether some are not ours."""
         before = len(self._register.strays)
         # One that is absent for so long is nobody's: it waits for these to be explained before it is abandoned.
-        in_flight = any(
-            each.told in (OrderState.SENT, OrderState.UNKNOWN) and not self.is_absent(each)
+        in_flight = [
+            each.request.instrument
             for each in self._register.open()
-        )
+            if each.told in (OrderState.SENT, OrderState.UNKNOWN) and not self.is_absent(each)
+        ]
         for venue_id, found in list(self._register.strays.items()):
             may_be_ours = self._dialect.tells_whose and self._register.nameless(found[0])
             if may_be_ours and await self._ask_whose(venue_id, found[0]):
                 self._register.disown(venue_id, self._now())
                 continue
-            if venue_id not in (*self._register.foreign, *self._register.forced) and in_flight:
+            if venue_id in self._register.forced:
+                if found[0].instrument in in_flight or not await self._has_listed(found):
+                    continue
+            elif venue_id not in self._register.foreign and in_flight:
                 continue
             for tracked in self._register.nameless(found[0]):  # of an earlier process
                 if venue_id not in self._register.strays or venue_id in self._register.forced:
@@ -382,6 +389,16 @@ class Inquiry:
                 await self._ask_whose(venue_id, found[0])
             self._register.disown(venue_id, self._now())
         return len(self._register.strays) < before
+
+    async def _has_listed(self, forced: Sequence[Execution]) -> bool:
+        """Say whether the venue lists what it did of its own will, and all before it: what that closed is told first.
+
+        What nobody is known to hold would be booked as the owner's. A copy that lags may list less for a while.
+        """
+        first = forced[0]
+        listed = await self.sweep_one(first.instrument, first.ts - OVERLAP, urgent=True)
+        is_old = self._way.wire.now() - first.ts > round(self._patience * SECOND_NS)
+        return is_old or all(each.id in listed for each in forced)
 
     async def _ask_whose(self, venue_id: str, execution: Execution) -> bool:
         """Find out who placed the order behind an execution, the venue itself perhaps; say if that is told."""
