@@ -19,6 +19,7 @@ from abidance.model.account import OWNER
 from abidance.model.command import Submit
 from abidance.model.event import KILL_SWITCH, BalanceChanged, OrderFilled
 from abidance.model.instrument import Instrument
+from abidance.model.intent import CancelRequest
 from abidance.model.order import Fill, Order, OrderState
 from abidance.model.outcome import Decided, RefusalCode
 from abidance.portfolio.ledger import Ledger
@@ -280,6 +281,16 @@ def stops_that_gave_way_stay_with_us() -> AbstractContextManager[Any]:
 def stops_that_we_hold_wait_for_ever() -> AbstractContextManager[Any]:
     """Nobody looks whether the price of a stop that the venue does not keep has come."""
     return patch.multiple(Keeping, _is_due=lambda *_: False, passed=lambda *_: None)
+
+
+def stops_outlast_their_positions() -> AbstractContextManager[Any]:
+    """What closes a position takes back nothing that protected it."""
+    on_fill = Exits.on_fill
+
+    def leaves(*given: Any) -> list[Any]:
+        return [each for each in on_fill(*given) if not isinstance(each, CancelRequest)]
+
+    return patch.object(Exits, "on_fill", leaves)
 
 
 def positions_have_no_stops() -> AbstractContextManager[Any]:
@@ -608,6 +619,7 @@ RULE = {
     "stops_keep_their_first_size": "calm",
     "stops_that_gave_way_stay_with_us": "calm",
     "positions_have_no_stops": "calm",
+    "stops_outlast_their_positions": "one stop",
     "stops_that_we_hold_wait_for_ever": "due",
     "the_kill_switch_is_not_looked_at": "killed",
     "a_kill_is_forgotten_at_once": "killed",
@@ -682,6 +694,7 @@ FIRST = {
     "costs_are_not_looked_at": 2,
     "stops_give_way_to_the_exits_of_others": 2,
     "stops_keep_their_first_size": 6,
+    "stops_outlast_their_positions": 19,
     "stops_that_we_hold_wait_for_ever": 13,
     "the_kill_switch_is_not_looked_at": 9,
     "unknown_orders_block_nothing": 10,
@@ -698,6 +711,7 @@ KIND = {
     "costs_are_not_looked_at": "worked",
     "nobody_notes_what_leaves": "worked",
     "parts_of_an_entry_forget_each_other": "worked",
+    "stops_outlast_their_positions": "perpetual",
     "funding_is_lost": "perpetual",
     "funding_is_told_twice": "perpetual",
     "liquidations_are_passed_over": "perpetual",
@@ -728,7 +742,7 @@ BUGS: Mapping[str, Planted] = {
         unknown_orders_count_as_nothing,
         orders_that_rest_count_as_nothing, orders_may_be_worth_anything, stale_quotes_block_nothing, cancels_are_believed_at_once, fees_are_dropped,
         fees_in_coins_count_as_nothing, equity_does_not_see_fees_in_coins,
-        prices_are_rounded, stops_keep_their_first_size, stops_that_gave_way_stay_with_us, positions_have_no_stops, stops_that_we_hold_wait_for_ever,
+        prices_are_rounded, stops_keep_their_first_size, stops_that_gave_way_stay_with_us, positions_have_no_stops, stops_that_we_hold_wait_for_ever, stops_outlast_their_positions,
         the_kill_switch_is_not_looked_at,
         a_kill_is_forgotten_at_once, not_found_means_absent, endings_overtake_fills,
         nobody_asks_for_fills, fills_are_booked_twice, fills_are_not_recorded, decisions_are_not_recorded,

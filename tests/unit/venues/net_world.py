@@ -60,15 +60,18 @@ async def settle() -> None:
 
 
 class HandPulse:
-    """Time that only moves when it is advanced."""
+    """Time that only moves when it is advanced; the wall clock may be `skew` ns off."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now, self.skew = 0.0, 0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = count()
 
-    def wall(self) -> int:
+    def true(self) -> int:
         return EPOCH + round(self.now * 1e9)
+
+    def wall(self) -> int:
+        return self.true() + self.skew
 
     def steady(self) -> float:
         return self.now

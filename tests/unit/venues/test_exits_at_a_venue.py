@@ -454,6 +454,22 @@ async def test_a_stop_that_was_refused_on_its_way_back_is_sent_again_soon_and_th
     assert "OrderRejected" not in world.told(stop)
 
 
+@pytest.mark.parametrize("world", KEEPS_STOPS, indirect=True)
+async def test_a_stop_goes_back_in_its_time_though_the_clock_was_ahead_when_it_was_refused(
+    world: World,
+) -> None:
+    stop, _, bid = await at_its_goal(world)
+
+    world.pulse.skew, world.market.is_listed = 600 * SECOND_NS, False
+    world.gateway.watch(world.btc.id, bid, bid + 1)
+    await world.advance(3)
+    world.pulse.skew, world.market.is_listed = 0, True
+    await world.advance(20)
+
+    assert not known(world, stop).held
+    assert standing(world) == [D("0.09")]
+
+
 async def test_an_amendment_of_a_stop_that_has_come_to_us_is_made_here(world: World) -> None:
     stop = await world.guarded()
     world.exchange.faults.add(Fault(Wrong.LATE, "", 0, 0, 1.0))

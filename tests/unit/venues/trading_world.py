@@ -190,7 +190,7 @@ class _Wall:
         self._pulse = pulse
 
     def now(self) -> int:
-        return self._pulse.wall()
+        return self._pulse.true()
 
 
 class World:

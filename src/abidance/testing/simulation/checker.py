@@ -23,8 +23,8 @@ BARE, LOST = 2 * SECOND, 7 * SECOND
 """How long what is held may be without protection at a time, also when the venue itself refused the stop, in ns.
 
 The bot leaves at market after 5 s, and that travels."""
-DUE = 3.0
-"""Seconds for which an exit may wait with us while the market is past its trigger and nothing goes wrong."""
+SOON = 3.0
+"""Seconds for which a stop may be late while all is well: to trigger where we hold it, to end with its position."""
 HALF = Decimal("0.5")
 """What all that is held and may fill may come to, as a share of equity, whatever a bot was told."""
 SLACK = Decimal("1.02")
@@ -73,7 +73,7 @@ class Checker:
         self._is_worked = is_worked
         self._left: dict[str, int] = {}
         self._bare_since: dict[str, int] = {}
-        self._due_since: dict[str, int] = {}
+        self._late_since: dict[str, int] = {}
         self._lost_at = 0
         self._again = False
         self._before = ""
@@ -461,15 +461,32 @@ class Checker:
         return found
 
     def prompt(self) -> None:
-        """See that no exit waits with us for long while the market is past its trigger."""
+        """See that no stop waits with us for long that is due, and that none outlasts what it protects for long."""
         for each in self.story.intents.values():
-            if not self._is_due(each):
-                self._due_since.pop(each.id, None)
-                continue
-            since = self._due_since.setdefault(each.id, self._now())
-            late = (self._now() - since) / SECOND
-            told = f"exit {each.id} waits for {each.trigger}, past which the market has been for {late:.1f} s"
-            self._hold("due", late <= DUE, told)
+            told = f"exit {each.id} waits for {each.trigger}, past which the market has been"
+            self._soon("due", each.id, told, is_late=self._is_due(each))
+        for (owner, instrument), held in self.story.owned.items():
+            much, most = self._stopped(owner, instrument), abs(held) + 2 * self._terms[instrument].lot
+            told = f"{owner} holds {held} of {instrument}, and stops for {much} have stood"
+            self._soon("one stop", f"{owner} {instrument}", told, is_late=much > most)
+
+    def _soon(self, rule: str, what: str, told: str, *, is_late: bool) -> None:
+        """Hold that something does not last."""
+        if not is_late:
+            self._late_since.pop(what, None)
+            return
+        seconds = (self._now() - self._late_since.setdefault(what, self._now())) / SECOND
+        self._hold(rule, seconds <= SOON, f"{told} for {seconds:.1f} s")
+
+    def _stopped(self, owner: str, instrument: str) -> Decimal:
+        """Return for how much stops stand of what somebody holds."""
+        mine = (
+            each.left
+            for each in self.story.intents.values()
+            if (each.is_open and each.protects and each.trigger and each.instrument == instrument)
+            and owner in (OURS, each.strategy)
+        )
+        return sum(mine, ZERO)
 
     def _is_due(self, intent: Intent) -> bool:
         """Say whether an exit for a worse price is with us, and would trade at it now."""

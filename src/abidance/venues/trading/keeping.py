@@ -34,12 +34,12 @@ back for it: together not longer than a position may be without its stop.
 """
 AFRESH = 5.0
 """Seconds for which the answer counts that the venue knows no such order."""
-PAUSE = SECOND_NS // 2
-"""How long after it could not leave an order whose price has come is tried again, in ns."""
+PAUSE = 0.5
+"""Seconds after which an order whose price has come, and that could not leave, is tried again."""
 ASK_ON = (1.0, 2.0, 5.0, 10.0)
 """Seconds between further questions of that; then nobody will say, and what is known must do."""
-AGAIN, SELDOM = 2 * SECOND_NS, 60 * SECOND_NS
-"""How long after one that was refused an order is brought back again: twice as long each time, up to `SELDOM`."""
+AGAIN, SELDOM = 2.0, 60.0
+"""Seconds after which one that was refused is brought back again: twice as long each time, up to `SELDOM`."""
 
 OVERDUE = 2.0
 """For how many seconds the market may be past the trigger of an order that waits at the venue."""
@@ -74,8 +74,9 @@ class Keeping:
         self._most = most
         self._prices: dict[str, tuple[float, float]] = {}
         self._free: set[str] = set()
-        self._refused: dict[str, tuple[int, int]] = {}
-        self._blocked: dict[str, int] = {}
+        self._refused: dict[str, tuple[float, float]] = {}
+        """Until when an order does not go back (steady seconds: no clock that somebody sets), and after what pause."""
+        self._blocked: dict[str, float] = {}
         self._asking: set[str] = set()
         self._past: dict[str, float] = {}
         self._taking: set[str] = set()
@@ -102,7 +103,7 @@ class Keeping:
     def watch(self, instrument: str, bid: float, ask: float) -> None:
         """Take the prices at which an instrument can be sold and bought now: what we hold may be due."""
         self._prices[instrument] = bid, ask
-        now = self._way.pulse.wall()
+        now = self._way.pulse.steady()
         self._blocked = {id: until for id, until in self._blocked.items() if until > now}
         for tracked in list(self._register.open()):
             if tracked.request.instrument != instrument or tracked.id in self._taking:
@@ -334,7 +335,7 @@ class Keeping:
             self._register.came_to_nothing(tracked, f"not sent: other exits of its position {why}", now)
         else:
             tracked.held = True
-            self._blocked[tracked.id] = now + PAUSE
+            self._blocked[tracked.id] = self._way.pulse.steady() + PAUSE
             self._register.accepted(tracked, now)
         return None
 
@@ -353,7 +354,7 @@ class Keeping:
         In between, whoever wished it has heard what became of the other exit, and has made this one as large as it is
         to be or has taken it back. One that the venue refused is tried again soon, and then ever more seldom.
         """
-        now = self._way.pulse.wall()
+        now = self._way.pulse.steady()
         # Without the venue's id of its earlier life, late news of that could not be told from those of the next one.
         held = [each for each in self._register.open() if each.is_watched and (each.past or not each.left)]
         held = [each for each in held if each.is_accounted and not self._is_early(each)]
@@ -383,8 +384,8 @@ class Keeping:
         if was_held and can_wait and reply.proof in (Proof.REFUSED, Proof.LATE):
             tracked.held, tracked.left = True, False  # of this life nothing is there
             if reply.has_left:
-                pause = min(self._refused.get(tracked.id, (0, AGAIN // 2))[1] * 2, SELDOM)
-                self._refused[tracked.id] = self._way.pulse.wall() + pause, pause
+                pause = min(self._refused.get(tracked.id, (0, AGAIN / 2))[1] * 2, SELDOM)
+                self._refused[tracked.id] = self._way.pulse.steady() + pause, pause
             return True
         return False
 
