@@ -195,6 +195,12 @@ class Visitor:
         """Return how much has moved by itself since the page was opened: the layout shift, as browsers count it."""
         return float(self.page.evaluate("window.moved"))
 
+    def close(self) -> None:
+        """Leave; an answer that is still being made up for the page is nobody's any more."""
+        self.context.unroute_all(behavior="ignoreErrors")
+        self.page.unroute_all(behavior="ignoreErrors")
+        self.context.close()
+
     def go(self, path: str) -> Any:
         self.page.goto(self.address + path)
         self.page.locator("h1").first.wait_for()  # a screen that waits for data is hidden
@@ -228,7 +234,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def visitor(browser: Any, house: House) -> Iterator[Visitor]:
     made = Visitor(browser, house.address, base_url=house.address)
     yield made
-    made.context.close()
+    made.close()
 
 
 def shot(page: Any, name: str) -> None:

@@ -188,8 +188,9 @@ def test_a_strategy_tells_its_last_signals_with_their_confidence_and_nothing_of_
         headers={"X-Abidance": "1", "Origin": visitor.address},
     )
     assert refused.ok or refused.status == 409, refused.text()
-    told = visitor.page.request.get(f"{visitor.address}/api/v1/runs/bot/refusals?by_hand=true").json()
-    assert told["items"][0]["purpose"] == "entry"
+    by_hand = f"{visitor.address}/api/v1/runs/bot/refusals?by_hand=true"
+    until(lambda: visitor.page.request.get(by_hand).json()["items"], "the refusal is on record")
+    assert visitor.page.request.get(by_hand).json()["items"][0]["purpose"] == "entry"
     visitor.go("/strategies")
     row.click()
     page.get_by_role("dialog", name="Why?").get_by_text("Risk answered", exact=True).wait_for()
@@ -232,10 +233,10 @@ def test_an_order_by_hand_meets_the_same_risk_and_its_refusal_is_told(visitor: V
     form.get_by_text(re.compile("Refused")).wait_for()
     assert form.is_visible()
     page = visitor.go("/risk")
-    newest = page.request.get("/api/v1/runs/bot/refusals?limit=500").json()["items"]
-    refused = next(each for each in newest if each["quantity"] == "1000")
     row = page.get_by_role("table", name="Refusals").locator(".table-row", has_text="1,000").first
     row.click()
+    newest = page.request.get("/api/v1/runs/bot/refusals?limit=500").json()["items"]
+    refused = next(each for each in newest if each["quantity"] == "1000")
     whole = page.get_by_role("dialog", name="Refused").locator("p").first
     playwright.expect(whole).to_have_text(refused["reason"].replace("`", ""))
 
@@ -277,7 +278,7 @@ def test_a_parameter_that_is_changed_is_that_of_the_decisions_that_follow(
         assert told == sorted(told, reverse=True)  # never the old one after the new one
         assert {*told} == {0.8, 0.3}
         assert visitor.faults == []
-        visitor.context.close()
+        visitor.close()
 
 
 def test_a_parameter_that_does_not_fit_is_told_and_not_called_done(visitor: Visitor) -> None:
@@ -320,7 +321,7 @@ def test_a_strategy_is_paused_started_stopped_and_given_another_share(browser: A
     for action in (b"pause_entries", b"resume_entries", b"stop", b"start", b"set_allocation"):
         assert action in written
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_moments_stand_in_utc_and_tell_local_time_on_hover(browser: Any, quiet: House) -> None:
@@ -332,7 +333,7 @@ def test_moments_stand_in_utc_and_tell_local_time_on_hover(browser: Any, quiet: 
 
     assert stands == "2025-01-01 00:00:00"
     assert hover == "Jan 1, 2025, 9:00:00 AM GMT+9, your time"
-    visitor.context.close()
+    visitor.close()
 
 
 def test_charts_and_drawers_tell_local_time_too(browser: Any, house: House) -> None:
@@ -351,7 +352,7 @@ def test_charts_and_drawers_tell_local_time_too(browser: Any, house: House) -> N
     page.get_by_role("table", name="Log").locator(".table-row").first.click()
     moment = page.get_by_role("dialog").locator(".facts time").first
     assert moment.get_attribute("title").endswith("GMT+9, your time")
-    visitor.context.close()
+    visitor.close()
 
 
 def test_limits_change_while_the_bot_runs_and_loosening_asks_once_more(
@@ -491,7 +492,7 @@ def test_a_resting_order_is_changed_and_taken_back(browser: Any, quiet: House) -
 
     playwright.expect(changed).to_have_count(0, timeout=20_000)
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_the_portfolio_says_who_brought_what_and_what_went_together(visitor: Visitor) -> None:
@@ -599,7 +600,7 @@ def test_recovery_codes_stand_until_they_are_kept(browser: Any, tmp_path: Path) 
         factor.get_by_role("button", name="Turn it off").wait_for()
         assert codes.count() == 0
         assert admin.faults == []  # a picture is drawn here
-        admin.context.close()
+        admin.close()
 
 
 def test_the_kill_switch_stops_the_bot_and_holds_over_a_restart(browser: Any, quiet: House) -> None:
@@ -619,7 +620,7 @@ def test_the_kill_switch_stops_the_bot_and_holds_over_a_restart(browser: Any, qu
 
     page.reload()
     page.locator(".top").get_by_text("halted").wait_for(timeout=30_000)
-    visitor.context.close()
+    visitor.close()
 
 
 def test_a_paper_bot_is_started_stopped_and_started_again_from_the_browser(
@@ -652,7 +653,7 @@ def test_a_paper_bot_is_started_stopped_and_started_again_from_the_browser(
             if is_answering(folder):
                 leave(folder, "the test")
                 until(lambda: not is_answering(folder), "the bot ends")
-            visitor.context.close()
+            visitor.close()
 
 
 def test_a_bot_that_cannot_start_says_why(visitor: Visitor, house: House) -> None:
@@ -704,7 +705,7 @@ def test_a_key_goes_in_is_checked_and_is_never_shown(browser: Any, tmp_path: Pat
         assert barriers(page) == []
         assert admin.faults == []
         assert KEY not in page.content()
-        admin.context.close()
+        admin.close()
 
 
 def test_the_first_admin_is_made_once_and_roles_hold_in_the_browser(browser: Any, tmp_path: Path) -> None:
@@ -745,8 +746,8 @@ def test_the_first_admin_is_made_once_and_roles_hold_in_the_browser(browser: Any
         assert page.get_by_role("button", name="Kill").count() == 0
         changed(admin, viewer, house)
         left(admin)
-        admin.context.close()
-        viewer.context.close()
+        admin.close()
+        viewer.close()
 
 
 def left(admin: Visitor) -> None:

@@ -57,7 +57,7 @@ def test_each_fill_of_a_backtest_says_why_from_its_row_and_from_its_arrow(
         page.mouse.click(x, y)
         why.locator("b").get_by_text("Booked", exact=True).wait_for()
         assert visitor.faults == []
-        visitor.context.close()
+        visitor.close()
 
 
 @pytest.mark.timeout(400)
@@ -80,7 +80,7 @@ def test_a_result_that_keeps_no_record_says_so_and_is_run_again(browser: Any, tm
         playwright.expect(rows.first.get_by_text("done", exact=True)).to_be_visible(timeout=LONG)
         rows.first.get_by_role("table", name="Fills").locator(".table-row").first.click()
         why.locator("b").get_by_text("Booked", exact=True).wait_for()
-        visitor.context.close()
+        visitor.close()
 
 
 def test_money_to_begin_with_is_told_and_asked_for_in_the_currency_of_the_configuration(
@@ -104,4 +104,4 @@ def test_money_to_begin_with_is_told_and_asked_for_in_the_currency_of_the_config
 
         asked = sent.value.post_data_json["config"]
         assert (asked["currency"], asked["dry_run_wallet"]) == ("USDC", 5_000)
-        visitor.context.close()
+        visitor.close()

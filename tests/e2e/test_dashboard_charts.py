@@ -114,7 +114,7 @@ def test_fills_and_stops_are_drawn_on_the_candles(browser: Any, ended: House) ->
         if not hidden:
             shot(page, "markets-traded")
         assert visitor.faults == []
-        visitor.context.close()
+        visitor.close()
         return picture, drawn
 
     whole, (bought, sold, volume) = drawn("")
@@ -148,7 +148,7 @@ def test_an_arrow_on_the_candles_says_why_there_was_its_fill(browser: Any, ended
     assert " ".join(said.split()[1:3]) in bought & set(why.locator("dd").all_inner_texts())
     shot(page, "markets-why")
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 WORK = {
@@ -203,7 +203,7 @@ def test_each_screen_shows_the_figures_of_the_journal_and_the_store(browser: Any
 
     assert not wrong, "\n\n".join(wrong)
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_profit_of_today_the_week_and_the_month_is_that_of_the_curve(browser: Any, ended: House) -> None:
@@ -228,4 +228,4 @@ def test_profit_of_today_the_week_and_the_month_is_that_of_the_curve(browser: An
         assert abs(curve["equity"][-1] - first) > 0.01, name
     total = page.locator(".stat", has_text="Equity, USDT").locator(".stat-value").inner_text()
     assert total == f"{curve['equity'][-1]:,.2f}"
-    visitor.context.close()
+    visitor.close()

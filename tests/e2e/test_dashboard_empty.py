@@ -52,4 +52,4 @@ def test_each_screen_of_an_empty_house_says_what_to_do(browser: Any, tmp_path: A
         page.get_by_role("main").get_by_role("link", name="Optimise").click()
         page.get_by_role("heading", name="Optimise", level=1).wait_for()
         assert visitor.faults == []
-        visitor.context.close()
+        visitor.close()

@@ -65,4 +65,4 @@ def test_the_picture_of_the_second_factor_is_read_from_the_screen_and_lets_in(
         )  # that of now is used up
         page.get_by_role("button", name="Log in").click()
         page.get_by_role("link", name="Settings").wait_for()
-        admin.context.close()
+        admin.close()

@@ -475,7 +475,7 @@ def moved_in(browser: Any, folder: Path) -> Iterator[People]:
         house.start_bot(QUIET)
         people = People(Visitor(browser, house.address), house)
         yield people
-        people.visitor.context.close()
+        people.visitor.close()
 
 
 @pytest.mark.slow

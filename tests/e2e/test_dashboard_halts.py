@@ -52,7 +52,7 @@ def test_a_dialog_of_the_kill_switch_never_does_the_opposite_of_what_it_said(
     page.get_by_text("bot may enter again.").wait_for()
     top.get_by_text("active").wait_for()
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 @pytest.mark.timeout(180)
@@ -81,4 +81,4 @@ def test_what_cannot_be_read_is_told_and_old_figures_are_not_shown_as_live(
         journal.write(b"\x99\x00\x00\x00damage")
     page.get_by_role("alert").filter(has_text="what is shown is old").get_by_text("damaged").wait_for()
     playwright.expect(link).to_have_text("old")
-    visitor.context.close()
+    visitor.close()

@@ -107,7 +107,7 @@ def test_a_lost_connection_is_shown_within_three_seconds_and_misses_nothing(
 
     page.locator(".link-live").wait_for(timeout=20_000)
     playwright.expect(table).to_have_attribute("aria-rowcount", str(bot.count + 1))
-    visitor.context.close()
+    visitor.close()
 
 
 def test_what_the_stream_tells_is_shown_while_hardly_any_time_passes_and_nothing_is_asked(
@@ -137,7 +137,7 @@ def test_what_the_stream_tells_is_shown_while_hardly_any_time_passes_and_nothing
         playwright.expect(table).to_have_attribute("aria-rowcount", str(bot.count + 1))
 
     assert [url for url in asked if ALL_ORDERS in url] == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_what_comes_late_finds_its_room_and_moves_nothing(visitor: Visitor) -> None:
@@ -258,7 +258,7 @@ def test_an_order_is_sent_once_however_often_its_button_is_pressed(browser: Any,
 
     form.wait_for(state="detached")
     assert len(sent) == 1
-    visitor.context.close()
+    visitor.close()
 
 
 def test_a_price_and_its_moment_move_together_with_the_stream_alone(visitor: Visitor) -> None:
@@ -304,7 +304,7 @@ def test_a_filter_ends_with_the_run_that_it_was_of(browser: Any, house: House) -
         playwright.expect(page.get_by_role("combobox", name="Instrument")).to_have_value("")
         page.get_by_text("No position has been closed yet.").wait_for()
         assert page.get_by_role("alert").count() == 0
-        visitor.context.close()
+        visitor.close()
 
 
 def test_a_part_of_a_curve_that_was_chosen_stays_while_the_curve_grows(visitor: Visitor) -> None:
@@ -416,4 +416,4 @@ def test_a_session_that_ends_shows_the_way_in_at_once_and_keeps_what_was_typed(
         shot(page, "session-over")
         comes_in(page)
         playwright.expect(name).to_have_value("nightly")
-        visitor.context.close()
+        visitor.close()

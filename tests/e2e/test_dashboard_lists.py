@@ -125,7 +125,7 @@ def test_ten_thousand_orders_scroll_by_each_once_and_stay_while_more_come(
         bot.fill(1, START + (bot.count + 1) * MINUTE)
         moved.get_by_text("filled").wait_for()
         assert visitor.faults == []
-        visitor.context.close()
+        visitor.close()
 
 
 PAGE, CARDS, MORE = 200, 50, 203
@@ -191,7 +191,7 @@ def test_a_table_is_read_to_its_end_as_one_scrolls(browser: Any, long: House, sc
         stat = page.locator(".stat", has=page.get_by_text(counted, exact=True)).locator(".stat-value")
         playwright.expect(stat).to_have_text(str(MORE))
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_a_list_that_is_no_table_says_where_it_ends_and_leads_on(browser: Any, long: House) -> None:
@@ -211,7 +211,7 @@ def test_a_list_that_is_no_table_says_where_it_ends_and_leads_on(browser: Any, l
         f"work {number}" for number in reversed(range(MORE))
     ]
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_notices_say_where_they_end_and_lead_on(browser: Any, long: House) -> None:
@@ -231,7 +231,7 @@ def test_notices_say_where_they_end_and_lead_on(browser: Any, long: House) -> No
 
     playwright.expect(rows).to_have_count(MORE)
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_holes_say_where_they_end_and_lead_on_to_the_shortest(browser: Any, long: House) -> None:
@@ -248,7 +248,7 @@ def test_holes_say_where_they_end_and_lead_on_to_the_shortest(browser: Any, long
     playwright.expect(holes).to_have_count(MORE)
     playwright.expect(drawer.get_by_role("button", name="Shorter ones")).to_have_count(0)
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_studies_are_read_to_their_end_behind_those_of_the_dashboard(browser: Any, long: House) -> None:
@@ -279,7 +279,7 @@ def test_studies_are_read_to_their_end_behind_those_of_the_dashboard(browser: An
 
     playwright.expect(table).to_have_attribute("aria-rowcount", str(MORE + 1))
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_what_failed_says_why_and_is_started_again(browser: Any, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_what_failed_says_why_and_is_started_again(browser: Any, tmp_path: Path)
         visitor = Visitor(browser, house.address)
         failed(visitor.go("/jobs"), house)
         assert visitor.faults == []
-        visitor.context.close()
+        visitor.close()
 
 
 def failed(page: Any, house: House) -> None:
@@ -323,4 +323,4 @@ def test_marks_on_the_candles_say_where_they_begin_and_lead_on(browser: Any, lon
         button.click()
         playwright.expect(button).to_have_count(0)
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()

@@ -165,4 +165,4 @@ def test_real_orders_are_steered_from_the_browser_under_the_same_risk(browser: A
             if is_answering(folder):
                 leave(folder, "the test")
                 until(lambda: not is_answering(folder), "the bot ends")
-            admin.context.close()
+            admin.close()

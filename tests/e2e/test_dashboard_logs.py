@@ -74,7 +74,7 @@ def test_lines_come_as_they_are_written_and_nothing_is_asked_for(browser: Any, e
     write(path, range(70, 80))
     rows(page, 1)
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_lines_that_were_written_while_the_connection_was_lost_come_once_each(
@@ -99,7 +99,7 @@ def test_lines_that_were_written_while_the_connection_was_lost_come_once_each(
     assert [each for each in asked if not each.endswith("?limit=1")] == []  # it went on where it was
     write(path, [400])
     rows(page, before + 401)
-    visitor.context.close()
+    visitor.close()
 
 
 def put_away(path: Path, number: int) -> None:
@@ -138,7 +138,7 @@ def test_a_log_that_is_put_away_meanwhile_is_among_the_files(browser: Any, ended
         ended.serve()
     file.click()
     playwright.expect(options).to_have_count(3)
-    visitor.context.close()
+    visitor.close()
 
 
 def test_older_lines_are_read_as_one_scrolls_back_to_the_first(browser: Any, ended: House) -> None:
@@ -167,7 +167,7 @@ def test_older_lines_are_read_as_one_scrolls_back_to_the_first(browser: Any, end
     table.evaluate(DEEP)
     table.locator(".table-row").last.get_by_text(first.capitalize()).wait_for()
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_a_log_that_was_put_away_is_chosen_or_read_on_to(browser: Any, ended: House) -> None:
@@ -197,7 +197,7 @@ def test_a_log_that_was_put_away_is_chosen_or_read_on_to(browser: Any, ended: Ho
     page.get_by_role("option", name="The newest").click()
     table.get_by_text("Planted 99").wait_for()
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_a_text_that_is_too_long_to_look_for_is_told_at_its_field(browser: Any, ended: House) -> None:
@@ -212,7 +212,7 @@ def test_a_text_that_is_too_long_to_look_for_is_told_at_its_field(browser: Any, 
     field.fill("x" * 128)
     page.get_by_text("No line fits.").wait_for()
     playwright.expect(field).not_to_have_attribute("aria-invalid", "true")
-    visitor.context.close()
+    visitor.close()
 
 
 def test_the_servers_own_log_is_followed_by_an_admin_and_shows_no_secret(
@@ -242,4 +242,4 @@ def test_the_servers_own_log_is_followed_by_an_admin_and_shows_no_secret(
         seen += [page.content(), page.request.get(f"{house.address}/api/v1/logs").text()]
         assert any("planted_1" in each for each in seen[:-2])  # told by the stream
         assert [each for each in (KEY, SECRET, VAULT) if any(each[:12] in text for text in seen)] == []
-        admin.context.close()
+        admin.close()

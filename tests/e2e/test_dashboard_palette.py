@@ -68,7 +68,7 @@ def peopled(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for name in ("other", "bot"):
             house.start_bot(SLOW, name)
             until(lambda: page.request.get(f"{house.address}/api/v1/runs/{name}").ok, name)  # noqa: B023
-        admin.context.close()
+        admin.close()
         yield house
 
 
@@ -121,7 +121,7 @@ def test_each_role_is_offered_the_deeds_that_it_may_do_and_no_others(browser: An
         assert barriers(page) == [], role
         shot(page, f"palette-{role}")
         assert visitor.faults == []
-        visitor.context.close()
+        visitor.close()
 
     screens = {label for label, roles in offered.items() if label not in DEEDS}
     assert {"Overview", "Settings"} <= screens
@@ -160,7 +160,7 @@ def test_a_deed_leads_to_the_very_dialog_or_control_and_does_nothing_by_itself(
     assert visitor.faults == []
     chosen(page, "Log out")
     page.get_by_role("button", name="Log in").wait_for()
-    visitor.context.close()
+    visitor.close()
 
 
 def test_a_key_that_is_held_down_opens_the_kill_switch_and_does_not_throw_it(
@@ -198,7 +198,7 @@ def test_a_key_that_is_held_down_opens_the_kill_switch_and_does_not_throw_it(
     page.keyboard.press("Enter")
     button.wait_for()
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_deeds_are_about_the_bot_that_is_looked_at(browser: Any, peopled: House) -> None:
@@ -219,7 +219,7 @@ def test_deeds_are_about_the_bot_that_is_looked_at(browser: Any, peopled: House)
     assert stands(page, peopled)[0] == "active"
     chosen(page, "Release the kill switch")
     page.get_by_role("dialog", name="Release other").wait_for()
-    visitor.context.close()
+    visitor.close()
 
 
 def test_whoever_does_something_else_meanwhile_has_given_the_deed_up(browser: Any, peopled: House) -> None:
@@ -242,7 +242,7 @@ def test_whoever_does_something_else_meanwhile_has_given_the_deed_up(browser: An
     field.wait_for()
     settle(page)
     playwright.expect(field).not_to_be_focused()
-    visitor.context.close()
+    visitor.close()
 
 
 @pytest.mark.parametrize("width", [320, 390])
@@ -266,4 +266,4 @@ def test_a_phone_has_a_button_for_the_palette(browser: Any, peopled: House, widt
         page.get_by_role("dialog", name="Order by hand: bot").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()

@@ -85,7 +85,7 @@ def test_a_list_shows_the_days_that_are_picked_and_so_does_its_file_after_a_relo
     assert visitor.faults == []
     assert barriers(page) == []
     shot(page, f"period-{what}")
-    visitor.context.close()
+    visitor.close()
 
 
 def test_named_days_are_those_of_the_bots_own_time_and_all_are_shown_again(browser: Any, days: House) -> None:
@@ -107,7 +107,7 @@ def test_named_days_are_those_of_the_bots_own_time_and_all_are_shown_again(brows
     page.get_by_role("option", name="All", exact=True).click()
     playwright.expect(page).to_have_url(re.compile("/orders$"))
     playwright.expect(page.get_by_label("From, UTC")).to_have_value("")
-    visitor.context.close()
+    visitor.close()
 
 
 def test_days_that_end_before_they_begin_are_told_at_their_field_and_an_empty_list_says_so(
@@ -122,7 +122,7 @@ def test_days_that_end_before_they_begin_are_told_at_their_field_and_an_empty_li
 
     page.get_by_text("No line fits. Take a filter away.").wait_for()
     assert page.get_by_text("The start lies behind the end.").count() == 0
-    visitor.context.close()
+    visitor.close()
 
 
 def test_round_trips_keep_their_filters_in_the_address(browser: Any, days: House) -> None:
@@ -137,7 +137,7 @@ def test_round_trips_keep_their_filters_in_the_address(browser: Any, days: House
     link = page.get_by_role("link", name="Save as CSV").get_attribute("href")
     assert {"direction=long", "label=early", "start=1600041600000"} <= {*link.partition("?")[2].split("&")}
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_a_log_shows_and_saves_the_lines_of_the_days_that_are_picked(
@@ -163,4 +163,4 @@ def test_a_log_shows_and_saves_the_lines_of_the_days_that_are_picked(
     assert [each["event"] for each in rows] == [f"minute{n}" for n in expected]
     shot(page, "period-logs")
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()

@@ -302,4 +302,4 @@ def test_a_download_is_watched_until_its_bars_are_in_the_store(browser: Any, tmp
         page.get_by_role("table", name="Stored data").locator(".table-row", has_text="5m").wait_for()
         shot(page, "data-download")
         assert visitor.faults == []
-        visitor.context.close()
+        visitor.close()

@@ -144,7 +144,7 @@ def test_each_role_is_offered_what_it_may_do_and_nothing_else(browser: Any, tmp_
         for role in ROLES:
             asked(page, house, "users", {"name": f"some-{role}", "password": PASSWORD, "role": role})
         filled(page, house)
-        admin.context.close()
+        admin.close()
 
         offered: dict[tuple[str, str], list[str]] = {}
         for role in ROLES:
@@ -180,8 +180,7 @@ def test_each_role_is_offered_what_it_may_do_and_nothing_else(browser: Any, tmp_
                 if page.get_by_role("dialog").count():
                     page.keyboard.press("Escape")
             assert forbidden == [], role  # no screen asks for what its visitor may not see
-            page.unroute_all(behavior="ignoreErrors")
-            visitor.context.close()
+            visitor.close()
 
         wanted = {
             (path, name): [*ROLES[ROLES.index(least) :]]
@@ -214,8 +213,8 @@ def test_a_backtest_is_cancelled_by_those_alone_who_may(browser: Any, tmp_path: 
         own = admin.go("/backtests").locator(".backtest").first
         own.get_by_role("button", name="Cancel").click()
         own.get_by_text("cancelled", exact=True).wait_for()
-        viewer.context.close()
-        admin.context.close()
+        viewer.close()
+        admin.close()
 
 
 def test_the_keyboard_alone_reaches_every_screen_and_shows_where_it_is(visitor: Visitor) -> None:

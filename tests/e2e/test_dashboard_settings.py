@@ -45,4 +45,4 @@ def test_a_line_of_the_audit_log_opens_whole_and_a_number_moves_by_the_arrows(
         shot(page, "settings-audit-line")
         assert barriers(page) == []
         assert admin.faults == []
-        admin.context.close()
+        admin.close()

@@ -97,8 +97,7 @@ def opened(browser: Any, two: House) -> Iterator[Open]:
 
     yield opening
     for each in forms:
-        each.page.unroute_all(behavior="ignoreErrors")
-        each.visitor.context.close()
+        each.visitor.close()
 
 
 def ordering(opened: Open) -> Form:

@@ -57,4 +57,4 @@ def test_a_stop_says_what_touched_it_what_it_closed_and_folds_what_moved_it(
         why.get_by_text("Risk was not asked: it was told when it had happened.").wait_for()
         assert barriers(page) == []
         assert visitor.faults == []
-        visitor.context.close()
+        visitor.close()

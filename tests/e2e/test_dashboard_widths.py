@@ -59,7 +59,7 @@ def test_a_phone_shows_every_screen_whole_and_nothing_moves_there(browser: Any, 
         assert barriers(page) == [], path
         assert visitor.moved() < STILL, path
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 @pytest.mark.slow
@@ -101,7 +101,7 @@ def test_on_a_phone_a_position_that_comes_moves_nothing_under_ones_finger(browse
     page.get_by_role("button", name="Show all 5").click()
     assert table.evaluate("each => each.scrollHeight <= each.clientHeight")
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_what_a_finger_has_to_hit_on_a_phone_is_large_enough(browser: Any, house: House) -> None:
@@ -118,7 +118,7 @@ def test_what_a_finger_has_to_hit_on_a_phone_is_large_enough(browser: Any, house
         assert page.locator(".top").bounding_box()["height"] < 116, path
         assert visitor.moved() < STILL, path
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def labelled(page: Any, house: House) -> None:
@@ -162,4 +162,4 @@ def test_each_screen_is_whole_on_desks_and_tablets_and_where_it_is_magnified(
                 shot(page, f"overview-{width}")
     assert not wrong, "\n".join(wrong)
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
