@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from decimal import Context, Decimal
 
+from msgspec import UNSET
+
 from abidance.model.instrument import Instrument
 from abidance.model.order import (
     PRICED,
@@ -76,6 +78,12 @@ def _flaws(request: OrderRequest, instrument: Instrument) -> Iterator[str]:
         yield f"confidence = {request.confidence} is not in [0, 1]"
     if not _is(request.decision_price, Decimal) or not request.decision_price.is_finite():
         yield f"decision_price = {request.decision_price} is no price"
+    if request.expected is not UNSET and not (
+        _is(request.expected, Decimal) and request.expected.is_finite()
+    ):
+        yield f"expected = {request.expected} is no price"
+    if request.part is not UNSET and not _is(request.part, str):
+        yield f"part = {request.part} is no text"
     if request.protection is not None:
         yield from _protection_flaws(request.protection)
 
