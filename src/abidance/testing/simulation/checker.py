@@ -466,7 +466,8 @@ class Checker:
             told = f"exit {each.id} waits for {each.trigger}, past which the market has been"
             self._soon("due", each.id, told, is_late=self._is_due(each))
         for (owner, instrument), held in self.story.owned.items():
-            much, most = self._stopped(owner, instrument), abs(held) + 2 * self._terms[instrument].lot
+            much = sum((each.left for each in self._protecting(owner, instrument) if each.trigger), ZERO)
+            most = abs(held) + 2 * self._terms[instrument].lot
             told = f"{owner} holds {held} of {instrument}, and stops for {much} have stood"
             self._soon("one stop", f"{owner} {instrument}", told, is_late=much > most)
 
@@ -478,15 +479,10 @@ class Checker:
         seconds = (self._now() - self._late_since.setdefault(what, self._now())) / SECOND
         self._hold(rule, seconds <= SOON, f"{told} for {seconds:.1f} s")
 
-    def _stopped(self, owner: str, instrument: str) -> Decimal:
-        """Return for how much stops stand of what somebody holds."""
-        mine = (
-            each.left
-            for each in self.story.intents.values()
-            if (each.is_open and each.protects and each.trigger and each.instrument == instrument)
-            and owner in (OURS, each.strategy)
-        )
-        return sum(mine, ZERO)
+    def _protecting(self, owner: str, instrument: str) -> list[Intent]:
+        """Return the exits that are open of what somebody holds, but for those that wait for a better price."""
+        same = (each for each in self.story.intents.values() if each.instrument == instrument)
+        return [each for each in same if each.is_open and each.protects and owner in (OURS, each.strategy)]
 
     def _is_due(self, intent: Intent) -> bool:
         """Say whether an exit for a worse price is with us, and would trade at it now."""
@@ -524,19 +520,9 @@ class Checker:
 
     def _naked(self, owner: str, instrument: str, held: Decimal) -> str:
         """Say what somebody holds without protection for too long."""
-        story, now, terms, place = self.story, self._now(), self._terms[instrument], f"{owner} {instrument}"
+        now, terms, place = self._now(), self._terms[instrument], f"{owner} {instrument}"
         away = "sell" if held > 0 else "buy"
-        covered = sum(
-            (
-                each.left
-                for each in story.intents.values()
-                if each.is_open
-                and each.protects
-                and (each.instrument, each.side) == (instrument, away)
-                and owner in (OURS, each.strategy)
-            ),
-            ZERO,
-        )
+        covered = sum((each.left for each in self._protecting(owner, instrument) if each.side == away), ZERO)
         much = abs(held)
         if self._is_crumb(instrument, much) or covered + 2 * terms.lot >= much:
             self._bare_since.pop(place, None)
