@@ -752,19 +752,18 @@ def test_the_first_admin_is_made_once_and_roles_hold_in_the_browser(browser: Any
 
 def left(admin: Visitor) -> None:
     """Log out, and see that nothing is asked for any more that needs somebody who is logged in."""
-    page, streams = admin.page, dict[Any, str]()
-    page.on("websocket", lambda opened: streams.update({opened: opened.url}))
+    page, streams = admin.page, list[Any]()
+    page.on("websocket", lambda opened: streams.append(opened))  # noqa: PLW0108  # it marks its handler
+    page.clock.install()  # before the page is there: a timer that is older than the clock is never taken back
     page.reload()
     page.locator(".link-live").wait_for()
-    page.clock.install()
     said, late = len(admin.faults), list[Any]()
     page.route("**/orders?*", lambda route: late.append(route))  # noqa: PLW0108  # it marks its handler
     with page.expect_request("**/orders?*"):
         page.get_by_role("link", name="Orders").click()
-    with [*streams][-1].expect_event("close"):
-        page.get_by_role("button", name="Log out").click()
+    page.get_by_role("button", name="Log out").click()
     page.get_by_role("button", name="Log in").wait_for()
-    opened = len(streams)
+    opened = len(streams)  # one, unless a busy machine was silent for so long that the page tried again
 
     for asked in late:  # and reaches the server when nobody is logged in any more
         with suppress(playwright.Error):
@@ -773,6 +772,7 @@ def left(admin: Visitor) -> None:
 
     assert late
     page.get_by_role("button", name="Log in").wait_for()
+    until(lambda: page.wait_for_timeout(20) or all(each.is_closed() for each in streams), "streams end")
     assert len(streams) == opened
     assert admin.faults[said:] == []
 
