@@ -105,6 +105,9 @@ new PerformanceObserver(list => {
 
 pytestmark = [needs(*MISSING)]
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+SOON = 60_000
+"""Milliseconds in which a page shows what it should, on the busiest of machines."""
+playwright.expect.set_options(timeout=SOON)
 
 
 def free_port() -> int:
@@ -178,7 +181,7 @@ class Visitor:
     def __init__(self, browser: Any, address: str, **given: Any) -> None:
         self.context = browser.new_context(**_MANNERS | given)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(SOON)
         self.page.add_init_script(_WATCH)
         self.address = address
         self.faults: list[str] = []

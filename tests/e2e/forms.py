@@ -12,8 +12,6 @@ LONG = "x" * 2_000
 EMPTY = "Fill this in"
 BRIEF = 12
 """Characters that are typed key by key."""
-SOON = 8_000
-"""Milliseconds that an answer may take on a busy machine."""
 
 
 class Flaw(NamedTuple):
@@ -86,7 +84,7 @@ def write(field: Any, typed: str | list[str]) -> None:
 
 def send(page: Any, form: Any, button: str) -> Any:
     """Send a form as one does with a mouse, and return the server's answer."""
-    with page.expect_response(lambda answer: answer.request.method != "GET", timeout=SOON) as sent:
+    with page.expect_response(lambda answer: answer.request.method != "GET") as sent:
         form.get_by_role("button", name=button, exact=True).click()
     return sent.value
 
@@ -102,7 +100,7 @@ def tell(page: Any, form: Any, button: str, flaw: Flaw) -> None:
         answer = send(page, form, button)
 
     assert answer.status in (403, 422), answer.status
-    playwright.expect(told(field)).to_contain_text(re.compile(flaw.told), timeout=SOON)
+    playwright.expect(told(field)).to_contain_text(re.compile(flaw.told))
     playwright.expect(field).to_be_focused()
     assert form.locator("[role=alert]").count() == 0, form.locator("[role=alert]").all_inner_texts()
 

@@ -85,7 +85,7 @@ def test_the_figures_are_those_of_the_bot_and_move_with_it(visitor: Visitor) -> 
     shown = page.locator(".equity b")
     before = shown.text_content()
 
-    playwright.expect(shown).not_to_have_text(before or "", timeout=20_000)
+    playwright.expect(shown).not_to_have_text(before or "")
 
     assert re.fullmatch(r"[\d,]+\.\d\d", before or "")
 
@@ -144,7 +144,7 @@ def test_quantities_of_several_assets_stand_in_line_each_with_its_own(visitor: V
     rows = page.get_by_role("table", name="All orders").locator(".table-row")
     for asset in ("BTC", "ETH"):
         quantity = rows.filter(has_text=f"{asset}/USDT").first.locator('[data-name="Quantity"]')
-        playwright.expect(quantity).to_have_text(re.compile(rf"^[\d.]+ {asset}$"), timeout=60_000)
+        playwright.expect(quantity).to_have_text(re.compile(rf"^[\d.]+ {asset}$"))
     units = rows.locator('[data-name="Quantity"] .unit')
     places = units.evaluate_all("units => units.map(each => each.offsetLeft)")
 
@@ -181,7 +181,7 @@ def test_a_strategy_tells_its_last_signals_with_their_confidence_and_nothing_of_
 
     row = signals.first
 
-    row.locator('[data-name="Confidence"]').get_by_text("%").wait_for(timeout=60_000)
+    row.locator('[data-name="Confidence"]').get_by_text("%").wait_for()
     refused = visitor.page.request.post(
         f"{visitor.address}/api/v1/runs/bot/orders",
         data={"strategy": "EmaCross", "instrument": BTC, "side": "buy", "quantity": "1000"},
@@ -263,13 +263,13 @@ def test_a_parameter_that_is_changed_is_that_of_the_decisions_that_follow(
         visitor = Visitor(browser, house.address, base_url=house.address)
         page = visitor.go("/strategies")
         sure = page.get_by_role("table", name="Signals of Sure").locator('[data-name="Confidence"]')
-        sure.get_by_text("80 %").first.wait_for(timeout=60_000)
+        sure.get_by_text("80 %").first.wait_for()
         page.get_by_role("form", name="Parameters of Sure").get_by_label("surety").fill("0.3")
 
         page.get_by_role("button", name="Apply to the running bot").first.click()
         page.get_by_text("done, and on record").first.wait_for()
 
-        sure.get_by_text("30 %").first.wait_for(timeout=60_000)
+        sure.get_by_text("30 %").first.wait_for()
         page.reload()
         field = page.get_by_role("form", name="Parameters of Sure").get_by_label("surety")
         playwright.expect(field).to_have_value("0.3")
@@ -447,7 +447,7 @@ def test_a_limit_that_does_not_fit_is_told_and_changes_nothing(visitor: Visitor)
 def test_a_round_trip_keeps_a_note_and_the_journal_is_saved_as_csv(visitor: Visitor) -> None:
     page = visitor.go("/round-trips")
     rows = page.get_by_role("table", name="Closed round trips").locator(".table-row")
-    rows.first.wait_for(timeout=60_000)
+    rows.first.wait_for()
     rows.first.click()
     why = page.get_by_role("dialog").get_by_role("button", name="Why?")
     why.nth(1).click()
@@ -490,7 +490,7 @@ def test_a_resting_order_is_changed_and_taken_back(browser: Any, quiet: House) -
     changed = page.get_by_role("table", name="Open orders").locator(".table-row").filter(has_text="21,000")
     changed.get_by_role("button", name="Cancel").click()
 
-    playwright.expect(changed).to_have_count(0, timeout=20_000)
+    playwright.expect(changed).to_have_count(0)
     assert visitor.faults == []
     visitor.close()
 
@@ -503,7 +503,7 @@ def test_the_portfolio_says_who_brought_what_and_what_went_together(visitor: Vis
 
     visitor.go("/portfolio")
 
-    page.locator(".brought").first.wait_for(timeout=60_000)
+    page.locator(".brought").first.wait_for()
     told = ["–" if each is None else f"{each:.2f}" for row in found["matrix"] for each in row]
     assert told[1] == told[2] != "1.00"
     playwright.expect(page.locator(".correlation tbody td")).to_have_text(told)
@@ -527,7 +527,7 @@ def test_a_backtest_is_started_watched_and_opened(visitor: Visitor) -> None:
     page.get_by_role("button", name="Start", exact=True).click()
 
     row = page.locator(".backtest").first
-    playwright.expect(row.get_by_text("done", exact=True)).to_be_visible(timeout=60_000)
+    playwright.expect(row.get_by_text("done", exact=True)).to_be_visible()
     row.get_by_text("Total return").first.wait_for()
     row.locator("canvas").first.wait_for()
     assert visitor.faults == []
@@ -545,8 +545,8 @@ def test_a_long_backtest_shows_how_far_it_is(visitor: Visitor, house: House) -> 
         row = page.locator(".backtest").filter(has_text="Held").first
         bar = row.get_by_role("progressbar", name="Progress")
         halfway = re.compile(r"^[1-9]\d(\.\d+)?$")
-        playwright.expect(bar).to_have_attribute("aria-valuenow", halfway, timeout=60_000)
-    row.get_by_text("done", exact=True).wait_for(timeout=60_000)
+        playwright.expect(bar).to_have_attribute("aria-valuenow", halfway)
+    row.get_by_text("done", exact=True).wait_for()
     assert bar.count() == 0
     assert visitor.faults == []
 
@@ -619,7 +619,7 @@ def test_the_kill_switch_stops_the_bot_and_holds_over_a_restart(browser: Any, qu
     quiet.start_bot(QUIET)
 
     page.reload()
-    page.locator(".top").get_by_text("halted").wait_for(timeout=30_000)
+    page.locator(".top").get_by_text("halted").wait_for()
     visitor.close()
 
 
@@ -637,7 +637,7 @@ def test_a_paper_bot_is_started_stopped_and_started_again_from_the_browser(
             form.get_by_role("textbox", name="Name").fill("mine")
             form.get_by_label("fast").fill("9")
             form.get_by_role("button", name="Start it").click()
-            page.get_by_text("mine is running.").wait_for(timeout=30_000)
+            page.get_by_text("mine is running.").wait_for()
             page.get_by_role("link", name="Strategies").click()
             shown = page.get_by_role("form", name="Parameters of EmaCross").get_by_label("fast")
             playwright.expect(shown).to_have_value("9")
@@ -670,9 +670,7 @@ def test_a_bot_that_cannot_start_says_why(visitor: Visitor, house: House) -> Non
 
     form.get_by_role("button", name="Start it").click()
 
-    form.get_by_role("alert").get_by_text(re.compile("did not start.*|out of ink")).first.wait_for(
-        timeout=30_000
-    )
+    form.get_by_role("alert").get_by_text(re.compile("did not start.*|out of ink")).first.wait_for()
 
 
 def test_a_key_goes_in_is_checked_and_is_never_shown(browser: Any, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tests.e2e.dashboard import (
     the_proof_of_who_one_is_gets_old,
     until,
 )
-from tests.e2e.forms import EMPTY, LONG, SOON, Flaw, faults, field_of, fill, send
+from tests.e2e.forms import EMPTY, LONG, Flaw, faults, field_of, fill, send
 from tests.unit.venues.keyed_venue import KEY, SECRET, KeyedVenue, on_loopback
 
 __all__ = ["browser", "pytestmark"]  # a fixture, and what all tests of the dashboard need
@@ -562,4 +562,4 @@ def seen(people: People) -> Iterator[str]:
     form = people.drive(Case("step-up", stale, "Confirm", flaws, phone=True))
     yield from people.wrong[before:]
     send(page, form, "Confirm")
-    playwright.expect(page.get_by_role("table", name="Users").get_by_text("vera")).to_be_visible(timeout=SOON)
+    playwright.expect(page.get_by_role("table", name="Users").get_by_text("vera")).to_be_visible()

@@ -74,7 +74,7 @@ def test_what_cannot_be_read_is_told_and_old_figures_are_not_shown_as_live(
     page.get_by_role("dialog").get_by_role("alert").get_by_text("may be real").wait_for()  # the demo may not
     page.keyboard.press("Escape")
     (runs / "strange" / "journal.abj").unlink()
-    playwright.expect(strange).to_have_count(0, timeout=30_000)  # records are looked for now and then
+    playwright.expect(strange).to_have_count(0)  # records are looked for now and then
 
     quiet.stop_bot()
     with (runs / "bot" / "journal.abj").open("ab") as journal:

@@ -89,12 +89,12 @@ def test_a_lost_connection_is_shown_within_three_seconds_and_misses_nothing(
     page.locator(".link-live").wait_for()
     house.server.send_signal(signal.SIGSTOP)
     try:
-        page.get_by_text("Connection lost").wait_for(timeout=20_000)
+        page.get_by_text("Connection lost").wait_for()
         bot.send(15)
     finally:
         house.server.send_signal(signal.SIGCONT)
 
-    page.locator(".link-live").wait_for(timeout=20_000)
+    page.locator(".link-live").wait_for()
     playwright.expect(table).to_have_attribute("aria-rowcount", str(bot.count + 1))
     assert page.get_by_text("Connection lost").count() == 0
     assert page.evaluate("window.told - window.heard") < 3_000
@@ -105,7 +105,7 @@ def test_a_lost_connection_is_shown_within_three_seconds_and_misses_nothing(
     bot.send(15)
     house.serve()
 
-    page.locator(".link-live").wait_for(timeout=20_000)
+    page.locator(".link-live").wait_for()
     playwright.expect(table).to_have_attribute("aria-rowcount", str(bot.count + 1))
     visitor.close()
 
@@ -277,7 +277,7 @@ def test_a_price_and_its_moment_move_together_with_the_stream_alone(visitor: Vis
     page.route("**/api/v1/**", lambda _: None)  # nothing that is asked for is answered from here on
     before = moment.get_attribute("datetime")
 
-    playwright.expect(moment).not_to_have_attribute("datetime", str(before), timeout=60_000)
+    playwright.expect(moment).not_to_have_attribute("datetime", str(before))
 
 
 def test_what_prices_move_moves_with_the_stream_alone(visitor: Visitor) -> None:
@@ -367,7 +367,7 @@ def test_a_slow_line_is_neither_flooded_nor_left_without_answers(visitor: Visito
     page.on("requestfailed", lambda request: broken.append(request.url))
 
     for _ in range(3):  # the bot trades on, many bars in a second: what is shown follows it all the same
-        with page.expect_response(lambda answer: CURVE in answer.url and answer.ok, timeout=20_000):
+        with page.expect_response(lambda answer: CURVE in answer.url and answer.ok):
             pass
 
     assert broken == []

@@ -61,7 +61,7 @@ def started(page: Any, house: House) -> None:
     form.get_by_role("textbox", name=re.compile("Type BINANCE")).fill("BINANCE")
     form.get_by_role("textbox", name="Passphrase of the vault").fill("words that open the vault")
     form.get_by_role("button", name="Start it with real money").click()
-    page.get_by_text("LIVE", exact=True).wait_for(timeout=60_000)
+    page.get_by_text("LIVE", exact=True).wait_for()
 
 
 @pytest.mark.slow
@@ -77,12 +77,12 @@ def test_real_orders_are_steered_from_the_browser_under_the_same_risk(browser: A
         try:
             started(page, house)
             page.get_by_role("link", name="Overview").click()
-            page.get_by_text("BINANCE account").get_by_text("compared").wait_for(timeout=60_000)
+            page.get_by_text("BINANCE account").get_by_text("compared").wait_for()
 
             page.get_by_role("link", name="Markets").click()
             for side in ("Bid", "Ask"):
                 rows = page.locator(".depth", has_text=side).locator("tbody tr")
-                playwright.expect(rows.nth(4)).to_be_visible(timeout=30_000)
+                playwright.expect(rows.nth(4)).to_be_visible()
             page.get_by_text("Book").get_by_text("certified").wait_for()
             page.get_by_text("The last candle has not closed").wait_for()
             shot(page, "live-markets")

@@ -228,7 +228,7 @@ def test_the_keyboard_alone_reaches_every_screen_and_shows_where_it_is(visitor: 
     assert page.url.endswith("/round-trips")
 
     page = visitor.go("/orders")
-    page.get_by_role("table", name="All orders").wait_for(timeout=60_000)
+    page.get_by_role("table", name="All orders").wait_for()
     reached: list[str] = []
     for _ in range(60):
         page.keyboard.press("Tab")

@@ -83,7 +83,7 @@ def test_on_a_phone_a_position_that_comes_moves_nothing_under_ones_finger(browse
 
     buy("ETH", "0.01")
 
-    playwright.expect(held).to_have_count(2, timeout=60_000)
+    playwright.expect(held).to_have_count(2)
     settle(page)
     assert visitor.moved() < STILL
     shot(page, "positions-came-phone")
