@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from math import inf, nan
 
 import pytest
 
@@ -150,6 +151,98 @@ async def test_a_quote_of_long_ago_is_no_fresh_price(world: World) -> None:
         world.gateway.sight.see(world.btc.id, price, price, world.pulse.wall() - 10 * SECOND_NS)
         await world.advance(0.5)
 
+    assert "OrderFilled" in world.told(order)
+
+
+async def test_a_price_of_before_a_stop_stood_does_not_fire_it(world: World) -> None:
+    await world.advance(2)
+    order = below(world)
+    price = float(world.bid()) * 0.4
+
+    world.gateway.sight.see(world.btc.id, price, price + 1, world.pulse.wall() - SECOND_NS)
+    await world.advance(0.5)
+    by_an_old_one = world.told(order)
+    world.gateway.sight.see(world.btc.id, price, price + 1, world.pulse.wall())
+    await world.advance(0.5)
+
+    assert by_an_old_one == ["OrderAccepted"]
+    assert "OrderFilled" in world.told(order)
+
+
+async def test_a_price_of_before_a_trigger_moved_does_not_fire_it_there(world: World) -> None:
+    price = float(world.bid())
+    order = below(world)
+    await seen(world, 3)
+
+    world.amend(order, trigger=(world.bid() * D("0.9")).quantize(world.btc.tick))
+    world.gateway.sight.see(world.btc.id, price * 0.8, price * 0.8 + 1, world.pulse.wall() - SECOND_NS)
+    await world.advance(0.5)
+    by_an_old_one = world.told(order)
+    world.gateway.sight.see(world.btc.id, price * 0.8, price * 0.8 + 1, world.pulse.wall())
+    await world.advance(0.5)
+
+    assert by_an_old_one == ["OrderAccepted", "OrderAmended"]
+    assert "OrderFilled" in world.told(order)
+
+
+async def test_a_stop_of_another_size_is_fired_by_a_late_price_of_before_that(world: World) -> None:
+    price = float(world.bid())
+    order = below(world)
+    await seen(world, 3)
+
+    world.amend(order, quantity=D("0.08"))
+    world.gateway.sight.see(world.btc.id, price * 0.4, price * 0.4 + 1, world.pulse.wall() - SECOND_NS)
+    await world.advance(0.5)
+
+    assert "OrderFilled" in world.told(order)
+
+
+async def test_a_market_that_stays_where_it_was_before_a_stop_stood_fires_it_within_five_seconds(
+    world: World,
+) -> None:
+    price = float(world.bid())
+    await world.advance(1)
+
+    order = passed(world)
+    world.gateway.sight.see(world.btc.id, price, price + 1, world.pulse.wall() - SECOND_NS // 10)
+    await world.advance(SILENT + ASK)
+
+    assert "OrderFilled" in world.told(order)
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask"),
+    [(nan, nan), (0.0, 0.0), (0.0, 1e6), (-1.0, 1e6), (inf, inf), (1.0, inf), (1.0, nan), (9.0, 8.0)],
+)
+async def test_what_is_streamed_and_is_no_price_neither_fires_a_stop_nor_counts_as_seen(
+    world: World, bid: float, ask: float
+) -> None:
+    order = below(world)
+    silence(world)
+
+    for _ in range(round(BLIND) + 1):
+        world.gateway.sight.see(world.btc.id, bid, ask, world.pulse.wall())
+        await world.advance(1)
+
+    assert world.told(order) == ["OrderAccepted"]
+    assert world.gateway.sight.blind == (order,)
+
+
+async def test_who_watches_goes_on_and_says_so_when_the_program_fails_over_it(world: World) -> None:
+    order = passed(world)
+    sight, judge = world.gateway.sight, world.gateway.sight._judge
+
+    def fail(stops: object) -> None:
+        raise RuntimeError("a mistake")
+
+    sight._judge = fail  # type: ignore[method-assign]
+    await world.advance(1)
+    doubts = dict(world.gateway.doubts)
+    sight._judge = judge  # type: ignore[method-assign]
+    await world.advance(SILENT + ASK)
+
+    assert "a mistake" in doubts[SIGHT]
+    assert SIGHT not in world.gateway.doubts
     assert "OrderFilled" in world.told(order)
 
 

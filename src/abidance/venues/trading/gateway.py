@@ -162,7 +162,7 @@ class VenueGateway:
     def _place(self, command: Submit) -> None:
         tracked = self.register.sent(command.order_id, command.request, self._way.wire.now())
         tracked.recorded_as = self._way.record.seq
-        self._keeping.worded(tracked)
+        self._keeping.placed(tracked)
         self._begin(tracked, command)
 
     def _begin(self, tracked: Tracked, command: Submit) -> None:
@@ -182,7 +182,7 @@ class VenueGateway:
     def _change(self, tracked: Tracked, command: Amend) -> None:
         wish = amended(tracked.request, command)
         if tracked.is_watched:
-            self.register.amended(tracked, wish, self._now())
+            self._keeping.amend(tracked, wish)
         elif self.dialect.capability.amends:
             self._way.spawn(self._changes.amend(tracked, command, wish, self._way.record.seq))
         else:

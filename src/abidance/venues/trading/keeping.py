@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack, suppress
 from decimal import Decimal
-from math import isfinite
+from math import inf, isfinite
 
 from msgspec.structs import replace
 
@@ -100,15 +100,18 @@ class Keeping:
         """Say whether an exit sells what another one of its position may have in keeping."""
         return tracked.request.reduce_only and not self._capability.reduce_only
 
-    def watch(self, instrument: str, bid: float, ask: float) -> None:
-        """Take the prices at which an instrument can be sold and bought now: what we hold may be due."""
+    def watch(self, instrument: str, bid: float, ask: float, at: float = inf) -> None:
+        """Take the prices at which an instrument can be sold and bought: what we hold since before may be due.
+
+        They are of a moment in steady seconds (now).
+        """
         self._prices[instrument] = bid, ask
         now = self._way.pulse.steady()
         self._blocked = {id: until for id, until in self._blocked.items() if until > now}
         for tracked in list(self._register.open()):
             if tracked.request.instrument != instrument or tracked.id in self._taking:
                 continue
-            if self._is_here(tracked) and self._is_due(tracked):
+            if self._is_here(tracked) and tracked.since <= at and self._is_due(tracked):
                 self.release(tracked)
             elif self._is_overdue(tracked):
                 self._taking.add(tracked.id)
@@ -296,6 +299,17 @@ class Keeping:
         tracked.is_doubted = False
         if tracked.over is not None:
             self._register.gone(tracked, tracked.over, self._way.pulse.wall())
+
+    def placed(self, tracked: Tracked) -> None:
+        """Take note of an order that is new."""
+        tracked.since = self._way.pulse.steady()
+        self.worded(tracked)
+
+    def amend(self, tracked: Tracked, wish: OrderRequest) -> None:
+        """Hold an order as it is wished to be from now on."""
+        if (wish.trigger, wish.price) != (tracked.request.trigger, tracked.request.price):
+            tracked.since = self._way.pulse.steady()
+        self._register.amended(tracked, wish, self._way.pulse.wall())
 
     def worded(self, tracked: Tracked) -> None:
         """Note what is known to be filled of the other exits of its position now that an exit is worded."""

@@ -8,9 +8,8 @@ while nobody looked. A stop of which no price is known by either way is `blind`:
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from decimal import Decimal
 from functools import partial
-from math import inf, isfinite
+from math import inf
 
 from abidance.model.errors import VenueError
 from abidance.model.instrument import SECOND_NS
@@ -64,16 +63,16 @@ class Sight:
         """Of when the newest price is (steady seconds)."""
         self._gaps: dict[str, tuple[int, int]] = {}
         """From when to when no price was known last (ns of the venue's time)."""
-        self._stands: dict[str, tuple[Decimal | None, float, int]] = {}
-        """The trigger of each order that we hold, since when we do (steady seconds) and since when it is that (ns)."""
+        self._held_since: dict[str, float] = {}
+        """Since when we hold each order that we do (steady seconds)."""
         self._asked: dict[str, float] = {}
         self._waiting: Counter[str] = Counter()
         self._answered_at = -inf
 
     def see(self, instrument: str, bid: float, ask: float, ts: int | None = None) -> None:
-        """Take the prices at which an instrument can be sold and bought, of a moment (ns UTC; now)."""
-        self._saw(instrument, 0.0 if ts is None else self._since(ts))
-        self._keeping.watch(instrument, bid, ask)
+        """Take the prices at which an instrument can be sold and bought, of a moment (ns UTC; now), if they are any."""
+        if _are_prices(bid, ask):
+            self._take(instrument, bid, ask, 0.0 if ts is None else self._since(ts))
 
     def see_bar(self, bar: Bar) -> None:
         """Take a closed bar: a stop that stood before its close is due by that price if none is newer.
@@ -92,16 +91,21 @@ class Sight:
         for tracked in self._held():
             if tracked.request.instrument != id or not _is_stop(tracked):
                 continue
-            since = self._stands[tracked.id][2]
-            if was_unseen and since <= bar.ts:
+            stood = _ns(self._way.pulse.steady() - max(tracked.since, self._held_since[tracked.id]))
+            if was_unseen and stood >= now - bar.ts:
                 self._keeping.passed(tracked, bar.low, bar.high)
-            elif is_newest and since <= bar.ts_close:
+            elif is_newest and stood >= now - bar.ts_close:
                 self._keeping.passed(tracked, bar.close, bar.close)
 
     async def keep(self) -> None:
         """Ask for prices that are missing, and tell which stops are blind, for ever."""
         while True:
-            self._look()
+            try:
+                self._look()
+            except Exception as error:
+                self._way.log.exception("sight_failed")
+                why = f"the program failed ({type(error).__name__}: {error})"
+                self._doubt(SIGHT, f"nobody can tell whether stops that we hold are blind: {why}.")
             await self._way.pulse.sleep(LOOK)
 
     def _look(self) -> None:
@@ -131,15 +135,10 @@ class Sight:
             self._waiting[about] -= 1
 
     def _held(self) -> list[Tracked]:
-        """Return the orders that wait with us for their price; from when each trigger is there is noted."""
+        """Return the orders that wait with us for their price; since when each does is noted."""
         held = [each for each in self._register.open() if each.is_watched and each.over is None]
-        now = self._way.pulse.steady(), self._now()
-        before, self._stands = self._stands, {}
-        for each in held:
-            trigger, began, since = before.get(each.id, (each.request.trigger, *now))
-            if trigger != each.request.trigger:
-                trigger, since = each.request.trigger, now[1]
-            self._stands[each.id] = trigger, began, since
+        now, before = self._way.pulse.steady(), self._held_since
+        self._held_since = {each.id: before.get(each.id, now) for each in held}
         return held
 
     def _judge(self, stops: list[Tracked]) -> None:
@@ -148,32 +147,31 @@ class Sight:
         blind = [
             each
             for each in stops
-            if min(self._silence(each.request.instrument), now - self._stands[each.id][1]) >= BLIND
+            if min(self._silence(each.request.instrument), now - self._held_since[each.id]) >= BLIND
         ]
         found = tuple(each.id for each in blind), bool(blind) and now - self._answered_at >= BLIND
-        if found == (self.blind, self.is_away):
-            return
+        is_news = found != (self.blind, self.is_away)
         if found[0] != self.blind:
             self._way.log.warning("held_stops_are_blind", orders=found[0])
         self.blind, self.is_away = found
         of = ", ".join(sorted({each.request.instrument for each in blind}))
         self._doubt(SIGHT, f"no price of {of} is known: stops that we hold cannot trigger." if of else "")
-        self._changed()
+        if is_news:
+            self._changed()
 
     async def _ask(self, best: Best, id: str) -> None:
         """Ask for the best prices of an instrument; they are taken to be of the middle of the way there and back."""
         pulse, asked_at = self._way.pulse, self._way.pulse.steady()
         try:
             bid, ask = best.read(await self._way.wire.ask(best.call(id)))
-            if not (isfinite(ask) and 0.0 < bid <= ask):
+            if not _are_prices(bid, ask):
                 raise VenueError(f"{bid} and {ask} are no prices.", "They are asked for again.")
         except VenueError as error:
             self._way.log.info("no_price", instrument=id, reason=error.found)
             return
         self._answered_at, age = pulse.steady(), (pulse.steady() - asked_at) / 2
         if age < self._silence(id):  # what came meanwhile is newer
-            self._saw(id, age)
-            self._keeping.watch(id, bid, ask)
+            self._take(id, bid, ask, age)
             self._look()
 
     async def _ask_time(self) -> None:
@@ -181,6 +179,11 @@ class Sight:
         with suppress(VenueError):
             self._dialect.read_clock(await self._way.wire.ask(self._dialect.clock()))
             self._answered_at = self._way.pulse.steady()
+
+    def _take(self, instrument: str, bid: float, ask: float, age: float) -> None:
+        """Take prices that are so old, in seconds: they say nothing of what was worded after them."""
+        self._saw(instrument, age)
+        self._keeping.watch(instrument, bid, ask, self._way.pulse.steady() - age)
 
     def _saw(self, instrument: str, age: float) -> None:
         """Take note of a price that is so old, in seconds."""
@@ -205,6 +208,10 @@ class Sight:
 def _is_stop(tracked: Tracked) -> bool:
     """Say whether an order protects a position."""
     return tracked.request.reduce_only and tracked.request.type in STOP_TYPES
+
+
+def _are_prices(bid: float, ask: float) -> bool:
+    return 0.0 < bid <= ask < inf
 
 
 def _ns(seconds: float) -> int:

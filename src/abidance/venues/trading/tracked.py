@@ -33,7 +33,8 @@ class Tracked:
     to have filled in each (by the venue's ids), `unplaced` the fills on record (by their ids) of which it is not known
     in which; it `was_sought` once that was asked. `mark` is the highest that the venue has shown at its id. The venue
     knew no such order in a look that was asked at `denied_at`, the last of those that say so, and in one after its time
-    that was answered at `absent_from` (steady seconds). It was asked since `asked_off_at` to be taken back.
+    that was answered at `absent_from` (steady seconds). It was asked since `asked_off_at` to be taken back. Its prices
+    were wished `since` then (steady seconds), as far as this process knows.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Tracked:
     asked_off_at: float = inf
     conceded: Decimal = ZERO
     conceded_at: int = 0
+    since: float = -inf
 
     @property
     def is_closed(self) -> bool:
