@@ -40,6 +40,8 @@ class _Bare:
     attempts: int = 0
     waits: bool = False
     """People were told that nothing can be sent, because the venue answers nothing."""
+    was_back: bool = False
+    """The venue answered again since, and the patience was counted anew."""
 
 
 @dataclass(slots=True)
@@ -129,7 +131,8 @@ class Vigil:
         if not now.is_away:
             for place, bare in self._bare.items():
                 if bare.waits and self._state.instruments[place[1]].venue == now.venue:
-                    bare.waits, bare.due = False, self._later(self._state.now)
+                    bare.due = self._state.now if bare.was_back else self._later(self._state.now)
+                    bare.waits, bare.was_back = False, True
         self._reckon()
 
     def lost(self, order: Order) -> None:

@@ -561,6 +561,27 @@ def test_a_venue_that_answers_again_and_tells_no_price_is_given_the_patience_ane
     assert exits(rig) == [(D("1.000"), Purpose.STOP_LOSS)]
 
 
+def test_a_venue_that_answers_now_and_then_puts_an_exit_off_for_one_patience_alone() -> None:
+    rig = held(is_away=True)
+    stop = rig.submits[1].order_id
+    look(rig)
+    rig.ts += SECOND_NS
+    see(rig, stop)
+
+    rig.ts = rig.engine.vigil.due
+    see(rig, stop, is_away=True)
+    look(rig)
+    in_the_dark = exits(rig)
+    back_at = rig.ts = rig.ts + SECOND_NS
+    see(rig, stop)
+    due = rig.engine.vigil.due
+    look(rig)
+
+    assert in_the_dark == []
+    assert due == back_at
+    assert exits(rig) == [(D("1.000"), Purpose.STOP_LOSS)]
+
+
 def test_a_stop_that_is_blind_stops_no_stop_of_another_position() -> None:
     rig = bought("1.000")
     rig.accept(rig.submits[1])
