@@ -336,7 +336,7 @@ async def test_coins_that_are_gone_are_written_off_when_a_person_accepts_it(plac
         async def person(bot: LiveTrading) -> None:
             account, id = bot.gateways[0], place.market.instrument.id
             sold = Execution("x", "", "v", id, Side.SELL, lost, D(1), D(0), "USDT", 0)
-            for strays, seen in (({}, "nothing"), ({"v": [sold]}, ""), ({}, "")):
+            for strays, seen in (({}, "nothing"), ({sold.key: [sold]}, ""), ({}, "")):
                 account.register.strays.update(strays)
                 text = seen or told(account.scales.gaps())
                 values: dict[str, float | int | str | bool] = {"seen": text, "reason": "in cold storage"}

@@ -64,7 +64,7 @@ async def test_fills_that_are_never_listed_count_once_a_person_accepts_them(plac
         look(bot)
         seen, register = await place.seen(), bot.gateways[0].register
         stray = Execution("x", "", "v", place.market.instrument.id, Side.SELL, D(1), D(1), D(0), "USDT", 0)
-        register.strays["v"] = [stray]
+        register.strays[stray.key] = [stray]
         answers.append(await place.accept(*seen))
         register.strays.clear()
         answers.extend([await place.accept("something else"), await place.accept(*seen)])

@@ -515,7 +515,7 @@ def liquidations_are_passed_over() -> AbstractContextManager[Any]:
     execution = Register.execution
 
     def blind(self: Register, found: Any, now: int, page: Any = ()) -> bool:
-        known = found.order_id in self._orders or found.venue_id in self._by_venue_id
+        known = found.order_id in self._orders or found.key in self._by_key
         return execution(self, found, now, page) if known else False
 
     return patch.object(Register, "execution", blind)

@@ -24,6 +24,8 @@ from abidance.venues.frames import UNREADABLE
 from abidance.venues.net.transport import Answer
 
 T = TypeVar("T")
+OrderKey = tuple[str, str]
+"""An instrument and the venue's id of an order in it: Binance counts orders of each instrument by themselves."""
 _MOST_DIGITS = 40
 
 
@@ -96,6 +98,11 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False):
     is_forced: bool = False
     created: int | None = None
 
+    @property
+    def key(self) -> OrderKey:
+        """Return by what the order is known: no other one has it."""
+        return self.instrument, self.venue_id
+
 
 class Execution(msgspec.Struct, frozen=True, gc=False):
     """One execution of an order of the account; `id` is unique per instrument, `fee` is positive when paid.
@@ -115,6 +122,11 @@ class Execution(msgspec.Struct, frozen=True, gc=False):
     ts: int
     is_maker: bool = False
     is_forced: bool = False
+
+    @property
+    def key(self) -> OrderKey:
+        """Return by what its order is known: no other one has it."""
+        return self.instrument, self.venue_id
 
 
 class Funds(msgspec.Struct, frozen=True, gc=False):
@@ -570,6 +582,7 @@ __all__ = [
     "Mode",
     "Moved",
     "News",
+    "OrderKey",
     "OrderReport",
     "Page",
     "PrivateStream",

@@ -118,7 +118,7 @@ def test_executions_that_came_before_anybody_knew_their_life_are_those_of_the_or
 
     told.report("2", OrderState.CANCELLED, DIED - 5, filled="0.5")
 
-    assert waited == ["2"]
+    assert waited == [(PAIR, "2")]
     assert told.said == ["OrderFilled"]
     assert told.stop.filled == D("0.5")
 

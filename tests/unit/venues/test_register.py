@@ -116,7 +116,7 @@ def test_an_execution_that_was_thought_by_hand_counts_once_when_its_order_become
     told = Told()
     found = Execution("e", "", "8", PAIR, Side.SELL, D("0.4"), D(50_000), D(2), "USDT", 1)
     told.register.execution(found, 1)
-    told.register.disown("8", 2)
+    told.register.disown((PAIR, "8"), 2)
     late = told.register.sent("cd" * 16, told.stop.request, 0)
 
     told.register.report(OrderReport(late.id, "8", PAIR, OrderState.PARTIAL, Side.SELL, D(1), D("0.4"), 3), 3)
@@ -204,3 +204,22 @@ def test_a_change_that_was_done_shows_that_the_venue_has_an_order_of_unknown_out
 
     assert told.said == ["OrderUnknown", "OrderAccepted", "OrderAmended"]
     assert told.stop.told is OrderState.OPEN
+
+
+def test_two_orders_that_have_the_same_number_in_two_instruments_are_two() -> None:
+    told, other = Told(), "ETH/USDT@BINANCE"
+    request = replace(told.stop.request, instrument=other)
+    ours = told.register.sent("cd" * 16, request, 0)
+
+    told.register.execution(Execution("f", "", "7", other, Side.SELL, D("0.3"), D(3_000), D(0), "USDT", 1), 1)
+    waiting = {key: sum(each.quantity for each in found) for key, found in told.register.strays.items()}
+    told.register.report(
+        OrderReport(ours.id, "7", other, OrderState.PARTIAL, Side.SELL, D(1), D("0.3"), 2), 2
+    )
+    told.register.execution(Execution("g", "", "7", PAIR, Side.SELL, D("0.2"), D(50_000), D(0), "USDT", 3), 3)
+
+    assert waiting == {(other, "7"): D("0.3")}
+    assert (told.stop.filled, ours.filled) == (D("0.2"), D("0.3"))
+    fills = [each.fill for each in told.events if isinstance(each, OrderFilled)]
+    assert [(each.instrument, each.order_id) for each in fills] == [(other, ours.id), (PAIR, ID)]
+    assert not told.register.strays

@@ -476,7 +476,7 @@ class VenueGateway:
         reply = await self._recall.ask(order, report.venue_id)
         self._way.log.warning("orphan_taken_back", order=report.order_id, proof=reply.proof.value)
         if reply.proof in (Proof.DONE, Proof.ABSENT):
-            self.register.orphans.pop(report.venue_id, None)
+            self.register.orphans.pop(report.key, None)
 
     async def probe(self) -> None:
         """Ask what shows whether the venue can be relied on again. Raises VenueError when there is no answer."""

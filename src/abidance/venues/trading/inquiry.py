@@ -17,6 +17,7 @@ from abidance.venues.account import (
     AccountDialect,
     Call,
     Execution,
+    OrderKey,
     OrderReport,
 )
 from abidance.venues.listing import executions_until, open_orders_of
@@ -251,18 +252,16 @@ class Inquiry:
         ]
         for report, tracked in found:
             if tracked is not None and tracked.is_closed and not report.state.is_closed:
-                self._register.orphans[report.venue_id] = (
-                    report  # another life of it was thought to be the last
-                )
-        self._forget_others({report.venue_id for report, _ in found}, asked_at)
+                self._register.orphans[report.key] = report  # another life of it was thought to be the last
+        self._forget_others({report.key for report, _ in found}, asked_at)
         return found
 
-    def _forget_others(self, listed: Container[str], asked_at: int) -> None:
+    def _forget_others(self, listed: Container[OrderKey], asked_at: int) -> None:
         """Forget open orders of others that the venue lists no more; it was asked at `asked_at`, in its time."""
         foreign = self._register.foreign
-        for venue_id, report in list(foreign.items()):
-            if venue_id not in listed and not report.state.is_closed and report.ts < asked_at:
-                del foreign[venue_id]
+        for key, report in list(foreign.items()):
+            if key not in listed and not report.state.is_closed and report.ts < asked_at:
+                del foreign[key]
 
     async def sweep(self, after: float = inf) -> None:
         """Ask for executions since the newest known, of every instrument, and for funding.
@@ -364,18 +363,18 @@ class Inquiry:
             for each in self._register.open()
             if each.told in (OrderState.SENT, OrderState.UNKNOWN) and not self.is_absent(each)
         ]
-        for venue_id, found in list(self._register.strays.items()):
+        for key, found in list(self._register.strays.items()):
             may_be_ours = self._dialect.tells_whose and self._register.nameless(found[0])
-            if may_be_ours and await self._ask_whose(venue_id, found[0]):
-                self._register.disown(venue_id, self._now())
+            if may_be_ours and await self._ask_whose(found[0]):
+                self._register.disown(key, self._now())
                 continue
-            if venue_id in self._register.forced:
+            if key in self._register.forced:
                 if found[0].instrument in in_flight or not await self._has_listed(found):
                     continue
-            elif venue_id not in self._register.foreign and in_flight:
+            elif key not in self._register.foreign and in_flight:
                 continue
             for tracked in self._register.nameless(found[0]):  # of an earlier process
-                if venue_id not in self._register.strays or venue_id in self._register.forced:
+                if key not in self._register.strays or key in self._register.forced:
                     break
                 if tracked.id not in self._looked and await self.look(tracked) is None:
                     if self._dialect.finds or self.is_absent(tracked):
@@ -386,8 +385,8 @@ class Inquiry:
                             "It is asked again.",
                         )
             if not self._dialect.tells_whose:
-                await self._ask_whose(venue_id, found[0])
-            self._register.disown(venue_id, self._now())
+                await self._ask_whose(found[0])
+            self._register.disown(key, self._now())
         return len(self._register.strays) < before
 
     async def _has_listed(self, forced: Sequence[Execution]) -> bool:
@@ -400,9 +399,10 @@ class Inquiry:
         is_old = self._way.wire.now() - first.ts > round(self._patience * SECOND_NS)
         return is_old or all(each.id in listed for each in forced)
 
-    async def _ask_whose(self, venue_id: str, execution: Execution) -> bool:
+    async def _ask_whose(self, execution: Execution) -> bool:
         """Find out who placed the order behind an execution, the venue itself perhaps; say if that is told."""
-        is_open = venue_id in self._register.strays and venue_id not in self._register.forced
+        key = execution.key
+        is_open = key in self._register.strays and key not in self._register.forced
         if not (is_open and self._dialect.asks_whose):
             return False
         report = await self._by_number(execution)

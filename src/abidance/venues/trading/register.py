@@ -25,7 +25,7 @@ from abidance.model.event import (
 )
 from abidance.model.money import ZERO
 from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Purpose, Side
-from abidance.venues.account import Execution, Moved, OrderReport
+from abidance.venues.account import Execution, Moved, OrderKey, OrderReport
 from abidance.venues.trading.tracked import ENDINGS, Tracked
 from abidance.venues.trading.witness import Witness, plain
 
@@ -46,14 +46,14 @@ class Register:
         is_ours: Callable[[str], bool],
         on_another: Callable[[str], object],
     ) -> None:
-        self.strays: dict[str, list[Execution]] = {}
-        """Executions of orders that are not known (yet), by the venue's id of the order."""
-        self.foreign: dict[str, OrderReport] = {}
-        """Orders of the account that are not ours, or stops of ours on no record, by the venue's id."""
-        self.orphans: dict[str, OrderReport] = {}
-        """Open orders that bear our tag, protect nothing and are on no record, by the venue's id."""
-        self.forced: set[str] = set()
-        """Orders that the venue itself placed, by its id."""
+        self.strays: dict[OrderKey, list[Execution]] = {}
+        """Executions of orders that are not known (yet), by order."""
+        self.foreign: dict[OrderKey, OrderReport] = {}
+        """Orders of the account that are not ours, or stops of ours on no record."""
+        self.orphans: dict[OrderKey, OrderReport] = {}
+        """Open orders that bear our tag, protect nothing and are on no record."""
+        self.forced: set[OrderKey] = set()
+        """Orders that the venue itself placed."""
         self.heard: dict[tuple[str, str], str] = {}
         """The ids of our orders, or of those by hand, by the instruments and ids of their executions that were told."""
         self.witness = Witness(is_ours, on_another)
@@ -62,7 +62,7 @@ class Register:
         self._moved: set[tuple[str, str, str]] = set()
         self._orders: dict[str, Tracked] = {}
         self._live: dict[str, Tracked] = {}
-        self._by_venue_id: dict[str, Tracked] = {}
+        self._by_key: dict[OrderKey, Tracked] = {}
 
     # --- what is asked
 
@@ -187,14 +187,14 @@ class Register:
     def report(self, report: OrderReport, now: int) -> Tracked | None:
         """Take what the venue says of an order; return it when it is one of ours."""
         if report.is_forced:
-            self.forced.add(report.venue_id)
+            self.forced.add(report.key)
         tracked = self._of(report)
         if tracked is None:
             self._not_known(report)
             return None
         self._live.setdefault(tracked.id, tracked)
-        self.foreign.pop(report.venue_id, None)
-        self.orphans.pop(report.venue_id, None)
+        self.foreign.pop(report.key, None)
+        self.orphans.pop(report.key, None)
         tracked.is_doubted = False
         if tracked.may_go_on_after(report) or tracked.note_mark(report):
             self._set_aside(tracked, report.venue_id, now)
@@ -226,26 +226,26 @@ class Register:
         """Note an earlier life of an order: what became of the order itself is not known by it."""
         if venue_id in tracked.past:
             return
-        self._by_venue_id[venue_id] = tracked
+        self._by_key[key := _key(tracked, venue_id)] = tracked
         tracked.past[venue_id] = tracked.before(venue_id)
         if tracked.venue_id == venue_id:
             tracked.venue_id = ""
             self.unknown(tracked, "an earlier life of it has ended", now)
-        for execution in self.strays.pop(venue_id, ()):
+        for execution in self.strays.pop(key, ()):
             self.execution(execution, now)
 
     def named(self, tracked: Tracked, venue_id: str, now: int) -> None:
         """Take the venue's id of an order, and the executions that waited for it."""
         if venue_id not in tracked.past:
             self._name(tracked, venue_id)
-            for execution in self.strays.pop(venue_id, ()):
+            for execution in self.strays.pop(_key(tracked, venue_id), ()):
                 self.execution(execution, now)
 
     def _name(self, tracked: Tracked, venue_id: str) -> None:
         """Note the venue's id of an order; one that waited for its trigger may get another one once it is touched."""
-        if not venue_id or venue_id in self._by_venue_id:
+        if not venue_id or (key := _key(tracked, venue_id)) in self._by_key:
             return
-        self._by_venue_id[venue_id] = tracked
+        self._by_key[key] = tracked
         if tracked.is_watched:  # it was withdrawn before its answer had come
             tracked.past[venue_id] = tracked.before(venue_id)
             tracked.unsettled = {each or venue_id for each in tracked.unsettled}
@@ -259,12 +259,12 @@ class Register:
         is_ours = self._is_ours(plain(report.order_id)) and not is_of_another
         where = self.orphans if is_ours and report.trigger is None else self.foreign
         if report.state in ENDINGS:
-            where.pop(report.venue_id, None)
+            where.pop(report.key, None)
         else:
-            where[report.venue_id] = report
+            where[report.key] = report
 
     def _of(self, news: OrderReport | Execution) -> Tracked | None:
-        return self._orders.get(plain(news.order_id)) or self._by_venue_id.get(news.venue_id)
+        return self._orders.get(plain(news.order_id)) or self._by_key.get(news.key)
 
     def execution(self, execution: Execution, now: int, page: Iterable[Execution] = ()) -> bool:
         """Take an execution; return whether it was news. One of an unknown order waits for that to become known.
@@ -272,7 +272,7 @@ class Register:
         An order is not ended by one while others of it are on the `page` that lists it.
         """
         if execution.is_forced:
-            self.forced.add(execution.venue_id)
+            self.forced.add(execution.key)
         tracked = self._of(execution)
         if tracked is None:
             return self._let_wait(execution)
@@ -328,7 +328,7 @@ class Register:
             if (tracked := self._orders.get(told)) and tracked.request.side is execution.side:
                 self._place(tracked, execution)
             return False
-        waiting = self.strays.setdefault(execution.venue_id, [])
+        waiting = self.strays.setdefault(execution.key, [])
         if any(each.id == execution.id for each in waiting):
             return False
         waiting.append(execution)
@@ -371,14 +371,14 @@ class Register:
             is_wished = tracked.wish is not None and tracked.wish.quantity >= tracked.filled
             self._become(tracked, tracked.wish if is_wished and tracked.wish else larger, now)
 
-    def disown(self, venue_id: str, now: int) -> None:
+    def disown(self, key: OrderKey, now: int) -> None:
         """Book executions of an order that is proven not to be ours: the owner traded by hand, or the venue itself."""
-        order_id = _by_hand(venue_id)
-        purpose = Purpose.LIQUIDATION if venue_id in self.forced else Purpose.ENTRY
-        for execution in self.strays.pop(venue_id, ()):
+        order_id = _by_hand(key[1])
+        purpose = Purpose.LIQUIDATION if key in self.forced else Purpose.ENTRY
+        for execution in self.strays.pop(key, ()):
             if (execution.instrument, execution.id) not in self.heard:
                 self.heard[execution.instrument, execution.id] = order_id
-                self.witness.suspect(execution, self.foreign.get(venue_id))
+                self.witness.suspect(execution, self.foreign.get(key))
                 fill = _fill(execution, execution.id, order_id, OWNER)
                 self._tell(OrderFilled(now, replace(fill, purpose=purpose)))
 
@@ -451,6 +451,11 @@ def left_standing(register: Register) -> str:
 def _place(tracked: Tracked) -> tuple[str, str, Side, bool]:
     request = tracked.request
     return request.strategy, request.instrument, request.side, request.reduce_only
+
+
+def _key(tracked: Tracked, venue_id: str) -> OrderKey:
+    """Return by what an order is known in the life to which the venue gave this id."""
+    return tracked.request.instrument, venue_id
 
 
 def as_told(report: OrderReport, tracked: Tracked) -> OrderRequest:

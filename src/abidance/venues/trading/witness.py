@@ -6,7 +6,7 @@ What an order was before our account was compared, of whatever run, tells nothin
 from collections.abc import Callable
 
 from abidance.kernel.ids import is_of_a_run
-from abidance.venues.account import Execution, OrderReport
+from abidance.venues.account import Execution, OrderKey, OrderReport
 
 
 class Witness:
@@ -15,8 +15,8 @@ class Witness:
     def __init__(self, is_ours: Callable[[str], bool], on_another: Callable[[str], object]) -> None:
         self.compared_at: int | None = None
         """When the account was compared first, in ns of the venue's time: what is older does not tell who runs now."""
-        self.undated: dict[str, OrderReport] = {}
-        """Orders that a bot of this program placed, nobody knows when: it must be asked. By the venue's id."""
+        self.undated: dict[OrderKey, OrderReport] = {}
+        """Orders that a bot of this program placed, nobody knows when: it must be asked."""
         self.suspects: list[Execution] = []
         """The newest execution of an order that another bot may have placed."""
         self._is_ours = is_ours
@@ -27,9 +27,9 @@ class Witness:
     def wants(self, report: OrderReport) -> bool:
         """Say whether it must be asked first when an order was placed, and note that."""
         if report.created is None and self._is_marked(report.order_id):
-            self.undated[report.venue_id] = report
+            self.undated[report.key] = report
             return True
-        self.undated.pop(report.venue_id, None)
+        self.undated.pop(report.key, None)
         return False
 
     def meet(self, report: OrderReport) -> bool:
