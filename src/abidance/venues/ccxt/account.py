@@ -21,6 +21,7 @@ from abidance.venues.account import (
     Capability,
     Execution,
     Funds,
+    OrderKey,
     OrderReport,
     Page,
     Proof,
@@ -86,7 +87,7 @@ class CcxtSpotAccount(AccountDialect):
         self._symbols = {id: spelt(each.name) for id, each in self.instruments.items()}
         self._ids = {symbol: id for id, symbol in self._symbols.items()}
         self._numbers: dict[str, str] = {}
-        self._owners: dict[str, str] = {}
+        self._owners: dict[OrderKey, str] = {}
         told = ((self._script.exchange.features or {}).get("spot") or {}).get("fetchMyTrades") or {}
         self._page: int | None = told.get("limit")
         self._rows_at_most = _ROWS if self._page is None else min(self._page, _KNOWN_ROWS)
@@ -175,7 +176,7 @@ class CcxtSpotAccount(AccountDialect):
             if answer.status >= 400 or not venue_id:
                 return Reply(Proof.UNKNOWN, "an answer that names no order")
             if method == "create_order":
-                self._note(given[-1]["clientOrderId"], venue_id)
+                self._note(given[-1]["clientOrderId"], (instrument, venue_id))
                 if self.finds:
                     return Reply(Proof.DONE, venue_id=venue_id)
                 return Reply(
@@ -231,7 +232,7 @@ class CcxtSpotAccount(AccountDialect):
                 raise ValueError("an answer about another order")
         if ours:
             self.finds = True
-            self._note(ours, report.venue_id)
+            self._note(ours, report.key)
         return report
 
     def open_orders(self) -> Sequence[Call]:
@@ -337,9 +338,9 @@ class CcxtSpotAccount(AccountDialect):
     def _refused(self, answer: Answer, error: Exception) -> VenueError:
         return VenueError(f"{self.venue} answered {answer.status}: {plain(error)}", "It is asked again.")
 
-    def _note(self, ours: str, number: str) -> None:
-        self._numbers[ours] = number
-        self._owners[number] = ours
+    def _note(self, ours: str, key: OrderKey) -> None:
+        self._numbers[ours] = key[1]
+        self._owners[key] = ours
 
     def _report(self, order: Mapping[str, Any], instrument: str) -> OrderReport:
         """Return what an order says. Raises ValueError, KeyError or ArithmeticError."""
@@ -354,7 +355,7 @@ class CcxtSpotAccount(AccountDialect):
             state = OrderState.PARTIAL
         if state is OrderState.FILLED and filled < quantity:
             state = OrderState.CANCELLED
-        ours = plain_id(str(order.get("clientOrderId") or "")) or self._owners.get(venue_id, "")
+        ours = plain_id(str(order.get("clientOrderId") or "")) or self._owners.get((instrument, venue_id), "")
         ts = int(order.get("lastUpdateTimestamp") or order.get("timestamp") or 0) * MS_NS
         side = Side(order["side"])
         return OrderReport(
@@ -370,7 +371,7 @@ class CcxtSpotAccount(AccountDialect):
             raise ValueError("an execution without an id or an order")
         fee, asset = fee_of(trade, self.instruments[instrument].quote)
         return Execution(
-            id, self._owners.get(venue_id, ""), venue_id, instrument, Side(trade["side"]), quantity, price, fee, asset,
+            id, self._owners.get((instrument, venue_id), ""), venue_id, instrument, Side(trade["side"]), quantity, price, fee, asset,
             int(trade["timestamp"]) * MS_NS, trade.get("takerOrMaker") == "maker",
         )  # fmt: skip
 
