@@ -1,6 +1,7 @@
 """A venue that answers few questions: one answer serves all who need it, and none waits for ever behind others."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from math import inf
@@ -182,6 +183,23 @@ async def test_whoever_looks_for_an_order_helps_to_prove_it_absent(world: World)
     await inquiry.look(known)
 
     assert (early, inquiry.is_absent(known)) == (False, True)
+
+
+async def test_a_page_that_may_have_left_an_order_out_denies_it_to_nobody(world: World) -> None:
+    asked, other = await never_arrived(world), await never_arrived(world)
+    told = {"status": "closed", "vol": "1", "vol_exec": "1", "descr": {"pair": "XBTUSDT", "type": "buy"}}
+    page = json.dumps({"error": [], "result": {"closed": {f"O{n}": told for n in range(50)}}}).encode()
+    world.instead = lambda each: (
+        Answer(200, {}, page) if each.path.endswith("ClosedOrders") and b"start=" in each.body else None
+    )
+    await world.advance(6)
+
+    looking = asyncio.ensure_future(world.gateway._inquiry.look(asked))
+    await world.advance(5)
+
+    assert await looking is None
+    assert asked.absent_from is not None
+    assert other.absent_from is None
 
 
 async def test_answers_before_an_order_could_have_arrived_are_no_part_of_the_proof(world: World) -> None:

@@ -238,7 +238,10 @@ class Inquiry:
                     told = (
                         self._said(tracked, answers[name_of(each)]._replace(told=each.told)) for each in calls
                     )
-                    if all(report is None for report in told):
+                    is_denied = all(report is None for report in told)
+                    if is_denied and answers.keys() >= set(
+                        self._found_by(tracked)
+                    ):  # a page may have been full
                         self._note_no(tracked, _asked_at(answers))
 
     # --- all of them
