@@ -349,6 +349,7 @@ def test_a_trailing_stop_of_somebodys_hand_does_not_hide_the_other_orders() -> N
         answer({"open": []}),
         answer({"open": {"A": order(opentm=1e300, cl_ord_id=ID)}}),
         Answer(200, {}, b"<html>"),
+        Answer(200, {}, b'{"error":[]}'),
         Answer(503, {}, b""),
     ],
 )
@@ -361,6 +362,16 @@ def test_what_is_no_answer_to_a_question_is_never_taken_for_nothing(bad: Answer)
         ACCOUNT.read_executions(bad, USD.id)
     with pytest.raises(VenueError):
         ACCOUNT.read_funds(bad)
+
+
+def test_orders_are_none_only_where_a_list_of_them_says_so() -> None:
+    with pytest.raises(VenueError):
+        ACCOUNT.read_orders(answer({}))
+    with pytest.raises(VenueError):
+        ACCOUNT.found(answer({})._replace(told=ID), USD.id)
+
+    assert list(ACCOUNT.read_orders(answer({"open": {}}))) == []
+    assert ACCOUNT.found(answer({"closed": {}, "count": 0})._replace(told=ID), USD.id) is None
 
 
 def test_executions_have_their_fee_in_the_quote_asset() -> None:

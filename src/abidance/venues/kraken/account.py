@@ -90,8 +90,10 @@ class _Order(msgspec.Struct):
 
 
 class _Orders(msgspec.Struct):
-    open: dict[str, _Order] = {}
-    closed: dict[str, _Order] = {}
+    """Open or closed ones, as asked."""
+
+    open: dict[str, _Order] | None = None
+    closed: dict[str, _Order] | None = None
 
 
 class _Trade(msgspec.Struct):
@@ -134,7 +136,7 @@ class _Number(NamedTuple):
 
 
 class _Result(Errors):
-    result: msgspec.Raw = msgspec.Raw(b"{}")
+    result: msgspec.Raw
 
 
 class _Ticker(msgspec.Struct):
@@ -292,8 +294,11 @@ class KrakenAccount(AccountDialect):
         return [self._report(answer, txid, order) for txid, order in listed if order.descr.pair in self._ids]
 
     def _listed(self, answer: Answer) -> Sequence[tuple[str, _Order]]:
-        found = self._answered(answer, _read_listed)
-        return [*found.open.items(), *found.closed.items()]
+        told = self._answered(answer, _read_listed)
+        found = told.closed if told.open is None else told.open
+        if found is None:
+            raise refused(self.venue, answer)
+        return list(found.items())
 
     def _report(self, answer: Answer, txid: str, order: _Order, instrument: str = "") -> OrderReport:
         described = order.descr
