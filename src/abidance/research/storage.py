@@ -121,6 +121,18 @@ def _mend(path: Path) -> None:
         file.truncate(whole)
 
 
+class _Opened(RDBStorage):
+    """Tables of a database; where they are none that can be used, its connections end with the attempt."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        try:
+            super().__init__(*given, **named)
+        except BaseException:
+            if hasattr(self, "engine"):
+                self.engine.dispose()
+            raise
+
+
 def database(url: str, pulse: Pulse | None = None, *, is_new: bool = True) -> RDBStorage:
     """Open a PostgreSQL database; with `is_new` its tables are made where they are missing.
 
@@ -153,7 +165,7 @@ def _tables(url: str, pulse: Pulse, *, is_new: bool) -> RDBStorage:
     def opened() -> RDBStorage:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return RDBStorage(
+            return _Opened(
                 url,
                 engine_kwargs={"pool_pre_ping": True},
                 heartbeat_interval=pulse.every,
