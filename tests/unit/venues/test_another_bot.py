@@ -216,3 +216,14 @@ async def test_orders_of_others_that_are_gone_are_no_longer_listed(world: World)
     assert len(after) == 1
     assert after < before
     assert stays.state is State.OPEN
+
+
+async def test_however_often_somebody_trades_beside_us_a_lost_order_is_proven_absent(binance: World) -> None:
+    binance.exchange.faults.add(Fault(Wrong.DEAF, binance.scene.order, 0, 1))
+    lost = binance.submit()
+
+    for n in range(60):
+        trades(binance, f"theirs{n}")
+        await binance.advance(0.5)
+
+    assert binance.told(lost) == ["OrderUnknown", "OrderAbandoned"]

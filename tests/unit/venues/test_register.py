@@ -9,7 +9,7 @@ from abidance.model.account import OWNER
 from abidance.model.event import AccountEvent, OrderFilled
 from abidance.model.order import OrderRequest, OrderState, OrderType, Side
 from abidance.venues.account import Execution, OrderReport
-from abidance.venues.trading.register import Register
+from abidance.venues.trading.register import Register, may_have_traded
 from abidance.venues.trading.tracked import Tracked
 
 ID, PAIR = "ab" * 16, "BTC/USDT@BINANCE"
@@ -21,7 +21,7 @@ class Told:
 
     def __init__(self) -> None:
         self.events: list[AccountEvent] = []
-        self.register = Register(self.events.append, lambda _id: True, lambda _id: None)
+        self.register = Register(self.events.append, lambda id: not id.startswith("web"), lambda _id: None)
         request = OrderRequest(
             "s", PAIR, Side.SELL, D(1), OrderType.STOP, trigger=D(50_000), reduce_only=True
         )
@@ -223,3 +223,25 @@ def test_two_orders_that_have_the_same_number_in_two_instruments_are_two() -> No
     fills = [each.fill for each in told.events if isinstance(each, OrderFilled)]
     assert [(each.instrument, each.order_id) for each in fills] == [(other, ours.id), (PAIR, ID)]
     assert not told.register.strays
+
+
+@pytest.mark.parametrize(
+    ("instrument", "side", "theirs", "expected"),
+    [
+        (PAIR, Side.SELL, None, True),
+        (PAIR, Side.SELL, "", True),
+        (PAIR, Side.SELL, "web_1", False),
+        (PAIR, Side.BUY, None, False),
+        ("ETH/USDT@BINANCE", Side.SELL, None, False),
+    ],
+)
+def test_an_execution_may_be_of_an_order_unless_it_is_told_to_be_anothers_or_is_of_something_else(
+    instrument: str, side: Side, theirs: str | None, expected: bool
+) -> None:
+    told = Told()
+    told.register.execution(Execution("f", "", "8", instrument, side, D(1), D(1), D(0), "USDT", 1), 1)
+
+    if theirs is not None:
+        told.register.report(OrderReport(theirs, "8", instrument, OrderState.FILLED, side, D(1), D(1), 1), 1)
+
+    assert may_have_traded(told.register, told.stop) is expected

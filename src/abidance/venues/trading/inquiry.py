@@ -24,7 +24,7 @@ from abidance.venues.listing import executions_until, open_orders_of
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.questions import Asked, Questions, name_of
-from abidance.venues.trading.register import Register
+from abidance.venues.trading.register import Register, may_have_traded
 from abidance.venues.trading.tracked import Tracked
 
 GRACE = 2.0
@@ -128,13 +128,14 @@ class Inquiry:
 
     async def _prove_absence(self, tracked: Tracked, came: float) -> None:
         """Abandon an order that the venue does not know, unless open orders and executions say otherwise."""
-        if self._register.strays:  # they are explained first
+        if may_have_traded(self._register, tracked):  # that is explained first
             return
         await self.sweep_one(tracked.request.instrument, tracked.sent_at - OVERLAP, urgent=True, came=came)
         seen = [call._replace(told=None) for call in self._dialect.find(tracked.view())]
         if any(call not in seen for call in self._dialect.open_orders()):
             await self.list_orders()
-        if tracked.told is OrderState.UNKNOWN and self.is_absent(tracked) and not self._register.strays:
+        is_absent = self.is_absent(tracked) and not may_have_traded(self._register, tracked)
+        if tracked.told is OrderState.UNKNOWN and is_absent:
             proof = "unknown to the venue in two answers after its time, in open orders and in executions"
             self._register.abandoned(tracked, proof, self._now())
             self._way.spawn(self._on_absent())  # it may have come too late

@@ -448,6 +448,14 @@ def left_standing(register: Register) -> str:
     return f"stops or take-profits of ours are on no record and were left standing ({', '.join(told)}): restore it, or take them back there."
 
 
+def may_have_traded(register: Register, tracked: Tracked) -> bool:
+    """Say whether an execution whose order nobody knows may be one of this order."""
+    about = (tracked.request.instrument, tracked.request.side)
+    others = {key for key, report in register.foreign.items() if report.order_id}
+    waiting = (found[0] for key, found in register.strays.items() if key not in others)
+    return any((each.instrument, each.side) == about for each in waiting)
+
+
 def _place(tracked: Tracked) -> tuple[str, str, Side, bool]:
     request = tracked.request
     return request.strategy, request.instrument, request.side, request.reduce_only
