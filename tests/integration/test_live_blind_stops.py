@@ -91,7 +91,7 @@ async def test_a_position_is_left_with_an_alarm_where_no_price_can_be_asked_for_
     assert held == [True]
     assert is_flat(bot)
     (alarm,) = place.told("unprotected")
-    assert "no price is known" in alarm
+    assert "that could trigger" in alarm
     (_, measured) = max(bot.engine.vigil.past.items(), key=lambda each: each[1].longest)
     assert measured.longest >= 5 * 10**9
 
@@ -119,4 +119,27 @@ async def test_while_the_whole_venue_is_away_the_stop_waits_and_fires_once_it_is
     assert any("answers nothing" in each for each in place.told("unprotected"))
     ids = [order.ticket.client_id for order in place.exchange.desk.orders.values()]
     assert len(ids) == len(set(ids))
+    assert Decimal(0) <= place.account.totals().get("BTC", Decimal(0)) < place.market.instrument.lot
+
+
+async def test_a_stop_that_is_due_and_cannot_leave_is_told_and_leaves_once_it_can(place: Held) -> None:
+    held: list[bool] = []
+
+    async def ban(bot: LiveTrading) -> None:
+        fault = place.exchange.faults.add(Fault(Wrong.LIMIT, "", times=0, seconds=60))
+        await place.pass_time(15)  # until a question was answered with it
+        place.walk.jump(-0.04)
+        await place.pass_time(15)
+        held.append(not is_flat(bot))
+        place.exchange.faults.script.remove(fault)
+        await place.pass_time(70)
+
+    async with place:
+        bot = await place.live(150, person=ban)
+
+    assert held == [True]
+    assert is_flat(bot)
+    assert any("could not trigger" in each for each in place.told("unprotected"))
+    (_, measured) = max(bot.engine.vigil.past.items(), key=lambda each: each[1].longest)
+    assert measured.longest >= 5 * 10**9
     assert Decimal(0) <= place.account.totals().get("BTC", Decimal(0)) < place.market.instrument.lot

@@ -4,7 +4,8 @@ A position is covered as far as an acknowledged stop stands for it, at the venue
 from the event that left a part of it uncovered (a fill, a stop that is gone) until a stop covers it whole. What is
 still uncovered after the patience, counted anew whenever more of it is covered, is left at market, with an alarm; where
 that comes to nothing it is tried on for as long as it stands uncovered. A stop that we hold covers nothing while no
-price is known by which it could trigger; where its venue answers nothing at all, people are told and nothing is sent.
+price is known by which it could trigger, or while it is due and cannot leave; where its venue answers nothing at all,
+people are told and nothing is sent.
 """
 
 from dataclasses import dataclass
@@ -213,7 +214,7 @@ class Vigil:
             seconds = (now - bare.since) / SECOND_NS
             is_blind, is_away = self._sight(strategy, instrument)
             if is_away:
-                text = f"No price of {instrument} has been known for {seconds:.3g} s and its venue answers nothing: the stop of {bare.uncovered} leaves as soon as one is."
+                text = f"The stop of {bare.uncovered} of {instrument} could not trigger for {seconds:.3g} s, and its venue answers nothing: it leaves as soon as that can be."
                 self._actions.note("error", "unprotected", text, strategy)
                 bare.waits, bare.due = True, NEVER
                 continue
@@ -221,7 +222,7 @@ class Vigil:
                 bare.due = self._later(now)
                 continue
             bare.attempts += 1
-            why = " that could trigger, as no price is known," if is_blind else ""
+            why = " that could trigger" if is_blind else ""
             what = f"{bare.uncovered} of {instrument} has had no stop{why} for {seconds:.3g} s"
             self._actions.note("error", "unprotected", f"{what}: it is left at market.", strategy)
             price = self._state.price(instrument)
@@ -234,7 +235,7 @@ class Vigil:
         self._reckon()
 
     def _sight(self, strategy: str, instrument: str) -> tuple[bool, bool]:
-        """Say whether no price is known by which a stop could trigger, and whether its venue is away, too."""
+        """Say whether nobody can trigger a stop, and whether its venue is away, too."""
         status = self._state.feeds.venues.get(self._state.instruments[instrument].venue)
         is_blind = status is not None and self._actions.exits.stop_id(strategy, instrument) in status.blind
         return is_blind, is_blind and status is not None and status.is_away

@@ -162,8 +162,8 @@ class LoanTold(msgspec.Struct, frozen=True, gc=False, tag="loan_told"):
 class VenueStatus(msgspec.Struct, frozen=True, gc=False, tag="venue_status"):
     """Whether what we know of our account at a venue may be acted on; `reasons` say why not. No trust, no new risk.
 
-    `blind` are stops held by us that nobody can trigger, because no price is known; with `is_away` the venue answers
-    nothing at all, so that no order could leave either.
+    `blind` are stops held by us that nobody can trigger, because no price is known or they cannot leave; with
+    `is_away` the venue answers nothing at all, so that no order could leave either.
     """
 
     ts: int

@@ -75,7 +75,7 @@ class Feeds:
         return reducing if doubted else ACTIVE
 
     def blind(self, venue: str) -> tuple[str, ...]:
-        """Return the stops held by us at a venue (their ids) that nobody can trigger, as no price is known."""
+        """Return the stops held by us at a venue (their ids) that nobody can trigger."""
         status = self.venues.get(venue)
         return () if status is None else status.blind
 

@@ -520,7 +520,7 @@ def test_a_stop_that_nobody_can_trigger_is_none_and_what_it_should_protect_is_le
     assert due == since + PATIENCE
     assert exits(rig) == [(D("1.000"), Purpose.STOP_LOSS)]
     assert alarms(rig) == [
-        "1.000 of BTC/USDT@SIM has had no stop that could trigger, as no price is known, for 5 s: it is left at market."
+        "1.000 of BTC/USDT@SIM has had no stop that could trigger for 5 s: it is left at market."
     ]
 
 

@@ -232,7 +232,7 @@ async def test_who_watches_goes_on_and_says_so_when_the_program_fails_over_it(wo
     order = passed(world)
     sight, judge = world.gateway.sight, world.gateway.sight._judge
 
-    def fail(stops: object) -> None:
+    def fail(stops: object, stuck: object) -> None:
         raise RuntimeError("a mistake")
 
     sight._judge = fail  # type: ignore[method-assign]
@@ -287,6 +287,46 @@ async def test_where_nothing_answers_the_venue_is_away_and_the_stop_fires_once_a
     assert told == ["OrderAccepted"]
     assert "OrderFilled" in world.told(order)
     assert (sight.blind, sight.is_away) == ((), False)
+
+
+async def test_a_stop_that_is_due_and_cannot_leave_is_blind_until_it_has_left(world: World) -> None:
+    order = below(world)
+    price = float(world.bid()) * 0.4
+    sight = world.gateway.sight
+    world.is_up = False
+
+    await seen(world, BLIND - 1, price)
+    early = sight.blind
+    await seen(world, 3, price)
+    blind, is_away, doubts = sight.blind, sight.is_away, dict(world.gateway.doubts)
+    sights = set()
+    for _ in range(20):
+        await seen(world, 1, price)
+        sights.add((sight.blind, sight.is_away))
+    world.is_up = True
+    await seen(world, 3, price)
+
+    assert early == ()
+    assert blind == (order,)
+    assert is_away
+    assert "due and cannot leave" in doubts[SIGHT]
+    assert sights == {((order,), True)}
+    assert "OrderFilled" in world.told(order)
+    assert (sight.blind, sight.is_away) == ((), False)
+
+
+async def test_a_stop_whose_price_has_gone_again_is_not_blind_because_it_could_not_leave(
+    world: World,
+) -> None:
+    order = below(world)
+    price = float(world.bid())
+    world.is_up = False
+
+    await seen(world, 2, price * 0.4)
+    await seen(world, BLIND + 2, price)
+
+    assert world.gateway.sight.blind == ()
+    assert world.told(order) == ["OrderAccepted"]
 
 
 async def test_an_answer_that_is_no_price_is_none(world: World) -> None:

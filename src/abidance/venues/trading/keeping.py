@@ -111,7 +111,9 @@ class Keeping:
         for tracked in list(self._register.open()):
             if tracked.request.instrument != instrument or tracked.id in self._taking:
                 continue
-            if self._is_here(tracked) and tracked.since <= at and self._is_due(tracked):
+            if not (is_due := self._is_due(tracked)):
+                tracked.due_since = inf
+            if is_due and self._is_here(tracked) and tracked.since <= at:
                 self.release(tracked)
             elif self._is_overdue(tracked):
                 self._taking.add(tracked.id)
@@ -139,6 +141,7 @@ class Keeping:
     def release(self, tracked: Tracked) -> None:
         """Send an order that we held, now that its price has come."""
         request = tracked.request
+        tracked.due_since = min(tracked.due_since, self._way.pulse.steady())
         if request.trigger is not None:
             self._released.add(tracked.id)
             kind = OrderType.LIMIT if request.type in PRICED else OrderType.MARKET

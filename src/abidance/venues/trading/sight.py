@@ -2,7 +2,8 @@
 
 A stop that we hold is worth what we know of the market. While an instrument in which we hold one has had no price for a
 few seconds, its venue is asked for the best prices; what is asked counts like what is streamed. Bars tell what happened
-while nobody looked. A stop of which no price is known by either way is `blind`: it covers nothing.
+while nobody looked. A stop of which no price is known by either way is `blind`, and so is one that is due and cannot
+leave: it covers nothing.
 """
 
 from collections import Counter
@@ -14,7 +15,7 @@ from math import inf
 from abidance.model.errors import VenueError
 from abidance.model.instrument import SECOND_NS
 from abidance.model.market import Bar
-from abidance.model.order import STOP_TYPES
+from abidance.model.order import STOP_TYPES, OrderState
 from abidance.venues.account import AccountDialect, Best
 from abidance.venues.trading.keeping import Keeping
 from abidance.venues.trading.line import Way
@@ -116,9 +117,10 @@ class Sight:
         for id, silence in silences.items():
             if silence >= SILENT:
                 self._ask_again(id, partial(self._ask, self._dialect.best, id))
-        if any(silence >= SILENT + ASK for silence in silences.values()):
+        stuck = self._stuck()
+        if stuck or any(silence >= SILENT + ASK for silence in silences.values()):
             self._ask_again("", self._ask_time)
-        self._judge([each for each in held if _is_stop(each)])
+        self._judge([each for each in held if _is_stop(each)], stuck)
 
     def _ask_again(self, about: str, question: Callable[[], Coroutine[object, object, None]]) -> None:
         """Ask something, unless that was done a moment ago or too many such questions wait."""
@@ -141,21 +143,38 @@ class Sight:
         self._held_since = {each.id: before.get(each.id, now) for each in held}
         return held
 
-    def _judge(self, stops: list[Tracked]) -> None:
-        """Tell which stops are blind, and that the venue is away, when that is news."""
+    def _stuck(self) -> list[Tracked]:
+        """Return the stops of which the price has come and that could not leave for long; one on its way is no more."""
+        until = self._way.pulse.steady() - BLIND
+        return [
+            each
+            for each in self._register.open()
+            if each.due_since <= until
+            and _is_stop(each)
+            and each.told in (OrderState.OPEN, OrderState.PARTIAL)
+            and each.over is None
+            and (not each.left or each.id in self.blind)
+        ]
+
+    def _judge(self, stops: list[Tracked], stuck: list[Tracked]) -> None:
+        """Tell which stops are blind or stuck, and that the venue is away, when that is news."""
         now = self._way.pulse.steady()
         blind = [
             each
             for each in stops
             if min(self._silence(each.request.instrument), now - self._held_since[each.id]) >= BLIND
         ]
-        found = tuple(each.id for each in blind), bool(blind) and now - self._answered_at >= BLIND
+        ids = dict.fromkeys(each.id for each in (*blind, *stuck))
+        found = tuple(ids), bool(ids) and now - self._answered_at >= BLIND
         is_news = found != (self.blind, self.is_away)
         if found[0] != self.blind:
             self._way.log.warning("held_stops_are_blind", orders=found[0])
         self.blind, self.is_away = found
-        of = ", ".join(sorted({each.request.instrument for each in blind}))
-        self._doubt(SIGHT, f"no price of {of} is known: stops that we hold cannot trigger." if of else "")
+        whys = (
+            f"no price of {_of(blind)} is known: stops that we hold cannot trigger." if blind else "",
+            f"stops of {_of(stuck)} that we hold are due and cannot leave." if stuck else "",
+        )
+        self._doubt(SIGHT, " ".join(filter(None, whys)))
         if is_news:
             self._changed()
 
@@ -208,6 +227,10 @@ class Sight:
 def _is_stop(tracked: Tracked) -> bool:
     """Say whether an order protects a position."""
     return tracked.request.reduce_only and tracked.request.type in STOP_TYPES
+
+
+def _of(orders: list[Tracked]) -> str:
+    return ", ".join(sorted({each.request.instrument for each in orders}))
 
 
 def _are_prices(bid: float, ask: float) -> bool:

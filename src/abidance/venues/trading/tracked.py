@@ -34,7 +34,8 @@ class Tracked:
     in which; it `was_sought` once that was asked. `mark` is the highest that the venue has shown at its id. The venue
     knew no such order in a look that was asked at `denied_at`, the last of those that say so, and in one after its time
     that was answered at `absent_from` (steady seconds). It was asked since `asked_off_at` to be taken back. Its prices
-    were wished `since` then (steady seconds), as far as this process knows.
+    were wished `since` then (steady seconds), as far as this process knows. What we hold is `due_since` its price
+    has come and stayed.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Tracked:
     conceded: Decimal = ZERO
     conceded_at: int = 0
     since: float = -inf
+    due_since: float = inf
 
     @property
     def is_closed(self) -> bool:
