@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 
+from abidance.market.live.inbox import Inbox
 from abidance.model.command import Command, Submit
 from abidance.model.event import AccountEvent
 from abidance.model.market import BarSlice, BookSnapshot, MarketEvent, Quote, Trade
@@ -16,7 +17,8 @@ HURRY = 0.02
 class Relay:
     """Hands commands to the gateway of their instrument, and prices to those that watch them (a `SimulatedVenue`).
 
-    `used_at` is when it did so last, in seconds of the loop's clock.
+    `used_at` is when it did so last, in seconds of the loop's clock. `inbox` is where prices come from: it knows how
+    old those are that came late.
     While a record is repeated nothing leaves: its commands left when they were new.
     """
 
@@ -25,6 +27,7 @@ class Relay:
     def __init__(self) -> None:
         self.gateways: Mapping[str, VenueGateway] = {}
         self.is_open = False
+        self.inbox: Inbox | None = None
         self.used_at = -HURRY
         self.seen: dict[str, Trade | Quote | BookSnapshot] = {}
         self._instruments: dict[str, str] = {}
@@ -56,7 +59,7 @@ class Relay:
             isinstance(event, Trade | Quote) and (gateway := self.gateways.get(event.instrument)) is not None
         ):
             bid, ask = (event.price, event.price) if isinstance(event, Trade) else (event.bid, event.ask)
-            gateway.sight.see(event.instrument, bid, ask, event.ts)
+            gateway.sight.see(event.instrument, bid, ask, event.ts if self.inbox is None else self.inbox.told)
         return iter(())
 
     def reach(self, _kind: type[Trade | Quote | BookSnapshot], _instrument: str) -> tuple[float, float, int]:

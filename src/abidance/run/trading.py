@@ -449,7 +449,7 @@ class LiveTrading(LivePaper):
     # --- the turn
 
     def _beside(self, world: World, feed: LiveFeed) -> Sequence[Coroutine[object, object, None]]:
-        self._wake = feed.wake
+        self._wake, self.relay.inbox = feed.wake, feed.inbox
         watching = () if self._watching is None else self._watching(self, world)
         own = [self._watch_kill(world), self._watch_ground(world), *self._circuits.works(self.gateways)]
         own += [*self._loans.works(), *self._fees.works(world.pulse)]

@@ -6,11 +6,13 @@ from math import inf, nan
 
 import pytest
 
+from abidance.market.live.inbox import Inbox
 from abidance.market.reference import instrument
 from abidance.model.errors import VenueError
 from abidance.model.instrument import SECOND_NS, InstrumentKind
-from abidance.model.market import Bar
+from abidance.model.market import Bar, Quote
 from abidance.model.order import OrderType, Purpose, Side
+from abidance.run.relay import Relay
 from abidance.testing.exchange import Fault, Wrong
 from abidance.venues.account import Best
 from abidance.venues.accounts import ACCOUNTS, account_of
@@ -244,6 +246,23 @@ async def test_who_watches_goes_on_and_says_so_when_the_program_fails_over_it(wo
     assert "a mistake" in doubts[SIGHT]
     assert SIGHT not in world.gateway.doubts
     assert "OrderFilled" in world.told(order)
+
+
+async def test_a_late_quote_is_as_old_as_it_is_though_other_markets_are_ahead(world: World) -> None:
+    order, price = below(world), float(world.bid())
+    inbox, relay = Inbox(), Relay()
+    relay.gateways, relay.is_open, relay.inbox = {world.btc.id: world.gateway}, True, inbox
+    silence(world)
+
+    for _ in range(round(BLIND) + 2):
+        now = world.pulse.wall()
+        inbox.put(Quote(now, "ETH/USDT@OTHER", 1.0, 1.0, 2.0, 1.0), now)
+        inbox.put(Quote(now - 20 * SECOND_NS, world.btc.id, price, 1.0, price + 1, 1.0), now)
+        while (event := inbox.next()) is not None:
+            relay.advance(event)
+        await world.advance(1)
+
+    assert world.gateway.sight.blind == (order,)
 
 
 async def test_a_stop_of_which_no_price_can_be_had_is_blind_until_there_is_one(world: World) -> None:

@@ -23,10 +23,13 @@ Lazy = Callable[[], MarketEvent | None]
 
 
 class Inbox:
-    """A queue of market events. `last` is the time of the newest event that was handed over, ns UTC."""
+    """A queue of market events. `last` is the time of the event that was handed over last, ns UTC.
+
+    `told` is when that was by the venue's word, however late it came; never after its receipt.
+    """
 
     def __init__(self, last: int = 0) -> None:
-        self.last = last
+        self.last = self.told = last
         self.merged = 0
         """Events that gave way to newer ones."""
         self._slots: deque[list[tuple[MarketEvent | Lazy, int] | None]] = deque()
@@ -79,8 +82,7 @@ class Inbox:
                 if made is None:
                     continue
                 event = made
-            ts = event.ts if event.ts > 0 else received
-            ts = max(min(ts, received), self.last)
-            self.last = ts
+            self.told = min(event.ts if event.ts > 0 else received, received)
+            self.last = ts = max(self.told, self.last)
             return event if ts == event.ts else _replace(event, ts=ts)
         return None
