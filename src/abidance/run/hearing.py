@@ -39,8 +39,9 @@ def status_of(venue: str, gateways: Iterable[VenueGateway]) -> VenueStatus:
     """Return why a venue may not be traded on now, and which stops nobody can trigger; without a time."""
     there = [each for each in gateways if each.dialect.venue == venue]
     reasons = tuple(PROCESS.text(why) for each in there for why in each.doubts.values())
-    blind = tuple(id for each in there for id in each.sight.blind)
-    return VenueStatus(0, venue, reasons, blind, any(each.sight.is_away for each in there))
+    sights = [each.sight for each in there if each.sight.blind]
+    blind = tuple(id for each in sights for id in each.blind)
+    return VenueStatus(0, venue, reasons, blind, bool(sights) and all(each.is_away for each in sights))
 
 
 def _with_worth(fill: Fill, costs: Mapping[str, Costs], paid: Iterable[Decimal]) -> Fill:

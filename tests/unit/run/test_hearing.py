@@ -14,10 +14,11 @@ from abidance.execution.cost import Costs
 from abidance.model.event import OrderFilled, OrderRejected
 from abidance.model.order import Fill, Side
 from abidance.run.config import RunConfig
-from abidance.run.hearing import as_recorded
+from abidance.run.hearing import as_recorded, status_of
 from abidance.run.setup import costs_of
 from abidance.venues.account import Rates
 from abidance.venues.sim.config import FeeTier, VenueConfig
+from tests.unit.venues.trading_world import World
 
 SPOT, CONTRACT = "BTC/USDT@BINANCE", "BTC/USDT:USDT@BINANCE"
 FILL = Fill(
@@ -129,3 +130,16 @@ def test_other_events_are_as_they_were() -> None:
     event = OrderRejected(1, "o", "too small")
 
     assert as_recorded(event, {}) is event
+
+
+async def test_a_venue_is_away_if_none_of_its_accounts_that_hold_blind_stops_is_answered() -> None:
+    away, answered, idle = (World(venue="KUCOIN").gateway for _ in range(3))
+    away.sight.blind, away.sight.is_away = ("a",), True
+    answered.sight.blind = ("b",)
+
+    both = status_of("KUCOIN", (away, answered, idle))
+    alone = status_of("KUCOIN", (away, idle))
+
+    assert (both.blind, both.is_away) == (("a", "b"), False)
+    assert (alone.blind, alone.is_away) == (("a",), True)
+    assert not status_of("KUCOIN", (idle,)).is_away
