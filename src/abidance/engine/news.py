@@ -79,6 +79,8 @@ class News:
         if order is None:
             if type(event) is ChangeRejected:
                 self._actions.forget(event.order_id)
+                if was_asked:
+                    self._vigil.outlasts(event.order_id)
             return
         request = order.request
         if type(event) is OrderRejected and not was_asked:

@@ -13,9 +13,10 @@ from decimal import Decimal
 
 from abidance.engine.actions import ATTEMPTS, Actions
 from abidance.engine.state import State
-from abidance.execution.exits import STOPS
+from abidance.execution.exits import PROTECTIVE, STOPS
 from abidance.model.event import VenueStatus
 from abidance.model.instrument import SECOND_NS
+from abidance.model.intent import CancelRequest
 from abidance.model.money import ZERO, to_decimal, truncate_to
 from abidance.model.order import Order, OrderState, Purpose
 from abidance.model.outcome import Notice
@@ -84,6 +85,8 @@ class Vigil:
         self._patience = NEVER
         self._acts = False
         self._bare: dict[Place, _Bare] = {}
+        self._outlasting: dict[str, int] = {}
+        """Exits that outlast what they protected, and when (ns UTC) they are taken back once more."""
 
     def be_patient(self, seconds: float | None) -> None:
         """Act on what has had no stop for so long; None only measures. A watch that acts already stays as it is."""
@@ -191,6 +194,15 @@ class Vigil:
             bare.due = state.now
             self._reckon()
 
+    def outlasts(self, order_id: str) -> None:
+        """See to an exit that could not be taken back: without its position it would close a part of the next one."""
+        order = self._state.orders.get(order_id)
+        if order is None or order.state.is_closed or order.request.purpose not in PROTECTIVE:
+            return
+        if not (self._actions.exits.is_stop(order) or self._actions.exits.is_goal(order)):
+            self._outlasting[order_id] = self._later(self._state.now)
+            self._reckon()
+
     def _tell_gone(self, order: Order, then: str) -> None:
         reason = f" ({order.reason})" if order.reason else ""
         text = f"The venue ended the stop of {order.request.instrument}{reason}: {then}."
@@ -201,12 +213,15 @@ class Vigil:
         return {place: each.since for place, each in self._bare.items()}
 
     def look(self) -> None:
-        """Leave at market what has stood uncovered for too long, and tell people.
+        """Leave at market what has stood uncovered for too long, and tell people; take back what outlasts its position.
 
         An exit that is under way is waited for, however long nobody knows its outcome: it is no attempt that failed.
         What risk itself refuses to leave again and again (too little to be sold) waits for the next bar.
         """
         now = self._state.now
+        for order_id in [id for id, due in self._outlasting.items() if due <= now]:
+            del self._outlasting[order_id]
+            self._actions.act([CancelRequest(order_id)])
         for (strategy, instrument), bare in tuple(self._bare.items()):
             if bare.due > now:
                 continue
@@ -252,7 +267,8 @@ class Vigil:
         return min(NEVER, now + self._patience)
 
     def _reckon(self) -> None:
-        self.due = min((each.due for each in self._bare.values()), default=NEVER)
+        due = (each.due for each in self._bare.values())
+        self.due = min((*due, *self._outlasting.values()), default=NEVER)
 
 
 def _ns(seconds: float | None) -> int:

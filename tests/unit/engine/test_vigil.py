@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from abidance.engine.pump import Pump
-from abidance.engine.vigil import VIGIL, Bareness, read_bare
+from abidance.engine.vigil import NEVER, VIGIL, Bareness, read_bare
 from abidance.model.event import (
     ChangeRejected,
     ControlAction,
@@ -597,3 +597,60 @@ def test_without_a_patience_blindness_is_measured_and_nothing_else() -> None:
 
     assert list(rig.engine.vigil.bare()) == [PLACE]
     assert rig.engine.vigil.due > rig.ts + DAY_NS
+
+
+def outlasting(targets: Sequence[float] = (1, 0)) -> tuple[Rig, str]:
+    """Return a rig that has left what it held, and the id of the stop that could not be taken back."""
+    rig = rig_of(Scripted(targets, stop=5.0), tuple(flat(100, 100, 100, 100)), venue=False)
+    rig.engine.vigil.be_patient(5.0)
+    rig.step()
+    entry = rig.submits[0]
+    rig.accept(entry)
+    rig.fill(entry, str(entry.request.quantity), "100", "entry")
+    stop = rig.submits[1]
+    rig.accept(stop)
+    rig.step()
+    leave = rig.submits[2]
+    rig.accept(leave)
+    rig.fill(leave, str(leave.request.quantity), "100", "exit")
+    assert rig.position() == 0
+    assert [each.order_id for each in rig.cancels] == [stop.order_id]
+    rig.tell(ChangeRejected(rig.ts, stop.order_id, "not confirmed"))
+    return rig, stop.order_id
+
+
+def test_a_stop_that_could_not_be_taken_back_is_taken_back_again_until_it_is_gone() -> None:
+    rig, stop = outlasting()
+
+    for times in (2, 3):
+        assert rig.engine.vigil.due == rig.ts + PATIENCE
+        look(rig)
+        assert [each.order_id for each in rig.cancels] == [stop] * times
+        rig.tell(ChangeRejected(rig.ts, stop, "not confirmed"))
+    look(rig)
+    rig.tell(OrderCancelled(rig.ts, stop, ""))
+
+    assert rig.engine.vigil.due == NEVER
+    assert len(rig.cancels) == 4
+
+
+def test_a_stop_that_went_by_itself_meanwhile_is_not_taken_back_again() -> None:
+    rig, stop = outlasting()
+    rig.tell(OrderExpired(rig.ts, stop, ""))
+
+    look(rig)
+
+    assert [each.order_id for each in rig.cancels] == [stop]
+    assert rig.engine.vigil.due == NEVER
+
+
+def test_a_stop_whose_change_is_refused_while_it_protects_is_not_taken_back() -> None:
+    rig = bought("0.3")
+    stop = rig.submits[1]
+    rig.accept(stop)
+    rig.fill(rig.submits[0], "0.7", "100", "rest")
+    rig.tell(ChangeRejected(rig.ts, stop.order_id, "no"))
+
+    look(rig)
+
+    assert rig.cancels == []

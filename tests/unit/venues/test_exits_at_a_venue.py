@@ -15,6 +15,7 @@ from abidance.testing.exchange.desk import live
 from abidance.venues.accounts import ACCOUNTS, account_of
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading import keeping
+from abidance.venues.trading.inquiry import LAG
 from abidance.venues.trading.line import Safe
 from abidance.venues.trading.tracked import Tracked
 from tests.unit.venues.trading_world import SCENES, D, World
@@ -257,6 +258,56 @@ async def test_an_exit_is_not_sent_while_copies_may_lag_behind_a_stop_whose_answ
     assert [world.placed(each) for each in tries] == [0] * len(tries)
 
 
+CANCELS = {"KRAKEN": "/CancelOrder", "BYBIT": "/order/cancel"}
+"""Where orders are taken back, if not where they are placed."""
+
+
+@pytest.mark.parametrize("world", KEEPS_STOPS, indirect=True)
+async def test_an_exit_is_not_sent_while_a_copy_that_lags_shows_a_stop_that_nobody_was_seen_to_take_back(
+    world: World,
+) -> None:
+    world.submit(quantity="0.5", strategy="another")
+    stop = await world.guarded()
+    await world.advance(15)
+    placed = next(each for each in live(world.exchange.desk.orders.values()))
+    world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))  # the stream tells nothing of it
+    high = int((world.bid() + 500) / world.btc.tick)
+    world.exchange.desk.amend(placed, world.exchange.now, trigger=high)
+    while placed.state.is_working:
+        await world.advance(0.25)
+    world.exchange.faults.add(Fault(Wrong.LAG, "", times=0, seconds=10))
+    broken = world.exchange.faults.add(
+        Fault(Wrong.FAIL, CANCELS.get(world.btc.venue, world.scene.order), 0, 1)
+    )
+    world.gateway.watch(world.btc.id, float(world.bid()), float(world.bid()) + 1)
+
+    tries = list[str]()
+    while not world.filled(stop):
+        tries.append(world.submit(Side.SELL, "0.09", reduce_only=True))
+        await world.advance(3)
+
+    assert broken.hits == 1
+    assert world.filled(stop) == D("0.09")
+    assert len(tries) > 1
+    assert [world.placed(each) for each in tries] == [0] * len(tries)
+
+
+@pytest.mark.parametrize("world", CANCELS, indirect=True)
+async def test_an_exit_leaves_in_time_though_the_venue_takes_no_stop_back(world: World) -> None:
+    world.submit(quantity="0.5", strategy="another")
+    stop = await world.guarded()
+    world.exchange.faults.add(Fault(Wrong.ERROR, CANCELS[world.btc.venue], 0, 0))
+
+    tries = list[str]()
+    while not sum(world.filled(each) for each in tries):
+        world.gateway.watch(world.btc.id, float(world.bid()), float(world.bid()) + 1)
+        tries.append(world.submit(Side.SELL, "0.09", reduce_only=True))
+        await world.advance(3)
+
+    assert 3 * len(tries) < LAG + 6
+    assert world.filled(stop) == 0
+
+
 @pytest.mark.parametrize("world", ["BINANCE"], indirect=True)  # it tells at once what the account has
 @pytest.mark.parametrize("has_sold", [False, True])
 async def test_an_exit_of_all_there_is_waits_for_no_proof_as_nothing_can_be_sold_twice(
@@ -308,8 +359,7 @@ async def test_an_exit_of_which_nobody_says_what_is_left_to_sell_is_not_sent(
 ) -> None:
     world.submit(quantity="0.5", strategy="another")
     stop = await world.guarded()
-    cancels = {"KRAKEN": "/CancelOrder", "BYBIT": "/order/cancel"}.get(world.btc.venue, world.scene.order)
-    lost = world.exchange.faults.add(Fault(Wrong.LOST, cancels, 0, 1))
+    lost = world.exchange.faults.add(Fault(Wrong.LOST, CANCELS.get(world.btc.venue, world.scene.order), 0, 1))
     world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))
     with monkeypatch.context() as slow:
         answer_slowly(world, slow, 20.0)

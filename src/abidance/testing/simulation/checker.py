@@ -23,8 +23,9 @@ BARE, LOST = 2 * SECOND, 7 * SECOND
 """How long what is held may be without protection at a time, also when the venue itself refused the stop, in ns.
 
 The bot leaves at market after 5 s, and that travels."""
-SOON = 3.0
-"""Seconds for which a stop may be late while all is well: to trigger where we hold it, to end with its position."""
+SOON, UNANSWERED = 3.0, 15.0
+"""Seconds for which a stop may be late while all is well, to trigger where we hold it or to end with its position, and
+for which one that is called off may stand: the answer to that wish may be the last that was lost."""
 HALF = Decimal("0.5")
 """What all that is held and may fill may come to, as a share of equity, whatever a bot was told."""
 SLACK = Decimal("1.02")
@@ -193,6 +194,8 @@ class Checker:
         for command in event.get("commands", ()):
             if command["type"] == "submit":
                 self._intended(command, end)
+            elif command["type"] == "cancel" and command["order_id"] in self.story.intents:
+                self.story.intents[command["order_id"]].is_called_off = True
 
     def _intended(self, command: Told, end: int) -> None:
         request, story, id = command["request"], self.story, command["order_id"]
@@ -466,18 +469,27 @@ class Checker:
             told = f"exit {each.id} waits for {each.trigger}, past which the market has been"
             self._soon("due", each.id, told, is_late=self._is_due(each))
         for (owner, instrument), held in self.story.owned.items():
-            much = sum((each.left for each in self._protecting(owner, instrument) if each.trigger), ZERO)
+            stops = [
+                each for each in self._protecting(owner, instrument) if each.trigger and self._may_sell(each)
+            ]
+            much = sum((each.left for each in stops), ZERO)
             most = abs(held) + 2 * self._terms[instrument].lot
             told = f"{owner} holds {held} of {instrument}, and stops for {much} have stood"
-            self._soon("one stop", f"{owner} {instrument}", told, is_late=much > most)
+            is_asked = any(each.is_called_off for each in stops)
+            limit = UNANSWERED if is_asked else SOON
+            self._soon("one stop", f"{owner} {instrument}", told, limit, is_late=much > most)
 
-    def _soon(self, rule: str, what: str, told: str, *, is_late: bool) -> None:
-        """Hold that something does not last."""
+    def _may_sell(self, intent: Intent) -> bool:
+        """Say whether an order works at the exchange, or is with us and not only looked for there."""
+        return intent.state in ("open", "partial") or any(each.works for each in self._placed(intent))
+
+    def _soon(self, rule: str, what: str, told: str, most: float = SOON, *, is_late: bool) -> None:
+        """Hold that something does not last longer than `most` seconds."""
         if not is_late:
             self._late_since.pop(what, None)
             return
         seconds = (self._now() - self._late_since.setdefault(what, self._now())) / SECOND
-        self._hold(rule, seconds <= SOON, f"{told} for {seconds:.1f} s")
+        self._hold(rule, seconds <= most, f"{told} for {seconds:.1f} s")
 
     def _protecting(self, owner: str, instrument: str) -> list[Intent]:
         """Return the exits that are open of what somebody holds, but for those that wait for a better price."""

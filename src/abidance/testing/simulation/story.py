@@ -81,6 +81,7 @@ class Intent:
     trigger: Decimal = ZERO
     state: str = "sent"
     filled: Decimal = ZERO
+    is_called_off: bool = False
 
     @property
     def protects(self) -> bool:

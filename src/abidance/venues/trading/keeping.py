@@ -78,6 +78,8 @@ class Keeping:
         """Until when an order does not go back (steady seconds: no clock that somebody sets), and after what pause."""
         self._blocked: dict[str, float] = {}
         self._asking: set[str] = set()
+        self._unproven: dict[str, float] = {}
+        """Since when no answer proves that an order, which was asked off, came off (steady seconds)."""
         self._past: dict[str, float] = {}
         self._taking: set[str] = set()
         self._released: set[str] = set()
@@ -242,6 +244,10 @@ class Keeping:
         try:
             reply = await self._cancel(tracked)
             is_off = reply.proof is Proof.DONE and not tracked.is_closed and not tracked.is_unwanted
+            if reply.proof in (Proof.UNKNOWN, Proof.ABSENT):
+                self._unproven.setdefault(tracked.id, self._way.pulse.steady())
+            else:
+                self._unproven.pop(tracked.id, None)
         finally:
             tracked.moving, tracked.held = False, is_off
         if is_off:
@@ -276,7 +282,11 @@ class Keeping:
             self._way.spawn(self._ask_on(tracked))
 
     async def _look_at(self, tracked: Tracked) -> None:
-        tracked.is_doubted = await self._inquiry.look(tracked) is None and self._may_lag(tracked)
+        if await self._inquiry.look(tracked) is None:
+            tracked.is_doubted = self._may_lag(tracked)
+        else:  # that it stands, a copy may tell of before
+            since = self._unproven.get(tracked.id, -inf)
+            tracked.is_doubted = not tracked.is_closed and self._way.pulse.steady() - since < LAG
 
     def _may_lag(self, tracked: Tracked) -> bool:
         """Say whether a copy that was asked may not have known an order that the venue has had, or may have had."""
@@ -387,6 +397,7 @@ class Keeping:
         live = {each.id for each in self._register.open()}
         self._past = {id: since for id, since in self._past.items() if id in live}
         self._released &= live
+        self._unproven = {id: since for id, since in self._unproven.items() if id in live}
 
     def _is_early(self, tracked: Tracked) -> bool:
         """Say whether a goal was sent a moment ago that would have to give way to a stop: the price may come again."""
