@@ -114,7 +114,7 @@ def test_a_late_timer_of_a_stop_that_stands_does_nothing() -> None:
     assert alarms(rig) == []
 
 
-def test_only_the_part_that_no_stop_covers_is_left() -> None:
+def test_only_the_part_that_no_stop_covers_is_left_and_that_stop_is_not_taken_back() -> None:
     rig = bought("0.3")
     stop = rig.submits[1]
     rig.accept(stop)
@@ -124,6 +124,7 @@ def test_only_the_part_that_no_stop_covers_is_left() -> None:
     look(rig)
 
     assert exits(rig) == [(D("0.7"), Purpose.STOP_LOSS)]
+    assert rig.cancels == []
 
 
 def test_what_is_covered_step_by_step_gets_five_seconds_for_each_step() -> None:
@@ -642,15 +643,3 @@ def test_a_stop_that_went_by_itself_meanwhile_is_not_taken_back_again() -> None:
 
     assert [each.order_id for each in rig.cancels] == [stop]
     assert rig.engine.vigil.due == NEVER
-
-
-def test_a_stop_whose_change_is_refused_while_it_protects_is_not_taken_back() -> None:
-    rig = bought("0.3")
-    stop = rig.submits[1]
-    rig.accept(stop)
-    rig.fill(rig.submits[0], "0.7", "100", "rest")
-    rig.tell(ChangeRejected(rig.ts, stop.order_id, "no"))
-
-    look(rig)
-
-    assert rig.cancels == []

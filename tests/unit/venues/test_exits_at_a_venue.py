@@ -11,7 +11,7 @@ import pytest
 from abidance.model.instrument import SECOND_NS, InstrumentKind
 from abidance.model.order import OrderType, Side
 from abidance.testing.exchange import Fault, Wrong
-from abidance.testing.exchange.desk import live
+from abidance.testing.exchange.desk import Placed, live
 from abidance.venues.accounts import ACCOUNTS, account_of
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading import keeping
@@ -59,6 +59,14 @@ def answer_slowly(world: World, monkeypatch: pytest.MonkeyPatch, seconds: float)
         return await request(method, url, *rest)
 
     monkeypatch.setattr(world, "request", slow)
+
+
+async def fired(world: World, placed: Placed) -> None:
+    """Let a stop at the venue trade, as its price comes."""
+    high = int((world.bid() + 500) / world.btc.tick)
+    world.exchange.desk.amend(placed, world.exchange.now, trigger=high)
+    while placed.state.is_working:
+        await world.advance(0.25)
 
 
 async def at_its_goal(world: World, *, triggers: bool = False) -> tuple[str, str, float]:
@@ -184,10 +192,7 @@ async def test_an_exit_is_not_sent_when_the_stop_that_it_replaces_has_just_sold(
     stop = await world.guarded()
     placed = next(each for each in live(world.exchange.desk.orders.values()))
     world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))  # the stream tells nothing of it
-    high = int((world.bid() + 500) / world.btc.tick)
-    world.exchange.desk.amend(placed, world.exchange.now, trigger=high)
-    while placed.state.is_working:
-        await world.advance(0.25)
+    await fired(world, placed)
     world.exchange.faults.clear()
     assert "OrderFilled" not in world.told(stop)
 
@@ -240,10 +245,7 @@ async def test_an_exit_is_not_sent_while_copies_may_lag_behind_a_stop_whose_answ
     stop = world.stop_loss(below=300)
     await world.advance(0.25)
     (placed,) = (each for each in world.exchange.desk.orders.values() if each.ticket.client_id == stop)
-    high = int((world.bid() + 500) / world.btc.tick)
-    world.exchange.desk.amend(placed, world.exchange.now, trigger=high)
-    while placed.state.is_working:
-        await world.advance(0.25)
+    await fired(world, placed)
 
     tries = list[str]()
     while not world.filled(stop):  # a position that seems to stand bare is left again and again
@@ -271,10 +273,7 @@ async def test_an_exit_is_not_sent_while_a_copy_that_lags_shows_a_stop_that_nobo
     await world.advance(15)
     placed = next(each for each in live(world.exchange.desk.orders.values()))
     world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))  # the stream tells nothing of it
-    high = int((world.bid() + 500) / world.btc.tick)
-    world.exchange.desk.amend(placed, world.exchange.now, trigger=high)
-    while placed.state.is_working:
-        await world.advance(0.25)
+    await fired(world, placed)
     world.exchange.faults.add(Fault(Wrong.LAG, "", times=0, seconds=10))
     broken = world.exchange.faults.add(
         Fault(Wrong.FAIL, CANCELS.get(world.btc.venue, world.scene.order), 0, 1)

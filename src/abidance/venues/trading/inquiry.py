@@ -240,9 +240,10 @@ class Inquiry:
                         self._said(tracked, answers[name_of(each)]._replace(told=each.told)) for each in calls
                     )
                     is_denied = all(report is None for report in told)
-                    if is_denied and answers.keys() >= set(
+                    is_whole = answers.keys() >= set(
                         self._found_by(tracked)
-                    ):  # a page may have been full
+                    )  # else a page may have been full
+                    if is_denied and is_whole:
                         self._note_no(tracked, _asked_at(answers))
 
     # --- all of them

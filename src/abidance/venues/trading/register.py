@@ -195,9 +195,8 @@ class Register:
         self._live.setdefault(tracked.id, tracked)
         self.foreign.pop(report.key, None)
         self.orphans.pop(report.key, None)
-        tracked.is_doubted &= (
-            not report.state.is_closed
-        )  # that it stands may be told of before it was asked off
+        if report.state.is_closed:  # that it stands may be told of before it was asked off
+            tracked.is_doubted = False
         if tracked.may_go_on_after(report) or tracked.note_mark(report):
             self._set_aside(tracked, report.venue_id, now)
         if report.venue_id in tracked.past:  # what it was before we took it back
