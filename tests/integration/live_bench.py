@@ -49,7 +49,7 @@ class SharedPulse(HandPulse):
     """Time as the local exchange has it."""
 
     def wall(self) -> int:
-        return START + round(self.now * 1e9)
+        return START + round(self.now * 1e9) + self.skew
 
 
 class HandDisk(Executor):

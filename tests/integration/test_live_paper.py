@@ -15,7 +15,7 @@ from abidance.kernel.log import logger
 from abidance.market.bars import Bars
 from abidance.market.funding import Funding
 from abidance.model.errors import DataError, UsageError, VenueError
-from abidance.model.event import BarSlice
+from abidance.model.event import BarSlice, Timer
 from abidance.model.instrument import SECOND_NS
 from abidance.model.market import DataKind, FeedState, FeedStatus
 from abidance.model.order import Fill
@@ -26,6 +26,7 @@ from abidance.run.bot import JOURNAL, Moment, bars_of
 from abidance.run.config import RunConfig
 from abidance.run.live import LivePaper, open_live
 from abidance.testing.exchange import Fault, LocalExchange, Wrong, generated
+from abidance.testing.simulation.world import STRATEGIES
 from abidance.venues.dialect import Endpoint
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.config import AddressConfig, FeedConfig
@@ -49,6 +50,8 @@ class Place:
         self.exchange = LocalExchange([self.market], start=START)
         self.moments: list[Moment] = []
         self.asked: list[tuple[int, int]] = []
+        self.skews: dict[int, int] = {}
+        """By how many ns the machine's clock is wrong from the second on that it names."""
 
     async def __aenter__(self) -> Self:
         await self.exchange.__aenter__()
@@ -79,9 +82,9 @@ class Place:
         bars = [b for b in self.market.bars(timeframe, start, end) if b.ts_close <= self.exchange.now]
         return bars_of((id, timeframe), bars)
 
-    async def trade(self, seconds: float, **more: object) -> LivePaper:
+    async def trade(self, seconds: float, written: Path | None = None, **more: object) -> LivePaper:
         """Let a bot live for so long and return it, closed."""
-        paper = await open_live(self.config(**more), self.history, None, self.folder, self.pulse.wall())
+        paper = await open_live(self.config(**more), self.history, written, self.folder, self.pulse.wall())
         with paper:
             async with AiohttpTransport(heartbeat=0) as transport:
                 world = World(transport, self.pulse, Budgets(self.pulse), lambda: 0.5, logger("test"))
@@ -97,7 +100,8 @@ class Place:
         return paper
 
     async def pass_time(self, seconds: float) -> None:
-        for _ in range(round(seconds)):
+        for second in range(round(seconds)):
+            self.pulse.skew = self.skews.get(second, self.pulse.skew)
             await self.exchange.advance(1.0)
             await breathe(30)
             await self.pulse.advance(1.0)
@@ -182,6 +186,21 @@ async def test_nothing_new_is_risked_while_the_quotes_are_silent(tmp_path: Path)
     codes = {refused.code for _, refused in paper._recorder.refusals}
     assert codes == {RefusalCode.FEED_NOT_CERTIFIED}
     assert paper.engine.fills == []
+
+
+async def test_timers_fire_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    """The engine's time stands where the clock was, until that is there again."""
+    restless = StrategyConfig(strategy="Restless", name="restless", timeframe="1m", instruments=(BTC,))
+    timers = []
+    for seconds in (20, 30):
+        async with Place(tmp_path / str(seconds)) as place:
+            place.folder.mkdir()
+            place.skews = {10: 40 * SECOND_NS, 20: 0}
+            await place.trade(seconds, STRATEGIES, strategies=(restless,))
+            records = read(place.folder / JOURNAL).records
+            timers.append(sum(isinstance(each.event, Timer) for each in records))
+
+    assert timers[1] - timers[0] >= 2
 
 
 async def test_the_view_is_told_how_far_the_streams_are_trusted(tmp_path: Path) -> None:

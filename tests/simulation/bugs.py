@@ -1,6 +1,6 @@
 """Defects that a live program might have, each planted by a small patch. The simulation must find every one of them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -559,7 +559,7 @@ def exits_forget_what_stops_have_sold() -> AbstractContextManager[Any]:
 def stops_give_way_to_the_exits_of_others() -> AbstractContextManager[Any]:
     """Exits of an instrument count as those of one position, whichever strategy holds it."""
 
-    def beside(self: Register, tracked: Tracked) -> list[Tracked]:
+    def beside(self: Register, tracked: Tracked, _ended: Iterable[str] = ()) -> list[Tracked]:
         mine = tracked.request
         return [
             each
@@ -668,7 +668,7 @@ STOPPED_BY_ITSELF = {
 
 FIRST = {
     "unknown_orders_count_as_nothing": 97,
-    "any_life_ends_an_order": 4,
+    "any_life_ends_an_order": 97,
     "questions_are_not_counted": 31,
     "liquidations_are_passed_over": 15,
     "a_kill_is_forgotten_at_once": 9,
@@ -692,7 +692,7 @@ FIRST = {
     "open_circuits_block_nothing": 1,
     "positions_have_no_stops": 2,
     "costs_are_not_looked_at": 2,
-    "stops_give_way_to_the_exits_of_others": 2,
+    "stops_give_way_to_the_exits_of_others": 4,
     "stops_keep_their_first_size": 6,
     "stops_outlast_their_positions": 19,
     "stops_that_we_hold_wait_for_ever": 13,

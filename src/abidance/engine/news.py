@@ -13,7 +13,6 @@ from abidance.engine.vigil import Vigil
 from abidance.execution.exits import PROTECTIVE, STOPS
 from abidance.execution.orders import AnomalyCode
 from abidance.model.account import OWNER
-from abidance.model.command import Cancel
 from abidance.model.event import (
     ChangeRejected,
     CircuitMoved,
@@ -73,7 +72,7 @@ class News:
         """Take what became of an order."""
         state = self._state
         state.now = max(state.now, event.ts)
-        was_asked = isinstance(state.orders.change_of(event.order_id), Cancel)
+        was_asked = state.orders.is_called_off(event.order_id)
         order = state.orders.apply(event)
         self._tell_anomalies()
         if order is None:
@@ -243,8 +242,8 @@ class News:
 
     def _is_taken_back(self, order: Order) -> bool:
         """Say whether we had asked for an entry to be cancelled, or knew it to be, before it filled."""
-        change = self._state.orders.change_of(order.id)
-        return not order.request.reduce_only and (order.state.is_closed or isinstance(change, Cancel))
+        is_off = order.state.is_closed or self._state.orders.is_called_off(order.id)
+        return is_off and not order.request.reduce_only
 
     def on_venue_status(self, event: VenueStatus) -> None:
         """Take why a venue may only be left, or that it may be traded on again."""

@@ -211,6 +211,10 @@ class Orders:
         """Return the change of an order that was asked for and not answered yet."""
         return self._cancels.get(order_id) or self._amends.get(order_id)
 
+    def is_called_off(self, order_id: str) -> bool:
+        """Say whether an order was to be cancelled, and that was not answered yet."""
+        return order_id in self._cancels
+
     def amend_of(self, order_id: str) -> Amend | None:
         """Return the amend of an order that was asked for and not answered yet, also while a cancel is under way."""
         return self._amends.get(order_id)

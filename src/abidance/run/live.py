@@ -58,6 +58,8 @@ CHECKPOINT_EVERY = 100_000
 """Records between two checkpoints: repeating so many takes one to two seconds."""
 TURN = 0.005
 """Seconds that the engine may work before connections are read again."""
+LATE = 0.5
+"""Seconds that a timer may be late by the machine's clock before that was set back."""
 NO_HISTORY = "There is no history of"
 CAUSE = 160
 """Letters of the cause that people are told in one line."""
@@ -72,6 +74,8 @@ class LivePaper(Bot):
     def __init__(self, material: Material, folder: Path) -> None:
         super().__init__(material, folder)
         self.feed: LiveFeed | None = None
+        self._next = 0, 0.0
+        """The timer that is due next, and the steady seconds at which it fires whatever the clock says by then."""
         self.engine.vigil.be_patient(material.config.risk.breakers.unprotected)
         self._lacking = next((text for text in material.notices if text.startswith(NO_HISTORY)), "")
 
@@ -152,7 +156,14 @@ class LivePaper(Bot):
             return
         await feed.arrived()
         if not len(feed.inbox):
-            self._pump.wake(max(self._core.engine.state.now, pulse.wall()))
+            self._pump.wake(self._reached(pulse))
+
+    def _reached(self, pulse: Pulse) -> int:
+        """Return up to when timers fire: now, or when the next is due for which a clock that was set back hangs."""
+        now, steady, due = max(self._core.engine.state.now, pulse.wall()), pulse.steady(), self._pump.due
+        if due != self._next[0]:
+            self._next = due, steady + (due - now) / SECOND_NS + LATE
+        return now if steady < self._next[1] else max(now, due)
 
     def _moment(self, feed: LiveFeed) -> Moment:
         states = Counter(feed.certificates.all().values())

@@ -222,7 +222,8 @@ class LiveTrading(LivePaper):
             self._loans.add(gateway, way, begun, may_have_left)
             orders = [o for o in engine.state.orders.all() if o.request.instrument in dialect.instruments]
             fills = [f for f in engine.fills if f.instrument in dialect.instruments]
-            gateway.recover(orders, fills, begun, may_have_left, engine.state.orders.amend_of)
+            changes = engine.state.orders.amend_of, engine.state.orders.is_called_off
+            gateway.recover(orders, fills, begun, may_have_left, *changes)
             self.gateways.append(gateway)
             self._fees.add(dialect, wire.ask)
         self.relay.gateways = {id: each for each in self.gateways for id in each.dialect.instruments}
@@ -286,7 +287,8 @@ class LiveTrading(LivePaper):
         stream_url = self._access[dialect.venue].stream_url
         signs = partial(self._circuits.see, dialect.venue)
         return Way(
-            wire, world.transport, world.pulse, world.draw, log, stream_url, self._sure, signs, self._departs
+            wire, world.transport, world.pulse, world.draw, log, stream_url, self._sure, signs, self._departs,
+            lambda: self._inbox,
         )  # fmt: skip
 
     def _gateway(self, dialect: AccountDialect, way: Way) -> VenueGateway:

@@ -321,8 +321,8 @@ class AccountDialect(Protocol):
     """The name of ccxt's class that signs."""
     hosts: frozenset[str]
     """The only hosts to which anything signed may go."""
-    counts: bool = False
-    """Each request must bear a greater number than the one before: then they leave one by one."""
+    counts: bytes = b""
+    """What stands in the answer to a request whose number is too small; empty where requests are not numbered."""
     purse: str = ""
     """The venue's own name of the wallet from which this market is paid, where each market has its own."""
     capability: Capability

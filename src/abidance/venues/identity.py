@@ -58,7 +58,7 @@ class _Question(NamedTuple):
     hosts: frozenset[str]
     call: Call
     read: Callable[[bytes], int]
-    counts: bool = False
+    counts: bytes = b""
     own_nonce: bool = False
     too_often: tuple[bytes, ...] = ()  # nobody counts what one question comes to
 

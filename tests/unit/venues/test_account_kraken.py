@@ -26,6 +26,7 @@ from abidance.venues.net.budget import Budgets
 from abidance.venues.net.transport import Answer
 from abidance.venues.trading.wire import Wire
 from tests.unit.venues.net_world import HandPulse
+from tests.unit.venues.trading_world import SECRET, World
 
 D = Decimal
 DATA = json.loads((Path(__file__).parents[2] / "data/wire/accounts.json").read_text())
@@ -591,3 +592,47 @@ def test_wrong_values_never_raise_and_never_become_a_fill(name: str, value: Any,
 @given(st.binary(max_size=60) | st.text(max_size=60))
 def test_noise_never_raises(frame: bytes | str) -> None:
     assert len(stream().hear(frame)) == 1
+
+
+# --- numbers that are too small
+
+
+async def test_a_process_whose_clock_was_set_back_is_heard_again_soon() -> None:
+    """Kraken has seen greater numbers of the process before it, and refuses all that follow, questions too."""
+    world = World(venue="KRAKEN")
+    world.pulse.skew = 40 * SECOND_NS
+    await world.start()
+    stop = await world.guarded()
+    await world.stop()
+    world.pulse.skew = 0
+    began = len(world.answers)
+
+    await world.restart()
+    await world.advance(3)
+    refused = [each for each in world.answers[began:] if b"EAPI:Invalid nonce" in each.body]
+    await world.advance(10)
+    world.cancel(stop)
+    await world.advance(2)
+    await world.stop()
+
+    assert 0 < len(refused) <= 4
+    assert world.gateway.doubts == {}
+    assert world.told(stop)[-1] == "OrderCancelled"
+
+
+class Deaf:
+    """A venue to which no number is ever great enough."""
+
+    async def request(self, *_: object) -> Answer:
+        return Answer(200, {}, b'{"error":["EAPI:Invalid nonce"]}')
+
+
+async def test_a_number_leaps_no_further_than_an_hour_ahead_of_the_clock() -> None:
+    pulse = Then(TS)
+    wire = Wire(ACCOUNT, Credentials("k", SECRET), Deaf(), Budgets(HandPulse()), pulse)  # type: ignore[arg-type]
+    await wire.open()
+
+    for _ in range(9):
+        await wire.ask(ACCOUNT.funds())
+
+    assert wire._nonce - TS // MS_NS <= 3_600_000 + 100

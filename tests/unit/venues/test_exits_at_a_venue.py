@@ -23,6 +23,8 @@ from tests.unit.venues.trading_world import SCENES, D, World
 DIALECTS = {venue: account_of(venue, InstrumentKind.SPOT, ()) for venue in SCENES}
 KEEPS_STOPS = [name for name, each in DIALECTS.items() if OrderType.STOP in each.capability.native]
 """Where stops stand at the venue; elsewhere we send them when they are due, never behind our back."""
+CHANGES = [name for name in KEEPS_STOPS if DIALECTS[name].capability.amends]
+"""Where stops at the venue can be changed."""
 COUNTS = [name for name, each in DIALECTS.items() if each.counts]
 """Where requests wait for each other."""
 
@@ -260,6 +262,45 @@ async def test_an_exit_is_not_sent_while_copies_may_lag_behind_a_stop_whose_answ
     assert [world.placed(each) for each in tries] == [0] * len(tries)
 
 
+@pytest.mark.parametrize("world", KEEPS_STOPS, indirect=True)
+async def test_an_exit_is_not_sent_for_what_another_sold_before_its_wisher_had_heard_of_it(
+    world: World,
+) -> None:
+    world.submit(quantity="0.5", strategy="another")
+    stop = await world.guarded()
+    world.is_busy = True
+    await fired(world, next(each for each in live(world.exchange.desk.orders.values())))
+    await world.advance(1)
+    assert known(world, stop).is_closed
+
+    leave = world.submit(Side.SELL, "0.09", reduce_only=True)
+    world.hear_all()
+    await world.advance(5)
+
+    assert world.filled(stop) == D("0.09")
+    assert world.placed(leave) == 0
+    assert world.told(leave) == ["OrderRejected"]
+
+
+@pytest.mark.parametrize("world", CHANGES, indirect=True)
+@pytest.mark.parametrize(("wish", "stays"), [("0.1", "0.05"), ("0.05", "0.04")])
+async def test_a_stop_is_not_made_larger_than_what_is_left_though_its_wisher_has_not_heard_what_was_sold(
+    world: World, wish: str, stays: str
+) -> None:
+    world.submit(quantity="0.5", strategy="another")
+    stop = await world.guarded()
+    world.is_busy = True
+    world.submit(Side.SELL, "0.05", reduce_only=True)
+    await world.advance(3)
+    assert standing(world) == [D("0.04")]  # it is back, for what the exit has left
+
+    world.amend(stop, quantity=D(wish))
+    world.hear_all()
+    await world.advance(3)
+
+    assert standing(world) == [D(stays)]
+
+
 CANCELS = {"KRAKEN": "/CancelOrder", "BYBIT": "/order/cancel"}
 """Where orders are taken back, if not where they are placed."""
 
@@ -411,6 +452,33 @@ async def test_the_kill_switch_takes_a_stop_back_that_is_on_its_way_to_us(world:
     assert was_moving == is_native(world)
     assert known(world, stop).is_closed
     assert standing(world) == []
+
+
+@pytest.mark.parametrize("has_left", [True, False])
+async def test_an_order_that_was_called_off_as_the_process_died_is_called_off_by_the_next_one(
+    world: World, has_left: bool
+) -> None:
+    """What it protected is gone: it would close a part of the next position."""
+    stop = await world.guarded()
+    goal = world.goal(above=400)
+    await world.advance(1)
+    assert standing(world)
+    world.instead = lambda _: Answer(502, {}, b"")
+    world.is_busy = True  # what is told from here on is on no record
+    world.cancel(stop)
+    world.cancel(goal)
+    await world.advance(0.25 if has_left else 0.0)
+    await world.stop()
+    world.unheard.clear()
+    world.is_busy, world.instead = False, lambda _: None
+
+    await world.restart()
+    await world.advance(20)
+
+    assert standing(world) == []
+    assert known(world, stop).is_closed
+    assert known(world, goal).is_closed
+    assert world.placed(goal) <= 1
 
 
 class Unsafe:

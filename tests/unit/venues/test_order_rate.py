@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from abidance.model.order import Side
 from abidance.testing.exchange import Fault, Wrong
+from abidance.testing.exchange.desk import live
 from abidance.venues.net.budget import Budget, Budgets
 from abidance.venues.net.limits import Cost, HostLimits, Request, Window, limits_of
 from abidance.venues.net.transport import Answer
@@ -383,3 +384,26 @@ async def test_an_exit_waits_out_a_short_refusal_of_everything_and_no_long_one(
     assert world.told(entry) == ["OrderRejected"]
     assert early == ([] if leaves else ["OrderRejected"])
     assert world.placed(stop) == leaves
+
+
+async def test_a_stop_stands_until_there_is_room_for_taking_it_back_and_for_the_exit() -> None:
+    """At Kraken what is taken back young costs 8 of the count in which the exit must find its place."""
+    world = await limited("KRAKEN")
+    stop = world.stop_loss(300)
+    await world.advance(1)
+    budget, _ = world.wire._counted(world.gateway.dialect.funds())
+    for _ in range(120):
+        budget.recount(kraken("AddOrder", 0.0), 0.0)
+
+    exit = world.submit(Side.SELL, "0.01", reduce_only=True)
+    seen = []
+    while not world.told(exit):
+        await world.advance(0.1, step=0.05)
+        standing = {each.ticket.client_id for each in live(world.exchange.desk.orders.values())}
+        seen.append((stop in standing, world.placed(exit)))
+    await world.stop()
+
+    waited = seen.count((True, 0)) * 0.1
+    assert seen[-1] == (False, 1)
+    assert len(seen) - seen.count((True, 0)) <= 2
+    assert 1.0 < waited < 2.5

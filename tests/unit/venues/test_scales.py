@@ -495,3 +495,17 @@ async def test_one_answer_without_a_debt_does_not_end_the_doubt_about_it() -> No
     assert all("books" in each for each in during)
     assert not after[-1]
     await world.stop()
+
+
+async def test_before_the_venues_first_word_anything_may_be_there() -> None:
+    """Then an exit of all that our books know of may sell the owner's coins, if another exit has just sold ours."""
+    world = World()
+    before = world.gateway.scales.most("BTC")
+    await world.start()
+    world.exchange.desk.transfer(world.account, "BTC", D(2), world.exchange.now)
+    world.gateway._way.spawn(world.gateway.scales.compare())
+    await world.advance(5)
+    await world.stop()
+
+    assert before == D("Infinity")
+    assert world.gateway.scales.most("BTC") == D(2)

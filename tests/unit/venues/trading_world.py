@@ -218,6 +218,9 @@ class World:
         )
         self.exchange.desk.transfer(self.account, "USDT", D(1_000_000), EPOCH)
         self.events: list[AccountEvent] = []
+        self.unheard: list[AccountEvent] = []
+        self.is_busy = False
+        """Nobody hears events just now: they wait."""
         self.orders = Orders()
         self.ears: list[Ear] = []
         self.is_up = True
@@ -240,6 +243,7 @@ class World:
         self.wire = Wire(dialect, credentials, self, Budgets(self.pulse), self.pulse, here, self.sign)
         log, departs = logger("gateway"), self.departed.add
         way = Way(self.wire, self, self.pulse, Random(1).random, log, signs=self.sign, departs=departs)
+        way.unheard = lambda: self.unheard
         books = Books(dict, self.exposed)
         wanted = Wanted({self.btc.id: Mode(LEVERAGE)} if self.btc.is_perpetual else {}, sets=self.sets)
         return VenueGateway(dialect, way, books, self.hear, self.ids.is_ours, lambda: None, wanted)
@@ -255,8 +259,17 @@ class World:
 
     def hear(self, event: AccountEvent) -> None:
         """Take an event as an engine and its record do."""
+        if self.is_busy:
+            self.unheard.append(event)
+            return
         self.events.append(event)
         self.orders.apply(event)
+
+    def hear_all(self) -> None:
+        """Take what waits."""
+        self.is_busy = False
+        while self.unheard:
+            self.hear(self.unheard.pop(0))
 
     async def start(self) -> "World":
         await self.wire.open()
@@ -278,7 +291,7 @@ class World:
             ear.is_over = True
         self.gateway = self.made()
         known, orders = self.departed.__contains__, self.orders
-        self.gateway.recover(orders.all(), orders.fills, since, known, orders.amend_of)
+        self.gateway.recover(orders.all(), orders.fills, since, known, orders.amend_of, orders.is_called_off)
         await self.start()
 
     async def advance(self, seconds: float, step: float = 0.25) -> None:

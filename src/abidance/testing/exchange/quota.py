@@ -6,7 +6,7 @@ count that falls does so by whole units, now and then. An order counts as it arr
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from abidance.model.instrument import SECOND_NS
@@ -78,13 +78,23 @@ class Quota:
 
     def use_up_orders(self, key: str, instruments: Iterable[str], now: int) -> None:
         """Let somebody else place as many orders with a key as there is room for at this moment."""
+        for guest, window, part, left in self._room(key, instruments, now):
+            _spend(guest, Draw(window, part, max(0.0, left)), now)
+
+    def room(self, key: str, instrument: str, now: int) -> float:
+        """Return how much there is room for at this moment in the counts of a key's orders."""
+        return min((left for *_, left in self._room(key, (instrument,), now)), default=math.inf)
+
+    def _room(
+        self, key: str, instruments: Iterable[str], now: int
+    ) -> Iterator[tuple[_Guest, Window, str, float]]:
+        """Yield the short counts of a key's orders, by instrument where there is one for each, and what is left."""
         for is_contract, limits in ((False, self._spot), (True, self._contracts)):
             guest = self._guests[is_contract, key]
             for window in (each for each in limits.windows if each.costs and each.seconds <= 60):
                 placing = window.costs[0].ask.partition(" ")[2]
                 for part in {"instrument": tuple(instruments), "path": (placing,)}.get(window.each, ("",)):
-                    left = window.limit - _used(guest, window, part, now)
-                    _spend(guest, Draw(window, part, max(0.0, left)), now)
+                    yield guest, window, part, window.limit - _used(guest, window, part, now)
 
     def headers(self, asked: Asked, now: int) -> dict[str, str]:
         """Return what the venue tells of what was used, or is left, in the headers of an answer."""

@@ -80,15 +80,18 @@ class Checker:
         self._before = ""
         self._now: Callable[[], int] = lambda: 0
         self._best: Callable[[str], Best] = lambda _: (None, None)
+        self._is_crowded: Callable[[str], bool] = lambda _: False
 
     def fail(self, rule: str, text: str, cause: BaseException | None = None) -> None:
         """Note that a rule does not hold; the first one counts."""
         if self.failure is None:
             self.failure = Failure(rule, text, cause)
 
-    def at(self, now: Callable[[], int], best: Callable[[str], Best]) -> None:
-        """Let the true time (ns UTC) be known, and the true best prices of an instrument."""
-        self._now, self._best = now, best
+    def at(
+        self, now: Callable[[], int], best: Callable[[str], Best], is_crowded: Callable[[str], bool]
+    ) -> None:
+        """Let the true time (ns UTC) be known, the true best prices of an instrument, and whether orders must wait."""
+        self._now, self._best, self._is_crowded = now, best, is_crowded
 
     def _hold(self, rule: str, holds: bool, text: str) -> None:
         self.checks += 1
@@ -452,6 +455,8 @@ class Checker:
                 found[f"doubt of {name}"] = f"in doubt: {story.doubts[name]}"
         for intent in story.intents.values():
             if not intent.is_open or any(each.works for each in self._placed(intent)):
+                continue
+            if intent.reduces and intent.state == "sent" and self._is_crowded(intent.instrument):
                 continue
             is_told = intent.reduces and intent.state in ("open", "partial")
             if not (is_told and is_alive and (not must_protect or self._may_watch(intent))):

@@ -56,6 +56,8 @@ from abidance.venues.net.budget import Budgets
 from abidance.venues.net.line import World as Shared
 
 PAST = 300
+DEAREST_CHANGE = 9
+"""What taking a young order back and placing another one costs at most of a venue's count of orders (Kraken's)."""
 BEGIN = 60_000.0
 FUNDS = Decimal(20_000)
 SECRET, PHRASE = "YS1zZWNyZXQtaW4tYmFzZTY0", "a-phrase"
@@ -212,7 +214,7 @@ class Place:
 
     def _wire(self) -> None:
         checker, disk = self.checker, self.disk
-        checker.at(self.pulse.true, self._best)
+        checker.at(self.pulse.true, self._best, self._is_crowded)
         disk.began, disk.wrote = checker.began, checker.journal.wrote
         disk.cut, disk.kept = checker.was_cut, checker.journal.synced
         disk.hit, disk.died = self.hit, self._pulled
@@ -252,6 +254,12 @@ class Place:
         bid, ask = (market.book.best(side) for side in (BUY, SELL))
         tick = market.instrument.tick
         return None if bid is None else bid * tick, None if ask is None else ask * tick
+
+    def _is_crowded(self, id: str) -> bool:
+        """Say whether a venue has no room now for taking an order back that is young and placing another one."""
+        site = next(each for each in self.sites if each.venue == instrument(id).venue)
+        quota, now = site.exchange.quota, site.exchange.now
+        return quota is not None and quota.room(site.account.key, id, now) < DEAREST_CHANGE
 
     def site(self, random: Random) -> Site:
         """Return one of the venues by chance."""

@@ -33,7 +33,7 @@ from abidance.venues.account import (
 from abidance.venues.frames import UNREADABLE, Price, reader
 from abidance.venues.kraken.dialect import Kraken
 from abidance.venues.kraken.private import KrakenStream
-from abidance.venues.kraken.refusals import Errors, refusal
+from abidance.venues.kraken.refusals import LATE, Errors, refusal
 from abidance.venues.kraken.tariff import rates
 from abidance.venues.net.transport import Answer
 
@@ -160,7 +160,7 @@ class KrakenAccount(AccountDialect):
     venue = "KRAKEN"
     ccxt = "kraken"
     hosts = frozenset({"api.kraken.com"})
-    counts = True
+    counts = LATE.encode()
     asks_whose = tells_whose = True
     too_often = (
         b"EAPI:Rate limit exceeded",

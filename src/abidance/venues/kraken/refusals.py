@@ -12,7 +12,7 @@ from abidance.venues.frames import UNREADABLE, plain, reader
 from abidance.venues.net.transport import Answer
 
 _ABSENT = "EOrder:Unknown order"
-_LATE = "EAPI:Invalid nonce"
+LATE = "EAPI:Invalid nonce"
 REFUSALS = frozenset(
     (
         "EAPI:Bad request",
@@ -74,7 +74,7 @@ def refusal(answer: Answer) -> Reply | None:
         return None if answer.status == 200 else Reply(Proof.UNKNOWN, text)
     for proof, proves in (
         (Proof.ABSENT, lambda each: each == _ABSENT),
-        (Proof.LATE, lambda each: each == _LATE),
+        (Proof.LATE, lambda each: each == LATE),
         (Proof.REFUSED, _is_refusal),
     ):
         if all(proves(each) for each in errors):

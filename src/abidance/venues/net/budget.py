@@ -14,7 +14,7 @@ repeated. Ordinary ones leave a reserve to both, of which half is theirs, too, o
 from bisect import insort
 from collections import Counter as Sum
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 from itertools import count
 from math import inf, isfinite
@@ -142,7 +142,7 @@ class Budget:
 
     def _patience(self, mine: "_Waiting") -> float:
         """Return after how long who waits may leave, or has waited long enough to use the reserve."""
-        before = self._line[: self._line.index(mine)]
+        before = [draw for each in self._line[: self._line.index(mine)] for draw in each.draws]
         if mine.since == -FIRST:
             return self._delay(mine.draws, 0.0, before)
         ripe = mine.since + AHEAD - self._pulse.steady()
@@ -153,13 +153,17 @@ class Budget:
         for window, part, weight, _ in draws:
             self._meter(window, part).spend(at, weight)
 
-    def delay(self, request: Request, *, urgent: bool = False) -> float:
-        """Return how long a change would have to wait now, in seconds; only urgent ones may use the reserve."""
-        return self._delay(self._limits.draws(request), 0.0 if urgent else 1.0)
+    def delay(self, request: Request, before: Iterable[Request] = (), *, urgent: bool = False) -> float:
+        """Return how long a change would have to wait, in seconds, if others went before it now.
 
-    def _delay(self, draws: list[Draw], kept: float, before: "Sequence[_Waiting]" = ()) -> float:
+        Only urgent ones may use the reserve.
+        """
+        theirs = [draw for each in before for draw in self._limits.draws(each)]
+        return self._delay(self._limits.draws(request), 0.0 if urgent else 1.0, theirs)
+
+    def _delay(self, draws: list[Draw], kept: float, before: Iterable[Draw] = ()) -> float:
         now, theirs = self._pulse.steady(), Sum[tuple[str, str]]()
-        for window, part, weight, _ in (draw for each in before for draw in each.draws):
+        for window, part, weight, _ in before:
             theirs[window.name, part] += weight  # type: ignore[assignment]
         delays = (self._until(draw, now, kept, theirs[draw.window.name, draw.part]) for draw in draws)
         return max(self._ban.until - now, *delays, 0.0)

@@ -53,10 +53,14 @@ class Changes:
         self._hear = hear
         self._tell = tell
 
-    async def amend(self, tracked: Tracked, command: Amend, wish: OrderRequest, recorded_as: int) -> None:
+    async def amend(self, tracked: Tracked, command: Amend, recorded_as: int) -> None:
         """Change an order at the venue, or here if it came to us meanwhile."""
+        wish = amended(tracked.request, command)
         async with self._lock(tracked.id), self._lock(f"{tracked.id} moves"):
             if tracked.is_closed:
+                return
+            if wish.quantity <= tracked.filled:
+                self._refused(tracked, "nothing would be left of it")
                 return
             if tracked.held:  # it came to us while we waited
                 self._register.amended(tracked, wish, self._now())

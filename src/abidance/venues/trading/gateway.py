@@ -112,8 +112,8 @@ class VenueGateway:
         one_exit = dialect.capability.one_exit
         self._room = Room(dialect, way)
         self._recovery = Recovery(
-            self.register, self._inquiry, way, self._begin, self._room.recount, one_exit=one_exit
-        )
+            self.register, self._inquiry, way, self._begin, self._take_back, self._room.recount, one_exit=one_exit
+        )  # fmt: skip
         self.dead_man = DeadMan(dialect, self.register, way, self.doubt)
         self._recall = Recall(
             dialect, self.register, way, self._lock, self._change_call, self._hear_all, self._confirm
@@ -124,9 +124,8 @@ class VenueGateway:
             "exposure": self.scales.compare,
         }
         self.sight = Sight(dialect, self.register, way, self._keeping, self.doubt, on_doubt)
-        self._line: PrivateLine | None = None
-        if dialect.stream is not None:
-            self._line = PrivateLine(dialect.stream, way, self._on_news, self._on_up, self._on_down)
+        ears = way, self._on_news, self._on_up, self._on_down
+        self._line = None if dialect.stream is None else PrivateLine(dialect.stream, *ears)
 
     # --- the engine's side
 
@@ -154,9 +153,10 @@ class VenueGateway:
         since: int,
         may_have_left: Callable[[str], bool] = lambda _: True,
         amend_of: Callable[[str], Amend | None] = lambda _: None,
+        is_called_off: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """Take over what the record says; executions from `since` (ns UTC) on are asked for, known or not."""
-        self._recovery.begin(orders, fills, may_have_left, amend_of)
+        self._recovery.begin(orders, fills, may_have_left, amend_of, is_called_off)
         self._inquiry.begin(since)
 
     def _place(self, command: Submit) -> None:
@@ -180,11 +180,11 @@ class VenueGateway:
             self._way.spawn(self._cancel(tracked))
 
     def _change(self, tracked: Tracked, command: Amend) -> None:
-        wish = amended(tracked.request, command)
         if tracked.is_watched:
-            self._keeping.amend(tracked, wish)
+            self._keeping.amend(tracked, amended(tracked.request, command))
         elif self.dialect.capability.amends:
-            self._way.spawn(self._changes.amend(tracked, command, wish, self._way.record.seq))
+            command = self._keeping.reworded(tracked, command)
+            self._way.spawn(self._changes.amend(tracked, command, self._way.record.seq))
         else:
             self._tell(ChangeRejected(self._now(), tracked.id, f"{self.dialect.venue} changes no orders."))
 
@@ -212,7 +212,7 @@ class VenueGateway:
 
     async def _send(self, tracked: Tracked, command: Submit, turn: ExitStack) -> None:
         """Make room for an order, and let it leave for as much as is left to trade; its turn ends as it leaves."""
-        await self._room.wait(tracked, command)
+        await self._room.wait(tracked, command, partial(self._keeping.in_the_way, tracked))
         if self._is_wanted(tracked):
             await self._keeping.make_room(tracked)
         await self._room.wait(tracked, command)

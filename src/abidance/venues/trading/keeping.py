@@ -6,6 +6,7 @@ whatever became of the other one, it goes back. A goal that the market is away f
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack, suppress
 from decimal import Decimal
@@ -13,8 +14,9 @@ from math import inf, isfinite
 
 from msgspec.structs import replace
 
-from abidance.model.command import Submit
+from abidance.model.command import Amend, Submit
 from abidance.model.errors import VenueError
+from abidance.model.event import OrderFilled
 from abidance.model.instrument import SECOND_NS
 from abidance.model.money import ZERO, to_decimal
 from abidance.model.order import PRICED, STOP_TYPES, OrderRequest, OrderState, OrderType, Side
@@ -205,17 +207,18 @@ class Keeping:
         """
         if self._capability.reduce_only and not tracked.request.reduce_only:
             await self._follow(tracked)
-        if not self._competes(tracked):
-            return
-        for other in self._register.beside(tracked):
-            if other.request.type is OrderType.MARKET or not other.left:
-                continue
+        for other in self.in_the_way(tracked):
             with suppress(VenueError):  # what overtakes an order on its way does not take it back
                 await within(self._way.pulse, LOOK, self._answered(other), "The answer to another exit")
             async with self._lock(f"{other.id} moves"):  # whoever has it waits for no other lock
                 is_off = other.is_standing and await self._withdraw(other)
             if is_off:
                 self._way.log.info("stop_held_by_us", order=other.id, while_sending=tracked.id)
+
+    def in_the_way(self, tracked: Tracked) -> list[Tracked]:
+        """Return the exits at the venue, or on their way there, that keep the assets of one that is to leave."""
+        beside = self._register.beside(tracked) if self._competes(tracked) else ()
+        return [each for each in beside if each.left and not _is_at_market(each)]
 
     async def _follow(self, entry: Tracked) -> None:
         """Wait until the exits that leave at market on an entry's side are answered: overtaken, they close nothing.
@@ -325,9 +328,27 @@ class Keeping:
         self._register.amended(tracked, wish, self._way.pulse.wall())
 
     def worded(self, tracked: Tracked) -> None:
-        """Note what is known to be filled of the other exits of its position now that an exit is worded."""
+        """Note what was filled of the other exits of its position, as far as who words an exit now has heard."""
         if tracked.request.reduce_only:
-            tracked.beside = tuple((each, each.filled) for each in self._register.beside(tracked))
+            late = self._late()
+            beside = self._register.beside(tracked, late)
+            tracked.beside = tuple((each, each.filled - late[each.id]) for each in beside)
+
+    def reworded(self, tracked: Tracked, command: Amend) -> Amend:
+        """Return a change less what other exits of the position had sold when who words it had not heard of that."""
+        if command.quantity is None or not self._competes(tracked):
+            return command
+        late = self._late()
+        sold = sum((late[each.id] for each in self._register.beside(tracked, late)), ZERO)
+        return replace(command, quantity=command.quantity - sold)
+
+    def _late(self) -> Counter[str]:
+        """Return what each order has filled of which nobody has heard yet who words orders."""
+        found = Counter[str]()
+        for event in self._way.unheard():
+            if isinstance(event, OrderFilled):
+                found[event.fill.order_id] += event.fill.quantity  # type: ignore[assignment]
+        return found
 
     def rest_of(self, tracked: Tracked, command: Submit) -> Submit | None:
         """Return an exit less what others of its position have sold since it was worded, or may still sell.

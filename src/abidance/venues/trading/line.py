@@ -1,7 +1,7 @@
 """The private stream of an account, kept open: log in, listen, renew the key, come back after each end."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from structlog.stdlib import BoundLogger
 
 from abidance.model.errors import JournalError, VenueError
+from abidance.model.event import AccountEvent
 from abidance.venues.account import KeyExpired, News, PrivateStream
 from abidance.venues.dialect import Answered, Closing, Endpoint
 from abidance.venues.net.transport import (
@@ -78,6 +79,8 @@ class Way:
     signs: Signs = unheeded
     departs: Callable[[str], None] = _unnoted
     """Hears of an order just before the first byte of its request leaves; raises NotSentError when it must not."""
+    unheard: Callable[[], Iterable[AccountEvent]] = tuple
+    """What was told of the account and who words orders has not heard yet."""
     tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[object, object, object]) -> "asyncio.Future[None]":

@@ -19,6 +19,7 @@ from abidance.model.permissions import Permissions
 from abidance.venues.account import Call, Credentials
 from abidance.venues.ccxt.loading import exchange_class
 from abidance.venues.frames import UNREADABLE
+from abidance.venues.kraken.refusals import LATE
 from abidance.venues.net.budget import Budgets
 from abidance.venues.net.transport import Answer, DisconnectedError, NotSentError, Pulse, Transport
 from abidance.venues.trading.wire import Wire
@@ -65,7 +66,7 @@ class _Inquiry(NamedTuple):
     code: Callable[[Answer], str]
     read: Callable[[bytes, int], Permissions]
     faults: Mapping[str, Fault]
-    counts: bool = False
+    counts: bytes = b""
     has_passphrase: bool = False
     own_nonce: bool = False
     too_often: tuple[bytes, ...] = ()  # nobody counts what one question comes to
@@ -407,10 +408,10 @@ _INQUIRIES: Mapping[str, _Inquiry] = {
         Call(("private",), "POST", "GetApiKeyInfo"),
         _kraken_code,
         _kraken,
-        {"EAPI:Invalid key": Fault.KEY, "EAPI:Invalid signature": Fault.SECRET, "EAPI:Invalid nonce": Fault.NONCE,
+        {"EAPI:Invalid key": Fault.KEY, "EAPI:Invalid signature": Fault.SECRET, LATE: Fault.NONCE,
          "EGeneral:Permission denied": Fault.RIGHT, "EAPI:Rate limit exceeded": Fault.BUSY,
          "EGeneral:Temporary lockout": Fault.BUSY, "EService:Unavailable": Fault.BUSY, "EService:Busy": Fault.BUSY},
-        counts=True,
+        counts=LATE.encode(),
     ),
     "KUCOIN": _Inquiry(
         "kucoin",

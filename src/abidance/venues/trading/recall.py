@@ -12,6 +12,12 @@ from abidance.venues.trading.register import Register
 from abidance.venues.trading.tracked import Tracked
 
 
+def call_back(dialect: AccountDialect, order: Order, venue_id: str) -> Call:
+    """Return the call that takes an order back. Raises VenueError where none can be made."""
+    about = ((order.request.instrument, order.ts_intent),)
+    return dialect.cancel(order, venue_id)._replace(about=about)
+
+
 class Recall:
     """What calls the orders of one register back; `called` are those of which the kill switch asks just now.
 
@@ -41,11 +47,10 @@ class Recall:
     async def ask(self, order: Order, venue_id: str) -> Reply:
         """Ask for an order to be taken back and return what the answer proves."""
         try:
-            call = self._dialect.cancel(order, venue_id)
+            call = call_back(self._dialect, order, venue_id)
         except VenueError as error:
             return Reply(Proof.UNKNOWN, error.found)
-        about = ((order.request.instrument, order.ts_intent),)
-        return await self._send(call._replace(about=about), order.request.instrument)
+        return await self._send(call, order.request.instrument)
 
     def begin(self, *, keeps_exits: bool) -> "asyncio.Future[None]":
         """Take back everything that may stand; with `keeps_exits` what makes positions smaller stays."""

@@ -1,7 +1,8 @@
 """What an earlier process left behind at a venue: its orders are taken over, and what became of each is asked.
 
 An order of which it is known that it cannot have left is not asked about, for only its own process could have sent it:
-one that stood was held by that process, and is held by this one.
+one that stood was held by that process, and is held by this one. One that was called off is called off again where
+nobody heard that it was: who wished that does not wish it twice.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,8 +20,9 @@ _STANDING = (OrderState.OPEN, OrderState.PARTIAL)
 
 
 class Recovery:
-    """The orders of an earlier process in one register: `place` sends one for the first time, `recount` counts one.
+    """The orders of an earlier process in one register.
 
+    `place` sends one for the first time, `take_back` calls one off, `recount` counts one.
     With `one_exit` an exit that rests gives way to another one, and goes back under the same id.
     """
 
@@ -30,6 +32,7 @@ class Recovery:
         inquiry: Inquiry,
         way: Way,
         place: Callable[[Tracked, Submit], None],
+        take_back: Callable[[Tracked], None],
         recount: Callable[[Order], None],
         *,
         one_exit: bool,
@@ -38,10 +41,12 @@ class Recovery:
         self._inquiry = inquiry
         self._way = way
         self._place = place
+        self._take_back = take_back
         self._recount = recount
         self._one_exit = one_exit
         self._open: list[Tracked] = []
         self._unsent: list[Tracked] = []
+        self._called_off: list[Tracked] = []
         self._known: list[Order] = []
         self._began = 0.0
 
@@ -51,6 +56,7 @@ class Recovery:
         fills: Iterable[Fill],
         may_have_left: Callable[[str], bool],
         amend_of: Callable[[str], Amend | None],
+        is_called_off: Callable[[str], bool],
     ) -> None:
         """Take over what the record says, changes of which nobody heard whether they were done included."""
         register, self._began = self._register, self._way.pulse.steady()
@@ -63,6 +69,9 @@ class Recovery:
             tracked.may_have_returned = tracked.left and tracked.request.reduce_only and self._one_exit
             tracked.left_by = self._way.wire.now()  # until the venue's clock is known better
             tracked.held = not tracked.left and tracked.told in _STANDING
+            if is_called_off(tracked.id):
+                tracked.is_unwanted = True
+                self._called_off.append(tracked)
             if tracked.told is OrderState.SENT and not tracked.left:
                 self._unsent.append(tracked)
             elif not tracked.held:
@@ -86,6 +95,10 @@ class Recovery:
         for tracked in self._open:
             self._inquiry.resolve(tracked)
         self._open = []
+        for tracked in self._called_off:
+            if not tracked.is_closed:
+                self._take_back(tracked)
+        self._called_off = []
         await self._inquiry.let_it_show()
 
     def _never_left(self, tracked: Tracked) -> None:

@@ -87,9 +87,11 @@ class Register:
         self._live = {id: each for id, each in self._live.items() if not each.is_closed or each.owes}
         return self._live.values()
 
-    def beside(self, tracked: Tracked) -> Sequence[Tracked]:
-        """Return the other open exits of the position that an exit belongs to."""
-        return [each for each in self.open() if each is not tracked and _place(each) == _place(tracked)]
+    def beside(self, tracked: Tracked, ended: Iterable[str] = ()) -> Sequence[Tracked]:
+        """Return the other open exits of the position that an exit belongs to, and those of `ended` (ids)."""
+        found = dict.fromkeys((*(each.id for each in self.open()), *ended))
+        orders = filter(None, map(self._orders.get, found))
+        return [each for each in orders if each is not tracked and _place(each) == _place(tracked)]
 
     def nameless(self, execution: Execution) -> list[Tracked]:
         """Return our orders of which the venue's id is not known and that may be behind an execution, newest first."""

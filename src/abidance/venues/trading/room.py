@@ -1,8 +1,10 @@
 """Room in a venue's counts of orders: an exit waits for some, an entry leaves now or never.
 
+An exit for which others are to be taken back waits until there is room for all of that: meanwhile they stand.
 What an earlier process sent a moment ago takes room, too. How much there is, `net.budget` knows.
 """
 
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from abidance.model.command import Submit
@@ -11,6 +13,7 @@ from abidance.model.instrument import SECOND_NS
 from abidance.model.order import Order, OrderState
 from abidance.venues.account import AccountDialect, Call
 from abidance.venues.trading.line import Way
+from abidance.venues.trading.recall import call_back
 from abidance.venues.trading.tracked import Tracked
 
 PATIENCE = 30.0
@@ -33,12 +36,18 @@ class Room:
         about = ((command.request.instrument, command.ts),)
         return self._dialect.submit(command)._replace(about=about)
 
-    async def wait(self, tracked: Tracked, command: Submit) -> None:
-        """Return once the venue takes one more order, if this one is an exit and that comes soon enough."""
+    async def wait(
+        self, tracked: Tracked, command: Submit, others: Callable[[], Iterable[Tracked]] = tuple
+    ) -> None:
+        """Return once the venue takes one more order, if this one is an exit and that comes soon enough.
+
+        Before it `others` are to be taken back.
+        """
         pulse, until = self._way.pulse, self._way.pulse.steady() + PATIENCE
         with suppress(VenueError):
             while tracked.request.reduce_only and not (tracked.is_unwanted or tracked.is_closed):
-                delay = self._way.wire.delay(self.call(command))
+                before = [call_back(self._dialect, each.view(), each.venue_id) for each in others()]
+                delay = self._way.wire.delay(self.call(command), before)
                 if delay <= 0 or pulse.steady() + delay > until:
                     return
                 self._way.log.warning("exit_waits_for_room", order=tracked.id, seconds=round(delay, 3))

@@ -29,6 +29,7 @@ OVERDUE = 30.0
 """Seconds after which fills that the venue has reported, and does not list, are a doubt."""
 UNLISTED = ", and no execution of it is listed."
 """How the text ends that tells of such fills."""
+ANYTHING = Decimal("Infinity")
 LONGEST_UNWEIGHED = 600.0
 """Seconds without a whole comparison after which that is a doubt: something was under way whenever one was tried."""
 
@@ -150,7 +151,12 @@ class Scales:
         return before[-1]
 
     def most(self, asset: str) -> Decimal:
-        """Return how much of an asset is there at most, by the venue's last word and by our books."""
+        """Return how much of an asset is there at most, by the venue's last word and by our books.
+
+        Before its first word that may be anything: not all that is there has to be ours.
+        """
+        if not self.funds:
+            return ANYTHING
         there = self.funds.get(asset)
         return max(there.total if there else ZERO, self._books.funds().get(asset, ZERO))
 

@@ -5,7 +5,7 @@ is the dialect's business.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from heapq import heappop, heappush
 from itertools import count
@@ -35,6 +35,8 @@ PATIENCE = 10.0
 """Seconds after which an answer is no longer waited for."""
 _ARRIVAL = 0.25
 """Seconds after which a request counts as arrived; if it has not, the venue refuses it for its number."""
+_LEAP, _FURTHEST = 8, 3600 * 1000
+"""By how much further a number leaps each time, a second at first, and how far (ms) it may be before the clock's."""
 _Signed = tuple[str, str, Mapping[str, str], bytes | None]
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -53,8 +55,8 @@ class Signing(Protocol):
         ...
 
     @property
-    def counts(self) -> bool:
-        """Return whether each request must bear a greater number than the one before."""
+    def counts(self) -> bytes:
+        """Return what stands in the answer to a request whose number is too small; empty where none bears one."""
         ...
 
     @property
@@ -137,7 +139,7 @@ class Wire:
         self._rest_url = rest_url.rstrip("/")
         self._signs = signs
         self._signer: Any = None
-        self._nonce = 0
+        self._nonce, self._leap = 0, 1000
         self._turns = _Turns()
         self._urls: dict[tuple[tuple[str, ...], str, str], str] = {}
         self._is_prepared = False
@@ -166,12 +168,25 @@ class Wire:
     def _next_nonce(self) -> int:
         """Return the venue's time in ms; where each request must have a greater number, ours, never the same twice.
 
-        Ours, because whoever else asks with the key (a check of its rights) counts by it, too.
+        Ours, because whoever else asks with the key (a check of its rights) counts by it, too. Where the venue has seen
+        a greater one, as of a process before whose clock was ahead, it leaps, ever further until it is great enough.
         """
         if not self._dialect.counts:
             return self.now() // MS_NS
         self._nonce = max(self._nonce + 1, self._pulse.wall() // MS_NS)
         return self._nonce
+
+    def _is_behind(self, answer: Answer) -> bool:
+        """Say whether the number of a request was too small; the next one is far greater then."""
+        if self._dialect.counts not in answer.body[:200]:
+            self._leap = 1000
+            return False
+        furthest = self._pulse.wall() // MS_NS + _FURTHEST
+        self._nonce, self._leap = (
+            min(self._nonce + self._leap, max(self._nonce, furthest)),
+            self._leap * _LEAP,
+        )
+        return True
 
     def signed(self, call: Call) -> _Signed:
         """Return method, URL, headers and body of a call, signed now. Raises InvariantError for a foreign host."""
@@ -196,14 +211,16 @@ class Wire:
         Where it waits its place is that of who `came` then (steady seconds), if that is before now.
 
         With `leaving` the call does not wait for the venue's limits, unless it `waits`: it leaves now or never. What
-        changes nothing is asked once more if the venue says in words that it came too soon. Raises NotSentError when
-        not a byte left, another DisconnectedError when there is no answer.
+        changes nothing is asked once more if the venue says in words that it came too soon, or that its number is too
+        small. Raises NotSentError when not a byte left, another DisconnectedError when there is no answer.
         """
         is_now_or_never = leaving is not None and not waits
         is_change = is_now_or_never or (call.is_urgent and not waits)
         answer = await self._ask(call, leaving, is_now_or_never, is_change, came)
-        came_too_soon = answer.status == 200 and sign_of(answer, self._dialect.too_often) is Sign.LIMITED
-        if came_too_soon and not is_change:
+        is_refused = answer.status == 200 and sign_of(answer, self._dialect.too_often) is Sign.LIMITED
+        if self._dialect.counts and "private" in call.section:
+            is_refused |= self._is_behind(answer)
+        if is_refused and not is_change:
             answer = await self._ask(call, leaving, is_now_or_never, is_change, came)
         return answer._replace(told=call.told)
 
@@ -231,10 +248,10 @@ class Wire:
         budget.heed(answer, asked)
         return answer
 
-    def delay(self, call: Call) -> float:
-        """Return how long a call would have to wait now for the venue's limits, in seconds."""
+    def delay(self, call: Call, before: Iterable[Call] = ()) -> float:
+        """Return how long a call would have to wait now for the venue's limits, in seconds; `before` goes before it."""
         budget, asked = self._counted(call)
-        return budget.delay(asked, urgent=call.is_urgent)
+        return budget.delay(asked, [self._counted(each)[1] for each in before], urgent=call.is_urgent)
 
     def recount(self, call: Call) -> None:
         """Count the orders that a call is about, which an earlier process sent, where the venue still counts them."""
