@@ -19,9 +19,9 @@ import abidance.testing.simulation.story as story
 from abidance.testing.exchange.desk import Entry, Part, State
 from abidance.testing.simulation.campaign import ENOUGH, Played, Tally, play
 from abidance.testing.simulation.clockwork import run_virtual
-from abidance.testing.simulation.kinds import BESIDE, ELSEWHERE, KINDS, kind_of
+from abidance.testing.simulation.kinds import BESIDE, ELSEWHERE, KINDS, KRAKEN, kind_of
 from abidance.testing.simulation.owner import DEEDS, Owner
-from abidance.testing.simulation.story import Venue
+from abidance.testing.simulation.story import Intent, Venue
 from abidance.testing.simulation.trouble import FAULTS, Trouble, faults_of
 from abidance.testing.simulation.world import Place, faulty
 from abidance.venues.dialect import Endpoint
@@ -174,6 +174,24 @@ def test_two_instruments_at_one_venue_are_traded_with_the_money_of_one_account(t
     assert {instrument for instrument, _ in place.checker.story.fills} == {ELSEWHERE, BESIDE}
     assert {each.instrument.id for each in site.markets} == {ELSEWHERE, BESIDE}
     assert {*place.checker.heard_at} == {ELSEWHERE, BESIDE}
+
+
+@pytest.mark.parametrize("reduces", [True, False])
+def test_an_exit_that_waits_is_a_difference_unless_the_exchange_has_no_room_for_it(
+    tmp_path: Path, reduces: bool
+) -> None:
+    place = Place(1, tmp_path, KINDS["kraken"])
+    (site,) = place.sites
+    sent = Intent("sent", KRAKEN, "sell", Decimal("0.1"), reduces, Decimal(60_000), 0)
+    place.checker.story.intents["sent"] = sent
+
+    found = [place.checker.differences(is_alive=True, must_protect=False)]
+    assert site.exchange.quota is not None
+    site.exchange.quota.use_up_orders(site.account.key, [KRAKEN], site.exchange.now)
+    found.append(place.checker.differences(is_alive=True, must_protect=False))
+    place.loop.close()
+
+    assert ["sent" in each for each in found] == [True, not reduces]
 
 
 def test_two_seeds_are_two_worlds() -> None:
