@@ -24,7 +24,7 @@ from abidance.model.outcome import Notice
 VIGIL = "vigil"
 """The name of the timer by which the engine looks again."""
 NEVER = 2**63 - 1
-SLOWER = 4
+SLOWER = 2
 """How many times the patience lies between further tries to leave, once the first ones came to nothing."""
 PROTECTED = "protected"
 """The code of the notice that a position has its whole stop again."""

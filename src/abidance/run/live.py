@@ -24,6 +24,7 @@ from abidance.kernel.clock import WallClock
 from abidance.kernel.log import configure, logger
 from abidance.market.bars import FIELDS, Bars, grid_offset
 from abidance.market.live.certificates import UNCONNECTED, Certificates
+from abidance.market.live.inbox import Inbox
 from abidance.market.quality import checked
 from abidance.market.readings import is_mood
 from abidance.market.recorder import Recorder
@@ -58,8 +59,8 @@ CHECKPOINT_EVERY = 100_000
 """Records between two checkpoints: repeating so many takes one to two seconds."""
 TURN = 0.005
 """Seconds that the engine may work before connections are read again."""
-LATE = 0.5
-"""Seconds that a timer may be late by the machine's clock before that was set back."""
+PACE = 0.9
+"""How fast the engine's time goes on while the machine's clock, which was set back, is behind it."""
 NO_HISTORY = "There is no history of"
 CAUSE = 160
 """Letters of the cause that people are told in one line."""
@@ -74,8 +75,8 @@ class LivePaper(Bot):
     def __init__(self, material: Material, folder: Path) -> None:
         super().__init__(material, folder)
         self.feed: LiveFeed | None = None
-        self._next = 0, 0.0
-        """The timer that is due next, and the steady seconds at which it fires whatever the clock says by then."""
+        self._reached = 0, 0.0
+        """Up to when the engine's time has come (ns UTC), and at which steady seconds that was."""
         self.engine.vigil.be_patient(material.config.risk.breakers.unprotected)
         self._lacking = next((text for text in material.notices if text.startswith(NO_HISTORY)), "")
 
@@ -151,19 +152,26 @@ class LivePaper(Bot):
 
     async def _rest(self, feed: LiveFeed, pulse: Pulse) -> None:
         """Let connections be read, and wait when nothing has come."""
+        self._reach(feed.inbox, pulse)
         if len(feed.inbox):
             await asyncio.sleep(0)
             return
         await feed.arrived()
         if not len(feed.inbox):
-            self._pump.wake(self._reached(pulse))
+            self._pump.wake(self._reach(feed.inbox, pulse))
 
-    def _reached(self, pulse: Pulse) -> int:
-        """Return up to when timers fire: now, or when the next is due for which a clock that was set back hangs."""
-        now, steady, due = max(self._core.engine.state.now, pulse.wall()), pulse.steady(), self._pump.due
-        if due != self._next[0]:
-            self._next = due, steady + (due - now) / SECOND_NS + LATE
-        return now if steady < self._next[1] else max(now, due)
+    def _reach(self, inbox: Inbox, pulse: Pulse) -> int:
+        """Return the engine's time: the machine's clock or, where that was set back, what goes on from before.
+
+        It never stands: timers and the watch over stops go by it. What comes then counts as of no earlier time.
+        """
+        (before, at), wall, steady = self._reached, pulse.wall(), pulse.steady()
+        gone_on = before + round((steady - at) * PACE * SECOND_NS)
+        now = max(wall, gone_on, self._core.engine.state.now)
+        self._reached = now, steady
+        if now > wall:
+            inbox.last = max(inbox.last, now)
+        return now
 
     def _moment(self, feed: LiveFeed) -> Moment:
         states = Counter(feed.certificates.all().values())

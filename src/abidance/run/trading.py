@@ -245,6 +245,7 @@ class LiveTrading(LivePaper):
         signs = partial(self._circuits.see, dialect.venue)
         transport, budgets, pulse = world.transport, world.budgets, world.pulse
         wire = Wire(dialect, access.credentials, transport, budgets, pulse, access.rest_url, signs)
+        wire.leaps = True
         await wire.open()
         return wire
 

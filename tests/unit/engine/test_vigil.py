@@ -308,7 +308,7 @@ def test_an_exit_that_comes_to_nothing_is_tried_on_more_slowly_until_the_positio
     look(rig)
     rig.fill(rig.submits[-1], "1.000", "99", "exit")
 
-    assert waits == [PATIENCE] * 2 + [4 * PATIENCE] * 4
+    assert waits == [PATIENCE] * 2 + [2 * PATIENCE] * 4
     assert len(exits(rig)) == len(alarms(rig)) == 7
     assert rig.engine.vigil.due == 2**63 - 1
 

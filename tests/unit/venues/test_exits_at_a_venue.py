@@ -481,6 +481,33 @@ async def test_an_order_that_was_called_off_as_the_process_died_is_called_off_by
     assert world.placed(goal) <= 1
 
 
+@pytest.mark.parametrize("world", ["BYBIT"], indirect=True)  # an order that goes back gets another id there
+async def test_an_order_that_could_not_be_called_off_under_its_old_id_is_told_to_stand(world: World) -> None:
+    """Who wished it does so again then."""
+    world.submit(quantity="0.5", strategy="another")
+    stop = await world.guarded()
+    world.submit(Side.SELL, "0.02", reduce_only=True)
+    await world.advance(6)  # the stop gave way, and is back
+    world.instead = lambda _: Answer(502, {}, b"")
+    world.is_busy = True
+    world.cancel(stop)
+    await world.advance(0.25)
+    await world.stop()
+    world.unheard.clear()
+    world.is_busy, world.instead = False, lambda _: None
+    world.exchange.faults.add(Fault(Wrong.LAG, "", times=0, seconds=8))  # a copy shows the life before
+
+    await world.restart()
+    await world.advance(20)
+
+    assert "ChangeRejected" in world.told(stop)
+    assert not world.orders.is_called_off(stop)
+    assert standing(world)
+    world.cancel(stop)
+    await world.advance(5)
+    assert standing(world) == []
+
+
 class Unsafe:
     """A record that is never safe: who waits for it dies before."""
 

@@ -407,3 +407,44 @@ async def test_a_stop_stands_until_there_is_room_for_taking_it_back_and_for_the_
     assert seen[-1] == (False, 1)
     assert len(seen) - seen.count((True, 0)) <= 2
     assert 1.0 < waited < 2.5
+
+
+async def test_of_several_exits_none_takes_its_stop_back_into_the_room_that_another_has_found() -> None:
+    world = await limited("KRAKEN")
+    stops = {name: world.stop_loss(300, quantity="0.01", strategy=name) for name in "abc"}
+    await world.advance(1)
+    budget, _ = world.wire._counted(world.gateway.dialect.funds())
+    while budget.delay(kraken("AddOrder", 0.0), [kraken("CancelOrder", 1.0)], urgent=True) <= 0:
+        budget.recount(kraken("AddOrder", 0.0), 0.0)
+    await world.advance(1)  # there is room for one of them now
+
+    exits = {name: world.submit(Side.SELL, "0.01", name, reduce_only=True) for name in stops}
+    bare = dict.fromkeys(stops, 0)
+    while not all(map(world.filled, exits.values())):
+        await world.advance(0.1, step=0.05)
+        standing = {each.ticket.client_id for each in live(world.exchange.desk.orders.values())}
+        for name, stop in stops.items():
+            bare[name] += stop not in standing and not world.placed(exits[name])
+    await world.stop()
+
+    assert max(bare.values()) <= 2
+
+
+async def test_an_exit_waits_for_no_room_to_take_back_what_we_hold_already() -> None:
+    world = await limited("KRAKEN")
+    stop = world.stop_loss(300)
+    await world.advance(1)
+    world.submit(Side.SELL, "0.01", reduce_only=True)
+    await world.advance(0.1, step=0.05)
+    tracked = world.gateway.register.get(stop)
+    assert tracked is not None
+    assert tracked.held
+    budget, _ = world.wire._counted(world.gateway.dialect.funds())
+    while budget.delay(kraken("AddOrder", 0.0), urgent=True) <= 0:
+        budget.recount(kraken("AddOrder", 0.0), 0.0)
+
+    exit = world.submit(Side.SELL, "0.01", reduce_only=True)
+    await world.advance(1, step=0.05)
+    await world.stop()
+
+    assert world.filled(exit) == D("0.01")

@@ -500,6 +500,7 @@ async def test_one_answer_without_a_debt_does_not_end_the_doubt_about_it() -> No
 async def test_before_the_venues_first_word_anything_may_be_there() -> None:
     """Then an exit of all that our books know of may sell the owner's coins, if another exit has just sold ours."""
     world = World()
+    world.gateway._on_news(Funds(asset="USDT", total=D(5), free=D(5)))  # of one asset nobody tells all
     before = world.gateway.scales.most("BTC")
     await world.start()
     world.exchange.desk.transfer(world.account, "BTC", D(2), world.exchange.now)

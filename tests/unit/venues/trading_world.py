@@ -241,6 +241,7 @@ class World:
         credentials = Credentials("a-key", SECRET, PHRASE)
         here = "http://127.0.0.1"
         self.wire = Wire(dialect, credentials, self, Budgets(self.pulse), self.pulse, here, self.sign)
+        self.wire.leaps = True
         log, departs = logger("gateway"), self.departed.add
         way = Way(self.wire, self, self.pulse, Random(1).random, log, signs=self.sign, departs=departs)
         way.unheard = lambda: self.unheard

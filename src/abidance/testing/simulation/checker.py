@@ -456,7 +456,7 @@ class Checker:
         for intent in story.intents.values():
             if not intent.is_open or any(each.works for each in self._placed(intent)):
                 continue
-            if intent.reduces and intent.state == "sent" and self._is_crowded(intent.instrument):
+            if intent.reduces and intent.state != "unknown" and self._is_crowded(intent.instrument):
                 continue
             is_told = intent.reduces and intent.state in ("open", "partial")
             if not (is_told and is_alive and (not must_protect or self._may_watch(intent))):

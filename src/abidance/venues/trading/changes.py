@@ -59,11 +59,11 @@ class Changes:
         async with self._lock(tracked.id), self._lock(f"{tracked.id} moves"):
             if tracked.is_closed:
                 return
-            if wish.quantity <= tracked.filled:
-                self._refused(tracked, "nothing would be left of it")
-                return
             if tracked.held:  # it came to us while we waited
                 self._register.amended(tracked, wish, self._now())
+                return
+            if wish.reduce_only and wish.quantity <= tracked.filled:  # who wished it will hear of that
+                self._tell(ChangeRejected(self._now(), tracked.id, "nothing would be left of it"))
                 return
             if command.quantity is not None:  # the venue knows nothing of an earlier life
                 if not await self._is_placed(tracked):

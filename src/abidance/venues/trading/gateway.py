@@ -212,6 +212,7 @@ class VenueGateway:
 
     async def _send(self, tracked: Tracked, command: Submit, turn: ExitStack) -> None:
         """Make room for an order, and let it leave for as much as is left to trade; its turn ends as it leaves."""
+        turn.callback(self._room.left, tracked)
         await self._room.wait(tracked, command, partial(self._keeping.in_the_way, tracked))
         if self._is_wanted(tracked):
             await self._keeping.make_room(tracked)
@@ -299,7 +300,7 @@ class VenueGateway:
                 if await self._inquiry.look(tracked) is None:
                     self.register.unknown(tracked, "not found after it was to be changed", self._now())
                     self._inquiry.resolve(tracked)
-                    return
+                    break
         if not tracked.is_closed:
             self._tell(ChangeRejected(self._now(), tracked.id, "not confirmed"))
 

@@ -16,6 +16,8 @@ from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register
 from abidance.venues.trading.tracked import Tracked
 
+LOOK = 0.5
+"""Seconds between looks whether an order was found that was called off."""
 _STANDING = (OrderState.OPEN, OrderState.PARTIAL)
 
 
@@ -95,11 +97,16 @@ class Recovery:
         for tracked in self._open:
             self._inquiry.resolve(tracked)
         self._open = []
-        for tracked in self._called_off:
-            if not tracked.is_closed:
-                self._take_back(tracked)
-        self._called_off = []
+        while self._called_off:
+            self._way.spawn(self._call_off(self._called_off.pop()))
         await self._inquiry.let_it_show()
+
+    async def _call_off(self, tracked: Tracked) -> None:
+        """Call an order off again, once it is known under which id it stands."""
+        while tracked.told is OrderState.UNKNOWN:
+            await self._way.pulse.sleep(LOOK)
+        if not tracked.is_closed:
+            self._take_back(tracked)
 
     def _never_left(self, tracked: Tracked) -> None:
         """Send a stop that there was no time to send; anything else is for the engine to wish anew."""

@@ -30,6 +30,8 @@ class Room:
     def __init__(self, dialect: AccountDialect, way: Way) -> None:
         self._dialect = dialect
         self._way = way
+        self._granted: dict[str, list[Call]] = {}
+        """What exits that have found room are still to send, by their ids."""
 
     def call(self, command: Submit) -> Call:
         """Return the call that places an order. Raises VenueError for one that cannot be said."""
@@ -41,17 +43,24 @@ class Room:
     ) -> None:
         """Return once the venue takes one more order, if this one is an exit and that comes soon enough.
 
-        Before it `others` are to be taken back.
+        Before it `others` are to be taken back. The room is kept for it until it has left (`left`).
         """
         pulse, until = self._way.pulse, self._way.pulse.steady() + PATIENCE
         with suppress(VenueError):
             while tracked.request.reduce_only and not (tracked.is_unwanted or tracked.is_closed):
-                before = [call_back(self._dialect, each.view(), each.venue_id) for each in others()]
-                delay = self._way.wire.delay(self.call(command), before)
+                standing = (each for each in others() if each.is_standing)
+                mine = [call_back(self._dialect, each.view(), each.venue_id) for each in standing]
+                theirs = [call for id, calls in self._granted.items() if id != tracked.id for call in calls]
+                delay = self._way.wire.delay(self.call(command), [*mine, *theirs])
                 if delay <= 0 or pulse.steady() + delay > until:
+                    self._granted[tracked.id] = [*mine, self.call(command)]
                     return
                 self._way.log.warning("exit_waits_for_room", order=tracked.id, seconds=round(delay, 3))
                 await pulse.sleep(delay)
+
+    def left(self, tracked: Tracked) -> None:
+        """Keep no room for an order any more: it has left, and counts, or it never will."""
+        self._granted.pop(tracked.id, None)
 
     def recount(self, order: Order) -> None:
         """Count an order that an earlier process sent a moment ago."""

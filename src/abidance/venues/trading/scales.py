@@ -82,6 +82,7 @@ class Scales:
         asked: Callable[[str], Decimal | None],
     ) -> None:
         self.funds: dict[str, Funds] = {}
+        self._is_told = False
         self.was_whole = False
         """Whether all of the account was compared with our books, with nothing under way."""
         self._exposures: Iterable[Exposure] = ()
@@ -145,7 +146,7 @@ class Scales:
         if any(asset not in funds or not funds[asset].debt for asset in owed):  # one answer may leave it out
             await self._way.pulse.sleep(PAUSE)
             funds = await self._ask_funds()
-        self.funds = funds
+        self.funds, self._is_told = funds, True
         if (call := self._dialect.exposures()) is not None:
             self._exposures = self._dialect.read_exposures(await self._way.wire.ask(call))
         return before[-1]
@@ -155,7 +156,7 @@ class Scales:
 
         Before its first word that may be anything: not all that is there has to be ours.
         """
-        if not self.funds:
+        if not self._is_told:
             return ANYTHING
         there = self.funds.get(asset)
         return max(there.total if there else ZERO, self._books.funds().get(asset, ZERO))

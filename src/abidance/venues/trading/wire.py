@@ -139,7 +139,9 @@ class Wire:
         self._rest_url = rest_url.rstrip("/")
         self._signs = signs
         self._signer: Any = None
-        self._nonce, self._leap = 0, 1000
+        self.leaps = False
+        """Whether numbers leap where the venue has seen greater ones: for who trades with the key, and no other."""
+        self._nonce, self._leap = 0, 0
         self._turns = _Turns()
         self._urls: dict[tuple[tuple[str, ...], str, str], str] = {}
         self._is_prepared = False
@@ -170,6 +172,7 @@ class Wire:
 
         Ours, because whoever else asks with the key (a check of its rights) counts by it, too. Where the venue has seen
         a greater one, as of a process before whose clock was ahead, it leaps, ever further until it is great enough.
+        The first refusal may come of a request that overtook another one, or of somebody else's with the key: no leap.
         """
         if not self._dialect.counts:
             return self.now() // MS_NS
@@ -177,15 +180,14 @@ class Wire:
         return self._nonce
 
     def _is_behind(self, answer: Answer) -> bool:
-        """Say whether the number of a request was too small; the next one is far greater then."""
+        """Say whether the number of a request was too small; after several in a row the next one is far greater."""
         if self._dialect.counts not in answer.body[:200]:
-            self._leap = 1000
+            self._leap = 0
             return False
-        furthest = self._pulse.wall() // MS_NS + _FURTHEST
-        self._nonce, self._leap = (
-            min(self._nonce + self._leap, max(self._nonce, furthest)),
-            self._leap * _LEAP,
-        )
+        if self.leaps:
+            furthest = max(self._nonce, self._pulse.wall() // MS_NS + _FURTHEST)
+            self._nonce = min(self._nonce + self._leap, furthest)
+            self._leap = self._leap * _LEAP or 1000
         return True
 
     def signed(self, call: Call) -> _Signed:
