@@ -51,6 +51,8 @@ class Place:
         self.exchange = LocalExchange([self.market], start=START)
         self.moments: list[Moment] = []
         self.asked: list[tuple[int, int]] = []
+        self.written: Path | None = None
+        """Where strategies of one's own are written."""
         self.skews: dict[int, int] = {}
         """By how many ns the machine's clock is wrong from the second on that it names."""
 
@@ -83,9 +85,11 @@ class Place:
         bars = [b for b in self.market.bars(timeframe, start, end) if b.ts_close <= self.exchange.now]
         return bars_of((id, timeframe), bars)
 
-    async def trade(self, seconds: float, written: Path | None = None, **more: object) -> LivePaper:
+    async def trade(self, seconds: float, **more: object) -> LivePaper:
         """Let a bot live for so long and return it, closed."""
-        paper = await open_live(self.config(**more), self.history, written, self.folder, self.pulse.wall())
+        paper = await open_live(
+            self.config(**more), self.history, self.written, self.folder, self.pulse.wall()
+        )
         with paper:
             async with AiohttpTransport(heartbeat=0) as transport:
                 world = World(transport, self.pulse, Budgets(self.pulse), lambda: 0.5, logger("test"))
@@ -194,7 +198,8 @@ async def test_timers_fire_though_the_clock_was_set_back(tmp_path: Path) -> None
     restless = StrategyConfig(strategy="Restless", name="restless", timeframe="1m", instruments=(BTC,))
     async with Place(tmp_path) as place:
         place.skews = {10: 600 * SECOND_NS, 20: 0}
-        await place.trade(120, STRATEGIES, strategies=(restless,))
+        place.written = STRATEGIES
+        await place.trade(120, strategies=(restless,))
         records = read(place.folder / JOURNAL).records
     timers = [each.event.ts for each in records if isinstance(each.event, Timer)]
 
