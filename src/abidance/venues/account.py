@@ -26,6 +26,8 @@ from abidance.venues.net.transport import Answer
 T = TypeVar("T")
 OrderKey = tuple[str, str]
 """An instrument and the venue's id of an order in it: Binance counts orders of each instrument by themselves."""
+WAITING = "algo"
+"""What stands before the number of an order that waits for its trigger, where it then trades under another one."""
 _MOST_DIGITS = 40
 
 

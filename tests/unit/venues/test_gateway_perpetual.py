@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from abidance.model.account import OWNER
 from abidance.model.event import FundingPaid, OrderFilled
 from abidance.model.instrument import MS_NS, SECOND_NS
 from abidance.model.order import OrderType, Purpose, Side
 from abidance.testing.exchange import Fault, Wrong, binance_keys
 from abidance.testing.exchange.accounts import Line
 from abidance.testing.exchange.core import BUY, SELL, Force
-from abidance.testing.exchange.desk import State
+from abidance.testing.exchange.desk import State, live
+from tests.unit.venues.net_world import settle
 from tests.unit.venues.trading_world import PERPETUALS, D, World
 
 LIQUIDATION = Purpose.LIQUIDATION
@@ -488,3 +490,28 @@ async def test_the_entry_of_a_reversal_leaves_after_its_exit_was_answered_or_not
     assert (world.told(exit)[-1], world.told(entry)[-1]) == (left, entered)
     assert world.exposed() == {world.btc.id: D(held)}
     assert world.placed(entry) == (entered == "OrderFilled")
+
+
+async def test_what_a_stop_trades_under_its_new_number_is_nobody_elses_while_no_copy_knows_that_number() -> (
+    None
+):
+    world = await World(is_perpetual=True).start()
+    stop = await world.guarded()
+    placed = next(each for each in live(world.exchange.desk.orders.values()) if each.ticket.client_id == stop)
+    world.exchange.faults.add(Fault(Wrong.GAP, "account", times=0))  # the stream tells nothing of it
+    high = int((world.bid() + 500) / world.btc.tick)
+    world.exchange.desk.amend(placed, world.exchange.now, trigger=high)
+    while placed.state.is_working:
+        await world.pulse.advance(0.05)
+        world.exchange.catch_up()
+
+    world.exchange.faults.add(Fault(Wrong.LAG, "/fapi/v1/order", times=0, seconds=10))
+    world.gateway._way.spawn(world.gateway._inquiry.sweep())
+    for _ in range(4):
+        await settle()
+    world.gateway._way.spawn(world.gateway._inquiry.explain_strays())
+    await world.advance(1)
+    await world.stop()
+
+    assert world.filled(stop) == D("0.09")
+    assert [each.fill.strategy for each in world.events if isinstance(each, OrderFilled)].count(OWNER) == 0

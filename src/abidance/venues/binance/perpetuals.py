@@ -14,6 +14,7 @@ from abidance.model.instrument import MS_NS, SECOND_NS, Instrument
 from abidance.model.money import ZERO
 from abidance.model.order import Order, OrderType, Side, TimeInForce
 from abidance.venues.account import (
+    WAITING,
     AccountDialect,
     Call,
     Capability,
@@ -36,7 +37,6 @@ from abidance.venues.binance.dialect import BinancePerpetuals
 from abidance.venues.binance.perpetuals_private import (
     CONDITIONAL_STATES,
     CONTRACT_STATES,
-    WAITING,
     BinancePerpetualsStream,
     is_forced,
 )

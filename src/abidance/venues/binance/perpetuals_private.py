@@ -18,6 +18,7 @@ from abidance.model.instrument import MS_NS
 from abidance.model.money import ZERO
 from abidance.model.order import OrderState, Side
 from abidance.venues.account import (
+    WAITING,
     Call,
     Credentials,
     Execution,
@@ -51,8 +52,6 @@ _FORCED = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
 """How the client id of an order begins that Binance itself placed: liquidation, deleveraging, the end of a contract."""
 _NOT_MONEY = frozenset({"ORDER", "FUNDING_FEE", "MARGIN_TRANSFER", "MARGIN_TYPE_CHANGE"})
 _HINTS = {"ACCOUNT_CONFIG_UPDATE": "mode", "MARGIN_CALL": "exposure"}
-WAITING = "algo"
-"""What stands before the number of a conditional order: those numbers are apart from the orders'."""
 
 
 class _Key(msgspec.Struct):

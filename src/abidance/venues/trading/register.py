@@ -25,7 +25,7 @@ from abidance.model.event import (
 )
 from abidance.model.money import ZERO
 from abidance.model.order import Fill, Order, OrderRequest, OrderState, OrderType, Purpose, Side
-from abidance.venues.account import Execution, Moved, OrderKey, OrderReport
+from abidance.venues.account import WAITING, Execution, Moved, OrderKey, OrderReport
 from abidance.venues.trading.tracked import ENDINGS, Tracked
 from abidance.venues.trading.witness import Witness, plain
 
@@ -94,11 +94,14 @@ class Register:
         return [each for each in orders if each is not tracked and _place(each) == _place(tracked)]
 
     def nameless(self, execution: Execution) -> list[Tracked]:
-        """Return our orders of which the venue's id is not known and that may be behind an execution, newest first."""
+        """Return our orders of which the venue's id is not known and that may be behind an execution, newest first.
+
+        One that waits for its trigger may get another id once it is touched.
+        """
         found = [
             each
             for each in self._orders.values()
-            if not each.venue_id
+            if (not each.venue_id or (each.venue_id.startswith(WAITING) and not each.is_closed))
             and (not each.past or each.may_have_returned)
             and (each.request.instrument, each.request.side) == (execution.instrument, execution.side)
         ]
