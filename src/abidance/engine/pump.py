@@ -61,7 +61,7 @@ class Pump:
         """Take a stream to its end, and pass over what nobody notices: the same outcomes at a fraction of the cost."""
         size = 1
         while True:
-            passed = stream.skip(self.engine.watch(stream.lanes, self.venue, self.due))
+            passed = stream.skip(self.engine.watch(stream.lanes, self.venue, self._due))
             if passed is not None:
                 self.venue.pass_over(passed.newest)
                 self.engine.pass_over(passed)
@@ -143,12 +143,12 @@ class Pump:
                 self.step(news)
 
     @property
-    def due(self) -> int:
-        """Return when the next timer is due, in ns UTC."""
+    def _due(self) -> int:
+        """Return when the next timer is due."""
         return min(self._timers[0][0] if self._timers else NEVER, self.engine.vigil.due)
 
     def _fire(self, ts: int) -> None:
-        while (due := self.due) <= ts:
+        while (due := self._due) <= ts:
             if self.engine.vigil.due == due:
                 self.step(Timer(due, VIGIL))
             else:

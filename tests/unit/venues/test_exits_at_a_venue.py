@@ -71,6 +71,17 @@ async def fired(world: World, placed: Placed) -> None:
         await world.advance(0.25)
 
 
+async def left_until_told(world: World, stop: str, after: float = 0) -> list[str]:
+    """Leave a position that seems to stand bare every 3 s until it is told what its stop has sold; return the exits."""
+    tries = list[str]()
+    while not world.filled(stop):
+        await world.advance(after)
+        world.gateway.watch(world.btc.id, float(world.bid()), float(world.bid()) + 1)
+        tries.append(world.submit(Side.SELL, "0.09", reduce_only=True))
+        await world.advance(3 - after)
+    return tries
+
+
 async def at_its_goal(world: World, *, triggers: bool = False) -> tuple[str, str, float]:
     """Hold a position with a stop and a goal, and let the market come to that; return their ids and the bid before."""
     stop = await world.guarded()
@@ -249,12 +260,7 @@ async def test_an_exit_is_not_sent_while_copies_may_lag_behind_a_stop_whose_answ
     (placed,) = (each for each in world.exchange.desk.orders.values() if each.ticket.client_id == stop)
     await fired(world, placed)
 
-    tries = list[str]()
-    while not world.filled(stop):  # a position that seems to stand bare is left again and again
-        await world.advance(2)
-        world.gateway.watch(world.btc.id, float(world.bid()), float(world.bid()) + 1)
-        tries.append(world.submit(Side.SELL, "0.09", reduce_only=True))
-        await world.advance(1)
+    tries = await left_until_told(world, stop, after=2)
 
     assert lost.hits == 1
     assert world.filled(stop) == D("0.09")
@@ -319,12 +325,8 @@ async def test_an_exit_is_not_sent_while_a_copy_that_lags_shows_a_stop_that_nobo
     broken = world.exchange.faults.add(
         Fault(Wrong.FAIL, CANCELS.get(world.btc.venue, world.scene.order), 0, 1)
     )
-    world.gateway.watch(world.btc.id, float(world.bid()), float(world.bid()) + 1)
 
-    tries = list[str]()
-    while not world.filled(stop):
-        tries.append(world.submit(Side.SELL, "0.09", reduce_only=True))
-        await world.advance(3)
+    tries = await left_until_told(world, stop)
 
     assert broken.hits == 1
     assert world.filled(stop) == D("0.09")

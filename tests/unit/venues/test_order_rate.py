@@ -192,6 +192,11 @@ async def test_what_an_earlier_process_sent_counts_for_as_long_as_it_does_at_the
 # --- a gateway that meets it
 
 
+def standing(world: World) -> set[str]:
+    """Return our ids of the orders at the venue."""
+    return {each.ticket.client_id for each in live(world.exchange.desk.orders.values())}
+
+
 async def limited(venue: str = "BINANCE") -> World:
     world = World(venue=venue, limited=True)
     world.exchange.desk.transfer(world.account, "BTC", D(10), EPOCH)
@@ -399,8 +404,7 @@ async def test_a_stop_stands_until_there_is_room_for_taking_it_back_and_for_the_
     seen = []
     while not world.told(exit):
         await world.advance(0.1, step=0.05)
-        standing = {each.ticket.client_id for each in live(world.exchange.desk.orders.values())}
-        seen.append((stop in standing, world.placed(exit)))
+        seen.append((stop in standing(world), world.placed(exit)))
     await world.stop()
 
     waited = seen.count((True, 0)) * 0.1
@@ -422,9 +426,8 @@ async def test_of_several_exits_none_takes_its_stop_back_into_the_room_that_anot
     bare = dict.fromkeys(stops, 0)
     while not all(map(world.filled, exits.values())):
         await world.advance(0.1, step=0.05)
-        standing = {each.ticket.client_id for each in live(world.exchange.desk.orders.values())}
         for name, stop in stops.items():
-            bare[name] += stop not in standing and not world.placed(exits[name])
+            bare[name] += stop not in standing(world) and not world.placed(exits[name])
     await world.stop()
 
     assert max(bare.values()) <= 2

@@ -19,7 +19,7 @@ DEAR = Decimal("1.01")
 """What a purchase under way may take of the quote asset, fees included, by its limit."""
 AT_MARKET = Decimal("1.1")
 """The most at which an order without a limit may have traded, by what is asked now."""
-_ANY = Decimal("Infinity")
+ANY = Decimal("Infinity")
 
 
 class Loose(NamedTuple):
@@ -143,7 +143,7 @@ def _slack(
         if not rules.is_perpetual and each.side is Side.SELL:
             less[rules.base] = less.get(rules.base, ZERO) + each.quantity
         else:  # what a contract settles nobody knows before: not more than it is worth
-            cost = _ANY if each.price is None else each.quantity * each.price * DEAR
+            cost = ANY if each.price is None else each.quantity * each.price * DEAR
             less[rules.quote] = less.get(rules.quote, ZERO) + cost
     return less, moved[Side.BUY], moved[Side.SELL]
 

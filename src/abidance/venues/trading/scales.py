@@ -12,7 +12,7 @@ from abidance.model.money import ZERO
 from abidance.model.order import OrderRequest
 from abidance.risk.circuits import Sign
 from abidance.venues.account import AccountDialect, Exposure, Funds
-from abidance.venues.trading.books import AT_MARKET, Books, Gap, Lack, Loose, told
+from abidance.venues.trading.books import ANY, AT_MARKET, Books, Gap, Lack, Loose, told
 from abidance.venues.trading.inquiry import LAG, Inquiry
 from abidance.venues.trading.line import Way
 from abidance.venues.trading.register import Register
@@ -29,7 +29,6 @@ OVERDUE = 30.0
 """Seconds after which fills that the venue has reported, and does not list, are a doubt."""
 UNLISTED = ", and no execution of it is listed."
 """How the text ends that tells of such fills."""
-ANYTHING = Decimal("Infinity")
 LONGEST_UNWEIGHED = 600.0
 """Seconds without a whole comparison after which that is a doubt: something was under way whenever one was tried."""
 
@@ -157,7 +156,7 @@ class Scales:
         Before its first word that may be anything: not all that is there has to be ours.
         """
         if not self._is_told:
-            return ANYTHING
+            return ANY
         there = self.funds.get(asset)
         return max(there.total if there else ZERO, self._books.funds().get(asset, ZERO))
 
