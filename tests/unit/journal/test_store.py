@@ -165,6 +165,24 @@ def test_what_a_killed_process_wrote_is_on_the_disk_before_anything_relies_on_it
     assert kept == [path.stat().st_size]
 
 
+def test_a_power_cut_takes_what_was_written_though_another_file_was_synced(
+    tmp_path: Path, path: Path
+) -> None:
+    with FileJournal(path, HEADER):
+        pass
+    disk = Disk(path, Random(1))
+    mine = disk.open(path, os.O_WRONLY | os.O_APPEND)
+    other = disk.open(tmp_path / "other", os.O_WRONLY | os.O_CREAT)
+    synced = disk.synced
+    disk.write(mine, b"lost")
+
+    disk.fdatasync(other)
+
+    assert disk.synced == synced < disk.size
+    disk.close(mine)
+    disk.close(other)
+
+
 def test_fills_that_a_crash_kept_from_the_record_are_appended_on_the_second_run(path: Path) -> None:
     second = OrderAccepted(9, "o2")
     with FileJournal(path, HEADER) as journal:

@@ -104,8 +104,11 @@ class Disk:
             self._die()
         return written
 
-    def fdatasync(self, _fd: int) -> None:
+    def fdatasync(self, fd: int) -> None:
         """Note what would survive, or fail."""
+        if fd not in self._fds:
+            os.fdatasync(fd)
+            return
         if self.is_dead:
             raise Died
         if self.fails == "sync":
