@@ -126,7 +126,8 @@ async def test_a_killed_bot_with_fifty_open_orders_is_ready_again_within_five_se
     found = await load_benchmark("restart").measure(max(1, KILLS // 4), 50, tmp_path)
 
     assert found["cpu"]["p100_s"] <= 5.0
-    assert found["wall"]["p50_s"] <= LENIENT  # a start that waits for something waits each time
+    assert found["wall"]["p100_s"] <= LENIENT or found["in_doubt"]  # where an order may have left and has not
+    assert len(found["in_doubt"]) <= 1  # a kill hits that moment once in a thousand
 
 
 @pytest.mark.slow

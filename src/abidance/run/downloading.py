@@ -6,7 +6,7 @@ others from coming.
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -217,9 +217,10 @@ class _OneByOne:
         query: Mapping[str, str],
         headers: Mapping[str, str] = NONE,
         body: bytes | None = None,
+        leaving: Callable[[], None] | None = None,
     ) -> Answer:
         async with AiohttpTransport() as transport:
-            return await transport.request(method, url, query, headers, body)
+            return await transport.request(method, url, query, headers, body, leaving)
 
 
 __all__ = ["CatchUp", "Outcome", "Sources", "Wish", "catch_up", "download", "wish_of"]

@@ -9,7 +9,7 @@ import hmac
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -163,10 +163,13 @@ class KeyedVenue:
         query: Mapping[str, str],
         headers: Mapping[str, str] = {},
         body: bytes | None = None,
+        leaving: Callable[[], None] | None = None,
     ) -> Answer:
         assert not query
         if not self.is_up:
             raise DisconnectedError("No answer: reset.")
+        if leaving is not None:
+            leaving()
         return self.answer(method, url, headers, body or b"")
 
     def answer(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:

@@ -1,7 +1,7 @@
 """How long the past is waited for where a venue cannot be reached."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -47,6 +47,7 @@ class Nobody:
         query: Mapping[str, str],
         headers: Mapping[str, str] = NONE,
         body: bytes | None = None,
+        leaving: Callable[[], None] | None = None,
     ) -> Answer:
         self.asked += 1
         if self.status:

@@ -224,6 +224,8 @@ class World:
         self.orders = Orders()
         self.ears: list[Ear] = []
         self.is_up = True
+        self.connecting = 0.0
+        """Seconds until the connection of a request stands."""
         self.asked: Counter[str] = Counter()
         self.answers: list[Answer] = []
         self.instead: Callable[[Asked], Answer | None] = lambda _: None
@@ -319,9 +321,14 @@ class World:
         query: Mapping[str, str],
         headers: Mapping[str, str] = NONE,
         body: bytes | None = None,
+        leaving: Callable[[], None] | None = None,
     ) -> Answer:
         if not self.is_up:
             raise NotSentError("No connection: refused.")
+        if self.connecting:
+            await self.pulse.sleep(self.connecting)
+        if leaving is not None:
+            leaving()
         self.asked[method] += 1
         path, _, raw = url.removeprefix("http://127.0.0.1").partition("?")
         asked = Asked(method, path, _query(raw), dict(headers), body or b"", raw)

@@ -176,6 +176,7 @@ class Plug:
         query: Mapping[str, str],
         headers: Mapping[str, str] = NONE,
         body: bytes | None = None,
+        leaving: Callable[[], None] | None = None,
     ) -> Answer:
         """Make a request. Once it has left it arrives, whoever still waits for its answer."""
         parts = urlsplit(url)
@@ -184,6 +185,8 @@ class Plug:
         raw = parts.query or "&".join(f"{name}={value}" for name, value in query.items())
         named = dict(parse_qsl(raw, keep_blank_values=True))
         asked = Asked(method, parts.path, named, dict(headers), body or b"", raw)
+        if leaving is not None:
+            leaving()
         network.leaving(asked)
         there, back, times = network.delay(method, parts.path)
         waiting: asyncio.Future[Answer | None] = loop.create_future()

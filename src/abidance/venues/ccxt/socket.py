@@ -73,9 +73,10 @@ class CcxtTransport:
         query: Mapping[str, str],
         headers: Mapping[str, str] = NONE,
         body: bytes | None = None,
+        leaving: Callable[[], None] | None = None,
     ) -> Answer:
         """Make a request. Raises DisconnectedError when there is no answer."""
-        return await self._inner.request(method, url, query, headers, body)
+        return await self._inner.request(method, url, query, headers, body, leaving)
 
 
 class CcxtSocket:

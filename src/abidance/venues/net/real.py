@@ -3,7 +3,8 @@
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 
 import aiohttp
 from yarl import URL
@@ -16,6 +17,7 @@ _LARGEST_BODY = 1 << 26
 _PATIENCE = aiohttp.ClientTimeout(total=30, connect=10)
 _QUERY = re.compile(r"\?[^'\s]*=[^'\s]*")
 _NETWORK = "Check the network; it is tried again."
+_LEAVING: ContextVar[Callable[[], None] | None] = ContextVar("leaving", default=None)
 
 
 class RealPulse:
@@ -67,6 +69,20 @@ class AiohttpSocket:
             return
 
 
+class _Request(aiohttp.ClientRequest):
+    """A request that says when it leaves: once its connection stands, and before the first byte is written."""
+
+    async def send(self, conn: "aiohttp.connector.Connection") -> aiohttp.ClientResponse:
+        """Write the request."""
+        if (leaving := _LEAVING.get()) is not None:
+            if conn.transport is not None:
+                conn.transport.set_write_buffer_limits(
+                    high=0
+                )  # uvloop writes at once then, not when it is idle
+            leaving()
+        return await super().send(conn)
+
+
 async def _stay(_: object, __: object, told: aiohttp.TraceRequestRedirectParams) -> None:
     """Follow no redirect of a stream: what logs in there would be told to whoever it leads to."""
     if "Sec-WebSocket-Key" in told.headers:
@@ -87,7 +103,10 @@ class AiohttpTransport:
         tracing = aiohttp.TraceConfig()
         tracing.on_request_redirect.append(_stay)
         self._session = aiohttp.ClientSession(
-            timeout=_PATIENCE, headers={"User-Agent": "abidance"}, trace_configs=[tracing]
+            timeout=_PATIENCE,
+            headers={"User-Agent": "abidance"},
+            trace_configs=[tracing],
+            request_class=_Request,
         )
         return self
 
@@ -118,11 +137,13 @@ class AiohttpTransport:
         query: Mapping[str, str],
         headers: Mapping[str, str] = NONE,
         body: bytes | None = None,
+        leaving: Callable[[], None] | None = None,
     ) -> Answer:
         """Make a request; bodies of answers beyond 64 MB are refused."""
         assert self._session is not None
         # What is signed is sent as it was signed, and to nobody else.
         where, params = URL(url, encoded=True), dict(query) or None
+        before = _LEAVING.set(leaving)
         try:
             async with self._session.request(
                 method, where, params=params, headers=dict(headers), data=body, allow_redirects=not headers
@@ -138,6 +159,8 @@ class AiohttpTransport:
             raise NotSentError(f"No connection: {_told(error)}.", _NETWORK) from error
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise DisconnectedError(f"No answer: {_told(error)}.", _NETWORK) from error
+        finally:
+            _LEAVING.reset(before)
 
 
 def _told(error: object) -> str:

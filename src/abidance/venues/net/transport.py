@@ -66,9 +66,11 @@ class Transport(Protocol):
         query: Mapping[str, str],
         headers: Mapping[str, str] = NONE,
         body: bytes | None = None,
+        leaving: Callable[[], None] | None = None,
     ) -> Answer:
         """Make a request; nothing is added to a `url` whose `query` is empty, for it may be signed.
 
+        There is a connection when `leaving` is called, and a byte leaves next; if it raises, none does.
         Raises NotSentError when nothing can have left, another DisconnectedError when there is no answer.
         """
         ...

@@ -229,7 +229,7 @@ class VenueGateway:
 
         # The dialect may limit for how long the order can be taken: from now on, by the venue's time.
         try:
-            call = self._room.call(msgspec.structs.replace(rest, ts=self._way.wire.now()))
+            call = self._room.take(tracked, msgspec.structs.replace(rest, ts=self._way.wire.now()))
         except VenueError as error:
             self.register.came_to_nothing(tracked, f"{UNSENT}{error.found}", self._now())
             return

@@ -43,7 +43,8 @@ class Room:
     ) -> None:
         """Return once the venue takes one more order, if this one is an exit and that comes soon enough.
 
-        Before it `others` are to be taken back. The room is kept for it until it has left (`left`).
+        Before it `others` are to be taken back. The room is kept for it until it leaves (`take`), or never will
+        (`left`).
         """
         pulse, until = self._way.pulse, self._way.pulse.steady() + PATIENCE
         with suppress(VenueError):
@@ -58,8 +59,17 @@ class Room:
                 self._way.log.warning("exit_waits_for_room", order=tracked.id, seconds=round(delay, 3))
                 await pulse.sleep(delay)
 
+    def take(self, tracked: Tracked, command: Submit) -> Call:
+        """Return the call that places an order now, in the room that was kept for it: it counts as it is asked.
+
+        Raises VenueError for one that cannot be said.
+        """
+        call = self.call(command)
+        self.left(tracked)
+        return call
+
     def left(self, tracked: Tracked) -> None:
-        """Keep no room for an order any more: it has left, and counts, or it never will."""
+        """Keep no room for an order any more: it counts by itself, or it never will."""
         self._granted.pop(tracked.id, None)
 
     def recount(self, order: Order) -> None:

@@ -74,6 +74,20 @@ class Signing(Protocol):
         ...
 
 
+class _Departure:
+    """Whether a request has left, or was stopped by who looks at it last."""
+
+    def __init__(self, leaving: Callable[[], None]) -> None:
+        self.has_left = self.is_stopped = False
+        self._leaving = leaving
+
+    def __call__(self) -> None:
+        """Hear that a byte leaves next, and let it."""
+        self.is_stopped = True
+        self._leaving()
+        self.is_stopped, self.has_left = False, True
+
+
 class _Turns:
     """Who goes next where one must go after the other: whoever has the lowest rank, of these who has waited longest."""
 
@@ -298,16 +312,21 @@ class Wire:
         method, url, headers, body = request
         parts = urlsplit(url)
         host = f"{parts.scheme}://{parts.netloc}"
-        if leaving is not None:
-            leaving()
         where = (self._rest_url or host) + url[len(host) :]
-        work = self._transport.request(method, where, {}, {"Accept": "*/*", **headers}, body)
+        departure = None if leaving is None else _Departure(leaving)
+        work = self._transport.request(method, where, {}, {"Accept": "*/*", **headers}, body, departure)
         began = self._pulse.steady()
         try:
             answer = await within(self._pulse, PATIENCE, work, f"{method} {parts.path}")
         except DisconnectedError as error:
+            if departure is not None and departure.is_stopped:
+                raise
             self._signs(Sign.UNANSWERED, 0.0, error.found)
+            if departure is not None and not departure.has_left:
+                raise NotSentError(error.found, error.remedy) from error
             raise
+        if departure is not None and not departure.has_left:
+            raise InvariantError("A request was answered of which nobody heard that it left.")
         seconds = self._pulse.steady() - began
         sign = sign_of(answer, self._dialect.too_often)
         self._signs(sign, seconds, f"{method} {parts.path}: {answer.status} in {seconds:.2f} s")
