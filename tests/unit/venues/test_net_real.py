@@ -157,3 +157,38 @@ async def test_nothing_leaves_where_there_is_no_connection() -> None:
             )
 
     assert said == []
+
+
+class Breaking(Listener):
+    """A port that ends a connection on which a second request comes, and then listens no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.server: asyncio.Server | None = None
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        for is_last in (False, True):
+            await reader.readuntil(b"\r\n\r\n")
+            self.heard.append(self.has_said)
+            if is_last:
+                assert self.server is not None
+                self.server.close()
+                writer.close()
+            else:
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+
+async def test_what_has_left_is_not_told_as_unsent_though_a_second_attempt_finds_no_connection() -> None:
+    said = list[None]()
+    breaking = Breaking()
+    breaking.server = await asyncio.start_server(breaking.take, "127.0.0.1", 0)
+    where = f"http://127.0.0.1:{breaking.server.sockets[0].getsockname()[1]}/order"
+
+    async with AiohttpTransport(heartbeat=0) as transport:
+        await transport.request("PUT", where, {}, {"Accept": "*/*"}, None, lambda: said.append(None))
+        with pytest.raises(DisconnectedError) as told:
+            await transport.request("PUT", where, {}, {"Accept": "*/*"}, None, lambda: said.append(None))
+
+    assert not isinstance(told.value, NotSentError)
+    assert (len(breaking.heard), len(said)) == (2, 2)

@@ -10,14 +10,14 @@ import aiohttp
 from yarl import URL
 
 from abidance.venues.dialect import Endpoint, Frame
-from abidance.venues.net.transport import NONE, Answer, DisconnectedError, NotSentError
+from abidance.venues.net.transport import NONE, Answer, Departure, DisconnectedError, NotSentError
 
 _LARGEST_FRAME = 1 << 24
 _LARGEST_BODY = 1 << 26
 _PATIENCE = aiohttp.ClientTimeout(total=30, connect=10)
 _QUERY = re.compile(r"\?[^'\s]*=[^'\s]*")
 _NETWORK = "Check the network; it is tried again."
-_LEAVING: ContextVar[Callable[[], None] | None] = ContextVar("leaving", default=None)
+_DEPARTURE: ContextVar[Departure | None] = ContextVar("departure", default=None)
 
 
 class RealPulse:
@@ -70,16 +70,12 @@ class AiohttpSocket:
 
 
 class _Request(aiohttp.ClientRequest):
-    """A request that says when it leaves: once its connection stands, and before the first byte is written."""
+    """A request that tells when it leaves: once its connection stands, and before its first byte is written."""
 
     async def send(self, conn: "aiohttp.connector.Connection") -> aiohttp.ClientResponse:
         """Write the request."""
-        if (leaving := _LEAVING.get()) is not None:
-            if conn.transport is not None:
-                conn.transport.set_write_buffer_limits(
-                    high=0
-                )  # uvloop writes at once then, not when it is idle
-            leaving()
+        if (departure := _DEPARTURE.get()) is not None:
+            departure()
         return await super().send(conn)
 
 
@@ -143,7 +139,8 @@ class AiohttpTransport:
         assert self._session is not None
         # What is signed is sent as it was signed, and to nobody else.
         where, params = URL(url, encoded=True), dict(query) or None
-        before = _LEAVING.set(leaving)
+        departure = Departure(leaving)
+        before = _DEPARTURE.set(departure)
         try:
             async with self._session.request(
                 method, where, params=params, headers=dict(headers), data=body, allow_redirects=not headers
@@ -156,11 +153,12 @@ class AiohttpTransport:
                 named = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status, named, bytes(found))
         except aiohttp.ClientConnectorError as error:
-            raise NotSentError(f"No connection: {_told(error)}.", _NETWORK) from error
+            kind = DisconnectedError if departure.has_left else NotSentError  # aiohttp may have tried twice
+            raise kind(f"No connection: {_told(error)}.", _NETWORK) from error
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise DisconnectedError(f"No answer: {_told(error)}.", _NETWORK) from error
         finally:
-            _LEAVING.reset(before)
+            _DEPARTURE.reset(before)
 
 
 def _told(error: object) -> str:

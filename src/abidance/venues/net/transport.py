@@ -52,6 +52,23 @@ class Answer(NamedTuple):
     """When the request left, in steady seconds."""
 
 
+class Departure:
+    """Whether a request has left, or was stopped: `leaving` hears once that its first byte does next, and may raise."""
+
+    def __init__(self, leaving: Callable[[], None] | None) -> None:
+        self.has_left = self.is_stopped = False
+        self._leaving = leaving
+
+    def __call__(self) -> None:
+        """Let the request leave, or leave again."""
+        if self.has_left:
+            return
+        self.is_stopped = True
+        if self._leaving is not None:
+            self._leaving()
+        self.is_stopped, self.has_left = False, True
+
+
 class Transport(Protocol):
     """How bytes travel."""
 

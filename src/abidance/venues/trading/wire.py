@@ -22,6 +22,7 @@ from abidance.venues.net.budget import AHEAD, FIRST, Budget, Budgets
 from abidance.venues.net.limits import Request, limits_of
 from abidance.venues.net.transport import (
     Answer,
+    Departure,
     DisconnectedError,
     NotSentError,
     Pulse,
@@ -72,20 +73,6 @@ class Signing(Protocol):
     async def prepare(self, ask: Callable[[Call], Awaitable[Answer]]) -> None:
         """Ask for what must be known before anything else is asked."""
         ...
-
-
-class _Departure:
-    """Whether a request has left, or was stopped by who looks at it last."""
-
-    def __init__(self, leaving: Callable[[], None]) -> None:
-        self.has_left = self.is_stopped = False
-        self._leaving = leaving
-
-    def __call__(self) -> None:
-        """Hear that a byte leaves next, and let it."""
-        self.is_stopped = True
-        self._leaving()
-        self.is_stopped, self.has_left = False, True
 
 
 class _Turns:
@@ -313,7 +300,7 @@ class Wire:
         parts = urlsplit(url)
         host = f"{parts.scheme}://{parts.netloc}"
         where = (self._rest_url or host) + url[len(host) :]
-        departure = None if leaving is None else _Departure(leaving)
+        departure = None if leaving is None else Departure(leaving)
         work = self._transport.request(method, where, {}, {"Accept": "*/*", **headers}, body, departure)
         began = self._pulse.steady()
         try:
